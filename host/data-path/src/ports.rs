@@ -1,0 +1,112 @@
+//! The ports: what the engine asks of a storage, a disk format and a hypervisor.
+//!
+//! The shapes mirror `wit/` (0.1), in Rust's types. Whatever comes through a port is untrusted until the engine has
+//! validated it; the traits say what is asked, not that the answer is right.
+
+mod format;
+mod hypervisor;
+mod storage;
+
+use std::{collections::BTreeMap, fmt};
+
+pub use format::{
+    CheckPage, Codec, CreateRequest, DiskFormat, Extent, ExtentKind, ExtentPage, Finding, FormatImage, FormatLayout, FrameField,
+    Guess, ImageInfo, MetadataPage, Placed, Rules, Segment, Severity, SourceRef,
+};
+pub use hypervisor::{
+    AgentInfo, Begun, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, Journal, JournalNote, Launch, NbdSource,
+    Outcome, Plan, Power, PowerAction, QuiesceReport, Recovered, SharedJournal, Vm, VmDisk, VmSpec,
+};
+pub use storage::{
+    Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend, Upload, WriteRequest, WriteTarget,
+};
+
+/// Ordered extension bag with lower-kebab keys.
+pub type Props = BTreeMap<String, String>;
+
+/// A half-open byte range `[offset, offset + length)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteRange {
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// What kind of failure a port reports; decides what the caller does next (`types.error-class` in WIT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The request itself is wrong.
+    InvalidInput,
+    /// Right, but this plugin or host cannot do it.
+    Unsupported,
+    /// The thing asked for does not exist.
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// Not granted.
+    Denied,
+    /// The present state forbids it.
+    Conflict,
+    /// Stored bytes contradict themselves.
+    Corrupt,
+    /// A written-down bound was hit.
+    LimitExceeded,
+    /// May succeed when tried again.
+    Transient,
+    /// Somebody asked to stop.
+    Cancelled,
+    /// A defect in the plugin or the host.
+    Internal,
+}
+
+/// How a call into a plugin ended, when it did not end with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The plugin answered with an error of its own.
+    Plugin,
+    /// The plugin trapped (panic, memory limit); its store is gone.
+    Trap,
+    /// CPU or wall time ran out.
+    Timeout,
+    /// The plugin asked for what it was not granted.
+    Denied,
+    /// The plugin answered, and the answer breaks the contract.
+    BadAnswer,
+    /// The host itself failed (I/O and the like).
+    Host,
+}
+
+/// Failure of a port call.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PortError {
+    /// Who failed, and how.
+    pub origin: Origin,
+    /// What the caller may do about it.
+    pub class: ErrorClass,
+    /// Dotted code for programs, such as `qcow2.table`, `plugin.trap`, `storage.no-space`.
+    pub code: String,
+    /// For people: what is wrong and what to do.
+    pub message: String,
+    /// With [`ErrorClass::Transient`]: wait at least this long, in milliseconds.
+    pub retry_after_ms: Option<u32>,
+}
+
+impl PortError {
+    /// A failure of the host itself.
+    pub fn host(class: ErrorClass, code: &str, message: impl fmt::Display) -> Self {
+        Self { origin: Origin::Host, class, code: code.to_owned(), message: message.to_string(), retry_after_ms: None }
+    }
+
+    /// The plugin's answer breaks the contract; `code` names the rule.
+    pub fn bad_answer(code: &str, message: impl fmt::Display) -> Self {
+        Self {
+            origin: Origin::BadAnswer,
+            class: ErrorClass::Internal,
+            code: code.to_owned(),
+            message: message.to_string(),
+            retry_after_ms: None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Typed identifiers: a prefix that says what it names, and a UUIDv7, so that ids sort by age.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The text is not an id of the expected kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an id like `{prefix}_0190f3c2-...`, got `{got}`")]
+pub struct ParseIdError {
+    prefix: &'static str,
+    got: String,
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// What the text form starts with, before the underscore.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Wraps a UUID that was made for this kind of thing.
+            pub const fn new(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The bare UUID, as it is stored.
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let bad = || ParseIdError { prefix: $prefix, got: text.chars().take(64).collect() };
+                let uuid = text.strip_prefix(concat!($prefix, "_")).ok_or_else(bad)?;
+                // Only the hyphenated form: an id has one spelling.
+                if uuid.len() != 36 {
+                    return Err(bad());
+                }
+                Uuid::try_parse(uuid).map(Self).map_err(|_| bad())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// An account: a customer or an administrator.
+    AccountId = "acc";
+    /// A place with its own flags, rates and limits.
+    LocationId = "loc";
+    /// A machine that runs instances.
+    HypervisorId = "hyp";
+    /// A back end that holds image files.
+    StorageId = "sto";
+    /// A virtual machine.
+    InstanceId = "ins";
+    /// A disk of an instance.
+    DiskId = "dsk";
+    /// An image.
+    ImageId = "img";
+    /// A piece of background work.
+    TaskId = "tsk";
+    /// An API token.
+    TokenId = "tok";
+    /// A browser session.
+    SessionId = "ses";
+    /// A running agent process; new at every start.
+    AgentId = "agt";
+    /// One HTTP request, or one run of a reconciler.
+    RequestId = "req";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = ImageId::new(Uuid::from_u128(7));
+        assert_eq!(id.to_string(), "img_00000000-0000-0000-0000-000000000007");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for wrong in
+            ["", "img_", "tsk_00000000-0000-0000-0000-000000000007", "img_00000000000000000000000000000007"]
+        {
+            assert!(wrong.parse::<ImageId>().is_err(), "{wrong}");
+        }
+    }
+}
