@@ -1,0 +1,264 @@
+//! What to run for an instance: plain QEMU, with everything named and every format explicit.
+
+use imprint_plugin_sdk::hypervisor::{DiskSpec, Launch, VmSpec};
+use imprint_plugin_sdk::types::Props;
+use serde_json::{Value, json};
+
+use crate::error::Fault;
+use crate::quiesce::AGENT_CHARDEV;
+
+/// The program, by the name that operators approve.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
+const MIB: u64 = 1 << 20;
+const MIN_MEMORY: u64 = 32 * MIB;
+const MAX_VCPUS: u32 = 255;
+/// Both machine types have more slots; nobody needs more.
+const MAX_DISKS: usize = 16;
+const MAX_CDROMS: usize = 4;
+const MAX_NAME: usize = 255;
+/// What virtio-blk tells the guest.
+const MAX_SERIAL: usize = 20;
+const IMAGE_FORMATS: [&str; 2] = ["raw", "qcow2"];
+/// The guest's devices are the only thing that QEMU serves: no further programs, no new privileges.
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// Builds the command line. The agent runs it detached by itself, so QEMU stays in the foreground.
+pub(crate) fn define(spec: &VmSpec) -> Result<Launch, Fault> {
+    check(spec)?;
+    let options = Options::parse(&spec.options)?;
+    let mut arguments = Arguments::default();
+    arguments.machine(spec, &options);
+    arguments.console_and_channels(&spec.paths)?;
+    if options.iothread {
+        arguments.pair("-object", json!({ "qom-type": "iothread", "id": "iothread0" }).to_string());
+    }
+    for (index, disk) in spec.disks.iter().enumerate() {
+        arguments.disk(index, disk, options.iothread)?;
+    }
+    if !spec.cdroms.is_empty() {
+        arguments.device(&json!({ "driver": "virtio-scsi-pci", "id": "scsi0" }));
+    }
+    for (index, cdrom) in spec.cdroms.iter().enumerate() {
+        arguments.cdrom(index, cdrom)?;
+    }
+    Ok(Launch { program: PROGRAM.to_owned(), arguments: arguments.0, environment: Props::new() })
+}
+
+fn check(spec: &VmSpec) -> Result<(), Fault> {
+    let invalid = |what: &'static str, problem: String| Err(Fault::Invalid { what, problem });
+    if spec.name.is_empty() || spec.name.len() > MAX_NAME || spec.name.chars().any(char::is_control) {
+        return invalid("name", format!("use 1 to {MAX_NAME} bytes without control characters"));
+    }
+    if !(1..=MAX_VCPUS).contains(&spec.vcpus) {
+        return invalid("vcpus", format!("use 1 to {MAX_VCPUS}"));
+    }
+    if spec.memory_bytes < MIN_MEMORY || !spec.memory_bytes.is_multiple_of(MIB) {
+        return invalid("memory", format!("use whole MiB, at least {}", MIN_MEMORY / MIB));
+    }
+    if spec.disks.is_empty() || spec.disks.len() > MAX_DISKS {
+        return invalid("disks", format!("give 1 to {MAX_DISKS}; the first is the primary disk"));
+    }
+    if spec.cdroms.len() > MAX_CDROMS {
+        return invalid("cdroms", format!("give at most {MAX_CDROMS}"));
+    }
+    Ok(())
+}
+
+/// The options that this driver knows; others are refused, so that a misspelt one is not silently ignored.
+struct Options {
+    accelerator: &'static str,
+    machine: &'static str,
+    cpu: Option<String>,
+    iothread: bool,
+    sandbox: bool,
+    user_network: bool,
+}
+
+impl Options {
+    fn parse(props: &Props) -> Result<Self, Fault> {
+        let mut options = Self {
+            accelerator: "tcg",
+            machine: "pc",
+            cpu: None,
+            iothread: false,
+            sandbox: true,
+            user_network: false,
+        };
+        for (key, value) in props {
+            match key.as_str() {
+                "accelerator" => options.accelerator = choice(key, value, &["tcg", "kvm"])?,
+                "machine" => options.machine = choice(key, value, &["pc", "q35"])?,
+                "iothread" => options.iothread = switch(key, value)?,
+                "sandbox" => options.sandbox = switch(key, value)?,
+                "network" => options.user_network = choice(key, value, &["none", "user"])? == "user",
+                "cpu" => options.cpu = Some(cpu_model(value)?),
+                _ => {
+                    let problem = format!(
+                        "`{key}` is not known; use accelerator, machine, iothread, sandbox, network or cpu"
+                    );
+                    return Err(Fault::Invalid { what: "option", problem });
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn choice(key: &str, value: &str, allowed: &[&'static str]) -> Result<&'static str, Fault> {
+    allowed.iter().find(|name| **name == value).copied().ok_or_else(|| Fault::Invalid {
+        what: "option",
+        problem: format!("`{key}` cannot be `{value}`; use {}", allowed.join(" or ")),
+    })
+}
+
+fn switch(key: &str, value: &str) -> Result<bool, Fault> {
+    Ok(choice(key, value, &["on", "off"])? == "on")
+}
+
+fn cpu_model(value: &str) -> Result<String, Fault> {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+' | b'=' | b',');
+    if value.is_empty() || value.len() > MAX_NAME || !value.bytes().all(plain) {
+        let problem = "`cpu` is a model with features, such as `EPYC,-arch-capabilities`".to_owned();
+        return Err(Fault::Invalid { what: "option", problem });
+    }
+    Ok(value.to_owned())
+}
+
+#[derive(Default)]
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn flag(&mut self, flag: &str) {
+        self.0.push(flag.to_owned());
+    }
+
+    fn pair(&mut self, flag: &str, value: String) {
+        self.flag(flag);
+        self.0.push(value);
+    }
+
+    fn device(&mut self, device: &Value) {
+        self.pair("-device", device.to_string());
+    }
+
+    fn machine(&mut self, spec: &VmSpec, options: &Options) {
+        self.flag("-no-user-config");
+        self.flag("-nodefaults");
+        if options.sandbox {
+            self.pair("-sandbox", SANDBOX.to_owned());
+        }
+        self.pair("-name", format!("guest={}", escape(&spec.name)));
+        self.pair("-machine", options.machine.to_owned());
+        self.pair("-accel", options.accelerator.to_owned());
+        if let Some(cpu) = &options.cpu {
+            self.pair("-cpu", cpu.clone());
+        }
+        self.pair("-smp", spec.vcpus.to_string());
+        self.pair("-m", (spec.memory_bytes / MIB).to_string());
+        self.pair("-display", "none".to_owned());
+        if options.user_network {
+            self.pair("-netdev", "user,id=net0".to_owned());
+            self.device(&json!({ "driver": "virtio-net-pci", "id": "vnet0", "netdev": "net0" }));
+        }
+    }
+
+    fn console_and_channels(&mut self, paths: &Props) -> Result<(), Fault> {
+        let path = |key: &'static str| {
+            let path = paths.get(key).ok_or_else(|| Fault::Invalid {
+                what: "paths",
+                problem: format!("`{key}` is missing; the host chooses it"),
+            })?;
+            absolute(key, path).map(escape)
+        };
+        self.pair("-chardev", format!("file,id=console0,path={},append=on", path("console")?));
+        self.pair("-serial", "chardev:console0".to_owned());
+        self.pair("-chardev", format!("socket,id=qmp0,path={},server=on,wait=off", path("qmp")?));
+        self.pair("-mon", "chardev=qmp0,mode=control".to_owned());
+        self.device(&json!({ "driver": "virtio-serial-pci", "id": "vserial0" }));
+        self.pair("-chardev", format!("socket,id={AGENT_CHARDEV},path={},server=on,wait=off", path("qga")?));
+        let port = "org.qemu.guest_agent.0";
+        self.device(&json!({ "driver": "virtserialport", "chardev": AGENT_CHARDEV, "name": port }));
+        // Taken as it is, unlike option lists.
+        self.pair(
+            "-pidfile",
+            absolute("pidfile", &paths.get("pidfile").cloned().unwrap_or_default())?.to_owned(),
+        );
+        Ok(())
+    }
+
+    fn disk(&mut self, index: usize, disk: &DiskSpec, iothread: bool) -> Result<(), Fault> {
+        let node = format!("disk{index}");
+        self.blockdev(&node, disk)?;
+        if disk.serial.len() > MAX_SERIAL || !disk.serial.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let problem = format!("use at most {MAX_SERIAL} visible ASCII characters");
+            return Err(Fault::Invalid { what: "disk serial", problem });
+        }
+        let mut device = json!({ "driver": "virtio-blk-pci", "id": format!("v{node}"), "drive": node });
+        if !disk.serial.is_empty() {
+            device["serial"] = json!(disk.serial);
+        }
+        if index == 0 {
+            device["bootindex"] = json!(1);
+        }
+        if iothread {
+            device["iothread"] = json!("iothread0");
+        }
+        self.device(&device);
+        Ok(())
+    }
+
+    fn cdrom(&mut self, index: usize, cdrom: &DiskSpec) -> Result<(), Fault> {
+        let node = format!("cdrom{index}");
+        self.blockdev(&node, &DiskSpec { read_only: true, ..cdrom.clone() })?;
+        self.device(
+            &json!({ "driver": "scsi-cd", "bus": "scsi0.0", "id": format!("cd{index}"), "drive": node }),
+        );
+        Ok(())
+    }
+
+    /// A file node and a format node above it. The format is never guessed from the content, which the guest controls,
+    /// and no backing file is followed: deployed disks stand alone.
+    fn blockdev(&mut self, node: &str, disk: &DiskSpec) -> Result<(), Fault> {
+        let format = IMAGE_FORMATS.into_iter().find(|format| *format == disk.format).ok_or_else(|| {
+            Fault::Invalid {
+                what: "disk format",
+                problem: format!(
+                    "`{}` cannot be run; convert to {}",
+                    disk.format,
+                    IMAGE_FORMATS.join(" or ")
+                ),
+            }
+        })?;
+        let file = format!("{node}-file");
+        let path = absolute("disk path", &disk.path)?;
+        let below = json!({
+            "driver": "file", "node-name": file, "filename": path,
+            "read-only": disk.read_only, "discard": "unmap",
+        });
+        let mut above = json!({
+            "driver": format, "node-name": node, "file": file,
+            "read-only": disk.read_only, "discard": "unmap",
+        });
+        if format == "qcow2" {
+            above["backing"] = Value::Null;
+        }
+        self.pair("-blockdev", below.to_string());
+        self.pair("-blockdev", above.to_string());
+        Ok(())
+    }
+}
+
+fn absolute<'a>(what: &'static str, path: &'a str) -> Result<&'a str, Fault> {
+    if path.starts_with('/') && !path.chars().any(char::is_control) {
+        Ok(path)
+    } else {
+        Err(Fault::Invalid { what, problem: "give an absolute path without control characters".to_owned() })
+    }
+}
+
+/// In QEMU's option lists a comma ends a value; two are one.
+fn escape(value: &str) -> String {
+    value.replace(',', ",,")
+}
