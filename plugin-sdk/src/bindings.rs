@@ -1,0 +1,85 @@
+//! What `wit-bindgen` makes of `wit/`. Private: authors see the traits and types of this crate instead, so that a change of
+//! the generator changes no plugin.
+//!
+//! One generation holds the host's interfaces and the shared shapes; the worlds of the plugin kinds refer to it.
+
+pub mod host {
+    //! The host's interfaces and the shared shapes.
+    wit_bindgen::generate!({
+        inline: "
+            package imprint:sdk-host@0.1.0;
+            world host {
+                import imprint:types/types@0.1.0;
+                import imprint:types/block-map@0.1.0;
+                import imprint:types/http-types@0.1.0;
+                import imprint:types/locators@0.1.0;
+                import imprint:host/log@0.1.0;
+                import imprint:host/config@0.1.0;
+                import imprint:host/task@0.1.0;
+                import imprint:host/blobs@0.1.0;
+                import imprint:host/dirs@0.1.0;
+                import imprint:host/journal@0.1.0;
+                import imprint:host/channels@0.1.0;
+            }
+        ",
+        path: ["../wit/types", "../wit/host"],
+        world: "imprint:sdk-host/host",
+        generate_all,
+        generate_unused_types: true,
+        pub_export_macro: true,
+    });
+}
+
+pub mod format {
+    //! World `format-full`.
+    wit_bindgen::generate!({
+        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/format"],
+        world: "imprint:format/format-full",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
+            "imprint:types/block-map@0.1.0": crate::bindings::host::imprint::types::block_map,
+            "imprint:host/log@0.1.0": crate::bindings::host::imprint::host::log,
+            "imprint:host/config@0.1.0": crate::bindings::host::imprint::host::config,
+            "imprint:host/task@0.1.0": crate::bindings::host::imprint::host::task,
+            "imprint:host/blobs@0.1.0": crate::bindings::host::imprint::host::blobs,
+        },
+    });
+}
+
+pub mod storage {
+    //! World `storage-plugin`.
+    wit_bindgen::generate!({
+        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/storage"],
+        world: "imprint:storage/storage-plugin",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
+            "imprint:types/http-types@0.1.0": crate::bindings::host::imprint::types::http_types,
+            "imprint:types/locators@0.1.0": crate::bindings::host::imprint::types::locators,
+            "imprint:host/log@0.1.0": crate::bindings::host::imprint::host::log,
+            "imprint:host/config@0.1.0": crate::bindings::host::imprint::host::config,
+            "imprint:host/task@0.1.0": crate::bindings::host::imprint::host::task,
+            "imprint:host/dirs@0.1.0": crate::bindings::host::imprint::host::dirs,
+        },
+    });
+}
+
+pub mod hypervisor {
+    //! World `hypervisor-plugin`.
+    wit_bindgen::generate!({
+        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/hypervisor"],
+        world: "imprint:hypervisor/hypervisor-plugin",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
+            "imprint:types/http-types@0.1.0": crate::bindings::host::imprint::types::http_types,
+            "imprint:types/locators@0.1.0": crate::bindings::host::imprint::types::locators,
+            "imprint:host/log@0.1.0": crate::bindings::host::imprint::host::log,
+            "imprint:host/config@0.1.0": crate::bindings::host::imprint::host::config,
+            "imprint:host/task@0.1.0": crate::bindings::host::imprint::host::task,
+            "imprint:host/channels@0.1.0": crate::bindings::host::imprint::host::channels,
+            "imprint:host/journal@0.1.0": crate::bindings::host::imprint::host::journal,
+        },
+    });
+}

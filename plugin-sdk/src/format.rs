@@ -1,0 +1,330 @@
+//! Disk formats: how a virtual disk maps to stored bytes, and how to lay out a new file.
+
+mod map;
+
+pub use map::MapBuilder;
+
+use crate::{
+    error::{Error, Result},
+    host::Blob,
+    types::{ByteRange, Codec, Props},
+};
+
+/// How an extent's bytes come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExtentKind {
+    /// Stored as it is: `length` bytes at `source_offset`.
+    Data,
+    /// Reads as zeroes and hides any parent.
+    Zero,
+    /// Absent from this layer: the parent answers, or zeroes where there is none.
+    Hole,
+    /// Stored encoded: `source_length` bytes at `source_offset` become `length` bytes.
+    Encoded,
+}
+
+/// One piece of a virtual disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Virtual offset.
+    pub offset: u64,
+    /// Virtual length.
+    pub length: u64,
+    /// How the bytes come about.
+    pub kind: ExtentKind,
+    /// Index into the image's sources.
+    pub source: u16,
+    /// Index into the image's codecs; for [`ExtentKind::Encoded`].
+    pub codec: u16,
+    /// Where the stored bytes start in that source.
+    pub source_offset: u64,
+    /// Stored bytes; for [`ExtentKind::Encoded`].
+    pub source_length: u32,
+}
+
+/// A page of extents: ascending, without gaps or overlaps, from the asked start to `resume`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The extents.
+    pub extents: Vec<Extent>,
+    /// First virtual byte that the page does not describe.
+    pub resume: u64,
+    /// Nothing is left up to the asked end.
+    pub done: bool,
+}
+
+/// What a format makes of the first and last bytes of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// 0 to 100. Raw answers 1, so that anything else wins.
+    pub confidence: u8,
+    /// `raw`, `qcow2`, ...
+    pub format: String,
+    /// `dynamic`, `streamOptimized`, ...
+    pub subformat: Option<String>,
+}
+
+/// What an image says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// `raw`, `qcow2`, ...
+    pub format: String,
+    /// Variant of the format.
+    pub subformat: Option<String>,
+    /// Bytes of the disk that the guest sees.
+    pub virtual_size: u64,
+    /// Cluster, block or grain in bytes; 1 for byte-exact formats.
+    pub unit: u32,
+    /// For people and policy: `encrypted`, `dirty`, `corrupt`, `internal-snapshots`, `version`, ...
+    pub facts: Props,
+}
+
+/// Another byte source that an image names. The text is what the FILE says: only the host decides what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// `primary`, `parent`, `extent`, `log`.
+    pub role: String,
+    /// What the file says.
+    pub reference: String,
+    /// Format that the file claims for it.
+    pub format_hint: Option<String>,
+    /// The image cannot be read without it.
+    pub required: bool,
+}
+
+impl Source {
+    /// The file itself: always at index 0.
+    pub fn primary() -> Self {
+        Self { role: "primary".to_owned(), reference: String::new(), format_hint: None, required: true }
+    }
+}
+
+/// How bad a finding of a check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Data may be wrong.
+    Error,
+    /// Space is lost, data is right.
+    Leak,
+    /// Worth knowing.
+    Note,
+}
+
+/// One finding of a consistency check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Dotted code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Where in the file.
+    pub offset: Option<u64>,
+}
+
+/// A page of findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    /// At most as many as asked.
+    pub items: Vec<Finding>,
+    /// Opaque place to go on from.
+    pub resume: u64,
+    /// Nothing is left.
+    pub done: bool,
+}
+
+/// What a new file shall hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// Bytes of the disk that the guest sees.
+    pub virtual_size: u64,
+    /// Payload to expect, from the source's map.
+    pub allocated: u64,
+    /// Variant of the format.
+    pub subformat: Option<String>,
+    /// `compress` = `none|zlib|zstd`, `cluster-size` in bytes, ...
+    pub options: Props,
+    /// The destination can only be appended to.
+    pub append_only: bool,
+    /// Reference to a parent that the new file names.
+    pub parent: Option<String>,
+}
+
+/// What precedes every stored unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameField {
+    /// These bytes.
+    Literal(Vec<u8>),
+    /// Unit number times the factor, 8 bytes little endian.
+    AddressU64Le(u32),
+    /// Stored length, 4 bytes little endian.
+    StoredLengthU32Le,
+}
+
+/// How the host places payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Bytes before this offset belong to the plugin.
+    pub data_start: u64,
+    /// Bytes of a unit.
+    pub unit: u32,
+    /// Alignment of every stored unit in the file.
+    pub align: u32,
+    /// File offset = `data_start` + virtual offset; nothing is reported back.
+    pub identity: bool,
+    /// Units that are all zeroes are not stored.
+    pub skip_zero: bool,
+    /// How units are encoded.
+    pub codec: Option<Codec>,
+    /// Store a unit as it is when encoding does not bring it to `max_encoded` bytes or fewer.
+    pub verbatim_if_larger: bool,
+    /// Alignment of units that are stored as they are, where encoded ones are packed; 0 means `align`.
+    pub verbatim_align: u32,
+    /// Longest encoded unit; 0 means smaller than `unit`.
+    pub max_encoded: u32,
+    /// The payload behind the frame is aligned to this; 0 is none.
+    pub align_data: u32,
+    /// What precedes every stored unit.
+    pub frame: Vec<FrameField>,
+    /// Ask `interleave` after this many stored units; 0 is never.
+    pub interleave_every: u32,
+    /// Placements are reported in ascending virtual order.
+    pub ascending: bool,
+}
+
+impl Rules {
+    /// File offset = virtual offset, as in a raw file.
+    pub fn identity() -> Self {
+        Self { identity: true, ..Self::units(0, 1) }
+    }
+
+    /// Whole units of `unit` bytes behind `data_start`, aligned to their size, zero units skipped, not encoded.
+    pub fn units(data_start: u64, unit: u32) -> Self {
+        Self {
+            data_start,
+            unit,
+            align: unit,
+            identity: false,
+            skip_zero: true,
+            codec: None,
+            verbatim_if_larger: false,
+            verbatim_align: 0,
+            max_encoded: 0,
+            align_data: 0,
+            frame: Vec::new(),
+            interleave_every: 0,
+            ascending: false,
+        }
+    }
+}
+
+/// A run of consecutive units stored back to back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Virtual offset.
+    pub offset: u64,
+    /// Virtual length.
+    pub length: u64,
+    /// Where in the file.
+    pub file_offset: u64,
+    /// Encoded bytes of the one unit; 0 when stored as they are, and then the run may hold many units.
+    pub stored_length: u32,
+}
+
+/// Bytes that a layout wants written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where in the file.
+    pub file_offset: u64,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// A page of tables and headers, to be written in this order: what makes the file valid comes last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataPage {
+    /// The bytes.
+    pub segments: Vec<Segment>,
+    /// Opaque place to go on from.
+    pub resume: u64,
+    /// Nothing is left.
+    pub done: bool,
+    /// Length of the finished file; in the last page at the latest.
+    pub final_size: Option<u64>,
+}
+
+/// A disk format.
+pub trait Format: Sized + 'static {
+    /// An open image.
+    type Image: Image;
+    /// The layout of a file being written; [`ReadOnly`] for a format that does not write.
+    type Layout: Layout;
+
+    /// Judges a file by its first 64 KiB, its last 4 KiB and its size. Pure.
+    fn probe(head: &[u8], tail: &[u8], size: u64) -> Option<Guess>;
+    /// Opens an image.
+    fn open(primary: Box<dyn Blob>, options: &Props) -> Result<Self::Image>;
+    /// Begins the layout of a new file.
+    fn begin_layout(_request: &CreateRequest) -> Result<Self::Layout> {
+        Err(Error::unsupported("format.read-only", "this format can be read but not written"))
+    }
+}
+
+/// An open image.
+pub trait Image: 'static {
+    /// What the image says of itself.
+    fn info(&mut self) -> Result<Info>;
+    /// Index 0 is always the primary.
+    fn sources(&mut self) -> Result<Vec<Source>> {
+        Ok(vec![Source::primary()])
+    }
+    /// For sources that the format itself must read (a log, an extent); never a parent.
+    fn attach(&mut self, index: u16, _bytes: Box<dyn Blob>) -> Result<()> {
+        Err(Error::unsupported("format.attach", format!("source {index} cannot be attached to this format")))
+    }
+    /// The codecs that extents refer to.
+    fn codecs(&mut self) -> Vec<Codec> {
+        Vec::new()
+    }
+    /// The file ranges that hold this image's own tables, at most `max`, from the `start`th on; empty ends the list.
+    fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>>;
+    /// Describes `[start, end)`. Use [`MapBuilder`]: it merges, checks the order and stops at `max`.
+    fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page>;
+    /// Consistency of the format's own tables, paged like a map.
+    fn check(&mut self, start: u64, _max: u32) -> Result<Findings> {
+        Ok(Findings { items: Vec::new(), resume: start, done: true })
+    }
+}
+
+/// The layout of a file being written.
+pub trait Layout: 'static {
+    /// The placement rules.
+    fn rules(&mut self) -> Rules;
+    /// At most 4096 runs a call; not called with `identity`.
+    fn placed(&mut self, runs: &[Placed]) -> Result<()>;
+    /// Bytes to emit here in the middle of an append-only stream.
+    fn interleave(&mut self, _at: u64) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+    /// Tables and headers, at most `max_bytes` a page; `end` is where the payload ended.
+    fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage>;
+}
+
+/// The layout of a format that does not write: there is none.
+#[derive(Clone, Copy, Debug)]
+pub enum ReadOnly {}
+
+impl Layout for ReadOnly {
+    fn rules(&mut self) -> Rules {
+        match *self {}
+    }
+
+    fn placed(&mut self, _runs: &[Placed]) -> Result<()> {
+        match *self {}
+    }
+
+    fn metadata(&mut self, _end: u64, _start: u64, _max_bytes: u32) -> Result<MetadataPage> {
+        match *self {}
+    }
+}

@@ -1,0 +1,109 @@
+//! Between the author's traits and the generated bindings.
+
+pub mod format;
+mod host;
+pub mod hypervisor;
+pub mod storage;
+
+use crate::{
+    bindings::host::imprint::types::{locators as wit_locators, types as wit},
+    error::{Error, ErrorClass},
+    types::{ByteRange, Codec, Digest, FileRef, NbdRef, Props, ReadLocator},
+};
+
+/// Lets a native build see that the type is used.
+pub const fn format_is_exported<T: crate::format::Format>() {}
+/// Lets a native build see that the type is used.
+pub const fn storage_is_exported<T: crate::storage::Storage>() {}
+/// Lets a native build see that the type is used.
+pub const fn hypervisor_is_exported<T: crate::hypervisor::Hypervisor>() {}
+
+pub(crate) fn props_in(pairs: Vec<(String, String)>) -> Props {
+    pairs.into_iter().collect()
+}
+
+pub(crate) fn props_out(props: Props) -> Vec<(String, String)> {
+    props.into_iter().collect()
+}
+
+impl From<Error> for wit::Error {
+    fn from(error: Error) -> Self {
+        let class = match error.class {
+            ErrorClass::InvalidInput => wit::ErrorClass::InvalidInput,
+            ErrorClass::Unsupported => wit::ErrorClass::Unsupported,
+            ErrorClass::NotFound => wit::ErrorClass::NotFound,
+            ErrorClass::AlreadyExists => wit::ErrorClass::AlreadyExists,
+            ErrorClass::Denied => wit::ErrorClass::Denied,
+            ErrorClass::Conflict => wit::ErrorClass::Conflict,
+            ErrorClass::Corrupt => wit::ErrorClass::Corrupt,
+            ErrorClass::LimitExceeded => wit::ErrorClass::LimitExceeded,
+            ErrorClass::Transient => wit::ErrorClass::Transient,
+            ErrorClass::Cancelled => wit::ErrorClass::Cancelled,
+            ErrorClass::Internal => wit::ErrorClass::Internal,
+        };
+        Self { class, code: error.code, message: error.message, retry_after_ms: error.retry_after_ms }
+    }
+}
+
+impl From<wit::Error> for Error {
+    fn from(error: wit::Error) -> Self {
+        let class = match error.class {
+            wit::ErrorClass::InvalidInput => ErrorClass::InvalidInput,
+            wit::ErrorClass::Unsupported => ErrorClass::Unsupported,
+            wit::ErrorClass::NotFound => ErrorClass::NotFound,
+            wit::ErrorClass::AlreadyExists => ErrorClass::AlreadyExists,
+            wit::ErrorClass::Denied => ErrorClass::Denied,
+            wit::ErrorClass::Conflict => ErrorClass::Conflict,
+            wit::ErrorClass::Corrupt => ErrorClass::Corrupt,
+            wit::ErrorClass::LimitExceeded => ErrorClass::LimitExceeded,
+            wit::ErrorClass::Transient => ErrorClass::Transient,
+            wit::ErrorClass::Cancelled => ErrorClass::Cancelled,
+            wit::ErrorClass::Internal => ErrorClass::Internal,
+        };
+        Self { class, code: error.code, message: error.message, retry_after_ms: error.retry_after_ms }
+    }
+}
+
+impl From<ByteRange> for wit::ByteRange {
+    fn from(range: ByteRange) -> Self {
+        Self { offset: range.offset, length: range.length }
+    }
+}
+
+impl From<Codec> for wit::Codec {
+    fn from(codec: Codec) -> Self {
+        Self { name: codec.name, params: props_out(codec.params) }
+    }
+}
+
+impl From<wit::Digest> for Digest {
+    fn from(digest: wit::Digest) -> Self {
+        Self { algorithm: digest.algorithm, value: digest.value }
+    }
+}
+
+impl From<FileRef> for wit_locators::FileRef {
+    fn from(file: FileRef) -> Self {
+        Self { grant: file.grant, path: file.path }
+    }
+}
+
+impl From<NbdRef> for wit_locators::NbdRef {
+    fn from(nbd: NbdRef) -> Self {
+        Self {
+            endpoint: nbd.endpoint,
+            export_name: nbd.export_name,
+            meta_contexts: nbd.meta_contexts,
+            max_connections: nbd.max_connections,
+        }
+    }
+}
+
+impl From<ReadLocator> for wit_locators::ReadLocator {
+    fn from(locator: ReadLocator) -> Self {
+        match locator {
+            ReadLocator::File(file) => Self::File(file.into()),
+            ReadLocator::Nbd(nbd) => Self::Nbd(nbd.into()),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The real host behind the traits of [`crate::host`]. Two types, so that a component imports only what its kind may.
+
+use super::{props_in, props_out};
+use crate::{
+    bindings::host::imprint::host as wit,
+    error::Result,
+    host::{
+        Blob, Channel, Channels, Config, DirEntry, DirListing, Dirs, Endpoint, Framing, Journal, Note,
+        Replace, Space, Task,
+    },
+    types::ByteRange,
+};
+
+pub(super) struct HostBlob(pub(super) wit::blobs::Blob);
+
+impl Blob for HostBlob {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        Ok(self.0.read_at(offset, length)?)
+    }
+
+    fn read_many(&self, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>> {
+        Ok(self.0.read_many(&wit_ranges(ranges))?)
+    }
+
+    fn prefetch(&self, ranges: &[ByteRange]) {
+        self.0.prefetch(&wit_ranges(ranges));
+    }
+}
+
+fn wit_ranges(ranges: &[ByteRange]) -> Vec<wit::blobs::ByteRange> {
+    ranges.iter().copied().map(Into::into).collect()
+}
+
+pub(super) struct StorageSide;
+pub(super) struct HypervisorSide;
+
+macro_rules! common_side {
+    ($side:ty) => {
+        impl Config for $side {
+            fn config(&self, key: &str) -> Option<String> {
+                wit::config::get(key)
+            }
+        }
+
+        impl Task for $side {
+            fn cancelled(&self) -> bool {
+                wit::task::cancelled()
+            }
+
+            fn remaining_ms(&self) -> Option<u64> {
+                wit::task::remaining_ms()
+            }
+
+            fn monotonic_ms(&self) -> u64 {
+                wit::task::monotonic_ms()
+            }
+
+            fn sleep_ms(&self, ms: u32) {
+                wit::task::sleep_ms(ms);
+            }
+
+            fn progress(&self, done: u64, total: Option<u64>, note: &str) {
+                wit::task::progress(done, total, note);
+            }
+        }
+    };
+}
+
+common_side!(StorageSide);
+common_side!(HypervisorSide);
+
+fn entry(entry: wit::dirs::Entry) -> DirEntry {
+    DirEntry {
+        name: entry.name,
+        is_directory: entry.is_directory,
+        size: entry.size,
+        allocated: entry.allocated,
+        modified_ms: entry.modified_ms,
+    }
+}
+
+impl Dirs for StorageSide {
+    fn stat(&self, grant: &str, path: &str) -> Result<DirEntry> {
+        Ok(entry(wit::dirs::stat(grant, path)?))
+    }
+
+    fn list(&self, grant: &str, path: &str, resume: Option<&str>, max: u32) -> Result<DirListing> {
+        let listing = wit::dirs::list(grant, path, resume, max)?;
+        Ok(DirListing { entries: listing.entries.into_iter().map(entry).collect(), resume: listing.resume })
+    }
+
+    fn create_directory(&self, grant: &str, path: &str) -> Result<()> {
+        Ok(wit::dirs::create_directory(grant, path)?)
+    }
+
+    fn remove_file(&self, grant: &str, path: &str) -> Result<()> {
+        Ok(wit::dirs::remove_file(grant, path)?)
+    }
+
+    fn publish(&self, grant: &str, temporary: &str, final_path: &str, replace: Replace) -> Result<()> {
+        Ok(wit::dirs::publish(grant, temporary, final_path, replace == Replace::Allowed)?)
+    }
+
+    fn space(&self, grant: &str) -> Result<Space> {
+        let space = wit::dirs::space(grant)?;
+        Ok(Space { total: space.total, available: space.available })
+    }
+}
+
+impl Journal for HypervisorSide {
+    fn record(&self, note: &Note) -> Result<()> {
+        let note = wit::journal::Note { step: note.step.clone(), data: props_out(note.data.clone()) };
+        Ok(wit::journal::record_step(&note)?)
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        wit::journal::notes().into_iter().map(|n| Note { step: n.step, data: props_in(n.data) }).collect()
+    }
+}
+
+struct HostChannel(wit::channels::Channel);
+
+impl Channel for HostChannel {
+    fn send(&self, message: &[u8]) -> Result<()> {
+        Ok(self.0.send(message)?)
+    }
+
+    fn receive(&self, timeout_ms: u32) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.receive(timeout_ms)?)
+    }
+}
+
+impl Channels for HypervisorSide {
+    fn open(&self, grant: &str, params: &[(&str, &str)], framing: Framing) -> Result<Box<dyn Channel>> {
+        let params: Vec<(String, String)> =
+            params.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let framing = match framing {
+            Framing::Bytes => wit::channels::Framing::Bytes,
+            Framing::Lines => wit::channels::Framing::Lines,
+        };
+        Ok(Box::new(HostChannel(wit::channels::Channel::open(grant, &params, framing)?)))
+    }
+
+    fn reserve_endpoint(&self, grant: &str, hint: &str) -> Result<Endpoint> {
+        let endpoint = wit::channels::reserve_endpoint(grant, hint)?;
+        Ok(Endpoint { id: endpoint.id, peer_path: endpoint.peer_path })
+    }
+}

@@ -1,0 +1,73 @@
+use super::*;
+use crate::{
+    host::{Blob, HypervisorHost, Replace, StorageHost},
+    types::props,
+};
+
+fn hypervisor_side(host: &dyn HypervisorHost) -> Result<Vec<u8>> {
+    host.record(&Note { step: "asking".to_owned(), data: props([("vm", "a")]) })?;
+    let channel = host.open("qmp", &[("vm", "a")], Framing::Lines)?;
+    let greeting = channel.receive(100)?.expect("a greeting");
+    channel.send(br#"{"execute":"query-status"}"#)?;
+    assert_eq!(channel.receive(100)?, Some(br#"{"return":{}}"#.to_vec()));
+    assert_eq!(channel.receive(250)?, None);
+    Ok(greeting)
+}
+
+#[test]
+fn a_script_answers_and_the_trace_keeps_the_order() {
+    let host = MockHost::new();
+    host.peer("qmp", Script::new().greets("hello").expects("query-status", &[r#"{"return":{}}"#]));
+    assert_eq!(hypervisor_side(&host).unwrap(), b"hello");
+    assert_eq!(host.monotonic_ms(), 250);
+    let trace = host.trace();
+    assert_eq!(trace[0], Event::Recorded("asking".to_owned()));
+    assert_eq!(trace[1], Event::Opened("qmp".to_owned()));
+    assert_eq!(trace.last(), Some(&Event::Closed("qmp".to_owned())));
+    assert_eq!(host.journal()[0].data["vm"], "a");
+}
+
+#[test]
+fn closed_sockets_and_faults_reach_the_plugin() {
+    let host = MockHost::new();
+    assert_eq!(hypervisor_side(&host).unwrap_err().code, "channel.unreachable");
+    host.peer("qmp", Script::new().greets("hello").expects_then("query", vec![Said::Close]));
+    assert_eq!(hypervisor_side(&host).unwrap_err().code, "channel.closed");
+    host.fail_nth("record", 1, Error::internal("disk.full", "no room"));
+    host.peer("qmp", Script::new().greets("hello").expects_then("query", vec![Said::Close]));
+    assert_eq!(hypervisor_side(&host).unwrap_err().code, "channel.closed");
+    assert_eq!(hypervisor_side(&host).unwrap_err().code, "disk.full");
+}
+
+#[test]
+fn directories_page_publish_and_refuse() {
+    let host = MockHost::new();
+    for name in ["c", "a", "b"] {
+        host.put_file("pool", &format!("images/{name}"), 7);
+    }
+    let side: &dyn StorageHost = &host;
+    let first = side.list("pool", "images", None, 2).unwrap();
+    let names: Vec<_> = first.entries.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!((names.as_slice(), first.resume.as_deref()), (["a", "b"].as_slice(), Some("b")));
+    let rest = side.list("pool", "images", Some("b"), 2).unwrap();
+    assert_eq!((rest.entries.len(), rest.resume), (1, None));
+    assert_eq!(
+        side.publish("pool", "images/a", "images/b", Replace::Refused).unwrap_err().code,
+        "dirs.exists"
+    );
+    side.publish("pool", "images/a", "images/b", Replace::Allowed).unwrap();
+    side.remove_file("pool", "images/gone").unwrap();
+    assert_eq!(side.stat("pool", "../etc/passwd").unwrap_err().code, "dirs.path");
+    assert_eq!(side.stat("other", "x").unwrap_err().code, "dirs.grant");
+    assert_eq!(host.files("pool"), ["images/b", "images/c"]);
+}
+
+#[test]
+fn blobs_keep_the_limits_of_the_real_host() {
+    let blob = MemBlob::new(*b"abcdef").with_size(10).failing_at(9);
+    assert_eq!(blob.read_at(4, 4).unwrap(), b"ef\0\0");
+    assert_eq!(blob.read_at(8, 4).unwrap_err().code, "blob.io");
+    assert_eq!(blob.read_at(0, (1 << 20) + 1).unwrap_err().code, "blob.read");
+    assert_eq!(MemBlob::new(*b"abcdef").short_from(3).read_at(0, 6).unwrap(), b"abc");
+    assert_eq!(blob.reads(), 2);
+}
