@@ -45,3 +45,25 @@ pub struct Account {
     /// When it came to be.
     pub created_at: Timestamp,
 }
+
+impl Role {
+    /// As it is stored and sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Customer => "customer",
+        }
+    }
+}
+
+impl Scope {
+    /// As it is stored and sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ImagesRead => "images:read",
+            Self::ImagesWrite => "images:write",
+            Self::Admin => "admin",
+            Self::Agent => "agent",
+        }
+    }
+}

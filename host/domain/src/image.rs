@@ -143,6 +143,16 @@ impl Image {
     }
 }
 
+impl ImageKind {
+    /// As it is stored and sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Custom => "custom",
+            Self::Stock => "stock",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::ImageStatus::{Available, Creating, Deleting, Error};

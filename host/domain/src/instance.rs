@@ -116,3 +116,25 @@ impl Instance {
         }
     }
 }
+
+impl Power {
+    /// As it is stored and sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Off => "off",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl BootSource {
+    /// As it is stored and sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Volume => "volume",
+        }
+    }
+}

@@ -38,3 +38,14 @@ pub struct ImageStorage {
     /// When an agent saw it last.
     pub seen_at: Option<Timestamp>,
 }
+
+impl StorageRole {
+    /// As it is stored and sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Stock => "stock",
+            Self::Iso => "iso",
+        }
+    }
+}

@@ -1,1 +1,57 @@
-//! Placeholder.
+//! The use cases of Imprint: who may do what, and what happens then.
+//!
+//! Every use case takes an [`Op`]: the actor, the request's id, and where it matters an idempotency key. It authorises, asks
+//! the domain's rules, writes in one transaction (change, audit row, event, stored answer), and wakes whoever follows.
+//!
+//! Ground rules: what an account may not know of is `not_found`; a limit is a reservation inside the transaction; time and
+//! randomness come from the context that the service was opened with.
+//!
+//! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
+
+#[expect(unused_macros, reason = "bodies follow")]
+macro_rules! pending {
+    ($($x:expr),*) => {{ $(let _ = $x;)* unimplemented!() }};
+}
+
+mod account;
+mod agent;
+mod audit;
+mod bootstrap;
+mod context;
+mod event;
+mod hypervisor;
+mod idempotency;
+mod image;
+mod instance;
+mod location;
+mod op;
+mod page;
+mod reconcile;
+mod secret;
+mod service;
+mod session;
+mod storage;
+mod task;
+mod token;
+
+pub use account::{AccountCreate, AccountPatch, AccountView};
+pub use bootstrap::{DemoRequest, DemoSetup, LocalRequest, LocalSetup, StockImageFile};
+pub use context::SystemContext;
+pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
+pub use hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
+pub use image::{
+    CaptureCreate, ConsistencyWish, ImageList, ImagePatch, ImageScope, ImageSort, ImageSortField, ImageTask,
+    ImageView, OsImageCreate, SourceInstance,
+};
+pub use instance::{
+    CaptureAllowed, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
+};
+pub use location::{LimitsView, LocationCreate, LocationPatch, LocationView};
+pub use op::{Actor, Authenticated, Idempotency, Op};
+pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
+pub use reconcile::Reconciled;
+pub use service::{Database, Service, Settings};
+pub use session::{SignIn, SignedIn};
+pub use storage::{StorageCreate, StorageView};
+pub use task::{TaskList, TaskView};
+pub use token::{TokenCreate, TokenCreated, TokenView};
