@@ -143,6 +143,8 @@ pub struct DeployWork {
     pub instance: InstanceRef,
     /// From.
     pub image: ImageRef,
+    /// The image's logical digest, as it was reported when it was stored: an instance is not started from other bytes.
+    pub logical_digest: Option<String>,
     /// For cloud-init (NoCloud).
     pub seed: Seed,
     /// Start it at the end.
