@@ -1,2 +1,115 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the commands that developers and CI type.
+//!
+//! Two do everything on a fresh machine: `up` (the demo) and `test` (all tests). The others are their parts.
+
+mod bench;
+mod generate;
+mod guest;
+mod panel;
+mod plugins;
+mod setup;
+mod sh;
+mod test;
+mod tidy;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, runs, tests and measures Imprint")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Installs what the other verbs need: the wasm target and Debian packages.
+    Setup {
+        /// Also what the tests need: PostgreSQL, a browser, nextest.
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Sets everything up, builds it, and runs the demo on 127.0.0.1:8080.
+    Up(up::Options),
+    /// Sets up and runs all tests: Rust, panel, browser, real guests.
+    Test(test::Options),
+    /// Formatting, lints, import table, goldens: everything but the tests.
+    Check,
+    /// The import table, file lengths and habits that lints cannot see.
+    Tidy,
+    /// Rewrites the generated files: OpenAPI, the panel's types, goldens.
+    Generate,
+    /// Builds the parts: everything, or those named.
+    Build {
+        /// Which parts.
+        #[arg(value_enum)]
+        parts: Vec<Part>,
+        /// The host binary for release.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Measures the data path against qemu-img, in one run on the same disk.
+    Bench(bench::Options),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The shipped plugins, as components with their manifests.
+    Plugins,
+    /// The hostile plugins of the tests.
+    TestPlugins,
+    /// The panel.
+    Panel,
+    /// The demo's stock image.
+    Guest,
+    /// The `imprint` binary.
+    Host,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            sh::say(&format!("failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Setup { tests } => {
+            setup::setup(if tests { setup::Purpose::Tests } else { setup::Purpose::Demo })
+        }
+        Verb::Up(options) => up::up(&options),
+        Verb::Test(options) => test::test(&options),
+        Verb::Check => test::check(),
+        Verb::Tidy => tidy::tidy(),
+        Verb::Generate => generate::generate(),
+        Verb::Build { parts, release } => build(&parts, release),
+        Verb::Bench(options) => bench::bench(&options),
+    }
+}
+
+fn build(parts: &[Part], release: bool) -> anyhow::Result<()> {
+    let wants = |part| parts.is_empty() || parts.contains(&part);
+    if wants(Part::Plugins) {
+        plugins::build(plugins::Set::Shipped)?;
+    }
+    if parts.contains(&Part::TestPlugins) {
+        plugins::build(plugins::Set::Hostile)?;
+    }
+    if wants(Part::Panel) {
+        panel::build()?;
+    }
+    if wants(Part::Guest) {
+        guest::build()?;
+    }
+    if wants(Part::Host) {
+        up::build_host(if release { up::Profile::Release } else { up::Profile::Dev })?;
+    }
+    Ok(())
+}

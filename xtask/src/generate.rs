@@ -1,0 +1,20 @@
+//! `cargo xtask generate`: rewrites what is generated and committed; tests fail when it is stale.
+
+use std::fs;
+
+use anyhow::Result;
+
+use crate::{panel, sh, up};
+
+/// The OpenAPI document, the help of the command line, and the panel's types.
+pub(crate) fn generate() -> Result<()> {
+    let binary = up::build_host(up::Profile::Dev)?;
+    let golden = sh::root().join("tests/golden");
+    fs::create_dir_all(&golden)?;
+    for (file, args) in [("openapi.json", &["openapi"][..]), ("cli-help.txt", &["help-all"][..])] {
+        let text = sh::output(std::process::Command::new(&binary).args(args))?;
+        fs::write(golden.join(file), text)?;
+    }
+    panel::install()?;
+    sh::run(&mut panel::npm(&["run", "generate"]))
+}

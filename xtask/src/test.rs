@@ -1,0 +1,91 @@
+//! `cargo xtask test`: everything that can fail, from an empty checkout. `cargo xtask check`: what is no test.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{guest, panel, plugins, setup, sh, tidy, up};
+
+/// Options of `test`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Passed to nextest: filters and the like.
+    #[arg(trailing_var_arg = true)]
+    nextest: Vec<String>,
+}
+
+/// Sets up and runs all tests.
+pub(crate) fn test(options: &Options) -> Result<()> {
+    let mut clock = Clock::default();
+    clock.step("set up", || setup::setup(setup::Purpose::Tests))?;
+    clock.step("formatting and tidy", || {
+        format_check()?;
+        tidy::tidy()
+    })?;
+    clock.step("plugins", || {
+        plugins::build(plugins::Set::Shipped)?;
+        plugins::build(plugins::Set::Hostile)
+    })?;
+    clock.step("panel", || {
+        panel::build()?;
+        sh::run(&mut panel::npm(&["run", "check"]))?;
+        sh::run(&mut panel::npm(&["run", "test"]))
+    })?;
+    clock.step("stock image", guest::build)?;
+    let binary = clock.step("host binary", || up::build_host(up::Profile::Dev))?;
+    clock.step("Rust, real guests, browser", || {
+        let mut nextest = sh::cargo();
+        nextest.args(["nextest", "run", "--locked", "--workspace"]).args(&options.nextest);
+        nextest.env("IMPRINT_BIN", &binary).env("IMPRINT_DIST", sh::dist());
+        if let Some(bin) = setup::postgres_bin() {
+            nextest.env("IMPRINT_POSTGRES_BIN", bin);
+        }
+        sh::run(&mut nextest)
+    })?;
+    clock.print();
+    Ok(())
+}
+
+/// Formatting, lints, tidy, and the panel's own checks.
+pub(crate) fn check() -> Result<()> {
+    format_check()?;
+    tidy::tidy()?;
+    plugins::build(plugins::Set::Shipped)?;
+    panel::build()?;
+    sh::run(sh::cargo().args([
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    sh::run(&mut panel::npm(&["run", "check"]))
+}
+
+fn format_check() -> Result<()> {
+    sh::run(sh::cargo().args(["fmt", "--all", "--check"]))
+}
+
+/// What each step took, printed at the end: the whole run has a budget.
+#[derive(Default)]
+struct Clock(Vec<(&'static str, u64)>);
+
+impl Clock {
+    fn step<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        sh::say(&format!("== {name}"));
+        let begun = Instant::now();
+        let result = work()?;
+        self.0.push((name, begun.elapsed().as_secs()));
+        Ok(result)
+    }
+
+    fn print(&self) {
+        for (name, seconds) in &self.0 {
+            sh::say(&format!("{seconds:>5} s  {name}"));
+        }
+        sh::say(&format!("{:>5} s  in all", self.0.iter().map(|(_, seconds)| seconds).sum::<u64>()));
+    }
+}
