@@ -1,0 +1,89 @@
+//! The table of internal snapshots. Reading the disk does not need them; their tables hold clusters in use.
+//!
+//! An entry: u64 L1 offset, u32 L1 entries, u16 length of the id, u16 of the name, 16 bytes of times, u32 size of the
+//! machine state, u32 length of the extra data; then extra data, id, name, padded to 8.
+
+use imprint_plugin_sdk::{host::Blob, types::ByteRange};
+
+use crate::{
+    error::Qcow2Error,
+    header::Header,
+    source::read_exact,
+    wire::{be16, be32, be64, to_u64, to_usize},
+};
+
+const HEAD: u64 = 40;
+const MAX_ENTRY: u64 = 64 << 10;
+const MAX_L1_BYTES: u64 = 32 << 20;
+/// Entries are read in windows of this size.
+const WINDOW: u64 = 64 << 10;
+
+/// An internal snapshot, as far as its place matters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    /// Its L1 table.
+    pub(crate) l1: ByteRange,
+    /// Its entry in the snapshot table.
+    pub(crate) place: ByteRange,
+}
+
+/// Hands every snapshot to `take`.
+pub(crate) fn for_each(
+    blob: &dyn Blob,
+    header: &Header,
+    mut take: impl FnMut(Snapshot) -> Result<(), Qcow2Error>,
+) -> Result<(), Qcow2Error> {
+    let mut window = Window { start: 0, bytes: Vec::new() };
+    let mut at = header.snapshots_offset;
+    for _ in 0..header.snapshots {
+        let snapshot = read_entry(blob, header, &mut window, at)?;
+        at = snapshot.place.offset + snapshot.place.length;
+        take(snapshot)?;
+    }
+    Ok(())
+}
+
+fn read_entry(
+    blob: &dyn Blob,
+    header: &Header,
+    window: &mut Window,
+    at: u64,
+) -> Result<Snapshot, Qcow2Error> {
+    let outside = || Qcow2Error::Table(format!("the snapshot table runs out of the file at {at:#x}"));
+    let head = window.get(blob, at, HEAD)?.ok_or_else(outside)?;
+    let fields = (be64(head, 0), be32(head, 8), be16(head, 12), be16(head, 14), be32(head, 36));
+    let (Some(offset), Some(entries), Some(id), Some(name), Some(extra)) = fields else {
+        return Err(outside());
+    };
+    let length = (HEAD + u64::from(extra) + u64::from(id) + u64::from(name)).next_multiple_of(8);
+    if length > MAX_ENTRY + HEAD || at.checked_add(length).is_none_or(|end| end > blob.size()) {
+        return Err(outside());
+    }
+    let l1 = ByteRange { offset, length: u64::from(entries) * 8 };
+    let inside = offset.checked_add(l1.length).is_some_and(|end| end <= blob.size());
+    if !inside || l1.length > MAX_L1_BYTES || !offset.is_multiple_of(header.cluster()) {
+        return Err(Qcow2Error::Table(format!(
+            "the L1 table of the snapshot at {at:#x} lies outside of the file"
+        )));
+    }
+    Ok(Snapshot { l1, place: ByteRange { offset: at, length } })
+}
+
+/// The part of the table that was read last.
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    fn get(&mut self, blob: &dyn Blob, at: u64, length: u64) -> Result<Option<&[u8]>, Qcow2Error> {
+        let Some(end) = at.checked_add(length).filter(|end| *end <= blob.size()) else { return Ok(None) };
+        let held = at >= self.start && end - self.start <= to_u64(self.bytes.len());
+        if !held {
+            self.bytes = read_exact(blob, at, WINDOW.min(blob.size() - at))?;
+            self.start = at;
+        }
+        let skip = to_usize(at - self.start)?;
+        Ok(self.bytes.get(skip..).and_then(|bytes| bytes.get(..to_usize(length).ok()?)))
+    }
+}
