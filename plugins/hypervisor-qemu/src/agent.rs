@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::error::Fault;
+use crate::monitor::lost_or_host;
 use imprint_plugin_sdk::{
-    error::Error,
     host::{Channel, Framing, HypervisorHost},
     hypervisor::AgentInfo,
 };
@@ -75,7 +75,7 @@ impl<'h> Agent<'h> {
         let mut agent = Self { host, line, syncs: 0, stale: true };
         match agent.synchronise(SYNC_MS) {
             Ok(()) => Ok(Some(agent)),
-            Err(Fault::Timeout { .. } | Fault::VmGone) => Ok(None),
+            Err(Fault::Timeout { .. } | Fault::ConnectionLost) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
@@ -150,7 +150,7 @@ impl<'h> Agent<'h> {
     }
 
     fn send(&mut self, message: &[u8]) -> Result<(), Fault> {
-        self.line.send(message).map_err(closed_or_host)
+        self.line.send(message).map_err(lost_or_host)
     }
 
     fn line_before(&mut self, deadline: u64) -> Result<Option<Vec<u8>>, Fault> {
@@ -158,10 +158,6 @@ impl<'h> Agent<'h> {
         if left == 0 {
             return Ok(None);
         }
-        self.line.receive(u32::try_from(left).unwrap_or(u32::MAX)).map_err(closed_or_host)
+        self.line.receive(u32::try_from(left).unwrap_or(u32::MAX)).map_err(lost_or_host)
     }
-}
-
-fn closed_or_host(error: Error) -> Fault {
-    if error.code == "channel.closed" { Fault::VmGone } else { Fault::Host(error) }
 }

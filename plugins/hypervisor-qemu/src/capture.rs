@@ -95,11 +95,16 @@ pub(crate) fn begin(host: &dyn HypervisorHost, request: &CaptureRequest) -> Resu
         });
     }
     let mut sequence = Sequence { host, request, names, disk, power: survey.power, endpoint };
-    sequence.run(&mut monitor).inspect_err(|fault| {
+    sequence.run(&mut monitor).map_err(|fault| {
         // The monitor may be what failed: taking down begins with a new one.
         drop(monitor);
-        if let Err(left) = teardown::end(host, &request.vm_id, &sequence.names, &host.notes()) {
-            imprint_plugin_sdk::warn!("after `{fault}`: {left}");
+        match teardown::recover(host, &request.vm_id, &sequence.names, &host.notes()) {
+            Ok(left) if fault.is_lost() && left.power == Power::Off => Fault::VmGone,
+            Ok(_) => fault,
+            Err(left) => {
+                imprint_plugin_sdk::warn!("after `{fault}`: {left}");
+                fault
+            }
         }
     })
 }

@@ -45,7 +45,7 @@ impl Hypervisor for Qemu {
     fn end_capture(host: &dyn HypervisorHost, vm_id: &str, capture_id: &str, outcome: Outcome) -> Result<()> {
         // Full captures leave nothing for the next one, so both outcomes are taken down alike.
         let (Outcome::Commit | Outcome::Discard) = outcome;
-        teardown::end(host, vm_id, &Names::new(capture_id)?, &host.notes())?;
+        teardown::recover(host, vm_id, &Names::new(capture_id)?, &host.notes())?;
         Ok(())
     }
 
@@ -115,7 +115,7 @@ fn set_power(
 fn quit(monitor: &mut Monitor<'_>) -> std::result::Result<Power, Fault> {
     let asked = monitor.run("quit", Value::Null);
     match asked.and_then(|()| monitor.wait_event(|_| false, QUIT_MS)) {
-        Err(fault) if fault.is_gone() => Ok(Power::Off),
+        Err(fault) if fault.is_lost() => Ok(Power::Off),
         Ok(_) => Err(Fault::Timeout { command: "quit".to_owned() }),
         Err(fault) => Err(fault),
     }

@@ -12,8 +12,11 @@ pub(crate) enum Fault {
     Host(Error),
     /// Another client holds the monitor: it accepts the connection and never greets.
     MonitorBusy,
-    /// Nobody listens on the monitor, or it closed in the middle of a conversation.
+    /// Nobody listens on the monitor.
     VmGone,
+    /// The monitor or the agent closed in the middle of a conversation; whether the process is gone too, only a new
+    /// connection tells.
+    ConnectionLost,
     /// A command got no answer in time.
     Timeout { command: String },
     /// QEMU or the guest agent refused a command.
@@ -56,6 +59,11 @@ impl Fault {
         matches!(self, Self::VmGone)
     }
 
+    /// Whether the connection broke, so that nothing more can be asked on it.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::ConnectionLost)
+    }
+
     /// Whether QEMU's answer says that somebody else's NBD server runs.
     pub(crate) fn is_server_running(&self) -> bool {
         matches!(self, Self::Refused { description, .. } if description.contains("already running"))
@@ -70,6 +78,7 @@ impl Fault {
         match self {
             Self::Host(error) => error.class,
             Self::MonitorBusy
+            | Self::ConnectionLost
             | Self::Timeout { .. }
             | Self::NbdBusy
             | Self::ResumedEarly
@@ -96,6 +105,7 @@ impl Fault {
             Self::Host(error) => &error.code,
             Self::MonitorBusy => "qemu.monitor-busy",
             Self::VmGone => "qemu.vm-gone",
+            Self::ConnectionLost => "qemu.connection-lost",
             Self::Timeout { .. } => "qemu.timeout",
             Self::Refused { .. } => "qemu.refused",
             Self::Protocol { .. } => "qemu.protocol",
@@ -122,6 +132,7 @@ impl Fault {
             Self::Host(error) => error.retry_after_ms,
             Self::NbdBusy => Some(30_000),
             Self::MonitorBusy
+            | Self::ConnectionLost
             | Self::Timeout { .. }
             | Self::ResumedEarly
             | Self::GuestHeld { .. }
@@ -151,6 +162,7 @@ impl std::fmt::Display for Fault {
                 "another client holds the instance's monitor; try again when it is done, or give imprint a monitor of its own",
             ),
             Self::VmGone => f.write_str("nobody answers on the instance's monitor: it is off, or its process died"),
+            Self::ConnectionLost => f.write_str("the connection into the instance was lost; try again"),
             Self::Timeout { command } => write!(f, "`{command}` got no answer in time; try again when the machine is less busy"),
             Self::Refused { command, description } => write!(f, "`{command}` was refused: {description}"),
             Self::Protocol { doing, problem } => {

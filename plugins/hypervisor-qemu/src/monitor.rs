@@ -23,6 +23,11 @@ const MAX_SKIPPED: u32 = 10_000;
 /// Events to keep until somebody waits for them.
 const MAX_EVENTS: usize = 256;
 
+/// How the host says that nobody listens.
+const UNREACHABLE: &str = "channel.unreachable";
+/// How the host says that the peer hung up.
+const CLOSED: &str = "channel.closed";
+
 /// Version of the QEMU process.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version {
@@ -105,7 +110,7 @@ impl<'h> Monitor<'h> {
     /// Connects, reads the greeting and leaves the capability negotiation.
     pub(crate) fn connect(host: &'h dyn HypervisorHost, vm: &str) -> Result<Self, Fault> {
         let line = host.open(GRANT, &[("vm", vm)], Framing::Lines).map_err(gone_or_host)?;
-        let greeting = line.receive(GREETING_MS).map_err(gone_or_host)?.ok_or(Fault::MonitorBusy)?;
+        let greeting = line.receive(GREETING_MS).map_err(lost_or_host)?.ok_or(Fault::MonitorBusy)?;
         let greeting: Greeting = serde_json::from_slice(&greeting).map_err(|error| Fault::Protocol {
             doing: "the connection to the monitor".to_owned(),
             problem: error.to_string(),
@@ -134,7 +139,7 @@ impl<'h> Monitor<'h> {
         if !arguments.is_null() {
             message["arguments"] = arguments;
         }
-        self.line.send(message.to_string().as_bytes()).map_err(gone_or_host)?;
+        self.line.send(message.to_string().as_bytes()).map_err(lost_or_host)?;
         let deadline = self.host.monotonic_ms().saturating_add(u64::from(COMMAND_MS));
         for _ in 0..MAX_SKIPPED {
             let Some(text) = self.line_before(deadline)? else {
@@ -195,7 +200,7 @@ impl<'h> Monitor<'h> {
         if left == 0 {
             return Ok(None);
         }
-        self.line.receive(u32::try_from(left).unwrap_or(u32::MAX)).map_err(gone_or_host)
+        self.line.receive(u32::try_from(left).unwrap_or(u32::MAX)).map_err(lost_or_host)
     }
 
     fn keep_event(&mut self, name: String, data: Option<EventData>) {
@@ -214,11 +219,13 @@ fn protocol(command: &str, error: &serde_json::Error) -> Fault {
     Fault::Protocol { doing: format!("`{command}`"), problem: error.to_string() }
 }
 
-/// A channel that cannot be opened because nobody listens, or that closed, means that QEMU is gone.
+/// A channel that cannot be opened because nobody listens means that QEMU is gone.
 fn gone_or_host(error: Error) -> Fault {
-    if error.class == ErrorClass::NotFound || error.code == "channel.closed" {
-        Fault::VmGone
-    } else {
-        Fault::Host(error)
-    }
+    let nobody = error.class == ErrorClass::NotFound || [UNREACHABLE, CLOSED].contains(&error.code.as_str());
+    if nobody { Fault::VmGone } else { Fault::Host(error) }
+}
+
+/// A channel that closed in the middle of a conversation.
+pub(crate) fn lost_or_host(error: Error) -> Fault {
+    if error.code == CLOSED { Fault::ConnectionLost } else { Fault::Host(error) }
 }

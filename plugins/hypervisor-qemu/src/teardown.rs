@@ -18,6 +18,9 @@ const EXPORT_GONE_MS: u32 = 10_000;
 /// Between two looks at the exports, should the event have been missed.
 const EXPORT_POLL_MS: u32 = 500;
 
+/// Connections that may be lost while taking down.
+const ATTEMPTS: u32 = 3;
+
 #[derive(Deserialize)]
 struct Graph {
     nodes: Vec<GraphNode>,
@@ -49,19 +52,8 @@ fn noted(notes: &[Note], step: &str) -> bool {
     notes.iter().any(|note| note.step == step)
 }
 
-/// Ends a capture: lets the guest go if it is still held, and takes everything down. Idempotent; answers what was done.
-/// A process that is gone took everything with it.
-pub(crate) fn end(
-    host: &dyn HypervisorHost,
-    vm: &str,
-    names: &Names,
-    notes: &[Note],
-) -> Result<Vec<String>, Fault> {
-    let recovered = recover(host, vm, names, notes)?;
-    Ok(recovered.actions)
-}
-
-/// Undoes whatever a capture left behind, from the notes and from what QEMU shows.
+/// Undoes whatever a capture left behind, from the notes and from what QEMU shows: lets the guest go if it is still held,
+/// and takes everything down. Idempotent. A process that is gone took everything with it.
 pub(crate) fn recover(
     host: &dyn HypervisorHost,
     vm: &str,
@@ -69,15 +61,17 @@ pub(crate) fn recover(
     notes: &[Note],
 ) -> Result<Recovered, Fault> {
     let notes = open_notes(notes);
-    let mut monitor = match Monitor::connect(host, vm) {
-        Ok(monitor) => monitor,
-        Err(fault) if fault.is_gone() => return gone(host, notes),
-        Err(fault) => return Err(fault),
-    };
-    match recover_with(host, &mut monitor, vm, names, notes) {
-        Err(fault) if fault.is_gone() => gone(host, notes),
-        outcome => outcome,
+    for _ in 0..ATTEMPTS {
+        let outcome = Monitor::connect(host, vm)
+            .and_then(|mut monitor| recover_with(host, &mut monitor, vm, names, notes));
+        match outcome {
+            Err(fault) if fault.is_gone() => return gone(host, notes),
+            // Only a new connection tells whether the process is gone, too.
+            Err(fault) if fault.is_lost() => {}
+            outcome => return outcome,
+        }
     }
+    Err(Fault::ConnectionLost)
 }
 
 fn gone(host: &dyn HypervisorHost, notes: &[Note]) -> Result<Recovered, Fault> {
@@ -201,7 +195,7 @@ fn take_down(
             actions.push(what.to_owned());
             Ok(())
         }
-        Err(fault) if fault.is_gone() => Err(fault),
+        Err(fault) if fault.is_lost() => Err(fault),
         Err(fault) => {
             problem.get_or_insert(fault.to_string());
             Ok(())

@@ -1,0 +1,109 @@
+//! Command lines.
+
+use imprint_plugin_sdk::hypervisor::{DiskSpec, VmSpec};
+use imprint_plugin_sdk::types::{Props, props};
+use serde_json::Value;
+
+use crate::launch::define;
+
+pub(super) fn disk(path: &str, format: &str) -> DiskSpec {
+    DiskSpec { path: path.to_owned(), format: format.to_owned(), read_only: false, serial: "root".to_owned() }
+}
+
+pub(super) fn spec(run: &str, disks: Vec<DiskSpec>) -> VmSpec {
+    VmSpec {
+        id: super::model::VM.to_owned(),
+        name: "web,readonly=on".to_owned(),
+        vcpus: 1,
+        memory_bytes: 64 << 20,
+        disks,
+        cdroms: Vec::new(),
+        paths: props([
+            ("qmp", &format!("{run}/qmp")),
+            ("qga", &format!("{run}/qga")),
+            ("console", &format!("{run}/console,log")),
+            ("pidfile", &format!("{run}/pid")),
+        ]),
+        options: Props::new(),
+    }
+}
+
+fn values<'a>(arguments: &'a [String], flag: &str) -> Vec<&'a str> {
+    arguments.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].as_str()).collect()
+}
+
+#[test]
+fn names_and_paths_cannot_add_options() {
+    let hostile = "/pool/a\"},{\"driver\":\"nbd\",b.raw";
+    let launch = define(&spec("/run/a,b", vec![disk(hostile, "raw")])).unwrap();
+    assert_eq!(launch.program, "qemu-system-x86_64");
+    assert_eq!(values(&launch.arguments, "-name"), ["guest=web,,readonly=on"]);
+    let chardevs = values(&launch.arguments, "-chardev");
+    assert!(chardevs.contains(&"file,id=console0,path=/run/a,,b/console,,log,append=on"), "{chardevs:?}");
+    assert!(chardevs.contains(&"socket,id=qmp0,path=/run/a,,b/qmp,server=on,wait=off"), "{chardevs:?}");
+    assert_eq!(values(&launch.arguments, "-pidfile"), ["/run/a,b/pid"]);
+    let node: Value = serde_json::from_str(values(&launch.arguments, "-blockdev")[0]).unwrap();
+    assert_eq!((node["driver"].as_str(), node["filename"].as_str()), (Some("file"), Some(hostile)));
+    assert!(!launch.arguments.contains(&"-daemonize".to_owned()));
+}
+
+#[test]
+fn formats_are_explicit_and_disks_stand_alone() {
+    let mut wanted = spec("/run", vec![disk("/a.qcow2", "qcow2"), disk("/b.raw", "raw")]);
+    wanted.cdroms.push(disk("/seed.iso", "raw"));
+    let arguments = define(&wanted).unwrap().arguments;
+    let nodes: Vec<Value> =
+        values(&arguments, "-blockdev").into_iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let drivers: Vec<&str> = nodes.iter().map(|node| node["driver"].as_str().unwrap()).collect();
+    assert_eq!(drivers, ["file", "qcow2", "file", "raw", "file", "raw"]);
+    assert_eq!(nodes[1].get("backing"), Some(&Value::Null));
+    assert_eq!((nodes[5]["read-only"].as_bool(), nodes[1]["read-only"].as_bool()), (Some(true), Some(false)));
+    let devices: Vec<Value> =
+        values(&arguments, "-device").into_iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let primary = devices.iter().find(|device| device["id"] == crate::survey::PRIMARY_DEVICE).unwrap();
+    assert_eq!((primary["drive"].as_str(), primary["bootindex"].as_i64()), (Some("disk0"), Some(1)));
+    assert!(devices.iter().any(|device| device["driver"] == "scsi-cd" && device["drive"] == "cdrom0"));
+}
+
+#[test]
+fn bad_specs_are_refused() {
+    let good = || spec("/run", vec![disk("/a.raw", "raw")]);
+    let mut bad = Vec::new();
+    let mut change = |change: fn(&mut VmSpec)| {
+        let mut spec = good();
+        change(&mut spec);
+        bad.push(spec);
+    };
+    change(|spec| spec.name = "a\nb".to_owned());
+    change(|spec| spec.name.clear());
+    change(|spec| spec.vcpus = 0);
+    change(|spec| spec.memory_bytes = (64 << 20) + 1);
+    change(|spec| spec.memory_bytes = 1 << 20);
+    change(|spec| spec.disks.clear());
+    change(|spec| spec.disks[0].format = "vmdk".to_owned());
+    change(|spec| spec.disks[0].path = "relative.raw".to_owned());
+    change(|spec| spec.disks[0].path = "/a\0b".to_owned());
+    change(|spec| spec.disks[0].serial = "more than twenty characters".to_owned());
+    change(|spec| drop(spec.paths.remove("qmp")));
+    change(|spec| drop(spec.paths.remove("pidfile")));
+    change(|spec| drop(spec.options.insert("accelerator".to_owned(), "xen".to_owned())));
+    change(|spec| drop(spec.options.insert("cpu".to_owned(), "host -daemonize".to_owned())));
+    change(|spec| drop(spec.options.insert("colour".to_owned(), "red".to_owned())));
+    for spec in bad {
+        assert!(define(&spec).is_err(), "{spec:?}");
+    }
+    assert!(define(&good()).is_ok());
+}
+
+#[test]
+fn options() {
+    let mut wanted = spec("/run", vec![disk("/a.raw", "raw")]);
+    wanted.options = props([("accelerator", "kvm"), ("machine", "q35"), ("iothread", "on"), ("cpu", "host")]);
+    let arguments = define(&wanted).unwrap().arguments;
+    for (flag, value) in
+        [("-accel", "kvm"), ("-machine", "q35"), ("-cpu", "host"), ("-m", "64"), ("-smp", "1")]
+    {
+        assert_eq!(values(&arguments, flag), [value]);
+    }
+    assert!(values(&arguments, "-device").iter().any(|device| device.contains("\"iothread\":\"iothread0\"")));
+}
