@@ -24,6 +24,10 @@ pub trait BlockSource: Send + Sync {
     fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
         Ok(vec![Segment { range, zero: false }])
     }
+    /// Whether the source is still what it was when it was opened, as far as the transport can tell.
+    fn unchanged(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// Random-access bytes that can be written from several threads at once, to disjoint ranges.

@@ -3,10 +3,68 @@
 //! A plugin describes (where bytes are, how a disk maps to them, how to lay out a new file); this crate validates every
 //! description, and then opens, reads, decodes, hashes, encodes and writes, on all cores and with bounded memory.
 //!
-//! - [`io`]: sources and sinks.
-//! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
+//! # How it is used
 //!
-//! Not here: components and sandboxes (`plugin-runtime`), tasks and limits (`service`).
+//! ```ignore
+//! // Where the bytes are: a file below a granted folder, or a live export.
+//! let source: Arc<dyn BlockSource> = Arc::new(FileSource::open(&dir, "images/web.qcow2")?);       // blocking
+//! let source: Arc<dyn BlockSource> = Arc::new(NbdClient::connect(&NbdOptions::new(socket, ""))?);  // blocking
+//!
+//! // What disk they hold: through a format (validated, parents refused by default), or as they are.
+//! let disk = Arc::new(Disk::open(format, source, &OpenOptions::default()).await?);
+//! let disk = Arc::new(Disk::from_raw(source, &Limits::default())?);                                // blocking
+//!
+//! // Write it as an image in any format; `written` has the sizes and both digests.
+//! let sink: Arc<dyn BlockSink> = Arc::new(FileSink::create(&dir, "images/.upload-1")?);           // blocking
+//! let written = write_image(&disk, format, &sink, &WriteOptions::default()).await?;
+//! durable::publish(&dir, "images/.upload-1", "images/web.qcow2", Existing::Keep)?;                 // blocking
+//! ```
+//!
+//! `blocking` means what it says: inside async code call it through `tokio::task::spawn_blocking`.
+//!
+//! # Map of the crate
+//!
+//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`], [`FileSink`]; over NBD [`nbd`].
+//! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
+//! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
+//! - [`write_image`]: the pipeline; [`Progress`] watches it, a cancellation token stops it.
+//! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`], [`confirm_format`].
+//! - [`durable`]: publishing files.
+//! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` for people.
+//!
+//! Not here: components and sandboxes (`plugin-runtime`), tasks and limits of accounts (`service`).
 
+mod beneath;
+mod codec;
+mod digest;
+mod disk;
+pub mod durable;
+mod error;
+mod extent_map;
+mod file;
 pub mod io;
+mod layer;
+mod limits;
+pub mod nbd;
+mod num;
+mod pipeline;
+mod place;
 pub mod ports;
+mod progress;
+mod reader;
+mod tools;
+mod write;
+mod zero;
+
+pub use codec::{CodecKind, CodecSpec, DecodeError, Tail};
+pub use digest::{CLUSTER, DiskDigest, InvalidDigest};
+pub use disk::{DenyReferences, Disk, OpenOptions, Resolved, Resolver};
+pub use error::{ChainProblem, EngineError};
+pub use extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece, Pieces};
+pub use file::{FileSink, FileSource, MemorySource, head_and_tail};
+pub use limits::Limits;
+pub use progress::{Progress, ProgressSnapshot};
+pub use reader::DiskReader;
+pub use tools::{CheckReport, Comparison, check, compare, confirm_format, detect, digest};
+pub use write::{WriteOptions, Written, write_image};
+pub use zero::is_zero;

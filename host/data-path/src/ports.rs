@@ -10,15 +10,17 @@ mod storage;
 use std::{collections::BTreeMap, fmt};
 
 pub use format::{
-    CheckPage, Codec, CreateRequest, DiskFormat, Extent, ExtentKind, ExtentPage, Finding, FormatImage, FormatLayout, FrameField,
-    Guess, ImageInfo, MetadataPage, Placed, Rules, Segment, Severity, SourceRef,
+    CheckPage, Codec, CreateRequest, DiskFormat, Extent, ExtentKind, ExtentPage, Finding, FormatImage,
+    FormatLayout, FrameField, Guess, ImageInfo, MetadataPage, Placed, Rules, Segment, Severity, SourceRef,
 };
 pub use hypervisor::{
-    AgentInfo, Begun, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, Journal, JournalNote, Launch, NbdSource,
-    Outcome, Plan, Power, PowerAction, QuiesceReport, Recovered, SharedJournal, Vm, VmDisk, VmSpec,
+    AgentInfo, Begun, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, Journal, JournalNote,
+    Launch, NbdSource, Outcome, Plan, Power, PowerAction, QuiesceReport, Recovered, SharedJournal, Vm,
+    VmDisk, VmSpec,
 };
 pub use storage::{
-    Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend, Upload, WriteRequest, WriteTarget,
+    Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend, Upload, WriteRequest,
+    WriteTarget,
 };
 
 /// Ordered extension bag with lower-kebab keys.
@@ -96,7 +98,13 @@ pub struct PortError {
 impl PortError {
     /// A failure of the host itself.
     pub fn host(class: ErrorClass, code: &str, message: impl fmt::Display) -> Self {
-        Self { origin: Origin::Host, class, code: code.to_owned(), message: message.to_string(), retry_after_ms: None }
+        Self {
+            origin: Origin::Host,
+            class,
+            code: code.to_owned(),
+            message: message.to_string(),
+            retry_after_ms: None,
+        }
     }
 
     /// The plugin's answer breaks the contract; `code` names the rule.

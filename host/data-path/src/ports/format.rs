@@ -223,7 +223,11 @@ pub trait DiskFormat: Send + Sync {
     /// Judges a file by its first 64 KiB, its last 4 KiB and its size.
     async fn probe(&self, head: &[u8], tail: &[u8], size: u64) -> Result<Option<Guess>, PortError>;
     /// Opens an image of this format for reading its map.
-    async fn open(&self, primary: Arc<dyn BlockSource>, options: &Props) -> Result<Box<dyn FormatImage>, PortError>;
+    async fn open(
+        &self,
+        primary: Arc<dyn BlockSource>,
+        options: &Props,
+    ) -> Result<Box<dyn FormatImage>, PortError>;
     /// Begins the layout of a new file.
     async fn begin_layout(&self, request: &CreateRequest) -> Result<Box<dyn FormatLayout>, PortError>;
 }

@@ -245,7 +245,11 @@ pub trait Driver: Send + Sync {
     /// Gates and expectations; changes nothing.
     async fn plan_capture(&self, request: &CaptureRequest) -> Result<Plan, PortError>;
     /// Freezes, takes the point in time, thaws, and serves it.
-    async fn begin_capture(&self, request: &CaptureRequest, journal: &SharedJournal) -> Result<Begun, PortError>;
+    async fn begin_capture(
+        &self,
+        request: &CaptureRequest,
+        journal: &SharedJournal,
+    ) -> Result<Begun, PortError>;
     /// Asked about once a second while copying.
     async fn capture_status(&self, vm_id: &str, capture_id: &str) -> Result<CaptureStatus, PortError>;
     /// Takes everything down. Idempotent.
@@ -257,7 +261,12 @@ pub trait Driver: Send + Sync {
         journal: &SharedJournal,
     ) -> Result<(), PortError>;
     /// Undoes whatever a lost capture left behind. Idempotent.
-    async fn recover(&self, vm_id: &str, capture_id: &str, journal: &SharedJournal) -> Result<Recovered, PortError>;
+    async fn recover(
+        &self,
+        vm_id: &str,
+        capture_id: &str,
+        journal: &SharedJournal,
+    ) -> Result<Recovered, PortError>;
     /// What to run for an instance.
     async fn define(&self, spec: &VmSpec) -> Result<Launch, PortError>;
     /// Changes an instance's power.

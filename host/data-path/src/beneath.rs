@@ -1,0 +1,61 @@
+//! Opens names below a granted directory, without following anything that leads out of it.
+
+use std::{io, os::fd::OwnedFd};
+
+use cap_std::fs::Dir;
+use rustix::fs::{Mode, OFlags};
+
+/// Longest path that is looked at.
+const MAX_PATH: usize = 4096;
+
+/// The parts of a relative path: no `.`, no `..`, no empty ones, no leading slash.
+fn parts(path: &str) -> io::Result<Vec<&str>> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let wrong = |part: &&str| part.is_empty() || *part == "." || *part == ".." || part.contains('\0');
+    if path.len() > MAX_PATH || parts.iter().any(wrong) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain relative path"));
+    }
+    Ok(parts)
+}
+
+/// The folder of `path` and the last part of it. Every folder on the way is opened without following symlinks, so the walk
+/// cannot leave `dir`.
+pub(crate) fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
+    let mut parts = parts(path)?;
+    let name = parts.pop().ok_or(io::ErrorKind::InvalidInput)?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    let mut at = rustix::fs::openat(dir, ".", flags, Mode::empty())?;
+    for part in parts {
+        at = rustix::fs::openat(&at, part, flags, Mode::empty())?;
+    }
+    Ok((at, name))
+}
+
+/// Opens a file; neither the last part nor a folder on the way may be a symlink.
+pub(crate) fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<std::fs::File> {
+    let (folder, name) = parent(dir, path)?;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(std::fs::File::from(rustix::fs::openat(&folder, name, flags, mode)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leads_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        std::fs::write(folder.path().join("in/file"), b"x").unwrap();
+        std::os::unix::fs::symlink("/etc", folder.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("in/file", folder.path().join("link")).unwrap();
+        let open = |path| open(&dir, path, OFlags::RDONLY, Mode::empty());
+        assert!(open("in/file").is_ok());
+        for path in
+            ["", "/etc/hosts", "../x", "in/../in/file", "in//file", "./in/file", "out/hosts", "link", "in/\0"]
+        {
+            assert!(open(path).is_err(), "{path:?} was opened");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Decoding and encoding of units, with contexts that are reused for a thread's whole life.
+
+use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+use zlib_rs::{Inflate, InflateFlush, Status};
+use zstd_safe::{CCtx, CParameter, DCtx};
+
+use crate::ports::Codec;
+
+/// An encoding that the engine knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodecKind {
+    /// RFC 1951.
+    Deflate,
+    /// RFC 1950.
+    Zlib,
+    /// RFC 8878, one frame.
+    Zstd,
+}
+
+/// What follows the encoded bytes inside their source range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing: the length is exact.
+    Exact,
+    /// Other bytes: the length is an upper bound, and the last 512-byte sector may be shared with the next unit.
+    Garbage,
+}
+
+/// A codec of an image, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodecSpec {
+    /// Which encoding.
+    pub kind: CodecKind,
+    /// What follows the encoded bytes.
+    pub tail: Tail,
+}
+
+impl CodecSpec {
+    /// Understands what a plugin said; `None` for a codec that the engine does not know.
+    pub fn parse(codec: &Codec) -> Option<Self> {
+        let kind = match codec.name.as_str() {
+            "deflate" => CodecKind::Deflate,
+            "zlib" => CodecKind::Zlib,
+            "zstd" => CodecKind::Zstd,
+            _ => return None,
+        };
+        let tail = match codec.params.get("tail").map(String::as_str) {
+            None | Some("exact") => Tail::Exact,
+            Some("garbage") => Tail::Garbage,
+            Some(_) => return None,
+        };
+        Some(Self { kind, tail })
+    }
+}
+
+/// Why stored bytes do not decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not a stream of this encoding, or cut off.
+    #[error("not a valid compressed stream")]
+    Invalid,
+    /// More comes out than the unit holds.
+    #[error("the compressed stream is longer than its unit")]
+    TooLong,
+    /// Less comes out than the unit holds.
+    #[error("the compressed stream is shorter than its unit")]
+    TooShort,
+    /// The frame asks for more memory than any unit needs.
+    #[error("the compressed frame asks for too large a window")]
+    Window,
+}
+
+/// Largest window that a zstd frame may ask for: the largest cluster of any format that is read.
+const MAX_WINDOW: u64 = 1 << 21;
+const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
+/// Decoders of one thread.
+pub(crate) struct Decoder {
+    deflate: Decompressor,
+    zstd: DCtx<'static>,
+}
+
+impl Decoder {
+    pub(crate) fn new() -> Self {
+        Self { deflate: Decompressor::new(), zstd: DCtx::create() }
+    }
+
+    /// Decodes one unit to the start of `out` and says how long it is. A stream that is longer than `out` is an error.
+    pub(crate) fn decode(
+        &mut self,
+        kind: CodecKind,
+        input: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, DecodeError> {
+        let fast = match kind {
+            CodecKind::Deflate => self.deflate.deflate_decompress(input, out),
+            CodecKind::Zlib => self.deflate.zlib_decompress(input, out),
+            CodecKind::Zstd => return self.zstd(input, out),
+        };
+        match fast {
+            Ok(length) => Ok(length),
+            Err(DecompressionError::InsufficientSpace) => Err(DecodeError::TooLong),
+            Err(DecompressionError::BadData) => inflate_slowly(kind == CodecKind::Zlib, input, out),
+        }
+    }
+
+    /// The frame's end is found first, because other bytes may follow it; then one call decodes straight into `out`,
+    /// which is also the window, so that no frame can ask for memory.
+    fn zstd(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
+        if input.get(..4) != Some(&ZSTD_MAGIC) {
+            return Err(DecodeError::Invalid);
+        }
+        if zstd_window(input).ok_or(DecodeError::Invalid)? > MAX_WINDOW {
+            return Err(DecodeError::Window);
+        }
+        let length = zstd_safe::find_frame_compressed_size(input).map_err(|_| DecodeError::Invalid)?;
+        let frame = input.get(..length).ok_or(DecodeError::Invalid)?;
+        self.zstd.decompress(out, frame).map_err(|code| {
+            match zstd_safe::get_error_name(code).contains("too small") {
+                true => DecodeError::TooLong,
+                false => DecodeError::Invalid,
+            }
+        })
+    }
+}
+
+/// Window size that a zstd frame header declares (RFC 8878, 3.1.1.1.2). A single-segment frame has none of its own: its
+/// window is its content, which `out` bounds.
+fn zstd_window(frame: &[u8]) -> Option<u64> {
+    let descriptor = frame.get(4)?;
+    if descriptor & 0x20 != 0 {
+        return Some(0);
+    }
+    let window = frame.get(5)?;
+    let base = 1u64 << (10 + (window >> 3));
+    Some(base + base / 8 * u64::from(window & 7))
+}
+
+/// For streams without a final block, which QEMU writes and accepts: whatever fills the unit is good.
+fn inflate_slowly(zlib_header: bool, input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
+    let mut inflate = Inflate::new(zlib_header, 15);
+    let status = inflate.decompress(input, out, InflateFlush::Finish);
+    let length = crate::num::to_usize(inflate.total_out());
+    match status {
+        Ok(Status::StreamEnd) => Ok(length),
+        Ok(Status::Ok | Status::BufError) if length == out.len() => Ok(length),
+        Ok(Status::Ok | Status::BufError) | Err(_) => Err(DecodeError::Invalid),
+    }
+}
+
+/// Encoder of one thread.
+pub(crate) enum Encoder {
+    Deflate(Compressor),
+    Zlib(Compressor),
+    Zstd(CCtx<'static>),
+}
+
+impl Encoder {
+    /// `level` is in the encoder's own scale: 1 to 12 for deflate and zlib (default 1), -7 to 19 for zstd (default 3).
+    /// `None` when the level is out of range.
+    pub(crate) fn new(kind: CodecKind, level: Option<i32>) -> Option<Self> {
+        let deflate = |level: Option<i32>| CompressionLvl::new(level.unwrap_or(1)).ok().map(Compressor::new);
+        match kind {
+            CodecKind::Deflate => deflate(level).map(Self::Deflate),
+            CodecKind::Zlib => deflate(level).map(Self::Zlib),
+            CodecKind::Zstd => {
+                let level = level.unwrap_or(3);
+                if !(-7..=19).contains(&level) {
+                    return None;
+                }
+                let mut context = CCtx::create();
+                context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+                Some(Self::Zstd(context))
+            }
+        }
+    }
+
+    /// Encodes a unit into `out`; `None` when it does not fit there.
+    pub(crate) fn encode(&mut self, unit: &[u8], out: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::Deflate(compressor) => compressor.deflate_compress(unit, out).ok(),
+            Self::Zlib(compressor) => compressor.zlib_compress(unit, out).ok(),
+            Self::Zstd(context) => context.compress2(out, unit).ok(),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! A virtual disk that can be read: layers put together into one map.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    codec::CodecSpec,
+    error::{ChainProblem, EngineError},
+    extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
+    io::BlockSource,
+    layer::{self, Layer},
+    limits::Limits,
+    num::to_u64,
+    ports::{ByteRange, DiskFormat, Props, SourceRef},
+    reader::DiskReader,
+};
+
+/// Runs of data shorter than this are not looked at for holes of the transport.
+const REFINE_FROM: u64 = 1 << 20;
+
+/// What a reference in an image resolves to.
+pub struct Resolved {
+    /// Identity of the thing, for finding cycles: two references to the same thing have the same.
+    pub identity: String,
+    /// Its bytes.
+    pub source: Arc<dyn BlockSource>,
+    /// The format that the host knows it has; never what the file claims.
+    pub format: Arc<dyn DiskFormat>,
+}
+
+/// Decides what an image's reference to a parent resolves to, if anything. The reference is untrusted text.
+#[async_trait]
+pub trait Resolver: Send + Sync {
+    /// `None` refuses: the job ends with `denied.external-reference`.
+    async fn resolve(&self, reference: &SourceRef) -> Result<Option<Resolved>, EngineError>;
+}
+
+/// Refuses every reference.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DenyReferences;
+
+#[async_trait]
+impl Resolver for DenyReferences {
+    async fn resolve(&self, _reference: &SourceRef) -> Result<Option<Resolved>, EngineError> {
+        Ok(None)
+    }
+}
+
+/// How an image is opened.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// Bounds.
+    pub limits: Limits,
+    /// For references to parents; the default refuses all.
+    pub resolver: Arc<dyn Resolver>,
+    /// Identity of the image itself, for finding cycles; whatever the resolver uses.
+    pub identity: String,
+    /// For the format plugin.
+    pub format_options: Props,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            resolver: Arc::new(DenyReferences),
+            identity: String::new(),
+            format_options: Props::new(),
+        }
+    }
+}
+
+/// A virtual disk: one map over all layers, the sources that it points into, and their codecs. Holes are resolved.
+pub struct Disk {
+    map: ExtentMap,
+    sources: Vec<Arc<dyn BlockSource>>,
+    codecs: Vec<CodecSpec>,
+    format: String,
+    subformat: Option<String>,
+    unit: u32,
+    facts: Props,
+}
+
+impl Disk {
+    /// Opens an image: asks its format for the map, validates it, follows parents as far as the resolver allows.
+    ///
+    /// Not cancel-safe in the sense that work is lost, but nothing is left behind when the future is dropped.
+    pub async fn open(
+        format: &dyn DiskFormat,
+        blob: Arc<dyn BlockSource>,
+        options: &OpenOptions,
+    ) -> Result<Self, EngineError> {
+        let limits = &options.limits;
+        let mut sources = vec![blob];
+        let mut top = layer::load(format, &sources[0], &options.format_options, limits, 0, 0).await?;
+        let mut codecs = std::mem::take(&mut top.codecs);
+        let mut wanted = top.parent.take();
+        let mut below: Vec<Layer> = Vec::new();
+        let mut seen = vec![options.identity.clone()];
+        while let Some(reference) = wanted {
+            if to_u64(sources.len()) >= u64::from(limits.chain_depth) {
+                return Err(EngineError::Chain { problem: ChainProblem::TooDeep });
+            }
+            let parent = options.resolver.resolve(&reference).await?;
+            let parent = parent.ok_or_else(|| EngineError::external(&reference.reference))?;
+            if seen.contains(&parent.identity) {
+                return Err(EngineError::Chain { problem: ChainProblem::Cycle });
+            }
+            let index = |length: usize| {
+                u16::try_from(length).expect("a chain has at most 16 layers of at most 64 codecs")
+            };
+            let (source, codec_base) = (index(sources.len()), index(codecs.len()));
+            let mut layer = layer::load(
+                parent.format.as_ref(),
+                &parent.source,
+                &Props::new(),
+                limits,
+                source,
+                codec_base,
+            )
+            .await?;
+            codecs.append(&mut layer.codecs);
+            wanted = layer.parent.take();
+            below.push(layer);
+            sources.push(parent.source);
+            seen.push(parent.identity);
+        }
+        let limits = *limits;
+        let Layer { info, map, .. } = top;
+        let (map, sources) = offload(move || {
+            let map = refine(&flatten(map, &below, &limits)?, &sources, &limits)?;
+            Ok::<_, EngineError>((map, sources))
+        })
+        .await??;
+        Ok(Self {
+            map,
+            sources,
+            codecs,
+            format: info.format,
+            subformat: info.subformat,
+            unit: info.unit,
+            facts: info.facts,
+        })
+    }
+
+    /// A source whose bytes are the disk, such as a live export; holes come from the transport. Blocks while it asks.
+    pub fn from_raw(source: Arc<dyn BlockSource>, limits: &Limits) -> Result<Self, EngineError> {
+        let size = source.size();
+        if size > limits.virtual_size {
+            return Err(MapError::VirtualSize { size, limit: limits.virtual_size }.into());
+        }
+        let mut whole = MapBuilder::new(size, limits.extents);
+        whole.push_until(size, Content::Data { source: 0, at: 0 })?;
+        let sources = vec![source];
+        let map = refine(&whole.finish()?, &sources, limits)?;
+        Ok(Self {
+            map,
+            sources,
+            codecs: Vec::new(),
+            format: "raw".to_owned(),
+            subformat: None,
+            unit: 1,
+            facts: Props::new(),
+        })
+    }
+
+    /// Bytes that the guest sees.
+    pub fn size(&self) -> u64 {
+        self.map.size()
+    }
+
+    /// The map over all layers. The source of a piece is its layer: 0 is the image itself, 1 its parent, and so on.
+    pub fn map(&self) -> &ExtentMap {
+        &self.map
+    }
+
+    /// The format of the image itself.
+    pub fn format(&self) -> &str {
+        &self.format
+    }
+
+    /// Its variant of the format.
+    pub fn subformat(&self) -> Option<&str> {
+        self.subformat.as_deref()
+    }
+
+    /// Cluster, block or grain in bytes; 1 for byte-exact formats.
+    pub fn unit(&self) -> u32 {
+        self.unit
+    }
+
+    /// `dirty`, `encrypted`, `internal-snapshots`, ... of the image itself.
+    pub fn facts(&self) -> &Props {
+        &self.facts
+    }
+
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// A reader with its own buffers and decoders: make one for each thread.
+    pub fn reader(&self) -> DiskReader<'_> {
+        DiskReader::new(self)
+    }
+
+    /// Fills `buf` from `offset`, which must lie inside the disk. Blocks. For more than one read use [`Disk::reader`].
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), EngineError> {
+        self.reader().read_at(buf, offset)
+    }
+
+    /// Fails when a source is known to have changed since it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<(), EngineError> {
+        for source in &self.sources {
+            let unchanged = source.unchanged().map_err(|error| EngineError::read(0, source.size(), error))?;
+            if !unchanged {
+                return Err(EngineError::SourceChanged);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn source(&self, index: u16) -> &dyn BlockSource {
+        self.sources[usize::from(index)].as_ref()
+    }
+
+    pub(crate) fn codec(&self, index: u16) -> CodecSpec {
+        self.codecs[usize::from(index)]
+    }
+}
+
+/// Runs blocking work on tokio's threads for such work.
+pub(crate) async fn offload<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, EngineError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::WorkerLost)
+}
+
+/// Resolves the holes of each layer in the layers below it; what no layer has is zero.
+fn flatten(top: ExtentMap, below: &[Layer], limits: &Limits) -> Result<ExtentMap, MapError> {
+    let Some((deepest, between)) = below.split_last() else { return Ok(top) };
+    let flat = between
+        .iter()
+        .rev()
+        .try_fold(deepest.map.clone(), |flat, layer| layer.map.over(&flat, limits.extents))?;
+    top.over(&flat, limits.extents)
+}
+
+/// Replaces holes by zeroes, and data that the transport knows to be zero too.
+fn refine(
+    map: &ExtentMap,
+    sources: &[Arc<dyn BlockSource>],
+    limits: &Limits,
+) -> Result<ExtentMap, EngineError> {
+    let mut refined = MapBuilder::new(map.size(), limits.extents);
+    for piece in map.pieces(ByteRange { offset: 0, length: map.size() }) {
+        let ByteRange { offset, length } = piece.range;
+        match piece.content {
+            Content::Zero | Content::Hole => refined.push_until(offset + length, Content::Zero)?,
+            Content::Encoded(_) => refined.push(piece)?,
+            Content::Data { source, at } => {
+                let bytes = sources[usize::from(source)].as_ref();
+                if length < REFINE_FROM {
+                    refined.push(piece)?;
+                    continue;
+                }
+                let segments = bytes
+                    .segments(ByteRange { offset: at, length })
+                    .map_err(|error| EngineError::read(at, length, error))?;
+                let mut expected = at;
+                for segment in &segments {
+                    let range = ByteRange {
+                        offset: offset + (segment.range.offset - at),
+                        length: segment.range.length,
+                    };
+                    let content = match segment.zero {
+                        true => Content::Zero,
+                        false => Content::Data { source, at: segment.range.offset },
+                    };
+                    debug_assert_eq!(segment.range.offset, expected, "transports describe without gaps");
+                    expected += segment.range.length;
+                    refined.push(Piece { range, content })?;
+                }
+            }
+        }
+    }
+    Ok(refined.finish()?)
+}

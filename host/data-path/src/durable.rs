@@ -1,0 +1,128 @@
+//! Files that are either complete and durable under their name, or not there at all.
+
+use std::{fs::File, io, io::Write as _};
+
+use cap_std::fs::Dir;
+use rustix::{
+    fs::{Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+
+use crate::{beneath, error::EngineError};
+
+/// What happens when the final name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is replaced in one step.
+    Replace,
+    /// It stays, and publishing fails with [`io::ErrorKind::AlreadyExists`].
+    Keep,
+}
+
+/// Makes a finished file visible under its final name: syncs the file, renames it, syncs the folders of both names. When
+/// this returns, a power cut leaves the file under its final name, whole. Blocks.
+pub fn publish(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> Result<(), EngineError> {
+    publish_io(dir, temporary, name, existing).map_err(|source| EngineError::write_open(name, source))
+}
+
+fn publish_io(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> io::Result<()> {
+    beneath::open(dir, temporary, OFlags::RDONLY, Mode::empty())?.sync_all()?;
+    let (from, from_name) = beneath::parent(dir, temporary)?;
+    let (to, to_name) = beneath::parent(dir, name)?;
+    match existing {
+        Existing::Replace => rustix::fs::renameat(&from, from_name, &to, to_name)?,
+        Existing::Keep => {
+            match rustix::fs::renameat_with(&from, from_name, &to, to_name, RenameFlags::NOREPLACE) {
+                Ok(()) => {}
+                // File systems without that flag (NFS): a hard link fails on a name that is taken, too.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    rustix::fs::linkat(&from, from_name, &to, to_name, rustix::fs::AtFlags::empty())?;
+                    rustix::fs::unlinkat(&from, from_name, rustix::fs::AtFlags::empty())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    sync_folder(&to)?;
+    sync_folder(&from)
+}
+
+/// Writes a small file durably: under `.NAME.tmp`, synced, renamed over `name`, folder synced. Blocks.
+pub fn write(dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+    let temporary = match name.rsplit_once('/') {
+        Some((folder, last)) => format!("{folder}/.{last}.tmp"),
+        None => format!(".{name}.tmp"),
+    };
+    let written = write_temporary(dir, &temporary, bytes)
+        .and_then(|()| publish_io(dir, &temporary, name, Existing::Replace));
+    written.map_err(|source| {
+        // The error that counts is the first one.
+        let _ = remove_io(dir, &temporary);
+        EngineError::write_open(name, source)
+    })
+}
+
+fn write_temporary(dir: &Dir, path: &str, bytes: &[u8]) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    let mut file: File = beneath::open(dir, path, flags, Mode::RUSR | Mode::WUSR)?;
+    file.write_all(bytes)
+}
+
+/// Removes a file durably. Removing what is not there succeeds. Blocks.
+pub fn remove(dir: &Dir, name: &str) -> Result<(), EngineError> {
+    remove_io(dir, name).map_err(|source| EngineError::write_open(name, source))
+}
+
+fn remove_io(dir: &Dir, path: &str) -> io::Result<()> {
+    let (folder, name) = match beneath::parent(dir, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::empty()) {
+        Ok(()) => sync_folder(&folder),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn sync_folder(folder: &std::os::fd::OwnedFd) -> io::Result<()> {
+    Ok(rustix::fs::fsync(folder)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Dir) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+        (folder, dir)
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_when_asked_to() {
+        let (path, dir) = folder();
+        std::fs::write(path.path().join("t"), b"new").unwrap();
+        std::fs::write(path.path().join("final"), b"old").unwrap();
+        let error = publish(&dir, "t", "final", Existing::Keep).unwrap_err();
+        assert_eq!(error.code(), "io.already-exists");
+        assert_eq!(std::fs::read(path.path().join("final")).unwrap(), b"old");
+        publish(&dir, "t", "final", Existing::Replace).unwrap();
+        assert_eq!(std::fs::read(path.path().join("final")).unwrap(), b"new");
+        assert!(!path.path().join("t").exists());
+    }
+
+    #[test]
+    fn small_files_are_replaced_whole_and_removed_twice() {
+        let (path, dir) = folder();
+        std::fs::create_dir(path.path().join("sub")).unwrap();
+        for bytes in [b"one".as_slice(), b"two"] {
+            write(&dir, "sub/file", bytes).unwrap();
+            assert_eq!(std::fs::read(path.path().join("sub/file")).unwrap(), bytes);
+        }
+        assert_eq!(std::fs::read_dir(path.path().join("sub")).unwrap().count(), 1);
+        remove(&dir, "sub/file").unwrap();
+        remove(&dir, "sub/file").unwrap();
+        assert_eq!(std::fs::read_dir(path.path().join("sub")).unwrap().count(), 0);
+    }
+}

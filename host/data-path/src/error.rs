@@ -1,0 +1,236 @@
+//! What can go wrong in the engine, as one type for its callers.
+
+use std::io;
+
+use crate::{
+    codec::DecodeError,
+    extent_map::MapError,
+    nbd::NbdError,
+    ports::{ErrorClass, PortError},
+};
+
+/// Failure of a job of the engine. [`EngineError::code`] is for programs, [`EngineError::report`] for people.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A plugin failed, or broke the contract of its port.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The map that a format gave is not acceptable.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// Stored bytes do not decode to what the map says.
+    #[error("stored data for disk offset {offset} is damaged; restore the image from a good copy")]
+    Decode {
+        /// Virtual offset of the unit.
+        offset: u64,
+        /// What the decoder saw.
+        #[source]
+        source: DecodeError,
+    },
+    /// A source could not be read.
+    #[error(
+        "cannot read {length} bytes at offset {offset} of the source; check that it is still there and whole"
+    )]
+    Read {
+        /// Offset in the source.
+        offset: u64,
+        /// Bytes that were wanted.
+        length: u64,
+        /// What the transport said.
+        #[source]
+        source: io::Error,
+    },
+    /// The destination could not be written.
+    #[error("cannot write at offset {offset} of the destination")]
+    Write {
+        /// Offset in the destination.
+        offset: u64,
+        /// What the transport said.
+        #[source]
+        source: io::Error,
+    },
+    /// The destination is full.
+    #[error(
+        "no space left at the destination at offset {offset}; free space there or choose another storage, then try again"
+    )]
+    NoSpace {
+        /// Offset in the destination.
+        offset: u64,
+        /// What the transport said.
+        #[source]
+        source: io::Error,
+    },
+    /// Opening or preparing a file failed.
+    #[error("cannot open or publish '{path}'; check that it exists, is a regular file and may be accessed")]
+    Open {
+        /// Relative path, or the name that the caller gave.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An image names another file, and nobody allowed that.
+    #[error(
+        "the image refers to '{reference}', which is not allowed; flatten it into a single file and try again"
+    )]
+    ExternalReference {
+        /// What the file says; untrusted text, shortened to 200 characters.
+        reference: String,
+    },
+    /// A chain of images is too deep or bites its own tail.
+    #[error("the image's chain of parents {problem}; flatten it into a single file and try again")]
+    Chain {
+        /// What is wrong with it.
+        problem: ChainProblem,
+    },
+    /// Content that claims to be another format than declared.
+    #[error(
+        "declared as {declared}, but the content looks like {found}; declare the right format or remove the foreign header"
+    )]
+    AmbiguousContent {
+        /// What the caller said.
+        declared: String,
+        /// What the content says.
+        found: String,
+    },
+    /// The engine cannot do this.
+    #[error("{what} is not supported by this version")]
+    Unsupported {
+        /// What.
+        what: String,
+    },
+    /// An option of the caller is out of range.
+    #[error("{what}")]
+    InvalidOption {
+        /// What, and which values are allowed.
+        what: String,
+    },
+    /// A source changed while it was read.
+    #[error("the source changed while it was read; stop whoever writes to it and try again")]
+    SourceChanged,
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A worker thread died.
+    #[error("a worker of the engine stopped unexpectedly; try again and report it")]
+    WorkerLost,
+}
+
+/// What is wrong with a chain of parents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainProblem {
+    /// Longer than the bound.
+    #[error("is too deep")]
+    TooDeep,
+    /// An image is its own ancestor.
+    #[error("has a cycle")]
+    Cycle,
+}
+
+impl EngineError {
+    /// Dotted code for programs.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Port(error) => &error.code,
+            Self::Map(error) => error.code(),
+            Self::Decode { .. } => "corrupt.encoded",
+            Self::Read { source, .. } => {
+                nbd_code(source).unwrap_or(match source.kind() == io::ErrorKind::UnexpectedEof {
+                    true => "corrupt.truncated",
+                    false => "io.read",
+                })
+            }
+            Self::Write { .. } => "io.write",
+            Self::NoSpace { .. } => "io.no-space",
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => "io.not-found",
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => "io.already-exists",
+            Self::Open { .. } => "io.open",
+            Self::ExternalReference { .. } => "denied.external-reference",
+            Self::Chain { .. } => "denied.chain",
+            Self::AmbiguousContent { .. } => "denied.ambiguous-content",
+            Self::Unsupported { .. } => "unsupported.layout",
+            Self::InvalidOption { .. } => "invalid.option",
+            Self::SourceChanged => "conflict.source-changed",
+            Self::Cancelled => "cancelled",
+            Self::WorkerLost => "internal.worker-lost",
+        }
+    }
+
+    /// What the caller may do about it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Port(error) => error.class,
+            Self::Map(error) => error.class(),
+            Self::Decode { .. } => ErrorClass::Corrupt,
+            Self::Read { source, .. } => {
+                match source.kind() == io::ErrorKind::UnexpectedEof && nbd_code(source).is_none() {
+                    true => ErrorClass::Corrupt,
+                    false => ErrorClass::Transient,
+                }
+            }
+            Self::Write { .. } => ErrorClass::Transient,
+            Self::NoSpace { .. } => ErrorClass::LimitExceeded,
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorClass::NotFound,
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                ErrorClass::AlreadyExists
+            }
+            Self::Open { .. } => ErrorClass::InvalidInput,
+            Self::ExternalReference { .. } | Self::Chain { .. } | Self::AmbiguousContent { .. } => {
+                ErrorClass::Denied
+            }
+            Self::Unsupported { .. } => ErrorClass::Unsupported,
+            Self::InvalidOption { .. } => ErrorClass::InvalidInput,
+            Self::SourceChanged => ErrorClass::Conflict,
+            Self::Cancelled => ErrorClass::Cancelled,
+            Self::WorkerLost => ErrorClass::Internal,
+        }
+    }
+
+    /// The message with its causes, separated by `: `.
+    pub fn report(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    pub(crate) fn read(offset: u64, length: u64, source: io::Error) -> Self {
+        match nbd_code(&source) {
+            Some("nbd.cancelled") => Self::Cancelled,
+            _ => Self::Read { offset, length, source },
+        }
+    }
+
+    pub(crate) fn write(offset: u64, source: io::Error) -> Self {
+        match is_full(&source) {
+            true => Self::NoSpace { offset, source },
+            false => Self::Write { offset, source },
+        }
+    }
+
+    /// For creating, renaming and removing at a destination.
+    pub(crate) fn write_open(path: &str, source: io::Error) -> Self {
+        match is_full(&source) {
+            true => Self::NoSpace { offset: 0, source },
+            false => Self::Open { path: path.to_owned(), source },
+        }
+    }
+
+    pub(crate) fn external(reference: &str) -> Self {
+        Self::ExternalReference {
+            reference: reference.chars().filter(|c| !c.is_control()).take(200).collect(),
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded
+}
+
+fn nbd_code(error: &io::Error) -> Option<&'static str> {
+    error.get_ref()?.downcast_ref::<NbdError>().map(NbdError::code)
+}

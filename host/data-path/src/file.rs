@@ -1,0 +1,206 @@
+//! Sources and sinks over regular files.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+};
+
+use cap_std::fs::Dir;
+use rustix::{
+    fs::{Mode, OFlags, SeekFrom},
+    io::Errno,
+};
+
+use crate::{
+    beneath,
+    error::EngineError,
+    io::{BlockSink, BlockSource, Segment},
+    num::to_usize,
+    ports::ByteRange,
+};
+
+/// Most holes of a file that are told apart; behind them everything counts as data.
+const MAX_SEGMENTS: usize = 1 << 22;
+
+/// A regular file to read. Its size is fixed when it is opened: a file that is shorter later is an error.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    size: u64,
+    stamp: Stamp,
+}
+
+/// What changes when somebody writes to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl FileSource {
+    /// Opens a file below `dir`. `path` is relative; symlinks are not followed, and anything but a regular file is refused.
+    pub fn open(dir: &Dir, path: &str) -> Result<Self, EngineError> {
+        beneath::open(dir, path, OFlags::RDONLY, Mode::empty())
+            .and_then(Self::new)
+            .map_err(|source| EngineError::Open { path: path.to_owned(), source })
+    }
+
+    /// Reads a file that is already open. `name` is for error messages.
+    pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
+        Self::new(file).map_err(|source| EngineError::Open { path: name.to_owned(), source })
+    }
+
+    fn new(file: File) -> io::Result<Self> {
+        let stamp = regular(&file)?;
+        Ok(Self { file, size: stamp.size, stamp })
+    }
+}
+
+fn regular(file: &File) -> io::Result<Stamp> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(Stamp { size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
+}
+
+impl BlockSource for FileSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
+        let end = range.offset.saturating_add(range.length).min(self.size);
+        let mut segments = Vec::new();
+        let mut at = range.offset;
+        while at < end && segments.len() < MAX_SEGMENTS {
+            let data = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(data) => data.min(end),
+                // Nothing but a hole up to the end of the file.
+                Err(Errno::NXIO) => end,
+                // The file system cannot tell.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => break,
+                Err(error) => return Err(error.into()),
+            };
+            if data > at {
+                segments.push(Segment { range: ByteRange { offset: at, length: data - at }, zero: true });
+            }
+            if data < end {
+                let hole = rustix::fs::seek(&self.file, SeekFrom::Hole(data))?.min(end);
+                if hole <= data {
+                    // A file that shrinks under us.
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                segments
+                    .push(Segment { range: ByteRange { offset: data, length: hole - data }, zero: false });
+                at = hole;
+            } else {
+                at = end;
+            }
+        }
+        if at < end {
+            segments.push(Segment { range: ByteRange { offset: at, length: end - at }, zero: false });
+        }
+        Ok(segments)
+    }
+
+    fn unchanged(&self) -> io::Result<bool> {
+        Ok(regular(&self.file)? == self.stamp)
+    }
+}
+
+/// A regular file to write. What is never written stays a hole.
+#[derive(Debug)]
+pub struct FileSink {
+    file: File,
+}
+
+impl FileSink {
+    /// Creates a file below `dir`, for the owner alone. A name that is taken is an error.
+    pub fn create(dir: &Dir, path: &str) -> Result<Self, EngineError> {
+        Self::open_with(dir, path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
+    }
+
+    /// Opens an existing file below `dir` and empties it.
+    pub fn truncate(dir: &Dir, path: &str) -> Result<Self, EngineError> {
+        Self::open_with(dir, path, OFlags::RDWR | OFlags::TRUNC)
+    }
+
+    /// Writes to a new, empty file that is already open.
+    pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
+        match regular(&file) {
+            Ok(_) => Ok(Self { file }),
+            Err(source) => Err(EngineError::Open { path: name.to_owned(), source }),
+        }
+    }
+
+    fn open_with(dir: &Dir, path: &str, flags: OFlags) -> Result<Self, EngineError> {
+        let opened = beneath::open(dir, path, flags, Mode::RUSR | Mode::WUSR)
+            .and_then(|file| regular(&file).map(|_| file));
+        match opened {
+            Ok(file) => Ok(Self { file }),
+            Err(source) => Err(EngineError::write_open(path, source)),
+        }
+    }
+}
+
+impl BlockSink for FileSink {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+/// Bytes in memory as a source: small things, and tests.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySource(Vec<u8>);
+
+impl MemorySource {
+    /// Serves these bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl BlockSource for MemorySource {
+    fn size(&self) -> u64 {
+        crate::num::to_u64(self.0.len())
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.0.get(start..start.checked_add(buf.len())?))
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Reads the first `head` and the last `tail` bytes of a source (fewer where it is shorter), as probing needs them.
+pub fn head_and_tail(
+    source: &dyn BlockSource,
+    head: u32,
+    tail: u32,
+) -> Result<(Vec<u8>, Vec<u8>), EngineError> {
+    let size = source.size();
+    let read = |offset, length: u64| {
+        let mut bytes = vec![0; to_usize(length)];
+        source.read_exact_at(&mut bytes, offset).map_err(|error| EngineError::read(offset, length, error))?;
+        Ok::<_, EngineError>(bytes)
+    };
+    let tail = u64::from(tail).min(size);
+    Ok((read(0, u64::from(head).min(size))?, read(size - tail, tail)?))
+}

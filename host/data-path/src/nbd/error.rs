@@ -1,0 +1,100 @@
+//! What can go wrong with an NBD server.
+
+use std::{io, path::PathBuf};
+
+/// Failure of the NBD client. Inside an [`io::Error`] it is found again with `get_ref` and `downcast_ref`.
+#[derive(Debug, thiserror::Error)]
+pub enum NbdError {
+    /// Nobody listens there.
+    #[error("cannot connect to the NBD server at '{}'; check that it runs and that its socket may be used", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The peer does not speak the protocol.
+    #[error(
+        "the peer does not speak fixed-newstyle NBD: {what}; check that the socket belongs to an NBD server"
+    )]
+    NotNbd {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The server does not want to serve this export.
+    #[error("the NBD server refuses: {message}; check the name of the export")]
+    Refused {
+        /// What the server said, cleaned and shortened.
+        message: String,
+    },
+    /// The server breaks the protocol.
+    #[error("the NBD server broke the protocol: {what}; its data cannot be trusted, capture again")]
+    Protocol {
+        /// What it did.
+        what: &'static str,
+    },
+    /// The server reports an error.
+    #[error("the NBD server reports error {errno}: {message}; check the disk that it serves")]
+    Server {
+        /// Number as on Linux.
+        errno: u32,
+        /// What the server said, cleaned and shortened.
+        message: String,
+    },
+    /// The server did not answer in time.
+    #[error("the NBD server did not answer within {seconds} s; check that it is not blocked")]
+    Timeout {
+        /// How long it was given.
+        seconds: u64,
+    },
+    /// The server went away in the middle of a conversation.
+    #[error("the NBD server closed the connection; check that it still runs")]
+    Disconnected,
+    /// A new connection serves something else than the first.
+    #[error("the NBD export changed between two connections; capture again")]
+    Changed,
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The system refused a socket operation.
+    #[error("the connection to the NBD server failed")]
+    Socket(#[source] io::Error),
+}
+
+impl NbdError {
+    /// Dotted code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "nbd.connect",
+            Self::NotNbd { .. } => "nbd.not-nbd",
+            Self::Refused { .. } => "nbd.refused",
+            Self::Protocol { .. } => "nbd.protocol",
+            Self::Server { .. } => "nbd.server",
+            Self::Timeout { .. } => "nbd.timeout",
+            Self::Disconnected | Self::Socket(_) => "nbd.disconnected",
+            Self::Changed => "nbd.changed",
+            Self::Cancelled => "nbd.cancelled",
+        }
+    }
+}
+
+impl From<NbdError> for io::Error {
+    fn from(error: NbdError) -> Self {
+        let kind = match &error {
+            NbdError::Timeout { .. } => io::ErrorKind::TimedOut,
+            NbdError::Disconnected | NbdError::Socket(_) => io::ErrorKind::ConnectionReset,
+            NbdError::Connect { source, .. } => source.kind(),
+            NbdError::NotNbd { .. } | NbdError::Protocol { .. } | NbdError::Changed => {
+                io::ErrorKind::InvalidData
+            }
+            NbdError::Refused { .. } | NbdError::Server { .. } | NbdError::Cancelled => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// What a server says, fit for a log: no control characters, at most 200 of the others.
+pub(super) fn clean(message: &[u8]) -> String {
+    String::from_utf8_lossy(message).chars().filter(|c| !c.is_control()).take(200).collect()
+}

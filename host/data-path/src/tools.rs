@@ -1,0 +1,200 @@
+//! Whole-disk questions: digest, comparison, consistency, what a file is.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    digest::DiskDigest,
+    disk::{Disk, offload},
+    error::EngineError,
+    extent_map::Content,
+    file::head_and_tail,
+    io::BlockSource,
+    num::{to_u64, to_usize},
+    pipeline::{self, Job, Target},
+    ports::{ByteRange, DiskFormat, Finding, Guess, PortError, Props, Severity},
+    progress::Progress,
+    write::WriteOptions,
+};
+
+/// Bytes that are compared at once.
+const WINDOW: u64 = 1 << 20;
+/// Most findings of a check that are kept.
+const MAX_FINDINGS: usize = 10_000;
+/// Findings asked for in one call.
+const PAGE_FINDINGS: u32 = 256;
+/// Bytes of a file's head and tail that a format sees when it judges it.
+const PROBE: (u32, u32) = (64 << 10, 4 << 10);
+
+/// Reads the whole disk with all cores and returns its logical digest. Of the options, `threads`, `cancel` and `progress`
+/// count.
+pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDigest, EngineError> {
+    let cancel = options.cancel.child_token();
+    let _stop_when_dropped = cancel.clone().drop_guard();
+    let job = Job {
+        disk: disk.clone(),
+        target: Target::Nothing,
+        threads: options.threads,
+        cancel,
+        progress: options.progress.clone(),
+    };
+    let size = disk.size();
+    let outcome = offload(move || pipeline::run(&job)).await??;
+    disk.check_unchanged()?;
+    Ok(outcome.logical.finish(size))
+}
+
+/// How two disks differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Same size, same bytes.
+    Identical,
+    /// Same bytes as far as both go; what only one has is zero.
+    SizeOnly {
+        /// Size of the first disk.
+        first: u64,
+        /// Size of the second disk.
+        second: u64,
+    },
+    /// Different bytes.
+    Content {
+        /// Offset of the first byte that differs; behind the end of the shorter disk its bytes count as zero.
+        offset: u64,
+    },
+}
+
+/// Compares two disks byte for byte, skipping what both know to be zero. Of the options, `cancel` and `progress` count.
+pub async fn compare(
+    first: &Arc<Disk>,
+    second: &Arc<Disk>,
+    options: &WriteOptions,
+) -> Result<Comparison, EngineError> {
+    let (first, second) = (first.clone(), second.clone());
+    let cancel = options.cancel.child_token();
+    let _stop_when_dropped = cancel.clone().drop_guard();
+    let progress = options.progress.clone();
+    offload(move || compare_blocking(&first, &second, &cancel, &progress)).await?
+}
+
+fn compare_blocking(
+    first: &Disk,
+    second: &Disk,
+    cancel: &CancellationToken,
+    progress: &Progress,
+) -> Result<Comparison, EngineError> {
+    let mut readers = [first.reader(), second.reader()];
+    let mut windows = [vec![0; to_usize(WINDOW)], vec![0; to_usize(WINDOW)]];
+    let end = first.size().max(second.size());
+    progress.start(first.map().stored_bytes() + second.map().stored_bytes());
+    let next = |from| [first, second].iter().filter_map(|disk| disk.map().next_stored(from)).min();
+    let mut at = 0;
+    while let Some(found) = next(at) {
+        if cancel.is_cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        let start = found / WINDOW * WINDOW;
+        let length = WINDOW.min(end - start);
+        for ((disk, reader), window) in [first, second].iter().zip(&mut readers).zip(&mut windows) {
+            let has = to_usize(disk.size().saturating_sub(start).min(length));
+            reader.read_at(&mut window[..has], start)?;
+            window[has..].fill(0);
+            progress.advance(stored_in(disk, ByteRange { offset: start, length }));
+        }
+        let [a, b] = [&windows[0][..to_usize(length)], &windows[1][..to_usize(length)]];
+        if a != b {
+            let differs = a.iter().zip(b).position(|(a, b)| a != b).map_or(length, to_u64);
+            return Ok(Comparison::Content { offset: start + differs });
+        }
+        at = start + length;
+    }
+    Ok(match first.size() == second.size() {
+        true => Comparison::Identical,
+        false => Comparison::SizeOnly { first: first.size(), second: second.size() },
+    })
+}
+
+fn stored_in(disk: &Disk, range: ByteRange) -> u64 {
+    let stored = |content| matches!(content, Content::Data { .. } | Content::Encoded(_));
+    disk.map().pieces(range).filter(|piece| stored(piece.content)).map(|piece| piece.range.length).sum()
+}
+
+/// What a consistency check found.
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    /// The findings, at most 10 000.
+    pub findings: Vec<Finding>,
+    /// There were more.
+    pub cut_off: bool,
+}
+
+impl CheckReport {
+    /// How many findings have this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
+/// Runs a format's own consistency check over a file.
+pub async fn check(
+    format: &dyn DiskFormat,
+    blob: Arc<dyn BlockSource>,
+    options: &Props,
+) -> Result<CheckReport, EngineError> {
+    let mut image = format.open(blob, options).await?;
+    let mut report = CheckReport::default();
+    let mut start = 0;
+    loop {
+        let page = image.check(start, PAGE_FINDINGS).await?;
+        let room = MAX_FINDINGS - report.findings.len();
+        report.cut_off |= page.items.len() > room;
+        report.findings.extend(page.items.into_iter().take(room));
+        if page.done || report.cut_off {
+            return Ok(report);
+        }
+        if page.resume <= start {
+            return Err(PortError::bad_answer(
+                "plugin.check",
+                "the format plugin's check makes no progress; report this to its author",
+            )
+            .into());
+        }
+        start = page.resume;
+    }
+}
+
+/// Asks each format what it makes of a file; the most confident answer comes first. For saying what a file looks like: what
+/// an image IS, its owner declares.
+pub async fn detect(
+    formats: &[Arc<dyn DiskFormat>],
+    blob: &Arc<dyn BlockSource>,
+) -> Result<Vec<Guess>, EngineError> {
+    let source = blob.clone();
+    let (head, tail) = offload(move || head_and_tail(source.as_ref(), PROBE.0, PROBE.1)).await??;
+    let mut guesses = Vec::new();
+    for format in formats {
+        guesses.extend(format.probe(&head, &tail, blob.size()).await?);
+    }
+    guesses.sort_by_key(|guess| std::cmp::Reverse(guess.confidence));
+    Ok(guesses)
+}
+
+/// Confirms that a file may be what it is declared to be: refused with `denied.ambiguous-content` when another format is
+/// more confident about it than the declared one (a raw disk that begins with a container's header, for one).
+pub async fn confirm_format(
+    declared: &str,
+    formats: &[Arc<dyn DiskFormat>],
+    blob: &Arc<dyn BlockSource>,
+) -> Result<(), EngineError> {
+    let guesses = detect(formats, blob).await?;
+    match guesses.first() {
+        Some(best) if best.format != declared => {
+            Err(EngineError::AmbiguousContent { declared: declared.to_owned(), found: best.format.clone() })
+        }
+        Some(_) => Ok(()),
+        None => Err(EngineError::AmbiguousContent {
+            declared: declared.to_owned(),
+            found: "no known format".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,262 @@
+//! Writes a disk as a new image: the pipeline for the payload, the format plugin for rules, headers and tables.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    digest::{DigestBuilder, DiskDigest, StoredDigest},
+    disk::{Disk, offload},
+    error::EngineError,
+    io::BlockSink,
+    num::{from_u32, to_u64},
+    pipeline::{self, Job, Outcome, REPORTS, Target},
+    place::Layout,
+    ports::{CreateRequest, DiskFormat, FormatLayout, MetadataPage, Placed, PortError, Props},
+    progress::Progress,
+};
+
+/// Bytes of tables asked for in one call.
+const METADATA_PAGE: u32 = 1 << 20;
+/// Tables of one image: this, and a thirty-second of the virtual size.
+const METADATA_FLOOR: u64 = 64 << 20;
+
+/// How an image is written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Variant of the format.
+    pub subformat: Option<String>,
+    /// For the format plugin: `compress` = `none|zlib|zstd`, `cluster-size`, ...
+    pub format_options: Props,
+    /// Compression level in the encoder's own scale: 1 to 12 for zlib (default 1, which compresses better than QEMU's
+    /// default), -7 to 19 for zstd (default 3).
+    pub level: Option<i32>,
+    /// Default: one for each core.
+    pub threads: Option<NonZeroUsize>,
+    /// Stops the job within 100 ms, between two windows.
+    pub cancel: CancellationToken,
+    /// Kept up to date while the job runs.
+    pub progress: Arc<Progress>,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the disk that the guest sees.
+    pub virtual_size: u64,
+    /// Length of the file.
+    pub file_size: u64,
+    /// Virtual bytes in 64 KiB clusters that are not zero.
+    pub data_bytes: u64,
+    /// Bytes that were written: payload and tables, without holes.
+    pub written_bytes: u64,
+    /// Bytes that were read from the sources.
+    pub read_bytes: u64,
+    /// Digest of the disk, the same in every format.
+    pub logical: DiskDigest,
+    /// Digest of the file.
+    pub stored: DiskDigest,
+}
+
+/// Writes a disk to an empty sink in the given format. When this returns, the bytes are durable; making them visible is the
+/// caller's business. On any error, also when the future is dropped, the threads stop, and the caller discards the sink.
+///
+/// The bytes depend on the disk, the format and the options only, not on the number of threads.
+pub async fn write_image(
+    disk: &Arc<Disk>,
+    format: &dyn DiskFormat,
+    sink: &Arc<dyn BlockSink>,
+    options: &WriteOptions,
+) -> Result<Written, EngineError> {
+    let cancel = options.cancel.child_token();
+    let _stop_when_dropped = cancel.clone().drop_guard();
+    let before = options.progress.snapshot();
+    let request = CreateRequest {
+        virtual_size: disk.size(),
+        allocated: disk.map().stored_bytes(),
+        subformat: options.subformat.clone(),
+        options: options.format_options.clone(),
+        append_only: false,
+    };
+    let mut plugin = or_cancelled(&cancel, format.begin_layout(&request)).await?;
+    let layout = Layout::parse(&or_cancelled(&cancel, plugin.rules()).await?)?;
+    if let Layout::Identity { data_start } = layout {
+        let size = data_start.checked_add(disk.size()).ok_or(crate::place::FileTooLarge)?;
+        set_size(sink, size).await?;
+    }
+    let outcome = run_payload(disk, plugin.as_mut(), sink, options, layout, &cancel).await?;
+    let Outcome { logical, stored_prefix, stored, end, data_bytes, written } = outcome;
+    let mut tables = Tables {
+        sink: sink.clone(),
+        stored: Arc::new(stored),
+        payload: (payload_start(layout), end),
+        written: 0,
+        end,
+        limit: METADATA_FLOOR + disk.size() / 32,
+    };
+    let declared = tables.write_all(plugin.as_mut(), &cancel).await?;
+    let file_size = declared.unwrap_or(tables.end);
+    if file_size < tables.end {
+        return Err(PortError::bad_answer(
+            "plugin.final-size",
+            "the format plugin's final size is smaller than what it wrote; report this to its author",
+        )
+        .into());
+    }
+    let prefix = match layout {
+        Layout::Identity { data_start: 0 } => stored_prefix,
+        Layout::Identity { .. } | Layout::Units(_) => DigestBuilder::new(),
+    };
+    let Tables { stored, written: table_bytes, .. } = tables;
+    let stored = Arc::into_inner(stored).ok_or(EngineError::WorkerLost)?;
+    set_size(sink, file_size).await?;
+    finish(disk, sink).await?;
+    options.progress.moved_out(table_bytes);
+    Ok(Written {
+        virtual_size: disk.size(),
+        file_size,
+        data_bytes,
+        written_bytes: written + table_bytes,
+        read_bytes: options.progress.snapshot().read.saturating_sub(before.read),
+        logical: logical.finish(disk.size()),
+        stored: stored.finish(prefix, file_size),
+    })
+}
+
+/// Runs the pipeline, and hands its placements to the format plugin as they come.
+async fn run_payload(
+    disk: &Arc<Disk>,
+    plugin: &mut dyn FormatLayout,
+    sink: &Arc<dyn BlockSink>,
+    options: &WriteOptions,
+    layout: Layout,
+    cancel: &CancellationToken,
+) -> Result<Outcome, EngineError> {
+    let (reports, mut placed) = mpsc::channel::<Vec<Placed>>(REPORTS);
+    let job = Job {
+        disk: disk.clone(),
+        target: Target::File { sink: sink.clone(), layout, level: options.level, reports },
+        threads: options.threads,
+        cancel: cancel.clone(),
+        progress: options.progress.clone(),
+    };
+    let running = offload(move || pipeline::run(&job));
+    let reporting = async move {
+        while let Some(runs) = placed.recv().await {
+            if let Err(error) = plugin.placed(&runs).await {
+                // Nobody takes reports any more: the pipeline stops at the next one, or at the next window.
+                cancel.cancel();
+                return Err(EngineError::from(error));
+            }
+        }
+        Ok(())
+    };
+    let (outcome, reported) = tokio::join!(running, reporting);
+    reported?;
+    outcome?
+}
+
+fn payload_start(layout: Layout) -> u64 {
+    match layout {
+        Layout::Identity { data_start } => data_start,
+        Layout::Units(rules) => rules.data_start,
+    }
+}
+
+async fn or_cancelled<T>(
+    cancel: &CancellationToken,
+    call: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, EngineError> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(EngineError::Cancelled),
+        answer = call => Ok(answer?),
+    }
+}
+
+async fn set_size(sink: &Arc<dyn BlockSink>, size: u64) -> Result<(), EngineError> {
+    let sink = sink.clone();
+    offload(move || sink.set_size(size).map_err(|error| EngineError::write(size, error))).await?
+}
+
+/// Makes everything durable, and makes sure that what was read is still what was opened.
+async fn finish(disk: &Arc<Disk>, sink: &Arc<dyn BlockSink>) -> Result<(), EngineError> {
+    let (disk, sink) = (disk.clone(), sink.clone());
+    offload(move || {
+        sink.sync().map_err(|error| EngineError::write(0, error))?;
+        disk.check_unchanged()
+    })
+    .await?
+}
+
+/// Writes the pages of headers and tables that the format plugin gives.
+struct Tables {
+    sink: Arc<dyn BlockSink>,
+    stored: Arc<StoredDigest>,
+    /// Where the payload lies: tables stay outside.
+    payload: (u64, u64),
+    written: u64,
+    /// End of everything written.
+    end: u64,
+    limit: u64,
+}
+
+impl Tables {
+    /// The file's final size, if the plugin names one.
+    async fn write_all(
+        &mut self,
+        plugin: &mut dyn FormatLayout,
+        cancel: &CancellationToken,
+    ) -> Result<Option<u64>, EngineError> {
+        let payload_end = self.payload.1;
+        let (mut start, mut final_size) = (0, None);
+        loop {
+            let page = or_cancelled(cancel, plugin.metadata(payload_end, start, METADATA_PAGE)).await?;
+            self.check(&page, start)?;
+            final_size = page.final_size.or(final_size);
+            start = page.resume;
+            let done = page.done;
+            let (sink, stored) = (self.sink.clone(), self.stored.clone());
+            offload(move || {
+                page.segments.iter().try_for_each(|segment| {
+                    let at = segment.file_offset;
+                    sink.write_all_at(&segment.bytes, at).map_err(|error| EngineError::write(at, error))?;
+                    Ok::<(), EngineError>(stored.write(at, &segment.bytes)?)
+                })
+            })
+            .await??;
+            if done {
+                return Ok(final_size);
+            }
+        }
+    }
+
+    fn check(&mut self, page: &MetadataPage, start: u64) -> Result<(), EngineError> {
+        let bad = |what: &str| {
+            PortError::bad_answer(
+                "plugin.metadata",
+                format!("the format plugin's tables {what}; report this to its author"),
+            )
+        };
+        let bytes: u64 = page.segments.iter().map(|segment| to_u64(segment.bytes.len())).sum();
+        if bytes > to_u64(from_u32(METADATA_PAGE)) || (!page.done && page.resume <= start) {
+            return Err(bad("come in pages that are too large or get nowhere").into());
+        }
+        self.written += bytes;
+        if self.written > self.limit {
+            return Err(bad("are larger than any disk of this size needs").into());
+        }
+        for segment in &page.segments {
+            let end = segment
+                .file_offset
+                .checked_add(to_u64(segment.bytes.len()))
+                .ok_or_else(|| bad("end behind any file's end"))?;
+            if end > self.payload.0 && segment.file_offset < self.payload.1 {
+                return Err(bad("lie over the payload").into());
+            }
+            self.end = self.end.max(end);
+        }
+        Ok(())
+    }
+}
