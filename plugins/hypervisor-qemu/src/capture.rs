@@ -185,6 +185,8 @@ impl<'a> Sequence<'a> {
     /// Puts the filter in while the virtual processors stand still; answers for how long they did, in milliseconds. They
     /// go on again on every path.
     fn take_point(&self, monitor: &mut Monitor<'a>) -> Result<u32, Fault> {
+        let data = props([("root", &self.disk.node), ("device", &self.disk.device)]);
+        record(self.host, step::INSERTING_FILTER, data)?;
         monitor.forget_events();
         if self.power != Power::Running {
             self.insert_filter(monitor)?;
@@ -205,8 +207,6 @@ impl<'a> Sequence<'a> {
     }
 
     fn insert_filter(&self, monitor: &mut Monitor<'_>) -> Result<(), Fault> {
-        let data = props([("root", &self.disk.node), ("device", &self.disk.device)]);
-        record(self.host, step::INSERTING_FILTER, data)?;
         monitor.run(
             "blockdev-add",
             json!({

@@ -65,7 +65,7 @@ fn check(spec: &VmSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The options that this driver knows; others are refused, so that a misspelt one is not silently ignored.
+/// The options that a launch knows.
 struct Options {
     accelerator: &'static str,
     machine: &'static str,
@@ -93,12 +93,8 @@ impl Options {
                 "sandbox" => options.sandbox = switch(key, value)?,
                 "network" => options.user_network = choice(key, value, &["none", "user"])? == "user",
                 "cpu" => options.cpu = Some(cpu_model(value)?),
-                _ => {
-                    let problem = format!(
-                        "`{key}` is not known; use accelerator, machine, iothread, sandbox, network or cpu"
-                    );
-                    return Err(Fault::Invalid { what: "option", problem });
-                }
+                // Settings of the driver itself, and whatever comes later: a key nobody knows is ignored.
+                _ => {}
             }
         }
         Ok(options)

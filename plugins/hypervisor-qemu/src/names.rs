@@ -50,14 +50,16 @@ pub(crate) const EXPORT_NAME: &str = "disk";
 /// Journal steps, in the order of a capture. Each is on disk BEFORE what it announces, except those in the past tense,
 /// which confirm what recovery must then leave alone.
 ///
+/// Only `resuming` is written while the guest stands still: a note costs a sync of the journal's disk.
+///
 /// | step | announces | recovery |
 /// |---|---|---|
 /// | `adding-scratch` | the scratch file is opened by QEMU | remove its node |
 /// | `starting-server` | QEMU's NBD server starts on our socket | stop it, unless others use it |
 /// | `server-refused` | (confirms) another server runs already | leave the server alone |
 /// | `freezing` | the guest's file systems are frozen | thaw |
-/// | `stopping` | the virtual processors stop | resume |
 /// | `inserting-filter` | the filter goes between device and disk (`root`, `device`) | put the disk back |
+/// | `stopping` | the virtual processors stop | resume |
 /// | `resuming` | the virtual processors go on | resume if they did not |
 /// | `resumed` | they run; the thaw comes next | a guest that is paused now was paused by others |
 /// | `thawed` | the file systems are thawed | a guest that is frozen now was frozen by others |
@@ -69,8 +71,8 @@ pub(crate) mod step {
     pub(crate) const STARTING_SERVER: &str = "starting-server";
     pub(crate) const SERVER_REFUSED: &str = "server-refused";
     pub(crate) const FREEZING: &str = "freezing";
-    pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const INSERTING_FILTER: &str = "inserting-filter";
+    pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const RESUMING: &str = "resuming";
     pub(crate) const RESUMED: &str = "resumed";
     pub(crate) const THAWED: &str = "thawed";

@@ -315,8 +315,8 @@ fn killed_at_each_note_and_recovered() {
     let steps = [
         "adding-scratch",
         "starting-server",
-        "stopping",
         "inserting-filter",
+        "stopping",
         "resuming",
         "resumed",
         "exporting",
