@@ -32,6 +32,9 @@ pub struct WriteOptions {
     /// Compression level in the encoder's own scale: 1 to 12 for zlib (default 1, which compresses better than QEMU's
     /// default), -7 to 19 for zstd (default 3).
     pub level: Option<i32>,
+    /// Virtual size of the new image, where it shall be larger than the disk: what comes behind the disk reads as zeroes.
+    /// The logical digest stays that of the disk.
+    pub grow_to: Option<u64>,
     /// Default: one for each core.
     pub threads: Option<NonZeroUsize>,
     /// Stops the job within 100 ms, between two windows.
@@ -72,8 +75,13 @@ pub async fn write_image(
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
     let before = options.progress.snapshot();
+    let virtual_size = options.grow_to.unwrap_or(disk.size());
+    if virtual_size < disk.size() {
+        let what = format!("a disk of {} bytes does not fit into {virtual_size}", disk.size());
+        return Err(EngineError::InvalidOption { what });
+    }
     let request = CreateRequest {
-        virtual_size: disk.size(),
+        virtual_size,
         allocated: disk.map().stored_bytes(),
         subformat: options.subformat.clone(),
         options: options.format_options.clone(),
@@ -81,19 +89,24 @@ pub async fn write_image(
     };
     let mut plugin = or_cancelled(&cancel, format.begin_layout(&request)).await?;
     let layout = Layout::parse(&or_cancelled(&cancel, plugin.rules()).await?)?;
-    if let Layout::Identity { data_start } = layout {
-        let size = data_start.checked_add(disk.size()).ok_or(crate::place::FileTooLarge)?;
-        set_size(sink, size).await?;
-    }
+    let identity_end = match layout {
+        Layout::Identity { data_start } => {
+            let end = data_start.checked_add(virtual_size).ok_or(crate::place::FileTooLarge)?;
+            set_size(sink, end).await?;
+            Some(end)
+        }
+        Layout::Units(_) => None,
+    };
     let outcome = run_payload(disk, plugin.as_mut(), sink, options, layout, &cancel).await?;
     let Outcome { logical, stored_prefix, stored, end, data_bytes, written } = outcome;
+    let end = identity_end.unwrap_or(end);
     let mut tables = Tables {
         sink: sink.clone(),
         stored: Arc::new(stored),
         payload: (payload_start(layout), end),
         written: 0,
         end,
-        limit: METADATA_FLOOR + disk.size() / 32,
+        limit: METADATA_FLOOR + virtual_size / 32,
     };
     let declared = tables.write_all(plugin.as_mut(), &cancel).await?;
     let file_size = declared.unwrap_or(tables.end);
@@ -114,7 +127,7 @@ pub async fn write_image(
     finish(disk, sink).await?;
     options.progress.moved_out(table_bytes);
     Ok(Written {
-        virtual_size: disk.size(),
+        virtual_size,
         file_size,
         data_bytes,
         written_bytes: written + table_bytes,

@@ -1,0 +1,185 @@
+//! The data path, as the agent uses it: opens disks, writes images and disks, and turns the engine's errors into ours.
+
+use std::{io, path::Path, sync::Arc};
+
+use cap_std::{ambient_authority, fs::Dir};
+use imprint_agent_protocol::Compression;
+use imprint_data_path::{
+    Disk, EngineError, FileSink, FileSource, Limits, OpenOptions, Progress, WriteOptions, Written,
+    io::{BlockSink, BlockSource, Segment},
+    nbd::{NbdClient, NbdError, NbdOptions},
+    ports::{
+        ByteRange, DiskFormat, ErrorClass, LocalFile, NbdSource as NbdLocator, Props, ReadLocator,
+        WriteTarget,
+    },
+    write_image,
+};
+use imprint_domain::task::TaskError;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::{Halt, StopReason},
+    machine::blocking,
+};
+
+/// Which end of a copy an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Storage,
+    Machine,
+}
+
+impl Place {
+    const fn for_people(self) -> &'static str {
+        match self {
+            Self::Storage => "the image storage backend",
+            Self::Machine => "the hypervisor's disk",
+        }
+    }
+}
+
+/// What the control plane is told about a failure of the engine.
+pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
+    match error {
+        EngineError::Port(error) => error.into(),
+        EngineError::NoSpace { .. } => Halt::no_space(destination.for_people()),
+        // Whoever cancelled knows better why; nobody else does.
+        EngineError::Cancelled => Halt::Stopped(StopReason::Cancelled),
+        error => Halt::Failed(TaskError {
+            code: error.code().to_owned(),
+            detail: error.report(),
+            retryable: matches!(error.class(), ErrorClass::Transient),
+        }),
+    }
+}
+
+/// A file in a folder of ours.
+pub(crate) fn local(folder: &Path, name: &str) -> Result<LocalFile, Halt> {
+    let dir = Dir::open_ambient_dir(folder, ambient_authority())
+        .map_err(|error| Halt::io("open the folder of the disk", &error))?;
+    Ok(LocalFile { dir: Arc::new(dir), path: name.to_owned() })
+}
+
+/// Opens a disk in a file of the declared format.
+pub(crate) async fn open_file(format: &dyn DiskFormat, file: LocalFile) -> Result<(Arc<Disk>, u64), Halt> {
+    let source = blocking(move || FileSource::open(&file.dir, &file.path)).await?;
+    let source: Arc<dyn BlockSource> = Arc::new(source.map_err(|error| halt(error, Place::Machine))?);
+    let size = source.size();
+    let disk = Disk::open(format, source, &OpenOptions::default()).await;
+    Ok((Arc::new(disk.map_err(|error| halt(error, Place::Machine))?), size))
+}
+
+/// Opens the disk of an image.
+pub(crate) async fn open_image(
+    format: &dyn DiskFormat,
+    locator: ReadLocator,
+) -> Result<(Arc<Disk>, u64), Halt> {
+    let ReadLocator::File(file) = locator;
+    open_file(format, file).await
+}
+
+/// Opens the bytes of a file as they are stored.
+pub(crate) async fn open_stored(locator: ReadLocator) -> Result<Arc<Disk>, Halt> {
+    let ReadLocator::File(file) = locator;
+    blocking(move || {
+        let source = FileSource::open(&file.dir, &file.path)?;
+        Disk::from_raw(Arc::new(source), &Limits::default())
+    })
+    .await?
+    .map(Arc::new)
+    .map_err(|error| halt(error, Place::Storage))
+}
+
+/// Opens the disk that a live export serves.
+pub(crate) async fn open_export(locator: NbdLocator, cancel: CancellationToken) -> Result<Arc<Disk>, Halt> {
+    blocking(move || {
+        let options = NbdOptions { cancel, ..NbdOptions::for_capture(&locator) };
+        let source = NbdClient::connect(&options).map_err(|error| match error {
+            NbdError::Cancelled => Halt::Stopped(StopReason::Cancelled),
+            error => Halt::transient(error.code(), error),
+        })?;
+        Disk::from_raw(Arc::new(source), &Limits::default())
+            .map(Arc::new)
+            .map_err(|error| halt(error, Place::Machine))
+    })
+    .await?
+}
+
+/// Where a new image or disk is written.
+pub(crate) enum Target {
+    Upload(WriteTarget),
+    Disk(LocalFile),
+}
+
+/// How something is written.
+pub(crate) struct Request<'a> {
+    pub(crate) disk: &'a Arc<Disk>,
+    pub(crate) format: &'a dyn DiskFormat,
+    pub(crate) target: Target,
+    pub(crate) compression: Compression,
+    /// The new disk may be larger than the old one.
+    pub(crate) grow_to: Option<u64>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// Writes an image or a disk; its bytes are durable when this returns.
+pub(crate) async fn write(request: Request<'_>) -> Result<Written, Halt> {
+    let (place, file) = match request.target {
+        Target::Upload(WriteTarget::File(file)) => (Place::Storage, file),
+        Target::Disk(file) => (Place::Machine, file),
+    };
+    let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
+    let sink: Arc<dyn BlockSink> = Arc::new(sink.map_err(|error| halt(error, place))?);
+    let options = WriteOptions {
+        format_options: format_options(request.compression),
+        grow_to: request.grow_to,
+        cancel: request.cancel,
+        progress: request.progress,
+        ..WriteOptions::default()
+    };
+    write_image(request.disk, request.format, &sink, &options).await.map_err(|error| halt(error, place))
+}
+
+fn format_options(compression: Compression) -> Props {
+    let name = match compression {
+        Compression::None => return Props::new(),
+        Compression::Zlib => "zlib",
+        Compression::Zstd => "zstd",
+    };
+    Props::from([("compress".to_owned(), name.to_owned())])
+}
+
+/// Writes an empty image: a scratch file.
+pub(crate) async fn write_empty(format: &dyn DiskFormat, file: LocalFile, size: u64) -> Result<(), Halt> {
+    let disk = blocking(move || Disk::from_raw(Arc::new(Zeroes(size)), &Limits::default())).await?;
+    let disk = Arc::new(disk.map_err(|error| halt(error, Place::Machine))?);
+    let request = Request {
+        disk: &disk,
+        format,
+        target: Target::Disk(file),
+        compression: Compression::None,
+        grow_to: None,
+        progress: Arc::default(),
+        cancel: CancellationToken::new(),
+    };
+    write(request).await.map(|_| ())
+}
+
+/// A disk of that size with nothing on it.
+struct Zeroes(u64);
+
+impl BlockSource for Zeroes {
+    fn size(&self) -> u64 {
+        self.0
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], _offset: u64) -> io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
+        Ok(vec![Segment { range, zero: true }])
+    }
+}

@@ -1,0 +1,168 @@
+//! Instances on this machine: one folder each, `<data>/agent/instances/<id>/`.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `instance.json` | [`Definition`]: written when the disk is complete; without it the folder is no instance |
+//! | `disk.raw`, `disk.qcow2` | the primary disk |
+//! | `seed.iso` | the NoCloud seed |
+//! | `process.json`, `pid` | the process, as the agent and as the process itself noted it |
+//! | `console.log`, `process.log` | the guest's serial console, the process's own words |
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use imprint_agent_protocol::{InstanceRef, InstanceReport};
+use imprint_domain::{id::InstanceId, instance::Power, size::ByteSize};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::{durable, error::Halt, process::Process, settings::Folders};
+
+const VERSION: u32 = 1;
+/// Most instances of one machine.
+const MAX_INSTANCES: usize = 10_000;
+
+/// What an instance is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Definition {
+    version: u32,
+    pub(crate) instance: InstanceRef,
+    /// The driver that starts it, and its settings then.
+    pub(crate) driver: String,
+    pub(crate) driver_settings: BTreeMap<String, String>,
+}
+
+impl Definition {
+    pub(crate) fn new(
+        instance: InstanceRef,
+        driver: String,
+        driver_settings: BTreeMap<String, String>,
+    ) -> Self {
+        Self { version: VERSION, instance, driver, driver_settings }
+    }
+}
+
+/// The files of one instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    id: InstanceId,
+    folder: PathBuf,
+    folders: Folders,
+}
+
+impl Home {
+    pub(crate) fn new(folders: &Folders, id: InstanceId) -> Self {
+        Self { id, folder: folders.instance(id), folders: folders.clone() }
+    }
+
+    /// Every instance on the machine. Blocks.
+    pub(crate) fn all(folders: &Folders) -> Vec<Self> {
+        let Ok(entries) = fs::read_dir(folders.instances()) else { return Vec::new() };
+        let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        ids.map(|id| Self::new(folders, id)).filter(Self::exists).take(MAX_INSTANCES).collect()
+    }
+
+    pub(crate) fn id(&self) -> InstanceId {
+        self.id
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(crate) fn socket(&self, kind: &str) -> PathBuf {
+        self.folders.socket(self.id, kind)
+    }
+
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.file("pid")
+    }
+
+    pub(crate) fn process_record(&self) -> PathBuf {
+        self.file("process.json")
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        self.file(DEFINITION).exists()
+    }
+
+    /// Writes the definition: from now on it is an instance. Blocks.
+    pub(crate) fn define(&self, definition: &Definition) -> io::Result<()> {
+        durable::write(&self.file(DEFINITION), &serde_json::to_vec_pretty(definition)?)
+    }
+
+    /// Reads the definition. Blocks.
+    pub(crate) fn definition(&self) -> Result<Definition, Halt> {
+        let damaged = |problem: String| {
+            Halt::failed(
+                "instance_damaged",
+                format!("the definition of {} cannot be read: {problem}", self.id),
+            )
+        };
+        let bytes = match fs::read(self.file(DEFINITION)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Halt::failed(
+                    "instance_missing",
+                    format!("{} is not on this hypervisor", self.id),
+                ));
+            }
+            Err(error) => return Err(Halt::io("read the definition of the instance", &error)),
+        };
+        let definition: Definition =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if definition.version != VERSION {
+            return Err(damaged(format!("it has version {}", definition.version)));
+        }
+        Ok(definition)
+    }
+
+    /// Its process, if it runs.
+    pub(crate) fn process(&self) -> Option<Process> {
+        Process::find(&self.process_record(), &self.pid_file(), &self.id.to_string())
+    }
+
+    /// Removes everything that it has on the machine; its process must have ended. Idempotent. Blocks.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        for kind in ["qmp", "qga"] {
+            durable::remove_file(&self.socket(kind))?;
+        }
+        durable::remove_folder(&self.folder)
+    }
+
+    /// How it is now. Only looks at the process: a conversation with the hypervisor would stand in the way of a capture,
+    /// since a monitor takes one client at a time.
+    pub(crate) fn report(&self) -> InstanceReport {
+        let power = if self.process().is_some() { Power::Running } else { Power::Off };
+        let disk_allocated = match self.definition() {
+            Ok(definition) => allocated(&self.file(&disk_file(&definition.instance.disk_format))).ok(),
+            Err(Halt::Failed(error)) => {
+                warn!(instance = %self.id, error = error.detail, "cannot look at an instance");
+                None
+            }
+            Err(Halt::Stopped(_)) => None,
+        };
+        InstanceReport { id: self.id, power, disk_allocated }
+    }
+}
+
+const DEFINITION: &str = "instance.json";
+
+/// Name of the primary disk's file.
+pub(crate) fn disk_file(format: &str) -> String {
+    format!("disk.{format}")
+}
+
+/// Bytes that a file occupies.
+pub(crate) fn allocated(path: &Path) -> io::Result<ByteSize> {
+    let bytes = fs::metadata(path)?.blocks().saturating_mul(512);
+    ByteSize::new(bytes).map_err(io::Error::other)
+}

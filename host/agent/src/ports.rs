@@ -1,0 +1,41 @@
+//! What the application hands to the agent: plugins, as the ports of `data-path`.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use imprint_agent_protocol::StorageRef;
+use imprint_data_path::ports::{DiskFormat, Driver, PortError, StorageBackend};
+
+/// What a driver may reach on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverGrants {
+    /// Sockets of instances: `{vm}.qmp` and `{vm}.qga` in this folder, where `{vm}` is the instance's id.
+    pub run_dir: PathBuf,
+    /// Where block exports may be served, on sockets that the host names.
+    pub export_dir: PathBuf,
+    /// The driver's settings, as the control plane gives them.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl DriverGrants {
+    pub(crate) fn new(run_dir: &Path, settings: BTreeMap<String, String>) -> Self {
+        Self { run_dir: run_dir.to_owned(), export_dir: run_dir.join("nbd"), settings }
+    }
+}
+
+/// The plugins, as ports.
+#[async_trait]
+pub trait Ports: Send + Sync {
+    /// Loaded plugins: id to version.
+    fn plugins(&self) -> BTreeMap<String, String>;
+    /// A disk format by its name in the product: `raw`, `qcow2`.
+    fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>>;
+    /// Opens an image storage.
+    async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError>;
+    /// Opens a hypervisor driver by its kind: `qemu`.
+    async fn driver(&self, kind: &str, grants: &DriverGrants) -> Result<Arc<dyn Driver>, PortError>;
+}
