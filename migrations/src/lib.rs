@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The database schema, for SQLite and PostgreSQL, as a list of migrations that is only ever appended to.
+//!
+//! Ground rules: one change a migration, in a transaction on both databases; every constraint has a name; sizes are
+//! `bigint`; times are UTC in microseconds; enumerations are text with a check. What the migrations add up to is kept in
+//! `golden/`, and a test in `store` compares it with both databases.
+
+mod dialect;
+mod m20261120_000001_create_access;
+mod m20261120_000002_create_places;
+mod m20261120_000003_create_images;
+mod m20261120_000004_create_tasks;
+mod m20261120_000005_create_journal;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// All migrations, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261120_000001_create_access::Migration),
+            Box::new(m20261120_000002_create_places::Migration),
+            Box::new(m20261120_000003_create_images::Migration),
+            Box::new(m20261120_000004_create_tasks::Migration),
+            Box::new(m20261120_000005_create_journal::Migration),
+        ]
+    }
+}

@@ -1,0 +1,59 @@
+//! Between columns and domain types.
+
+use imprint_domain::{name::Name, size::ByteSize};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IntoDeserializer, value::Error as ValueError},
+};
+
+use crate::StoreError;
+
+fn corrupt(column: &'static str, value: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { column, value: value.to_string().chars().take(80).collect() }
+}
+
+/// An enumeration from its text.
+pub(crate) fn word<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, StoreError> {
+    let deserializer: serde::de::value::StrDeserializer<'_, ValueError> = text.into_deserializer();
+    T::deserialize(deserializer).map_err(|_| corrupt(column, text))
+}
+
+/// A count.
+pub(crate) fn count(column: &'static str, value: i64) -> Result<u32, StoreError> {
+    u32::try_from(value).map_err(|_| corrupt(column, value))
+}
+
+/// A number that only grows.
+pub(crate) fn number(column: &'static str, value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| corrupt(column, value))
+}
+
+/// A `u64` as a column holds it; what does not fit is capped, as no counter of ours gets there.
+pub(crate) fn column(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A size.
+pub(crate) fn size(column: &'static str, value: i64) -> Result<ByteSize, StoreError> {
+    number(column, value).and_then(|bytes| ByteSize::new(bytes).map_err(|error| corrupt(column, error)))
+}
+
+/// A size that may be unknown.
+pub(crate) fn opt_size(column: &'static str, value: Option<i64>) -> Result<Option<ByteSize>, StoreError> {
+    value.map(|value| size(column, value)).transpose()
+}
+
+/// A name.
+pub(crate) fn name(value: &str) -> Result<Name, StoreError> {
+    Name::parse(value).map_err(|error| corrupt("name", error))
+}
+
+/// A value kept as JSON.
+pub(crate) fn json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| corrupt(column, error))
+}
+
+/// A value as JSON.
+pub(crate) fn to_json<T: Serialize>(column: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| corrupt(column, error))
+}

@@ -1,0 +1,102 @@
+//! Events, numbered without gaps per account.
+
+use imprint_domain::{
+    event::{Event, EventKind},
+    id::{AccountId, ImageId, InstanceId, TaskId},
+    time::Timestamp,
+};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::{Conn, StoreError, WriteTx, account, codec};
+
+#[expect(unreachable_pub, reason = "sea-orm derives public items")]
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "events")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub account_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub sequence: i64,
+        pub kind: String,
+        pub image_id: Option<Uuid>,
+        pub instance_id: Option<Uuid>,
+        pub task_id: Option<Uuid>,
+        pub at: DateTimeUtc,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// What happened, before it has its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// Whose.
+    pub account_id: AccountId,
+    /// What.
+    pub kind: EventKind,
+    /// To which image.
+    pub image_id: Option<ImageId>,
+    /// To which instance.
+    pub instance_id: Option<InstanceId>,
+    /// To which task.
+    pub task_id: Option<TaskId>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Writes an event in the transaction of the change that it tells of, and answers its number.
+pub async fn append(tx: &WriteTx, event: &Happening) -> Result<u64, StoreError> {
+    let sequence = account::next_sequence(tx, event.account_id).await?;
+    let row = row::Model {
+        account_id: event.account_id.uuid(),
+        sequence: codec::column(sequence),
+        kind: event.kind.as_str().to_owned(),
+        image_id: event.image_id.map(ImageId::uuid),
+        instance_id: event.instance_id.map(InstanceId::uuid),
+        task_id: event.task_id.map(TaskId::uuid),
+        at: event.at,
+    };
+    row::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
+    Ok(sequence)
+}
+
+/// Events of an account after a number, in order.
+pub async fn after(
+    conn: &Conn<'_>,
+    account_id: AccountId,
+    sequence: u64,
+    limit: u32,
+) -> Result<Vec<Event>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account_id.uuid()))
+        .filter(row::Column::Sequence.gt(codec::column(sequence)))
+        .order_by_asc(row::Column::Sequence)
+        .limit(u64::from(limit))
+        .all(&conn.0)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Event {
+                account_id: AccountId::new(row.account_id),
+                sequence: codec::number("sequence", row.sequence)?,
+                kind: codec::word("kind", &row.kind)?,
+                image_id: row.image_id.map(ImageId::new),
+                instance_id: row.instance_id.map(InstanceId::new),
+                task_id: row.task_id.map(TaskId::new),
+                at: row.at,
+            })
+        })
+        .collect()
+}
+
+/// Forgets events from before `before`.
+pub async fn delete_older(tx: &WriteTx, before: Timestamp) -> Result<u64, StoreError> {
+    let done = row::Entity::delete_many().filter(row::Column::At.lte(before)).exec(&tx.0).await?;
+    Ok(done.rows_affected)
+}

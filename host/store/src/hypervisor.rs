@@ -1,0 +1,150 @@
+//! Hypervisors and their agents.
+
+use std::collections::BTreeMap;
+
+use imprint_domain::{
+    hypervisor::Hypervisor,
+    id::{AgentId, HypervisorId, LocationId, StorageId},
+    time::Timestamp,
+};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use crate::{Conn, StoreError, WriteTx, codec};
+
+#[expect(unreachable_pub, reason = "sea-orm derives public items")]
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "hypervisors")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub name: String,
+        pub location_id: Uuid,
+        pub driver: String,
+        pub driver_settings: String,
+        pub max_work: i64,
+        pub max_captures: i64,
+        pub agent_id: Option<Uuid>,
+        pub agent_version: Option<String>,
+        pub plugins: String,
+        pub findings: String,
+        pub last_seen_at: Option<DateTimeUtc>,
+        pub created_at: DateTimeUtc,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A hypervisor with its driver's settings and what its agent said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HypervisorRecord {
+    /// The hypervisor.
+    pub hypervisor: Hypervisor,
+    /// Settings of the driver.
+    pub driver_settings: BTreeMap<String, String>,
+    /// Pieces of work that may run at once.
+    pub max_work: u32,
+    /// The present agent process.
+    pub agent_id: Option<AgentId>,
+    /// Its version.
+    pub agent_version: Option<String>,
+    /// Its plugins.
+    pub plugins: BTreeMap<String, String>,
+    /// What is missing on the machine.
+    pub findings: Vec<String>,
+    /// When the hypervisor was added.
+    pub created_at: Timestamp,
+}
+
+fn from_row(row: row::Model) -> Result<HypervisorRecord, StoreError> {
+    Ok(HypervisorRecord {
+        hypervisor: Hypervisor {
+            id: HypervisorId::new(row.id),
+            name: codec::name(&row.name)?,
+            location_id: LocationId::new(row.location_id),
+            driver: row.driver,
+            max_captures: codec::count("max_captures", row.max_captures)?,
+            last_seen_at: row.last_seen_at,
+        },
+        driver_settings: codec::json("driver_settings", &row.driver_settings)?,
+        max_work: codec::count("max_work", row.max_work)?,
+        agent_id: row.agent_id.map(AgentId::new),
+        agent_version: row.agent_version,
+        plugins: codec::json("plugins", &row.plugins)?,
+        findings: codec::json("findings", &row.findings)?,
+        created_at: row.created_at,
+    })
+}
+
+fn to_row(record: &HypervisorRecord) -> Result<row::Model, StoreError> {
+    let hypervisor = &record.hypervisor;
+    Ok(row::Model {
+        id: hypervisor.id.uuid(),
+        name: hypervisor.name.to_string(),
+        location_id: hypervisor.location_id.uuid(),
+        driver: hypervisor.driver.clone(),
+        driver_settings: codec::to_json("driver_settings", &record.driver_settings)?,
+        max_work: i64::from(record.max_work),
+        max_captures: i64::from(hypervisor.max_captures),
+        agent_id: record.agent_id.map(AgentId::uuid),
+        agent_version: record.agent_version.clone(),
+        plugins: codec::to_json("plugins", &record.plugins)?,
+        findings: codec::to_json("findings", &record.findings)?,
+        last_seen_at: hypervisor.last_seen_at,
+        created_at: record.created_at,
+    })
+}
+
+/// The hypervisor of that id.
+pub async fn get(conn: &Conn<'_>, id: HypervisorId) -> Result<Option<HypervisorRecord>, StoreError> {
+    row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
+}
+
+/// The hypervisor of that name.
+pub async fn by_name(conn: &Conn<'_>, name: &str) -> Result<Option<HypervisorRecord>, StoreError> {
+    let found = row::Entity::find().filter(row::Column::Name.eq(name)).one(&conn.0).await?;
+    found.map(from_row).transpose()
+}
+
+/// Hypervisors, oldest first.
+pub async fn list(
+    conn: &Conn<'_>,
+    after: Option<HypervisorId>,
+    limit: u32,
+) -> Result<Vec<HypervisorRecord>, StoreError> {
+    let mut query = row::Entity::find().order_by_asc(row::Column::Id).limit(u64::from(limit));
+    if let Some(after) = after {
+        query = query.filter(row::Column::Id.gt(after.uuid()));
+    }
+    query.all(&conn.0).await?.into_iter().map(from_row).collect()
+}
+
+/// Hypervisors that a storage is bound to, oldest first.
+pub async fn of_storage(conn: &Conn<'_>, storage: StorageId) -> Result<Vec<HypervisorRecord>, StoreError> {
+    let ids = crate::storage::bound_hypervisors(conn, storage).await?;
+    let rows = row::Entity::find()
+        .filter(row::Column::Id.is_in(ids.into_iter().map(HypervisorId::uuid)))
+        .order_by_asc(row::Column::Id)
+        .all(&conn.0)
+        .await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Adds a hypervisor.
+pub async fn insert(tx: &WriteTx, record: &HypervisorRecord) -> Result<(), StoreError> {
+    row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
+    Ok(())
+}
+
+/// Changes a hypervisor's row to what the record says.
+pub async fn update(tx: &WriteTx, record: &HypervisorRecord) -> Result<(), StoreError> {
+    row::Entity::update(to_row(record)?.into_active_model().reset_all()).exec(&tx.0).await?;
+    Ok(())
+}

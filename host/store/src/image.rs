@@ -1,0 +1,346 @@
+//! Images.
+
+use imprint_domain::{
+    id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
+    image::{Image, ImageKind, ImageStatus, StoredImage},
+    time::Timestamp,
+};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, Order, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, Func, SimpleExpr},
+};
+use uuid::Uuid;
+
+use crate::{Conn, StoreError, WriteTx, codec};
+
+#[expect(unreachable_pub, reason = "sea-orm derives public items")]
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "images")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub account_id: Uuid,
+        pub location_id: Uuid,
+        pub kind: String,
+        pub name: String,
+        pub description: String,
+        pub status: String,
+        pub source_instance_id: Option<Uuid>,
+        pub source_instance_name: Option<String>,
+        pub storage_id: Uuid,
+        pub storage_key: String,
+        pub format: String,
+        pub size_bytes: Option<i64>,
+        pub virtual_size_bytes: Option<i64>,
+        pub logical_digest: Option<String>,
+        pub stored_digest: Option<String>,
+        pub consistency: Option<String>,
+        pub downgraded_because: Option<String>,
+        pub capture_method: Option<String>,
+        pub frozen_ms: Option<i64>,
+        pub stopped_ms: Option<i64>,
+        pub task_id: Option<Uuid>,
+        pub created_at: DateTimeUtc,
+        pub available_at: Option<DateTimeUtc>,
+        pub version: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// An image with what its capture was like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRecord {
+    /// The image.
+    pub image: Image,
+    /// The format that its file has or will have.
+    pub format: String,
+    /// How it was captured.
+    pub capture: CaptureNotes,
+}
+
+/// What a capture was like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptureNotes {
+    /// Why the level is below the wanted one.
+    pub downgraded_because: Option<String>,
+    /// How the point in time was taken.
+    pub method: Option<String>,
+    /// How long file systems were frozen, in milliseconds.
+    pub frozen_ms: Option<u32>,
+    /// How long processors stood still, in milliseconds.
+    pub stopped_ms: Option<u32>,
+}
+
+/// Whose images to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Captured ones of an account.
+    CustomOf(AccountId),
+    /// Stock images.
+    Stock,
+    /// Captured ones of an account, and stock images.
+    VisibleTo(AccountId),
+    /// All.
+    Everybody,
+}
+
+/// Which images to list.
+#[derive(Clone, Debug)]
+pub struct ImageFilter {
+    /// Whose.
+    pub whose: Whose,
+    /// Any of these; empty takes all.
+    pub status: Vec<ImageStatus>,
+    /// Only there.
+    pub location_id: Option<LocationId>,
+}
+
+/// The key that a list is sorted by, of one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// By age.
+    Time(Timestamp),
+    /// By name.
+    Text(String),
+    /// By size; -1 for none.
+    Number(i64),
+}
+
+/// What to sort by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortBy {
+    /// When it was asked for.
+    CreatedAt,
+    /// By name, byte by byte.
+    Name,
+    /// By size.
+    Size,
+}
+
+/// A page of a sorted list.
+#[derive(Clone, Debug)]
+pub struct Sorted {
+    /// By what.
+    pub by: SortBy,
+    /// Latest or largest first.
+    pub descending: bool,
+    /// The last row of the page before.
+    pub after: Option<(SortKey, Uuid)>,
+    /// Rows at most.
+    pub limit: u32,
+}
+
+impl ImageRecord {
+    /// The image's key in a list sorted like that.
+    pub fn sort_key(&self, by: SortBy) -> SortKey {
+        match by {
+            SortBy::CreatedAt => SortKey::Time(self.image.created_at),
+            SortBy::Name => SortKey::Text(self.image.name.to_string()),
+            SortBy::Size => SortKey::Number(self.image.stored.as_ref().map_or(-1, |s| s.size.as_i64())),
+        }
+    }
+}
+
+fn stored(row: &row::Model) -> Result<Option<StoredImage>, StoreError> {
+    let (Some(size), Some(virtual_size), Some(logical), Some(digest)) =
+        (row.size_bytes, row.virtual_size_bytes, &row.logical_digest, &row.stored_digest)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(StoredImage {
+        size: codec::size("size_bytes", size)?,
+        virtual_size: codec::size("virtual_size_bytes", virtual_size)?,
+        format: row.format.clone(),
+        logical_digest: logical.clone(),
+        stored_digest: digest.clone(),
+        consistency: row.consistency.as_deref().map(|text| codec::word("consistency", text)).transpose()?,
+    }))
+}
+
+fn from_row(row: row::Model) -> Result<ImageRecord, StoreError> {
+    let stored = stored(&row)?;
+    Ok(ImageRecord {
+        image: Image {
+            id: ImageId::new(row.id),
+            account_id: AccountId::new(row.account_id),
+            location_id: LocationId::new(row.location_id),
+            kind: codec::word("kind", &row.kind)?,
+            name: codec::name(&row.name)?,
+            description: row.description,
+            status: codec::word("status", &row.status)?,
+            source_instance_id: row.source_instance_id.map(InstanceId::new),
+            source_instance_name: row.source_instance_name,
+            storage_id: StorageId::new(row.storage_id),
+            storage_key: row.storage_key,
+            stored,
+            task_id: row.task_id.map(TaskId::new),
+            created_at: row.created_at,
+            available_at: row.available_at,
+            version: codec::count("version", row.version)?,
+        },
+        format: row.format,
+        capture: CaptureNotes {
+            downgraded_because: row.downgraded_because,
+            method: row.capture_method,
+            frozen_ms: row.frozen_ms.map(|ms| codec::count("frozen_ms", ms)).transpose()?,
+            stopped_ms: row.stopped_ms.map(|ms| codec::count("stopped_ms", ms)).transpose()?,
+        },
+    })
+}
+
+fn to_row(record: &ImageRecord) -> row::Model {
+    let image = &record.image;
+    let stored = image.stored.as_ref();
+    row::Model {
+        id: image.id.uuid(),
+        account_id: image.account_id.uuid(),
+        location_id: image.location_id.uuid(),
+        kind: image.kind.as_str().to_owned(),
+        name: image.name.to_string(),
+        description: image.description.clone(),
+        status: image.status.as_str().to_owned(),
+        source_instance_id: image.source_instance_id.map(InstanceId::uuid),
+        source_instance_name: image.source_instance_name.clone(),
+        storage_id: image.storage_id.uuid(),
+        storage_key: image.storage_key.clone(),
+        format: stored.map_or_else(|| record.format.clone(), |stored| stored.format.clone()),
+        size_bytes: stored.map(|stored| stored.size.as_i64()),
+        virtual_size_bytes: stored.map(|stored| stored.virtual_size.as_i64()),
+        logical_digest: stored.map(|stored| stored.logical_digest.clone()),
+        stored_digest: stored.map(|stored| stored.stored_digest.clone()),
+        consistency: stored.and_then(|stored| stored.consistency).map(|level| level.as_str().to_owned()),
+        downgraded_because: record.capture.downgraded_because.clone(),
+        capture_method: record.capture.method.clone(),
+        frozen_ms: record.capture.frozen_ms.map(i64::from),
+        stopped_ms: record.capture.stopped_ms.map(i64::from),
+        task_id: image.task_id.map(TaskId::uuid),
+        created_at: image.created_at,
+        available_at: image.available_at,
+        version: i64::from(image.version),
+    }
+}
+
+/// The image of that id.
+pub async fn get(conn: &Conn<'_>, id: ImageId) -> Result<Option<ImageRecord>, StoreError> {
+    row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
+}
+
+/// The image whose file has that key in that storage.
+pub async fn by_key(
+    conn: &Conn<'_>,
+    storage: StorageId,
+    key: &str,
+) -> Result<Option<ImageRecord>, StoreError> {
+    let found = row::Entity::find()
+        .filter(row::Column::StorageId.eq(storage.uuid()))
+        .filter(row::Column::StorageKey.eq(key))
+        .one(&conn.0)
+        .await?;
+    found.map(from_row).transpose()
+}
+
+fn sort_expression(by: SortBy) -> SimpleExpr {
+    match by {
+        SortBy::CreatedAt => Expr::col(row::Column::CreatedAt),
+        SortBy::Name => Expr::col(row::Column::Name),
+        SortBy::Size => Func::coalesce([Expr::col(row::Column::SizeBytes), Expr::val(-1_i64)]).into(),
+    }
+}
+
+fn later_than(sorted: &Sorted, key: &SortKey, id: Uuid) -> Condition {
+    let value: SimpleExpr = match key {
+        SortKey::Time(at) => Expr::val(*at),
+        SortKey::Text(text) => Expr::val(text.clone()),
+        SortKey::Number(number) => Expr::val(*number),
+    };
+    let column = sort_expression(sorted.by);
+    let (beyond, id_beyond) = if sorted.descending {
+        (column.clone().lt(value.clone()), row::Column::Id.lt(id))
+    } else {
+        (column.clone().gt(value.clone()), row::Column::Id.gt(id))
+    };
+    Condition::any().add(beyond).add(Condition::all().add(column.eq(value)).add(id_beyond))
+}
+
+/// A page of images.
+pub async fn list(
+    conn: &Conn<'_>,
+    filter: &ImageFilter,
+    sorted: &Sorted,
+) -> Result<Vec<ImageRecord>, StoreError> {
+    let custom_of = |account: AccountId| {
+        Condition::all()
+            .add(row::Column::AccountId.eq(account.uuid()))
+            .add(row::Column::Kind.eq(ImageKind::Custom.as_str()))
+    };
+    let stock = row::Column::Kind.eq(ImageKind::Stock.as_str());
+    let whose = match filter.whose {
+        Whose::CustomOf(account) => custom_of(account),
+        Whose::Stock => Condition::all().add(stock),
+        Whose::VisibleTo(account) => Condition::any().add(custom_of(account)).add(stock),
+        Whose::Everybody => Condition::all(),
+    };
+    let mut query = row::Entity::find().filter(whose).limit(u64::from(sorted.limit));
+    if !filter.status.is_empty() {
+        query = query.filter(row::Column::Status.is_in(filter.status.iter().map(|status| status.as_str())));
+    }
+    if let Some(location) = filter.location_id {
+        query = query.filter(row::Column::LocationId.eq(location.uuid()));
+    }
+    if let Some((key, id)) = &sorted.after {
+        query = query.filter(later_than(sorted, key, *id));
+    }
+    let order = if sorted.descending { Order::Desc } else { Order::Asc };
+    let rows = query
+        .order_by(sort_expression(sorted.by), order.clone())
+        .order_by(row::Column::Id, order)
+        .all(&conn.0)
+        .await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Slots that an account's images take in a location (S62, S126).
+pub async fn slots_taken(
+    conn: &Conn<'_>,
+    account: AccountId,
+    location: LocationId,
+) -> Result<u32, StoreError> {
+    let takes = [ImageStatus::Creating, ImageStatus::Available, ImageStatus::Error, ImageStatus::Deleting]
+        .into_iter()
+        .filter(|status| status.takes_slot())
+        .map(ImageStatus::as_str);
+    let taken = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.uuid()))
+        .filter(row::Column::LocationId.eq(location.uuid()))
+        .filter(row::Column::Kind.eq(ImageKind::Custom.as_str()))
+        .filter(row::Column::Status.is_in(takes))
+        .count(&conn.0)
+        .await?;
+    Ok(u32::try_from(taken).unwrap_or(u32::MAX))
+}
+
+/// Adds an image.
+pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
+    row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
+    Ok(())
+}
+
+/// Changes an image's row to what the record says.
+pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
+    row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
+    Ok(())
+}
+
+/// Removes an image's row.
+pub async fn delete(tx: &WriteTx, id: ImageId) -> Result<(), StoreError> {
+    row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! Instances and their disks.
+
+use imprint_domain::{
+    id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
+    instance::{Disk, Instance},
+    size::ByteSize,
+};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::Expr,
+};
+
+use crate::{Conn, StoreError, WriteTx, codec};
+
+#[expect(unreachable_pub, reason = "sea-orm derives public items")]
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "instances")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub account_id: Uuid,
+        pub name: String,
+        pub hypervisor_id: Uuid,
+        pub location_id: Uuid,
+        pub status: String,
+        pub power: String,
+        pub boot_source: String,
+        pub image_id: Option<Uuid>,
+        pub vcpus: i64,
+        pub memory_bytes: i64,
+        pub task_id: Option<Uuid>,
+        pub created_at: DateTimeUtc,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+#[expect(unreachable_pub, reason = "sea-orm derives public items")]
+mod disk {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "instance_disks")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub instance_id: Uuid,
+        pub is_primary: bool,
+        pub virtual_size_bytes: i64,
+        pub format: String,
+        pub allocated_bytes: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// An instance with its last task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceRecord {
+    /// The instance.
+    pub instance: Instance,
+    /// The last task that worked on it.
+    pub task_id: Option<TaskId>,
+}
+
+fn from_row(row: row::Model) -> Result<InstanceRecord, StoreError> {
+    Ok(InstanceRecord {
+        instance: Instance {
+            id: InstanceId::new(row.id),
+            account_id: AccountId::new(row.account_id),
+            name: codec::name(&row.name)?,
+            hypervisor_id: HypervisorId::new(row.hypervisor_id),
+            location_id: LocationId::new(row.location_id),
+            status: codec::word("status", &row.status)?,
+            power: codec::word("power", &row.power)?,
+            boot_source: codec::word("boot_source", &row.boot_source)?,
+            image_id: row.image_id.map(ImageId::new),
+            vcpus: codec::count("vcpus", row.vcpus)?,
+            memory: codec::size("memory_bytes", row.memory_bytes)?,
+            created_at: row.created_at,
+        },
+        task_id: row.task_id.map(TaskId::new),
+    })
+}
+
+fn to_row(record: &InstanceRecord) -> row::Model {
+    let instance = &record.instance;
+    row::Model {
+        id: instance.id.uuid(),
+        account_id: instance.account_id.uuid(),
+        name: instance.name.to_string(),
+        hypervisor_id: instance.hypervisor_id.uuid(),
+        location_id: instance.location_id.uuid(),
+        status: instance.status.as_str().to_owned(),
+        power: instance.power.as_str().to_owned(),
+        boot_source: instance.boot_source.as_str().to_owned(),
+        image_id: instance.image_id.map(ImageId::uuid),
+        vcpus: i64::from(instance.vcpus),
+        memory_bytes: instance.memory.as_i64(),
+        task_id: record.task_id.map(TaskId::uuid),
+        created_at: instance.created_at,
+    }
+}
+
+/// The instance of that id.
+pub async fn get(conn: &Conn<'_>, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
+    row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
+}
+
+/// Instances, latest first: of one account, or of everybody.
+pub async fn list(
+    conn: &Conn<'_>,
+    account: Option<AccountId>,
+    before: Option<InstanceId>,
+    limit: u32,
+) -> Result<Vec<InstanceRecord>, StoreError> {
+    let mut query = row::Entity::find().order_by_desc(row::Column::Id).limit(u64::from(limit));
+    if let Some(account) = account {
+        query = query.filter(row::Column::AccountId.eq(account.uuid()));
+    }
+    if let Some(before) = before {
+        query = query.filter(row::Column::Id.lt(before.uuid()));
+    }
+    query.all(&conn.0).await?.into_iter().map(from_row).collect()
+}
+
+/// All instances of a hypervisor.
+pub async fn of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<InstanceRecord>, StoreError> {
+    let rows = row::Entity::find().filter(row::Column::HypervisorId.eq(id.uuid())).all(&conn.0).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// How many instances a hypervisor has.
+pub async fn count_of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<u64, StoreError> {
+    Ok(row::Entity::find().filter(row::Column::HypervisorId.eq(id.uuid())).count(&conn.0).await?)
+}
+
+/// The disks of an instance, the primary first.
+pub async fn disks(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<Disk>, StoreError> {
+    let rows = disk::Entity::find()
+        .filter(disk::Column::InstanceId.eq(id.uuid()))
+        .order_by_desc(disk::Column::IsPrimary)
+        .order_by_asc(disk::Column::Id)
+        .all(&conn.0)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Disk {
+                id: DiskId::new(row.id),
+                instance_id: id,
+                primary: row.is_primary,
+                virtual_size: codec::size("virtual_size_bytes", row.virtual_size_bytes)?,
+                format: row.format,
+            })
+        })
+        .collect()
+}
+
+/// Adds an instance with its disks.
+pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Result<(), StoreError> {
+    row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
+    for disk in disks {
+        let row = disk::Model {
+            id: disk.id.uuid(),
+            instance_id: disk.instance_id.uuid(),
+            is_primary: disk.primary,
+            virtual_size_bytes: disk.virtual_size.as_i64(),
+            format: disk.format.clone(),
+            allocated_bytes: None,
+        };
+        disk::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
+    }
+    Ok(())
+}
+
+/// Changes an instance's row to what the record says.
+pub async fn update(tx: &WriteTx, record: &InstanceRecord) -> Result<(), StoreError> {
+    row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
+    Ok(())
+}
+
+/// Notes what the primary disk occupies.
+pub async fn set_allocated(tx: &WriteTx, id: InstanceId, size: ByteSize) -> Result<(), StoreError> {
+    disk::Entity::update_many()
+        .col_expr(disk::Column::AllocatedBytes, Expr::value(size.as_i64()))
+        .filter(disk::Column::InstanceId.eq(id.uuid()))
+        .filter(disk::Column::IsPrimary.eq(true))
+        .exec(&tx.0)
+        .await?;
+    Ok(())
+}
+
+/// Removes an instance and its disks.
+pub async fn delete(tx: &WriteTx, id: InstanceId) -> Result<(), StoreError> {
+    row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
+    Ok(())
+}

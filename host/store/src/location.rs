@@ -1,0 +1,99 @@
+//! Locations.
+
+use imprint_domain::{id::LocationId, location::Location, time::Timestamp};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use crate::{Conn, StoreError, WriteTx, codec};
+
+#[expect(unreachable_pub, reason = "sea-orm derives public items")]
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "locations")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub name: String,
+        pub images_enabled: bool,
+        pub default_image_limit: Option<i64>,
+        pub created_at: DateTimeUtc,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A location with its age.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocationRecord {
+    /// The location.
+    pub location: Location,
+    /// When it came to be.
+    pub created_at: Timestamp,
+}
+
+fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
+    Ok(LocationRecord {
+        location: Location {
+            id: LocationId::new(row.id),
+            name: codec::name(&row.name)?,
+            images_enabled: row.images_enabled,
+            default_image_limit: row
+                .default_image_limit
+                .map(|limit| codec::count("default_image_limit", limit))
+                .transpose()?,
+        },
+        created_at: row.created_at,
+    })
+}
+
+fn to_row(record: &LocationRecord) -> row::Model {
+    row::Model {
+        id: record.location.id.uuid(),
+        name: record.location.name.to_string(),
+        images_enabled: record.location.images_enabled,
+        default_image_limit: record.location.default_image_limit.map(i64::from),
+        created_at: record.created_at,
+    }
+}
+
+/// The location of that id.
+pub async fn get(conn: &Conn<'_>, id: LocationId) -> Result<Option<LocationRecord>, StoreError> {
+    row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
+}
+
+/// The location of that name.
+pub async fn by_name(conn: &Conn<'_>, name: &str) -> Result<Option<LocationRecord>, StoreError> {
+    let found = row::Entity::find().filter(row::Column::Name.eq(name)).one(&conn.0).await?;
+    found.map(from_row).transpose()
+}
+
+/// Locations, oldest first.
+pub async fn list(
+    conn: &Conn<'_>,
+    after: Option<LocationId>,
+    limit: u32,
+) -> Result<Vec<LocationRecord>, StoreError> {
+    let mut query = row::Entity::find().order_by_asc(row::Column::Id).limit(u64::from(limit));
+    if let Some(after) = after {
+        query = query.filter(row::Column::Id.gt(after.uuid()));
+    }
+    query.all(&conn.0).await?.into_iter().map(from_row).collect()
+}
+
+/// Adds a location.
+pub async fn insert(tx: &WriteTx, record: &LocationRecord) -> Result<(), StoreError> {
+    row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
+    Ok(())
+}
+
+/// Changes a location's row to what the record says.
+pub async fn update(tx: &WriteTx, record: &LocationRecord) -> Result<(), StoreError> {
+    row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! Tasks.
+
+use imprint_domain::{
+    id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
+    task::{Lease, Progress, Task, TaskError, TaskKind, TaskState},
+    time::Timestamp,
+};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
+};
+
+use crate::{Conn, StoreError, WriteTx, codec};
+
+#[expect(unreachable_pub, reason = "sea-orm derives public items")]
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "tasks")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub account_id: Uuid,
+        pub kind: String,
+        pub state: String,
+        pub phase: String,
+        pub bytes_done: i64,
+        pub bytes_total: Option<i64>,
+        pub image_id: Option<Uuid>,
+        pub instance_id: Option<Uuid>,
+        pub hypervisor_id: Uuid,
+        pub payload: String,
+        pub attempts: i64,
+        pub attempts_allowed: i64,
+        pub cancel_requested: bool,
+        pub run_after: DateTimeUtc,
+        pub deadline: DateTimeUtc,
+        pub agent_id: Option<Uuid>,
+        pub fence: i64,
+        pub finished_fence: i64,
+        pub lease_until: Option<DateTimeUtc>,
+        pub error_code: Option<String>,
+        pub error_detail: Option<String>,
+        pub error_retryable: Option<bool>,
+        pub request_id: Uuid,
+        pub created_at: DateTimeUtc,
+        pub started_at: Option<DateTimeUtc>,
+        pub finished_at: Option<DateTimeUtc>,
+        pub sampled_at: Option<DateTimeUtc>,
+        pub sampled_bytes: i64,
+        pub rate_bps: Option<i64>,
+        pub change: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A task with what only the engine needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// The task.
+    pub task: Task,
+    /// What to do, as versioned JSON.
+    pub payload: String,
+    /// Attempts that it may begin before a failure is final.
+    pub attempts_allowed: u32,
+    /// Grows with every claim.
+    pub fence: u64,
+    /// The fence of the last end that was reported and taken.
+    pub finished_fence: u64,
+    /// When the last sample of its rate was taken.
+    pub sampled_at: Option<Timestamp>,
+    /// Bytes done then.
+    pub sampled_bytes: u64,
+    /// Bytes a second, lately.
+    pub rate_bps: Option<u64>,
+    /// Grows with every change of the row.
+    pub change: u64,
+}
+
+/// A claim: one guarded update.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Which task.
+    pub id: TaskId,
+    /// For which agent process.
+    pub agent_id: AgentId,
+    /// Now.
+    pub now: Timestamp,
+    /// When the lease ends without a heartbeat.
+    pub until: Timestamp,
+}
+
+/// Which tasks to list, latest first.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Of one account, or of everybody.
+    pub account_id: Option<AccountId>,
+    /// Any of these; empty takes all.
+    pub state: Vec<TaskState>,
+    /// Of this image.
+    pub image_id: Option<ImageId>,
+    /// Of this instance.
+    pub instance_id: Option<InstanceId>,
+    /// Before this one.
+    pub before: Option<TaskId>,
+    /// Rows at most.
+    pub limit: u32,
+}
+
+fn error_of(row: &row::Model) -> Option<TaskError> {
+    Some(TaskError {
+        code: row.error_code.clone()?,
+        detail: row.error_detail.clone()?,
+        retryable: row.error_retryable?,
+    })
+}
+
+fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
+    let fence = codec::number("fence", row.fence)?;
+    let lease = match (row.agent_id, row.lease_until) {
+        (Some(agent), Some(until)) => Some(Lease { agent_id: AgentId::new(agent), fence, until }),
+        (Some(_), None) | (None, Some(_)) | (None, None) => None,
+    };
+    let error = error_of(&row);
+    Ok(TaskRecord {
+        task: Task {
+            id: TaskId::new(row.id),
+            account_id: AccountId::new(row.account_id),
+            kind: codec::word("kind", &row.kind)?,
+            state: codec::word("state", &row.state)?,
+            progress: Progress {
+                phase: codec::word("phase", &row.phase)?,
+                bytes_done: codec::number("bytes_done", row.bytes_done)?,
+                bytes_total: row.bytes_total.map(|total| codec::number("bytes_total", total)).transpose()?,
+            },
+            image_id: row.image_id.map(ImageId::new),
+            instance_id: row.instance_id.map(InstanceId::new),
+            hypervisor_id: HypervisorId::new(row.hypervisor_id),
+            attempts: codec::count("attempts", row.attempts)?,
+            cancel_requested: row.cancel_requested,
+            run_after: row.run_after,
+            deadline: row.deadline,
+            lease,
+            error,
+            request_id: RequestId::new(row.request_id),
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        },
+        payload: row.payload,
+        attempts_allowed: codec::count("attempts_allowed", row.attempts_allowed)?,
+        fence,
+        finished_fence: codec::number("finished_fence", row.finished_fence)?,
+        sampled_at: row.sampled_at,
+        sampled_bytes: codec::number("sampled_bytes", row.sampled_bytes)?,
+        rate_bps: row.rate_bps.map(|rate| codec::number("rate_bps", rate)).transpose()?,
+        change: codec::number("change", row.change)?,
+    })
+}
+
+fn to_row(record: &TaskRecord) -> row::Model {
+    let task = &record.task;
+    row::Model {
+        id: task.id.uuid(),
+        account_id: task.account_id.uuid(),
+        kind: task.kind.as_str().to_owned(),
+        state: task.state.as_str().to_owned(),
+        phase: task.progress.phase.as_str().to_owned(),
+        bytes_done: codec::column(task.progress.bytes_done),
+        bytes_total: task.progress.bytes_total.map(codec::column),
+        image_id: task.image_id.map(ImageId::uuid),
+        instance_id: task.instance_id.map(InstanceId::uuid),
+        hypervisor_id: task.hypervisor_id.uuid(),
+        payload: record.payload.clone(),
+        attempts: i64::from(task.attempts),
+        attempts_allowed: i64::from(record.attempts_allowed),
+        cancel_requested: task.cancel_requested,
+        run_after: task.run_after,
+        deadline: task.deadline,
+        agent_id: task.lease.map(|lease| lease.agent_id.uuid()),
+        fence: codec::column(record.fence),
+        finished_fence: codec::column(record.finished_fence),
+        lease_until: task.lease.map(|lease| lease.until),
+        error_code: task.error.as_ref().map(|error| error.code.clone()),
+        error_detail: task.error.as_ref().map(|error| error.detail.clone()),
+        error_retryable: task.error.as_ref().map(|error| error.retryable),
+        request_id: task.request_id.uuid(),
+        created_at: task.created_at,
+        started_at: task.started_at,
+        finished_at: task.finished_at,
+        sampled_at: record.sampled_at,
+        sampled_bytes: codec::column(record.sampled_bytes),
+        rate_bps: record.rate_bps.map(codec::column),
+        change: codec::column(record.change),
+    }
+}
+
+fn collect(rows: Vec<row::Model>) -> Result<Vec<TaskRecord>, StoreError> {
+    rows.into_iter().map(from_row).collect()
+}
+
+/// The task of that id.
+pub async fn get(conn: &Conn<'_>, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+    row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
+}
+
+/// A page of tasks, latest first.
+pub async fn list(conn: &Conn<'_>, filter: &TaskFilter) -> Result<Vec<TaskRecord>, StoreError> {
+    let mut query = row::Entity::find().order_by_desc(row::Column::Id).limit(u64::from(filter.limit));
+    if let Some(account) = filter.account_id {
+        query = query.filter(row::Column::AccountId.eq(account.uuid()));
+    }
+    if !filter.state.is_empty() {
+        query = query.filter(row::Column::State.is_in(filter.state.iter().map(|state| state.as_str())));
+    }
+    if let Some(image) = filter.image_id {
+        query = query.filter(row::Column::ImageId.eq(image.uuid()));
+    }
+    if let Some(instance) = filter.instance_id {
+        query = query.filter(row::Column::InstanceId.eq(instance.uuid()));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(row::Column::Id.lt(before.uuid()));
+    }
+    collect(query.all(&conn.0).await?)
+}
+
+/// Tasks of a hypervisor in one state, oldest first.
+pub async fn of_hypervisor(
+    conn: &Conn<'_>,
+    id: HypervisorId,
+    state: TaskState,
+    limit: u32,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::HypervisorId.eq(id.uuid()))
+        .filter(row::Column::State.eq(state.as_str()))
+        .order_by_asc(row::Column::Id)
+        .limit(u64::from(limit))
+        .all(&conn.0)
+        .await?;
+    collect(rows)
+}
+
+/// How many tasks are queued on a hypervisor before the one of that id.
+pub async fn queued_before(conn: &Conn<'_>, hypervisor: HypervisorId, id: TaskId) -> Result<u32, StoreError> {
+    let before = row::Entity::find()
+        .filter(row::Column::HypervisorId.eq(hypervisor.uuid()))
+        .filter(row::Column::State.eq(TaskState::Queued.as_str()))
+        .filter(row::Column::Id.lt(id.uuid()))
+        .count(&conn.0)
+        .await?;
+    Ok(u32::try_from(before).unwrap_or(u32::MAX))
+}
+
+/// How many tasks of a kind run on a hypervisor.
+pub async fn running_of_kind(conn: &Conn<'_>, id: HypervisorId, kind: TaskKind) -> Result<u32, StoreError> {
+    let running = row::Entity::find()
+        .filter(row::Column::HypervisorId.eq(id.uuid()))
+        .filter(row::Column::State.eq(TaskState::Running.as_str()))
+        .filter(row::Column::Kind.eq(kind.as_str()))
+        .count(&conn.0)
+        .await?;
+    Ok(u32::try_from(running).unwrap_or(u32::MAX))
+}
+
+fn active() -> sea_orm::sea_query::SimpleExpr {
+    row::Column::State.is_in([TaskState::Queued.as_str(), TaskState::Running.as_str()])
+}
+
+/// Queued and running tasks of an instance, oldest first.
+pub async fn active_of_instance(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::InstanceId.eq(id.uuid()))
+        .filter(active())
+        .order_by_asc(row::Column::Id)
+        .all(&conn.0)
+        .await?;
+    collect(rows)
+}
+
+/// Queued and running tasks of an image, oldest first.
+pub async fn active_of_image(conn: &Conn<'_>, id: ImageId) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::ImageId.eq(id.uuid()))
+        .filter(active())
+        .order_by_asc(row::Column::Id)
+        .all(&conn.0)
+        .await?;
+    collect(rows)
+}
+
+/// Running tasks whose lease ended before `now`, oldest first.
+pub async fn with_expired_lease(
+    conn: &Conn<'_>,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::State.eq(TaskState::Running.as_str()))
+        .filter(row::Column::LeaseUntil.lt(now))
+        .order_by_asc(row::Column::Id)
+        .limit(u64::from(limit))
+        .all(&conn.0)
+        .await?;
+    collect(rows)
+}
+
+/// Queued and running tasks past their deadline, oldest first.
+pub async fn past_deadline(
+    conn: &Conn<'_>,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(active())
+        .filter(row::Column::Deadline.lte(now))
+        .order_by_asc(row::Column::Id)
+        .limit(u64::from(limit))
+        .all(&conn.0)
+        .await?;
+    collect(rows)
+}
+
+/// Tasks of a kind that failed before `before`, oldest first.
+pub async fn failed_before(
+    conn: &Conn<'_>,
+    kind: TaskKind,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::State.eq(TaskState::Failed.as_str()))
+        .filter(row::Column::Kind.eq(kind.as_str()))
+        .filter(row::Column::FinishedAt.lte(before))
+        .order_by_asc(row::Column::Id)
+        .limit(u64::from(limit))
+        .all(&conn.0)
+        .await?;
+    collect(rows)
+}
+
+/// Adds a task.
+pub async fn insert(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
+    row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
+    Ok(())
+}
+
+/// Changes a task's row to what the record says, and counts the change.
+pub async fn update(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
+    let mut row = to_row(record);
+    row.change = row.change.saturating_add(1);
+    row::Entity::update(row.into_active_model().reset_all()).exec(&tx.0).await?;
+    Ok(())
+}
+
+/// Claims a queued task: one guarded update that gives it a lease and the next fence. `false` when it was not queued any more.
+pub async fn claim(tx: &WriteTx, claim: &Claim) -> Result<bool, StoreError> {
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::State, Expr::value(TaskState::Running.as_str()))
+        .col_expr(row::Column::AgentId, Expr::value(claim.agent_id.uuid()))
+        .col_expr(row::Column::LeaseUntil, Expr::value(claim.until))
+        .col_expr(row::Column::Fence, Expr::col(row::Column::Fence).add(1))
+        .col_expr(row::Column::Attempts, Expr::col(row::Column::Attempts).add(1))
+        .col_expr(row::Column::Change, Expr::col(row::Column::Change).add(1))
+        .filter(row::Column::Id.eq(claim.id.uuid()))
+        .filter(row::Column::State.eq(TaskState::Queued.as_str()))
+        .filter(row::Column::RunAfter.lte(claim.now))
+        .exec(&tx.0)
+        .await?;
+    Ok(done.rows_affected == 1)
+}

@@ -1,0 +1,3 @@
+//! The rows on real databases.
+
+mod schema;
