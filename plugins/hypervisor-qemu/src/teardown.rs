@@ -18,7 +18,7 @@ const EXPORT_GONE_MS: u32 = 10_000;
 /// Between two looks at the exports, should the event have been missed.
 const EXPORT_POLL_MS: u32 = 500;
 
-/// Connections that may be lost while taking down.
+/// Connections that may be lost, or find the monitor busy, while taking down.
 const ATTEMPTS: u32 = 3;
 
 #[derive(Deserialize)]
@@ -61,17 +61,18 @@ pub(crate) fn recover(
     notes: &[Note],
 ) -> Result<Recovered, Fault> {
     let notes = open_notes(notes);
+    let mut last = Fault::ConnectionLost;
     for _ in 0..ATTEMPTS {
         let outcome = Monitor::connect(host, vm)
             .and_then(|mut monitor| recover_with(host, &mut monitor, vm, names, notes));
         match outcome {
             Err(fault) if fault.is_gone() => return gone(host, notes),
-            // Only a new connection tells whether the process is gone, too.
-            Err(fault) if fault.is_lost() => {}
+            // Only a new connection tells whether the process is gone, too. The host's watchdog may hold the monitor.
+            Err(fault @ (Fault::ConnectionLost | Fault::MonitorBusy)) => last = fault,
             outcome => return outcome,
         }
     }
-    Err(Fault::ConnectionLost)
+    Err(last)
 }
 
 fn gone(host: &dyn HypervisorHost, notes: &[Note]) -> Result<Recovered, Fault> {

@@ -112,7 +112,7 @@ fn gates() {
     );
     assert_eq!(gate(|state| state.read_only = true, "qemu.read-only-disk"), ErrorClass::Conflict);
     assert_eq!(gate(|state| state.no_disk = true, "qemu.no-primary-disk"), ErrorClass::Conflict);
-    assert_eq!(gate(|state| state.greets = false, "qemu.monitor-busy"), ErrorClass::Transient);
+    assert_eq!(gate(|state| state.busy_for = u32::MAX, "qemu.monitor-busy"), ErrorClass::Transient);
     assert_eq!(gate(|state| state.gone = true, "qemu.vm-gone"), ErrorClass::NotFound);
 }
 
@@ -294,6 +294,18 @@ fn a_guest_that_may_be_frozen_is_not_given_up() {
     model.0.borrow_mut().agent = AgentKind::Works;
     Qemu::end_capture(&model, VM, "c1", Outcome::Discard).unwrap();
     assert_eq!(model.residue(), None);
+}
+
+#[test]
+fn recovery_waits_for_a_busy_monitor() {
+    let model = Model::new();
+    Qemu::begin_capture(&model, &request(Consistency::Crash, Consistency::Crash)).unwrap();
+    model.0.borrow_mut().busy_for = 2;
+    Qemu::end_capture(&model, VM, "c1", Outcome::Commit).unwrap();
+    assert_eq!(model.residue(), None);
+    model.0.borrow_mut().busy_for = u32::MAX;
+    let error = Qemu::end_capture(&model, VM, "c1", Outcome::Commit).unwrap_err();
+    assert_eq!((error.code.as_str(), error.class), ("qemu.monitor-busy", ErrorClass::Transient));
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub(super) struct Node {
 
 pub(super) struct State {
     pub(super) version: (u32, u32),
-    pub(super) greets: bool,
+    /// Connections to the monitor that get no greeting.
+    pub(super) busy_for: u32,
     pub(super) gone: bool,
     pub(super) status: &'static str,
     pub(super) nodes: BTreeMap<String, Node>,
@@ -91,7 +92,7 @@ impl Model {
         let nodes = [("disk0-file", "file"), ("disk0", "raw")];
         Self(Rc::new(RefCell::new(State {
             version: (10, 0),
-            greets: true,
+            busy_for: 0,
             gone: false,
             status: "running",
             nodes: nodes.into_iter().map(|(name, driver)| (name.to_owned(), plain(driver))).collect(),
@@ -501,7 +502,9 @@ impl Channels for Model {
         let mut lines = VecDeque::new();
         if agent {
             lines.extend(std::mem::take(&mut state.agent_stale).into_iter().map(|line| (0, line)));
-        } else if state.greets {
+        } else if state.busy_for > 0 {
+            state.busy_for -= 1;
+        } else {
             let (major, minor) = state.version;
             let version = json!({ "qemu": { "major": major, "minor": minor, "micro": 2 }, "package": "" });
             lines.push_back((
