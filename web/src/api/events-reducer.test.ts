@@ -1,0 +1,147 @@
+import { describe, expect, test } from 'vitest'
+import {
+  belongs,
+  endedTasks,
+  holds,
+  INITIAL,
+  type Pages,
+  parseEvent,
+  reduceStream,
+  removeFromPages,
+  replaceInPages,
+  type StreamInput,
+} from './events-reducer'
+import type { Task } from './types'
+
+const run = (...inputs: StreamInput[]) => {
+  let state = INITIAL
+  const effects = inputs.map((input) => {
+    const [next, effect] = reduceStream(state, input)
+    state = next
+    return effect
+  })
+  return { state, effects }
+}
+
+describe('the stream', () => {
+  test('is live from the snapshot on and applies what follows', () => {
+    const { state, effects } = run({ type: 'snapshot', sequence: 4 }, { type: 'change', sequence: 5 })
+    expect(effects).toEqual(['refetch', 'apply'])
+    expect(state).toEqual({ link: 'live', sequence: 5 })
+  })
+
+  test('asks again for everything after a gap, and for nothing where nothing was missed', () => {
+    expect(
+      run(
+        { type: 'snapshot', sequence: 4 },
+        { type: 'failed' },
+        { type: 'snapshot', sequence: 4 },
+        { type: 'snapshot', sequence: 9 },
+      ).effects,
+    ).toEqual(['refetch', 'none', 'none', 'refetch'])
+  })
+
+  test('is broken until it opens or speaks again', () => {
+    expect(run({ type: 'snapshot', sequence: 1 }, { type: 'failed' }).state.link).toBe('broken')
+    expect(run({ type: 'failed' }, { type: 'opened' }).state.link).toBe('live')
+    expect(run({ type: 'failed' }, { type: 'change', sequence: 2 }).state.link).toBe('live')
+  })
+
+  test('does not let a replayed event overwrite a newer one', () => {
+    expect(run({ type: 'change', sequence: 7 }, { type: 'change', sequence: 6 })).toEqual({
+      state: { link: 'live', sequence: 7 },
+      effects: ['apply', 'none'],
+    })
+  })
+
+  test('starts over when the server no longer has what was missed', () => {
+    expect(run({ type: 'change', sequence: 7 }, { type: 'reset', sequence: 90 })).toEqual({
+      state: { link: 'live', sequence: 90 },
+      effects: ['apply', 'refetch'],
+    })
+  })
+})
+
+describe('events', () => {
+  test('carry the whole thing', () => {
+    const data = JSON.stringify({ sequence: 3, kind: 'task.changed', task: { id: 'tsk_1', created_at: 'x' } })
+    expect(parseEvent('task.changed', data)).toEqual({
+      sequence: 3,
+      change: { noun: 'task', id: 'tsk_1', item: { id: 'tsk_1', created_at: 'x' } },
+    })
+  })
+
+  test('of what is gone carry its id', () => {
+    const data = JSON.stringify({ sequence: 3, image: { id: 'img_1' } })
+    expect(parseEvent('image.deleted', data)?.change).toEqual({ noun: 'image', id: 'img_1', item: null })
+  })
+
+  test.each([
+    ['usage.changed', '{"sequence":1,"usage":{"id":"x"}}'],
+    ['task.changed', 'not json'],
+    ['task.changed', 'null'],
+    ['task.changed', '{"sequence":"1","task":{"id":"x"}}'],
+    ['task.changed', '{"sequence":1}'],
+    ['task.changed', '{"sequence":1,"task":{"id":7}}'],
+  ])('that make no sense are dropped: %s %s', (kind, data) => expect(parseEvent(kind, data)).toBeNull())
+})
+
+describe('pages', () => {
+  const data: Pages<{ id: string; size?: number }> = {
+    pages: [{ items: [{ id: 'a' }, { id: 'b' }], next_page_token: 'n' }, { items: [{ id: 'c' }] }],
+    pageParams: [null, 'n'],
+  }
+
+  test('take the new form of an item where it stands, and leave the other pages alone', () => {
+    const next = replaceInPages(data, { id: 'b', size: 7 })
+    expect(next.pages[0]?.items).toEqual([{ id: 'a' }, { id: 'b', size: 7 }])
+    expect(next.pages[1]).toBe(data.pages[1])
+    expect(data.pages[0]?.items[1]).toEqual({ id: 'b' })
+  })
+
+  test('lose an item and nothing else', () => {
+    expect(removeFromPages(data, 'c').pages.map((page) => page.items.length)).toEqual([2, 0])
+  })
+
+  test('that do not hold it stay the same object', () => {
+    expect(replaceInPages(data, { id: 'z' })).toBe(data)
+    expect(removeFromPages(data, 'z')).toBe(data)
+    expect(holds(undefined, 'a')).toBe(false)
+  })
+})
+
+describe('a list holds', () => {
+  test('what its filter asks for', () => {
+    const task = { state: 'running', instance_id: 'ins_1', image_id: null }
+    expect(belongs({}, task)).toBe(true)
+    expect(belongs({ state: 'queued,running' }, task)).toBe(true)
+    expect(belongs({ state: 'failed' }, task)).toBe(false)
+    expect(belongs({ instance_id: 'ins_1' }, task)).toBe(true)
+    expect(belongs({ image_id: 'img_1' }, task)).toBe(false)
+  })
+
+  test('stock images or own ones', () => {
+    expect(belongs({ scope: 'own' }, { kind: 'custom', status: 'creating' })).toBe(true)
+    expect(belongs({ scope: 'own' }, { kind: 'stock' })).toBe(false)
+    expect(belongs({ scope: 'stock' }, { kind: 'custom' })).toBe(false)
+    expect(belongs({ scope: 'all', status: 'available' }, { kind: 'stock', status: 'available' })).toBe(true)
+  })
+})
+
+test('only a task that was seen at work can be seen ending', () => {
+  const task = (id: string, state: Task['state']) => ({ id, state }) as Task
+  const before = new Map<string, Task['state']>([
+    ['a', 'running'],
+    ['b', 'queued'],
+    ['c', 'failed'],
+    ['d', 'running'],
+  ])
+  const now = [
+    task('a', 'succeeded'),
+    task('b', 'cancelled'),
+    task('c', 'failed'),
+    task('d', 'running'),
+    task('e', 'failed'),
+  ]
+  expect(endedTasks(before, now).map(({ id }) => id)).toEqual(['a', 'b'])
+})

@@ -1,0 +1,15 @@
+import { useRef } from 'react'
+import { randomKey } from '@/lib/random'
+
+/**
+ * One key for each thing that a person submits: the same body sent again (after a lost answer, or a second click) is the
+ * same request for the server; a changed body is a new one.
+ */
+export function useSubmissionKey(): (body: unknown) => string {
+  const last = useRef({ body: '', key: '' })
+  return (body) => {
+    const text = JSON.stringify(body)
+    if (last.current.body !== text) last.current = { body: text, key: randomKey() }
+    return last.current.key
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The one event stream of the panel. It writes what the server pushes into the query cache, so that every page is live
+ * without asking. The browser reconnects and resumes by itself (`Last-Event-ID`); where the server refuses or a proxy
+ * breaks the stream, the panel polls and tries again with a growing pause.
+ */
+import type { QueryClient, QueryKey } from '@tanstack/react-query'
+import { useSyncExternalStore } from 'react'
+import {
+  belongs,
+  type Change,
+  holds,
+  INITIAL,
+  type ListFilter,
+  type Pages,
+  parseEvent,
+  reduceStream,
+  removeFromPages,
+  replaceInPages,
+  type StreamInput,
+  type StreamState,
+} from './events-reducer'
+
+const URL = '/api/v1/events?types=task.*,image.*,instance.*'
+const KINDS = ['task.changed', 'image.changed', 'image.deleted', 'instance.changed', 'instance.deleted']
+
+/** How often pages ask while the stream is broken. */
+const POLL_MS = 3000
+/** The pause before a refused stream is opened again: doubles from the first to the second. */
+const REOPEN_MS = { first: 2000, most: 30_000 }
+
+let state: StreamState = INITIAL
+const listeners = new Set<() => void>()
+
+function setState(next: StreamState): void {
+  if (next === state) return
+  const changed = next.link !== state.link
+  state = next
+  if (changed) for (const listener of listeners) listener()
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+
+/** How the panel learns of changes at the moment. */
+export function useLink(): StreamState['link'] {
+  return useSyncExternalStore(subscribe, () => state.link)
+}
+
+/** The interval for queries of things that change by themselves: none while the stream is live. */
+export function usePollInterval(): number | false {
+  return useLink() === 'broken' ? POLL_MS : false
+}
+
+/** Opens the stream for the signed-in account; the answer closes it. */
+export function openStream(cache: QueryClient): () => void {
+  let source: EventSource | null = null
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let pause = REOPEN_MS.first
+
+  const feed = (input: StreamInput): boolean => {
+    const [next, effect] = reduceStream(state, input)
+    setState(next)
+    if (effect === 'refetch') void cache.invalidateQueries({ predicate: (query) => isLive(query.queryKey) })
+    return effect === 'apply'
+  }
+
+  const open = () => {
+    source = new EventSource(URL)
+    source.addEventListener('snapshot', (event) => {
+      pause = REOPEN_MS.first
+      feed({ type: 'snapshot', sequence: sequenceOf(event.data) })
+    })
+    source.addEventListener('reset', (event) => feed({ type: 'reset', sequence: sequenceOf(event.data) }))
+    for (const kind of KINDS) {
+      source.addEventListener(kind, (event) => {
+        const parsed = parseEvent(kind, event.data)
+        if (parsed && feed({ type: 'change', sequence: parsed.sequence })) apply(cache, parsed.change)
+      })
+    }
+    source.onopen = () => feed({ type: 'opened' })
+    source.onerror = () => {
+      feed({ type: 'failed' })
+      if (source?.readyState !== EventSource.CLOSED) return
+      timer = setTimeout(open, pause)
+      pause = Math.min(pause * 2, REOPEN_MS.most)
+    }
+  }
+
+  open()
+  return () => {
+    clearTimeout(timer)
+    source?.close()
+    setState(INITIAL)
+  }
+}
+
+function sequenceOf(data: string): number {
+  try {
+    const { sequence } = JSON.parse(data) as { sequence?: unknown }
+    return typeof sequence === 'number' ? sequence : 0
+  } catch {
+    return 0
+  }
+}
+
+/** Keys of what the stream keeps fresh: `['tasks', 'list', ...]`, `['images', 'one', id]`. */
+function isLive(key: QueryKey): boolean {
+  return key[0] === 'tasks' || key[0] === 'images' || key[0] === 'instances' || key[0] === 'locations'
+}
+
+/** Writes one change into the cache. A list that does not hold the thing yet is asked for again. */
+export function apply(cache: QueryClient, change: Change): void {
+  const noun = `${change.noun}s`
+  const one = [noun, 'one', change.id]
+  if (change.item) cache.setQueryData(one, change.item)
+  else cache.removeQueries({ queryKey: one })
+
+  for (const query of cache.getQueryCache().findAll({ queryKey: [noun, 'list'] })) {
+    const data = query.state.data as Pages<{ id: string }> | undefined
+    const known = holds(data, change.id)
+    const wanted = change.item !== null && belongs((query.queryKey[2] ?? {}) as ListFilter, change.item)
+    if (data && known) {
+      const next =
+        change.item && wanted ? replaceInPages(data, change.item) : removeFromPages(data, change.id)
+      cache.setQueryData(query.queryKey, next)
+    }
+    // A request under way may answer with what was true before this change.
+    const outdated = query.state.fetchStatus === 'fetching' || wanted !== known
+    if (outdated) void cache.invalidateQueries({ queryKey: query.queryKey, exact: true })
+  }
+  // An image that came or went changes how many slots are used.
+  if (change.noun === 'image') void cache.invalidateQueries({ queryKey: ['locations'] })
+}

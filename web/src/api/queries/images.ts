@@ -1,0 +1,85 @@
+import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
+import { answer, client } from '../client'
+import { useSubmissionKey } from '../idempotency'
+import { apply } from '../live'
+import type { Image, ImageCreate, ImagePatch } from '../types'
+
+export interface ImageFilter {
+  scope: 'own' | 'stock' | 'all'
+  status?: string
+  sort?: string
+}
+
+/** Rows of one page of a list. */
+const PAGE = 100
+
+export const imagesQuery = (filter: ImageFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['images', 'list', filter],
+    queryFn: ({ signal, pageParam }) =>
+      answer(
+        client.GET('/api/v1/images', {
+          params: { query: { ...filter, limit: PAGE, ...(pageParam ? { page_token: pageParam } : {}) } },
+          signal,
+        }),
+      ),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next_page_token ?? undefined,
+  })
+
+export const imageQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['images', 'one', id],
+    queryFn: ({ signal }) => answer(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
+  })
+
+/** The entity tag of a version, for `If-Match`. */
+const etag = (image: Image) => `"${image.version}"`
+
+export function useCaptureImage() {
+  const cache = useQueryClient()
+  const keyOf = useSubmissionKey()
+  return useMutation({
+    mutationFn: (body: ImageCreate) =>
+      answer(client.POST('/api/v1/images', { params: { header: { 'Idempotency-Key': keyOf(body) } }, body })),
+    onSuccess: ({ image, task }) => {
+      apply(cache, { noun: 'image', id: image.id, item: image })
+      apply(cache, { noun: 'task', id: task.id, item: task })
+      void cache.invalidateQueries({ queryKey: ['instances'] })
+    },
+  })
+}
+
+export function useRenameImage() {
+  const cache = useQueryClient()
+  return useMutation({
+    mutationFn: ({ image, patch }: { image: Image; patch: ImagePatch }) =>
+      answer(
+        client.PATCH('/api/v1/images/{id}', {
+          params: { path: { id: image.id }, header: { 'If-Match': etag(image) } },
+          body: patch,
+          headers: { 'Content-Type': 'application/merge-patch+json' },
+        }),
+      ),
+    onSuccess: (image) => apply(cache, { noun: 'image', id: image.id, item: image }),
+    // A refused version is a stale one: show what is true now.
+    onError: () => cache.invalidateQueries({ queryKey: ['images'] }),
+  })
+}
+
+export function useDeleteImage() {
+  const cache = useQueryClient()
+  return useMutation({
+    mutationFn: (image: Image) =>
+      answer(
+        client.DELETE('/api/v1/images/{id}', {
+          params: { path: { id: image.id }, header: { 'If-Match': etag(image) } },
+        }),
+      ),
+    onSuccess: ({ image, task }) => {
+      apply(cache, { noun: 'image', id: image.id, item: image })
+      apply(cache, { noun: 'task', id: task.id, item: task })
+    },
+    onError: () => cache.invalidateQueries({ queryKey: ['images'] }),
+  })
+}

@@ -1,0 +1,68 @@
+import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
+import { randomKey } from '@/lib/random'
+import { answer, client } from '../client'
+import { useSubmissionKey } from '../idempotency'
+import { apply } from '../live'
+import type { Instance, InstanceCreate, Task } from '../types'
+
+const PAGE = 100
+
+export const instancesQuery = infiniteQueryOptions({
+  queryKey: ['instances', 'list', {}],
+  queryFn: ({ signal, pageParam }) =>
+    answer(
+      client.GET('/api/v1/instances', {
+        params: { query: { limit: PAGE, ...(pageParam ? { page_token: pageParam } : {}) } },
+        signal,
+      }),
+    ),
+  initialPageParam: '',
+  getNextPageParam: (page) => page.next_page_token ?? undefined,
+})
+
+export const instanceQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['instances', 'one', id],
+    queryFn: ({ signal }) =>
+      answer(client.GET('/api/v1/instances/{id}', { params: { path: { id } }, signal })),
+  })
+
+function useEnterResult() {
+  const cache = useQueryClient()
+  return ({ instance, task }: { instance: Instance; task: Task }) => {
+    apply(cache, { noun: 'instance', id: instance.id, item: instance })
+    apply(cache, { noun: 'task', id: task.id, item: task })
+  }
+}
+
+export function useCreateInstance() {
+  const keyOf = useSubmissionKey()
+  return useMutation({
+    mutationFn: (body: InstanceCreate) =>
+      answer(
+        client.POST('/api/v1/instances', { params: { header: { 'Idempotency-Key': keyOf(body) } }, body }),
+      ),
+    onSuccess: useEnterResult(),
+  })
+}
+
+export type PowerAction = 'start' | 'stop'
+
+export function usePowerAction() {
+  return useMutation({
+    mutationFn: ({ id, action }: { id: string; action: PowerAction }) => {
+      const params = { path: { id }, header: { 'Idempotency-Key': randomKey() } }
+      return action === 'start'
+        ? answer(client.POST('/api/v1/instances/{id}/actions/start', { params }))
+        : answer(client.POST('/api/v1/instances/{id}/actions/stop', { params }))
+    },
+    onSuccess: useEnterResult(),
+  })
+}
+
+export function useDeleteInstance() {
+  return useMutation({
+    mutationFn: (id: string) => answer(client.DELETE('/api/v1/instances/{id}', { params: { path: { id } } })),
+    onSuccess: useEnterResult(),
+  })
+}

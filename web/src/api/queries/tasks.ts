@@ -1,0 +1,45 @@
+import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
+import { answer, client } from '../client'
+import { apply } from '../live'
+
+export interface TaskFilter {
+  state?: string
+  image_id?: string
+  instance_id?: string
+}
+
+const PAGE = 50
+
+export const tasksQuery = (filter: TaskFilter = {}) =>
+  infiniteQueryOptions({
+    queryKey: ['tasks', 'list', filter],
+    queryFn: ({ signal, pageParam }) =>
+      answer(
+        client.GET('/api/v1/tasks', {
+          params: { query: { ...filter, limit: PAGE, ...(pageParam ? { page_token: pageParam } : {}) } },
+          signal,
+        }),
+      ),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.next_page_token ?? undefined,
+  })
+
+export const taskQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['tasks', 'one', id],
+    queryFn: ({ signal }) => answer(client.GET('/api/v1/tasks/{id}', { params: { path: { id } }, signal })),
+  })
+
+export function useTaskAction() {
+  const cache = useQueryClient()
+  return useMutation({
+    mutationFn: ({ id, action }: { id: string; action: 'cancel' | 'retry' }) => {
+      const params = { path: { id } }
+      return action === 'cancel'
+        ? answer(client.POST('/api/v1/tasks/{id}/actions/cancel', { params }))
+        : answer(client.POST('/api/v1/tasks/{id}/actions/retry', { params }))
+    },
+    onSuccess: (task) => apply(cache, { noun: 'task', id: task.id, item: task }),
+    onError: () => cache.invalidateQueries({ queryKey: ['tasks'] }),
+  })
+}

@@ -1,0 +1,37 @@
+/** The nouns of the API under their own names. `schema.d.ts` is generated from the server's OpenAPI document. */
+import type { components } from './schema'
+
+type Schemas = components['schemas']
+
+export type Account = Schemas['Account']
+export type Location = Schemas['Location']
+export type Hypervisor = Schemas['Hypervisor']
+export type Image = Schemas['Image']
+export type ImageStatus = Image['status']
+export type ImageCreate = Schemas['ImageCreate']
+export type ImagePatch = Schemas['ImagePatch']
+export type Instance = Schemas['Instance']
+export type InstanceCreate = Schemas['InstanceCreate']
+export type Task = Schemas['Task']
+export type TaskState = Task['state']
+export type TaskKind = Task['kind']
+export type Phase = Task['phase']
+
+/** One page of a list. */
+export interface Page<T> {
+  items: T[]
+  next_page_token?: string | null
+}
+
+/** Whether nothing more will happen to a task by itself. */
+export function isFinal(state: TaskState): boolean {
+  switch (state) {
+    case 'queued':
+    case 'running':
+      return false
+    case 'succeeded':
+    case 'failed':
+    case 'cancelled':
+      return true
+  }
+}

@@ -1,0 +1,69 @@
+import type { Names } from '@/api/queries/names'
+import type { Image } from '@/api/types'
+import { formatBytes, NONE } from '@/lib/format'
+import { formatInstant } from '@/lib/time'
+import { Copy } from '@/ui/Copy'
+import { Card, type Fact, Facts, Soft } from '@/ui/Page'
+import { SourceInstance } from './ImageTable'
+
+const CONSISTENCY: Record<string, string> = {
+  application: 'Application: the guest’s freeze hooks ran',
+  filesystem: 'File system: file systems were frozen',
+  crash: 'Crash: as after a power cut',
+  stopped: 'Stopped: the guest was off',
+}
+
+export interface ImageFactsProps {
+  image: Image
+  location: string
+  names: Names
+}
+
+/** Everything that is known of an image. */
+export function ImageFacts({ image, location, names }: ImageFactsProps) {
+  const facts: Fact[] = [
+    { name: 'Size', value: formatBytes(image.size_bytes) },
+    { name: 'Virtual size', value: formatBytes(image.virtual_size_bytes) },
+    { name: 'Format', value: image.format ?? NONE },
+    { name: 'Location', value: location },
+    ...(image.kind === 'custom'
+      ? [
+          { name: 'Source Instance', value: <SourceInstance image={image} names={names} /> },
+          {
+            name: 'Consistency',
+            value: image.consistency ? (CONSISTENCY[image.consistency] ?? image.consistency) : NONE,
+          },
+        ]
+      : []),
+    { name: 'Created', value: formatInstant(image.created_at) },
+    { name: 'Available since', value: image.available_at ? formatInstant(image.available_at) : NONE },
+  ]
+  return (
+    <>
+      <Card title="Details">
+        <Facts facts={facts} />
+      </Card>
+      <Card title="Identity">
+        <Facts
+          facts={[
+            { name: 'Id', value: <Copy label="id" value={image.id} />, wide: true },
+            {
+              name: 'Disk digest, the same in every format',
+              value: <Digest label="disk digest" value={image.logical_digest} />,
+              wide: true,
+            },
+            {
+              name: 'File digest',
+              value: <Digest label="file digest" value={image.stored_digest} />,
+              wide: true,
+            },
+          ]}
+        />
+      </Card>
+    </>
+  )
+}
+
+function Digest({ label, value }: { label: string; value: string | null | undefined }) {
+  return value ? <Copy label={label} value={value} /> : <Soft>Known once the image is available</Soft>
+}

@@ -1,0 +1,30 @@
+import type { Image, ImageStatus, Task } from '@/api/types'
+import { percentOf } from '@/lib/format'
+import { Status, type Tone } from '@/ui/Status'
+
+/** The four statuses with the sentences that belong to them. */
+const STATUSES: Record<ImageStatus, { name: string; tone: Tone; text: string }> = {
+  creating: { name: 'Creating', tone: 'busy', text: 'Image is being generated from the instance disk' },
+  available: { name: 'Available', tone: 'good', text: 'Image is ready to use for deployments' },
+  error: { name: 'Error', tone: 'bad', text: 'Image creation failed -- check tasks for details' },
+  deleting: { name: 'Deleting', tone: 'warn', text: 'Image is being removed' },
+}
+
+export const STATUS_CHOICES = (Object.keys(STATUSES) as ImageStatus[]).map((id) => ({
+  id,
+  label: STATUSES[id].name,
+}))
+
+export function ImageStatusBadge({ image, task }: { image: Image; task?: Task | undefined }) {
+  const { name, tone, text } = STATUSES[image.status]
+  const percent =
+    image.status === 'creating' && task?.state === 'running'
+      ? (task.percent ?? percentOf(task.bytes_done, task.bytes_total))
+      : null
+  return (
+    <Status tone={tone} hint={image.status_text || text}>
+      {name}
+      {percent !== null && ` ${Math.floor(percent)} %`}
+    </Status>
+  )
+}

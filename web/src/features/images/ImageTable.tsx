@@ -1,0 +1,77 @@
+import { Link } from '@tanstack/react-router'
+import { useMemo } from 'react'
+import type { Names } from '@/api/queries/names'
+import type { Image, Task } from '@/api/types'
+import { formatBytes } from '@/lib/format'
+import { RowMenu } from '@/ui/Menu'
+import { Soft } from '@/ui/Page'
+import { Since } from '@/ui/Since'
+import { type Column, Table, type TableProps } from '@/ui/Table'
+import { type ImageCommands, imageActions } from './actions'
+import { ImageStatusBadge } from './ImageStatusBadge'
+
+export interface ImageTableProps extends Pick<TableProps<Image>, 'items' | 'sort' | 'onSort' | 'more'> {
+  names: Names
+  /** The task that works on an image, for its progress. */
+  taskOf: (image: Image) => Task | undefined
+  commands: ImageCommands
+}
+
+/** My Images: exactly Name, Source Instance, Size, Status, Created. */
+export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProps) {
+  const columns = useMemo<Column<Image>[]>(
+    () => [
+      {
+        id: 'name',
+        name: 'Name',
+        sortable: true,
+        cell: (image) => (
+          <Link to="/images/$id" params={{ id: image.id }}>
+            {image.name}
+          </Link>
+        ),
+      },
+      {
+        id: 'source',
+        name: 'Source Instance',
+        cell: (image) => <SourceInstance image={image} names={names} />,
+      },
+      {
+        id: 'size_bytes',
+        name: 'Size',
+        sortable: true,
+        align: 'end',
+        cell: (image) => formatBytes(image.size_bytes),
+      },
+      {
+        id: 'status',
+        name: 'Status',
+        cell: (image) => <ImageStatusBadge image={image} task={taskOf(image)} />,
+      },
+      { id: 'created_at', name: 'Created', sortable: true, cell: (image) => <Since at={image.created_at} /> },
+    ],
+    [names, taskOf],
+  )
+  return (
+    <Table
+      label="My Images"
+      columns={columns}
+      actions={(image) => (
+        <RowMenu label={`Actions for ${image.name}`} actions={imageActions(image, commands)} />
+      )}
+      {...table}
+    />
+  )
+}
+
+/** A link while the instance exists; its name afterwards. */
+export function SourceInstance({ image, names }: { image: Image; names: Names }) {
+  const source = image.source_instance
+  if (!source) return <Soft>–</Soft>
+  if (!source.id || !names.instance(source.id)) return <Soft>{source.name}</Soft>
+  return (
+    <Link to="/instances/$id" params={{ id: source.id }}>
+      {source.name}
+    </Link>
+  )
+}

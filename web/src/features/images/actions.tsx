@@ -1,0 +1,59 @@
+import { Pencil, Rocket, Trash2 } from 'lucide-react'
+import type { Image } from '@/api/types'
+import type { MenuAction } from '@/ui/Menu'
+
+/** What can be done with an image; the page says how. */
+export interface ImageCommands {
+  deploy: (image: Image) => void
+  rename: (image: Image) => void
+  remove: (image: Image) => void
+}
+
+/** Why an image cannot be deployed now. */
+export function deployReason(image: Image): string | null {
+  switch (image.status) {
+    case 'available':
+      return null
+    case 'creating':
+      return 'The image is still being created.'
+    case 'error':
+      return 'The creation of this image failed.'
+    case 'deleting':
+      return 'The image is being removed.'
+  }
+}
+
+/** Why an image cannot be deleted now. */
+export function deleteReason(image: Image): string | null {
+  switch (image.status) {
+    case 'available':
+    case 'error':
+      return null
+    case 'creating':
+      return 'Cancel its task first, or wait until it is created.'
+    case 'deleting':
+      return 'The image is being removed.'
+  }
+}
+
+export function imageActions(image: Image, commands: ImageCommands): MenuAction[] {
+  return [
+    {
+      id: 'deploy',
+      label: 'Create instance',
+      icon: <Rocket />,
+      onAction: () => commands.deploy(image),
+      reason: deployReason(image),
+    },
+    { id: 'rename', label: 'Rename', icon: <Pencil />, onAction: () => commands.rename(image) },
+    {
+      id: 'delete',
+      label: 'Delete',
+      icon: <Trash2 />,
+      onAction: () => commands.remove(image),
+      reason: deleteReason(image),
+      danger: true,
+      apart: true,
+    },
+  ]
+}

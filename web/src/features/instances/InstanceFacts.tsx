@@ -1,0 +1,43 @@
+import { Link } from '@tanstack/react-router'
+import type { Instance } from '@/api/types'
+import { formatBytes, NONE, plural } from '@/lib/format'
+import { formatInstant } from '@/lib/time'
+import { Copy } from '@/ui/Copy'
+import { Card, Facts } from '@/ui/Page'
+
+export interface InstanceFactsProps {
+  instance: Instance
+  location: string
+  hypervisor: string
+}
+
+export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsProps) {
+  return (
+    <Card title="Details">
+      <Facts
+        facts={[
+          { name: 'Memory', value: formatBytes(instance.memory_bytes) },
+          { name: 'Processors', value: plural(instance.vcpus, 'vCPU') },
+          { name: 'Location', value: location },
+          { name: 'Hypervisor', value: hypervisor },
+          {
+            name: 'Image',
+            value: instance.image ? (
+              <Link to="/images/$id" params={{ id: instance.image.id }}>
+                {instance.image.name}
+              </Link>
+            ) : (
+              NONE
+            ),
+          },
+          { name: 'Created', value: formatInstant(instance.created_at) },
+          ...instance.disks.map((disk, index) => ({
+            name: disk.primary ? 'Primary disk' : `Disk ${index + 1}, not captured`,
+            value: `${formatBytes(disk.virtual_size_bytes)}, ${disk.format}`,
+          })),
+          { name: 'Id', value: <Copy label="id" value={instance.id} />, wide: true },
+        ]}
+      />
+    </Card>
+  )
+}

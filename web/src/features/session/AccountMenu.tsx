@@ -1,0 +1,50 @@
+import { ChevronsUpDown, LogOut, Monitor, Moon, Sun } from 'lucide-react'
+import { useState } from 'react'
+import { Button, MenuTrigger } from 'react-aria-components'
+import { useSignOut } from '@/api/queries/session'
+import type { Account } from '@/api/types'
+import { readTheme, setTheme, type Theme } from '@/lib/theme'
+import { MenuItems } from '@/ui/Menu'
+import styles from './AccountMenu.module.css'
+
+const NEXT: Record<Theme, Theme> = { system: 'light', light: 'dark', dark: 'system' }
+const NAMES: Record<Theme, string> = { system: 'as the system', light: 'light', dark: 'dark' }
+const ICONS = { system: <Monitor />, light: <Sun />, dark: <Moon /> } as const
+
+export function AccountMenu({ account, onSignedOut }: { account: Account; onSignedOut: () => void }) {
+  const [theme, choose] = useState(readTheme)
+  const signOut = useSignOut()
+  const change = () => {
+    const next = NEXT[theme]
+    setTheme(next)
+    choose(next)
+  }
+  return (
+    <MenuTrigger>
+      <Button className={styles.trigger} aria-label={`Account ${account.name}`}>
+        <span className={styles.initial} aria-hidden="true">
+          {account.name.charAt(0).toUpperCase()}
+        </span>
+        <span className={styles.who}>
+          <span className={styles.name}>{account.name}</span>
+          <span className={styles.role}>{account.role === 'admin' ? 'Administrator' : 'Customer'}</span>
+        </span>
+        <ChevronsUpDown aria-hidden="true" />
+      </Button>
+      <MenuItems
+        label="Account"
+        actions={[
+          { id: 'theme', label: `Colours: ${NAMES[theme]}`, icon: ICONS[theme], onAction: change },
+          {
+            id: 'sign-out',
+            label: 'Sign out',
+            icon: <LogOut />,
+            apart: true,
+            // Whatever the server says, this browser forgets the account.
+            onAction: () => signOut.mutate(undefined, { onSettled: onSignedOut }),
+          },
+        ]}
+      />
+    </MenuTrigger>
+  )
+}

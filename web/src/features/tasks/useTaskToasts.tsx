@@ -1,0 +1,70 @@
+import { useInfiniteQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { useEffect, useRef } from 'react'
+import { endedTasks } from '@/api/events-reducer'
+import { usePollInterval } from '@/api/live'
+import { type Names, useNames } from '@/api/queries/names'
+import { tasksQuery } from '@/api/queries/tasks'
+import { isFinal, type Task, type TaskState } from '@/api/types'
+import { sentence } from '@/lib/problem'
+import { showToast } from '@/ui/Toasts'
+import { kindTitle } from './words'
+
+/** Says in the corner how a task ended, whatever page is open; answers how many are at work. */
+export function useTaskToasts(): number {
+  const names = useNames()
+  const refetchInterval = usePollInterval()
+  const { data } = useInfiniteQuery({ ...tasksQuery(), refetchInterval })
+  const before = useRef(new Map<string, TaskState>())
+  const latestNames = useRef(names)
+  latestNames.current = names
+
+  useEffect(() => {
+    const tasks = data?.pages.flatMap((page) => page.items) ?? []
+    for (const task of endedTasks(before.current, tasks)) announce(task, latestNames.current)
+    before.current = new Map(tasks.map((task) => [task.id, task.state]))
+  }, [data])
+
+  return data?.pages[0]?.items.filter((task) => !isFinal(task.state)).length ?? 0
+}
+
+const TONES = {
+  succeeded: 'good',
+  failed: 'bad',
+  cancelled: 'idle',
+  queued: 'idle',
+  running: 'idle',
+} as const
+const ENDS = { succeeded: 'done', failed: 'failed', cancelled: 'cancelled', queued: '', running: '' } as const
+
+function announce(task: Task, names: Names): void {
+  const ofImage = task.kind.startsWith('image.')
+  const subject = (ofImage ? names.image(task.image_id) : names.instance(task.instance_id)) ?? ''
+  const removed = task.kind === 'image.delete' || task.kind === 'instance.delete'
+  showToast({
+    tone: TONES[task.state],
+    title: `${kindTitle(task.kind)}: ${ENDS[task.state]}`,
+    text: task.state === 'failed' && task.error ? sentence(task.error.detail) : subject,
+    action: task.state === 'failed' || removed ? <TasksLink /> : <SubjectLink task={task} />,
+  })
+}
+
+const TasksLink = () => <Link to="/tasks">See tasks</Link>
+
+function SubjectLink({ task }: { task: Task }) {
+  if (task.kind.startsWith('image.') && task.image_id) {
+    return (
+      <Link to="/images/$id" params={{ id: task.image_id }}>
+        See image
+      </Link>
+    )
+  }
+  if (task.instance_id) {
+    return (
+      <Link to="/instances/$id" params={{ id: task.instance_id }}>
+        See instance
+      </Link>
+    )
+  }
+  return <TasksLink />
+}

@@ -1,0 +1,27 @@
+import { describe, expect, test } from 'vitest'
+import { stepsOf } from './words'
+
+describe('the steps of a task', () => {
+  test('lead from queued to finalizing for a capture', () => {
+    const task = { kind: 'image.capture', state: 'running', phase: 'copying' } as const
+    expect(stepsOf(task)).toEqual({
+      names: ['Queued', 'Preparing', 'Snapshot', 'Copying', 'Finalizing'],
+      current: 3,
+    })
+  })
+
+  test('are all behind a task that succeeded', () => {
+    expect(stepsOf({ kind: 'image.delete', state: 'succeeded', phase: 'done' }).current).toBe(2)
+  })
+
+  test('a phase that is not among them counts as the next one', () => {
+    expect(stepsOf({ kind: 'instance.start', state: 'running', phase: 'preparing' }).current).toBe(1)
+  })
+
+  test('a stopped instance is not said to start', () => {
+    expect(stepsOf({ kind: 'instance.stop', state: 'running', phase: 'starting' }).names).toEqual([
+      'Queued',
+      'Stopping',
+    ])
+  })
+})

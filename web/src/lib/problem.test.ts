@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest'
+import { asProblem, Problem, parseProblem, sentence } from './problem'
+
+test('problem details keep the words of the server', () => {
+  const problem = parseProblem(
+    {
+      type: 'about:blank',
+      title: 'Maximum image limit reached',
+      status: 409,
+      detail: 'delete unused images to free up a slot, or contact the provider',
+      code: 'image_limit_reached',
+      request_id: 'req_1',
+      retryable: false,
+      errors: [{ pointer: '/name', code: 'invalid_name', detail: 'too long' }, null, { pointer: 3 }],
+    },
+    409,
+  )
+  expect(problem).toMatchObject({
+    code: 'image_limit_reached',
+    title: 'Maximum image limit reached',
+    requestId: 'req_1',
+  })
+  expect(problem.field('/name')).toBe('too long')
+  expect(problem.field('/source')).toBeUndefined()
+})
+
+test.each([null, 'proxy says no', { title: 7 }])('a body of %j still can be shown', (body) => {
+  const problem = parseProblem(body, 502, 'req_2')
+  expect(problem.status).toBe(502)
+  expect(problem.title).toBe('Something went wrong on our side')
+  expect(problem.requestId).toBe('req_2')
+})
+
+test('what a failed fetch throws is said as what it is', () => {
+  expect(asProblem(new TypeError('Failed to fetch'))).toMatchObject({
+    status: 0,
+    code: 'unreachable',
+    retryable: true,
+  })
+  const problem = new Problem(404, 'not_found', 'Not found', 'there is no such image')
+  expect(asProblem(problem)).toBe(problem)
+})
+
+test('fragments become sentences', () => {
+  expect(sentence('its agent is silent')).toBe('Its agent is silent.')
+  expect(sentence('Done!')).toBe('Done!')
+  expect(sentence(' ')).toBe('')
+})

@@ -1,0 +1,39 @@
+import { describe, expect, test } from 'vitest'
+import { createSearch, imagesSearch, safeNext, tasksSearch } from './search'
+
+describe('an address', () => {
+  test('keeps what a page knows', () => {
+    expect(imagesSearch({ q: 'web', status: 'error', sort: '-name' })).toEqual({
+      q: 'web',
+      status: 'error',
+      sort: '-name',
+    })
+    expect(tasksSearch({ state: 'active', image_id: 'img_1' })).toEqual({
+      state: 'active',
+      image_id: 'img_1',
+    })
+    expect(createSearch({ tab: 'mine', image: 'img_1' })).toEqual({ tab: 'mine', image: 'img_1' })
+    expect(imagesSearch({ q: 42 })).toEqual({ q: '42' })
+  })
+
+  test('loses what it does not', () => {
+    expect(imagesSearch({ q: '', status: 'hidden', sort: 'rate', x: 1 })).toEqual({})
+    expect(tasksSearch({ state: ['active'], image_id: {} })).toEqual({})
+    expect(createSearch({ tab: 'theirs' })).toEqual({})
+  })
+})
+
+test('after signing in, only pages of this panel are next', () => {
+  expect(safeNext('/images?q=a')).toBe('/images?q=a')
+  for (const next of [
+    '//evil.example',
+    '/\\evil.example',
+    'https://evil.example',
+    '/sign-in?next=/',
+    '',
+    7,
+    undefined,
+  ]) {
+    expect(safeNext(next)).toBeUndefined()
+  }
+})

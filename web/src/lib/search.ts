@@ -1,0 +1,53 @@
+/** Search parameters of the pages, parsed: whatever stands in an address, a page gets values that it knows. */
+
+type Raw = Record<string, unknown>
+
+const oneOf = <const T extends string>(values: readonly T[], value: unknown): T | undefined =>
+  values.find((candidate) => candidate === value)
+
+const text = (value: unknown): string | undefined => {
+  // The router reads `?q=42` as a number.
+  const string = typeof value === 'number' ? String(value) : value
+  return typeof string === 'string' && string !== '' ? string.slice(0, 200) : undefined
+}
+
+/** Members without a value are left out, so that they do not show in the address. */
+function compact<T extends object>(search: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: NonNullable<T[K]>
+  }
+}
+
+export const IMAGE_SORTS = [
+  'name',
+  '-name',
+  'size_bytes',
+  '-size_bytes',
+  'created_at',
+  '-created_at',
+] as const
+export const IMAGE_STATUSES = ['creating', 'available', 'error', 'deleting'] as const
+export const TASK_STATES = ['active', 'succeeded', 'failed', 'cancelled'] as const
+export const IMAGE_TABS = ['stock', 'mine'] as const
+
+export const imagesSearch = (raw: Raw) =>
+  compact({
+    q: text(raw.q),
+    status: oneOf(IMAGE_STATUSES, raw.status),
+    sort: oneOf(IMAGE_SORTS, raw.sort),
+  })
+
+export const tasksSearch = (raw: Raw) =>
+  compact({
+    state: oneOf(TASK_STATES, raw.state),
+    image_id: text(raw.image_id),
+    instance_id: text(raw.instance_id),
+  })
+
+export const createSearch = (raw: Raw) => compact({ tab: oneOf(IMAGE_TABS, raw.tab), image: text(raw.image) })
+
+/** Where to go after signing in: a page of this panel and nothing else. */
+export function safeNext(next: unknown): string | undefined {
+  if (typeof next !== 'string' || !/^\/(?![/\\])/.test(next)) return undefined
+  return next.startsWith('/sign-in') ? undefined : next
+}

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import { formatInstant, formatSince, secondsBetween } from './time'
+
+const NOW = Date.parse('2026-11-20T12:00:00Z')
+
+test.each([
+  ['2026-11-20T11:59:31Z', 'just now'],
+  ['2026-11-20T12:00:10Z', 'just now'],
+  ['2026-11-20T11:55:00Z', '5 minutes ago'],
+  ['2026-11-20T09:01:00Z', '2 hours ago'],
+  ['2026-11-19T11:00:00Z', 'yesterday'],
+  ['2026-11-16T11:00:00Z', '4 days ago'],
+])('%s is %s', (at, text) => expect(formatSince(at, NOW)).toBe(text))
+
+test('what is long ago has its date', () => {
+  expect(formatSince('2026-01-05T12:00:00Z', NOW)).toBe(formatInstant('2026-01-05T12:00:00Z'))
+  expect(formatInstant('2026-01-05T12:00:00Z')).toContain('Jan 2026')
+})
+
+test('what is no instant is shown as it came', () => {
+  expect(formatSince('soon', NOW)).toBe('soon')
+  expect(formatInstant('soon')).toBe('soon')
+})
+
+test('a duration runs until now while there is no end', () => {
+  expect(secondsBetween('2026-11-20T11:59:00Z', null, NOW)).toBe(60)
+  expect(secondsBetween('2026-11-20T11:59:00Z', '2026-11-20T11:59:05Z', NOW)).toBe(5)
+  expect(secondsBetween('2026-11-20T12:00:09Z', null, NOW)).toBe(0)
+  expect(secondsBetween(null, null, NOW)).toBeNull()
+})

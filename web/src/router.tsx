@@ -1,0 +1,92 @@
+/** Which address shows which page. Filters, tabs and sorts are search parameters, so that a page can be linked and reloaded. */
+import { createRootRoute, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router'
+import { accountQuery } from '@/api/queries/session'
+import { queryClient } from '@/api/query-client'
+import { asProblem } from '@/lib/problem'
+import { createSearch, imagesSearch, safeNext, tasksSearch } from '@/lib/search'
+import { CreateInstancePage } from '@/routes/CreateInstancePage'
+import { ErrorPage } from '@/routes/ErrorPage'
+import { ImagePage } from '@/routes/ImagePage'
+import { ImagesPage } from '@/routes/ImagesPage'
+import { InstancePage } from '@/routes/InstancePage'
+import { InstancesPage } from '@/routes/InstancesPage'
+import { NotFoundPage } from '@/routes/NotFoundPage'
+import { Shell } from '@/routes/Shell'
+import { SignInPage } from '@/routes/SignInPage'
+import { TasksPage } from '@/routes/TasksPage'
+
+const root = createRootRoute({
+  component: Outlet,
+  notFoundComponent: NotFoundPage,
+  errorComponent: ErrorPage,
+})
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: '/sign-in',
+  component: SignInPage,
+  validateSearch: (search: Record<string, unknown>): { next?: string } => {
+    const next = safeNext(search.next)
+    return next ? { next } : {}
+  },
+})
+
+/** Everything but signing in needs an account. */
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: 'shell',
+  component: Shell,
+  errorComponent: ErrorPage,
+  beforeLoad: async ({ location }) => {
+    try {
+      await queryClient.ensureQueryData(accountQuery)
+    } catch (error) {
+      if (asProblem(error).status !== 401) throw error
+      throw redirect({ to: '/sign-in', search: location.href === '/' ? {} : { next: location.href } })
+    }
+  },
+})
+
+const index = createRoute({
+  getParentRoute: () => shell,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/instances', replace: true })
+  },
+})
+const instances = createRoute({ getParentRoute: () => shell, path: '/instances', component: InstancesPage })
+const createInstance = createRoute({
+  getParentRoute: () => shell,
+  path: '/instances/new',
+  component: CreateInstancePage,
+  validateSearch: createSearch,
+})
+const instance = createRoute({ getParentRoute: () => shell, path: '/instances/$id', component: InstancePage })
+const images = createRoute({
+  getParentRoute: () => shell,
+  path: '/images',
+  component: ImagesPage,
+  validateSearch: imagesSearch,
+})
+const image = createRoute({ getParentRoute: () => shell, path: '/images/$id', component: ImagePage })
+const tasks = createRoute({
+  getParentRoute: () => shell,
+  path: '/tasks',
+  component: TasksPage,
+  validateSearch: tasksSearch,
+})
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    signIn,
+    shell.addChildren([index, instances, createInstance, instance, images, image, tasks]),
+  ]),
+  defaultPreload: false,
+  scrollRestoration: true,
+})
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router
+  }
+}

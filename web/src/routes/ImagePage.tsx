@@ -1,0 +1,97 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link, useNavigate, useParams } from '@tanstack/react-router'
+import { Rocket } from 'lucide-react'
+import { usePollInterval } from '@/api/live'
+import { useLocationName } from '@/api/queries/catalogue'
+import { imageQuery } from '@/api/queries/images'
+import { useNames } from '@/api/queries/names'
+import { taskQuery } from '@/api/queries/tasks'
+import type { Image } from '@/api/types'
+import { deployReason, imageActions } from '@/features/images/actions'
+import { ImageFacts } from '@/features/images/ImageFacts'
+import { ImageStatusBadge } from '@/features/images/ImageStatusBadge'
+import { TaskList } from '@/features/tasks/TaskList'
+import { asProblem } from '@/lib/problem'
+import { Button } from '@/ui/Button'
+import { RowMenu } from '@/ui/Menu'
+import { ProblemNotice } from '@/ui/Notice'
+import { PageHeader, Skeleton, Soft, Stack } from '@/ui/Page'
+import { MissingPage } from './NotFoundPage'
+import { useImageCommands } from './useImageCommands'
+import { useTitle } from './useTitle'
+
+export function ImagePage() {
+  const { id } = useParams({ from: '/shell/images/$id' })
+  const refetchInterval = usePollInterval()
+  const { data: image, error, isPending } = useQuery({ ...imageQuery(id), refetchInterval })
+  useTitle(image?.name ?? 'Image')
+  if (isPending) return <Skeleton label="Loading the image" />
+  if (!image) {
+    const problem = asProblem(error)
+    return problem.status === 404 || problem.status === 400 ? (
+      <MissingPage what="image" back={<Link to="/images">My Images</Link>} />
+    ) : (
+      <ProblemNotice problem={problem} />
+    )
+  }
+  return <ImageView image={image} />
+}
+
+function ImageView({ image }: { image: Image }) {
+  const navigate = useNavigate()
+  const locationName = useLocationName()
+  const names = useNames()
+  const refetchInterval = usePollInterval()
+  const task = useQuery({
+    ...taskQuery(image.task_id ?? ''),
+    enabled: image.task_id != null,
+    refetchInterval,
+  })
+  const { commands, dialog } = useImageCommands(() => void navigate({ to: '/images' }))
+  const isMine = image.kind === 'custom'
+  return (
+    <Stack>
+      <PageHeader
+        back={isMine ? <Link to="/images">My Images</Link> : <Link to="/instances/new">Stock images</Link>}
+        title={image.name}
+        status={<ImageStatusBadge image={image} task={task.data} />}
+        actions={
+          <>
+            <Button
+              look="primary"
+              icon={<Rocket />}
+              reason={deployReason(image)}
+              onPress={() => commands.deploy(image)}
+            >
+              Create instance
+            </Button>
+            {isMine && (
+              <RowMenu
+                label="More actions"
+                actions={imageActions(image, commands).filter(({ id }) => id !== 'deploy')}
+              />
+            )}
+          </>
+        }
+      >
+        {image.description}
+      </PageHeader>
+      {isMine && image.status !== 'available' && <ImageTasks id={image.id} />}
+      <ImageFacts image={image} location={locationName(image.location_id)} names={names} />
+      {isMine && image.status === 'available' && <ImageTasks id={image.id} />}
+      {dialog}
+    </Stack>
+  )
+}
+
+/** Above the details while the image is in the making, below them afterwards. */
+function ImageTasks({ id }: { id: string }) {
+  return (
+    <section aria-labelledby="image-tasks">
+      <Stack tight>
+        <h2 id="image-tasks">Tasks</h2>
+        <TaskList filter={{ image_id: id }} empty={<Soft>There are no tasks of this image.</Soft>} />
+      </Stack>
+    </section>
+  )
+}

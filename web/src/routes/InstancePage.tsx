@@ -1,0 +1,117 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link, useParams } from '@tanstack/react-router'
+import { Camera, Play, Square, Trash2 } from 'lucide-react'
+import { usePollInterval } from '@/api/live'
+import { useHypervisors, useLocationName } from '@/api/queries/catalogue'
+import { instanceQuery } from '@/api/queries/instances'
+import type { Instance } from '@/api/types'
+import {
+  captureReason,
+  type InstanceCommands,
+  instanceActions,
+  startReason,
+} from '@/features/instances/actions'
+import { InstanceFacts } from '@/features/instances/InstanceFacts'
+import { busyReason, powerOf } from '@/features/instances/words'
+import { TaskList } from '@/features/tasks/TaskList'
+import { asProblem } from '@/lib/problem'
+import { Button } from '@/ui/Button'
+import { RowMenu } from '@/ui/Menu'
+import { ProblemNotice } from '@/ui/Notice'
+import { PageHeader, Skeleton, Soft, Stack } from '@/ui/Page'
+import { Status } from '@/ui/Status'
+import { MissingPage } from './NotFoundPage'
+import { useInstanceCommands } from './useInstanceCommands'
+import { useTitle } from './useTitle'
+
+export function InstancePage() {
+  const { id } = useParams({ from: '/shell/instances/$id' })
+  const refetchInterval = usePollInterval()
+  const { data: instance, error, isPending } = useQuery({ ...instanceQuery(id), refetchInterval })
+  useTitle(instance?.name ?? 'Instance')
+  if (isPending) return <Skeleton label="Loading the instance" />
+  if (!instance) {
+    const problem = asProblem(error)
+    return problem.status === 404 || problem.status === 400 ? (
+      <MissingPage what="instance" back={<Link to="/instances">All instances</Link>} />
+    ) : (
+      <ProblemNotice problem={problem} />
+    )
+  }
+  return <InstanceView instance={instance} />
+}
+
+function InstanceView({ instance }: { instance: Instance }) {
+  const locationName = useLocationName()
+  const hypervisors = useHypervisors()
+  const hypervisor = hypervisors.data?.find(({ id }) => id === instance.hypervisor_id)
+  const { commands, dialog, problem } = useInstanceCommands()
+  const power = powerOf(instance)
+  return (
+    <Stack>
+      <PageHeader
+        back={<Link to="/instances">Instances</Link>}
+        title={instance.name}
+        status={<Status tone={power.tone}>{power.name}</Status>}
+        actions={<HeaderActions instance={instance} commands={commands} />}
+      />
+      {problem && <ProblemNotice problem={problem} />}
+      <InstanceFacts
+        instance={instance}
+        location={locationName(instance.location_id)}
+        hypervisor={
+          hypervisor ? `${hypervisor.name}${hypervisor.online ? '' : ', offline'}` : instance.hypervisor_id
+        }
+      />
+      <section aria-labelledby="instance-tasks">
+        <Stack tight>
+          <h2 id="instance-tasks">Tasks</h2>
+          <TaskList
+            filter={{ instance_id: instance.id }}
+            empty={<Soft>Nothing has been done to this instance yet.</Soft>}
+          />
+        </Stack>
+      </section>
+      {dialog}
+    </Stack>
+  )
+}
+
+function HeaderActions({ instance, commands }: { instance: Instance; commands: InstanceCommands }) {
+  const isOn = instance.power === 'running' || instance.power === 'paused'
+  return (
+    <>
+      <Button
+        look="primary"
+        icon={<Camera />}
+        reason={captureReason(instance)}
+        onPress={() => commands.capture(instance)}
+      >
+        Image
+      </Button>
+      {isOn ? (
+        <Button
+          icon={<Square />}
+          reason={busyReason(instance)}
+          onPress={() => commands.power(instance, 'stop')}
+        >
+          Stop
+        </Button>
+      ) : (
+        <Button
+          icon={<Play />}
+          reason={startReason(instance)}
+          onPress={() => commands.power(instance, 'start')}
+        >
+          Start
+        </Button>
+      )}
+      <RowMenu
+        label="More actions"
+        actions={instanceActions(instance, commands)
+          .filter(({ id }) => id === 'delete')
+          .map((action) => ({ ...action, apart: false, icon: <Trash2 /> }))}
+      />
+    </>
+  )
+}

@@ -1,0 +1,97 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { Link, Outlet, useNavigate } from '@tanstack/react-router'
+import { Layers, ListChecks, Server } from 'lucide-react'
+import { type ReactNode, useEffect } from 'react'
+import { openStream, useLink } from '@/api/live'
+import { useAccount } from '@/api/queries/session'
+import { AccountMenu } from '@/features/session/AccountMenu'
+import { useTaskToasts } from '@/features/tasks/useTaskToasts'
+import { Brand } from '@/ui/Brand'
+import { Toasts } from '@/ui/Toasts'
+import styles from './Shell.module.css'
+
+/** The frame of every page behind signing in: the sidebar, the live stream, the notifications. */
+export function Shell() {
+  const cache = useQueryClient()
+  const navigate = useNavigate()
+  const { data: account } = useAccount()
+  const accountId = account?.id
+  // One stream an account: another account is another stream.
+  useEffect(() => (accountId ? openStream(cache) : undefined), [accountId, cache])
+  const atWork = useTaskToasts()
+
+  const leave = () => {
+    cache.clear()
+    void navigate({ to: '/sign-in' })
+  }
+
+  return (
+    <div className={styles.shell}>
+      <a className={styles.skip} href="#main">
+        Skip to content
+      </a>
+      <div className={styles.side}>
+        <Link to="/instances" className={styles.brand} aria-label="Imprint, start page">
+          <Brand />
+        </Link>
+        <nav aria-label="Main" className={styles.nav}>
+          <p className={styles.section} id="nav-compute">
+            Compute
+          </p>
+          <ul aria-labelledby="nav-compute">
+            <NavItem to="/instances" icon={<Server />} label="Instances" />
+            <NavItem to="/images" icon={<Layers />} label="My Images" />
+            <NavItem to="/tasks" icon={<ListChecks />} label="Tasks" count={atWork} />
+          </ul>
+        </nav>
+        <div className={styles.account}>
+          {account && <AccountMenu account={account} onSignedOut={leave} />}
+        </div>
+      </div>
+      <main id="main" className={styles.main} tabIndex={-1}>
+        <LinkNotice />
+        <Outlet />
+      </main>
+      <Toasts />
+    </div>
+  )
+}
+
+interface NavItemProps {
+  to: '/instances' | '/images' | '/tasks'
+  icon: ReactNode
+  label: string
+  count?: number
+}
+
+function NavItem({ to, icon, label, count = 0 }: NavItemProps) {
+  return (
+    <li>
+      <Link
+        to={to}
+        className={styles.item}
+        activeProps={{ className: styles.active, 'aria-current': 'page' }}
+      >
+        {icon}
+        <span>{label}</span>
+        {count > 0 && (
+          <span className={styles.count}>
+            {count}
+            <span className="visually-hidden"> at work</span>
+          </span>
+        )}
+      </Link>
+    </li>
+  )
+}
+
+/** Says when pages are no longer live by themselves. */
+function LinkNotice() {
+  const link = useLink()
+  if (link !== 'broken') return null
+  return (
+    <p className={styles.link} role="status">
+      Live updates are interrupted. This page asks every few seconds until they are back.
+    </p>
+  )
+}

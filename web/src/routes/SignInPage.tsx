@@ -1,0 +1,33 @@
+import { useRouter, useSearch } from '@tanstack/react-router'
+import { SignInForm } from '@/features/session/SignInForm'
+import { Brand } from '@/ui/Brand'
+import styles from './SignInPage.module.css'
+
+export function SignInPage() {
+  const router = useRouter()
+  const { next } = useSearch({ from: '/sign-in' })
+  return (
+    <main className={styles.page}>
+      <div className={styles.panel}>
+        <Brand />
+        <h1 className={styles.title}>Sign in</h1>
+        <SignInForm onSignedIn={() => router.history.push(next ?? '/instances')} />
+      </div>
+      <Pattern />
+    </main>
+  )
+}
+
+/** Layers pressed from one disk, again and again. */
+function Pattern() {
+  return (
+    <div className={styles.pattern} aria-hidden="true">
+      <svg role="presentation" viewBox="0 0 400 520" preserveAspectRatio="xMidYMid slice">
+        {Array.from({ length: 9 }, (_, layer) => (
+          <path key={layer} d={`m40 ${150 + layer * 30} 160 82 160-82`} opacity={0.75 - layer * 0.075} />
+        ))}
+        <path className={styles.disk} d="M200 52 40 134l160 82 160-82z" />
+      </svg>
+    </div>
+  )
+}

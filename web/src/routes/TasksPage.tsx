@@ -1,0 +1,71 @@
+import { Link, useNavigate, useSearch } from '@tanstack/react-router'
+import { useNames } from '@/api/queries/names'
+import type { TaskFilter } from '@/api/queries/tasks'
+import { TaskList } from '@/features/tasks/TaskList'
+import { TASK_STATES, tasksSearch } from '@/lib/search'
+import { PageHeader, Stack } from '@/ui/Page'
+import { Tabs } from '@/ui/Tabs'
+import { useTitle } from './useTitle'
+
+const ALL = 'all'
+const TABS = [
+  { id: ALL, label: 'All' },
+  { id: 'active', label: 'At work' },
+  { id: 'succeeded', label: 'Succeeded' },
+  { id: 'failed', label: 'Failed' },
+  { id: 'cancelled', label: 'Cancelled' },
+] as const
+
+export function TasksPage() {
+  useTitle('Tasks')
+  const search = useSearch({ from: '/shell/tasks' })
+  const navigate = useNavigate()
+  const names = useNames()
+  const selected = search.state ?? ALL
+  const select = (id: string) =>
+    void navigate({
+      to: '/tasks',
+      search: tasksSearch({ ...search, state: TASK_STATES.find((state) => state === id) }),
+      replace: true,
+    })
+  const subject = names.image(search.image_id) ?? names.instance(search.instance_id)
+  return (
+    <Stack>
+      <PageHeader title="Tasks">
+        {search.image_id || search.instance_id ? (
+          <>
+            Of {subject ?? 'one image or instance'} only. <Link to="/tasks">Show all tasks</Link>
+          </>
+        ) : (
+          'Work in the background: it goes on when you close this page.'
+        )}
+      </PageHeader>
+      <Tabs
+        label="Tasks by state"
+        selected={selected}
+        onSelect={select}
+        tabs={TABS.map(({ id, label }) => ({
+          id,
+          label,
+          content: <TaskList filter={filterOf({ ...search, state: id })} />,
+        }))}
+      />
+    </Stack>
+  )
+}
+
+function filterOf({
+  state,
+  image_id,
+  instance_id,
+}: {
+  state: string
+  image_id?: string
+  instance_id?: string
+}): TaskFilter {
+  return {
+    ...(state === ALL ? {} : { state: state === 'active' ? 'queued,running' : state }),
+    ...(image_id ? { image_id } : {}),
+    ...(instance_id ? { instance_id } : {}),
+  }
+}

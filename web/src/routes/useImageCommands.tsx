@@ -1,0 +1,33 @@
+import { useNavigate } from '@tanstack/react-router'
+import { type ReactNode, useState } from 'react'
+import type { Image } from '@/api/types'
+import type { ImageCommands } from '@/features/images/actions'
+import { DeleteImageDialog, RenameImageDialog } from '@/features/images/ImageDialogs'
+
+interface Open {
+  kind: 'rename' | 'remove'
+  image: Image
+}
+
+/** What can be done with images, with its dialogs: the same in the list and on an image's page. */
+export function useImageCommands(onDeleted?: () => void): { commands: ImageCommands; dialog: ReactNode } {
+  const [open, setOpen] = useState<Open | null>(null)
+  const navigate = useNavigate()
+  const close = () => setOpen(null)
+  const commands: ImageCommands = {
+    deploy: (image) =>
+      void navigate({
+        to: '/instances/new',
+        search: { tab: image.kind === 'stock' ? 'stock' : 'mine', image: image.id },
+      }),
+    rename: (image) => setOpen({ kind: 'rename', image }),
+    remove: (image) => setOpen({ kind: 'remove', image }),
+  }
+  const dialog =
+    open?.kind === 'rename' ? (
+      <RenameImageDialog image={open.image} onClose={close} />
+    ) : open?.kind === 'remove' ? (
+      <DeleteImageDialog image={open.image} onClose={close} {...(onDeleted ? { onDeleted } : {})} />
+    ) : null
+  return { commands, dialog }
+}

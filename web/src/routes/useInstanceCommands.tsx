@@ -1,0 +1,47 @@
+import { useNavigate } from '@tanstack/react-router'
+import { type ReactNode, useState } from 'react'
+import { type PowerAction, usePowerAction } from '@/api/queries/instances'
+import type { Instance } from '@/api/types'
+import { CaptureDialog } from '@/features/images/CaptureDialog'
+import type { InstanceCommands } from '@/features/instances/actions'
+import { DeleteInstanceDialog } from '@/features/instances/DeleteInstanceDialog'
+import { asProblem, type Problem } from '@/lib/problem'
+
+interface Open {
+  kind: 'capture' | 'remove'
+  instance: Instance
+}
+
+export interface InstanceCommandsView {
+  commands: InstanceCommands
+  /** The dialog that is open. */
+  dialog: ReactNode
+  /** Why the last power action was refused. */
+  problem: Problem | null
+}
+
+/** What can be done with instances, with its dialogs: the same in the list and on an instance's page. */
+export function useInstanceCommands(): InstanceCommandsView {
+  const [open, setOpen] = useState<Open | null>(null)
+  const power = usePowerAction()
+  const navigate = useNavigate()
+  const close = () => setOpen(null)
+
+  const commands: InstanceCommands = {
+    capture: (instance) => setOpen({ kind: 'capture', instance }),
+    remove: (instance) => setOpen({ kind: 'remove', instance }),
+    power: (instance, action: PowerAction) => power.mutate({ id: instance.id, action }),
+  }
+  const dialog =
+    open?.kind === 'capture' ? (
+      <CaptureDialog
+        instance={open.instance}
+        onClose={close}
+        onCreated={(id) => void navigate({ to: '/images/$id', params: { id } })}
+      />
+    ) : open?.kind === 'remove' ? (
+      <DeleteInstanceDialog instance={open.instance} onClose={close} />
+    ) : null
+
+  return { commands, dialog, problem: power.isError ? asProblem(power.error) : null }
+}

@@ -1,0 +1,85 @@
+import { X } from 'lucide-react'
+import type { ReactNode } from 'react'
+import { Dialog as AriaDialog, Heading, Modal, ModalOverlay } from 'react-aria-components'
+import { Button, IconButton } from './Button'
+import styles from './Dialog.module.css'
+import { ProblemNotice, type ShownProblem } from './Notice'
+
+export interface DialogProps {
+  title: string
+  icon?: ReactNode
+  isOpen: boolean
+  onClose: () => void
+  role?: 'dialog' | 'alertdialog'
+  children: ReactNode
+}
+
+/** A window over the page. Escape and a click outside close it; focus goes back to where it came from. */
+export function Dialog({ title, icon, isOpen, onClose, role = 'dialog', children }: DialogProps) {
+  return (
+    <ModalOverlay
+      className={styles.overlay}
+      isOpen={isOpen}
+      onOpenChange={(open) => !open && onClose()}
+      isDismissable={role === 'dialog'}
+    >
+      <Modal className={styles.modal}>
+        <AriaDialog className={styles.dialog} role={role}>
+          <div className={styles.head}>
+            {icon}
+            <Heading slot="title" level={2} className={styles.title}>
+              {title}
+            </Heading>
+            <IconButton label="Close" icon={<X />} onPress={onClose} />
+          </div>
+          {children}
+        </AriaDialog>
+      </Modal>
+    </ModalOverlay>
+  )
+}
+
+/** The row of buttons at a dialog's end. */
+export function DialogActions({ children }: { children: ReactNode }) {
+  return <div className={styles.actions}>{children}</div>
+}
+
+export interface ConfirmDialogProps {
+  title: string
+  isOpen: boolean
+  onClose: () => void
+  onConfirm: () => void
+  confirm: string
+  busy: boolean
+  problem: ShownProblem | null
+  children: ReactNode
+}
+
+/** Asks before something that cannot be undone. */
+export function ConfirmDialog({
+  title,
+  isOpen,
+  onClose,
+  onConfirm,
+  confirm,
+  busy,
+  problem,
+  children,
+}: ConfirmDialogProps) {
+  return (
+    <Dialog title={title} isOpen={isOpen} onClose={onClose} role="alertdialog">
+      <div className={styles.body}>
+        {children}
+        {problem && <ProblemNotice problem={problem} />}
+      </div>
+      <DialogActions>
+        <Button onPress={onClose} autoFocus>
+          Cancel
+        </Button>
+        <Button look="danger" busy={busy} onPress={onConfirm}>
+          {confirm}
+        </Button>
+      </DialogActions>
+    </Dialog>
+  )
+}

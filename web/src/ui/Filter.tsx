@@ -1,0 +1,67 @@
+import { Search } from 'lucide-react'
+import { type ReactNode, useId } from 'react'
+import styles from './Filter.module.css'
+
+/** Filters above a table. */
+export function FilterBar({ children }: { children: ReactNode }) {
+  return <div className={styles.bar}>{children}</div>
+}
+
+export interface SearchBoxProps {
+  label: string
+  value: string
+  onChange: (value: string) => void
+}
+
+export function SearchBox({ label, value, onChange }: SearchBoxProps) {
+  const id = useId()
+  return (
+    <div className={styles.search}>
+      <label htmlFor={id} className="visually-hidden">
+        {label}
+      </label>
+      <Search aria-hidden="true" />
+      <input
+        id={id}
+        type="search"
+        className={styles.control}
+        placeholder={label}
+        value={value}
+        onChange={(event) => onChange(event.target.value)}
+      />
+    </div>
+  )
+}
+
+export interface SelectBoxProps<T extends string> {
+  label: string
+  /** What no choice is called. */
+  any: string
+  choices: readonly { id: T; label: string }[]
+  value: T | undefined
+  onChange: (value: T | undefined) => void
+}
+
+export function SelectBox<T extends string>({ label, any, choices, value, onChange }: SelectBoxProps<T>) {
+  const id = useId()
+  return (
+    <div>
+      <label htmlFor={id} className="visually-hidden">
+        {label}
+      </label>
+      <select
+        id={id}
+        className={styles.control}
+        value={value ?? ''}
+        onChange={(event) => onChange(choices.find((choice) => choice.id === event.target.value)?.id)}
+      >
+        <option value="">{any}</option>
+        {choices.map((choice) => (
+          <option key={choice.id} value={choice.id}>
+            {choice.label}
+          </option>
+        ))}
+      </select>
+    </div>
+  )
+}
