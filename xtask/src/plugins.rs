@@ -27,7 +27,7 @@ impl Set {
     }
 
     /// Where the finished components are: `.dist/plugins/NAME.wasm`.
-    pub fn folder(self) -> PathBuf {
+    fn folder(self) -> PathBuf {
         match self {
             Self::Shipped => sh::dist().join("plugins"),
             Self::Hostile => sh::dist().join("hostile-plugins"),
@@ -132,11 +132,9 @@ mod tests {
         let bytes = with_manifest(empty_component, &manifest).unwrap();
         let found: Vec<_> = wasmparser::Parser::new(0)
             .parse_all(&bytes)
-            .filter_map(|payload| match payload.unwrap() {
-                wasmparser::Payload::CustomSection(section) => {
-                    Some((section.name().to_owned(), section.data().to_vec()))
-                }
-                _ => None,
+            .filter_map(|payload| {
+                let wasmparser::Payload::CustomSection(section) = payload.unwrap() else { return None };
+                Some((section.name().to_owned(), section.data().to_vec()))
             })
             .collect();
         assert_eq!(found, [(SECTION.to_owned(), manifest.clone())]);

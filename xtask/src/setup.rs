@@ -166,7 +166,7 @@ fn backports() -> Result<Option<Backports>> {
     let mut mirror = None;
     let mut known = false;
     for source in apt_sources()? {
-        known |= source.suites.iter().any(|s| *s == suite);
+        known |= source.suites.contains(&suite);
         if source.suites.iter().any(|s| s == codename) {
             mirror.get_or_insert(source);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use imprint_domain::{
     consistency::Consistency,
-    id::{AgentId, HypervisorId, InstanceId, StorageId, TaskId},
+    id::{AgentId, InstanceId, StorageId, TaskId},
     image::StoredImage,
     instance::Power,
     size::ByteSize,
@@ -15,13 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::work::{Assignment, StorageRef};
 
-/// First call of an agent process.
+/// First call of an agent process. Its hypervisor is the peer's: the token's over HTTP.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Register {
     /// New at every start of the process.
     pub agent_id: AgentId,
-    /// The hypervisor; over HTTP it must be the token's.
-    pub hypervisor_id: HypervisorId,
     /// [`crate::PROTOCOL_VERSION`].
     pub protocol: u32,
     /// The agent's own version.

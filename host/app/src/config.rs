@@ -1,0 +1,137 @@
+//! What the operator sets: a TOML file, overlaid by command-line flags; everything has a default.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// The file given with `--config`. Unknown keys are refused, so that a misspelt one is noticed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FileConfig {
+    pub(crate) server: ServerSection,
+    pub(crate) database: DatabaseSection,
+    pub(crate) agent: AgentSection,
+    pub(crate) plugins: PluginSection,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerSection {
+    /// Address and port to listen on (127.0.0.1:8080).
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where everything is kept.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The panel is reached through https: cookies are marked so.
+    pub(crate) https: bool,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DatabaseSection {
+    /// `postgres://...`; without it, SQLite below the data directory.
+    pub(crate) url: Option<String>,
+    /// A file that holds the url, so that its password is not in this one.
+    pub(crate) url_file: Option<PathBuf>,
+}
+
+/// `[agent]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AgentSection {
+    /// Where sockets are put; short, because their paths are limited to 107 bytes.
+    pub(crate) run_dir: Option<PathBuf>,
+    /// Where QEMU's program is (/usr/bin/qemu-system-x86_64).
+    pub(crate) qemu: Option<PathBuf>,
+    /// `tcg` or `kvm`; without it, KVM where this machine has it.
+    pub(crate) accelerator: Option<String>,
+    /// The guests' images come with freeze hooks: a freeze then counts as application-consistent. The guest agent itself does
+    /// not say whether it has any.
+    pub(crate) freeze_hooks: bool,
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PluginSection {
+    /// A folder with components that are loaded beside the shipped ones, and instead of those with the same id.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+impl FileConfig {
+    /// Reads the file; without one, the defaults.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let reader = toml::Deserializer::parse(&text).with_context(|| format!("{} is not TOML", path.display()))?;
+        serde_path_to_error::deserialize(reader).with_context(|| format!("{} is not a valid configuration", path.display()))
+    }
+
+    /// The database's url, wherever it is written.
+    pub(crate) fn database_url(&self) -> Result<Option<String>> {
+        match (&self.database.url, &self.database.url_file) {
+            (Some(_), Some(_)) => anyhow::bail!("set database.url or database.url_file, not both"),
+            (Some(url), None) => Ok(Some(url.clone())),
+            (None, Some(path)) => {
+                let url = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Ok(Some(url.trim().to_owned()))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Where data is kept when nobody says: `/var/lib/imprint` for root, else below the user's home.
+pub(crate) fn default_data_dir() -> PathBuf {
+    if rustix_is_root() {
+        return PathBuf::from("/var/lib/imprint");
+    }
+    let home = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")));
+    home.unwrap_or_else(|| PathBuf::from(".")).join("imprint")
+}
+
+/// Where sockets are put when nobody says. The data directory's own name tells two deployments of one machine apart.
+pub(crate) fn default_run_dir(data_dir: &Path) -> PathBuf {
+    let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/run"), PathBuf::from);
+    let base = if base.is_dir() && is_writable(&base) { base } else { std::env::temp_dir() };
+    let mut tag: u32 = 0x811c_9dc5;
+    for byte in data_dir.as_os_str().as_encoded_bytes() {
+        tag = (tag ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    }
+    base.join(format!("imprint-{tag:08x}"))
+}
+
+fn rustix_is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn is_writable(dir: &Path) -> bool {
+    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<FileConfig> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("imprint.toml");
+        std::fs::write(&path, text)?;
+        FileConfig::read(Some(&path))
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_and_named() {
+        let config = parse("[server]\nlisten = \"0.0.0.0:80\"\n[database]\nurl = \"postgres://u@h/d\"").unwrap();
+        assert_eq!(config.server.listen, "0.0.0.0:80".parse().ok());
+        assert_eq!(config.database_url().unwrap().as_deref(), Some("postgres://u@h/d"));
+        let error = format!("{:#}", parse("[server]\nlissten = \"x\"").unwrap_err());
+        assert!(error.contains("lissten"), "{error}");
+    }
+}

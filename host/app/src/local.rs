@@ -1,0 +1,54 @@
+//! This machine as a hypervisor with local storages, and how errors of use cases are told on a terminal.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context, Result};
+use imprint_domain::{Error, name::Name};
+use imprint_service::LocalRequest;
+
+use crate::serve::Common;
+
+/// What `ensure_local` shall make of this machine. A stock image's own folder is the stock storage, so that nothing is copied.
+pub(crate) fn request(common: &Common, stock_image: Option<&Path>) -> Result<LocalRequest> {
+    let storage = common.data_dir.join("storage");
+    let images = storage.join("images");
+    let stock = match stock_image {
+        Some(file) => std::path::absolute(file)?.parent().context("a file is in a folder")?.to_owned(),
+        None => storage.join("stock"),
+    };
+    for folder in [&images, &stock] {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let accelerator = common.file.agent.accelerator.clone().unwrap_or_else(|| accelerator().to_owned());
+    let mut driver_settings = BTreeMap::from([("accelerator".to_owned(), accelerator)]);
+    if common.file.agent.freeze_hooks {
+        driver_settings.insert("freeze-hooks".to_owned(), "present".to_owned());
+    }
+    Ok(LocalRequest {
+        location: Name::parse("home")?,
+        hypervisor: Name::parse("this-machine")?,
+        driver: "qemu".to_owned(),
+        driver_settings,
+        customer_path: images.to_string_lossy().into_owned(),
+        stock_path: stock.to_string_lossy().into_owned(),
+    })
+}
+
+/// KVM where this process may use it, else emulation: slower, and right everywhere.
+fn accelerator() -> &'static str {
+    let usable = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    if usable { "kvm" } else { "tcg" }
+}
+
+/// An error of a use case for the operator's terminal: with its cause, which a client would not see.
+pub(crate) fn told(error: Error) -> anyhow::Error {
+    anyhow::anyhow!(chain(&error))
+}
+
+/// The error with its internal cause, in one line.
+pub(crate) fn chain(error: &Error) -> String {
+    match &error.internal {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    }
+}

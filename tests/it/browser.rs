@@ -1,0 +1,27 @@
+//! The panel does the main job, in a real browser against the real binary.
+
+use std::process::Command;
+
+use anyhow::Result;
+use imprint_tests::{
+    process::Process,
+    server::{DEMO_PASSWORD, Server},
+};
+
+#[tokio::test]
+async fn the_panel_does_the_main_job() -> Result<()> {
+    let server = Server::demo().await?;
+    let customer = server.customer().await?;
+    customer.running_instance("demo-1").await?;
+    let web = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
+    let mut command = Command::new("npm");
+    command.args(["run", "e2e"]).current_dir(web).env("CI", "true");
+    command
+        .env("IMPRINT_URL", &server.url)
+        .env("IMPRINT_ACCOUNT", "demo")
+        .env("IMPRINT_PASSWORD", DEMO_PASSWORD);
+    let mut browser = Process::start(&mut command, &server.dir.path().join("browser.log"))?;
+    let status = imprint_tests::eventually("the browser's tests to end", async || browser.ended()).await?;
+    assert!(status.success(), "{}\n{}", browser.log(), server.logs());
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What a capture promises in each situation, with real guests: the level reached, and that it is true.
+
+use anyhow::Result;
+use imprint_tests::{
+    client::{Client, id},
+    eventually,
+    ledger::{self, last_sequence},
+    server::Server,
+    tools,
+};
+use serde_json::{Value, json};
+
+struct Demo {
+    server: Server,
+    customer: Client,
+    stock: String,
+}
+
+async fn demo(config: &str) -> Result<Demo> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("imprint.toml");
+    std::fs::write(&file, config)?;
+    let server = Server::start(&["--demo", "--config", tools::arg(&file)], &[]).await?;
+    let customer = server.customer().await?;
+    customer.running_instance("demo-1").await?;
+    let images = customer.get("/images?scope=stock").await?;
+    let stock = id(&images["items"][0]).to_owned();
+    Ok(Demo { server, customer, stock })
+}
+
+impl Demo {
+    /// An instance whose guest was changed by a user script at its first boot.
+    async fn instance(&self, name: &str, script: &str) -> Result<Value> {
+        let more = json!({"user_data": format!("#!/bin/sh\n{script}\n")});
+        let instance = self.customer.deploy(&self.stock, name, more).await?;
+        self.server.console_says(id(&instance), "LEDGER seq=").await?;
+        Ok(instance)
+    }
+
+    async fn inspect(&self, image: &Value) -> Result<ledger::Captured> {
+        let files = self.server.stored_files()?;
+        let file = files.iter().find(|file| file.to_string_lossy().contains(id(image)));
+        ledger::inspect(file.ok_or_else(|| anyhow::anyhow!("no file of {image} in {files:?}"))?, "qcow2")
+    }
+}
+
+#[tokio::test]
+async fn the_level_reached_is_recorded_and_a_required_one_is_not_lowered() -> Result<()> {
+    // The guest agent does not say whether it has hooks; the operator who puts them into the images does.
+    let demo = demo("[agent]\nfreeze_hooks = true\n").await?;
+
+    let with_hook = demo.customer.running_instance("demo-1").await?;
+    demo.server.console_says(id(&with_hook), "LEDGER seq=").await?;
+    let (image, _) =
+        demo.customer.capture(id(&with_hook), "application", json!({"compression": "zlib"})).await?;
+    assert_eq!(image["consistency"], "application", "{image}");
+    demo.server.console_says(id(&with_hook), "HOOK freeze").await?;
+    demo.server.console_says(id(&with_hook), "HOOK thaw").await?;
+    let captured = demo.inspect(&image).await?;
+    assert!(captured.verdict.is_consistent() && !captured.needs_recovery, "{captured:?}");
+
+    let without_agent = demo.instance("without-agent", "touch /etc/no-guest-agent").await?;
+    let (image, _) =
+        demo.customer.capture(id(&without_agent), "crash", json!({"compression": "none"})).await?;
+    assert_eq!(image["consistency"], "crash", "{image}");
+    let captured = demo.inspect(&image).await?;
+    assert!(captured.verdict.is_consistent(), "{captured:?}");
+    assert!(captured.verdict.records > 0, "{captured:?}");
+
+    let files = demo.server.stored_files()?;
+    let strict = json!({"source": {"type": "instance", "id": id(&without_agent)}, "name": "strict",
+        "consistency": {"want": "filesystem", "minimum": "filesystem"}});
+    let begun = demo.customer.post("/images", &strict).await?;
+    let task = demo.customer.finished(&begun["task"]).await?;
+    assert_eq!(
+        (&task["state"], &task["error"]["code"]),
+        (&json!("failed"), &json!("consistency_not_reached")),
+        "{task}"
+    );
+    let image = demo.customer.get(&format!("/images/{}", id(&begun["image"]))).await?;
+    assert_eq!(
+        (&image["status"], &image["status_text"]),
+        (&json!("error"), &json!("Image creation failed -- check tasks for details"))
+    );
+    assert_eq!(demo.server.stored_files()?, files, "a failed capture leaves nothing");
+    let now = last_sequence(&demo.server.console(id(&without_agent)));
+    eventually("the guest to write on", async || {
+        Ok((last_sequence(&demo.server.console(id(&without_agent))) > now).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_stopped_instance_is_captured_from_its_file() -> Result<()> {
+    let demo = demo("").await?;
+    let first = demo.customer.running_instance("demo-1").await?;
+    demo.server.console_says(id(&first), "LEDGER seq=").await?;
+    let begun = demo.customer.post(&format!("/instances/{}/actions/stop", id(&first)), &json!({})).await?;
+    demo.customer.succeeded(&begun["task"]).await?;
+    assert!(
+        demo.server.console(id(&first)).contains("Power down"),
+        "the guest was asked, and shut down by itself"
+    );
+
+    let (image, _) = demo.customer.capture(id(&first), "stopped", json!({})).await?;
+    assert_eq!(image["consistency"], "stopped", "{image}");
+    let captured = demo.inspect(&image).await?;
+    assert!(captured.verdict.mismatched_slots.is_empty() && !captured.needs_recovery, "{captured:?}");
+    assert!(captured.verdict.records > 0, "{captured:?}");
+
+    let second =
+        demo.customer.deploy(id(&image), "from-stopped", json!({"disk_size_bytes": 768 << 20})).await?;
+    assert_eq!(second["disks"][0]["virtual_size_bytes"], 768 << 20);
+    let start = demo.server.console_says(id(&second), "LEDGER start").await?;
+    assert_eq!(last_sequence(&start), Some(captured.verdict.last_sequence));
+
+    let begun = demo.customer.post(&format!("/instances/{}/actions/start", id(&first)), &json!({})).await?;
+    demo.customer.succeeded(&begun["task"]).await?;
+    demo.customer.running_instance("demo-1").await.map(drop)
+}

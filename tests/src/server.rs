@@ -1,0 +1,206 @@
+//! A running Imprint with its own folders, port and passwords.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::{binary, client::Client, dist, eventually, process::Process};
+
+/// Passwords of the two accounts.
+pub const ADMIN_PASSWORD: &str = "admin-password-of-the-tests";
+/// Of the account `demo`.
+pub const DEMO_PASSWORD: &str = "demo-password-of-the-tests";
+
+/// A demo server, with its agent inside or beside it.
+pub struct Server {
+    /// Everything that it keeps.
+    pub dir: TempDir,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    process: Process,
+    agent: Option<Process>,
+}
+
+/// The agent's folder on the machine.
+const AGENT: &str = "agent-data";
+
+impl Server {
+    /// A demo with everything in one process.
+    pub async fn demo() -> Result<Self> {
+        Self::start(&["--demo"], &[]).await
+    }
+
+    /// A demo whose agent is a process of its own, so that it can be killed; it is not started yet.
+    pub async fn without_agent() -> Result<Self> {
+        Self::start(&["--demo", "--no-agent"], &[]).await
+    }
+
+    /// Starts the binary with more arguments and variables.
+    pub async fn start(args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("imprint-").tempdir()?;
+        let process = spawn(dir.path(), args, env)?;
+        let mut server = Self { dir, url: String::new(), process, agent: None };
+        server.url = server.wait_for_url().await?;
+        Ok(server)
+    }
+
+    /// Starts the control plane again on the same data, after it ended.
+    pub async fn restart(&mut self, args: &[&str], env: &[(&str, &str)]) -> Result<()> {
+        std::fs::remove_file(self.log_file())?;
+        self.process = spawn(self.dir.path(), args, env)?;
+        self.url = self.wait_for_url().await?;
+        Ok(())
+    }
+
+    async fn wait_for_url(&mut self) -> Result<String> {
+        eventually("the server to listen", async || {
+            if let Some(status) = self.process.ended()? {
+                bail!("the server ended with {status}: {}", self.process.log());
+            }
+            Ok(self
+                .process
+                .log()
+                .lines()
+                .find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned())))
+        })
+        .await
+    }
+
+    /// A client of the customer account.
+    pub async fn customer(&self) -> Result<Client> {
+        Client::sign_in(&self.url, "demo", DEMO_PASSWORD).await
+    }
+
+    /// A client of the admin account.
+    pub async fn admin(&self) -> Result<Client> {
+        Client::sign_in(&self.url, "admin", ADMIN_PASSWORD).await
+    }
+
+    /// Starts the agent as a process of its own; `fault` is the value of `IMPRINT_FAULT`.
+    pub async fn start_agent(&mut self, fault: Option<&str>) -> Result<()> {
+        let token = self.dir.path().join("agent-token");
+        if !token.is_file() {
+            let admin = self.admin().await?;
+            let list = admin.get("/admin/hypervisors").await?;
+            let id = list["items"][0]["id"].as_str().context("the demo has a hypervisor")?.to_owned();
+            let created =
+                admin.post(&format!("/admin/hypervisors/{id}/tokens"), &serde_json::json!({})).await?;
+            std::fs::write(&token, created["token"].as_str().context("a token is shown once")?)?;
+        }
+        let mut command = Command::new(binary()?);
+        command.args(["agent", "--control-plane", &self.url, "--token-file"]).arg(&token);
+        command
+            .arg("--data-dir")
+            .arg(self.dir.path().join(AGENT))
+            .arg("--run-dir")
+            .arg(self.dir.path().join("run"));
+        if let Some(fault) = fault {
+            command.env("IMPRINT_FAULT", fault);
+        }
+        self.agent = Some(Process::start(&mut command, &self.dir.path().join("agent.log"))?);
+        Ok(())
+    }
+
+    /// The agent's process.
+    pub fn agent(&mut self) -> Result<&mut Process> {
+        self.agent.as_mut().context("the agent was not started")
+    }
+
+    /// The server's own process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+
+    /// What the server and the agent printed.
+    pub fn logs(&self) -> String {
+        let agent = self.agent.as_ref().map(Process::log).unwrap_or_default();
+        format!("{}\n{agent}", self.process.log())
+    }
+
+    /// Where the agent keeps its files, whichever process it is in.
+    pub fn agent_dir(&self) -> PathBuf {
+        let own = self.dir.path().join(AGENT).join("agent");
+        if own.is_dir() { own } else { self.dir.path().join("data/agent") }
+    }
+
+    /// The console of an instance.
+    pub fn console(&self, instance: &str) -> String {
+        let path = self.agent_dir().join("instances").join(instance).join("console.log");
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits for a line on an instance's console.
+    pub async fn console_says(&self, instance: &str, words: &str) -> Result<String> {
+        let what = format!("`{words}` on the console");
+        let seen = eventually(&what, async || {
+            Ok(self.console(instance).lines().find(|line| line.contains(words)).map(str::to_owned))
+        });
+        seen.await.with_context(|| format!("console: {}", self.console(instance)))
+    }
+
+    /// The process id of an instance.
+    pub fn instance_pid(&self, instance: &str) -> Result<u32> {
+        let path = self.agent_dir().join("instances").join(instance).join("qemu.pid");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("{} is missing", path.display()))?;
+        Ok(text.trim().parse()?)
+    }
+
+    /// The files in the customers' image storage, by their path below it.
+    pub fn stored_files(&self) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        let mut open = vec![self.image_storage()];
+        while let Some(dir) = open.pop() {
+            for entry in std::fs::read_dir(&dir)? {
+                let path = entry?.path();
+                if path.is_dir() { open.push(path) } else { found.push(path) }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The folder of the customers' image storage.
+    pub fn image_storage(&self) -> PathBuf {
+        self.dir.path().join("data/storage/images")
+    }
+}
+
+fn spawn(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Process> {
+    let mut command = Command::new(binary()?);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.join("data"));
+    command
+        .arg("--run-dir")
+        .arg(dir.join("run"))
+        .arg("--stock-image")
+        .arg(dist()?.join("guest/stock-linux.raw"));
+    command
+        .args(args)
+        .env("IMPRINT_ADMIN_PASSWORD", ADMIN_PASSWORD)
+        .env("IMPRINT_DEMO_PASSWORD", DEMO_PASSWORD);
+    command.envs(env.iter().copied());
+    Process::start(&mut command, &dir.join("server.log"))
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Guests of an agent process outlive it by design; a test does not.
+        let instances = self.agent_dir().join("instances");
+        for entry in std::fs::read_dir(instances).into_iter().flatten().flatten() {
+            let pid = std::fs::read_to_string(entry.path().join("qemu.pid"))
+                .ok()
+                .and_then(|text| text.trim().parse().ok());
+            if let Some(pid) = pid {
+                let _ = crate::process::signal(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Tools of others, as oracles.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs a program; any exit status is an answer.
+pub fn run(program: &str, args: &[&str]) -> Result<Output> {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    Command::new(program)
+        .args(args)
+        .env("PATH", path)
+        .output()
+        .with_context(|| format!("{program} cannot be started"))
+}
+
+/// Runs a program that has to succeed; answers what it printed.
+pub fn ok(program: &str, args: &[&str]) -> Result<String> {
+    let output = run(program, args)?;
+    if !output.status.success() {
+        bail!(
+            "{program} {}: {}{}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A path as an argument.
+pub fn arg(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
+}
+
+/// Copies a disk image into a sparse raw file.
+pub fn to_raw(image: &Path, format: &str, dir: &Path) -> Result<PathBuf> {
+    let raw = dir.join("copy.raw");
+    ok("qemu-img", &["convert", "-f", format, "-O", "raw", arg(image), arg(&raw)])?;
+    Ok(raw)
+}
