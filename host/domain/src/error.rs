@@ -13,6 +13,7 @@ pub enum Code {
     SignInFailed,
     Forbidden,
     NotFound,
+    MethodNotAllowed,
     NameTaken,
     ImageFeatureDisabled,
     ImageLimitReached,
@@ -41,7 +42,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the catalogue and its tests.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidRequest,
         Self::UnknownField,
         Self::InvalidName,
@@ -49,6 +50,7 @@ impl Code {
         Self::SignInFailed,
         Self::Forbidden,
         Self::NotFound,
+        Self::MethodNotAllowed,
         Self::NameTaken,
         Self::ImageFeatureDisabled,
         Self::ImageLimitReached,
@@ -106,6 +108,7 @@ impl Code {
             Self::SignInFailed => ("sign_in_failed", "Account or password is wrong"),
             Self::Forbidden => ("forbidden", "This account may not do that"),
             Self::NotFound => ("not_found", "Not found"),
+            Self::MethodNotAllowed => ("method_not_allowed", "This resource does not know that method"),
             Self::NameTaken => ("name_taken", "The name is already taken"),
             Self::ImageFeatureDisabled => ("image_feature_disabled", "Image feature is not enabled"),
             Self::ImageLimitReached => ("image_limit_reached", "Maximum image limit reached"),

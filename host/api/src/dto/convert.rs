@@ -1,0 +1,264 @@
+//! From the service's views to the wire. Nothing is decided here.
+
+use imprint_domain::{Error, size::ByteSize};
+use imprint_service as service;
+
+use super::{account, event, hypervisor, image, instance, location, page, storage, task};
+
+impl<T, V> From<service::Page<V>> for page::Page<T>
+where
+    T: utoipa::ToSchema + From<V>,
+{
+    fn from(view: service::Page<V>) -> Self {
+        Self { items: view.items.into_iter().map(T::from).collect(), next_page_token: view.next_page_token }
+    }
+}
+
+impl From<service::AccountView> for account::Account {
+    fn from(view: service::AccountView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            role: view.role.into(),
+            image_limit: view.image_limit,
+            created_at: view.created_at,
+        }
+    }
+}
+
+impl From<service::TokenView> for account::Token {
+    fn from(view: service::TokenView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            scopes: view.scopes.into_iter().map(Into::into).collect(),
+            created_at: view.created_at,
+            expires_at: view.expires_at,
+        }
+    }
+}
+
+impl From<service::TokenCreated> for account::TokenCreated {
+    fn from(created: service::TokenCreated) -> Self {
+        let token = account::Token::from(created.view);
+        Self {
+            id: token.id,
+            name: token.name,
+            scopes: token.scopes,
+            token: created.token,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+        }
+    }
+}
+
+impl From<service::LocationView> for location::Location {
+    fn from(view: service::LocationView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            images_enabled: view.images_enabled,
+            image_limit: view.image_limit,
+            images_used: view.images_used,
+        }
+    }
+}
+
+impl From<service::LocationView> for location::AdminLocation {
+    fn from(view: service::LocationView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            images_enabled: view.images_enabled,
+            default_image_limit: view.default_image_limit,
+        }
+    }
+}
+
+impl From<service::LimitsView> for location::Limits {
+    fn from(view: service::LimitsView) -> Self {
+        Self { location_id: view.location_id, image_limit: view.image_limit, images_used: view.images_used }
+    }
+}
+
+impl From<service::HypervisorView> for hypervisor::Hypervisor {
+    fn from(view: service::HypervisorView) -> Self {
+        Self { id: view.id, name: view.name.to_string(), location_id: view.location_id, online: view.online }
+    }
+}
+
+impl From<service::AdminHypervisorView> for hypervisor::AdminHypervisor {
+    fn from(view: service::AdminHypervisorView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            location_id: view.location_id,
+            driver: view.driver,
+            driver_settings: view.driver_settings,
+            max_work: view.max_work,
+            max_captures: view.max_captures,
+            online: view.online,
+            last_seen_at: view.last_seen_at,
+            agent_version: view.agent_version,
+            plugins: view.plugins,
+            findings: view.findings,
+            storage_ids: view.storage_ids,
+        }
+    }
+}
+
+impl From<service::StorageView> for storage::ImageStorage {
+    fn from(view: service::StorageView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            role: view.role.into(),
+            kind: view.kind,
+            settings: view.settings,
+            available_bytes: view.available_bytes.map(ByteSize::bytes),
+            total_bytes: view.total_bytes.map(ByteSize::bytes),
+            seen_at: view.seen_at,
+            problem: view.problem,
+            hypervisor_ids: view.hypervisor_ids,
+        }
+    }
+}
+
+impl From<service::ImageView> for image::Image {
+    fn from(view: service::ImageView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            description: view.description,
+            kind: view.kind.into(),
+            status: view.status.into(),
+            status_text: view.status_text,
+            location_id: view.location_id,
+            source_instance: view
+                .source_instance
+                .map(|source| image::SourceInstance { id: source.id, name: source.name }),
+            size_bytes: view.size_bytes.map(ByteSize::bytes),
+            virtual_size_bytes: view.virtual_size_bytes.map(ByteSize::bytes),
+            format: view.format,
+            consistency: view.consistency.map(Into::into),
+            logical_digest: view.logical_digest,
+            stored_digest: view.stored_digest,
+            task_id: view.task_id,
+            created_at: view.created_at,
+            available_at: view.available_at,
+            version: view.version,
+        }
+    }
+}
+
+impl From<service::ImageTask> for image::ImageAndTask {
+    fn from(view: service::ImageTask) -> Self {
+        Self { image: view.image.into(), task: view.task.into() }
+    }
+}
+
+impl From<service::InstanceView> for instance::Instance {
+    fn from(view: service::InstanceView) -> Self {
+        Self {
+            id: view.id,
+            name: view.name.to_string(),
+            status: view.status.into(),
+            power: view.power.into(),
+            location_id: view.location_id,
+            hypervisor_id: view.hypervisor_id,
+            image: view.image.map(|image| instance::ImageName { id: image.id, name: image.name.to_string() }),
+            boot_source: view.boot_source.into(),
+            vcpus: view.vcpus,
+            memory_bytes: view.memory_bytes.bytes(),
+            disks: view.disks.into_iter().map(Into::into).collect(),
+            capture: instance::CaptureAllowed {
+                allowed: view.capture.allowed,
+                code: view.capture.code,
+                reason: view.capture.reason,
+            },
+            task_id: view.task_id,
+            created_at: view.created_at,
+        }
+    }
+}
+
+impl From<service::DiskView> for instance::Disk {
+    fn from(view: service::DiskView) -> Self {
+        Self {
+            id: view.id,
+            primary: view.primary,
+            virtual_size_bytes: view.virtual_size_bytes.bytes(),
+            format: view.format,
+        }
+    }
+}
+
+impl From<service::InstanceTask> for instance::InstanceAndTask {
+    fn from(view: service::InstanceTask) -> Self {
+        Self { instance: view.instance.into(), task: view.task.into() }
+    }
+}
+
+impl From<service::TaskView> for task::Task {
+    fn from(view: service::TaskView) -> Self {
+        Self {
+            id: view.id,
+            kind: view.kind.into(),
+            state: view.state.into(),
+            checkpoint: view.checkpoint,
+            phase: view.phase.into(),
+            percent: view.percent,
+            bytes_done: view.bytes_done,
+            bytes_total: view.bytes_total,
+            rate_bps: view.rate_bps,
+            eta_s: view.eta_s,
+            queue_position: view.queue_position,
+            waiting_for: view.waiting_for,
+            attempt: view.attempt,
+            image_id: view.image_id,
+            instance_id: view.instance_id,
+            error: view.error.map(|error| task::TaskError {
+                code: error.code,
+                detail: error.detail,
+                retryable: error.retryable,
+            }),
+            cancel_requested: view.cancel_requested,
+            created_at: view.created_at,
+            started_at: view.started_at,
+            finished_at: view.finished_at,
+            deadline: view.deadline,
+        }
+    }
+}
+
+impl From<service::EventView> for event::Event {
+    fn from(view: service::EventView) -> Self {
+        use service::Subject;
+        let mut event = Self {
+            sequence: view.sequence,
+            kind: view.kind.into(),
+            at: view.at,
+            task: None,
+            image: None,
+            instance: None,
+        };
+        match view.subject {
+            Subject::Image(image) => {
+                event.image = Some(event::Subject::Present(Box::new((*image).into())));
+            }
+            Subject::ImageGone(id) => event.image = Some(event::Subject::gone(id)),
+            Subject::Instance(instance) => {
+                event.instance = Some(event::Subject::Present(Box::new((*instance).into())));
+            }
+            Subject::InstanceGone(id) => event.instance = Some(event::Subject::gone(id)),
+            Subject::Task(task) => event.task = Some(event::Subject::Present(Box::new((*task).into()))),
+            Subject::TaskGone(id) => event.task = Some(event::Subject::gone(id)),
+        }
+        event
+    }
+}
+
+/// Bytes that a client asked for.
+pub(crate) fn byte_size(bytes: u64, pointer: &str) -> Result<ByteSize, Error> {
+    ByteSize::new(bytes).map_err(|error| Error::new(imprint_domain::Code::InvalidRequest, error).at(pointer))
+}

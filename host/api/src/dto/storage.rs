@@ -1,0 +1,84 @@
+//! Image storages and what the operator puts into them.
+
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use imprint_domain::id::{HypervisorId, LocationId, StorageId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::words::StorageRole;
+
+/// An image storage.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageStorage {
+    /// Its id.
+    #[schema(value_type = String, example = "sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
+    pub id: StorageId,
+    /// Its name; unique.
+    pub name: String,
+    /// What it is for.
+    pub role: StorageRole,
+    /// The kind of plugin that reaches it.
+    #[schema(example = "local")]
+    pub kind: String,
+    /// The plugin's settings.
+    pub settings: BTreeMap<String, String>,
+    /// Room left, in bytes, as an agent saw it last.
+    #[schema(required)]
+    pub available_bytes: Option<u64>,
+    /// Room in all, in bytes, as an agent saw it last.
+    #[schema(required)]
+    pub total_bytes: Option<u64>,
+    /// When an agent saw it last.
+    #[schema(required)]
+    pub seen_at: Option<DateTime<Utc>>,
+    /// Why it cannot be used, if an agent said so.
+    #[schema(required)]
+    pub problem: Option<String>,
+    /// The hypervisors that use it.
+    #[schema(value_type = Vec<String>)]
+    pub hypervisor_ids: Vec<HypervisorId>,
+}
+
+/// Makes an image storage known.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageStorageCreate {
+    /// Its name; unique.
+    #[schema(max_length = 128)]
+    pub name: String,
+    /// What it is for.
+    pub role: StorageRole,
+    /// The kind of plugin that reaches it.
+    #[schema(example = "local", max_length = 64)]
+    pub kind: String,
+    /// The plugin's settings; for `local`: `path`, a folder on the hypervisor's machine.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Takes a file in a stock storage into service as a stock image.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OsImageCreate {
+    /// The image's name.
+    #[schema(max_length = 128)]
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    #[schema(max_length = 1024)]
+    pub description: String,
+    /// The storage that holds the file; its role is `stock`.
+    #[schema(value_type = String)]
+    pub storage_id: StorageId,
+    /// The file's key there.
+    #[schema(max_length = 512)]
+    pub key: String,
+    /// The file's format.
+    #[schema(example = "qcow2", max_length = 32)]
+    pub format: String,
+    /// Where instances can be made from it.
+    #[schema(value_type = String)]
+    pub location_id: LocationId,
+}

@@ -1,0 +1,7 @@
+//! What operators do: admins only.
+
+pub(crate) mod accounts;
+pub(crate) mod hypervisors;
+pub(crate) mod locations;
+pub(crate) mod os_images;
+pub(crate) mod storages;

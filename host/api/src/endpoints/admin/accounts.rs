@@ -1,0 +1,73 @@
+//! Accounts.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use imprint_domain::id::AccountId;
+use imprint_service as service;
+
+use crate::{
+    dto::{
+        account::{Account, AccountCreate, AccountPatch},
+        page::{Page, PageQuery},
+    },
+    extract::{Admin, Id, JsonBody, Query, name, page_request},
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// List accounts
+#[utoipa::path(
+    get, path = "/admin/accounts", tag = "admin",
+    params(PageQuery),
+    responses((status = 200, description = "A page of accounts", body = Page<Account>)),
+)]
+pub(crate) async fn admin_account_list(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<Account>>, ApiError> {
+    let page = page_request(query.limit, query.page_token)?;
+    Ok(Json(state.service().account_list(&op, &page).await?.into()))
+}
+
+/// Make an account
+#[utoipa::path(
+    post, path = "/admin/accounts", tag = "admin",
+    request_body = AccountCreate,
+    responses((status = 201, description = "The account", body = Account)),
+)]
+pub(crate) async fn admin_account_create(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    body: JsonBody<AccountCreate>,
+) -> Result<Response, ApiError> {
+    let request = service::AccountCreate {
+        name: name(&body.value.name, "/name")?,
+        password: body.value.password,
+        role: body.value.role.into(),
+        image_limit: body.value.image_limit,
+    };
+    let account = state.service().account_create(&op, request).await?;
+    Ok((StatusCode::CREATED, Json(Account::from(account))).into_response())
+}
+
+/// Change an account's limit
+#[utoipa::path(
+    patch, path = "/admin/accounts/{id}", tag = "admin",
+    params(("id" = String, Path, description = "The account")),
+    request_body(content((AccountPatch = "application/merge-patch+json"), (AccountPatch = "application/json"))),
+    responses((status = 200, description = "The changed account", body = Account)),
+)]
+pub(crate) async fn admin_account_update(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Id(id): Id<AccountId>,
+    body: JsonBody<AccountPatch>,
+) -> Result<Json<Account>, ApiError> {
+    let patch = service::AccountPatch { image_limit: body.value.image_limit };
+    Ok(Json(state.service().account_update(&op, id, patch).await?.into()))
+}

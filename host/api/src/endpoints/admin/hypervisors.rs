@@ -1,0 +1,77 @@
+//! Hypervisors and the secrets of their agents.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use imprint_domain::id::HypervisorId;
+use imprint_service as service;
+
+use crate::{
+    dto::{
+        hypervisor::{AdminHypervisor, AgentToken, HypervisorCreate},
+        page::{Page, PageQuery},
+    },
+    extract::{Admin, Id, JsonBody, Query, name, page_request},
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// List hypervisors with their settings
+#[utoipa::path(
+    get, path = "/admin/hypervisors", tag = "admin",
+    params(PageQuery),
+    responses((status = 200, description = "A page of hypervisors", body = Page<AdminHypervisor>)),
+)]
+pub(crate) async fn admin_hypervisor_list(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<AdminHypervisor>>, ApiError> {
+    let page = page_request(query.limit, query.page_token)?;
+    Ok(Json(state.service().admin_hypervisor_list(&op, &page).await?.into()))
+}
+
+/// Make a hypervisor known
+#[utoipa::path(
+    post, path = "/admin/hypervisors", tag = "admin",
+    request_body = HypervisorCreate,
+    responses((status = 201, description = "The hypervisor; make a token for its agent next", body = AdminHypervisor)),
+)]
+pub(crate) async fn admin_hypervisor_create(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    body: JsonBody<HypervisorCreate>,
+) -> Result<Response, ApiError> {
+    let body = body.value;
+    let request = service::HypervisorCreate {
+        name: name(&body.name, "/name")?,
+        location_id: body.location_id,
+        driver: body.driver,
+        driver_settings: body.driver_settings,
+        max_work: body.max_work,
+        max_captures: body.max_captures,
+    };
+    let hypervisor = state.service().hypervisor_create(&op, request).await?;
+    Ok((StatusCode::CREATED, Json(AdminHypervisor::from(hypervisor))).into_response())
+}
+
+/// Make a new secret for a hypervisor's agent
+///
+/// It is in this answer alone.
+#[utoipa::path(
+    post, path = "/admin/hypervisors/{id}/tokens", tag = "admin",
+    params(("id" = String, Path, description = "The hypervisor")),
+    responses((status = 201, description = "The secret; shown this once", body = AgentToken)),
+)]
+pub(crate) async fn admin_hypervisor_token_create(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Id(hypervisor_id): Id<HypervisorId>,
+) -> Result<Response, ApiError> {
+    let created = state.service().agent_token_create(&op, hypervisor_id).await?;
+    let token = AgentToken { id: created.view.id, hypervisor_id, token: created.token };
+    Ok((StatusCode::CREATED, Json(token)).into_response())
+}

@@ -1,0 +1,75 @@
+//! Locations.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use imprint_domain::id::LocationId;
+use imprint_service as service;
+
+use crate::{
+    dto::{
+        location::{AdminLocation, LocationCreate, LocationPatch},
+        page::{Page, PageQuery},
+    },
+    extract::{Admin, Id, JsonBody, Query, name, page_request},
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// List locations with their settings
+#[utoipa::path(
+    get, path = "/admin/locations", tag = "admin",
+    params(PageQuery),
+    responses((status = 200, description = "A page of locations", body = Page<AdminLocation>)),
+)]
+pub(crate) async fn admin_location_list(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<AdminLocation>>, ApiError> {
+    let page = page_request(query.limit, query.page_token)?;
+    Ok(Json(state.service().location_list(&op, &page).await?.into()))
+}
+
+/// Make a location
+#[utoipa::path(
+    post, path = "/admin/locations", tag = "admin",
+    request_body = LocationCreate,
+    responses((status = 201, description = "The location", body = AdminLocation)),
+)]
+pub(crate) async fn admin_location_create(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    body: JsonBody<LocationCreate>,
+) -> Result<Response, ApiError> {
+    let request = service::LocationCreate {
+        name: name(&body.value.name, "/name")?,
+        images_enabled: body.value.images_enabled,
+        default_image_limit: body.value.default_image_limit,
+    };
+    let location = state.service().location_create(&op, request).await?;
+    Ok((StatusCode::CREATED, Json(AdminLocation::from(location))).into_response())
+}
+
+/// Change a location's settings
+#[utoipa::path(
+    patch, path = "/admin/locations/{id}", tag = "admin",
+    params(("id" = String, Path, description = "The location")),
+    request_body(content((LocationPatch = "application/merge-patch+json"), (LocationPatch = "application/json"))),
+    responses((status = 200, description = "The changed location", body = AdminLocation)),
+)]
+pub(crate) async fn admin_location_update(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Id(id): Id<LocationId>,
+    body: JsonBody<LocationPatch>,
+) -> Result<Json<AdminLocation>, ApiError> {
+    let patch = service::LocationPatch {
+        images_enabled: body.value.images_enabled,
+        default_image_limit: body.value.default_image_limit,
+    };
+    Ok(Json(state.service().location_update(&op, id, patch).await?.into()))
+}

@@ -1,0 +1,45 @@
+//! Stock images.
+
+use axum::{extract::State, response::Response};
+use imprint_service as service;
+
+use crate::{
+    dto::{image::ImageAndTask, storage::OsImageCreate},
+    endpoints::accepted::{Created, accepted},
+    extract::{Admin, IdempotencyKey, JsonBody, description, name},
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// Take a file of a stock storage into service as a stock image
+#[utoipa::path(
+    post, path = "/admin/os-images", tag = "admin",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    request_body = OsImageCreate,
+    responses((status = 202, description = "The image and the task that reads its file", body = ImageAndTask)),
+)]
+pub(crate) async fn admin_os_image_create(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    key: IdempotencyKey,
+    body: JsonBody<OsImageCreate>,
+) -> Result<Response, ApiError> {
+    let OsImageCreate { name: text, description: about, storage_id, key: file, format, location_id } =
+        body.value;
+    let request = service::OsImageCreate {
+        name: name(&text, "/name")?,
+        description: description(&about, "/description")?,
+        storage_id,
+        key: file,
+        format,
+        location_id,
+    };
+    let op = op.with_idempotency(key.bind(body.digest));
+    let made = state.service().os_image_create(&op, request).await?;
+    let created = Created {
+        location: Some(format!("/api/v1/images/{}", made.image.id)),
+        task: made.task.id,
+        replayed: made.replayed,
+    };
+    Ok(accepted(created, ImageAndTask::from(made)))
+}

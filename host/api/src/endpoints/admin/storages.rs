@@ -1,0 +1,74 @@
+//! Image storages and which hypervisors use them.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use imprint_domain::id::{HypervisorId, StorageId};
+use imprint_service as service;
+
+use crate::{
+    dto::{
+        page::{Page, PageQuery},
+        storage::{ImageStorage, ImageStorageCreate},
+    },
+    extract::{Admin, Ids, JsonBody, Query, name, page_request},
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// List image storages
+#[utoipa::path(
+    get, path = "/admin/image-storages", tag = "admin",
+    params(PageQuery),
+    responses((status = 200, description = "A page of image storages", body = Page<ImageStorage>)),
+)]
+pub(crate) async fn admin_storage_list(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<ImageStorage>>, ApiError> {
+    let page = page_request(query.limit, query.page_token)?;
+    Ok(Json(state.service().storage_list(&op, &page).await?.into()))
+}
+
+/// Make an image storage known
+#[utoipa::path(
+    post, path = "/admin/image-storages", tag = "admin",
+    request_body = ImageStorageCreate,
+    responses((status = 201, description = "The image storage", body = ImageStorage)),
+)]
+pub(crate) async fn admin_storage_create(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    body: JsonBody<ImageStorageCreate>,
+) -> Result<Response, ApiError> {
+    let body = body.value;
+    let request = service::StorageCreate {
+        name: name(&body.name, "/name")?,
+        role: body.role.into(),
+        kind: body.kind,
+        settings: body.settings,
+    };
+    let storage = state.service().storage_create(&op, request).await?;
+    Ok((StatusCode::CREATED, Json(ImageStorage::from(storage))).into_response())
+}
+
+/// Bind an image storage to a hypervisor
+#[utoipa::path(
+    put, path = "/admin/image-storages/{id}/hypervisors/{hypervisor_id}", tag = "admin",
+    params(
+        ("id" = String, Path, description = "The image storage"),
+        ("hypervisor_id" = String, Path, description = "The hypervisor"),
+    ),
+    responses((status = 200, description = "The image storage with its bindings", body = ImageStorage)),
+)]
+pub(crate) async fn admin_storage_bind(
+    State(state): State<ApiState>,
+    Admin(op): Admin,
+    Ids(id, hypervisor_id): Ids<StorageId, HypervisorId>,
+) -> Result<Json<ImageStorage>, ApiError> {
+    Ok(Json(state.service().storage_bind(&op, id, hypervisor_id).await?.into()))
+}

@@ -1,0 +1,80 @@
+//! The agents' side of the house: `agent-protocol` over HTTP. Not part of the public document: its shapes are those of that
+//! crate, with its version. A refusal is a problem whose member `protocol_error` is the protocol's own error.
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
+    routing::post,
+};
+use imprint_agent_protocol::{
+    ClaimRequest, ClaimResponse, Finish, Heartbeat, HeartbeatResponse, ProgressReport, ProgressResponse,
+    ProtocolError, Register, RegisterResponse,
+};
+
+use crate::{
+    extract::{Agent, JsonBody},
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// The largest report, in bytes: a heartbeat names every instance of its hypervisor.
+const MAX_REPORT: usize = 8 << 20;
+
+pub(crate) fn routes() -> Router<ApiState> {
+    Router::new()
+        .route("/agent/register", post(register))
+        .route("/agent/heartbeat", post(heartbeat))
+        .route("/agent/claim", post(claim))
+        .route("/agent/progress", post(progress))
+        .route("/agent/finish", post(finish))
+        .layer(DefaultBodyLimit::max(MAX_REPORT))
+}
+
+async fn register(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<Register>,
+) -> Result<Json<RegisterResponse>, ApiError> {
+    Ok(Json(state.service().control_plane(peer).register(body.value).await?))
+}
+
+async fn heartbeat(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<Heartbeat>,
+) -> Result<Json<HeartbeatResponse>, ApiError> {
+    Ok(Json(state.service().control_plane(peer).heartbeat(body.value).await?))
+}
+
+async fn claim(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<ClaimRequest>,
+) -> Result<Json<ClaimResponse>, ApiError> {
+    // The wait ends with the server: an agent asks again, and finds the next one.
+    let control_plane = state.service().control_plane(peer);
+    tokio::select! {
+        answer = control_plane.claim(body.value) => Ok(Json(answer?)),
+        () = state.options().shutdown.cancelled() => {
+            Err(ProtocolError::Unavailable { detail: "the control plane is stopping".to_owned() }.into())
+        }
+    }
+}
+
+async fn progress(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<ProgressReport>,
+) -> Result<Json<ProgressResponse>, ApiError> {
+    Ok(Json(state.service().control_plane(peer).progress(body.value).await?))
+}
+
+async fn finish(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<Finish>,
+) -> Result<StatusCode, ApiError> {
+    state.service().control_plane(peer).finish(body.value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

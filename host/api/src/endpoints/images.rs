@@ -1,0 +1,230 @@
+//! Images: capture, list, rename, delete.
+
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use imprint_domain::{
+    Code, Error,
+    consistency::Consistency,
+    id::{ImageId, InstanceId},
+};
+use imprint_service as service;
+
+use super::accepted::{Created, accepted};
+use crate::{
+    dto::{
+        image::{
+            ConsistencyWish, Image, ImageAndTask, ImageCreate, ImageListQuery, ImagePatch, ImageScope,
+            ImageSourceType, InstanceImageCreate,
+        },
+        page::Page,
+        words::ImageStatus,
+    },
+    extract::{
+        Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, description, etag, name, page_request,
+        words,
+    },
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// List images
+#[utoipa::path(
+    get, path = "/images", tag = "images",
+    params(ImageListQuery),
+    responses((status = 200, description = "A page of images", body = Page<Image>)),
+)]
+pub(crate) async fn image_list(
+    State(state): State<ApiState>,
+    Read(op): Read,
+    Query(query): Query<ImageListQuery>,
+) -> Result<Json<Page<Image>>, ApiError> {
+    let list = service::ImageList {
+        scope: match query.scope {
+            ImageScope::Own => service::ImageScope::Own,
+            ImageScope::Stock => service::ImageScope::Stock,
+            ImageScope::All => service::ImageScope::All,
+        },
+        status: words::<ImageStatus, _>(query.status.as_deref(), "?status")?,
+        location_id: query.location_id,
+        sort: sort(query.sort.as_deref())?,
+        page: page_request(query.limit, query.page_token)?,
+    };
+    Ok(Json(state.service().image_list(&op, &list).await?.into()))
+}
+
+fn sort(text: Option<&str>) -> Result<service::ImageSort, Error> {
+    let Some(text) = text else { return Ok(service::ImageSort::default()) };
+    let (name, descending) = match text.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (text, false),
+    };
+    let field = match name {
+        "created_at" => service::ImageSortField::CreatedAt,
+        "name" => service::ImageSortField::Name,
+        "size_bytes" => service::ImageSortField::SizeBytes,
+        _ => {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                format!("sort by created_at, name or size_bytes, not by `{name}`"),
+            )
+            .at("?sort"));
+        }
+    };
+    Ok(service::ImageSort { field, descending })
+}
+
+/// Create an image
+///
+/// The image exists at once with the status `creating`; the task says how far it is. The instance goes on running.
+#[utoipa::path(
+    post, path = "/images", tag = "images",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    request_body = ImageCreate,
+    responses((status = 202, description = "The image and its task", body = ImageAndTask,
+        headers(("Location" = String, description = "The image"), ("Task-Location" = String, description = "The task")))),
+)]
+pub(crate) async fn image_create(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    key: IdempotencyKey,
+    body: JsonBody<ImageCreate>,
+) -> Result<Response, ApiError> {
+    let ImageCreate { source, name, description, compression, consistency } = body.value;
+    let instance_id = match source.kind {
+        ImageSourceType::Instance => source.id,
+    };
+    let request = capture(instance_id, InstanceImageCreate { name, description, compression, consistency })?;
+    let op = op.with_idempotency(key.bind(body.digest));
+    Ok(created(state.service().image_capture(&op, request).await?))
+}
+
+fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service::CaptureCreate, Error> {
+    Ok(service::CaptureCreate {
+        instance_id,
+        name: name(&body.name, "/name")?,
+        description: description(body.description.as_deref().unwrap_or(""), "/description")?,
+        compression: body.compression.map(Into::into),
+        consistency: body.consistency.map(wish).transpose()?,
+    })
+}
+
+fn wish(wish: ConsistencyWish) -> Result<service::ConsistencyWish, Error> {
+    let minimum = wish.minimum.map_or(Consistency::Crash, Into::into);
+    let want = wish.want.map_or(Consistency::Application.max(minimum), Into::into);
+    if minimum > want {
+        return Err(Error::new(Code::InvalidRequest, "the minimum is above what is wanted; lower it")
+            .at("/consistency/minimum"));
+    }
+    Ok(service::ConsistencyWish { want, minimum })
+}
+
+fn created(made: service::ImageTask) -> Response {
+    let created = Created {
+        location: Some(format!("/api/v1/images/{}", made.image.id)),
+        task: made.task.id,
+        replayed: made.replayed,
+    };
+    accepted(created, ImageAndTask::from(made))
+}
+
+/// Create an image of an instance
+///
+/// The same as creating an image with this instance as its source.
+#[utoipa::path(
+    post, path = "/instances/{id}/images", tag = "images",
+    params(
+        ("id" = String, Path, description = "The instance"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours"),
+    ),
+    request_body = InstanceImageCreate,
+    responses((status = 202, description = "The image and its task", body = ImageAndTask,
+        headers(("Location" = String, description = "The image"), ("Task-Location" = String, description = "The task")))),
+)]
+pub(crate) async fn instance_image_create(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    Id(instance_id): Id<InstanceId>,
+    key: IdempotencyKey,
+    body: JsonBody<InstanceImageCreate>,
+) -> Result<Response, ApiError> {
+    let request = capture(instance_id, body.value)?;
+    let op = op.with_idempotency(key.bind(body.digest));
+    Ok(created(state.service().image_capture(&op, request).await?))
+}
+
+/// Show an image
+#[utoipa::path(
+    get, path = "/images/{id}", tag = "images",
+    params(("id" = String, Path, description = "The image")),
+    responses((status = 200, description = "The image", body = Image,
+        headers(("ETag" = String, description = "Its version, for `If-Match`")))),
+)]
+pub(crate) async fn image_show(
+    State(state): State<ApiState>,
+    Read(op): Read,
+    Id(id): Id<ImageId>,
+) -> Result<Response, ApiError> {
+    Ok(tagged(state.service().image_show(&op, id).await?))
+}
+
+fn tagged(view: service::ImageView) -> Response {
+    let etag = etag(view.version);
+    ([(header::ETAG, etag)], Json(Image::from(view))).into_response()
+}
+
+/// Change an image's name or description
+#[utoipa::path(
+    patch, path = "/images/{id}", tag = "images",
+    params(
+        ("id" = String, Path, description = "The image"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the image; required with a session cookie"),
+    ),
+    request_body(content((ImagePatch = "application/merge-patch+json"), (ImagePatch = "application/json"))),
+    responses((status = 200, description = "The changed image", body = Image,
+        headers(("ETag" = String, description = "Its new version")))),
+)]
+pub(crate) async fn image_update(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    Id(id): Id<ImageId>,
+    if_match: IfMatch,
+    body: JsonBody<ImagePatch>,
+) -> Result<Response, ApiError> {
+    let version = if_match.require_from_sessions(&op)?;
+    let patch = service::ImagePatch {
+        name: body.value.name.as_deref().map(|text| name(text, "/name")).transpose()?,
+        description: body
+            .value
+            .description
+            .map(|text| description(text.as_deref().unwrap_or(""), "/description"))
+            .transpose()?,
+    };
+    Ok(tagged(state.service().image_update(&op, id, patch, version).await?))
+}
+
+/// Delete an image
+///
+/// Instances that were made from it are not touched.
+#[utoipa::path(
+    delete, path = "/images/{id}", tag = "images",
+    params(
+        ("id" = String, Path, description = "The image"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the image; required with a session cookie"),
+    ),
+    responses((status = 202, description = "The image, now `deleting`, and its task", body = ImageAndTask)),
+)]
+pub(crate) async fn image_delete(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    Id(id): Id<ImageId>,
+    if_match: IfMatch,
+) -> Result<Response, ApiError> {
+    let version = if_match.require_from_sessions(&op)?;
+    let made = state.service().image_delete(&op, id, version).await?;
+    let created = Created { location: None, task: made.task.id, replayed: made.replayed };
+    Ok(accepted(created, ImageAndTask::from(made)))
+}

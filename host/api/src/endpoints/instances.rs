@@ -1,0 +1,138 @@
+//! Instances: deploy, start, stop, delete.
+
+use axum::{Json, extract::State, response::Response};
+use imprint_domain::{Error, id::InstanceId};
+use imprint_service as service;
+
+use super::accepted::{Created, accepted};
+use crate::{
+    dto::{
+        byte_size,
+        instance::{Instance, InstanceAndTask, InstanceCreate},
+        page::{Page, PageQuery},
+    },
+    extract::{Id, IdempotencyKey, JsonBody, Query, Read, Write, name, page_request},
+    problem::ApiError,
+    state::ApiState,
+};
+
+/// List instances
+#[utoipa::path(
+    get, path = "/instances", tag = "instances",
+    params(PageQuery),
+    responses((status = 200, description = "A page of instances, newest first", body = Page<Instance>)),
+)]
+pub(crate) async fn instance_list(
+    State(state): State<ApiState>,
+    Read(op): Read,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<Instance>>, ApiError> {
+    let list = service::InstanceList { page: page_request(query.limit, query.page_token)? };
+    Ok(Json(state.service().instance_list(&op, &list).await?.into()))
+}
+
+/// Create an instance from an image
+#[utoipa::path(
+    post, path = "/instances", tag = "instances",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    request_body = InstanceCreate,
+    responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
+        headers(("Location" = String, description = "The instance"), ("Task-Location" = String, description = "The task")))),
+)]
+pub(crate) async fn instance_create(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    key: IdempotencyKey,
+    body: JsonBody<InstanceCreate>,
+) -> Result<Response, ApiError> {
+    let request = deployment(body.value)?;
+    let op = op.with_idempotency(key.bind(body.digest));
+    let made = state.service().instance_create(&op, request).await?;
+    Ok(answer(made))
+}
+
+fn deployment(body: InstanceCreate) -> Result<service::InstanceCreate, Error> {
+    Ok(service::InstanceCreate {
+        image_id: body.image_id,
+        name: name(&body.name, "/name")?,
+        hypervisor_id: body.hypervisor_id,
+        vcpus: body.vcpus,
+        memory: body.memory_bytes.map(|bytes| byte_size(bytes, "/memory_bytes")).transpose()?,
+        disk_size: body.disk_size_bytes.map(|bytes| byte_size(bytes, "/disk_size_bytes")).transpose()?,
+        ssh_keys: body.ssh_keys,
+        user_data: body.user_data,
+        start: body.start,
+    })
+}
+
+fn answer(made: service::InstanceTask) -> Response {
+    let created = Created {
+        location: Some(format!("/api/v1/instances/{}", made.instance.id)),
+        task: made.task.id,
+        replayed: made.replayed,
+    };
+    accepted(created, InstanceAndTask::from(made))
+}
+
+/// Show an instance
+#[utoipa::path(
+    get, path = "/instances/{id}", tag = "instances",
+    params(("id" = String, Path, description = "The instance")),
+    responses((status = 200, description = "The instance", body = Instance)),
+)]
+pub(crate) async fn instance_show(
+    State(state): State<ApiState>,
+    Read(op): Read,
+    Id(id): Id<InstanceId>,
+) -> Result<Json<Instance>, ApiError> {
+    Ok(Json(state.service().instance_show(&op, id).await?.into()))
+}
+
+/// Start an instance
+#[utoipa::path(
+    post, path = "/instances/{id}/actions/start", tag = "instances",
+    params(("id" = String, Path, description = "The instance")),
+    responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
+        headers(("Task-Location" = String, description = "The task")))),
+)]
+pub(crate) async fn instance_start(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    Id(id): Id<InstanceId>,
+) -> Result<Response, ApiError> {
+    Ok(answer(state.service().instance_start(&op, id).await?))
+}
+
+/// Stop an instance
+///
+/// The guest is asked to shut down; after a grace its power is cut.
+#[utoipa::path(
+    post, path = "/instances/{id}/actions/stop", tag = "instances",
+    params(("id" = String, Path, description = "The instance")),
+    responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
+        headers(("Task-Location" = String, description = "The task")))),
+)]
+pub(crate) async fn instance_stop(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    Id(id): Id<InstanceId>,
+) -> Result<Response, ApiError> {
+    Ok(answer(state.service().instance_stop(&op, id).await?))
+}
+
+/// Delete an instance with its disks
+///
+/// Images that were created from it stay.
+#[utoipa::path(
+    delete, path = "/instances/{id}", tag = "instances",
+    params(("id" = String, Path, description = "The instance")),
+    responses((status = 202, description = "The instance, now `deleting`, and its task", body = InstanceAndTask,
+        headers(("Task-Location" = String, description = "The task")))),
+)]
+pub(crate) async fn instance_delete(
+    State(state): State<ApiState>,
+    Write(op): Write,
+    Id(id): Id<InstanceId>,
+) -> Result<Response, ApiError> {
+    Ok(answer(state.service().instance_delete(&op, id).await?))
+}

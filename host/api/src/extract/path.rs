@@ -1,0 +1,66 @@
+//! Ids in paths. A text that is no id of the wanted kind names nothing: `not_found`.
+
+use std::str::FromStr;
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+};
+use imprint_domain::{Error, id};
+
+use crate::problem::ApiError;
+
+/// Ids that a path may hold.
+pub(crate) trait PathId: FromStr + Send {
+    /// What it names, for people.
+    const WHAT: &'static str;
+}
+
+macro_rules! path_ids {
+    ($($id:ty = $what:literal),* $(,)?) => {$(impl PathId for $id { const WHAT: &'static str = $what; })*};
+}
+
+path_ids! {
+    id::AccountId = "account",
+    id::HypervisorId = "hypervisor",
+    id::ImageId = "image",
+    id::InstanceId = "instance",
+    id::LocationId = "location",
+    id::StorageId = "image storage",
+    id::TaskId = "task",
+    id::TokenId = "API token",
+}
+
+/// The id in a path with one.
+pub(crate) struct Id<T>(pub(crate) T);
+
+/// The ids in a path with two.
+pub(crate) struct Ids<A, B>(pub(crate) A, pub(crate) B);
+
+impl<T: PathId, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = params(parts, state).await?;
+        Ok(Self(parse(params.first())?))
+    }
+}
+
+impl<A: PathId, B: PathId, S: Send + Sync> FromRequestParts<S> for Ids<A, B> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = params(parts, state).await?;
+        Ok(Self(parse(params.first())?, parse(params.get(1))?))
+    }
+}
+
+async fn params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Vec<String>, ApiError> {
+    let params =
+        RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::not_found("resource"))?;
+    Ok(params.iter().map(|(_, value)| value.to_owned()).collect())
+}
+
+fn parse<T: PathId>(text: Option<&String>) -> Result<T, Error> {
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::not_found(T::WHAT))
+}

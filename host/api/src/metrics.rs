@@ -1,0 +1,82 @@
+//! Figures for Prometheus: requests by route and status, how long they took, open streams.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The media type of the text format.
+pub(crate) const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The counters. Their number is bounded by routes x methods x statuses: a path that is no route counts as `other`.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    requests: Mutex<BTreeMap<Key, Count>>,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    requests: u64,
+    seconds: f64,
+}
+
+impl Metrics {
+    pub(crate) fn request(&self, route: Option<&str>, method: &str, status: u16, took: Duration) {
+        let known = matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS");
+        let key = Key {
+            route: route.unwrap_or("other").to_owned(),
+            method: if known { method } else { "other" }.to_owned(),
+            status,
+        };
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = requests.entry(key).or_default();
+        count.requests = count.requests.saturating_add(1);
+        count.seconds += took.as_secs_f64();
+    }
+
+    /// All figures, in the text format.
+    pub(crate) fn text(&self, open_streams: usize) -> String {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut text = String::new();
+        metric(&mut text, "imprint_build_info", "gauge", "The version that runs.");
+        line(&mut text, format_args!("imprint_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
+        metric(&mut text, "imprint_event_streams", "gauge", "Streams of events that are open.");
+        line(&mut text, format_args!("imprint_event_streams {open_streams}"));
+        metric(&mut text, "imprint_http_requests_total", "counter", "Requests answered.");
+        for (Key { route, method, status }, count) in &requests {
+            let labels = format_args!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
+            line(&mut text, format_args!("imprint_http_requests_total{{{labels}}} {}", count.requests));
+        }
+        metric(
+            &mut text,
+            "imprint_http_request_seconds_total",
+            "counter",
+            "Time spent until the answer began.",
+        );
+        for (Key { route, method, status }, count) in &requests {
+            let labels = format_args!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
+            line(
+                &mut text,
+                format_args!("imprint_http_request_seconds_total{{{labels}}} {:.6}", count.seconds),
+            );
+        }
+        text
+    }
+}
+
+fn metric(text: &mut String, name: &str, kind: &str, help: &str) {
+    line(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("writing to a string cannot fail");
+}
