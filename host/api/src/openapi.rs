@@ -3,8 +3,9 @@
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        ContentBuilder, OpenApi as Document, Ref, ResponseBuilder,
+        ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder, Schema,
         path::{Operation, PathItem},
+        schema::ArrayItems,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -79,6 +80,27 @@ pub(crate) fn declare_problems(document: &mut Document) {
         }
         for operation in operations(item) {
             operation.responses.responses.insert("default".to_owned(), problem.clone().into());
+        }
+    }
+}
+
+/// Makes the generic schemas (`Page_Image`, `Subject_Task`) refer to what they hold, instead of repeating it.
+pub(crate) fn refer_to_items(document: &mut Document) {
+    let Some(components) = &mut document.components else { return };
+    for (name, schema) in &mut components.schemas {
+        let RefOr::T(schema) = schema else { continue };
+        match (name.split_once('_'), schema) {
+            (Some(("Page", item)), Schema::Object(page)) => {
+                if let Some(RefOr::T(Schema::Array(items))) = page.properties.get_mut("items") {
+                    items.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
+                }
+            }
+            (Some(("Subject", item)), Schema::OneOf(subject)) => {
+                if let Some(present) = subject.items.first_mut() {
+                    *present = Ref::from_schema_name(item).into();
+                }
+            }
+            _ => {}
         }
     }
 }

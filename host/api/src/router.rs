@@ -66,6 +66,7 @@ pub(crate) fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .nest("/api/v1", customer().merge(operator()))
         .split_for_parts();
     openapi::declare_problems(&mut document);
+    openapi::refer_to_items(&mut document);
     (router, document)
 }
 

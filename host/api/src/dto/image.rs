@@ -186,9 +186,9 @@ pub enum ImageScope {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ImageListQuery {
-    /// Whose images.
+    /// Whose images; without it, the account's own.
     #[serde(default)]
-    #[param(inline, default = "own")]
+    #[param(inline)]
     pub scope: ImageScope,
     /// Only these statuses, separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
