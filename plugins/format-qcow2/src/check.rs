@@ -83,7 +83,7 @@ impl Window {
 
 impl Image {
     /// A page of the check of refcounts and copied flags, at most `max` findings; it may be empty before the end.
-    pub fn check(&mut self, start: u64, max: u32) -> Result<Findings, Qcow2Error> {
+    pub(crate) fn check(&mut self, start: u64, max: u32) -> Result<Findings, Qcow2Error> {
         let max = to_usize(max.clamp(1, MAX_FINDINGS).into())?;
         let number = start >> WINDOW_SHIFT;
         let mut checker = match self.checker.take() {

@@ -36,7 +36,7 @@ pub struct Image {
 impl Image {
     /// Opens the image and checks header and L1 table. The option `salvage` = `true` opens one that says that it is
     /// damaged.
-    pub fn open(blob: Box<dyn Blob>, options: &Props) -> Result<Self, Qcow2Error> {
+    pub(crate) fn open(blob: Box<dyn Blob>, options: &Props) -> Result<Self, Qcow2Error> {
         let damaged = match options.get("salvage").map(String::as_str) {
             None | Some("false") => Damaged::Refuse,
             Some("true") => Damaged::Salvage,
@@ -50,13 +50,8 @@ impl Image {
         Ok(Self { blob, header, l1, slices, refcount_blocks: None, snapshot_table: None, checker: None })
     }
 
-    /// The checked header.
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
     /// What the image says of itself.
-    pub fn info(&self) -> Info {
+    pub(crate) fn info(&self) -> Info {
         let header = &self.header;
         let mut facts = props([]);
         let mut fact = |key: &str, value: String| facts.insert(key.to_owned(), value);
@@ -85,7 +80,7 @@ impl Image {
     }
 
     /// The file itself, and the parent that it names.
-    pub fn sources(&self) -> Vec<Source> {
+    pub(crate) fn sources(&self) -> Vec<Source> {
         let mut sources = vec![Source::primary()];
         sources.extend(self.header.backing.iter().map(|backing| Source {
             role: "parent".to_owned(),
@@ -98,7 +93,7 @@ impl Image {
 
     /// The one codec of an image. A stored cluster is followed by garbage up to the end of its sector, and its zstd
     /// window is never larger than a cluster.
-    pub fn codecs(&self) -> Vec<Codec> {
+    pub(crate) fn codecs(&self) -> Vec<Codec> {
         let mut params = props([("tail", "garbage")]);
         if self.header.compression == Compression::Zstd {
             params.insert("window-log-max".to_owned(), self.header.cluster_bits.max(10).to_string());

@@ -47,7 +47,7 @@ pub struct Layout {
 
 impl Layout {
     /// Checks the request and decides where payload begins.
-    pub fn begin(request: &CreateRequest) -> Result<Self, Qcow2Error> {
+    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, Qcow2Error> {
         let geometry = Geometry::new(request)?;
         let tables_start = geometry.l1_offset() + round_up(geometry.l1_bytes(), geometry.cluster());
         let all_tables = geometry.l1_entries << geometry.cluster_bits;
@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// Whole clusters; plain ones at clusters, encoded ones byte to byte.
-    pub fn rules(&self) -> Rules {
+    pub(crate) fn rules(&self) -> Rules {
         let unit = u32::try_from(self.geometry.cluster()).expect("a cluster is at most 2 MiB");
         let rules = Rules { ascending: true, ..Rules::units(self.data_start, unit) };
         let Some(compression) = self.geometry.compression else { return rules };
@@ -75,7 +75,7 @@ impl Layout {
     }
 
     /// Takes the next placements, in ascending virtual order.
-    pub fn placed(&mut self, runs: &[Placed]) -> Result<(), Qcow2Error> {
+    pub(crate) fn placed(&mut self, runs: &[Placed]) -> Result<(), Qcow2Error> {
         if runs.len() > MAX_RUNS {
             return Err(Qcow2Error::Request(format!(
                 "{} runs in one report; {MAX_RUNS} are possible",
@@ -89,7 +89,12 @@ impl Layout {
     }
 
     /// A page of tables, at most `max_bytes`; `start` is the `resume` of the page before.
-    pub fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage, Qcow2Error> {
+    pub(crate) fn metadata(
+        &mut self,
+        end: u64,
+        start: u64,
+        max_bytes: u32,
+    ) -> Result<MetadataPage, Qcow2Error> {
         if self.plan.is_none() {
             self.groups.finish()?;
             let payload_end = round_up(end.max(self.payload_end), self.geometry.cluster());

@@ -24,20 +24,19 @@ impl Image {
     ///
     /// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end of the disk its extent
     /// ends with the disk, although its bytes decode to a whole cluster.
-    pub fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, Qcow2Error> {
+    pub(crate) fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, Qcow2Error> {
         let end = end.min(self.header.virtual_size);
         let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
         let mut budget = BUDGET;
         let entries = self.header.entry_reader();
-        while !map.is_full() && budget > 0 {
+        let mut flow = ControlFlow::Continue(());
+        while flow.is_continue() && !map.is_full() && budget > 0 {
             let position = map.cursor();
             let span = self.header.l2_span();
             let index = position / span;
             if self.l1.table(index) == 0 {
                 let until = self.l1.next_table(index).map_or(end, |next| next.saturating_mul(span)).min(end);
-                if map.hole(until - position)?.is_break() {
-                    break;
-                }
+                flow = map.hole(until - position)?;
                 continue;
             }
             let slice = self.slices.at(position);
@@ -49,7 +48,8 @@ impl Image {
             };
             let skip = usize::try_from((position - slice.start) / place.cluster).unwrap_or(usize::MAX);
             for cluster in entries.clusters(bytes).skip(skip) {
-                if place.push(&mut map, cluster?)?.is_break() {
+                flow = place.push(&mut map, cluster?)?;
+                if flow.is_break() {
                     break;
                 }
             }

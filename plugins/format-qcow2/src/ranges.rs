@@ -19,7 +19,7 @@ const BLOCK_MASK: u64 = !0x1ff;
 impl Image {
     /// The ranges of header, L1 table, refcount table, snapshot table, L2 tables and refcount blocks, from the `start`th
     /// on; an empty answer ends the list.
-    pub fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, Qcow2Error> {
+    pub(crate) fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, Qcow2Error> {
         let mut fixed = vec![
             ByteRange { offset: 0, length: self.header.cluster() },
             self.header.l1,

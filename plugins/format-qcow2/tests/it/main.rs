@@ -1,0 +1,9 @@
+//! The format against `qemu-img`, against forged files, and against itself.
+
+mod forge;
+mod hostile;
+mod layouts;
+mod properties;
+mod qemu;
+mod real;
+mod support;
