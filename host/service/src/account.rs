@@ -1,9 +1,21 @@
 //! Accounts.
 
-use imprint_domain::{Error, account::Role, id::AccountId, name::Name, time::Timestamp};
+use std::collections::BTreeSet;
+
+use imprint_domain::{
+    Code, Error,
+    account::{Account, Role, Scope},
+    id::AccountId,
+    name::Name,
+    time::Timestamp,
+};
+use imprint_store::{
+    Conn, StoreError,
+    account::{self, AccountRecord},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, Page, PageRequest, Service};
+use crate::{Op, Page, PageRequest, Service, change::Change, idempotency, page::Listing, service::DbResult};
 
 /// An account, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,20 +52,77 @@ pub struct AccountPatch {
     pub image_limit: Option<Option<u32>>,
 }
 
+pub(crate) fn view(account: &Account) -> AccountView {
+    AccountView {
+        id: account.id,
+        name: account.name.clone(),
+        role: account.role,
+        image_limit: account.image_limit,
+        created_at: account.created_at,
+    }
+}
+
+/// What an account may do when nothing narrows it.
+pub(crate) fn all_scopes(role: Role) -> BTreeSet<Scope> {
+    match role {
+        Role::Admin => BTreeSet::from([Scope::ImagesRead, Scope::ImagesWrite, Scope::Admin]),
+        Role::Customer => BTreeSet::from([Scope::ImagesRead, Scope::ImagesWrite]),
+    }
+}
+
+/// An account that must exist.
+pub(crate) async fn get(conn: &Conn<'_>, id: AccountId) -> Result<AccountRecord, Error> {
+    account::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("account"))
+}
+
+pub(crate) fn name_taken(what: &str) -> impl Fn(StoreError) -> Error {
+    move |error| match error {
+        StoreError::Duplicate(_) => {
+            Error::new(Code::NameTaken, format!("choose another name for the {what}")).at("/name")
+        }
+        StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::File(_) => {
+            Err::<(), _>(error).db().err().unwrap_or_else(|| Error::internal("unreachable"))
+        }
+    }
+}
+
 impl Service {
     /// Who am I.
     pub async fn account_current(&self, op: &Op) -> Result<AccountView, Error> {
-        pending!(op)
+        Ok(view(&get(&self.read(), op.account_id()).await?.account))
     }
 
     /// All accounts, oldest first. Admins only.
     pub async fn account_list(&self, op: &Op, page: &PageRequest) -> Result<Page<AccountView>, Error> {
-        pending!(op, page)
+        op.require_admin()?;
+        let listing = Listing::new(page, "accounts")?;
+        let rows = account::list(&self.read(), listing.after()?, listing.rows()).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.account.id)?;
+        Ok(Page { items: rows.iter().map(|record| view(&record.account)).collect(), next_page_token })
     }
 
     /// Creates an account. Admins only; `name_taken`.
     pub async fn account_create(&self, op: &Op, request: AccountCreate) -> Result<AccountView, Error> {
-        pending!(op, request)
+        op.require_admin()?;
+        let password_hash = self.passwords().hash(&request.password, self.random()).await?;
+        let change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(stored);
+        }
+        let account = Account {
+            id: AccountId::new(self.new_uuid()),
+            name: request.name,
+            role: request.role,
+            image_limit: request.image_limit,
+            created_at: change.now,
+        };
+        let answer = view(&account);
+        let record = AccountRecord { account, password_hash, event_sequence: 0 };
+        account::insert(&change.tx, &record).await.map_err(name_taken("account"))?;
+        change.audit(op, "account.create", answer.id).await?;
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 
     /// Changes an account's limit. Admins only.
@@ -63,6 +132,15 @@ impl Service {
         id: AccountId,
         patch: AccountPatch,
     ) -> Result<AccountView, Error> {
-        pending!(op, id, patch)
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        let mut record = get(&change.conn(), id).await?;
+        if let Some(limit) = patch.image_limit {
+            record.account.image_limit = limit;
+        }
+        account::update(&change.tx, &record).await.db()?;
+        change.audit(op, "account.update", id).await?;
+        change.commit().await?;
+        Ok(view(&record.account))
     }
 }

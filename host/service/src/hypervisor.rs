@@ -4,14 +4,23 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use imprint_agent_protocol::{ControlPlane, Peer};
 use imprint_domain::{
-    Error,
+    Code, Error,
+    hypervisor::Hypervisor,
     id::{HypervisorId, LocationId, StorageId},
     name::Name,
     time::Timestamp,
 };
+use imprint_store::{
+    Conn,
+    hypervisor::{self, HypervisorRecord},
+    storage,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, Page, PageRequest, Service};
+use crate::{
+    Op, Page, PageRequest, Service, account::name_taken, change::Change, idempotency, location,
+    page::Listing, service::DbResult,
+};
 
 /// A hypervisor, as customers see it: what choosing one needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +83,98 @@ pub struct HypervisorCreate {
     pub max_captures: Option<u32>,
 }
 
+/// Pieces of work and captures at once, unless the request says otherwise; the most that it may say.
+const DEFAULT_WORK: u32 = 4;
+const DEFAULT_CAPTURES: u32 = 2;
+const MAX_WORK: u32 = 64;
+/// Settings at most, and the longest name and value of one, in bytes.
+const MAX_SETTINGS: usize = 64;
+const MAX_SETTING: usize = 4096;
+
+fn view(record: &HypervisorRecord, now: Timestamp) -> HypervisorView {
+    let hypervisor = &record.hypervisor;
+    HypervisorView {
+        id: hypervisor.id,
+        name: hypervisor.name.clone(),
+        location_id: hypervisor.location_id,
+        online: hypervisor.is_online(now),
+    }
+}
+
+async fn admin_view(
+    conn: &Conn<'_>,
+    record: HypervisorRecord,
+    now: Timestamp,
+) -> Result<AdminHypervisorView, Error> {
+    let hypervisor = record.hypervisor;
+    let storages = storage::of_hypervisor(conn, hypervisor.id).await.db()?;
+    Ok(AdminHypervisorView {
+        id: hypervisor.id,
+        online: hypervisor.is_online(now),
+        name: hypervisor.name,
+        location_id: hypervisor.location_id,
+        driver: hypervisor.driver,
+        driver_settings: record.driver_settings,
+        max_work: record.max_work,
+        max_captures: hypervisor.max_captures,
+        last_seen_at: hypervisor.last_seen_at,
+        agent_version: record.agent_version,
+        plugins: record.plugins,
+        findings: record.findings,
+        storage_ids: storages.iter().map(|bound| bound.storage.id).collect(),
+    })
+}
+
+/// A hypervisor that must exist.
+pub(crate) async fn get(conn: &Conn<'_>, id: HypervisorId) -> Result<HypervisorRecord, Error> {
+    hypervisor::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("hypervisor"))
+}
+
+/// Refuses settings that are too many or too long.
+pub(crate) fn check_settings(settings: &BTreeMap<String, String>, pointer: &str) -> Result<(), Error> {
+    let too_long = settings.iter().any(|(key, value)| key.len() > MAX_SETTING || value.len() > MAX_SETTING);
+    if settings.len() > MAX_SETTINGS || too_long {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            format!("at most {MAX_SETTINGS} settings of at most {MAX_SETTING} bytes each"),
+        )
+        .at(pointer));
+    }
+    Ok(())
+}
+
+/// Refuses what is not the name of a kind of plugin.
+pub(crate) fn check_kind(kind: &str, pointer: &str) -> Result<(), Error> {
+    let plain = kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if kind.is_empty() || kind.len() > 64 || !plain {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "name the kind of plugin in lower-case letters, digits and hyphens, such as `qemu` or `local`",
+        )
+        .at(pointer));
+    }
+    Ok(())
+}
+
+fn check_bounds(max_work: u32, max_captures: u32) -> Result<(), Error> {
+    if max_work == 0 || max_work > MAX_WORK {
+        return Err(Error::new(Code::InvalidRequest, format!("max_work is 1 to {MAX_WORK}")).at("/max_work"));
+    }
+    if max_captures > max_work {
+        return Err(Error::new(Code::InvalidRequest, "max_captures is at most max_work").at("/max_captures"));
+    }
+    Ok(())
+}
+
 impl Service {
     /// All hypervisors, oldest first.
     pub async fn hypervisor_list(&self, op: &Op, page: &PageRequest) -> Result<Page<HypervisorView>, Error> {
-        pending!(op, page)
+        op.require_read()?;
+        let listing = Listing::new(page, "hypervisors")?;
+        let rows = hypervisor::list(&self.read(), listing.after()?, listing.rows()).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.hypervisor.id)?;
+        let now = self.now();
+        Ok(Page { items: rows.iter().map(|record| view(record, now)).collect(), next_page_token })
     }
 
     /// All hypervisors with what admins need. Admins only.
@@ -86,7 +183,16 @@ impl Service {
         op: &Op,
         page: &PageRequest,
     ) -> Result<Page<AdminHypervisorView>, Error> {
-        pending!(op, page)
+        op.require_admin()?;
+        let listing = Listing::new(page, "admin hypervisors")?;
+        let conn = self.read();
+        let rows = hypervisor::list(&conn, listing.after()?, listing.rows()).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.hypervisor.id)?;
+        let mut items = Vec::with_capacity(rows.len());
+        for record in rows {
+            items.push(admin_view(&conn, record, self.now()).await?);
+        }
+        Ok(Page { items, next_page_token })
     }
 
     /// One hypervisor. Admins only.
@@ -95,7 +201,10 @@ impl Service {
         op: &Op,
         id: HypervisorId,
     ) -> Result<AdminHypervisorView, Error> {
-        pending!(op, id)
+        op.require_admin()?;
+        let conn = self.read();
+        let record = get(&conn, id).await?;
+        admin_view(&conn, record, self.now()).await
     }
 
     /// Creates a hypervisor. Admins only; `name_taken`.
@@ -104,10 +213,44 @@ impl Service {
         op: &Op,
         request: HypervisorCreate,
     ) -> Result<AdminHypervisorView, Error> {
-        pending!(op, request)
+        op.require_admin()?;
+        check_kind(&request.driver, "/driver")?;
+        check_settings(&request.driver_settings, "/driver_settings")?;
+        let max_work = request.max_work.unwrap_or(DEFAULT_WORK);
+        let max_captures = request.max_captures.unwrap_or(DEFAULT_CAPTURES.min(max_work));
+        check_bounds(max_work, max_captures)?;
+        let change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(stored);
+        }
+        location::get(&change.conn(), request.location_id).await.map_err(|error| error.at("/location_id"))?;
+        let record = HypervisorRecord {
+            hypervisor: Hypervisor {
+                id: HypervisorId::new(self.new_uuid()),
+                name: request.name,
+                location_id: request.location_id,
+                driver: request.driver,
+                max_captures,
+                last_seen_at: None,
+            },
+            driver_settings: request.driver_settings,
+            max_work,
+            agent_id: None,
+            agent_version: None,
+            plugins: BTreeMap::new(),
+            findings: Vec::new(),
+            created_at: change.now,
+        };
+        hypervisor::insert(&change.tx, &record).await.map_err(name_taken("hypervisor"))?;
+        let answer = admin_view(&change.conn(), record, change.now).await?;
+        change.audit(op, "hypervisor.create", answer.id).await?;
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 
-    /// The agents' side, for the agent of one hypervisor: in process, or behind `/agent/...` after [`Service::agent_authenticate`].
+    /// The agents' side, for the agent of one hypervisor: in process, or behind `/agent/...` after
+    /// [`Service::agent_authenticate`].
     pub fn control_plane(&self, peer: Peer) -> Arc<dyn ControlPlane> {
         crate::agent::handle(self, peer)
     }

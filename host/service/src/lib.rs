@@ -15,10 +15,11 @@ macro_rules! pending {
 
 mod account;
 mod agent;
-mod audit;
 mod bootstrap;
+mod change;
 mod context;
 mod event;
+mod hub;
 mod hypervisor;
 mod idempotency;
 mod image;

@@ -1,9 +1,16 @@
 //! Locations and the limits that hold in them.
 
-use imprint_domain::{Error, id::LocationId, name::Name};
+use imprint_domain::{Error, account::Account, id::LocationId, location::Location, name::Name, rules};
+use imprint_store::{
+    Conn, image,
+    location::{self, LocationRecord},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, Page, PageRequest, Service};
+use crate::{
+    Op, Page, PageRequest, Service, account::name_taken, change::Change, idempotency, page::Listing,
+    service::DbResult,
+};
 
 /// A location, as its visitor sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,20 +60,66 @@ pub struct LocationPatch {
     pub default_image_limit: Option<Option<u32>>,
 }
 
+async fn view(conn: &Conn<'_>, account: &Account, location: &Location) -> Result<LocationView, Error> {
+    Ok(LocationView {
+        id: location.id,
+        name: location.name.clone(),
+        images_enabled: location.images_enabled,
+        image_limit: rules::image_limit(account, location),
+        images_used: image::slots_taken(conn, account.id, location.id).await.db()?,
+        default_image_limit: location.default_image_limit,
+    })
+}
+
+/// A location that must exist.
+pub(crate) async fn get(conn: &Conn<'_>, id: LocationId) -> Result<LocationRecord, Error> {
+    location::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("location"))
+}
+
 impl Service {
     /// All locations, oldest first.
     pub async fn location_list(&self, op: &Op, page: &PageRequest) -> Result<Page<LocationView>, Error> {
-        pending!(op, page)
+        op.require_read()?;
+        let listing = Listing::new(page, "locations")?;
+        let conn = self.read();
+        let rows = location::list(&conn, listing.after()?, listing.rows()).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.location.id)?;
+        let mut items = Vec::with_capacity(rows.len());
+        for record in &rows {
+            items.push(view(&conn, &op.actor.account, &record.location).await?);
+        }
+        Ok(Page { items, next_page_token })
     }
 
     /// The asking account's limits in a location.
     pub async fn limits_show(&self, op: &Op, location_id: LocationId) -> Result<LimitsView, Error> {
-        pending!(op, location_id)
+        op.require_read()?;
+        let conn = self.read();
+        let record = get(&conn, location_id).await?;
+        let view = view(&conn, &op.actor.account, &record.location).await?;
+        Ok(LimitsView { location_id, image_limit: view.image_limit, images_used: view.images_used })
     }
 
     /// Creates a location. Admins only; `name_taken`.
     pub async fn location_create(&self, op: &Op, request: LocationCreate) -> Result<LocationView, Error> {
-        pending!(op, request)
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(stored);
+        }
+        let location = Location {
+            id: LocationId::new(self.new_uuid()),
+            name: request.name,
+            images_enabled: request.images_enabled,
+            default_image_limit: request.default_image_limit,
+        };
+        let record = LocationRecord { location, created_at: change.now };
+        location::insert(&change.tx, &record).await.map_err(name_taken("location"))?;
+        let answer = view(&change.conn(), &op.actor.account, &record.location).await?;
+        change.audit(op, "location.create", answer.id).await?;
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 
     /// Changes a location. Admins only.
@@ -76,6 +129,19 @@ impl Service {
         id: LocationId,
         patch: LocationPatch,
     ) -> Result<LocationView, Error> {
-        pending!(op, id, patch)
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        let mut record = get(&change.conn(), id).await?;
+        if let Some(enabled) = patch.images_enabled {
+            record.location.images_enabled = enabled;
+        }
+        if let Some(limit) = patch.default_image_limit {
+            record.location.default_image_limit = limit;
+        }
+        location::update(&change.tx, &record).await.db()?;
+        let answer = view(&change.conn(), &op.actor.account, &record.location).await?;
+        change.audit(op, "location.update", id).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 }

@@ -2,7 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use imprint_domain::{Error, time::Context};
+use chrono::SubsecRound;
+use imprint_domain::{
+    Code, Error,
+    time::{Context, Timestamp},
+};
+use imprint_store::{Conn, Store, StoreError, Target};
+use uuid::Uuid;
+
+use crate::{hub::Hub, secret::Passwords, session::Attempts};
 
 /// Which database.
 #[derive(Clone)]
@@ -39,8 +47,13 @@ pub struct Service {
 }
 
 struct Inner {
+    store: Store,
     context: Arc<dyn Context>,
     settings: Settings,
+    hub: Hub,
+    passwords: Passwords,
+    attempts: Attempts,
+    opened_at: Timestamp,
 }
 
 impl Service {
@@ -50,11 +63,100 @@ impl Service {
         settings: Settings,
         context: Arc<dyn Context>,
     ) -> Result<Self, Error> {
-        pending!(database, settings, context)
+        let target = match database {
+            Database::SqliteFile(path) => Target::SqliteFile(path.clone()),
+            Database::SqliteMemory => Target::SqliteMemory,
+            Database::Postgres(url) => Target::Postgres(url.clone()),
+        };
+        let store = Store::open(&target).await.map_err(|error| {
+            let what = "the database cannot be opened; the log has the cause";
+            Error { internal: Some(chain(&error)), ..Error::new(Code::Unavailable, what) }
+        })?;
+        let passwords = Passwords::new(settings.password_memory_kib)?;
+        let opened_at = context.now().trunc_subsecs(6);
+        let hub = Hub::default();
+        let attempts = Attempts::default();
+        Ok(Self { inner: Arc::new(Inner { store, context, settings, hub, passwords, attempts, opened_at }) })
     }
 
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), Error> {
-        pending!()
+        self.store().ping().await.db()
     }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn read(&self) -> Conn<'_> {
+        self.inner.store.read()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.inner.passwords
+    }
+
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.inner.attempts
+    }
+
+    /// When this control plane started: leases get a full term from then on, as nobody could prolong them before.
+    pub(crate) fn opened_at(&self) -> Timestamp {
+        self.inner.opened_at
+    }
+
+    /// Now, in microseconds: what both databases hold.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.context.now().trunc_subsecs(6)
+    }
+
+    pub(crate) fn new_uuid(&self) -> Uuid {
+        self.inner.context.new_uuid()
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.inner.context.fill_random(&mut bytes);
+        bytes
+    }
+}
+
+/// Turns what the store says into what use cases answer.
+pub(crate) trait DbResult<T> {
+    /// The value, or an error that tells the client nothing and the log everything.
+    fn db(self) -> Result<T, Error>;
+}
+
+impl<T> DbResult<T> for Result<T, StoreError> {
+    fn db(self) -> Result<T, Error> {
+        self.map_err(|error| {
+            let internal = Some(chain(&error));
+            if error.is_unavailable() {
+                return Error {
+                    internal,
+                    ..Error::new(Code::Unavailable, "the database does not answer; try again")
+                };
+            }
+            Error { internal, ..Error::internal("") }
+        })
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

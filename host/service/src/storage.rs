@@ -2,17 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use imprint_agent_protocol::StorageRef;
 use imprint_domain::{
-    Error,
+    Code, Error,
     id::{HypervisorId, StorageId},
     name::Name,
     size::ByteSize,
-    storage::StorageRole,
+    storage::{ImageStorage, StorageRole},
     time::Timestamp,
+};
+use imprint_store::{
+    Conn,
+    storage::{self, StorageRecord},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, Page, PageRequest, Service};
+use crate::{
+    Op, Page, PageRequest, Service, account::name_taken, change::Change, hypervisor, idempotency,
+    page::Listing, service::DbResult,
+};
 
 /// An image storage, as admins see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,15 +60,89 @@ pub struct StorageCreate {
     pub settings: BTreeMap<String, String>,
 }
 
+async fn view(conn: &Conn<'_>, record: StorageRecord) -> Result<StorageView, Error> {
+    let storage = record.storage;
+    Ok(StorageView {
+        hypervisor_ids: storage::bound_hypervisors(conn, storage.id).await.db()?,
+        id: storage.id,
+        name: storage.name,
+        role: storage.role,
+        kind: storage.kind,
+        settings: storage.settings,
+        available_bytes: storage.available,
+        total_bytes: storage.total,
+        seen_at: storage.seen_at,
+        problem: record.problem,
+    })
+}
+
+/// A storage that must exist.
+pub(crate) async fn get(conn: &Conn<'_>, id: StorageId) -> Result<StorageRecord, Error> {
+    storage::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("image storage"))
+}
+
+/// As an agent needs it.
+pub(crate) fn reference(storage: &ImageStorage) -> StorageRef {
+    StorageRef { id: storage.id, kind: storage.kind.clone(), settings: storage.settings.clone() }
+}
+
+fn check_settings(kind: &str, settings: &BTreeMap<String, String>) -> Result<(), Error> {
+    hypervisor::check_settings(settings, "/settings")?;
+    let path = settings.get("path").map(String::as_str).unwrap_or_default();
+    if kind == "local" && !path.starts_with('/') {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "a local storage needs the setting `path`, an absolute folder on the hypervisor's machine",
+        )
+        .at("/settings/path"));
+    }
+    Ok(())
+}
+
 impl Service {
     /// All image storages, oldest first. Admins only.
     pub async fn storage_list(&self, op: &Op, page: &PageRequest) -> Result<Page<StorageView>, Error> {
-        pending!(op, page)
+        op.require_admin()?;
+        let listing = Listing::new(page, "storages")?;
+        let conn = self.read();
+        let rows = storage::list(&conn, listing.after()?, listing.rows()).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.storage.id)?;
+        let mut items = Vec::with_capacity(rows.len());
+        for record in rows {
+            items.push(view(&conn, record).await?);
+        }
+        Ok(Page { items, next_page_token })
     }
 
     /// Creates an image storage. Admins only; `name_taken`.
     pub async fn storage_create(&self, op: &Op, request: StorageCreate) -> Result<StorageView, Error> {
-        pending!(op, request)
+        op.require_admin()?;
+        hypervisor::check_kind(&request.kind, "/kind")?;
+        check_settings(&request.kind, &request.settings)?;
+        let change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(stored);
+        }
+        let record = StorageRecord {
+            storage: ImageStorage {
+                id: StorageId::new(self.new_uuid()),
+                name: request.name,
+                role: request.role,
+                kind: request.kind,
+                settings: request.settings,
+                available: None,
+                total: None,
+                seen_at: None,
+            },
+            problem: None,
+            created_at: change.now,
+        };
+        storage::insert(&change.tx, &record).await.map_err(name_taken("image storage"))?;
+        let answer = view(&change.conn(), record).await?;
+        change.audit(op, "storage.create", answer.id).await?;
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 
     /// Binds a storage to a hypervisor; binding twice changes nothing. Admins only.
@@ -70,6 +152,14 @@ impl Service {
         id: StorageId,
         hypervisor_id: HypervisorId,
     ) -> Result<StorageView, Error> {
-        pending!(op, id, hypervisor_id)
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        let record = get(&change.conn(), id).await?;
+        hypervisor::get(&change.conn(), hypervisor_id).await?;
+        storage::bind(&change.tx, id, hypervisor_id).await.db()?;
+        let answer = view(&change.conn(), record).await?;
+        change.audit(op, "storage.bind", id).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 }

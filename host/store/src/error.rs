@@ -32,3 +32,10 @@ impl From<DbErr> for StoreError {
         }
     }
 }
+
+impl StoreError {
+    /// Whether the database could not be reached at all, so that trying later can help.
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)))
+    }
+}
