@@ -4,6 +4,433 @@
  */
 
 export interface paths {
+    "/api/v1/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who am I */
+        get: operations["account_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List accounts */
+        get: operations["admin_account_list"];
+        put?: never;
+        /** Make an account */
+        post: operations["admin_account_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/accounts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change an account's limit */
+        patch: operations["admin_account_update"];
+        trace?: never;
+    };
+    "/api/v1/admin/hypervisors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List hypervisors with their settings */
+        get: operations["admin_hypervisor_list"];
+        put?: never;
+        /** Make a hypervisor known */
+        post: operations["admin_hypervisor_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/hypervisors/{id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a new secret for a hypervisor's agent
+         * @description It is in this answer alone.
+         */
+        post: operations["admin_hypervisor_token_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/image-storages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List image storages */
+        get: operations["admin_storage_list"];
+        put?: never;
+        /** Make an image storage known */
+        post: operations["admin_storage_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/image-storages/{id}/hypervisors/{hypervisor_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Bind an image storage to a hypervisor */
+        put: operations["admin_storage_bind"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List locations with their settings */
+        get: operations["admin_location_list"];
+        put?: never;
+        /** Make a location */
+        post: operations["admin_location_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/locations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change a location's settings */
+        patch: operations["admin_location_update"];
+        trace?: never;
+    };
+    "/api/v1/admin/os-images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a file of a stock storage into service as a stock image */
+        post: operations["admin_os_image_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/api-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the account's API tokens */
+        get: operations["token_list"];
+        put?: never;
+        /**
+         * Make an API token
+         * @description The secret is in this answer alone.
+         */
+        post: operations["token_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/api-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke an API token */
+        delete: operations["token_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream the account's events
+         * @description The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists after it. Then each change is an
+         *     event named by its kind, with its number as `id` and an `Event` as data. `Last-Event-ID` resumes; when that is too long
+         *     ago the stream starts with `reset` instead: read the lists again.
+         */
+        get: operations["event_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hypervisors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List hypervisors */
+        get: operations["hypervisor_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List images */
+        get: operations["image_list"];
+        put?: never;
+        /**
+         * Create an image
+         * @description The image exists at once with the status `creating`; the task says how far it is. The instance goes on running.
+         */
+        post: operations["image_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an image */
+        get: operations["image_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an image
+         * @description Instances that were made from it are not touched.
+         */
+        delete: operations["image_delete"];
+        options?: never;
+        head?: never;
+        /** Change an image's name or description */
+        patch: operations["image_update"];
+        trace?: never;
+    };
+    "/api/v1/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List instances */
+        get: operations["instance_list"];
+        put?: never;
+        /** Create an instance from an image */
+        post: operations["instance_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an instance */
+        get: operations["instance_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an instance with its disks
+         * @description Images that were created from it stay.
+         */
+        delete: operations["instance_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{id}/actions/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start an instance */
+        post: operations["instance_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{id}/actions/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop an instance
+         * @description The guest is asked to shut down; after a grace its power is cut.
+         */
+        post: operations["instance_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{id}/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create an image of an instance
+         * @description The same as creating an image with this instance as its source.
+         */
+        post: operations["instance_image_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a location's limit and use */
+        get: operations["limits_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List locations */
+        get: operations["location_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -13,39 +440,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["SessionCreate"];
-                };
-            };
-            responses: {
-                /** @description ok */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Session"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /**
+         * Sign in
+         * @description Sets the cookie `imprint_session`. Requests that change something with that cookie need the header `X-Imprint-Csrf`.
+         */
+        post: operations["session_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -62,616 +461,8 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/account": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Account"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/locations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["LocationPage"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/hypervisors": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["HypervisorPage"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/images": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: {
-                    scope?: string;
-                    status?: string;
-                    sort?: string;
-                    limit?: number;
-                    page_token?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ImagePage"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "Idempotency-Key"?: string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["ImageCreate"];
-                };
-            };
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ImageTask"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/images/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Image"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "If-Match"?: string;
-                };
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ImageTask"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        options?: never;
-        head?: never;
-        patch: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "If-Match"?: string;
-                };
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/merge-patch+json": components["schemas"]["ImagePatch"];
-                };
-            };
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Image"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        trace?: never;
-    };
-    "/api/v1/instances": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    page_token?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InstancePage"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "Idempotency-Key"?: string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["InstanceCreate"];
-                };
-            };
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InstanceTask"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/instances/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Instance"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InstanceTask"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/instances/{id}/actions/start": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "Idempotency-Key"?: string;
-                };
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InstanceTask"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/instances/{id}/actions/stop": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "Idempotency-Key"?: string;
-                };
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["InstanceTask"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
+        /** Sign out */
+        delete: operations["session_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -684,41 +475,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: {
-                    state?: string;
-                    image_id?: string;
-                    instance_id?: string;
-                    limit?: number;
-                    page_token?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["TaskPage"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** List tasks */
+        get: operations["task_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -734,39 +492,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: {
-                    wait?: number;
-                };
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Task"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Show a task, or wait for it to change */
+        get: operations["task_show"];
         put?: never;
         post?: never;
         delete?: never;
@@ -784,37 +511,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Task"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /**
+         * Cancel a task
+         * @description What it did is undone; a task that is over stays as it is and answers `invalid_transition`.
+         */
+        post: operations["task_cancel"];
         delete?: never;
         options?: never;
         head?: never;
@@ -830,37 +531,97 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Task"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
+        /** Try a failed task again */
+        post: operations["task_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
+        /**
+         * Stream the events of a task
+         * @description As the account's stream, but about one task, whose present state is always in the snapshot that comes first. The stream ends
+         *     when the task is over.
+         */
+        get: operations["task_event_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the process lives */
+        get: operations["healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Figures for Prometheus */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document */
+        get: operations["openapi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether requests can be served */
+        get: operations["readyz"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -871,198 +632,962 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An account. */
         Account: {
+            /**
+             * @description Its id.
+             * @example acc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
             id: string;
+            /** @description What its owner signs in with. */
             name: string;
-            /** @enum {string} */
-            role: "admin" | "customer";
+            /** @description What it may do. */
+            role: components["schemas"]["Role"];
+            /**
+             * Format: int32
+             * @description Images that it may have in each location; `null` takes the location's limit.
+             */
             image_limit: number | null;
-        };
-        SessionCreate: {
-            account: string;
-            password: string;
-        };
-        Session: {
-            account: components["schemas"]["Account"];
-            expires_at: string;
-        };
-        Location: {
-            id: string;
-            name: string;
-            images_enabled: boolean;
-            image_limit: number | null;
-            images_used: number;
-        };
-        Hypervisor: {
-            id: string;
-            name: string;
-            location_id: string;
-            online: boolean;
-        };
-        Named: {
-            id: string;
-            name: string;
-        };
-        Image: {
-            id: string;
-            name: string;
-            description: string;
-            /** @enum {string} */
-            kind: "custom" | "stock";
-            /** @enum {string} */
-            status: "creating" | "available" | "error" | "deleting";
-            status_text: string;
-            location_id: string;
-            source_instance: components["schemas"]["Named"] | null;
-            size_bytes: number | null;
-            virtual_size_bytes: number | null;
-            format: string | null;
-            consistency: string | null;
-            logical_digest: string | null;
-            stored_digest: string | null;
-            task_id: string | null;
+            /**
+             * Format: date-time
+             * @description When it came to be.
+             */
             created_at: string;
-            available_at: string | null;
-            version: number;
         };
-        Disk: {
+        /** @description Makes an account. */
+        AccountCreate: {
+            /** @description What its owner signs in with; unique. */
+            name: string;
+            /**
+             * Format: password
+             * @description Its password; at least 8 characters.
+             */
+            password: string;
+            /** @description What it may do. */
+            role: components["schemas"]["Role"];
+            /**
+             * Format: int32
+             * @description Images that it may have in each location; without it, the location's limit.
+             */
+            image_limit?: number | null;
+        };
+        /** @description Changes an account. */
+        AccountPatch: {
+            /**
+             * Format: int32
+             * @description Images that it may have in each location; `null` takes the location's limit.
+             */
+            image_limit?: number | null;
+        };
+        /** @description A hypervisor, as the operator sees it. */
+        AdminHypervisor: {
+            /**
+             * @description Its id.
+             * @example hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
             id: string;
-            primary: boolean;
-            virtual_size_bytes: number;
-            format: string;
+            /** @description Its name; unique. */
+            name: string;
+            /**
+             * @description Where it stands.
+             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            location_id: string;
+            /** @description The driver that speaks to it. */
+            driver: string;
+            /** @description Settings of the driver. */
+            driver_settings: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int32
+             * @description Pieces of work that may run on it at once.
+             */
+            max_work: number;
+            /**
+             * Format: int32
+             * @description Captures that may run on it at once.
+             */
+            max_captures: number;
+            /** @description Whether its agent reports. */
+            online: boolean;
+            /**
+             * Format: date-time
+             * @description When its agent reported last.
+             */
+            last_seen_at: string | null;
+            /** @description The version of its agent. */
+            agent_version: string | null;
+            /** @description The plugins of its agent: id to version. */
+            plugins: {
+                [key: string]: string;
+            };
+            /** @description What is missing on the machine, for people. */
+            findings: string[];
+            /** @description The image storages bound to it. */
+            storage_ids: string[];
         };
-        Capture: {
+        /** @description A location, as the operator set it up. */
+        AdminLocation: {
+            /**
+             * @description Its id.
+             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description Its name; unique. */
+            name: string;
+            /** @description Whether customers may create images here. */
+            images_enabled: boolean;
+            /**
+             * Format: int32
+             * @description Images that an account may have here, unless its own limit says otherwise; `null` for no limit.
+             */
+            default_image_limit: number | null;
+        };
+        /** @description The secret of a hypervisor's agent, which is shown this once. */
+        AgentToken: {
+            /** @description Its id. */
+            id: string;
+            /** @description The hypervisor that it speaks for. */
+            hypervisor_id: string;
+            /** @description Goes into the file that `imprint agent --token-file` reads; keep it secret. */
+            token: string;
+        };
+        /**
+         * @description Where the primary disk of an instance comes from.
+         * @enum {string}
+         */
+        BootSource: "disk" | "volume";
+        /** @description Whether an image of an instance can be created now, and why not. */
+        CaptureAllowed: {
+            /** @description Whether it can. */
             allowed: boolean;
+            /** @description The code of the refusal that a request would get. */
             code: string | null;
+            /** @description The same for people. */
             reason: string | null;
         };
-        Instance: {
-            id: string;
-            name: string;
-            /** @enum {string} */
-            status: "deploying" | "ready" | "error" | "deleting";
-            /** @enum {string} */
-            power: "running" | "paused" | "off" | "unknown";
-            location_id: string;
-            hypervisor_id: string;
-            image: components["schemas"]["Named"] | null;
-            /** @enum {string} */
-            boot_source: "disk" | "volume";
-            vcpus: number;
-            memory_bytes: number;
-            disks: components["schemas"]["Disk"][];
-            capture: components["schemas"]["Capture"];
-            task_id: string | null;
-            created_at: string;
-        };
-        TaskError: {
-            code: string;
-            detail: string;
-            retryable: boolean;
-        };
-        Task: {
-            id: string;
-            /** @enum {string} */
-            kind: "image.capture" | "image.adopt" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.delete";
-            /** @enum {string} */
-            state: "queued" | "running" | "succeeded" | "failed" | "cancelled";
-            checkpoint: number;
-            /** @enum {string} */
-            phase: "queued" | "preparing" | "snapshotting" | "copying" | "finalizing" | "starting" | "removing" | "done";
-            percent: number | null;
-            bytes_done: number;
-            bytes_total: number | null;
-            rate_bps: number | null;
-            eta_s: number | null;
-            queue_position: number | null;
-            waiting_for: string | null;
-            attempt: number;
-            image_id: string | null;
-            instance_id: string | null;
-            error: components["schemas"]["TaskError"] | null;
-            cancel_requested: boolean;
-            created_at: string;
-            started_at: string | null;
-            finished_at: string | null;
-            deadline: string;
-        };
-        ImageTask: {
-            image: components["schemas"]["Image"];
-            task: components["schemas"]["Task"];
-        };
-        InstanceTask: {
-            instance: components["schemas"]["Instance"];
-            task: components["schemas"]["Task"];
-        };
+        /**
+         * @description How the bytes of an image are encoded.
+         * @enum {string}
+         */
+        Compression: "none" | "zlib" | "zstd";
+        /**
+         * @description How consistent a captured disk is, weakest first.
+         * @enum {string}
+         */
+        Consistency: "crash" | "filesystem" | "application" | "stopped";
+        /** @description How consistent a capture should be. */
         ConsistencyWish: {
-            want?: string | null;
-            minimum?: string | null;
+            want?: components["schemas"]["Consistency"] | null;
+            minimum?: components["schemas"]["Consistency"] | null;
         };
-        ImageCreate: {
-            source: {
-                /** @enum {string} */
-                type: "instance";
-                id: string;
-            };
-            name: string;
-            description?: string;
-            /** @enum {string} */
-            compression?: "none" | "zlib" | "zstd";
-            consistency?: components["schemas"]["ConsistencyWish"];
+        /** @description A disk of an instance. */
+        Disk: {
+            /** @description Its id. */
+            id: string;
+            /** @description The one that is captured. */
+            primary: boolean;
+            /**
+             * Format: int64
+             * @description What the guest sees, in bytes.
+             */
+            virtual_size_bytes: number;
+            /** @description `raw` or `qcow2`. */
+            format: string;
         };
-        ImagePatch: {
-            name?: string;
-            description?: string;
+        /** @description The `data` of an event in a stream. */
+        Event: {
+            /**
+             * Format: int64
+             * @description Without gaps within the account; also the `id` of the event in the stream.
+             */
+            sequence: number;
+            /** @description What it is about; also the name of the event in the stream. */
+            kind: components["schemas"]["EventKind"];
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            task?: components["schemas"]["Subject_Task"] | null;
+            image?: components["schemas"]["Subject_Image"] | null;
+            instance?: components["schemas"]["Subject_Instance"] | null;
         };
-        InstanceCreate: {
-            image_id: string;
-            name: string;
-            hypervisor_id?: string;
-            vcpus?: number;
-            memory_bytes?: number;
-            disk_size_bytes?: number;
-            ssh_keys?: string[];
-            user_data?: string;
-            start?: boolean;
-        };
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            detail: string;
-            instance?: string;
+        /**
+         * @description What an event is about.
+         * @enum {string}
+         */
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "task.changed";
+        /** @description A member of the request that is wrong. */
+        FieldProblem: {
+            /**
+             * @description Where it is in the request body, as a JSON pointer (RFC 6901); for a query parameter its name after `?`.
+             * @example /name
+             */
+            pointer: string;
+            /**
+             * @description The stable code.
+             * @example invalid_name
+             */
             code: string;
-            request_id: string;
-            retryable?: boolean;
-            retry_after_s?: number;
-            errors?: {
-                pointer: string;
-                code: string;
-                detail: string;
-            }[];
-            context?: {
+            /** @description What is wrong with it. */
+            detail: string;
+        };
+        /** @description Something that is gone. */
+        Gone: {
+            /** @description Its id. */
+            id: string;
+        };
+        /** @description A hypervisor, as much of it as a customer needs to deploy on it. */
+        Hypervisor: {
+            /**
+             * @description Its id.
+             * @example hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /**
+             * @description Where it stands.
+             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            location_id: string;
+            /** @description Whether its agent reports. */
+            online: boolean;
+        };
+        /** @description Makes a hypervisor known. */
+        HypervisorCreate: {
+            /** @description Its name; unique. */
+            name: string;
+            /** @description Where it stands. */
+            location_id: string;
+            /**
+             * @description The driver that speaks to it.
+             * @default qemu
+             */
+            driver: string;
+            /** @description Settings of the driver. */
+            driver_settings?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int32
+             * @description Pieces of work that may run on it at once; without it, 4.
+             */
+            max_work?: number | null;
+            /**
+             * Format: int32
+             * @description Captures that may run on it at once; without it, 2.
+             */
+            max_captures?: number | null;
+        };
+        /** @description An image. */
+        Image: {
+            /**
+             * @description Its id.
+             * @example img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description For people. */
+            description: string;
+            /** @description How it came to be. */
+            kind: components["schemas"]["ImageKind"];
+            /** @description Where it is in its life. */
+            status: components["schemas"]["ImageStatus"];
+            /** @description The same as a sentence. */
+            status_text: string;
+            /** @description Where it can be used. */
+            location_id: string;
+            source_instance: components["schemas"]["SourceInstance"] | null;
+            /**
+             * Format: int64
+             * @description Bytes in the image storage; `null` until it is stored.
+             */
+            size_bytes: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of the disk that a guest sees; `null` until it is stored.
+             */
+            virtual_size_bytes: number | null;
+            /** @description How it is stored: `qcow2` or `raw`. */
+            format: string | null;
+            consistency: components["schemas"]["Consistency"] | null;
+            /** @description The same for the same disk in every format. */
+            logical_digest: string | null;
+            /** @description Of the stored file. */
+            stored_digest: string | null;
+            /** @description The last task that worked on it. */
+            task_id: string | null;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it became available.
+             */
+            available_at: string | null;
+            /**
+             * Format: int32
+             * @description Changes with every change; also the `ETag`.
+             */
+            version: number;
+        };
+        /** @description An image and the task that works on it. */
+        ImageAndTask: {
+            /** @description The image, as it is now. */
+            image: components["schemas"]["Image"];
+            /** @description The task. */
+            task: components["schemas"]["Task"];
+        };
+        /** @description Makes an image. */
+        ImageCreate: {
+            /** @description From what. */
+            source: components["schemas"]["ImageSource"];
+            /**
+             * @description The image's name.
+             * @example production-web-server-v2
+             */
+            name: string;
+            /** @description For people. */
+            description?: string | null;
+            compression?: components["schemas"]["Compression"] | null;
+            consistency?: components["schemas"]["ConsistencyWish"] | null;
+        };
+        /**
+         * @description How an image came to be.
+         * @enum {string}
+         */
+        ImageKind: "custom" | "stock";
+        /** @description The image that an instance was made from, while it exists. */
+        ImageName: {
+            /** @description Its id. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description Changes an image (merge patch). */
+        ImagePatch: {
+            /** @description Its new name. */
+            name?: string | null;
+            /** @description Its new description; `null` clears it. */
+            description?: string | null;
+        };
+        /** @description What a new image is made from. */
+        ImageSource: {
+            /** @description What kind of thing. */
+            type: components["schemas"]["ImageSourceType"];
+            /**
+             * @description Which one.
+             * @example ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+        };
+        /**
+         * @description What kind of thing a new image is made from.
+         * @enum {string}
+         */
+        ImageSourceType: "instance";
+        /**
+         * @description Where an image is in its life. There is no fifth status; details are in its task.
+         * @enum {string}
+         */
+        ImageStatus: "creating" | "available" | "error" | "deleting";
+        /** @description An image storage. */
+        ImageStorage: {
+            /**
+             * @description Its id.
+             * @example sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description Its name; unique. */
+            name: string;
+            /** @description What it is for. */
+            role: components["schemas"]["StorageRole"];
+            /**
+             * @description The kind of plugin that reaches it.
+             * @example local
+             */
+            kind: string;
+            /** @description The plugin's settings. */
+            settings: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Room left, in bytes, as an agent saw it last.
+             */
+            available_bytes: number | null;
+            /**
+             * Format: int64
+             * @description Room in all, in bytes, as an agent saw it last.
+             */
+            total_bytes: number | null;
+            /**
+             * Format: date-time
+             * @description When an agent saw it last.
+             */
+            seen_at: string | null;
+            /** @description Why it cannot be used, if an agent said so. */
+            problem: string | null;
+            /** @description The hypervisors that use it. */
+            hypervisor_ids: string[];
+        };
+        /** @description Makes an image storage known. */
+        ImageStorageCreate: {
+            /** @description Its name; unique. */
+            name: string;
+            /** @description What it is for. */
+            role: components["schemas"]["StorageRole"];
+            /**
+             * @description The kind of plugin that reaches it.
+             * @example local
+             */
+            kind: string;
+            /** @description The plugin's settings; for `local`: `path`, a folder on the hypervisor's machine. */
+            settings?: {
                 [key: string]: string;
             };
         };
-        ImagePage: {
-            items: components["schemas"]["Image"][];
+        /** @description An instance. */
+        Instance: {
+            /**
+             * @description Its id.
+             * @example ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Where it is in its life. */
+            status: components["schemas"]["InstanceStatus"];
+            /** @description Whether it runs, as its hypervisor saw it last. */
+            power: components["schemas"]["Power"];
+            /** @description Where it is. */
+            location_id: string;
+            /** @description On which hypervisor. */
+            hypervisor_id: string;
+            image: components["schemas"]["ImageName"] | null;
+            /** @description Where its primary disk comes from. */
+            boot_source: components["schemas"]["BootSource"];
+            /**
+             * Format: int32
+             * @description Virtual processors.
+             */
+            vcpus: number;
+            /**
+             * Format: int64
+             * @description Memory.
+             */
+            memory_bytes: number;
+            /** @description Its disks. */
+            disks: components["schemas"]["Disk"][];
+            /** @description Whether an image of it can be created now. */
+            capture: components["schemas"]["CaptureAllowed"];
+            /** @description The last task that worked on it. */
+            task_id: string | null;
+            /**
+             * Format: date-time
+             * @description When it came to be.
+             */
+            created_at: string;
+        };
+        /** @description An instance and the task that works on it. */
+        InstanceAndTask: {
+            /** @description The instance, as it is now. */
+            instance: components["schemas"]["Instance"];
+            /** @description The task. */
+            task: components["schemas"]["Task"];
+        };
+        /** @description Makes an instance from an image. */
+        InstanceCreate: {
+            /**
+             * @description From which image.
+             * @example img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            image_id: string;
+            /** @description The instance's name, and its host name where it can be one. */
+            name: string;
+            /** @description On which hypervisor; without it, one of the image's location is chosen. */
+            hypervisor_id?: string | null;
+            /**
+             * Format: int32
+             * @description Virtual processors; without it, 1.
+             */
+            vcpus?: number | null;
+            /**
+             * Format: int64
+             * @description Memory in bytes; without it, 512 MiB.
+             */
+            memory_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Size of the disk in bytes; without it, the image's.
+             */
+            disk_size_bytes?: number | null;
+            /** @description One line each, as in `authorized_keys`. */
+            ssh_keys?: string[];
+            /** @description A user script or cloud-config, at most 64 KiB. */
+            user_data?: string | null;
+            /**
+             * @description Whether it is started when its disk is written.
+             * @default true
+             */
+            start: boolean;
+        };
+        /** @description Makes an image from the instance that the path names. */
+        InstanceImageCreate: {
+            /**
+             * @description The image's name.
+             * @example production-web-server-v2
+             */
+            name: string;
+            /** @description For people. */
+            description?: string | null;
+            compression?: components["schemas"]["Compression"] | null;
+            consistency?: components["schemas"]["ConsistencyWish"] | null;
+        };
+        /**
+         * @description Where an instance is in its life.
+         * @enum {string}
+         */
+        InstanceStatus: "deploying" | "ready" | "error" | "deleting";
+        /** @description How many images the asking account may have in a location. */
+        Limits: {
+            /**
+             * @description The location.
+             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            location_id: string;
+            /**
+             * Format: int32
+             * @description Images that this account may have here; `null` for no limit.
+             */
+            image_limit: number | null;
+            /**
+             * Format: int32
+             * @description Images that this account has here.
+             */
+            images_used: number;
+        };
+        /** @description A location, as the asking account may use it. */
+        Location: {
+            /**
+             * @description Its id.
+             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Whether images can be created here. */
+            images_enabled: boolean;
+            /**
+             * Format: int32
+             * @description Images that this account may have here; `null` for no limit.
+             */
+            image_limit: number | null;
+            /**
+             * Format: int32
+             * @description Images that this account has here.
+             */
+            images_used: number;
+        };
+        /** @description Makes a location. */
+        LocationCreate: {
+            /** @description Its name; unique. */
+            name: string;
+            /**
+             * @description Whether customers may create images here.
+             * @default false
+             */
+            images_enabled: boolean;
+            /**
+             * Format: int32
+             * @description Images that an account may have here; without it, no limit.
+             */
+            default_image_limit?: number | null;
+        };
+        /** @description Changes a location. */
+        LocationPatch: {
+            /** @description Whether customers may create images here. */
+            images_enabled?: boolean | null;
+            /**
+             * Format: int32
+             * @description Images that an account may have here; `null` for no limit.
+             */
+            default_image_limit?: number | null;
+        };
+        /** @description Takes a file in a stock storage into service as a stock image. */
+        OsImageCreate: {
+            /** @description The image's name. */
+            name: string;
+            /** @description For people. */
+            description?: string;
+            /** @description The storage that holds the file; its role is `stock`. */
+            storage_id: string;
+            /** @description The file's key there. */
+            key: string;
+            /**
+             * @description The file's format.
+             * @example qcow2
+             */
+            format: string;
+            /** @description Where instances can be made from it. */
+            location_id: string;
+        };
+        /** @description A part of a list. */
+        Page_Account: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["Account"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
             next_page_token: string | null;
         };
-        InstancePage: {
-            items: components["schemas"]["Instance"][];
+        /** @description A part of a list. */
+        Page_AdminHypervisor: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["AdminHypervisor"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
             next_page_token: string | null;
         };
-        TaskPage: {
-            items: components["schemas"]["Task"][];
+        /** @description A part of a list. */
+        Page_AdminLocation: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["AdminLocation"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
             next_page_token: string | null;
         };
-        LocationPage: {
-            items: components["schemas"]["Location"][];
-            next_page_token: string | null;
-        };
-        HypervisorPage: {
+        /** @description A part of a list. */
+        Page_Hypervisor: {
+            /** @description The items, in the order that was asked for. */
             items: components["schemas"]["Hypervisor"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
             next_page_token: string | null;
+        };
+        /** @description A part of a list. */
+        Page_Image: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["Image"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            next_page_token: string | null;
+        };
+        /** @description A part of a list. */
+        Page_ImageStorage: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["ImageStorage"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            next_page_token: string | null;
+        };
+        /** @description A part of a list. */
+        Page_Instance: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["Instance"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            next_page_token: string | null;
+        };
+        /** @description A part of a list. */
+        Page_Location: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["Location"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            next_page_token: string | null;
+        };
+        /** @description A part of a list. */
+        Page_Task: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["Task"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            next_page_token: string | null;
+        };
+        /** @description A part of a list. */
+        Page_Token: {
+            /** @description The items, in the order that was asked for. */
+            items: components["schemas"]["Token"][];
+            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            next_page_token: string | null;
+        };
+        /**
+         * @description What a task is doing.
+         * @enum {string}
+         */
+        Phase: "queued" | "preparing" | "snapshotting" | "copying" | "finalizing" | "starting" | "removing" | "done";
+        /**
+         * @description Whether an instance runs.
+         * @enum {string}
+         */
+        Power: "running" | "paused" | "off" | "unknown";
+        /** @description Why a request was refused or failed. */
+        Problem: {
+            /**
+             * @description A page about this kind of problem.
+             * @example /docs/problems#image_limit_reached
+             */
+            type: string;
+            /**
+             * @description A short text that never changes for a code.
+             * @example Maximum image limit reached
+             */
+            title: string;
+            /**
+             * Format: int32
+             * @description The HTTP status.
+             * @example 409
+             */
+            status: number;
+            /** @description What happened here, and what to do about it. */
+            detail: string;
+            /** @description The path of the request. */
+            instance: string;
+            /**
+             * @description The stable code; programs decide by it.
+             * @example image_limit_reached
+             */
+            code: string;
+            /** @description Names the request in the log of the provider; also in the header `X-Request-Id`. */
+            request_id: string;
+            /** @description Whether the same request may succeed later without anybody changing anything. */
+            retryable: boolean;
+            /**
+             * Format: int64
+             * @description Wait at least so many seconds before trying again.
+             */
+            retry_after_s?: number | null;
+            /** @description The members of the request that are wrong. */
+            errors?: components["schemas"]["FieldProblem"][];
+            /** @description Figures that belong to the code, such as `limit` and `used`. */
+            context?: {
+                [key: string]: string;
+            };
+            /** @description For agents: the refusal as their protocol names it. */
+            protocol_error?: Record<string, never> | null;
+        };
+        /**
+         * @description What an account may do.
+         * @enum {string}
+         */
+        Role: "admin" | "customer";
+        /**
+         * @description What a token may do.
+         * @enum {string}
+         */
+        Scope: "images:read" | "images:write" | "admin" | "agent";
+        /** @description A new session; its secret is in the cookie `imprint_session` alone. */
+        Session: {
+            /** @description Who signed in. */
+            account: components["schemas"]["Account"];
+            /**
+             * Format: date-time
+             * @description When the session ends at the latest.
+             */
+            expires_at: string;
+        };
+        /** @description Signs in. */
+        SessionCreate: {
+            /** @description The account's name. */
+            account: string;
+            /**
+             * Format: password
+             * @description Its password.
+             */
+            password: string;
+        };
+        /** @description The instance that an image was captured from. */
+        SourceInstance: {
+            /** @description Its id. */
+            id: string;
+            /** @description Its name at that time. */
+            name: string;
+        };
+        /**
+         * @description What an image storage is for.
+         * @enum {string}
+         */
+        StorageRole: "customer" | "stock" | "iso";
+        /**
+         * @description The `data` of the first event of a stream, and of `reset`: what is read from the other endpoints after it is at least
+         *     as new as this number.
+         */
+        StreamStart: {
+            /**
+             * Format: int64
+             * @description The number of the account's last event.
+             */
+            sequence: number;
+            task?: components["schemas"]["Task"] | null;
+        };
+        /** @description What an event is about: the whole, or what is left of it. */
+        Subject_Image: components["schemas"]["Image"] | components["schemas"]["Gone"];
+        /** @description What an event is about: the whole, or what is left of it. */
+        Subject_Instance: components["schemas"]["Instance"] | components["schemas"]["Gone"];
+        /** @description What an event is about: the whole, or what is left of it. */
+        Subject_Task: components["schemas"]["Task"] | components["schemas"]["Gone"];
+        /** @description A piece of background work. */
+        Task: {
+            /**
+             * @description Its id.
+             * @example tsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description What it does. */
+            kind: components["schemas"]["TaskKind"];
+            /** @description Where it is. */
+            state: components["schemas"]["TaskState"];
+            /**
+             * Format: int32
+             * @description The coarse figure: 0, 25, 50 or 100.
+             */
+            checkpoint: number;
+            /** @description What it is doing. */
+            phase: components["schemas"]["Phase"];
+            /**
+             * Format: int32
+             * @description Share of the bytes that are dealt with, 0 to 100; `null` until the total is known.
+             */
+            percent: number | null;
+            /**
+             * Format: int64
+             * @description Bytes dealt with.
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Bytes to deal with, once known.
+             */
+            bytes_total: number | null;
+            /**
+             * Format: int64
+             * @description Bytes a second, while bytes move.
+             */
+            rate_bps: number | null;
+            /**
+             * Format: int64
+             * @description Seconds that are left at that rate.
+             */
+            eta_s: number | null;
+            /**
+             * Format: int32
+             * @description Its place among the waiting tasks of its hypervisor, from 1.
+             */
+            queue_position: number | null;
+            /** @description What it waits for, for people. */
+            waiting_for: string | null;
+            /**
+             * Format: int32
+             * @description The present attempt, from 1; 0 before the first.
+             */
+            attempt: number;
+            /** @description The image that it works on. */
+            image_id: string | null;
+            /** @description The instance that it works on. */
+            instance_id: string | null;
+            error: components["schemas"]["TaskError"] | null;
+            /** @description Somebody asked to stop it. */
+            cancel_requested: boolean;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its first attempt began.
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            finished_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it fails at the latest.
+             */
+            deadline: string;
+        };
+        /** @description Why a task's attempt failed. */
+        TaskError: {
+            /**
+             * @description The stable code.
+             * @example insufficient_storage
+             */
+            code: string;
+            /** @description What happened and what to do. */
+            detail: string;
+            /** @description Whether trying again can help. */
+            retryable: boolean;
+        };
+        /**
+         * @description What a task does.
+         * @enum {string}
+         */
+        TaskKind: "image.capture" | "image.adopt" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.delete";
+        /**
+         * @description Where a task is.
+         * @enum {string}
+         */
+        TaskState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        /** @description An API token, without its secret. */
+        Token: {
+            /**
+             * @description Its id.
+             * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description What it is for. */
+            name: string;
+            /** @description What it may do. */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends; `null` for never.
+             */
+            expires_at: string | null;
+        };
+        /** @description Makes an API token. */
+        TokenCreate: {
+            /** @description For people: what the token is for. */
+            name: string;
+            /** @description What it may do; at least one. */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Format: date-time
+             * @description When it ends; without it, never.
+             */
+            expires_at?: string | null;
+        };
+        /** @description A new API token with its secret, which is shown this once. */
+        TokenCreated: {
+            /**
+             * @description Its id.
+             * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            id: string;
+            /** @description What it is for. */
+            name: string;
+            /** @description What it may do. */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * @description Goes into the header `Authorization: Bearer ...`; keep it secret.
+             * @example imp_<id>_<secret>
+             */
+            token: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends; `null` for never.
+             */
+            expires_at: string | null;
         };
     };
     responses: never;
@@ -1072,4 +1597,1489 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    account_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account of this session or token */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_account_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of accounts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Account"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_account_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountCreate"];
+            };
+        };
+        responses: {
+            /** @description The account */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_account_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountPatch"];
+                "application/merge-patch+json": components["schemas"]["AccountPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_hypervisor_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of hypervisors */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AdminHypervisor"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_hypervisor_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HypervisorCreate"];
+            };
+        };
+        responses: {
+            /** @description The hypervisor; make a token for its agent next */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminHypervisor"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_hypervisor_token_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hypervisor */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The secret; shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentToken"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of image storages */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ImageStorage"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImageStorageCreate"];
+            };
+        };
+        responses: {
+            /** @description The image storage */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_bind: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: string;
+                /** @description The hypervisor */
+                hypervisor_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image storage with its bindings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_location_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of locations */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AdminLocation"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_location_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LocationCreate"];
+            };
+        };
+        responses: {
+            /** @description The location */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminLocation"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_location_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The location */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LocationPatch"];
+                "application/merge-patch+json": components["schemas"]["LocationPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed location */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminLocation"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_os_image_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OsImageCreate"];
+            };
+        };
+        responses: {
+            /** @description The image and the task that reads its file */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tokens, without their secrets */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Token"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenCreate"];
+            };
+        };
+        responses: {
+            /** @description The token with its secret */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenCreated"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    token_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The token */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    event_stream: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Names separated by commas; `*` at the end stands for anything.
+                 * @example task.*,image.*
+                 */
+                types?: string;
+            };
+            header?: {
+                /** @description The number of the last event that was seen */
+                "Last-Event-ID"?: number | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A stream of events; each `data` is an `Event` or a `StreamStart` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hypervisor_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of hypervisors */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Hypervisor"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    image_list: {
+        parameters: {
+            query?: {
+                /** @description Whose images; without it, the account's own. */
+                scope?: "own" | "stock" | "all";
+                /**
+                 * @description Only these statuses, separated by commas.
+                 * @example available,error
+                 */
+                status?: string;
+                /** @description Only there. */
+                location_id?: string;
+                /**
+                 * @description The order: `created_at`, `name` or `size_bytes`, with `-` in front for descending.
+                 * @example -created_at
+                 */
+                sort?: string;
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of images */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Image"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    image_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImageCreate"];
+            };
+        };
+        responses: {
+            /** @description The image and its task */
+            202: {
+                headers: {
+                    /** @description The image */
+                    Location?: string;
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    image_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Image"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    image_delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the image; required with a session cookie */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description The image */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image, now `deleting`, and its task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    image_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the image; required with a session cookie */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description The image */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImagePatch"];
+                "application/merge-patch+json": components["schemas"]["ImagePatch"];
+            };
+        };
+        responses: {
+            /** @description The changed image */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Image"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of instances, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Instance"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InstanceCreate"];
+            };
+        };
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The instance */
+                    Location?: string;
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The instance */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The instance */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Instance"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The instance */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The instance, now `deleting`, and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The instance */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The instance */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_image_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                /** @description The instance */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InstanceImageCreate"];
+            };
+        };
+        responses: {
+            /** @description The image and its task */
+            202: {
+                headers: {
+                    /** @description The image */
+                    Location?: string;
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    limits_show: {
+        parameters: {
+            query: {
+                /** @description The location. */
+                location_id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The limit of this account there */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Limits"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    location_list: {
+        parameters: {
+            query?: {
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of locations */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Location"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionCreate"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Signed out */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_list: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only these states, separated by commas.
+                 * @example queued,running
+                 */
+                state?: string;
+                /** @description Only those that work on this image. */
+                image_id?: string;
+                /** @description Only those that work on this instance. */
+                instance_id?: string;
+                /** @description Items of a page. */
+                limit?: number;
+                /** @description Where to go on, from the answer before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tasks, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Task"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_show: {
+        parameters: {
+            query?: {
+                /** @description Answer when the task has changed or is over, at the latest after so many seconds. */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The task */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_event_stream: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The number of the last event that was seen */
+                "Last-Event-ID"?: number | null;
+            };
+            path: {
+                /** @description The task */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A stream of events; each `data` is an `Event` or a `StreamStart` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    healthz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    openapi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OpenAPI 3.1 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+        };
+    };
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The database answers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description It does not, or the server is stopping */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+}

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useParams } from '@tanstack/react-router'
-import { Camera, Play, Square, Trash2 } from 'lucide-react'
+import { Camera, Play, Power, Trash2 } from 'lucide-react'
 import { usePollInterval } from '@/api/live'
 import { useHypervisors, useLocationName } from '@/api/queries/catalogue'
 import { instanceQuery } from '@/api/queries/instances'
@@ -91,7 +91,7 @@ function HeaderActions({ instance, commands }: { instance: Instance; commands: I
       </Button>
       {isOn ? (
         <Button
-          icon={<Square />}
+          icon={<Power />}
           reason={busyReason(instance)}
           onPress={() => commands.power(instance, 'stop')}
         >

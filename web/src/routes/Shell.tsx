@@ -30,7 +30,7 @@ export function Shell() {
       <a className={styles.skip} href="#main">
         Skip to content
       </a>
-      <div className={styles.side}>
+      <header className={styles.side}>
         <Link to="/instances" className={styles.brand} aria-label="Imprint, start page">
           <Brand />
         </Link>
@@ -47,7 +47,7 @@ export function Shell() {
         <div className={styles.account}>
           {account && <AccountMenu account={account} onSignedOut={leave} />}
         </div>
-      </div>
+      </header>
       <main id="main" className={styles.main} tabIndex={-1}>
         <LinkNotice />
         <Outlet />

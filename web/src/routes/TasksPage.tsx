@@ -47,7 +47,12 @@ export function TasksPage() {
         tabs={TABS.map(({ id, label }) => ({
           id,
           label,
-          content: <TaskList filter={filterOf({ ...search, state: id })} />,
+          content: (
+            <>
+              <h2 className="visually-hidden">{label}</h2>
+              <TaskList filter={filterOf({ ...search, state: id })} />
+            </>
+          ),
         }))}
       />
     </Stack>

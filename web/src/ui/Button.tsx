@@ -13,16 +13,19 @@ export interface ButtonProps extends Omit<AriaButtonProps, 'children' | 'classNa
   children: ReactNode
 }
 
-export function Button({ look = 'plain', icon, busy = false, reason, children, ...rest }: ButtonProps) {
+export function Button(props: ButtonProps) {
+  const { look = 'plain', icon, busy = false, reason, children, onPress, type, ...rest } = props
   const button = (
     <AriaButton
       {...rest}
       className={`${styles.button} ${styles[look]}`}
       isDisabled={(rest.isDisabled ?? false) || (reason != null && reason !== '')}
-      isPending={busy}
+      // It keeps the focus while it is busy; pressing it again does nothing.
+      {...(busy ? { type: 'button' } : { ...(type && { type }), ...(onPress && { onPress }) })}
     >
       {busy ? <span className={styles.spinner} aria-hidden="true" /> : icon}
       <span>{children}</span>
+      {busy && <span className="visually-hidden">, working</span>}
     </AriaButton>
   )
   return reason ? <Hint text={reason}>{button}</Hint> : button

@@ -1,5 +1,4 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
-import { randomKey } from '@/lib/random'
 import { answer, client } from '../client'
 import { useSubmissionKey } from '../idempotency'
 import { apply } from '../live'
@@ -51,7 +50,7 @@ export type PowerAction = 'start' | 'stop'
 export function usePowerAction() {
   return useMutation({
     mutationFn: ({ id, action }: { id: string; action: PowerAction }) => {
-      const params = { path: { id }, header: { 'Idempotency-Key': randomKey() } }
+      const params = { path: { id } }
       return action === 'start'
         ? answer(client.POST('/api/v1/instances/{id}/actions/start', { params }))
         : answer(client.POST('/api/v1/instances/{id}/actions/stop', { params }))

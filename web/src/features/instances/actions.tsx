@@ -1,4 +1,4 @@
-import { Camera, Play, Square, Trash2 } from 'lucide-react'
+import { Camera, Play, Power, Trash2 } from 'lucide-react'
 import type { Instance } from '@/api/types'
 import { sentence } from '@/lib/problem'
 import type { MenuAction } from '@/ui/Menu'
@@ -44,7 +44,7 @@ export function instanceActions(instance: Instance, commands: InstanceCommands):
     {
       id: 'stop',
       label: 'Stop',
-      icon: <Square />,
+      icon: <Power />,
       onAction: () => commands.power(instance, 'stop'),
       reason: stopReason(instance),
     },

@@ -21,7 +21,8 @@ export function AccountMenu({ account, onSignedOut }: { account: Account; onSign
   }
   return (
     <MenuTrigger>
-      <Button className={styles.trigger} aria-label={`Account ${account.name}`}>
+      <Button className={styles.trigger}>
+        <span className="visually-hidden">Account </span>
         <span className={styles.initial} aria-hidden="true">
           {account.name.charAt(0).toUpperCase()}
         </span>

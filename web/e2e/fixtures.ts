@@ -1,0 +1,88 @@
+/** A page that fails its test on console errors and on requests to anywhere but the server. */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { test as base, expect, type Locator, type Page } from '@playwright/test'
+
+export { expect }
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+const ACCOUNT = process.env.IMPRINT_ACCOUNT ?? 'demo'
+const PASSWORD = process.env.IMPRINT_PASSWORD ?? ''
+
+/** The browser itself logs every refused request; tests expect some refusals and check them on the page. */
+const REFUSED = /the server responded with a status of (401|404|409|422)/
+
+export const test = base.extend<{ page: Page }>({
+  page: async ({ page, baseURL }, use) => {
+    const wrong: string[] = []
+    page.on('console', (message) => {
+      const text = message.text()
+      if (message.type() === 'error' && !REFUSED.test(text)) wrong.push(`console: ${text}`)
+    })
+    page.on('pageerror', (error) => wrong.push(`page: ${error.message}`))
+    page.on('request', (request) => {
+      const url = request.url()
+      if (!url.startsWith(baseURL ?? '') && !url.startsWith('data:') && !url.startsWith('blob:')) {
+        wrong.push(`request: ${url}`)
+      }
+    })
+    await use(page)
+    expect(wrong).toEqual([])
+  },
+})
+
+export async function signIn(page: Page): Promise<void> {
+  await page.goto('/')
+  await page.getByLabel('Account').fill(ACCOUNT)
+  await page.getByLabel('Password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await expect(page.getByRole('heading', { level: 1, name: 'Instances' })).toBeVisible()
+}
+
+export const credentials = { account: ACCOUNT, password: PASSWORD }
+
+/** A row of a table by the name in its first cell. */
+export function row(page: Page, name: string): Locator {
+  return page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) })
+}
+
+/** The name of an instance that runs. */
+export async function runningInstance(page: Page): Promise<string> {
+  await page.goto('/instances')
+  const running = page.getByRole('row').filter({ hasText: 'Running' }).last()
+  await expect(running).toBeVisible({ timeout: 60_000 })
+  return ((await running.getByRole('link').first().textContent()) ?? '').trim()
+}
+
+interface Violation {
+  id: string
+  help: string
+  nodes: { target: unknown[] }[]
+}
+
+/** No violation of WCAG 2.2 A and AA on the page as it is now. */
+export async function expectAccessible(page: Page): Promise<void> {
+  // Colours that are half-way through an animation have no contrast to measure.
+  await page.evaluate(() =>
+    Promise.allSettled(
+      document.getAnimations().flatMap((animation) => {
+        const endless = animation.effect?.getComputedTiming().iterations === Number.POSITIVE_INFINITY
+        return endless ? [] : [animation.finished]
+      }),
+    ),
+  )
+  await page.evaluate(axeSource)
+  const violations = await page.evaluate(async () => {
+    const { axe } = window as unknown as {
+      axe: { run: (options: object) => Promise<{ violations: Violation[] }> }
+    }
+    const options = { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }
+    return (await axe.run(options)).violations
+  })
+  expect(
+    violations.map(
+      ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`,
+    ),
+  ).toEqual([])
+}

@@ -1,0 +1,123 @@
+/** The main job: a running instance is captured, and a second one is deployed from its image. The first never stops. */
+import type { Page } from '@playwright/test'
+import { expect, expectAccessible, row, runningInstance, signIn, test } from './fixtures'
+
+/** Guests run without hardware help where this runs; disks are small. */
+const LONG_MS = 5 * 60_000
+
+const CAPTURE_PHASES = ['Queued', 'Preparing', 'Snapshot', 'Copying', 'Finalizing']
+
+/** Remembers every phase that the page marks as the present one. */
+async function recordPhases(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const seen: string[] = []
+    const look = () => {
+      const text = document.querySelector('[aria-current="step"]')?.textContent?.trim()
+      if (text && seen.at(-1) !== text) seen.push(text)
+    }
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true })
+    Object.assign(window, { phasesSeen: seen })
+  })
+}
+
+const phasesSeen = (page: Page) =>
+  page.evaluate(() => (window as unknown as { phasesSeen: string[] }).phasesSeen)
+
+test('capture a running instance and deploy a second one from its image', async ({ page }) => {
+  test.setTimeout(3 * LONG_MS)
+  const stamp = Date.now().toString(36)
+  const imageName = `production-web-server-${stamp}`
+  const copyName = `web-copy-${stamp}`
+
+  await signIn(page)
+  const source = await runningInstance(page)
+  await page.getByRole('link', { name: source, exact: true }).click()
+
+  await test.step('press the camera and name the image', async () => {
+    await page.getByRole('button', { name: 'Image', exact: true }).click()
+    const dialog = page.getByRole('dialog', { name: `Image of ${source}` })
+    await expect(dialog.getByText('Only the primary disk')).toBeVisible()
+    await expect(dialog.getByText('should not be used as a back-up solution')).toBeVisible()
+    await recordPhases(page)
+    await dialog.getByLabel('Name').fill(imageName)
+    await dialog.getByRole('button', { name: 'Create' }).click()
+    await expect(dialog).toBeHidden()
+  })
+
+  await test.step('watch its task until the image is Available', async () => {
+    await expect(page.getByRole('heading', { level: 1, name: imageName })).toBeVisible()
+    await expect(page.getByRole('article', { name: /^Create image/ })).toBeVisible()
+    await expect(page.getByRole('article', { name: 'Create image, Succeeded' })).toBeVisible({
+      timeout: LONG_MS,
+    })
+    const seen = await phasesSeen(page)
+    expect(seen.length).toBeGreaterThan(0)
+    expect(seen).toEqual(CAPTURE_PHASES.filter((phase) => seen.includes(phase)))
+    await expect(page.getByRole('region', { name: 'Notifications' })).toContainText('Create image: done')
+  })
+
+  await test.step('see it in My Images with its size', async () => {
+    await page.getByRole('navigation').getByRole('link', { name: 'My Images' }).click()
+    await expect(page.getByRole('columnheader')).toHaveText([
+      'Name',
+      'Source Instance',
+      'Size',
+      'Status',
+      'Created',
+      'Actions',
+    ])
+    const image = row(page, imageName)
+    await expect(image).toContainText('Available')
+    await expect(image).toContainText('Image is ready to use for deployments')
+    await expect(image).toContainText(source)
+    await expect(image.getByRole('cell').nth(2)).toHaveText(/^[1-9][\d.]* (KiB|MiB|GiB)$/)
+  })
+
+  await test.step('create a second instance from it', async () => {
+    await page.getByRole('button', { name: `Actions for ${imageName}` }).click()
+    await page.getByRole('menuitem', { name: 'Create instance' }).click()
+    await expect(page.getByRole('tab', { name: 'My Images' })).toHaveAttribute('aria-selected', 'true')
+    await expect(page.getByRole('radio', { name: imageName })).toBeChecked()
+    await page.getByLabel('Name').fill(copyName)
+    await page.getByRole('button', { name: 'Create instance' }).click()
+    await expect(page.getByRole('heading', { level: 1, name: copyName })).toBeVisible()
+    await expect(page.getByRole('article', { name: /^Create instance/ })).toBeVisible()
+    await expect(page.getByRole('article', { name: 'Create instance, Succeeded' })).toBeVisible({
+      timeout: LONG_MS,
+    })
+  })
+
+  await test.step('both run', async () => {
+    await page.getByRole('navigation').getByRole('link', { name: 'Instances' }).click()
+    await expect(row(page, copyName)).toContainText('Running', { timeout: LONG_MS })
+    await expect(row(page, copyName)).toContainText(imageName)
+    await expect(row(page, source)).toContainText('Running')
+    await expectAccessible(page)
+  })
+
+  await test.step('delete the image: asked first, gone afterwards, the copy still runs', async () => {
+    await page.getByRole('navigation').getByRole('link', { name: 'My Images' }).click()
+    await page.getByRole('button', { name: `Actions for ${imageName}` }).click()
+    await page.getByRole('menuitem', { name: 'Delete' }).click()
+    const question = page.getByRole('alertdialog', { name: `Delete ${imageName}?` })
+    await expect(question).toContainText(
+      'Deletion is permanent. The image file is removed and cannot be recovered.',
+    )
+    await question.getByRole('button', { name: 'Cancel' }).click()
+    await expect(row(page, imageName)).toContainText('Available')
+
+    await page.getByRole('button', { name: `Actions for ${imageName}` }).click()
+    await page.getByRole('menuitem', { name: 'Delete' }).click()
+    await question.getByRole('button', { name: 'Delete' }).click()
+    await expect(row(page, imageName)).toHaveCount(0, { timeout: LONG_MS })
+    await page.getByRole('navigation').getByRole('link', { name: 'Instances' }).click()
+    await expect(row(page, copyName)).toContainText('Running')
+  })
+
+  await test.step('delete the copy', async () => {
+    await page.getByRole('button', { name: `Actions for ${copyName}` }).click()
+    await page.getByRole('menuitem', { name: 'Delete' }).click()
+    await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+    await expect(row(page, copyName)).toHaveCount(0, { timeout: LONG_MS })
+  })
+})
