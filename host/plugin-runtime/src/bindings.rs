@@ -1,0 +1,71 @@
+//! What `bindgen!` makes of `wit/`. Nothing outside this crate sees these types.
+//!
+//! One generation holds the host's interfaces and the shared shapes; the worlds of the plugin kinds refer to it.
+
+pub(crate) mod host {
+    wasmtime::component::bindgen!({
+        inline: "
+            package imprint:runtime-host@0.1.0;
+            world host {
+                import imprint:types/types@0.1.0;
+                import imprint:types/block-map@0.1.0;
+                import imprint:types/http-types@0.1.0;
+                import imprint:types/locators@0.1.0;
+                import imprint:host/log@0.1.0;
+                import imprint:host/config@0.1.0;
+                import imprint:host/task@0.1.0;
+                import imprint:host/blobs@0.1.0;
+                import imprint:host/dirs@0.1.0;
+                import imprint:host/journal@0.1.0;
+                import imprint:host/channels@0.1.0;
+            }
+        ",
+        path: ["../../wit/types", "../../wit/host"],
+        world: "imprint:runtime-host/host",
+        imports: { default: async | trappable },
+        with: {
+            "imprint:host/blobs.blob": crate::host::BlobHandle,
+            "imprint:host/channels.channel": crate::channel::ChannelHandle,
+        },
+        require_store_data_send: true,
+    });
+}
+
+pub(crate) mod format {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin", "../../wit/format"],
+        world: "imprint:format/format-full",
+        exports: { default: async },
+        with: {
+            "imprint:types": super::host::imprint::types,
+            "imprint:host": super::host::imprint::host,
+        },
+        require_store_data_send: true,
+    });
+}
+
+pub(crate) mod storage {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin", "../../wit/storage"],
+        world: "imprint:storage/storage-plugin",
+        exports: { default: async },
+        with: {
+            "imprint:types": super::host::imprint::types,
+            "imprint:host": super::host::imprint::host,
+        },
+        require_store_data_send: true,
+    });
+}
+
+pub(crate) mod hypervisor {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin", "../../wit/hypervisor"],
+        world: "imprint:hypervisor/hypervisor-plugin",
+        exports: { default: async },
+        with: {
+            "imprint:types": super::host::imprint::types,
+            "imprint:host": super::host::imprint::host,
+        },
+        require_store_data_send: true,
+    });
+}

@@ -1,0 +1,179 @@
+//! Compiled components on disk.
+//!
+//! Compiling takes a hundred milliseconds and more, loading what was compiled takes a fraction of one. Compiled code is
+//! run as it is, so whoever can change a file here owns the process: the folder is 0700, and every file carries a keyed
+//! BLAKE3 tag over its name and bytes that is checked before the code is looked at. Whatever is wrong with a file makes
+//! it a miss, never an error.
+//!
+//! ```text
+//! cache.key                       32 random bytes, 0600
+//! <sha256>-<compatibility>.cwasm  32 bytes tag, then wasmtime's serialized component
+//! ```
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    hash::{Hash, Hasher},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use tracing::{debug, warn};
+use wasmtime::{Engine, component::Component};
+
+use crate::error::LoadError;
+
+const TAG: usize = 32;
+/// Compiled code is three to four times a component's size, and components are bounded.
+const MAX_FILE: u64 = 512 << 20;
+
+/// The folder.
+pub(crate) struct Cache {
+    dir: PathBuf,
+    key: [u8; 32],
+}
+
+impl Cache {
+    /// Opens the folder, and makes it and its key when they are not there.
+    pub(crate) fn open(dir: &Path) -> Result<Self, LoadError> {
+        let failed = |source| LoadError::Io { path: dir.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(failed)?;
+        let key = read_or_make_key(dir).map_err(failed)?;
+        Ok(Self { dir: dir.to_owned(), key })
+    }
+
+    /// The compiled form of a component, if it is here and untouched.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let name = file_name(engine, digest);
+        let bytes = match read_bounded(&self.dir.join(&name)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                warn!(name, %error, "compiled plugin cannot be read; compiling it again");
+                return None;
+            }
+        };
+        let Some((tag, code)) = bytes.split_first_chunk::<TAG>() else {
+            warn!(name, "compiled plugin is cut short; compiling it again");
+            return None;
+        };
+        if self.tag(&name, code) != blake3::Hash::from_bytes(*tag) {
+            warn!(name, "compiled plugin was changed on disk; compiling it again");
+            return None;
+        }
+        match deserialize(engine, code) {
+            Ok(component) => Some(component),
+            Err(error) => {
+                debug!(name, %error, "compiled plugin does not fit this engine; compiling it again");
+                None
+            }
+        }
+    }
+
+    /// Keeps the compiled form. Failing to is logged, and costs the next start some time.
+    pub(crate) fn store(&self, engine: &Engine, digest: &str, component: &Component) {
+        let name = file_name(engine, digest);
+        let stored = component
+            .serialize()
+            .map_err(|error| io::Error::other(error.to_string()))
+            .and_then(|code| self.write(&name, &code));
+        if let Err(error) = stored {
+            warn!(name, %error, "compiled plugin cannot be kept; it will be compiled again");
+        }
+    }
+
+    fn write(&self, name: &str, code: &[u8]) -> io::Result<()> {
+        let mut temporary = tempfile_in(&self.dir, name)?;
+        let written = temporary
+            .file
+            .write_all(self.tag(name, code).as_bytes())
+            .and_then(|()| temporary.file.write_all(code))
+            .and_then(|()| temporary.file.sync_all())
+            .and_then(|()| fs::rename(&temporary.path, self.dir.join(name)));
+        if written.is_err() {
+            // The temporary file is of no use to anybody; that it cannot be removed changes nothing.
+            let _left_behind = fs::remove_file(&temporary.path);
+        }
+        written?;
+        File::open(&self.dir)?.sync_all()
+    }
+
+    /// Comparing `blake3::Hash` values takes the same time wherever they differ.
+    fn tag(&self, name: &str, code: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(name.as_bytes()).update(b"\n").update(code);
+        hasher.finalize()
+    }
+}
+
+#[expect(unsafe_code, reason = "wasmtime trusts what it deserializes; the caller has checked the keyed tag")]
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` was written by this host: its tag was made with the key that only this user can read.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+fn file_name(engine: &Engine, digest: &str) -> String {
+    let mut hasher = Compatibility(blake3::Hasher::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{digest}-{}.cwasm", &hasher.0.finalize().to_hex()[..16])
+}
+
+struct Compatibility(blake3::Hasher);
+
+impl Hasher for Compatibility {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let hash = self.0.finalize();
+        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    }
+}
+
+struct Temporary {
+    file: File,
+    path: PathBuf,
+}
+
+fn tempfile_in(dir: &Path, name: &str) -> io::Result<Temporary> {
+    let path = dir.join(format!(".{name}.{:016x}", rand::random::<u64>()));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    Ok(Temporary { file, path })
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > MAX_FILE {
+        return Err(io::Error::other(format!("{size} bytes are more than a compiled plugin has")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).map_err(io::Error::other)?);
+    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A key that cannot be used (wrong length) is replaced: every file becomes a miss.
+fn read_or_make_key(dir: &Path) -> io::Result<[u8; 32]> {
+    let path = dir.join("cache.key");
+    match fs::read(&path) {
+        Ok(bytes) => {
+            if let Ok(key) = bytes.try_into() {
+                return Ok(key);
+            }
+            warn!("the key of the plugin cache has the wrong length; making a new one");
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let key: [u8; 32] = rand::random();
+    let mut temporary = tempfile_in(dir, "cache.key")?;
+    temporary.file.write_all(&key)?;
+    temporary.file.sync_all()?;
+    fs::rename(&temporary.path, &path)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! The host's side of `imprint:host`: what a plugin's imports do.
+
+mod blobs;
+mod dirs;
+mod journal;
+mod task;
+
+#[expect(unreachable_pub, reason = "the generated bindings name it as public")]
+pub use blobs::BlobHandle;
+pub(crate) use blobs::CachedSource;
+pub(crate) use dirs::check_relative;
+pub(crate) use journal::note_out;
+
+use crate::{
+    bindings::host::imprint::types::{block_map, http_types, locators, types},
+    state::State,
+};
+
+/// Code of every refusal to do what was not granted.
+pub(crate) const DENIED: &str = "plugin.denied";
+
+impl types::Host for State {}
+impl block_map::Host for State {}
+impl locators::Host for State {}
+impl http_types::Host for State {}
+
+pub(crate) fn error(class: types::ErrorClass, code: &str, message: impl Into<String>) -> types::Error {
+    types::Error { class, code: code.to_owned(), message: message.into(), retry_after_ms: None }
+}
+
+pub(crate) fn denied(message: impl Into<String>) -> types::Error {
+    error(types::ErrorClass::Denied, DENIED, message)
+}

@@ -1,0 +1,262 @@
+//! `dirs`: names below granted directories, through handles that cannot be left.
+
+use std::{io, os::fd::AsFd, sync::Arc};
+
+use cap_std::fs::{Dir, Metadata, MetadataExt};
+use rustix::fs::RenameFlags;
+
+use super::{denied, error};
+use crate::{
+    bindings::host::imprint::{
+        host::dirs::{self, Entry, Listing, Room},
+        types::types::{Error, ErrorClass},
+    },
+    manifest::Access,
+    state::State,
+};
+
+const MAX_PATH: usize = 1024;
+const MAX_PARTS: usize = 32;
+const MAX_PAGE: u32 = 1000;
+/// Names of one directory that a listing looks at: what does not fit is an error, never a silent cut.
+const MAX_NAMES: usize = 1_000_000;
+
+/// Whether a path is relative and stays below its start by its mere form. The handles see to the rest.
+pub(crate) fn check_relative(path: &str) -> Result<(), String> {
+    let bad_part = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
+    if path.is_empty()
+        || path.len() > MAX_PATH
+        || path.split('/').count() > MAX_PARTS
+        || path.split('/').any(bad_part)
+    {
+        let shown = crate::log::clip(path, 200);
+        return Err(format!(
+            "path {shown:?} must be relative, without empty, `.` or `..` parts, at most {MAX_PATH} bytes and {MAX_PARTS} parts"
+        ));
+    }
+    Ok(())
+}
+
+impl State {
+    fn dir(&self, grant: &str, path: Option<&str>, access: Access) -> Result<Arc<Dir>, Error> {
+        let Some(found) = self.grants.dirs.get(grant) else {
+            return Err(denied(format!("directory {:?} is not granted", crate::log::clip(grant, 100))));
+        };
+        if access == Access::ReadWrite && found.access == Access::ReadOnly {
+            return Err(denied(format!("directory {grant} is granted for reading only")));
+        }
+        if let Some(path) = path {
+            check_relative(path).map_err(denied)?;
+        }
+        Ok(found.dir.clone())
+    }
+}
+
+/// Runs blocking file calls off the async threads.
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> wasmtime::Result<Result<T, Error>> {
+    Ok(tokio::task::spawn_blocking(act).await?)
+}
+
+fn io_error(path: &str, failed: &io::Error) -> Error {
+    let (class, code, what) = match failed.kind() {
+        io::ErrorKind::NotFound => (ErrorClass::NotFound, "dirs.not-found", "does not exist"),
+        io::ErrorKind::AlreadyExists => (ErrorClass::AlreadyExists, "dirs.exists", "exists already"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (ErrorClass::LimitExceeded, "storage.no-space", "does not fit: the file system is full")
+        }
+        // cap-std answers a way out of the directory like this.
+        io::ErrorKind::PermissionDenied => {
+            (ErrorClass::Denied, super::DENIED, "is outside of its grant or not permitted")
+        }
+        _ => return error(ErrorClass::Transient, "dirs.io", format!("{path}: {failed}")),
+    };
+    error(class, code, format!("{path} {what}"))
+}
+
+fn entry(name: &str, metadata: &Metadata) -> Entry {
+    let modified = metadata.modified().ok().map(cap_std::time::SystemTime::into_std);
+    let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    Entry {
+        name: name.to_owned(),
+        is_directory: metadata.is_dir(),
+        size: if metadata.is_dir() { 0 } else { metadata.len() },
+        allocated: metadata.blocks().saturating_mul(512),
+        modified_ms: since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A page of the names after `resume`. Files that vanish meanwhile are left out, like names that are not UTF-8, which no
+/// plugin made.
+fn list(dir: &Dir, path: &str, resume: Option<&str>, max: u32) -> io::Result<Listing> {
+    let page = usize::try_from(max.clamp(1, MAX_PAGE)).map_err(io::Error::other)?;
+    let folder = if path.is_empty() { dir.try_clone()? } else { dir.open_dir(path)? };
+    let mut names = Vec::new();
+    for found in folder.entries()? {
+        let Ok(name) = found?.file_name().into_string() else { continue };
+        if resume.is_none_or(|after| name.as_str() > after) {
+            names.push(name);
+        }
+        if names.len() > MAX_NAMES {
+            return Err(io::Error::other(format!("the directory has more than {MAX_NAMES} names")));
+        }
+    }
+    names.sort_unstable();
+    let more = names.len() > page;
+    names.truncate(page);
+    let resume = if more { names.last().cloned() } else { None };
+    let mut entries = Vec::with_capacity(names.len());
+    for name in &names {
+        match folder.symlink_metadata(name) {
+            Ok(metadata) => entries.push(entry(name, &metadata)),
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
+            Err(failed) => return Err(failed),
+        }
+    }
+    Ok(Listing { entries, resume })
+}
+
+/// The folder of a path, opened below the grant.
+fn parent(dir: &Dir, path: &str) -> io::Result<Dir> {
+    match path.rsplit_once('/') {
+        Some((folder, _)) => dir.open_dir(folder),
+        None => dir.try_clone(),
+    }
+}
+
+fn sync_dir(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::fsync(dir.as_fd())?)
+}
+
+fn publish(dir: &Dir, temporary: &str, target: &str, replace: bool) -> io::Result<()> {
+    dir.open(temporary)?.sync_all()?;
+    let (from, to) = (parent(dir, temporary)?, parent(dir, target)?);
+    let (old, new) = (base_name(temporary), base_name(target));
+    if replace {
+        rustix::fs::renameat(from.as_fd(), old, to.as_fd(), new)?;
+    } else {
+        match rustix::fs::renameat_with(from.as_fd(), old, to.as_fd(), new, RenameFlags::NOREPLACE) {
+            // Some network file systems cannot do that in one step; a hard link refuses an existing name as well.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+                from.hard_link(old, &to, new)?;
+                from.remove_file(old)?;
+            }
+            renamed => renamed?,
+        }
+    }
+    sync_dir(&to)?;
+    sync_dir(&from)
+}
+
+impl dirs::Host for State {
+    async fn stat(&mut self, grant: String, path: String) -> wasmtime::Result<Result<Entry, Error>> {
+        let dir = match self.dir(&grant, Some(&path), Access::ReadOnly) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        blocking(move || {
+            let metadata = dir.metadata(&path).map_err(|failed| io_error(&path, &failed))?;
+            Ok(entry(base_name(&path), &metadata))
+        })
+        .await
+    }
+
+    async fn list(
+        &mut self,
+        grant: String,
+        path: String,
+        resume: Option<String>,
+        max: u32,
+    ) -> wasmtime::Result<Result<Listing, Error>> {
+        let checked = if path.is_empty() { None } else { Some(path.as_str()) };
+        let dir = match self.dir(&grant, checked, Access::ReadOnly) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let listed = blocking(move || {
+            list(&dir, &path, resume.as_deref(), max).map_err(|failed| io_error(&path, &failed))
+        })
+        .await?;
+        if let Ok(listing) = &listed {
+            self.plugin.counters.sent(listing.entries.iter().map(|entry| entry.name.len() + 40).sum());
+        }
+        Ok(listed)
+    }
+
+    async fn create_directory(&mut self, grant: String, path: String) -> wasmtime::Result<Result<(), Error>> {
+        let dir = match self.dir(&grant, Some(&path), Access::ReadWrite) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        blocking(move || {
+            let made = dir.create_dir(&path).and_then(|()| sync_dir(&parent(&dir, &path)?));
+            match made {
+                Err(failed)
+                    if failed.kind() == io::ErrorKind::AlreadyExists
+                        && dir.metadata(&path).is_ok_and(|metadata| metadata.is_dir()) =>
+                {
+                    Ok(())
+                }
+                other => other.map_err(|failed| io_error(&path, &failed)),
+            }
+        })
+        .await
+    }
+
+    async fn remove_file(&mut self, grant: String, path: String) -> wasmtime::Result<Result<(), Error>> {
+        let dir = match self.dir(&grant, Some(&path), Access::ReadWrite) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        blocking(move || match dir.remove_file(&path) {
+            Ok(()) => parent(&dir, &path)
+                .and_then(|folder| sync_dir(&folder))
+                .map_err(|failed| io_error(&path, &failed)),
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(failed) => Err(io_error(&path, &failed)),
+        })
+        .await
+    }
+
+    async fn publish(
+        &mut self,
+        grant: String,
+        temporary: String,
+        final_: String,
+        replace: bool,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let target = final_;
+        let dir = match self.dir(&grant, Some(&temporary), Access::ReadWrite) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if let Err(wrong) = check_relative(&target) {
+            return Ok(Err(denied(wrong)));
+        }
+        blocking(move || {
+            publish(&dir, &temporary, &target, replace).map_err(|failed| io_error(&target, &failed))
+        })
+        .await
+    }
+
+    async fn space(&mut self, grant: String) -> wasmtime::Result<Result<Room, Error>> {
+        let dir = match self.dir(&grant, None, Access::ReadOnly) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        blocking(move || {
+            let stats = rustix::fs::fstatvfs(dir.as_fd()).map_err(|failed| io_error(".", &failed.into()))?;
+            let bytes = |blocks: u64| blocks.saturating_mul(stats.f_frsize);
+            Ok(Room { total: bytes(stats.f_blocks), available: bytes(stats.f_bavail) })
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

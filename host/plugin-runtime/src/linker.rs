@@ -1,0 +1,239 @@
+//! What a component may import: exactly what its manifest asks for.
+//!
+//! An interface that is not granted is not in the linker, so a component that uses it cannot be instantiated, and its
+//! installation says which interface and what to do. WASI is linked as a null set: no environment, no arguments, no
+//! files, no sockets; what is printed goes to the plugin's log. Rust's standard library imports it even when unused.
+
+use semver::{Version, VersionReq};
+use wasmtime::{
+    Engine,
+    component::{Component, HasData, HasSelf, InstancePre, Linker, ResourceTable, types::ComponentItem},
+};
+use wasmtime_wasi::{
+    WasiView as _,
+    cli::{WasiCli, WasiCliView as _},
+    clocks::{WasiClocks, WasiClocksView as _},
+    p2::bindings::{cli, clocks, random},
+    random::WasiRandom,
+};
+
+use crate::{
+    bindings::{
+        format::FormatFullPre,
+        host::imprint::{host, types},
+        hypervisor::HypervisorPluginPre,
+        storage::StoragePluginPre,
+    },
+    error::LoadError,
+    manifest::{Kind, Manifest},
+    plugin::Code,
+    state::State,
+};
+
+/// The one version line of our packages that this host speaks.
+const SPOKEN: &str = "0.1";
+
+const NULL_WASI: [&str; 18] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+const TYPES: [&str; 4] =
+    ["imprint:types/types", "imprint:types/block-map", "imprint:types/locators", "imprint:types/http-types"];
+
+/// Every host interface, and how a manifest asks for it; `None` is for everybody.
+const OFFERED: [(&str, Option<&str>); 7] = [
+    ("imprint:host/log", None),
+    ("imprint:host/config", None),
+    ("imprint:host/task", None),
+    ("imprint:host/blobs", Some("`kinds = [\"format\"]`")),
+    ("imprint:host/dirs", Some("a `[[capabilities.dir]]`")),
+    ("imprint:host/journal", Some("`kinds = [\"hypervisor\"]`")),
+    ("imprint:host/channels", Some("a `[[capabilities.channel]]`")),
+];
+
+fn granted(manifest: &Manifest, interface: &str) -> bool {
+    match interface {
+        "imprint:host/blobs" => manifest.kind == Kind::Format,
+        "imprint:host/dirs" => !manifest.dirs.is_empty(),
+        "imprint:host/journal" => manifest.kind == Kind::Hypervisor,
+        "imprint:host/channels" => !manifest.channels.is_empty(),
+        other => OFFERED.iter().any(|(name, ask)| *name == other && ask.is_none()),
+    }
+}
+
+/// Links a component against what its manifest asks for; the dry run finds every misfit before any of its code runs.
+pub(crate) fn link(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<Code, LoadError> {
+    check_kind(engine, component, manifest)?;
+    check_imports(engine, component, manifest)?;
+    let linker = linker(engine, manifest).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+    let mismatch = |error: wasmtime::Error| mismatch(manifest, &error);
+    let pre: InstancePre<State> = linker.instantiate_pre(component).map_err(mismatch)?;
+    Ok(match manifest.kind {
+        Kind::Format => Code::Format(FormatFullPre::new(pre).map_err(mismatch)?),
+        Kind::Storage => Code::Storage(StoragePluginPre::new(pre).map_err(mismatch)?),
+        Kind::Hypervisor => Code::Hypervisor(HypervisorPluginPre::new(pre).map_err(mismatch)?),
+    })
+}
+
+fn mismatch(manifest: &Manifest, error: &wasmtime::Error) -> LoadError {
+    let detail = format!("{error:#}");
+    LoadError::Mismatch { id: manifest.id.clone(), detail: crate::log::clip(&detail, 1000).to_owned() }
+}
+
+/// `imprint:host/blobs@0.1.0` as its name and its version.
+fn split(interface: &str) -> (&str, Option<Version>) {
+    match interface.split_once('@') {
+        Some((name, version)) => (name, Version::parse(version).ok()),
+        None => (interface, None),
+    }
+}
+
+fn spoken(version: Option<&Version>) -> bool {
+    let line = VersionReq::parse(SPOKEN).expect("it is a version line");
+    version.is_some_and(|version| line.matches(version))
+}
+
+fn check_kind(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<(), LoadError> {
+    let facets = [
+        (Kind::Format, "imprint:format/reader"),
+        (Kind::Storage, "imprint:storage/backend"),
+        (Kind::Hypervisor, "imprint:hypervisor/driver"),
+    ];
+    let component_type = component.component_type();
+    let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
+    let mut found = Vec::new();
+    for export in &exports {
+        let (name, version) = split(export);
+        let Some((kind, _)) = facets.iter().find(|(_, facet)| *facet == name) else { continue };
+        if !spoken(version.as_ref()) {
+            return Err(version_error(manifest, export, version.as_ref()));
+        }
+        found.push(*kind);
+    }
+    if found == [manifest.kind] {
+        return Ok(());
+    }
+    let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    Err(LoadError::Kind { says: manifest.kind.word(), exports })
+}
+
+fn version_error(manifest: &Manifest, interface: &str, version: Option<&Version>) -> LoadError {
+    let ours = VersionReq::parse(&format!("<{SPOKEN}")).expect("it is a requirement");
+    let newer = version.is_none_or(|version| !ours.matches(version));
+    let advice = if newer {
+        "upgrade the host, or install an older version of the plugin"
+    } else {
+        "install a newer version of the plugin"
+    };
+    LoadError::Interface {
+        id: manifest.id.clone(),
+        interface: interface.to_owned(),
+        offers: SPOKEN.to_owned(),
+        advice: advice.to_owned(),
+    }
+}
+
+fn check_imports(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<(), LoadError> {
+    for (interface, import) in component.component_type().imports(engine) {
+        let (name, version) = split(interface);
+        let refused = |advice: String| LoadError::NotGranted {
+            id: manifest.id.clone(),
+            interface: interface.to_owned(),
+            advice,
+        };
+        if !matches!(import.ty, ComponentItem::ComponentInstance(_)) {
+            return Err(refused("plugins import interfaces only".to_owned()));
+        }
+        if NULL_WASI.contains(&name) {
+            continue;
+        }
+        let offer = OFFERED.iter().find(|(offered, _)| *offered == name);
+        if offer.is_none() && !TYPES.contains(&name) {
+            return Err(refused(
+                "this host offers no such interface; plugins have no files, sockets or processes".to_owned(),
+            ));
+        }
+        if !spoken(version.as_ref()) {
+            return Err(version_error(manifest, interface, version.as_ref()));
+        }
+        if let Some((_, Some(ask))) = offer
+            && !granted(manifest, name)
+        {
+            return Err(refused(format!("its manifest must ask for it with {ask}")));
+        }
+    }
+    Ok(())
+}
+
+struct Io;
+
+impl HasData for Io {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+fn linker(engine: &Engine, manifest: &Manifest) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    types::types::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    types::block_map::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    types::locators::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    types::http_types::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    host::log::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    host::config::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    host::task::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    if granted(manifest, "imprint:host/blobs") {
+        host::blobs::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    }
+    if granted(manifest, "imprint:host/dirs") {
+        host::dirs::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    }
+    if granted(manifest, "imprint:host/journal") {
+        host::journal::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    }
+    if granted(manifest, "imprint:host/channels") {
+        host::channels::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    }
+    null_wasi(l)?;
+    Ok(linker)
+}
+
+fn null_wasi(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    use wasmtime_wasi_io::bindings::wasi::io;
+
+    io::error::add_to_linker::<State, Io>(l, |state| state.ctx().table)?;
+    io::poll::add_to_linker::<State, Io>(l, |state| state.ctx().table)?;
+    io::streams::add_to_linker::<State, Io>(l, |state| state.ctx().table)?;
+    cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(l, State::clocks)?;
+    random::random::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! Quantities as people write them: `64MiB`, `2s`, `200/s`.
+
+use std::time::Duration;
+
+use crate::error::LoadError;
+
+pub(super) fn bytes(text: &str) -> Result<u64, LoadError> {
+    let (number, unit) = split(text)?;
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong(text, "a size such as 64MiB (B, KiB, MiB, GiB)")),
+    };
+    number.checked_mul(factor).ok_or_else(|| wrong(text, "a size below 16 EiB"))
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, LoadError> {
+    let (number, unit) = split(text)?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| wrong(text, "a shorter time")),
+        _ => Err(wrong(text, "a time such as 2s (ms, s, m)")),
+    }
+}
+
+pub(super) fn rate(text: &str) -> Result<u32, LoadError> {
+    let number = text.strip_suffix("/s").and_then(|number| number.parse().ok());
+    number.ok_or_else(|| wrong(text, "a rate such as 200/s"))
+}
+
+fn split(text: &str) -> Result<(u64, &str), LoadError> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse().map_err(|_| wrong(text, "a number with a unit"))?;
+    Ok((number, unit.trim_start()))
+}
+
+fn wrong(text: &str, wanted: &str) -> LoadError {
+    LoadError::manifest(format!("limit {text:?} must be {wanted}"))
+}

@@ -1,0 +1,177 @@
+//! A loaded plugin: its manifest, its code, its counters.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    bindings::{format::FormatFullPre, hypervisor::HypervisorPluginPre, storage::StoragePluginPre},
+    log::PluginLog,
+    manifest::{Kind, Limits, Manifest},
+    state::State,
+};
+
+/// Where a component came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginSource {
+    /// Part of the binary.
+    Embedded,
+    /// A file.
+    File(PathBuf),
+}
+
+/// What a list of plugins shows.
+#[derive(Clone, Debug)]
+pub struct PluginInfo {
+    /// Unique name.
+    pub id: String,
+    /// Of the plugin.
+    pub version: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The word under which it is found: `qcow2`, `local`, `qemu`.
+    pub provides: String,
+    /// For people.
+    pub summary: String,
+    /// SPDX expression.
+    pub license: String,
+    /// sha256 of the component, hex.
+    pub digest: String,
+    /// Where it came from.
+    pub source: PluginSource,
+    /// Limits of one piece of work, after the host's caps.
+    pub limits: Limits,
+    /// Ids of the granted directories and channels that it asks for.
+    pub capabilities: Vec<String>,
+    /// What it used so far.
+    pub usage: Usage,
+}
+
+/// What a plugin used since it was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Calls into it.
+    pub calls: u64,
+    /// Calls that ended without an answer (trap, limit).
+    pub failures: u64,
+    /// CPU time in milliseconds, in steps of 10.
+    pub cpu_ms: u64,
+    /// Most memory of one piece of work, in bytes.
+    pub memory_peak: u64,
+    /// Bytes that crossed the sandbox.
+    pub boundary: BoundaryBytes,
+}
+
+/// Bytes that crossed the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BoundaryBytes {
+    /// From the host into plugins.
+    pub to_plugins: u64,
+    /// From plugins to the host.
+    pub from_plugins: u64,
+}
+
+impl BoundaryBytes {
+    /// Both directions.
+    pub fn total(self) -> u64 {
+        self.to_plugins.saturating_add(self.from_plugins)
+    }
+}
+
+impl std::ops::Add for BoundaryBytes {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            to_plugins: self.to_plugins.saturating_add(other.to_plugins),
+            from_plugins: self.from_plugins.saturating_add(other.from_plugins),
+        }
+    }
+}
+
+/// The counters behind [`Usage`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) calls: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) ticks: AtomicU64,
+    pub(crate) memory_peak: AtomicU64,
+    to_plugin: AtomicU64,
+    from_plugin: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.to_plugin.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn received(&self, bytes: usize) {
+        self.from_plugin.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn boundary(&self) -> BoundaryBytes {
+        BoundaryBytes {
+            to_plugins: self.to_plugin.load(Ordering::Relaxed),
+            from_plugins: self.from_plugin.load(Ordering::Relaxed),
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        let tick_ms = u64::try_from(crate::engine::TICK.as_millis()).expect("a tick is short");
+        Usage {
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            cpu_ms: self.ticks.load(Ordering::Relaxed).saturating_mul(tick_ms),
+            memory_peak: self.memory_peak.load(Ordering::Relaxed),
+            boundary: self.boundary(),
+        }
+    }
+}
+
+/// The code of a plugin, linked against exactly what it was granted.
+pub(crate) enum Code {
+    Format(FormatFullPre<State>),
+    Storage(StoragePluginPre<State>),
+    Hypervisor(HypervisorPluginPre<State>),
+}
+
+/// A loaded plugin.
+pub(crate) struct Plugin {
+    pub(crate) manifest: Manifest,
+    pub(crate) digest: String,
+    pub(crate) source: PluginSource,
+    pub(crate) code: Code,
+    pub(crate) log: Arc<PluginLog>,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) counters: Counters,
+    /// What the host still does for finished work: undoing what a plugin left behind.
+    pub(crate) undos: TaskTracker,
+}
+
+impl Plugin {
+    pub(crate) fn info(&self) -> PluginInfo {
+        let manifest = &self.manifest;
+        let dirs = manifest.dirs.iter().map(|dir| format!("dir:{}", dir.id));
+        let channels = manifest.channels.iter().map(|channel| format!("channel:{}", channel.id));
+        PluginInfo {
+            id: manifest.id.clone(),
+            version: manifest.version.to_string(),
+            kind: manifest.kind,
+            provides: manifest.provides.clone(),
+            summary: manifest.summary.clone(),
+            license: manifest.license.clone(),
+            digest: self.digest.clone(),
+            source: self.source.clone(),
+            limits: manifest.limits,
+            capabilities: dirs.chain(channels).collect(),
+            usage: self.counters.usage(),
+        }
+    }
+}

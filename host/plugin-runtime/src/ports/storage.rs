@@ -1,0 +1,345 @@
+//! Image storages over components.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use cap_std::fs::Dir;
+use imprint_data_path::ports::{
+    ErrorClass, Listing, LocalFile, Object, PortError, Props, ReadLocator, Space, StorageBackend, Upload,
+    WriteRequest, WriteTarget,
+};
+use wasmtime::{Engine, component::ResourceAny};
+
+use super::{at_most, bounded, count, props_out};
+use crate::{
+    bindings::{
+        host::imprint::types::{locators, types as shapes},
+        storage::{StoragePlugin, StoragePluginPre, exports::imprint::storage::backend},
+    },
+    host::check_relative,
+    manifest::Access,
+    plugin::{Code, Plugin},
+    state::{DirGrant, DirGrantMap, Grants, State},
+    work::{Work, call, plugin_error},
+};
+
+const MAX_KEY: usize = 512;
+const MAX_TOKEN: usize = 4 << 10;
+
+/// What an operator gives to a storage.
+#[derive(Clone, Debug, Default)]
+pub struct StorageGrants {
+    /// Handed to the plugin as they are.
+    pub settings: Props,
+    /// Directories by the ids of the plugin's manifest.
+    pub dirs: BTreeMap<String, Arc<Dir>>,
+}
+
+/// A storage of a plugin.
+pub(crate) struct ComponentStorage {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    plugin: Arc<Plugin>,
+    pre: StoragePluginPre<State>,
+    engine: Engine,
+    settings: Arc<Props>,
+    dirs: Arc<DirGrantMap>,
+}
+
+/// A fresh instance with the storage open.
+struct Session {
+    work: Work,
+    bindings: StoragePlugin,
+    volume: ResourceAny,
+}
+
+impl ComponentStorage {
+    pub(crate) fn new(
+        plugin: &Arc<Plugin>,
+        engine: &Engine,
+        grants: StorageGrants,
+    ) -> Result<Self, PortError> {
+        let Code::Storage(pre) = &plugin.code else {
+            let message = format!("plugin {} is no storage", plugin.manifest.id);
+            return Err(PortError::host(ErrorClass::InvalidInput, "plugin.kind", message));
+        };
+        let mut dirs = DirGrantMap::new();
+        for asked in &plugin.manifest.dirs {
+            let Some(dir) = grants.dirs.get(&asked.id) else {
+                let message = format!(
+                    "plugin {} needs the directory {:?} ({}); name one in the storage's settings",
+                    plugin.manifest.id, asked.id, asked.purpose
+                );
+                return Err(PortError::host(ErrorClass::InvalidInput, "plugin.grant-missing", message));
+            };
+            dirs.insert(asked.id.clone(), DirGrant { dir: dir.clone(), access: asked.access });
+        }
+        let shared = Shared {
+            plugin: plugin.clone(),
+            pre: pre.clone(),
+            engine: engine.clone(),
+            settings: Arc::new(grants.settings),
+            dirs: Arc::new(dirs),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Opens the storage once.
+    pub(crate) async fn check(&self) -> Result<(), PortError> {
+        self.shared.session().await.map(drop)
+    }
+}
+
+impl Shared {
+    async fn session(&self) -> Result<Session, PortError> {
+        let grants = Grants { settings: self.settings.clone(), dirs: self.dirs.clone(), ..Grants::default() };
+        let mut work = Work::start(&self.plugin, &self.engine, grants).await?;
+        let bindings = call!(work, "start", |store| self.pre.instantiate_async(store))?;
+        let settings = props_out(&self.settings);
+        let backend = bindings.imprint_storage_backend().volume();
+        let opened = call!(work, "open", |store| backend.call_open(store, &settings))?;
+        let volume = opened.map_err(|error| self.said(error))?;
+        Ok(Session { work, bindings, volume })
+    }
+
+    fn said(&self, error: shapes::Error) -> PortError {
+        plugin_error(&self.plugin, error)
+    }
+
+    /// A file reference, resolved below the plugin's own grants: it opens nothing else.
+    fn file(&self, file: locators::FileRef, access: Access) -> Result<LocalFile, PortError> {
+        let Some(grant) = self.dirs.get(&file.grant) else {
+            let message = format!(
+                "plugin {} names directory {:?}, which it was not granted",
+                self.plugin.manifest.id,
+                crate::log::clip(&file.grant, 100)
+            );
+            return Err(PortError::bad_answer("plugin.bad-answer.grant", message));
+        };
+        if access == Access::ReadWrite && grant.access == Access::ReadOnly {
+            let message = format!(
+                "plugin {} wants to write to {}, which it may only read",
+                self.plugin.manifest.id, file.grant
+            );
+            return Err(PortError::bad_answer("plugin.bad-answer.grant", message));
+        }
+        check_relative(&file.path).map_err(|why| {
+            let message = format!(
+                "plugin {} answered with a path outside of its grant: {why}",
+                self.plugin.manifest.id
+            );
+            PortError::bad_answer("plugin.bad-answer.path", message)
+        })?;
+        Ok(LocalFile { dir: grant.dir.clone(), path: file.path })
+    }
+
+    fn target(&self, target: backend::WriteTarget) -> Result<WriteTarget, PortError> {
+        match target {
+            backend::WriteTarget::File(file) => Ok(WriteTarget::File(self.file(file, Access::ReadWrite)?)),
+            backend::WriteTarget::Multipart(_)
+            | backend::WriteTarget::Nbd(_)
+            | backend::WriteTarget::GuestStream
+            | backend::WriteTarget::Other(_) => {
+                Err(unsupported(&self.plugin, "write targets other than files"))
+            }
+        }
+    }
+}
+
+fn unsupported(plugin: &Plugin, what: &str) -> PortError {
+    let message =
+        format!("plugin {} answers with {what}, which this host does not know yet", plugin.manifest.id);
+    PortError::host(ErrorClass::Unsupported, "plugin.unsupported", message)
+}
+
+fn object(object: backend::Object) -> Result<Object, PortError> {
+    check_key(&object.key)?;
+    Ok(Object { key: object.key, size: object.size, stored: object.stored, modified_ms: object.modified_ms })
+}
+
+fn check_key(key: &str) -> Result<(), PortError> {
+    if key.len() > MAX_KEY || check_relative(key).is_err() {
+        let message = format!("key {:?} is not relative or over {MAX_KEY} bytes", crate::log::clip(key, 100));
+        return Err(PortError::bad_answer("plugin.bad-answer.key", message));
+    }
+    Ok(())
+}
+
+/// The object that was asked for, and no other.
+fn same_key(found: Object, key: &str) -> Result<Object, PortError> {
+    if found.key != key {
+        let message = format!("asked for object {key:?}, it answered with {:?}", found.key);
+        return Err(PortError::bad_answer("plugin.bad-answer.key", message));
+    }
+    Ok(found)
+}
+
+/// A page of keys: with the prefix, ascending, after `resume`.
+fn listing(
+    found: backend::Listing,
+    prefix: &str,
+    resume: Option<&str>,
+    max: u32,
+) -> Result<Listing, PortError> {
+    let objects = at_most("the listing", found.objects, count(max))?;
+    let objects = objects.into_iter().map(object).collect::<Result<Vec<_>, _>>()?;
+    let mut last = resume;
+    for object in &objects {
+        if !object.key.starts_with(prefix) || last.is_some_and(|last| object.key.as_str() <= last) {
+            let message = format!("key {:?} is not in order or lacks the prefix {prefix:?}", object.key);
+            return Err(PortError::bad_answer("plugin.bad-answer.listing", message));
+        }
+        last = Some(&object.key);
+    }
+    let next = found.resume.map(|text| bounded("a resume key", text, MAX_KEY)).transpose()?;
+    if next.as_deref().is_some_and(|next| resume.is_some_and(|resume| next <= resume)) {
+        return Err(PortError::bad_answer("plugin.bad-answer.listing", "the listing does not get further"));
+    }
+    Ok(Listing { objects, resume: next })
+}
+
+#[async_trait]
+impl StorageBackend for ComponentStorage {
+    async fn space(&self) -> Result<Option<Space>, PortError> {
+        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let backend = bindings.imprint_storage_backend().volume();
+        let answer = call!(work, "space", |store| backend.call_space(store, volume))?;
+        let space = answer.map_err(|error| self.shared.said(error))?;
+        Ok(space.map(|space| Space { total: space.total, available: space.available.min(space.total) }))
+    }
+
+    async fn stat(&self, key: &str) -> Result<Object, PortError> {
+        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let backend = bindings.imprint_storage_backend().volume();
+        let answer = call!(work, "stat", |store| backend.call_stat(store, volume, key))?;
+        same_key(object(answer.map_err(|error| self.shared.said(error))?)?, key)
+    }
+
+    async fn list(&self, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing, PortError> {
+        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let backend = bindings.imprint_storage_backend().volume();
+        let answer = call!(work, "list", |store| backend.call_list(store, volume, prefix, resume, max))?;
+        listing(answer.map_err(|error| self.shared.said(error))?, prefix, resume, max)
+    }
+
+    async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError> {
+        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let backend = bindings.imprint_storage_backend().volume();
+        let answer = call!(work, "open-read", |store| backend.call_open_read(store, volume, key))?;
+        match answer.map_err(|error| self.shared.said(error))? {
+            locators::ReadLocator::File(file) => {
+                Ok(ReadLocator::File(self.shared.file(file, Access::ReadOnly)?))
+            }
+            locators::ReadLocator::Http(_)
+            | locators::ReadLocator::Nbd(_)
+            | locators::ReadLocator::GuestStream
+            | locators::ReadLocator::Other(_) => {
+                Err(unsupported(&self.shared.plugin, "read locators other than files"))
+            }
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), PortError> {
+        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let backend = bindings.imprint_storage_backend().volume();
+        let keys = [key.to_owned()];
+        let answer = call!(work, "delete", |store| backend.call_delete(store, volume, &keys))?;
+        let failed = at_most("the list of failures", answer.map_err(|error| self.shared.said(error))?, 1)?;
+        match failed.into_iter().next() {
+            Some((_, error)) => Err(self.shared.said(error)),
+            None => Ok(()),
+        }
+    }
+
+    async fn begin_upload(&self, request: &WriteRequest) -> Result<Box<dyn Upload>, PortError> {
+        let mut session = self.shared.session().await?;
+        let request_out = backend::WriteRequest {
+            key: request.key.clone(),
+            size: None,
+            upper_bound: request.upper_bound,
+            needs_random: request.needs_random,
+            if_absent: request.if_absent,
+            extra: Vec::new(),
+        };
+        let uploads = session.bindings.imprint_storage_backend().upload();
+        let begun =
+            call!(session.work, "begin", |store| uploads.call_begin(store, session.volume, &request_out))?;
+        let handle = begun.map_err(|error| self.shared.said(error))?;
+        let token = call!(session.work, "token", |store| uploads.call_token(store, handle))?;
+        let token = at_most("an upload's token", token, MAX_TOKEN)?;
+        let target = call!(session.work, "target", |store| uploads.call_target(store, handle))?;
+        let target = self.shared.target(target)?;
+        let key = request.key.clone();
+        Ok(Box::new(ComponentUpload { shared: self.shared.clone(), session, handle, key, token, target }))
+    }
+
+    async fn cleanup(&self, token: &[u8]) -> Result<(), PortError> {
+        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let backend = bindings.imprint_storage_backend();
+        let answer = call!(work, "cleanup", |store| backend.call_cleanup(store, volume, token))?;
+        answer.map_err(|error| self.shared.said(error))
+    }
+}
+
+struct ComponentUpload {
+    shared: Arc<Shared>,
+    session: Session,
+    handle: ResourceAny,
+    key: String,
+    token: Vec<u8>,
+    target: WriteTarget,
+}
+
+impl ComponentUpload {
+    /// A trap took the instance, not the bytes: a fresh one goes on from the token.
+    async fn revive(&mut self) -> Result<(), PortError> {
+        if !self.session.work.is_over() {
+            return Ok(());
+        }
+        let mut session = self.shared.session().await?;
+        let uploads = session.bindings.imprint_storage_backend().upload();
+        let resumed =
+            call!(session.work, "resume", |store| uploads.call_resume(store, session.volume, &self.token))?;
+        self.handle = resumed.map_err(|error| self.shared.said(error))?;
+        self.session = session;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Upload for ComponentUpload {
+    fn token(&self) -> &[u8] {
+        &self.token
+    }
+
+    fn target(&self) -> &WriteTarget {
+        &self.target
+    }
+
+    async fn commit(&mut self, total: u64, digests: &[(String, Vec<u8>)]) -> Result<Object, PortError> {
+        self.revive().await?;
+        let digests: Vec<shapes::Digest> = digests
+            .iter()
+            .map(|(algorithm, value)| shapes::Digest { algorithm: algorithm.clone(), value: value.clone() })
+            .collect();
+        let uploads = self.session.bindings.imprint_storage_backend().upload();
+        let answer = call!(self.session.work, "commit", |store| {
+            uploads.call_commit(store, self.handle, total, &digests)
+        })?;
+        let committed = same_key(object(answer.map_err(|error| self.shared.said(error))?)?, &self.key)?;
+        if committed.size != total {
+            let message = format!("{total} bytes were written, the storage has {}", committed.size);
+            return Err(PortError::bad_answer("plugin.bad-answer.size", message));
+        }
+        Ok(committed)
+    }
+
+    async fn abort(&mut self) -> Result<(), PortError> {
+        self.revive().await?;
+        let uploads = self.session.bindings.imprint_storage_backend().upload();
+        let answer = call!(self.session.work, "abort", |store| uploads.call_abort(store, self.handle))?;
+        answer.map_err(|error| self.shared.said(error))
+    }
+}

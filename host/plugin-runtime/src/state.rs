@@ -1,0 +1,128 @@
+//! What a store carries: the limits, the grants and the handles of one piece of work.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use cap_std::fs::Dir;
+use imprint_data_path::ports::{Props, SharedJournal};
+use tokio::time::Instant;
+use wasmtime::{ResourceLimiter, component::ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::{
+    channel::ChannelWork,
+    log::{OutputTail, PluginOutput},
+    manifest::Access,
+    plugin::Plugin,
+};
+
+/// Elements of all tables of a store: function pointers, mostly.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Resources of the host side (blobs, channels, streams) in one store.
+const MAX_RESOURCES: usize = 4096;
+
+/// Why the host stopped a plugin in the middle of a call.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Abort {
+    /// The sum over all memories.
+    #[error("it needs more than its memory limit of {limit} bytes")]
+    Memory { limit: u64 },
+    /// Table elements.
+    #[error("it needs more than {MAX_TABLE_ELEMENTS} table elements")]
+    Tables,
+    /// Ticks of the epoch.
+    #[error("it used more than its {limit_ms} ms of CPU time in one call")]
+    Cpu { limit_ms: u128 },
+}
+
+/// A granted directory.
+#[derive(Clone, Debug)]
+pub(crate) struct DirGrant {
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) access: Access,
+}
+
+pub(crate) type DirGrantMap = BTreeMap<String, DirGrant>;
+
+/// What the operator and the caller give to one piece of work.
+#[derive(Default)]
+pub(crate) struct Grants {
+    pub(crate) settings: Arc<Props>,
+    pub(crate) dirs: Arc<DirGrantMap>,
+    pub(crate) channels: Option<ChannelWork>,
+    pub(crate) journal: Option<SharedJournal>,
+}
+
+/// The data of a store.
+pub(crate) struct State {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) grants: Grants,
+    pub(crate) table: ResourceTable,
+    pub(crate) memory: Memory,
+    /// Ticks that the running call may still use.
+    pub(crate) ticks_left: u64,
+    /// When the host gives up on the running call.
+    pub(crate) deadline: Option<Instant>,
+    /// Bytes read through blobs.
+    pub(crate) metadata_read: u64,
+    /// What the plugin printed last, such as the message of a panic.
+    pub(crate) output: OutputTail,
+    wasi: WasiCtx,
+}
+
+impl State {
+    pub(crate) fn new(plugin: Arc<Plugin>, grants: Grants) -> Self {
+        let output = OutputTail::default();
+        let sink = PluginOutput::new(plugin.log.clone(), output.clone());
+        let wasi = WasiCtx::builder().stdout(sink.clone()).stderr(sink).build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        let memory = Memory { used: 0, peak: 0, elements: 0, limit: plugin.manifest.limits.memory };
+        Self { plugin, grants, table, memory, ticks_left: 0, deadline: None, metadata_read: 0, output, wasi }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// The sum over all memories and tables of a store: wasmtime's own limits are for each of them alone.
+pub(crate) struct Memory {
+    used: u64,
+    pub(crate) peak: u64,
+    elements: usize,
+    limit: u64,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let grown = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
+        let used = self.used.saturating_add(grown);
+        if used > self.limit {
+            return Err(Abort::Memory { limit: self.limit }.into());
+        }
+        self.used = used;
+        self.peak = self.peak.max(used);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        if elements > MAX_TABLE_ELEMENTS {
+            return Err(Abort::Tables.into());
+        }
+        self.elements = elements;
+        Ok(true)
+    }
+}
