@@ -45,7 +45,18 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
         EngineError::NoSpace { .. } => Halt::no_space(destination.for_people()),
         // Whoever cancelled knows better why; nobody else does.
         EngineError::Cancelled => Halt::Stopped(StopReason::Cancelled),
-        error => Halt::Failed(TaskError {
+        error @ (EngineError::Map(_)
+        | EngineError::Decode { .. }
+        | EngineError::Read { .. }
+        | EngineError::Write { .. }
+        | EngineError::Open { .. }
+        | EngineError::ExternalReference { .. }
+        | EngineError::Chain { .. }
+        | EngineError::AmbiguousContent { .. }
+        | EngineError::Unsupported { .. }
+        | EngineError::InvalidOption { .. }
+        | EngineError::SourceChanged
+        | EngineError::WorkerLost) => Halt::Failed(TaskError {
             code: error.code().to_owned(),
             detail: error.report(),
             retryable: matches!(error.class(), ErrorClass::Transient),
@@ -94,9 +105,11 @@ pub(crate) async fn open_stored(locator: ReadLocator) -> Result<Arc<Disk>, Halt>
 pub(crate) async fn open_export(locator: NbdLocator, cancel: CancellationToken) -> Result<Arc<Disk>, Halt> {
     blocking(move || {
         let options = NbdOptions { cancel, ..NbdOptions::for_capture(&locator) };
-        let source = NbdClient::connect(&options).map_err(|error| match error {
-            NbdError::Cancelled => Halt::Stopped(StopReason::Cancelled),
-            error => Halt::transient(error.code(), error),
+        let source = NbdClient::connect(&options).map_err(|error| {
+            if matches!(error, NbdError::Cancelled) {
+                return Halt::Stopped(StopReason::Cancelled);
+            }
+            Halt::transient(error.code(), error)
         })?;
         Disk::from_raw(Arc::new(source), &Limits::default())
             .map(Arc::new)

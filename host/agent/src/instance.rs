@@ -78,8 +78,9 @@ impl Home {
         self.folder.join(name)
     }
 
-    pub(crate) fn socket(&self, kind: &str) -> PathBuf {
-        self.folders.socket(self.id, kind)
+    /// The folder of its sockets.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.folders.sockets(self.id)
     }
 
     pub(crate) fn pid_file(&self) -> PathBuf {
@@ -132,9 +133,7 @@ impl Home {
 
     /// Removes everything that it has on the machine; its process must have ended. Idempotent. Blocks.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        for kind in ["qmp", "qga"] {
-            durable::remove_file(&self.socket(kind))?;
-        }
+        durable::remove_folder(&self.sockets())?;
         durable::remove_folder(&self.folder)
     }
 

@@ -115,6 +115,7 @@ pub(crate) async fn settle(
         keep("the new instance", remove_new_instance(machine, journal).await);
     }
     keep("the hypervisor", take_down(machine, journal).await);
+    keep("the export's sockets", remove_sockets(machine, journal));
     keep("the upload", clean_upload(machine, journal).await);
     if journal.last(step::SCRATCH).is_some() {
         keep(
@@ -158,6 +159,23 @@ async fn take_down(machine: &Machine, journal: &Arc<FileJournal>) -> Result<(), 
         Err(_) if machine.home(work.instance.id).process().is_none() => Ok(()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Removes the sockets that the capture was served on: a hypervisor that died left them. They are named after the capture.
+fn remove_sockets(machine: &Machine, journal: &FileJournal) -> Result<(), String> {
+    if journal.last(step::SNAPSHOT).is_none() {
+        return Ok(());
+    }
+    let prefix = format!("{}-", capture_id(lease(journal).task_id));
+    let entries = std::fs::read_dir(machine.folders.run()).map_err(|error| error.to_string())?;
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".sock"));
+        if ours {
+            durable::remove_file(&entry.path()).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Hands the upload's token back to its storage, unless the image is visible.

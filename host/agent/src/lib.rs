@@ -50,3 +50,6 @@ pub use http::{HttpControlPlane, HttpError};
 pub use ports::{DriverGrants, Ports};
 pub use settings::{FolderError, Program, Settings};
 pub use step::{FaultError, fault_steps};
+
+#[cfg(test)]
+mod tests;

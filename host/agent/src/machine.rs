@@ -40,9 +40,15 @@ pub(crate) struct Machine {
     pub(crate) folders: Folders,
     pub(crate) fault: Fault,
     ports: Arc<dyn Ports>,
-    storages: Mutex<HashMap<StorageId, (StorageRef, Arc<dyn StorageBackend>)>>,
+    storages: Mutex<HashMap<StorageId, OpenStorage>>,
     busy: Mutex<HashMap<InstanceId, Weak<tokio::sync::Mutex<()>>>>,
     unrecovered: Mutex<HashSet<InstanceId>>,
+}
+
+/// An open storage, and what it was opened with.
+struct OpenStorage {
+    with: StorageRef,
+    backend: Arc<dyn StorageBackend>,
 }
 
 impl Machine {
@@ -74,13 +80,12 @@ impl Machine {
 
     /// The storage, opened once for each of its settings.
     pub(crate) async fn storage(&self, wanted: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
-        if let Some((known, backend)) = lock(&self.storages).get(&wanted.id)
-            && known == wanted
-        {
-            return Ok(backend.clone());
+        if let Some(known) = lock(&self.storages).get(&wanted.id).filter(|known| known.with == *wanted) {
+            return Ok(known.backend.clone());
         }
         let backend = self.ports.storage(wanted).await?;
-        lock(&self.storages).insert(wanted.id, (wanted.clone(), backend.clone()));
+        lock(&self.storages)
+            .insert(wanted.id, OpenStorage { with: wanted.clone(), backend: backend.clone() });
         Ok(backend)
     }
 

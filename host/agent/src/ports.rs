@@ -13,17 +13,17 @@ use imprint_data_path::ports::{DiskFormat, Driver, PortError, StorageBackend};
 /// What a driver may reach on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverGrants {
-    /// Sockets of instances: `{vm}.qmp` and `{vm}.qga` in this folder, where `{vm}` is the instance's id.
+    /// Sockets of instances: `{run}/{vm}/qmp.sock` and `{run}/{vm}/qga.sock`, where `{vm}` is the instance's id. Sockets
+    /// that exports are served on are `{run}/{capture}-*.sock`, where `{capture}` is the capture's id: the agent removes those
+    /// that a lost capture left.
     pub run_dir: PathBuf,
-    /// Where block exports may be served, on sockets that the host names.
-    pub export_dir: PathBuf,
     /// The driver's settings, as the control plane gives them.
     pub settings: BTreeMap<String, String>,
 }
 
 impl DriverGrants {
     pub(crate) fn new(run_dir: &Path, settings: BTreeMap<String, String>) -> Self {
-        Self { run_dir: run_dir.to_owned(), export_dir: run_dir.join("nbd"), settings }
+        Self { run_dir: run_dir.to_owned(), settings }
     }
 }
 

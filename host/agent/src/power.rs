@@ -21,7 +21,9 @@ use crate::{
     instance::{Definition, Home, disk_file},
     job::{Job, remove_instance},
     machine::blocking,
-    process, step,
+    process,
+    settings::make_private,
+    step,
 };
 
 /// Between two looks at a starting instance.
@@ -109,9 +111,8 @@ pub(crate) async fn launch(
     let of = home.clone();
     let child = blocking(move || {
         // A socket of an earlier process would be taken for this one's.
-        for kind in ["qmp", "qga"] {
-            durable::remove_file(&of.socket(kind))?;
-        }
+        durable::remove_folder(&of.sockets())?;
+        make_private(&of.sockets())?;
         process::start(&program, &launch, &of.process_record(), &of.file(PROCESS_LOG))
     });
     let child = child.await?.map_err(|error| Halt::io("start the instance's process", &error))?;
@@ -195,8 +196,8 @@ fn vm_spec(home: &Home, definition: &Definition) -> VmSpec {
         )],
         cdroms: seed.exists().then(|| disk(seed, "raw", true, "seed".to_owned())).into_iter().collect(),
         paths: Props::from([
-            ("qmp".to_owned(), text(home.socket("qmp"))),
-            ("qga".to_owned(), text(home.socket("qga"))),
+            ("qmp".to_owned(), text(home.sockets().join("qmp.sock"))),
+            ("qga".to_owned(), text(home.sockets().join("qga.sock"))),
             ("console".to_owned(), text(home.file("console.log"))),
             ("pidfile".to_owned(), text(home.pid_file())),
         ]),

@@ -169,17 +169,16 @@ pub(crate) fn start(program: &Path, launch: &Launch, record: &Path, log: &Path) 
 mod tests {
     use super::*;
 
+    /// A process that has the marker in one of its arguments and waits for nothing.
     fn sleeper(folder: &Path, marker: &str) -> Child {
+        let file = folder.join(marker);
+        fs::write(&file, b"").unwrap();
         let launch = Launch {
-            program: "sh".to_owned(),
-            arguments: vec![
-                "-c".to_owned(),
-                "trap '' HUP; echo begun; read -r line < /dev/zero".to_owned(),
-                marker.to_owned(),
-            ],
+            program: "tail".to_owned(),
+            arguments: vec!["-f".to_owned(), file.display().to_string()],
             environment: [("GIVEN".to_owned(), "1".to_owned())].into(),
         };
-        start(Path::new("/bin/sh"), &launch, &folder.join("process.json"), &folder.join("log")).unwrap()
+        start(Path::new("/usr/bin/tail"), &launch, &folder.join("process.json"), &folder.join("log")).unwrap()
     }
 
     #[tokio::test]

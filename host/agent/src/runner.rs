@@ -1,6 +1,6 @@
 //! Takes work, does it, and knows how it ended.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use imprint_agent_protocol::{
@@ -104,27 +104,26 @@ fn take(shared: &Arc<Shared>, assignment: Assignment) {
     );
 }
 
-/// One piece of work from its journal to its report.
+/// One piece of work, with its reporter and its timer.
 async fn attend(shared: &Shared, assignment: Assignment, control: Arc<Control>) {
     let lease = HeldLease { task_id: assignment.task_id, fence: assignment.fence };
-    let outcome = {
+    let deadline = (assignment.deadline - shared.context.now()).to_std().unwrap_or_default();
+    let timing = async {
+        tokio::time::sleep(deadline).await;
+        control.stop(StopReason::Deadline);
+        std::future::pending::<Infallible>().await
+    };
+    let working = async {
         let _only = match instance_of(&assignment.work) {
             Some(instance) => Some(shared.machine.only(instance).await),
             None => None,
         };
-        let deadline = (assignment.deadline - shared.context.now()).to_std().unwrap_or_default();
-        let reporting = report(shared, lease, &control);
-        let timing = async {
-            tokio::time::sleep(deadline).await;
-            control.stop(StopReason::Deadline);
-            std::future::pending::<()>().await;
-        };
-        let working = carry_out(shared, assignment, control.clone());
-        tokio::select! {
-            outcome = working => outcome,
-            () = reporting => unreachable!("progress is reported until the work ends"),
-            () = timing => unreachable!("the timer only asks the work to stop"),
-        }
+        carry_out(shared, assignment, control.clone()).await
+    };
+    let outcome = tokio::select! {
+        outcome = working => outcome,
+        never = report(shared, lease, &control) => match never {},
+        never = timing => match never {},
     };
     if outcome.is_none() {
         info!("the lease is lost; the work is undone and not reported");
@@ -241,7 +240,7 @@ async fn store(shared: &Shared, lease: HeldLease, outcome: Outcome) -> bool {
 }
 
 /// Reports progress when it changes, until it is dropped.
-async fn report(shared: &Shared, lease: HeldLease, control: &Control) {
+async fn report(shared: &Shared, lease: HeldLease, control: &Control) -> Infallible {
     let mut ticks = interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;

@@ -25,7 +25,8 @@ pub struct Program {
 pub struct Settings {
     /// Its files are in `agent/` below it: journal, results, scratch files, instances.
     pub data_dir: PathBuf,
-    /// For sockets; short, because a socket's path has at most 107 bytes.
+    /// For sockets: short, because a socket's path has at most 107 bytes, and the same at every start, because instances
+    /// that outlived an agent still listen there.
     pub run_dir: PathBuf,
     /// Programs that drivers may have run, and no others.
     pub programs: Vec<Program>,
@@ -33,9 +34,10 @@ pub struct Settings {
     pub stop_guests: bool,
     /// How long a started instance may take until its driver can speak to it.
     pub start_deadline: Duration,
-    /// The host's own bound on how long a guest's file systems stay frozen.
+    /// After this a driver that does not say that it thawed the guest's file systems is abandoned and its work undone. The
+    /// bound that counts is the guard of the channel to the guest agent; this one stands behind it.
     pub freeze_watchdog: Duration,
-    /// The host's own bound on how long a guest's processors stay stopped.
+    /// The same for the guest's processors. Its clock includes a sync of the journal's disk.
     pub stop_watchdog: Duration,
     /// How long work may take to undo itself when the agent stops.
     pub stop_deadline: Duration,
@@ -54,8 +56,8 @@ impl Settings {
             }],
             stop_guests: false,
             start_deadline: Duration::from_secs(30),
-            freeze_watchdog: Duration::from_secs(10),
-            stop_watchdog: Duration::from_millis(500),
+            freeze_watchdog: Duration::from_secs(15),
+            stop_watchdog: Duration::from_secs(5),
             stop_deadline: Duration::from_secs(60),
         }
     }
@@ -104,8 +106,8 @@ impl Folders {
         let root = absolute(&settings.data_dir)?.join("agent");
         let run = absolute(&settings.run_dir)?;
         let length = run.as_os_str().len();
-        // The longest socket: `/`, an instance's id of 40 bytes, and `.qmp`; drivers' own are below `/nbd/` and as short.
-        let max = MAX_SOCKET_PATH - 45;
+        // The longest socket: `/`, an instance's id of 40 bytes, and `/qmp.sock`; those of exports are shorter.
+        let max = MAX_SOCKET_PATH - 50;
         if length > max {
             return Err(FolderError::TooLong { path: run, length, max });
         }
@@ -156,13 +158,14 @@ impl Folders {
         &self.run
     }
 
-    /// A socket of an instance: `qmp` or `qga`.
-    pub(crate) fn socket(&self, id: InstanceId, kind: &str) -> PathBuf {
-        self.run.join(format!("{id}.{kind}"))
+    /// The folder of an instance's sockets: `qmp.sock` and `qga.sock`.
+    pub(crate) fn sockets(&self, id: InstanceId) -> PathBuf {
+        self.run.join(id.to_string())
     }
 }
 
-fn make_private(path: &Path) -> io::Result<()> {
+/// Makes a folder, and closes it to others.
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
 }

@@ -51,13 +51,14 @@ const OF_THE_HOST: [&str; 13] = [
     ENDED,
 ];
 
-/// What the shipped drivers write (`hypervisor-qemu` documents them); other drivers may have others.
+/// What the shipped drivers write in every capture of a guest with an agent (`hypervisor-qemu` documents them); other drivers
+/// may have others.
 const OF_DRIVERS: [&str; 11] = [
     "adding-scratch",
-    FREEZING,
     "starting-server",
-    STOPPING,
+    FREEZING,
     "inserting-filter",
+    STOPPING,
     "resuming",
     RESUMED,
     THAWED,

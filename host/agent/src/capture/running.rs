@@ -23,6 +23,8 @@ use crate::{
 
 /// The scratch file is a qcow2, whatever the disk is: it stays as small as what the guest overwrites.
 const SCRATCH_FORMAT: &str = "qcow2";
+/// No request makes a guest stay frozen for longer.
+const LONGEST_FREEZE_MS: u32 = 10_000;
 /// A quarter of the quota must be free before a capture begins; the rest is watched.
 const FREE_SHARE: u64 = 4;
 
@@ -57,7 +59,6 @@ pub(super) async fn run(
 }
 
 fn request(job: &Job, work: &CaptureWork) -> CaptureRequest {
-    let longest = u32::try_from(job.machine.settings.freeze_watchdog.as_millis()).unwrap_or(u32::MAX);
     CaptureRequest {
         vm_id: work.instance.id.to_string(),
         capture_id: capture_id(job.journal.header().assignment.task_id),
@@ -65,7 +66,7 @@ fn request(job: &Job, work: &CaptureWork) -> CaptureRequest {
         minimum: super::to_driver(work.minimum),
         scratch_path: job.scratch_file(),
         scratch_limit: work.scratch_limit.unwrap_or(work.instance.disk_size).bytes(),
-        freeze_limit_ms: work.freeze_limit_ms.min(longest),
+        freeze_limit_ms: work.freeze_limit_ms.min(LONGEST_FREEZE_MS),
     }
 }
 

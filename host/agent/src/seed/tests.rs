@@ -1,8 +1,5 @@
 use std::{fs, process::Command};
 
-use imprint_agent_protocol::Seed;
-use imprint_domain::id::InstanceId;
-
 use super::*;
 
 fn seed() -> Seed {
