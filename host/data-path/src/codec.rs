@@ -184,3 +184,6 @@ impl Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -278,3 +278,6 @@ impl State {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -417,3 +417,6 @@ impl MapBuilder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,6 @@ pub fn head_and_tail(
     let tail = u64::from(tail).min(size);
     Ok((read(0, u64::from(head).min(size))?, read(size - tail, tail)?))
 }
+
+#[cfg(test)]
+mod tests;

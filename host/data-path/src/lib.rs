@@ -52,6 +52,8 @@ mod place;
 pub mod ports;
 mod progress;
 mod reader;
+#[cfg(test)]
+mod testing;
 mod tools;
 mod write;
 mod zero;

@@ -102,6 +102,7 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
     });
     let first_error: Mutex<Option<EngineError>> = Mutex::new(None);
     let work = || {
+        let _guard = ordered.fail_on_panic();
         let outcome = Worker::new(job, &planner, &ordered, &stored).and_then(|mut worker| worker.run());
         if let Err(error) = outcome {
             let mut first = first_error.lock().expect("no holder of this lock panics");

@@ -198,3 +198,6 @@ impl Placer {
 pub(crate) fn padded(length: usize, align: u64) -> Option<u64> {
     align_up(to_u64(length), align)
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,9 @@ fn compare_blocking(
         let length = WINDOW.min(end - start);
         for ((disk, reader), window) in [first, second].iter().zip(&mut readers).zip(&mut windows) {
             let has = to_usize(disk.size().saturating_sub(start).min(length));
-            reader.read_at(&mut window[..has], start)?;
+            if has > 0 {
+                reader.read_at(&mut window[..has], start)?;
+            }
             window[has..].fill(0);
             progress.advance(stored_in(disk, ByteRange { offset: start, length }));
         }

@@ -1,1 +1,247 @@
-//! Tests.
+use super::*;
+use crate::{
+    disk::{Disk, OpenOptions, Resolved, Resolver},
+    file::MemorySource,
+    testing::{Script, extent, page, parent, primary, trap},
+};
+
+const K: u64 = 1024;
+
+async fn open(script: &Script, file: usize) -> Result<Disk, EngineError> {
+    open_with(script, file, &OpenOptions::default()).await
+}
+
+async fn open_with(script: &Script, file: usize, options: &OpenOptions) -> Result<Disk, EngineError> {
+    Disk::open(script, Arc::new(MemorySource::new(vec![1; file])), options).await
+}
+
+async fn code(script: &Script, file: usize) -> String {
+    match open(script, file).await {
+        Ok(_) => "opened".to_owned(),
+        Err(error) => error.code().to_owned(),
+    }
+}
+
+fn data(offset: u64, length: u64, at: u64) -> Extent {
+    extent(offset, length, ExtentKind::Data, at, 0)
+}
+
+fn encoded(offset: u64, length: u64, at: u64, stored: u32) -> Extent {
+    extent(offset, length, ExtentKind::Encoded, at, stored)
+}
+
+fn garbage(offset: u64, at: u64, stored: u32) -> Extent {
+    Extent { codec: 1, ..encoded(offset, 64 * K, at, stored) }
+}
+
+fn one_page(size: u64, extents: Vec<Extent>) -> Script {
+    Script::new(size, vec![page(extents, true)])
+}
+
+#[tokio::test]
+async fn pages_that_break_the_contract_are_refused() {
+    let zero = |offset, length| extent(offset, length, ExtentKind::Zero, 0, 0);
+    let cases = [
+        ("gap", vec![zero(0, K), zero(2 * K, 2 * K)], "plugin.map-order"),
+        ("overlap", vec![zero(0, 2 * K), zero(K, 3 * K)], "plugin.map-order"),
+        ("late start", vec![zero(K, 3 * K)], "plugin.map-order"),
+        ("past the end", vec![zero(0, 5 * K)], "plugin.map-order"),
+        ("wraps", vec![zero(0, K), zero(K, u64::MAX)], "plugin.map-order"),
+        ("empty", vec![], "plugin.map-stuck"),
+        ("endless", vec![zero(0, 1); 3000], "plugin.map-stuck"),
+        ("other source", vec![Extent { source: 1, ..data(0, 4 * K, 0) }], "plugin.map-index"),
+        ("other codec", vec![Extent { codec: 2, ..encoded(0, 4 * K, 0, 10) }], "plugin.map-index"),
+    ];
+    for (name, extents, expected) in cases {
+        assert_eq!(code(&one_page(4 * K, extents), 64 << 10).await, expected, "{name}");
+    }
+    let lying = ExtentPage { extents: vec![zero(0, 2 * K)], resume: 3 * K, done: false };
+    assert_eq!(code(&Script::new(4 * K, vec![Ok(lying)]), 0).await, "plugin.map-order");
+}
+
+#[tokio::test]
+async fn source_ranges_stay_inside_the_file() {
+    assert_eq!(code(&one_page(4 * K, vec![data(0, 4 * K, 0)]), 4096).await, "opened");
+    assert_eq!(code(&one_page(4 * K, vec![data(0, 4 * K, 1)]), 4096).await, "corrupt.truncated");
+    assert_eq!(code(&one_page(4 * K, vec![data(0, 4 * K, u64::MAX - 10)]), 4096).await, "corrupt.truncated");
+    assert_eq!(code(&one_page(64 * K, vec![encoded(0, 64 * K, 4000, 97)]), 4096).await, "corrupt.truncated");
+    // The last sector of a file may be claimed beyond its end, and not more than that.
+    assert_eq!(code(&one_page(64 * K, vec![garbage(0, 4000, 96 + 511)]), 4096).await, "opened");
+    assert_eq!(code(&one_page(64 * K, vec![garbage(0, 4000, 96 + 512)]), 4096).await, "corrupt.truncated");
+    assert_eq!(code(&one_page(64 * K, vec![garbage(0, 4096, 10)]), 4096).await, "corrupt.truncated");
+    let mut tables = one_page(4 * K, vec![extent(0, 4 * K, ExtentKind::Hole, 0, 0)]);
+    tables.tables = vec![ByteRange { offset: 4000, length: 97 }];
+    assert_eq!(code(&tables, 4096).await, "corrupt.truncated");
+}
+
+#[tokio::test]
+async fn no_stored_byte_is_used_twice() {
+    let file = 1 << 20;
+    assert_eq!(
+        code(&one_page(8 * K, vec![data(0, 4 * K, 0), data(4 * K, 4 * K, 0)]), file).await,
+        "corrupt.aliased"
+    );
+    assert_eq!(
+        code(&one_page(8 * K, vec![data(0, 4 * K, 0), data(4 * K, 4 * K, 4 * K - 1)]), file).await,
+        "corrupt.aliased"
+    );
+    assert_eq!(
+        code(&one_page(8 * K, vec![data(0, 4 * K, 4 * K), data(4 * K, 4 * K, 0)]), file).await,
+        "opened"
+    );
+    let two = |first, second| one_page(128 * K, vec![first, second]);
+    assert_eq!(
+        code(&two(encoded(0, 64 * K, 0, 100), encoded(64 * K, 64 * K, 99, 100)), file).await,
+        "corrupt.aliased"
+    );
+    assert_eq!(
+        code(&two(encoded(0, 64 * K, 0, 100), encoded(64 * K, 64 * K, 100, 100)), file).await,
+        "opened"
+    );
+    // Units with a garbage tail share a sector at most, and never their first byte.
+    assert_eq!(code(&two(garbage(0, 0, 1024), garbage(64 * K, 600, 424)), file).await, "opened");
+    assert_eq!(code(&two(garbage(0, 0, 1024), garbage(64 * K, 500, 524)), file).await, "corrupt.aliased");
+    assert_eq!(code(&two(garbage(0, 0, 512), garbage(64 * K, 0, 512)), file).await, "corrupt.aliased");
+    let mut table = one_page(8 * K, vec![data(0, 8 * K, 4 * K)]);
+    table.tables = vec![ByteRange { offset: 8 * K, length: 1 }];
+    assert_eq!(code(&table, file).await, "corrupt.aliased");
+    table = one_page(8 * K, vec![extent(0, 8 * K, ExtentKind::Hole, 0, 0)]);
+    table.tables = vec![ByteRange { offset: 0, length: 100 }, ByteRange { offset: 50, length: 100 }];
+    assert_eq!(code(&table, file).await, "corrupt.aliased");
+}
+
+#[tokio::test]
+async fn encoded_units_have_possible_lengths() {
+    let file = 1 << 20;
+    assert_eq!(code(&one_page(64 * K, vec![encoded(0, 64 * K, 0, 132 << 10)]), file).await, "opened");
+    assert_eq!(
+        code(&one_page(64 * K, vec![encoded(0, 64 * K, 0, (132 << 10) + 1)]), file).await,
+        "corrupt.encoded-length"
+    );
+    assert_eq!(code(&one_page(64 * K, vec![encoded(0, 64 * K, 0, 0)]), file).await, "corrupt.encoded-length");
+    assert_eq!(
+        code(&one_page(8 << 20, vec![encoded(0, 8 << 20, 0, 10)]), file).await,
+        "corrupt.encoded-length"
+    );
+}
+
+#[tokio::test]
+async fn bounds_hold() {
+    let huge = one_page((16 << 40) + 1, vec![]);
+    assert_eq!(code(&huge, 0).await, "limit.virtual-size");
+    let many = |n: u64| (0..n).map(|n| data(n * K, K, (2 * n + 1) * K)).collect::<Vec<_>>();
+    let limits = Limits { extents: 100, ..Limits::default() };
+    let options = OpenOptions { limits, ..OpenOptions::default() };
+    assert!(open_with(&one_page(100 * K, many(100)), 1 << 20, &options).await.is_ok());
+    let error = open_with(&one_page(101 * K, many(101)), 1 << 20, &options).await.err().unwrap();
+    assert_eq!(error.code(), "limit.extents");
+    // 2048 units of 4 MiB from 30 bytes each: 8 GiB out of 60 KiB.
+    let bomb = (0..2048).map(|n| encoded(n << 22, 1 << 22, n * 30, 30)).collect();
+    assert_eq!(code(&one_page(2048 << 22, bomb), 1 << 20).await, "limit.expansion");
+}
+
+#[tokio::test]
+async fn a_trap_costs_one_page() {
+    let zero = |offset| extent(offset, K, ExtentKind::Zero, 0, 0);
+    let pages = vec![
+        page(vec![zero(0)], false),
+        Err(trap()),
+        page(vec![zero(K)], false),
+        Err(trap()),
+        Err(trap()),
+        page(vec![zero(2 * K)], true),
+    ];
+    let script = Script::new(3 * K, pages);
+    assert_eq!(code(&script, 0).await, "opened");
+    assert_eq!(*script.asked.lock().unwrap(), [0, K, K, 2 * K, 2 * K, 2 * K]);
+    let script = Script::new(
+        3 * K,
+        vec![page(vec![zero(0)], false), Err(trap()), Err(trap()), Err(trap()), Err(trap())],
+    );
+    assert_eq!(code(&script, 0).await, "plugin.trap");
+    assert_eq!(script.asked.lock().unwrap().len(), 5, "one more try than restarts");
+    // Other failures are not tried again.
+    let error = PortError::host(crate::ports::ErrorClass::Corrupt, "fake.table", "broken");
+    let script = Script::new(3 * K, vec![Err(error)]);
+    assert_eq!(code(&script, 0).await, "fake.table");
+    assert_eq!(script.asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn references_are_refused_unless_somebody_resolves_them() {
+    let mut script = one_page(K, vec![extent(0, K, ExtentKind::Hole, 0, 0)]);
+    for (role, expected) in [
+        ("parent", "denied.external-reference"),
+        ("extent", "denied.external-reference"),
+        ("log", "denied.external-reference"),
+    ] {
+        script.sources = vec![primary(), SourceRef { role: role.to_owned(), ..parent("/etc/shadow") }];
+        assert_eq!(code(&script, 0).await, expected, "{role}");
+    }
+    script.sources = vec![];
+    assert_eq!(code(&script, 0).await, "plugin.sources");
+    let mut unknown = one_page(K, vec![extent(0, K, ExtentKind::Hole, 0, 0)]);
+    unknown.codecs = vec![crate::ports::Codec { name: "lzma".to_owned(), params: Props::new() }];
+    assert_eq!(code(&unknown, 0).await, "unsupported.layout");
+}
+
+/// Resolves `N` to the `N`th layer.
+struct Chain(Vec<(Script, Vec<u8>)>);
+
+#[async_trait::async_trait]
+impl Resolver for Chain {
+    async fn resolve(&self, reference: &SourceRef) -> Result<Option<Resolved>, EngineError> {
+        let Some((script, bytes)) = reference.reference.parse::<usize>().ok().and_then(|n| self.0.get(n))
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Resolved {
+            identity: reference.reference.clone(),
+            source: Arc::new(MemorySource::new(bytes.clone())),
+            format: Arc::new(script.clone()),
+        }))
+    }
+}
+
+#[tokio::test]
+async fn layers_answer_for_the_holes_above_them() {
+    let hole = |offset, length| extent(offset, length, ExtentKind::Hole, 0, 0);
+    let zero = |offset, length| extent(offset, length, ExtentKind::Zero, 0, 0);
+    let bottom = one_page(3 * K, vec![data(0, 3 * K, 0)]);
+    let mut middle = one_page(4 * K, vec![hole(0, K), zero(K, K), hole(2 * K, 2 * K)]);
+    middle.sources = vec![primary(), parent("0")];
+    let mut top = one_page(5 * K, vec![hole(0, 2 * K), hole(2 * K, 2 * K), data(4 * K, K, 0)]);
+    top.sources = vec![primary(), parent("1")];
+    let chain = Chain(vec![(bottom, vec![3; 3072]), (middle, vec![])]);
+    let options =
+        OpenOptions { resolver: Arc::new(chain), identity: "top".to_owned(), ..OpenOptions::default() };
+    let disk = open_with(&top, 1024, &options).await.unwrap();
+    let mut bytes = vec![9; 5120];
+    disk.read_at(&mut bytes, 0).unwrap();
+    let expected: Vec<u8> = [3, 0, 3, 0, 1].iter().flat_map(|value| [*value; 1024]).collect();
+    assert_eq!(bytes, expected);
+    assert_eq!(disk.layers(), 3);
+}
+
+#[tokio::test]
+async fn chains_end() {
+    let hole = vec![extent(0, K, ExtentKind::Hole, 0, 0)];
+    let link = |to: usize| {
+        let mut script = one_page(K, hole.clone());
+        script.sources = vec![primary(), parent(&to.to_string())];
+        // Each opening takes one page.
+        script.pages.lock().unwrap().extend((0..20).map(|_| page(hole.clone(), true)));
+        script
+    };
+    let with = |chain: Vec<Script>| OpenOptions {
+        resolver: Arc::new(Chain(chain.into_iter().map(|script| (script, Vec::new())).collect())),
+        identity: "0".to_owned(),
+        ..OpenOptions::default()
+    };
+    let cycle = with(vec![link(1), link(2), link(0)]);
+    let error = open_with(&link(1), 0, &cycle).await.err().unwrap();
+    assert_eq!((error.code(), error.to_string().contains("cycle")), ("denied.chain", true));
+    let deep = with((0..40).map(|n| link(n + 1)).collect());
+    let error = open_with(&link(1), 0, &deep).await.err().unwrap();
+    assert_eq!((error.code(), error.to_string().contains("deep")), ("denied.chain", true));
+}

@@ -1,6 +1,6 @@
 //! The one step of the pipeline that happens in the order of the disk.
 
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::{digest::DigestBuilder, place::Placer};
 
@@ -56,11 +56,28 @@ impl Ordered {
 
     /// Lets everybody who waits for a turn give up.
     pub(super) fn fail(&self) {
-        self.state.lock().expect("no holder of this lock panics").failed = true;
+        // A panic of the holder is a failure as well, and its state is not used any more.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
         self.moved.notify_all();
+    }
+
+    /// Lets everybody give up when the thread that holds this panics: its turn would never come.
+    pub(super) fn fail_on_panic(&self) -> FailOnPanic<'_> {
+        FailOnPanic(self)
     }
 
     pub(super) fn into_shared(self) -> Shared {
         self.state.into_inner().expect("no holder of this lock panics").shared
+    }
+}
+
+/// See [`Ordered::fail_on_panic`].
+pub(super) struct FailOnPanic<'a>(&'a Ordered);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail();
+        }
     }
 }

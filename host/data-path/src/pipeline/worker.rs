@@ -246,7 +246,7 @@ impl<'a> Worker<'a> {
             let end = at + from_u32(length);
             match &mut pending {
                 Some((file, start, stop))
-                    if unit.file_offset - *file == to_u64(at - *start)
+                    if unit.file_offset == *file + to_u64(at - *start)
                         && padded(*stop, rules.align) == Some(to_u64(at)) =>
                 {
                     *stop = end;
