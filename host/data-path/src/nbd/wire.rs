@@ -63,13 +63,6 @@ impl Wire {
         Ok(Self { stream })
     }
 
-    #[cfg(test)]
-    pub(super) fn over(stream: UnixStream) -> Self {
-        stream.set_read_timeout(Some(TICK)).unwrap();
-        stream.set_write_timeout(Some(TICK)).unwrap();
-        Self { stream }
-    }
-
     pub(super) fn read(&mut self, mut buf: &mut [u8], deadline: &Deadline) -> Result<(), NbdError> {
         while !buf.is_empty() {
             match self.stream.read(buf) {
