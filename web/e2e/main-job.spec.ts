@@ -53,7 +53,7 @@ test('capture a running instance and deploy a second one from its image', async 
     const seen = await phasesSeen(page)
     expect(seen.length).toBeGreaterThan(0)
     expect(seen).toEqual(CAPTURE_PHASES.filter((phase) => seen.includes(phase)))
-    await expect(page.getByRole('region', { name: 'Notifications' })).toContainText('Create image: done')
+    await expect(page.getByRole('region', { name: 'Notifications' })).toContainText('Image created')
   })
 
   await test.step('see it in My Images with its size', async () => {
@@ -78,7 +78,7 @@ test('capture a running instance and deploy a second one from its image', async 
     await page.getByRole('menuitem', { name: 'Create instance' }).click()
     await expect(page.getByRole('tab', { name: 'My Images' })).toHaveAttribute('aria-selected', 'true')
     await expect(page.getByRole('radio', { name: imageName })).toBeChecked()
-    await page.getByLabel('Name').fill(copyName)
+    await page.getByRole('textbox', { name: 'Name', exact: true }).fill(copyName)
     await page.getByRole('button', { name: 'Create instance' }).click()
     await expect(page.getByRole('heading', { level: 1, name: copyName })).toBeVisible()
     await expect(page.getByRole('article', { name: /^Create instance/ })).toBeVisible()

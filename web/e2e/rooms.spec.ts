@@ -109,7 +109,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
         ['/instances/new?tab=mine', 'Create instance'],
       ] as const) {
         await page.goto(path)
-        await expect(page.getByRole('heading', { name: heading })).toBeVisible()
+        await expect(page.getByRole('heading', { name: heading, exact: true })).toBeVisible()
         await expect(page.getByRole('status', { name: /^Loading/ })).toHaveCount(0)
         await expectAccessible(page)
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)

@@ -15,7 +15,7 @@ import { imagesSearch } from '@/lib/search'
 import { Button } from '@/ui/Button'
 import { FilterBar, SearchBox, SelectBox } from '@/ui/Filter'
 import { ProblemNotice } from '@/ui/Notice'
-import { EmptyState, PageHeader, Stack } from '@/ui/Page'
+import { EmptyState, PageHeader, Soft, Stack } from '@/ui/Page'
 import { TableSkeleton } from '@/ui/Table'
 import { useImageCommands } from './useImageCommands'
 import { useTitle } from './useTitle'
@@ -130,10 +130,10 @@ function Slots() {
   return (
     <>
       {limited.map((location) => (
-        <span key={location.id}>
+        <Soft key={location.id}>
           {location.images_used} of {location.image_limit} images used
           {data && data.length > 1 && ` in ${location.name}`}
-        </span>
+        </Soft>
       ))}
     </>
   )

@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { Link, Outlet, useNavigate } from '@tanstack/react-router'
+import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router'
 import { Layers, ListChecks, Server } from 'lucide-react'
-import { type ReactNode, useEffect } from 'react'
+import { type ReactNode, useEffect, useRef } from 'react'
 import { openStream, useLink } from '@/api/live'
 import { useAccount } from '@/api/queries/session'
 import { AccountMenu } from '@/features/session/AccountMenu'
@@ -19,6 +19,7 @@ export function Shell() {
   // One stream an account: another account is another stream.
   useEffect(() => (accountId ? openStream(cache) : undefined), [accountId, cache])
   const atWork = useTaskToasts()
+  const main = useFocusOnNewPage()
 
   const leave = () => {
     cache.clear()
@@ -48,13 +49,26 @@ export function Shell() {
           {account && <AccountMenu account={account} onSignedOut={leave} />}
         </div>
       </header>
-      <main id="main" className={styles.main} tabIndex={-1}>
+      <main ref={main} id="main" className={styles.main} tabIndex={-1}>
         <LinkNotice />
         <Outlet />
       </main>
       <Toasts />
     </div>
   )
+}
+
+/** A new page takes the focus, as a page load would: whoever reads aloud starts there. */
+function useFocusOnNewPage() {
+  const main = useRef<HTMLElement>(null)
+  const pathname = useLocation({ select: (location) => location.pathname })
+  const last = useRef(pathname)
+  useEffect(() => {
+    if (last.current === pathname) return
+    last.current = pathname
+    main.current?.focus({ preventScroll: true })
+  }, [pathname])
+  return main
 }
 
 interface NavItemProps {

@@ -2,7 +2,8 @@ import { Camera } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
 import { useCaptureImage } from '@/api/queries/images'
 import type { ImageCreate, Instance } from '@/api/types'
-import { formatBytes } from '@/lib/format'
+import { focusFirstWrong } from '@/lib/focus'
+import { formatBytes, GIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
 import { asProblem, sentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
@@ -47,10 +48,10 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
   const problem = capture.isError ? asProblem(capture.error) : null
   const fieldProblem = problem?.field('/name')
 
-  const submit = (event: FormEvent) => {
+  const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setTried(true)
-    if (wrongName) return
+    if (wrongName) return focusFirstWrong(event.currentTarget)
     const body: ImageCreate = { source: { type: 'instance', id: instance.id }, name: name.trim() }
     if (description.trim()) body.description = description.trim()
     if (compression !== 'default') body.compression = compression as Compression
@@ -114,8 +115,12 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
   )
 }
 
+/** From here on, patience is asked for. */
+const LARGE = 200 * GIB
+
 function PrimaryDiskNotice({ instance }: { instance: Instance }) {
   const primary = instance.disks.find((disk) => disk.primary)
+  const isLarge = primary !== undefined && primary.virtual_size_bytes >= LARGE
   const others = instance.disks.length - (primary ? 1 : 0)
   return (
     <Notice>
@@ -126,7 +131,8 @@ function PrimaryDiskNotice({ instance }: { instance: Instance }) {
           : 'Additional volumes and disks are not included.'}{' '}
         {instance.power === 'off'
           ? 'The instance stays stopped meanwhile.'
-          : 'The instance keeps running: there is no need to power it down.'}
+          : 'The instance keeps running: there is no need to power it down.'}{' '}
+        {isLarge && 'Creation can take several hours, because the disk is large.'}
       </p>
     </Notice>
   )

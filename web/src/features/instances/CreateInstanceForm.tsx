@@ -1,6 +1,7 @@
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { useCreateInstance } from '@/api/queries/instances'
 import type { Image, InstanceCreate } from '@/api/types'
+import { focusFirstWrong } from '@/lib/focus'
 import { formatBytes, GIB, MIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
 import { asProblem, sentence } from '@/lib/problem'
@@ -62,10 +63,10 @@ export function CreateInstanceForm({ image, picker, places, onCreated, onCancel 
     return (tried ? wrong[field] : null) ?? (fromServer ? sentence(fromServer) : null)
   }
 
-  const submit = (event: FormEvent) => {
+  const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setTried(true)
-    if (!image || wrong.name || wrong.disk || wrong.keys) return
+    if (!image || wrong.name || wrong.disk || wrong.keys) return focusFirstWrong(event.currentTarget)
     create.mutate(bodyOf(values, image), { onSuccess: ({ instance }) => onCreated(instance.id) })
   }
 

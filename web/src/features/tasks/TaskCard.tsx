@@ -13,7 +13,7 @@ import { Progress, Steps } from '@/ui/Progress'
 import { Since, useNow } from '@/ui/Since'
 import { Status } from '@/ui/Status'
 import styles from './TaskCard.module.css'
-import { kindTitle, phaseName, stateName, stateTone, stepsOf } from './words'
+import { failureTitle, kindTitle, phaseName, stateName, stateTone, stepsOf } from './words'
 
 const ICONS: Record<TaskKind, ReactNode> = {
   'image.capture': <Camera />,
@@ -172,7 +172,7 @@ function Failure({ task }: { task: Task }) {
       title={
         again
           ? `Attempt ${Math.max(task.attempt, 1)} failed; it is tried again by itself`
-          : failureTitle(task)
+          : failureTitle(task.kind)
       }
     >
       <p>{sentence(task.error.detail)}</p>
@@ -181,8 +181,4 @@ function Failure({ task }: { task: Task }) {
       </p>
     </Notice>
   )
-}
-
-function failureTitle(task: Task): string {
-  return task.kind === 'image.capture' ? 'Image creation failed' : `${kindTitle(task.kind)} failed`
 }

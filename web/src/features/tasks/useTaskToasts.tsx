@@ -8,7 +8,7 @@ import { tasksQuery } from '@/api/queries/tasks'
 import { isFinal, type Task, type TaskState } from '@/api/types'
 import { sentence } from '@/lib/problem'
 import { showToast } from '@/ui/Toasts'
-import { kindTitle } from './words'
+import { endTitle } from './words'
 
 /** Says in the corner how a task ended, whatever page is open; answers how many are at work. */
 export function useTaskToasts(): number {
@@ -35,7 +35,6 @@ const TONES = {
   queued: 'idle',
   running: 'idle',
 } as const
-const ENDS = { succeeded: 'done', failed: 'failed', cancelled: 'cancelled', queued: '', running: '' } as const
 
 function announce(task: Task, names: Names): void {
   const ofImage = task.kind.startsWith('image.')
@@ -43,7 +42,7 @@ function announce(task: Task, names: Names): void {
   const removed = task.kind === 'image.delete' || task.kind === 'instance.delete'
   showToast({
     tone: TONES[task.state],
-    title: `${kindTitle(task.kind)}: ${ENDS[task.state]}`,
+    title: endTitle(task),
     text: task.state === 'failed' && task.error ? sentence(task.error.detail) : subject,
     action: task.state === 'failed' || removed ? <TasksLink /> : <SubjectLink task={task} />,
   })

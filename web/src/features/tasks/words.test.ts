@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { stepsOf } from './words'
+import { endTitle, stepsOf } from './words'
 
 describe('the steps of a task', () => {
   test('lead from queued to finalizing for a capture', () => {
@@ -24,4 +24,10 @@ describe('the steps of a task', () => {
       'Stopping',
     ])
   })
+})
+
+test('an end is said in the past', () => {
+  expect(endTitle({ kind: 'image.capture', state: 'succeeded' })).toBe('Image created')
+  expect(endTitle({ kind: 'image.capture', state: 'failed' })).toBe('Image creation failed')
+  expect(endTitle({ kind: 'instance.deploy', state: 'cancelled' })).toBe('Create instance: cancelled')
 })

@@ -2,20 +2,58 @@
 import type { Phase, Task, TaskKind, TaskState } from '@/api/types'
 import type { Tone } from '@/ui/Status'
 
-const KINDS: Record<TaskKind, { title: string; steps: readonly Phase[] }> = {
+interface KindWords {
+  title: string
+  /** What is said once it is done. */
+  done: string
+  /** What is said where it failed. */
+  failed: string
+  steps: readonly Phase[]
+}
+
+const KINDS: Record<TaskKind, KindWords> = {
   'image.capture': {
     title: 'Create image',
+    done: 'Image created',
+    failed: 'Image creation failed',
     steps: ['queued', 'preparing', 'snapshotting', 'copying', 'finalizing'],
   },
-  'image.adopt': { title: 'Add stock image', steps: ['queued', 'preparing', 'copying', 'finalizing'] },
-  'image.delete': { title: 'Delete image', steps: ['queued', 'removing'] },
+  'image.adopt': {
+    title: 'Add stock image',
+    done: 'Stock image added',
+    failed: 'Stock image not added',
+    steps: ['queued', 'preparing', 'copying', 'finalizing'],
+  },
+  'image.delete': {
+    title: 'Delete image',
+    done: 'Image deleted',
+    failed: 'Image not deleted',
+    steps: ['queued', 'removing'],
+  },
   'instance.deploy': {
     title: 'Create instance',
+    done: 'Instance created',
+    failed: 'Instance creation failed',
     steps: ['queued', 'preparing', 'copying', 'finalizing', 'starting'],
   },
-  'instance.start': { title: 'Start instance', steps: ['queued', 'starting'] },
-  'instance.stop': { title: 'Stop instance', steps: ['queued', 'starting'] },
-  'instance.delete': { title: 'Delete instance', steps: ['queued', 'removing'] },
+  'instance.start': {
+    title: 'Start instance',
+    done: 'Instance started',
+    failed: 'Instance not started',
+    steps: ['queued', 'starting'],
+  },
+  'instance.stop': {
+    title: 'Stop instance',
+    done: 'Instance stopped',
+    failed: 'Instance not stopped',
+    steps: ['queued', 'starting'],
+  },
+  'instance.delete': {
+    title: 'Delete instance',
+    done: 'Instance deleted',
+    failed: 'Instance not deleted',
+    steps: ['queued', 'removing'],
+  },
 }
 
 /** Phases in the order in which any task goes through them. */
@@ -50,6 +88,23 @@ const STATES: Record<TaskState, { name: string; tone: Tone }> = {
 }
 
 export const kindTitle = (kind: TaskKind): string => KINDS[kind].title
+export const failureTitle = (kind: TaskKind): string => KINDS[kind].failed
+
+/** How a task ended, in a few words. */
+export function endTitle(task: Pick<Task, 'kind' | 'state'>): string {
+  switch (task.state) {
+    case 'succeeded':
+      return KINDS[task.kind].done
+    case 'failed':
+      return KINDS[task.kind].failed
+    case 'cancelled':
+      return `${KINDS[task.kind].title}: cancelled`
+    case 'queued':
+    case 'running':
+      return KINDS[task.kind].title
+  }
+}
+
 export const stateName = (state: TaskState): string => STATES[state].name
 export const stateTone = (state: TaskState): Tone => STATES[state].tone
 
