@@ -1,5 +1,7 @@
 //! The format against `qemu-img`, against forged files, and against itself.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
+
 mod forge;
 mod hostile;
 mod layouts;
