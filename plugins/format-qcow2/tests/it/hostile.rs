@@ -148,7 +148,7 @@ fn q09_clusters_behind_the_end() {
     );
     expect(
         |forge| {
-            forge.u64(L2, 7 * CLUSTER | COPIED);
+            forge.u64(L2, (7 * CLUSTER) | COPIED);
         },
         "corrupt.truncated",
     );
