@@ -95,6 +95,11 @@ pub async fn write_image(
             set_size(sink, end).await?;
             Some(end)
         }
+        Layout::Units(rules) if !rules.skip_zero && virtual_size > disk.size() => {
+            return Err(EngineError::Unsupported {
+                what: "growing a disk in a layout that stores zeroes".to_owned(),
+            });
+        }
         Layout::Units(_) => None,
     };
     let outcome = run_payload(disk, plugin.as_mut(), sink, options, layout, &cancel).await?;

@@ -95,6 +95,28 @@ async fn images_are_converted_into_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_grows_while_it_is_copied() {
+    let disk = pattern(SIZE);
+    let larger = WriteOptions { grow_to: Some(SIZE + (3 << 20)), ..threads(2) };
+    for format in [FakeFormat::raw(), FakeFormat::plain(65536), FakeFormat::compressed("zstd")] {
+        let (sink, written) = write(&disk, &format, &larger).await;
+        let image = open(&format, &sink).await;
+        let sizes = Comparison::SizeOnly { first: SIZE, second: SIZE + (3 << 20) };
+        assert_eq!(compare(&disk, &image, &threads(1)).await.unwrap(), sizes);
+        assert_eq!(written.virtual_size, image.size());
+        let file = Arc::new(Disk::from_raw(sink.source(), &Limits::default()).unwrap());
+        assert_eq!(digest(&file, &threads(2)).await.unwrap(), written.stored);
+    }
+    let sink: Arc<dyn BlockSink> = Arc::new(MemorySink::default());
+    let smaller = WriteOptions { grow_to: Some(SIZE - 1), ..threads(1) };
+    let error = write_image(&disk, &FakeFormat::raw(), &sink, &smaller).await.unwrap_err();
+    assert_eq!(error.code(), "invalid.option");
+    let keeping_zeroes = FakeFormat { skip_zero: false, ..FakeFormat::plain(65536) };
+    let error = write_image(&disk, &keeping_zeroes, &sink, &larger).await.unwrap_err();
+    assert_eq!(error.code(), "unsupported.layout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn small_and_empty_disks_are_disks() {
     for size in [0, 1, 511, 512, 65535, 65536, 65537] {
         let disk = Arc::new(Disk::from_raw(Arc::new(Pattern { size, seed: 9 }), &Limits::default()).unwrap());
@@ -252,10 +274,13 @@ async fn a_source_that_changes_is_no_source() {
     assert_eq!(error.code(), "conflict.source-changed");
 }
 
-/// Wraps the fake layout and breaks the contract in one way.
-struct Rogue(fn(&mut MetadataPage));
+/// One way to break the contract.
+type Break = fn(&mut MetadataPage);
 
-struct RogueLayout(Box<dyn FormatLayout>, fn(&mut MetadataPage));
+/// Wraps the fake layout and breaks the contract in one way.
+struct Rogue(Break);
+
+struct RogueLayout(Box<dyn FormatLayout>, Break);
 
 #[async_trait::async_trait]
 impl DiskFormat for Rogue {
@@ -308,7 +333,7 @@ impl FormatLayout for RogueLayout {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_break_the_contract_are_refused() {
     let disk = pattern(1 << 20);
-    let cases: [(fn(&mut MetadataPage), &str); 6] = [
+    let cases: [(Break, &str); 6] = [
         (|page| page.segments.iter_mut().for_each(|segment| segment.file_offset = 70_000), "plugin.metadata"),
         (
             |page| page.segments.iter_mut().for_each(|segment| segment.file_offset = u64::MAX),

@@ -18,13 +18,15 @@ struct Asked {
     handle: u64,
 }
 
+type Reply = dyn Fn(&Asked) -> Vec<u8> + Send;
+
 /// What a server answers; the default is honest.
 struct Lies {
     greeting: Vec<u8>,
     structured: bool,
     /// Replies to GO.
     go: Vec<u8>,
-    reply: Box<dyn Fn(&Asked) -> Vec<u8> + Send>,
+    reply: Box<Reply>,
     /// Bytes at a time, with a pause behind each piece.
     pieces: usize,
 }
