@@ -160,3 +160,6 @@ fn unavailable(error: &dyn std::error::Error) -> ProtocolError {
     }
     ProtocolError::Unavailable { detail }
 }
+
+#[cfg(test)]
+mod tests;

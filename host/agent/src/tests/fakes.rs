@@ -159,12 +159,11 @@ impl ControlPlane for FakeControl {
     }
 
     async fn heartbeat(&self, request: Heartbeat) -> Result<HeartbeatResponse, ProtocolError> {
+        // The progress reports carry the wish too, but only while the bytes move.
+        let cancel = self.script.lock().unwrap().cancel;
+        let cancelled = request.leases.iter().filter(|_| cancel).map(|lease| lease.task_id).collect();
         self.heard.send_modify(|heard| heard.heartbeats.push(request));
-        Ok(HeartbeatResponse {
-            lost: Vec::new(),
-            cancelled: Vec::new(),
-            storages: vec![self.storage.clone()],
-        })
+        Ok(HeartbeatResponse { lost: Vec::new(), cancelled, storages: vec![self.storage.clone()] })
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, ProtocolError> {
@@ -472,14 +471,6 @@ impl FakeDriver {
 
     pub(super) fn calls(&self) -> Vec<String> {
         self.calls.borrow().clone()
-    }
-
-    pub(super) async fn called(&self, text: &str) {
-        let mut calls = self.calls.subscribe();
-        timeout(SOON, calls.wait_for(|calls| calls.iter().any(|call| call == text)))
-            .await
-            .expect("in time")
-            .unwrap();
     }
 
     pub(super) fn serves(&self, disk: PathBuf) {

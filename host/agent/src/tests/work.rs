@@ -132,9 +132,6 @@ async fn a_cancelled_copy_leaves_nothing() {
         .await;
     assert_eq!(world.ports.storage.names(), [".image-1"], "bytes are under way");
     world.control.script.lock().unwrap().cancel = true;
-    // The next report carries the wish back: its bytes have changed, or it is the heartbeat's turn.
-    world.driver().called("status").await;
-    world.ports.hold.store(true, Ordering::SeqCst);
     assert!(matches!(world.control.outcome(task).await, Outcome::Cancelled));
     agent.stop().await;
     world.assert_nothing_left(&[]);
@@ -241,6 +238,9 @@ async fn a_panic_is_one_works_failure() {
     world.assert_nothing_left(&["image-1"]);
 }
 
+/// What is to be done with an instance's power.
+type Of = fn(PowerWork) -> Work;
+
 /// Stores an image and answers its logical digest.
 async fn store(world: &World, bytes: &[u8]) -> String {
     fs::write(world.ports.storage.path("image-1"), bytes).unwrap();
@@ -268,10 +268,8 @@ async fn an_instance_is_deployed_grown_stopped_started_and_deleted() {
     );
     assert!(home.file("seed.iso").exists() && home.sockets().is_dir());
     assert!(home.process().is_some());
-    let (stop, start): (fn(PowerWork) -> Work, fn(PowerWork) -> Work) = (Work::Stop, Work::Start);
-    let power = |work: fn(PowerWork) -> Work| {
-        assignment(work(PowerWork { instance: deploy.instance.clone(), grace_ms: 300 }))
-    };
+    let (stop, start): (Of, Of) = (Work::Stop, Work::Start);
+    let power = |work: Of| assignment(work(PowerWork { instance: deploy.instance.clone(), grace_ms: 300 }));
     world.driver().behaviour.lock().unwrap().ignore_shutdown = true;
     for (work, runs) in [(stop, false), (stop, false), (start, true), (start, true)] {
         let work = power(work);
