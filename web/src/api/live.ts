@@ -44,8 +44,13 @@ function subscribe(listener: () => void): () => void {
 }
 
 /** How the panel learns of changes at the moment. */
+export function currentLink(): StreamState['link'] {
+  return state.link
+}
+
+/** The same, for components: they are drawn again when it changes. */
 export function useLink(): StreamState['link'] {
-  return useSyncExternalStore(subscribe, () => state.link)
+  return useSyncExternalStore(subscribe, currentLink)
 }
 
 /** The interval for queries of things that change by themselves: none while the stream is live. */
