@@ -1,13 +1,17 @@
 //! Following what happens: a gap-free numbered stream per account.
 
+use std::{collections::VecDeque, time::Duration};
+
 use imprint_domain::{
     Error,
-    event::EventKind,
-    id::{ImageId, InstanceId, TaskId},
+    event::{Event, EventKind},
+    id::{AccountId, ImageId, InstanceId, TaskId},
     time::Timestamp,
 };
+use imprint_store::{event, image, instance, task};
+use tokio::sync::broadcast;
 
-use crate::{ImageView, InstanceView, Op, Service, TaskView};
+use crate::{ImageView, InstanceView, Op, Service, TaskView, account, hub::news, service::DbResult};
 
 /// A group of kinds of events: `task.*`, `image.*`, `instance.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,9 +83,34 @@ pub struct EventView {
     pub subject: Subject,
 }
 
+/// Events read at once.
+const BATCH: u32 = 100;
+/// One wait; the follower looks again much more often than that.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
 /// Follows an account's events.
 pub struct EventFollower {
+    service: Service,
+    account_id: AccountId,
+    filter: EventFilter,
     start: EventStart,
+    /// The last event that was handed out or passed over.
+    last: u64,
+    /// Events that were read, in order; at most [`BATCH`].
+    ahead: VecDeque<Event>,
+    receiver: broadcast::Receiver<AccountId>,
+}
+
+impl EventFilter {
+    fn takes(&self, event: &Event) -> bool {
+        let topic = match event.kind {
+            EventKind::ImageChanged | EventKind::ImageDeleted => EventTopic::Image,
+            EventKind::InstanceChanged | EventKind::InstanceDeleted => EventTopic::Instance,
+            EventKind::TaskChanged => EventTopic::Task,
+        };
+        let of_topic = self.topics.is_empty() || self.topics.contains(&topic);
+        of_topic && self.task_id.is_none_or(|id| event.task_id == Some(id))
+    }
 }
 
 impl EventFollower {
@@ -90,9 +119,63 @@ impl EventFollower {
         self.start
     }
 
-    /// The next event; waits for it. Cancel-safe: an event is lost only when its value was handed out.
+    /// The next event; waits for it. Cancel-safe: an event counts as sent only once its value was handed out.
     pub async fn next(&mut self) -> Result<EventView, Error> {
-        pending!()
+        loop {
+            while let Some(event) = self.ahead.front().cloned() {
+                let view = if self.filter.takes(&event) { self.view(&event).await? } else { None };
+                self.last = event.sequence;
+                self.ahead.pop_front();
+                if let Some(view) = view {
+                    return Ok(view);
+                }
+            }
+            let events = event::after(&self.service.read(), self.account_id, self.last, BATCH).await.db()?;
+            if events.is_empty() {
+                news(&mut self.receiver, self.account_id, PATIENCE).await;
+            }
+            self.ahead.extend(events);
+        }
+    }
+
+    async fn view(&self, event: &Event) -> Result<Option<EventView>, Error> {
+        let subject = match event.kind {
+            EventKind::ImageChanged | EventKind::ImageDeleted => match event.image_id {
+                Some(id) => self.image(id).await?,
+                None => return Ok(None),
+            },
+            EventKind::InstanceChanged | EventKind::InstanceDeleted => match event.instance_id {
+                Some(id) => self.instance(id).await?,
+                None => return Ok(None),
+            },
+            EventKind::TaskChanged => match event.task_id {
+                Some(id) => self.task(id).await?,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(EventView { sequence: event.sequence, kind: event.kind, at: event.at, subject }))
+    }
+
+    async fn image(&self, id: ImageId) -> Result<Subject, Error> {
+        let found = image::get(&self.service.read(), id).await.db()?;
+        Ok(found
+            .map_or(Subject::ImageGone(id), |record| Subject::Image(Box::new(crate::image::view(&record)))))
+    }
+
+    async fn instance(&self, id: InstanceId) -> Result<Subject, Error> {
+        let conn = self.service.read();
+        let Some(record) = instance::get(&conn, id).await.db()? else {
+            return Ok(Subject::InstanceGone(id));
+        };
+        let view = crate::instance::view(&conn, &record, self.service.now()).await?;
+        Ok(Subject::Instance(Box::new(view)))
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Subject, Error> {
+        let conn = self.service.read();
+        let Some(record) = task::get(&conn, id).await.db()? else { return Ok(Subject::TaskGone(id)) };
+        let view = crate::task::view(&conn, &record, self.service.now()).await?;
+        Ok(Subject::Task(Box::new(view)))
     }
 }
 
@@ -104,6 +187,32 @@ impl Service {
         filter: EventFilter,
         after: Option<u64>,
     ) -> Result<EventFollower, Error> {
-        pending!(op, filter, after)
+        op.require_read()?;
+        // Heard before the last event is read, so that nothing falls between.
+        let receiver = self.hub().follow();
+        let conn = self.read();
+        let mut account_id = op.account_id();
+        if let Some(id) = filter.task_id {
+            account_id = self.task_show(op, id).await?.account_id;
+        }
+        let sequence = account::get(&conn, account_id).await?.event_sequence;
+        let start = match after {
+            None => EventStart::Snapshot { sequence },
+            Some(after) if after == sequence => EventStart::Resumed { sequence },
+            Some(after) => {
+                let next = event::after(&conn, account_id, after, 1).await.db()?;
+                match next.first() {
+                    Some(next) if next.sequence == after + 1 => EventStart::Resumed { sequence: after },
+                    // Removed meanwhile, or never ours.
+                    Some(_) | None => EventStart::Reset { sequence },
+                }
+            }
+        };
+        let (EventStart::Snapshot { sequence: last }
+        | EventStart::Resumed { sequence: last }
+        | EventStart::Reset { sequence: last }) = start;
+        let service = self.clone();
+        let ahead = VecDeque::new();
+        Ok(EventFollower { service, account_id, filter, start, last, ahead, receiver })
     }
 }

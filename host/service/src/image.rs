@@ -2,17 +2,35 @@
 
 use imprint_agent_protocol::Compression;
 use imprint_domain::{
-    Error,
+    Code, Error,
     consistency::Consistency,
-    id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{ImageKind, ImageStatus},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
+    image::{Image, ImageKind, ImageStatus},
     name::Name,
     size::ByteSize,
+    storage::StorageRole,
+    task::TaskKind,
     time::Timestamp,
 };
+use imprint_store::{
+    Conn, hypervisor,
+    image::{self, CaptureNotes, ImageFilter, ImageRecord, SortBy, SortKey, Sorted, Whose},
+    task,
+};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::{Op, Page, PageRequest, Service, TaskView};
+use crate::{
+    Op, Page, PageRequest, Service, TaskView,
+    change::Change,
+    engine::{self, NewTask, not_now},
+    idempotency, location,
+    page::Listing,
+    service::DbResult,
+    storage,
+    task::view as task_view,
+    work::Order,
+};
 
 /// The instance that an image was captured from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,20 +200,126 @@ pub struct OsImageCreate {
     pub location_id: LocationId,
 }
 
-impl Service {
-    /// Captures the primary disk of an instance: reserves a slot and queues the task, in one transaction (S126, X7).
-    pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
-        pending!(op, request)
-    }
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 1024;
+/// The longest key of a file, in bytes.
+const MAX_KEY: usize = 1024;
 
+pub(crate) fn view(record: &ImageRecord) -> ImageView {
+    let image = &record.image;
+    let stored = image.stored.as_ref();
+    let source_instance = match (image.source_instance_id, &image.source_instance_name) {
+        (Some(id), Some(name)) => Some(SourceInstance { id, name: name.clone() }),
+        (Some(_) | None, Some(_) | None) => None,
+    };
+    ImageView {
+        id: image.id,
+        account_id: image.account_id,
+        name: image.name.clone(),
+        description: image.description.clone(),
+        kind: image.kind,
+        status: image.status,
+        status_text: image.status.description().to_owned(),
+        location_id: image.location_id,
+        source_instance,
+        size_bytes: stored.map(|stored| stored.size),
+        virtual_size_bytes: stored.map(|stored| stored.virtual_size),
+        format: stored.map(|stored| stored.format.clone()),
+        consistency: stored.and_then(|stored| stored.consistency),
+        logical_digest: stored.map(|stored| stored.logical_digest.clone()),
+        stored_digest: stored.map(|stored| stored.stored_digest.clone()),
+        task_id: image.task_id,
+        created_at: image.created_at,
+        available_at: image.available_at,
+        version: image.version,
+    }
+}
+
+/// An image that must exist and be visible to the actor: its own, stock, or anybody's for an admin.
+pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: ImageId) -> Result<ImageRecord, Error> {
+    let found = image::get(conn, id).await.db()?;
+    let sees = |record: &ImageRecord| match record.image.kind {
+        ImageKind::Stock => true,
+        ImageKind::Custom => op.sees(record.image.account_id),
+    };
+    found.filter(sees).ok_or_else(|| Error::not_found("image"))
+}
+
+/// An image that the actor may change.
+async fn changeable(
+    conn: &Conn<'_>,
+    op: &Op,
+    id: ImageId,
+    if_match: Option<u32>,
+) -> Result<ImageRecord, Error> {
+    let record = visible(conn, op, id).await?;
+    match record.image.kind {
+        ImageKind::Stock => op.require_admin()?,
+        ImageKind::Custom => {}
+    }
+    let version = record.image.version;
+    if if_match.is_some_and(|seen| seen != version) {
+        return Err(Error::new(Code::PreconditionFailed, "read the image again, then repeat the change")
+            .with("version", version));
+    }
+    Ok(record)
+}
+
+pub(crate) fn check_description(text: &str) -> Result<(), Error> {
+    let control = text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    if text.chars().count() > MAX_DESCRIPTION || control {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            format!("a description has at most {MAX_DESCRIPTION} characters and no control characters"),
+        )
+        .at("/description"));
+    }
+    Ok(())
+}
+
+/// A hypervisor that can reach a storage: one whose agent is there, if possible.
+async fn reaching(change: &Change<'_>, id: StorageId) -> Result<HypervisorId, Error> {
+    let bound = hypervisor::of_storage(&change.conn(), id).await.db()?;
+    let chosen = bound
+        .iter()
+        .find(|record| record.hypervisor.is_online(change.now))
+        .or_else(|| bound.first())
+        .ok_or_else(|| {
+            Error::new(Code::NoImageStorageBound, "bind the image storage to a hypervisor that can reach it")
+        })?;
+    Ok(chosen.hypervisor.id)
+}
+
+impl Service {
     /// Images.
     pub async fn image_list(&self, op: &Op, list: &ImageList) -> Result<Page<ImageView>, Error> {
-        pending!(op, list)
+        op.require_read()?;
+        let whose = match list.scope {
+            ImageScope::Own => Whose::CustomOf(op.account_id()),
+            ImageScope::Stock => Whose::Stock,
+            ImageScope::All if op.is_admin() => Whose::Everybody,
+            ImageScope::All => Whose::VisibleTo(op.account_id()),
+        };
+        let by = match list.sort.field {
+            ImageSortField::CreatedAt => SortBy::CreatedAt,
+            ImageSortField::Name => SortBy::Name,
+            ImageSortField::SizeBytes => SortBy::Size,
+        };
+        let what = format!("images {whose:?} {:?} {:?} {:?}", list.status, list.location_id, list.sort);
+        let listing = Listing::new(&list.page, &what)?;
+        let after = listing.after::<(SortKey, Uuid)>()?;
+        let filter = ImageFilter { whose, status: list.status.clone(), location_id: list.location_id };
+        let sorted = Sorted { by, descending: list.sort.descending, after, limit: listing.rows() };
+        let rows = image::list(&self.read(), &filter, &sorted).await.db()?;
+        let (rows, next_page_token) =
+            listing.page(rows, |record| (record.sort_key(by), record.image.id.uuid()))?;
+        Ok(Page { items: rows.iter().map(view).collect(), next_page_token })
     }
 
     /// One image: own or stock.
     pub async fn image_show(&self, op: &Op, id: ImageId) -> Result<ImageView, Error> {
-        pending!(op, id)
+        op.require_read()?;
+        Ok(view(&visible(&self.read(), op, id).await?))
     }
 
     /// Changes name or description. `if_match` is the version that the client saw; `precondition_failed` when it is stale.
@@ -206,21 +330,177 @@ impl Service {
         patch: ImagePatch,
         if_match: Option<u32>,
     ) -> Result<ImageView, Error> {
-        pending!(op, id, patch, if_match)
+        op.require_write()?;
+        patch.description.as_deref().map_or(Ok(()), check_description)?;
+        let mut change = Change::begin(self).await?;
+        let mut record = changeable(&change.conn(), op, id, if_match).await?;
+        if let Some(name) = patch.name {
+            record.image.name = name;
+        }
+        if let Some(description) = patch.description {
+            record.image.description = description;
+        }
+        record.image.version = record.image.version.saturating_add(1);
+        image::update(&change.tx, &record).await.db()?;
+        change.image_changed(&record).await?;
+        change.audit(op, "image.update", id).await?;
+        change.commit().await?;
+        Ok(view(&record))
     }
 
-    /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8).
+    /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8). Deleting twice answers the
+    /// task of the first time. Of a stock image only the entry goes: its file belongs to the operator.
     pub async fn image_delete(
         &self,
         op: &Op,
         id: ImageId,
         if_match: Option<u32>,
     ) -> Result<ImageTask, Error> {
-        pending!(op, id, if_match)
+        op.require_write()?;
+        let mut change = Change::begin(self).await?;
+        if let Some(task) = being_deleted(&change, op, id).await? {
+            return Ok(task);
+        }
+        let mut record = changeable(&change.conn(), op, id, if_match).await?;
+        if !record.image.status.may_become(ImageStatus::Deleting) {
+            return Err(not_now(format!(
+                "the image is {}; cancel its task first",
+                record.image.status.as_str()
+            )));
+        }
+        if !task::active_of_image(&change.conn(), id).await.db()?.is_empty() {
+            return Err(Error::new(Code::ImageInUse, "a task works with it; wait until that is over"));
+        }
+        let task_id = TaskId::new(self.new_uuid());
+        let new = NewTask {
+            account_id: record.image.account_id,
+            kind: TaskKind::ImageDelete,
+            image_id: Some(id),
+            instance_id: None,
+            hypervisor_id: reaching(&change, record.image.storage_id).await?,
+            order: Order::Plain,
+            request_id: op.request_id,
+        };
+        let mut task = engine::new_task(&change, task_id, new)?;
+        record.image.status = ImageStatus::Deleting;
+        record.image.version = record.image.version.saturating_add(1);
+        record.image.task_id = Some(task_id);
+        image::update(&change.tx, &record).await.db()?;
+        change.image_changed(&record).await?;
+        engine::queue(&mut change, &task).await?;
+        match record.image.kind {
+            ImageKind::Custom => {}
+            ImageKind::Stock => engine::succeed(&mut change, &mut task).await?,
+        }
+        change.audit(op, "image.delete", id).await?;
+        let task = task_view(&change.conn(), &task, change.now).await?;
+        change.commit().await?;
+        Ok(ImageTask { image: view(&record), task, replayed: false })
     }
 
     /// Takes a stock image into service: registers it and queues the task that reads its file. Admins only.
     pub async fn os_image_create(&self, op: &Op, request: OsImageCreate) -> Result<ImageTask, Error> {
-        pending!(op, request)
+        op.require_admin()?;
+        check_description(&request.description)?;
+        check_file(&request)?;
+        let mut change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(ImageTask { replayed: true, ..stored });
+        }
+        location::get(&change.conn(), request.location_id).await.map_err(|error| error.at("/location_id"))?;
+        let storage = storage::get(&change.conn(), request.storage_id)
+            .await
+            .map_err(|error| error.at("/storage_id"))?
+            .storage;
+        if storage.role != StorageRole::Stock {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                "a stock image's file is picked from a storage of role `stock`",
+            )
+            .at("/storage_id"));
+        }
+        if image::by_key(&change.conn(), storage.id, &request.key).await.db()?.is_some() {
+            return Err(Error::new(Code::NameTaken, "this file is an image already").at("/key"));
+        }
+        let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
+        let new = NewTask {
+            account_id: op.account_id(),
+            kind: TaskKind::ImageAdopt,
+            image_id: Some(image_id),
+            instance_id: None,
+            hypervisor_id: reaching(&change, storage.id).await?,
+            order: Order::Plain,
+            request_id: op.request_id,
+        };
+        let task = engine::new_task(&change, task_id, new)?;
+        let record = stock_record(&change, op, request, (image_id, task_id));
+        image::insert(&change.tx, &record).await.db()?;
+        change.image_changed(&record).await?;
+        engine::queue(&mut change, &task).await?;
+        change.audit(op, "image.adopt", image_id).await?;
+        let task = task_view(&change.conn(), &task, change.now).await?;
+        let answer = ImageTask { image: view(&record), task, replayed: false };
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
     }
+}
+
+fn check_file(request: &OsImageCreate) -> Result<(), Error> {
+    let key = &request.key;
+    let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+    if key.len() > MAX_KEY || climbs || key.chars().any(char::is_control) {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "name the file by its path below the storage's folder, without `.` and `..`",
+        )
+        .at("/key"));
+    }
+    if !["raw", "qcow2"].contains(&request.format.as_str()) {
+        return Err(Error::new(Code::InvalidRequest, "the format is `raw` or `qcow2`").at("/format"));
+    }
+    Ok(())
+}
+
+fn stock_record(
+    change: &Change<'_>,
+    op: &Op,
+    request: OsImageCreate,
+    (id, task_id): (ImageId, TaskId),
+) -> ImageRecord {
+    ImageRecord {
+        image: Image {
+            id,
+            account_id: op.account_id(),
+            location_id: request.location_id,
+            kind: ImageKind::Stock,
+            name: request.name,
+            description: request.description,
+            status: ImageStatus::Creating,
+            source_instance_id: None,
+            source_instance_name: None,
+            storage_id: request.storage_id,
+            storage_key: request.key,
+            stored: None,
+            task_id: Some(task_id),
+            created_at: change.now,
+            available_at: None,
+            version: 1,
+        },
+        format: request.format,
+        capture: CaptureNotes::default(),
+    }
+}
+
+/// The image and its task, when it is being deleted already.
+async fn being_deleted(change: &Change<'_>, op: &Op, id: ImageId) -> Result<Option<ImageTask>, Error> {
+    let record = changeable(&change.conn(), op, id, None).await?;
+    match record.image.status {
+        ImageStatus::Deleting => {}
+        ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => return Ok(None),
+    }
+    let Some(task_id) = record.image.task_id else { return Ok(None) };
+    let Some(task) = task::get(&change.conn(), task_id).await.db()? else { return Ok(None) };
+    let task = task_view(&change.conn(), &task, change.now).await?;
+    Ok(Some(ImageTask { image: view(&record), task, replayed: true }))
 }

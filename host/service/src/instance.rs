@@ -1,16 +1,33 @@
 //! Instances: list, show, deploy, start, stop, delete.
 
 use imprint_domain::{
-    Error,
+    Code, Error,
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
     instance::{BootSource, InstanceStatus, Power},
     name::Name,
+    rules,
     size::ByteSize,
+    task::TaskKind,
     time::Timestamp,
+};
+use imprint_store::{
+    Conn, image,
+    instance::{self, InstanceRecord},
+    task,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, Page, PageRequest, Service, TaskView};
+use crate::{
+    Op, Page, PageRequest, Service, TaskView,
+    capture::Facts,
+    change::Change,
+    engine::{self, NewTask, not_now},
+    hypervisor, idempotency,
+    page::Listing,
+    service::DbResult,
+    task::view as task_view,
+    work::Order,
+};
 
 /// The image that an instance was deployed from, while it exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,34 +139,175 @@ pub struct InstanceCreate {
     pub start: bool,
 }
 
+pub(crate) async fn view(
+    conn: &Conn<'_>,
+    record: &InstanceRecord,
+    now: Timestamp,
+) -> Result<InstanceView, Error> {
+    let instance = &record.instance;
+    let facts = Facts::read(conn, instance).await?;
+    let image = match instance.image_id {
+        Some(id) => image::get(conn, id).await.db()?.map(|found| ImageName { id, name: found.image.name }),
+        None => None,
+    };
+    let disks = facts.disks().iter().map(|disk| DiskView {
+        id: disk.id,
+        primary: disk.primary,
+        virtual_size_bytes: disk.virtual_size,
+        format: disk.format.clone(),
+    });
+    Ok(InstanceView {
+        id: instance.id,
+        account_id: instance.account_id,
+        name: instance.name.clone(),
+        status: instance.status,
+        power: instance.power,
+        location_id: instance.location_id,
+        hypervisor_id: instance.hypervisor_id,
+        image,
+        boot_source: instance.boot_source,
+        vcpus: instance.vcpus,
+        memory_bytes: instance.memory,
+        disks: disks.collect(),
+        capture: facts.allowed(conn, instance, now).await?,
+        task_id: record.task_id,
+        created_at: instance.created_at,
+    })
+}
+
+/// An instance that must exist and be visible to the actor.
+pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: InstanceId) -> Result<InstanceRecord, Error> {
+    let found = instance::get(conn, id).await.db()?;
+    found.filter(|record| op.sees(record.instance.account_id)).ok_or_else(|| Error::not_found("instance"))
+}
+
+/// Refuses an instance that a task works on.
+pub(crate) async fn require_idle(conn: &Conn<'_>, id: InstanceId) -> Result<(), Error> {
+    let active = task::active_of_instance(conn, id).await.db()?;
+    match active.first() {
+        None => Ok(()),
+        Some(record) => Err(Error::new(
+            Code::InstanceBusy,
+            format!(
+                "the task {} works on it; wait until it is over, or cancel it",
+                record.task.kind.as_str()
+            ),
+        )
+        .with("task_id", record.task.id)),
+    }
+}
+
 impl Service {
     /// The account's instances, latest first; for admins everybody's.
     pub async fn instance_list(&self, op: &Op, list: &InstanceList) -> Result<Page<InstanceView>, Error> {
-        pending!(op, list)
+        op.require_read()?;
+        let account_id = (!op.is_admin()).then(|| op.account_id());
+        let listing = Listing::new(&list.page, &format!("instances {account_id:?}"))?;
+        let conn = self.read();
+        let rows = instance::list(&conn, account_id, listing.after()?, listing.rows()).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.instance.id)?;
+        let mut items = Vec::with_capacity(rows.len());
+        for record in &rows {
+            items.push(view(&conn, record, self.now()).await?);
+        }
+        Ok(Page { items, next_page_token })
     }
 
     /// One instance.
     pub async fn instance_show(&self, op: &Op, id: InstanceId) -> Result<InstanceView, Error> {
-        pending!(op, id)
-    }
-
-    /// Deploys a new instance from an image.
-    pub async fn instance_create(&self, op: &Op, request: InstanceCreate) -> Result<InstanceTask, Error> {
-        pending!(op, request)
+        op.require_read()?;
+        let conn = self.read();
+        let record = visible(&conn, op, id).await?;
+        view(&conn, &record, self.now()).await
     }
 
     /// Starts an instance.
     pub async fn instance_start(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
-        pending!(op, id)
+        self.instance_power(op, id, TaskKind::InstanceStart, Power::Running).await
     }
 
     /// Shuts an instance down.
     pub async fn instance_stop(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
-        pending!(op, id)
+        self.instance_power(op, id, TaskKind::InstanceStop, Power::Off).await
     }
 
-    /// Stops an instance and removes its disks.
-    pub async fn instance_delete(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
-        pending!(op, id)
+    async fn instance_power(
+        &self,
+        op: &Op,
+        id: InstanceId,
+        kind: TaskKind,
+        goal: Power,
+    ) -> Result<InstanceTask, Error> {
+        op.require_write()?;
+        let mut change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(InstanceTask { replayed: true, ..stored });
+        }
+        let record = visible(&change.conn(), op, id).await?;
+        record.instance.require_ready()?;
+        require_idle(&change.conn(), id).await?;
+        if record.instance.power == goal {
+            return Err(not_now(format!("the instance is {} already", goal.as_str())));
+        }
+        let host = hypervisor::get(&change.conn(), record.instance.hypervisor_id).await?.hypervisor;
+        rules::require_online(&host, change.now)?;
+        let answer = queue(&mut change, op, record, kind).await?;
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
     }
+
+    /// Stops an instance and removes its disks. Deleting twice answers the task of the first time.
+    pub async fn instance_delete(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
+        op.require_write()?;
+        let mut change = Change::begin(self).await?;
+        let mut record = visible(&change.conn(), op, id).await?;
+        match record.instance.status {
+            InstanceStatus::Deleting => {
+                let task_id = record.task_id.ok_or_else(|| Error::internal("deleting without a task"))?;
+                let found = task::get(&change.conn(), task_id).await.db()?;
+                let found = found.ok_or_else(|| Error::internal("deleting without its task"))?;
+                let task = task_view(&change.conn(), &found, change.now).await?;
+                let instance = view(&change.conn(), &record, change.now).await?;
+                return Ok(InstanceTask { instance, task, replayed: true });
+            }
+            InstanceStatus::Deploying | InstanceStatus::Ready | InstanceStatus::Error => {}
+        }
+        require_idle(&change.conn(), id).await?;
+        record.instance.status = InstanceStatus::Deleting;
+        let answer = queue(&mut change, op, record, TaskKind::InstanceDelete).await?;
+        change.commit().await?;
+        Ok(answer)
+    }
+}
+
+/// Queues a task for an instance and writes the instance's row.
+async fn queue(
+    change: &mut Change<'_>,
+    op: &Op,
+    mut record: InstanceRecord,
+    kind: TaskKind,
+) -> Result<InstanceTask, Error> {
+    let id = record.instance.id;
+    let task_id = TaskId::new(change.service.new_uuid());
+    let new = NewTask {
+        account_id: record.instance.account_id,
+        kind,
+        image_id: None,
+        instance_id: Some(id),
+        hypervisor_id: record.instance.hypervisor_id,
+        order: Order::Plain,
+        request_id: op.request_id,
+    };
+    let task = engine::new_task(change, task_id, new)?;
+    record.task_id = Some(task_id);
+    instance::update(&change.tx, &record).await.db()?;
+    change.instance_changed(&record).await?;
+    engine::queue(change, &task).await?;
+    change.audit(op, kind.as_str(), id).await?;
+    Ok(InstanceTask {
+        instance: view(&change.conn(), &record, change.now).await?,
+        task: task_view(&change.conn(), &task, change.now).await?,
+        replayed: false,
+    })
 }

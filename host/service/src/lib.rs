@@ -8,17 +8,16 @@
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
-#[expect(unused_macros, reason = "bodies follow")]
-macro_rules! pending {
-    ($($x:expr),*) => {{ $(let _ = $x;)* unimplemented!() }};
-}
-
 mod account;
 mod agent;
 mod bootstrap;
+mod capture;
 mod change;
 mod context;
+mod deploy;
+mod engine;
 mod event;
+mod finish;
 mod hub;
 mod hypervisor;
 mod idempotency;
@@ -27,6 +26,7 @@ mod instance;
 mod location;
 mod op;
 mod page;
+mod queue;
 mod reconcile;
 mod secret;
 mod service;
@@ -34,6 +34,7 @@ mod session;
 mod storage;
 mod task;
 mod token;
+mod work;
 
 pub use account::{AccountCreate, AccountPatch, AccountView};
 pub use bootstrap::{DemoRequest, DemoSetup, LocalRequest, LocalSetup, StockImageFile};

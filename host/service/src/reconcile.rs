@@ -1,8 +1,29 @@
-//! Reconcilers: what makes reality match, whatever happened.
+//! Reconcilers: what makes reality match, whatever happened (X8).
 
-use imprint_domain::Error;
+use chrono::TimeDelta;
+use imprint_domain::{
+    Error,
+    image::ImageStatus,
+    instance::InstanceStatus,
+    task::{LEASE_S, TaskKind, TaskState},
+    time::Timestamp,
+};
+use imprint_store::{event, idempotency, image, instance, session, task, task::TaskRecord};
 
-use crate::Service;
+use crate::{
+    Service,
+    change::Change,
+    engine::{self, Again, task_error},
+    idempotency::KEPT_H,
+    service::DbResult,
+};
+
+/// Tasks that one run deals with; the next run takes the rest.
+const BATCH: u32 = 100;
+/// How long events are kept, in hours.
+const EVENTS_KEPT_H: i64 = 24;
+/// The pause before a failed deletion is tried again, in seconds.
+const DELETION_PAUSE_S: i64 = 600;
 
 /// What a run found to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,13 +35,112 @@ pub struct Reconciled {
     /// Failed deletions that got a new attempt.
     pub deletions: u32,
     /// Rows that were past their time: sessions, idempotency keys, events.
-    pub rows: u32,
+    pub rows: u64,
 }
 
 impl Service {
     /// One run of all reconcilers. Idempotent; the program calls it every few seconds. Takes no input: what changed is found
     /// out, never assumed.
     pub async fn reconcile_once(&self) -> Result<Reconciled, Error> {
-        pending!()
+        Ok(Reconciled {
+            deadlines: self.end_overdue().await?,
+            leases: self.take_back_leases().await?,
+            deletions: self.repeat_deletions().await?,
+            rows: self.remove_old_rows().await?,
+        })
     }
+
+    /// Fails tasks past their deadline. A running one loses its lease, and its agent learns so with its next call.
+    async fn end_overdue(&self) -> Result<u32, Error> {
+        if task::past_deadline(&self.read(), self.now(), 1).await.db()?.is_empty() {
+            return Ok(0);
+        }
+        let mut change = Change::begin(self).await?;
+        let overdue = task::past_deadline(&change.conn(), change.now, BATCH).await.db()?;
+        let count = overdue.len();
+        for mut record in overdue {
+            let error = match record.task.state {
+                TaskState::Queued => task_error(
+                    "deadline_exceeded",
+                    "no agent took the task in time; check that one is online",
+                    true,
+                ),
+                TaskState::Running | TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled => {
+                    task_error(
+                        "deadline_exceeded",
+                        "the task took longer than it may; if this happens again contact support",
+                        true,
+                    )
+                }
+            };
+            engine::attempt_failed(&mut change, &mut record, error, Again::Never).await?;
+        }
+        change.commit().await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Takes back leases that nobody prolonged. Agents get a full term after a start of the control plane, as nobody was
+    /// there to hear them before: losing the control plane stops no copy.
+    async fn take_back_leases(&self) -> Result<u32, Error> {
+        let expired = |now: Timestamp| {
+            let heard_since = self.opened_at() + TimeDelta::seconds(LEASE_S);
+            (now >= heard_since).then_some(now)
+        };
+        let Some(now) = expired(self.now()) else { return Ok(0) };
+        if task::with_expired_lease(&self.read(), now, 1).await.db()?.is_empty() {
+            return Ok(0);
+        }
+        let mut change = Change::begin(self).await?;
+        let found = task::with_expired_lease(&change.conn(), change.now, BATCH).await.db()?;
+        let count = found.len();
+        for mut record in found {
+            let error = task_error("agent_lost", "the agent stopped reporting while it worked on this", true);
+            engine::attempt_failed(&mut change, &mut record, error, Again::AfterPause).await?;
+        }
+        change.commit().await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Gives failed deletions another try: what is being removed must go in the end.
+    async fn repeat_deletions(&self) -> Result<u32, Error> {
+        let mut count = 0;
+        for kind in [TaskKind::ImageDelete, TaskKind::InstanceDelete] {
+            let before = self.now() - TimeDelta::seconds(DELETION_PAUSE_S);
+            if task::failed_before(&self.read(), kind, before, 1).await.db()?.is_empty() {
+                continue;
+            }
+            let mut change = Change::begin(self).await?;
+            for mut record in task::failed_before(&change.conn(), kind, before, BATCH).await.db()? {
+                if still_deleting(&change, &record).await? {
+                    engine::again(&mut change, &mut record).await?;
+                    count += 1;
+                }
+            }
+            change.commit().await?;
+        }
+        Ok(count)
+    }
+
+    async fn remove_old_rows(&self) -> Result<u64, Error> {
+        let change = Change::begin(self).await?;
+        let idle_since = change.now - TimeDelta::seconds(self.settings().session_idle_s);
+        let sessions = session::delete_expired(&change.tx, change.now, idle_since).await.db()?;
+        let keys = idempotency::delete_older(&change.tx, change.now - TimeDelta::hours(KEPT_H)).await.db()?;
+        let events =
+            event::delete_older(&change.tx, change.now - TimeDelta::hours(EVENTS_KEPT_H)).await.db()?;
+        change.commit().await?;
+        Ok(sessions + keys + events)
+    }
+}
+
+async fn still_deleting(change: &Change<'_>, record: &TaskRecord) -> Result<bool, Error> {
+    if let Some(id) = record.task.image_id {
+        let found = image::get(&change.conn(), id).await.db()?;
+        return Ok(found.is_some_and(|found| found.image.status == ImageStatus::Deleting));
+    }
+    if let Some(id) = record.task.instance_id {
+        let found = instance::get(&change.conn(), id).await.db()?;
+        return Ok(found.is_some_and(|found| found.instance.status == InstanceStatus::Deleting));
+    }
+    Ok(false)
 }

@@ -1,16 +1,34 @@
 //! Tasks: list, show, wait, cancel, retry.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use imprint_domain::{
     Error,
-    id::{AccountId, ImageId, InstanceId, TaskId},
-    task::{Phase, TaskError, TaskKind, TaskState},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, TaskId},
+    image::ImageStatus,
+    instance::InstanceStatus,
+    task::{Phase, Task, TaskError, TaskKind, TaskState},
     time::Timestamp,
 };
+use imprint_store::{
+    Conn,
+    image::{self, ImageRecord},
+    instance::{self, InstanceRecord},
+    task::{self, TaskFilter, TaskRecord},
+};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use crate::{Op, Page, PageRequest, Service};
+use crate::{
+    Op, Page, PageRequest, Service,
+    change::Change,
+    engine::{self, not_now},
+    hub::news,
+    hypervisor,
+    page::Listing,
+    queue::{LOOKED_AT, Queue, Verdict},
+    service::DbResult,
+};
 
 /// A task, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,29 +92,299 @@ pub struct TaskList {
     pub page: PageRequest,
 }
 
+/// The longest wait for a change, in seconds.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// A rate older than this is no rate, in seconds.
+const RATE_VALID_S: i64 = 30;
+
+fn percent(task: &Task) -> Option<u8> {
+    let total = task.progress.bytes_total?;
+    if task.state == TaskState::Succeeded {
+        return Some(100);
+    }
+    if total == 0 {
+        return None;
+    }
+    let share = u128::from(task.progress.bytes_done.min(total)) * 100 / u128::from(total);
+    u8::try_from(share).ok()
+}
+
+/// A task as it is shown, without its place in the queue.
+fn bare_view(record: &TaskRecord, now: Timestamp) -> TaskView {
+    let task = &record.task;
+    let fresh = record.sampled_at.is_some_and(|at| (now - at).num_seconds() < RATE_VALID_S);
+    let rate_bps = record.rate_bps.filter(|_| fresh && task.state == TaskState::Running);
+    let eta_s = match (rate_bps, task.progress.bytes_total) {
+        (Some(rate), Some(total)) if rate > 0 => {
+            Some(total.saturating_sub(task.progress.bytes_done).div_ceil(rate))
+        }
+        (Some(_) | None, Some(_) | None) => None,
+    };
+    TaskView {
+        id: task.id,
+        account_id: task.account_id,
+        kind: task.kind,
+        state: task.state,
+        checkpoint: task.progress.phase.checkpoint(),
+        phase: task.progress.phase,
+        percent: percent(task),
+        bytes_done: task.progress.bytes_done,
+        bytes_total: task.progress.bytes_total,
+        rate_bps,
+        eta_s,
+        queue_position: None,
+        waiting_for: None,
+        attempt: task.attempts,
+        image_id: task.image_id,
+        instance_id: task.instance_id,
+        error: task.error.clone(),
+        cancel_requested: task.cancel_requested,
+        created_at: task.created_at,
+        started_at: task.started_at,
+        finished_at: task.finished_at,
+        deadline: task.deadline,
+    }
+}
+
+/// Views of tasks; the queue of a hypervisor is judged once for all of them.
+pub(crate) struct Viewer<'a> {
+    conn: &'a Conn<'a>,
+    now: Timestamp,
+    queues: HashMap<HypervisorId, Vec<(TaskId, Verdict)>>,
+}
+
+impl<'a> Viewer<'a> {
+    pub(crate) fn new(conn: &'a Conn<'a>, now: Timestamp) -> Self {
+        Self { conn, now, queues: HashMap::new() }
+    }
+
+    /// The task as it is shown.
+    pub(crate) async fn view(&mut self, record: &TaskRecord) -> Result<TaskView, Error> {
+        let mut view = bare_view(record, self.now);
+        if record.task.state != TaskState::Queued {
+            return Ok(view);
+        }
+        let hypervisor = record.task.hypervisor_id;
+        if !self.queues.contains_key(&hypervisor) {
+            let judged = judge(self.conn, hypervisor, self.now).await?;
+            self.queues.insert(hypervisor, judged);
+        }
+        let queue = self.queues.get(&hypervisor).map(Vec::as_slice).unwrap_or_default();
+        match queue.iter().position(|(id, _)| *id == record.task.id) {
+            Some(index) => {
+                view.queue_position = u32::try_from(index + 1).ok();
+                view.waiting_for = Some(match &queue[index].1 {
+                    Verdict::Run => "the agent to take it".to_owned(),
+                    Verdict::Wait(reason) => reason.to_string(),
+                });
+            }
+            None => {
+                let before = task::queued_before(self.conn, hypervisor, record.task.id).await.db()?;
+                view.queue_position = Some(before.saturating_add(1));
+                view.waiting_for = Some("the tasks before it".to_owned());
+            }
+        }
+        Ok(view)
+    }
+}
+
+/// The judgement on a hypervisor's queue.
+pub(crate) async fn judge(
+    conn: &Conn<'_>,
+    id: HypervisorId,
+    now: Timestamp,
+) -> Result<Vec<(TaskId, Verdict)>, Error> {
+    let record = hypervisor::get(conn, id).await?;
+    let bare =
+        |records: Vec<TaskRecord>| -> Vec<Task> { records.into_iter().map(|record| record.task).collect() };
+    let queued = bare(task::of_hypervisor(conn, id, TaskState::Queued, LOOKED_AT).await.db()?);
+    let running = bare(task::of_hypervisor(conn, id, TaskState::Running, LOOKED_AT).await.db()?);
+    let queue = Queue {
+        queued: &queued,
+        running: &running,
+        max_work: record.max_work,
+        max_captures: record.hypervisor.max_captures,
+        online: record.hypervisor.is_online(now),
+        now,
+    };
+    Ok(queue.judge())
+}
+
+/// One task as it is shown.
+pub(crate) async fn view(conn: &Conn<'_>, record: &TaskRecord, now: Timestamp) -> Result<TaskView, Error> {
+    Viewer::new(conn, now).view(record).await
+}
+
+/// A task that must exist and be visible to the actor.
+async fn visible(conn: &Conn<'_>, op: &Op, id: TaskId) -> Result<TaskRecord, Error> {
+    let found = task::get(conn, id).await.db()?;
+    found.filter(|record| op.sees(record.task.account_id)).ok_or_else(|| Error::not_found("task"))
+}
+
 impl Service {
     /// The account's tasks, latest first; for admins everybody's.
     pub async fn task_list(&self, op: &Op, list: &TaskList) -> Result<Page<TaskView>, Error> {
-        pending!(op, list)
+        op.require_read()?;
+        let account_id = (!op.is_admin()).then(|| op.account_id());
+        let what =
+            format!("tasks {account_id:?} {:?} {:?} {:?}", list.state, list.image_id, list.instance_id);
+        let listing = Listing::new(&list.page, &what)?;
+        let filter = TaskFilter {
+            account_id,
+            state: list.state.clone(),
+            image_id: list.image_id,
+            instance_id: list.instance_id,
+            before: listing.after()?,
+            limit: listing.rows(),
+        };
+        let conn = self.read();
+        let rows = task::list(&conn, &filter).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.task.id)?;
+        let mut viewer = Viewer::new(&conn, self.now());
+        let mut items = Vec::with_capacity(rows.len());
+        for record in &rows {
+            items.push(viewer.view(record).await?);
+        }
+        Ok(Page { items, next_page_token })
     }
 
     /// One task.
     pub async fn task_show(&self, op: &Op, id: TaskId) -> Result<TaskView, Error> {
-        pending!(op, id)
+        op.require_read()?;
+        let conn = self.read();
+        let record = visible(&conn, op, id).await?;
+        view(&conn, &record, self.now()).await
     }
 
     /// One task, as soon as it is over or has changed, or after `wait` (at most 60 s). Cancel-safe.
     pub async fn task_wait(&self, op: &Op, id: TaskId, wait: Duration) -> Result<TaskView, Error> {
-        pending!(op, id, wait)
+        op.require_read()?;
+        let until = Instant::now() + wait.min(MAX_WAIT);
+        let mut receiver = self.hub().follow();
+        let mut record = visible(&self.read(), op, id).await?;
+        let seen = record.change;
+        while !record.task.state.is_final() && record.change == seen {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            news(&mut receiver, record.task.account_id, left).await;
+            record = visible(&self.read(), op, id).await?;
+        }
+        view(&self.read(), &record, self.now()).await
     }
 
     /// Cancels a task: a queued one at once, a running one through its agent. Cancelling twice changes nothing.
     pub async fn task_cancel(&self, op: &Op, id: TaskId) -> Result<TaskView, Error> {
-        pending!(op, id)
+        op.require_write()?;
+        let mut change = Change::begin(self).await?;
+        let mut record = visible(&change.conn(), op, id).await?;
+        match record.task.kind {
+            TaskKind::ImageDelete | TaskKind::InstanceDelete => {
+                return Err(not_now("a deletion cannot be taken back"));
+            }
+            TaskKind::ImageCapture
+            | TaskKind::ImageAdopt
+            | TaskKind::InstanceDeploy
+            | TaskKind::InstanceStart
+            | TaskKind::InstanceStop => {}
+        }
+        match record.task.state {
+            TaskState::Queued => {
+                record.task.cancel_requested = true;
+                engine::end(&mut change, &mut record, TaskState::Cancelled).await?;
+            }
+            TaskState::Running if record.task.cancel_requested => {}
+            TaskState::Running => {
+                record.task.cancel_requested = true;
+                engine::save(&mut change, &record).await?;
+            }
+            TaskState::Cancelled => {}
+            TaskState::Succeeded | TaskState::Failed => return Err(not_now("the task is already over")),
+        }
+        change.audit(op, "task.cancel", id).await?;
+        let answer = view(&change.conn(), &record, change.now).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 
     /// Gives a failed or cancelled task a new attempt (S127).
     pub async fn task_retry(&self, op: &Op, id: TaskId) -> Result<TaskView, Error> {
-        pending!(op, id)
+        op.require_write()?;
+        let mut change = Change::begin(self).await?;
+        let mut record = visible(&change.conn(), op, id).await?;
+        match record.task.state {
+            TaskState::Failed | TaskState::Cancelled => {}
+            TaskState::Queued | TaskState::Running => return Err(not_now("the task is not over yet")),
+            TaskState::Succeeded => return Err(not_now("the task has succeeded; there is nothing to retry")),
+        }
+        prepare_retry(&mut change, &record).await?;
+        engine::again(&mut change, &mut record).await?;
+        change.audit(op, "task.retry", id).await?;
+        let answer = view(&change.conn(), &record, change.now).await?;
+        change.commit().await?;
+        Ok(answer)
     }
+}
+
+/// Brings the image or instance of a task back to where the task begins, or refuses.
+async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    match record.task.kind {
+        TaskKind::ImageCapture => {
+            let instance = its_instance(change, record).await?;
+            instance.instance.require_ready()?;
+            image_again(change, record).await
+        }
+        TaskKind::ImageAdopt => image_again(change, record).await,
+        TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
+            ImageStatus::Deleting => Ok(()),
+            ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {
+                Err(not_now("the image is not being deleted"))
+            }
+        },
+        TaskKind::InstanceDeploy => {
+            its_image(change, record).await?.image.require_available()?;
+            let mut instance = its_instance(change, record).await?;
+            if instance.instance.status != InstanceStatus::Error {
+                return Err(not_now("the instance is not in error any more"));
+            }
+            instance.instance.status = InstanceStatus::Deploying;
+            instance::update(&change.tx, &instance).await.db()?;
+            change.instance_changed(&instance).await
+        }
+        TaskKind::InstanceStart | TaskKind::InstanceStop => {
+            let instance = its_instance(change, record).await?;
+            instance.instance.require_ready()?;
+            crate::instance::require_idle(&change.conn(), instance.instance.id).await
+        }
+        TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {
+            InstanceStatus::Deleting => Ok(()),
+            InstanceStatus::Deploying | InstanceStatus::Ready | InstanceStatus::Error => {
+                Err(not_now("the instance is not being deleted"))
+            }
+        },
+    }
+}
+
+async fn its_image(change: &Change<'_>, record: &TaskRecord) -> Result<ImageRecord, Error> {
+    let id = record.task.image_id.ok_or_else(|| not_now("the task has no image"))?;
+    let found = image::get(&change.conn(), id).await.db()?;
+    found.ok_or_else(|| not_now("the image is gone; start anew"))
+}
+
+async fn its_instance(change: &Change<'_>, record: &TaskRecord) -> Result<InstanceRecord, Error> {
+    let id = record.task.instance_id.ok_or_else(|| not_now("the task has no instance"))?;
+    let found = instance::get(&change.conn(), id).await.db()?;
+    found.ok_or_else(|| not_now("the instance is gone; start anew"))
+}
+
+async fn image_again(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    let mut found = its_image(change, record).await?;
+    if !found.image.status.may_become(ImageStatus::Creating) {
+        return Err(not_now(format!("the image is {}", found.image.status.as_str())));
+    }
+    found.image.status = ImageStatus::Creating;
+    found.image.version = found.image.version.saturating_add(1);
+    image::update(&change.tx, &found).await.db()?;
+    change.image_changed(&found).await
 }

@@ -10,6 +10,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, Func, SimpleExpr},
 };
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Conn, StoreError, WriteTx, codec};
@@ -104,7 +105,8 @@ pub struct ImageFilter {
 }
 
 /// The key that a list is sorted by, of one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SortKey {
     /// By age.
     Time(Timestamp),

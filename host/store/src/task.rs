@@ -359,6 +359,16 @@ pub async fn update(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError>
     Ok(())
 }
 
+/// Writes the end of a task's lease, and nothing else: no change that anybody follows.
+pub async fn prolong(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
+    row::Entity::update_many()
+        .col_expr(row::Column::LeaseUntil, Expr::value(record.task.lease.map(|lease| lease.until)))
+        .filter(row::Column::Id.eq(record.task.id.uuid()))
+        .exec(&tx.0)
+        .await?;
+    Ok(())
+}
+
 /// Claims a queued task: one guarded update that gives it a lease and the next fence. `false` when it was not queued any more.
 pub async fn claim(tx: &WriteTx, claim: &Claim) -> Result<bool, StoreError> {
     let done = row::Entity::update_many()

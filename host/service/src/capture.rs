@@ -1,0 +1,200 @@
+//! Capturing: the rules, the slot, the image and its task, in one transaction.
+
+use imprint_agent_protocol::Compression;
+use imprint_domain::{
+    Code, Error,
+    account::Account,
+    consistency::Consistency,
+    hypervisor::Hypervisor,
+    id::{HypervisorId, ImageId, TaskId},
+    image::{Image, ImageKind, ImageStatus},
+    instance::{Disk, Instance},
+    location::Location,
+    rules,
+    storage::{ImageStorage, StorageRole},
+    task::TaskKind,
+    time::Timestamp,
+};
+use imprint_store::{
+    Conn,
+    image::{self, CaptureNotes, ImageRecord},
+    instance, storage,
+};
+
+use crate::{
+    CaptureAllowed, CaptureCreate, ConsistencyWish, ImageTask, Op, Service, account,
+    change::Change,
+    engine::{self, NewTask},
+    hypervisor, idempotency,
+    image::{check_description, view},
+    location,
+    service::DbResult,
+    task::view as task_view,
+    work::Order,
+};
+
+/// The format that captures are stored in (S20).
+const FORMAT: &str = "qcow2";
+
+/// Everything that a capture of an instance is judged by.
+pub(crate) struct Facts {
+    owner: Account,
+    disks: Vec<Disk>,
+    location: Location,
+    hypervisor: Hypervisor,
+    storages: Vec<ImageStorage>,
+}
+
+impl Facts {
+    /// Reads them.
+    pub(crate) async fn read(conn: &Conn<'_>, instance: &Instance) -> Result<Self, Error> {
+        Ok(Self {
+            owner: account::get(conn, instance.account_id).await?.account,
+            disks: instance::disks(conn, instance.id).await.db()?,
+            location: location::get(conn, instance.location_id).await?.location,
+            hypervisor: hypervisor::get(conn, instance.hypervisor_id).await?.hypervisor,
+            storages: customer_storages(conn, instance.hypervisor_id).await?,
+        })
+    }
+
+    /// The instance's disks.
+    pub(crate) fn disks(&self) -> &[Disk] {
+        &self.disks
+    }
+
+    /// Judges, and takes a slot of the limit: inside a write transaction that is a reservation (S126, X7).
+    async fn judge<'a>(
+        &'a self,
+        conn: &Conn<'_>,
+        instance: &'a Instance,
+        now: Timestamp,
+    ) -> Result<rules::CaptureChoice<'a>, Error> {
+        let choice = rules::capture(&rules::CaptureFacts {
+            instance,
+            disks: &self.disks,
+            location: &self.location,
+            hypervisor: &self.hypervisor,
+            storages: &self.storages,
+            now,
+        })?;
+        let limit = rules::image_limit(&self.owner, &self.location);
+        let taken = image::slots_taken(conn, self.owner.id, self.location.id).await.db()?;
+        rules::reserve_slot(limit, taken)?;
+        Ok(choice)
+    }
+
+    /// Whether the camera can be pressed.
+    pub(crate) async fn allowed(
+        &self,
+        conn: &Conn<'_>,
+        instance: &Instance,
+        now: Timestamp,
+    ) -> Result<CaptureAllowed, Error> {
+        match self.judge(conn, instance, now).await {
+            Ok(_) => Ok(CaptureAllowed { allowed: true, code: None, reason: None }),
+            Err(error) if matches!(error.code, Code::Internal | Code::Unavailable) => Err(error),
+            Err(error) => Ok(CaptureAllowed {
+                allowed: false,
+                code: Some(error.code.as_str().to_owned()),
+                reason: Some(error.to_string()),
+            }),
+        }
+    }
+}
+
+/// Customer storages of a hypervisor; those that its agent cannot use only when there are no others.
+async fn customer_storages(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<ImageStorage>, Error> {
+    let bound = storage::of_hypervisor(conn, id).await.db()?;
+    let (usable, broken): (Vec<_>, Vec<_>) = bound
+        .into_iter()
+        .filter(|record| record.storage.role == StorageRole::Customer)
+        .partition(|record| record.problem.is_none());
+    let chosen = if usable.is_empty() { broken } else { usable };
+    Ok(chosen.into_iter().map(|record| record.storage).collect())
+}
+
+fn wish(request: &CaptureCreate) -> Result<ConsistencyWish, Error> {
+    let wish = request
+        .consistency
+        .unwrap_or(ConsistencyWish { want: Consistency::Application, minimum: Consistency::Crash });
+    if wish.minimum > wish.want {
+        return Err(Error::new(Code::InvalidRequest, "minimum is at most want").at("/consistency/minimum"));
+    }
+    Ok(wish)
+}
+
+impl Service {
+    /// Captures the primary disk of an instance: reserves a slot and queues the task, in one transaction (S126, X7).
+    /// The image belongs to the instance's owner, also when an admin asks (S9, S13).
+    pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
+        op.require_write()?;
+        check_description(&request.description)?;
+        let wish = wish(&request)?;
+        let mut change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(ImageTask { replayed: true, ..stored });
+        }
+        let mut source = crate::instance::visible(&change.conn(), op, request.instance_id).await?;
+        let facts = Facts::read(&change.conn(), &source.instance).await?;
+        let choice = facts.judge(&change.conn(), &source.instance, change.now).await?;
+        let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
+        let order = Order::Capture {
+            compression: request.compression.unwrap_or(Compression::Zstd),
+            want: wish.want,
+            minimum: wish.minimum,
+        };
+        let new = NewTask {
+            account_id: source.instance.account_id,
+            kind: TaskKind::ImageCapture,
+            image_id: Some(image_id),
+            instance_id: Some(source.instance.id),
+            hypervisor_id: source.instance.hypervisor_id,
+            order,
+            request_id: op.request_id,
+        };
+        let task = engine::new_task(&change, task_id, new)?;
+        let record = captured(&change, &source.instance, choice.storage, request, (image_id, task_id));
+        image::insert(&change.tx, &record).await.db()?;
+        source.task_id = Some(task_id);
+        instance::update(&change.tx, &source).await.db()?;
+        change.image_changed(&record).await?;
+        engine::queue(&mut change, &task).await?;
+        change.audit(op, "image.capture", image_id).await?;
+        let task = task_view(&change.conn(), &task, change.now).await?;
+        let answer = ImageTask { image: view(&record), task, replayed: false };
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
+    }
+}
+
+fn captured(
+    change: &Change<'_>,
+    source: &Instance,
+    storage: &ImageStorage,
+    request: CaptureCreate,
+    (id, task_id): (ImageId, TaskId),
+) -> ImageRecord {
+    ImageRecord {
+        image: Image {
+            id,
+            account_id: source.account_id,
+            location_id: source.location_id,
+            kind: ImageKind::Custom,
+            name: request.name,
+            description: request.description,
+            status: ImageStatus::Creating,
+            source_instance_id: Some(source.id),
+            source_instance_name: Some(source.name.to_string()),
+            storage_id: storage.id,
+            storage_key: format!("{id}.{FORMAT}"),
+            stored: None,
+            task_id: Some(task_id),
+            created_at: change.now,
+            available_at: None,
+            version: 1,
+        },
+        format: FORMAT.to_owned(),
+        capture: CaptureNotes::default(),
+    }
+}

@@ -1,0 +1,227 @@
+//! Deploying: a new instance from an image (S63 to S67).
+
+use imprint_agent_protocol::Seed;
+use imprint_domain::{
+    Code, Error,
+    id::{DiskId, InstanceId, TaskId},
+    image::Image,
+    instance::{BootSource, Disk, Instance, InstanceStatus, Power},
+    rules,
+    size::ByteSize,
+    task::TaskKind,
+};
+use imprint_store::{
+    hypervisor::{self, HypervisorRecord},
+    instance::{self, InstanceRecord},
+};
+
+use crate::{
+    InstanceCreate, InstanceTask, Op, Service,
+    change::Change,
+    engine::{self, NewTask},
+    idempotency,
+    instance::view,
+    service::DbResult,
+    task::view as task_view,
+    work::Order,
+};
+
+/// Bounds of what can be asked for.
+const VCPUS: std::ops::RangeInclusive<u32> = 1..=64;
+const MIN_MEMORY: u64 = 64 << 20;
+const MAX_MEMORY: u64 = 1 << 40;
+const MAX_DISK: u64 = 64 << 40;
+const MAX_KEYS: usize = 32;
+const MAX_KEY: usize = 16 << 10;
+const MAX_USER_DATA: usize = 64 << 10;
+/// The longest host name label.
+const MAX_HOSTNAME: usize = 63;
+/// Unless the request says otherwise.
+const DEFAULT_VCPUS: u32 = 1;
+const DEFAULT_MEMORY: u64 = 512 << 20;
+/// What new disks are written as.
+const DISK_FORMAT: &str = "qcow2";
+
+fn invalid(pointer: &str, detail: impl std::fmt::Display) -> Error {
+    Error::new(Code::InvalidRequest, detail).at(pointer)
+}
+
+fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
+    let vcpus = request.vcpus.unwrap_or(DEFAULT_VCPUS);
+    if !VCPUS.contains(&vcpus) {
+        return Err(invalid("/vcpus", format!("vcpus is {} to {}", VCPUS.start(), VCPUS.end())));
+    }
+    let memory = request.memory.map_or(DEFAULT_MEMORY, ByteSize::bytes);
+    if !(MIN_MEMORY..=MAX_MEMORY).contains(&memory) {
+        return Err(invalid("/memory_bytes", "memory is 64 MiB to 1 TiB"));
+    }
+    if request.disk_size.is_some_and(|size| size.bytes() > MAX_DISK || size.bytes() % 512 != 0) {
+        return Err(invalid("/disk_size_bytes", "a disk has at most 64 TiB, in multiples of 512 bytes"));
+    }
+    let bad_key =
+        |key: &String| key.len() > MAX_KEY || key.trim().is_empty() || key.chars().any(char::is_control);
+    if request.ssh_keys.len() > MAX_KEYS || request.ssh_keys.iter().any(bad_key) {
+        return Err(invalid(
+            "/ssh_keys",
+            format!(
+                "at most {MAX_KEYS} keys, each one line of at most {MAX_KEY} bytes as in authorized_keys"
+            ),
+        ));
+    }
+    if request.user_data.as_ref().is_some_and(|data| data.len() > MAX_USER_DATA) {
+        return Err(invalid("/user_data", "user data has at most 64 KiB"));
+    }
+    Ok((vcpus, ByteSize::new(memory).map_err(Error::internal)?))
+}
+
+/// A host name made of an instance's name: lower-case letters, digits and hyphens.
+fn hostname(name: &str) -> String {
+    let mut label = String::new();
+    for c in name.chars().flat_map(char::to_lowercase) {
+        if c.is_ascii_alphanumeric() {
+            label.push(c);
+        } else if !label.is_empty() && !label.ends_with('-') {
+            label.push('-');
+        }
+        if label.len() == MAX_HOSTNAME {
+            break;
+        }
+    }
+    let label = label.trim_end_matches('-');
+    if label.is_empty() { "instance".to_owned() } else { label.to_owned() }
+}
+
+/// The machine: the wanted one, or the one with the fewest instances among those that can reach the image.
+async fn choose(
+    change: &Change<'_>,
+    request: &InstanceCreate,
+    image: &Image,
+) -> Result<HypervisorRecord, Error> {
+    let conn = change.conn();
+    let reaching = hypervisor::of_storage(&conn, image.storage_id).await.db()?;
+    let unbound = || {
+        Error::new(Code::NoImageStorageBound, "choose a hypervisor that is bound to the image's storage")
+            .at("/hypervisor_id")
+    };
+    if let Some(id) = request.hypervisor_id {
+        crate::hypervisor::get(&conn, id).await.map_err(|error| error.at("/hypervisor_id"))?;
+        return reaching.into_iter().find(|record| record.hypervisor.id == id).ok_or_else(unbound);
+    }
+    let mut best: Option<(bool, u64, HypervisorRecord)> = None;
+    for record in reaching {
+        if record.hypervisor.location_id != image.location_id {
+            continue;
+        }
+        let offline = !record.hypervisor.is_online(change.now);
+        let load = instance::count_of_hypervisor(&conn, record.hypervisor.id).await.db()?;
+        if best.as_ref().is_none_or(|(worst, most, _)| (offline, load) < (*worst, *most)) {
+            best = Some((offline, load, record));
+        }
+    }
+    best.map(|(_, _, record)| record).ok_or_else(unbound)
+}
+
+impl Service {
+    /// Deploys a new instance from an image.
+    pub async fn instance_create(&self, op: &Op, request: InstanceCreate) -> Result<InstanceTask, Error> {
+        op.require_write()?;
+        let (vcpus, memory) = check(&request)?;
+        let mut change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(InstanceTask { replayed: true, ..stored });
+        }
+        let image = crate::image::visible(&change.conn(), op, request.image_id)
+            .await
+            .map_err(|error| error.at("/image_id"))?
+            .image;
+        let host = choose(&change, &request, &image).await?.hypervisor;
+        let disk_size = rules::deploy(&rules::DeployFacts {
+            account: &op.actor.account,
+            image: &image,
+            hypervisor: &host,
+            disk_size: request.disk_size,
+            now: change.now,
+        })?;
+        let (id, task_id) = (InstanceId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
+        let record = InstanceRecord {
+            instance: Instance {
+                id,
+                account_id: op.account_id(),
+                name: request.name.clone(),
+                hypervisor_id: host.id,
+                location_id: host.location_id,
+                status: InstanceStatus::Deploying,
+                power: Power::Off,
+                boot_source: BootSource::Disk,
+                image_id: Some(image.id),
+                vcpus,
+                memory,
+                created_at: change.now,
+            },
+            task_id: Some(task_id),
+        };
+        let disk = Disk {
+            id: DiskId::new(self.new_uuid()),
+            instance_id: id,
+            primary: true,
+            virtual_size: disk_size,
+            format: DISK_FORMAT.to_owned(),
+        };
+        instance::insert(&change.tx, &record, &[disk]).await.db()?;
+        change.instance_changed(&record).await?;
+        let answer = queue(&mut change, op, request, &record).await?;
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
+    }
+}
+
+async fn queue(
+    change: &mut Change<'_>,
+    op: &Op,
+    request: InstanceCreate,
+    record: &InstanceRecord,
+) -> Result<InstanceTask, Error> {
+    let instance = &record.instance;
+    let task_id = record.task_id.ok_or_else(|| Error::internal("a new instance without its task"))?;
+    let seed = Seed {
+        hostname: hostname(instance.name.as_str()),
+        ssh_keys: request.ssh_keys,
+        user_data: request.user_data,
+    };
+    let new = NewTask {
+        account_id: instance.account_id,
+        kind: TaskKind::InstanceDeploy,
+        image_id: instance.image_id,
+        instance_id: Some(instance.id),
+        hypervisor_id: instance.hypervisor_id,
+        order: Order::Deploy { seed, start: request.start },
+        request_id: op.request_id,
+    };
+    let task = engine::new_task(change, task_id, new)?;
+    engine::queue(change, &task).await?;
+    change.audit(op, "instance.deploy", instance.id).await?;
+    Ok(InstanceTask {
+        instance: view(&change.conn(), record, change.now).await?,
+        task: task_view(&change.conn(), &task, change.now).await?,
+        replayed: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hostname;
+
+    #[test]
+    fn host_names_are_labels() {
+        for (name, label) in [
+            ("production-web-server-v2", "production-web-server-v2"),
+            ("My  Server (2)", "my-server-2"),
+            ("--", "instance"),
+            ("日本", "instance"),
+        ] {
+            assert_eq!(hostname(name), label);
+        }
+        assert_eq!(hostname(&"a".repeat(100)).len(), 63);
+    }
+}
