@@ -41,6 +41,19 @@ describe('a change in the cache', () => {
     expect(isStale(cache, ['tasks', 'list', { image_id: 'img_other' }])).toBe(false)
   })
 
+  test('asks what an instance may do when one of its tasks begins or ends, not at every step', () => {
+    const instance = ['instances', 'one', 'ins_1']
+    cache.setQueryData(instance, { id: 'ins_1' })
+    apply(cache, { noun: 'task', id: 'tsk_1', item: task('tsk_1', { instance_id: 'ins_1' }) })
+    expect(isStale(cache, instance)).toBe(false)
+    apply(cache, {
+      noun: 'task',
+      id: 'tsk_1',
+      item: task('tsk_1', { instance_id: 'ins_1', state: 'succeeded' }),
+    })
+    expect(isStale(cache, instance)).toBe(true)
+  })
+
   test('takes what is gone out of everything, and asks how many slots are used', () => {
     const image = { id: 'img_1', kind: 'custom' } as Image
     cache.setQueryData(['images', 'one', 'img_1'], image)

@@ -135,6 +135,10 @@ export function apply(cache: QueryClient, change: Change): void {
     const outdated = query.state.fetchStatus === 'fetching' || wanted !== known
     if (outdated) void cache.invalidateQueries({ queryKey: query.queryKey, exact: true })
   }
+  // Whether an instance can be captured depends on its tasks.
+  if (change.noun === 'task' && change.item?.instance_id && change.item.state !== 'running') {
+    void cache.invalidateQueries({ queryKey: ['instances'] })
+  }
   // An image that came or went changes how many slots are used.
   if (change.noun === 'image') void cache.invalidateQueries({ queryKey: ['locations'] })
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { formatInstant, formatSince, secondsBetween } from './time'
+import { formatInstant, formatSince, secondsBetween, withLocalTimes } from './time'
 
 const NOW = Date.parse('2026-11-20T12:00:00Z')
 
@@ -27,4 +27,10 @@ test('a duration runs until now while there is no end', () => {
   expect(secondsBetween('2026-11-20T11:59:00Z', '2026-11-20T11:59:05Z', NOW)).toBe(5)
   expect(secondsBetween('2026-11-20T12:00:09Z', null, NOW)).toBe(0)
   expect(secondsBetween(null, null, NOW)).toBeNull()
+})
+
+test('instants in a text are told in the reader’s time zone', () => {
+  const at = '2026-11-20T12:00:00Z'
+  expect(withLocalTimes(`the next attempt at ${at}`)).toBe(`the next attempt at ${formatInstant(at)}`)
+  expect(withLocalTimes('the tasks before it')).toBe('the tasks before it')
 })

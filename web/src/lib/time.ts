@@ -29,6 +29,11 @@ export function formatInstant(at: string): string {
   return Number.isNaN(time) ? at : ABSOLUTE.format(time)
 }
 
+/** A text of the server with its instants in the reader's time zone. */
+export function withLocalTimes(text: string): string {
+  return text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, formatInstant)
+}
+
 /** Seconds between two instants; until `now` while there is no end. */
 export function secondsBetween(from: string | null, to: string | null, now: number): number | null {
   if (!from) return null

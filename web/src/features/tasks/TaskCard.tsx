@@ -6,7 +6,7 @@ import { useTaskAction } from '@/api/queries/tasks'
 import { isFinal, type Task, type TaskKind } from '@/api/types'
 import { formatBytes, formatDuration, formatRate, percentOf } from '@/lib/format'
 import { asProblem, sentence } from '@/lib/problem'
-import { secondsBetween } from '@/lib/time'
+import { secondsBetween, withLocalTimes } from '@/lib/time'
 import { Button } from '@/ui/Button'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { Progress, Steps } from '@/ui/Progress'
@@ -140,7 +140,7 @@ function Waiting({ task }: { task: Task }) {
             ? 'Next in the queue'
             : `Number ${place} in the queue`}
       </strong>
-      {task.waiting_for && <span>{sentence(task.waiting_for)}</span>}
+      {task.waiting_for && <span>Waits for {withLocalTimes(task.waiting_for)}.</span>}
     </>
   )
 }
@@ -157,7 +157,6 @@ function Figures({ task, percent }: { task: Task; percent: number | null }) {
       )}
       {task.rate_bps != null && task.rate_bps > 0 && <span>{formatRate(task.rate_bps)}</span>}
       {task.eta_s != null && <span>about {formatDuration(task.eta_s)} left</span>}
-      {task.waiting_for && <span>{sentence(task.waiting_for)}</span>}
       <span className={styles.checkpoint}>checkpoint {task.checkpoint} %</span>
     </>
   )

@@ -11,6 +11,9 @@ import { EmptyState, Skeleton } from '@/ui/Page'
 import { TaskCard } from './TaskCard'
 import styles from './TaskCard.module.css'
 
+/** How often the places in the queue are asked for while something waits. */
+const QUEUE_MS = 5000
+
 export interface TaskListProps {
   filter: TaskFilter
   /** What stands where there are none; nothing for the usual words. */
@@ -20,8 +23,15 @@ export interface TaskListProps {
 /** Tasks, newest first, live. */
 export function TaskList({ filter, empty }: TaskListProps) {
   const names = useNames()
-  const refetchInterval = usePollInterval()
-  const tasks = useInfiniteQuery({ ...tasksQuery(filter), refetchInterval })
+  const poll = usePollInterval()
+  const tasks = useInfiniteQuery({
+    ...tasksQuery(filter),
+    // A task's place in the queue changes when others end, which is no event of its own.
+    refetchInterval: (query) => {
+      const waits = query.state.data?.pages.some((page) => page.items.some((task) => task.state === 'queued'))
+      return poll || (waits ? QUEUE_MS : false)
+    },
+  })
   if (tasks.isPending) return <Skeleton label="Loading tasks" />
   if (tasks.isError && !tasks.data) {
     return (
