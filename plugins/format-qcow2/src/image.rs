@@ -12,7 +12,7 @@ use crate::{
     header::{Compression, Damaged, Header},
     l2::OFFSET_MASK,
     slices::Slices,
-    source::{end_of, for_each_piece, overlap},
+    source::{end_of, for_each_piece},
     wire::{be64s, to_usize},
 };
 
@@ -100,11 +100,6 @@ impl Image {
         }
         vec![Codec { name: self.header.compression.codec_name().to_owned(), params }]
     }
-
-    /// Whether the range holds tables that the image is read by.
-    pub(crate) fn is_metadata(&self, range: ByteRange) -> bool {
-        self.header.fixed_ranges().iter().any(|fixed| overlap(*fixed, range)) || self.l1.has_table_in(range)
-    }
 }
 
 /// The active L1 table: where the L2 tables are.
@@ -167,7 +162,8 @@ impl L1 {
         self.by_offset.len()
     }
 
-    fn has_table_in(&self, range: ByteRange) -> bool {
+    /// Whether an L2 table has a byte in the range.
+    pub(crate) fn has_table_in(&self, range: ByteRange) -> bool {
         let first = self
             .by_offset
             .partition_point(|index| offset_at(&self.tables, *index) + self.cluster <= range.offset);

@@ -30,8 +30,9 @@ const FRONT_SHARE: u64 = 128;
 
 /// The layout of a file being written.
 ///
-/// Memory: about 2 bytes for each encoded cluster and 2 for each run of plain ones, never more than 1/64 of the tables
-/// that they stand for where plain clusters follow each other; [`groups::MEMORY_LIMIT`] bounds it.
+/// Memory: two or three bytes for each encoded cluster or run of plain ones, and at most one bit for each entry of the
+/// tables where plain clusters follow each other in the file: 32 MiB for any plain disk of 16 TiB with clusters of 64 KiB.
+/// More than 80 MiB is refused.
 pub struct Layout {
     geometry: Geometry,
     /// Where the L2 tables are; `None` is behind the payload.

@@ -12,6 +12,7 @@ use crate::{
     image::Image,
     l2::{Cluster, Compressed},
     slices::BUDGET,
+    source::overlap,
     wire::round_up,
 };
 
@@ -62,13 +63,15 @@ impl Image {
     /// No payload lies in the tables that were used to find it. Whether two extents share bytes is seen only over the
     /// whole map: that is the host's check.
     fn check_aliases(&self, extents: &[Extent]) -> Result<(), Qcow2Error> {
+        let fixed = self.header.fixed_ranges();
         for extent in extents {
             let length = match extent.kind {
                 ExtentKind::Data => extent.length,
                 ExtentKind::Encoded => extent.source_length.into(),
                 ExtentKind::Zero | ExtentKind::Hole => continue,
             };
-            if self.is_metadata(ByteRange { offset: extent.source_offset, length }) {
+            let stored = ByteRange { offset: extent.source_offset, length };
+            if fixed.iter().any(|table| overlap(*table, stored)) || self.l1.has_table_in(stored) {
                 return Err(Qcow2Error::Aliased(format!(
                     "the disk's bytes at {:#x} lie in the image's own tables (at {:#x} of the file)",
                     extent.offset, extent.source_offset

@@ -213,3 +213,6 @@ fn take(bytes: &mut &[u8]) -> u64 {
     }
     value
 }
+
+#[cfg(test)]
+mod tests;

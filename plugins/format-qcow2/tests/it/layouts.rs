@@ -286,29 +286,27 @@ fn an_empty_disk_of_any_size_is_a_small_valid_file() {
 
 #[test]
 fn a_huge_disk_with_a_little_in_it() {
-    for compress in ["none", "zstd"] {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("huge.qcow2");
-        let file = create(&path);
-        let mut layout = begin(16 << 40, 4 << 30, props([("compress", compress)]));
-        let start = layout.rules().data_start;
-        // Payload that nobody wrote reads as zeroes: 4 GiB in pieces of 1 MiB all over the disk.
-        let runs: Vec<_> = (0..4096_u64)
-            .map(|index| Placed {
-                offset: index << 32,
-                length: 1 << 20,
-                file_offset: start + (index << 20),
-                stored_length: 0,
-            })
-            .collect();
-        layout.placed(&runs).unwrap();
-        finish(&mut layout, &file, start + (4 << 30), 1 << 20);
-        let checked = qemu::check(&path);
-        assert_eq!((checked.corruptions, checked.leaks), (0, 0));
-        let mut image = open_file(&path);
-        assert!(all_findings(&mut image, 100).unwrap().is_empty());
-        assert!(!aliased(&mut image).unwrap());
-    }
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("huge.qcow2");
+    let file = create(&path);
+    let mut layout = begin(16 << 40, 4 << 30, props([("compress", "zstd")]));
+    let start = layout.rules().data_start;
+    // Payload that nobody wrote reads as zeroes: 256 pieces of 16 MiB all over the disk.
+    let runs: Vec<_> = (0..256_u64)
+        .map(|index| Placed {
+            offset: index << 36,
+            length: 16 << 20,
+            file_offset: start + (index << 24),
+            stored_length: 0,
+        })
+        .collect();
+    layout.placed(&runs).unwrap();
+    finish(&mut layout, &file, start + (4 << 30), 1 << 20);
+    let checked = qemu::check(&path);
+    assert_eq!((checked.corruptions, checked.leaks), (0, 0));
+    let mut image = open_file(&path);
+    assert!(all_findings(&mut image, 100).unwrap().is_empty());
+    assert!(!aliased(&mut image).unwrap());
 }
 
 #[test]

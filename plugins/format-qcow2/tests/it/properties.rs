@@ -1,11 +1,15 @@
 //! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of the file.
 
-use imprint_plugin_sdk::format::{ExtentKind, Image as _};
+use format_qcow2::Qcow2;
+use imprint_plugin_sdk::{
+    format::{CreateRequest, ExtentKind, Format, Image as _, Layout as _, Placed},
+    types::props,
+};
 use proptest::prelude::*;
 
 use crate::{
     forge::{CLUSTER, Forge, L1, L2, REFCOUNT_TABLE},
-    support::open_bytes,
+    support::{aliased, all_findings, open_bytes, whole_map},
 };
 
 /// Opens and asks for everything that is bounded.
@@ -87,5 +91,73 @@ proptest! {
         bytes.extend(tail);
         bytes.resize(200_000, 0);
         exercise(&bytes);
+    }
+}
+
+/// What one cluster of a new disk is: absent, plain, or encoded to this length; and whether the file goes on elsewhere.
+fn cluster() -> impl Strategy<Value = (Option<u32>, bool)> {
+    prop_oneof![
+        4 => Just((None, false)),
+        4 => any::<bool>().prop_map(|jump| (Some(0), jump)),
+        2 => (1..3584_u32, any::<bool>()).prop_map(|(length, jump)| (Some(length), jump)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_placed_is_what_is_read(clusters in prop::collection::vec(cluster(), 1..1500), front: bool, page in 512..9000_u32) {
+        const UNIT: u64 = 4096;
+        let virtual_size = u64::try_from(clusters.len()).unwrap() * UNIT - 512;
+        let mut layout = Qcow2::begin_layout(&CreateRequest {
+            virtual_size,
+            allocated: if front { u64::MAX } else { 0 },
+            subformat: None,
+            options: props([("cluster-size", "4096"), ("compress", "zstd")]),
+            append_only: false,
+            parent: None,
+        }).unwrap();
+        let mut end = layout.rules().data_start;
+        let mut runs = Vec::new();
+        for (offset, (stored, jump)) in (0..).step_by(4096).zip(clusters) {
+            let Some(stored_length) = stored else { continue };
+            end += if jump { 3 * UNIT } else { 0 };
+            let file_offset = if stored_length == 0 { end.next_multiple_of(UNIT) } else { end };
+            let length = UNIT.min(virtual_size - offset);
+            runs.push(Placed { offset, length, file_offset, stored_length });
+            end = file_offset + if stored_length == 0 { UNIT } else { stored_length.into() };
+        }
+        layout.placed(&runs).unwrap();
+        let mut bytes = Vec::new();
+        let mut start = 0;
+        loop {
+            let part = layout.metadata(end, start, page).unwrap();
+            for segment in part.segments {
+                let at = usize::try_from(segment.file_offset).unwrap();
+                bytes.resize(bytes.len().max(at + segment.bytes.len()), 0);
+                bytes[at..at + segment.bytes.len()].copy_from_slice(&segment.bytes);
+            }
+            start = part.resume;
+            if part.done {
+                bytes.resize(usize::try_from(part.final_size.unwrap()).unwrap(), 0);
+                break;
+            }
+        }
+        let mut image = open_bytes(&bytes).unwrap();
+        prop_assert_eq!(all_findings(&mut image, 10).unwrap(), vec![]);
+        prop_assert!(!aliased(&mut image).unwrap());
+        let mut read = Vec::new();
+        for extent in whole_map(&mut image, 100).unwrap() {
+            if extent.kind == ExtentKind::Encoded {
+                read.push((extent.offset, extent.length, extent.source_offset, true));
+            } else if extent.kind == ExtentKind::Data {
+                for at in (0..extent.length).step_by(4096) {
+                    read.push((extent.offset + at, UNIT.min(extent.length - at), extent.source_offset + at, false));
+                }
+            }
+        }
+        let placed: Vec<_> = runs.iter().map(|run| (run.offset, run.length, run.file_offset, run.stored_length > 0)).collect();
+        prop_assert_eq!(read, placed);
     }
 }

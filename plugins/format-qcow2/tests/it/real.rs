@@ -337,3 +337,56 @@ fn a_part_of_the_map_may_be_asked_for() {
         "invalid.request"
     );
 }
+
+#[test]
+fn what_convert_amend_and_resize_make() {
+    let dir = TempDir::new().unwrap();
+    let raw = dir.path().join("source.raw");
+    let mut bytes = vec![0_u8; usize::try_from(SIZE).unwrap()];
+    let mut numbers = Numbers::new(9);
+    for piece in bytes.chunks_mut(4096) {
+        let byte = u8::try_from(numbers.below(3) * 17).unwrap();
+        piece.fill(byte);
+    }
+    *bytes.last_mut().unwrap() = 1;
+    std::fs::write(&raw, &bytes).unwrap();
+    let image = dir.path().join("converted.qcow2");
+    let (raw, name) = (raw.to_str().unwrap(), image.to_str().unwrap());
+    let verify = |what: &str| {
+        let mut opened = open_file(&image);
+        let map = whole_map(&mut opened, 100).unwrap();
+        assert_same_map(&map, &image);
+        assert!(!aliased(&mut opened).unwrap(), "{what}");
+        let disk = whole_disk(&mut opened, &std::fs::read(&image).unwrap(), &[]);
+        assert!(disk[..bytes.len()] == bytes && disk[bytes.len()..].iter().all(|byte| *byte == 0), "{what}");
+        let checked = qemu::check(&image);
+        assert_eq!(
+            count(&all_findings(&mut opened, 50).unwrap()),
+            (checked.corruptions, checked.leaks),
+            "{what}"
+        );
+    };
+    let cases: [(&str, &[&str]); 9] = [
+        ("preallocation=off", &["-W", "-m", "16"]),
+        ("preallocation=off", &["-S", "0"]),
+        ("preallocation=off", &["-c"]),
+        ("preallocation=metadata", &[]),
+        ("preallocation=falloc", &[]),
+        ("preallocation=full", &[]),
+        ("cluster_size=2M", &[]),
+        ("cluster_size=2M", &["-c", "-m", "16", "-W"]),
+        ("cluster_size=512", &["-c"]),
+    ];
+    for (options, flags) in cases {
+        let args = [&["convert", "-f", "raw", "-O", "qcow2", "-o", options], flags, &[raw, name]].concat();
+        qemu::run("qemu-img", &args);
+        verify(&format!("{options} {flags:?}"));
+    }
+    qemu::run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", raw, name]);
+    qemu::run("qemu-img", &["amend", "-f", "qcow2", "-o", "compat=0.10", name]);
+    verify("amended to version 2");
+    qemu::run("qemu-img", &["amend", "-f", "qcow2", "-o", "compat=1.1,refcount_bits=64", name]);
+    verify("amended to wide refcounts");
+    qemu::run("qemu-img", &["resize", "-q", "-f", "qcow2", name, "64M"]);
+    verify("grown");
+}
