@@ -95,6 +95,7 @@ describe('the stream', () => {
     FakeEventSource.made = []
     vi.useFakeTimers()
     vi.stubGlobal('EventSource', FakeEventSource)
+    vi.stubGlobal('document', Object.assign(new EventTarget(), { visibilityState: 'visible' }))
   })
   afterEach(() => {
     close()
@@ -138,6 +139,25 @@ describe('the stream', () => {
     expect(FakeEventSource.made).toHaveLength(3)
     last().onopen?.()
     expect(currentLink()).toBe('live')
+  })
+
+  test('is given back by a page that nobody sees, and opened again for one that is seen', () => {
+    close = openStream(new QueryClient())
+    const see = (visibilityState: string) => {
+      Object.assign(document, { visibilityState })
+      document.dispatchEvent(new Event('visibilitychange'))
+    }
+    see('hidden')
+    vi.advanceTimersByTime(30_000)
+    see('visible')
+    vi.advanceTimersByTime(90_000)
+    expect(FakeEventSource.made).toHaveLength(1)
+    see('hidden')
+    vi.advanceTimersByTime(60_000)
+    expect(last().readyState).toBe(FakeEventSource.CLOSED)
+    see('visible')
+    expect(FakeEventSource.made).toHaveLength(2)
+    expect(last().readyState).toBe(1)
   })
 
   test('is closed with the account', () => {

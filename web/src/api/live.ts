@@ -27,6 +27,8 @@ const KINDS = ['task.changed', 'image.changed', 'image.deleted', 'instance.chang
 const POLL_MS = 3000
 /** The pause before a refused stream is opened again: doubles from the first to the second. */
 const REOPEN_MS = { first: 2000, most: 30_000 }
+/** A page that was out of sight for this long closes its stream until it is seen again. */
+const UNSEEN_MS = 60_000
 
 let state: StreamState = INITIAL
 const listeners = new Set<() => void>()
@@ -62,6 +64,7 @@ export function usePollInterval(): number | false {
 export function openStream(cache: QueryClient): () => void {
   let source: EventSource | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
+  let sight: ReturnType<typeof setTimeout> | undefined
   let pause = REOPEN_MS.first
 
   const feed = (input: StreamInput): boolean => {
@@ -93,9 +96,26 @@ export function openStream(cache: QueryClient): () => void {
     }
   }
 
+  // A browser has few connections to a server, for all of its tabs: a page that nobody sees gives its one back.
+  const followSight = () => {
+    clearTimeout(sight)
+    if (document.visibilityState === 'hidden') {
+      sight = setTimeout(() => {
+        clearTimeout(timer)
+        source?.close()
+        source = null
+      }, UNSEEN_MS)
+    } else if (source === null) {
+      open()
+    }
+  }
+
   open()
+  document.addEventListener('visibilitychange', followSight)
   return () => {
+    document.removeEventListener('visibilitychange', followSight)
     clearTimeout(timer)
+    clearTimeout(sight)
     source?.close()
     setState(INITIAL)
   }
@@ -120,7 +140,7 @@ export function apply(cache: QueryClient, change: Change): void {
   const noun = `${change.noun}s`
   const one = [noun, 'one', change.id]
   if (change.item) cache.setQueryData(one, change.item)
-  else cache.removeQueries({ queryKey: one })
+  else void cache.resetQueries({ queryKey: one })
 
   for (const query of cache.getQueryCache().findAll({ queryKey: [noun, 'list'] })) {
     const data = query.state.data as Pages<{ id: string }> | undefined
