@@ -9,15 +9,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
+
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..");
     let plugins = root.join(".dist/plugins");
     let panel = root.join("web/dist");
     let mut code = String::new();
-    code.push_str("/// Name and bytes of each shipped component.\npub(crate) static PLUGINS: &[(&str, &[u8])] = &[\n");
+    code.push_str("/// Name, bytes and sha256 of each shipped component.\npub(crate) static PLUGINS: &[(&str, &[u8], &str)] = &[\n");
     for (name, path) in files(&plugins)? {
         if let Some(stem) = name.strip_suffix(".wasm") {
-            let _ = writeln!(code, "    ({stem:?}, include_bytes!({path:?})),");
+            let digest = hex::encode(Sha256::digest(fs::read(&path)?));
+            let _ = writeln!(code, "    ({stem:?}, include_bytes!({path:?}), {digest:?}),");
         }
     }
     code.push_str("];\n/// Path below the panel's root and bytes of each of its files.\npub(crate) static PANEL: &[(&str, &[u8])] = &[\n");

@@ -1,0 +1,175 @@
+//! `imprint disk convert`.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use imprint_data_path::{EngineError, WriteOptions, Written, ports::Props, write_image};
+use serde_json::json;
+
+use super::{
+    CommonArgs, ReadArgs, WorkArgs,
+    failure::Failure,
+    image::{self, Image, RAW, Trust},
+    report::{Report, line, size},
+    target::Target,
+    watch::Watch,
+};
+
+/// Arguments of `imprint disk convert`.
+#[derive(Args)]
+pub(crate) struct ConvertArgs {
+    /// The image to read
+    source: PathBuf,
+    /// The image to write
+    target: PathBuf,
+    /// Format of the source [default: by its name]
+    #[arg(long, value_name = "FORMAT")]
+    from: Option<String>,
+    /// Format of the target [default: by its name]
+    #[arg(long, value_name = "FORMAT")]
+    to: Option<String>,
+    /// Variant of the target's format
+    #[arg(long, value_name = "NAME")]
+    subformat: Option<String>,
+    /// Compress the target's data
+    #[arg(long, value_enum, default_value = "none")]
+    compress: Compress,
+    /// How hard to compress: 1 to 12 for zlib (default 1), -7 to 19 for zstd (default 3)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    level: Option<i32>,
+    /// Replace the target if it exists
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    work: WorkArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Compression of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Compress {
+    /// Stored as it is.
+    None,
+    /// What every reader knows.
+    Zlib,
+    /// Smaller and several times faster.
+    Zstd,
+}
+
+impl Compress {
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Zlib => "zlib",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Writes the target, whole or not at all.
+pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let plugins = args.common.plugins().await?;
+    let source = Image::open(&plugins, &args.source, args.from.as_deref(), &args.read, Trust::Confirmed).await?;
+    let format = image::find(&plugins.formats(), target_format(args)?)?;
+    let to = format.name().to_owned();
+    check_compression(args)?;
+    if !format.writes() {
+        return Err(Failure::usage("invalid.format", format!("{to} can be read only; choose another format to write")));
+    }
+    let target = Target::new(&args.target, args.force, &[source.identity()])?;
+    let to_target = |error| Failure::engine(target.shown(), &error);
+    let disk = watch.until(source.disk()).await.map_err(|error| source.failure(error))?;
+    let sink = target.sink().map_err(to_target)?;
+    let options = write_options(args, watch);
+    let writing = watch.progress("converting", write_image(&disk, format.as_ref(), &sink, &options)).await;
+    let written = writing.map_err(|error| blame(&source, &target, error))?;
+    let shown = target.shown().to_owned();
+    target.publish().await.map_err(|error| Failure::engine(&shown, &error))?;
+    let report = json!({
+        "source": {"path": source.name(), "format": source.format()},
+        "target": {"path": shown, "format": to, "compress": args.compress.word()},
+        "virtual_size": written.virtual_size,
+        "stored_size": written.file_size,
+        "data_bytes": written.data_bytes,
+        "logical_digest": written.logical.to_string(),
+        "stored_digest": written.stored.to_string(),
+        "read_bytes": written.read_bytes,
+        "written_bytes": written.written_bytes,
+        "native_bytes": written.read_bytes + written.written_bytes,
+        "boundary_bytes": plugins.boundary_bytes().total(),
+        "seconds": begun.elapsed().as_secs_f64(),
+    });
+    Report::new(args.common.output).answer(&report, &lines(&source, &shown, &written, begun.elapsed()))
+}
+
+/// The target's format: declared, or by its name.
+fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
+    let named = args.to.as_deref().or_else(|| image::of_name(&args.target));
+    named.ok_or_else(|| {
+        let shown = args.target.display();
+        Failure::usage("invalid.format", format!("{shown} does not tell its format by its name; say which with --to"))
+    })
+}
+
+fn check_compression(args: &ConvertArgs) -> Result<(), Failure> {
+    if args.compress == Compress::None && args.level.is_some() {
+        return Err(Failure::usage("invalid.option", "--level needs --compress zlib or --compress zstd"));
+    }
+    Ok(())
+}
+
+fn write_options(args: &ConvertArgs, watch: &Watch) -> WriteOptions {
+    WriteOptions {
+        subformat: args.subformat.clone(),
+        format_options: Props::from([("compress".to_owned(), args.compress.word().to_owned())]),
+        level: args.level,
+        threads: args.work.threads,
+        ..watch.options()
+    }
+}
+
+/// Says which of the two files an error is about.
+fn blame(source: &Image, target: &Target, error: EngineError) -> Failure {
+    match &error {
+        EngineError::Map(_)
+        | EngineError::Decode { .. }
+        | EngineError::Read { .. }
+        | EngineError::ExternalReference { .. }
+        | EngineError::Chain { .. }
+        | EngineError::AmbiguousContent { .. }
+        | EngineError::SourceChanged => source.failure(error),
+        EngineError::Port(_)
+        | EngineError::Write { .. }
+        | EngineError::NoSpace { .. }
+        | EngineError::Open { .. }
+        | EngineError::Unsupported { .. }
+        | EngineError::InvalidOption { .. }
+        | EngineError::Cancelled
+        | EngineError::WorkerLost => Failure::engine(target.shown(), &error),
+    }
+}
+
+fn lines(source: &Image, target: &str, written: &Written, took: Duration) -> Vec<String> {
+    let mut lines = vec![
+        line("from", source.name()),
+        line("to", target),
+        line("virtual size", size(written.virtual_size)),
+        line("stored size", size(written.file_size)),
+        line("written", size(written.written_bytes)),
+        line("logical digest", written.logical),
+        line("stored digest", written.stored),
+        line("took", format!("{:.2} s", took.as_secs_f64())),
+    ];
+    let file = source.source().size();
+    if source.format() == RAW && file < written.virtual_size {
+        lines.push(format!("note: the raw disk has {file} bytes; zeroes fill up its last sector"));
+    }
+    lines
+}

@@ -1,0 +1,255 @@
+//! An image on this machine: which format it has, and whether its content agrees.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+};
+
+use imprint_data_path::{
+    Disk, EngineError, FileSource, OpenOptions, confirm_format, detect,
+    io::BlockSource,
+    ports::{DiskFormat, Props},
+};
+use rustix::fs::{Mode, OFlags};
+
+use super::{
+    ReadArgs,
+    failure::{Failure, printable},
+};
+use crate::plugin_ports::PluginPorts;
+
+/// What raw disks are called; they alone can look like anything.
+pub(super) const RAW: &str = "raw";
+
+/// What is made of content that is not what the format says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The format is declared, by an option or by the file's name, and the content has to agree.
+    Confirmed,
+    /// The same, but a file whose name says nothing is what it looks like. For asking only.
+    OrDetected,
+}
+
+/// Who said which format it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Option,
+    Name,
+    Content,
+}
+
+impl Said {
+    /// The word in reports.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Option => "option",
+            Self::Name => "name",
+            Self::Content => "content",
+        }
+    }
+}
+
+/// An open image file.
+pub(super) struct Image {
+    name: String,
+    plugin: Arc<dyn DiskFormat>,
+    source: Arc<dyn BlockSource>,
+    said: Said,
+    identity: (u64, u64),
+    allocated: u64,
+    options: Props,
+}
+
+impl Image {
+    /// Opens a file as an image. Symlinks are followed, because it is the user who names it.
+    pub(super) async fn open(
+        plugins: &PluginPorts,
+        path: &Path,
+        declared: Option<&str>,
+        read: &ReadArgs,
+        trust: Trust,
+    ) -> Result<Self, Failure> {
+        let name = printable(&path.to_string_lossy());
+        let failure = |error: EngineError| Failure::engine(&name, &error);
+        let (metadata, source) = open_source(path).map_err(failure)?;
+        let formats = plugins.formats();
+        let (format, said) = match declared.map(|format| (format, Said::Option)).or_else(|| {
+            of_name(path).map(|format| (format, Said::Name))
+        }) {
+            Some((format, said)) => (format.to_owned(), said),
+            None => (undeclared(&name, path, &formats, &source, trust).await?, Said::Content),
+        };
+        let plugin = find(&formats, &format)?;
+        confirm(&name, plugin.as_ref(), &formats, &source).await?;
+        Ok(Self {
+            plugin,
+            source,
+            said,
+            identity: (metadata.dev(), metadata.ino()),
+            allocated: metadata.blocks().saturating_mul(512),
+            name,
+            options: read.options(),
+        })
+    }
+
+    /// The path as it was given, for people.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The format's name.
+    pub(super) fn format(&self) -> &str {
+        self.plugin.name()
+    }
+
+    pub(super) fn plugin(&self) -> &dyn DiskFormat {
+        self.plugin.as_ref()
+    }
+
+    pub(super) fn source(&self) -> &Arc<dyn BlockSource> {
+        &self.source
+    }
+
+    /// Who said which format it is.
+    pub(super) fn said(&self) -> Said {
+        self.said
+    }
+
+    /// Bytes that the file occupies.
+    pub(super) fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
+    /// Device and inode.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// For the format plugin.
+    pub(super) fn options(&self) -> &Props {
+        &self.options
+    }
+
+    /// The disk in it.
+    pub(super) async fn disk(&self) -> Result<Arc<Disk>, EngineError> {
+        let options = OpenOptions { format_options: self.options.clone(), ..OpenOptions::default() };
+        Ok(Arc::new(Disk::open(self.plugin(), self.source.clone(), &options).await?))
+    }
+
+    /// An error of the engine about this image.
+    pub(super) fn failure(&self, error: EngineError) -> Failure {
+        Failure::engine(&self.name, &error)
+    }
+}
+
+/// Opens a regular file, with what the system says of it.
+pub(super) fn open_source(path: &Path) -> Result<(Metadata, Arc<dyn BlockSource>), EngineError> {
+    let name = printable(&path.to_string_lossy());
+    let opened = open_file(path).and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) = opened.map_err(|source| EngineError::Open { path: name.clone(), source })?;
+    Ok((metadata, Arc::new(FileSource::from_file(file, &name)?)))
+}
+
+/// Never waits, whatever is there: a FIFO without a writer would be waited for.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// The format that a file's name declares.
+pub(super) fn of_name(path: &Path) -> Option<&'static str> {
+    match extension(path)?.as_str() {
+        "raw" | "img" => Some(RAW),
+        "qcow2" | "qcow" => Some("qcow2"),
+        _ => None,
+    }
+}
+
+fn extension(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+/// The plugin of that name.
+pub(super) fn find(formats: &[Arc<dyn DiskFormat>], name: &str) -> Result<Arc<dyn DiskFormat>, Failure> {
+    formats.iter().find(|format| format.name() == name).cloned().ok_or_else(|| {
+        let known = names(formats);
+        Failure::usage("invalid.format", format!("there is no format '{name}'; known formats are {known}"))
+    })
+}
+
+/// The formats' names, for messages.
+pub(super) fn names(formats: &[Arc<dyn DiskFormat>]) -> String {
+    let mut names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    names.sort_unstable();
+    names.join(", ")
+}
+
+/// Nobody said which format it is: it is refused with what it looks like, or taken for that.
+async fn undeclared(
+    name: &str,
+    path: &Path,
+    formats: &[Arc<dyn DiskFormat>],
+    source: &Arc<dyn BlockSource>,
+    trust: Trust,
+) -> Result<String, Failure> {
+    let guesses = detect(formats, source).await.map_err(|error| Failure::engine(name, &error))?;
+    let looks = match (trust, guesses.first()) {
+        (Trust::OrDetected, Some(best)) => return Ok(best.format.clone()),
+        // Everything may be a raw disk, but for what carries the mark of a container.
+        (Trust::Confirmed, Some(best)) if best.format == RAW => "its content looks like no container".to_owned(),
+        (Trust::Confirmed, Some(best)) => format!("its content looks like {}", best.format),
+        (Trust::Confirmed | Trust::OrDetected, None) => {
+            return Err(Failure::refused(
+                "unsupported.format",
+                format!(
+                    "{name} is a container that no plugin reads (known formats are {}); convert it first, for example with `qemu-img convert`",
+                    names(formats)
+                ),
+            ));
+        }
+    };
+    let ending = extension(path).map_or_else(|| "no ending".to_owned(), |ending| format!("the ending .{ending}"));
+    Err(Failure::usage(
+        "invalid.format",
+        format!(
+            "{name} has {ending}, which does not tell its format, and {looks}; declare it with --from or --format (known formats are {})",
+            names(formats)
+        ),
+    ))
+}
+
+/// The content has to agree with what was declared.
+async fn confirm(
+    name: &str,
+    declared: &dyn DiskFormat,
+    formats: &[Arc<dyn DiskFormat>],
+    source: &Arc<dyn BlockSource>,
+) -> Result<(), Failure> {
+    let confirmed = match confirm_format(declared.name(), formats, source).await {
+        // The raw format knows the marks of containers, and says more about them when it opens the file.
+        Err(EngineError::AmbiguousContent { .. })
+            if declared.name() == RAW && detect(formats, source).await.is_ok_and(|guesses| guesses.is_empty()) =>
+        {
+            Ok(())
+        }
+        confirmed => confirmed,
+    };
+    confirmed.map_err(|error| Failure::engine(name, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_declare_formats() {
+        assert_eq!(of_name(Path::new("a/b.RAW")), Some("raw"));
+        assert_eq!(of_name(Path::new("b.img")), Some("raw"));
+        assert_eq!(of_name(Path::new("b.qcow2")), Some("qcow2"));
+        assert_eq!(of_name(Path::new("qcow2")), None);
+        assert_eq!(of_name(Path::new("b.vmdk")), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! `imprint disk inspect` and `imprint disk check`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use imprint_data_path::{
+    CheckReport, EngineError,
+    ports::{Finding, ImageInfo, Severity, SourceRef},
+};
+use serde_json::{Value, json};
+
+use super::{
+    CommonArgs, ReadArgs,
+    failure::{Failure, printable},
+    image::{Image, Trust},
+    report::{Report, line, size},
+    watch::Watch,
+};
+
+/// Findings that are printed one by one; JSON has them all.
+const SHOWN: usize = 20;
+
+/// Arguments of `imprint disk inspect`.
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// The image
+    file: PathBuf,
+    /// Its format [default: by the file's name, else by its content]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Arguments of `imprint disk check`.
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The image
+    file: PathBuf,
+    /// Its format [default: by the file's name]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Tells what a file says of itself, as far as it can be believed: what its map says is told after it was validated.
+pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Failure> {
+    let plugins = args.common.plugins().await?;
+    let image = Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::OrDetected).await?;
+    let failed = |error| image.failure(error);
+    let (info, references) = watch.until(look(&image)).await.map_err(failed)?;
+    let found = watch.until(run_check(&image)).await.map_err(failed)?;
+    // A disk with a parent is not whole: there is no map of it.
+    let stored = match references.is_empty() {
+        true => {
+            let disk = watch.until(image.disk()).await.map_err(failed)?;
+            Some((disk.map().data_bytes(), disk.map().encoded_bytes()))
+        }
+        false => None,
+    };
+    let document = json!({
+        "path": image.name(),
+        "format": info.format,
+        "format_said_by": image.said().word(),
+        "subformat": info.subformat,
+        "virtual_size": info.virtual_size,
+        "file_size": image.source().size(),
+        "allocated_size": image.allocated(),
+        "unit": info.unit,
+        "data_bytes": stored.map(|(data, _)| data),
+        "encoded_bytes": stored.map(|(_, encoded)| encoded),
+        "facts": info.facts,
+        "references": references.iter().map(reference).collect::<Vec<_>>(),
+        "findings": summary(&found),
+    });
+    Report::new(args.common.output).answer(&document, &lines(&image, &info, &references, stored, &found))
+}
+
+async fn look(image: &Image) -> Result<(ImageInfo, Vec<SourceRef>), EngineError> {
+    let mut open = image.plugin().open(image.source().clone(), image.options()).await?;
+    let info = open.info().await?;
+    let mut references = open.sources().await?;
+    references.retain(|source| source.role != "primary");
+    Ok((info, references))
+}
+
+async fn run_check(image: &Image) -> Result<CheckReport, EngineError> {
+    imprint_data_path::check(image.plugin(), image.source().clone(), image.options()).await
+}
+
+fn reference(source: &SourceRef) -> Value {
+    json!({
+        "role": source.role,
+        "reference": source.reference,
+        "format": source.format_hint,
+        "required": source.required,
+    })
+}
+
+fn summary(found: &CheckReport) -> Value {
+    json!({
+        "errors": found.count(Severity::Error),
+        "leaks": found.count(Severity::Leak),
+        "notes": found.count(Severity::Note),
+        "cut_off": found.cut_off,
+    })
+}
+
+fn lines(
+    image: &Image,
+    info: &ImageInfo,
+    references: &[SourceRef],
+    stored: Option<(u64, u64)>,
+    found: &CheckReport,
+) -> Vec<String> {
+    let format = match &info.subformat {
+        Some(subformat) => format!("{} ({})", info.format, printable(subformat)),
+        None => info.format.clone(),
+    };
+    let mut lines = vec![
+        line("file", image.name()),
+        line("format", printable(&format)),
+        line("virtual size", size(info.virtual_size)),
+        line("file size", size(image.source().size())),
+        line("occupies", size(image.allocated())),
+        line("unit", size(info.unit.into())),
+    ];
+    if let Some((data, encoded)) = stored {
+        lines.push(line("data", size(data)));
+        lines.push(line("compressed", size(encoded)));
+    }
+    lines.extend(info.facts.iter().map(|(key, value)| line(&printable(key), printable(value))));
+    lines.extend(references.iter().map(|source| {
+        line(&printable(&source.role), format!("'{}' (as the file says; never opened)", printable(&source.reference)))
+    }));
+    lines.push(line("findings", counts(found)));
+    lines
+}
+
+fn counts(found: &CheckReport) -> String {
+    format!(
+        "{} errors, {} leaks, {} notes{}",
+        found.count(Severity::Error),
+        found.count(Severity::Leak),
+        found.count(Severity::Note),
+        if found.cut_off { "; there are more" } else { "" }
+    )
+}
+
+/// Tells what the format's own check finds. Errors refuse the image; leaks and notes leave it right.
+pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure> {
+    let plugins = args.common.plugins().await?;
+    let image = Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
+    let found = watch.until(run_check(&image)).await.map_err(|error| image.failure(error))?;
+    let mut document = summary(&found);
+    document["path"] = json!(image.name());
+    document["format"] = json!(image.format());
+    document["findings"] = found.findings.iter().map(finding).collect();
+    let mut lines: Vec<String> = found.findings.iter().take(SHOWN).map(finding_line).collect();
+    if found.findings.len() > SHOWN {
+        lines.push(format!("... {} more; --output json has them all", found.findings.len() - SHOWN));
+    }
+    lines.push(format!("{}: {}", image.name(), counts(&found)));
+    Report::new(args.common.output).answer(&document, &lines)?;
+    match found.count(Severity::Error) {
+        0 => Ok(()),
+        errors => Err(Failure::refused(
+            "corrupt.tables",
+            format!("{}: the check found {errors} errors; restore the image from a good copy", image.name()),
+        )),
+    }
+}
+
+fn severity(finding: &Finding) -> &'static str {
+    match finding.severity {
+        Severity::Error => "error",
+        Severity::Leak => "leak",
+        Severity::Note => "note",
+    }
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({
+        "severity": severity(finding),
+        "code": finding.code,
+        "message": finding.message,
+        "offset": finding.offset,
+    })
+}
+
+fn finding_line(finding: &Finding) -> String {
+    format!("{} [{}]: {}", severity(finding), printable(&finding.code), printable(&finding.message))
+}

@@ -1,0 +1,97 @@
+//! `imprint disk map`.
+
+use std::{io, io::Write, path::PathBuf};
+
+use clap::Args;
+use imprint_data_path::{Content, Disk, Piece, ports::ByteRange};
+use serde::Serialize;
+
+use super::{
+    CommonArgs, Output, ReadArgs,
+    failure::Failure,
+    image::{Image, Trust},
+    report::Report,
+    watch::Watch,
+};
+
+/// Arguments of `imprint disk map`.
+#[derive(Args)]
+pub(crate) struct MapArgs {
+    /// The image
+    file: PathBuf,
+    /// Its format [default: by the file's name]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// One extent.
+#[derive(Serialize)]
+struct Row {
+    offset: u64,
+    length: u64,
+    kind: &'static str,
+    /// Where the stored bytes are in the file; for an encoded unit, the begin of the unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_offset: Option<u64>,
+    /// How many they are, at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_length: Option<u64>,
+}
+
+impl Row {
+    fn new(piece: &Piece) -> Self {
+        let ByteRange { offset, length } = piece.range;
+        let (kind, stored_offset, stored_length) = match piece.content {
+            Content::Zero => ("zero", None, None),
+            Content::Hole => ("hole", None, None),
+            Content::Data { at, .. } => ("data", Some(at), Some(length)),
+            Content::Encoded(unit) => ("encoded", Some(unit.at), Some(u64::from(unit.stored))),
+        };
+        Self { offset, length, kind, stored_offset, stored_length }
+    }
+}
+
+pub(super) async fn map(args: &MapArgs, watch: &Watch) -> Result<(), Failure> {
+    let plugins = args.common.plugins().await?;
+    let image = Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
+    let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
+    Report::new(args.common.output).write(|out, output| match output {
+        Output::Json => json(out, &disk),
+        Output::Table => table(out, &disk),
+    })
+}
+
+fn rows(disk: &Disk) -> impl Iterator<Item = Row> + '_ {
+    disk.map().pieces(ByteRange { offset: 0, length: disk.size() }).map(|piece| Row::new(&piece))
+}
+
+/// One extent a line: a map may have millions.
+fn json(out: &mut dyn Write, disk: &Disk) -> io::Result<()> {
+    write!(out, "{{\"virtual_size\": {}, \"extents\": [", disk.size())?;
+    for (index, row) in rows(disk).enumerate() {
+        out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &row)?;
+    }
+    out.write_all(b"\n]}\n")
+}
+
+fn table(out: &mut dyn Write, disk: &Disk) -> io::Result<()> {
+    writeln!(out, "{:>20} {:>20}  {:<8} {:>20} {:>14}", "OFFSET", "LENGTH", "KIND", "STORED AT", "STORED LENGTH")?;
+    for row in rows(disk) {
+        let figure = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
+        let line = format!(
+            "{:>20} {:>20}  {:<8} {:>20} {:>14}",
+            row.offset,
+            row.length,
+            row.kind,
+            figure(row.stored_offset),
+            figure(row.stored_length)
+        );
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The file that a command makes: under a temporary name until it is whole and durable.
+
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+};
+
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, MetadataExt, OpenOptions},
+};
+use imprint_data_path::{
+    EngineError, FileSink,
+    durable::{self, Existing},
+    io::BlockSink,
+};
+
+use super::failure::{Failure, printable};
+
+/// A file in the making. Unless it is published, nothing of it stays.
+pub(super) struct Target {
+    dir: Arc<Dir>,
+    name: String,
+    temporary: String,
+    existing: Existing,
+    /// The path as it was given, for people.
+    shown: String,
+    published: bool,
+}
+
+impl Target {
+    /// Decides where the file goes. `sources` are the device and inode of what is read.
+    pub(super) fn new(path: &Path, force: bool, sources: &[(u64, u64)]) -> Result<Self, Failure> {
+        let shown = printable(&path.to_string_lossy());
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            let text = format!("{shown} is no name of a file; name the file to write, in UTF-8");
+            return Err(Failure::usage("invalid.target", text));
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            Some(_) | None => Path::new("."),
+        };
+        let failed = |source| {
+            Failure::engine(&shown, &EngineError::Open { path: printable(&folder.to_string_lossy()), source })
+        };
+        let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
+        let same = |metadata: &cap_std::fs::Metadata| sources.contains(&(metadata.dev(), metadata.ino()));
+        // Through a symlink it would still be the source that is meant.
+        if std::fs::metadata(path).is_ok_and(|found| {
+            use std::os::unix::fs::MetadataExt as _;
+            sources.contains(&(found.dev(), found.ino()))
+        }) {
+            return Err(is_source(&shown));
+        }
+        match dir.symlink_metadata(name) {
+            Ok(found) if same(&found) => return Err(is_source(&shown)),
+            Ok(found) if found.is_dir() => {
+                let text = format!("{shown} is a folder; name the file to write");
+                return Err(Failure::usage("invalid.target", text));
+            }
+            Ok(_) if !force => {
+                let text = format!("{shown} exists; choose another name, or replace it with --force");
+                return Err(Failure::failed("io.already-exists", text));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Such as a name that is too long: better now than after all the work.
+            Err(error) => return Err(failed(error)),
+        }
+        let existing = if force { Existing::Replace } else { Existing::Keep };
+        let temporary = format!(".imprint-{}-{:08x}.tmp", std::process::id(), rand::random::<u32>());
+        Ok(Self { dir: Arc::new(dir), name: name.to_owned(), temporary, existing, shown, published: false })
+    }
+
+    /// The path as it was given, for people.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Makes the temporary file, with the permissions that the user's umask leaves.
+    pub(super) fn sink(&self) -> Result<Arc<dyn BlockSink>, EngineError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = self.dir.open_with(&self.temporary, &options).map_err(|source| {
+            match source.kind() == io::ErrorKind::StorageFull || source.kind() == io::ErrorKind::QuotaExceeded {
+                true => EngineError::NoSpace { offset: 0, source },
+                false => EngineError::Open { path: self.shown.clone(), source },
+            }
+        })?;
+        Ok(Arc::new(FileSink::from_file(file.into_std(), &self.shown)?))
+    }
+
+    /// Gives the file its name; it is durable then.
+    pub(super) async fn publish(mut self) -> Result<(), EngineError> {
+        let (dir, temporary, name) = (self.dir.clone(), self.temporary.clone(), self.name.clone());
+        let existing = self.existing;
+        let published =
+            tokio::task::spawn_blocking(move || durable::publish(&dir, &temporary, &name, existing)).await;
+        published.unwrap_or(Err(EngineError::WorkerLost))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(error) = durable::remove(&self.dir, &self.temporary)
+        {
+            tracing::warn!(file = self.temporary, error = error.report(), "a temporary file is left behind");
+        }
+    }
+}
+
+fn is_source(shown: &str) -> Failure {
+    Failure::usage("invalid.target", format!("{shown} is the source; write to another file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(dir: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn it_is_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        let target = Target::new(&path, false, &[]).unwrap();
+        let sink = target.sink().unwrap();
+        sink.write_all_at(b"half", 0).unwrap();
+        drop(target);
+        assert_eq!(entries(folder.path()), Vec::<String>::new());
+
+        let target = Target::new(&path, false, &[]).unwrap();
+        target.sink().unwrap().write_all_at(b"all", 0).unwrap();
+        target.publish().await.unwrap();
+        assert_eq!(entries(folder.path()), ["new"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"all");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        let target = Target::new(&path, false, &[]).unwrap();
+        target.sink().unwrap().write_all_at(b"ours", 0).unwrap();
+        std::fs::write(&path, b"theirs").unwrap();
+        assert_eq!(target.publish().await.unwrap_err().code(), "io.already-exists");
+        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+        assert_eq!(entries(folder.path()), ["new"]);
+        assert!(Target::new(&path, false, &[]).is_err());
+        assert!(Target::new(&path, true, &[]).is_ok());
+    }
+}

@@ -1,0 +1,144 @@
+//! The plugins of this process, as the ports of the agent and of the disk commands.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use cap_std::{ambient_authority, fs::Dir};
+use imprint_agent::{DriverGrants, Ports};
+use imprint_agent_protocol::StorageRef;
+use imprint_data_path::ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
+use imprint_plugin_runtime::{
+    self as runtime, BoundaryBytes, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, StorageGrants,
+    manifest::Kind,
+};
+
+use crate::{embedded::PLUGINS, serve::Common};
+
+/// Setting of a storage that names the folder which its plugin is granted.
+const STORAGE_PATH: &str = "path";
+
+/// The shipped plugins, and those of the operator's folder beside them or instead of them.
+pub(crate) struct PluginPorts {
+    host: PluginHost,
+}
+
+impl PluginPorts {
+    /// Loads everything that a control plane's agent needs. Compiled plugins are kept below the data directory.
+    pub(crate) async fn load(common: &Common) -> Result<Self> {
+        let cache_dir = common.data_dir.join("cache/plugins");
+        let host = PluginHost::new(HostOptions { cache_dir: Some(cache_dir), ..HostOptions::default() })?;
+        Self::fill(host, common.file.plugins.dir.as_deref(), |_| true).await
+    }
+
+    /// Loads the disk formats alone. Compiled plugins are kept in the user's cache, if there is one to be written.
+    pub(crate) async fn load_formats(dir: Option<&Path>) -> Result<Self> {
+        let cached = HostOptions { cache_dir: user_cache(), ..HostOptions::default() };
+        let host = match PluginHost::new(cached) {
+            Err(LoadError::Io { path, source }) => {
+                tracing::debug!(path = %path.display(), %source, "no cache: plugins are compiled again");
+                PluginHost::new(HostOptions::default())?
+            }
+            started => started?,
+        };
+        Self::fill(host, dir, |name| name.starts_with("format-")).await
+    }
+
+    async fn fill(host: PluginHost, dir: Option<&Path>, wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let shipped: Vec<_> = PLUGINS
+            .iter()
+            .filter(|(name, ..)| wanted(name))
+            .map(|(name, bytes, sha256)| EmbeddedPlugin { name, bytes, sha256 })
+            .collect();
+        host.load_embedded(&shipped).await.context("a shipped plugin cannot be loaded")?;
+        if let Some(dir) = dir {
+            host.load_dir(dir).await.context("the plugins' folder cannot be loaded")?;
+        }
+        if host.plugins().is_empty() {
+            bail!("this binary was built without plugins; run `cargo xtask build`, which embeds them");
+        }
+        Ok(Self { host })
+    }
+
+    /// Every disk format.
+    pub(crate) fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
+        self.host.formats()
+    }
+
+    /// Bytes that crossed the sandbox so far.
+    pub(crate) fn boundary_bytes(&self) -> BoundaryBytes {
+        self.host.boundary_bytes()
+    }
+
+    fn of_kind(&self, kind: Kind, name: &str) -> Option<PluginInfo> {
+        self.host.plugins().into_iter().find(|plugin| plugin.kind == kind && plugin.provides == name)
+    }
+}
+
+/// `$XDG_CACHE_HOME/imprint/plugins` or `~/.cache/imprint/plugins`.
+fn user_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("imprint/plugins"))
+}
+
+/// The ids of what a plugin asks for: `dir` and `channel` are the sorts.
+fn asked<'a>(plugin: &'a PluginInfo, sort: &'a str) -> impl Iterator<Item = &'a str> {
+    plugin.capabilities.iter().filter_map(move |name| name.strip_prefix(sort)?.strip_prefix(':'))
+}
+
+#[async_trait]
+impl Ports for PluginPorts {
+    fn plugins(&self) -> BTreeMap<String, String> {
+        self.host.plugins().into_iter().map(|plugin| (plugin.id, plugin.version)).collect()
+    }
+
+    fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>> {
+        self.host.format(name).ok()
+    }
+
+    async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
+        let mut dirs = BTreeMap::new();
+        if let Some(plugin) = self.of_kind(Kind::Storage, &storage.kind) {
+            for id in asked(&plugin, "dir") {
+                dirs.insert(id.to_owned(), Arc::new(storage_dir(storage)?));
+            }
+        }
+        let grants = StorageGrants { settings: storage.settings.clone(), dirs };
+        self.host.storage(&storage.kind, grants).await
+    }
+
+    async fn driver(&self, kind: &str, grants: &DriverGrants) -> Result<Arc<dyn Driver>, PortError> {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&grants.run_dir);
+        made.map_err(|error| {
+            let text = format!("cannot make the sockets' folder {}: {error}", grants.run_dir.display());
+            PortError::host(ErrorClass::Conflict, "driver.run-dir", text)
+        })?;
+        let run_dir = grants.run_dir.to_string_lossy();
+        let channels = match self.of_kind(Kind::Hypervisor, kind) {
+            Some(plugin) => {
+                asked(&plugin, "channel").map(|id| (id.to_owned(), format!("{run_dir}/{{vm}}/{id}.sock"))).collect()
+            }
+            None => BTreeMap::new(),
+        };
+        let endpoints = grants.run_dir.clone();
+        self.host.driver(kind, runtime::DriverGrants { settings: grants.settings.clone(), channels, endpoints })
+    }
+}
+
+/// The one folder that a storage on this machine is about.
+fn storage_dir(storage: &StorageRef) -> Result<Dir, PortError> {
+    let Some(path) = storage.settings.get(STORAGE_PATH) else {
+        let text = format!("storage {} has no setting '{STORAGE_PATH}'; name its folder", storage.id);
+        return Err(PortError::host(ErrorClass::InvalidInput, "storage.path", text));
+    };
+    Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| {
+        let text = format!("the storage's folder {path} cannot be opened ({error}); make it or mount it");
+        PortError::host(ErrorClass::NotFound, "storage.path", text)
+    })
+}
