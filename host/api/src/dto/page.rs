@@ -5,7 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// A part of a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Page<T: ToSchema> {
+pub struct Page<T> {
     /// The items, in the order that was asked for.
     pub items: Vec<T>,
     /// Pass it as `page_token` to get the next part; `null` at the end.

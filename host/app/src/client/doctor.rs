@@ -1,0 +1,252 @@
+//! What `imprint doctor` asks of a server.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use imprint_api::dto::{
+    account::Account,
+    hypervisor::AdminHypervisor,
+    storage::ImageStorage,
+    words::{Role, StorageRole},
+};
+use serde::Serialize;
+
+use super::{
+    api::Api,
+    args::Connection,
+    failure::Failure,
+    output::{Output, size},
+    table::Table,
+};
+
+/// Clocks that differ by more make expiry times and leases unreliable.
+const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(30);
+
+/// Less room than this share of a storage is worth a warning: one part in so many.
+const LOW_ROOM: u64 = 20;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// All is well.
+    Ok,
+    /// It works, but somebody should look.
+    Warning,
+    /// It does not work.
+    Failed,
+}
+
+/// A check that was made.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Check {
+    /// What was looked at.
+    pub(crate) name: String,
+    /// How it ended.
+    pub(crate) verdict: Verdict,
+    /// What was found, and what to do about it.
+    pub(crate) detail: String,
+}
+
+impl Check {
+    /// Something that is well.
+    pub(crate) fn ok(name: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self { name: name.to_string(), verdict: Verdict::Ok, detail: detail.to_string() }
+    }
+
+    /// Something to look at.
+    pub(crate) fn warning(name: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self { name: name.to_string(), verdict: Verdict::Warning, detail: detail.to_string() }
+    }
+
+    /// Something that does not work.
+    pub(crate) fn failed(name: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self { name: name.to_string(), verdict: Verdict::Failed, detail: detail.to_string() }
+    }
+}
+
+/// Prints the checks; fails if one of them did.
+pub(crate) fn report(checks: &[Check], output: Output) -> Result<(), Failure> {
+    output.print(&checks, || {
+        let rows = checks.iter().map(|check| {
+            let mark = match check.verdict {
+                Verdict::Ok => "ok",
+                Verdict::Warning => "warning",
+                Verdict::Failed => "FAILED",
+            };
+            [mark.to_owned(), check.name.clone(), check.detail.clone()]
+        });
+        Table::list(["RESULT", "CHECK", "FOUND"], rows, "nothing to check")
+    })?;
+    match checks.iter().any(|check| check.verdict == Verdict::Failed) {
+        true => Err(Failure::Checks),
+        false => Ok(()),
+    }
+}
+
+/// Looks at the server that the connection names, as far as the account may. Without a connection there is nothing to look at,
+/// and the one check says so.
+pub(crate) async fn remote(connection: &Connection) -> Vec<Check> {
+    let api = match connection.api() {
+        Ok(api) => api,
+        Err(failure) => return vec![Check::warning("server", failure)],
+    };
+    let mut checks = Vec::new();
+    match api.send(api.plain("/healthz")).await {
+        Ok(response) => {
+            checks.push(Check::ok("server", format!("{} answers", api.server())));
+            checks.extend(clock(response.headers()));
+        }
+        Err(failure) => {
+            checks.push(Check::failed("server", failure));
+            return checks;
+        }
+    }
+    checks.push(match api.send(api.plain("/readyz")).await {
+        Ok(_) => Check::ok("database", "it answers the server"),
+        Err(failure) => Check::failed("database", format!("look at the server's log: {failure}")),
+    });
+    match api.get::<Account>("/account", &[]).await {
+        Ok(account) => {
+            checks.push(Check::ok("token", format!("signed in as {}", account.name)));
+            match account.role {
+                Role::Admin => operator(&api, &mut checks).await,
+                Role::Customer => {}
+            }
+        }
+        Err(failure) => checks.push(Check::failed("token", failure)),
+    }
+    checks
+}
+
+fn clock(headers: &reqwest::header::HeaderMap) -> Option<Check> {
+    let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
+    let theirs = DateTime::parse_from_rfc2822(date).ok()?.with_timezone(&Utc);
+    let difference = (Utc::now() - theirs).abs();
+    Some(if difference > MAX_CLOCK_DIFFERENCE {
+        let detail = format!("the server's differs by {} s; set both by NTP", difference.num_seconds());
+        Check::warning("clock", detail)
+    } else {
+        Check::ok("clock", "it agrees with the server's")
+    })
+}
+
+async fn operator(api: &Api, checks: &mut Vec<Check>) {
+    let hypervisors = api.list::<AdminHypervisor>("/admin/hypervisors", &[]).await;
+    let storages = api.list::<ImageStorage>("/admin/image-storages", &[]).await;
+    let (hypervisors, storages) = match (hypervisors, storages) {
+        (Ok(hypervisors), Ok(storages)) => (hypervisors.items, storages.items),
+        (Err(failure), _) | (_, Err(failure)) => {
+            checks.push(Check::warning("operator's view", failure));
+            return;
+        }
+    };
+    if hypervisors.is_empty() {
+        checks.push(Check::warning("hypervisors", "there is none: nothing can be captured or deployed"));
+    }
+    checks.extend(hypervisors.iter().map(|hypervisor| check_hypervisor(hypervisor, &storages)));
+    checks.extend(storages.iter().map(check_storage));
+}
+
+fn check_hypervisor(hypervisor: &AdminHypervisor, storages: &[ImageStorage]) -> Check {
+    let name = format!("hypervisor {}", hypervisor.name);
+    if !hypervisor.online {
+        return Check::failed(name, "its agent does not report; look at the log of `imprint agent` there");
+    }
+    if !hypervisor.findings.is_empty() {
+        return Check::warning(name, hypervisor.findings.join("; "));
+    }
+    let keeps_images = |storage: &&ImageStorage| {
+        hypervisor.storage_ids.contains(&storage.id) && storage.role == StorageRole::Customer
+    };
+    if storages.iter().find(keeps_images).is_none() {
+        return Check::warning(
+            name,
+            "no image storage for customers is bound to it; nothing can be captured",
+        );
+    }
+    let version = hypervisor.agent_version.as_deref().unwrap_or("of unknown version");
+    Check::ok(name, format!("agent {version}, {} plugins", hypervisor.plugins.len()))
+}
+
+fn check_storage(storage: &ImageStorage) -> Check {
+    let name = format!("image storage {}", storage.name);
+    if let Some(problem) = &storage.problem {
+        return Check::failed(name, problem);
+    }
+    if storage.hypervisor_ids.is_empty() {
+        return Check::warning(name, "it is bound to no hypervisor; nobody can use it");
+    }
+    match (storage.available_bytes, storage.total_bytes) {
+        (Some(available), Some(total)) => {
+            let found = format!("{} of {} are free", size(Some(available)), size(Some(total)));
+            if available < total / LOW_ROOM {
+                Check::warning(name, format!("{found}; make room before captures are refused"))
+            } else {
+                Check::ok(name, found)
+            }
+        }
+        _ => Check::warning(name, "no agent has looked at it yet"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use imprint_domain::id::{HypervisorId, LocationId, StorageId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn storage() -> ImageStorage {
+        ImageStorage {
+            id: StorageId::new(Uuid::from_u128(1)),
+            name: "images".to_owned(),
+            role: StorageRole::Customer,
+            kind: "local".to_owned(),
+            settings: BTreeMap::new(),
+            available_bytes: Some(100),
+            total_bytes: Some(1000),
+            seen_at: None,
+            problem: None,
+            hypervisor_ids: vec![HypervisorId::new(Uuid::from_u128(2))],
+        }
+    }
+
+    fn hypervisor() -> AdminHypervisor {
+        AdminHypervisor {
+            id: HypervisorId::new(Uuid::from_u128(2)),
+            name: "host".to_owned(),
+            location_id: LocationId::new(Uuid::from_u128(3)),
+            driver: "qemu".to_owned(),
+            driver_settings: BTreeMap::new(),
+            max_work: 4,
+            max_captures: 2,
+            online: true,
+            last_seen_at: None,
+            agent_version: Some("0.1.0".to_owned()),
+            plugins: BTreeMap::new(),
+            findings: Vec::new(),
+            storage_ids: vec![StorageId::new(Uuid::from_u128(1))],
+        }
+    }
+
+    #[test]
+    fn what_needs_an_operator_is_found() {
+        assert_eq!(check_storage(&storage()).verdict, Verdict::Ok);
+        let full = ImageStorage { available_bytes: Some(49), ..storage() };
+        assert_eq!(check_storage(&full).verdict, Verdict::Warning);
+        let broken = ImageStorage { problem: Some("gone".to_owned()), ..storage() };
+        assert_eq!(check_storage(&broken).verdict, Verdict::Failed);
+        let unbound = ImageStorage { hypervisor_ids: Vec::new(), ..storage() };
+        assert_eq!(check_storage(&unbound).verdict, Verdict::Warning);
+
+        assert_eq!(check_hypervisor(&hypervisor(), &[storage()]).verdict, Verdict::Ok);
+        assert_eq!(check_hypervisor(&hypervisor(), &[]).verdict, Verdict::Warning);
+        let silent = AdminHypervisor { online: false, ..hypervisor() };
+        assert_eq!(check_hypervisor(&silent, &[storage()]).verdict, Verdict::Failed);
+        let lacking = AdminHypervisor { findings: vec!["no KVM".to_owned()], ..hypervisor() };
+        assert_eq!(check_hypervisor(&lacking, &[storage()]).verdict, Verdict::Warning);
+    }
+}

@@ -1,0 +1,73 @@
+//! Resources by id or by name.
+
+use std::{fmt::Display, str::FromStr};
+
+use imprint_api::dto::{hypervisor::Hypervisor, image::Image, instance::Instance};
+use imprint_domain::id::{HypervisorId, ImageId, InstanceId};
+
+use super::{api::Api, failure::Failure};
+
+/// The id of an image that was typed as id or name.
+pub(crate) async fn image(api: &Api, typed: &str) -> Result<ImageId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let all = [("scope", "all".to_owned())];
+    let images = api.list::<Image>("/images", &all).await?;
+    one("image", typed, images.items.iter().map(|image| (image.id, image.name.as_str())))
+}
+
+/// The id of an instance that was typed as id or name.
+pub(crate) async fn instance(api: &Api, typed: &str) -> Result<InstanceId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let instances = api.list::<Instance>("/instances", &[]).await?;
+    one("instance", typed, instances.items.iter().map(|instance| (instance.id, instance.name.as_str())))
+}
+
+/// The id of a hypervisor that was typed as id or name.
+pub(crate) async fn hypervisor(api: &Api, typed: &str) -> Result<HypervisorId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let hypervisors = api.list::<Hypervisor>("/hypervisors", &[]).await?;
+    one("hypervisor", typed, hypervisors.items.iter().map(|host| (host.id, host.name.as_str())))
+}
+
+fn one<'a, Id: Display + FromStr + Copy>(
+    what: &str,
+    typed: &str,
+    named: impl Iterator<Item = (Id, &'a str)>,
+) -> Result<Id, Failure> {
+    let found: Vec<Id> = named.filter(|(_, name)| *name == typed).map(|(id, _)| id).collect();
+    match found.as_slice() {
+        [id] => Ok(*id),
+        [] => Err(Failure::Usage(format!("there is no {what} `{typed}`; see `imprint {what} list`"))),
+        several => {
+            let ids: Vec<_> = several.iter().map(ToString::to_string).collect();
+            Err(Failure::Usage(format!(
+                "`{typed}` names several {what}s; name one by its id: {}",
+                ids.join(", ")
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use imprint_domain::id::ImageId;
+    use uuid::Uuid;
+
+    use super::{Failure, one};
+
+    #[test]
+    fn a_name_finds_exactly_one() {
+        let id = |n| ImageId::new(Uuid::from_u128(n));
+        let images = [(id(1), "a"), (id(2), "b"), (id(3), "b")];
+        let find = |typed| one("image", typed, images.into_iter());
+        assert_eq!(find("a").ok(), Some(id(1)));
+        assert!(matches!(find("c"), Err(Failure::Usage(text)) if text.contains("no image `c`")));
+        assert!(matches!(find("b"), Err(Failure::Usage(text)) if text.contains(&id(3).to_string())));
+    }
+}

@@ -1,0 +1,123 @@
+//! `imprint image ...`.
+
+use imprint_api::dto::image::{
+    ConsistencyWish, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource, ImageSourceType,
+};
+use reqwest::{Method, header};
+
+use super::{
+    api::Api,
+    args::{ImageArgs, ImageCommand, ImageCreateArgs, ImageListArgs, Scope, WaitArgs},
+    failure::Failure,
+    find,
+    output::{Output, note, size, text, time},
+    table::Table,
+    watch::watch,
+};
+
+pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
+    let (api, output) = args.connection.open()?;
+    match args.command {
+        ImageCommand::List(args) => list(&api, output, &args).await,
+        ImageCommand::Show { image } => {
+            let id = find::image(&api, &image).await?;
+            let image: Image = api.get(&format!("/images/{id}"), &[]).await?;
+            output.print(&image, || details(&image))
+        }
+        ImageCommand::Create(args) => create(&api, output, args).await,
+        ImageCommand::Rename { image, name } => rename(&api, output, &image, name).await,
+        ImageCommand::Delete { image, wait } => delete(&api, output, &image, wait).await,
+    }
+}
+
+async fn list(api: &Api, output: Output, args: &ImageListArgs) -> Result<(), Failure> {
+    let scope = match args.scope {
+        Scope::Own => "own",
+        Scope::Stock => "stock",
+        Scope::All => "all",
+    };
+    let mut query = vec![("scope", scope.to_owned()), ("sort", args.sort.clone())];
+    if !args.status.is_empty() {
+        let status: Vec<_> = args.status.iter().map(|status| status.as_str()).collect();
+        query.push(("status", status.join(",")));
+    }
+    let images = api.list::<Image>("/images", &query).await?;
+    output.print(&images, || {
+        let rows = images.items.iter().map(|image| {
+            [
+                image.name.clone(),
+                text(image.source_instance.as_ref().map(|source| &source.name)),
+                size(image.size_bytes),
+                image.status.to_string(),
+                time(Some(image.created_at)),
+                image.id.to_string(),
+            ]
+        });
+        Table::list(["NAME", "SOURCE INSTANCE", "SIZE", "STATUS", "CREATED", "ID"], rows, "no images")
+    })
+}
+
+fn details(image: &Image) -> Table {
+    Table::details([
+        ("id", image.id.to_string()),
+        ("name", image.name.clone()),
+        ("description", image.description.clone()),
+        ("kind", image.kind.to_string()),
+        ("status", format!("{} ({})", image.status, image.status_text)),
+        ("source instance", text(image.source_instance.as_ref().map(|source| &source.name))),
+        ("size", size(image.size_bytes)),
+        ("virtual size", size(image.virtual_size_bytes)),
+        ("format", text(image.format.as_ref())),
+        ("consistency", text(image.consistency)),
+        ("logical digest", text(image.logical_digest.as_ref())),
+        ("stored digest", text(image.stored_digest.as_ref())),
+        ("location", image.location_id.to_string()),
+        ("task", text(image.task_id)),
+        ("created", time(Some(image.created_at))),
+        ("available", time(image.available_at)),
+    ])
+}
+
+async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), Failure> {
+    let id = find::instance(api, &args.from_instance).await?;
+    let consistency = (args.want.is_some() || args.minimum.is_some())
+        .then_some(ConsistencyWish { want: args.want, minimum: args.minimum });
+    let request = ImageCreate {
+        source: ImageSource { kind: ImageSourceType::Instance, id },
+        name: args.name,
+        description: args.description,
+        compression: args.compression,
+        consistency,
+    };
+    let mut made: ImageAndTask = api.create("/images", &request).await?;
+    if args.wait.wait {
+        made.task = watch(api, made.task).await?;
+        made.image = api.get(&format!("/images/{}", made.image.id), &[]).await?;
+    } else {
+        note(&format!("see how far it is with `imprint task watch {}`", made.task.id));
+    }
+    output.print(&made, || details(&made.image))
+}
+
+async fn rename(api: &Api, output: Output, typed: &str, name: String) -> Result<(), Failure> {
+    let path = format!("/images/{}", find::image(api, typed).await?);
+    let seen = api.get_tagged::<Image>(&path, &[]).await?;
+    let patch = ImagePatch { name: Some(name), description: None };
+    let mut request = api.request(Method::PATCH, &path).json(&patch);
+    if let Some(etag) = seen.etag {
+        request = request.header(header::IF_MATCH, etag);
+    }
+    let image: Image = api.once(request).await?;
+    output.print(&image, || details(&image))
+}
+
+async fn delete(api: &Api, output: Output, typed: &str, wait: WaitArgs) -> Result<(), Failure> {
+    let id = find::image(api, typed).await?;
+    let mut made: ImageAndTask = api.once(api.request(Method::DELETE, &format!("/images/{id}"))).await?;
+    if wait.wait {
+        made.task = watch(api, made.task).await?;
+    }
+    output.print(&made, || {
+        Table::details([("image", made.image.name.clone()), ("task", made.task.id.to_string())])
+    })
+}

@@ -1,0 +1,149 @@
+//! `imprint instance ...`.
+
+use std::{fs, io, path::Path};
+
+use imprint_api::dto::instance::{Instance, InstanceAndTask, InstanceCreate};
+use reqwest::Method;
+
+use super::{
+    api::Api,
+    args::{InstanceArgs, InstanceCommand, InstanceCreateArgs, WaitArgs},
+    failure::Failure,
+    find,
+    output::{Output, note, size, text, time},
+    table::Table,
+    watch::watch,
+};
+
+/// The largest file of keys or user data that is read, in bytes.
+const MAX_FILE: u64 = 64 << 10;
+
+pub(crate) async fn run(args: InstanceArgs) -> Result<(), Failure> {
+    let (api, output) = args.connection.open()?;
+    match args.command {
+        InstanceCommand::List => list(&api, output).await,
+        InstanceCommand::Show { instance } => {
+            let id = find::instance(&api, &instance).await?;
+            let instance: Instance = api.get(&format!("/instances/{id}"), &[]).await?;
+            output.print(&instance, || details(&instance))
+        }
+        InstanceCommand::Create(args) => create(&api, output, args).await,
+        InstanceCommand::Start { instance, wait } => {
+            change(&api, output, &instance, (Method::POST, "/actions/start"), wait).await
+        }
+        InstanceCommand::Stop { instance, wait } => {
+            change(&api, output, &instance, (Method::POST, "/actions/stop"), wait).await
+        }
+        InstanceCommand::Delete { instance, wait } => {
+            change(&api, output, &instance, (Method::DELETE, ""), wait).await
+        }
+    }
+}
+
+async fn list(api: &Api, output: Output) -> Result<(), Failure> {
+    let instances = api.list::<Instance>("/instances", &[]).await?;
+    output.print(&instances, || {
+        let rows = instances.items.iter().map(|instance| {
+            [
+                instance.name.clone(),
+                instance.status.to_string(),
+                instance.power.to_string(),
+                text(instance.image.as_ref().map(|image| &image.name)),
+                disk_size(instance),
+                time(Some(instance.created_at)),
+                instance.id.to_string(),
+            ]
+        });
+        let headings = ["NAME", "STATUS", "POWER", "IMAGE", "DISK", "CREATED", "ID"];
+        Table::list(headings, rows, "no instances")
+    })
+}
+
+fn disk_size(instance: &Instance) -> String {
+    size(instance.disks.iter().find(|disk| disk.primary).map(|disk| disk.virtual_size_bytes))
+}
+
+fn details(instance: &Instance) -> Table {
+    let capture = match (&instance.capture.reason, instance.capture.allowed) {
+        (Some(reason), false) => format!("not now: {reason}"),
+        (_, allowed) => if allowed { "allowed" } else { "not now" }.to_owned(),
+    };
+    Table::details([
+        ("id", instance.id.to_string()),
+        ("name", instance.name.clone()),
+        ("status", instance.status.to_string()),
+        ("power", instance.power.to_string()),
+        ("image", text(instance.image.as_ref().map(|image| &image.name))),
+        ("boots from", instance.boot_source.to_string()),
+        ("processors", instance.vcpus.to_string()),
+        ("memory", size(Some(instance.memory_bytes))),
+        ("disk", disk_size(instance)),
+        ("creating an image", capture),
+        ("hypervisor", instance.hypervisor_id.to_string()),
+        ("location", instance.location_id.to_string()),
+        ("task", text(instance.task_id)),
+        ("created", time(Some(instance.created_at))),
+    ])
+}
+
+async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(), Failure> {
+    let mut ssh_keys = Vec::new();
+    for path in &args.ssh_keys {
+        let lines = read(path)?;
+        let keys = lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        ssh_keys.extend(keys.map(str::to_owned));
+    }
+    let user_data = args.user_data.as_deref().map(read).transpose()?;
+    let hypervisor_id = match &args.hypervisor {
+        Some(typed) => Some(find::hypervisor(api, typed).await?),
+        None => None,
+    };
+    let request = InstanceCreate {
+        image_id: find::image(api, &args.image).await?,
+        name: args.name,
+        hypervisor_id,
+        vcpus: args.vcpus,
+        memory_bytes: args.memory,
+        disk_size_bytes: args.disk_size,
+        ssh_keys,
+        user_data,
+        start: !args.no_start,
+    };
+    let made = api.create("/instances", &request).await?;
+    finish(api, output, made, args.wait).await
+}
+
+async fn change(
+    api: &Api,
+    output: Output,
+    typed: &str,
+    (method, action): (Method, &str),
+    wait: WaitArgs,
+) -> Result<(), Failure> {
+    let id = find::instance(api, typed).await?;
+    let made = api.once(api.request(method, &format!("/instances/{id}{action}"))).await?;
+    finish(api, output, made, wait).await
+}
+
+async fn finish(api: &Api, output: Output, mut made: InstanceAndTask, wait: WaitArgs) -> Result<(), Failure> {
+    if wait.wait {
+        made.task = watch(api, made.task).await?;
+        match api.get(&format!("/instances/{}", made.instance.id), &[]).await {
+            Ok(instance) => made.instance = instance,
+            // It was deleted: what it was before is shown.
+            Err(Failure::Problem(problem)) if problem.status == 404 => {}
+            Err(failure) => return Err(failure),
+        }
+    } else {
+        note(&format!("see how far it is with `imprint task watch {}`", made.task.id));
+    }
+    output.print(&made, || details(&made.instance))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let wrong = |cause| Failure::local(format!("cannot read {}", path.display()), cause);
+    if fs::metadata(path).map_err(wrong)?.len() > MAX_FILE {
+        return Err(wrong(io::Error::other("it is larger than 64 KiB")));
+    }
+    fs::read_to_string(path).map_err(wrong)
+}

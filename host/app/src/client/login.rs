@@ -1,0 +1,148 @@
+//! `imprint login` and `imprint logout`: a session is opened, exchanged for a token, and closed.
+
+use std::io::{self, Read};
+
+use chrono::{TimeDelta, Utc};
+use imprint_api::dto::{
+    account::{Session, SessionCreate, TokenCreate, TokenCreated},
+    words::{Role, Scope},
+};
+use reqwest::{Method, header};
+use serde::Serialize;
+
+use super::{
+    api::Api,
+    args::LoginArgs,
+    credentials::{Credentials, normalize},
+    failure::Failure,
+    output::{Output, note, time},
+    table::Table,
+};
+
+/// How long the kept token is valid.
+const TOKEN_LIFE: TimeDelta = TimeDelta::days(90);
+
+/// The longest password, in bytes.
+const MAX_PASSWORD: u64 = 1024;
+
+/// What is printed after signing in.
+#[derive(Serialize)]
+struct SignedIn {
+    server: String,
+    account: String,
+    expires_at: Option<chrono::DateTime<Utc>>,
+}
+
+/// Signs in and keeps a token.
+pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
+    let server = normalize(&args.server)?;
+    let account = match args.account {
+        Some(account) => account,
+        None => ask("Account: ")?,
+    };
+    let password = password(args.password_stdin, &account)?;
+    let api = Api::new(server.clone(), None)?;
+    let (cookie, session) = open_session(&api, &SessionCreate { account, password }).await?;
+    let token = make_token(&api, &cookie, &session).await;
+    // The session has done its work, whatever came of the token; when it cannot be closed it ends by itself.
+    let close = api.request(Method::DELETE, "/sessions/current").header(header::COOKIE, &cookie);
+    if let Err(failure) = api.send(close.header("X-Imprint-Csrf", "1")).await {
+        note(&format!("the session that was opened for signing in could not be closed: {failure}"));
+    }
+    let token = token?;
+    let name = session.account.name;
+    Credentials::new(server.clone(), name.clone(), token.id, token.token).write()?;
+    let signed_in = SignedIn { server, account: name, expires_at: token.expires_at };
+    Output::new(args.output).print(&signed_in, || {
+        Table::details([
+            ("server", signed_in.server.clone()),
+            ("account", signed_in.account.clone()),
+            ("signed in until", time(signed_in.expires_at)),
+        ])
+    })
+}
+
+async fn open_session(api: &Api, request: &SessionCreate) -> Result<(String, Session), Failure> {
+    let response = api.send(api.request(Method::POST, "/sessions").json(request)).await?;
+    let cookie = response
+        .headers()
+        .get(header::SET_COOKIE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|cookie| cookie.split(';').next())
+        .map(str::to_owned);
+    let wrong = |detail: &str| Failure::Answer { server: api.server().to_owned(), detail: detail.to_owned() };
+    let cookie = cookie.ok_or_else(|| wrong("it opened a session without a cookie"))?;
+    let session = response.json().await.map_err(|_| wrong("its session cannot be read"))?;
+    Ok((cookie, session))
+}
+
+async fn make_token(api: &Api, cookie: &str, session: &Session) -> Result<TokenCreated, Failure> {
+    let mut scopes = vec![Scope::ImagesRead, Scope::ImagesWrite];
+    match session.account.role {
+        Role::Admin => scopes.push(Scope::Admin),
+        Role::Customer => {}
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host: String = host.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+    let request = TokenCreate {
+        name: format!("imprint login on {host}"),
+        scopes,
+        expires_at: Some(Utc::now() + TOKEN_LIFE),
+    };
+    let call = api.request(Method::POST, "/api-tokens").header(header::COOKIE, cookie);
+    api.once(call.header("X-Imprint-Csrf", "1").json(&request)).await
+}
+
+fn password(from_stdin: bool, account: &str) -> Result<String, Failure> {
+    let unread = |cause| Failure::local("the password cannot be read", cause);
+    if from_stdin {
+        let mut text = String::new();
+        io::stdin().lock().take(MAX_PASSWORD + 2).read_to_string(&mut text).map_err(unread)?;
+        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    if let Ok(password) = std::env::var("IMPRINT_PASSWORD") {
+        return Ok(password);
+    }
+    let terminal = console::Term::stderr();
+    if !terminal.is_term() {
+        return Err(Failure::Usage(
+            "no terminal to ask for the password; use --password-stdin or IMPRINT_PASSWORD".to_owned(),
+        ));
+    }
+    terminal.write_str(&format!("Password of {account}: ")).map_err(unread)?;
+    terminal.read_secure_line().map_err(unread)
+}
+
+fn ask(question: &str) -> Result<String, Failure> {
+    let terminal = console::Term::stderr();
+    if !terminal.is_term() {
+        return Err(Failure::Usage("name the account with --account or IMPRINT_ACCOUNT".to_owned()));
+    }
+    let unread = |cause| Failure::local("the account cannot be read", cause);
+    terminal.write_str(question).map_err(unread)?;
+    terminal.read_line().map_err(unread)
+}
+
+/// Revokes the kept token and forgets it.
+pub(crate) async fn logout() -> Result<(), Failure> {
+    let Some(kept) = Credentials::read()? else {
+        note("nobody is signed in");
+        return Ok(());
+    };
+    let api = Api::new(kept.server.clone(), Some(&kept.token))?;
+    let revoke = api.request(Method::DELETE, &format!("/api-tokens/{}", kept.token_id));
+    let revoked = api.send(revoke).await;
+    Credentials::remove()?;
+    match revoked {
+        Ok(_) => Ok(()),
+        // The token is over already.
+        Err(Failure::Problem(problem)) if matches!(problem.status, 401 | 404) => Ok(()),
+        Err(failure) => {
+            note(&format!(
+                "the token {} is forgotten here, but not revoked on {}",
+                kept.token_id, kept.server
+            ));
+            Err(failure)
+        }
+    }
+}

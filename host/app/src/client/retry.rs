@@ -1,0 +1,51 @@
+//! Trying again: a network hiccup should not end a command, and must not do anything twice.
+
+use std::time::Duration;
+
+use super::failure::Failure;
+
+/// Attempts of one request.
+const MAX_ATTEMPTS: u32 = 4;
+
+/// The first pause; each next one is twice as long.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Longer pauses are left to the person who typed the command.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// Calls again while the failure may pass: only for requests that change nothing, or that carry an idempotency key.
+pub(crate) async fn retry<T>(mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut attempt = 1;
+    loop {
+        let failure = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let Some(pause) = pause(&failure, attempt) else { return Err(failure) };
+        tokio::time::sleep(pause).await;
+        attempt += 1;
+    }
+}
+
+fn pause(failure: &Failure, attempt: u32) -> Option<Duration> {
+    if attempt >= MAX_ATTEMPTS {
+        return None;
+    }
+    let backoff = PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(8));
+    match failure {
+        Failure::Unreachable { .. } => Some(backoff),
+        Failure::Problem(problem) if problem.status == 503 || problem.code == "idempotency_in_progress" => {
+            let wait = problem.retry_after_s.map_or(backoff, Duration::from_secs);
+            // An agent that is away does not come back in seconds.
+            (problem.code != "hypervisor_offline" && wait <= MAX_PAUSE).then_some(wait.max(backoff))
+        }
+        Failure::Problem(_)
+        | Failure::Answer { .. }
+        | Failure::Task(_)
+        | Failure::Usage(_)
+        | Failure::NotSignedIn(_)
+        | Failure::Checks
+        | Failure::Local { .. }
+        | Failure::OutputClosed => None,
+    }
+}

@@ -1,0 +1,106 @@
+//! `imprint task ...`.
+
+use imprint_api::dto::task::Task;
+use imprint_domain::id::TaskId;
+use reqwest::Method;
+
+use super::{
+    api::Api,
+    args::{TaskArgs, TaskCommand, TaskListArgs, WaitArgs},
+    failure::Failure,
+    find,
+    output::{Output, size, text, time},
+    table::Table,
+    watch::{watch, watch_any_end},
+};
+
+pub(crate) async fn run(args: TaskArgs) -> Result<(), Failure> {
+    let (api, output) = args.connection.open()?;
+    match args.command {
+        TaskCommand::List(args) => list(&api, output, &args).await,
+        TaskCommand::Show { task } => {
+            let task: Task = api.get(&format!("/tasks/{task}"), &[]).await?;
+            output.print(&task, || details(&task))
+        }
+        TaskCommand::Watch { task } => {
+            let task = watch(&api, api.get(&format!("/tasks/{task}"), &[]).await?).await?;
+            output.print(&task, || details(&task))
+        }
+        TaskCommand::Cancel { task, wait } => cancel(&api, output, task, wait).await,
+        TaskCommand::Retry { task, wait } => {
+            let mut task: Task = api.once(action(&api, task, "retry")).await?;
+            if wait.wait {
+                task = watch(&api, task).await?;
+            }
+            output.print(&task, || details(&task))
+        }
+    }
+}
+
+fn action(api: &Api, task: TaskId, name: &str) -> reqwest::RequestBuilder {
+    api.request(Method::POST, &format!("/tasks/{task}/actions/{name}"))
+}
+
+async fn cancel(api: &Api, output: Output, task: TaskId, wait: WaitArgs) -> Result<(), Failure> {
+    let mut task: Task = api.once(action(api, task, "cancel")).await?;
+    if wait.wait {
+        // To be cancelled is what was asked for, so that every end is a good one; the state says which it was.
+        task = watch_any_end(api, task).await?;
+    }
+    output.print(&task, || details(&task))
+}
+
+async fn list(api: &Api, output: Output, args: &TaskListArgs) -> Result<(), Failure> {
+    let mut query = Vec::new();
+    if !args.state.is_empty() {
+        let states: Vec<_> = args.state.iter().map(|state| state.as_str()).collect();
+        query.push(("state", states.join(",")));
+    }
+    if let Some(typed) = &args.image {
+        query.push(("image_id", find::image(api, typed).await?.to_string()));
+    }
+    if let Some(typed) = &args.instance {
+        query.push(("instance_id", find::instance(api, typed).await?.to_string()));
+    }
+    let tasks = api.list::<Task>("/tasks", &query).await?;
+    output.print(&tasks, || {
+        let rows = tasks.items.iter().map(|task| {
+            [
+                task.kind.to_string(),
+                task.state.to_string(),
+                task.phase.to_string(),
+                progress(task),
+                time(Some(task.created_at)),
+                task.id.to_string(),
+            ]
+        });
+        Table::list(["KIND", "STATE", "PHASE", "PROGRESS", "CREATED", "ID"], rows, "no tasks")
+    })
+}
+
+fn progress(task: &Task) -> String {
+    match task.percent {
+        Some(percent) => format!("{percent} %"),
+        None => format!("~{} %", task.checkpoint),
+    }
+}
+
+fn details(task: &Task) -> Table {
+    let error = task.error.as_ref().map(|error| format!("{} [{}]", error.detail, error.code));
+    Table::details([
+        ("id", task.id.to_string()),
+        ("kind", task.kind.to_string()),
+        ("state", task.state.to_string()),
+        ("phase", task.phase.to_string()),
+        ("progress", progress(task)),
+        ("bytes", format!("{} of {}", size(Some(task.bytes_done)), size(task.bytes_total))),
+        ("waiting for", text(task.waiting_for.as_ref())),
+        ("attempt", task.attempt.to_string()),
+        ("image", text(task.image_id)),
+        ("instance", text(task.instance_id)),
+        ("error", text(error)),
+        ("created", time(Some(task.created_at))),
+        ("started", time(task.started_at)),
+        ("finished", time(task.finished_at)),
+    ])
+}

@@ -1,0 +1,91 @@
+//! Waiting for a task, with a bar on a terminal.
+
+use std::time::Duration;
+
+use imprint_api::dto::{
+    task::Task,
+    words::{Phase, TaskState},
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{api::Api, failure::Failure};
+
+/// How long the server holds an answer back while nothing changes.
+const WAIT: Duration = Duration::from_secs(25);
+
+/// The pause between two answers: a bar need not move more often.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Waits until the task is over; anything but success is a failure.
+pub(crate) async fn watch(api: &Api, task: Task) -> Result<Task, Failure> {
+    let task = watch_any_end(api, task).await?;
+    match task.state {
+        TaskState::Succeeded => Ok(task),
+        TaskState::Queued | TaskState::Running | TaskState::Failed | TaskState::Cancelled => {
+            Err(Failure::Task(Box::new(task)))
+        }
+    }
+}
+
+/// Waits until the task is over, however that is. Its deadline bounds the wait.
+pub(crate) async fn watch_any_end(api: &Api, mut task: Task) -> Result<Task, Failure> {
+    let bar = Bar::new();
+    let path = format!("/tasks/{}", task.id);
+    while !imprint_domain::task::TaskState::from(task.state).is_final() {
+        bar.show(&task);
+        let answered = tokio::time::sleep(PAUSE);
+        task = api.get_waiting(&path, WAIT).await?;
+        answered.await;
+    }
+    bar.0.finish_and_clear();
+    Ok(task)
+}
+
+/// The bar; it draws nothing where standard error is no terminal.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    fn show(&self, task: &Task) {
+        let moves = matches!(task.phase, Phase::Copying);
+        let (template, length) = match task.bytes_total {
+            Some(total) if moves => (
+                "{spinner} {prefix} [{bar:32}] {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {msg}",
+                Some(total),
+            ),
+            Some(_) | None => ("{spinner} {prefix} {msg} ({elapsed})", None),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.0.set_style(style.progress_chars("=> "));
+        }
+        match length {
+            Some(total) => self.0.set_length(total),
+            None => self.0.unset_length(),
+        }
+        self.0.set_position(task.bytes_done);
+        self.0.set_prefix(format!("{} {}", task.kind, task.phase));
+        self.0.set_message(message(task));
+    }
+}
+
+fn message(task: &Task) -> String {
+    if task.cancel_requested {
+        return "cancelling".to_owned();
+    }
+    if let Some(waiting_for) = &task.waiting_for {
+        return match task.queue_position {
+            Some(place) => format!("waits for {waiting_for}, place {place}"),
+            None => format!("waits for {waiting_for}"),
+        };
+    }
+    match (task.rate_bps, task.eta_s) {
+        (Some(rate), Some(eta)) => format!("{}/s, {eta} s left", super::output::size(Some(rate))),
+        (Some(rate), None) => format!("{}/s", super::output::size(Some(rate))),
+        (None, _) => String::new(),
+    }
+}
