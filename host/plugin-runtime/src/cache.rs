@@ -174,6 +174,3 @@ fn read_or_make_key(dir: &Path) -> io::Result<[u8; 32]> {
     fs::rename(&temporary.path, &path)?;
     Ok(key)
 }
-
-#[cfg(test)]
-mod tests;

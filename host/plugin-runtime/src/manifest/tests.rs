@@ -1,1 +1,85 @@
 use super::*;
+
+const GOOD: &str = r#"
+schema = 1
+[plugin]
+id = "hypervisor-qemu"
+version = "0.1.0"
+kinds = ["hypervisor"]
+requires.host = ">=0.1, <0.2"
+[[capabilities.channel]]
+id = "qmp"
+kind = "unix"
+framing = "lines"
+allow = ["query-*"]
+[[capabilities.channel.guard]]
+arm = "stop"
+disarm = "cont"
+limit-ms = 500
+undo = '{"execute":"cont"}'
+[limits]
+memory = "32MiB"
+cpu-per-call = "500ms"
+wall-per-call = "2m"
+log-rate = "5/s"
+"#;
+
+fn parse(text: &str) -> Result<Manifest, LoadError> {
+    Manifest::parse(text, &Limits::caps())
+}
+
+fn refused(from: &str, to: &str, why: &str) {
+    assert!(GOOD.contains(from), "{from} is in the manifest");
+    let error = parse(&GOOD.replace(from, to)).expect_err(to).to_string();
+    assert!(error.contains(why), "{to} is refused because {error:?}, not because of {why:?}");
+}
+
+#[test]
+fn a_manifest_is_read() {
+    let manifest = parse(GOOD).unwrap();
+    assert_eq!((manifest.kind, manifest.provides.as_str()), (Kind::Hypervisor, "qemu"));
+    assert_eq!(manifest.limits.memory, 32 << 20);
+    assert_eq!(manifest.limits.cpu_per_call, Duration::from_millis(500));
+    assert_eq!(manifest.limits.wall_per_call, Duration::from_secs(120));
+    assert_eq!(manifest.limits.log_rate, 5);
+    assert_eq!(manifest.limits.instances, Limits::default().instances, "what is not named has its default");
+    assert_eq!(manifest.channels[0].guards[0].limit_ms, 500);
+}
+
+#[test]
+fn the_host_caps_what_a_manifest_asks_for() {
+    let greedy = GOOD.replace("32MiB", "900GiB").replace("2m", "9000m");
+    let limits = parse(&greedy).unwrap().limits;
+    assert_eq!((limits.memory, limits.wall_per_call), (Limits::caps().memory, Limits::caps().wall_per_call));
+}
+
+#[test]
+fn mistakes_say_where_they_are() {
+    refused("schema = 1", "schema = 2", "schema 2");
+    refused(r#"version = "0.1.0""#, r#"version = "new""#, "plugin.version");
+    refused(r#"["hypervisor"]"#, r#"["hypervisor", "format"]"#, "exactly one");
+    refused(r#"["hypervisor"]"#, r#"["toaster"]"#, "plugin.kinds");
+    refused(r#"id = "hypervisor-qemu""#, r#"id = "../etc""#, "plugin.id");
+    refused(r#"memory = "32MiB""#, r#"memory = "32 parsecs""#, "32 parsecs");
+    refused(r#"log-rate = "5/s""#, r#"log-rate = "5""#, "5");
+    refused("limit-ms = 500", "limit-ms = 0", "limit-ms");
+    refused(r#"undo = '{"execute":"cont"}'"#, r#"undo = '{"run":"cont"}'"#, "execute");
+    refused("[limits]", "[limit]", "limit");
+    refused(r#"">=0.1, <0.2""#, r#"">=3""#, "this is host");
+    assert!(parse(&"x".repeat(MAX_MANIFEST + 1)).is_err());
+}
+
+#[test]
+fn what_is_never_granted_is_refused_in_the_manifest() {
+    for pattern in [
+        "migrate",
+        "migrate*",
+        "migrate-set-capabilities",
+        "human-monitor-command",
+        "device_add",
+        "guest-exec",
+    ] {
+        let error = parse(&GOOD.replace("query-*", pattern)).expect_err(pattern);
+        assert!(matches!(error, LoadError::NeverGrantable { .. }), "{pattern}: {error}");
+    }
+}

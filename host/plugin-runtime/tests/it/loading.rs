@@ -1,0 +1,145 @@
+use imprint_plugin_runtime::{
+    EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, PluginSource,
+    manifest::{Kind, section},
+};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::components::{bare, component, manifest};
+
+async fn load(name: &str, manifest: &str) -> Result<PluginInfo, LoadError> {
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    host.load_component(&section::append(&bare(name), manifest), PluginSource::Embedded).await
+}
+
+fn without_tables(manifest: &str, table: &str) -> String {
+    let mut out = String::new();
+    let mut skipping = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            skipping = line.contains(table);
+        }
+        if !skipping {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn a_plugin_is_listed_as_its_manifest_says() {
+    let info = load("hostile-storage", &manifest("hostile-storage")).await.unwrap();
+    assert_eq!((info.id.as_str(), info.version.as_str()), ("hostile-storage", "0.1.0"));
+    assert_eq!((info.kind, info.provides.as_str()), (Kind::Storage, "hostile"));
+    assert_eq!(info.capabilities, ["dir:pool"]);
+    assert_eq!(info.limits.memory, 16 << 20);
+    assert_eq!(info.digest, hex::encode(Sha256::digest(component("hostile-storage"))));
+}
+
+#[tokio::test]
+async fn an_interface_that_was_not_asked_for_is_refused_by_name() {
+    let error =
+        load("hostile-storage", &without_tables(&manifest("hostile-storage"), "capabilities.dir")).await;
+    let LoadError::NotGranted { interface, advice, .. } = error.unwrap_err() else { panic!("another error") };
+    assert!(interface.starts_with("imprint:host/dirs@"), "{interface}");
+    assert!(advice.contains("[[capabilities.dir]]"), "{advice}");
+
+    let error =
+        load("hostile-driver", &without_tables(&manifest("hostile-driver"), "capabilities.channel")).await;
+    let LoadError::NotGranted { interface, .. } = error.unwrap_err() else { panic!("another error") };
+    assert!(interface.starts_with("imprint:host/channels@"), "{interface}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_contradicts_the_exports_is_refused() {
+    let wrong = manifest("hostile-format").replace(r#"kinds = ["format"]"#, r#"kinds = ["storage"]"#);
+    let error = load("hostile-format", &wrong).await.unwrap_err();
+    assert!(matches!(error, LoadError::Kind { says: "storage", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn version_skew_says_who_is_to_be_upgraded() {
+    let newer =
+        manifest("hostile-format").replace(r#"requires.host = ">=0.1, <0.2""#, r#"requires.host = ">=7""#);
+    let error = load("hostile-format", &newer).await.unwrap_err();
+    assert!(matches!(error, LoadError::HostVersion { .. }), "{error}");
+
+    // A component of another version line of the contract: the digits in its binary, same length.
+    let mut bytes = bare("hostile-format");
+    let from = b"imprint:host/blobs@0.1.0";
+    let mut found = 0;
+    for at in 0..bytes.len() - from.len() {
+        if &bytes[at..at + from.len()] == from {
+            bytes[at + from.len() - 3] = b'9';
+            found += 1;
+        }
+    }
+    assert!(found > 0, "the component names its imports");
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let skewed = section::append(&bytes, &manifest("hostile-format"));
+    let error = host.load_component(&skewed, PluginSource::Embedded).await.unwrap_err();
+    let LoadError::Interface { interface, offers, advice, .. } = &error else {
+        panic!("another error: {error}")
+    };
+    assert_eq!((interface.as_str(), offers.as_str()), ("imprint:host/blobs@0.9.0", "0.1"));
+    assert!(advice.contains("upgrade the host"), "{advice}");
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_is_refused() {
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let embedded = PluginSource::Embedded;
+    let core_module = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+    for bytes in [&b"not wasm"[..], &core_module[..], &[]] {
+        let error = host.load_component(bytes, embedded.clone()).await.unwrap_err();
+        assert!(matches!(error, LoadError::NotAComponent(_)), "{error}");
+    }
+    let error = host.load_component(&bare("hostile-format"), embedded.clone()).await.unwrap_err();
+    assert!(matches!(error, LoadError::NoManifest), "{error}");
+    let twice = section::append(&component("hostile-format"), &manifest("hostile-format"));
+    let error = host.load_component(&twice, embedded.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("two manifests"), "{error}");
+    let mut cut = component("hostile-format");
+    cut.truncate(cut.len() / 2);
+    assert!(host.load_component(&cut, embedded).await.is_err());
+    assert!(host.plugins().is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_overrides_what_is_embedded() {
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let bytes = component("hostile-format");
+    let sha256 = hex::encode(Sha256::digest(&bytes));
+    let embedded = EmbeddedPlugin { name: "hostile-format", bytes: &bytes, sha256: &sha256 };
+    host.load_embedded(&[embedded]).await.unwrap();
+    assert_eq!(host.plugins()[0].source, PluginSource::Embedded);
+
+    let folder = TempDir::new().unwrap();
+    let newer = manifest("hostile-format").replace(r#"version = "0.1.0""#, r#"version = "0.2.0""#);
+    let file = folder.path().join("mine.wasm");
+    std::fs::write(&file, section::append(&bare("hostile-format"), &newer)).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "not a plugin").unwrap();
+    host.load_dir(folder.path()).await.unwrap();
+    let plugins = host.plugins();
+    assert_eq!(plugins.len(), 1);
+    assert_eq!(
+        (plugins[0].version.as_str(), &plugins[0].source),
+        ("0.2.0", &PluginSource::File(file.clone()))
+    );
+
+    std::fs::write(&file, "damaged").unwrap();
+    let error = host.load_dir(folder.path()).await.unwrap_err();
+    assert!(error.to_string().contains("mine.wasm"), "{error}");
+    assert_eq!(host.plugins()[0].version, "0.2.0", "what was loaded stays");
+}
+
+#[tokio::test]
+async fn an_embedded_plugin_with_another_digest_is_refused() {
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let bytes = component("hostile-format");
+    let sha256 = "0".repeat(64);
+    let embedded = EmbeddedPlugin { name: "hostile-format", bytes: &bytes, sha256: &sha256 };
+    let error = host.load_embedded(&[embedded]).await.unwrap_err();
+    assert!(matches!(error, LoadError::Digest { .. }), "{error}");
+}
