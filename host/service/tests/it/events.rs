@@ -1,0 +1,122 @@
+//! The stream of events.
+
+use std::{sync::Arc, time::Duration};
+
+use imprint_domain::{image::ImageStatus, task::TaskState};
+use imprint_service::{
+    EventFilter, EventFollower, EventStart, EventTopic, EventView, ImagePatch, Op, Subject,
+};
+use imprint_store::Store;
+
+use crate::support::{World, name, success};
+
+async fn next(follower: &mut EventFollower) -> EventView {
+    tokio::time::timeout(Duration::from_secs(10), follower.next()).await.expect("in time").unwrap()
+}
+
+async fn follow(world: &World, op: &Op, after: Option<u64>) -> EventFollower {
+    world.service.event_follow(op, EventFilter::default(), after).await.unwrap()
+}
+
+pub(crate) async fn events_have_no_gaps_under_concurrency(world: World) {
+    let image = world.image("golden").await;
+    let world = Arc::new(world);
+    let mut follower = follow(&world, &world.customer, None).await;
+    let EventStart::Snapshot { sequence } = follower.start() else { panic!("not a snapshot") };
+    let mut changes = Vec::new();
+    for index in 0..40 {
+        let world = Arc::clone(&world);
+        changes.push(tokio::spawn(async move {
+            let name = Some(name(&format!("name {index}")));
+            let patch = ImagePatch { name, ..ImagePatch::default() };
+            world.service.image_update(&world.customer, image, patch, None).await.unwrap();
+            let made = world.service.image_capture(&world.customer, world.wish("more")).await.unwrap();
+            world.service.task_cancel(&world.customer, made.task.id).await.unwrap();
+        }));
+    }
+    for change in changes {
+        change.await.unwrap();
+    }
+    // Update: 1. Capture: image and task. Cancel: image and task.
+    for expected in sequence + 1..=sequence + 200 {
+        assert_eq!(next(&mut follower).await.sequence, expected);
+    }
+    let store = Store::open(&world.target).await.unwrap();
+    let account = world.customer.account_id();
+    let all = imprint_store::event::after(&store.read(), account, 0, 10_000).await.unwrap();
+    let numbers: Vec<_> = all.iter().map(|event| event.sequence).collect();
+    assert_eq!(numbers, (1..=sequence + 200).collect::<Vec<_>>());
+}
+
+pub(crate) async fn a_follower_resumes_and_is_told_when_it_cannot(world: World) {
+    let filter = EventFilter { topics: vec![EventTopic::Image], task_id: None };
+    let mut images = world.service.event_follow(&world.customer, filter, None).await.unwrap();
+    let mut all = follow(&world, &world.customer, None).await;
+    let made = world.capture("golden").await;
+    let first = next(&mut all).await;
+    let Subject::Image(image) = &first.subject else { panic!("the image comes first") };
+    assert_eq!((image.id, image.status), (made.image.id, ImageStatus::Creating));
+    let second = next(&mut all).await;
+    assert!(matches!(&second.subject, Subject::Task(task) if task.id == made.task.id));
+    assert_eq!(next(&mut images).await, first);
+    let mut resumed = follow(&world, &world.customer, Some(first.sequence)).await;
+    assert_eq!(resumed.start(), EventStart::Resumed { sequence: first.sequence });
+    assert_eq!(next(&mut resumed).await.sequence, second.sequence);
+    // What one task does, followed by its id, also by an admin.
+    let filter = EventFilter { topics: Vec::new(), task_id: Some(made.task.id) };
+    let mut of_task = world.service.event_follow(&world.admin, filter, None).await.unwrap();
+    let work = world.agent.claim_one().await;
+    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    let Subject::Task(task) = next(&mut of_task).await.subject else { panic!("not the task") };
+    assert_eq!(task.id, made.task.id);
+    assert_eq!(next(&mut images).await.subject_status(), Some(ImageStatus::Available));
+    // A number of another life, and one whose successors are gone.
+    let ahead = follow(&world, &world.customer, Some(1_000_000)).await;
+    assert!(matches!(ahead.start(), EventStart::Reset { .. }));
+    world.context.advance(24 * 3600 + 1);
+    assert!(world.service.reconcile_once().await.unwrap().rows > 0);
+    let late = follow(&world, &world.customer, Some(first.sequence)).await;
+    assert!(matches!(late.start(), EventStart::Reset { .. }));
+    let EventStart::Reset { sequence } = late.start() else { panic!("not a reset") };
+    let current = follow(&world, &world.customer, Some(sequence)).await;
+    assert_eq!(current.start(), EventStart::Resumed { sequence });
+}
+
+trait SubjectStatus {
+    fn subject_status(&self) -> Option<ImageStatus>;
+}
+
+impl SubjectStatus for EventView {
+    fn subject_status(&self) -> Option<ImageStatus> {
+        match &self.subject {
+            Subject::Image(image) => Some(image.status),
+            Subject::ImageGone(_)
+            | Subject::Instance(_)
+            | Subject::InstanceGone(_)
+            | Subject::Task(_)
+            | Subject::TaskGone(_) => None,
+        }
+    }
+}
+
+pub(crate) async fn a_wait_ends_with_the_change(world: World) {
+    let made = world.capture("golden").await;
+    let world = Arc::new(world);
+    let still = world.service.task_wait(&world.customer, made.task.id, Duration::from_millis(20)).await;
+    assert_eq!(still.unwrap().state, TaskState::Queued);
+    let waiting = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            world.service.task_wait(&world.customer, made.task.id, Duration::from_secs(60)).await.unwrap()
+        })
+    };
+    // The waiter may come first or second: either way it sees the task move.
+    let work = world.agent.claim_one().await;
+    let seen = tokio::time::timeout(Duration::from_secs(10), async {
+        world.agent.finish(&work, success(&work.work)).await.unwrap();
+        waiting.await.unwrap()
+    });
+    assert_ne!(seen.await.expect("in time").state, TaskState::Queued);
+    let done = world.service.task_wait(&world.customer, made.task.id, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(done.state, TaskState::Succeeded);
+}

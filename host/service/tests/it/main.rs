@@ -1,0 +1,95 @@
+//! The use cases on real databases: every scenario runs on SQLite and on PostgreSQL.
+
+mod access;
+mod authorisation;
+mod events;
+mod limits;
+mod pages;
+mod queueing;
+mod start;
+mod support;
+mod tasks;
+
+/// Runs scenarios on both databases: one test each on SQLite, and one for all on a PostgreSQL of their own.
+macro_rules! scenarios {
+    ($($module:ident { $($name:ident),* $(,)? })*) => {
+        mod sqlite {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let mut folder = imprint_store::testing::SqliteFolder::new().unwrap();
+                    let world = crate::support::World::open(folder.fresh()).await;
+                    crate::$module::$name(world).await;
+                })*
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $module() {
+                let mut server = imprint_store::testing::PostgresServer::start().await.unwrap();
+                $({
+                    println!(concat!("scenario ", stringify!($name)));
+                    let world = crate::support::World::open(server.fresh().await.unwrap()).await;
+                    crate::$module::$name(world).await;
+                })*
+            })*
+        }
+    };
+}
+
+scenarios! {
+    access {
+        sessions_end_by_time_and_by_wish,
+        guessing_a_password_is_slowed_down,
+        tokens_do_what_their_scopes_say,
+        agent_tokens_open_only_the_agents_door,
+    }
+    authorisation {
+        a_foreign_account_sees_nothing,
+        a_customer_is_no_admin,
+        a_reading_token_changes_nothing,
+        stock_images_are_for_all_to_use_and_for_admins_to_change,
+        every_change_has_its_audit_row,
+    }
+    events {
+        events_have_no_gaps_under_concurrency,
+        a_follower_resumes_and_is_told_when_it_cannot,
+        a_wait_ends_with_the_change,
+    }
+    limits {
+        of_200_simultaneous_captures_the_free_slots_succeed,
+        a_key_makes_one_image_however_often_it_is_sent,
+        what_forbids_a_capture_says_so,
+        deleting_frees_the_slot_and_leaves_instances_alone,
+    }
+    pages {
+        pages_join_to_the_whole_list,
+        a_token_belongs_to_its_list,
+    }
+    queueing {
+        captures_wait_for_their_turn_and_say_why,
+        tasks_of_an_instance_keep_their_order,
+        a_waiting_claim_wakes_up,
+        an_agent_takes_no_more_than_it_has_room_for,
+    }
+    start {
+        the_first_start_can_be_repeated,
+        a_demo_has_its_instance,
+    }
+    tasks {
+        a_capture_goes_all_the_way,
+        a_lost_answer_changes_nothing,
+        an_expired_lease_is_taken_back_once,
+        a_restarted_control_plane_waits_for_its_agents,
+        an_agent_killed_at_any_point_leaves_nothing_stuck,
+        a_failure_is_repeated_with_pauses,
+        a_cancelled_task_ends,
+        a_deadline_ends_a_task,
+        progress_never_goes_back,
+        a_level_not_reached_is_a_failure,
+        a_failed_deletion_is_tried_again,
+        a_failed_deployment_can_be_retried,
+        reports_that_make_no_sense_are_refused,
+    }
+}

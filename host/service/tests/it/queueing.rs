@@ -1,0 +1,78 @@
+//! Who may run when, and what those who wait are told.
+
+use std::{sync::Arc, time::Duration};
+
+use imprint_agent_protocol::{ClaimRequest, Work};
+use imprint_domain::task::TaskState;
+
+use crate::support::{World, success};
+
+pub(crate) async fn captures_wait_for_their_turn_and_say_why(mut world: World) {
+    let instances = [world.instance, world.deploy("web-2").await, world.deploy("web-3").await];
+    let mut made = Vec::new();
+    for instance in instances {
+        world.instance = instance;
+        made.push(world.capture("nightly").await);
+    }
+    let places: Vec<_> = made.iter().map(|made| made.task.queue_position).collect();
+    assert_eq!(places, [Some(1), Some(2), Some(3)]);
+    assert_eq!(made[0].task.waiting_for.as_deref(), Some("the agent to take it"));
+    let work = world.agent.claim(8, 0).await;
+    assert_eq!(work.len(), 2, "the hypervisor's limit of captures (S28)");
+    let third = world.task(made[2].task.id).await;
+    assert_eq!((third.state, third.queue_position), (TaskState::Queued, Some(1)));
+    assert!(third.waiting_for.unwrap().contains("one of the 2 captures"));
+    // Other work is not held back by them.
+    world.service.instance_create(&world.customer, world.deployment("web-4")).await.unwrap();
+    let other = world.agent.claim(8, 0).await;
+    assert!(matches!(other.as_slice(), [only] if matches!(only.work, Work::Deploy(_))));
+    world.agent.finish(&work[0], success(&work[0].work)).await.unwrap();
+    assert_eq!(world.agent.claim(8, 0).await.len(), 1);
+    world.capture("again").await;
+    world.context.advance(60);
+    let list = imprint_service::TaskList { state: vec![TaskState::Queued], ..Default::default() };
+    let waiting = world.service.task_list(&world.customer, &list).await.unwrap().items.remove(0);
+    assert!(waiting.waiting_for.unwrap().contains("agent to come back"));
+}
+
+pub(crate) async fn tasks_of_an_instance_keep_their_order(world: World) {
+    let first = world.capture("first").await;
+    let second = world.capture("second").await;
+    let work = world.agent.claim(8, 0).await;
+    assert_eq!(work.iter().map(|work| work.task_id).collect::<Vec<_>>(), [first.task.id]);
+    let waiting = world.task(second.task.id).await;
+    assert_eq!(waiting.waiting_for.as_deref(), Some("another task of this instance"));
+    world.agent.finish(&work[0], success(&work[0].work)).await.unwrap();
+    assert_eq!(world.agent.claim_one().await.task_id, second.task.id);
+}
+
+pub(crate) async fn a_waiting_claim_wakes_up(world: World) {
+    let world = Arc::new(world);
+    let waiting = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.agent.claim(1, 10_000).await })
+    };
+    let made = world.capture("quick").await;
+    let work = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("in time").unwrap();
+    assert_eq!(work[0].task_id, made.task.id);
+    assert!(world.agent.claim(1, 20).await.is_empty(), "it waits no longer than asked");
+}
+
+pub(crate) async fn an_agent_takes_no_more_than_it_has_room_for(world: World) {
+    for index in 0..6 {
+        let request = world.deployment(&format!("web-{index}"));
+        world.service.instance_create(&world.customer, request).await.unwrap();
+    }
+    world.capture("nightly").await;
+    assert_eq!(world.agent.claim(3, 0).await.len(), 3);
+    assert_eq!(world.agent.claim(8, 0).await.len(), 1, "four at once on this hypervisor");
+    let list = imprint_service::TaskList { state: vec![TaskState::Queued], ..Default::default() };
+    let waiting = world.service.task_list(&world.customer, &list).await.unwrap().items;
+    assert_eq!(waiting.len(), 3);
+    assert!(waiting[0].waiting_for.as_deref().unwrap().contains("one of the 4 tasks"));
+    // No room for captures: it gets none.
+    let agent = world.agent.restarted().await;
+    let request = ClaimRequest { agent_id: agent.id, max: 8, max_captures: 0, wait_ms: 0 };
+    let work = agent.control.claim(request).await.unwrap().assignments;
+    assert!(work.iter().all(|work| matches!(work.work, Work::Deploy(_))));
+}

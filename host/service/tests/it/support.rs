@@ -1,0 +1,411 @@
+//! A small provider: an admin, two customers, a location with a hypervisor and its agent, and an instance.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use imprint_agent_protocol::{
+    Assignment, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
+    HeartbeatResponse, HeldLease, ImageResult, Outcome, PROTOCOL_VERSION, Peer, ProgressReport,
+    ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport, Work,
+};
+use imprint_domain::{
+    account::{Role, Scope},
+    consistency::Consistency,
+    id::{AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
+    image::StoredImage,
+    instance::Power,
+    name::Name,
+    size::ByteSize,
+    storage::StorageRole,
+    task::{Phase, TaskError},
+    time::{Context, Timestamp},
+};
+use imprint_service::{
+    AccountCreate, Actor, Authenticated, CaptureCreate, Database, HypervisorCreate, ImageTask,
+    InstanceCreate, LocationCreate, LocationView, Op, OsImageCreate, Service, Settings, StorageCreate,
+    TaskView,
+};
+use imprint_store::Target;
+use uuid::{Builder, Uuid};
+
+/// A clock that the test holds, and ids and random bytes that follow from a counter.
+pub(crate) struct ManualContext {
+    now: Mutex<Timestamp>,
+    counter: AtomicU64,
+}
+
+impl ManualContext {
+    fn new() -> Self {
+        let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+        Self { now: Mutex::new(start), counter: AtomicU64::new(1) }
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        *self.now.lock().unwrap() += TimeDelta::seconds(seconds);
+    }
+
+    fn next(&self) -> u64 {
+        self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Context for ManualContext {
+    fn now(&self) -> Timestamp {
+        *self.now.lock().unwrap()
+    }
+
+    fn new_uuid(&self) -> Uuid {
+        let mut tail = [0; 10];
+        tail[2..].copy_from_slice(&self.next().to_be_bytes());
+        let millis = u64::try_from(self.now().timestamp_millis()).unwrap();
+        Builder::from_unix_timestamp_millis(millis, &tail).into_uuid()
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) {
+        for chunk in buffer.chunks_mut(8) {
+            let word = self.next().wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) service: Service,
+    pub(crate) context: Arc<ManualContext>,
+    pub(crate) target: Target,
+    pub(crate) admin: Op,
+    pub(crate) customer: Op,
+    pub(crate) other: Op,
+    pub(crate) location: LocationView,
+    pub(crate) hypervisor: HypervisorId,
+    pub(crate) images: StorageId,
+    pub(crate) stock: StorageId,
+    pub(crate) stock_image: ImageId,
+    pub(crate) instance: InstanceId,
+    pub(crate) agent: Agent,
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub(crate) fn size(bytes: u64) -> ByteSize {
+    ByteSize::new(bytes).unwrap()
+}
+
+pub(crate) fn database(target: &Target) -> Database {
+    match target {
+        Target::SqliteFile(path) => Database::SqliteFile(path.clone()),
+        Target::SqliteMemory => Database::SqliteMemory,
+        Target::Postgres(url) => Database::Postgres(url.clone()),
+    }
+}
+
+/// Passwords that cost next to nothing.
+pub(crate) fn settings() -> Settings {
+    Settings { password_memory_kib: 8, ..Settings::default() }
+}
+
+pub(crate) async fn open(target: &Target, context: &Arc<ManualContext>) -> Service {
+    let context: Arc<dyn Context> = Arc::clone(context) as Arc<dyn Context>;
+    Service::open(&database(target), settings(), context).await.unwrap()
+}
+
+pub(crate) fn op(actor: Actor) -> Op {
+    Op::new(actor, RequestId::new(Uuid::from_u128(1)))
+}
+
+impl World {
+    pub(crate) async fn open(target: Target) -> Self {
+        let context = Arc::new(ManualContext::new());
+        let service = open(&target, &context).await;
+        assert_eq!(service.ensure_admin(Some("admin password".into())).await.unwrap(), None);
+        let admin = sign_in(&service, "admin", "admin password").await;
+        let location = LocationCreate { name: name("Here"), images_enabled: true, default_image_limit: None };
+        let location = service.location_create(&admin, location).await.unwrap();
+        let hypervisor = HypervisorCreate {
+            name: name("host-1"),
+            location_id: location.id,
+            driver: "qemu".into(),
+            driver_settings: BTreeMap::new(),
+            max_work: None,
+            max_captures: None,
+        };
+        let hypervisor = service.hypervisor_create(&admin, hypervisor).await.unwrap().id;
+        let images = storage(&service, &admin, hypervisor, "images", StorageRole::Customer).await;
+        let stock = storage(&service, &admin, hypervisor, "stock", StorageRole::Stock).await;
+        let customer = account(&service, &admin, "customer").await;
+        let other = account(&service, &admin, "other").await;
+        let agent = Agent::new(&service, hypervisor, &context);
+        agent.register().await.unwrap();
+        let request = OsImageCreate {
+            name: name("Small Linux"),
+            description: String::new(),
+            storage_id: stock,
+            key: "small.qcow2".into(),
+            format: "qcow2".into(),
+            location_id: location.id,
+        };
+        let stock_image = service.os_image_create(&admin, request).await.unwrap().image.id;
+        agent.work_all().await;
+        let mut world = Self {
+            service,
+            context,
+            target,
+            admin,
+            customer,
+            other,
+            location,
+            hypervisor,
+            images,
+            stock,
+            stock_image,
+            instance: InstanceId::new(Uuid::nil()),
+            agent,
+        };
+        world.instance = world.deploy("web-1").await;
+        world
+    }
+
+    pub(crate) fn deployment(&self, text: &str) -> InstanceCreate {
+        InstanceCreate {
+            image_id: self.stock_image,
+            name: name(text),
+            hypervisor_id: None,
+            vcpus: None,
+            memory: None,
+            disk_size: None,
+            ssh_keys: vec!["ssh-ed25519 AAAA me".into()],
+            user_data: Some("#cloud-config\n".into()),
+            start: true,
+        }
+    }
+
+    /// A ready instance of the customer.
+    pub(crate) async fn deploy(&self, text: &str) -> InstanceId {
+        let made = self.service.instance_create(&self.customer, self.deployment(text)).await.unwrap();
+        self.agent.work_all().await;
+        made.instance.id
+    }
+
+    pub(crate) fn wish(&self, text: &str) -> CaptureCreate {
+        CaptureCreate {
+            instance_id: self.instance,
+            name: name(text),
+            description: String::new(),
+            compression: None,
+            consistency: None,
+        }
+    }
+
+    pub(crate) async fn capture(&self, text: &str) -> ImageTask {
+        self.service.image_capture(&self.customer, self.wish(text)).await.unwrap()
+    }
+
+    /// An available image of the customer.
+    pub(crate) async fn image(&self, text: &str) -> ImageId {
+        let made = self.capture(text).await;
+        self.agent.work_all().await;
+        made.image.id
+    }
+
+    pub(crate) async fn task(&self, id: TaskId) -> TaskView {
+        self.service.task_show(&self.customer, id).await.unwrap()
+    }
+
+    /// Time passes, and the agent is heard of meanwhile.
+    pub(crate) async fn pass(&self, seconds: i64, leases: &[HeldLease]) {
+        let mut left = seconds;
+        while left > 0 {
+            let step = left.min(5);
+            self.context.advance(step);
+            self.agent.heartbeat(leases).await.unwrap();
+            left -= step;
+        }
+    }
+}
+
+pub(crate) async fn sign_in(service: &Service, account: &str, password: &str) -> Op {
+    let request = imprint_service::SignIn {
+        account: account.into(),
+        password: password.into(),
+        request_id: RequestId::new(Uuid::from_u128(2)),
+    };
+    let signed_in = service.session_create(request).await.unwrap();
+    op(service.session_authenticate(&signed_in.token).await.unwrap())
+}
+
+/// As somebody with a token of those scopes.
+pub(crate) fn with_scopes(base: &Op, scopes: &[Scope]) -> Op {
+    let mut actor = base.actor.clone();
+    actor.scopes = scopes.iter().copied().collect();
+    actor.by = Authenticated::System;
+    op(actor)
+}
+
+async fn account(service: &Service, admin: &Op, text: &str) -> Op {
+    let request = AccountCreate {
+        name: name(text),
+        password: "correct horse".into(),
+        role: Role::Customer,
+        image_limit: None,
+    };
+    service.account_create(admin, request).await.unwrap();
+    sign_in(service, text, "correct horse").await
+}
+
+async fn storage(
+    service: &Service,
+    admin: &Op,
+    hypervisor: HypervisorId,
+    text: &str,
+    role: StorageRole,
+) -> StorageId {
+    let settings = BTreeMap::from([("path".to_owned(), format!("/srv/{text}"))]);
+    let request = StorageCreate { name: name(text), role, kind: "local".into(), settings };
+    let id = service.storage_create(admin, request).await.unwrap().id;
+    service.storage_bind(admin, id, hypervisor).await.unwrap();
+    id
+}
+
+/// What an agent process says; the work itself is made up.
+pub(crate) struct Agent {
+    pub(crate) id: AgentId,
+    pub(crate) hypervisor: HypervisorId,
+    pub(crate) control: Arc<dyn ControlPlane>,
+    pub(crate) context: Arc<ManualContext>,
+}
+
+pub(crate) fn lease(work: &Assignment) -> HeldLease {
+    HeldLease { task_id: work.task_id, fence: work.fence }
+}
+
+pub(crate) fn stored() -> StoredImage {
+    StoredImage {
+        size: size(5 << 20),
+        virtual_size: size(64 << 20),
+        format: "qcow2".into(),
+        logical_digest: "logical".into(),
+        stored_digest: "stored".into(),
+        consistency: Some(Consistency::Filesystem),
+    }
+}
+
+/// How a piece of work ends well.
+pub(crate) fn success(work: &Work) -> Outcome {
+    match work {
+        Work::Capture(_) => Outcome::Captured(CaptureResult {
+            image: stored(),
+            consistency: Consistency::Filesystem,
+            downgraded_because: Some("the guest has no freeze hooks".into()),
+            method: "cbw-snapshot-access".into(),
+            frozen_ms: 40,
+            stopped_ms: 0,
+        }),
+        Work::Adopt(_) => Outcome::Adopted(ImageResult { image: stored() }),
+        Work::Deploy(_) => {
+            Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: size(4 << 20) })
+        }
+        Work::DeleteImage(_) | Work::Start(_) | Work::Stop(_) | Work::DeleteInstance(_) => Outcome::Done,
+    }
+}
+
+pub(crate) fn failure(retryable: bool) -> Outcome {
+    Outcome::Failed(TaskError { code: "qemu.busy".into(), detail: "try later".into(), retryable })
+}
+
+impl Agent {
+    pub(crate) fn new(service: &Service, hypervisor: HypervisorId, context: &Arc<ManualContext>) -> Self {
+        Self {
+            id: AgentId::new(context.new_uuid()),
+            hypervisor,
+            control: service.control_plane(Peer { hypervisor_id: hypervisor }),
+            context: Arc::clone(context),
+        }
+    }
+
+    /// The same machine's next process: what SIGKILL leaves.
+    pub(crate) async fn restarted(&self) -> Self {
+        let next = Self {
+            id: AgentId::new(self.context.new_uuid()),
+            hypervisor: self.hypervisor,
+            control: Arc::clone(&self.control),
+            context: Arc::clone(&self.context),
+        };
+        next.register().await.unwrap();
+        next
+    }
+
+    pub(crate) async fn register(&self) -> Result<RegisterResponse, ProtocolError> {
+        let request = Register {
+            agent_id: self.id,
+            protocol: PROTOCOL_VERSION,
+            version: "0.1.0".into(),
+            plugins: BTreeMap::new(),
+            findings: Vec::new(),
+        };
+        self.control.register(request).await
+    }
+
+    pub(crate) async fn heartbeat(&self, leases: &[HeldLease]) -> Result<HeartbeatResponse, ProtocolError> {
+        self.report(leases, Vec::new()).await
+    }
+
+    pub(crate) async fn report(
+        &self,
+        leases: &[HeldLease],
+        storages: Vec<StorageReport>,
+    ) -> Result<HeartbeatResponse, ProtocolError> {
+        let request =
+            Heartbeat { agent_id: self.id, leases: leases.to_vec(), instances: Vec::new(), storages };
+        self.control.heartbeat(request).await
+    }
+
+    pub(crate) async fn claim(&self, max: u32, wait_ms: u32) -> Vec<Assignment> {
+        let request = ClaimRequest { agent_id: self.id, max, max_captures: max, wait_ms };
+        self.control.claim(request).await.unwrap().assignments
+    }
+
+    pub(crate) async fn claim_one(&self) -> Assignment {
+        self.claim(1, 0).await.pop().expect("there is work")
+    }
+
+    pub(crate) async fn progress(
+        &self,
+        work: &Assignment,
+        phase: Phase,
+        bytes_done: u64,
+    ) -> Result<ProgressResponse, ProtocolError> {
+        let report = ProgressReport {
+            agent_id: self.id,
+            lease: lease(work),
+            phase,
+            bytes_done,
+            bytes_total: Some(1000),
+        };
+        self.control.progress(report).await
+    }
+
+    pub(crate) async fn finish(&self, work: &Assignment, outcome: Outcome) -> Result<(), ProtocolError> {
+        self.control.finish(Finish { agent_id: self.id, lease: lease(work), outcome }).await
+    }
+
+    /// Does everything that is queued, successfully.
+    pub(crate) async fn work_all(&self) {
+        loop {
+            let work = self.claim(8, 0).await;
+            if work.is_empty() {
+                return;
+            }
+            for assignment in work {
+                self.finish(&assignment, success(&assignment.work)).await.unwrap();
+            }
+        }
+    }
+}
