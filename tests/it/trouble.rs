@@ -1,34 +1,14 @@
 //! Things that go wrong at a provider: each has a typed error that says what to do, and nothing is lost or left behind.
 
-use std::{
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{net::TcpListener, path::PathBuf, process::Command};
 
 use anyhow::Result;
 use imprint_tests::{
-    binary, client::id, dist, eventually, ledger::last_sequence, process::is_alive, server::Server, tools,
+    binary, client::id, dist, eventually, ledger::last_sequence, process::is_alive, server::Server,
+    tools::{self, SmallDisk},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-
-/// A small file system of its own; needs root, as the tests' set-up does.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(dir: &Path, size: &str) -> Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        tools::ok("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", tools::arg(dir)])?;
-        Ok(Self(dir.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = tools::run("umount", &["-l", tools::arg(&self.0)]);
-    }
-}
 
 #[tokio::test]
 async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_guest() -> Result<()> {
@@ -38,7 +18,7 @@ async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_gues
     server.console_says(id(&first), "LEDGER seq=").await?;
     let pid = server.instance_pid(id(&first))?;
     // Room enough for the check up front, not for the disk.
-    let _small = SmallDisk::mount(&server.image_storage(), "12m")?;
+    let small = SmallDisk::mount(&server.image_storage(), "12m")?;
     let body =
         json!({"source": {"type": "instance", "id": id(&first)}, "name": "too big", "compression": "none"});
     let begun = customer.post("/images", &body).await?;
@@ -60,7 +40,7 @@ async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_gues
     .await?;
 
     // With room again, the same task is retried.
-    drop(_small);
+    drop(small);
     let retried = customer.post(&format!("/tasks/{}/actions/retry", id(&task)), &json!({})).await?;
     customer.succeeded(&retried).await?;
     let image = customer.get(&format!("/images/{}", id(&begun["image"]))).await?;

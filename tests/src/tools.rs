@@ -42,3 +42,22 @@ pub fn to_raw(image: &Path, format: &str, dir: &Path) -> Result<PathBuf> {
     ok("qemu-img", &["convert", "-f", format, "-O", "raw", arg(image), arg(&raw)])?;
     Ok(raw)
 }
+
+/// A small file system of its own; needs root, as the tests' set-up does.
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts a tmpfs of this size, such as `12m`.
+    pub fn mount(dir: &Path, size: &str) -> Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        ok("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", arg(dir)])?;
+        Ok(Self(dir.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What cannot be unmounted now is unmounted when nobody uses it any more.
+        let _ = run("umount", &["-l", arg(&self.0)]);
+    }
+}

@@ -14,8 +14,8 @@ use imprint_agent::{DriverGrants, Ports};
 use imprint_agent_protocol::StorageRef;
 use imprint_data_path::ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
 use imprint_plugin_runtime::{
-    self as runtime, BoundaryBytes, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, StorageGrants,
-    manifest::Kind,
+    self as runtime, BoundaryBytes, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo,
+    StorageGrants, manifest::Kind,
 };
 
 use crate::{embedded::PLUGINS, serve::Common};
@@ -121,13 +121,14 @@ impl Ports for PluginPorts {
         })?;
         let run_dir = grants.run_dir.to_string_lossy();
         let channels = match self.of_kind(Kind::Hypervisor, kind) {
-            Some(plugin) => {
-                asked(&plugin, "channel").map(|id| (id.to_owned(), format!("{run_dir}/{{vm}}/{id}.sock"))).collect()
-            }
+            Some(plugin) => asked(&plugin, "channel")
+                .map(|id| (id.to_owned(), format!("{run_dir}/{{vm}}/{id}.sock")))
+                .collect(),
             None => BTreeMap::new(),
         };
         let endpoints = grants.run_dir.clone();
-        self.host.driver(kind, runtime::DriverGrants { settings: grants.settings.clone(), channels, endpoints })
+        self.host
+            .driver(kind, runtime::DriverGrants { settings: grants.settings.clone(), channels, endpoints })
     }
 }
 

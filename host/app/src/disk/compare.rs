@@ -43,15 +43,14 @@ pub(super) async fn compare(args: &CompareArgs, watch: &Watch) -> Result<(), Fai
     let options = watch.options();
     let comparing = imprint_data_path::compare(&disk_a, &disk_b, &options);
     let both = format!("{} and {}", a.name(), b.name());
-    let found = watch.progress("comparing", comparing).await.map_err(|error| Failure::engine(&both, &error))?;
+    let found =
+        watch.progress("comparing", comparing).await.map_err(|error| Failure::engine(&both, &error))?;
     let (identical, first_difference, text) = match found {
         Comparison::Identical => (true, None, format!("{both} hold the same disk")),
         Comparison::SizeOnly { first, second } => (
             false,
             Some(first.min(second)),
-            format!(
-                "{both} differ in size, {first} and {second} bytes; what only one of them has is zero"
-            ),
+            format!("{both} differ in size, {first} and {second} bytes; what only one of them has is zero"),
         ),
         Comparison::Content { offset } => {
             (false, Some(offset), format!("{both} differ first at disk offset {offset}"))

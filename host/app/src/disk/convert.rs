@@ -76,12 +76,16 @@ impl Compress {
 pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Failure> {
     let begun = Instant::now();
     let plugins = args.common.plugins().await?;
-    let source = Image::open(&plugins, &args.source, args.from.as_deref(), &args.read, Trust::Confirmed).await?;
+    let source =
+        Image::open(&plugins, &args.source, args.from.as_deref(), &args.read, Trust::Confirmed).await?;
     let format = image::find(&plugins.formats(), target_format(args)?)?;
     let to = format.name().to_owned();
     check_compression(args)?;
     if !format.writes() {
-        return Err(Failure::usage("invalid.format", format!("{to} can be read only; choose another format to write")));
+        return Err(Failure::usage(
+            "invalid.format",
+            format!("{to} can be read only; choose another format to write"),
+        ));
     }
     let target = Target::new(&args.target, args.force, &[source.identity()])?;
     let to_target = |error| Failure::engine(target.shown(), &error);
@@ -114,7 +118,10 @@ fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
     let named = args.to.as_deref().or_else(|| image::of_name(&args.target));
     named.ok_or_else(|| {
         let shown = args.target.display();
-        Failure::usage("invalid.format", format!("{shown} does not tell its format by its name; say which with --to"))
+        Failure::usage(
+            "invalid.format",
+            format!("{shown} does not tell its format by its name; say which with --to"),
+        )
     })
 }
 

@@ -46,7 +46,6 @@ impl Failure {
     }
 
     /// The plugins could not be loaded.
-    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
     pub(super) fn plugins(error: anyhow::Error) -> Self {
         Self::failed("plugin.load", format!("{error:#}"))
     }

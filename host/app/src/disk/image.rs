@@ -76,9 +76,10 @@ impl Image {
         let failure = |error: EngineError| Failure::engine(&name, &error);
         let (metadata, source) = open_source(path).map_err(failure)?;
         let formats = plugins.formats();
-        let (format, said) = match declared.map(|format| (format, Said::Option)).or_else(|| {
-            of_name(path).map(|format| (format, Said::Name))
-        }) {
+        let (format, said) = match declared
+            .map(|format| (format, Said::Option))
+            .or_else(|| of_name(path).map(|format| (format, Said::Name)))
+        {
             Some((format, said)) => (format.to_owned(), said),
             None => (undeclared(&name, path, &formats, &source, trust).await?, Said::Content),
         };
@@ -199,7 +200,9 @@ async fn undeclared(
     let looks = match (trust, guesses.first()) {
         (Trust::OrDetected, Some(best)) => return Ok(best.format.clone()),
         // Everything may be a raw disk, but for what carries the mark of a container.
-        (Trust::Confirmed, Some(best)) if best.format == RAW => "its content looks like no container".to_owned(),
+        (Trust::Confirmed, Some(best)) if best.format == RAW => {
+            "its content looks like no container".to_owned()
+        }
         (Trust::Confirmed, Some(best)) => format!("its content looks like {}", best.format),
         (Trust::Confirmed | Trust::OrDetected, None) => {
             return Err(Failure::refused(
@@ -211,7 +214,8 @@ async fn undeclared(
             ));
         }
     };
-    let ending = extension(path).map_or_else(|| "no ending".to_owned(), |ending| format!("the ending .{ending}"));
+    let ending =
+        extension(path).map_or_else(|| "no ending".to_owned(), |ending| format!("the ending .{ending}"));
     Err(Failure::usage(
         "invalid.format",
         format!(
@@ -231,7 +235,8 @@ async fn confirm(
     let confirmed = match confirm_format(declared.name(), formats, source).await {
         // The raw format knows the marks of containers, and says more about them when it opens the file.
         Err(EngineError::AmbiguousContent { .. })
-            if declared.name() == RAW && detect(formats, source).await.is_ok_and(|guesses| guesses.is_empty()) =>
+            if declared.name() == RAW
+                && detect(formats, source).await.is_ok_and(|guesses| guesses.is_empty()) =>
         {
             Ok(())
         }

@@ -51,7 +51,8 @@ pub(crate) struct CheckArgs {
 /// Tells what a file says of itself, as far as it can be believed: what its map says is told after it was validated.
 pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
-    let image = Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::OrDetected).await?;
+    let image =
+        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::OrDetected).await?;
     let failed = |error| image.failure(error);
     let (info, references) = watch.until(look(&image)).await.map_err(failed)?;
     let found = watch.until(run_check(&image)).await.map_err(failed)?;
@@ -136,7 +137,10 @@ fn lines(
     }
     lines.extend(info.facts.iter().map(|(key, value)| line(&printable(key), printable(value))));
     lines.extend(references.iter().map(|source| {
-        line(&printable(&source.role), format!("'{}' (as the file says; never opened)", printable(&source.reference)))
+        line(
+            &printable(&source.role),
+            format!("'{}' (as the file says; never opened)", printable(&source.reference)),
+        )
     }));
     lines.push(line("findings", counts(found)));
     lines
@@ -155,7 +159,8 @@ fn counts(found: &CheckReport) -> String {
 /// Tells what the format's own check finds. Errors refuse the image; leaks and notes leave it right.
 pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
-    let image = Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
+    let image =
+        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
     let found = watch.until(run_check(&image)).await.map_err(|error| image.failure(error))?;
     let mut document = summary(&found);
     document["path"] = json!(image.name());

@@ -57,7 +57,8 @@ impl Row {
 
 pub(super) async fn map(args: &MapArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
-    let image = Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
+    let image =
+        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
     let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
     Report::new(args.common.output).write(|out, output| match output {
         Output::Json => json(out, &disk),
@@ -80,7 +81,11 @@ fn json(out: &mut dyn Write, disk: &Disk) -> io::Result<()> {
 }
 
 fn table(out: &mut dyn Write, disk: &Disk) -> io::Result<()> {
-    writeln!(out, "{:>20} {:>20}  {:<8} {:>20} {:>14}", "OFFSET", "LENGTH", "KIND", "STORED AT", "STORED LENGTH")?;
+    writeln!(
+        out,
+        "{:>20} {:>20}  {:<8} {:>20} {:>14}",
+        "OFFSET", "LENGTH", "KIND", "STORED AT", "STORED LENGTH"
+    )?;
     for row in rows(disk) {
         let figure = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
         let line = format!(

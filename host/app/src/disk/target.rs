@@ -1,14 +1,10 @@
 //! The file that a command makes: under a temporary name until it is whole and durable.
 
-use std::{
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{io, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use cap_std::{
     ambient_authority,
-    fs::{Dir, MetadataExt, OpenOptions},
+    fs::{Dir, OpenOptions},
 };
 use imprint_data_path::{
     EngineError, FileSink,
@@ -45,16 +41,14 @@ impl Target {
             Failure::engine(&shown, &EngineError::Open { path: printable(&folder.to_string_lossy()), source })
         };
         let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
-        let same = |metadata: &cap_std::fs::Metadata| sources.contains(&(metadata.dev(), metadata.ino()));
-        // Through a symlink it would still be the source that is meant.
-        if std::fs::metadata(path).is_ok_and(|found| {
-            use std::os::unix::fs::MetadataExt as _;
-            sources.contains(&(found.dev(), found.ino()))
-        }) {
-            return Err(is_source(&shown));
+        // Through a symlink, too, it would be the source that is meant.
+        if std::fs::metadata(path).is_ok_and(|found| sources.contains(&(found.dev(), found.ino()))) {
+            return Err(Failure::usage(
+                "invalid.target",
+                format!("{shown} is the source; write to another file"),
+            ));
         }
         match dir.symlink_metadata(name) {
-            Ok(found) if same(&found) => return Err(is_source(&shown)),
             Ok(found) if found.is_dir() => {
                 let text = format!("{shown} is a folder; name the file to write");
                 return Err(Failure::usage("invalid.target", text));
@@ -83,7 +77,8 @@ impl Target {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         let file = self.dir.open_with(&self.temporary, &options).map_err(|source| {
-            match source.kind() == io::ErrorKind::StorageFull || source.kind() == io::ErrorKind::QuotaExceeded {
+            match source.kind() == io::ErrorKind::StorageFull || source.kind() == io::ErrorKind::QuotaExceeded
+            {
                 true => EngineError::NoSpace { offset: 0, source },
                 false => EngineError::Open { path: self.shown.clone(), source },
             }
@@ -108,13 +103,9 @@ impl Drop for Target {
         if !self.published
             && let Err(error) = durable::remove(&self.dir, &self.temporary)
         {
-            tracing::warn!(file = self.temporary, error = error.report(), "a temporary file is left behind");
+            tracing::error!(file = self.temporary, error = error.report(), "a temporary file is left behind");
         }
     }
-}
-
-fn is_source(shown: &str) -> Failure {
-    Failure::usage("invalid.target", format!("{shown} is the source; write to another file"))
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ impl Watch {
 
     /// Options whose job is watched.
     pub(super) fn options(&self) -> WriteOptions {
-        WriteOptions { cancel: self.cancel.clone(), progress: self.progress.clone(), ..WriteOptions::default() }
+        WriteOptions {
+            cancel: self.cancel.clone(),
+            progress: self.progress.clone(),
+            ..WriteOptions::default()
+        }
     }
 
     /// Runs work that shows no progress until it ends or somebody asks to stop.
