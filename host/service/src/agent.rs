@@ -57,10 +57,11 @@ struct Handle {
 /// A failure on our side: the agent keeps working and tries again.
 pub(crate) fn unavailable(error: Error) -> ProtocolError {
     tracing::warn!(code = error.code.as_str(), internal = error.internal, "an agent's call failed");
-    match error.code {
-        Code::NotFound => ProtocolError::Unauthenticated,
-        _ => ProtocolError::Unavailable { detail: error.detail },
+    // The hypervisor itself is gone.
+    if error.code == Code::NotFound {
+        return ProtocolError::Unauthenticated;
     }
+    ProtocolError::Unavailable { detail: error.detail }
 }
 
 pub(crate) fn refused(detail: impl std::fmt::Display) -> ProtocolError {

@@ -5,16 +5,15 @@ use imprint_domain::{
     Code, Error,
     consistency::Consistency,
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Image, ImageKind, ImageStatus},
+    image::{ImageKind, ImageStatus},
     name::Name,
     size::ByteSize,
-    storage::StorageRole,
     task::TaskKind,
     time::Timestamp,
 };
 use imprint_store::{
     Conn, hypervisor,
-    image::{self, CaptureNotes, ImageFilter, ImageRecord, SortBy, SortKey, Sorted, Whose},
+    image::{self, ImageFilter, ImageRecord, SortBy, SortKey, Sorted, Whose},
     task,
 };
 use serde::{Deserialize, Serialize};
@@ -24,10 +23,8 @@ use crate::{
     Op, Page, PageRequest, Service, TaskView,
     change::Change,
     engine::{self, NewTask, not_now},
-    idempotency, location,
     page::Listing,
     service::DbResult,
-    storage,
     task::view as task_view,
     work::Order,
 };
@@ -183,27 +180,8 @@ pub struct ImagePatch {
     pub description: Option<String>,
 }
 
-/// A stock image to take into service (S101 to S105).
-#[derive(Clone, Debug)]
-pub struct OsImageCreate {
-    /// Its name.
-    pub name: Name,
-    /// For people.
-    pub description: String,
-    /// A storage of role `stock`.
-    pub storage_id: StorageId,
-    /// The file's key there.
-    pub key: String,
-    /// `raw` or `qcow2`.
-    pub format: String,
-    /// Where it can be used.
-    pub location_id: LocationId,
-}
-
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 1024;
-/// The longest key of a file, in bytes.
-const MAX_KEY: usize = 1024;
 
 pub(crate) fn view(record: &ImageRecord) -> ImageView {
     let image = &record.image;
@@ -278,7 +256,7 @@ pub(crate) fn check_description(text: &str) -> Result<(), Error> {
 }
 
 /// A hypervisor that can reach a storage: one whose agent is there, if possible.
-async fn reaching(change: &Change<'_>, id: StorageId) -> Result<HypervisorId, Error> {
+pub(crate) async fn reaching(change: &Change<'_>, id: StorageId) -> Result<HypervisorId, Error> {
     let bound = hypervisor::of_storage(&change.conn(), id).await.db()?;
     let chosen = bound
         .iter()
@@ -396,99 +374,6 @@ impl Service {
         let task = task_view(&change.conn(), &task, change.now).await?;
         change.commit().await?;
         Ok(ImageTask { image: view(&record), task, replayed: false })
-    }
-
-    /// Takes a stock image into service: registers it and queues the task that reads its file. Admins only.
-    pub async fn os_image_create(&self, op: &Op, request: OsImageCreate) -> Result<ImageTask, Error> {
-        op.require_admin()?;
-        check_description(&request.description)?;
-        check_file(&request)?;
-        let mut change = Change::begin(self).await?;
-        if let Some(stored) = idempotency::replay(&change, op).await? {
-            return Ok(ImageTask { replayed: true, ..stored });
-        }
-        location::get(&change.conn(), request.location_id).await.map_err(|error| error.at("/location_id"))?;
-        let storage = storage::get(&change.conn(), request.storage_id)
-            .await
-            .map_err(|error| error.at("/storage_id"))?
-            .storage;
-        if storage.role != StorageRole::Stock {
-            return Err(Error::new(
-                Code::InvalidRequest,
-                "a stock image's file is picked from a storage of role `stock`",
-            )
-            .at("/storage_id"));
-        }
-        if image::by_key(&change.conn(), storage.id, &request.key).await.db()?.is_some() {
-            return Err(Error::new(Code::NameTaken, "this file is an image already").at("/key"));
-        }
-        let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
-        let new = NewTask {
-            account_id: op.account_id(),
-            kind: TaskKind::ImageAdopt,
-            image_id: Some(image_id),
-            instance_id: None,
-            hypervisor_id: reaching(&change, storage.id).await?,
-            order: Order::Plain,
-            request_id: op.request_id,
-        };
-        let task = engine::new_task(&change, task_id, new)?;
-        let record = stock_record(&change, op, request, (image_id, task_id));
-        image::insert(&change.tx, &record).await.db()?;
-        change.image_changed(&record).await?;
-        engine::queue(&mut change, &task).await?;
-        change.audit(op, "image.adopt", image_id).await?;
-        let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(&record), task, replayed: false };
-        idempotency::remember(&change, op, &answer).await?;
-        change.commit().await?;
-        Ok(answer)
-    }
-}
-
-fn check_file(request: &OsImageCreate) -> Result<(), Error> {
-    let key = &request.key;
-    let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
-    if key.len() > MAX_KEY || climbs || key.chars().any(char::is_control) {
-        return Err(Error::new(
-            Code::InvalidRequest,
-            "name the file by its path below the storage's folder, without `.` and `..`",
-        )
-        .at("/key"));
-    }
-    if !["raw", "qcow2"].contains(&request.format.as_str()) {
-        return Err(Error::new(Code::InvalidRequest, "the format is `raw` or `qcow2`").at("/format"));
-    }
-    Ok(())
-}
-
-fn stock_record(
-    change: &Change<'_>,
-    op: &Op,
-    request: OsImageCreate,
-    (id, task_id): (ImageId, TaskId),
-) -> ImageRecord {
-    ImageRecord {
-        image: Image {
-            id,
-            account_id: op.account_id(),
-            location_id: request.location_id,
-            kind: ImageKind::Stock,
-            name: request.name,
-            description: request.description,
-            status: ImageStatus::Creating,
-            source_instance_id: None,
-            source_instance_name: None,
-            storage_id: request.storage_id,
-            storage_key: request.key,
-            stored: None,
-            task_id: Some(task_id),
-            created_at: change.now,
-            available_at: None,
-            version: 1,
-        },
-        format: request.format,
-        capture: CaptureNotes::default(),
     }
 }
 

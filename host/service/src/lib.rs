@@ -31,6 +31,7 @@ mod reconcile;
 mod secret;
 mod service;
 mod session;
+mod stock;
 mod storage;
 mod task;
 mod token;
@@ -43,7 +44,7 @@ pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, S
 pub use hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
 pub use image::{
     CaptureCreate, ConsistencyWish, ImageList, ImagePatch, ImageScope, ImageSort, ImageSortField, ImageTask,
-    ImageView, OsImageCreate, SourceInstance,
+    ImageView, SourceInstance,
 };
 pub use instance::{
     CaptureAllowed, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
@@ -54,6 +55,7 @@ pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use reconcile::Reconciled;
 pub use service::{Database, Service, Settings};
 pub use session::{SignIn, SignedIn};
+pub use stock::OsImageCreate;
 pub use storage::{StorageCreate, StorageView};
 pub use task::{TaskList, TaskView};
 pub use token::{TokenCreate, TokenCreated, TokenView};

@@ -8,7 +8,7 @@ use imprint_service::{
 };
 use imprint_store::Store;
 
-use crate::support::{World, name, success};
+use crate::support::{Agent, World, name, open, success};
 
 async fn next(follower: &mut EventFollower) -> EventView {
     tokio::time::timeout(Duration::from_secs(10), follower.next()).await.expect("in time").unwrap()
@@ -119,4 +119,21 @@ pub(crate) async fn a_wait_ends_with_the_change(world: World) {
     assert_ne!(seen.await.expect("in time").state, TaskState::Queued);
     let done = world.service.task_wait(&world.customer, made.task.id, Duration::from_secs(60)).await.unwrap();
     assert_eq!(done.state, TaskState::Succeeded);
+}
+
+pub(crate) async fn another_control_plane_hears_of_it(world: World) {
+    let second = open(&world.target, &world.context).await;
+    let mut follower = second.event_follow(&world.customer, EventFilter::default(), None).await.unwrap();
+    let made = world.capture("golden").await;
+    assert!(matches!(next(&mut follower).await.subject, Subject::Image(image) if image.id == made.image.id));
+    assert!(matches!(next(&mut follower).await.subject, Subject::Task(task) if task.id == made.task.id));
+    // A session and a task's lease hold there too.
+    let control = second.control_plane(imprint_agent_protocol::Peer { hypervisor_id: world.hypervisor });
+    let agent = Agent { control, ..world.agent };
+    let work = agent.claim_one().await;
+    let again = second.reconcile_once().await.unwrap();
+    assert_eq!(again.leases, 0);
+    agent.finish(&work, success(&work.work)).await.unwrap();
+    let image = world.service.image_show(&world.customer, made.image.id).await.unwrap();
+    assert_eq!(image.status, ImageStatus::Available);
 }

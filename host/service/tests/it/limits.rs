@@ -9,7 +9,7 @@ use imprint_service::{
 };
 use imprint_store::Store;
 
-use crate::support::{Agent, World, name, size};
+use crate::support::{Agent, World, name, open, size};
 
 pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: World) {
     let limit = LocationPatch { default_image_limit: Some(Some(9)), ..LocationPatch::default() };
@@ -17,12 +17,15 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
     world.image("first").await;
     world.image("second").await;
     let world = Arc::new(world);
+    // Two control planes over one database.
+    let second = open(&world.target, &world.context).await;
     let requests: Vec<_> = (0..200)
         .map(|index| {
             let world = Arc::clone(&world);
+            let service = if index % 2 == 0 { world.service.clone() } else { second.clone() };
             tokio::spawn(async move {
                 let wish = world.wish(&format!("race {index}"));
-                world.service.image_capture(&world.customer, wish).await
+                service.image_capture(&world.customer, wish).await
             })
         })
         .collect();

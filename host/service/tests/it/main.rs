@@ -1,5 +1,7 @@
 //! The use cases on real databases: every scenario runs on SQLite and on PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod access;
 mod authorisation;
 mod events;
@@ -56,6 +58,7 @@ scenarios! {
         events_have_no_gaps_under_concurrency,
         a_follower_resumes_and_is_told_when_it_cannot,
         a_wait_ends_with_the_change,
+        another_control_plane_hears_of_it,
     }
     limits {
         of_200_simultaneous_captures_the_free_slots_succeed,
@@ -72,6 +75,7 @@ scenarios! {
         tasks_of_an_instance_keep_their_order,
         a_waiting_claim_wakes_up,
         an_agent_takes_no_more_than_it_has_room_for,
+        a_task_is_claimed_once,
     }
     start {
         the_first_start_can_be_repeated,
@@ -92,4 +96,17 @@ scenarios! {
         a_failed_deployment_can_be_retried,
         reports_that_make_no_sense_are_refused,
     }
+}
+
+/// One connection for everything: nothing may read past the transaction that it holds.
+#[tokio::test]
+async fn in_memory_a_capture_goes_all_the_way() {
+    let world = support::World::open(imprint_store::Target::SqliteMemory).await;
+    tasks::a_capture_goes_all_the_way(world).await;
+}
+
+#[tokio::test]
+async fn in_memory_a_deployment_goes_all_the_way() {
+    let world = support::World::open(imprint_store::Target::SqliteMemory).await;
+    tasks::a_failed_deployment_can_be_retried(world).await;
 }

@@ -76,3 +76,25 @@ pub(crate) async fn an_agent_takes_no_more_than_it_has_room_for(world: World) {
     let work = agent.control.claim(request).await.unwrap().assignments;
     assert!(work.iter().all(|work| matches!(work.work, Work::Deploy(_))));
 }
+
+pub(crate) async fn a_task_is_claimed_once(mut world: World) {
+    let instances = [world.instance, world.deploy("web-2").await];
+    for instance in instances {
+        world.instance = instance;
+        world.capture("nightly").await;
+    }
+    let world = Arc::new(world);
+    let claims: Vec<_> = (0..16)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.agent.claim(1, 0).await })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for claim in claims {
+        ids.extend(claim.await.unwrap().into_iter().map(|work| (work.task_id, work.fence)));
+    }
+    ids.sort();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+    assert!(ids[0].0 != ids[1].0 && ids.iter().all(|(_, fence)| *fence == 1));
+}
