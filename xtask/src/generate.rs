@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{panel, sh, up};
 
-/// The OpenAPI document, the help of the command line, and the panel's types.
+/// The OpenAPI document, the help of the command line, the schemas of both databases, and the panel's types.
 pub(crate) fn generate() -> Result<()> {
     let binary = up::build_host(up::Profile::Dev)?;
     let golden = sh::root().join("tests/golden");
@@ -15,6 +15,8 @@ pub(crate) fn generate() -> Result<()> {
         let text = sh::output(std::process::Command::new(&binary).args(args))?;
         fs::write(golden.join(file), text)?;
     }
+    let schemas = ["test", "--package", "imprint-store", "--test", "it", "schema"];
+    sh::run(sh::cargo().args(schemas).env("IMPRINT_GENERATE", "1"))?;
     panel::install()?;
     sh::run(&mut panel::npm(&["run", "generate"]))
 }

@@ -10,9 +10,11 @@ use imprint_domain::{
     account::{Account, Role},
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, RequestId, StorageId},
     image::ImageStatus,
+    instance::{InstanceStatus, Power},
     name::Name,
     size::ByteSize,
     storage::StorageRole,
+    time::Timestamp,
 };
 use imprint_store::{
     account::{self, AccountRecord},
@@ -326,8 +328,8 @@ impl Service {
         Ok(found.image.id)
     }
 
-    /// Deploys the demo's first instance, unless the account already has one. Needs the stock image to be available and the
-    /// agent to be online: waits for both, at most `wait`. `None` when there is no stock image. Cancel-safe.
+    /// Deploys the demo's first instance, or makes the one of an earlier start run again. Needs the stock image to be
+    /// available and the agent to be online: waits for both, at most `wait`. `None` when there is no stock image. Cancel-safe.
     pub async fn ensure_demo_instance(
         &self,
         setup: &DemoSetup,
@@ -335,13 +337,30 @@ impl Service {
         wait: Duration,
     ) -> Result<Option<InstanceId>, Error> {
         let Some(image_id) = setup.image_id else { return Ok(None) };
-        let have = instance::list(&self.read(), Some(setup.account_id), None, 1).await.db()?;
-        if let Some(found) = have.first() {
-            return Ok(Some(found.instance.id));
-        }
         let account = crate::account::get(&self.read(), setup.account_id).await?.account;
         let op = self.system(account);
         let until = Instant::now() + wait;
+        let have = instance::list(&self.read(), Some(setup.account_id), None, ACCOUNTS).await.db()?;
+        if have.is_empty() {
+            return self.demo_deploy(&op, setup, request, (image_id, until)).await.map(Some);
+        }
+        match have.into_iter().find(|found| found.instance.name == request.instance) {
+            Some(found) => {
+                self.demo_run_again(&op, found.instance.id, until).await?;
+                Ok(Some(found.instance.id))
+            }
+            // Its owner has made others and removed it.
+            None => Ok(None),
+        }
+    }
+
+    async fn demo_deploy(
+        &self,
+        op: &Op,
+        setup: &DemoSetup,
+        request: &DemoRequest,
+        (image_id, until): (ImageId, Instant),
+    ) -> Result<InstanceId, Error> {
         loop {
             let create = InstanceCreate {
                 image_id,
@@ -354,17 +373,45 @@ impl Service {
                 user_data: None,
                 start: true,
             };
-            let error = match self.instance_create(&op, create).await {
-                Ok(made) => return Ok(Some(made.instance.id)),
+            let error = match self.instance_create(op, create).await {
+                Ok(made) => return Ok(made.instance.id),
                 Err(error) => error,
             };
             let passing =
                 BTreeSet::from([Code::ImageNotAvailable, Code::HypervisorOffline, Code::Unavailable]);
-            let failed =
-                crate::image::visible(&self.read(), &op, image_id).await?.image.status == ImageStatus::Error;
+            let image = crate::image::visible(&self.read(), op, image_id).await?.image;
+            let failed = image.status == ImageStatus::Error;
             if failed || !passing.contains(&error.code) || Instant::now() >= until {
                 return Err(error);
             }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Starts the instance if it is off, and deploys it again if that failed. What the row says of its power is believed after
+    /// a second sign of life since this start: the first may be the registration, which tells nothing of instances.
+    async fn demo_run_again(&self, op: &Op, id: InstanceId, until: Instant) -> Result<(), Error> {
+        let mut heard: Option<Timestamp> = None;
+        loop {
+            let found = crate::instance::visible(&self.read(), op, id).await?;
+            let host = crate::hypervisor::get(&self.read(), found.instance.hypervisor_id).await?.hypervisor;
+            let seen = host.last_seen_at.filter(|seen| *seen >= self.opened_at());
+            let told = heard.is_some() && heard < seen;
+            match (found.instance.status, found.instance.power, found.task_id) {
+                (InstanceStatus::Error, _, Some(task_id)) => {
+                    return self.task_retry(op, task_id).await.map(|_| ());
+                }
+                (InstanceStatus::Ready, Power::Off, _) if told => {
+                    return self.instance_start(op, id).await.map(|_| ());
+                }
+                (InstanceStatus::Ready, Power::Running | Power::Paused, _) if told => return Ok(()),
+                (InstanceStatus::Error, _, None) | (InstanceStatus::Deleting, _, _) => return Ok(()),
+                (InstanceStatus::Ready | InstanceStatus::Deploying, _, _) => {}
+            }
+            if Instant::now() >= until {
+                return Ok(());
+            }
+            heard = heard.or(seen);
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -118,6 +118,7 @@ impl Service {
     /// Makes a token for the actor's account, at most 100 of them. The answer is never stored, so an idempotency key has no
     /// effect here.
     pub async fn token_create(&self, op: &Op, request: TokenCreate) -> Result<TokenCreated, Error> {
+        op.require_write()?;
         let invalid = |detail: String| Error::new(Code::InvalidRequest, detail).at("/scopes");
         if request.scopes.is_empty() {
             return Err(invalid("name at least one scope".to_owned()));
@@ -129,8 +130,24 @@ impl Service {
         if request.expires_at.is_some_and(|end| end <= self.now()) {
             return Err(Error::new(Code::InvalidRequest, "expires_at lies in the past").at("/expires_at"));
         }
+        self.require_no_longer(op, request.expires_at).await?;
         let owner = TokenOwner::Account(op.account_id());
         self.token_make(op, owner, request).await
+    }
+
+    /// A token made by a token does not outlive it: who finds one has it for its time and no longer.
+    async fn require_no_longer(&self, op: &Op, end: Option<Timestamp>) -> Result<(), Error> {
+        let Authenticated::Token(id) = op.actor.by else { return Ok(()) };
+        let maker = token::get(&self.read(), id).await.db()?.ok_or_else(unauthenticated)?;
+        match (maker.expires_at, end) {
+            (None, _) => Ok(()),
+            (Some(limit), Some(end)) if end <= limit => Ok(()),
+            (Some(_), Some(_) | None) => Err(Error::new(
+                Code::InvalidRequest,
+                "a token made with a token ends no later than that; sign in to make one that lasts longer",
+            )
+            .at("/expires_at")),
+        }
     }
 
     async fn token_make(
@@ -167,6 +184,7 @@ impl Service {
 
     /// Revokes a token.
     pub async fn token_delete(&self, op: &Op, id: TokenId) -> Result<(), Error> {
+        op.require_write()?;
         let change = Change::begin(self).await?;
         let found = token::get(&change.conn(), id).await.db()?;
         let visible = found.is_some_and(|record| match record.owner {

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use imprint_domain::{Code, image::ImageKind};
+use imprint_agent_protocol::{InstanceReport, Work};
+use imprint_domain::{Code, image::ImageKind, instance::Power};
 use imprint_service::{
     DemoRequest, DemoSetup, ImageList, ImageScope, LocalRequest, LocalSetup, StockImageFile,
 };
 
-use crate::support::{Agent, World, name, sign_in, size};
+use crate::support::{Agent, World, name, open, sign_in, size, success};
 
 fn local() -> LocalRequest {
     LocalRequest {
@@ -89,6 +90,27 @@ pub(crate) async fn a_demo_has_its_instance(world: World) {
     agent.work_all().await;
     let again = world.service.ensure_demo_instance(&made, &demo(None), Duration::ZERO).await.unwrap();
     assert_eq!(again, Some(instance), "no second one");
+    // The program was stopped with its guests, and is started again.
+    world.context.advance(60);
+    let service = open(&world.target, &world.context).await;
+    let starting = {
+        let (service, made) = (service.clone(), made.clone());
+        tokio::spawn(async move {
+            service.ensure_demo_instance(&made, &demo(None), Duration::from_secs(60)).await
+        })
+    };
+    let report = || InstanceReport { id: instance, power: Power::Off, disk_allocated: None };
+    let work = loop {
+        world.context.advance(1);
+        agent.report_instances(vec![report()]).await;
+        let mut work = agent.claim(1, 50).await;
+        if let Some(work) = work.pop() {
+            break work;
+        }
+    };
+    assert!(matches!(&work.work, Work::Start(start) if start.instance.id == instance));
+    agent.finish(&work, success(&work.work)).await.unwrap();
+    assert_eq!(starting.await.unwrap().unwrap(), Some(instance));
     let list = ImageList { scope: ImageScope::Stock, ..ImageList::default() };
     let stock = world.service.image_list(&world.customer, &list).await.unwrap().items;
     assert!(stock.iter().all(|image| image.kind == ImageKind::Stock));

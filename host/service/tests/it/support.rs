@@ -11,8 +11,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, Outcome, PROTOCOL_VERSION, Peer, ProgressReport,
-    ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport, Work,
+    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, Outcome, PROTOCOL_VERSION, Peer,
+    ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport, Work,
 };
 use imprint_domain::{
     account::{Role, Scope},
@@ -113,7 +113,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) async fn open(target: &Target, context: &Arc<ManualContext>) -> Service {
-    let context: Arc<dyn Context> = Arc::clone(context) as Arc<dyn Context>;
+    let context: Arc<ManualContext> = Arc::clone(context);
     Service::open(&database(target), settings(), context).await.unwrap()
 }
 
@@ -365,6 +365,11 @@ impl Agent {
         let request =
             Heartbeat { agent_id: self.id, leases: leases.to_vec(), instances: Vec::new(), storages };
         self.control.heartbeat(request).await
+    }
+
+    pub(crate) async fn report_instances(&self, instances: Vec<InstanceReport>) {
+        let request = Heartbeat { agent_id: self.id, leases: Vec::new(), instances, storages: Vec::new() };
+        self.control.heartbeat(request).await.unwrap();
     }
 
     pub(crate) async fn claim(&self, max: u32, wait_ms: u32) -> Vec<Assignment> {
