@@ -93,7 +93,8 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        Self { retry_after_s: retry_after_s(error.code), error, protocol: None }
+        let known = error.context.get("retry_after_s").and_then(|seconds| seconds.parse().ok());
+        Self { retry_after_s: known.or(retry_after_s(error.code)), error, protocol: None }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         account::{Token, TokenCreate, TokenCreated},
         page::{Page, PageQuery},
     },
-    extract::{Id, JsonBody, Query, SignedInOp, name, page_request},
+    extract::{Id, JsonBody, Query, Read, Write, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -29,7 +29,7 @@ use crate::{
 )]
 pub(crate) async fn token_create(
     State(state): State<ApiState>,
-    SignedInOp(op): SignedInOp,
+    Write(op): Write,
     body: JsonBody<TokenCreate>,
 ) -> Result<Response, ApiError> {
     let TokenCreate { name: text, scopes, expires_at } = body.value;
@@ -55,7 +55,7 @@ pub(crate) async fn token_create(
 )]
 pub(crate) async fn token_list(
     State(state): State<ApiState>,
-    SignedInOp(op): SignedInOp,
+    Read(op): Read,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Token>>, ApiError> {
     let page = page_request(query.limit, query.page_token)?;
@@ -70,7 +70,7 @@ pub(crate) async fn token_list(
 )]
 pub(crate) async fn token_delete(
     State(state): State<ApiState>,
-    SignedInOp(op): SignedInOp,
+    Write(op): Write,
     Id(id): Id<TokenId>,
 ) -> Result<StatusCode, ApiError> {
     state.service().token_delete(&op, id).await?;

@@ -51,6 +51,7 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     }
     let token = token?;
     let name = session.account.name;
+    revoke_earlier(&server).await;
     Credentials::new(server.clone(), name.clone(), token.id, token.token).write()?;
     let signed_in = SignedIn { server, account: name, expires_at: token.expires_at };
     Output::new(args.output).print(&signed_in, || {
@@ -60,6 +61,17 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
             ("signed in until", time(signed_in.expires_at)),
         ])
     })
+}
+
+/// Revokes the token of an earlier sign-in to the same server: nobody would miss it, and an account has only so many.
+async fn revoke_earlier(server: &str) {
+    let Ok(Some(kept)) = Credentials::read() else { return };
+    if kept.server == server
+        && let Ok(api) = Api::new(kept.server, Some(&kept.token))
+    {
+        // Whatever the answer, the token ends by itself.
+        drop(api.send(api.request(Method::DELETE, &format!("/api-tokens/{}", kept.token_id))).await);
+    }
 }
 
 async fn open_session(api: &Api, request: &SessionCreate) -> Result<(String, Session), Failure> {

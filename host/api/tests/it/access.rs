@@ -1,0 +1,220 @@
+//! Who may do what: every operation of the document is here, as nobody, as another customer, and as a customer at the
+//! operator's desk. An operation without a row fails the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{app::Client, world::World};
+
+/// Whom an operation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Anybody, signed in or not.
+    Anybody,
+    /// Whoever is signed in; it holds nothing of others.
+    Account,
+    /// The owner of what the path or the body names; for others it does not exist.
+    Owner,
+    /// Admins.
+    Admin,
+}
+
+/// The body that an operation wants, if any.
+type Row = (&'static str, For, Option<Value>);
+
+fn rows(world: &World) -> Vec<Row> {
+    use For::{Account, Admin, Anybody, Owner};
+    let name = || Some(json!({"name": "x"}));
+    vec![
+        ("healthz", Anybody, None),
+        ("readyz", Anybody, None),
+        ("metrics", Anybody, None),
+        ("openapi", Anybody, None),
+        ("session_create", Anybody, Some(json!({"account": "customer", "password": crate::app::PASSWORD}))),
+        ("session_delete", Account, None),
+        ("account_show", Account, None),
+        ("token_list", Account, None),
+        ("token_create", Account, Some(json!({"name": "x", "scopes": ["images:read"]}))),
+        ("token_delete", Owner, None),
+        ("location_list", Account, None),
+        ("limits_show", Account, None),
+        ("hypervisor_list", Account, None),
+        ("image_list", Account, None),
+        ("image_create", Owner, Some(world.capture("x"))),
+        ("image_show", Owner, None),
+        ("image_update", Owner, name()),
+        ("image_delete", Owner, None),
+        ("instance_list", Account, None),
+        ("instance_create", Owner, Some(json!({"image_id": "IMAGE", "name": "x"}))),
+        ("instance_show", Owner, None),
+        ("instance_delete", Owner, None),
+        ("instance_start", Owner, None),
+        ("instance_stop", Owner, None),
+        ("instance_image_create", Owner, name()),
+        ("task_list", Account, None),
+        ("task_show", Owner, None),
+        ("task_cancel", Owner, None),
+        ("task_retry", Owner, None),
+        ("event_stream", Account, None),
+        ("task_event_stream", Owner, None),
+        ("admin_account_list", Admin, None),
+        (
+            "admin_account_create",
+            Admin,
+            Some(json!({"name": "x", "password": "12345678", "role": "customer"})),
+        ),
+        ("admin_account_update", Admin, Some(json!({"image_limit": 1}))),
+        ("admin_location_list", Admin, None),
+        ("admin_location_create", Admin, name()),
+        ("admin_location_update", Admin, Some(json!({"images_enabled": false}))),
+        ("admin_hypervisor_list", Admin, None),
+        ("admin_hypervisor_create", Admin, Some(json!({"name": "x", "location_id": world.location}))),
+        ("admin_hypervisor_token_create", Admin, None),
+        ("admin_storage_list", Admin, None),
+        ("admin_storage_create", Admin, Some(json!({"name": "x", "role": "customer", "kind": "local"}))),
+        ("admin_storage_bind", Admin, None),
+        (
+            "admin_os_image_create",
+            Admin,
+            Some(json!({"name": "x", "storage_id": world.stock_storage, "key": "k", "format": "raw",
+                "location_id": world.location})),
+        ),
+    ]
+}
+
+/// The operations of the document: id to method and path.
+fn operations() -> BTreeMap<String, (Method, String)> {
+    let document: Value = serde_json::from_str(&imprint_api::openapi_json()).unwrap();
+    let mut operations = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            let method = method.to_uppercase().parse().unwrap();
+            assert!(operations.insert(id, (method, path.clone())).is_none(), "{path}");
+        }
+    }
+    operations
+}
+
+/// What the paths name: things of the first customer.
+struct Things {
+    image: String,
+    task: String,
+    token: String,
+    account: String,
+}
+
+fn path(template: &str, world: &World, things: &Things) -> String {
+    let id = match template.strip_prefix("/api/v1").unwrap_or(template) {
+        rest if rest.starts_with("/images/") => &things.image,
+        rest if rest.starts_with("/instances/") => &world.instance,
+        rest if rest.starts_with("/tasks/") => &things.task,
+        rest if rest.starts_with("/api-tokens/") => &things.token,
+        rest if rest.starts_with("/admin/accounts/") => &things.account,
+        rest if rest.starts_with("/admin/locations/") => &world.location,
+        rest if rest.starts_with("/admin/hypervisors/") => &world.hypervisor,
+        rest if rest.starts_with("/admin/image-storages/") => &world.storage,
+        rest => {
+            assert!(!rest.contains("{id}"), "{template}");
+            ""
+        }
+    };
+    let path = template.replace("{id}", id).replace("{hypervisor_id}", &world.hypervisor);
+    if path.ends_with("/limits") { format!("{path}?location_id={}", world.location) } else { path }
+}
+
+#[tokio::test]
+async fn every_operation_is_refused_to_whom_it_is_not_for() {
+    let world = World::new().await;
+    let image = world.captured("captured").await;
+    let task = world.customer.get("/tasks").await.text("/items/0/id").to_owned();
+    let token = world.customer.get("/api-tokens").await.text("/items/0/id").to_owned();
+    let account = world.customer.get("/account").await.text("/id").to_owned();
+    let things = Things { image, task, token, account };
+    let anon = world.app.anon();
+    let agent = &world.agent.client;
+    let operations = operations();
+    let mut seen = BTreeSet::new();
+    for (id, whose, body) in rows(&world) {
+        let (method, template) = operations.get(id).unwrap_or_else(|| panic!("no operation {id}"));
+        seen.insert(id.to_owned());
+        let path = path(template, &world, &things);
+        let body = body.map(|body| {
+            let text = body.to_string().replace("\"IMAGE\"", &format!("\"{}\"", things.image));
+            serde_json::from_str::<Value>(&text).unwrap()
+        });
+        let send = async |client: &Client| {
+            let mut request = client.plain(method.clone(), &path);
+            if let Some(body) = &body {
+                request = request.json(body);
+            }
+            client.send(request).await
+        };
+        if whose == For::Anybody {
+            let status = send(&anon).await.status;
+            assert!(status.is_success(), "{id} as nobody: {status}");
+            continue;
+        }
+        let answer = send(&anon).await.expect_problem("unauthenticated");
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{id} as nobody");
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{id}");
+        send(agent).await.expect_problem("unauthenticated");
+        match whose {
+            For::Anybody | For::Account => {}
+            For::Owner => {
+                assert_eq!(send(&world.other).await.status, StatusCode::NOT_FOUND, "{id} as another")
+            }
+            For::Admin => {
+                assert_eq!(send(&world.customer).await.status, StatusCode::FORBIDDEN, "{id} as a customer");
+            }
+        }
+    }
+    let all: BTreeSet<_> = operations.into_keys().collect();
+    assert_eq!(seen, all, "every operation of the document needs a row");
+}
+
+#[tokio::test]
+async fn lists_hold_nothing_of_other_accounts() {
+    let world = World::new().await;
+    world.captured("mine").await;
+    for path in ["/images", "/images?scope=all&status=creating", "/instances", "/tasks"] {
+        let answer = world.other.get(path).await.expect(StatusCode::OK);
+        assert_eq!(answer.body["items"], json!([]), "{path}");
+    }
+    let stock = world.other.get("/images?scope=all").await.expect(StatusCode::OK);
+    assert_eq!(stock.body["items"].as_array().map(Vec::len), Some(1), "{}", stock.body);
+    assert_eq!(stock.text("/items/0/kind"), "stock");
+}
+
+#[tokio::test]
+async fn a_token_does_no_more_than_its_scopes() {
+    let world = World::new().await;
+    let reader = world.app.token_with("customer", &["images:read"]).await;
+    reader.get("/images").await.expect(StatusCode::OK);
+    let refused = reader.post("/images", world.capture("x")).await.expect_problem("forbidden");
+    assert_eq!(refused.body["context"]["scope"], "images:write");
+    reader
+        .post("/api-tokens", json!({"name": "x", "scopes": ["images:read"]}))
+        .await
+        .expect_problem("forbidden");
+    let unprivileged = world.app.token_with("admin", &["images:read", "images:write"]).await;
+    unprivileged.get("/admin/accounts").await.expect_problem("forbidden");
+    world.customer.with_token("imp_nonsense").get("/images").await.expect_problem("unauthenticated");
+}
+
+#[tokio::test]
+async fn a_revoked_token_and_a_closed_session_are_worth_nothing() {
+    let world = World::new().await;
+    let browser = world.app.browser("customer").await;
+    let token = browser.post("/api-tokens", json!({"name": "x", "scopes": ["images:read"]})).await;
+    let token = token.expect(StatusCode::CREATED);
+    let client = browser.with_token(token.text("/token"));
+    client.get("/account").await.expect(StatusCode::OK);
+    browser.delete(&format!("/api-tokens/{}", token.text("/id"))).await.expect(StatusCode::NO_CONTENT);
+    client.get("/account").await.expect_problem("unauthenticated");
+    let closed = browser.delete("/sessions/current").await.expect(StatusCode::NO_CONTENT);
+    assert!(closed.header("set-cookie").contains("Max-Age=0"), "{closed:?}");
+    browser.get("/account").await.expect_problem("unauthenticated");
+}

@@ -1,0 +1,190 @@
+//! Every code of the catalogue is provoked once, through the API. A new code without a way to get it fails the test.
+
+use std::collections::BTreeSet;
+
+use imprint_domain::Code;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::{
+    app::{Answer, PASSWORD},
+    world::{FakeAgent, World},
+};
+
+/// Codes that a client cannot provoke at will; where they come from is tested there.
+const NOT_AT_WILL: [Code; 5] = [
+    // A defect or a lost database.
+    Code::Internal,
+    Code::Unavailable,
+    // The first request with the key ends in the transaction that stores its answer.
+    Code::IdempotencyInProgress,
+    // Instances on volumes come with the block storages.
+    Code::BootFromVolumeNotSupported,
+    // No rule refuses the deletion of an image that instances were made from (S61).
+    Code::ImageInUse,
+];
+
+#[derive(Default)]
+struct Seen(BTreeSet<&'static str>);
+
+impl Seen {
+    #[track_caller]
+    fn note(&mut self, code: Code, answer: Answer) {
+        assert_eq!(answer.status, imprint_api::status_of(code), "{}", answer.body);
+        let answer = answer.expect_problem(code.as_str());
+        assert_eq!(answer.text("/title"), code.title());
+        assert_eq!(answer.body["retryable"], code.retryable());
+        assert!(!code.retryable() || answer.headers.contains_key("retry-after"), "{answer:?}");
+        self.0.insert(code.as_str());
+    }
+}
+
+#[tokio::test]
+async fn every_code_can_be_provoked() {
+    let world = World::new().await;
+    let mut seen = Seen::default();
+    requests(&world, &mut seen).await;
+    conflicts(&world, &mut seen).await;
+    deployments(&world, &mut seen).await;
+    storage(&world, &mut seen).await;
+    limits(&world, &mut seen).await;
+    for code in Code::ALL {
+        assert!(
+            seen.0.contains(code.as_str()) != NOT_AT_WILL.contains(&code),
+            "{} is provoked here, or cannot be",
+            code.as_str()
+        );
+    }
+}
+
+/// What is wrong with a request itself.
+async fn requests(world: &World, seen: &mut Seen) {
+    let (customer, anon) = (&world.customer, world.app.anon());
+    seen.note(Code::Unauthenticated, anon.get("/images").await);
+    let wrong = json!({"account": "customer", "password": "wrong"});
+    seen.note(Code::SignInFailed, anon.post("/sessions", wrong).await);
+    seen.note(Code::Forbidden, customer.get("/admin/accounts").await);
+    seen.note(Code::NotFound, customer.get("/images/img_nonsense").await);
+    seen.note(Code::MethodNotAllowed, customer.send(customer.request(Method::PUT, "/images")).await);
+    seen.note(Code::InvalidRequest, customer.get("/images?limit=501").await);
+    seen.note(Code::PageTokenInvalid, customer.get("/images?page_token=nonsense").await);
+
+    let mut body = world.capture("x");
+    body["colour"] = json!("red");
+    let answer = customer.post("/images", body).await;
+    assert_eq!(answer.text("/errors/0/pointer"), "/colour");
+    seen.note(Code::UnknownField, answer);
+    let answer = customer.post("/images", world.capture(&"a".repeat(129))).await;
+    assert_eq!(answer.text("/errors/0/pointer"), "/name");
+    seen.note(Code::InvalidName, answer);
+
+    let post = || customer.request(Method::POST, "/images");
+    let form = post().body("name=x").header("content-type", "application/x-www-form-urlencoded");
+    seen.note(Code::UnsupportedMediaType, customer.send(form).await);
+    let huge = post().body(vec![b' '; (1 << 20) + 1]).header("content-type", "application/json");
+    seen.note(Code::PayloadTooLarge, customer.send(huge).await);
+}
+
+/// What the present state does not allow.
+async fn conflicts(world: &World, seen: &mut Seen) {
+    let (customer, admin) = (&world.customer, &world.admin);
+    let taken = json!({"name": "other", "password": PASSWORD, "role": "customer"});
+    seen.note(Code::NameTaken, admin.post("/admin/accounts", taken).await);
+
+    let key = "0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11";
+    let made = customer.post_keyed("/images", key, world.capture("first")).await.expect(StatusCode::ACCEPTED);
+    seen.note(Code::IdempotencyKeyReused, customer.post_keyed("/images", key, world.capture("second")).await);
+    let (image, task) = (made.text("/image/id"), made.text("/task/id"));
+    let deploy = json!({"image_id": image, "name": "x"});
+    seen.note(Code::ImageNotAvailable, customer.post("/instances", deploy).await);
+    seen.note(Code::InstanceBusy, customer.delete(&format!("/instances/{}", world.instance)).await);
+
+    let mut assignment = world.agent.claim().await;
+    let fence = assignment["fence"].take();
+    assignment["fence"] = json!(0);
+    seen.note(Code::LeaseLost, world.agent.progress(&assignment, 0, 1).await);
+    assignment["fence"] = fence;
+    world.agent.finish(&assignment, crate::world::captured()).await.expect(StatusCode::NO_CONTENT);
+    seen.note(Code::InvalidTransition, customer.act(&format!("/tasks/{task}/actions/cancel")).await);
+
+    let browser = world.app.browser("customer").await;
+    let path = format!("/images/{image}");
+    seen.note(Code::PreconditionRequired, browser.patch(&path, json!({"name": "y"})).await);
+    let stale = browser.request(Method::PATCH, &path).header("If-Match", "\"0\"").json(&json!({"name": "y"}));
+    seen.note(Code::PreconditionFailed, browser.send(stale).await);
+}
+
+/// What a deployment may be refused for.
+async fn deployments(world: &World, seen: &mut Seen) {
+    let (customer, admin) = (&world.customer, &world.admin);
+    let deploy = async |more: serde_json::Value| {
+        let mut body = json!({"image_id": world.stock_image, "name": "x"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        customer.post("/instances", body).await
+    };
+    seen.note(Code::DiskTooSmall, deploy(json!({"disk_size_bytes": 4096})).await);
+    let silent = json!({"name": "silent", "location_id": world.location});
+    let silent = admin.post("/admin/hypervisors", silent).await.expect(StatusCode::CREATED);
+    let bind = format!("/admin/image-storages/{}/hypervisors/{}", world.stock_storage, silent.text("/id"));
+    admin.send(admin.request(Method::PUT, &bind)).await.expect(StatusCode::OK);
+    seen.note(Code::HypervisorOffline, deploy(json!({"hypervisor_id": silent.text("/id")})).await);
+    let south = admin.post("/admin/locations", json!({"name": "south"})).await.expect(StatusCode::CREATED);
+    let far = json!({"name": "far", "location_id": south.text("/id")});
+    let far = admin.post("/admin/hypervisors", far).await.expect(StatusCode::CREATED);
+    let bind = format!("/admin/image-storages/{}/hypervisors/{}", world.stock_storage, far.text("/id"));
+    admin.send(admin.request(Method::PUT, &bind)).await.expect(StatusCode::OK);
+    seen.note(Code::OtherLocation, deploy(json!({"hypervisor_id": far.text("/id")})).await);
+}
+
+/// What a capture may be refused for because of where it would be kept.
+async fn storage(world: &World, seen: &mut Seen) {
+    let (customer, admin) = (&world.customer, &world.admin);
+    let body = json!({"agent_id": world.agent.agent_id, "leases": [], "instances": [], "storages": [
+        {"id": world.storage, "total": 1_u64 << 40, "available": 0, "problem": null}]});
+    world.agent.client.post("/agent/heartbeat", body).await.expect(StatusCode::OK);
+    let full = customer.post("/images", world.capture("x")).await;
+    assert_eq!(full.body["context"]["available"], "0", "{}", full.body);
+    seen.note(Code::InsufficientStorage, full);
+    world.agent.heartbeat(&[&world.storage, &world.stock_storage]).await.expect(StatusCode::OK);
+
+    let bare = json!({"name": "bare", "location_id": world.location});
+    let bare = admin.post("/admin/hypervisors", bare).await.expect(StatusCode::CREATED);
+    let bare = bare.text("/id");
+    let bind = format!("/admin/image-storages/{}/hypervisors/{bare}", world.stock_storage);
+    admin.send(admin.request(Method::PUT, &bind)).await.expect(StatusCode::OK);
+    let token = admin.act(&format!("/admin/hypervisors/{bare}/tokens")).await.expect(StatusCode::CREATED);
+    let agent = FakeAgent::new(admin.with_token(token.text("/token")), bare);
+    agent.register().await.expect(StatusCode::OK);
+    agent.heartbeat(&[&world.stock_storage]).await.expect(StatusCode::OK);
+    let body = json!({"image_id": world.stock_image, "name": "on-bare", "hypervisor_id": bare});
+    let made = customer.post("/instances", body).await.expect(StatusCode::ACCEPTED);
+    agent.work(json!({"outcome": "deployed", "power": "running", "disk_allocated": 4096})).await;
+    let capture = format!("/instances/{}/images", made.text("/instance/id"));
+    seen.note(Code::NoImageStorageBound, customer.post(&capture, json!({"name": "x"})).await);
+}
+
+/// What the operator's settings do not allow.
+async fn limits(world: &World, seen: &mut Seen) {
+    let (customer, admin) = (&world.customer, &world.admin);
+    let account = customer.get("/account").await;
+    let account = format!("/admin/accounts/{}", account.text("/id"));
+    admin.patch(&account, json!({"image_limit": 1})).await.expect(StatusCode::OK);
+    let refused = customer.post("/images", world.capture("x")).await;
+    assert_eq!(refused.body["context"]["limit"], "1", "{}", refused.body);
+    seen.note(Code::ImageLimitReached, refused);
+    admin.patch(&account, json!({"image_limit": null})).await.expect(StatusCode::OK);
+    let location = format!("/admin/locations/{}", world.location);
+    admin.patch(&location, json!({"images_enabled": false})).await.expect(StatusCode::OK);
+    seen.note(Code::ImageFeatureDisabled, customer.post("/images", world.capture("x")).await);
+
+    let anon = world.app.anon();
+    let wrong = json!({"account": "nobody", "password": "wrong"});
+    for _ in 0..20 {
+        let answer = anon.post("/sessions", wrong.clone()).await;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            seen.note(Code::RateLimited, answer);
+            return;
+        }
+    }
+    panic!("guessing is never slowed down");
+}
