@@ -21,6 +21,11 @@ pub enum HttpError {
     /// The address is not one.
     #[error("`{0}` is not an address of a control plane; write http://HOST:PORT")]
     Address(String),
+    /// It wants TLS.
+    #[error(
+        "this agent speaks plain HTTP only; reach the control plane over a private network or a TLS tunnel, as http://HOST:PORT"
+    )]
+    Tls,
     /// The token holds what no header can.
     #[error("the agent's token holds characters that no token has; copy it again")]
     Token,
@@ -48,6 +53,9 @@ impl HttpControlPlane {
     pub fn new(address: &str, token: &str) -> Result<Self, HttpError> {
         let wrong = || HttpError::Address(address.chars().take(200).collect());
         let mut base = Url::parse(address).map_err(|_| wrong())?;
+        if base.scheme() == "https" {
+            return Err(HttpError::Tls);
+        }
         if base.scheme() != "http"
             || !base.has_host()
             || !base.username().is_empty()

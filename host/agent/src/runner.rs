@@ -27,6 +27,12 @@ use crate::{
 /// Between two progress reports of one piece of work: at most two a second.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a claim waits while other work is in hand, in milliseconds.
+const BUSY_WAIT_MS: u32 = 1000;
+
+/// Reports that are left out, one after another, because nothing has changed.
+const MAX_UNCHANGED: u32 = 3;
+
 /// Claims while there is room, until `stop`.
 pub(crate) async fn keep_claiming(shared: Arc<Shared>, stop: CancellationToken) {
     let mut pause = Pause::new();
@@ -64,7 +70,9 @@ fn room(shared: &Shared) -> Option<ClaimRequest> {
     let max = registration.max_work.saturating_sub(count(running.len()));
     let captures = count(running.values().filter(|work| work.capture).count());
     let max_captures = registration.max_captures.saturating_sub(captures).min(max);
-    (max > 0).then_some(ClaimRequest { agent_id: shared.id, max, max_captures, wait_ms: MAX_CLAIM_WAIT_MS })
+    // While something runs its end may make room for other kinds of work than this call asks for.
+    let wait_ms = if running.is_empty() { MAX_CLAIM_WAIT_MS } else { BUSY_WAIT_MS };
+    (max > 0).then_some(ClaimRequest { agent_id: shared.id, max, max_captures, wait_ms })
 }
 
 /// Begins a piece of work.
@@ -239,17 +247,20 @@ async fn store(shared: &Shared, lease: HeldLease, outcome: Outcome) -> bool {
     }
 }
 
-/// Reports progress when it changes, until it is dropped.
+/// Reports progress when it changes, and now and then when it does not: the answer says whether to stop. Until it is
+/// dropped.
 async fn report(shared: &Shared, lease: HeldLease, control: &Control) -> Infallible {
     let mut ticks = interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = None;
+    let (mut last, mut unchanged) = (None, 0);
     loop {
         ticks.tick().await;
         let state = control.state();
-        if last == Some(state) {
+        if last == Some(state) && unchanged < MAX_UNCHANGED {
+            unchanged += 1;
             continue;
         }
+        unchanged = 0;
         let report = ProgressReport {
             agent_id: shared.id,
             lease,

@@ -2,12 +2,13 @@
 
 use std::{
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use imprint_domain::id::{InstanceId, TaskId};
+use rustix::process::geteuid;
 
 /// A program that drivers may have run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,8 +165,12 @@ impl Folders {
     }
 }
 
-/// Makes a folder, and closes it to others.
+/// Makes a folder that is closed to others. One that is there is left as it is, but it must be ours: whoever owns a folder can
+/// put something else in the place of what we keep there.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+    if std::fs::metadata(path)?.uid() == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"))
 }

@@ -193,9 +193,12 @@ impl ControlPlane for FakeControl {
     }
 
     async fn progress(&self, report: ProgressReport) -> Result<ProgressResponse, ProtocolError> {
+        let answer = {
+            let script = self.script.lock().unwrap();
+            script.progress_error.clone().map_or(Ok(ProgressResponse { cancel: script.cancel }), Err)
+        };
         self.heard.send_modify(|heard| heard.progress.push(report));
-        let script = self.script.lock().unwrap();
-        script.progress_error.clone().map_or(Ok(ProgressResponse { cancel: script.cancel }), Err)
+        answer
     }
 
     async fn finish(&self, report: Finish) -> Result<(), ProtocolError> {
