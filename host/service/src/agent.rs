@@ -372,6 +372,7 @@ impl Handle {
                 return Ok(None);
             }
         };
+        change.queue_moved(&record);
         engine::save(change, &record).await?;
         Ok(Some(Assignment {
             task_id: id,

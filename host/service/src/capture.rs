@@ -1,12 +1,13 @@
 //! Capturing: the rules, the slot, the image and its task, in one transaction.
 
+use std::collections::HashMap;
+
 use imprint_agent_protocol::Compression;
 use imprint_domain::{
     Code, Error,
-    account::Account,
     consistency::Consistency,
     hypervisor::Hypervisor,
-    id::{HypervisorId, ImageId, TaskId},
+    id::{AccountId, HypervisorId, ImageId, LocationId, TaskId},
     image::{Image, ImageKind, ImageStatus},
     instance::{Disk, Instance},
     location::Location,
@@ -38,23 +39,76 @@ const FORMAT: &str = "qcow2";
 
 /// Everything that a capture of an instance is judged by.
 pub(crate) struct Facts {
-    owner: Account,
     disks: Vec<Disk>,
     location: Location,
     hypervisor: Hypervisor,
     storages: Vec<ImageStorage>,
+    /// Images that the owner may have there.
+    limit: Option<u32>,
+    /// Images that it has there.
+    taken: u32,
+}
+
+/// What many instances have in common: read once for a whole list.
+#[derive(Default)]
+pub(crate) struct Shared {
+    limits: HashMap<(AccountId, LocationId), (Option<u32>, u32)>,
+    locations: HashMap<LocationId, Location>,
+    hypervisors: HashMap<HypervisorId, (Hypervisor, Vec<ImageStorage>)>,
+}
+
+impl Shared {
+    async fn location(&mut self, conn: &Conn<'_>, id: LocationId) -> Result<Location, Error> {
+        if let Some(known) = self.locations.get(&id) {
+            return Ok(known.clone());
+        }
+        let read = location::get(conn, id).await?.location;
+        self.locations.insert(id, read.clone());
+        Ok(read)
+    }
+
+    async fn hypervisor(
+        &mut self,
+        conn: &Conn<'_>,
+        id: HypervisorId,
+    ) -> Result<(Hypervisor, Vec<ImageStorage>), Error> {
+        if let Some(known) = self.hypervisors.get(&id) {
+            return Ok(known.clone());
+        }
+        let read = (hypervisor::get(conn, id).await?.hypervisor, customer_storages(conn, id).await?);
+        self.hypervisors.insert(id, read.clone());
+        Ok(read)
+    }
+
+    async fn limit(
+        &mut self,
+        conn: &Conn<'_>,
+        owner: AccountId,
+        location: &Location,
+    ) -> Result<(Option<u32>, u32), Error> {
+        if let Some(known) = self.limits.get(&(owner, location.id)) {
+            return Ok(*known);
+        }
+        let account = account::get(conn, owner).await?.account;
+        let taken = image::slots_taken(conn, owner, location.id).await.db()?;
+        let read = (rules::image_limit(&account, location), taken);
+        self.limits.insert((owner, location.id), read);
+        Ok(read)
+    }
 }
 
 impl Facts {
-    /// Reads them.
-    pub(crate) async fn read(conn: &Conn<'_>, instance: &Instance) -> Result<Self, Error> {
-        Ok(Self {
-            owner: account::get(conn, instance.account_id).await?.account,
-            disks: instance::disks(conn, instance.id).await.db()?,
-            location: location::get(conn, instance.location_id).await?.location,
-            hypervisor: hypervisor::get(conn, instance.hypervisor_id).await?.hypervisor,
-            storages: customer_storages(conn, instance.hypervisor_id).await?,
-        })
+    /// Reads them. Inside a write transaction, what they say of the limit is a reservation (S126, X7).
+    pub(crate) async fn read(
+        conn: &Conn<'_>,
+        instance: &Instance,
+        shared: &mut Shared,
+    ) -> Result<Self, Error> {
+        let location = shared.location(conn, instance.location_id).await?;
+        let (hypervisor, storages) = shared.hypervisor(conn, instance.hypervisor_id).await?;
+        let (limit, taken) = shared.limit(conn, instance.account_id, &location).await?;
+        let disks = instance::disks(conn, instance.id).await.db()?;
+        Ok(Self { disks, location, hypervisor, storages, limit, taken })
     }
 
     /// The instance's disks.
@@ -62,10 +116,8 @@ impl Facts {
         &self.disks
     }
 
-    /// Judges, and takes a slot of the limit: inside a write transaction that is a reservation (S126, X7).
-    async fn judge<'a>(
+    fn judge<'a>(
         &'a self,
-        conn: &Conn<'_>,
         instance: &'a Instance,
         now: Timestamp,
     ) -> Result<rules::CaptureChoice<'a>, Error> {
@@ -77,27 +129,19 @@ impl Facts {
             storages: &self.storages,
             now,
         })?;
-        let limit = rules::image_limit(&self.owner, &self.location);
-        let taken = image::slots_taken(conn, self.owner.id, self.location.id).await.db()?;
-        rules::reserve_slot(limit, taken)?;
+        rules::reserve_slot(self.limit, self.taken)?;
         Ok(choice)
     }
 
     /// Whether the camera can be pressed.
-    pub(crate) async fn allowed(
-        &self,
-        conn: &Conn<'_>,
-        instance: &Instance,
-        now: Timestamp,
-    ) -> Result<CaptureAllowed, Error> {
-        match self.judge(conn, instance, now).await {
-            Ok(_) => Ok(CaptureAllowed { allowed: true, code: None, reason: None }),
-            Err(error) if matches!(error.code, Code::Internal | Code::Unavailable) => Err(error),
-            Err(error) => Ok(CaptureAllowed {
+    pub(crate) fn allowed(&self, instance: &Instance, now: Timestamp) -> CaptureAllowed {
+        match self.judge(instance, now) {
+            Ok(_) => CaptureAllowed { allowed: true, code: None, reason: None },
+            Err(error) => CaptureAllowed {
                 allowed: false,
                 code: Some(error.code.as_str().to_owned()),
                 reason: Some(error.to_string()),
-            }),
+            },
         }
     }
 }
@@ -135,8 +179,8 @@ impl Service {
             return Ok(ImageTask { replayed: true, ..stored });
         }
         let mut source = crate::instance::visible(&change.conn(), op, request.instance_id).await?;
-        let facts = Facts::read(&change.conn(), &source.instance).await?;
-        let choice = facts.judge(&change.conn(), &source.instance, change.now).await?;
+        let facts = Facts::read(&change.conn(), &source.instance, &mut Shared::default()).await?;
+        let choice = facts.judge(&source.instance, change.now)?;
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let order = Order::Capture {
             compression: request.compression.unwrap_or(Compression::Zstd),

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use imprint_domain::{
     Error,
     event::EventKind,
-    id::{AccountId, HypervisorId, ImageId, InstanceId},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, TaskId},
+    task::TaskState,
     time::Timestamp,
 };
 use imprint_store::{
@@ -13,7 +14,7 @@ use imprint_store::{
     event::{self, Happening},
     image::ImageRecord,
     instance::InstanceRecord,
-    task::TaskRecord,
+    task::{self, TaskRecord},
 };
 
 use crate::{Authenticated, Op, Service, service::DbResult};
@@ -25,7 +26,14 @@ pub(crate) struct Change<'a> {
     pub(crate) now: Timestamp,
     accounts: BTreeSet<AccountId>,
     hypervisors: BTreeSet<HypervisorId>,
+    /// Hypervisors whose queue moved.
+    moved: BTreeSet<HypervisorId>,
+    /// Tasks that were told of.
+    told: BTreeSet<TaskId>,
 }
+
+/// Waiting tasks that are told of when their queue moves: those at its head, whose place people watch.
+const TOLD_OF_MOVE: u32 = 50;
 
 impl<'a> Change<'a> {
     /// Waits for its turn to write.
@@ -33,7 +41,8 @@ impl<'a> Change<'a> {
         let tx = service.store().write_tx().await.db()?;
         // After the wait: what is judged by the clock is judged now.
         let now = service.now();
-        Ok(Self { service, tx, now, accounts: BTreeSet::new(), hypervisors: BTreeSet::new() })
+        let (accounts, hypervisors) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Self { service, tx, now, accounts, hypervisors, moved: BTreeSet::new(), told: BTreeSet::new() })
     }
 
     /// To read what the change sees.
@@ -42,13 +51,31 @@ impl<'a> Change<'a> {
     }
 
     /// Commits, and wakes whoever waits for the news.
-    pub(crate) async fn commit(self) -> Result<(), Error> {
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        for hypervisor in std::mem::take(&mut self.moved) {
+            self.tell_waiting(hypervisor).await?;
+        }
         self.tx.commit().await.db()?;
         for account in self.accounts {
             self.service.hub().wake_followers(account);
         }
         for hypervisor in self.hypervisors {
             self.service.hub().wake_agent(hypervisor);
+        }
+        Ok(())
+    }
+
+    /// Notes that tasks behind this one have another place in the queue, or another reason to wait (X12).
+    pub(crate) fn queue_moved(&mut self, record: &TaskRecord) {
+        self.moved.insert(record.task.hypervisor_id);
+    }
+
+    async fn tell_waiting(&mut self, id: HypervisorId) -> Result<(), Error> {
+        let waiting = task::of_hypervisor(&self.conn(), id, TaskState::Queued, TOLD_OF_MOVE).await.db()?;
+        for record in waiting {
+            if !self.told.contains(&record.task.id) {
+                self.task_changed(&record).await?;
+            }
         }
         Ok(())
     }
@@ -118,6 +145,7 @@ impl<'a> Change<'a> {
         let base = self.happening(record.task.account_id, EventKind::TaskChanged);
         let task_id = Some(record.task.id);
         self.happened(Happening { task_id, ..base }).await?;
+        self.told.insert(record.task.id);
         self.hypervisors.insert(record.task.hypervisor_id);
         Ok(())
     }

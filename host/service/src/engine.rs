@@ -134,6 +134,7 @@ pub(crate) async fn attempt_failed(
     }
     requeue(record);
     record.task.run_after = next;
+    change.queue_moved(record);
     save(change, record).await
 }
 
@@ -148,6 +149,7 @@ pub(crate) async fn end(
     record: &mut TaskRecord,
     state: TaskState,
 ) -> Result<(), Error> {
+    change.queue_moved(record);
     record.task.state = state;
     record.task.lease = None;
     record.task.finished_at = Some(change.now);
@@ -225,6 +227,7 @@ pub(crate) async fn succeed(change: &mut Change<'_>, record: &mut TaskRecord) ->
     if let Some(total) = progress.bytes_total {
         progress.bytes_done = total;
     }
+    change.queue_moved(record);
     record.task.state = TaskState::Succeeded;
     record.task.lease = None;
     record.task.error = None;

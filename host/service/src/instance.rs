@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Op, Page, PageRequest, Service, TaskView,
-    capture::Facts,
+    capture::{Facts, Shared},
     change::Change,
     engine::{self, NewTask, not_now},
     hypervisor, idempotency,
@@ -139,13 +139,24 @@ pub struct InstanceCreate {
     pub start: bool,
 }
 
+/// The instance as it is shown.
 pub(crate) async fn view(
     conn: &Conn<'_>,
     record: &InstanceRecord,
     now: Timestamp,
 ) -> Result<InstanceView, Error> {
+    view_one_of(conn, record, now, &mut Shared::default()).await
+}
+
+/// The same, as one of a list.
+async fn view_one_of(
+    conn: &Conn<'_>,
+    record: &InstanceRecord,
+    now: Timestamp,
+    shared: &mut Shared,
+) -> Result<InstanceView, Error> {
     let instance = &record.instance;
-    let facts = Facts::read(conn, instance).await?;
+    let facts = Facts::read(conn, instance, shared).await?;
     let image = match instance.image_id {
         Some(id) => image::get(conn, id).await.db()?.map(|found| ImageName { id, name: found.image.name }),
         None => None,
@@ -169,7 +180,7 @@ pub(crate) async fn view(
         vcpus: instance.vcpus,
         memory_bytes: instance.memory,
         disks: disks.collect(),
-        capture: facts.allowed(conn, instance, now).await?,
+        capture: facts.allowed(instance, now),
         task_id: record.task_id,
         created_at: instance.created_at,
     })
@@ -206,9 +217,10 @@ impl Service {
         let conn = self.read();
         let rows = instance::list(&conn, account_id, listing.after()?, listing.rows()).await.db()?;
         let (rows, next_page_token) = listing.page(rows, |record| record.instance.id)?;
+        let (now, mut shared) = (self.now(), Shared::default());
         let mut items = Vec::with_capacity(rows.len());
         for record in &rows {
-            items.push(view(&conn, record, self.now()).await?);
+            items.push(view_one_of(&conn, record, now, &mut shared).await?);
         }
         Ok(Page { items, next_page_token })
     }

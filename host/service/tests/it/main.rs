@@ -59,6 +59,7 @@ scenarios! {
         a_follower_resumes_and_is_told_when_it_cannot,
         a_wait_ends_with_the_change,
         another_control_plane_hears_of_it,
+        who_waits_is_told_when_the_queue_moves,
     }
     limits {
         of_200_simultaneous_captures_the_free_slots_succeed,
