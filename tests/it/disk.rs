@@ -436,19 +436,13 @@ fn nothing_that_an_image_names_is_opened() -> Result<()> {
     sparse(&path("canary.bin"), MIB, &[(0, &noise(4096, 15))])?;
     let create = |name: &str, args: &[&str]| {
         let image = path(name);
-        tools::ok("qemu-img", &[&["create", "-q", "-f", "qcow2"], args, &[arg(&image)]].concat())
-            .map(|_| image)
+        let whole = [&["create", "-q", "-f", "qcow2"], args, &[arg(&image), "1M"]].concat();
+        tools::ok("qemu-img", &whole).map(|_| image)
     };
     let canary = path("canary.bin");
     let by_path = create("path.qcow2", &["-b", arg(&canary), "-F", "raw"])?;
     let data_file = format!("data_file={},data_file_raw=on", arg(&path("canary2.bin")));
-    let by_data = create("data.qcow2", &["-o", &data_file])
-        .or_else(|_| create("data.qcow2", &["-o", &data_file, "1M"]))
-        .or_else(|_| {
-            let image = path("data.qcow2");
-            tools::ok("qemu-img", &["create", "-q", "-f", "qcow2", "-o", &data_file, arg(&image), "1M"])
-                .map(|_| image)
-        })?;
+    let by_data = create("data.qcow2", &["-o", &data_file])?;
     let json = format!(
         "json:{{\"driver\":\"raw\",\"file\":{{\"driver\":\"file\",\"filename\":\"{}\"}}}}",
         arg(&canary)
@@ -490,7 +484,7 @@ async fn an_interrupted_conversion_leaves_nothing() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (raw, folder) = (dir.path().join("disk.raw"), dir.path().join("out"));
     fs::create_dir(&folder)?;
-    sparse(&raw, 128 * MIB, &[(0, &text(128 << 20))])?;
+    sparse(&raw, 128 * MIB, &[(0, &text(4 << 20).repeat(32))])?;
     let target = folder.join("new.qcow2");
     for (name, stop) in [("SIGINT", Signal::INT), ("SIGTERM", Signal::TERM)] {
         // As slow as it gets, so that it is still at it when the signal comes.

@@ -31,7 +31,7 @@ type Hash = [u8; 32];
 /// The text form is `imprint1:` and the root in 64 lower-case hexadecimal digits.
 ///
 /// The **logical** digest of an image is this digest over its virtual disk: the same disk has the same logical digest in
-/// every format. The **stored** digest is this digest over the file's bytes: `imprint disk digest --format raw FILE`
+/// every format. The **stored** digest is this digest over the file's bytes: `imprint disk digest --stored FILE`
 /// computes it again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DiskDigest(Hash);
