@@ -221,6 +221,11 @@ impl Disk {
         Ok(())
     }
 
+    /// The longest of the reads that the sources would like.
+    pub(crate) fn preferred_read(&self) -> u64 {
+        self.sources.iter().map(|source| source.preferred_read()).max().unwrap_or(0)
+    }
+
     pub(crate) fn source(&self, index: u16) -> &dyn BlockSource {
         self.sources[usize::from(index)].as_ref()
     }

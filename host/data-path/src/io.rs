@@ -24,6 +24,11 @@ pub trait BlockSource: Send + Sync {
     fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
         Ok(vec![Segment { range, zero: false }])
     }
+    /// Bytes that are best read at once, where the transport has an opinion: one that keeps several requests in flight wants
+    /// reads that are longer than one request.
+    fn preferred_read(&self) -> u64 {
+        0
+    }
     /// Whether the source is still what it was when it was opened, as far as the transport can tell.
     fn unchanged(&self) -> io::Result<bool> {
         Ok(true)

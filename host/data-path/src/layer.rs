@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use crate::{
     codec::{CodecSpec, Tail},
+    disk::offload,
     error::EngineError,
     extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece},
     io::BlockSource,
@@ -120,7 +121,7 @@ pub(crate) async fn load(
         let page = image.call(|image| image.extents(start, info.virtual_size, PAGE_EXTENTS)).await?;
         checker.page(&page)?;
     }
-    let map = checker.finish()?;
+    let map = checker.finish().await?;
     Ok(Layer { info, map, codecs, parent })
 }
 
@@ -248,13 +249,18 @@ impl PageChecker<'_> {
         }
     }
 
-    fn finish(self) -> Result<ExtentMap, MapError> {
+    /// What can only be judged over the whole map; on another thread, because large maps take a while.
+    async fn finish(self) -> Result<ExtentMap, EngineError> {
         let (decoded, stored) = self.encoded;
         if decoded > EXPANSION_FLOOR && decoded / self.limits.expansion.max(1) > stored {
-            return Err(MapError::Expansion { limit: self.limits.expansion });
+            return Err(MapError::Expansion { limit: self.limits.expansion }.into());
         }
-        self.used.check_disjoint()?;
-        self.builder.finish()
+        let Self { builder, used, .. } = self;
+        let map = offload(move || {
+            used.check_disjoint()?;
+            builder.finish()
+        });
+        Ok(map.await??)
     }
 }
 

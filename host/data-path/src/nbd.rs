@@ -37,6 +37,9 @@ const MAX_SEGMENTS: usize = 1 << 22;
 /// Longest range that block status is asked about at once.
 const STATUS_RANGE: u64 = 1 << 30;
 
+/// Four requests in flight.
+const PREFERRED_READ: u64 = 1 << 20;
+
 /// How to reach an export.
 #[derive(Clone, Debug)]
 pub struct NbdOptions {
@@ -184,6 +187,10 @@ impl Drop for NbdClient {
 impl BlockSource for NbdClient {
     fn size(&self) -> u64 {
         self.export.size
+    }
+
+    fn preferred_read(&self) -> u64 {
+        PREFERRED_READ
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

@@ -40,6 +40,8 @@ use worker::Worker;
 const WINDOW: u64 = 1 << 20;
 /// The same where nothing is encoded or decoded: it stays in the second-level cache.
 const PLAIN_WINDOW: u64 = 256 << 10;
+/// Threads beyond one for each core, at most as many again: they work while others wait for a disk or for their turn.
+const SPARE_THREADS: usize = 4;
 /// Most threads of one job.
 const MAX_THREADS: usize = 256;
 /// Reports of placements that may wait for the format plugin.
@@ -146,17 +148,18 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
     Ok(Outcome { logical, stored_prefix, stored, end, data_bytes, written })
 }
 
-/// A window holds whole units of the target and of the source, so that no unit is decoded twice.
+/// A window holds whole units of the target and of the source, so that no unit is decoded twice, and what the sources like
+/// to be asked for.
 fn window_of(job: &Job) -> u64 {
     let (unit, encodes) = match &job.target {
         Target::File { layout: Layout::Units(rules), .. } => (u64::from(rules.unit), rules.codec.is_some()),
         Target::File { layout: Layout::Identity { .. }, .. } | Target::Nothing => (1, false),
     };
-    if !encodes && job.disk.map().encoded_bytes() == 0 {
-        return unit.max(PLAIN_WINDOW);
-    }
-    let source_unit = u64::from(job.disk.unit());
-    unit.max(WINDOW).max(if source_unit.is_power_of_two() { source_unit.min(MAX_UNIT) } else { 1 })
+    let decodes = job.disk.map().encoded_bytes() > 0;
+    let source_unit = if decodes { u64::from(job.disk.unit()) } else { 1 };
+    let liked = job.disk.preferred_read().max(source_unit).min(MAX_UNIT);
+    let least = if encodes || decodes { WINDOW } else { PLAIN_WINDOW };
+    unit.max(least).max(liked.next_power_of_two())
 }
 
 fn keeps_zeroes(target: &Target) -> bool {
@@ -164,7 +167,10 @@ fn keeps_zeroes(target: &Target) -> bool {
 }
 
 fn thread_count(asked: Option<NonZeroUsize>, planner: &Planner<'_>) -> usize {
-    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let cores = || {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        cores.saturating_add(cores.get().min(SPARE_THREADS))
+    };
     let windows = usize::try_from(planner.map.size().div_ceil(planner.window)).unwrap_or(usize::MAX);
     asked.unwrap_or_else(cores).get().min(MAX_THREADS).min(windows.max(1))
 }

@@ -129,12 +129,15 @@ impl<'a> DiskReader<'a> {
             }
             // The last unit of a file may claim a sector that the file does not have.
             let end = end.min(self.disk.source(source).size());
+            let length = to_usize(end - start);
             let mut stored = std::mem::take(&mut self.stored);
-            stored.resize(to_usize(end - start), 0);
+            if stored.len() < length {
+                stored.resize(length, 0);
+            }
             let (group, others) = rest.split_at(count);
-            let decoded = self
-                .read(source, &mut stored, start)
-                .and_then(|()| group.iter().try_for_each(|unit| self.decode(unit, &stored, start, buf)));
+            let decoded = self.read(source, &mut stored[..length], start).and_then(|()| {
+                group.iter().try_for_each(|unit| self.decode(unit, &stored[..length], start, buf))
+            });
             self.stored = stored;
             decoded?;
             rest = others;

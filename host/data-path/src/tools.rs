@@ -200,3 +200,6 @@ pub async fn confirm_format(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub struct WriteOptions {
     /// Virtual size of the new image, where it shall be larger than the disk: what comes behind the disk reads as zeroes.
     /// The logical digest stays that of the disk.
     pub grow_to: Option<u64>,
-    /// Default: one for each core.
+    /// Default: one for each core, and a few that work while others wait.
     pub threads: Option<NonZeroUsize>,
     /// Stops the job within 100 ms, between two windows.
     pub cancel: CancellationToken,
