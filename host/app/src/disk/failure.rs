@@ -78,9 +78,13 @@ impl Failure {
             | EngineError::Cancelled
             | EngineError::WorkerLost => of_class(error.class()),
         };
-        let message = match matches!(error, EngineError::Cancelled) {
-            true => "cancelled; nothing is left behind".to_owned(),
-            false => format!("{name}: {}", error.report()),
+        let message = if matches!(error, EngineError::Cancelled) {
+            "cancelled; nothing is left behind".to_owned()
+        } else if matches!(error, EngineError::Open { .. }) {
+            // It names the file itself.
+            error.report()
+        } else {
+            format!("{name}: {}", error.report())
         };
         Self { status, code: Some(error.code().to_owned()), message }
     }

@@ -48,5 +48,5 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// A line of a list of facts.
 pub(super) fn line(name: &str, value: impl std::fmt::Display) -> String {
-    format!("{name:<16}{value}")
+    format!("{name:<20}{value}")
 }

@@ -67,7 +67,9 @@ impl Watch {
             loop {
                 ticks.tick().await;
                 let now = self.progress.snapshot();
-                bar.set_length(now.total);
+                if bar.length() != Some(now.total) {
+                    bar.set_length(now.total);
+                }
                 bar.set_position(now.done);
             }
         };
