@@ -1,7 +1,9 @@
 //! The end of a piece of work, as its agent reports it. A report that was taken is answered the same when it comes again; one
 //! under a lease that somebody took away changes nothing.
 
-use imprint_agent_protocol::{CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError};
+use imprint_agent_protocol::{
+    AGENT_STOPPING, CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError,
+};
 use imprint_domain::{
     Error,
     id::HypervisorId,
@@ -104,6 +106,9 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
             engine::succeed(change, record).await
         }
         Outcome::Done => engine::succeed(change, record).await,
+        Outcome::Failed(error) if error.code == AGENT_STOPPING => {
+            put_back(change, record, bounded(error)).await
+        }
         Outcome::Failed(error) => {
             let again = if error.retryable { Again::AfterPause } else { Again::Never };
             engine::attempt_failed(change, record, bounded(error), again).await
@@ -113,10 +118,16 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
         }
         // Nobody asked: the agent was stopped.
         Outcome::Cancelled => {
-            let error = task_error("agent_stopped", "the agent stopped before it was done", true);
-            engine::attempt_failed(change, record, error, Again::AtOnce).await
+            let error = task_error(AGENT_STOPPING, "the agent stopped before it was done", true);
+            put_back(change, record, error).await
         }
     }
+}
+
+/// Back into the queue, and the attempt does not count: only the deadline bounds how often an operator restarts an agent.
+async fn put_back(change: &mut Change<'_>, record: &mut TaskRecord, error: TaskError) -> Result<(), Error> {
+    record.attempts_allowed = record.attempts_allowed.saturating_add(1);
+    engine::attempt_failed(change, record, error, Again::AtOnce).await
 }
 
 fn cut(text: &str, bytes: usize) -> String {

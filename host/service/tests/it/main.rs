@@ -88,6 +88,7 @@ scenarios! {
         an_expired_lease_is_taken_back_once,
         a_restarted_control_plane_waits_for_its_agents,
         an_agent_killed_at_any_point_leaves_nothing_stuck,
+        an_agent_that_is_shut_down_costs_no_attempt,
         a_failure_is_repeated_with_pauses,
         a_cancelled_task_ends,
         a_deadline_ends_a_task,

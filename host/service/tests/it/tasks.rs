@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{Outcome, ProtocolError, Work};
+use imprint_agent_protocol::{AGENT_STOPPING, Outcome, ProtocolError, Work};
 use imprint_domain::{
     Code,
     consistency::Consistency,
     image::ImageStatus,
     instance::{InstanceStatus, Power},
-    task::{MAX_ATTEMPTS, Phase, TaskState},
+    task::{MAX_ATTEMPTS, Phase, TaskError, TaskState},
 };
 use imprint_service::{ConsistencyWish, ImageTask};
 
@@ -179,6 +179,31 @@ pub(crate) async fn an_agent_killed_at_any_point_leaves_nothing_stuck(world: Wor
     assert_eq!(status(&world, &made).await, (ImageStatus::Creating, TaskState::Queued));
     agent.work_all().await;
     assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded));
+}
+
+pub(crate) async fn an_agent_that_is_shut_down_costs_no_attempt(world: World) {
+    let made = world.capture("patient").await;
+    for _ in 0..2 * MAX_ATTEMPTS {
+        let work = world.agent.claim_one().await;
+        let error = TaskError { code: AGENT_STOPPING.into(), detail: "stopped".into(), retryable: true };
+        world.agent.finish(&work, Outcome::Failed(error)).await.unwrap();
+        assert_eq!(status(&world, &made).await, (ImageStatus::Creating, TaskState::Queued));
+    }
+    world.agent.work_all().await;
+    assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded));
+    // A result that was stored by one process and is sent by the next, before that registers.
+    let made = world.capture("stored").await;
+    let work = world.agent.claim_one().await;
+    let next = Agent { id: imprint_domain::id::AgentId::new(uuid::Uuid::from_u128(9)), ..world.agent };
+    let finish = imprint_agent_protocol::Finish {
+        agent_id: world.agent.id,
+        lease: lease(&work),
+        outcome: success(&work.work),
+    };
+    next.control.finish(finish).await.unwrap();
+    next.register().await.unwrap();
+    let image = world.service.image_show(&world.customer, made.image.id).await.unwrap();
+    assert_eq!(image.status, ImageStatus::Available);
 }
 
 pub(crate) async fn a_failure_is_repeated_with_pauses(world: World) {
