@@ -71,7 +71,7 @@ pub(crate) async fn task_show(
 
 /// Cancel a task
 ///
-/// What it did is undone; a task that is over stays as it is and answers `invalid_transition`.
+/// What it did is undone. A task that is over otherwise stays as it is: `invalid_transition`.
 #[utoipa::path(
     post, path = "/tasks/{id}/actions/cancel", tag = "tasks",
     params(("id" = String, Path, description = "The task")),

@@ -58,7 +58,7 @@ async fn refusals_are_the_protocols_own() {
     let answer = world.agent.finish(&assignment, captured()).await.expect_problem("lease_lost");
     assert_eq!(refusal(&answer), ProtocolError::LeaseLost);
 
-    let body = json!({"agent_id": world.agent.agent_id, "hypervisor_id": world.hypervisor, "protocol": 999,
+    let body = json!({"agent_id": world.agent.agent_id, "protocol": 999,
         "version": "9", "plugins": {}, "findings": []});
     let answer = world.agent.client.post("/agent/register", body).await.expect_problem("invalid_request");
     assert!(matches!(refusal(&answer), ProtocolError::Version { agent: 999, .. }), "{}", answer.body);

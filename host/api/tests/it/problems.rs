@@ -153,7 +153,7 @@ async fn storage(world: &World, seen: &mut Seen) {
     let bind = format!("/admin/image-storages/{}/hypervisors/{bare}", world.stock_storage);
     admin.send(admin.request(Method::PUT, &bind)).await.expect(StatusCode::OK);
     let token = admin.act(&format!("/admin/hypervisors/{bare}/tokens")).await.expect(StatusCode::CREATED);
-    let agent = FakeAgent::new(admin.with_token(token.text("/token")), bare);
+    let agent = FakeAgent::new(admin.with_token(token.text("/token")));
     agent.register().await.expect(StatusCode::OK);
     agent.heartbeat(&[&world.stock_storage]).await.expect(StatusCode::OK);
     let body = json!({"image_id": world.stock_image, "name": "on-bare", "hypervisor_id": bare});

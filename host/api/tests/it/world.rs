@@ -46,7 +46,7 @@ impl World {
         let [storage, stock_storage] = storages.try_into().unwrap();
         let token = admin.act(&format!("/admin/hypervisors/{hypervisor}/tokens")).await;
         let token = token.expect(StatusCode::CREATED);
-        let agent = FakeAgent::new(admin.with_token(token.text("/token")), &hypervisor);
+        let agent = FakeAgent::new(admin.with_token(token.text("/token")));
         agent.register().await.expect(StatusCode::OK);
         agent.heartbeat(&[&storage, &stock_storage]).await.expect(StatusCode::OK);
 
@@ -114,16 +114,15 @@ pub(crate) fn captured() -> Value {
 pub(crate) struct FakeAgent {
     pub(crate) client: Client,
     pub(crate) agent_id: AgentId,
-    hypervisor: String,
 }
 
 impl FakeAgent {
-    pub(crate) fn new(client: Client, hypervisor: &str) -> Self {
-        Self { client, agent_id: AgentId::new(Uuid::now_v7()), hypervisor: hypervisor.to_owned() }
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, agent_id: AgentId::new(Uuid::now_v7()) }
     }
 
     pub(crate) async fn register(&self) -> Answer {
-        let body = json!({"agent_id": self.agent_id, "hypervisor_id": self.hypervisor, "protocol": PROTOCOL_VERSION,
+        let body = json!({"agent_id": self.agent_id, "protocol": PROTOCOL_VERSION,
             "version": "0.1.0", "plugins": {"storage-local": "0.1.0"}, "findings": []});
         self.client.post("/agent/register", body).await
     }

@@ -1,0 +1,145 @@
+//! The client's commands.
+
+use std::os::unix::fs::PermissionsExt;
+
+use imprint_agent_protocol::{CaptureResult, Outcome};
+use imprint_domain::{consistency::Consistency, task::TaskError};
+use serde_json::json;
+
+use crate::server::{PASSWORD, Server, deployed, stored};
+
+fn captured() -> Outcome {
+    Outcome::Captured(CaptureResult {
+        image: stored(),
+        consistency: Consistency::Crash,
+        downgraded_because: None,
+        method: "cbw-snapshot-access".to_owned(),
+        frozen_ms: 0,
+        stopped_ms: 0,
+    })
+}
+
+#[tokio::test]
+async fn the_main_job_is_done_by_hand() {
+    let server = Server::start().await;
+    server.login().await;
+    let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--memory", "1G", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(deployed()));
+    let made = ran.expect(0).json();
+    assert_eq!((&made["instance"]["status"], &made["task"]["state"]), (&json!("ready"), &json!("succeeded")));
+    assert_eq!(made["instance"]["memory_bytes"], 1 << 30);
+
+    let create = ["image", "create", "--from-instance", "web-1", "--name", "v1", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(captured()));
+    let image = ran.expect(0).json();
+    assert_eq!(image["image"]["status"], "available");
+    let list = server.imprint(&["image", "list"]).await.expect(0).json();
+    assert_eq!(list["items"], json!([image["image"]]));
+    let table = server.imprint(&["image", "list", "--output", "table"]).await.expect(0).out();
+    let mut lines = table.lines();
+    assert!(lines.next().is_some_and(|line| line.starts_with("NAME  SOURCE INSTANCE")), "{table}");
+    assert!(lines.next().is_some_and(|line| line.contains("web-1") && line.contains("1.0 MiB")), "{table}");
+
+    let renamed = server.imprint(&["image", "rename", "v1", "production"]).await.expect(0).json();
+    assert_eq!(renamed["name"], "production");
+    let shown = server.imprint(&["image", "show", "production"]).await.expect(0).json();
+    assert_eq!(shown["id"], image["image"]["id"]);
+    let delete = ["image", "delete", "production", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&delete), server.agent.work(Outcome::Done));
+    assert_eq!(ran.expect(0).json()["task"]["state"], "succeeded");
+    assert_eq!(server.imprint(&["image", "list"]).await.expect(0).json()["items"], json!([]));
+    let stock = server.imprint(&["image", "list", "--scope", "stock"]).await.expect(0).json();
+    assert_eq!(stock["items"][0]["name"], "Debian");
+
+    let stop = ["instance", "stop", "web-1", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&stop), server.agent.work(Outcome::Done));
+    ran.expect(0);
+    let delete = ["instance", "delete", "web-1", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&delete), server.agent.work(Outcome::Done));
+    assert_eq!(ran.expect(0).json()["task"]["kind"], "instance.delete");
+    assert_eq!(server.imprint(&["instance", "list"]).await.expect(0).json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn the_exit_status_tells_what_kind_of_failure_it_was() {
+    let server = Server::start().await;
+    let before = server.imprint(&["image", "list"]).await.expect(1);
+    assert!(before.err().contains("imprint login"), "{}", before.err());
+    let login = ["login", "--server", &server.url, "--account", "demo"];
+    let wrong = server.imprint_with(&login, &[("IMPRINT_PASSWORD", "wrong")]).await.expect(3);
+    assert!(wrong.err().contains("[sign_in_failed]"), "{}", wrong.err());
+    assert!(!server.credentials().exists(), "nothing is kept of a sign-in that failed");
+    server.login().await;
+
+    // Wrong usage.
+    server.imprint(&["image", "paint"]).await.expect(2);
+    server.imprint(&["task", "show", "img_1"]).await.expect(2);
+    server.imprint(&["image", "list", "--status", "broken"]).await.expect(2);
+    let unknown = server.imprint(&["image", "show", "nothing"]).await.expect(2);
+    assert!(unknown.err().contains("imprint image list"), "{}", unknown.err());
+    // Refused.
+    let long = "a".repeat(129);
+    let refused =
+        server.imprint(&["instance", "create", "--image", "Debian", "--name", &long]).await.expect(3);
+    assert!(refused.err().contains("[invalid_name]") && refused.err().contains("/name"), "{}", refused.err());
+    // Failed.
+    let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--wait"];
+    let detail = "there is no room for the disk".to_owned();
+    let error = TaskError { code: "no_room".to_owned(), detail, retryable: false };
+    let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(Outcome::Failed(error)));
+    let failed = ran.expect(1);
+    assert!(failed.err().contains("no room for the disk [no_room]"), "{}", failed.err());
+    let nowhere = [("IMPRINT_SERVER", "http://127.0.0.1:1"), ("IMPRINT_TOKEN", "imp_x")];
+    let unreachable = server.imprint_with(&["image", "list"], &nowhere).await.expect(1);
+    assert!(unreachable.err().contains("cannot be reached"), "{}", unreachable.err());
+}
+
+#[tokio::test]
+async fn a_token_is_kept_for_its_owner_and_its_server_alone() {
+    let server = Server::start().await;
+    server.login().await;
+    let file = std::fs::metadata(server.credentials()).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    let elsewhere = server.imprint(&["image", "list", "--server", "http://127.0.0.1:1"]).await.expect(1);
+    assert!(elsewhere.err().contains("kept token is for"), "{}", elsewhere.err());
+    // Signing in again takes the place of the token before.
+    let before = std::fs::read_to_string(server.credentials()).unwrap();
+    server.login().await;
+    let token =
+        serde_json::from_str::<serde_json::Value>(&before).unwrap()["token"].as_str().unwrap().to_owned();
+    let old = [("IMPRINT_TOKEN", token.as_str())];
+    server.imprint_with(&["image", "list"], &old).await.expect(3);
+    let kept = std::fs::read_to_string(server.credentials()).unwrap();
+    assert!(!kept.contains(PASSWORD), "a password is never kept");
+
+    server.imprint(&["logout"]).await.expect(0);
+    assert!(!server.credentials().exists());
+    server.imprint(&["logout"]).await.expect(0);
+    let token =
+        serde_json::from_str::<serde_json::Value>(&kept).unwrap()["token"].as_str().unwrap().to_owned();
+    let revoked = [("IMPRINT_SERVER", server.url.as_str()), ("IMPRINT_TOKEN", token.as_str())];
+    let refused = server.imprint_with(&["image", "list"], &revoked).await.expect(3);
+    assert!(refused.err().contains("[unauthenticated]"), "{}", refused.err());
+}
+
+#[tokio::test]
+async fn tasks_are_listed_cancelled_and_tried_again() {
+    let server = Server::start().await;
+    server.login().await;
+    let made =
+        server.imprint(&["instance", "create", "--image", "Debian", "--name", "web-1"]).await.expect(0);
+    assert!(made.err().contains("imprint task watch"), "{}", made.err());
+    let task = made.json()["task"]["id"].as_str().unwrap().to_owned();
+    let queued =
+        server.imprint(&["task", "list", "--state", "queued", "--instance", "web-1"]).await.expect(0).json();
+    assert_eq!(queued["items"][0]["id"], task);
+    let cancelled = server.imprint(&["task", "cancel", &task, "--wait"]).await.expect(0).json();
+    assert_eq!(cancelled["state"], "cancelled");
+    let retry = ["task", "retry", &task, "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&retry), server.agent.work(deployed()));
+    assert_eq!(ran.expect(0).json()["state"], "succeeded");
+    let watched = server.imprint(&["task", "watch", &task]).await.expect(0).json();
+    assert_eq!(watched["checkpoint"], 100);
+    let late = server.imprint(&["task", "cancel", &task]).await.expect(3);
+    assert!(late.err().contains("[invalid_transition]"), "{}", late.err());
+}

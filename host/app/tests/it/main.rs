@@ -1,0 +1,6 @@
+//! The binary as it is typed, against a control plane in this process.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod server;
