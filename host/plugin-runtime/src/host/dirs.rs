@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
-use rustix::fs::RenameFlags;
+use rustix::fs::{Mode, OFlags, RenameFlags};
 
 use super::{denied, error};
 use crate::{
@@ -129,8 +129,11 @@ fn parent(dir: &Dir, path: &str) -> io::Result<Dir> {
     }
 }
 
+/// The handles of cap-std only name a directory (`O_PATH`); syncing needs one that is open for reading.
 fn sync_dir(dir: &Dir) -> io::Result<()> {
-    Ok(rustix::fs::fsync(dir.as_fd())?)
+    let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let readable = rustix::fs::openat(dir.as_fd(), ".", open, Mode::empty())?;
+    Ok(rustix::fs::fsync(readable)?)
 }
 
 fn publish(dir: &Dir, temporary: &str, target: &str, replace: bool) -> io::Result<()> {

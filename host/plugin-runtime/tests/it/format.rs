@@ -4,10 +4,10 @@ use imprint_data_path::{
     io::BlockSource,
     ports::{CreateRequest, DiskFormat, ErrorClass, ExtentKind, FormatImage, Origin, PortError, Props},
 };
-use imprint_plugin_runtime::PluginHost;
+use imprint_plugin_runtime::{HostOptions, PluginHost, PluginSource, manifest::section};
 use tokio::time::Instant;
 
-use crate::components::host;
+use crate::components::{bare, host, manifest};
 
 const SIZE: u64 = 32 << 20;
 
@@ -207,14 +207,16 @@ async fn layouts_are_checked() {
 
 #[tokio::test]
 async fn instances_are_limited_and_waiting_ends() {
-    let host = host(&["hostile-format"]).await;
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let impatient =
+        manifest("hostile-format").replace(r#"wall-per-call = "5s""#, r#"wall-per-call = "500ms""#);
+    let bytes = section::append(&bare("hostile-format"), &impatient);
+    host.load_component(&bytes, PluginSource::Embedded).await.unwrap();
     let format = host.format("hostile").unwrap();
     let first = open(&format, "").await.unwrap();
     let second = open(&format, "").await.unwrap();
-    tokio::time::pause();
     let Err(error) = open(&format, "").await else { panic!("a third instance must wait in vain") };
     assert_eq!((error.class, error.code.as_str()), (ErrorClass::Transient, "plugin.busy"));
-    tokio::time::resume();
     drop((first, second));
     still_works(&host).await;
 }
