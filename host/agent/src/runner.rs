@@ -222,9 +222,10 @@ fn failed(halt: Halt) -> Option<Outcome> {
             "deadline_exceeded",
             "the task took longer than it may; contact the provider if this happens again",
         ),
-        Halt::Stopped(StopReason::Stopping) => {
-            Halt::transient("agent_stopping", "the hypervisor's agent was shut down; the task is tried again")
-        }
+        Halt::Stopped(StopReason::Stopping) => Halt::transient(
+            imprint_agent_protocol::AGENT_STOPPING,
+            "the hypervisor's agent was shut down; the task is tried again",
+        ),
     };
     failed(halt)
 }
