@@ -74,7 +74,7 @@ fn files_below(dir: &Path) -> Vec<String> {
 
 /// Nothing of a capture is left: not in QEMU, not on disk, and the guest writes.
 async fn nothing_is_left(server: &Server, instance: &str) -> Result<()> {
-    let socket = server.dir.path().join(format!("run/{instance}.qmp"));
+    let socket = server.dir.path().join(format!("run/{instance}/qmp.sock"));
     eventually("QEMU to be as before", async || {
         let mut monitor = Monitor::open(&socket)?;
         let exports = monitor.ask("query-block-exports")?;
