@@ -225,6 +225,6 @@ pub(crate) async fn image_delete(
 ) -> Result<Response, ApiError> {
     let version = if_match.require_from_sessions(&op)?;
     let made = state.service().image_delete(&op, id, version).await?;
-    let created = Created { location: None, task: made.task.id, replayed: made.replayed };
+    let created = Created { location: None, task: made.task.id, replayed: false };
     Ok(accepted(created, ImageAndTask::from(made)))
 }

@@ -91,7 +91,10 @@ pub(crate) async fn instance_show(
 /// Start an instance
 #[utoipa::path(
     post, path = "/instances/{id}/actions/start", tag = "instances",
-    params(("id" = String, Path, description = "The instance")),
+    params(
+        ("id" = String, Path, description = "The instance"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours"),
+    ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
         headers(("Task-Location" = String, description = "The task")))),
 )]
@@ -99,7 +102,9 @@ pub(crate) async fn instance_start(
     State(state): State<ApiState>,
     Write(op): Write,
     Id(id): Id<InstanceId>,
+    key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
+    let op = op.with_idempotency(key.bind_empty());
     Ok(answer(state.service().instance_start(&op, id).await?))
 }
 
@@ -108,7 +113,10 @@ pub(crate) async fn instance_start(
 /// The guest is asked to shut down; after a grace its power is cut.
 #[utoipa::path(
     post, path = "/instances/{id}/actions/stop", tag = "instances",
-    params(("id" = String, Path, description = "The instance")),
+    params(
+        ("id" = String, Path, description = "The instance"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours"),
+    ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
         headers(("Task-Location" = String, description = "The task")))),
 )]
@@ -116,7 +124,9 @@ pub(crate) async fn instance_stop(
     State(state): State<ApiState>,
     Write(op): Write,
     Id(id): Id<InstanceId>,
+    key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
+    let op = op.with_idempotency(key.bind_empty());
     Ok(answer(state.service().instance_stop(&op, id).await?))
 }
 
@@ -134,5 +144,7 @@ pub(crate) async fn instance_delete(
     Write(op): Write,
     Id(id): Id<InstanceId>,
 ) -> Result<Response, ApiError> {
-    Ok(answer(state.service().instance_delete(&op, id).await?))
+    let made = state.service().instance_delete(&op, id).await?;
+    let created = Created { location: None, task: made.task.id, replayed: false };
+    Ok(accepted(created, InstanceAndTask::from(made)))
 }

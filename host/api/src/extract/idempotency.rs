@@ -3,6 +3,7 @@
 use axum::{extract::FromRequestParts, http::request::Parts};
 use imprint_domain::{Code, Error};
 use imprint_service::Idempotency;
+use sha2::{Digest, Sha256};
 
 use crate::problem::ApiError;
 
@@ -32,6 +33,11 @@ impl IdempotencyKey {
     /// The key with what it is bound to; `body_hash` is the SHA-256 of the request's body.
     pub(crate) fn bind(self, body_hash: [u8; 32]) -> Option<Idempotency> {
         self.key.map(|key| Idempotency { method: self.method, path: self.path, key, body_hash })
+    }
+
+    /// The key of a request that has no body.
+    pub(crate) fn bind_empty(self) -> Option<Idempotency> {
+        self.bind(Sha256::digest([]).into())
     }
 }
 

@@ -31,6 +31,11 @@ async fn the_same_key_gives_the_same_answer() {
     let other =
         world.customer.post_keyed(&alias, key, json!({"name": "v3"})).await.expect(StatusCode::ACCEPTED);
     assert_ne!(other.text("/image/id"), first.text("/image/id"));
+    let location = async || {
+        let answer = world.admin.post_keyed("/admin/locations", key, json!({"name": "south"})).await;
+        answer.expect(StatusCode::CREATED).text("/id").to_owned()
+    };
+    assert_eq!(location().await, location().await);
     for bad in ["", "with space", &"k".repeat(256)] {
         world.customer.post_keyed("/images", bad, world.capture("x")).await.expect_problem("invalid_request");
     }

@@ -14,7 +14,7 @@ use crate::{
         hypervisor::{AdminHypervisor, AgentToken, HypervisorCreate},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Id, JsonBody, Query, name, page_request},
+    extract::{Admin, Id, IdempotencyKey, JsonBody, Query, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -37,14 +37,17 @@ pub(crate) async fn admin_hypervisor_list(
 /// Make a hypervisor known
 #[utoipa::path(
     post, path = "/admin/hypervisors", tag = "admin",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
     request_body = HypervisorCreate,
     responses((status = 201, description = "The hypervisor; make a token for its agent next", body = AdminHypervisor)),
 )]
 pub(crate) async fn admin_hypervisor_create(
     State(state): State<ApiState>,
     Admin(op): Admin,
+    key: IdempotencyKey,
     body: JsonBody<HypervisorCreate>,
 ) -> Result<Response, ApiError> {
+    let op = op.with_idempotency(key.bind(body.digest));
     let body = body.value;
     let request = service::HypervisorCreate {
         name: name(&body.name, "/name")?,

@@ -14,7 +14,7 @@ use crate::{
         location::{AdminLocation, LocationCreate, LocationPatch},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Id, JsonBody, Query, name, page_request},
+    extract::{Admin, Id, IdempotencyKey, JsonBody, Query, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -37,12 +37,14 @@ pub(crate) async fn admin_location_list(
 /// Make a location
 #[utoipa::path(
     post, path = "/admin/locations", tag = "admin",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
     request_body = LocationCreate,
     responses((status = 201, description = "The location", body = AdminLocation)),
 )]
 pub(crate) async fn admin_location_create(
     State(state): State<ApiState>,
     Admin(op): Admin,
+    key: IdempotencyKey,
     body: JsonBody<LocationCreate>,
 ) -> Result<Response, ApiError> {
     let request = service::LocationCreate {
@@ -50,6 +52,7 @@ pub(crate) async fn admin_location_create(
         images_enabled: body.value.images_enabled,
         default_image_limit: body.value.default_image_limit,
     };
+    let op = op.with_idempotency(key.bind(body.digest));
     let location = state.service().location_create(&op, request).await?;
     Ok((StatusCode::CREATED, Json(AdminLocation::from(location))).into_response())
 }

@@ -14,7 +14,7 @@ use crate::{
         page::{Page, PageQuery},
         storage::{ImageStorage, ImageStorageCreate},
     },
-    extract::{Admin, Ids, JsonBody, Query, name, page_request},
+    extract::{Admin, IdempotencyKey, Ids, JsonBody, Query, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -37,14 +37,17 @@ pub(crate) async fn admin_storage_list(
 /// Make an image storage known
 #[utoipa::path(
     post, path = "/admin/image-storages", tag = "admin",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
     request_body = ImageStorageCreate,
     responses((status = 201, description = "The image storage", body = ImageStorage)),
 )]
 pub(crate) async fn admin_storage_create(
     State(state): State<ApiState>,
     Admin(op): Admin,
+    key: IdempotencyKey,
     body: JsonBody<ImageStorageCreate>,
 ) -> Result<Response, ApiError> {
+    let op = op.with_idempotency(key.bind(body.digest));
     let body = body.value;
     let request = service::StorageCreate {
         name: name(&body.name, "/name")?,
