@@ -4,6 +4,7 @@
 
 mod access;
 mod authorisation;
+mod chaos;
 mod events;
 mod limits;
 mod pages;
@@ -53,6 +54,9 @@ scenarios! {
         a_reading_token_changes_nothing,
         stock_images_are_for_all_to_use_and_for_admins_to_change,
         every_change_has_its_audit_row,
+    }
+    chaos {
+        nothing_is_stuck_whatever_happens,
     }
     events {
         events_have_no_gaps_under_concurrency,

@@ -9,7 +9,7 @@ use imprint_service::{
 use crate::support::{World, size, success};
 
 /// A generator that gives the same numbers each time.
-fn numbers(mut seed: u64) -> impl FnMut(u64) -> u64 {
+pub(crate) fn numbers(mut seed: u64) -> impl FnMut(u64) -> u64 {
     move |below| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
