@@ -167,12 +167,7 @@ fn round_trips_agree_with_qemu_img() -> Result<()> {
             let checked = done(&["check", arg(&image)])?;
             assert_eq!((&checked["errors"], &checked["leaks"]), (&0.into(), &0.into()), "{about}");
             let home = done(&["convert", "--force", arg(&image), arg(&back)])?;
-            tools::ok("qemu-img", &["compare", "-q", "-s", "-f", "raw", "-F", "raw", arg(&raw), arg(&back)])
-                .or_else(|error| match fs::metadata(&raw)?.len() % 512 {
-                    0 => Err(error),
-                    // Rounded up to a whole sector; the first compare has seen that nothing else differs.
-                    _ => Ok(String::new()),
-                })
+            tools::ok("qemu-img", &["compare", "-q", "-f", "raw", "-F", "raw", arg(&raw), arg(&back)])
                 .context(about.clone())?;
             assert_eq!(
                 fs::metadata(&back)?.len(),
@@ -347,12 +342,13 @@ fn the_number_of_threads_does_not_show_in_the_file() -> Result<()> {
 fn a_report_has_the_figures_that_others_rely_on() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (raw, image) = (dir.path().join("disk.raw"), dir.path().join("disk.qcow2"));
-    sparse(&raw, 512 * MIB, &[(0, &noise(200 << 20, 12))])?;
+    let bytes = noise(64 << 20, 12);
+    sparse(&raw, 512 * MIB, &[(0, &bytes), (100 * MIB, &bytes)])?;
     let report = done(&["convert", arg(&raw), arg(&image)])?;
     assert_eq!(number(&report["virtual_size"]), 512 * MIB);
     let (native, boundary) = (number(&report["native_bytes"]), number(&report["boundary_bytes"]));
-    ensure!(native >= 2 * (200 << 20), "everything was read and written natively: {report}");
-    ensure!(boundary > 0 && boundary * 1000 <= native, "at most 0.1 % crossed the sandbox: {report}");
+    ensure!(native >= 2 * (128 << 20), "everything was read and written natively: {report}");
+    ensure!(boundary > 0 && boundary < MIB, "headers and tables alone crossed the sandbox: {report}");
     ensure!(report["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{report}");
     Ok(())
 }
