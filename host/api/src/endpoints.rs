@@ -10,6 +10,7 @@ pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod locations;
 pub(crate) mod operations;
+pub(crate) mod problems;
 pub(crate) mod sessions;
 pub(crate) mod tasks;
 pub(crate) mod tokens;

@@ -15,9 +15,13 @@ use axum::{
 };
 use imprint_agent_protocol::ProtocolError;
 use imprint_domain::{Code, Error, id::RequestId};
+use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::dto::problem::{FieldProblem, Problem};
+use crate::{
+    dto::problem::{FieldProblem, Problem},
+    endpoints::problems,
+};
 
 /// The media type of problems.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -131,7 +135,7 @@ fn describe(failure: &ApiError, request_id: RequestId, path: &str) -> Problem {
     let context: BTreeMap<_, _> =
         error.context.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     Problem {
-        kind: format!("/docs/problems#{}", code.as_str()),
+        kind: format!("{}#{}", problems::PATH, code.as_str()),
         title: code.title().to_owned(),
         status: status_of(code).as_u16(),
         detail: error.detail.clone(),
@@ -152,7 +156,9 @@ pub(crate) async fn finish(mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(request_id);
     let method = request.method().clone();
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!("request", %request_id, %method, path);
+    let mut response = next.run(request).instrument(span).await;
+    tracing::debug!(%request_id, %method, path, status = response.status().as_u16(), "request answered");
     if let Some(failure) = response.extensions_mut().remove::<ApiError>() {
         if let Some(cause) = &failure.error.internal {
             tracing::error!(%request_id, %method, path, cause, "request failed");

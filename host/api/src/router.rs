@@ -20,8 +20,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     assets,
     endpoints::{
-        accounts, admin, agent, events, hypervisors, images, instances, locations, operations, sessions,
-        tasks, tokens,
+        accounts, admin, agent, events, hypervisors, images, instances, locations, operations, problems,
+        sessions, tasks, tokens,
     },
     openapi,
     problem::{self, ApiError},
@@ -41,6 +41,7 @@ pub fn router(service: Service, options: Options) -> Router {
     documented
         .nest("/api/v1", agent::routes())
         .route("/api/v1/openapi.json", get(operations::openapi))
+        .route(problems::PATH, get(problems::page))
         .merge(panel(&state))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -126,7 +126,8 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         Some(tokio::spawn(async move { agent.run(stop).await }))
     };
     tasks.spawn(reconcile(service.clone(), stop.clone()));
-    tasks.spawn(stop_on_signal(stop.clone()));
+    // Not among the tasks that are waited for: it listens for the second signal until the very end.
+    let signals = tokio::spawn(stop_on_signal(stop.clone()));
     tasks.close();
 
     demo::print(&url, &logins);
@@ -139,6 +140,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         None => Ok(()),
     };
     tasks.wait().await;
+    signals.abort();
     served.context("the server failed")?;
     agent
 }

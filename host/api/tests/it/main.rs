@@ -5,7 +5,6 @@
 mod access;
 mod agents;
 mod app;
-mod catalogue;
 mod conventions;
 mod panel;
 mod problems;

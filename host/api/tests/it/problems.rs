@@ -33,6 +33,7 @@ impl Seen {
         assert_eq!(answer.status, imprint_api::status_of(code), "{}", answer.body);
         let answer = answer.expect_problem(code.as_str());
         assert_eq!(answer.text("/title"), code.title());
+        assert_eq!(answer.text("/type"), format!("/docs/problems#{}", code.as_str()));
         assert_eq!(answer.body["retryable"], code.retryable());
         assert!(!code.retryable() || answer.headers.contains_key("retry-after"), "{answer:?}");
         self.0.insert(code.as_str());
@@ -48,6 +49,9 @@ async fn every_code_can_be_provoked() {
     deployments(&world, &mut seen).await;
     storage(&world, &mut seen).await;
     limits(&world, &mut seen).await;
+    let anon = world.app.anon();
+    let page = anon.send(anon.plain(Method::GET, "/docs/problems")).await.expect(StatusCode::OK);
+    assert!(page.header("content-type").starts_with("text/html"));
     for code in Code::ALL {
         assert!(
             seen.0.contains(code.as_str()) != NOT_AT_WILL.contains(&code),

@@ -16,6 +16,13 @@ const WAIT: Duration = Duration::from_secs(25);
 /// The pause between two answers: a bar need not move more often.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// While bytes move, and their number is known.
+const BYTES: &str =
+    "{spinner} {prefix} [{bar:32}] {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {msg}";
+
+/// Before and after.
+const STEPS: &str = "{spinner} {prefix} {msg} ({elapsed})";
+
 /// Waits until the task is over; anything but success is a failure.
 pub(crate) async fn watch(api: &Api, task: Task) -> Result<Task, Failure> {
     let task = watch_any_end(api, task).await?;
@@ -54,15 +61,11 @@ impl Bar {
     fn show(&self, task: &Task) {
         let moves = matches!(task.phase, Phase::Copying);
         let (template, length) = match task.bytes_total {
-            Some(total) if moves => (
-                "{spinner} {prefix} [{bar:32}] {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {msg}",
-                Some(total),
-            ),
-            Some(_) | None => ("{spinner} {prefix} {msg} ({elapsed})", None),
+            Some(total) if moves => (BYTES, Some(total)),
+            Some(_) | None => (STEPS, None),
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.0.set_style(style.progress_chars("=> "));
-        }
+        let style = ProgressStyle::with_template(template).expect("a test parses both templates");
+        self.0.set_style(style.progress_chars("=> "));
         match length {
             Some(total) => self.0.set_length(total),
             None => self.0.unset_length(),
@@ -87,5 +90,19 @@ fn message(task: &Task) -> String {
         (Some(rate), Some(eta)) => format!("{}/s, {eta} s left", super::output::size(Some(rate))),
         (Some(rate), None) => format!("{}/s", super::output::size(Some(rate))),
         (None, _) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressStyle;
+
+    use super::{BYTES, STEPS};
+
+    #[test]
+    fn the_bars_can_be_drawn() {
+        for template in [BYTES, STEPS] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
     }
 }
