@@ -3,7 +3,8 @@ import { defineConfig } from '@playwright/test'
 /** The real server: `IMPRINT_URL`, `IMPRINT_ACCOUNT` and `IMPRINT_PASSWORD` say which and as whom. */
 export default defineConfig({
   testDir: 'e2e',
-  outputDir: 'test-results',
+  // Two runs at once need two folders.
+  outputDir: process.env.IMPRINT_E2E_OUTPUT ?? 'test-results',
   // One demo machine with one hypervisor: what one test does, the next one sees.
   workers: 1,
   fullyParallel: false,

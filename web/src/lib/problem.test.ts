@@ -44,5 +44,6 @@ test('what a failed fetch throws is said as what it is', () => {
 test('fragments become sentences', () => {
   expect(sentence('its agent is silent')).toBe('Its agent is silent.')
   expect(sentence('Done!')).toBe('Done!')
+  expect(sentence('img_01.qcow2: not a file')).toBe('img_01.qcow2: not a file.')
   expect(sentence(' ')).toBe('')
 })

@@ -38,7 +38,9 @@ const text = (value: unknown): string | null => (typeof value === 'string' && va
 export function sentence(value: string): string {
   const trimmed = value.trim()
   if (trimmed === '') return ''
-  const capital = trimmed.charAt(0).toUpperCase() + trimmed.slice(1)
+  // Ids, paths and names of programs keep their spelling.
+  const startsWithWord = /^\p{Ll}+([\s,;:'’.]|$)/u.test(trimmed)
+  const capital = startsWithWord ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`
 }
 
