@@ -115,7 +115,7 @@ impl Image for HostileImage {
                 Ok(Page { extents, resume: end, done: true })
             }
             "huge" => {
-                let extents = (0..200_000).map(|at| extent(start + at, 1)).collect();
+                let extents = (0..60_000).map(|at| extent(start + at, 1)).collect();
                 Ok(Page { extents, resume: end, done: true })
             }
             "stuck" => Ok(Page { extents: Vec::new(), resume: start, done: false }),
