@@ -7,14 +7,14 @@ use imprint_agent_protocol::{
     Assignment, ClaimRequest, Finish, HeldLease, MAX_CLAIM_WAIT_MS, Outcome, ProgressReport, ProtocolError,
     Work,
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     agent::{Pause, Running, Shared, lock_of},
     capture,
-    control::Control,
+    control::{Control, State},
     deploy,
     error::{Halt, StopReason},
     image,
@@ -162,6 +162,9 @@ async fn carry_out(shared: &Shared, assignment: Assignment, control: Arc<Control
             if let Err(halt) = job.note(step::ENDED, []).await {
                 warn!(?halt, "cannot note the end");
             }
+            // Short work ends between two reports: its bytes are told all the same.
+            let last = shared.control_plane.progress(progress(shared, lease, job.control.state()));
+            timeout(REPORT_EVERY, last).await.ok();
             // The result is stored before the tools are put away: from here on nothing is undone any more.
             if store(shared, lease, outcome).await {
                 settle_patiently(&shared.machine, &journal, Fate::Kept).await;
@@ -248,6 +251,16 @@ async fn store(shared: &Shared, lease: HeldLease, outcome: Outcome) -> bool {
     }
 }
 
+fn progress(shared: &Shared, lease: HeldLease, state: State) -> ProgressReport {
+    ProgressReport {
+        agent_id: shared.id,
+        lease,
+        phase: state.phase,
+        bytes_done: state.bytes_done,
+        bytes_total: state.bytes_total,
+    }
+}
+
 /// Reports progress when it changes, and now and then when it does not: the answer says whether to stop. Until it is
 /// dropped.
 async fn report(shared: &Shared, lease: HeldLease, control: &Control) -> Infallible {
@@ -262,14 +275,7 @@ async fn report(shared: &Shared, lease: HeldLease, control: &Control) -> Infalli
             continue;
         }
         unchanged = 0;
-        let report = ProgressReport {
-            agent_id: shared.id,
-            lease,
-            phase: state.phase,
-            bytes_done: state.bytes_done,
-            bytes_total: state.bytes_total,
-        };
-        match shared.control_plane.progress(report).await {
+        match shared.control_plane.progress(progress(shared, lease, state)).await {
             Ok(answer) => {
                 last = Some(state);
                 if answer.cancel {
