@@ -60,7 +60,6 @@ fn files(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-#[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 fn watch(path: &Path) {
     println!("cargo::rerun-if-changed={}", path.display());
 }
