@@ -257,9 +257,8 @@ fn images_of_qemu_are_read_right() -> Result<()> {
 /// Begin and end of what holds data, neighbours made one.
 fn joined(pieces: impl Iterator<Item = (u64, u64, bool)>) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
-    for (offset, length, data) in pieces {
+    for (offset, length, _) in pieces.filter(|(.., data)| *data) {
         match runs.last_mut() {
-            _ if !data => {}
             Some(last) if last.1 == offset => last.1 += length,
             Some(_) | None => runs.push((offset, offset + length)),
         }
