@@ -8,6 +8,9 @@ use imprint_tests::{
     server::{DEMO_PASSWORD, Server},
 };
 
+/// Longest run of all the panel's tests.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(400);
+
 #[tokio::test]
 async fn the_panel_does_the_main_job() -> Result<()> {
     let server = Server::demo().await?;
@@ -20,8 +23,16 @@ async fn the_panel_does_the_main_job() -> Result<()> {
         .env("IMPRINT_URL", &server.url)
         .env("IMPRINT_ACCOUNT", "demo")
         .env("IMPRINT_PASSWORD", DEMO_PASSWORD);
+    let begun = std::time::Instant::now();
     let mut browser = Process::start(&mut command, &server.dir.path().join("browser.log"))?;
-    let status = imprint_tests::eventually("the browser's tests to end", async || browser.ended()).await?;
+    // Playwright has its own limits for each test; this one is for Playwright.
+    let status = loop {
+        match imprint_tests::eventually("the browser's tests to end", async || browser.ended()).await {
+            Ok(status) => break status,
+            Err(_) if begun.elapsed() < LONGEST => {}
+            Err(error) => return Err(error.context(browser.log())),
+        }
+    };
     assert!(status.success(), "{}\n{}", browser.log(), server.logs());
     Ok(())
 }

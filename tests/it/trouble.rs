@@ -4,7 +4,12 @@ use std::{net::TcpListener, path::PathBuf, process::Command};
 
 use anyhow::Result;
 use imprint_tests::{
-    binary, client::id, dist, eventually, ledger::last_sequence, process::is_alive, server::Server,
+    binary,
+    client::id,
+    dist, eventually,
+    ledger::last_sequence,
+    process::is_alive,
+    server::Server,
     tools::{self, SmallDisk},
 };
 use reqwest::{Method, StatusCode};
@@ -127,7 +132,7 @@ async fn without_qemu_the_server_runs_and_says_what_to_install() -> Result<()> {
         Ok(items.into_iter().find(|task| task["kind"] == "instance.deploy" && task["state"] == "failed"))
     })
     .await?;
-    assert_eq!(task["error"]["code"], "hypervisor_program_missing", "{task}");
+    assert_eq!(task["error"]["code"], "program_missing", "{task}");
     assert!(task["error"]["detail"].as_str().is_some_and(|text| text.contains("qemu-system-x86")), "{task}");
     let output = Command::new(binary()?)
         .args(["doctor", "--config"])

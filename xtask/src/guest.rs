@@ -101,6 +101,7 @@ const INIT: &str = include_str!("guest/init");
 const INITTAB: &str = include_str!("guest/inittab");
 const RCS: &str = include_str!("guest/rcS");
 const AGENT: &str = include_str!("guest/agent");
+const HALT: &str = include_str!("guest/halt");
 const WORK: &str = include_str!("guest/work");
 const HOOK: &str = include_str!("guest/fsfreeze-hook");
 const POWER: &str = "#!/bin/sh\nexec /sbin/poweroff\n";
@@ -276,6 +277,7 @@ fn root_tree(work: &Path, debs: &Path, writer: &Path) -> Result<()> {
     executable(&tree.join("etc/init.d/rcS"), RCS)?;
     executable(&tree.join("etc/init.d/agent"), AGENT)?;
     executable(&tree.join("etc/init.d/work"), WORK)?;
+    executable(&tree.join("etc/init.d/halt"), HALT)?;
     executable(&tree.join("etc/qemu/fsfreeze-hook"), HOOK)?;
     executable(&tree.join("etc/acpi/PWRF/00000080"), POWER)?;
     fs::write(tree.join("etc/inittab"), INITTAB)?;

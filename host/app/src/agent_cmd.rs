@@ -47,15 +47,23 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
         print_steps();
         return Ok(());
     }
-    let (Some(url), Some(token_file)) = (args.control_plane, args.token_file) else { bail!("--control-plane and --token-file are needed") };
+    let (Some(url), Some(token_file)) = (args.control_plane, args.token_file) else {
+        bail!("--control-plane and --token-file are needed")
+    };
     let common = args.common.read()?;
     common.make_data_dir()?;
-    let token = std::fs::read_to_string(&token_file).with_context(|| format!("cannot read {}", token_file.display()))?;
+    let token = std::fs::read_to_string(&token_file)
+        .with_context(|| format!("cannot read {}", token_file.display()))?;
     let control_plane = HttpControlPlane::new(&url, token.trim())?;
     let plugins = PluginPorts::load(&common).await?;
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
-    let agent = Agent::new(settings(&common, false), Arc::new(plugins), Arc::new(control_plane), Arc::new(SystemContext))?;
+    let agent = Agent::new(
+        settings(&common, false),
+        Arc::new(plugins),
+        Arc::new(control_plane),
+        Arc::new(SystemContext),
+    )?;
     let result = agent.run(stop.clone()).await;
     stop.cancel();
     signals.abort();

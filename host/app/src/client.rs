@@ -4,8 +4,8 @@
 //! for programs; a refusal shows the server's words and its code. Nothing here knows the server's inside: it uses the same
 //! shapes as any other client.
 
-pub(crate) mod args;
 mod api;
+pub(crate) mod args;
 mod connection;
 mod credentials;
 pub(crate) mod doctor;

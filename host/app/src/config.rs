@@ -48,7 +48,7 @@ pub(crate) struct AgentSection {
     pub(crate) run_dir: Option<PathBuf>,
     /// Where QEMU's program is (/usr/bin/qemu-system-x86_64).
     pub(crate) qemu: Option<PathBuf>,
-    /// `tcg` or `kvm`; without it, KVM where this machine has it.
+    /// `tcg` or `kvm`; without it, KVM where this machine has it, and `tcg` for a demo.
     pub(crate) accelerator: Option<String>,
     /// The guests' images come with freeze hooks: a freeze then counts as application-consistent. The guest agent itself does
     /// not say whether it has any.
@@ -67,9 +67,12 @@ impl FileConfig {
     /// Reads the file; without one, the defaults.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let reader = toml::Deserializer::parse(&text).with_context(|| format!("{} is not TOML", path.display()))?;
-        serde_path_to_error::deserialize(reader).with_context(|| format!("{} is not a valid configuration", path.display()))
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let reader =
+            toml::Deserializer::parse(&text).with_context(|| format!("{} is not TOML", path.display()))?;
+        serde_path_to_error::deserialize(reader)
+            .with_context(|| format!("{} is not a valid configuration", path.display()))
     }
 
     /// The database's url, wherever it is written.
@@ -78,7 +81,8 @@ impl FileConfig {
             (Some(_), Some(_)) => anyhow::bail!("set database.url or database.url_file, not both"),
             (Some(url), None) => Ok(Some(url.clone())),
             (None, Some(path)) => {
-                let url = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                let url = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 Ok(Some(url.trim().to_owned()))
             }
             (None, None) => Ok(None),
@@ -128,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_refused_and_named() {
-        let config = parse("[server]\nlisten = \"0.0.0.0:80\"\n[database]\nurl = \"postgres://u@h/d\"").unwrap();
+        let config =
+            parse("[server]\nlisten = \"0.0.0.0:80\"\n[database]\nurl = \"postgres://u@h/d\"").unwrap();
         assert_eq!(config.server.listen, "0.0.0.0:80".parse().ok());
         assert_eq!(config.database_url().unwrap().as_deref(), Some("postgres://u@h/d"));
         let error = format!("{:#}", parse("[server]\nlissten = \"x\"").unwrap_err());

@@ -38,7 +38,9 @@ pub(crate) async fn accounts(service: &Service, demo: bool) -> Result<Logins> {
 fn password() -> String {
     const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = rand::rng();
-    (0..20).filter_map(|_| ALPHABET.get(random.random_range(0..ALPHABET.len())).map(|byte| char::from(*byte))).collect()
+    (0..20)
+        .filter_map(|_| ALPHABET.get(random.random_range(0..ALPHABET.len())).map(|byte| char::from(*byte)))
+        .collect()
 }
 
 /// What the service shall make of the demo.
@@ -59,19 +61,28 @@ fn stock_file(path: &Path) -> Result<StockImageFile> {
     let format = match path.extension().and_then(|extension| extension.to_str()) {
         Some("raw" | "img") => "raw",
         Some("qcow2") => "qcow2",
-        Some(_) | None => bail!("{} must end in .raw, .img or .qcow2: the format is never guessed", path.display()),
+        Some(_) | None => {
+            bail!("{} must end in .raw, .img or .qcow2: the format is never guessed", path.display())
+        }
     };
-    let key = path.file_name().and_then(|name| name.to_str()).context("the stock image's name is not UTF-8")?;
+    let key =
+        path.file_name().and_then(|name| name.to_str()).context("the stock image's name is not UTF-8")?;
     Ok(StockImageFile {
         name: Name::parse("Imprint demo Linux")?,
-        description: "A small Linux that writes to its disk all the time; busybox, QEMU guest agent, NoCloud".to_owned(),
+        description: "A small Linux that writes to its disk all the time; busybox, QEMU guest agent, NoCloud"
+            .to_owned(),
         key: key.to_owned(),
         format: format.to_owned(),
     })
 }
 
 /// Deploys the first instance as soon as the stock image is available.
-pub(crate) async fn first_instance(service: Service, demo: DemoSetup, request: DemoRequest, stop: CancellationToken) {
+pub(crate) async fn first_instance(
+    service: Service,
+    demo: DemoSetup,
+    request: DemoRequest,
+    stop: CancellationToken,
+) {
     let deployed = tokio::select! {
         () = stop.cancelled() => return,
         deployed = service.ensure_demo_instance(&demo, &request, PATIENCE) => deployed,
@@ -79,7 +90,9 @@ pub(crate) async fn first_instance(service: Service, demo: DemoSetup, request: D
     match deployed {
         Ok(Some(id)) => tracing::info!(%id, "the first instance is on its way"),
         Ok(None) => tracing::warn!("no stock image: pass one with --stock-image to have a first instance"),
-        Err(error) => tracing::error!(error = %local::chain(&error), "the first instance could not be deployed"),
+        Err(error) => {
+            tracing::error!(error = %local::chain(&error), "the first instance could not be deployed")
+        }
     }
 }
 

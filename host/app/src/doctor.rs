@@ -31,7 +31,10 @@ async fn local(common: &Common, checks: &mut Vec<Check>) {
     checks.push(Check::ok("configuration", "it can be read"));
     checks.push(folder("data directory", &common.data_dir, "--data-dir"));
     checks.push(match PluginPorts::load(common).await {
-        Ok(plugins) => Check::ok("plugins", imprint_agent::Ports::plugins(&plugins).into_keys().collect::<Vec<_>>().join(", ")),
+        Ok(plugins) => Check::ok(
+            "plugins",
+            imprint_agent::Ports::plugins(&plugins).into_keys().collect::<Vec<_>>().join(", "),
+        ),
         Err(error) => Check::failed("plugins", format!("{error:#}")),
     });
     for program in agent_cmd::settings(common, false).programs {
@@ -44,7 +47,9 @@ async fn local(common: &Common, checks: &mut Vec<Check>) {
     let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm");
     checks.push(match kvm {
         Ok(_) => Check::ok("acceleration", "KVM can be used"),
-        Err(error) => Check::warning("acceleration", format!("guests are emulated, slowly: /dev/kvm: {error}")),
+        Err(error) => {
+            Check::warning("acceleration", format!("guests are emulated, slowly: /dev/kvm: {error}"))
+        }
     });
 }
 
@@ -58,7 +63,9 @@ fn folder(name: &str, path: &Path, flag: &str) -> Check {
     match rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK) {
         Ok(()) if nearest == path => Check::ok(name, path.display()),
         Ok(()) => Check::ok(name, format!("{} will be made", path.display())),
-        Err(error) => Check::failed(name, format!("{}: {error}; choose another with {flag}", nearest.display())),
+        Err(error) => {
+            Check::failed(name, format!("{}: {error}; choose another with {flag}", nearest.display()))
+        }
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn all() -> String {
 fn append(text: &mut String, path: &str, mut command: Command) {
     let help = command.render_long_help();
     let _ = writeln!(text, "## {path}\n\n{}\n", help.to_string().trim_end());
-    let subcommands: Vec<Command> = command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
+    let subcommands: Vec<Command> =
+        command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
     for sub in subcommands {
         let path = format!("{path} {}", sub.get_name());
         append(text, &path, sub.term_width(100));

@@ -9,7 +9,10 @@ use imprint_service::LocalRequest;
 use crate::serve::Common;
 
 /// What `ensure_local` shall make of this machine. A stock image's own folder is the stock storage, so that nothing is copied.
-pub(crate) fn request(common: &Common, stock_image: Option<&Path>) -> Result<LocalRequest> {
+///
+/// A demo emulates its small guests unless the configuration says otherwise: that works on every machine, also inside a
+/// virtual machine whose KVM is there but cannot run a stock kernel.
+pub(crate) fn request(common: &Common, demo: bool, stock_image: Option<&Path>) -> Result<LocalRequest> {
     let storage = common.data_dir.join("storage");
     let images = storage.join("images");
     let stock = match stock_image {
@@ -19,7 +22,9 @@ pub(crate) fn request(common: &Common, stock_image: Option<&Path>) -> Result<Loc
     for folder in [&images, &stock] {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    let accelerator = common.file.agent.accelerator.clone().unwrap_or_else(|| accelerator().to_owned());
+    let accelerator = common.file.agent.accelerator.clone();
+    let accelerator =
+        accelerator.unwrap_or_else(|| if demo { "tcg" } else { fastest_accelerator() }.to_owned());
     let mut driver_settings = BTreeMap::from([("accelerator".to_owned(), accelerator)]);
     if common.file.agent.freeze_hooks {
         driver_settings.insert("freeze-hooks".to_owned(), "present".to_owned());
@@ -34,10 +39,13 @@ pub(crate) fn request(common: &Common, stock_image: Option<&Path>) -> Result<Loc
     })
 }
 
-/// KVM where this process may use it, else emulation: slower, and right everywhere.
-fn accelerator() -> &'static str {
-    let usable = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
-    if usable { "kvm" } else { "tcg" }
+/// KVM where this process may use it and the processor itself does the work, else emulation: slower, and right everywhere.
+/// A `/dev/kvm` without hardware behind it (PVM) runs only guests that are made for it: others hang in their boot loader.
+fn fastest_accelerator() -> &'static str {
+    let hardware =
+        ["kvm_intel", "kvm_amd"].iter().any(|module| Path::new("/sys/module").join(module).exists());
+    let usable = || std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    if hardware && usable() { "kvm" } else { "tcg" }
 }
 
 /// An error of a use case for the operator's terminal: with its cause, which a client would not see.

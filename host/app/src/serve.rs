@@ -85,11 +85,9 @@ impl Common {
     /// Makes the data directory, for nobody else's eyes.
     pub(crate) fn make_data_dir(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.data_dir)
-            .with_context(|| format!("cannot make {}; choose another with --data-dir", self.data_dir.display()))
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.data_dir).with_context(|| {
+            format!("cannot make {}; choose another with --data-dir", self.data_dir.display())
+        })
     }
 
     pub(crate) async fn service(&self) -> Result<Service> {
@@ -109,7 +107,10 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     let tasks = TaskTracker::new();
 
     let logins = demo::accounts(&service, args.demo).await?;
-    let setup = service.ensure_local(&local::request(&common, args.stock_image.as_deref())?).await.map_err(local::told)?;
+    let setup = service
+        .ensure_local(&local::request(&common, args.demo, args.stock_image.as_deref())?)
+        .await
+        .map_err(local::told)?;
     if args.demo {
         let request = demo::request(args.stock_image.as_deref(), &logins)?;
         let demo = service.ensure_demo(setup, &request).await.map_err(local::told)?;
@@ -131,12 +132,17 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     tasks.close();
 
     demo::print(&url, &logins);
-    let options =
-        imprint_api::Options { assets: Some(Arc::new(assets::Panel)), https: common.file.server.https, shutdown: stop.clone() };
+    let options = imprint_api::Options {
+        assets: Some(Arc::new(assets::Panel)),
+        https: common.file.server.https,
+        shutdown: stop.clone(),
+    };
     let served = imprint_api::serve(listener, imprint_api::router(service, options), stop.clone()).await;
     stop.cancel();
     let agent = match agent {
-        Some(agent) => agent.await.context("the agent ended in an unexpected way")?.map_err(anyhow::Error::from),
+        Some(agent) => {
+            agent.await.context("the agent ended in an unexpected way")?.map_err(anyhow::Error::from)
+        }
         None => Ok(()),
     };
     tasks.wait().await;
@@ -155,7 +161,10 @@ async fn bind(listen: Option<SocketAddr>) -> Result<(TcpListener, String)> {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!("{address} is in use; stop what listens there, or choose another address with --listen")
         }
-        Err(error) => return Err(error).with_context(|| format!("cannot listen on {address}; choose another with --listen")),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("cannot listen on {address}; choose another with --listen"));
+        }
     };
     let url = format!("http://{}", listener.local_addr()?);
     Ok((listener, url))
@@ -173,7 +182,9 @@ async fn reconcile(service: Service, stop: CancellationToken) {
         match service.reconcile_once().await {
             Ok(done) if done == imprint_service::Reconciled::default() => {}
             Ok(done) => tracing::info!(?done, "reconciled"),
-            Err(error) => tracing::warn!(error = %local::chain(&error), "reconciling failed; it is tried again"),
+            Err(error) => {
+                tracing::warn!(error = %local::chain(&error), "reconciling failed; it is tried again")
+            }
         }
     }
 }
@@ -181,7 +192,9 @@ async fn reconcile(service: Service, stop: CancellationToken) {
 /// Cancels at the first SIGINT or SIGTERM; at the second the process ends at once.
 pub(crate) async fn stop_on_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::warn!("signals cannot be watched; end the process with SIGKILL");
         return;
     };
