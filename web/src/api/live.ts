@@ -19,6 +19,7 @@ import {
   type StreamInput,
   type StreamState,
 } from './events-reducer'
+import type { Task } from './types'
 
 const URL = '/api/v1/events?types=task.*,image.*,instance.*'
 const KINDS = ['task.changed', 'image.changed', 'image.deleted', 'instance.changed', 'instance.deleted']
@@ -119,6 +120,12 @@ export function openStream(cache: QueryClient): () => void {
     source?.close()
     setState(INITIAL)
   }
+}
+
+/** Fills a list that only this task can be in, so that a new image's or instance's page shows it at once. */
+export function seedTaskList(cache: QueryClient, filter: ListFilter, task: Task): void {
+  const first: Pages<Task> = { pages: [{ items: [task], next_page_token: null }], pageParams: [''] }
+  cache.setQueryData(['tasks', 'list', filter], (known: Pages<Task> | undefined) => known ?? first)
 }
 
 function sequenceOf(data: string): number {

@@ -31,7 +31,10 @@ export interface paths {
         /** List accounts */
         get: operations["admin_account_list"];
         put?: never;
-        /** Make an account */
+        /**
+         * Make an account
+         * @description It takes no idempotency key: what such a key keeps would tell something of the password. A name can be taken only once.
+         */
         post: operations["admin_account_create"];
         delete?: never;
         options?: never;
@@ -513,7 +516,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel a task
-         * @description What it did is undone; a task that is over stays as it is and answers `invalid_transition`.
+         * @description What it did is undone. A task that is over otherwise stays as it is: `invalid_transition`.
          */
         post: operations["task_cancel"];
         delete?: never;
@@ -1768,7 +1771,10 @@ export interface operations {
     admin_hypervisor_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1867,7 +1873,10 @@ export interface operations {
     admin_storage_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1968,7 +1977,10 @@ export interface operations {
     admin_location_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2582,7 +2594,10 @@ export interface operations {
     instance_start: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description The instance */
                 id: string;
@@ -2616,7 +2631,10 @@ export interface operations {
     instance_stop: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description The instance */
                 id: string;

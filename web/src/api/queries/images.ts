@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { answer, client } from '../client'
 import { useSubmissionKey } from '../idempotency'
-import { apply } from '../live'
+import { apply, seedTaskList } from '../live'
 import type { Image, ImageCreate, ImagePatch } from '../types'
 
 export interface ImageFilter {
@@ -45,6 +45,7 @@ export function useCaptureImage() {
     onSuccess: ({ image, task }) => {
       apply(cache, { noun: 'image', id: image.id, item: image })
       apply(cache, { noun: 'task', id: task.id, item: task })
+      seedTaskList(cache, { image_id: image.id }, task)
       void cache.invalidateQueries({ queryKey: ['instances'] })
     },
   })

@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { answer, client } from '../client'
 import { useSubmissionKey } from '../idempotency'
-import { apply } from '../live'
+import { apply, seedTaskList } from '../live'
 import type { Instance, InstanceCreate, Task } from '../types'
 
 const PAGE = 100
@@ -35,13 +35,18 @@ function useEnterResult() {
 }
 
 export function useCreateInstance() {
+  const cache = useQueryClient()
+  const enter = useEnterResult()
   const keyOf = useSubmissionKey()
   return useMutation({
     mutationFn: (body: InstanceCreate) =>
       answer(
         client.POST('/api/v1/instances', { params: { header: { 'Idempotency-Key': keyOf(body) } }, body }),
       ),
-    onSuccess: useEnterResult(),
+    onSuccess: (result) => {
+      enter(result)
+      seedTaskList(cache, { instance_id: result.instance.id }, result.task)
+    },
   })
 }
 

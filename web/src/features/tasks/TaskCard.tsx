@@ -98,7 +98,8 @@ function When({ task }: { task: Task }) {
     const took = secondsBetween(task.started_at ?? task.created_at, task.finished_at, now)
     return (
       <span className={styles.when}>
-        <Since at={task.finished_at} />, took {formatDuration(took)}
+        <Since at={task.finished_at} />, took{' '}
+        {took !== null && took < 1 ? 'less than a second' : formatDuration(took)}
       </span>
     )
   }
