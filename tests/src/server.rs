@@ -148,7 +148,7 @@ impl Server {
 
     /// The process id of an instance.
     pub fn instance_pid(&self, instance: &str) -> Result<u32> {
-        let path = self.agent_dir().join("instances").join(instance).join("qemu.pid");
+        let path = self.agent_dir().join("instances").join(instance).join("pid");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("{} is missing", path.display()))?;
         Ok(text.trim().parse()?)
@@ -195,7 +195,7 @@ impl Drop for Server {
         // Guests of an agent process outlive it by design; a test does not.
         let instances = self.agent_dir().join("instances");
         for entry in std::fs::read_dir(instances).into_iter().flatten().flatten() {
-            let pid = std::fs::read_to_string(entry.path().join("qemu.pid"))
+            let pid = std::fs::read_to_string(entry.path().join("pid"))
                 .ok()
                 .and_then(|text| text.trim().parse().ok());
             if let Some(pid) = pid {
