@@ -11,11 +11,18 @@ mod m20261120_000003_create_images;
 mod m20261120_000004_create_tasks;
 mod m20261120_000005_create_journal;
 
-use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use sea_orm_migration::{
+    MigrationTrait, MigratorTrait,
+    sea_orm::{DatabaseConnection, DbErr},
+};
 
 /// All migrations, oldest first.
-#[derive(Clone, Copy, Debug)]
-pub struct Migrator;
+struct Migrator;
+
+/// Brings a database's schema up to date; nothing to do is fine.
+pub async fn up(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    Migrator::up(connection, None).await
+}
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {

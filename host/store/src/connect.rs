@@ -2,12 +2,10 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use imprint_migrations::Migrator;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseExecutor,
     DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use sea_orm_migration::MigratorTrait;
 
 use crate::StoreError;
 
@@ -80,12 +78,12 @@ impl Store {
 
     async fn migrate(&self) -> Result<(), StoreError> {
         if self.backend() != DatabaseBackend::Postgres {
-            return Ok(Migrator::up(&self.writer, None).await?);
+            return Ok(imprint_migrations::up(&self.writer).await?);
         }
         // Several control planes may start at once: one migrates, the others wait, on a connection of their own.
         let lock = self.writer.begin().await?;
         lock.execute_unprepared(&format!("select pg_advisory_xact_lock({LOCK_MIGRATE})")).await?;
-        Migrator::up(&self.reader, None).await?;
+        imprint_migrations::up(&self.reader).await?;
         lock.commit().await?;
         Ok(())
     }
