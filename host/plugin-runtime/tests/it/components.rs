@@ -1,4 +1,5 @@
-//! Components for the tests: built once a process by cargo, or taken finished from `IMPRINT_HOSTILE_PLUGINS`.
+//! Components for the tests: built once a process by cargo, or taken finished from the
+//! folder that `cargo xtask test` names in `IMPRINT_DIST`.
 
 use std::{
     env, fs,
@@ -44,8 +45,21 @@ fn build() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
+/// A component that somebody built before the tests.
+fn finished(name: &str) -> Option<Vec<u8>> {
+    let dist = PathBuf::from(env::var_os("IMPRINT_DIST")?);
+    let file = dist.join(format!("hostile-plugins/{name}.wasm"));
+    Some(fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+}
+
 /// A component without its manifest.
 pub(crate) fn bare(name: &str) -> Vec<u8> {
+    if let Some(mut bytes) = finished(name) {
+        let section = section::append(&[], &manifest(name));
+        assert!(bytes.ends_with(&section), "{name} was built with another manifest; build it again");
+        bytes.truncate(bytes.len() - section.len());
+        return bytes;
+    }
     let file = build().join(format!("{}.wasm", name.replace('-', "_")));
     fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
@@ -58,11 +72,7 @@ pub(crate) fn manifest(name: &str) -> String {
 
 /// A finished component.
 pub(crate) fn component(name: &str) -> Vec<u8> {
-    if let Some(folder) = env::var_os("IMPRINT_HOSTILE_PLUGINS") {
-        let file = PathBuf::from(folder).join(format!("{name}.wasm"));
-        return fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    }
-    section::append(&bare(name), &manifest(name))
+    finished(name).unwrap_or_else(|| section::append(&bare(name), &manifest(name)))
 }
 
 /// A host with these plugins.
