@@ -1,12 +1,12 @@
 //! The pipeline: worker threads that each take a window of the disk through all stages on one cache-hot buffer.
 //!
-//! read -> decode -> zero detection -> digest -> encode -> (in order) reserve -> write. There are no queues of buffers. The
-//! ordered step holds a lock for the time it takes to hand out a few offsets; it makes the output independent of the number
-//! of threads.
+//! read -> decode -> zero detection -> digest -> encode -> (in order) reserve -> write. There are no queues of buffers: each
+//! worker owns the few windows that it has under way. The ordered step holds a lock for the time it takes to hand out a few
+//! offsets; it makes the output independent of the number of threads.
 //!
-//! Memory of a job: for each thread two windows (1 MiB, or one unit where that is larger), the buffers of a [`DiskReader`]
-//! and the codecs' contexts, in all at most 12 MiB with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); and the
-//! source's map.
+//! Memory of a job: for each thread 4 MiB of windows and their encoded form (two units where units are larger than 2 MiB), the
+//! buffers of a [`DiskReader`](crate::DiskReader) and the codecs' contexts, in all at most 12 MiB with units up to 1 MiB; 16
+//! reports of 4096 placements (2 MiB); and the source's map.
 
 mod ordered;
 mod worker;
@@ -27,7 +27,7 @@ use crate::{
     extent_map::ExtentMap,
     io::BlockSink,
     limits::MAX_UNIT,
-    num::{align_down, to_u64},
+    num::{align_down, to_u64, to_usize},
     place::{Layout, Placer},
     ports::{ByteRange, Placed},
     progress::Progress,
@@ -40,6 +40,10 @@ use worker::Worker;
 const WINDOW: u64 = 1 << 20;
 /// The same where nothing is encoded or decoded: it stays in the second-level cache.
 const PLAIN_WINDOW: u64 = 256 << 10;
+/// Windows that one worker may have under way: as many as fit into so many bytes, at most four. While one waits for its turn,
+/// the worker goes on with the next.
+const SLOT_BYTES: u64 = 2 << 20;
+const MAX_SLOTS: usize = 4;
 /// Threads beyond one for each core, at most as many again: they work while others wait for a disk or for their turn.
 const SPARE_THREADS: usize = 4;
 /// Most threads of one job.
@@ -179,6 +183,8 @@ fn thread_count(asked: Option<NonZeroUsize>, planner: &Planner<'_>) -> usize {
 struct Planner<'a> {
     map: &'a ExtentMap,
     window: u64,
+    /// Windows that one worker may have under way.
+    slots: usize,
     keep_zeroes: bool,
     next: Mutex<(u64, u64)>,
 }
@@ -193,7 +199,8 @@ struct Window {
 impl<'a> Planner<'a> {
     fn new(map: &'a ExtentMap, window: u64, keep_zeroes: bool) -> Self {
         debug_assert!(window.is_power_of_two() && window.is_multiple_of(to_u64(CLUSTER)));
-        Self { map, window, keep_zeroes, next: Mutex::new((0, 0)) }
+        let slots = to_usize(SLOT_BYTES / window).clamp(1, MAX_SLOTS);
+        Self { map, window, slots, keep_zeroes, next: Mutex::new((0, 0)) }
     }
 
     fn take(&self) -> Option<Window> {

@@ -1,8 +1,17 @@
 //! The one step of the pipeline that happens in the order of the disk.
+//!
+//! A worker hands in what it knows of its window and goes on with another one. Whoever hands in the next window in the order
+//! takes all steps that have become possible; the workers collect their placements when they need the buffers back.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
 
-use crate::{digest::DigestBuilder, place::Placer};
+use crate::{
+    digest::DigestBuilder,
+    place::{Placer, Unit},
+};
 
 /// What the ordered step works on.
 pub(super) struct Shared {
@@ -13,11 +22,23 @@ pub(super) struct Shared {
     pub(super) written: u64,
 }
 
+/// What a worker knows of a window.
+pub(super) struct Submission {
+    /// First cluster of the window.
+    pub(super) cluster: u64,
+    /// Leaf of each cluster; `None` is a cluster of zeroes.
+    pub(super) leaves: Vec<Option<[u8; 32]>>,
+    /// What is to be placed.
+    pub(super) units: Vec<Unit>,
+    /// Payload bytes that go to the file.
+    pub(super) written: u64,
+}
+
 /// Another worker failed: there is nothing left to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopped;
 
-/// Lets workers through one after the other, by the number of their window.
+/// Takes the windows' steps in the order of their numbers. Holds one submission for each buffer of each worker.
 pub(super) struct Ordered {
     state: Mutex<State>,
     moved: Condvar,
@@ -27,37 +48,64 @@ struct State {
     next: u64,
     failed: bool,
     shared: Shared,
+    submitted: BTreeMap<u64, Submission>,
+    placed: BTreeMap<u64, Submission>,
 }
 
 impl Ordered {
     pub(super) fn new(shared: Shared) -> Self {
-        Self { state: Mutex::new(State { next: 0, failed: false, shared }), moved: Condvar::new() }
+        let state =
+            State { next: 0, failed: false, shared, submitted: BTreeMap::new(), placed: BTreeMap::new() };
+        Self { state: Mutex::new(state), moved: Condvar::new() }
     }
 
-    /// Waits for this window's turn and runs `step`. When it fails, nobody gets a turn any more.
-    pub(super) fn turn<T, E: From<Stopped>>(
+    /// Hands in a window, and takes every step whose turn has come. When one fails, nobody gets on any more.
+    pub(super) fn submit<E: From<Stopped>>(
         &self,
         number: u64,
-        step: impl FnOnce(&mut Shared) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let state = self.state.lock().expect("no holder of this lock panics");
-        let waiting = |state: &mut State| state.next != number && !state.failed;
-        let mut state = self.moved.wait_while(state, waiting).expect("no holder of this lock panics");
+        submission: Submission,
+        step: impl Fn(&mut Shared, &mut Submission) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut state = self.lock();
         if state.failed {
             return Err(Stopped.into());
         }
-        let outcome = step(&mut state.shared);
-        state.next += 1;
-        state.failed = outcome.is_err();
+        state.submitted.insert(number, submission);
+        let first = state.next;
+        let mut outcome = Ok(());
+        while let Some((number, mut submission)) = state.take_next() {
+            outcome = step(&mut state.shared, &mut submission);
+            if outcome.is_err() {
+                state.failed = true;
+                break;
+            }
+            if !submission.units.is_empty() {
+                state.placed.insert(number, submission);
+            }
+        }
+        let moved = state.next != first;
         drop(state);
-        self.moved.notify_all();
+        if moved {
+            self.moved.notify_all();
+        }
         outcome
+    }
+
+    /// The placements of a window that was handed in with units, if its turn has come.
+    pub(super) fn placed(&self, number: u64) -> Option<Submission> {
+        self.lock().placed.remove(&number)
+    }
+
+    /// The same, once its turn has come.
+    pub(super) fn await_placed(&self, number: u64) -> Result<Submission, Stopped> {
+        let waiting = |state: &mut State| !state.failed && !state.placed.contains_key(&number);
+        let mut state = self.moved.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        state.placed.remove(&number).filter(|_| !state.failed).ok_or(Stopped)
     }
 
     /// Lets everybody who waits for a turn give up.
     pub(super) fn fail(&self) {
-        // A panic of the holder is a failure as well, and its state is not used any more.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
+        self.lock().failed = true;
         self.moved.notify_all();
     }
 
@@ -67,7 +115,21 @@ impl Ordered {
     }
 
     pub(super) fn into_shared(self) -> Shared {
-        self.state.into_inner().expect("no holder of this lock panics").shared
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).shared
+    }
+
+    /// A panic of another holder makes the whole job fail, so what it left behind is not used.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_next(&mut self) -> Option<(u64, Submission)> {
+        let number = self.next;
+        let submission = self.submitted.remove(&number)?;
+        self.next += 1;
+        Some((number, submission))
     }
 }
 
