@@ -53,7 +53,7 @@ fn forbidden(name: &str) -> bool {
 /// commands behind it are, one by one.
 pub(crate) fn is_forbidden_pattern(pattern: &str) -> bool {
     let name = pattern.strip_suffix('*').unwrap_or(pattern);
-    forbidden(name) || FORBIDDEN.iter().any(|never| *never == pattern)
+    forbidden(name) || FORBIDDEN.contains(&pattern)
 }
 
 /// Judges a line. `Err` says why it is not sent.

@@ -60,17 +60,19 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn io_error(path: &str, failed: &io::Error) -> Error {
-    let (class, code, what) = match failed.kind() {
-        io::ErrorKind::NotFound => (ErrorClass::NotFound, "dirs.not-found", "does not exist"),
-        io::ErrorKind::AlreadyExists => (ErrorClass::AlreadyExists, "dirs.exists", "exists already"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            (ErrorClass::LimitExceeded, "storage.no-space", "does not fit: the file system is full")
-        }
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    let kind = failed.kind();
+    let (class, code, what) = if kind == io::ErrorKind::NotFound {
+        (ErrorClass::NotFound, "dirs.not-found", "does not exist")
+    } else if kind == io::ErrorKind::AlreadyExists {
+        (ErrorClass::AlreadyExists, "dirs.exists", "exists already")
+    } else if full.contains(&kind) {
+        (ErrorClass::LimitExceeded, "storage.no-space", "does not fit: the file system is full")
+    } else if kind == io::ErrorKind::PermissionDenied {
         // cap-std answers a way out of the directory like this.
-        io::ErrorKind::PermissionDenied => {
-            (ErrorClass::Denied, super::DENIED, "is outside of its grant or not permitted")
-        }
-        _ => return error(ErrorClass::Transient, "dirs.io", format!("{path}: {failed}")),
+        (ErrorClass::Denied, super::DENIED, "is outside of its grant or not permitted")
+    } else {
+        return error(ErrorClass::Transient, "dirs.io", format!("{path}: {failed}"));
     };
     error(class, code, format!("{path} {what}"))
 }

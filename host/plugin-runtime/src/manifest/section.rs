@@ -40,15 +40,17 @@ pub fn find(component: &[u8]) -> Result<&str, LoadError> {
         {
             return Err(LoadError::NotAComponent("it is a core module".to_owned()));
         }
-        match payload {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::CustomSection(section) if depth == 0 && section.name() == SECTION => {
-                if found.replace(section.data()).is_some() {
-                    return Err(LoadError::manifest("the component has two manifests".to_owned()));
-                }
-            }
-            _ => {}
+        if let Payload::CustomSection(section) = &payload
+            && depth == 0
+            && section.name() == SECTION
+            && found.replace(section.data()).is_some()
+        {
+            return Err(LoadError::manifest("the component has two manifests".to_owned()));
+        }
+        if matches!(payload, Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) {
+            depth += 1;
+        } else if matches!(payload, Payload::End(_)) {
+            depth = depth.saturating_sub(1);
         }
     }
     let bytes = found.ok_or(LoadError::NoManifest)?;
