@@ -17,13 +17,14 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_guest() -> Result<()> {
-    let server = Server::demo().await?;
+    let dir = Server::folder()?;
+    // Room enough for the check up front, not for the disk. Declared first: it is unmounted last.
+    let small = SmallDisk::mount(&Server::image_storage_in(dir.path()), "12m")?;
+    let server = Server::start_in(dir, &["--demo"], &[]).await?;
     let customer = server.customer().await?;
     let first = customer.running_instance("demo-1").await?;
     server.console_says(id(&first), "LEDGER seq=").await?;
     let pid = server.instance_pid(id(&first))?;
-    // Room enough for the check up front, not for the disk.
-    let small = SmallDisk::mount(&server.image_storage(), "12m")?;
     let body =
         json!({"source": {"type": "instance", "id": id(&first)}, "name": "too big", "compression": "none"});
     let begun = customer.post("/images", &body).await?;
@@ -45,7 +46,7 @@ async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_gues
     .await?;
 
     // With room again, the same task is retried.
-    drop(small);
+    small.grow("256m")?;
     let retried = customer.post(&format!("/tasks/{}/actions/retry", id(&task)), &json!({})).await?;
     customer.succeeded(&retried).await?;
     let image = customer.get(&format!("/images/{}", id(&begun["image"]))).await?;

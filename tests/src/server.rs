@@ -41,7 +41,21 @@ impl Server {
 
     /// Starts the binary with more arguments and variables.
     pub async fn start(args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("imprint-").tempdir()?;
+        Self::start_in(Self::folder()?, args, env).await
+    }
+
+    /// A folder for [`Server::start_in`].
+    pub fn folder() -> Result<TempDir> {
+        Ok(tempfile::Builder::new().prefix("imprint-").tempdir()?)
+    }
+
+    /// Where a server that is started in this folder keeps the customers' images.
+    pub fn image_storage_in(dir: &Path) -> PathBuf {
+        dir.join("data/storage/images")
+    }
+
+    /// Starts the binary in a folder that the test has prepared.
+    pub async fn start_in(dir: TempDir, args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
         let process = spawn(dir.path(), args, env)?;
         let mut server = Self { dir, url: String::new(), process, agent: None };
         server.url = server.wait_for_url().await?;
@@ -170,7 +184,7 @@ impl Server {
 
     /// The folder of the customers' image storage.
     pub fn image_storage(&self) -> PathBuf {
-        self.dir.path().join("data/storage/images")
+        Self::image_storage_in(self.dir.path())
     }
 }
 

@@ -53,6 +53,11 @@ impl SmallDisk {
         ok("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", arg(dir)])?;
         Ok(Self(dir.to_owned()))
     }
+
+    /// Gives it more room.
+    pub fn grow(&self, size: &str) -> Result<()> {
+        ok("mount", &["-o", &format!("remount,size={size}"), arg(&self.0)]).map(drop)
+    }
 }
 
 impl Drop for SmallDisk {

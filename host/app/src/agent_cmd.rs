@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use imprint_agent::{Agent, HttpControlPlane};
+use imprint_agent::{Agent, AgentError, HttpControlPlane};
 use imprint_service::SystemContext;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct AgentArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// Where the control plane is, such as https://imprint.example
+    /// Where the control plane is, such as http://10.0.0.1:8080; a private network or a tunnel, the token travels as it is
     #[arg(long, value_name = "URL", required_unless_present = "list_fault_steps")]
     control_plane: Option<String>,
     /// A file with the hypervisor's token, as the admin got it once
@@ -55,19 +55,30 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     let token = std::fs::read_to_string(&token_file)
         .with_context(|| format!("cannot read {}", token_file.display()))?;
     let control_plane = HttpControlPlane::new(&url, token.trim())?;
-    let plugins = PluginPorts::load(&common).await?;
+    let plugins = Arc::new(PluginPorts::load(&common).await?);
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let agent = Agent::new(
         settings(&common, false),
-        Arc::new(plugins),
+        plugins.clone(),
         Arc::new(control_plane),
         Arc::new(SystemContext),
     )?;
-    let result = agent.run(stop.clone()).await;
+    let result = run(agent, plugins, stop.clone()).await;
     stop.cancel();
     signals.abort();
     Ok(result?)
+}
+
+/// Runs an agent to its end, and what its plugins left to the host with it.
+pub(crate) async fn run(
+    agent: Agent,
+    plugins: Arc<PluginPorts>,
+    stop: CancellationToken,
+) -> Result<(), AgentError> {
+    let result = agent.run(stop).await;
+    plugins.drain().await;
+    result
 }
 
 #[expect(clippy::print_stdout, reason = "this is the command's answer")]

@@ -75,6 +75,11 @@ impl PluginPorts {
         self.host.boundary_bytes()
     }
 
+    /// Waits until the host has undone what plugins left half-done in a guest (a freeze, a stop). Before the process ends.
+    pub(crate) async fn drain(&self) {
+        self.host.drain().await;
+    }
+
     fn of_kind(&self, kind: Kind, name: &str) -> Option<PluginInfo> {
         self.host.plugins().into_iter().find(|plugin| plugin.kind == kind && plugin.provides == name)
     }

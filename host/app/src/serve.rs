@@ -92,7 +92,7 @@ impl Common {
 
     pub(crate) async fn service(&self) -> Result<Service> {
         let settings = imprint_service::Settings::default();
-        Ok(Service::open(&self.database()?, settings, Arc::new(SystemContext)).await.map_err(local::told)?)
+        Service::open(&self.database()?, settings, Arc::new(SystemContext)).await.map_err(local::told)
     }
 }
 
@@ -119,12 +119,11 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     let agent = if args.no_agent {
         None
     } else {
-        let plugins = plugin_ports::PluginPorts::load(&common).await?;
+        let plugins = Arc::new(plugin_ports::PluginPorts::load(&common).await?);
         let settings = agent_cmd::settings(&common, args.demo);
         let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });
-        let agent = Agent::new(settings, Arc::new(plugins), control_plane, Arc::new(SystemContext))?;
-        let stop = stop.clone();
-        Some(tokio::spawn(async move { agent.run(stop).await }))
+        let agent = Agent::new(settings, plugins.clone(), control_plane, Arc::new(SystemContext))?;
+        Some(tokio::spawn(agent_cmd::run(agent, plugins, stop.clone())))
     };
     tasks.spawn(reconcile(service.clone(), stop.clone()));
     // Not among the tasks that are waited for: it listens for the second signal until the very end.

@@ -178,9 +178,8 @@ pub(crate) async fn nothing_is_stuck_whatever_happens(world: World) {
     let mut walk = Walk { world, agent, work: Vec::new() };
     for seed in 1..=SEEDS {
         let mut random = numbers(seed);
-        for step in 0..STEPS {
+        for _ in 0..STEPS {
             walk.step(&mut random).await;
-            println!("seed {seed} step {step}");
             agree(&walk.see().await);
         }
         walk.settle().await;

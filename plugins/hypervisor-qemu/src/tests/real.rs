@@ -226,7 +226,7 @@ impl Task for RealHost {
     }
 
     fn sleep_ms(&self, ms: u32) {
-        std::thread::sleep(Duration::from_millis(ms.into()));
+        std::thread::sleep(Duration::from_millis(ms.into())); // waits because the plugin asks its host to
     }
 
     fn progress(&self, _done: u64, _total: Option<u64>, _note: &str) {}
