@@ -72,18 +72,23 @@ fn files_below(dir: &Path) -> Vec<String> {
     names
 }
 
+fn node_names(answer: &Value) -> Vec<String> {
+    let nodes = answer["return"].as_array().into_iter().flatten();
+    nodes.filter_map(|node| node["node-name"].as_str().map(str::to_owned)).collect()
+}
+
 /// Nothing of a capture is left: not in QEMU, not on disk, and the guest writes.
 async fn nothing_is_left(server: &Server, instance: &str) -> Result<()> {
     let socket = server.dir.path().join(format!("run/{instance}/qmp.sock"));
     eventually("QEMU to be as before", async || {
         let mut monitor = Monitor::open(&socket)?;
         let exports = monitor.ask("query-block-exports")?;
-        let nodes = monitor.ask("query-named-block-nodes")?;
+        let nodes = node_names(&monitor.ask("query-named-block-nodes")?);
         let status = monitor.ask("query-status")?;
         let clean = exports["return"] == json!([])
-            && !nodes.to_string().contains("imprint-")
+            && !nodes.iter().any(|node| node.starts_with("imprint-"))
             && status["return"]["running"] == true;
-        if clean { Ok(Some(())) } else { bail!("exports {exports}, status {status}, nodes {nodes}") }
+        if clean { Ok(Some(())) } else { bail!("exports {exports}, status {status}, nodes {nodes:?}") }
     })
     .await?;
     let agent = server.agent_dir();
