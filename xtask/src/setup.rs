@@ -243,7 +243,7 @@ fn node() -> Result<()> {
 }
 
 /// The folder that holds PostgreSQL's server programs.
-pub(crate) fn postgres_bin() -> Option<std::path::PathBuf> {
+fn postgres_bin() -> Option<std::path::PathBuf> {
     if let Some(initdb) = sh::which("initdb") {
         return initdb.parent().map(Path::to_path_buf);
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{guest, panel, plugins, setup, sh, tidy, up};
+use crate::{guest, panel, plugins, setup, sh, tidy};
 
 /// Options of `test`.
 #[derive(Args)]
@@ -33,14 +33,13 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         sh::run(&mut panel::npm(&["run", "test"]))
     })?;
     clock.step("stock image", guest::build)?;
-    let binary = clock.step("host binary", || up::build_host(up::Profile::Dev))?;
+    // One selection of packages for all: another one would resolve other features, and build half of it twice. The binary
+    // is built with it, because the tests of its package run it.
+    clock.step("build", || sh::run(nextest().arg("--no-run")))?;
+    let binary = sh::target_dir()?.join("debug/imprint");
     clock.step("Rust, real guests, browser", || {
-        let mut nextest = sh::cargo();
-        nextest.args(["nextest", "run", "--locked", "--workspace"]).args(&options.nextest);
-        nextest.env("IMPRINT_BIN", &binary).env("IMPRINT_DIST", sh::dist());
-        if let Some(bin) = setup::postgres_bin() {
-            nextest.env("IMPRINT_POSTGRES_BIN", bin);
-        }
+        let mut nextest = nextest();
+        nextest.args(&options.nextest).env("IMPRINT_BIN", &binary).env("IMPRINT_DIST", sh::dist());
         sh::run(&mut nextest)
     })?;
     clock.print();
@@ -63,6 +62,12 @@ pub(crate) fn check() -> Result<()> {
         "warnings",
     ]))?;
     sh::run(&mut panel::npm(&["run", "check"]))
+}
+
+fn nextest() -> std::process::Command {
+    let mut command = sh::cargo();
+    command.args(["nextest", "run", "--locked", "--workspace"]);
+    command
 }
 
 fn format_check() -> Result<()> {

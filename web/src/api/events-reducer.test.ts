@@ -128,20 +128,25 @@ describe('a list holds', () => {
   })
 })
 
-test('only a task that was seen at work can be seen ending', () => {
+test('a task is seen ending when it was at work before, or came and went in between', () => {
   const task = (id: string, state: Task['state']) => ({ id, state }) as Task
   const before = new Map<string, Task['state']>([
     ['a', 'running'],
     ['b', 'queued'],
     ['c', 'failed'],
-    ['d', 'running'],
+    ['e', 'running'],
   ])
   const now = [
+    task('0', 'succeeded'), // from an older page
     task('a', 'succeeded'),
     task('b', 'cancelled'),
     task('c', 'failed'),
-    task('d', 'running'),
-    task('e', 'failed'),
+    task('d', 'failed'), // older than what was there: seen late, not ended now
+    task('e', 'running'),
+    task('f', 'succeeded'),
+    task('g', 'running'),
   ]
-  expect(endedTasks(before, now).map(({ id }) => id)).toEqual(['a', 'b'])
+  expect(endedTasks(before, now).map(({ id }) => id)).toEqual(['a', 'b', 'f'])
+  expect(endedTasks(null, now)).toEqual([])
+  expect(endedTasks(new Map(), now).map(({ id }) => id)).toEqual(['0', 'a', 'b', 'c', 'd', 'f'])
 })

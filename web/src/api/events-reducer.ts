@@ -135,11 +135,17 @@ export function belongs(filter: ListFilter, item: object): boolean {
   )
 }
 
-/** The tasks that ended between two looks: those that were seen at work and are final now. */
-export function endedTasks(before: ReadonlyMap<string, Task['state']>, now: readonly Task[]): Task[] {
+/**
+ * The tasks that ended between two looks: those that were seen at work, and those so short that they came and went in between
+ * (ids sort by age, so they are newer than everything that was there). `null`: the first look, at which nothing is news.
+ */
+export function endedTasks(before: ReadonlyMap<string, Task['state']> | null, now: readonly Task[]): Task[] {
+  if (before === null) return []
+  const newest = [...before.keys()].reduce((newer, id) => (id > newer ? id : newer), '')
   return now.filter((task) => {
     const was = before.get(task.id)
+    const cameInBetween = was === undefined && task.id > newest
     const wasAtWork = was === 'queued' || was === 'running'
-    return wasAtWork && task.state !== 'queued' && task.state !== 'running'
+    return (wasAtWork || cameInBetween) && task.state !== 'queued' && task.state !== 'running'
   })
 }

@@ -15,12 +15,13 @@ export function useTaskToasts(): number {
   const names = useNames()
   const refetchInterval = usePollInterval()
   const { data } = useInfiniteQuery({ ...tasksQuery(), refetchInterval })
-  const before = useRef(new Map<string, TaskState>())
+  const before = useRef<Map<string, TaskState> | null>(null)
   const latestNames = useRef(names)
   latestNames.current = names
 
   useEffect(() => {
-    const tasks = data?.pages.flatMap((page) => page.items) ?? []
+    if (data === undefined) return
+    const tasks = data.pages.flatMap((page) => page.items)
     for (const task of endedTasks(before.current, tasks)) announce(task, latestNames.current)
     before.current = new Map(tasks.map((task) => [task.id, task.state]))
   }, [data])
