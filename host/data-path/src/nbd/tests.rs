@@ -226,12 +226,10 @@ async fn a_capture_whose_server_dies_or_hangs_ends_with_a_typed_error() {
             if cancelled { cancel.cancel() } else { server.signal(Signal::KILL) }
         });
         let error = outcome.unwrap_err();
-        assert_eq!(
-            error.code(),
-            if cancelled { "cancelled" } else { "nbd.disconnected" },
-            "{}",
-            error.report()
-        );
+        // A worker that waits for an answer loses its connection; one that opens its own after the kill is refused. Either may
+        // be the first to report.
+        let codes: &[&str] = if cancelled { &["cancelled"] } else { &["nbd.disconnected", "nbd.connect"] };
+        assert!(codes.contains(&error.code()), "{}: {}", error.code(), error.report());
         assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
     }
 }
