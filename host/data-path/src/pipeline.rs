@@ -17,7 +17,6 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     codec::Encoder,
@@ -27,10 +26,10 @@ use crate::{
     extent_map::ExtentMap,
     io::BlockSink,
     limits::MAX_UNIT,
+    movement::{Event, Running, WritePlan},
     num::{align_down, to_u64, to_usize},
-    place::{Layout, Placer},
-    ports::{ByteRange, Placed},
-    progress::Progress,
+    place::{Layout, Placer, UnitRules},
+    ports::ByteRange,
 };
 
 use ordered::{Ordered, Shared};
@@ -58,11 +57,11 @@ pub(crate) enum Target {
     /// Writes them.
     File {
         sink: Arc<dyn BlockSink>,
-        layout: Layout,
-        /// In the encoder's own scale.
-        level: Option<i32>,
+        plan: WritePlan,
+        /// Takes note of all that is written, except leaves of a file that is the disk.
+        stored: Arc<StoredDigest>,
         /// Where placements go, in ascending order.
-        reports: mpsc::Sender<Vec<Placed>>,
+        events: mpsc::Sender<Event>,
     },
 }
 
@@ -70,9 +69,17 @@ pub(crate) enum Target {
 pub(crate) struct Job {
     pub(crate) disk: Arc<Disk>,
     pub(crate) target: Target,
-    pub(crate) threads: Option<NonZeroUsize>,
-    pub(crate) cancel: CancellationToken,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) running: Running,
+}
+
+impl Target {
+    /// Placement rules of the file, if there is one.
+    fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Nothing => None,
+            Self::File { plan, .. } => Some(&plan.layout),
+        }
+    }
 }
 
 /// What a finished job leaves.
@@ -81,8 +88,6 @@ pub(crate) struct Outcome {
     pub(crate) logical: DigestBuilder,
     /// Leaves of the file's blocks, where the file is the disk.
     pub(crate) stored_prefix: DigestBuilder,
-    /// The file's other blocks.
-    pub(crate) stored: StoredDigest,
     /// Where the payload ends.
     pub(crate) end: u64,
     /// Virtual bytes in clusters that are not zero.
@@ -94,14 +99,13 @@ pub(crate) struct Outcome {
 /// Runs a job on its threads and the calling one. Blocks.
 pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
     let planner = Planner::new(job.disk.map(), window_of(job), keeps_zeroes(&job.target));
-    job.progress.start(job.disk.map().stored_bytes());
-    let stored = StoredDigest::default();
+    job.running.progress.start(job.disk.map().stored_bytes());
     let ordered = Ordered::new(Shared {
         logical: DigestBuilder::new(),
         stored_prefix: DigestBuilder::new(),
-        placer: match &job.target {
-            Target::File { layout: Layout::Units(rules), .. } => Some(Placer::new(*rules)),
-            Target::File { layout: Layout::Identity { .. }, .. } | Target::Nothing => None,
+        placer: match job.target.layout() {
+            Some(Layout::Units(rules)) => Some(Placer::new(*rules)),
+            Some(Layout::Identity { .. }) | None => None,
         },
         data_bytes: 0,
         written: 0,
@@ -109,7 +113,7 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
     let first_error: Mutex<Option<EngineError>> = Mutex::new(None);
     let work = || {
         let _guard = ordered.fail_on_panic();
-        let outcome = Worker::new(job, &planner, &ordered, &stored).and_then(|mut worker| worker.run());
+        let outcome = Worker::new(job, &planner, &ordered).and_then(|mut worker| worker.run());
         if let Err(error) = outcome {
             let mut first = first_error.lock().expect("no holder of this lock panics");
             // Workers that were only told to stop do not hide why.
@@ -121,7 +125,7 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
         }
     };
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..thread_count(job.threads, &planner))
+        let helpers: Vec<_> = (1..thread_count(job.running.threads, &planner))
             .map(|number| {
                 std::thread::Builder::new().name(format!("data-path-{number}")).spawn_scoped(scope, work)
             })
@@ -135,29 +139,32 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
     })?;
     if let Some(error) = first_error.into_inner().expect("no holder of this lock panics") {
         // What other workers met after a cancellation is a consequence of it.
-        return Err(if job.cancel.is_cancelled() { EngineError::Cancelled } else { error });
+        return Err(if job.running.cancel.is_cancelled() { EngineError::Cancelled } else { error });
     }
     let Shared { logical, stored_prefix, placer, data_bytes, written } = ordered.into_shared();
     let end = match (&job.target, placer) {
-        (Target::File { reports, .. }, Some(placer)) => {
+        (Target::File { events, .. }, Some(placer)) => {
             let (end, rest) = placer.finish();
             rest.into_iter()
-                .try_for_each(|report| reports.blocking_send(report))
+                .try_for_each(|report| events.blocking_send(Event::Placed(report)))
                 .map_err(|_| EngineError::Cancelled)?;
             end
         }
-        (Target::File { layout: Layout::Identity { data_start }, .. }, None) => data_start + job.disk.size(),
-        (Target::File { layout: Layout::Units(_), .. } | Target::Nothing, _) => 0,
+        (Target::File { plan, .. }, None) => match plan.layout {
+            Layout::Identity { data_start } => data_start + plan.virtual_size,
+            Layout::Units(UnitRules { data_start, .. }) => data_start,
+        },
+        (Target::Nothing, _) => 0,
     };
-    Ok(Outcome { logical, stored_prefix, stored, end, data_bytes, written })
+    Ok(Outcome { logical, stored_prefix, end, data_bytes, written })
 }
 
 /// A window holds whole units of the target and of the source, so that no unit is decoded twice, and what the sources like
 /// to be asked for.
 fn window_of(job: &Job) -> u64 {
-    let (unit, encodes) = match &job.target {
-        Target::File { layout: Layout::Units(rules), .. } => (u64::from(rules.unit), rules.codec.is_some()),
-        Target::File { layout: Layout::Identity { .. }, .. } | Target::Nothing => (1, false),
+    let (unit, encodes) = match job.target.layout() {
+        Some(Layout::Units(rules)) => (u64::from(rules.unit), rules.codec.is_some()),
+        Some(Layout::Identity { .. }) | None => (1, false),
     };
     let decodes = job.disk.map().encoded_bytes() > 0;
     let source_unit = if decodes { u64::from(job.disk.unit()) } else { 1 };
@@ -167,7 +174,7 @@ fn window_of(job: &Job) -> u64 {
 }
 
 fn keeps_zeroes(target: &Target) -> bool {
-    matches!(target, Target::File { layout: Layout::Units(rules), .. } if !rules.skip_zero)
+    matches!(target.layout(), Some(Layout::Units(rules)) if !rules.skip_zero)
 }
 
 fn thread_count(asked: Option<NonZeroUsize>, planner: &Planner<'_>) -> usize {
@@ -219,17 +226,14 @@ impl<'a> Planner<'a> {
 
 /// The encoder that a target needs, if any.
 fn encoder_for(target: &Target) -> Result<Option<Encoder>, EngineError> {
-    match target {
-        Target::File { layout: Layout::Units(rules), level, .. } => match rules.codec {
-            None => Ok(None),
-            Some(kind) => match Encoder::new(kind, *level) {
-                Some(encoder) => Ok(Some(encoder)),
-                None => Err(EngineError::InvalidOption {
-                    what: "the compression level is out of range; use 1 to 12 for zlib, -7 to 19 for zstd"
-                        .to_owned(),
-                }),
-            },
-        },
-        Target::File { layout: Layout::Identity { .. }, .. } | Target::Nothing => Ok(None),
+    let Target::File { plan: WritePlan { layout: Layout::Units(rules), level, .. }, .. } = target else {
+        return Ok(None);
+    };
+    let Some(kind) = rules.codec else { return Ok(None) };
+    match Encoder::new(kind, *level) {
+        Some(encoder) => Ok(Some(encoder)),
+        None => Err(EngineError::InvalidOption {
+            what: "the compression level is out of range; use 1 to 12 for zlib, -7 to 19 for zstd".to_owned(),
+        }),
     }
 }

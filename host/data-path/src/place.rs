@@ -37,6 +37,14 @@ pub(crate) struct UnitRules {
 }
 
 impl Layout {
+    /// Where the payload begins.
+    pub(crate) fn data_start(&self) -> u64 {
+        match self {
+            Self::Identity { data_start } => *data_start,
+            Self::Units(rules) => rules.data_start,
+        }
+    }
+
     /// Understands a plugin's rules.
     pub(crate) fn parse(rules: &Rules) -> Result<Self, EngineError> {
         let unsupported = |what: &str| EngineError::Unsupported { what: what.to_owned() };

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::{
     digest::DiskDigest,
     disk::{Disk, offload},
@@ -11,10 +9,9 @@ use crate::{
     extent_map::Content,
     file::head_and_tail,
     io::BlockSource,
+    movement::Running,
     num::{to_u64, to_usize},
-    pipeline::{self, Job, Target},
     ports::{ByteRange, DiskFormat, Finding, Guess, PortError, Props, Severity},
-    progress::Progress,
     write::WriteOptions,
 };
 
@@ -32,17 +29,7 @@ const PROBE: (u32, u32) = (64 << 10, 4 << 10);
 pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDigest, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    let job = Job {
-        disk: disk.clone(),
-        target: Target::Nothing,
-        threads: options.threads,
-        cancel,
-        progress: options.progress.clone(),
-    };
-    let size = disk.size();
-    let outcome = offload(move || pipeline::run(&job)).await??;
-    disk.check_unchanged()?;
-    Ok(outcome.logical.finish(size))
+    options.mover.0.digest(disk, &options.running(&cancel)).await
 }
 
 /// How two disks differ.
@@ -70,19 +57,18 @@ pub async fn compare(
     second: &Arc<Disk>,
     options: &WriteOptions,
 ) -> Result<Comparison, EngineError> {
-    let (first, second) = (first.clone(), second.clone());
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    let progress = options.progress.clone();
-    offload(move || compare_blocking(&first, &second, &cancel, &progress)).await?
+    options.mover.0.compare(first, second, &options.running(&cancel)).await
 }
 
-fn compare_blocking(
+/// The work of [`compare`].
+pub(crate) fn compare_blocking(
     first: &Disk,
     second: &Disk,
-    cancel: &CancellationToken,
-    progress: &Progress,
+    running: &Running,
 ) -> Result<Comparison, EngineError> {
+    let Running { cancel, progress, .. } = running;
     let mut readers = [first.reader(), second.reader()];
     let mut windows = [vec![0; to_usize(WINDOW)], vec![0; to_usize(WINDOW)]];
     let end = first.size().max(second.size());

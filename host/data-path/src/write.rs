@@ -2,18 +2,17 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    digest::{DigestBuilder, DiskDigest, StoredDigest},
-    disk::{Disk, offload},
+    digest::DiskDigest,
+    disk::Disk,
     error::EngineError,
     io::BlockSink,
+    movement::{Event, Moved, Movement, Mover, Running, WritePlan},
     num::{from_u32, to_u64},
-    pipeline::{self, Job, Outcome, REPORTS, Target},
     place::Layout,
-    ports::{CreateRequest, DiskFormat, FormatLayout, MetadataPage, Placed, PortError, Props},
+    ports::{CreateRequest, DiskFormat, FormatLayout, MetadataPage, PortError, Props},
     progress::Progress,
 };
 
@@ -41,6 +40,15 @@ pub struct WriteOptions {
     pub cancel: CancellationToken,
     /// Kept up to date while the job runs.
     pub progress: Arc<Progress>,
+    /// Who moves the bytes.
+    pub mover: Mover,
+}
+
+impl WriteOptions {
+    /// What a job runs with that stops with `cancel`.
+    pub(crate) fn running(&self, cancel: &CancellationToken) -> Running {
+        Running { threads: self.threads, cancel: cancel.clone(), progress: self.progress.clone() }
+    }
 }
 
 /// What was written.
@@ -74,7 +82,6 @@ pub async fn write_image(
 ) -> Result<Written, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    let before = options.progress.snapshot();
     let virtual_size = options.grow_to.unwrap_or(disk.size());
     if virtual_size < disk.size() {
         let what = format!("a disk of {} bytes does not fit into {virtual_size}", disk.size());
@@ -89,31 +96,24 @@ pub async fn write_image(
     };
     let mut plugin = or_cancelled(&cancel, format.begin_layout(&request)).await?;
     let layout = Layout::parse(&or_cancelled(&cancel, plugin.rules()).await?)?;
-    let identity_end = match layout {
-        Layout::Identity { data_start } => {
-            let end = data_start.checked_add(virtual_size).ok_or(crate::place::FileTooLarge)?;
-            set_size(sink, end).await?;
-            Some(end)
-        }
-        Layout::Units(rules) if !rules.skip_zero && virtual_size > disk.size() => {
-            return Err(EngineError::Unsupported {
-                what: "growing a disk in a layout that stores zeroes".to_owned(),
-            });
-        }
-        Layout::Units(_) => None,
-    };
-    let outcome = run_payload(disk, plugin.as_mut(), sink, options, layout, &cancel).await?;
-    let Outcome { logical, stored_prefix, stored, end, data_bytes, written } = outcome;
-    let end = identity_end.unwrap_or(end);
+    if let Layout::Units(rules) = &layout
+        && !rules.skip_zero
+        && virtual_size > disk.size()
+    {
+        return Err(EngineError::Unsupported {
+            what: "growing a disk in a layout that stores zeroes".to_owned(),
+        });
+    }
+    let plan = WritePlan { layout, virtual_size, level: options.level };
+    let mut movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
+    let end = move_payload(plugin.as_mut(), movement.as_mut(), &cancel).await?;
     let mut tables = Tables {
-        sink: sink.clone(),
-        stored: Arc::new(stored),
-        payload: (payload_start(layout), end),
+        payload: (plan.layout.data_start(), end),
         written: 0,
         end,
         limit: METADATA_FLOOR + virtual_size / 32,
     };
-    let declared = tables.write_all(plugin.as_mut(), &cancel).await?;
+    let declared = tables.write_all(plugin.as_mut(), movement.as_mut(), &cancel).await?;
     let file_size = declared.unwrap_or(tables.end);
     if file_size < tables.end {
         return Err(PortError::bad_answer(
@@ -122,63 +122,22 @@ pub async fn write_image(
         )
         .into());
     }
-    let prefix = match layout {
-        Layout::Identity { data_start: 0 } => stored_prefix,
-        Layout::Identity { .. } | Layout::Units(_) => DigestBuilder::new(),
-    };
-    let Tables { stored, written: table_bytes, .. } = tables;
-    let stored = Arc::into_inner(stored).ok_or(EngineError::WorkerLost)?;
-    set_size(sink, file_size).await?;
-    finish(disk, sink).await?;
-    options.progress.moved_out(table_bytes);
-    Ok(Written {
-        virtual_size,
-        file_size,
-        data_bytes,
-        written_bytes: written + table_bytes,
-        read_bytes: options.progress.snapshot().read.saturating_sub(before.read),
-        logical: logical.finish(disk.size()),
-        stored: stored.finish(prefix, file_size),
-    })
+    let Moved { logical, stored, data_bytes, written_bytes, read_bytes } = movement.finish(file_size).await?;
+    Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
 }
 
-/// Runs the pipeline, and hands its placements to the format plugin as they come.
-async fn run_payload(
-    disk: &Arc<Disk>,
+/// Lets the payload move, and hands its placements to the format plugin as they come. Says where it ends.
+async fn move_payload(
     plugin: &mut dyn FormatLayout,
-    sink: &Arc<dyn BlockSink>,
-    options: &WriteOptions,
-    layout: Layout,
+    movement: &mut dyn Movement,
     cancel: &CancellationToken,
-) -> Result<Outcome, EngineError> {
-    let (reports, mut placed) = mpsc::channel::<Vec<Placed>>(REPORTS);
-    let job = Job {
-        disk: disk.clone(),
-        target: Target::File { sink: sink.clone(), layout, level: options.level, reports },
-        threads: options.threads,
-        cancel: cancel.clone(),
-        progress: options.progress.clone(),
-    };
-    let running = offload(move || pipeline::run(&job));
-    let reporting = async move {
-        while let Some(runs) = placed.recv().await {
-            if let Err(error) = plugin.placed(&runs).await {
-                // Nobody takes reports any more: the pipeline stops at the next one, or at the next window.
-                cancel.cancel();
-                return Err(EngineError::from(error));
-            }
+) -> Result<u64, EngineError> {
+    movement.start().await?;
+    loop {
+        match movement.next().await? {
+            Event::Placed(runs) => or_cancelled(cancel, plugin.placed(&runs)).await?,
+            Event::End { end } => return Ok(end),
         }
-        Ok(())
-    };
-    let (outcome, reported) = tokio::join!(running, reporting);
-    reported?;
-    outcome?
-}
-
-fn payload_start(layout: Layout) -> u64 {
-    match layout {
-        Layout::Identity { data_start } => data_start,
-        Layout::Units(rules) => rules.data_start,
     }
 }
 
@@ -193,25 +152,8 @@ async fn or_cancelled<T>(
     }
 }
 
-async fn set_size(sink: &Arc<dyn BlockSink>, size: u64) -> Result<(), EngineError> {
-    let sink = sink.clone();
-    offload(move || sink.set_size(size).map_err(|error| EngineError::write(size, error))).await?
-}
-
-/// Makes everything durable, and makes sure that what was read is still what was opened.
-async fn finish(disk: &Arc<Disk>, sink: &Arc<dyn BlockSink>) -> Result<(), EngineError> {
-    let (disk, sink) = (disk.clone(), sink.clone());
-    offload(move || {
-        sink.sync().map_err(|error| EngineError::write(0, error))?;
-        disk.check_unchanged()
-    })
-    .await?
-}
-
 /// Writes the pages of headers and tables that the format plugin gives.
 struct Tables {
-    sink: Arc<dyn BlockSink>,
-    stored: Arc<StoredDigest>,
     /// Where the payload lies: tables stay outside.
     payload: (u64, u64),
     written: u64,
@@ -225,6 +167,7 @@ impl Tables {
     async fn write_all(
         &mut self,
         plugin: &mut dyn FormatLayout,
+        movement: &mut dyn Movement,
         cancel: &CancellationToken,
     ) -> Result<Option<u64>, EngineError> {
         let payload_end = self.payload.1;
@@ -235,15 +178,7 @@ impl Tables {
             final_size = page.final_size.or(final_size);
             start = page.resume;
             let done = page.done;
-            let (sink, stored) = (self.sink.clone(), self.stored.clone());
-            offload(move || {
-                page.segments.iter().try_for_each(|segment| {
-                    let at = segment.file_offset;
-                    sink.write_all_at(&segment.bytes, at).map_err(|error| EngineError::write(at, error))?;
-                    Ok::<(), EngineError>(stored.write(at, &segment.bytes)?)
-                })
-            })
-            .await??;
+            movement.tables(page.segments).await?;
             if done {
                 return Ok(final_size);
             }

@@ -11,6 +11,7 @@ use crate::{
     digest::{CLUSTER, StoredDigest, WrittenTwice, leaf},
     error::EngineError,
     io::BlockSink,
+    movement::Event,
     num::{from_u32, to_u64, to_usize},
     place::{Encoded, FileTooLarge, Layout, Unit, UnitRules, padded},
     ports::{ByteRange, PortError},
@@ -55,7 +56,6 @@ pub(super) struct Worker<'a> {
     job: &'a Job,
     planner: &'a Planner<'a>,
     ordered: &'a Ordered,
-    stored: &'a StoredDigest,
     reader: DiskReader<'a>,
     encoder: Option<Encoder>,
     zeroes: ZeroMap,
@@ -69,13 +69,11 @@ impl<'a> Worker<'a> {
         job: &'a Job,
         planner: &'a Planner<'a>,
         ordered: &'a Ordered,
-        stored: &'a StoredDigest,
     ) -> Result<Self, EngineError> {
         Ok(Self {
             job,
             planner,
             ordered,
-            stored,
             reader: job.disk.reader(),
             encoder: encoder_for(&job.target)?,
             zeroes: ZeroMap::default(),
@@ -88,18 +86,20 @@ impl<'a> Worker<'a> {
         loop {
             let mut slot = self.free_slot()?;
             let Some(window) = self.planner.take() else { break };
-            if self.job.cancel.is_cancelled() {
+            if self.job.running.cancel.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
             self.load(window, &mut slot)?;
             match &self.job.target {
                 Target::Nothing => self.hand_in(&mut slot, 0)?,
-                Target::File { layout: Layout::Identity { data_start }, sink, .. } => {
-                    self.store_identity(&mut slot, *data_start, sink.as_ref())?;
-                }
-                Target::File { layout: Layout::Units(rules), .. } => self.prepare_units(&mut slot, rules)?,
+                Target::File { plan, sink, stored, .. } => match &plan.layout {
+                    Layout::Identity { data_start } => {
+                        self.store_identity(&mut slot, *data_start, sink.as_ref(), stored)?;
+                    }
+                    Layout::Units(rules) => self.prepare_units(&mut slot, rules)?,
+                },
             }
-            self.job.progress.advance(stored_in(self.job, window.range));
+            self.job.running.progress.advance(stored_in(self.job, window.range));
             match slot.units.is_empty() {
                 true => self.free.push(slot),
                 false => self.waiting.push_back(slot),
@@ -148,7 +148,7 @@ impl<'a> Worker<'a> {
         bytes[length..].fill(0);
         self.zeroes.known(length, bytes.len());
         self.reader.fill(&mut bytes[..length], offset, Some(&mut self.zeroes))?;
-        self.job.progress.moved_in(self.reader.bytes_read() - before);
+        self.job.running.progress.moved_in(self.reader.bytes_read() - before);
         self.zeroes.scan(bytes);
         let zeroes = &self.zeroes;
         slot.leaves.clear();
@@ -180,6 +180,7 @@ impl<'a> Worker<'a> {
         slot: &mut Slot,
         data_start: u64,
         sink: &dyn BlockSink,
+        stored: &StoredDigest,
     ) -> Result<(), EngineError> {
         let ByteRange { offset, length } = slot.window.range;
         let length = to_usize(length);
@@ -190,13 +191,13 @@ impl<'a> Worker<'a> {
             sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
             written += to_u64(bytes.len());
         }
-        self.job.progress.moved_out(written);
+        self.job.running.progress.moved_out(written);
         if data_start != 0 {
-            self.stored.write(data_start + offset, &slot.bytes[..length])?;
+            stored.write(data_start + offset, &slot.bytes[..length])?;
         } else {
             // A last cluster that is not whole may share its block of the file with a footer.
             let whole = length / CLUSTER * CLUSTER;
-            self.stored.write(offset + to_u64(whole), &slot.bytes[whole..length])?;
+            stored.write(offset + to_u64(whole), &slot.bytes[whole..length])?;
         }
         self.hand_in(slot, written)
     }
@@ -272,10 +273,11 @@ impl<'a> Worker<'a> {
     }
 
     fn write_units(&self, slot: &Slot) -> Result<(), EngineError> {
-        let Target::File { layout: Layout::Units(rules), sink, .. } = &self.job.target else { return Ok(()) };
-        let output = Output { sink: sink.as_ref(), stored: self.stored, rules };
+        let Target::File { plan, sink, stored, .. } = &self.job.target else { return Ok(()) };
+        let Layout::Units(rules) = &plan.layout else { return Ok(()) };
+        let output = Output { sink: sink.as_ref(), stored, rules };
         let written = output.write_encoded(slot)? + output.write_verbatim(slot)?;
-        self.job.progress.moved_out(written);
+        self.job.running.progress.moved_out(written);
         Ok(())
     }
 }
@@ -293,12 +295,12 @@ fn take_step(job: &Job, shared: &mut Shared, submission: &mut Submission) -> Res
         }
     }
     shared.written += submission.written;
-    let (Some(placer), Target::File { reports, .. }) = (&mut shared.placer, &job.target) else {
+    let (Some(placer), Target::File { events, .. }) = (&mut shared.placer, &job.target) else {
         return Ok(());
     };
     placer.place(&mut submission.units)?;
     while let Some(report) = placer.take_report() {
-        reports.blocking_send(report).map_err(|_| EngineError::Cancelled)?;
+        events.blocking_send(Event::Placed(report)).map_err(|_| EngineError::Cancelled)?;
     }
     Ok(())
 }

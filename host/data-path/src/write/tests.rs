@@ -12,7 +12,7 @@ use crate::{
     disk::OpenOptions,
     io::BlockSource,
     limits::Limits,
-    ports::ByteRange,
+    ports::{ByteRange, Placed},
     testing::{FakeFormat, MemorySink, Pattern},
     tools::{Comparison, compare, digest},
 };

@@ -1,0 +1,125 @@
+//! The seam between the conversation with a format plugin and the work on bytes.
+//!
+//! A [`ByteMover`] does all work that touches the bytes of a disk: reading, decoding, hashing, encoding, writing. What it is
+//! told and what it answers is plain data, so that it may live in another process; [`InProcess`] works on this process's
+//! threads. The conversation with the format plugin stays with the caller: see [`crate::write_image`].
+
+mod in_process;
+
+use std::{fmt, num::NonZeroUsize, sync::Arc};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    digest::DiskDigest,
+    disk::Disk,
+    error::EngineError,
+    io::BlockSink,
+    place::Layout,
+    ports::{Placed, Segment},
+    progress::Progress,
+    tools::Comparison,
+};
+
+pub(crate) use in_process::InProcess;
+
+/// Who moves the bytes of a job.
+#[derive(Clone)]
+pub struct Mover(pub(crate) Arc<dyn ByteMover>);
+
+impl Default for Mover {
+    /// The threads of this process.
+    fn default() -> Self {
+        Self(Arc::new(InProcess))
+    }
+}
+
+impl fmt::Debug for Mover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mover({})", self.0.name())
+    }
+}
+
+/// What a job of any kind is run with.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// What a new file is made by.
+#[derive(Clone, Debug)]
+pub(crate) struct WritePlan {
+    pub(crate) layout: Layout,
+    /// Of the new image; not smaller than the disk.
+    pub(crate) virtual_size: u64,
+    /// Compression level in the encoder's own scale.
+    pub(crate) level: Option<i32>,
+}
+
+/// What a movement says while its payload is under way.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// Where payload is: at most 4096 runs, ascending.
+    Placed(Vec<Placed>),
+    /// All payload is where it was reported to be, and the last report was given.
+    End {
+        /// Where it ends.
+        end: u64,
+    },
+}
+
+/// What a finished movement knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    /// Of the disk.
+    pub(crate) logical: DiskDigest,
+    /// Of the file.
+    pub(crate) stored: DiskDigest,
+    /// Virtual bytes in clusters that are not zero.
+    pub(crate) data_bytes: u64,
+    /// Payload and tables, without holes.
+    pub(crate) written_bytes: u64,
+    /// From the sources.
+    pub(crate) read_bytes: u64,
+}
+
+/// Does the work on bytes.
+#[async_trait]
+pub(crate) trait ByteMover: Send + Sync {
+    /// For logs.
+    fn name(&self) -> &'static str;
+    /// Takes a disk and an empty sink for writing one into the other.
+    async fn write(
+        &self,
+        disk: &Arc<Disk>,
+        sink: &Arc<dyn BlockSink>,
+        plan: &WritePlan,
+        running: &Running,
+    ) -> Result<Box<dyn Movement>, EngineError>;
+    /// The logical digest of a disk.
+    async fn digest(&self, disk: &Arc<Disk>, running: &Running) -> Result<DiskDigest, EngineError>;
+    /// How two disks differ.
+    async fn compare(
+        &self,
+        first: &Arc<Disk>,
+        second: &Arc<Disk>,
+        running: &Running,
+    ) -> Result<Comparison, EngineError>;
+}
+
+/// A disk on its way into a file. The calls come in the order of the methods; `next` again and again up to
+/// [`Event::End`], `tables` for each page. When it is dropped, everything stops.
+#[async_trait]
+pub(crate) trait Movement: Send {
+    /// Starts the payload.
+    async fn start(&mut self) -> Result<(), EngineError>;
+    /// What comes next.
+    async fn next(&mut self) -> Result<Event, EngineError>;
+    /// Writes tables and headers, in this order.
+    async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError>;
+    /// Makes the file exactly this long, makes everything durable, and makes sure that the sources are still what they were.
+    async fn finish(&mut self, file_size: u64) -> Result<Moved, EngineError>;
+}
