@@ -51,8 +51,11 @@ enum Verb {
         #[arg(long)]
         release: bool,
     },
-    /// Measures the data path against qemu-img, in one run on the same disk.
+    /// Measures the data path against the field's tools, in one run on the same disk.
     Bench(bench::Options),
+    /// Runs a script and says what it cost: a part of `bench`.
+    #[command(hide = true)]
+    Measure(bench::MeasureOptions),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -91,6 +94,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Generate => generate::generate(),
         Verb::Build { parts, release } => build(&parts, release),
         Verb::Bench(options) => bench::bench(&options),
+        Verb::Measure(options) => bench::measure(&options),
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Demo,
     /// Also run all tests.
     Tests,
+    /// Measure against the field's tools.
+    Bench,
 }
 
 /// A thing that must be there, and the Debian package that brings it.
@@ -52,6 +54,14 @@ const TESTS: &[Need] = &[
     need("runuser", "util-linux"),
 ];
 
+const BENCH: &[Need] = &[
+    need("qemu-nbd", "qemu-utils"),
+    need("nbdcopy", "libnbd-bin"),
+    need("mkfs.xfs", "xfsprogs"),
+    need("pigz", "pigz"),
+    need("fio", "fio"),
+];
+
 /// Installs what is missing. Without root it prints the one command that an administrator has to run.
 pub(crate) fn setup(purpose: Purpose) -> Result<()> {
     wasm_target()?;
@@ -87,7 +97,11 @@ fn is_there(thing: &str) -> bool {
 fn packages(purpose: Purpose) -> Result<()> {
     let mut missing: Vec<&str> = DEMO
         .iter()
-        .chain(if purpose == Purpose::Tests { TESTS } else { &[] })
+        .chain(match purpose {
+            Purpose::Demo => &[],
+            Purpose::Tests => TESTS,
+            Purpose::Bench => BENCH,
+        })
         .filter(|need| !is_there(need.thing))
         .map(|need| need.package)
         .collect();

@@ -14,8 +14,8 @@ use imprint_agent::{DriverGrants, Ports};
 use imprint_agent_protocol::StorageRef;
 use imprint_data_path::ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
 use imprint_plugin_runtime::{
-    self as runtime, BoundaryBytes, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo,
-    StorageGrants, manifest::Kind,
+    self as runtime, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, StorageGrants, Usage,
+    manifest::Kind,
 };
 
 use crate::{embedded::PLUGINS, serve::Common};
@@ -70,9 +70,9 @@ impl PluginPorts {
         self.host.formats()
     }
 
-    /// Bytes that crossed the sandbox so far.
-    pub(crate) fn boundary_bytes(&self) -> BoundaryBytes {
-        self.host.boundary_bytes()
+    /// What the plugins used so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.host.usage()
     }
 
     /// Waits until the host has undone what plugins left half-done in a guest (a freeze, a stop). Before the process ends.

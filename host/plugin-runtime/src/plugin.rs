@@ -63,10 +63,28 @@ pub struct Usage {
     pub failures: u64,
     /// CPU time in milliseconds, in steps of 10.
     pub cpu_ms: u64,
+    /// Time inside calls, with what the host did for them meanwhile, in nanoseconds.
+    pub busy_ns: u64,
     /// Most memory of one piece of work, in bytes.
     pub memory_peak: u64,
     /// Bytes that crossed the sandbox.
     pub boundary: BoundaryBytes,
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    /// Of two plugins together; the memory is that of the larger one.
+    fn add(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            failures: self.failures.saturating_add(other.failures),
+            cpu_ms: self.cpu_ms.saturating_add(other.cpu_ms),
+            busy_ns: self.busy_ns.saturating_add(other.busy_ns),
+            memory_peak: self.memory_peak.max(other.memory_peak),
+            boundary: self.boundary + other.boundary,
+        }
+    }
 }
 
 /// Bytes that crossed the sandbox.
@@ -102,6 +120,7 @@ pub(crate) struct Counters {
     pub(crate) calls: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) ticks: AtomicU64,
+    pub(crate) busy_ns: AtomicU64,
     pub(crate) memory_peak: AtomicU64,
     to_plugin: AtomicU64,
     from_plugin: AtomicU64,
@@ -123,12 +142,13 @@ impl Counters {
         }
     }
 
-    fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let tick_ms = u64::try_from(crate::engine::TICK.as_millis()).expect("a tick is short");
         Usage {
             calls: self.calls.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             cpu_ms: self.ticks.load(Ordering::Relaxed).saturating_mul(tick_ms),
+            busy_ns: self.busy_ns.load(Ordering::Relaxed),
             memory_peak: self.memory_peak.load(Ordering::Relaxed),
             boundary: self.boundary(),
         }

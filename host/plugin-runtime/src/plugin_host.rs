@@ -20,7 +20,7 @@ use crate::{
     linker,
     log::PluginLog,
     manifest::{Kind, Limits, Manifest, section},
-    plugin::{BoundaryBytes, Counters, Plugin, PluginInfo, PluginSource},
+    plugin::{Counters, Plugin, PluginInfo, PluginSource, Usage},
     ports::{ComponentDriver, ComponentFormat, ComponentStorage, DriverGrants, StorageGrants},
 };
 
@@ -172,11 +172,11 @@ impl PluginHost {
         Ok(Arc::new(ComponentDriver::new(&plugin, &self.inner.engine, grants)?))
     }
 
-    /// Bytes that crossed the sandbox, of all plugins together.
-    pub fn boundary_bytes(&self) -> BoundaryBytes {
-        self.each(|plugin| Some(plugin.counters.boundary()))
+    /// What all plugins together used since they were loaded.
+    pub fn usage(&self) -> Usage {
+        self.each(|plugin| Some(plugin.counters.usage()))
             .into_iter()
-            .fold(BoundaryBytes::default(), |sum, bytes| sum + bytes)
+            .fold(Usage::default(), |sum, usage| sum + usage)
     }
 
     /// Waits until the host has undone everything that plugins left behind (frozen and stopped guests). To be called

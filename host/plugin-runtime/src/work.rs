@@ -33,6 +33,8 @@ pub(crate) struct Work {
     pub(crate) store: Store<State>,
     pub(crate) plugin: Arc<Plugin>,
     over: Option<String>,
+    /// When the current call began.
+    begun: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -65,7 +67,7 @@ impl Work {
         });
         store.set_hostcall_fuel(usize::try_from(limits.boundary_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
-        Ok(Self { store, plugin: plugin.clone(), over: None, _permit: permit })
+        Ok(Self { store, plugin: plugin.clone(), over: None, begun: Instant::now(), _permit: permit })
     }
 
     /// Gets ready for one call, and answers how long it may take.
@@ -78,7 +80,8 @@ impl Work {
         let ticks = limits.cpu_per_call.as_millis().div_ceil(TICK.as_millis());
         let state = self.store.data_mut();
         state.ticks_left = u64::try_from(ticks).unwrap_or(u64::MAX);
-        state.deadline = Instant::now().checked_add(limits.wall_per_call);
+        self.begun = Instant::now();
+        state.deadline = self.begun.checked_add(limits.wall_per_call);
         self.store.set_epoch_deadline(1);
         self.plugin.counters.calls.fetch_add(1, Ordering::Relaxed);
         Ok(limits.wall_per_call)
@@ -90,6 +93,8 @@ impl Work {
         call: &str,
         outcome: Result<wasmtime::Result<T>, Elapsed>,
     ) -> Result<T, PortError> {
+        let busy = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.plugin.counters.busy_ns.fetch_add(busy, Ordering::Relaxed);
         let peak = self.store.data().memory.peak;
         self.plugin.counters.memory_peak.fetch_max(peak, Ordering::Relaxed);
         let failure = match outcome {

@@ -96,6 +96,7 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let written = writing.map_err(|error| blame(&source, &target, error))?;
     let shown = target.shown().to_owned();
     target.publish().await.map_err(|error| Failure::engine(&shown, &error))?;
+    let usage = plugins.usage();
     let report = json!({
         "source": {"path": source.name(), "format": source.format()},
         "target": {"path": shown, "format": to, "compress": args.compress.word()},
@@ -107,7 +108,9 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
         "read_bytes": written.read_bytes,
         "written_bytes": written.written_bytes,
         "native_bytes": written.read_bytes + written.written_bytes,
-        "boundary_bytes": plugins.boundary_bytes().total(),
+        "boundary_bytes": usage.boundary.total(),
+        "sandbox_seconds": std::time::Duration::from_nanos(usage.busy_ns).as_secs_f64(),
+        "plugin_memory_peak": usage.memory_peak,
         "seconds": begun.elapsed().as_secs_f64(),
     });
     Report::new(args.common.output).answer(&report, &lines(&source, &shown, &written, begun.elapsed()))

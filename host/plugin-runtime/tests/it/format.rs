@@ -173,10 +173,10 @@ async fn impossible_disks_are_bad_answers() {
 async fn bulk_data_does_not_go_through_a_plugin() {
     let host = host(&["hostile-format"]).await;
     let mut image = open(&host.format("hostile").unwrap(), "read-forever").await.unwrap();
-    let before = host.boundary_bytes();
+    let before = host.usage().boundary;
     let error = image.info().await.unwrap_err();
     assert_eq!(error.code, "plugin.metadata-limit");
-    let read = host.boundary_bytes().to_plugins - before.to_plugins;
+    let read = host.usage().boundary.to_plugins - before.to_plugins;
     assert_eq!(read, 8 << 20, "what it read until then crossed the sandbox, and was counted");
 }
 
