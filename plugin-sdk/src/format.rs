@@ -1,8 +1,12 @@
 //! Disk formats: how a virtual disk maps to stored bytes, and how to lay out a new file.
 
+mod blocks;
 mod map;
+mod parts;
 
+pub use blocks::BlockPlaces;
 pub use map::MapBuilder;
+pub use parts::page_of_parts;
 
 use crate::{
     error::{Error, Result},

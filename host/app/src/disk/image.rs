@@ -165,6 +165,8 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
     match extension(path)?.as_str() {
         "raw" | "img" => Some(RAW),
         "qcow2" | "qcow" => Some("qcow2"),
+        "vdi" => Some("vdi"),
+        "vhdx" => Some("vhdx"),
         _ => None,
     }
 }
