@@ -11,15 +11,11 @@ mod image;
 mod inspect;
 mod map;
 mod report;
+mod spool;
 mod target;
 mod watch;
 
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Subcommand, ValueEnum};
 use imprint_data_path::{Disk, EngineError, Limits, WriteOptions, ports::Props};
@@ -79,6 +75,9 @@ struct ReadArgs {
     /// Take a raw disk that is a LUKS volume as it is
     #[arg(long)]
     allow_luks: bool,
+    /// Folder for what comes through standard input, which is put aside first [default: $TMPDIR or /tmp]
+    #[arg(long, value_name = "DIR")]
+    spool_dir: Option<PathBuf>,
 }
 
 impl ReadArgs {
@@ -100,7 +99,7 @@ struct WorkArgs {
 /// Arguments of `imprint disk digest`.
 #[derive(Args)]
 pub(crate) struct DigestArgs {
-    /// The image
+    /// The image; `-` is standard input
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]
@@ -143,13 +142,14 @@ impl CommonArgs {
 }
 
 async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
-    let name = failure::printable(&args.file.to_string_lossy());
+    let name = failure::printable(&spool::shown(&args.file).to_string_lossy());
     let (disk, format) = match args.stored {
-        true => (file_as_disk(&args.file).await.map_err(|error| Failure::engine(&name, &error))?, None),
+        true => (file_as_disk(args, watch).await.map_err(|error| Failure::engine(&name, &error))?, None),
         false => {
             let plugins = args.common.plugins().await?;
             let declared = args.format.as_deref();
-            let image = Image::open(&plugins, &args.file, declared, &args.read, Trust::Confirmed).await?;
+            let image =
+                Image::open(&plugins, &args.file, declared, &args.read, Trust::Confirmed, watch).await?;
             let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
             (disk, Some(image.format().to_owned()))
         }
@@ -168,11 +168,9 @@ async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
 }
 
 /// A file's bytes as a disk, without asking anybody what they mean.
-async fn file_as_disk(path: &Path) -> Result<Arc<Disk>, EngineError> {
-    let path = path.to_owned();
-    let opening = tokio::task::spawn_blocking(move || {
-        let (_, source) = image::open_source(&path)?;
-        Ok(Arc::new(Disk::from_raw(source, &Limits::default())?))
-    });
+async fn file_as_disk(args: &DigestArgs, watch: &Watch) -> Result<Arc<Disk>, EngineError> {
+    let (_, source) = image::open_source(&args.file, &args.read, watch).await?;
+    let opening =
+        tokio::task::spawn_blocking(move || Ok(Arc::new(Disk::from_raw(source, &Limits::default())?)));
     opening.await.unwrap_or(Err(EngineError::WorkerLost))
 }

@@ -11,13 +11,14 @@ use super::{
     failure::Failure,
     image::{Image, Trust},
     report::Report,
+    spool,
     watch::Watch,
 };
 
 /// Arguments of `imprint disk compare`.
 #[derive(Args)]
 pub(crate) struct CompareArgs {
-    /// One image
+    /// One image; `-` is standard input, for one of the two
     a: PathBuf,
     /// The other image
     b: PathBuf,
@@ -35,9 +36,14 @@ pub(crate) struct CompareArgs {
 
 /// Ends well when the disks are the same, sizes included.
 pub(super) async fn compare(args: &CompareArgs, watch: &Watch) -> Result<(), Failure> {
+    if spool::is_pipe(&args.a) && spool::is_pipe(&args.b) {
+        return Err(Failure::usage("invalid.source", "standard input can be one of the two images only"));
+    }
     let plugins = args.common.plugins().await?;
-    let a = Image::open(&plugins, &args.a, args.format_a.as_deref(), &args.read, Trust::Confirmed).await?;
-    let b = Image::open(&plugins, &args.b, args.format_b.as_deref(), &args.read, Trust::Confirmed).await?;
+    let a =
+        Image::open(&plugins, &args.a, args.format_a.as_deref(), &args.read, Trust::Confirmed, watch).await?;
+    let b =
+        Image::open(&plugins, &args.b, args.format_b.as_deref(), &args.read, Trust::Confirmed, watch).await?;
     let disk_a = watch.until(a.disk()).await.map_err(|error| a.failure(error))?;
     let disk_b = watch.until(b.disk()).await.map_err(|error| b.failure(error))?;
     let options = watch.options();

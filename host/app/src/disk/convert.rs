@@ -21,7 +21,7 @@ use super::{
 /// Arguments of `imprint disk convert`.
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// The image to read
+    /// The image to read; `-` is standard input
     source: PathBuf,
     /// The image to write
     target: PathBuf,
@@ -40,6 +40,12 @@ pub(crate) struct ConvertArgs {
     /// How hard to compress: 1 to 12 for zlib (default 1), -7 to 19 for zstd (default 3)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
+    /// An option of the target's format, such as cluster-size=65536; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    options: Vec<(String, String)>,
+    /// Also tell the SHA-256 of the file that was written, for those who ask for one
+    #[arg(long)]
+    sha256: bool,
     /// Replace the target if it exists
     #[arg(long)]
     force: bool,
@@ -72,12 +78,18 @@ impl Compress {
     }
 }
 
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("an option is written KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 /// Writes the target, whole or not at all.
 pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Failure> {
     let begun = Instant::now();
     let plugins = args.common.plugins().await?;
     let source =
-        Image::open(&plugins, &args.source, args.from.as_deref(), &args.read, Trust::Confirmed).await?;
+        Image::open(&plugins, &args.source, args.from.as_deref(), &args.read, Trust::Confirmed, watch)
+            .await?;
     let format = image::find(&plugins.formats(), target_format(args)?)?;
     let to = format.name().to_owned();
     check_compression(args)?;
@@ -94,6 +106,10 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let options = write_options(args, watch);
     let writing = watch.progress("converting", write_image(&disk, format.as_ref(), &sink, &options)).await;
     let written = writing.map_err(|error| blame(&source, &target, error))?;
+    let sha256 = match args.sha256 {
+        true => Some(watch.until(target.sha256()).await.map_err(to_target)?),
+        false => None,
+    };
     let shown = target.shown().to_owned();
     target.publish().await.map_err(|error| Failure::engine(&shown, &error))?;
     let usage = plugins.usage();
@@ -105,6 +121,7 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
         "data_bytes": written.data_bytes,
         "logical_digest": written.logical.to_string(),
         "stored_digest": written.stored.to_string(),
+        "stored_sha256": sha256,
         "read_bytes": written.read_bytes,
         "written_bytes": written.written_bytes,
         "native_bytes": written.read_bytes + written.written_bytes,
@@ -113,7 +130,8 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
         "plugin_memory_peak": usage.memory_peak,
         "seconds": begun.elapsed().as_secs_f64(),
     });
-    Report::new(args.common.output).answer(&report, &lines(&source, &shown, &written, begun.elapsed()))
+    Report::new(args.common.output)
+        .answer(&report, &lines(&source, &shown, &written, sha256, begun.elapsed()))
 }
 
 /// The target's format: declared, or by its name.
@@ -129,8 +147,8 @@ fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
 }
 
 fn check_compression(args: &ConvertArgs) -> Result<(), Failure> {
-    if args.compress == Compress::None && args.level.is_some() {
-        return Err(Failure::usage("invalid.option", "--level needs --compress zlib or --compress zstd"));
+    if args.options.iter().any(|(key, _)| key == "compress") {
+        return Err(Failure::usage("invalid.option", "compression is chosen with --compress"));
     }
     Ok(())
 }
@@ -138,11 +156,17 @@ fn check_compression(args: &ConvertArgs) -> Result<(), Failure> {
 fn write_options(args: &ConvertArgs, watch: &Watch) -> WriteOptions {
     WriteOptions {
         subformat: args.subformat.clone(),
-        format_options: Props::from([("compress".to_owned(), args.compress.word().to_owned())]),
+        format_options: format_options(args),
         level: args.level,
         threads: args.work.threads,
         ..watch.options()
     }
+}
+
+fn format_options(args: &ConvertArgs) -> Props {
+    let mut options: Props = args.options.iter().cloned().collect();
+    options.insert("compress".to_owned(), args.compress.word().to_owned());
+    options
 }
 
 /// Says which of the two files an error is about.
@@ -166,7 +190,13 @@ fn blame(source: &Image, target: &Target, error: EngineError) -> Failure {
     }
 }
 
-fn lines(source: &Image, target: &str, written: &Written, took: Duration) -> Vec<String> {
+fn lines(
+    source: &Image,
+    target: &str,
+    written: &Written,
+    sha256: Option<String>,
+    took: Duration,
+) -> Vec<String> {
     let mut lines = vec![
         line("from", source.name()),
         line("to", target),
@@ -177,6 +207,7 @@ fn lines(source: &Image, target: &str, written: &Written, took: Duration) -> Vec
         line("stored digest", written.stored),
         line("took", format!("{:.2} s", took.as_secs_f64())),
     ];
+    lines.extend(sha256.map(|digest| line("sha256", digest)));
     let file = source.source().size();
     if source.format() == RAW && file < written.virtual_size {
         lines.push(format!("note: the raw disk has {file} bytes; zeroes fill up its last sector"));

@@ -18,6 +18,8 @@ use rustix::fs::{Mode, OFlags};
 use super::{
     ReadArgs,
     failure::{Failure, printable},
+    spool,
+    watch::Watch,
 };
 use crate::plugin_ports::PluginPorts;
 
@@ -71,10 +73,11 @@ impl Image {
         declared: Option<&str>,
         read: &ReadArgs,
         trust: Trust,
+        watch: &Watch,
     ) -> Result<Self, Failure> {
-        let name = printable(&path.to_string_lossy());
+        let name = printable(&spool::shown(path).to_string_lossy());
         let failure = |error: EngineError| Failure::engine(&name, &error);
-        let (metadata, source) = open_source(path).map_err(failure)?;
+        let (metadata, source) = open_source(path, read, watch).await.map_err(failure)?;
         let formats = plugins.formats();
         let (format, said) = match declared
             .map(|format| (format, Said::Option))
@@ -146,10 +149,18 @@ impl Image {
     }
 }
 
-/// Opens a regular file, with what the system says of it.
-pub(super) fn open_source(path: &Path) -> Result<(Metadata, Arc<dyn BlockSource>), EngineError> {
-    let name = printable(&path.to_string_lossy());
-    let opened = open_file(path).and_then(|file| Ok((file.metadata()?, file)));
+/// Opens a regular file, or what standard input holds, with what the system says of it.
+pub(super) async fn open_source(
+    path: &Path,
+    read: &ReadArgs,
+    watch: &Watch,
+) -> Result<(Metadata, Arc<dyn BlockSource>), EngineError> {
+    let name = printable(&spool::shown(path).to_string_lossy());
+    let file = match spool::is_pipe(path) {
+        true => Ok(spool::standard_input(read.spool_dir.as_deref(), watch).await?),
+        false => open_file(path),
+    };
+    let opened = file.and_then(|file| Ok((file.metadata()?, file)));
     let (metadata, file) = opened.map_err(|source| EngineError::Open { path: name.clone(), source })?;
     Ok((metadata, Arc::new(FileSource::from_file(file, &name)?)))
 }

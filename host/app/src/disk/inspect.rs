@@ -23,7 +23,7 @@ const SHOWN: usize = 20;
 /// Arguments of `imprint disk inspect`.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// The image
+    /// The image; `-` is standard input
     file: PathBuf,
     /// Its format [default: by the file's name, else by its content]
     #[arg(long, value_name = "FORMAT")]
@@ -37,7 +37,7 @@ pub(crate) struct InspectArgs {
 /// Arguments of `imprint disk check`.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// The image
+    /// The image; `-` is standard input
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]
@@ -52,7 +52,8 @@ pub(crate) struct CheckArgs {
 pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
     let image =
-        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::OrDetected).await?;
+        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::OrDetected, watch)
+            .await?;
     let failed = |error| image.failure(error);
     let (info, references) = watch.until(look(&image)).await.map_err(failed)?;
     let found = watch.until(run_check(&image)).await.map_err(failed)?;
@@ -160,7 +161,8 @@ fn counts(found: &CheckReport) -> String {
 pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
     let image =
-        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
+        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed, watch)
+            .await?;
     let found = watch.until(run_check(&image)).await.map_err(|error| image.failure(error))?;
     let mut document = summary(&found);
     document["path"] = json!(image.name());

@@ -17,7 +17,7 @@ use super::{
 /// Arguments of `imprint disk map`.
 #[derive(Args)]
 pub(crate) struct MapArgs {
-    /// The image
+    /// The image; `-` is standard input
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]
@@ -58,7 +58,8 @@ impl Row {
 pub(super) async fn map(args: &MapArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
     let image =
-        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed).await?;
+        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed, watch)
+            .await?;
     let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
     Report::new(args.common.output).write(|out, output| match output {
         Output::Json => json(out, &disk),
