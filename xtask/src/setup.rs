@@ -50,6 +50,7 @@ const TESTS: &[Need] = &[
     need("qemu-nbd", "qemu-utils"),
     need("e2fsck", "e2fsprogs"),
     need("isoinfo", "genisoimage"),
+    need("vhdimount", "libvhdi-utils"),
     need("chromium-headless-shell", "chromium-headless-shell"),
     need("runuser", "util-linux"),
 ];

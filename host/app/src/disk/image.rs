@@ -178,6 +178,7 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
         "qcow2" | "qcow" => Some("qcow2"),
         "vdi" => Some("vdi"),
         "vhdx" => Some("vhdx"),
+        "vhd" | "vpc" => Some("vhd"),
         _ => None,
     }
 }
