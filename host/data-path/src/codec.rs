@@ -1,10 +1,13 @@
 //! Decoding and encoding of units, with contexts that are reused for a thread's whole life.
 
-use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+use deflate::{DeflateEncoder, Wrapper};
+use libdeflater::{DecompressionError, Decompressor};
 use zlib_rs::{Inflate, InflateFlush, Status};
 use zstd_safe::{CCtx, CParameter, DCtx};
 
 use crate::ports::Codec;
+
+mod deflate;
 
 /// An encoding that the engine knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,19 +153,17 @@ fn inflate_slowly(zlib_header: bool, input: &[u8], out: &mut [u8]) -> Result<usi
 
 /// Encoder of one thread.
 pub(crate) enum Encoder {
-    Deflate(Compressor),
-    Zlib(Compressor),
+    Deflate(Box<dyn DeflateEncoder>),
     Zstd(CCtx<'static>),
 }
 
 impl Encoder {
-    /// `level` is in the encoder's own scale: 1 to 12 for deflate and zlib (default 1), -7 to 19 for zstd (default 3).
-    /// `None` when the level is out of range.
+    /// `level` is in the encoder's own scale: 1 to 12 for deflate and zlib (libdeflate; without a level ISA-L encodes, which is
+    /// faster than any of them), -7 to 19 for zstd (default 3). `None` when the level is out of range.
     pub(crate) fn new(kind: CodecKind, level: Option<i32>) -> Option<Self> {
-        let deflate = |level: Option<i32>| CompressionLvl::new(level.unwrap_or(1)).ok().map(Compressor::new);
         match kind {
-            CodecKind::Deflate => deflate(level).map(Self::Deflate),
-            CodecKind::Zlib => deflate(level).map(Self::Zlib),
+            CodecKind::Deflate => deflate::encoder(Wrapper::None, level).map(Self::Deflate),
+            CodecKind::Zlib => deflate::encoder(Wrapper::Zlib, level).map(Self::Deflate),
             CodecKind::Zstd => {
                 let level = level.unwrap_or(3);
                 if !(-7..=19).contains(&level) {
@@ -178,8 +179,7 @@ impl Encoder {
     /// Encodes a unit into `out`; `None` when it does not fit there.
     pub(crate) fn encode(&mut self, unit: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
-            Self::Deflate(compressor) => compressor.deflate_compress(unit, out).ok(),
-            Self::Zlib(compressor) => compressor.zlib_compress(unit, out).ok(),
+            Self::Deflate(encoder) => encoder.encode(unit, out),
             Self::Zstd(context) => context.compress2(out, unit).ok(),
         }
     }

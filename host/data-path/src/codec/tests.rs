@@ -86,3 +86,86 @@ fn an_encoder_is_reused_after_a_unit_that_did_not_fit() {
     assert!(Encoder::new(CodecKind::Zlib, Some(13)).is_none());
     assert!(Encoder::new(CodecKind::Zstd, Some(20)).is_none());
 }
+
+/// Data of every kind that an encoder treats in its own way: zeroes, noise, text, and mixtures.
+fn samples() -> Vec<Vec<u8>> {
+    let mut state = 1u64;
+    let mut noise = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u8::try_from(state >> 56).unwrap()
+    };
+    let noise: Vec<u8> = (0..1 << 20).map(|_| noise()).collect();
+    let text: Vec<u8> =
+        b"what is stored once is stored again ".iter().copied().cycle().take(1 << 20).collect();
+    let mixed: Vec<u8> =
+        noise.chunks(700).zip(text.chunks(1900)).flat_map(|(a, b)| [a, b].concat()).collect();
+    let lengths = [1, 511, 512, 4096, 65535, 65536, 1 << 20];
+    let cut = |bytes: &[u8]| lengths.map(|length| bytes[..length].to_vec());
+    [cut(&vec![0; 1 << 20]), cut(&noise), cut(&text), cut(&mixed)].concat()
+}
+
+/// Decoded by a decoder that shares no code with any encoder here.
+fn inflate_in_rust(zlib_header: bool, stored: &[u8], unit: usize) -> Vec<u8> {
+    let mut out = vec![0; unit + 1];
+    let mut inflate = Inflate::new(zlib_header, 15);
+    let status = inflate.decompress(stored, &mut out, InflateFlush::Finish).unwrap();
+    assert_eq!(status, Status::StreamEnd);
+    assert_eq!(
+        crate::num::to_usize(inflate.total_in()),
+        stored.len(),
+        "the stream ends where the encoder says"
+    );
+    out.truncate(crate::num::to_usize(inflate.total_out()));
+    out
+}
+
+#[test]
+fn every_encoder_of_deflate_is_understood_by_every_decoder() {
+    for (kind, zlib_header) in [(CodecKind::Deflate, false), (CodecKind::Zlib, true)] {
+        for level in [None, Some(1), Some(6), Some(9)] {
+            let mut encoder = Encoder::new(kind, level).unwrap();
+            let mut decoder = Decoder::new();
+            for sample in samples() {
+                let room = sample.len() + sample.len() / 64 + 512;
+                let mut stored = vec![0xEE; room + 64];
+                let length = encoder.encode(&sample, &mut stored[..room]).unwrap();
+                assert!(
+                    stored[room..].iter().all(|byte| *byte == 0xEE),
+                    "nothing is written behind the room"
+                );
+                stored.truncate(length);
+                let mut out = vec![0; sample.len()];
+                assert_eq!(decoder.decode(kind, &stored, &mut out), Ok(sample.len()), "{kind:?} {level:?}");
+                assert_eq!(out, sample);
+                assert_eq!(inflate_in_rust(zlib_header, &stored, sample.len()), sample);
+            }
+        }
+    }
+}
+
+/// The same bytes from an encoder that is new, that was used, and that had to give up before.
+#[test]
+fn an_encoder_has_no_memory() {
+    for kind in KINDS {
+        let mut used = Encoder::new(kind, None).unwrap();
+        for sample in samples() {
+            let mut room = vec![0; sample.len() / 4];
+            let _ = used.encode(&sample, &mut room);
+            let mut stored = vec![0; sample.len() * 2 + 1000];
+            let length = used.encode(&sample, &mut stored).unwrap();
+            assert_eq!(stored[..length], encode(kind, &sample), "{kind:?}");
+        }
+    }
+}
+
+/// What does not become smaller is not stored encoded: the encoder says so instead of writing a longer stream.
+#[test]
+fn noise_does_not_fit_into_less_than_itself() {
+    for kind in KINDS {
+        for noise in samples().iter().skip(7).take(7).filter(|noise| noise.len() >= 512) {
+            let mut out = vec![0; noise.len() - 1];
+            assert_eq!(Encoder::new(kind, None).unwrap().encode(noise, &mut out), None, "{kind:?}");
+        }
+    }
+    assert!(Encoder::new(CodecKind::Deflate, Some(0)).is_none());
+}

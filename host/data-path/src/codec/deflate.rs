@@ -1,0 +1,50 @@
+//! Encoders of deflate (RFC 1951) and zlib (RFC 1950) behind one trait.
+//!
+//! Which one encodes is a matter of the platform and the level alone, never of the data or of a measurement at run time:
+//! the same disk with the same options gives the same bytes.
+
+use libdeflater::{CompressionLvl, Compressor};
+
+#[cfg(all(feature = "isal", target_arch = "x86_64"))]
+mod isal;
+
+/// What stands around the deflate stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrapper {
+    /// Nothing.
+    None,
+    /// The header and the Adler-32 of RFC 1950.
+    Zlib,
+}
+
+/// Encodes units, each a stream of its own.
+pub(crate) trait DeflateEncoder: Send {
+    /// Encodes a unit into `out`; `None` when it does not fit there.
+    fn encode(&mut self, unit: &[u8], out: &mut [u8]) -> Option<usize>;
+}
+
+/// The encoder for a level: without one the fastest that there is, which compresses as well as QEMU's default does; 1 to 12 is
+/// libdeflate's scale. `None` when the level is out of range.
+pub(super) fn encoder(wrapper: Wrapper, level: Option<i32>) -> Option<Box<dyn DeflateEncoder>> {
+    #[cfg(all(feature = "isal", target_arch = "x86_64"))]
+    if level.is_none() {
+        return Some(Box::new(isal::Isal::new(wrapper)));
+    }
+    let level = CompressionLvl::new(level.unwrap_or(1)).ok().filter(|_| level != Some(0))?;
+    Some(Box::new(Libdeflate { wrapper, compressor: Compressor::new(level) }))
+}
+
+/// 230 MB/s on a core at level 1; smaller output with higher levels.
+struct Libdeflate {
+    wrapper: Wrapper,
+    compressor: Compressor,
+}
+
+impl DeflateEncoder for Libdeflate {
+    fn encode(&mut self, unit: &[u8], out: &mut [u8]) -> Option<usize> {
+        match self.wrapper {
+            Wrapper::None => self.compressor.deflate_compress(unit, out).ok(),
+            Wrapper::Zlib => self.compressor.zlib_compress(unit, out).ok(),
+        }
+    }
+}
