@@ -19,6 +19,11 @@ use crate::{
 /// Runs of data shorter than this are not looked at for holes of the transport.
 const REFINE_FROM: u64 = 1 << 20;
 
+/// The fact with a layer's own identity.
+const ID: &str = "id";
+/// The fact with the identity of the layer that it was made on.
+const PARENT_ID: &str = "parent-id";
+
 /// What a reference in an image resolves to.
 pub struct Resolved {
     /// Identity of the thing, for finding cycles: two references to the same thing have the same.
@@ -95,17 +100,20 @@ impl Disk {
         let mut sources = vec![blob];
         let mut top = layer::load(format, &sources[0], &options.format_options, limits, 0, 0).await?;
         let mut codecs = std::mem::take(&mut top.codecs);
-        let mut wanted = top.parent.take();
+        let mut wanted = std::mem::take(&mut top.parent);
+        let mut expected = top.info.facts.get(PARENT_ID).cloned();
         let mut below: Vec<Layer> = Vec::new();
         let mut seen = vec![options.identity.clone()];
-        while let Some(reference) = wanted {
-            if to_u64(sources.len()) >= u64::from(limits.chain_depth) {
-                return Err(EngineError::Chain { problem: ChainProblem::TooDeep });
+        while let Some(reference) = wanted.first().cloned() {
+            let depth = below.len() + 1;
+            let problem = |problem| EngineError::chain(&reference.reference, depth, problem);
+            if to_u64(depth) >= u64::from(limits.chain_depth) {
+                return Err(problem(ChainProblem::TooDeep));
             }
-            let parent = options.resolver.resolve(&reference).await?;
+            let parent = resolve_any(options.resolver.as_ref(), &wanted).await?;
             let parent = parent.ok_or_else(|| EngineError::external(&reference.reference))?;
             if seen.contains(&parent.identity) {
-                return Err(EngineError::Chain { problem: ChainProblem::Cycle });
+                return Err(problem(ChainProblem::Cycle));
             }
             let index = |length: usize| {
                 u16::try_from(length).expect("a chain has at most 16 layers of at most 64 codecs")
@@ -119,9 +127,18 @@ impl Disk {
                 source,
                 codec_base,
             )
-            .await?;
+            .await
+            .map_err(|error| problem(ChainProblem::Layer(Box::new(error))))?;
+            let facts = &layer.info.facts;
+            if let (Some(expected), Some(found)) = (expected, facts.get(ID))
+                && expected != *found
+            {
+                let found = found.clone();
+                return Err(problem(ChainProblem::ParentMismatch { expected, found }));
+            }
+            expected = facts.get(PARENT_ID).cloned();
             codecs.append(&mut layer.codecs);
-            wanted = layer.parent.take();
+            wanted = std::mem::take(&mut layer.parent);
             below.push(layer);
             sources.push(parent.source);
             seen.push(parent.identity);
@@ -233,6 +250,16 @@ impl Disk {
     pub(crate) fn codec(&self, index: u16) -> CodecSpec {
         self.codecs[usize::from(index)]
     }
+}
+
+/// The parent by the first of its names that resolves.
+async fn resolve_any(resolver: &dyn Resolver, names: &[SourceRef]) -> Result<Option<Resolved>, EngineError> {
+    for name in names {
+        if let Some(resolved) = resolver.resolve(name).await? {
+            return Ok(Some(resolved));
+        }
+    }
+    Ok(None)
 }
 
 /// Runs blocking work on tokio's threads for such work.

@@ -77,9 +77,13 @@ pub enum EngineError {
         /// What the file says; untrusted text, shortened to 200 characters.
         reference: String,
     },
-    /// A chain of images is too deep or bites its own tail.
-    #[error("the image's chain of parents {problem}; flatten it into a single file and try again")]
+    /// A chain of images is too deep, bites its own tail, or is made of layers that do not belong together.
+    #[error("the image's chain of parents {problem} (at '{layer}', layer {depth} below the image)")]
     Chain {
+        /// What the layer above calls it; untrusted text, shortened to 200 characters.
+        layer: String,
+        /// How many layers are above it; the image's own parent has 1.
+        depth: usize,
         /// What is wrong with it.
         problem: ChainProblem,
     },
@@ -117,14 +121,27 @@ pub enum EngineError {
 }
 
 /// What is wrong with a chain of parents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ChainProblem {
     /// Longer than the bound.
-    #[error("is too deep")]
+    #[error("is too deep; flatten it into a single file with the program that made it")]
     TooDeep,
     /// An image is its own ancestor.
-    #[error("has a cycle")]
+    #[error("has a cycle; a copy of the right parent is needed")]
     Cycle,
+    /// The file is not the one that the layer above was made on.
+    #[error(
+        "does not fit together: the layer above was made on the parent with the id {expected}, and this one has {found}; grant the right file"
+    )]
+    ParentMismatch {
+        /// What the layer above says.
+        expected: String,
+        /// What the file says.
+        found: String,
+    },
+    /// The layer itself is refused.
+    #[error("cannot be read: {}", .0.report())]
+    Layer(Box<EngineError>),
 }
 
 impl EngineError {
@@ -146,7 +163,11 @@ impl EngineError {
             Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => "io.already-exists",
             Self::Open { .. } => "io.open",
             Self::ExternalReference { .. } => "denied.external-reference",
-            Self::Chain { .. } => "denied.chain",
+            Self::Chain { problem, .. } => match problem {
+                ChainProblem::ParentMismatch { .. } => "chain.parent-mismatch",
+                ChainProblem::TooDeep | ChainProblem::Cycle => "denied.chain",
+                ChainProblem::Layer(error) => error.code(),
+            },
             Self::AmbiguousContent { .. } => "denied.ambiguous-content",
             Self::Unsupported { .. } => "unsupported.layout",
             Self::InvalidOption { .. } => "invalid.option",
@@ -175,6 +196,7 @@ impl EngineError {
                 ErrorClass::AlreadyExists
             }
             Self::Open { .. } => ErrorClass::InvalidInput,
+            Self::Chain { problem: ChainProblem::Layer(error), .. } => error.class(),
             Self::ExternalReference { .. } | Self::Chain { .. } | Self::AmbiguousContent { .. } => {
                 ErrorClass::Denied
             }
@@ -221,10 +243,18 @@ impl EngineError {
     }
 
     pub(crate) fn external(reference: &str) -> Self {
-        Self::ExternalReference {
-            reference: reference.chars().filter(|c| !c.is_control()).take(200).collect(),
-        }
+        Self::ExternalReference { reference: shown(reference) }
     }
+
+    /// `depth` layers are above the one that the reference calls so.
+    pub(crate) fn chain(reference: &str, depth: usize, problem: ChainProblem) -> Self {
+        Self::Chain { layer: shown(reference), depth, problem }
+    }
+}
+
+/// Untrusted text for people.
+fn shown(reference: &str) -> String {
+    reference.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn is_full(error: &io::Error) -> bool {

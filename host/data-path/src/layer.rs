@@ -25,7 +25,8 @@ pub(crate) struct Layer {
     pub(crate) info: ImageInfo,
     pub(crate) map: ExtentMap,
     pub(crate) codecs: Vec<CodecSpec>,
-    pub(crate) parent: Option<SourceRef>,
+    /// What it calls its parent, the most useful name first; empty without one.
+    pub(crate) parent: Vec<SourceRef>,
 }
 
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -125,8 +126,8 @@ pub(crate) async fn load(
     Ok(Layer { info, map, codecs, parent })
 }
 
-/// The parent that an image names. Other references (external extents, data files, logs) are never followed.
-fn parent_of(sources: &[SourceRef]) -> Result<Option<SourceRef>, EngineError> {
+/// The names that an image has for its parent. Other references (external extents, data files, logs) are never followed.
+fn parent_of(sources: &[SourceRef]) -> Result<Vec<SourceRef>, EngineError> {
     let Some((primary, others)) = sources.split_first().filter(|_| sources.len() <= MAX_LISTED) else {
         return Err(PortError::bad_answer(
             "plugin.sources",
@@ -141,10 +142,9 @@ fn parent_of(sources: &[SourceRef]) -> Result<Option<SourceRef>, EngineError> {
         )
         .into());
     }
-    match others {
-        [] => Ok(None),
-        [one] if one.role == "parent" => Ok(Some(one.clone())),
-        [first, ..] => Err(EngineError::external(&first.reference)),
+    match others.iter().find(|other| other.role != "parent") {
+        None => Ok(others.to_vec()),
+        Some(other) => Err(EngineError::external(&other.reference)),
     }
 }
 

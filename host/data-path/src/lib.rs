@@ -26,7 +26,7 @@
 //!
 //! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`], [`FileSink`]; over NBD [`nbd`].
 //! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
-//! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
+//! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps. [`GrantedFiles`]: chains of files.
 //! - [`write_image`]: the pipeline; [`Progress`] watches it, a cancellation token stops it.
 //! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`], [`confirm_format`].
 //! - [`durable`]: publishing files.
@@ -42,6 +42,7 @@ pub mod durable;
 mod error;
 mod extent_map;
 mod file;
+mod granted;
 pub mod io;
 mod layer;
 mod limits;
@@ -65,6 +66,7 @@ pub use disk::{DenyReferences, Disk, OpenOptions, Resolved, Resolver};
 pub use error::{ChainProblem, EngineError};
 pub use extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece, Pieces};
 pub use file::{FileSink, FileSource, MemorySource, head_and_tail};
+pub use granted::GrantedFiles;
 pub use limits::Limits;
 pub use movement::Mover;
 pub use progress::{Progress, ProgressSnapshot};

@@ -245,3 +245,107 @@ async fn chains_end() {
     let error = open_with(&link(1), 0, &deep).await.err().unwrap();
     assert_eq!((error.code(), error.to_string().contains("deep")), ("denied.chain", true));
 }
+
+/// A whole layer of `size` bytes with facts.
+fn identified(size: u64, kind: ExtentKind, facts: &[(&str, &str)]) -> Script {
+    let mut script = one_page(size, vec![extent(0, size, kind, 0, 0)]);
+    script.info.facts = facts.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    script
+}
+
+async fn over(mut top: Script, below: Vec<Script>) -> Result<Disk, EngineError> {
+    top.sources = vec![primary(), parent("0")];
+    let chain = below.into_iter().map(|script| (script, vec![5; 4096])).collect();
+    let options = OpenOptions {
+        resolver: Arc::new(Chain(chain)),
+        identity: "top".to_owned(),
+        ..OpenOptions::default()
+    };
+    open_with(&top, 4096, &options).await
+}
+
+#[tokio::test]
+async fn a_parent_is_the_one_that_the_layer_was_made_on() {
+    let child = |facts: &[(&str, &str)]| identified(K, ExtentKind::Hole, facts);
+    let base = |facts: &[(&str, &str)]| vec![identified(K, ExtentKind::Data, facts)];
+    assert!(over(child(&[("parent-id", "aa")]), base(&[("id", "aa")])).await.is_ok());
+    assert!(over(child(&[("parent-id", "aa")]), base(&[])).await.is_ok(), "not every format has ids");
+    assert!(
+        over(child(&[("id", "cc")]), base(&[("id", "aa")])).await.is_ok(),
+        "nor do all name their parent's"
+    );
+    let error = over(child(&[("parent-id", "aa")]), base(&[("id", "bb")])).await.err().unwrap();
+    assert_eq!(error.code(), "chain.parent-mismatch");
+    for part in ["'0'", "layer 1", "aa", "bb"] {
+        assert!(error.report().contains(part), "{part}: {}", error.report());
+    }
+    // Further down, too.
+    let mut middle = identified(K, ExtentKind::Hole, &[("id", "aa"), ("parent-id", "bb")]);
+    middle.sources = vec![primary(), parent("1")];
+    let bottom = |id| identified(K, ExtentKind::Data, &[("id", id)]);
+    assert!(over(child(&[("parent-id", "aa")]), vec![middle.clone(), bottom("bb")]).await.is_ok());
+    middle.pages.lock().unwrap().push_back(page(vec![extent(0, K, ExtentKind::Hole, 0, 0)], true));
+    let error = over(child(&[("parent-id", "aa")]), vec![middle, bottom("xx")]).await.err().unwrap();
+    assert_eq!(error.code(), "chain.parent-mismatch");
+    assert!(error.report().contains("layer 2"), "{}", error.report());
+}
+
+#[tokio::test]
+async fn a_parent_that_is_larger_is_cut_and_one_that_is_smaller_goes_on_as_zeroes() {
+    for (own, below) in [(2, 3), (3, 2), (2, 2)] {
+        let base = vec![identified(below * K, ExtentKind::Data, &[])];
+        let disk = over(identified(own * K, ExtentKind::Hole, &[]), base).await.unwrap();
+        assert_eq!(disk.size(), own * K);
+        let mut bytes = vec![9; usize::try_from(own * K).unwrap()];
+        disk.read_at(&mut bytes, 0).unwrap();
+        let shared = usize::try_from(own.min(below) * K).unwrap();
+        assert!(bytes[..shared].iter().all(|byte| *byte == 5));
+        assert!(bytes[shared..].iter().all(|byte| *byte == 0));
+    }
+}
+
+#[tokio::test]
+async fn the_layer_that_is_broken_is_named() {
+    let broken = PortError::host(crate::ports::ErrorClass::Corrupt, "fake.table", "a broken table");
+    let error = over(identified(K, ExtentKind::Hole, &[]), vec![Script::new(K, vec![Err(broken)])]).await;
+    let error = error.err().unwrap();
+    assert_eq!((error.code(), error.class()), ("fake.table", crate::ports::ErrorClass::Corrupt));
+    assert!(error.report().contains("'0', layer 1") && error.report().contains("a broken table"));
+}
+
+#[tokio::test]
+async fn a_parent_may_have_several_names() {
+    let mut top = identified(K, ExtentKind::Hole, &[]);
+    top.sources = vec![primary(), parent("nobody knows"), parent("0"), parent("1")];
+    let chain = vec![(identified(K, ExtentKind::Data, &[]), vec![5; 4096]), (one_page(K, vec![]), vec![])];
+    let with = |chain| OpenOptions {
+        resolver: Arc::new(Chain(chain)),
+        identity: "top".to_owned(),
+        ..OpenOptions::default()
+    };
+    let disk = open_with(&top, 4096, &with(chain)).await.unwrap();
+    assert_eq!((disk.layers(), disk.size()), (2, K));
+    top.pages.lock().unwrap().push_back(page(vec![extent(0, K, ExtentKind::Hole, 0, 0)], true));
+    let error = open_with(&top, 4096, &with(Vec::new())).await.err().unwrap();
+    assert_eq!(error.code(), "denied.external-reference");
+    assert!(error.report().contains("nobody knows"));
+}
+
+#[tokio::test]
+async fn a_chain_has_at_most_sixteen_layers() {
+    for (below, expected) in [(15, "opened"), (16, "denied.chain")] {
+        let mut layers: Vec<Script> = (1..=below)
+            .map(|next| {
+                let mut layer = identified(K, ExtentKind::Hole, &[]);
+                layer.sources = vec![primary(), parent(&next.to_string())];
+                layer
+            })
+            .collect();
+        if let Some(last) = layers.last_mut() {
+            last.sources = vec![primary()];
+        }
+        let outcome = over(identified(K, ExtentKind::Hole, &[]), layers).await;
+        let code = outcome.err().map_or_else(|| "opened".to_owned(), |error| error.code().to_owned());
+        assert_eq!(code, expected);
+    }
+}
