@@ -1,0 +1,191 @@
+//! A sparse extent: its directories, and its grain tables as they are needed.
+
+use imprint_plugin_sdk::{host::Blob, types::ByteRange};
+
+use crate::{
+    error::VmdkError,
+    header::{HEADER, Header},
+    source::{MAX_READ, end_of, inside, overlap, read_all, read_exact},
+    wire::{SECTOR, le32, le32s, le64, sector, to_usize},
+};
+
+/// Grain tables that are read at once, at most.
+const BATCH: usize = 64;
+/// Entries of the directory that one batch looks at.
+const LOOKAHEAD: usize = 4096;
+/// Batches of grain tables in one call of the host.
+pub(crate) const BUDGET: u32 = 8;
+/// Marker of the footer, footer, and marker of the end.
+const TRAILER: u64 = 3 * SECTOR;
+pub(crate) const MARKER_FOOTER: u32 = 3;
+pub(crate) const MARKER_END: u32 = 0;
+
+/// An open sparse extent.
+///
+/// Memory: two directories (at most 8 MiB each), the places of their tables in order (twice that), and 1 MiB of tables.
+pub(crate) struct Sparse {
+    pub(crate) blob: Box<dyn Blob>,
+    pub(crate) header: Header,
+    /// Where the header, the descriptor, the directories and the footer are.
+    pub(crate) fixed: Vec<ByteRange>,
+    /// Sector of each grain table; 0 is none.
+    pub(crate) directory: Vec<u32>,
+    /// The same of the redundant tables; empty when there are none.
+    pub(crate) redundant: Vec<u32>,
+    /// The sectors of all tables, in order.
+    tables: Vec<u32>,
+    loaded: Vec<(usize, Vec<u8>)>,
+}
+
+impl Sparse {
+    /// Reads the header (and the footer, if it has the directory) and both directories.
+    pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, VmdkError> {
+        let first = ByteRange { offset: 0, length: HEADER };
+        inside(blob.as_ref(), "the header", first)?;
+        let mut header = Header::parse(&read_exact(blob.as_ref(), first)?)?;
+        let mut fixed = vec![first];
+        if header.directory.is_none() {
+            let (footer, range) = footer(blob.as_ref(), &header)?;
+            header = footer;
+            fixed.push(range);
+        }
+        let length = header.directory_entries() * 4;
+        let at = header
+            .directory
+            .ok_or_else(|| VmdkError::Header("the footer names no grain directory".to_owned()))?;
+        let directory_range = ByteRange { offset: at, length };
+        fixed.push(directory_range);
+        let directory = directory(blob.as_ref(), &header, directory_range)?;
+        let mut redundant = Vec::new();
+        if let Some(offset) = header.redundant {
+            let range = ByteRange { offset, length };
+            redundant = self::directory(blob.as_ref(), &header, range)?;
+            fixed.push(range);
+        }
+        if header.descriptor.length > 0 {
+            inside(blob.as_ref(), "the embedded descriptor", header.descriptor)?;
+            fixed.push(header.descriptor);
+        }
+        fixed.retain(|range| range.length > 0);
+        let mut tables: Vec<u32> =
+            directory.iter().chain(&redundant).copied().filter(|table| *table != 0).collect();
+        tables.shrink_to_fit();
+        tables.sort_unstable();
+        let sparse = Self { blob, header, fixed, directory, redundant, tables, loaded: Vec::new() };
+        sparse.check_own_ranges()?;
+        Ok(sparse)
+    }
+
+    /// No two of the extent's own structures share bytes.
+    fn check_own_ranges(&self) -> Result<(), VmdkError> {
+        let length = self.header.table();
+        if let Some([one, _]) =
+            self.tables.array_windows().find(|[one, two]| sector(*one) + length > sector(*two))
+        {
+            return Err(VmdkError::Aliased(format!("two grain tables share sector {one}")));
+        }
+        for (index, range) in self.fixed.iter().enumerate() {
+            let others = self.fixed.iter().skip(index + 1);
+            if self.has_table_in(*range) || others.into_iter().any(|other| overlap(*range, *other)) {
+                return Err(VmdkError::Aliased(format!(
+                    "the image's own tables overlap at {:#x} of the file",
+                    range.offset
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a grain table has a byte in the range.
+    pub(crate) fn has_table_in(&self, range: ByteRange) -> bool {
+        let length = self.header.table();
+        let first = self.tables.partition_point(|table| sector(*table) + length <= range.offset);
+        self.tables.get(first).is_some_and(|table| sector(*table) < end_of(range))
+    }
+
+    /// Whether the range has a byte of the extent's own structures.
+    pub(crate) fn is_own(&self, range: ByteRange) -> bool {
+        self.has_table_in(range) || self.fixed.iter().any(|fixed| overlap(*fixed, range))
+    }
+
+    /// The ranges of all structures, from the `skip`th on.
+    pub(crate) fn own_ranges(&self, skip: usize) -> impl Iterator<Item = ByteRange> + '_ {
+        let length = self.header.table();
+        let tables = self.tables.iter().skip(skip.saturating_sub(self.fixed.len()));
+        let tables = tables.map(move |table| ByteRange { offset: sector(*table), length });
+        self.fixed.iter().skip(skip).copied().chain(tables)
+    }
+
+    /// The first index from `index` on that has a grain table.
+    pub(crate) fn next_table(&self, index: usize) -> Option<usize> {
+        let skip = self.directory.get(index..)?.iter().position(|table| *table != 0)?;
+        Some(index + skip)
+    }
+
+    /// The entries of a grain table that exists, as bytes; it and its neighbours are read together. `budget` counts the
+    /// batches that had to be read.
+    pub(crate) fn table(&mut self, index: usize, budget: &mut u32) -> Result<&[u8], VmdkError> {
+        if let Some(found) = self.loaded.iter().position(|(loaded, _)| *loaded == index) {
+            return Ok(&self.loaded[found].1);
+        }
+        *budget = budget.saturating_sub(1);
+        let length = self.header.table();
+        let most = to_usize(u64::from(MAX_READ) / length)?.min(BATCH);
+        let entries = self.directory.iter().enumerate().skip(index).take(LOOKAHEAD);
+        let wanted: Vec<(usize, u32)> = entries
+            .filter(|(_, table)| **table != 0)
+            .take(most)
+            .map(|(index, table)| (index, *table))
+            .collect();
+        let ranges: Vec<ByteRange> =
+            wanted.iter().map(|(_, table)| ByteRange { offset: sector(*table), length }).collect();
+        let bytes = read_all(self.blob.as_ref(), &ranges)?;
+        self.loaded = wanted.iter().map(|(index, _)| *index).zip(bytes).collect();
+        match self.loaded.first() {
+            Some((first, bytes)) if *first == index => Ok(bytes),
+            Some(_) | None => Err(VmdkError::Request(format!("there is no grain table {index}"))),
+        }
+    }
+
+    /// The redundant copy of a grain table.
+    pub(crate) fn redundant_table(&self, index: usize) -> Result<Option<Vec<u8>>, VmdkError> {
+        let Some(table) = self.redundant.get(index).copied().filter(|table| *table != 0) else {
+            return Ok(None);
+        };
+        read_exact(self.blob.as_ref(), ByteRange { offset: sector(table), length: self.header.table() })
+            .map(Some)
+    }
+}
+
+/// The footer of a stream, which has the place of the directory, and the range of it and its markers.
+fn footer(blob: &dyn Blob, header: &Header) -> Result<(Header, ByteRange), VmdkError> {
+    let missing = |what: &str| VmdkError::Truncated(format!("the stream's footer {what}"));
+    let start = blob
+        .size()
+        .checked_sub(TRAILER)
+        .filter(|start| *start >= HEADER)
+        .ok_or_else(|| missing("is missing"))?;
+    let range = ByteRange { offset: start, length: TRAILER };
+    let bytes = read_exact(blob, range)?;
+    let at = |number: usize| bytes.get(number * 512..).unwrap_or_default();
+    let marker = |number: usize| (le32(at(number), 8), le32(at(number), 12));
+    let ends = le64(at(2), 0) == Some(0) && marker(2) == (Some(0), Some(MARKER_END));
+    if marker(0) != (Some(0), Some(MARKER_FOOTER)) || !ends {
+        return Err(missing("is not at the end of the file"));
+    }
+    let footer = Header::parse(at(1))?;
+    if !header.agrees(&footer) {
+        return Err(VmdkError::Header("the footer describes another disk than the header".to_owned()));
+    }
+    Ok((footer, range))
+}
+
+/// A grain directory: every table that it names lies inside the file.
+fn directory(blob: &dyn Blob, header: &Header, range: ByteRange) -> Result<Vec<u32>, VmdkError> {
+    inside(blob, "a grain directory", range)?;
+    let entries: Vec<u32> = le32s(&read_exact(blob, range)?).collect();
+    for table in entries.iter().copied().filter(|table| *table != 0) {
+        inside(blob, "a grain table", ByteRange { offset: sector(table), length: header.table() })?;
+    }
+    Ok(entries)
+}
