@@ -1,5 +1,6 @@
 //! Consistency of the tables, with bounded memory: every entry of every grain table, against the file, against its marker,
-//! and against the redundant tables. The resume token is the number of a grain, so it only ever grows.
+//! and against the redundant tables. The resume token counts steps (the header, then each table and its entries), so it only
+//! ever grows, and a step has at most one finding.
 //!
 //! Whether two grains share bytes is seen over the whole map: that is the host's check.
 
@@ -15,7 +16,7 @@ use crate::{
     map::{Grain, MARKER},
     source::end_of,
     sparse::Sparse,
-    wire::{le32s, to_u64, to_usize},
+    wire::{le32, sector, to_u64, to_usize},
 };
 
 /// The most findings of a page, whatever is asked for.
@@ -36,33 +37,34 @@ impl Image {
 
 impl Sparse {
     fn check(&mut self, start: u64, most: usize) -> Result<Findings, VmdkError> {
-        let entries = self.header.entries;
+        let steps = self.header.entries + 1;
         let mut items = Vec::new();
-        let mut at = start;
         if start == 0 && self.header.unclean {
             let message = "the file was not closed after its last change".to_owned();
             items.push(finding(Severity::Note, "dirty", message, 72));
         }
+        let mut at = start.max(1);
         for _ in 0..TABLES {
-            let Some(index) = self.next_table(to_usize(at / entries)?) else {
-                return Ok(Findings { items, resume: to_u64(self.directory.len()) * entries, done: true });
+            let Some(index) = self.next_table(to_usize((at - 1) / steps)?) else {
+                let resume = 1 + to_u64(self.directory.len()) * steps;
+                return Ok(Findings { items, resume, done: true });
             };
-            let first = to_u64(index) * entries;
+            let first = 1 + to_u64(index) * steps;
             at = at.max(first);
-            if items.len() >= most {
-                return Ok(Findings { items, resume: at, done: false });
-            }
             let table = self.table(index, &mut 1)?.to_vec();
-            if at == first {
-                items.extend(self.redundancy(index, &table)?);
-            }
-            for (number, entry) in (first..).zip(le32s(&table)).skip(to_usize(at - first)?) {
+            while at < first + steps {
                 if items.len() >= most {
-                    return Ok(Findings { items, resume: number, done: false });
+                    return Ok(Findings { items, resume: at, done: false });
                 }
-                items.extend(self.entry(number, entry));
+                items.extend(match to_usize(at - first)?.checked_sub(1) {
+                    None => self.redundancy(index, &table)?,
+                    Some(place) => {
+                        let entry = le32(&table, place * 4).unwrap_or(0);
+                        self.entry(to_u64(index) * self.header.entries + to_u64(place), entry)
+                    }
+                });
+                at += 1;
             }
-            at = first + entries;
         }
         Ok(Findings { items, resume: at, done: false })
     }
@@ -76,7 +78,7 @@ impl Sparse {
             Some(_) => format!("the redundant copy of grain table {index} differs from it"),
             None => format!("grain table {index} has no redundant copy"),
         };
-        let offset = self.directory.get(index).map_or(0, |table| crate::wire::sector(*table));
+        let offset = self.directory.get(index).map_or(0, |table| sector(*table));
         Ok(Some(finding(Severity::Error, "corrupt.redundant-table", message, offset)))
     }
 

@@ -62,8 +62,13 @@ impl CreateType {
             return Ok(*found);
         }
         match lower.as_str() {
-            "fulldevice" | "partitioneddevice" | "vmfsraw" | "vmfsrdm" | "vmfsrdmp"
-            | "vmfsrawdevicemap" | "vmfspassthroughrawdevicemap" => Err(VmdkError::ExternalReference(format!(
+            "fulldevice"
+            | "partitioneddevice"
+            | "vmfsraw"
+            | "vmfsrdm"
+            | "vmfsrdmp"
+            | "vmfsrawdevicemap"
+            | "vmfspassthroughrawdevicemap" => Err(VmdkError::ExternalReference(format!(
                 "the disk is a {text}: it stands for a device of the machine it was made on; copy the device to an image there"
             ))),
             "vmfssparse" | "sesparse" => Err(VmdkError::Subformat(format!(
@@ -328,7 +333,8 @@ mod tests {
 
     #[test]
     fn line_ends_case_and_what_follows_a_nul_do_not_matter() {
-        let bytes = b"# DISK descriptorFILE\r\ncid = 1\r\nCREATETYPE=\"VMFS\"\r\nrw 8 vmfs \"a\"\r\n\0CID=2\n";
+        let bytes =
+            b"# DISK descriptorFILE\r\ncid = 1\r\nCREATETYPE=\"VMFS\"\r\nrw 8 vmfs \"a\"\r\n\0CID=2\n";
         let found = Descriptor::parse(bytes).unwrap();
         assert_eq!((found.cid, found.create_type), (Some(1), CreateType::Vmfs));
     }
@@ -371,10 +377,7 @@ mod tests {
         let many = format!("createType=\"custom\"\n{}", "RW 8 FLAT \"a\" 0\n".repeat(63));
         assert_eq!(Descriptor::parse(&text(&many)).unwrap_err().code(), "limit.table-size");
         let huge = format!("createType=\"custom\"\n{}", "RW 120259084288 ZERO\n".repeat(2));
-        assert_eq!(
-            Descriptor::parse(&text(&huge)).unwrap().size().unwrap_err().code(),
-            "limit.virtual-size"
-        );
+        assert_eq!(Descriptor::parse(&text(&huge)).unwrap().size().unwrap_err().code(), "limit.virtual-size");
         assert_eq!(Descriptor::parse(b"CID=1").unwrap_err().code(), "corrupt.header");
         let endless = text(&format!("CID={}", "f".repeat(1 << 20)));
         assert_eq!(Descriptor::parse(&endless).unwrap_err().code(), "limit.table-size");

@@ -23,8 +23,7 @@ pub(crate) const FLAG_REDUNDANT: u32 = 1 << 1;
 pub(crate) const FLAG_ZERO_GRAIN: u32 = 1 << 2;
 pub(crate) const FLAG_COMPRESSED: u32 = 1 << 16;
 pub(crate) const FLAG_MARKERS: u32 = 1 << 17;
-const KNOWN_FLAGS: u32 =
-    FLAG_NEWLINE | FLAG_REDUNDANT | FLAG_ZERO_GRAIN | FLAG_COMPRESSED | FLAG_MARKERS;
+const KNOWN_FLAGS: u32 = FLAG_NEWLINE | FLAG_REDUNDANT | FLAG_ZERO_GRAIN | FLAG_COMPRESSED | FLAG_MARKERS;
 /// What a transfer as text would have changed.
 pub(crate) const NEWLINES: [u8; 4] = [0x0a, 0x20, 0x0d, 0x0a];
 pub(crate) const DEFLATE: u16 = 1;
@@ -67,7 +66,8 @@ pub(crate) struct Header {
 impl Header {
     /// Understands 512 bytes.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, VmdkError> {
-        Self::fields(bytes).unwrap_or_else(|| Err(VmdkError::Truncated("the header is not complete".to_owned())))
+        Self::fields(bytes)
+            .unwrap_or_else(|| Err(VmdkError::Truncated("the header is not complete".to_owned())))
     }
 
     fn fields(bytes: &[u8]) -> Option<Result<Self, VmdkError>> {
@@ -106,7 +106,14 @@ impl Header {
     /// Whether a footer describes the same disk.
     pub(crate) fn agrees(&self, footer: &Self) -> bool {
         let of = |header: &Self| {
-            (header.capacity, header.grain, header.entries, header.descriptor, header.grains, header.zero_grains)
+            (
+                header.capacity,
+                header.grain,
+                header.entries,
+                header.descriptor,
+                header.grains,
+                header.zero_grains,
+            )
         };
         of(self) == of(footer)
     }
@@ -200,7 +207,9 @@ impl Raw {
                 Err(VmdkError::Feature("the image has compressed grains without markers".to_owned()))
             }
             (true, true, other) => Err(VmdkError::Feature(format!("the image has compression {other}"))),
-            (false, true, _) => Err(VmdkError::Feature("the image has markers without compression".to_owned())),
+            (false, true, _) => {
+                Err(VmdkError::Feature("the image has markers without compression".to_owned()))
+            }
             (false, false, other) => Err(VmdkError::Header(format!(
                 "the header names compression {other}, and its flags say that nothing is compressed"
             ))),

@@ -270,12 +270,9 @@ impl Image {
             Some(PartKind::Sparse { source: 0, extent: Some(sparse) }) => {
                 Ok(sparse.own_ranges(skip).take(most).collect())
             }
-            Some(_) | None => Ok([self.text]
-                .into_iter()
-                .filter(|range| range.length > 0)
-                .skip(skip)
-                .take(most)
-                .collect()),
+            Some(_) | None => {
+                Ok([self.text].into_iter().filter(|range| range.length > 0).skip(skip).take(most).collect())
+            }
         }
     }
 

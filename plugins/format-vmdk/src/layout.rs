@@ -137,7 +137,8 @@ fn bad_run(what: &str, run: &Placed) -> VmdkError {
 fn entry(offset: u64) -> Result<u32, VmdkError> {
     u32::try_from(offset / crate::wire::SECTOR).map_err(|_| {
         VmdkError::VirtualSize(
-            "the file would be longer than 2 TiB, which grain tables cannot describe; choose another format".to_owned(),
+            "the file would be longer than 2 TiB, which grain tables cannot describe; choose another format"
+                .to_owned(),
         )
     })
 }

@@ -38,7 +38,8 @@ impl Image {
         while flow.is_continue() && !map.is_full() && budget > 0 {
             let at = map.cursor();
             let part = self.parts.iter_mut().find(|part| part.end() > at);
-            let part = part.ok_or_else(|| VmdkError::Request("the map was asked behind the disk".to_owned()))?;
+            let part =
+                part.ok_or_else(|| VmdkError::Request("the map was asked behind the disk".to_owned()))?;
             let rest = part.end() - at;
             flow = match &mut part.kind {
                 PartKind::Zero => map.zero(rest)?,
@@ -137,8 +138,8 @@ impl Sparse {
             let flow = match self.header.grains {
                 Grains::Plain => self.plain(map, part, &entries)?,
                 Grains::Framed => {
-                    let flow = self.framed(map, part, &entries, room.min(MARKERS))?;
-                    room = room.saturating_sub(MARKERS.min(entries.len()));
+                    let (flow, stored) = self.framed(map, part, &entries, room.min(MARKERS))?;
+                    room -= stored;
                     flow
                 }
             };
@@ -185,18 +186,24 @@ impl Sparse {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// As [`Self::plain`], at most `room` entries; the markers of all grains among them are read together.
+    /// As [`Self::plain`], at most `room` stored grains, whose markers are read together; says how many they were.
     fn framed(
         &self,
         map: &mut MapBuilder,
         part: Window,
         entries: &[u32],
         room: usize,
-    ) -> Result<ControlFlow<()>, VmdkError> {
+    ) -> Result<(ControlFlow<()>, usize), VmdkError> {
         let grain = self.header.grain;
         let left = to_usize((part.end.min(map.end()) - map.cursor()).div_ceil(grain))?;
-        let entries = &entries[..entries.len().min(room).min(left)];
-        let mut markers = self.markers(entries)?.into_iter();
+        let mut entries = &entries[..entries.len().min(left)];
+        let is_stored = |(_, entry): &(usize, &u32)| matches!(self.grain(**entry), Grain::At(_));
+        if let Some((first_too_many, _)) = entries.iter().enumerate().filter(is_stored).nth(room) {
+            entries = &entries[..first_too_many];
+        }
+        let markers = self.markers(entries)?;
+        let stored = markers.len();
+        let mut markers = markers.into_iter();
         for entry in entries {
             let at = map.cursor();
             let skip = (at - part.start) % grain;
@@ -216,10 +223,10 @@ impl Sparse {
                 }
             };
             if flow.is_break() {
-                return Ok(flow);
+                return Ok((flow, stored));
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok((ControlFlow::Continue(()), stored))
     }
 
     /// The markers of all grains that are stored, in order.

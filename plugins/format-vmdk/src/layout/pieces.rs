@@ -7,6 +7,8 @@ use crate::{
     wire::{to_u64, to_usize},
 };
 
+const SECTOR_BYTES: usize = 512;
+
 /// Pieces in the order in which they are written, and the length of the finished file.
 pub(super) struct Pieces {
     pub(super) pieces: Vec<(u64, Vec<u8>)>,
@@ -25,7 +27,8 @@ impl Pieces {
                 skip -= bytes.len();
                 continue;
             }
-            if room == 0 {
+            // What is a sector long, such as the header, is written whole.
+            if room == 0 || bytes.len() <= SECTOR_BYTES && room < bytes.len() {
                 return Ok(MetadataPage { segments, resume, done: false, final_size: None });
             }
             let piece = &bytes[skip..bytes.len().min(skip + room)];

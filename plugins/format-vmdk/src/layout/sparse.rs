@@ -159,8 +159,8 @@ impl SparseLayout {
         if room == 0 {
             return Ok(MetadataPage { segments, resume, done: false, final_size: None });
         }
-        let header = geometry
-            .header((self.places.redundant_directory, self.places.directory), self.places.data);
+        let header =
+            geometry.header((self.places.redundant_directory, self.places.directory), self.places.data);
         segments.push(Segment { file_offset: 0, bytes: header });
         let final_size = end.max(self.data_start() + self.stored * GRAIN);
         Ok(MetadataPage { segments, resume: resume + 1, done: true, final_size: Some(final_size) })
@@ -188,8 +188,9 @@ impl SparseLayout {
         let Places { tables, redundant_directory, redundant, directory, used, .. } = self.places;
         let directory_of = |first: u64, table_area: u64| {
             let start = (at - first) * PER_SECTOR;
-            let entries = (start..start + PER_SECTOR)
-                .map(|number| if number < tables { entry((table_area + number * TABLE_SECTORS) * SECTOR) } else { Ok(0) });
+            let entries = (start..start + PER_SECTOR).map(|number| {
+                if number < tables { entry((table_area + number * TABLE_SECTORS) * SECTOR) } else { Ok(0) }
+            });
             entries.collect::<Result<Vec<u32>, _>>()
         };
         let entries = if at < redundant {

@@ -19,12 +19,14 @@ pub(crate) struct Forge {
 }
 
 pub(crate) fn descriptor(kind: &str, lines: &str) -> String {
-    format!("# Disk DescriptorFile\nversion=1\nCID=00c0ffee\nparentCID=ffffffff\ncreateType=\"{kind}\"\n{lines}\n")
+    format!(
+        "# Disk DescriptorFile\nversion=1\nCID=00c0ffee\nparentCID=ffffffff\ncreateType=\"{kind}\"\n{lines}\n"
+    )
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut stored = vec![0; bytes.len() + 1024];
-    let mut encoder = libdeflater::Compressor::new(libdeflater::CompressionLvl::fastest());
+    let mut encoder = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
     let length = encoder.zlib_compress(bytes, &mut stored).unwrap();
     stored.truncate(length);
     stored

@@ -17,10 +17,7 @@ fn disk(size: usize, piece: usize, seed: u64) -> Vec<u8> {
     for piece in bytes.chunks_mut(piece) {
         match numbers.below(4) {
             0 | 1 => {}
-            2 => piece
-                .iter_mut()
-                .zip(b"easily encoded ".iter().cycle())
-                .for_each(|(to, from)| *to = *from),
+            2 => piece.iter_mut().zip(b"easily encoded ".iter().cycle()).for_each(|(to, from)| *to = *from),
             _ => piece.iter_mut().for_each(|byte| *byte = u8::try_from(numbers.below(256)).unwrap()),
         }
     }
@@ -72,7 +69,8 @@ fn every_subformat_at_every_size() {
 
 #[test]
 fn zeroed_grains() {
-    for options in ["subformat=monolithicSparse,zeroed_grain=on", "subformat=streamOptimized,zeroed_grain=on"] {
+    for options in ["subformat=monolithicSparse,zeroed_grain=on", "subformat=streamOptimized,zeroed_grain=on"]
+    {
         assert_same(options, 20 << 20, 65536, 11);
     }
 }
