@@ -179,6 +179,7 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
         "vdi" => Some("vdi"),
         "vhdx" => Some("vhdx"),
         "vhd" | "vpc" => Some("vhd"),
+        "vmdk" => Some("vmdk"),
         _ => None,
     }
 }
@@ -269,6 +270,7 @@ mod tests {
         assert_eq!(of_name(Path::new("b.img")), Some("raw"));
         assert_eq!(of_name(Path::new("b.qcow2")), Some("qcow2"));
         assert_eq!(of_name(Path::new("qcow2")), None);
-        assert_eq!(of_name(Path::new("b.vmdk")), None);
+        assert_eq!(of_name(Path::new("b.vmdk")), Some("vmdk"));
+        assert_eq!(of_name(Path::new("b.txt")), None);
     }
 }
