@@ -26,6 +26,7 @@ impl Image {
         let mut ranges: Vec<ByteRange> =
             self.tables.iter().skip(to_usize(start)?).take(max).copied().collect();
         let Some(blocks) = &mut self.blocks else { return Ok(ranges) };
+        let whole = blocks.bat.bitmap_size() + blocks.bat.block_size();
         let wanted = start.saturating_sub(to_u64(self.tables.len()));
         let mut listed = self.listed;
         if listed.bitmaps > wanted {
@@ -38,6 +39,12 @@ impl Image {
             };
             if listed.bitmaps >= wanted {
                 ranges.push(block.bitmap);
+            }
+            // Of the last one of a disk, less may be there.
+            if listed.bitmaps.saturating_mul(whole) > blocks.data_end {
+                return Err(VhdError::Aliased(
+                    "the block allocation table names more blocks than the file has room for".to_owned(),
+                ));
             }
             listed = Listed { bitmaps: listed.bitmaps + 1, block: block.index + 1 };
         }

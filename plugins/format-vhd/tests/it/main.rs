@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
 
+mod chains;
+mod forge;
+mod hostile;
 mod layouts;
+mod properties;
 mod qemu;
 mod real;
 mod support;
