@@ -12,11 +12,15 @@ use rustix::{
     io::Errno,
 };
 
+mod direct;
+
+use direct::Direct;
+
 use crate::{
     beneath,
     error::EngineError,
     io::{BlockSink, BlockSource, Segment},
-    num::to_usize,
+    num::{to_u64, to_usize},
     ports::ByteRange,
 };
 
@@ -114,10 +118,14 @@ impl BlockSource for FileSource {
     }
 }
 
-/// A regular file to write. What is never written stays a hole.
+/// A regular file to write, each byte once. What is never written stays a hole.
+///
+/// On ext4 and XFS large writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere through it. Memory: 1 MiB
+/// for each thread that writes bytes that do not lie at a multiple of 4 KiB in memory and in the file alike.
 #[derive(Debug)]
 pub struct FileSink {
     file: File,
+    direct: Option<Direct>,
 }
 
 impl FileSink {
@@ -134,16 +142,21 @@ impl FileSink {
     /// Writes to a new, empty file that is already open.
     pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
         match regular(&file) {
-            Ok(_) => Ok(Self { file }),
+            Ok(_) => Ok(Self::over(file)),
             Err(source) => Err(EngineError::Open { path: name.to_owned(), source }),
         }
+    }
+
+    fn over(file: File) -> Self {
+        let direct = Direct::of(&file);
+        Self { file, direct }
     }
 
     fn open_with(dir: &Dir, path: &str, flags: OFlags) -> Result<Self, EngineError> {
         let opened = beneath::open(dir, path, flags, Mode::RUSR | Mode::WUSR)
             .and_then(|file| regular(&file).map(|_| file));
         match opened {
-            Ok(file) => Ok(Self { file }),
+            Ok(file) => Ok(Self::over(file)),
             Err(source) => Err(EngineError::write_open(path, source)),
         }
     }
@@ -151,7 +164,17 @@ impl FileSink {
 
 impl BlockSink for FileSink {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(buf, offset)
+        let Some(direct) = &self.direct else { return self.file.write_all_at(buf, offset) };
+        let done = direct.write(buf, offset)?;
+        if done.is_empty() {
+            return self.file.write_all_at(buf, offset);
+        }
+        self.file.write_all_at(&buf[..done.start], offset)?;
+        self.file.write_all_at(&buf[done.end..], offset + to_u64(done.end))
+    }
+
+    fn preferred_write(&self) -> u64 {
+        self.direct.as_ref().filter(|direct| direct.usable()).map_or(0, |_| direct::PREFERRED)
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
@@ -176,7 +199,7 @@ impl MemorySource {
 
 impl BlockSource for MemorySource {
     fn size(&self) -> u64 {
-        crate::num::to_u64(self.0.len())
+        to_u64(self.0.len())
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

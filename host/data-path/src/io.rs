@@ -41,6 +41,10 @@ pub trait BlockSink: Send + Sync {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the sink exactly this long; what was never written reads as zeroes.
     fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Bytes that are best written at once, where the sink has an opinion.
+    fn preferred_write(&self) -> u64 {
+        0
+    }
     /// Everything written is durable when this returns.
     fn sync(&self) -> io::Result<()>;
 }

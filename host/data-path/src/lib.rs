@@ -34,6 +34,7 @@
 //!
 //! Not here: components and sandboxes (`plugin-runtime`), tasks and limits of accounts (`service`).
 
+mod aligned;
 mod beneath;
 mod codec;
 mod digest;

@@ -57,6 +57,8 @@ pub(crate) struct WritePlan {
     pub(crate) virtual_size: u64,
     /// Compression level in the encoder's own scale.
     pub(crate) level: Option<i32>,
+    /// Whether the file has to be on stable storage at the end.
+    pub(crate) durable: bool,
 }
 
 /// What a movement says while its payload is under way.
@@ -120,6 +122,6 @@ pub(crate) trait Movement: Send {
     async fn next(&mut self) -> Result<Event, EngineError>;
     /// Writes tables and headers, in this order.
     async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError>;
-    /// Makes the file exactly this long, makes everything durable, and makes sure that the sources are still what they were.
+    /// Makes the file exactly this long, makes everything durable if the plan says so, and makes sure that the sources are still what they were.
     async fn finish(&mut self, file_size: u64) -> Result<Moved, EngineError>;
 }

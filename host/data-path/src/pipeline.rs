@@ -37,7 +37,7 @@ use worker::Worker;
 
 /// Bytes of the disk that a worker takes at once.
 const WINDOW: u64 = 1 << 20;
-/// The same where nothing is encoded or decoded: it stays in the second-level cache.
+/// The same where nothing is encoded or decoded: it stays in the second-level cache. Sinks may like longer writes.
 const PLAIN_WINDOW: u64 = 256 << 10;
 /// Windows that one worker may have under way: as many as fit into so many bytes, at most four. While one waits for its turn,
 /// the worker goes on with the next.
@@ -169,7 +169,12 @@ fn window_of(job: &Job) -> u64 {
     let decodes = job.disk.map().encoded_bytes() > 0;
     let source_unit = if decodes { u64::from(job.disk.unit()) } else { 1 };
     let liked = job.disk.preferred_read().max(source_unit).min(MAX_UNIT);
-    let least = if encodes || decodes { WINDOW } else { PLAIN_WINDOW };
+    // Encoded units are placed window by window, so that a window of theirs must not depend on where they go.
+    let least = match (encodes || decodes, &job.target) {
+        (true, _) => WINDOW,
+        (false, Target::File { sink, .. }) => PLAIN_WINDOW.max(sink.preferred_write().min(WINDOW)),
+        (false, Target::Nothing) => PLAIN_WINDOW,
+    };
     unit.max(least).max(liked.next_power_of_two())
 }
 

@@ -22,7 +22,7 @@ const METADATA_PAGE: u32 = 1 << 20;
 const METADATA_FLOOR: u64 = 64 << 20;
 
 /// How an image is written.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WriteOptions {
     /// Variant of the format.
     pub subformat: Option<String>,
@@ -43,6 +43,24 @@ pub struct WriteOptions {
     pub progress: Arc<Progress>,
     /// Who moves the bytes.
     pub mover: Mover,
+    /// Whether the bytes are on stable storage when [`write_image`] returns (the default), or in the system's hands only.
+    pub durable: bool,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self {
+            subformat: None,
+            format_options: Props::new(),
+            level: None,
+            grow_to: None,
+            threads: None,
+            cancel: CancellationToken::new(),
+            progress: Arc::default(),
+            mover: Mover::default(),
+            durable: true,
+        }
+    }
 }
 
 impl WriteOptions {
@@ -71,8 +89,8 @@ pub struct Written {
     pub stored: DiskDigest,
 }
 
-/// Writes a disk to an empty sink in the given format. When this returns, the bytes are durable; making them visible is the
-/// caller's business. On any error, also when the future is dropped, the threads stop, and the caller discards the sink.
+/// Writes a disk to an empty sink in the given format. When this returns, the bytes are durable (unless the options say that they
+/// need not be); making them visible is the caller's business. On any error, also when the future is dropped, the threads stop, and the caller discards the sink.
 ///
 /// The bytes depend on the disk, the format and the options only, not on the number of threads.
 pub async fn write_image(
@@ -105,7 +123,7 @@ pub async fn write_image(
             what: "growing a disk in a layout that stores zeroes".to_owned(),
         });
     }
-    let plan = WritePlan { layout, virtual_size, level: options.level };
+    let plan = WritePlan { layout, virtual_size, level: options.level, durable: options.durable };
     let mut movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
     let end = move_payload(plugin.as_mut(), movement.as_mut(), &cancel).await?;
     let mut tables = Tables {

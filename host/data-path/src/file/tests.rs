@@ -76,3 +76,64 @@ fn head_and_tail_of_short_files_are_the_file() {
     assert_eq!(head_and_tail(&source, 10, 10).unwrap(), (vec![1, 2, 3], vec![1, 2, 3]));
     assert_eq!(head_and_tail(&MemorySource::default(), 10, 10).unwrap(), (vec![], vec![]));
 }
+
+/// Memory that is aligned and memory that is not, at every kind of offset: the file is the same as through the page cache.
+#[test]
+fn writes_past_the_cache_and_through_it_make_the_same_file() {
+    let (path, dir) = folder();
+    let sink = FileSink::create(&dir, "out").unwrap();
+    let mut model = vec![0u8; 4 << 20];
+    let mut buffer = crate::aligned::AlignedBuffer::new((1 << 20) + 4096);
+    for (byte, value) in buffer.iter_mut().zip((1..=251u8).cycle()) {
+        *byte = value;
+    }
+    let mut at = 0;
+    let lengths =
+        [4096, 65536, 70_001, 65_535, 1, 4095, 131_072, 100_000, 300_000, 1 << 20, 12_345, 65_536 + 1];
+    for (number, length) in lengths.into_iter().enumerate() {
+        let skip = [0, 1, 512, 4096 - 1][number % 4];
+        let bytes = &buffer[skip..skip + length];
+        sink.write_all_at(bytes, crate::num::to_u64(at)).unwrap();
+        model[at..at + length].copy_from_slice(bytes);
+        // Now and then a gap, so that the next write begins elsewhere in its page.
+        at += length + if number % 3 == 2 { 10_000 } else { 0 };
+    }
+    model.truncate(at);
+    sink.set_size(crate::num::to_u64(at)).unwrap();
+    sink.sync().unwrap();
+    assert!(std::fs::read(path.path().join("out")).unwrap() == model);
+}
+
+#[test]
+fn several_threads_write_the_pages_that_they_share() {
+    let (path, dir) = folder();
+    let sink = FileSink::create(&dir, "out").unwrap();
+    const LENGTH: usize = 100_001;
+    std::thread::scope(|scope| {
+        for thread in 0..4usize {
+            let sink = &sink;
+            scope.spawn(move || {
+                for number in (thread..40).step_by(4) {
+                    let bytes = vec![u8::try_from(number).unwrap() + 1; LENGTH];
+                    sink.write_all_at(&bytes, crate::num::to_u64(number * LENGTH)).unwrap();
+                }
+            });
+        }
+    });
+    let written = std::fs::read(path.path().join("out")).unwrap();
+    assert_eq!(written.len(), 40 * LENGTH);
+    for (number, bytes) in written.chunks(LENGTH).enumerate() {
+        assert!(bytes.iter().all(|byte| usize::from(*byte) == number + 1), "piece {number}");
+    }
+}
+
+/// A file system that keeps its files in memory has nothing to go past.
+#[test]
+fn memory_file_systems_are_written_through_the_cache() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let dir = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+    let sink = FileSink::create(&dir, "out").unwrap();
+    assert!(sink.direct.is_none() && sink.preferred_write() == 0);
+    sink.write_all_at(&[7; 200_000], 100).unwrap();
+    assert_eq!(std::fs::read(folder.path().join("out")).unwrap()[100..], [7; 200_000]);
+}

@@ -150,9 +150,11 @@ impl Movement for Local {
         };
         let Outcome { logical, stored_prefix, data_bytes, written, .. } = *outcome;
         self.set_size(file_size).await?;
-        let (disk, sink) = (self.disk.clone(), self.sink.clone());
+        let (disk, sink, durable) = (self.disk.clone(), self.sink.clone(), self.plan.durable);
         offload(move || {
-            sink.sync().map_err(|error| EngineError::write(0, error))?;
+            if durable {
+                sink.sync().map_err(|error| EngineError::write(0, error))?;
+            }
             disk.check_unchanged()
         })
         .await??;

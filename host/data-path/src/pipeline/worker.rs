@@ -7,6 +7,7 @@ use super::{
     ordered::{Ordered, Shared, Stopped, Submission},
 };
 use crate::{
+    aligned::AlignedBuffer,
     codec::Encoder,
     digest::{CLUSTER, StoredDigest, WrittenTwice, leaf},
     error::EngineError,
@@ -45,7 +46,7 @@ impl From<WrittenTwice> for EngineError {
 /// A window on its way, with the buffers that it needs until it is in the file.
 struct Slot {
     window: Window,
-    bytes: Vec<u8>,
+    bytes: AlignedBuffer,
     encoded: Vec<u8>,
     /// Leaf of each cluster of the window; `None` is a cluster of zeroes.
     leaves: Vec<Option<[u8; 32]>>,
@@ -130,7 +131,7 @@ impl<'a> Worker<'a> {
         let length = to_usize(self.planner.window);
         Slot {
             window: Window { number: 0, range: ByteRange { offset: 0, length: 0 } },
-            bytes: vec![0; length],
+            bytes: AlignedBuffer::new(length),
             encoded: if self.encoder.is_some() { vec![0; length] } else { Vec::new() },
             leaves: Vec::new(),
             units: Vec::new(),
@@ -142,7 +143,7 @@ impl<'a> Worker<'a> {
         let ByteRange { offset, length } = window.range;
         let before = self.reader.bytes_read();
         let length = to_usize(length);
-        let bytes = slot.bytes.as_mut_slice();
+        let bytes = &mut slot.bytes[..];
         // Behind the end of the disk there are zeroes up to the end of the window.
         self.zeroes.reset(bytes.len());
         bytes[length..].fill(0);
