@@ -155,14 +155,14 @@ pub struct CreateRequest {
     pub parent: Option<String>,
 }
 
-/// What precedes every stored unit.
+/// What precedes every stored unit; all fields together are at most 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameField {
     /// These bytes.
     Literal(Vec<u8>),
-    /// Unit number times the factor, 8 bytes little endian.
+    /// Unit number (virtual offset / unit) times the factor, 8 bytes little endian.
     AddressU64Le(u32),
-    /// Stored length, 4 bytes little endian.
+    /// Stored bytes without the frame, 4 bytes little endian; `unit` for a unit that is stored as it is.
     StoredLengthU32Le,
 }
 
@@ -173,7 +173,7 @@ pub struct Rules {
     pub data_start: u64,
     /// Bytes of a unit.
     pub unit: u32,
-    /// Alignment of every stored unit in the file.
+    /// Alignment of every stored unit in the file, with its frame. What is left free for it reads as zeroes.
     pub align: u32,
     /// File offset = `data_start` + virtual offset; nothing is reported back.
     pub identity: bool,
@@ -185,13 +185,16 @@ pub struct Rules {
     pub verbatim_if_larger: bool,
     /// Alignment of units that are stored as they are, where encoded ones are packed; 0 means `align`.
     pub verbatim_align: u32,
-    /// Longest encoded unit; 0 means smaller than `unit`.
+    /// Longest encoded unit, without its frame; 0 means smaller than `unit`. At most `unit`, and without
+    /// `verbatim_if_larger` 2 x `unit` + 4096: data that does not compress grows a little.
     pub max_encoded: u32,
-    /// The payload behind the frame is aligned to this; 0 is none.
+    /// The payload behind the frame is aligned to this; 0 is none. The frame's length is a multiple of the smaller one of the
+    /// two alignments: a frame of 512 bytes with `align` 512 and 4096 here lies at 4096 x k - 512.
     pub align_data: u32,
     /// What precedes every stored unit.
     pub frame: Vec<FrameField>,
-    /// Ask `interleave` after this many stored units; 0 is never.
+    /// Tables between the units: units are grouped by their number (virtual offset / unit / this), and
+    /// [`Layout::interleave`] is asked before the first stored unit of another group. 0 is never.
     pub interleave_every: u32,
     /// Placements are reported in ascending virtual order.
     pub ascending: bool,
@@ -223,16 +226,16 @@ impl Rules {
     }
 }
 
-/// A run of consecutive units stored back to back.
+/// A run of consecutive units stored back to back; with a frame always one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Virtual offset.
     pub offset: u64,
     /// Virtual length.
     pub length: u64,
-    /// Where in the file.
+    /// Where in the file; of the frame's first byte, where there is a frame.
     pub file_offset: u64,
-    /// Encoded bytes of the one unit; 0 when stored as they are, and then the run may hold many units.
+    /// Encoded bytes of the one unit, without the frame; 0 when stored as they are, and then the run may hold many units.
     pub stored_length: u32,
 }
 
@@ -307,11 +310,19 @@ pub trait Layout: 'static {
     fn rules(&mut self) -> Rules;
     /// At most 4096 runs a call; not called with `identity`.
     fn placed(&mut self, runs: &[Placed]) -> Result<()>;
-    /// Bytes to emit here in the middle of an append-only stream.
+    /// Tables between the units ([`Rules::interleave_every`]): what shall lie at `at`, which is aligned to `align`; at most
+    /// 1 MiB, perhaps nothing. All placements before it were reported. So this is the moment for the tables of the group
+    /// that was just finished. Groups without stored units are not asked for, nor is the last one: its tables are part of
+    /// `metadata`.
+    ///
+    /// With `append_only` it is also asked once with `at` = 0, before any payload: for the first `data_start` bytes (or fewer:
+    /// zeroes follow), at most 1 MiB, if they do not depend on the payload, and for nothing if they do. A stream that begins
+    /// like that is written in one pass; otherwise the host finds out all placements in a pass of its own before it writes.
+    /// `metadata` gives the head as always: it must be the same.
     fn interleave(&mut self, _at: u64) -> Result<Vec<u8>> {
         Ok(Vec::new())
     }
-    /// Tables and headers, at most `max_bytes` a page; `end` is where the payload ended.
+    /// Tables and headers, at most `max_bytes` a page; `end` is where the last stored byte of the payload ends: not aligned.
     fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage>;
 }
 

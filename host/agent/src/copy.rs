@@ -56,6 +56,7 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
         | EngineError::Unsupported { .. }
         | EngineError::InvalidOption { .. }
         | EngineError::SourceChanged
+        | EngineError::Mismatch
         | EngineError::WorkerLost) => Halt::Failed(TaskError {
             code: error.code().to_owned(),
             detail: error.report(),

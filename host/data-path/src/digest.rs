@@ -190,6 +190,22 @@ impl StoredDigest {
         Ok(())
     }
 
+    /// Takes note of a range that stays empty for good, so that no block waits for its bytes.
+    pub(crate) fn empty(&self, start: u64, end: u64) -> Result<(), WrittenTwice> {
+        static ZEROES: [u8; CLUSTER] = [0; CLUSTER];
+        let mut at = start;
+        while at < end {
+            let block = at / to_u64(CLUSTER);
+            let stop = end.min((block + 1) * to_u64(CLUSTER));
+            match stop - at == to_u64(CLUSTER) {
+                true => self.leaf(block, None)?,
+                false => self.write(at, &ZEROES[..to_usize(stop - at)])?,
+            }
+            at = stop;
+        }
+        Ok(())
+    }
+
     /// Takes note of a whole block whose leaf is known; `None` is a block of zeroes.
     pub(crate) fn leaf(&self, block: u64, leaf: Option<Hash>) -> Result<(), WrittenTwice> {
         let twice = WrittenTwice { offset: block * to_u64(CLUSTER) };

@@ -112,6 +112,9 @@ pub enum EngineError {
     /// A source changed while it was read.
     #[error("the source changed while it was read; stop whoever writes to it and try again")]
     SourceChanged,
+    /// What was written reads back differently.
+    #[error("the written file reads back differently; check the storage, then write it again")]
+    Mismatch,
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -172,6 +175,7 @@ impl EngineError {
             Self::Unsupported { .. } => "unsupported.layout",
             Self::InvalidOption { .. } => "invalid.option",
             Self::SourceChanged => "conflict.source-changed",
+            Self::Mismatch => "verify.mismatch",
             Self::Cancelled => "cancelled",
             Self::WorkerLost => "internal.worker-lost",
         }
@@ -203,6 +207,7 @@ impl EngineError {
             Self::Unsupported { .. } => ErrorClass::Unsupported,
             Self::InvalidOption { .. } => ErrorClass::InvalidInput,
             Self::SourceChanged => ErrorClass::Conflict,
+            Self::Mismatch => ErrorClass::Corrupt,
             Self::Cancelled => ErrorClass::Cancelled,
             Self::WorkerLost => ErrorClass::Internal,
         }

@@ -1,8 +1,14 @@
 //! Where bytes come from and go to. Blocking calls: the engine's own threads make them, never an async task.
 
-use std::io;
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use crate::ports::ByteRange;
+use crate::{
+    num::{to_u64, to_usize},
+    ports::ByteRange,
+};
 
 /// A piece of a source as the transport sees it, before anybody looks at the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +41,11 @@ pub trait BlockSource: Send + Sync {
     }
 }
 
-/// Random-access bytes that can be written from several threads at once, to disjoint ranges.
+/// Bytes that can be written from several threads at once, to disjoint ranges.
 pub trait BlockSink: Send + Sync {
     /// Writes all of `buf` at `offset`, growing the sink as needed.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes the sink exactly this long; what was never written reads as zeroes.
+    /// Makes the sink exactly this long; what was never written reads as zeroes where the sink is [fresh](Self::fresh).
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// Bytes that are best written at once, where the sink has an opinion.
     fn preferred_write(&self) -> u64 {
@@ -47,4 +53,80 @@ pub trait BlockSink: Send + Sync {
     }
     /// Everything written is durable when this returns.
     fn sync(&self) -> io::Result<()>;
+    /// Whether what was never written reads as zeroes. A device that held something before is not fresh: all of the file
+    /// is written there.
+    fn fresh(&self) -> bool {
+        true
+    }
+    /// Whether it takes every byte in turn, from the first to the last, and never an earlier one again: a pipe, a socket, an
+    /// upload in parts.
+    fn append_only(&self) -> bool {
+        false
+    }
+    /// Makes a range read as zeroes. A sink that has an operation for that uses it; the default writes them.
+    fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        let mut at = offset;
+        let end = offset.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
+        while at < end {
+            let length = (end - at).min(to_u64(ZEROES.len()));
+            self.write_all_at(&ZEROES[..to_usize(length)], at)?;
+            at += length;
+        }
+        Ok(())
+    }
+    /// The bytes that were written, from where they are now; `None` for a sink that cannot be read.
+    fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
+        Ok(None)
+    }
+}
+
+static ZEROES: [u8; 65536] = [0; 65536];
+
+/// A stream as a sink: whatever can only be appended to. Durability is the business of whoever is behind the stream: syncing
+/// flushes it.
+///
+/// A stream that blocks for long is closed by its owner to cancel the job.
+pub struct AppendSink<W> {
+    state: Mutex<(W, u64)>,
+}
+
+impl<W: Write + Send> AppendSink<W> {
+    /// Appends to `stream`, whose present end is offset 0.
+    pub fn new(stream: W) -> Self {
+        Self { state: Mutex::new((stream, 0)) }
+    }
+
+    /// The stream, and how many bytes went into it.
+    pub fn into_inner(self) -> (W, u64) {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: Write + Send> BlockSink for AppendSink<W> {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.1 != offset {
+            let text = format!("a stream at byte {} cannot take byte {offset}", state.1);
+            return Err(io::Error::new(io::ErrorKind::NotSeekable, text));
+        }
+        state.0.write_all(buf)?;
+        state.1 += to_u64(buf.len());
+        Ok(())
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        let at = self.state.lock().unwrap_or_else(PoisonError::into_inner).1;
+        match at == size {
+            true => Ok(()),
+            false => Err(io::ErrorKind::NotSeekable.into()),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.flush()
+    }
+
+    fn append_only(&self) -> bool {
+        true
+    }
 }

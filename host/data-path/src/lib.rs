@@ -24,7 +24,8 @@
 //!
 //! # Map of the crate
 //!
-//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`], [`FileSink`]; over NBD [`nbd`].
+//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`], [`FileSink`]; over NBD [`nbd`];
+//!   over anything that can be appended to [`io::AppendSink`].
 //! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps. [`GrantedFiles`]: chains of files.
 //! - [`write_image`]: the pipeline; [`Progress`] watches it, a cancellation token stops it.
@@ -70,7 +71,7 @@ pub use file::{FileSink, FileSource, MemorySource, head_and_tail};
 pub use granted::GrantedFiles;
 pub use limits::Limits;
 pub use movement::Mover;
-pub use progress::{Progress, ProgressSnapshot};
+pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use reader::DiskReader;
 pub use tools::{CheckReport, Comparison, check, compare, confirm_format, detect, digest};
 pub use write::{WriteOptions, Written, write_image};

@@ -49,6 +49,37 @@ pub(crate) struct Running {
     pub(crate) progress: Arc<Progress>,
 }
 
+/// In which manner a sink is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// In any order; what is not written reads as zeroes.
+    Sparse,
+    /// In any order; every byte of the file is written, because the sink held something before.
+    Dense,
+    /// Every byte in turn.
+    Append,
+}
+
+impl Manner {
+    /// What a sink needs.
+    pub(crate) fn of(sink: &dyn BlockSink) -> Self {
+        match (sink.append_only(), sink.fresh()) {
+            (true, _) => Self::Append,
+            (false, true) => Self::Sparse,
+            (false, false) => Self::Dense,
+        }
+    }
+}
+
+/// What happens to the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Everything but the writing: it tells where everything will be.
+    Dry,
+    /// It is written.
+    Write,
+}
+
 /// What a new file is made by.
 #[derive(Clone, Debug)]
 pub(crate) struct WritePlan {
@@ -59,6 +90,7 @@ pub(crate) struct WritePlan {
     pub(crate) level: Option<i32>,
     /// Whether the file has to be on stable storage at the end.
     pub(crate) durable: bool,
+    pub(crate) manner: Manner,
 }
 
 /// What a movement says while its payload is under way.
@@ -66,6 +98,12 @@ pub(crate) struct WritePlan {
 pub(crate) enum Event {
     /// Where payload is: at most 4096 runs, ascending.
     Placed(Vec<Placed>),
+    /// The bytes of the layout that lie at `at` are wanted, perhaps none: [`Movement::interleave`]. All placements before it
+    /// were reported.
+    Interleave {
+        /// Where in the file.
+        at: u64,
+    },
     /// All payload is where it was reported to be, and the last report was given.
     End {
         /// Where it ends.
@@ -112,16 +150,22 @@ pub(crate) trait ByteMover: Send + Sync {
     ) -> Result<Comparison, EngineError>;
 }
 
-/// A disk on its way into a file. The calls come in the order of the methods; `next` again and again up to
-/// [`Event::End`], `tables` for each page. When it is dropped, everything stops.
+/// A disk on its way into a file. When it is dropped, everything stops.
+///
+/// Calls: `start`, then `next` again and again up to [`Event::End`], then `tables` for each page, then `finish`. For a sink
+/// that takes every byte in turn, the tables that lie before the payload come before `start(Pass::Write)`, and all of this may
+/// follow a whole dry pass (`start(Pass::Dry)`, `next` up to its end), whose placements come out again in the second one.
 #[async_trait]
 pub(crate) trait Movement: Send {
-    /// Starts the payload.
-    async fn start(&mut self) -> Result<(), EngineError>;
+    /// Starts a pass over the payload.
+    async fn start(&mut self, pass: Pass) -> Result<(), EngineError>;
     /// What comes next.
     async fn next(&mut self) -> Result<Event, EngineError>;
-    /// Writes tables and headers, in this order.
+    /// The answer to [`Event::Interleave`], at most 1 MiB.
+    async fn interleave(&mut self, bytes: Vec<u8>) -> Result<(), EngineError>;
+    /// Writes tables and headers, in this order; ascending for a sink that takes every byte in turn.
     async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError>;
-    /// Makes the file exactly this long, makes everything durable if the plan says so, and makes sure that the sources are still what they were.
-    async fn finish(&mut self, file_size: u64) -> Result<Moved, EngineError>;
+    /// Makes the file exactly this long, makes everything durable if the plan says so, and makes sure that the sources are
+    /// still what they were. With `verify` it reads the file again and compares.
+    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<Moved, EngineError>;
 }

@@ -4,11 +4,12 @@
 //! worker owns the few windows that it has under way. The ordered step holds a lock for the time it takes to hand out a few
 //! offsets; it makes the output independent of the number of threads.
 //!
-//! Memory of a job: for each thread 4 MiB of windows and their encoded form (two units where units are larger than 2 MiB), the
-//! buffers of a [`DiskReader`](crate::DiskReader) and the codecs' contexts, in all at most 12 MiB with units up to 1 MiB; 16
-//! reports of 4096 placements (2 MiB); and the source's map.
+//! Memory of a job: for each thread 4 MiB of windows and their encoded form (two units where units are larger than 2 MiB; then
+//! fewer threads run, so that all together hold 160 MiB at most), the buffers of a [`DiskReader`](crate::DiskReader) and the
+//! codecs' contexts, in all at most 12 MiB with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); and the source's map.
 
 mod ordered;
+mod output;
 mod worker;
 
 use std::{
@@ -26,13 +27,14 @@ use crate::{
     extent_map::ExtentMap,
     io::BlockSink,
     limits::MAX_UNIT,
-    movement::{Event, Running, WritePlan},
+    movement::{Event, Manner, Pass, Running, WritePlan},
     num::{align_down, to_u64, to_usize},
-    place::{Layout, Placer, UnitRules},
-    ports::ByteRange,
+    place::{Layout, Placer},
+    ports::{ByteRange, Placed},
 };
 
 use ordered::{Ordered, Shared};
+pub(crate) use output::fill_zeroes;
 use worker::Worker;
 
 /// Bytes of the disk that a worker takes at once.
@@ -45,6 +47,9 @@ const SLOT_BYTES: u64 = 2 << 20;
 const MAX_SLOTS: usize = 4;
 /// Threads beyond one for each core, at most as many again: they work while others wait for a disk or for their turn.
 const SPARE_THREADS: usize = 4;
+/// Bytes of windows of all threads together, where windows are large; and of each thread, where that is more.
+const WINDOWS_BYTES: u64 = 160 << 20;
+const THREAD_BYTES: u64 = 6 << 20;
 /// Most threads of one job.
 const MAX_THREADS: usize = 256;
 /// Reports of placements that may wait for the format plugin.
@@ -55,14 +60,20 @@ pub(crate) enum Target {
     /// Only the logical digest.
     Nothing,
     /// Writes them.
-    File {
-        sink: Arc<dyn BlockSink>,
-        plan: WritePlan,
-        /// Takes note of all that is written, except leaves of a file that is the disk.
-        stored: Arc<StoredDigest>,
-        /// Where placements go, in ascending order.
-        events: mpsc::Sender<Event>,
-    },
+    File(FileTarget),
+}
+
+/// A file to write.
+pub(crate) struct FileTarget {
+    pub(crate) sink: Arc<dyn BlockSink>,
+    pub(crate) plan: WritePlan,
+    pub(crate) pass: Pass,
+    /// Takes note of all that is written, except leaves of a file that is the disk.
+    pub(crate) stored: Arc<StoredDigest>,
+    /// Where placements go, in ascending order.
+    pub(crate) events: mpsc::Sender<Event>,
+    /// Where what is interleaved comes from.
+    pub(crate) answers: Mutex<mpsc::Receiver<Vec<u8>>>,
 }
 
 /// A job for the pipeline.
@@ -77,8 +88,25 @@ impl Target {
     fn layout(&self) -> Option<&Layout> {
         match self {
             Self::Nothing => None,
-            Self::File { plan, .. } => Some(&plan.layout),
+            Self::File(file) => Some(&file.plan.layout),
         }
+    }
+}
+
+impl FileTarget {
+    /// Asks for the bytes that lie at `at`, after all placements before it.
+    fn ask(&self, reports: Vec<Vec<Placed>>, at: u64) -> Result<Vec<u8>, EngineError> {
+        self.report(reports)?;
+        let stopped = |()| EngineError::Cancelled;
+        self.events.blocking_send(Event::Interleave { at }).map_err(|_| stopped(()))?;
+        let mut answers = self.answers.lock().expect("no holder of this lock panics");
+        answers.blocking_recv().ok_or(()).map_err(stopped)
+    }
+
+    fn report(&self, reports: Vec<Vec<Placed>>) -> Result<(), EngineError> {
+        let sent =
+            reports.into_iter().try_for_each(|report| self.events.blocking_send(Event::Placed(report)));
+        sent.map_err(|_| EngineError::Cancelled)
     }
 }
 
@@ -90,6 +118,8 @@ pub(crate) struct Outcome {
     pub(crate) stored_prefix: DigestBuilder,
     /// Where the payload ends.
     pub(crate) end: u64,
+    /// Up to where its bytes were written, where every byte is written.
+    pub(crate) position: u64,
     /// Virtual bytes in clusters that are not zero.
     pub(crate) data_bytes: u64,
     /// Bytes of payload that were written.
@@ -99,14 +129,16 @@ pub(crate) struct Outcome {
 /// Runs a job on its threads and the calling one. Blocks.
 pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
     let planner = Planner::new(job.disk.map(), window_of(job), keeps_zeroes(&job.target));
-    job.running.progress.start(job.disk.map().stored_bytes());
     let ordered = Ordered::new(Shared {
         logical: DigestBuilder::new(),
         stored_prefix: DigestBuilder::new(),
-        placer: match job.target.layout() {
-            Some(Layout::Units(rules)) => Some(Placer::new(*rules)),
-            Some(Layout::Identity { .. }) | None => None,
+        placer: match &job.target {
+            Target::File(FileTarget {
+                plan: WritePlan { layout: Layout::Units(rules), manner, .. }, ..
+            }) => Some(Placer::new(rules.clone(), *manner == Manner::Sparse)),
+            Target::File(_) | Target::Nothing => None,
         },
+        position: job.target.layout().map_or(0, Layout::data_start),
         data_bytes: 0,
         written: 0,
     });
@@ -125,7 +157,7 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
         }
     };
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..thread_count(job.running.threads, &planner))
+        let helpers: Vec<_> = (1..thread_count(job, &planner))
             .map(|number| {
                 std::thread::Builder::new().name(format!("data-path-{number}")).spawn_scoped(scope, work)
             })
@@ -141,22 +173,25 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
         // What other workers met after a cancellation is a consequence of it.
         return Err(if job.running.cancel.is_cancelled() { EngineError::Cancelled } else { error });
     }
-    let Shared { logical, stored_prefix, placer, data_bytes, written } = ordered.into_shared();
-    let end = match (&job.target, placer) {
-        (Target::File { events, .. }, Some(placer)) => {
-            let (end, rest) = placer.finish();
-            rest.into_iter()
-                .try_for_each(|report| events.blocking_send(Event::Placed(report)))
-                .map_err(|_| EngineError::Cancelled)?;
-            end
+    finish(job, ordered.into_shared())
+}
+
+/// The last placements.
+fn finish(job: &Job, shared: Shared) -> Result<Outcome, EngineError> {
+    let Shared { logical, stored_prefix, placer, position, data_bytes, written } = shared;
+    let (end, position) = match (&job.target, placer) {
+        (Target::File(file), Some(mut placer)) => {
+            file.report(placer.take_reports())?;
+            let (start, end) = placer.last_gap();
+            if file.pass == Pass::Write {
+                file.stored.empty(start, end)?;
+            }
+            (placer.end(), placer.end())
         }
-        (Target::File { plan, .. }, None) => match plan.layout {
-            Layout::Identity { data_start } => data_start + plan.virtual_size,
-            Layout::Units(UnitRules { data_start, .. }) => data_start,
-        },
-        (Target::Nothing, _) => 0,
+        (Target::File(file), None) => (file.plan.layout.data_start() + file.plan.virtual_size, position),
+        (Target::Nothing, _) => (0, 0),
     };
-    Ok(Outcome { logical, stored_prefix, end, data_bytes, written })
+    Ok(Outcome { logical, stored_prefix, end, position, data_bytes, written })
 }
 
 /// A window holds whole units of the target and of the source, so that no unit is decoded twice, and what the sources like
@@ -172,7 +207,7 @@ fn window_of(job: &Job) -> u64 {
     // Encoded units are placed window by window, so that a window of theirs must not depend on where they go.
     let least = match (encodes || decodes, &job.target) {
         (true, _) => WINDOW,
-        (false, Target::File { sink, .. }) => PLAIN_WINDOW.max(sink.preferred_write().min(WINDOW)),
+        (false, Target::File(file)) => PLAIN_WINDOW.max(file.sink.preferred_write().min(WINDOW)),
         (false, Target::Nothing) => PLAIN_WINDOW,
     };
     unit.max(least).max(liked.next_power_of_two())
@@ -182,13 +217,28 @@ fn keeps_zeroes(target: &Target) -> bool {
     matches!(target.layout(), Some(Layout::Units(rules)) if !rules.skip_zero)
 }
 
-fn thread_count(asked: Option<NonZeroUsize>, planner: &Planner<'_>) -> usize {
+/// Large windows bound the number of threads: what all of them hold together does not grow with the unit.
+fn thread_count(job: &Job, planner: &Planner<'_>) -> usize {
     let cores = || {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         cores.saturating_add(cores.get().min(SPARE_THREADS))
     };
+    let wanted = job.running.threads.unwrap_or_else(cores).get().min(MAX_THREADS);
+    let encoded = to_u64(encoded_room(job.target.layout(), planner.window));
+    let held = (planner.window + encoded) * to_u64(planner.slots);
+    let affordable = to_usize(WINDOWS_BYTES.max(THREAD_BYTES * to_u64(wanted)) / held);
     let windows = usize::try_from(planner.map.size().div_ceil(planner.window)).unwrap_or(usize::MAX);
-    asked.unwrap_or_else(cores).get().min(MAX_THREADS).min(windows.max(1))
+    wanted.min(affordable).min(windows).max(1)
+}
+
+/// Room for the encoded form of a window.
+fn encoded_room(layout: Option<&Layout>, window: u64) -> usize {
+    match layout {
+        Some(Layout::Units(rules)) if rules.codec.is_some() => {
+            rules.stride(rules.room()) * to_usize(window / u64::from(rules.unit))
+        }
+        Some(Layout::Units(_) | Layout::Identity { .. }) | None => 0,
+    }
 }
 
 /// Cuts a disk into windows, leaving out those that hold nothing.
@@ -231,9 +281,8 @@ impl<'a> Planner<'a> {
 
 /// The encoder that a target needs, if any.
 fn encoder_for(target: &Target) -> Result<Option<Encoder>, EngineError> {
-    let Target::File { plan: WritePlan { layout: Layout::Units(rules), level, .. }, .. } = target else {
-        return Ok(None);
-    };
+    let Target::File(file) = target else { return Ok(None) };
+    let WritePlan { layout: Layout::Units(rules), level, .. } = &file.plan else { return Ok(None) };
     let Some(kind) = rules.codec else { return Ok(None) };
     match Encoder::new(kind, *level) {
         Some(encoder) => Ok(Some(encoder)),

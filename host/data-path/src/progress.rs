@@ -1,11 +1,23 @@
 //! Counters that a running job keeps, for whoever watches it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// What a job is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Moving the payload.
+    #[default]
+    Moving,
+    /// Finding out what the payload will be, before the first byte of a stream is written.
+    Measuring,
+    /// Reading back what was written.
+    Verifying,
+}
 
 /// How far a job is. Share it through an `Arc` and read it as often as you like.
 ///
 /// `total` and `done` count virtual bytes that hold data in the source's map (zeroes and holes cost nothing and count
-/// nothing). `read` and `written` count what moved natively: compared with the bytes that the plugin runtime counts at
+/// nothing); a stream that is measured first counts twice, and what is read back counts again when that begins. `read` and `written` count what moved natively: compared with the bytes that the plugin runtime counts at
 /// its boundary, they give the share that crossed the sandbox.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -13,6 +25,7 @@ pub struct Progress {
     done: AtomicU64,
     read: AtomicU64,
     written: AtomicU64,
+    phase: AtomicU8,
 }
 
 /// The counters at one moment, in bytes.
@@ -26,6 +39,8 @@ pub struct ProgressSnapshot {
     pub read: u64,
     /// Written to the destination.
     pub written: u64,
+    /// What is being done.
+    pub phase: Phase,
 }
 
 impl Progress {
@@ -33,7 +48,21 @@ impl Progress {
     pub fn snapshot(&self) -> ProgressSnapshot {
         let [total, done, read, written] = [&self.total, &self.done, &self.read, &self.written]
             .map(|counter| counter.load(Ordering::Relaxed));
-        ProgressSnapshot { total, done, read, written }
+        let phase = match self.phase.load(Ordering::Relaxed) {
+            1 => Phase::Measuring,
+            2 => Phase::Verifying,
+            _ => Phase::Moving,
+        };
+        ProgressSnapshot { total, done, read, written, phase }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        let number = match phase {
+            Phase::Moving => 0,
+            Phase::Measuring => 1,
+            Phase::Verifying => 2,
+        };
+        self.phase.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn start(&self, total: u64) {

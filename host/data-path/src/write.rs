@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+mod turn;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -9,10 +11,10 @@ use crate::{
     disk::Disk,
     error::EngineError,
     io::BlockSink,
-    movement::{Event, Moved, Movement, Mover, Running, WritePlan},
+    movement::{Event, Manner, Moved, Movement, Mover, Pass, Running, WritePlan},
     num::{from_u32, to_u64},
     place::Layout,
-    ports::{CreateRequest, DiskFormat, FormatLayout, MetadataPage, PortError, Props},
+    ports::{CreateRequest, DiskFormat, FormatLayout, MetadataPage, PortError, Props, Segment},
     progress::Progress,
 };
 
@@ -41,6 +43,9 @@ pub struct WriteOptions {
     pub cancel: CancellationToken,
     /// Kept up to date while the job runs.
     pub progress: Arc<Progress>,
+    /// Reads the file again once it is durable, and fails with `verify.mismatch` if it is not what was written. For sinks that
+    /// can be read.
+    pub verify: bool,
     /// Who moves the bytes.
     pub mover: Mover,
     /// Whether the bytes are on stable storage when [`write_image`] returns (the default), or in the system's hands only.
@@ -57,6 +62,7 @@ impl Default for WriteOptions {
             threads: None,
             cancel: CancellationToken::new(),
             progress: Arc::default(),
+            verify: false,
             mover: Mover::default(),
             durable: true,
         }
@@ -89,10 +95,12 @@ pub struct Written {
     pub stored: DiskDigest,
 }
 
-/// Writes a disk to an empty sink in the given format. When this returns, the bytes are durable (unless the options say that they
-/// need not be); making them visible is the caller's business. On any error, also when the future is dropped, the threads stop, and the caller discards the sink.
+/// Writes a disk to a sink in the given format. When this returns, the bytes are durable
+/// (unless the options say that they need not be); making them visible is the
+/// caller's business. On any error, also when the future is dropped, the threads stop, and the caller discards the sink.
 ///
-/// The bytes depend on the disk, the format and the options only, not on the number of threads.
+/// The bytes depend on the disk, the format and the options only, not on the number of threads. A sink that can only be
+/// appended to gets the same bytes as a file, except where a layout packs compressed units into gaps that were left before.
 pub async fn write_image(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -106,12 +114,13 @@ pub async fn write_image(
         let what = format!("a disk of {} bytes does not fit into {virtual_size}", disk.size());
         return Err(EngineError::InvalidOption { what });
     }
+    let manner = Manner::of(sink.as_ref());
     let request = CreateRequest {
         virtual_size,
         allocated: disk.map().stored_bytes(),
         subformat: options.subformat.clone(),
         options: options.format_options.clone(),
-        append_only: false,
+        append_only: manner == Manner::Append,
     };
     let mut plugin = or_cancelled(&cancel, format.begin_layout(&request)).await?;
     let layout = Layout::parse(&or_cancelled(&cancel, plugin.rules()).await?)?;
@@ -123,39 +132,50 @@ pub async fn write_image(
             what: "growing a disk in a layout that stores zeroes".to_owned(),
         });
     }
-    let plan = WritePlan { layout, virtual_size, level: options.level, durable: options.durable };
-    let mut movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
-    let end = move_payload(plugin.as_mut(), movement.as_mut(), &cancel).await?;
-    let mut tables = Tables {
-        payload: (plan.layout.data_start(), end),
-        written: 0,
-        end,
-        limit: METADATA_FLOOR + virtual_size / 32,
+    let plan = WritePlan { layout, virtual_size, level: options.level, durable: options.durable, manner };
+    let movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
+    let mut talk = Conversation { plugin, movement, cancel, layout: plan.layout, virtual_size };
+    let file_size = match manner {
+        Manner::Sparse | Manner::Dense => talk.in_any_order().await?,
+        Manner::Append => talk.in_turn().await?,
     };
-    let declared = tables.write_all(plugin.as_mut(), movement.as_mut(), &cancel).await?;
-    let file_size = declared.unwrap_or(tables.end);
-    if file_size < tables.end {
-        return Err(PortError::bad_answer(
-            "plugin.final-size",
-            "the format plugin's final size is smaller than what it wrote; report this to its author",
-        )
-        .into());
-    }
-    let Moved { logical, stored, data_bytes, written_bytes, read_bytes } = movement.finish(file_size).await?;
+    let moved = talk.movement.finish(file_size, options.verify).await?;
+    let Moved { logical, stored, data_bytes, written_bytes, read_bytes } = moved;
     Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
 }
 
-/// Lets the payload move, and hands its placements to the format plugin as they come. Says where it ends.
-async fn move_payload(
-    plugin: &mut dyn FormatLayout,
-    movement: &mut dyn Movement,
-    cancel: &CancellationToken,
-) -> Result<u64, EngineError> {
-    movement.start().await?;
-    loop {
-        match movement.next().await? {
-            Event::Placed(runs) => or_cancelled(cancel, plugin.placed(&runs)).await?,
-            Event::End { end } => return Ok(end),
+/// Between the format plugin and whoever moves the bytes.
+struct Conversation {
+    plugin: Box<dyn FormatLayout>,
+    movement: Box<dyn Movement>,
+    cancel: CancellationToken,
+    layout: Layout,
+    virtual_size: u64,
+}
+
+impl Conversation {
+    /// Payload first, then tables as they come. Says how long the file is.
+    async fn in_any_order(&mut self) -> Result<u64, EngineError> {
+        let end = self.payload(Pass::Write).await?;
+        let mut tables = Tables::new(&self.layout, end, self.virtual_size);
+        while let Some(segments) = tables.next(self.plugin.as_mut(), &self.cancel).await? {
+            self.movement.tables(segments).await?;
+        }
+        tables.file_size()
+    }
+
+    /// Lets the payload move, and hands its placements to the format plugin as they come. Says where it ends.
+    async fn payload(&mut self, pass: Pass) -> Result<u64, EngineError> {
+        self.movement.start(pass).await?;
+        loop {
+            match self.movement.next().await? {
+                Event::Placed(runs) => or_cancelled(&self.cancel, self.plugin.placed(&runs)).await?,
+                Event::Interleave { at } => {
+                    let bytes = or_cancelled(&self.cancel, self.plugin.interleave(at)).await?;
+                    self.movement.interleave(bytes).await?;
+                }
+                Event::End { end } => return Ok(end),
+            }
         }
     }
 }
@@ -171,61 +191,74 @@ async fn or_cancelled<T>(
     }
 }
 
-/// Writes the pages of headers and tables that the format plugin gives.
+/// The pages of headers and tables that the format plugin gives, checked.
 struct Tables {
     /// Where the payload lies: tables stay outside.
     payload: (u64, u64),
-    written: u64,
-    /// End of everything written.
-    end: u64,
+    /// Bytes so far.
+    bytes: u64,
     limit: u64,
+    /// End of everything.
+    end: u64,
+    final_size: Option<u64>,
+    /// Where the next page starts, in the plugin's own terms; `None` behind the last one.
+    next: Option<u64>,
 }
 
 impl Tables {
-    /// The file's final size, if the plugin names one.
-    async fn write_all(
+    fn new(layout: &Layout, end: u64, virtual_size: u64) -> Self {
+        Self {
+            payload: (layout.data_start(), end),
+            bytes: 0,
+            limit: METADATA_FLOOR + virtual_size / 32,
+            end,
+            final_size: None,
+            next: Some(0),
+        }
+    }
+
+    /// The next page.
+    async fn next(
         &mut self,
         plugin: &mut dyn FormatLayout,
-        movement: &mut dyn Movement,
         cancel: &CancellationToken,
-    ) -> Result<Option<u64>, EngineError> {
-        let payload_end = self.payload.1;
-        let (mut start, mut final_size) = (0, None);
-        loop {
-            let page = or_cancelled(cancel, plugin.metadata(payload_end, start, METADATA_PAGE)).await?;
-            self.check(&page, start)?;
-            final_size = page.final_size.or(final_size);
-            start = page.resume;
-            let done = page.done;
-            movement.tables(page.segments).await?;
-            if done {
-                return Ok(final_size);
-            }
+    ) -> Result<Option<Vec<Segment>>, EngineError> {
+        let Some(start) = self.next else { return Ok(None) };
+        let page = or_cancelled(cancel, plugin.metadata(self.payload.1, start, METADATA_PAGE)).await?;
+        self.check(&page, start)?;
+        self.final_size = page.final_size.or(self.final_size);
+        self.next = (!page.done).then_some(page.resume);
+        Ok(Some(page.segments))
+    }
+
+    /// How long the file is, after the last page.
+    fn file_size(&self) -> Result<u64, EngineError> {
+        match self.final_size.unwrap_or(self.end) {
+            size if size < self.end => Err(PortError::bad_answer(
+                "plugin.final-size",
+                "the format plugin's final size is smaller than what it wrote; report this to its author",
+            )
+            .into()),
+            size => Ok(size),
         }
     }
 
     fn check(&mut self, page: &MetadataPage, start: u64) -> Result<(), EngineError> {
-        let bad = |what: &str| {
-            PortError::bad_answer(
-                "plugin.metadata",
-                format!("the format plugin's tables {what}; report this to its author"),
-            )
-        };
         let bytes: u64 = page.segments.iter().map(|segment| to_u64(segment.bytes.len())).sum();
         if bytes > to_u64(from_u32(METADATA_PAGE)) || (!page.done && page.resume <= start) {
-            return Err(bad("come in pages that are too large or get nowhere").into());
+            return Err(bad_tables("come in pages that are too large or get nowhere"));
         }
-        self.written += bytes;
-        if self.written > self.limit {
-            return Err(bad("are larger than any disk of this size needs").into());
+        self.bytes += bytes;
+        if self.bytes > self.limit {
+            return Err(bad_tables("are larger than any disk of this size needs"));
         }
         for segment in &page.segments {
             let end = segment
                 .file_offset
                 .checked_add(to_u64(segment.bytes.len()))
-                .ok_or_else(|| bad("end behind any file's end"))?;
+                .ok_or_else(|| bad_tables("end behind any file's end"))?;
             if end > self.payload.0 && segment.file_offset < self.payload.1 {
-                return Err(bad("lie over the payload").into());
+                return Err(bad_tables("lie over the payload"));
             }
             self.end = self.end.max(end);
         }
@@ -233,5 +266,12 @@ impl Tables {
     }
 }
 
+fn bad_tables(what: &str) -> EngineError {
+    let message = format!("the format plugin's tables {what}; report this to its author");
+    PortError::bad_answer("plugin.metadata", message).into()
+}
+
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod tests;

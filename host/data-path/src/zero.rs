@@ -49,12 +49,13 @@ impl ZeroMap {
         self.zero[to_usize(start) / BLOCK..to_usize(end).div_ceil(BLOCK)].iter().all(|zero| *zero)
     }
 
-    /// The runs of blocks that are not zero, as byte ranges of the window.
-    pub(crate) fn data_runs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let mut at = 0;
+    /// The runs of blocks that are not zero within a range of whole blocks, as byte ranges of the window.
+    pub(crate) fn data_runs(&self, start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let blocks = &self.zero[..end / BLOCK];
+        let mut at = start / BLOCK;
         std::iter::from_fn(move || {
-            let start = at + self.zero[at..].iter().position(|zero| !zero)?;
-            let end = self.zero[start..].iter().position(|zero| *zero).map_or(self.zero.len(), |n| start + n);
+            let start = at + blocks[at..].iter().position(|zero| !zero)?;
+            let end = blocks[start..].iter().position(|zero| *zero).map_or(blocks.len(), |n| start + n);
             at = end;
             Some((start * BLOCK, end * BLOCK))
         })
@@ -87,7 +88,11 @@ mod tests {
         let mut map = ZeroMap::default();
         map.reset(window.len());
         map.scan(&window);
-        assert_eq!(map.data_runs().collect::<Vec<_>>(), [(BLOCK, 3 * BLOCK), (7 * BLOCK, 8 * BLOCK)]);
+        assert_eq!(
+            map.data_runs(0, 8 * BLOCK).collect::<Vec<_>>(),
+            [(BLOCK, 3 * BLOCK), (7 * BLOCK, 8 * BLOCK)]
+        );
+        assert_eq!(map.data_runs(2 * BLOCK, 7 * BLOCK).collect::<Vec<_>>(), [(2 * BLOCK, 3 * BLOCK)]);
         assert!(map.all(0, 4096) && !map.all(0, 8192));
     }
 }

@@ -185,6 +185,7 @@ fn blame(source: &Image, target: &Target, error: EngineError) -> Failure {
         | EngineError::Open { .. }
         | EngineError::Unsupported { .. }
         | EngineError::InvalidOption { .. }
+        | EngineError::Mismatch
         | EngineError::Cancelled
         | EngineError::WorkerLost => Failure::engine(target.shown(), &error),
     }

@@ -75,6 +75,7 @@ impl Failure {
             | EngineError::AmbiguousContent { .. }
             | EngineError::Unsupported { .. }
             | EngineError::SourceChanged
+            | EngineError::Mismatch
             | EngineError::Cancelled
             | EngineError::WorkerLost => of_class(error.class()),
         };

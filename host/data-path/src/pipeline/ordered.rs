@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     digest::DigestBuilder,
-    place::{Placer, Unit},
+    place::{Empty, Placer, Unit},
 };
 
 /// What the ordered step works on.
@@ -18,6 +18,8 @@ pub(super) struct Shared {
     pub(super) logical: DigestBuilder,
     pub(super) stored_prefix: DigestBuilder,
     pub(super) placer: Option<Placer>,
+    /// Up to where the file is accounted for, where it is the disk.
+    pub(super) position: u64,
     pub(super) data_bytes: u64,
     pub(super) written: u64,
 }
@@ -30,8 +32,22 @@ pub(super) struct Submission {
     pub(super) leaves: Vec<Option<[u8; 32]>>,
     /// What is to be placed.
     pub(super) units: Vec<Unit>,
-    /// Payload bytes that go to the file.
-    pub(super) written: u64,
+    /// There is something to write when its turn has come.
+    pub(super) waits: bool,
+    /// Where the window's bytes would be, if the file is the disk.
+    pub(super) at: u64,
+    /// The part of the file that the window answers for. Not set where gaps are filled.
+    pub(super) run: (u64, u64),
+    /// File ranges that stay empty.
+    pub(super) empty: Empty,
+    /// Tables between the units.
+    pub(super) inserts: Vec<Insert>,
+}
+
+/// Bytes of the format's own between the units.
+pub(super) struct Insert {
+    pub(super) at: u64,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Another worker failed: there is nothing left to do.
@@ -46,6 +62,8 @@ pub(super) struct Ordered {
 
 struct State {
     next: u64,
+    /// Where a sink that takes every byte in turn is.
+    turn: u64,
     failed: bool,
     shared: Shared,
     submitted: BTreeMap<u64, Submission>,
@@ -54,8 +72,15 @@ struct State {
 
 impl Ordered {
     pub(super) fn new(shared: Shared) -> Self {
-        let state =
-            State { next: 0, failed: false, shared, submitted: BTreeMap::new(), placed: BTreeMap::new() };
+        let turn = shared.position;
+        let state = State {
+            next: 0,
+            turn,
+            failed: false,
+            shared,
+            submitted: BTreeMap::new(),
+            placed: BTreeMap::new(),
+        };
         Self { state: Mutex::new(state), moved: Condvar::new() }
     }
 
@@ -79,7 +104,7 @@ impl Ordered {
                 state.failed = true;
                 break;
             }
-            if !submission.units.is_empty() {
+            if submission.waits {
                 state.placed.insert(number, submission);
             }
         }
@@ -101,6 +126,29 @@ impl Ordered {
         let waiting = |state: &mut State| !state.failed && !state.placed.contains_key(&number);
         let mut state = self.moved.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         state.placed.remove(&number).filter(|_| !state.failed).ok_or(Stopped)
+    }
+
+    /// Whether it is the turn of what comes at this place of the file.
+    pub(super) fn is_turn(&self, at: u64) -> bool {
+        self.lock().turn == at
+    }
+
+    /// Waits for that.
+    pub(super) fn await_turn(&self, at: u64) -> Result<(), Stopped> {
+        let waiting = |state: &mut State| !state.failed && state.turn != at;
+        let state = self.moved.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        if state.failed { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// It is the turn of what comes at this place of the file.
+    pub(super) fn pass_turn(&self, at: u64) {
+        self.lock().turn = at;
+        self.moved.notify_all();
+    }
+
+    /// Adds to the bytes that were written.
+    pub(super) fn count_written(&self, bytes: u64) {
+        self.lock().shared.written += bytes;
     }
 
     /// Lets everybody who waits for a turn give up.

@@ -3,22 +3,25 @@
 use std::collections::VecDeque;
 
 use super::{
-    Job, Planner, Target, Window, encoder_for,
-    ordered::{Ordered, Shared, Stopped, Submission},
+    FileTarget, Job, Planner, Target, Window, encoded_room, encoder_for,
+    ordered::{Insert, Ordered, Shared, Stopped, Submission},
+    output::Output,
 };
 use crate::{
     aligned::AlignedBuffer,
     codec::Encoder,
-    digest::{CLUSTER, StoredDigest, WrittenTwice, leaf},
+    digest::{CLUSTER, WrittenTwice, leaf},
     error::EngineError,
-    io::BlockSink,
-    movement::Event,
-    num::{from_u32, to_u64, to_usize},
-    place::{Encoded, FileTooLarge, Layout, Unit, UnitRules, padded},
+    movement::{Event, Manner, Pass},
+    num::{to_u64, to_usize},
+    place::{Encoded, FileTooLarge, Layout, Placer, Unit, UnitRules},
     ports::{ByteRange, PortError},
     reader::DiskReader,
     zero::ZeroMap,
 };
+
+/// Longest answer to a question for tables between units.
+const MAX_INSERT: usize = 1 << 20;
 
 impl From<Stopped> for EngineError {
     /// The worker that failed reports why; this one is only told to go.
@@ -44,13 +47,16 @@ impl From<WrittenTwice> for EngineError {
 }
 
 /// A window on its way, with the buffers that it needs until it is in the file.
-struct Slot {
-    window: Window,
-    bytes: AlignedBuffer,
-    encoded: Vec<u8>,
+pub(super) struct Slot {
+    pub(super) window: Window,
+    pub(super) bytes: AlignedBuffer,
+    pub(super) encoded: Vec<u8>,
+    pub(super) zeroes: ZeroMap,
     /// Leaf of each cluster of the window; `None` is a cluster of zeroes.
-    leaves: Vec<Option<[u8; 32]>>,
-    units: Vec<Unit>,
+    pub(super) leaves: Vec<Option<[u8; 32]>>,
+    pub(super) units: Vec<Unit>,
+    /// What the ordered step made of it; empty before.
+    pub(super) placed: Option<Submission>,
 }
 
 pub(super) struct Worker<'a> {
@@ -59,10 +65,11 @@ pub(super) struct Worker<'a> {
     ordered: &'a Ordered,
     reader: DiskReader<'a>,
     encoder: Option<Encoder>,
-    zeroes: ZeroMap,
     free: Vec<Slot>,
     /// Handed in, and not yet in the file; oldest first.
     waiting: VecDeque<Slot>,
+    /// Bytes that this worker wrote.
+    written: u64,
 }
 
 impl<'a> Worker<'a> {
@@ -77,9 +84,9 @@ impl<'a> Worker<'a> {
             ordered,
             reader: job.disk.reader(),
             encoder: encoder_for(&job.target)?,
-            zeroes: ZeroMap::default(),
             free: Vec::new(),
             waiting: VecDeque::new(),
+            written: 0,
         })
     }
 
@@ -91,25 +98,21 @@ impl<'a> Worker<'a> {
                 return Err(EngineError::Cancelled);
             }
             self.load(window, &mut slot)?;
-            match &self.job.target {
-                Target::Nothing => self.hand_in(&mut slot, 0)?,
-                Target::File { plan, sink, stored, .. } => match &plan.layout {
-                    Layout::Identity { data_start } => {
-                        self.store_identity(&mut slot, *data_start, sink.as_ref(), stored)?;
-                    }
-                    Layout::Units(rules) => self.prepare_units(&mut slot, rules)?,
-                },
-            }
+            let waits = match &self.job.target {
+                Target::Nothing => self.hand_in(&slot, false, 0)?,
+                Target::File(file) => self.prepare(&mut slot, file)?,
+            };
             self.job.running.progress.advance(stored_in(self.job, window.range));
-            match slot.units.is_empty() {
-                true => self.free.push(slot),
-                false => self.waiting.push_back(slot),
+            match waits {
+                true => self.waiting.push_back(slot),
+                false => self.free.push(slot),
             }
             self.write_what_is_placed()?;
         }
         while let Some(slot) = self.waiting.pop_front() {
             self.finish_slot(slot)?;
         }
+        self.ordered.count_written(self.written);
         Ok(())
     }
 
@@ -128,13 +131,14 @@ impl<'a> Worker<'a> {
     }
 
     fn new_slot(&self) -> Slot {
-        let length = to_usize(self.planner.window);
         Slot {
             window: Window { number: 0, range: ByteRange { offset: 0, length: 0 } },
-            bytes: AlignedBuffer::new(length),
-            encoded: if self.encoder.is_some() { vec![0; length] } else { Vec::new() },
+            bytes: AlignedBuffer::new(to_usize(self.planner.window)),
+            encoded: vec![0; encoded_room(self.job.target.layout(), self.planner.window)],
+            zeroes: ZeroMap::default(),
             leaves: Vec::new(),
             units: Vec::new(),
+            placed: None,
         }
     }
 
@@ -145,13 +149,13 @@ impl<'a> Worker<'a> {
         let length = to_usize(length);
         let bytes = &mut slot.bytes[..];
         // Behind the end of the disk there are zeroes up to the end of the window.
-        self.zeroes.reset(bytes.len());
+        slot.zeroes.reset(bytes.len());
         bytes[length..].fill(0);
-        self.zeroes.known(length, bytes.len());
-        self.reader.fill(&mut bytes[..length], offset, Some(&mut self.zeroes))?;
+        slot.zeroes.known(length, bytes.len());
+        self.reader.fill(&mut bytes[..length], offset, Some(&mut slot.zeroes))?;
         self.job.running.progress.moved_in(self.reader.bytes_read() - before);
-        self.zeroes.scan(bytes);
-        let zeroes = &self.zeroes;
+        slot.zeroes.scan(bytes);
+        let zeroes = &slot.zeroes;
         slot.leaves.clear();
         slot.leaves.extend(bytes.chunks_exact(CLUSTER).zip(0u64..).map(|(cluster, number)| {
             let start = number * to_u64(CLUSTER);
@@ -162,52 +166,42 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Hands the window in for the ordered step. The slot keeps what it needs for writing.
-    fn hand_in(&self, slot: &mut Slot, written: u64) -> Result<(), EngineError> {
+    /// Hands the window in for the ordered step, and says whether something is to be written after it. The slot keeps what
+    /// it needs for that.
+    fn hand_in(&self, slot: &Slot, waits: bool, at: u64) -> Result<bool, EngineError> {
         let job = self.job;
         let submission = Submission {
             cluster: slot.window.range.offset / to_u64(CLUSTER),
             leaves: slot.leaves.clone(),
             units: slot.units.clone(),
-            written,
+            waits,
+            at,
+            run: (at, at + slot.window.range.length),
+            empty: Vec::new(),
+            inserts: Vec::new(),
         };
-        self.ordered
-            .submit(slot.window.number, submission, |shared, submission| take_step(job, shared, submission))
+        self.ordered.submit(slot.window.number, submission, |shared, submission| {
+            take_step(job, shared, submission)
+        })?;
+        Ok(waits)
     }
 
-    /// The file is the disk: runs of blocks that are not zero are written, the rest stays a hole.
-    fn store_identity(
-        &self,
-        slot: &mut Slot,
-        data_start: u64,
-        sink: &dyn BlockSink,
-        stored: &StoredDigest,
-    ) -> Result<(), EngineError> {
-        let ByteRange { offset, length } = slot.window.range;
-        let length = to_usize(length);
-        let mut written = 0;
-        for (start, end) in self.zeroes.data_runs() {
-            let bytes = &slot.bytes[start..end.min(length)];
-            let at = data_start + offset + to_u64(start);
-            sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
-            written += to_u64(bytes.len());
+    /// Gets a window ready for the file, and hands it in.
+    fn prepare(&mut self, slot: &mut Slot, file: &FileTarget) -> Result<bool, EngineError> {
+        match &file.plan.layout {
+            Layout::Identity { data_start } => {
+                let waits = file.plan.manner != Manner::Sparse;
+                if !waits {
+                    let output = Output { file, ordered: self.ordered, running: &self.job.running };
+                    self.written += output.store_identity(slot)?;
+                }
+                self.hand_in(slot, waits, data_start + slot.window.range.offset)
+            }
+            Layout::Units(rules) => {
+                self.encode(slot, rules)?;
+                self.hand_in(slot, file.pass == Pass::Write && !slot.units.is_empty(), 0)
+            }
         }
-        self.job.running.progress.moved_out(written);
-        if data_start != 0 {
-            stored.write(data_start + offset, &slot.bytes[..length])?;
-        } else {
-            // A last cluster that is not whole may share its block of the file with a footer.
-            let whole = length / CLUSTER * CLUSTER;
-            stored.write(offset + to_u64(whole), &slot.bytes[whole..length])?;
-        }
-        self.hand_in(slot, written)
-    }
-
-    fn prepare_units(&mut self, slot: &mut Slot, rules: &UnitRules) -> Result<(), EngineError> {
-        self.encode(slot, rules)?;
-        let lengths = slot.units.iter().map(|unit| unit.encoded.map_or(rules.unit, |encoded| encoded.length));
-        let written = lengths.map(u64::from).sum();
-        self.hand_in(slot, written)
     }
 
     /// Lists the units to store, and encodes those that become small enough.
@@ -218,48 +212,45 @@ impl<'a> Worker<'a> {
         for number in 0..length.div_ceil(unit) {
             let start = number * unit;
             let bytes = &slot.bytes[to_usize(start)..to_usize(start + unit)];
-            if rules.skip_zero && self.is_zero(start, bytes) {
+            if rules.skip_zero && is_zero(&slot.zeroes, start, bytes) {
                 continue;
             }
-            let room = slot.encoded.len().min(at + from_u32(rules.max_encoded));
             let encoded = match &mut self.encoder {
-                Some(encoder) => encoder.encode(bytes, &mut slot.encoded[at..room]),
+                Some(encoder) => {
+                    let body = at + rules.frame.length;
+                    encoder.encode(bytes, &mut slot.encoded[body..body + rules.room()])
+                }
                 None => None,
             };
             if encoded.is_none() && self.encoder.is_some() && !rules.verbatim_if_larger {
                 let what = "storing data that does not compress in this layout".to_owned();
                 return Err(EngineError::Unsupported { what });
             }
-            let encoded = encoded.map(|length| Encoded {
-                at,
-                length: u32::try_from(length).expect("an encoded unit is not longer than a unit"),
+            let encoded = encoded.map(|length| {
+                let next = at + rules.stride(length);
+                let (frame, body) = slot.encoded[at..next].split_at_mut(rules.frame.length);
+                body[length..].fill(0);
+                let length = u32::try_from(length).expect("the room for an encoded unit is below 4 GiB");
+                rules.frame.write((offset + start) / unit, length, frame);
+                Encoded { at: std::mem::replace(&mut at, next), length }
             });
-            if let Some(Encoded { length, .. }) = encoded {
-                let end = at + from_u32(length);
-                let next = padded(end, rules.align).map_or(end, to_usize).min(slot.encoded.len());
-                slot.encoded[end..next].fill(0);
-                at = next;
-            }
-            slot.units.push(Unit { offset: offset + start, encoded, file_offset: 0 });
+            slot.units.push(Unit { offset: offset + start, encoded, file_offset: 0, joined: false });
         }
         Ok(())
     }
 
-    /// Whether a unit is zero; units smaller than a block are looked at again.
-    fn is_zero(&self, start: u64, bytes: &[u8]) -> bool {
-        match bytes.len().is_multiple_of(crate::zero::BLOCK) {
-            true => self.zeroes.all(start, start + to_u64(bytes.len())),
-            false => crate::zero::is_zero(bytes),
-        }
-    }
-
     /// Writes the windows whose turn has come, without waiting for any.
     fn write_what_is_placed(&mut self) -> Result<(), EngineError> {
-        while let Some(oldest) = self.waiting.front() {
-            let Some(submission) = self.ordered.placed(oldest.window.number) else { break };
-            if let Some(mut slot) = self.waiting.pop_front() {
-                slot.units = submission.units;
-                self.write_units(&slot)?;
+        while let Some(oldest) = self.waiting.front_mut() {
+            if oldest.placed.is_none() {
+                oldest.placed = self.ordered.placed(oldest.window.number);
+            }
+            let Some(placed) = &oldest.placed else { break };
+            if in_turn(self.job) && !self.ordered.is_turn(placed.run.0) {
+                break;
+            }
+            if let Some(slot) = self.waiting.pop_front() {
+                let slot = self.finish_slot(slot)?;
                 self.free.push(slot);
             }
         }
@@ -267,19 +258,28 @@ impl<'a> Worker<'a> {
     }
 
     /// Waits for a window's turn and writes it.
-    fn finish_slot(&self, mut slot: Slot) -> Result<Slot, EngineError> {
-        slot.units = self.ordered.await_placed(slot.window.number)?.units;
-        self.write_units(&slot)?;
+    fn finish_slot(&mut self, mut slot: Slot) -> Result<Slot, EngineError> {
+        let mut placed = match slot.placed.take() {
+            Some(placed) => placed,
+            None => self.ordered.await_placed(slot.window.number)?,
+        };
+        if let Target::File(file) = &self.job.target {
+            let output = Output { file, ordered: self.ordered, running: &self.job.running };
+            self.written += output.store(&slot, &mut placed)?;
+        }
         Ok(slot)
     }
+}
 
-    fn write_units(&self, slot: &Slot) -> Result<(), EngineError> {
-        let Target::File { plan, sink, stored, .. } = &self.job.target else { return Ok(()) };
-        let Layout::Units(rules) = &plan.layout else { return Ok(()) };
-        let output = Output { sink: sink.as_ref(), stored, rules };
-        let written = output.write_encoded(slot)? + output.write_verbatim(slot)?;
-        self.job.running.progress.moved_out(written);
-        Ok(())
+fn in_turn(job: &Job) -> bool {
+    matches!(&job.target, Target::File(file) if file.plan.manner == Manner::Append)
+}
+
+/// Whether a unit is zero; units smaller than a block are looked at again.
+fn is_zero(zeroes: &ZeroMap, start: u64, bytes: &[u8]) -> bool {
+    match bytes.len().is_multiple_of(crate::zero::BLOCK) {
+        true => zeroes.all(start, start + to_u64(bytes.len())),
+        false => crate::zero::is_zero(bytes),
     }
 }
 
@@ -295,102 +295,45 @@ fn take_step(job: &Job, shared: &mut Shared, submission: &mut Submission) -> Res
             shared.stored_prefix.push(cluster, leaf);
         }
     }
-    shared.written += submission.written;
-    let (Some(placer), Target::File { events, .. }) = (&mut shared.placer, &job.target) else {
-        return Ok(());
-    };
-    placer.place(&mut submission.units)?;
+    match (&mut shared.placer, &job.target) {
+        (Some(placer), Target::File(file)) => place(placer, file, submission),
+        (None, Target::File(_)) => {
+            submission.run.0 = std::mem::replace(&mut shared.position, submission.run.1);
+            submission
+                .empty
+                .extend((submission.run.0 < submission.at).then_some((submission.run.0, submission.at)));
+            Ok(())
+        }
+        (_, Target::Nothing) => Ok(()),
+    }
+}
+
+/// Places the units of a window, and asks for what lies between them.
+fn place(placer: &mut Placer, file: &FileTarget, submission: &mut Submission) -> Result<(), EngineError> {
+    let Submission { units, empty, inserts, .. } = submission;
+    submission.run.0 = placer.end();
+    placer.begin_batch();
+    let mut rest = units.as_mut_slice();
+    while let Some(first) = rest.first() {
+        if placer.tables_before(first) {
+            let at = placer.tables_at()?;
+            let bytes = file.ask(placer.take_reports(), at)?;
+            if bytes.len() > MAX_INSERT {
+                let message = "the format plugin's tables between units are longer than 1 MiB; report this to its author";
+                return Err(PortError::bad_answer("plugin.interleave", message).into());
+            }
+            placer.insert_tables(at, bytes.len(), empty);
+            inserts.extend((!bytes.is_empty()).then_some(Insert { at, bytes }));
+        }
+        let (now, later) = rest.split_at_mut(placer.until_tables(rest));
+        placer.place(now, empty)?;
+        rest = later;
+    }
+    submission.run.1 = placer.end();
     while let Some(report) = placer.take_report() {
-        events.blocking_send(Event::Placed(report)).map_err(|_| EngineError::Cancelled)?;
+        file.events.blocking_send(Event::Placed(report)).map_err(|_| EngineError::Cancelled)?;
     }
     Ok(())
-}
-
-/// Where placed units go.
-struct Output<'a> {
-    sink: &'a dyn BlockSink,
-    stored: &'a StoredDigest,
-    rules: &'a UnitRules,
-}
-
-impl Output<'_> {
-    /// Neighbours in the file are neighbours in the buffer, and go in one write. Says how many bytes went.
-    fn write_encoded(&self, slot: &Slot) -> Result<u64, EngineError> {
-        let mut pending: Option<(u64, usize, usize)> = None;
-        let mut written = 0;
-        for unit in &slot.units {
-            let Some(Encoded { at, length }) = unit.encoded else { continue };
-            let end = at + from_u32(length);
-            written += u64::from(length);
-            match &mut pending {
-                Some((file, start, stop))
-                    if unit.file_offset == *file + to_u64(at - *start)
-                        && padded(*stop, self.rules.align) == Some(to_u64(at)) =>
-                {
-                    *stop = end;
-                }
-                pending => {
-                    if let Some((file, start, stop)) = pending.replace((unit.file_offset, at, end)) {
-                        self.write(file, &slot.encoded[start..stop])?;
-                    }
-                }
-            }
-        }
-        if let Some((file, start, stop)) = pending {
-            self.write(file, &slot.encoded[start..stop])?;
-        }
-        Ok(written)
-    }
-
-    fn write(&self, at: u64, bytes: &[u8]) -> Result<(), EngineError> {
-        self.sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
-        Ok(self.stored.write(at, bytes)?)
-    }
-
-    /// Units that are stored as they are; neighbours go in one write. Says how many bytes went.
-    fn write_verbatim(&self, slot: &Slot) -> Result<u64, EngineError> {
-        let unit = u64::from(self.rules.unit);
-        let mut written = 0;
-        let mut verbatim = slot.units.iter().filter(|unit| unit.encoded.is_none()).peekable();
-        while let Some(first) = verbatim.next() {
-            let mut length = unit;
-            let follows = |next: &&Unit, length: u64| {
-                next.offset == first.offset + length && next.file_offset == first.file_offset + length
-            };
-            while verbatim.next_if(|next| follows(next, length)).is_some() {
-                length += unit;
-            }
-            let start = to_usize(first.offset - slot.window.range.offset);
-            let bytes = &slot.bytes[start..start + to_usize(length)];
-            let at = first.file_offset;
-            self.sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
-            self.note_verbatim(&slot.leaves, start, at, bytes)?;
-            written += length;
-        }
-        Ok(written)
-    }
-
-    /// Where clusters of the disk become blocks of the file, their leaves are known already.
-    fn note_verbatim(
-        &self,
-        leaves: &[Option<[u8; 32]>],
-        start: usize,
-        at: u64,
-        bytes: &[u8],
-    ) -> Result<(), EngineError> {
-        let cluster = to_u64(CLUSTER);
-        let aligned = at.is_multiple_of(cluster)
-            && start.is_multiple_of(CLUSTER)
-            && bytes.len().is_multiple_of(CLUSTER);
-        if !aligned {
-            return Ok(self.stored.write(at, bytes)?);
-        }
-        let first = start / CLUSTER;
-        for (leaf, block) in leaves[first..first + bytes.len() / CLUSTER].iter().zip(at / cluster..) {
-            self.stored.leaf(block, *leaf)?;
-        }
-        Ok(())
-    }
 }
 
 /// How much of a range counts as progress.

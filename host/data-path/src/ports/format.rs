@@ -178,16 +178,16 @@ pub struct Rules {
     pub ascending: bool,
 }
 
-/// A run of consecutive units stored back to back.
+/// A run of consecutive units stored back to back; with a frame always one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Virtual offset.
     pub offset: u64,
     /// Virtual length.
     pub length: u64,
-    /// Where in the file.
+    /// Where in the file; of the frame, where there is one.
     pub file_offset: u64,
-    /// Encoded bytes of the one unit; 0 when stored as they are.
+    /// Encoded bytes of the one unit, without the frame; 0 when stored as they are.
     pub stored_length: u32,
 }
 
@@ -256,7 +256,7 @@ pub trait FormatLayout: Send {
     async fn rules(&mut self) -> Result<Rules, PortError>;
     /// Reports at most 4096 runs.
     async fn placed(&mut self, runs: &[Placed]) -> Result<(), PortError>;
-    /// Bytes to emit at `at`, in the middle of an append-only stream.
+    /// Tables that lie at `at`, between the units; at 0 the head of an append-only stream, if it is known already.
     async fn interleave(&mut self, at: u64) -> Result<Vec<u8>, PortError>;
     /// A page of tables and headers; `end` is where the payload ended.
     async fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage, PortError>;
