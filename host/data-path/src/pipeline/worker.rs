@@ -23,6 +23,9 @@ use crate::{
 /// Longest answer to a question for tables between units.
 const MAX_INSERT: usize = 1 << 20;
 
+/// Bytes that are read between two looks at the cancellation: no unit of any source is longer.
+const READ_STEP: usize = 4 << 20;
+
 impl From<Stopped> for EngineError {
     /// The worker that failed reports why; this one is only told to go.
     fn from(_: Stopped) -> Self {
@@ -152,7 +155,17 @@ impl<'a> Worker<'a> {
         slot.zeroes.reset(bytes.len());
         bytes[length..].fill(0);
         slot.zeroes.known(length, bytes.len());
-        self.reader.fill(&mut bytes[..length], offset, Some(&mut slot.zeroes))?;
+        match length <= READ_STEP {
+            true => self.reader.fill(&mut bytes[..length], offset, Some(&mut slot.zeroes))?,
+            false => {
+                for (chunk, number) in bytes[..length].chunks_mut(READ_STEP).zip(0u64..) {
+                    if self.job.running.cancel.is_cancelled() {
+                        return Err(EngineError::Cancelled);
+                    }
+                    self.reader.fill(chunk, offset + number * to_u64(READ_STEP), None)?;
+                }
+            }
+        }
         self.job.running.progress.moved_in(self.reader.bytes_read() - before);
         slot.zeroes.scan(bytes);
         let zeroes = &slot.zeroes;

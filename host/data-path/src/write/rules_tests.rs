@@ -1,6 +1,13 @@
 //! Every placement rule, in every manner of writing: the file decodes to the disk by what was reported.
 
-use std::sync::Mutex;
+use std::{
+    io,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -11,6 +18,7 @@ use crate::{
     limits::Limits,
     num::to_usize,
     ports::{Codec, FormatImage, FrameField, Guess, Placed, Rules},
+    progress::Phase,
     testing::{MemorySink, Pattern},
 };
 
@@ -21,6 +29,8 @@ enum Table {
     Front,
     /// Behind the payload; the header is known in advance.
     Behind,
+    /// The same, and the header that is told in advance is another one.
+    Lying,
 }
 
 /// A format that has these rules, and remembers what it was told.
@@ -120,7 +130,11 @@ impl FormatLayout for Odd {
 
     async fn interleave(&mut self, at: u64) -> Result<Vec<u8>, PortError> {
         if at == 0 {
-            return Ok(if self.table == Table::Behind { self.header() } else { Vec::new() });
+            return Ok(match self.table {
+                Table::Front => Vec::new(),
+                Table::Behind => self.header(),
+                Table::Lying => b"another".to_vec(),
+            });
         }
         let mut told = self.told.lock().unwrap();
         let known = told.placed.len();
@@ -194,32 +208,37 @@ fn decode(odd: &Odd, file: &[u8], size: u64) -> Vec<u8> {
     disk
 }
 
-/// A sink that held something before.
-struct Used(MemorySink);
+/// A sink that held something before, and counts what it is asked to make zero.
+struct Used(MemorySink, AtomicU64);
 
 impl Used {
     fn new() -> Self {
-        let used = Self(MemorySink::default());
+        let used = Self(MemorySink::default(), AtomicU64::new(0));
         used.0.write_all_at(&vec![0xA5; 40 << 20], 0).unwrap();
         used
     }
 }
 
 impl BlockSink for Used {
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> std::io::Result<()> {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(buf, offset)
     }
 
-    fn set_size(&self, size: u64) -> std::io::Result<()> {
+    fn set_size(&self, size: u64) -> io::Result<()> {
         self.0.set_size(size)
     }
 
-    fn sync(&self) -> std::io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 
     fn fresh(&self) -> bool {
         false
+    }
+
+    fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.1.fetch_add(length, Ordering::Relaxed);
+        self.0.write_all_at(&vec![0; to_usize(length)], offset)
     }
 }
 
@@ -227,13 +246,13 @@ impl BlockSink for Used {
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<Vec<u8>>>);
 
-impl std::io::Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -388,4 +407,211 @@ async fn a_raw_disk_is_the_same_in_every_manner() {
             assert_eq!(written.logical, written.stored);
         }
     }
+}
+
+fn raw_disk(bytes: Vec<u8>) -> Arc<Disk> {
+    let source = Arc::new(crate::file::MemorySource::new(bytes));
+    Arc::new(Disk::from_raw(source, &Limits::default()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zero_blocks_inside_of_large_units_stay_holes() {
+    let mut bytes = vec![0; 6 << 20];
+    bytes[(2 << 20) + 5 * 4096] = 1;
+    bytes[(4 << 20) - 1] = 2;
+    let disk = raw_disk(bytes);
+    let odd = vhd_like(Table::Front);
+    let (_, written) = check(&odd, &disk, 2, Manner::Sparse).await;
+    assert_eq!(odd.told().placed.len(), 1);
+    let tables = to_u64(odd.header().len()) + 640;
+    assert_eq!(written.written_bytes, 2 * 4096 + 512 + tables);
+    assert!(written.file_size > 2 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_device_is_cleared_by_its_own_operation() {
+    let mut bytes = vec![0; 8 << 20];
+    bytes[3 << 20] = 1;
+    let disk = raw_disk(bytes.clone());
+    let sink = Arc::new(Used::new());
+    let dynamic: Arc<dyn BlockSink> = sink.clone();
+    let raw = crate::testing::FakeFormat::raw();
+    let written = write_image(&disk, &raw, &dynamic, &options(2)).await.unwrap();
+    assert!(sink.0.bytes() == bytes);
+    assert_eq!(written.written_bytes, 4096);
+    assert_eq!(sink.1.load(Ordering::Relaxed), (8 << 20) - 4096);
+}
+
+/// A source whose bytes become other ones when all of it was read.
+struct Fickle {
+    left: AtomicU64,
+    then: u8,
+}
+
+const FICKLE: u64 = 1 << 20;
+
+impl BlockSource for Fickle {
+    fn size(&self) -> u64 {
+        FICKLE
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], _offset: u64) -> io::Result<()> {
+        let before = |left: u64| left.checked_sub(to_u64(buf.len()));
+        let first = self.left.try_update(Ordering::Relaxed, Ordering::Relaxed, before).is_ok();
+        buf.fill(if first { 1 } else { self.then });
+        Ok(())
+    }
+}
+
+fn stream() -> Arc<dyn BlockSink> {
+    Arc::new(AppendSink::new(io::sink()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_changes_between_the_passes_is_refused() {
+    let odd = Odd::new(Table::Front, |_| {});
+    for (then, code) in
+        [(1, None), (2, Some("conflict.source-changed")), (0, Some("conflict.source-changed"))]
+    {
+        let source = Fickle { left: AtomicU64::new(FICKLE), then };
+        let disk = Arc::new(Disk::from_raw(Arc::new(source), &Limits::default()).unwrap());
+        let outcome = write_image(&disk, &odd, &stream(), &options(2)).await;
+        assert_eq!(outcome.map_err(|error| error.code().to_owned()).err().as_deref(), code, "then {then}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_was_told_in_advance_stays_as_it_was() {
+    let (disk, _) = pattern(1 << 20, 3);
+    let odd = Odd::new(Table::Lying, |_| {});
+    let error = write_image(&disk, &odd, &stream(), &options(1)).await.unwrap_err();
+    assert_eq!(error.code(), "plugin.metadata");
+    check(&odd, &disk, 1, Manner::Sparse).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_counts_both_passes() {
+    let size = 3 << 20;
+    let (disk, _) = pattern(size, 3);
+    for (table, passes) in [(Table::Front, 2), (Table::Behind, 1)] {
+        let options = options(2);
+        let odd = Odd::new(table, |_| {});
+        let written = write_image(&disk, &odd, &stream(), &options).await.unwrap();
+        let end = options.progress.snapshot();
+        assert_eq!((end.total, end.done, end.read), (passes * size, passes * size, passes * size));
+        assert_eq!((end.written, end.phase), (written.file_size, Phase::Moving));
+    }
+}
+
+/// A file that can be read back, and loses a bit if it is told to.
+struct Rotten {
+    file: MemorySink,
+    rots: bool,
+}
+
+impl BlockSink for Rotten {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.file.set_size(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
+        let mut bytes = self.file.bytes();
+        if self.rots {
+            bytes[70_000] ^= 1;
+        }
+        Ok(Some(Arc::new(crate::file::MemorySource::new(bytes))))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_verified_is_what_was_written() {
+    let (disk, _) = pattern(3 << 20, 3);
+    let odd = Odd::new(Table::Front, |_| {});
+    let verified = || WriteOptions { verify: true, ..options(2) };
+    for (rots, code) in [(false, None), (true, Some("verify.mismatch"))] {
+        let sink: Arc<dyn BlockSink> = Arc::new(Rotten { file: MemorySink::default(), rots });
+        let options = verified();
+        let outcome = write_image(&disk, &odd, &sink, &options).await;
+        assert_eq!(outcome.map_err(|error| error.code().to_owned()).err().as_deref(), code);
+        let end = options.progress.snapshot();
+        assert_eq!((end.phase, end.done), (Phase::Verifying, end.total));
+    }
+    let error = write_image(&disk, &odd, &stream(), &verified()).await.unwrap_err();
+    assert_eq!(error.code(), "invalid.option", "a stream cannot be read");
+    let folder = tempfile::tempdir().unwrap();
+    let dir = cap_std::fs::Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+    let sink: Arc<dyn BlockSink> = Arc::new(crate::FileSink::create(&dir, "image").unwrap());
+    let written = write_image(&disk, &odd, &sink, &verified()).await.unwrap();
+    assert_eq!(stored_digest(std::fs::read(folder.path().join("image")).unwrap()).await, written.stored);
+}
+
+/// Takes everything, and tells when the first bytes came.
+struct Endless(Arc<tokio::sync::Notify>, AtomicBool);
+
+impl io::Write for Endless {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.1.swap(true, Ordering::Relaxed) {
+            self.0.notify_one();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A disk that is one hole with a block of data at its end.
+struct Hole;
+
+const HOLE: u64 = 8 << 40;
+
+impl BlockSource for Hole {
+    fn size(&self) -> u64 {
+        HOLE
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], _offset: u64) -> io::Result<()> {
+        buf.fill(1);
+        Ok(())
+    }
+
+    fn segments(&self, range: crate::ports::ByteRange) -> io::Result<Vec<crate::io::Segment>> {
+        let cut = |offset, length, zero| crate::io::Segment {
+            range: crate::ports::ByteRange { offset, length },
+            zero,
+        };
+        assert_eq!(range.length, HOLE);
+        Ok(vec![cut(0, HOLE - 65536, true), cut(HOLE - 65536, 65536, false)])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_a_stream_of_zeroes_takes_no_longer() {
+    let disk = Arc::new(Disk::from_raw(Arc::new(Hole), &Limits::default()).unwrap());
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let sink: Arc<dyn BlockSink> = Arc::new(AppendSink::new(Endless(begun.clone(), AtomicBool::new(false))));
+    let options = options(2);
+    let cancel = options.cancel.clone();
+    let raw = crate::testing::FakeFormat::raw();
+    let job = async {
+        let error = write_image(&disk, &raw, &sink, &options).await.unwrap_err();
+        (error.code().to_owned(), Instant::now())
+    };
+    let cancelling = async {
+        begun.notified().await;
+        cancel.cancel();
+        Instant::now()
+    };
+    let ((code, ended), asked) = tokio::join!(job, cancelling);
+    assert_eq!(code, "cancelled");
+    assert!(ended - asked < Duration::from_millis(100), "it took {:?}", ended - asked);
 }

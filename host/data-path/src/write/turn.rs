@@ -182,3 +182,17 @@ impl Conversation {
 
 /// What a segment costs besides its bytes.
 const SEGMENT_BYTES: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_wait_have_a_bound() {
+        let mut dry = Dry::default();
+        assert!(dry.hold(to_usize(HELD)).is_ok());
+        let error = dry.hold(1).unwrap_err();
+        assert_eq!(error.code(), "limit.table");
+        assert!(error.to_string().contains("write to a file"));
+    }
+}

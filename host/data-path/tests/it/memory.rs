@@ -5,10 +5,10 @@ use std::{io, num::NonZeroUsize, sync::Arc};
 use async_trait::async_trait;
 use imprint_data_path::{
     Disk, Limits, WriteOptions,
-    io::{BlockSink, BlockSource},
+    io::{AppendSink, BlockSink, BlockSource},
     ports::{
-        Codec, CreateRequest, DiskFormat, FormatImage, FormatLayout, Guess, MetadataPage, Placed, PortError,
-        Props, Rules,
+        Codec, CreateRequest, DiskFormat, FormatImage, FormatLayout, FrameField, Guess, MetadataPage, Placed,
+        PortError, Props, Rules,
     },
     write_image,
 };
@@ -52,8 +52,34 @@ impl BlockSink for Sink {
     }
 }
 
-/// Compressed units, and no tables.
-struct Heap;
+/// Units by these rules, and no tables.
+struct Heap(Rules);
+
+impl Heap {
+    fn new(change: impl FnOnce(&mut Rules)) -> Self {
+        let mut rules = Rules {
+            data_start: 65536,
+            unit: 65536,
+            align: 1,
+            identity: false,
+            skip_zero: true,
+            codec: None,
+            verbatim_if_larger: true,
+            verbatim_align: 65536,
+            max_encoded: 0,
+            align_data: 0,
+            frame: Vec::new(),
+            interleave_every: 0,
+            ascending: true,
+        };
+        change(&mut rules);
+        Self(rules)
+    }
+
+    fn compressed() -> Self {
+        Self::new(|rules| rules.codec = Some(Codec { name: "zstd".to_owned(), params: Props::new() }))
+    }
+}
 
 #[async_trait]
 impl DiskFormat for Heap {
@@ -78,31 +104,17 @@ impl DiskFormat for Heap {
     }
 
     async fn begin_layout(&self, _request: &CreateRequest) -> Result<Box<dyn FormatLayout>, PortError> {
-        Ok(Box::new(HeapLayout(0)))
+        Ok(Box::new(HeapLayout(0, self.0.clone())))
     }
 }
 
 /// Counts the virtual bytes that were placed.
-struct HeapLayout(u64);
+struct HeapLayout(u64, Rules);
 
 #[async_trait]
 impl FormatLayout for HeapLayout {
     async fn rules(&mut self) -> Result<Rules, PortError> {
-        Ok(Rules {
-            data_start: 65536,
-            unit: 65536,
-            align: 1,
-            identity: false,
-            skip_zero: true,
-            codec: Some(Codec { name: "zstd".to_owned(), params: Props::new() }),
-            verbatim_if_larger: true,
-            verbatim_align: 65536,
-            max_encoded: 0,
-            align_data: 0,
-            frame: Vec::new(),
-            interleave_every: 0,
-            ascending: true,
-        })
+        Ok(self.1.clone())
     }
 
     async fn placed(&mut self, runs: &[Placed]) -> Result<(), PortError> {
@@ -127,15 +139,48 @@ fn peak_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("it is a number of KiB")
 }
 
+/// Writes the disk; says by how many KiB the process grew.
+async fn grown(format: &Heap, sink: Arc<dyn BlockSink>, threads: usize) -> u64 {
+    let disk = Arc::new(Disk::from_raw(Arc::new(Numbers), &Limits::default()).expect("it is a disk"));
+    let options = WriteOptions { threads: NonZeroUsize::new(threads), ..WriteOptions::default() };
+    let before = peak_kib();
+    let written = write_image(&disk, format, &sink, &options).await.expect("the sink takes everything");
+    assert_eq!(written.data_bytes, SIZE);
+    peak_kib() - before
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_disk_needs_no_more_memory_than_a_small_one() {
-    let disk = Arc::new(Disk::from_raw(Arc::new(Numbers), &Limits::default()).unwrap());
-    let sink: Arc<dyn BlockSink> = Arc::new(Sink);
-    let options = WriteOptions { threads: NonZeroUsize::new(THREADS), ..WriteOptions::default() };
-    let before = peak_kib();
-    let written = write_image(&disk, &Heap, &sink, &options).await.unwrap();
-    let grown = peak_kib() - before;
-    assert_eq!(written.read_bytes, SIZE);
-    assert!(written.written_bytes < SIZE);
+    let grown = grown(&Heap::compressed(), Arc::new(Sink), THREADS).await;
     assert!(grown < BOUND_KIB, "the job took {grown} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_needs_no_more() {
+    let grown = grown(&Heap::compressed(), Arc::new(AppendSink::new(io::sink())), THREADS).await;
+    assert!(grown < BOUND_KIB, "the job took {grown} KiB");
+}
+
+/// Each gap shares a block of the stored digest with the units around it.
+#[tokio::test(flavor = "multi_thread")]
+async fn gaps_between_units_cost_nothing() {
+    let format = Heap::new(|rules| {
+        (rules.align, rules.verbatim_align, rules.align_data) = (512, 512, 4096);
+        rules.frame = vec![FrameField::Literal(vec![0xFF; 512])];
+    });
+    let grown = grown(&format, Arc::new(Sink), THREADS).await;
+    assert!(grown < BOUND_KIB, "the job took {grown} KiB");
+}
+
+/// The most that any job may take.
+const MOST_KIB: u64 = 256 << 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_units_run_on_fewer_threads() {
+    let format = Heap::new(|rules| {
+        (rules.unit, rules.align, rules.verbatim_align) = (32 << 20, 512, 512);
+        rules.codec = Some(Codec { name: "zstd".to_owned(), params: Props::new() });
+    });
+    let grown = grown(&format, Arc::new(Sink), 16).await;
+    assert!(grown < MOST_KIB, "the job took {grown} KiB");
 }
