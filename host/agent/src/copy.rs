@@ -57,6 +57,7 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
         | EngineError::InvalidOption { .. }
         | EngineError::SourceChanged
         | EngineError::Mismatch
+        | EngineError::Mover(_)
         | EngineError::WorkerLost) => Halt::Failed(TaskError {
             code: error.code().to_owned(),
             detail: error.report(),

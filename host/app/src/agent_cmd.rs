@@ -9,6 +9,7 @@ use imprint_service::SystemContext;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    mover,
     plugin_ports::PluginPorts,
     serve::{Common, CommonArgs, stop_on_signal},
 };
@@ -51,6 +52,7 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
         bail!("--control-plane and --token-file are needed")
     };
     let common = args.common.read()?;
+    mover::configure(common.file.mover.isolation)?;
     common.make_data_dir()?;
     let token = std::fs::read_to_string(&token_file)
         .with_context(|| format!("cannot read {}", token_file.display()))?;

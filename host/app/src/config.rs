@@ -8,6 +8,8 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use crate::mover::Isolation;
+
 /// The file given with `--config`. Unknown keys are refused, so that a misspelt one is noticed.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -16,6 +18,7 @@ pub(crate) struct FileConfig {
     pub(crate) database: DatabaseSection,
     pub(crate) agent: AgentSection,
     pub(crate) plugins: PluginSection,
+    pub(crate) mover: MoverSection,
 }
 
 /// `[server]`
@@ -53,6 +56,14 @@ pub(crate) struct AgentSection {
     /// The guests' images come with freeze hooks: a freeze then counts as application-consistent. The guest agent itself does
     /// not say whether it has any.
     pub(crate) freeze_hooks: bool,
+}
+
+/// `[mover]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MoverSection {
+    /// What is demanded for decoding compressed images: `required` (the default), `best-effort` or `none`.
+    pub(crate) isolation: Option<Isolation>,
 }
 
 /// `[plugins]`
@@ -133,7 +144,9 @@ mod tests {
     #[test]
     fn a_misspelt_key_is_refused_and_named() {
         let config =
-            parse("[server]\nlisten = \"0.0.0.0:80\"\n[database]\nurl = \"postgres://u@h/d\"").unwrap();
+            parse("[server]\nlisten = \"0.0.0.0:80\"\n[database]\nurl = \"postgres://u@h/d\"\n[mover]\nisolation = \"best-effort\"")
+                .unwrap();
+        assert_eq!(config.mover.isolation, Some(Isolation::BestEffort));
         assert_eq!(config.server.listen, "0.0.0.0:80".parse().ok());
         assert_eq!(config.database_url().unwrap().as_deref(), Some("postgres://u@h/d"));
         let error = format!("{:#}", parse("[server]\nlissten = \"x\"").unwrap_err());

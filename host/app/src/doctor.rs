@@ -9,6 +9,7 @@ use crate::{
         doctor::{Check, remote, report},
         output::Output,
     },
+    mover::Isolation,
     plugin_ports::PluginPorts,
     serve::Common,
 };
@@ -44,6 +45,7 @@ async fn local(common: &Common, checks: &mut Vec<Check>) {
             Err(error) => Check::failed(name, format!("{error}; install the package {}", program.package)),
         });
     }
+    checks.push(isolation(common).await);
     let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm");
     checks.push(match kvm {
         Ok(_) => Check::ok("acceleration", "KVM can be used"),
@@ -51,6 +53,39 @@ async fn local(common: &Common, checks: &mut Vec<Check>) {
             Check::warning("acceleration", format!("guests are emulated, slowly: /dev/kvm: {error}"))
         }
     });
+}
+
+/// Whether compressed images can be decoded, and what holds the processes in that do it.
+async fn isolation(common: &Common) -> Check {
+    const NAME: &str = "isolation";
+    let demanded = match Isolation::chosen(common.file.mover.isolation) {
+        Ok(demanded) => demanded,
+        Err(error) => return Check::failed(NAME, format!("{error:#}")),
+    };
+    let Some(config) = demanded.config() else {
+        return Check::warning(NAME, "none, as configured: compressed images are decoded in this process");
+    };
+    let best_effort = config.best_effort;
+    match tokio::task::spawn_blocking(move || config.probe()).await {
+        Ok(Ok(found)) if found.is_full() => {
+            Check::ok(NAME, "compressed images are decoded in processes held in by Landlock and seccomp")
+        }
+        Ok(Ok(found)) => {
+            let has = |there: bool| if there { "there" } else { "missing" };
+            let text = format!("Landlock is {}, seccomp is {}", has(found.landlock), has(found.seccomp));
+            match best_effort {
+                true => Check::warning(NAME, format!("{text}; accepted as configured")),
+                false => Check::failed(
+                    NAME,
+                    format!(
+                        "{text}: compressed images are refused; see [mover] isolation in docs/OPERATOR.md"
+                    ),
+                ),
+            }
+        }
+        Ok(Err(error)) => Check::failed(NAME, error),
+        Err(error) => Check::failed(NAME, error),
+    }
 }
 
 /// Whether files can be made there; a folder that is missing is made by `imprint serve`.

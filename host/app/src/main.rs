@@ -11,6 +11,7 @@ mod doctor;
 mod embedded;
 mod help;
 mod local;
+mod mover;
 mod plugin_ports;
 mod serve;
 
@@ -21,6 +22,9 @@ use cli::{Cli, Command};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    if let Some(ended) = mover::take_over() {
+        return ended;
+    }
     let cli = Cli::parse();
     log(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -44,7 +48,10 @@ async fn run(command: Command) -> ExitCode {
                 Err(failure) => failure.report(),
             };
         }
-        Command::Disk(command) => return disk::run(command).await,
+        Command::Disk(command) => match mover::configure(None) {
+            Ok(()) => return disk::run(command).await,
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

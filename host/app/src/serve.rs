@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     agent_cmd, assets,
     config::{self, FileConfig},
-    demo, local, plugin_ports,
+    demo, local, mover, plugin_ports,
 };
 
 /// Where it listens when nobody says.
@@ -119,6 +119,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     let agent = if args.no_agent {
         None
     } else {
+        mover::configure(common.file.mover.isolation)?;
         let plugins = Arc::new(plugin_ports::PluginPorts::load(&common).await?);
         let settings = agent_cmd::settings(&common, args.demo);
         let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });

@@ -2,6 +2,7 @@
 
 use deflate::{DeflateEncoder, Wrapper};
 use libdeflater::{DecompressionError, Decompressor};
+use serde::{Deserialize, Serialize};
 use zlib_rs::{Inflate, InflateFlush, Status};
 use zstd_safe::{CCtx, CParameter, DCtx};
 
@@ -10,7 +11,7 @@ use crate::ports::Codec;
 mod deflate;
 
 /// An encoding that the engine knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CodecKind {
     /// RFC 1951.
     Deflate,
@@ -21,7 +22,7 @@ pub enum CodecKind {
 }
 
 /// What follows the encoded bytes inside their source range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tail {
     /// Nothing: the length is exact.
     Exact,
@@ -30,7 +31,7 @@ pub enum Tail {
 }
 
 /// A codec of an image, understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodecSpec {
     /// Which encoding.
     pub kind: CodecKind,
@@ -57,7 +58,7 @@ impl CodecSpec {
 }
 
 /// Why stored bytes do not decode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum DecodeError {
     /// Not a stream of this encoding, or cut off.
     #[error("not a valid compressed stream")]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Mutex};
 
+use serde::{Deserialize, Serialize};
+
 use crate::num::{align_down, to_u64, to_usize};
 
 /// Bytes of a leaf.
@@ -33,7 +35,7 @@ type Hash = [u8; 32];
 /// The **logical** digest of an image is this digest over its virtual disk: the same disk has the same logical digest in
 /// every format. The **stored** digest is this digest over the file's bytes: `imprint disk digest --stored FILE`
 /// computes it again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DiskDigest(Hash);
 
 impl DiskDigest {

@@ -182,6 +182,25 @@ impl Disk {
         })
     }
 
+    /// A disk whose map somebody has validated already.
+    pub(crate) fn assemble(
+        map: ExtentMap,
+        sources: Vec<Arc<dyn BlockSource>>,
+        codecs: Vec<CodecSpec>,
+        unit: u32,
+    ) -> Self {
+        let (format, subformat, facts) = (String::new(), None, Props::new());
+        Self { map, sources, codecs, format, subformat, unit, facts }
+    }
+
+    pub(crate) fn sources(&self) -> &[Arc<dyn BlockSource>] {
+        &self.sources
+    }
+
+    pub(crate) fn codecs(&self) -> &[CodecSpec] {
+        &self.codecs
+    }
+
     /// Bytes that the guest sees.
     pub fn size(&self) -> u64 {
         self.map.size()

@@ -5,6 +5,7 @@ use std::io;
 use crate::{
     codec::DecodeError,
     extent_map::MapError,
+    mover::MoverError,
     nbd::NbdError,
     ports::{ErrorClass, PortError},
 };
@@ -118,6 +119,9 @@ pub enum EngineError {
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
+    /// The process that decodes images failed.
+    #[error(transparent)]
+    Mover(#[from] MoverError),
     /// A worker thread died.
     #[error("a worker of the engine stopped unexpectedly; try again and report it")]
     WorkerLost,
@@ -153,6 +157,7 @@ impl EngineError {
         match self {
             Self::Port(error) => &error.code,
             Self::Map(error) => error.code(),
+            Self::Mover(error) => error.code(),
             Self::Decode { .. } => "corrupt.encoded",
             Self::Read { source, .. } => {
                 nbd_code(source).unwrap_or(match source.kind() == io::ErrorKind::UnexpectedEof {
@@ -186,6 +191,7 @@ impl EngineError {
         match self {
             Self::Port(error) => error.class,
             Self::Map(error) => error.class(),
+            Self::Mover(error) => error.class(),
             Self::Decode { .. } => ErrorClass::Corrupt,
             Self::Read { source, .. } => {
                 match source.kind() == io::ErrorKind::UnexpectedEof && nbd_code(source).is_none() {

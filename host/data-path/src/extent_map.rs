@@ -217,6 +217,11 @@ impl ExtentMap {
         self.data_bytes + self.encoded_bytes
     }
 
+    /// Bytes of memory that the map takes.
+    pub(crate) fn memory(&self) -> u64 {
+        to_u64(self.runs.len() * size_of::<Run>() + self.unit_at.len() * 12)
+    }
+
     /// The pieces of a range in ascending order, cut to it. An encoded unit is one piece; runs of data are one piece.
     pub fn pieces(&self, range: ByteRange) -> Pieces<'_> {
         let end = range.offset.saturating_add(range.length).min(self.size);

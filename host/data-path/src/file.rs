@@ -3,13 +3,16 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::FileExt,
+    },
     sync::Arc,
 };
 
 use cap_std::fs::Dir;
 use rustix::{
-    fs::{Mode, OFlags, SeekFrom},
+    fs::{FileType, Mode, OFlags, SeekFrom},
     io::Errno,
 };
 
@@ -20,7 +23,7 @@ use direct::Direct;
 use crate::{
     beneath,
     error::EngineError,
-    io::{BlockSink, BlockSource, Segment},
+    io::{BlockSink, BlockSource, Descriptors, Segment},
     num::{to_u64, to_usize},
     ports::ByteRange,
 };
@@ -62,12 +65,15 @@ impl FileSource {
     }
 }
 
+/// Asks with `fstat`, which a mover may call, and not with `statx`, which takes paths, too.
 fn regular(file: &File) -> io::Result<Stamp> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
+    let stat = rustix::fs::fstat(file)?;
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    Ok(Stamp { size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
+    let size = u64::try_from(stat.st_size).map_err(io::Error::other)?;
+    let nanoseconds = i64::try_from(stat.st_mtime_nsec).map_err(io::Error::other)?;
+    Ok(Stamp { size, modified: (stat.st_mtime, nanoseconds) })
 }
 
 impl BlockSource for FileSource {
@@ -114,6 +120,10 @@ impl BlockSource for FileSource {
         Ok(segments)
     }
 
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+
     fn unchanged(&self) -> io::Result<bool> {
         Ok(regular(&self.file)? == self.stamp)
     }
@@ -146,6 +156,12 @@ impl FileSink {
             Ok(_) => Ok(Self::over(file)),
             Err(source) => Err(EngineError::Open { path: name.to_owned(), source }),
         }
+    }
+
+    /// Writes to the descriptors of another process's sink.
+    pub(crate) fn from_descriptors(file: File, direct: Option<File>) -> io::Result<Self> {
+        regular(&file)?;
+        Ok(Self { file, direct: direct.map(Direct::from_descriptor) })
     }
 
     fn over(file: File) -> Self {
@@ -192,6 +208,11 @@ impl BlockSink for FileSink {
         // that keeps its cache is read from there.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         Ok(Some(Arc::new(FileSource::new(file)?)))
+    }
+
+    fn descriptors(&self) -> Option<Descriptors<'_>> {
+        let direct = self.direct.as_ref().map(Direct::descriptor);
+        Some(Descriptors { file: self.file.as_fd(), direct })
     }
 }
 

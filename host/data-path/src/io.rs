@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    os::fd::BorrowedFd,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -34,6 +35,10 @@ pub trait BlockSource: Send + Sync {
     /// reads that are longer than one request.
     fn preferred_read(&self) -> u64 {
         0
+    }
+    /// The open file whose bytes these are, offset for offset, where there is one: another process may read it instead.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
     /// Whether the source is still what it was when it was opened, as far as the transport can tell.
     fn unchanged(&self) -> io::Result<bool> {
@@ -78,6 +83,19 @@ pub trait BlockSink: Send + Sync {
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
         Ok(None)
     }
+    /// The open file that the bytes go to, offset for offset, where there is one: another process may write it instead.
+    fn descriptors(&self) -> Option<Descriptors<'_>> {
+        None
+    }
+}
+
+/// An open file that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptors<'a> {
+    /// The file.
+    pub file: BorrowedFd<'a>,
+    /// The same one, past the page cache.
+    pub direct: Option<BorrowedFd<'a>>,
 }
 
 static ZEROES: [u8; 65536] = [0; 65536];

@@ -49,6 +49,7 @@ pub mod io;
 mod layer;
 mod limits;
 mod movement;
+pub mod mover;
 pub mod nbd;
 mod num;
 mod pipeline;

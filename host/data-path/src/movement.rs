@@ -9,6 +9,7 @@ mod in_process;
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,9 +30,13 @@ pub(crate) use in_process::InProcess;
 pub struct Mover(pub(crate) Arc<dyn ByteMover>);
 
 impl Default for Mover {
-    /// The threads of this process.
+    /// Where an application has said how movers are started ([`crate::mover::configure`]): a process of its own for disks
+    /// with encoded units. Else the threads of this process.
     fn default() -> Self {
-        Self(Arc::new(InProcess))
+        match crate::mover::configured() {
+            Some(config) => Self::process(config.clone()),
+            None => Self(Arc::new(InProcess)),
+        }
     }
 }
 
@@ -50,7 +55,7 @@ pub(crate) struct Running {
 }
 
 /// In which manner a sink is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Manner {
     /// In any order; what is not written reads as zeroes.
     Sparse,
@@ -72,7 +77,7 @@ impl Manner {
 }
 
 /// What happens to the payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Pass {
     /// Everything but the writing: it tells where everything will be.
     Dry,
@@ -81,7 +86,7 @@ pub(crate) enum Pass {
 }
 
 /// What a new file is made by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct WritePlan {
     pub(crate) layout: Layout,
     /// Of the new image; not smaller than the disk.
@@ -94,7 +99,7 @@ pub(crate) struct WritePlan {
 }
 
 /// What a movement says while its payload is under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// Where payload is: at most 4096 runs, ascending.
     Placed(Vec<Placed>),
@@ -112,7 +117,7 @@ pub(crate) enum Event {
 }
 
 /// What a finished movement knows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Moved {
     /// Of the disk.
     pub(crate) logical: DiskDigest,

@@ -217,13 +217,15 @@ fn keeps_zeroes(target: &Target) -> bool {
     matches!(target.layout(), Some(Layout::Units(rules)) if !rules.skip_zero)
 }
 
+/// Threads of a job for which nobody says how many.
+pub(crate) fn default_threads() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.saturating_add(cores.get().min(SPARE_THREADS))
+}
+
 /// Large windows bound the number of threads: what all of them hold together does not grow with the unit.
 fn thread_count(job: &Job, planner: &Planner<'_>) -> usize {
-    let cores = || {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        cores.saturating_add(cores.get().min(SPARE_THREADS))
-    };
-    let wanted = job.running.threads.unwrap_or_else(cores).get().min(MAX_THREADS);
+    let wanted = job.running.threads.unwrap_or_else(default_threads).get().min(MAX_THREADS);
     let encoded = to_u64(encoded_room(job.target.layout(), planner.window));
     let held = (planner.window + encoded) * to_u64(planner.slots);
     let affordable = to_usize(WINDOWS_BYTES.max(THREAD_BYTES * to_u64(wanted)) / held);

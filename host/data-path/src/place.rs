@@ -1,5 +1,7 @@
 //! Where stored units go in a new file, by the rules that its format gave.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     codec::{CodecKind, CodecSpec},
     error::EngineError,
@@ -17,7 +19,7 @@ const MAX_FILE: u64 = 1 << 62;
 pub(crate) const REPORT: usize = 4096;
 
 /// Rules that make sense.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Layout {
     /// The file is the disk, shifted.
     Identity { data_start: u64 },
@@ -26,7 +28,7 @@ pub(crate) enum Layout {
 }
 
 /// Placement of units.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct UnitRules {
     pub(crate) data_start: u64,
     pub(crate) unit: u32,
@@ -45,7 +47,7 @@ pub(crate) struct UnitRules {
 }
 
 /// What precedes every stored unit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Frame {
     fields: Vec<FrameField>,
     pub(crate) length: usize,

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 /// What a job is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Moving the payload.
     #[default]
@@ -29,7 +31,7 @@ pub struct Progress {
 }
 
 /// The counters at one moment, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressSnapshot {
     /// Virtual bytes with data, in all.
     pub total: u64,
@@ -63,6 +65,18 @@ impl Progress {
             Phase::Verifying => 2,
         };
         self.phase.store(number, Ordering::Relaxed);
+    }
+
+    /// Adds what another process has counted since it said `before`.
+    pub(crate) fn follow(&self, before: ProgressSnapshot, now: ProgressSnapshot) {
+        let add = |counter: &AtomicU64, before: u64, now: u64| {
+            counter.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
+        };
+        add(&self.total, before.total, now.total);
+        add(&self.done, before.done, now.done);
+        add(&self.read, before.read, now.read);
+        add(&self.written, before.written, now.written);
+        self.enter(now.phase);
     }
 
     pub(crate) fn start(&self, total: u64) {

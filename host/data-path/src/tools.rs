@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     digest::DiskDigest,
     disk::{Disk, offload},
@@ -33,7 +35,7 @@ pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDige
 }
 
 /// How two disks differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Comparison {
     /// Same size, same bytes.
     Identical,

@@ -175,6 +175,7 @@ fn blame(source: &Image, target: &Target, error: EngineError) -> Failure {
         EngineError::Map(_)
         | EngineError::Decode { .. }
         | EngineError::Read { .. }
+        | EngineError::Mover(_)
         | EngineError::ExternalReference { .. }
         | EngineError::Chain { .. }
         | EngineError::AmbiguousContent { .. }

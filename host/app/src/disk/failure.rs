@@ -62,7 +62,7 @@ impl Failure {
     /// Of the engine, about one of the files.
     pub(super) fn engine(name: &str, error: &EngineError) -> Self {
         let status = match error {
-            EngineError::NoSpace { .. } | EngineError::Open { .. } => Status::Failed,
+            EngineError::NoSpace { .. } | EngineError::Open { .. } | EngineError::Mover(_) => Status::Failed,
             EngineError::InvalidOption { .. } => Status::Usage,
             EngineError::Port(port) if port.code == "unsupported.option" => Status::Usage,
             EngineError::Port(_)

@@ -13,7 +13,10 @@ use std::{
     fs::File,
     io,
     ops::Range,
-    os::{fd::AsRawFd, unix::fs::FileExt},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::fs::FileExt,
+    },
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -61,6 +64,15 @@ impl Direct {
         let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
         Some(Self { file: file.into(), usable: AtomicBool::new(true) })
+    }
+
+    /// A descriptor of [`Direct::descriptor`] in another process.
+    pub(super) fn from_descriptor(file: File) -> Self {
+        Self { file, usable: AtomicBool::new(true) }
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Whether writes may still go directly.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{ByteRange, PortError, Props};
 use crate::io::BlockSource;
@@ -149,7 +150,7 @@ pub struct CreateRequest {
 }
 
 /// What precedes every stored unit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FrameField {
     /// These bytes.
     Literal(Vec<u8>),
@@ -179,7 +180,7 @@ pub struct Rules {
 }
 
 /// A run of consecutive units stored back to back; with a frame always one unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// Virtual offset.
     pub offset: u64,
@@ -192,7 +193,7 @@ pub struct Placed {
 }
 
 /// Bytes that a layout wants written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Segment {
     /// Where in the file.
     pub file_offset: u64,

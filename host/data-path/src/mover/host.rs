@@ -1,0 +1,279 @@
+//! The host's side of movers: starting them, telling them what to do, believing little, and cleaning up behind them.
+
+mod session;
+mod start;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    MoverConfig,
+    error::MoverError,
+    message::{Command, Reply, SinkHead, Work},
+};
+use crate::{
+    digest::DiskDigest,
+    disk::Disk,
+    error::EngineError,
+    io::BlockSink,
+    movement::{ByteMover, Event, InProcess, Moved, Movement, Pass, Running, WritePlan},
+    num::to_u64,
+    place::{Layout, REPORT},
+    ports::{Placed, Segment},
+    tools::Comparison,
+};
+
+use session::Session;
+pub(super) use start::probe;
+
+/// Largest offset that a file may reach.
+const MAX_FILE: u64 = 1 << 62;
+/// Tables in one message: bytes, and segments.
+const TABLES: (usize, usize) = (1 << 20, 4096);
+
+/// Does the work of jobs with encoded units in processes of their own.
+pub(super) struct Process {
+    config: MoverConfig,
+}
+
+impl Process {
+    pub(super) fn new(config: MoverConfig) -> Self {
+        Self { config }
+    }
+}
+
+/// Bytes of unknown origin would reach a decoder.
+fn decodes(disk: &Disk) -> bool {
+    disk.map().encoded_bytes() > 0
+}
+
+fn unexpected(reply: &Reply) -> EngineError {
+    let what = match reply {
+        Reply::Done => "done",
+        Reply::Event(_) => "an event",
+        Reply::Moved(_) => "a result",
+        Reply::Digest(_) => "a digest",
+        Reply::Comparison(_) => "a comparison",
+    };
+    bad(format!("{what} where something else was due"))
+}
+
+fn bad(what: impl Into<String>) -> EngineError {
+    MoverError::BadAnswer { what: what.into() }.into()
+}
+
+#[async_trait]
+impl ByteMover for Process {
+    fn name(&self) -> &'static str {
+        "in a process of its own"
+    }
+
+    async fn write(
+        &self,
+        disk: &Arc<Disk>,
+        sink: &Arc<dyn BlockSink>,
+        plan: &WritePlan,
+        running: &Running,
+    ) -> Result<Box<dyn Movement>, EngineError> {
+        if !decodes(disk) {
+            return InProcess.write(disk, sink, plan, running).await;
+        }
+        let session = Session::open(&self.config, &[disk], Some((sink, plan)), running).await?;
+        Ok(Box::new(Remote { session, disk: disk.clone(), checker: Checker::new(plan) }))
+    }
+
+    async fn digest(&self, disk: &Arc<Disk>, running: &Running) -> Result<DiskDigest, EngineError> {
+        if !decodes(disk) {
+            return InProcess.digest(disk, running).await;
+        }
+        let mut session = Session::open(&self.config, &[disk], None, running).await?;
+        match session.call(Command::Run).await? {
+            Reply::Digest(digest) => {
+                check_unchanged(disk).await?;
+                Ok(digest)
+            }
+            other @ (Reply::Done | Reply::Event(_) | Reply::Moved(_) | Reply::Comparison(_)) => {
+                Err(unexpected(&other))
+            }
+        }
+    }
+
+    async fn compare(
+        &self,
+        first: &Arc<Disk>,
+        second: &Arc<Disk>,
+        running: &Running,
+    ) -> Result<Comparison, EngineError> {
+        if !decodes(first) && !decodes(second) {
+            return InProcess.compare(first, second, running).await;
+        }
+        let mut session = Session::open(&self.config, &[first, second], None, running).await?;
+        match session.call(Command::Run).await? {
+            Reply::Comparison(comparison) => Ok(comparison),
+            other @ (Reply::Done | Reply::Event(_) | Reply::Moved(_) | Reply::Digest(_)) => {
+                Err(unexpected(&other))
+            }
+        }
+    }
+}
+
+/// Only the host's own descriptors were open all the time.
+async fn check_unchanged(disk: &Arc<Disk>) -> Result<(), EngineError> {
+    let disk = disk.clone();
+    crate::disk::offload(move || disk.check_unchanged()).await?
+}
+
+/// A movement in another process.
+struct Remote {
+    session: Session,
+    disk: Arc<Disk>,
+    checker: Checker,
+}
+
+impl Remote {
+    async fn done(&mut self, command: Command) -> Result<(), EngineError> {
+        match self.session.call(command).await? {
+            Reply::Done => Ok(()),
+            other @ (Reply::Event(_) | Reply::Moved(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
+                Err(unexpected(&other))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Movement for Remote {
+    async fn start(&mut self, pass: Pass) -> Result<(), EngineError> {
+        self.checker.at = 0;
+        self.done(Command::Start(pass)).await
+    }
+
+    async fn next(&mut self) -> Result<Event, EngineError> {
+        match self.session.call(Command::Next).await? {
+            Reply::Event(event) => {
+                self.checker.check(&event).map_err(bad)?;
+                Ok(event)
+            }
+            other @ (Reply::Done | Reply::Moved(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
+                Err(unexpected(&other))
+            }
+        }
+    }
+
+    async fn interleave(&mut self, bytes: Vec<u8>) -> Result<(), EngineError> {
+        self.done(Command::Interleave(bytes)).await
+    }
+
+    async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for segment in segments {
+            let length = segment.bytes.len();
+            if !batch.is_empty() && (bytes + length > TABLES.0 || batch.len() >= TABLES.1) {
+                self.done(Command::Tables(std::mem::take(&mut batch))).await?;
+                bytes = 0;
+            }
+            bytes += length;
+            batch.push(segment);
+        }
+        match batch.is_empty() {
+            true => Ok(()),
+            false => self.done(Command::Tables(batch)).await,
+        }
+    }
+
+    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<Moved, EngineError> {
+        match self.session.call(Command::Finish { file_size, verify }).await? {
+            Reply::Moved(moved) if moved.data_bytes <= self.disk.size() => {
+                check_unchanged(&self.disk).await?;
+                Ok(moved)
+            }
+            Reply::Moved(_) => Err(bad("more data than the disk has")),
+            other @ (Reply::Done | Reply::Event(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
+                Err(unexpected(&other))
+            }
+        }
+    }
+}
+
+/// Checks what a mover reports before a format plugin hears it.
+struct Checker {
+    layout: Layout,
+    virtual_size: u64,
+    /// The next placement begins here or later, in the disk.
+    at: u64,
+}
+
+impl Checker {
+    fn new(plan: &WritePlan) -> Self {
+        Self { layout: plan.layout.clone(), virtual_size: plan.virtual_size, at: 0 }
+    }
+
+    fn check(&mut self, event: &Event) -> Result<(), &'static str> {
+        match event {
+            Event::Placed(runs) if runs.is_empty() || runs.len() > REPORT => {
+                Err("a report of placements of another length than agreed")
+            }
+            Event::Placed(runs) => runs.iter().try_for_each(|run| self.run(run)),
+            Event::Interleave { at } => match &self.layout {
+                Layout::Units(rules) if (rules.data_start..=MAX_FILE).contains(at) || *at == 0 => Ok(()),
+                Layout::Units(_) | Layout::Identity { .. } => Err("tables where there are none"),
+            },
+            Event::End { end } => match &self.layout {
+                Layout::Identity { data_start } if *end != data_start.saturating_add(self.virtual_size) => {
+                    Err("a payload that ends elsewhere than its disk")
+                }
+                Layout::Identity { .. } => Ok(()),
+                Layout::Units(rules) if (rules.data_start..=MAX_FILE).contains(end) => Ok(()),
+                Layout::Units(_) => Err("a payload that ends where no file does"),
+            },
+        }
+    }
+
+    fn run(&mut self, run: &Placed) -> Result<(), &'static str> {
+        let Layout::Units(rules) = &self.layout else { return Err("placements in a file that is the disk") };
+        let unit = u64::from(rules.unit);
+        let end = run.offset.checked_add(run.length);
+        let last = self.virtual_size.div_ceil(unit).saturating_mul(unit);
+        let ascending = run.offset >= self.at && run.length > 0 && end.is_some_and(|end| end <= last);
+        if !ascending || !run.offset.is_multiple_of(unit) || !run.length.is_multiple_of(unit) {
+            return Err("placements out of order");
+        }
+        let one = run.stored_length == 0 || run.length == unit;
+        let stored = if run.stored_length == 0 { run.length } else { u64::from(run.stored_length) };
+        let file_end = run.file_offset.checked_add(stored);
+        if !one || run.file_offset < rules.data_start || file_end.is_none_or(|end| end > MAX_FILE) {
+            return Err("placements where no file has anything");
+        }
+        self.at = end.unwrap_or(last);
+        Ok(())
+    }
+}
+
+/// Work as it is told to a mover.
+fn work(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> Work {
+    match target {
+        Some((plan, sink)) => Work::Write { plan: plan.clone(), sink },
+        None if disks == 1 => Work::Digest,
+        None => Work::Compare,
+    }
+}
+
+/// Address space of a mover beyond its program: the queues and the libraries, the map while it grows, and for each thread its
+/// stack, the codecs' contexts, windows of the disk and what becomes of them.
+fn memory(disks: &[&Arc<Disk>], plan: Option<&WritePlan>, threads: usize) -> u64 {
+    const BASE: u64 = 256 << 20;
+    const THREAD: u64 = 64 << 20;
+    let maps: u64 = disks.iter().map(|disk| disk.map().memory()).sum();
+    let target = match plan.map(|plan| &plan.layout) {
+        Some(Layout::Units(rules)) => u64::from(rules.unit),
+        Some(Layout::Identity { .. }) | None => 0,
+    };
+    let unit = disks.iter().map(|disk| u64::from(disk.unit())).max().unwrap_or(0).max(target);
+    let per_thread = THREAD + unit.min(64 << 20).saturating_mul(4);
+    BASE + maps.saturating_mul(3) + to_u64(threads).saturating_mul(per_thread)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+//! One mover at work. A thread of its own talks to it: the mover lives as long as that thread.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{Arc, mpsc},
+};
+
+use rustix::fs::{FileType, OFlags};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{
+        MoverConfig,
+        channel::Served,
+        error::{KeptErrors, MoverError},
+        map,
+        message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, SourceHead},
+        wire::{self, MAX_DESCRIPTORS},
+    },
+    start::{Handle, start},
+};
+use crate::{
+    disk::Disk,
+    error::EngineError,
+    io::{BlockSink, BlockSource, Descriptors},
+    movement::{Running, WritePlan},
+    num::to_u64,
+    pipeline,
+    progress::{Progress, ProgressSnapshot},
+};
+
+/// Most reads and writes that the host does at once for one mover.
+const MAX_CHANNELS: usize = 8;
+/// Descriptors of a mover beyond those of its job.
+const OWN_DESCRIPTORS: usize = 16;
+
+type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
+
+/// A mover that has its job. When it is dropped, the mover is killed.
+pub(super) struct Session {
+    commands: mpsc::Sender<(Command, Answer<Reply>)>,
+    handle: Arc<Handle>,
+    cancel: CancellationToken,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.handle.kill();
+    }
+}
+
+impl Session {
+    /// Starts a mover and gives it a job: to write the first disk, or, without a target, to read one or two.
+    pub(super) async fn open(
+        config: &MoverConfig,
+        disks: &[&Arc<Disk>],
+        target: Option<(&Arc<dyn BlockSink>, &WritePlan)>,
+        running: &Running,
+    ) -> Result<Self, EngineError> {
+        let threads = running.threads.unwrap_or_else(pipeline::default_threads).get();
+        let plan = target.map(|(_, plan)| plan);
+        let conversation = Conversation {
+            config: config.clone(),
+            disks: disks.iter().map(|disk| Arc::clone(disk)).collect(),
+            target: target.map(|(sink, plan)| (sink.clone(), plan.clone())),
+            threads,
+            memory: super::memory(disks, plan, threads),
+            handle: Arc::default(),
+            progress: running.progress.clone(),
+            told: ProgressSnapshot::default(),
+            errors: Arc::default(),
+        };
+        let handle = conversation.handle.clone();
+        let (commands, queue) = mpsc::channel();
+        let (opened, opening) = oneshot::channel();
+        let session = Self { commands, handle, cancel: running.cancel.clone() };
+        std::thread::Builder::new()
+            .name("mover".to_owned())
+            .spawn(move || conversation.hold(opened, &queue))
+            .map_err(|source| MoverError::Start { source })?;
+        session.answer(opening).await?;
+        Ok(session)
+    }
+
+    /// Has the mover do the next thing.
+    pub(super) async fn call(&mut self, command: Command) -> Result<Reply, EngineError> {
+        let (answer, answered) = oneshot::channel();
+        // A thread that has ended does not answer; that is found out below.
+        let _ = self.commands.send((command, answer));
+        self.answer(answered).await
+    }
+
+    async fn answer<T>(&self, answered: oneshot::Receiver<Result<T, EngineError>>) -> Result<T, EngineError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => {
+                self.handle.kill();
+                Err(EngineError::Cancelled)
+            }
+            answer = answered => answer.unwrap_or(Err(EngineError::WorkerLost)),
+        }
+    }
+}
+
+/// Everything that the thread of a mover needs.
+struct Conversation {
+    config: MoverConfig,
+    disks: Vec<Arc<Disk>>,
+    target: Option<(Arc<dyn BlockSink>, WritePlan)>,
+    threads: usize,
+    memory: u64,
+    handle: Arc<Handle>,
+    progress: Arc<Progress>,
+    told: ProgressSnapshot,
+    errors: Arc<KeptErrors>,
+}
+
+/// Why there is no answer.
+enum Trouble {
+    /// The other end is gone, or cannot be understood.
+    Gone(io::Error),
+    Known(EngineError),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+impl From<MoverError> for Trouble {
+    fn from(error: MoverError) -> Self {
+        Self::Known(error.into())
+    }
+}
+
+/// What goes where: descriptors to the mover, everything else stays with the host.
+#[derive(Default)]
+struct Parts<'a> {
+    heads: Vec<DiskHead>,
+    descriptors: Vec<BorrowedFd<'a>>,
+    served: Served,
+}
+
+impl<'a> Parts<'a> {
+    fn source(&mut self, source: &'a Arc<dyn BlockSource>) -> io::Result<SourceHead> {
+        let descriptor = source.descriptor().filter(|_| self.descriptors.len() < MAX_DESCRIPTORS);
+        let place = match descriptor {
+            Some(descriptor) if is_file(descriptor)? && is_read_only(descriptor)? => {
+                self.descriptors.push(descriptor);
+                self.served.sources.push(None);
+                Place::Descriptor
+            }
+            Some(_) | None => {
+                self.served.sources.push(Some(source.clone()));
+                Place::Host
+            }
+        };
+        Ok(SourceHead { place, size: source.size(), preferred_read: source.preferred_read() })
+    }
+
+    fn sink(&mut self, sink: &'a Arc<dyn BlockSink>) -> io::Result<SinkHead> {
+        Ok(match sink.descriptors() {
+            Some(Descriptors { file, direct }) if is_file(file)? => {
+                self.descriptors.push(file);
+                self.descriptors.extend(direct);
+                SinkHead::Descriptor { direct: direct.is_some() }
+            }
+            Some(_) | None => {
+                self.served.sink = Some(sink.clone());
+                let (fresh, append_only) = (sink.fresh(), sink.append_only());
+                SinkHead::Host { fresh, append_only, preferred_write: sink.preferred_write() }
+            }
+        })
+    }
+}
+
+/// Anything but a regular file is moved by the host: a device or a socket can do more than be read and written.
+fn is_file(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode).is_file())
+}
+
+fn is_read_only(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(rustix::fs::fcntl_getfl(descriptor)? & OFlags::ACCMODE == OFlags::RDONLY)
+}
+
+/// A mover that has its job.
+struct Begun {
+    control: UnixStream,
+    channels: Vec<UnixStream>,
+    served: Served,
+}
+
+impl Conversation {
+    /// Starts the mover, has it do what is asked, and sees it to its end.
+    fn hold(mut self, opened: Answer<()>, queue: &mpsc::Receiver<(Command, Answer<Reply>)>) {
+        let Begun { mut control, channels, served } = match self.begin() {
+            Ok(begun) => begun,
+            Err(trouble) => {
+                let error = self.explain(trouble);
+                self.handle.kill();
+                let _ = self.handle.reap();
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        std::thread::scope(|scope| {
+            for channel in channels {
+                let served = &served;
+                scope.spawn(move || {
+                    if let Err(error) = served.serve(channel) {
+                        tracing::debug!(error = %error, "a channel of a mover ended");
+                    }
+                });
+            }
+            // Answers that nobody waits for are lost with the session that asked.
+            let _ = opened.send(Ok(()));
+            while let Ok((command, answer)) = queue.recv() {
+                let reply = self.exchange(&mut control, &command).map_err(|trouble| self.explain(trouble));
+                let failed = reply.is_err();
+                let _ = answer.send(reply);
+                if failed {
+                    break;
+                }
+            }
+            // Before the channels are waited for: they end with the mover.
+            self.handle.kill();
+            let _ = self.handle.reap();
+        });
+    }
+
+    /// Starts the mover and hands the job over.
+    fn begin(&mut self) -> Result<Begun, Trouble> {
+        let mut parts = Parts { served: Served::new(self.errors.clone()), ..Parts::default() };
+        for disk in &self.disks {
+            let mut sources = Vec::new();
+            for source in disk.sources() {
+                sources.push(parts.source(source)?);
+            }
+            let codecs = disk.codecs().to_vec();
+            parts.heads.push(DiskHead { size: disk.size(), unit: disk.unit(), codecs, sources });
+        }
+        let sink = self.target.as_ref().map(|(sink, _)| parts.sink(sink)).transpose()?;
+        let plan = self.target.as_ref().map(|(_, plan)| plan);
+        let Parts { heads, descriptors, served } = parts;
+        let pairs = if served.is_idle() { 0 } else { self.threads.min(MAX_CHANNELS) };
+        let pairs = (0..pairs).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
+        let all: Vec<_> = pairs.iter().map(|(_, theirs)| theirs.as_fd()).chain(descriptors).collect();
+        let count = |length: usize| u32::try_from(length).expect("bounded above");
+        let job = Job {
+            work: super::work(plan.zip(sink), heads.len()),
+            disks: heads,
+            threads: u32::try_from(self.threads).unwrap_or(u32::MAX),
+            channels: count(pairs.len()),
+            descriptors: count(all.len()),
+        };
+        let limit = to_u64(all.len() + OWN_DESCRIPTORS);
+        let preamble = Preamble { memory: self.memory, descriptors: limit };
+        let (mut control, isolation) = start(&self.config, &preamble, &self.handle)?;
+        if !isolation.is_full() {
+            tracing::warn!(?isolation, "a mover is not fully isolated, as the operator allows");
+        }
+        wire::send(&mut control, &job)?;
+        wire::send_descriptors(&control, &all)?;
+        for disk in &self.disks {
+            map::send(&mut control, disk.map())?;
+        }
+        match wire::receive(&mut control)? {
+            Some(FromMover::Ready) => {}
+            Some(FromMover::Hello(_) | FromMover::Progress(_) | FromMover::Reply(_)) => {
+                return Err(MoverError::BadAnswer { what: "no readiness".to_owned() }.into());
+            }
+            None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        }
+        drop(all);
+        // The other ends are the mover's alone from here on, so that a channel ends with it.
+        let channels = pairs.into_iter().map(|(ours, _)| ours).collect();
+        Ok(Begun { control, channels, served })
+    }
+
+    fn exchange(&mut self, control: &mut UnixStream, command: &Command) -> Result<Reply, Trouble> {
+        wire::send(control, command)?;
+        loop {
+            match wire::receive(control)? {
+                Some(FromMover::Progress(now)) => {
+                    self.progress.follow(self.told, now);
+                    self.told = now;
+                }
+                Some(FromMover::Reply(Ok(reply))) => return Ok(reply),
+                Some(FromMover::Reply(Err(error))) => {
+                    return Err(Trouble::Known(error.in_host(&self.errors)));
+                }
+                Some(FromMover::Hello(_) | FromMover::Ready) => {
+                    return Err(MoverError::BadAnswer { what: "a second greeting".to_owned() }.into());
+                }
+                None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            }
+        }
+    }
+
+    /// What it means that there is no answer: often the mover has died, and how says more than its silence.
+    fn explain(&self, trouble: Trouble) -> EngineError {
+        match trouble {
+            Trouble::Known(error) => error,
+            Trouble::Gone(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.handle.kill();
+                MoverError::BadAnswer { what: error.to_string() }.into()
+            }
+            Trouble::Gone(error) => match self.handle.reap() {
+                Ok(status) => MoverError::died(status).into(),
+                // It was never started.
+                Err(_) => MoverError::Start { source: error }.into(),
+            },
+        }
+    }
+}

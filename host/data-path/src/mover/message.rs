@@ -1,0 +1,116 @@
+//! What the host and a mover say to each other.
+//!
+//! A mover's life: it closes what it inherited, receives a [`Preamble`], enters its sandbox, says [`FromMover::Hello`], and
+//! receives one [`Job`] with its descriptors and maps. Then the host sends one [`Command`] after the other, and the mover
+//! answers each with one [`FromMover::Reply`]. When either end of the socket is closed, the mover ends.
+
+use serde::{Deserialize, Serialize};
+
+use super::{error::WireError, sandbox::Isolation};
+use crate::{
+    codec::CodecSpec,
+    digest::DiskDigest,
+    movement::{Event, Moved, Pass, WritePlan},
+    ports::Segment,
+    progress::ProgressSnapshot,
+    tools::Comparison,
+};
+
+/// What a mover has to know before it enters its sandbox.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Preamble {
+    /// Bytes of address space beyond what the program itself takes.
+    pub(super) memory: u64,
+    /// Descriptors that it may have open.
+    pub(super) descriptors: u64,
+}
+
+/// Where the bytes of a source are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Place {
+    /// The next of the descriptors that came with the job.
+    Descriptor,
+    /// The host moves them, over one of the channels.
+    Host,
+}
+
+/// A source of a disk.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct SourceHead {
+    pub(super) place: Place,
+    pub(super) size: u64,
+    pub(super) preferred_read: u64,
+}
+
+/// A disk; its map follows in pages.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct DiskHead {
+    pub(super) size: u64,
+    pub(super) unit: u32,
+    pub(super) codecs: Vec<CodecSpec>,
+    pub(super) sources: Vec<SourceHead>,
+}
+
+/// What a mover is for. Descriptors: the channels, then those of the sources in their order, then that of the sink.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) disks: Vec<DiskHead>,
+    pub(super) threads: u32,
+    pub(super) channels: u32,
+    pub(super) descriptors: u32,
+}
+
+/// Where what is written goes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum SinkHead {
+    /// The next of the descriptors; with `direct` one more, past the page cache.
+    Descriptor { direct: bool },
+    /// The host writes it, over the channels.
+    Host { fresh: bool, append_only: bool, preferred_write: u64 },
+}
+
+/// The kind of a job.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Work {
+    /// Writes the first disk.
+    Write { plan: WritePlan, sink: SinkHead },
+    /// The logical digest of the first disk.
+    Digest,
+    /// Compares the first with the second disk.
+    Compare,
+}
+
+/// The next thing to do; those of [`crate::movement::Movement`], and `Run` for jobs of one step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Command {
+    Start(Pass),
+    Next,
+    Interleave(Vec<u8>),
+    Tables(Vec<Segment>),
+    Finish { file_size: u64, verify: bool },
+    Run,
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Done,
+    Event(Event),
+    Moved(Moved),
+    Digest(DiskDigest),
+    Comparison(Comparison),
+}
+
+/// Everything that comes from a mover.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum FromMover {
+    /// It is in its sandbox, or says why not.
+    Hello(Result<Isolation, String>),
+    /// It has the job.
+    Ready,
+    /// Its counters.
+    Progress(ProgressSnapshot),
+    /// To the last command.
+    Reply(Result<Reply, WireError>),
+}
