@@ -1,0 +1,13 @@
+//! The format against `qemu-img`, against forged files, and against itself.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
+
+mod differencing;
+mod forge;
+mod hostile;
+mod layouts;
+mod logs;
+mod properties;
+mod qemu;
+mod real;
+mod support;
