@@ -148,7 +148,7 @@ pub(crate) struct WrittenTwice {
 /// Digest of a file that is written in any order from several threads, each byte at most once.
 ///
 /// Blocks that are written whole are hashed by their writer; of blocks that are written in parts, the parts are kept until
-/// the block is whole or the file is finished. Memory: 64 KiB for each block that is written in part (two for each write
+/// the block is whole or the file is finished: ranges that stay empty for good are told as well. Memory: 64 KiB for each block that is written in part (two for each write
 /// under way), 35 KiB for each 64 MiB segment that is not complete, 48 bytes for each that is.
 #[derive(Default)]
 pub(crate) struct StoredDigest {
