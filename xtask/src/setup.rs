@@ -54,6 +54,8 @@ const DEMO: &[Need] = &[
 const TESTS: &[Need] = &[
     need("qemu-nbd", "qemu-utils"),
     need("e2fsck", "e2fsprogs"),
+    need("mkfs.xfs", "xfsprogs"),
+    need("mount", "mount"),
     need("isoinfo", "genisoimage"),
     need("vhdimount", "libvhdi-utils"),
     need("chromium-headless-shell", "chromium-headless-shell"),

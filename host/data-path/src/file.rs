@@ -17,6 +17,7 @@ use rustix::{
 };
 
 mod direct;
+mod reflink;
 
 use direct::Direct;
 
@@ -188,6 +189,11 @@ impl BlockSink for FileSink {
         }
         self.file.write_all_at(&buf[..done.start], offset)?;
         self.file.write_all_at(&buf[done.end..], offset + to_u64(done.end))
+    }
+
+    fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
+        let source = source.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+        reflink::clone_range(&self.file, source, range, to)
     }
 
     fn preferred_write(&self) -> u64 {

@@ -79,6 +79,12 @@ pub trait BlockSink: Send + Sync {
         }
         Ok(())
     }
+    /// Makes the sink share a range of a source from `to` on, without moving bytes. All numbers are multiples of the file
+    /// system's block size. [`io::ErrorKind::Unsupported`] and other errors say that it has to be copied.
+    fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
+        let _ = (source, range, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// The bytes that were written, from where they are now; `None` for a sink that cannot be read.
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
         Ok(None)

@@ -28,6 +28,7 @@
 //!   over anything that can be appended to [`io::AppendSink`].
 //! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps. [`GrantedFiles`]: chains of files.
+//! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system can.
 //! - [`write_image`]: the pipeline; [`Progress`] watches it, a cancellation token stops it.
 //! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`], [`confirm_format`].
 //! - [`durable`]: publishing files.
@@ -75,5 +76,5 @@ pub use movement::Mover;
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use reader::DiskReader;
 pub use tools::{CheckReport, Comparison, check, compare, confirm_format, detect, digest};
-pub use write::{WriteOptions, Written, write_image};
+pub use write::{Cloned, WriteOptions, Written, clone_image, write_image};
 pub use zero::is_zero;

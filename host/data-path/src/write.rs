@@ -2,9 +2,12 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+mod clone;
 mod turn;
 
 use tokio_util::sync::CancellationToken;
+
+pub use clone::{Cloned, clone_image};
 
 use crate::{
     digest::DiskDigest,
@@ -109,29 +112,8 @@ pub async fn write_image(
 ) -> Result<Written, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    let virtual_size = options.grow_to.unwrap_or(disk.size());
-    if virtual_size < disk.size() {
-        let what = format!("a disk of {} bytes does not fit into {virtual_size}", disk.size());
-        return Err(EngineError::InvalidOption { what });
-    }
     let manner = Manner::of(sink.as_ref());
-    let request = CreateRequest {
-        virtual_size,
-        allocated: disk.map().stored_bytes(),
-        subformat: options.subformat.clone(),
-        options: options.format_options.clone(),
-        append_only: manner == Manner::Append,
-    };
-    let mut plugin = or_cancelled(&cancel, format.begin_layout(&request)).await?;
-    let layout = Layout::parse(&or_cancelled(&cancel, plugin.rules()).await?)?;
-    if let Layout::Units(rules) = &layout
-        && !rules.skip_zero
-        && virtual_size > disk.size()
-    {
-        return Err(EngineError::Unsupported {
-            what: "growing a disk in a layout that stores zeroes".to_owned(),
-        });
-    }
+    let Begun { plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
     let plan = WritePlan { layout, virtual_size, level: options.level, durable: options.durable, manner };
     let movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
     let mut talk = Conversation { plugin, movement, cancel, layout: plan.layout, virtual_size };
@@ -142,6 +124,45 @@ pub async fn write_image(
     let moved = talk.movement.finish(file_size, options.verify).await?;
     let Moved { logical, stored, data_bytes, written_bytes, read_bytes } = moved;
     Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
+}
+
+/// A format plugin that has said how it lays out a disk.
+struct Begun {
+    plugin: Box<dyn FormatLayout>,
+    layout: Layout,
+    virtual_size: u64,
+}
+
+async fn begin(
+    disk: &Disk,
+    format: &dyn DiskFormat,
+    options: &WriteOptions,
+    manner: Manner,
+    cancel: &CancellationToken,
+) -> Result<Begun, EngineError> {
+    let virtual_size = options.grow_to.unwrap_or(disk.size());
+    if virtual_size < disk.size() {
+        let what = format!("a disk of {} bytes does not fit into {virtual_size}", disk.size());
+        return Err(EngineError::InvalidOption { what });
+    }
+    let request = CreateRequest {
+        virtual_size,
+        allocated: disk.map().stored_bytes(),
+        subformat: options.subformat.clone(),
+        options: options.format_options.clone(),
+        append_only: manner == Manner::Append,
+    };
+    let mut plugin = or_cancelled(cancel, format.begin_layout(&request)).await?;
+    let layout = Layout::parse(&or_cancelled(cancel, plugin.rules()).await?)?;
+    if let Layout::Units(rules) = &layout
+        && !rules.skip_zero
+        && virtual_size > disk.size()
+    {
+        return Err(EngineError::Unsupported {
+            what: "growing a disk in a layout that stores zeroes".to_owned(),
+        });
+    }
+    Ok(Begun { plugin, layout, virtual_size })
 }
 
 /// Between the format plugin and whoever moves the bytes.
