@@ -2,6 +2,7 @@
 
 mod browser;
 mod capture;
+mod coalesce;
 mod command_line;
 mod crash;
 mod disk;
