@@ -57,6 +57,7 @@ const TESTS: &[Need] = &[
     need("mkfs.xfs", "xfsprogs"),
     need("mount", "mount"),
     need("isoinfo", "genisoimage"),
+    need("sqlite3", "sqlite3"),
     need("vhdimount", "libvhdi-utils"),
     need("chromium-headless-shell", "chromium-headless-shell"),
     need("runuser", "util-linux"),
