@@ -134,7 +134,9 @@ function withCoalesce(steps: readonly Phase[], phase: Phase): readonly Phase[] {
 
 /** What is said of a failure: the names that the provider's texts use where there are such. */
 export function errorTitle(task: Pick<Task, 'kind'>, code: string): string {
-  return code === 'coalesce_timeout' ? `${failureTitle(task.kind)}: Coalesce timeout` : failureTitle(task.kind)
+  return code === 'coalesce_timeout'
+    ? `${failureTitle(task.kind)}: Coalesce timeout`
+    : failureTitle(task.kind)
 }
 
 /** The steps of a task and where it is in them; a phase that is not among them counts as the one it comes before. */
