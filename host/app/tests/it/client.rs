@@ -147,7 +147,7 @@ async fn tasks_are_listed_cancelled_and_tried_again() {
 #[tokio::test]
 async fn an_operator_merges_the_layers_of_a_disk() {
     let server = Server::start().await;
-    server.login().await;
+    server.imprint(&["login", "--server", &server.url, "--account", "admin"]).await.expect(0);
     let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--no-start", "--wait"];
     let off = Outcome::Deployed(DeployResult { power: Power::Off, disk_allocated: ByteSize::MIB });
     let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(off));
