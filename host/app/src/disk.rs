@@ -143,7 +143,7 @@ impl CommonArgs {
 
 async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
     let name = failure::printable(&spool::shown(&args.file).to_string_lossy());
-    let (disk, format) = match args.stored {
+    let (disk, opened) = match args.stored {
         true => (file_as_disk(args, watch).await.map_err(|error| Failure::engine(&name, &error))?, None),
         false => {
             let plugins = args.common.plugins().await?;
@@ -151,17 +151,21 @@ async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
             let image =
                 Image::open(&plugins, &args.file, declared, &args.read, Trust::Confirmed, watch).await?;
             let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
-            (disk, Some(image.format().to_owned()))
+            (disk, Some((image.format().to_owned(), plugins.usage().memory_peak)))
         }
     };
     let options = WriteOptions { threads: args.work.threads, ..watch.options() };
     let digest = watch.progress("reading", imprint_data_path::digest(&disk, &options)).await;
     let digest = digest.map_err(|error| Failure::engine(&name, &error))?.to_string();
     let line = format!("{digest}  {name}");
-    let report = match format {
-        Some(format) => {
-            json!({"path": name, "format": format, "virtual_size": disk.size(), "logical_digest": digest})
-        }
+    let report = match opened {
+        Some((format, memory)) => json!({
+            "path": name,
+            "format": format,
+            "virtual_size": disk.size(),
+            "logical_digest": digest,
+            "plugin_memory_peak": memory,
+        }),
         None => json!({"path": name, "file_size": disk.size(), "stored_digest": digest}),
     };
     Report::new(args.common.output).answer(&report, &[line])

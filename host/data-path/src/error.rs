@@ -89,14 +89,14 @@ pub enum EngineError {
         problem: ChainProblem,
     },
     /// Content that claims to be another format than declared.
-    #[error(
-        "declared as {declared}, but the content looks like {found}; declare the right format or remove the foreign header"
-    )]
+    #[error("declared as {declared}, but the content looks like {found}; {advice}")]
     AmbiguousContent {
         /// What the caller said.
         declared: String,
         /// What the content says.
         found: String,
+        /// What to do about it.
+        advice: String,
     },
     /// The engine cannot do this.
     #[error("{what} is not supported by this version")]

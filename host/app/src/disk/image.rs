@@ -12,6 +12,7 @@ use imprint_data_path::{
     Disk, EngineError, FileSource, OpenOptions, confirm_format, detect,
     io::BlockSource,
     ports::{DiskFormat, Props},
+    refuse_foreign,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -87,7 +88,7 @@ impl Image {
             None => (undeclared(&name, path, &formats, &source, trust).await?, Said::Content),
         };
         let plugin = find(&formats, &format)?;
-        confirm(&name, plugin.as_ref(), &formats, &source).await?;
+        confirm(&name, plugin.as_ref(), read, &formats, &source).await?;
         Ok(Self {
             plugin,
             source,
@@ -190,7 +191,7 @@ fn extension(path: &Path) -> Option<String> {
 
 /// The plugin of that name.
 pub(super) fn find(formats: &[Arc<dyn DiskFormat>], name: &str) -> Result<Arc<dyn DiskFormat>, Failure> {
-    formats.iter().find(|format| format.name() == name).cloned().ok_or_else(|| {
+    formats.iter().find(|format| format.reads() && format.name() == name).cloned().ok_or_else(|| {
         let known = names(formats);
         Failure::usage("invalid.format", format!("there is no format '{name}'; known formats are {known}"))
     })
@@ -198,7 +199,8 @@ pub(super) fn find(formats: &[Arc<dyn DiskFormat>], name: &str) -> Result<Arc<dy
 
 /// The formats' names, for messages.
 pub(super) fn names(formats: &[Arc<dyn DiskFormat>]) -> String {
-    let mut names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    let readable = formats.iter().filter(|format| format.reads());
+    let mut names: Vec<_> = readable.map(|format| format.name()).collect();
     names.sort_unstable();
     names.join(", ")
 }
@@ -211,7 +213,9 @@ async fn undeclared(
     source: &Arc<dyn BlockSource>,
     trust: Trust,
 ) -> Result<String, Failure> {
-    let guesses = detect(formats, source).await.map_err(|error| Failure::engine(name, &error))?;
+    let failure = |error: EngineError| Failure::engine(name, &error);
+    refuse_foreign(formats, source).await.map_err(failure)?;
+    let guesses = detect(formats, source).await.map_err(failure)?;
     let looks = match (trust, guesses.first()) {
         (Trust::OrDetected, Some(best)) => return Ok(best.format.clone()),
         // Everything may be a raw disk, but for what carries the mark of a container.
@@ -244,10 +248,12 @@ async fn undeclared(
 async fn confirm(
     name: &str,
     declared: &dyn DiskFormat,
+    read: &ReadArgs,
     formats: &[Arc<dyn DiskFormat>],
     source: &Arc<dyn BlockSource>,
 ) -> Result<(), Failure> {
-    let confirmed = match confirm_format(declared.name(), formats, source).await {
+    let accepted: &[&str] = if read.allow_luks { &["luks"] } else { &[] };
+    let confirmed = match confirm_format(declared.name(), accepted, formats, source).await {
         // The raw format knows the marks of containers, and says more about them when it opens the file.
         Err(EngineError::AmbiguousContent { .. })
             if declared.name() == RAW

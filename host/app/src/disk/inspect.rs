@@ -79,6 +79,7 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
         "facts": info.facts,
         "references": references.iter().map(reference).collect::<Vec<_>>(),
         "findings": summary(&found),
+        "plugin_memory_peak": plugins.usage().memory_peak,
     });
     Report::new(args.common.output).answer(&document, &lines(&image, &info, &references, stored, &found))
 }

@@ -219,6 +219,11 @@ pub struct MetadataPage {
 pub trait DiskFormat: Send + Sync {
     /// Name in the product: `raw`, `qcow2`, ...
     fn name(&self) -> &str;
+    /// Whether it reads images at all. One that does not only recognises files, under names of their own, and refuses to
+    /// open them with a sentence that says what they are.
+    fn reads(&self) -> bool {
+        true
+    }
     /// Whether it has a write side.
     fn writes(&self) -> bool;
     /// Judges a file by its first 64 KiB, its last 4 KiB and its size.
