@@ -4,6 +4,7 @@ mod browser;
 mod capture;
 mod coalesce;
 mod command_line;
+mod corpus;
 mod crash;
 mod disk;
 mod hostile;

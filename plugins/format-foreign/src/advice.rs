@@ -37,10 +37,6 @@ fn sentence(mark: Mark, head: &[u8]) -> String {
             "a QED image, a format that QEMU gave up",
             "convert it first: qemu-img convert -f qed -O qcow2 FILE NEW.qcow2",
         ),
-        Mark::Cowd => (
-            "a COWD image, the sparse VMDK of old ESX hosts",
-            "convert it first on a host of VMware: vmkfstools -i FILE -d thin NEW.vmdk",
-        ),
         Mark::Parallels => {
             ("a Parallels image", "convert it first: qemu-img convert -f parallels -O qcow2 FILE NEW.qcow2")
         }
@@ -67,7 +63,7 @@ fn sentence(mark: Mark, head: &[u8]) -> String {
         Mark::Wim => {
             ("a Windows image (WIM): files, not a disk", "apply it to a disk first: wimapply FILE TARGET")
         }
-        Mark::Iso9660 | Mark::Qcow | Mark::Vmdk | Mark::Vhd | Mark::Vhdx | Mark::Vdi => {
+        Mark::Iso9660 | Mark::Qcow | Mark::Vmdk | Mark::Cowd | Mark::Vhd | Mark::Vhdx | Mark::Vdi => {
             ("an image that another plugin reads", "declare its format")
         }
     };

@@ -61,10 +61,9 @@ imprint_plugin_sdk::export_format!(Foreign);
 fn recognise(head: &[u8], tail: &[u8]) -> Vec<Mark> {
     let mut found = marks::find(head, tail);
     found.retain(|mark| match mark {
-        Mark::Qcow | Mark::Vmdk | Mark::Vhd | Mark::Vhdx | Mark::Vdi => false,
+        Mark::Qcow | Mark::Vmdk | Mark::Cowd | Mark::Vhd | Mark::Vhdx | Mark::Vdi => false,
         Mark::Tar => !holds_a_description(head),
         Mark::Qed
-        | Mark::Cowd
         | Mark::Parallels
         | Mark::Luks
         | Mark::Dmg

@@ -41,7 +41,6 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("iso9660", file(&[(32768, b"\x01CD001\x01")]), "upload it as an ISO"),
         ("udf", file(&[(32769, b"BEA01"), (34817, b"NSR03"), (36865, b"TEA01")]), "upload it as an ISO"),
         ("qed", file(&[(0, b"QED\0")]), "qemu-img convert -f qed"),
-        ("cowd", file(&[(0, b"COWD")]), "vmkfstools"),
         ("parallels", file(&[(0, b"WithoutFreeSpace")]), "qemu-img convert -f parallels"),
         ("parallels", file(&[(0, b"WithouFreSpacExt")]), "qemu-img convert -f parallels"),
         ("luks", file(&[(0, b"LUKS\xba\xbe\0\x02")]), "--allow-luks"),
@@ -118,10 +117,11 @@ fn two_marks_are_a_forgery() {
 
 #[test]
 fn what_others_read_is_left_to_them() {
-    let theirs: [&[(usize, &[u8])]; 8] = [
+    let theirs: [&[(usize, &[u8])]; 9] = [
         &[],
         &[(0, b"QFI\xfb\0\0\0\x01")],
         &[(0, b"KDMV")],
+        &[(0, b"COWD")],
         &[(0, b"conectix")],
         &[(SIZE - 512, b"conectix")],
         &[(0, b"vhdxfile")],

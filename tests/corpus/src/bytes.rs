@@ -117,6 +117,40 @@ impl Bytes {
         self.put(at, &value.to_le_bytes())
     }
 
+    /// A short form for fuzzing, of which every sequence of bytes is one: the size (8 bytes), then pieces of at most 64 KiB,
+    /// each with its offset (8 bytes) and length (2 bytes), little endian.
+    pub fn pack(&self) -> Vec<u8> {
+        let mut packed = self.size.to_le_bytes().to_vec();
+        for (number, page) in &self.pages {
+            let end = page.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            if let (Ok(length), true) = (u16::try_from(end), end > 0) {
+                packed.extend((number * PAGE).to_le_bytes());
+                packed.extend(length.to_le_bytes());
+                packed.extend(&page[..end]);
+            }
+        }
+        packed
+    }
+
+    /// The file of a short form; what is cut off counts as far as it is there.
+    pub fn unpack(packed: &[u8]) -> Self {
+        let mut bytes = Self::new();
+        let Some((size, mut rest)) = packed.split_first_chunk::<8>() else { return bytes };
+        let size = u64::from_le_bytes(*size);
+        while let Some((header, behind)) = rest.split_first_chunk::<10>() {
+            let (offset, length) = header.split_at(8);
+            let offset = offset.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+            let length = usize::from(length[0]) | usize::from(length[1]) << 8;
+            let (piece, later) = behind.split_at(length.min(behind.len()));
+            if offset < u64::MAX / 2 {
+                bytes.put(offset, piece);
+            }
+            rest = later;
+        }
+        bytes.resize(size);
+        bytes
+    }
+
     /// Writes it as a sparse file.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let file = File::create_new(path)?;
@@ -154,6 +188,7 @@ mod tests {
         assert_eq!(bytes.to_vec()[4088..], *b"\0\0ac");
         bytes.resize(5000);
         assert_eq!(bytes.get(4090, 4), b"ac\0\0");
+        assert_eq!(Bytes::unpack(&bytes.pack()).to_vec(), bytes.to_vec());
         let dir = std::env::temp_dir().join(format!("imprint-corpus-{}", std::process::id()));
         bytes.write(&dir).unwrap();
         let read = std::fs::read(&dir).unwrap();

@@ -146,7 +146,17 @@ pub fn compressed(streams: &[(u64, Vec<u8>)], kind: u8) -> Bytes {
 
 /// All of them.
 pub fn cases(bait: &Bait) -> Vec<Case> {
-    [references(bait), aliases(), tables(), header(), encoded(), subclusters(), systematic()].concat()
+    [
+        references(bait),
+        aliases(),
+        tables(),
+        header(),
+        encoded(),
+        vec![expansion()],
+        subclusters(),
+        systematic(),
+    ]
+    .concat()
 }
 
 fn references(bait: &Bait) -> Vec<Case> {
@@ -445,7 +455,7 @@ fn encoded() -> Vec<Case> {
     let good = || deflate_run(0x5a, 65536);
     let end = 7 * CLUSTER;
     let zstd = |length, claimed| zstd_run(0x5a, length, claimed);
-    let many: Vec<(u64, Vec<u8>)> = (0..8192).map(|number| (number * 13, zstd(65536, 65536))).collect();
+    let many: Vec<(u64, Vec<u8>)> = (0..2048).map(|number| (number * 13, zstd(65536, 65536))).collect();
     vec![
         spoilt("q25", "an encoded cluster at the end of the file", TRUNCATED, |forge| {
             forge.u64(L2, COMPRESSED | end);
@@ -515,8 +525,28 @@ fn encoded() -> Vec<Case> {
             ENCODED,
         ),
         case("q-zstd-deflate", "a deflate stream that is said to be zstd", 1, &[(0, good())], ENCODED),
-        case("q-rle", "512 MiB of run lengths in 110 KB", 1, &many, READ),
+        case("q-rle", "128 MiB of run lengths in 27 KB", 1, &many, READ),
     ]
+}
+
+/// 2 GiB of run lengths in 430 KB: four L2 tables of encoded clusters.
+fn expansion() -> Case {
+    let frame = zstd_run(0x5a, 65536, 65536);
+    let streams = 12 * CLUSTER;
+    let mut image: Bytes = Forge::new().into();
+    image.be64(24, 2 << 30).be32(36, 4).be64(72, 1 << 3).put(104, &[1]).resize(L1);
+    for table in 0..4 {
+        let at = (8 + table) * CLUSTER;
+        image.be64(L1 + table * 8, at | COPIED);
+        for entry in 0..8192 {
+            let start = streams + (table * 8192 + entry) * 13;
+            let sectors = (start % 512 + 12) / 512;
+            image.be64(at + entry * 8, COMPRESSED | start | sectors << SECTORS).put(start, &frame);
+        }
+    }
+    image.resize(image.size().next_multiple_of(512));
+    let limit = Expected::Refused(&["limit.expansion"]);
+    Case::new("q-rle-cap", "2 GiB of run lengths in 430 KB", "qcow2", image, limit)
 }
 
 fn subclusters() -> Vec<Case> {
