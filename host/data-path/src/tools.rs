@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::DiskDigest,
-    disk::{Disk, offload},
+    disk::Disk,
     error::EngineError,
     extent_map::Content,
     io::BlockSource,
