@@ -131,7 +131,7 @@ impl Watched {
         let mut open = false;
         for call in self.trace.lines() {
             ensure!(!call.contains(&bait.file), "the bait was touched: {call}");
-            if call.contains(&quoted) {
+            if call.contains(" open") && call.contains(&quoted) {
                 open = true;
                 continue;
             }
