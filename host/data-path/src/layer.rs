@@ -251,7 +251,9 @@ impl PageChecker<'_> {
 
     /// What can only be judged over the whole map; on another thread, because large maps take a while.
     async fn finish(self) -> Result<ExtentMap, EngineError> {
-        let (decoded, stored) = self.encoded;
+        let (decoded, claimed) = self.encoded;
+        // Many units may claim the same sector, of which each has but a few bytes.
+        let stored = claimed.min(self.used.size);
         if decoded > EXPANSION_FLOOR && decoded / self.limits.expansion.max(1) > stored {
             return Err(MapError::Expansion { limit: self.limits.expansion }.into());
         }
