@@ -63,6 +63,7 @@ mod reader;
 #[cfg(test)]
 mod testing;
 mod tools;
+mod window;
 mod write;
 mod zero;
 

@@ -281,6 +281,16 @@ impl FormatImage for ComponentImage {
         self.judge(judged)
     }
 
+    async fn attach(&mut self, index: u16, bytes: Arc<dyn BlockSource>) -> Result<(), PortError> {
+        let blob = BlobHandle(Arc::new(CachedSource::new(bytes)));
+        let blob: Resource<BlobHandle> = self.work.store.data_mut().table.push(blob).map_err(|error| {
+            PortError::host(imprint_data_path::ports::ErrorClass::LimitExceeded, "plugin.handles", error)
+        })?;
+        let reader = self.bindings.imprint_format_reader().image();
+        let answer = call!(self.work, "attach", |store| reader.call_attach(store, self.image, index, blob))?;
+        answer.map_err(|error| self.said(error))
+    }
+
     async fn codecs(&mut self) -> Result<Vec<Codec>, PortError> {
         let reader = self.bindings.imprint_format_reader().image();
         let codecs = call!(self.work, "codecs", |store| reader.call_codecs(store, self.image))?;
