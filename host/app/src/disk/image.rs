@@ -59,6 +59,8 @@ impl Said {
 pub(super) struct Image {
     name: String,
     plugin: Arc<dyn DiskFormat>,
+    /// What may be inside of a wrapper.
+    formats: Vec<Arc<dyn DiskFormat>>,
     source: Arc<dyn BlockSource>,
     said: Said,
     identity: (u64, u64),
@@ -91,6 +93,7 @@ impl Image {
         confirm(&name, plugin.as_ref(), read, &formats, &source).await?;
         Ok(Self {
             plugin,
+            formats,
             source,
             said,
             identity: (metadata.dev(), metadata.ino()),
@@ -140,7 +143,11 @@ impl Image {
 
     /// The disk in it.
     pub(super) async fn disk(&self) -> Result<Arc<Disk>, EngineError> {
-        let options = OpenOptions { format_options: self.options.clone(), ..OpenOptions::default() };
+        let options = OpenOptions {
+            format_options: self.options.clone(),
+            formats: self.formats.clone(),
+            ..OpenOptions::default()
+        };
         Ok(Arc::new(Disk::open(self.plugin(), self.source.clone(), &options).await?))
     }
 
@@ -181,6 +188,7 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
         "vhdx" => Some("vhdx"),
         "vhd" | "vpc" => Some("vhd"),
         "vmdk" => Some("vmdk"),
+        "ova" => Some("ova"),
         _ => None,
     }
 }

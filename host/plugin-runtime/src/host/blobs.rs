@@ -278,7 +278,8 @@ mod tests {
         assert_eq!(cached.lock().kept.len(), 0);
         cached.read_all(&ranges[..KEPT]).unwrap();
         assert_eq!(cached.lock().kept.len(), KEPT, "few ranges are worth their blocks");
-        let edges = [BLOCK - 6, BLOCK * 74 + 95, BLOCK * 74 + 200].map(|offset| ByteRange { offset, length: 12 });
+        let edges =
+            [BLOCK - 6, BLOCK * 74 + 95, BLOCK * 74 + 200].map(|offset| ByteRange { offset, length: 12 });
         let all: Vec<_> = edges.iter().cycle().take(KEPT + 1).copied().collect();
         let lengths: Vec<_> = cached.read_all(&all).unwrap().iter().take(3).map(Vec::len).collect();
         assert_eq!(lengths, [12, 5, 0]);
