@@ -9,4 +9,5 @@ mod crash;
 mod disk;
 mod hostile;
 mod main_job;
+mod ova;
 mod trouble;

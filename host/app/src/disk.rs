@@ -69,6 +69,9 @@ struct CommonArgs {
 /// What may be read that is refused otherwise.
 #[derive(Args)]
 struct ReadArgs {
+    /// Which disk of an OVA with several: its file's name or its id
+    #[arg(long, value_name = "NAME")]
+    disk: Option<String>,
     /// Read a qcow2 image that says of itself that it is damaged
     #[arg(long)]
     salvage: bool,
@@ -84,7 +87,8 @@ impl ReadArgs {
     /// For the format plugin, which ignores what it does not know.
     fn options(&self) -> Props {
         let given = [("salvage", self.salvage), ("allow-luks", self.allow_luks)];
-        given.iter().filter(|(_, set)| *set).map(|(key, _)| ((*key).to_owned(), "true".to_owned())).collect()
+        let set = given.iter().filter(|(_, set)| *set).map(|(key, _)| ((*key).to_owned(), "true".to_owned()));
+        set.chain(self.disk.iter().map(|name| ("disk".to_owned(), name.clone()))).collect()
     }
 }
 

@@ -187,9 +187,22 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
         "vdi" => Some("vdi"),
         "vhdx" => Some("vhdx"),
         "vhd" | "vpc" => Some("vhd"),
+        "vmdk" if is_flat_extent(path) => Some(RAW),
         "vmdk" => Some("vmdk"),
         "ova" => Some("ova"),
         _ => None,
+    }
+}
+
+/// The bytes of a disk that a small .vmdk file beside it describes: `NAME-flat.vmdk`, or `NAME-f001.vmdk` and on.
+fn is_flat_extent(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    match stem.rsplit_once('-') {
+        Some((_, "flat")) => true,
+        Some((_, part)) => part
+            .strip_prefix('f')
+            .is_some_and(|number| number.len() == 3 && number.bytes().all(|digit| digit.is_ascii_digit())),
+        None => false,
     }
 }
 
@@ -285,6 +298,12 @@ mod tests {
         assert_eq!(of_name(Path::new("b.qcow2")), Some("qcow2"));
         assert_eq!(of_name(Path::new("qcow2")), None);
         assert_eq!(of_name(Path::new("b.vmdk")), Some("vmdk"));
+        for flat in ["b-flat.vmdk", "b-f001.vmdk"] {
+            assert_eq!(of_name(Path::new(flat)), Some("raw"), "{flat}");
+        }
+        for other in ["b-s001.vmdk", "flat.vmdk", "b-f1.vmdk"] {
+            assert_eq!(of_name(Path::new(other)), Some("vmdk"), "{other}");
+        }
         assert_eq!(of_name(Path::new("b.txt")), None);
     }
 }
