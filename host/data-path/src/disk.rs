@@ -215,7 +215,7 @@ impl Disk {
         unit: u32,
     ) -> Self {
         let (format, subformat, facts) = (String::new(), None, Props::new());
-        Self { map, sources, codecs, format, subformat, unit, facts }
+        Self { map, sources, codecs, format, subformat, unit, facts, layers: 1 }
     }
 
     pub(crate) fn sources(&self) -> &[Arc<dyn BlockSource>] {
