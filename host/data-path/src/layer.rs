@@ -325,7 +325,7 @@ impl PageChecker<'_> {
     async fn finish(self) -> Result<ExtentMap, EngineError> {
         let (decoded, claimed) = self.encoded;
         // Many units may claim the same sector, of which each has but a few bytes.
-        let stored = claimed.min(self.used.size);
+        let stored = claimed.min(self.used.iter().map(|used| used.size).sum());
         if decoded > EXPANSION_FLOOR && decoded / self.limits.expansion.max(1) > stored {
             return Err(MapError::Expansion { limit: self.limits.expansion }.into());
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::{CONTAINS, Disk, OpenOptions};
 use crate::{
+    detect::confirm_format,
     error::EngineError,
     extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
     io::BlockSource,
     limits::Limits,
     ports::{ByteRange, Props},
-    tools::confirm_format,
     window::Window,
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
         .ok_or_else(|| unsupported("a wrapper that does not store its file in one piece".to_owned()))?;
     let whole = outer.sources[0].clone();
     let source: Arc<dyn BlockSource> = Arc::new(Window::new(whole.clone(), place));
-    confirm_format(format.name(), &options.formats, &source).await?;
+    confirm_format(format.name(), &[], &options.formats, &source).await?;
     let mut format_options = options.format_options.clone();
     format_options.remove(CHOICE);
     let inner = OpenOptions { format_options, ..options.clone() };
