@@ -18,8 +18,12 @@ use serde_json::{Value, json};
 
 /// A stopped instance of the demo's stock image.
 async fn stopped(customer: &Client, name: &str) -> Result<String> {
-    let images = customer.get("/images?scope=stock").await?;
-    let body = json!({"image_id": id(&images["items"][0]), "name": name, "start": false});
+    let image = eventually("the stock image to be available", async || {
+        let images = customer.get("/images?scope=stock&status=available").await?;
+        Ok(images["items"][0]["id"].as_str().map(str::to_owned))
+    })
+    .await?;
+    let body = json!({"image_id": image, "name": name, "start": false});
     let begun = customer.post("/instances", &body).await?;
     customer.succeeded(&begun["task"]).await?;
     Ok(id(&begun["instance"]).to_owned())
