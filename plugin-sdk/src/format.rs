@@ -2,7 +2,6 @@
 
 mod blocks;
 mod map;
-pub mod marks;
 mod parts;
 
 pub use blocks::BlockPlaces;

@@ -2,12 +2,10 @@
 
 mod browser;
 mod capture;
-mod coalesce;
+mod chains;
 mod command_line;
-mod corpus;
 mod crash;
 mod disk;
 mod hostile;
 mod main_job;
-mod ova;
 mod trouble;

@@ -161,8 +161,7 @@ pub(crate) async fn end(
         TaskKind::ImageDelete
         | TaskKind::InstanceDelete
         | TaskKind::InstanceStart
-        | TaskKind::InstanceStop
-        | TaskKind::InstanceCoalesce => {}
+        | TaskKind::InstanceStop => {}
     }
     save(change, record).await
 }
@@ -206,10 +205,7 @@ async fn set_instance(
 /// Ends a task with success; what it made has been written by the caller, what it removed goes here.
 pub(crate) async fn succeed(change: &mut Change<'_>, record: &mut TaskRecord) -> Result<(), Error> {
     match record.task.kind {
-        TaskKind::ImageCapture
-        | TaskKind::ImageAdopt
-        | TaskKind::InstanceDeploy
-        | TaskKind::InstanceCoalesce => {}
+        TaskKind::ImageCapture | TaskKind::ImageAdopt | TaskKind::InstanceDeploy => {}
         TaskKind::ImageDelete => {
             if let Some(id) = record.task.image_id {
                 image::delete(&change.tx, id).await.db()?;

@@ -13,7 +13,6 @@ mod agent;
 mod bootstrap;
 mod capture;
 mod change;
-mod coalesce;
 mod context;
 mod deploy;
 mod engine;

@@ -4,7 +4,6 @@ use std::{collections::HashMap, time::Duration};
 
 use imprint_domain::{
     Error,
-    coalesce::require_mergeable,
     id::{AccountId, HypervisorId, ImageId, InstanceId, TaskId},
     image::ImageStatus,
     instance::InstanceStatus,
@@ -288,8 +287,7 @@ impl Service {
             | TaskKind::ImageAdopt
             | TaskKind::InstanceDeploy
             | TaskKind::InstanceStart
-            | TaskKind::InstanceStop
-            | TaskKind::InstanceCoalesce => {}
+            | TaskKind::InstanceStop => {}
         }
         match record.task.state {
             TaskState::Queued => {
@@ -357,11 +355,6 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
         TaskKind::InstanceStart | TaskKind::InstanceStop => {
             let instance = its_instance(change, record).await?;
             instance.instance.require_ready()?;
-            crate::instance::require_idle(&change.conn(), instance.instance.id).await
-        }
-        TaskKind::InstanceCoalesce => {
-            let instance = its_instance(change, record).await?;
-            require_mergeable(&instance.instance)?;
             crate::instance::require_idle(&change.conn(), instance.instance.id).await
         }
         TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {

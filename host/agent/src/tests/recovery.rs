@@ -21,16 +21,16 @@ use crate::{
     step::{self, Fault},
 };
 
-pub(super) fn settings() -> BTreeMap<String, String> {
+fn settings() -> BTreeMap<String, String> {
     BTreeMap::from([("accelerator".to_owned(), "tcg".to_owned())])
 }
 
-pub(super) fn journal(world: &World, assignment: &Assignment) -> FileJournal {
+fn journal(world: &World, assignment: &Assignment) -> FileJournal {
     let header = Header::new(assignment.clone(), "fake".to_owned(), settings());
     FileJournal::create(&world.folders().journal(), header, Fault::default()).unwrap()
 }
 
-pub(super) fn machine(world: &World) -> Machine {
+fn machine(world: &World) -> Machine {
     Machine::new(world.settings.clone(), world.folders(), Fault::default(), world.ports.clone())
 }
 

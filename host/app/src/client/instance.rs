@@ -125,12 +125,7 @@ async fn change(
     finish(api, output, made, wait).await
 }
 
-pub(crate) async fn finish(
-    api: &Api,
-    output: Output,
-    mut made: InstanceAndTask,
-    wait: WaitArgs,
-) -> Result<(), Failure> {
+async fn finish(api: &Api, output: Output, mut made: InstanceAndTask, wait: WaitArgs) -> Result<(), Failure> {
     if wait.wait {
         made.task = watch(api, made.task).await?;
         match api.get(&format!("/instances/{}", made.instance.id), &[]).await {

@@ -1,3 +1,0 @@
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| imprint_fuzz::read::<format_foreign::Foreign>(input));
