@@ -10,6 +10,7 @@ mod m20261120_000002_create_places;
 mod m20261120_000003_create_images;
 mod m20261120_000004_create_tasks;
 mod m20261120_000005_create_journal;
+mod m20261120_000006_add_coalescing;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000003_create_images::Migration),
             Box::new(m20261120_000004_create_tasks::Migration),
             Box::new(m20261120_000005_create_journal::Migration),
+            Box::new(m20261120_000006_add_coalescing::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod map;
+pub mod marks;
 mod parts;
 
 pub use blocks::BlockPlaces;

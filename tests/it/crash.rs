@@ -55,7 +55,7 @@ fn steps() -> Result<Vec<String>> {
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr));
     }
-    let other = ["new-instance", "launching", "launched", "removing"];
+    let other = ["new-instance", "launching", "launched", "removing", "merging", "replacing", "replaced"];
     let all = String::from_utf8(output.stdout)?;
     Ok(all.split_whitespace().filter(|step| !other.contains(step)).map(str::to_owned).collect())
 }

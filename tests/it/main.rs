@@ -2,10 +2,12 @@
 
 mod browser;
 mod capture;
-mod chains;
+mod coalesce;
 mod command_line;
+mod corpus;
 mod crash;
 mod disk;
 mod hostile;
 mod main_job;
+mod ova;
 mod trouble;

@@ -3,6 +3,7 @@
 //! Two do everything on a fresh machine: `up` (the demo) and `test` (all tests). The others are their parts.
 
 mod bench;
+mod fuzz;
 mod generate;
 mod guest;
 mod panel;
@@ -51,6 +52,8 @@ enum Verb {
         #[arg(long)]
         release: bool,
     },
+    /// Fuzzes the readers of disk formats: all of them, or one.
+    Fuzz(fuzz::Options),
     /// Measures the data path against the field's tools, in one run on the same disk.
     Bench(bench::Options),
     /// Runs a script and says what it cost: a part of `bench`.
@@ -93,6 +96,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Tidy => tidy::tidy(),
         Verb::Generate => generate::generate(),
         Verb::Build { parts, release } => build(&parts, release),
+        Verb::Fuzz(options) => fuzz::fuzz(&options),
         Verb::Bench(options) => bench::bench(&options),
         Verb::Measure(options) => bench::measure(&options),
     }

@@ -57,9 +57,12 @@ const TESTS: &[Need] = &[
     need("mkfs.xfs", "xfsprogs"),
     need("mount", "mount"),
     need("isoinfo", "genisoimage"),
+    need("sqlite3", "sqlite3"),
     need("vhdimount", "libvhdi-utils"),
     need("chromium-headless-shell", "chromium-headless-shell"),
     need("runuser", "util-linux"),
+    need("strace", "strace"),
+    need("/usr/bin/time", "time"),
 ];
 
 const BENCH: &[Need] = &[
@@ -75,11 +78,18 @@ pub(crate) fn setup(purpose: Purpose) -> Result<()> {
     wasm_target()?;
     packages(purpose)?;
     node()?;
-    if purpose == Purpose::Tests
-        && sh::cargo().args(["nextest", "--version"]).output().is_ok_and(|o| !o.status.success())
-    {
-        sh::say("installing cargo-nextest");
-        sh::run(sh::cargo().args(["install", "--locked", "cargo-nextest"]))?;
+    if purpose == Purpose::Tests {
+        cargo_command("nextest")?;
+        cargo_command("fuzz")?;
+    }
+    Ok(())
+}
+
+/// A subcommand of cargo, from the registry.
+fn cargo_command(name: &str) -> Result<()> {
+    if sh::cargo().args([name, "--version"]).output().is_ok_and(|o| !o.status.success()) {
+        sh::say(&format!("installing cargo-{name}"));
+        sh::run(sh::cargo().args(["install", "--locked", &format!("cargo-{name}")]))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{guest, panel, plugins, setup, sh, tidy};
+use crate::{fuzz, guest, panel, plugins, setup, sh, tidy};
 
 /// Options of `test`.
 #[derive(Args)]
@@ -42,6 +42,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         nextest.args(&options.nextest).env("IMPRINT_BIN", &binary).env("IMPRINT_DIST", sh::dist());
         sh::run(&mut nextest)
     })?;
+    clock.step("fuzzing", || fuzz::fuzz(&fuzz::Options::short()))?;
     clock.print();
     Ok(())
 }

@@ -29,7 +29,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// May use everything: the binary, and the whole-product tests.
-const FREE: &[&str] = &["imprint", "imprint-tests", "imprint-ledger"];
+const FREE: &[&str] = &["imprint", "imprint-tests", "imprint-ledger", "imprint-corpus"];
 
 /// Libraries that only the named crates may name, so that replacing one stays the work of one crate.
 const CONFINED: &[(&str, &[&str])] = &[

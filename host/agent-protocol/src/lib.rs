@@ -21,12 +21,12 @@ pub use report::{
     Register, RegisterResponse, StorageReport,
 };
 pub use work::{
-    AdoptWork, Assignment, CaptureWork, Compression, DeleteImageWork, DeployWork, ImageRef, InstanceRef,
-    PowerWork, Seed, StorageRef, Work,
+    AdoptWork, Assignment, CaptureWork, CoalesceWork, Compression, DeleteImageWork, DeployWork, ImageRef,
+    InstanceRef, PowerWork, Seed, StorageRef, Work,
 };
 
 /// The version of these shapes. An agent and a control plane with different ones refuse each other at registration.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The longest that [`ControlPlane::claim`] waits for work, in milliseconds.
 pub const MAX_CLAIM_WAIT_MS: u32 = 10_000;

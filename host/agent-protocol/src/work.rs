@@ -44,6 +44,8 @@ pub enum Work {
     Start(PowerWork),
     /// Shut an instance down, then power it off after the grace.
     Stop(PowerWork),
+    /// Merge the chain of layers behind the disk of a stopped instance into one file.
+    Coalesce(CoalesceWork),
     /// Power an instance off and remove everything it has on the machine.
     DeleteInstance(PowerWork),
 }
@@ -81,7 +83,7 @@ pub struct InstanceRef {
     pub name: Name,
     /// Its primary disk.
     pub disk_id: DiskId,
-    /// `raw` or `qcow2`.
+    /// `raw`, `qcow2`, `vhd`, ...
     pub disk_format: String,
     /// What the guest sees of it.
     pub disk_size: ByteSize,
@@ -120,6 +122,19 @@ pub struct CaptureWork {
     pub freeze_limit_ms: u32,
     /// Bytes that the scratch file may grow to; `None` takes the disk's virtual size.
     pub scratch_limit: Option<ByteSize>,
+    /// Where the instance is off and its disk a chain of layers: merge the chain first, within this time. `None` reads the
+    /// chain as one disk and lets it be.
+    #[serde(default)]
+    pub coalesce_timeout_s: Option<u32>,
+}
+
+/// Merge the chain of layers behind the disk of a stopped instance into one file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CoalesceWork {
+    /// The instance.
+    pub instance: InstanceRef,
+    /// How long it may take, in seconds.
+    pub timeout_s: u32,
 }
 
 /// Read a stock image's file and report its sizes and digests.

@@ -25,7 +25,10 @@ pub(crate) struct Control {
 
 struct Inner {
     phase: Phase,
-    copy: Option<Arc<Progress>>,
+    /// Counters of the copies so far, one after another.
+    copies: Vec<Arc<Progress>>,
+    /// Bytes that all copies together will go over, as far as that is known before.
+    expected: u64,
 }
 
 impl Control {
@@ -33,7 +36,7 @@ impl Control {
         Self {
             token: CancellationToken::new(),
             reason: OnceLock::new(),
-            inner: Mutex::new(Inner { phase: Phase::Preparing, copy: None }),
+            inner: Mutex::new(Inner { phase: Phase::Preparing, copies: Vec::new(), expected: 0 }),
         }
     }
 
@@ -86,18 +89,24 @@ impl Control {
         self.lock().phase = phase;
     }
 
-    /// Bytes are counted there from now on.
+    /// Bytes are counted there, too, from now on.
     pub(crate) fn copying(&self, progress: Arc<Progress>) {
-        self.lock().copy = Some(progress);
+        self.lock().copies.push(progress);
+    }
+
+    /// Says beforehand how many bytes several copies will go over, so that progress does not begin anew with each.
+    pub(crate) fn expect(&self, bytes: u64) {
+        self.lock().expected = bytes;
     }
 
     pub(crate) fn state(&self) -> State {
         let inner = self.lock();
-        let counters = inner.copy.as_ref().map(|copy| copy.snapshot());
+        let counters: Vec<_> = inner.copies.iter().map(|copy| copy.snapshot()).collect();
+        let total = counters.iter().map(|counters| counters.total).sum::<u64>().max(inner.expected);
         State {
             phase: inner.phase,
-            bytes_done: counters.map_or(0, |counters| counters.done),
-            bytes_total: counters.map(|counters| counters.total).filter(|total| *total > 0),
+            bytes_done: counters.iter().map(|counters| counters.done).sum(),
+            bytes_total: (total > 0).then_some(total),
         }
     }
 

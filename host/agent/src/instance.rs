@@ -6,6 +6,8 @@
 //! | `disk.raw`, `disk.qcow2` | the primary disk |
 //! | `seed.iso` | the NoCloud seed |
 //! | `process.json`, `pid` | the process, as the agent and as the process itself noted it |
+//! | `disk.merged` | what a merge of the disk's layers has written so far |
+//! | anything else | layers below the disk, which the operator or the hypervisor made |
 //! | `console.log`, `process.log` | the guest's serial console, the process's own words |
 
 use std::{
@@ -154,6 +156,16 @@ impl Home {
 }
 
 const DEFINITION: &str = "instance.json";
+
+/// Name of the file that a merge writes, until it takes the disk's name.
+pub(crate) const MERGED: &str = "disk.merged";
+
+/// Whether a file in an instance's folder is the agent's own, and so no layer of a disk.
+pub(crate) fn is_own_file(name: &str) -> bool {
+    const OWN: [&str; 7] =
+        [DEFINITION, "process.json", "pid", "seed.iso", "console.log", "process.log", MERGED];
+    OWN.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "new")
+}
 
 /// Name of the primary disk's file.
 pub(crate) fn disk_file(format: &str) -> String {

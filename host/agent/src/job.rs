@@ -9,6 +9,7 @@ use imprint_domain::id::{InstanceId, TaskId};
 use tracing::{info, warn};
 
 use crate::{
+    coalesce,
     control::Control,
     durable,
     error::Halt,
@@ -79,6 +80,7 @@ pub(crate) fn instance_of(work: &Work) -> Option<InstanceId> {
     match work {
         Work::Capture(capture) => Some(capture.instance.id),
         Work::Deploy(deploy) => Some(deploy.instance.id),
+        Work::Coalesce(merge) => Some(merge.instance.id),
         Work::Start(power) | Work::Stop(power) | Work::DeleteInstance(power) => Some(power.instance.id),
         Work::Adopt(_) | Work::DeleteImage(_) => None,
     }
@@ -117,6 +119,7 @@ pub(crate) async fn settle(
     keep("the hypervisor", take_down(machine, journal).await);
     keep("the export's sockets", remove_sockets(machine, journal));
     keep("the upload", clean_upload(machine, journal).await);
+    keep("the merged disk", coalesce::settle(machine, journal).await);
     if journal.last(step::SCRATCH).is_some() {
         keep(
             "the scratch file",
@@ -205,6 +208,7 @@ async fn remove_new_instance(machine: &Machine, journal: &FileJournal) -> Result
         | Work::DeleteImage(_)
         | Work::Start(_)
         | Work::Stop(_)
+        | Work::Coalesce(_)
         | Work::DeleteInstance(_) => Ok(()),
     }
 }

@@ -15,13 +15,14 @@
 //! what a piece of work has on the machine, in the hypervisor and on the storage.
 //!
 //! **Map.** [`Agent`] lives in `agent`; `runner` takes work and knows how it ended; `heartbeat` keeps leases; `outbox` holds
-//! results; `job` settles; `recovery` settles for an earlier process; `capture`, `deploy`, `power` and `image` do the work;
+//! results; `job` settles; `recovery` settles for an earlier process; `capture`, `coalesce`, `deploy`, `power` and `image` do the work;
 //! `copy` is the one place that calls the data path; `step` lists the journal's steps and the fault hook of the crash tests.
 //!
 //! Not here: the sandbox (`plugin-runtime`), the engine that moves bytes (`data-path`), tasks and accounts (`service`).
 
 mod agent;
 mod capture;
+mod coalesce;
 mod control;
 mod copy;
 mod deploy;
@@ -33,6 +34,7 @@ mod image;
 mod instance;
 mod job;
 mod journal;
+mod layers;
 mod lock_probe;
 mod machine;
 mod outbox;

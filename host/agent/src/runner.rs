@@ -13,7 +13,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     agent::{Pause, Running, Shared, lock_of},
-    capture,
+    capture, coalesce,
     control::{Control, State},
     deploy,
     error::{Halt, StopReason},
@@ -192,6 +192,7 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome, Halt> {
         Work::Deploy(deploy) => deploy::run(job, deploy).await.map(Outcome::Deployed),
         Work::Start(power) => power::start(job, power).await.map(|()| Outcome::Done),
         Work::Stop(power) => power::stop(job, power).await.map(|()| Outcome::Done),
+        Work::Coalesce(merge) => coalesce::run(job, merge).await.map(|()| Outcome::Done),
         Work::DeleteInstance(power) => power::delete(job, power).await.map(|()| Outcome::Done),
     }
 }
@@ -303,6 +304,7 @@ const fn kind(work: &Work) -> &'static str {
         Work::Deploy(_) => "deploy",
         Work::Start(_) => "start",
         Work::Stop(_) => "stop",
+        Work::Coalesce(_) => "coalesce",
         Work::DeleteInstance(_) => "delete-instance",
     }
 }

@@ -16,6 +16,12 @@ pub(crate) const SCRATCH: &str = "scratch";
 pub(crate) const SNAPSHOT: &str = "snapshot";
 /// The driver has begun it; the upload is opened next.
 pub(crate) const SNAPSHOTTED: &str = "snapshotted";
+/// A chain of layers is written as one file, under a name of its own.
+pub(crate) const MERGING: &str = "merging";
+/// That file takes the place of the top layer; `layers` (a JSON list of file names) are those below it.
+pub(crate) const REPLACING: &str = "replacing";
+/// It has taken it; layers that nothing refers to are removed.
+pub(crate) const REPLACED: &str = "replaced";
 /// Bytes begin to move to the storage; `token` (hexadecimal) undoes it.
 pub(crate) const UPLOAD: &str = "upload";
 /// All bytes are written and durable; the image becomes visible under its key.
@@ -35,11 +41,14 @@ pub(crate) const REMOVING: &str = "removing";
 /// The end is known and is stored for the report: recovery undoes nothing.
 pub(crate) const ENDED: &str = "reporting";
 
-const OF_THE_HOST: [&str; 13] = [
+const OF_THE_HOST: [&str; 16] = [
     CLAIMED,
     SCRATCH,
     SNAPSHOT,
     SNAPSHOTTED,
+    MERGING,
+    REPLACING,
+    REPLACED,
     UPLOAD,
     COMMITTING,
     COMMITTED,

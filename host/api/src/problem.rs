@@ -58,6 +58,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::HypervisorOffline | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        // Of tasks only: no request waits for a merge.
+        Code::CoalesceTimeout => StatusCode::GATEWAY_TIMEOUT,
         Code::InsufficientStorage => StatusCode::INSUFFICIENT_STORAGE,
     }
 }

@@ -107,6 +107,7 @@ fn operator() -> OpenApiRouter<ApiState> {
             admin::hypervisors::admin_hypervisor_create
         ))
         .routes(routes!(admin::hypervisors::admin_hypervisor_token_create))
+        .routes(routes!(admin::instances::admin_instance_coalesce))
         .routes(routes!(admin::storages::admin_storage_list, admin::storages::admin_storage_create))
         .routes(routes!(admin::storages::admin_storage_bind))
         .routes(routes!(admin::os_images::admin_os_image_create))

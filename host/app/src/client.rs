@@ -4,6 +4,7 @@
 //! for programs; a refusal shows the server's words and its code. Nothing here knows the server's inside: it uses the same
 //! shapes as any other client.
 
+mod admin;
 mod api;
 pub(crate) mod args;
 mod connection;
@@ -31,5 +32,6 @@ pub(crate) async fn run(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Image(args) => image::run(args).await,
         ClientCommand::Instance(args) => instance::run(args).await,
         ClientCommand::Task(args) => task::run(args).await,
+        ClientCommand::Admin(args) => admin::run(args).await,
     }
 }

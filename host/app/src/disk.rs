@@ -69,19 +69,15 @@ struct CommonArgs {
 /// What may be read that is refused otherwise.
 #[derive(Args)]
 struct ReadArgs {
+    /// Which disk of an OVA with several: its file's name or its id
+    #[arg(long, value_name = "NAME")]
+    disk: Option<String>,
     /// Read a qcow2 image that says of itself that it is damaged
     #[arg(long)]
     salvage: bool,
     /// Take a raw disk that is a LUKS volume as it is
     #[arg(long)]
     allow_luks: bool,
-    /// A file that the image may refer to: the parent of a layer, or a part of the disk; may be given again for each. The
-    /// image's references match by file name alone. The format is told by the name, or before it: `raw:base.bin`
-    #[arg(long, value_name = "[FORMAT:]FILE")]
-    grant: Vec<String>,
-    /// Which of the sizes that a VHD states is meant, where programs differ about it
-    #[arg(long, value_name = "SIZE", value_parser = ["current", "geometry"])]
-    vhd_size: Option<String>,
     /// Folder for what comes through standard input, which is put aside first [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR")]
     spool_dir: Option<PathBuf>,
@@ -91,9 +87,8 @@ impl ReadArgs {
     /// For the format plugin, which ignores what it does not know.
     fn options(&self) -> Props {
         let given = [("salvage", self.salvage), ("allow-luks", self.allow_luks)];
-        let flags =
-            given.iter().filter(|(_, set)| *set).map(|(key, _)| ((*key).to_owned(), "true".to_owned()));
-        flags.chain(self.vhd_size.iter().map(|size| ("size".to_owned(), size.clone()))).collect()
+        let set = given.iter().filter(|(_, set)| *set).map(|(key, _)| ((*key).to_owned(), "true".to_owned()));
+        set.chain(self.disk.iter().map(|name| ("disk".to_owned(), name.clone()))).collect()
     }
 }
 
@@ -152,7 +147,7 @@ impl CommonArgs {
 
 async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
     let name = failure::printable(&spool::shown(&args.file).to_string_lossy());
-    let (disk, format) = match args.stored {
+    let (disk, opened) = match args.stored {
         true => (file_as_disk(args, watch).await.map_err(|error| Failure::engine(&name, &error))?, None),
         false => {
             let plugins = args.common.plugins().await?;
@@ -160,17 +155,21 @@ async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
             let image =
                 Image::open(&plugins, &args.file, declared, &args.read, Trust::Confirmed, watch).await?;
             let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
-            (disk, Some(image.format().to_owned()))
+            (disk, Some((image.format().to_owned(), plugins.usage().memory_peak)))
         }
     };
     let options = WriteOptions { threads: args.work.threads, ..watch.options() };
     let digest = watch.progress("reading", imprint_data_path::digest(&disk, &options)).await;
     let digest = digest.map_err(|error| Failure::engine(&name, &error))?.to_string();
     let line = format!("{digest}  {name}");
-    let report = match format {
-        Some(format) => {
-            json!({"path": name, "format": format, "virtual_size": disk.size(), "logical_digest": digest})
-        }
+    let report = match opened {
+        Some((format, memory)) => json!({
+            "path": name,
+            "format": format,
+            "virtual_size": disk.size(),
+            "logical_digest": digest,
+            "plugin_memory_peak": memory,
+        }),
         None => json!({"path": name, "file_size": disk.size(), "stored_digest": digest}),
     };
     Report::new(args.common.output).answer(&report, &[line])

@@ -1,5 +1,7 @@
 //! A virtual disk that can be read: layers put together into one map.
 
+mod wrapped;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +11,7 @@ use crate::{
     error::{ChainProblem, EngineError},
     extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
     io::BlockSource,
-    layer::{self, Layer},
+    layer::{self, Attached, Layer, LayerOptions},
     limits::Limits,
     num::to_u64,
     ports::{ByteRange, DiskFormat, Props, SourceRef},
@@ -19,6 +21,8 @@ use crate::{
 /// Runs of data shorter than this are not looked at for holes of the transport.
 const REFINE_FROM: u64 = 1 << 20;
 
+/// The fact with the format of what is in a wrapper.
+const CONTAINS: &str = "contains";
 /// The fact with a layer's own identity.
 const ID: &str = "id";
 /// The fact with the identity of the layer that it was made on.
@@ -34,7 +38,8 @@ pub struct Resolved {
     pub format: Arc<dyn DiskFormat>,
 }
 
-/// Decides what an image's reference to a parent resolves to, if anything. The reference is untrusted text.
+/// Decides what an image's reference resolves to, if anything: to a parent (role `parent`), or to a file with a part of the
+/// disk (role `extent`, of which the format does not matter). The reference is untrusted text.
 #[async_trait]
 pub trait Resolver: Send + Sync {
     /// `None` refuses: the job ends with `denied.external-reference`.
@@ -63,6 +68,8 @@ pub struct OpenOptions {
     pub identity: String,
     /// For the format plugin.
     pub format_options: Props,
+    /// What may be inside a wrapper; the default is nothing.
+    pub formats: Vec<Arc<dyn DiskFormat>>,
 }
 
 impl Default for OpenOptions {
@@ -72,6 +79,7 @@ impl Default for OpenOptions {
             resolver: Arc::new(DenyReferences),
             identity: String::new(),
             format_options: Props::new(),
+            formats: Vec::new(),
         }
     }
 }
@@ -85,10 +93,12 @@ pub struct Disk {
     subformat: Option<String>,
     unit: u32,
     facts: Props,
+    layers: usize,
 }
 
 impl Disk {
-    /// Opens an image: asks its format for the map, validates it, follows parents as far as the resolver allows.
+    /// Opens an image: asks its format for the map, validates it, follows parents as far as the resolver allows. Where the
+    /// image is a wrapper (the fact `contains`), the disk is the one inside it.
     ///
     /// Not cancel-safe in the sense that work is lost, but nothing is left behind when the future is dropped.
     pub async fn open(
@@ -96,39 +106,50 @@ impl Disk {
         blob: Arc<dyn BlockSource>,
         options: &OpenOptions,
     ) -> Result<Self, EngineError> {
+        let disk = Self::open_image(format, blob, options).await?;
+        match disk.facts.contains_key(CONTAINS) {
+            true => wrapped::open(disk, options).await,
+            false => Ok(disk),
+        }
+    }
+
+    /// As [`Self::open`]; of a wrapper, the disk is the file inside it.
+    async fn open_image(
+        format: &dyn DiskFormat,
+        blob: Arc<dyn BlockSource>,
+        options: &OpenOptions,
+    ) -> Result<Self, EngineError> {
         let limits = &options.limits;
+        let resolver = options.resolver.as_ref();
+        let format_options = &options.format_options;
+        let with = LayerOptions { format_options, limits, resolver };
+        let mut top = layer::load(format, &blob, &with, 0, 0).await?;
         let mut sources = vec![blob];
-        let mut top = layer::load(format, &sources[0], &options.format_options, limits, 0, 0).await?;
+        let mut seen = vec![options.identity.clone()];
+        take_extents(&mut top, &mut sources, &mut seen)?;
         let mut codecs = std::mem::take(&mut top.codecs);
         let mut wanted = std::mem::take(&mut top.parent);
         let mut expected = top.info.facts.get(PARENT_ID).cloned();
         let mut below: Vec<Layer> = Vec::new();
-        let mut seen = vec![options.identity.clone()];
         while let Some(reference) = wanted.first().cloned() {
             let depth = below.len() + 1;
             let problem = |problem| EngineError::chain(&reference.reference, depth, problem);
             if to_u64(depth) >= u64::from(limits.chain_depth) {
                 return Err(problem(ChainProblem::TooDeep));
             }
-            let parent = resolve_any(options.resolver.as_ref(), &wanted).await?;
+            let parent = resolve_any(resolver, &wanted).await?;
             let parent = parent.ok_or_else(|| EngineError::external(&reference.reference))?;
             if seen.contains(&parent.identity) {
                 return Err(problem(ChainProblem::Cycle));
             }
             let index = |length: usize| {
-                u16::try_from(length).expect("a chain has at most 16 layers of at most 64 codecs")
+                u16::try_from(length).expect("a chain has at most 16 layers of at most 64 codecs and sources")
             };
             let (source, codec_base) = (index(sources.len()), index(codecs.len()));
-            let mut layer = layer::load(
-                parent.format.as_ref(),
-                &parent.source,
-                &Props::new(),
-                limits,
-                source,
-                codec_base,
-            )
-            .await
-            .map_err(|error| problem(ChainProblem::Layer(Box::new(error))))?;
+            let with = LayerOptions { format_options: &Props::new(), limits, resolver };
+            let mut layer = layer::load(parent.format.as_ref(), &parent.source, &with, source, codec_base)
+                .await
+                .map_err(|error| problem(ChainProblem::Layer(Box::new(error))))?;
             let facts = &layer.info.facts;
             if let (Some(expected), Some(found)) = (expected, facts.get(ID))
                 && expected != *found
@@ -139,10 +160,12 @@ impl Disk {
             expected = facts.get(PARENT_ID).cloned();
             codecs.append(&mut layer.codecs);
             wanted = std::mem::take(&mut layer.parent);
-            below.push(layer);
             sources.push(parent.source);
             seen.push(parent.identity);
+            take_extents(&mut layer, &mut sources, &mut seen)?;
+            below.push(layer);
         }
+        let layers = below.len() + 1;
         let limits = *limits;
         let Layer { info, map, .. } = top;
         let (map, sources) = offload(move || {
@@ -158,6 +181,7 @@ impl Disk {
             subformat: info.subformat,
             unit: info.unit,
             facts: info.facts,
+            layers,
         })
     }
 
@@ -179,6 +203,7 @@ impl Disk {
             subformat: None,
             unit: 1,
             facts: Props::new(),
+            layers: 1,
         })
     }
 
@@ -190,7 +215,7 @@ impl Disk {
         unit: u32,
     ) -> Self {
         let (format, subformat, facts) = (String::new(), None, Props::new());
-        Self { map, sources, codecs, format, subformat, unit, facts }
+        Self { map, sources, codecs, format, subformat, unit, facts, layers: 1 }
     }
 
     pub(crate) fn sources(&self) -> &[Arc<dyn BlockSource>] {
@@ -206,7 +231,8 @@ impl Disk {
         self.map.size()
     }
 
-    /// The map over all layers. The source of a piece is its layer: 0 is the image itself, 1 its parent, and so on.
+    /// The map over all layers. The source of a piece counts files: 0 is the image itself, then come the files with parts of
+    /// it, then its parent, and so on.
     pub fn map(&self) -> &ExtentMap {
         &self.map
     }
@@ -233,7 +259,7 @@ impl Disk {
 
     /// How many layers there are.
     pub fn layers(&self) -> usize {
-        self.sources.len()
+        self.layers
     }
 
     /// A reader with its own buffers and decoders: make one for each thread.
@@ -269,6 +295,23 @@ impl Disk {
     pub(crate) fn codec(&self, index: u16) -> CodecSpec {
         self.codecs[usize::from(index)]
     }
+}
+
+/// Takes the files with parts of a layer: their indices follow the one of the layer itself. A file that is there already
+/// would be used twice.
+fn take_extents(
+    layer: &mut Layer,
+    sources: &mut Vec<Arc<dyn BlockSource>>,
+    seen: &mut Vec<String>,
+) -> Result<(), MapError> {
+    for Attached { identity, source } in layer.extents.drain(..) {
+        if seen.contains(&identity) {
+            return Err(MapError::Aliased { stored: 0 });
+        }
+        seen.push(identity);
+        sources.push(source);
+    }
+    Ok(())
 }
 
 /// The parent by the first of its names that resolves.

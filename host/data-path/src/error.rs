@@ -72,7 +72,7 @@ pub enum EngineError {
     },
     /// An image names another file, and nobody allowed that.
     #[error(
-        "the image refers to '{reference}', which was not granted; grant the file that is meant, or flatten the image into a single file"
+        "the image refers to '{reference}', which is not allowed; flatten it into a single file and try again"
     )]
     ExternalReference {
         /// What the file says; untrusted text, shortened to 200 characters.
@@ -89,14 +89,14 @@ pub enum EngineError {
         problem: ChainProblem,
     },
     /// Content that claims to be another format than declared.
-    #[error(
-        "declared as {declared}, but the content looks like {found}; declare the right format or remove the foreign header"
-    )]
+    #[error("declared as {declared}, but the content looks like {found}; {advice}")]
     AmbiguousContent {
         /// What the caller said.
         declared: String,
         /// What the content says.
         found: String,
+        /// What to do about it.
+        advice: String,
     },
     /// The engine cannot do this.
     #[error("{what} is not supported by this version")]

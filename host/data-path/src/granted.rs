@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
+    detect::confirm_format,
     disk::{Resolved, Resolver},
     error::EngineError,
     io::BlockSource,
     ports::{DiskFormat, SourceRef},
-    tools::confirm_format,
 };
 
 /// The most files that can be granted: more than any chain has layers.
@@ -68,7 +68,7 @@ impl GrantedFiles {
         let Some(format) = formats.iter().find(|format| format.name() == declared) else {
             return refuse(format!("there is no format '{declared}' for the granted file '{name}'"));
         };
-        confirm_format(declared, formats, &source).await?;
+        confirm_format(declared, &[], formats, &source).await?;
         self.files.push(Granted { name, identity, source, format: format.clone() });
         Ok(())
     }
@@ -89,6 +89,8 @@ impl Resolver for GrantedFiles {
             return Err(EngineError::AmbiguousContent {
                 declared: file.format.name().to_owned(),
                 found: format!("'{}' to the image that refers to it", hint.escape_debug()),
+                advice: "grant the file in the format that the image means, or make the image anew"
+                    .to_owned(),
             });
         }
         Ok(Some(Resolved {

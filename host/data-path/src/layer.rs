@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use crate::{
     codec::{CodecSpec, Tail},
-    disk::offload,
+    disk::{Resolved, Resolver, offload},
     error::EngineError,
     extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece},
     io::BlockSource,
@@ -27,6 +27,14 @@ pub(crate) struct Layer {
     pub(crate) codecs: Vec<CodecSpec>,
     /// What it calls its parent, the most useful name first; empty without one.
     pub(crate) parent: Vec<SourceRef>,
+    /// Files with parts of the disk beside the image's own; their indices follow its own.
+    pub(crate) extents: Vec<Attached>,
+}
+
+/// A granted file with a part of the disk.
+pub(crate) struct Attached {
+    pub(crate) identity: String,
+    pub(crate) source: Arc<dyn BlockSource>,
 }
 
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -37,6 +45,7 @@ struct Reopening<'a> {
     primary: &'a Arc<dyn BlockSource>,
     options: &'a Props,
     image: Box<dyn FormatImage>,
+    attached: Vec<(u16, Arc<dyn BlockSource>)>,
     restarts_left: u32,
 }
 
@@ -53,7 +62,14 @@ impl<'a> Reopening<'a> {
                 answer => break answer?,
             }
         };
-        Ok(Self { format, primary, options, image, restarts_left })
+        Ok(Self { format, primary, options, image, attached: Vec::new(), restarts_left })
+    }
+
+    /// Hands the image another source; it has it after a restart, too.
+    async fn attach(&mut self, index: u16, source: &Arc<dyn BlockSource>) -> Result<(), PortError> {
+        self.call(|image| image.attach(index, source.clone())).await?;
+        self.attached.push((index, source.clone()));
+        Ok(())
     }
 
     async fn call<T>(
@@ -66,6 +82,9 @@ impl<'a> Reopening<'a> {
                     self.restarts_left -= 1;
                     tracing::warn!(format = self.format.name(), error = %error, "format plugin trapped, going on with a fresh instance");
                     self.image = self.format.open(self.primary.clone(), self.options).await?;
+                    for (index, source) in &self.attached {
+                        self.image.attach(*index, source.clone()).await?;
+                    }
                 }
                 answer => return answer,
             }
@@ -73,22 +92,36 @@ impl<'a> Reopening<'a> {
     }
 }
 
-/// Describes one image. `source` and `codec_base` are the indices that its extents get.
+/// Describes one image. `source` and `codec_base` are the indices that its extents get; what `resolver` grants of the
+/// files that it names as parts of itself follows.
 pub(crate) async fn load(
     format: &dyn DiskFormat,
     primary: &Arc<dyn BlockSource>,
-    options: &Props,
-    limits: &Limits,
+    options: &LayerOptions<'_>,
     source: u16,
     codec_base: u16,
 ) -> Result<Layer, EngineError> {
-    let mut image = Reopening::open(format, primary, options, limits.restarts).await?;
-    let info = image.call(|image| image.info()).await?;
-    if info.virtual_size > limits.virtual_size {
-        return Err(MapError::VirtualSize { size: info.virtual_size, limit: limits.virtual_size }.into());
+    let limits = options.limits;
+    let mut image = Reopening::open(format, primary, options.format_options, limits.restarts).await?;
+    let mut info = described(&mut image, limits).await?;
+    let listed = image.call(|image| image.sources()).await?;
+    let References { parent, extents: wanted } = references(&listed)?;
+    let mut indices = vec![None; listed.len()];
+    indices[0] = Some(source);
+    let mut used = vec![StoredIntervals::new(primary.size())];
+    let mut extents = Vec::new();
+    for (index, reference) in wanted {
+        let granted = options.resolver.resolve(&reference).await?;
+        let Resolved { identity, source: bytes, .. } =
+            granted.ok_or_else(|| EngineError::external(&reference.reference))?;
+        image.attach(index, &bytes).await?;
+        extents.push(Attached { identity, source: bytes.clone() });
+        used.push(StoredIntervals::new(bytes.size()));
+        indices[usize::from(index)] = source.checked_add(listed_index(extents.len()));
     }
-    let sources = image.call(|image| image.sources()).await?;
-    let parent = parent_of(&sources)?;
+    if !extents.is_empty() {
+        info = described(&mut image, limits).await?;
+    }
     let codecs = image.call(|image| image.codecs()).await?;
     if codecs.len() > MAX_LISTED {
         return Err(PortError::bad_answer(
@@ -105,13 +138,13 @@ pub(crate) async fn load(
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let mut used = StoredIntervals::new(primary.size());
-    read_metadata_ranges(&mut image, &mut used).await?;
+    read_metadata_ranges(&mut image, &mut used[0]).await?;
     let mut checker = PageChecker {
         builder: MapBuilder::new(info.virtual_size, limits.extents),
         unit: u64::from(info.unit.max(1)),
         codecs: &codecs,
-        source,
+        indices: &indices,
+        first_source: source,
         codec_base,
         used,
         encoded: (0, 0),
@@ -123,15 +156,42 @@ pub(crate) async fn load(
         checker.page(&page)?;
     }
     let map = checker.finish().await?;
-    Ok(Layer { info, map, codecs, parent })
+    Ok(Layer { info, map, codecs, parent, extents })
 }
 
-/// The names that an image has for its parent. Other references (external extents, data files, logs) are never followed.
-fn parent_of(sources: &[SourceRef]) -> Result<Vec<SourceRef>, EngineError> {
+/// What an image is opened with.
+pub(crate) struct LayerOptions<'a> {
+    pub(crate) format_options: &'a Props,
+    pub(crate) limits: &'a Limits,
+    pub(crate) resolver: &'a dyn Resolver,
+}
+
+/// What the image says of itself, within the bounds.
+async fn described(image: &mut Reopening<'_>, limits: &Limits) -> Result<ImageInfo, EngineError> {
+    let info = image.call(|image| image.info()).await?;
+    match info.virtual_size > limits.virtual_size {
+        true => Err(MapError::VirtualSize { size: info.virtual_size, limit: limits.virtual_size }.into()),
+        false => Ok(info),
+    }
+}
+
+/// What an image refers to: its parent by all the names it has for it, and files with parts of the disk by their place in the
+/// list.
+struct References {
+    parent: Vec<SourceRef>,
+    extents: Vec<(u16, SourceRef)>,
+}
+
+fn listed_index(index: usize) -> u16 {
+    u16::try_from(index).expect("an image lists at most 64 sources")
+}
+
+/// The parent and the parts that an image names. Other references (data files, logs) are never followed.
+fn references(sources: &[SourceRef]) -> Result<References, EngineError> {
     let Some((primary, others)) = sources.split_first().filter(|_| sources.len() <= MAX_LISTED) else {
         return Err(PortError::bad_answer(
             "plugin.sources",
-            "the format plugin lists no primary source; report this to its author",
+            "the format plugin lists no primary source, or too many; report this to its author",
         )
         .into());
     };
@@ -142,10 +202,15 @@ fn parent_of(sources: &[SourceRef]) -> Result<Vec<SourceRef>, EngineError> {
         )
         .into());
     }
-    match others.iter().find(|other| other.role != "parent") {
-        None => Ok(others.to_vec()),
-        Some(other) => Err(EngineError::external(&other.reference)),
+    let mut found = References { parent: Vec::new(), extents: Vec::new() };
+    for (index, source) in others.iter().enumerate() {
+        match source.role.as_str() {
+            "extent" => found.extents.push((listed_index(index + 1), source.clone())),
+            "parent" => found.parent.push(source.clone()),
+            _ => return Err(EngineError::external(&source.reference)),
+        }
     }
+    Ok(found)
 }
 
 async fn read_metadata_ranges(
@@ -178,9 +243,13 @@ struct PageChecker<'a> {
     builder: MapBuilder,
     unit: u64,
     codecs: &'a [CodecSpec],
-    source: u16,
+    /// The disk's index of each source that the image lists; `None` for what no extent may point into.
+    indices: &'a [Option<u16>],
+    /// The disk's index of the image itself.
+    first_source: u16,
     codec_base: u16,
-    used: StoredIntervals,
+    /// One for each source of this layer.
+    used: Vec<StoredIntervals>,
     /// Decoded and stored bytes of encoded extents.
     encoded: (u64, u64),
     limits: Limits,
@@ -209,9 +278,9 @@ impl PageChecker<'_> {
             ExtentKind::Zero => Ok(Content::Zero),
             ExtentKind::Hole => Ok(Content::Hole),
             ExtentKind::Data => {
-                self.known_source(extent)?;
-                self.used.add(offset, extent.source_offset, extent.length, Tail::Exact)?;
-                Ok(Content::Data { source: self.source, at: extent.source_offset })
+                let source = self.known_source(extent)?;
+                self.stored_in(source).add(offset, extent.source_offset, extent.length, Tail::Exact)?;
+                Ok(Content::Data { source, at: extent.source_offset })
             }
             ExtentKind::Encoded => self.encoded(extent),
         }
@@ -220,7 +289,7 @@ impl PageChecker<'_> {
     /// An encoded extent is one whole unit; only the last one of the disk may be cut by the disk's end.
     fn encoded(&mut self, extent: &Extent) -> Result<Content, MapError> {
         let offset = extent.offset;
-        self.known_source(extent)?;
+        let source = self.known_source(extent)?;
         let codec = self
             .codecs
             .get(usize::from(extent.codec))
@@ -230,10 +299,10 @@ impl PageChecker<'_> {
         let stored = u64::from(extent.source_length);
         let fits = unit <= MAX_UNIT && stored > 0 && stored <= 2 * unit + 4096;
         let unit = u32::try_from(unit).ok().filter(|_| fits).ok_or(MapError::EncodedLength { offset })?;
-        self.used.add(offset, extent.source_offset, stored, codec.tail)?;
+        self.stored_in(source).add(offset, extent.source_offset, stored, codec.tail)?;
         self.encoded = (self.encoded.0 + u64::from(unit), self.encoded.1 + stored);
         Ok(Content::Encoded(EncodedUnit {
-            source: self.source,
+            source,
             codec: self.codec_base + extent.codec,
             at: extent.source_offset,
             stored: extent.source_length,
@@ -242,22 +311,27 @@ impl PageChecker<'_> {
         }))
     }
 
-    fn known_source(&self, extent: &Extent) -> Result<(), MapError> {
-        match extent.source {
-            0 => Ok(()),
-            _ => Err(MapError::UnknownIndex { what: "source", offset: extent.offset }),
-        }
+    /// The disk's index of the extent's source.
+    fn known_source(&self, extent: &Extent) -> Result<u16, MapError> {
+        let index = self.indices.get(usize::from(extent.source)).copied().flatten();
+        index.ok_or(MapError::UnknownIndex { what: "source", offset: extent.offset })
+    }
+
+    fn stored_in(&mut self, source: u16) -> &mut StoredIntervals {
+        &mut self.used[usize::from(source - self.first_source)]
     }
 
     /// What can only be judged over the whole map; on another thread, because large maps take a while.
     async fn finish(self) -> Result<ExtentMap, EngineError> {
-        let (decoded, stored) = self.encoded;
+        let (decoded, claimed) = self.encoded;
+        // Many units may claim the same sector, of which each has but a few bytes.
+        let stored = claimed.min(self.used.iter().map(|used| used.size).sum());
         if decoded > EXPANSION_FLOOR && decoded / self.limits.expansion.max(1) > stored {
             return Err(MapError::Expansion { limit: self.limits.expansion }.into());
         }
         let Self { builder, used, .. } = self;
         let map = offload(move || {
-            used.check_disjoint()?;
+            used.into_iter().try_for_each(StoredIntervals::check_disjoint)?;
             builder.finish()
         });
         Ok(map.await??)

@@ -30,7 +30,8 @@
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps. [`GrantedFiles`]: chains of files.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system can.
 //! - [`write_image`]: the pipeline; [`Progress`] watches it, a cancellation token stops it.
-//! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`], [`confirm_format`].
+//! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`], [`confirm_format`],
+//!   [`refuse_foreign`].
 //! - [`durable`]: publishing files.
 //! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` for people.
 //!
@@ -39,6 +40,7 @@
 mod aligned;
 mod beneath;
 mod codec;
+mod detect;
 mod digest;
 mod disk;
 pub mod durable;
@@ -61,10 +63,12 @@ mod reader;
 #[cfg(test)]
 mod testing;
 mod tools;
+mod window;
 mod write;
 mod zero;
 
 pub use codec::{CodecKind, CodecSpec, DecodeError, Tail};
+pub use detect::{confirm_format, detect, refuse_foreign};
 pub use digest::{CLUSTER, DiskDigest, InvalidDigest};
 pub use disk::{DenyReferences, Disk, OpenOptions, Resolved, Resolver};
 pub use error::{ChainProblem, EngineError};
@@ -75,6 +79,6 @@ pub use limits::Limits;
 pub use movement::Mover;
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use reader::DiskReader;
-pub use tools::{CheckReport, Comparison, check, compare, confirm_format, detect, digest};
+pub use tools::{CheckReport, Comparison, check, compare, digest};
 pub use write::{Cloned, WriteOptions, Written, clone_image, write_image};
 pub use zero::is_zero;

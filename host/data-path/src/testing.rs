@@ -241,6 +241,8 @@ pub(crate) struct Script {
     pub(crate) pages: Arc<Mutex<VecDeque<Result<ExtentPage, PortError>>>>,
     /// Starts of the calls of `extents`.
     pub(crate) asked: Arc<Mutex<Vec<u64>>>,
+    /// Indices and sizes of what was attached.
+    pub(crate) attached: Arc<Mutex<Vec<(u16, u64)>>>,
 }
 
 impl Script {
@@ -256,6 +258,7 @@ impl Script {
             tables: Vec::new(),
             pages: Arc::new(Mutex::new(pages.into())),
             asked: Arc::default(),
+            attached: Arc::default(),
         }
     }
 }
@@ -295,6 +298,11 @@ impl FormatImage for Script {
 
     async fn sources(&mut self) -> Result<Vec<SourceRef>, PortError> {
         Ok(self.sources.clone())
+    }
+
+    async fn attach(&mut self, index: u16, bytes: Arc<dyn BlockSource>) -> Result<(), PortError> {
+        self.attached.lock().unwrap().push((index, bytes.size()));
+        Ok(())
     }
 
     async fn codecs(&mut self) -> Result<Vec<Codec>, PortError> {

@@ -1,4 +1,4 @@
-//! Whole-disk questions: digest, comparison, consistency, what a file is.
+//! Whole-disk questions: digest, comparison, consistency.
 
 use std::sync::Arc;
 
@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::DiskDigest,
-    disk::{Disk, offload},
+    disk::Disk,
     error::EngineError,
     extent_map::Content,
-    file::head_and_tail,
     io::BlockSource,
     movement::Running,
     num::{to_u64, to_usize},
-    ports::{ByteRange, DiskFormat, Finding, Guess, PortError, Props, Severity},
+    ports::{ByteRange, DiskFormat, Finding, PortError, Props, Severity},
     write::WriteOptions,
 };
 
@@ -23,8 +22,6 @@ const WINDOW: u64 = 1 << 20;
 const MAX_FINDINGS: usize = 10_000;
 /// Findings asked for in one call.
 const PAGE_FINDINGS: u32 = 256;
-/// Bytes of a file's head and tail that a format sees when it judges it.
-const PROBE: (u32, u32) = (64 << 10, 4 << 10);
 
 /// Reads the whole disk with all cores and returns its logical digest. Of the options, `threads`, `cancel` and `progress`
 /// count.
@@ -150,42 +147,6 @@ pub async fn check(
             .into());
         }
         start = page.resume;
-    }
-}
-
-/// Asks each format what it makes of a file; the most confident answer comes first. For saying what a file looks like: what
-/// an image IS, its owner declares.
-pub async fn detect(
-    formats: &[Arc<dyn DiskFormat>],
-    blob: &Arc<dyn BlockSource>,
-) -> Result<Vec<Guess>, EngineError> {
-    let source = blob.clone();
-    let (head, tail) = offload(move || head_and_tail(source.as_ref(), PROBE.0, PROBE.1)).await??;
-    let mut guesses = Vec::new();
-    for format in formats {
-        guesses.extend(format.probe(&head, &tail, blob.size()).await?);
-    }
-    guesses.sort_by_key(|guess| std::cmp::Reverse(guess.confidence));
-    Ok(guesses)
-}
-
-/// Confirms that a file may be what it is declared to be: refused with `denied.ambiguous-content` when another format is
-/// more confident about it than the declared one (a raw disk that begins with a container's header, for one).
-pub async fn confirm_format(
-    declared: &str,
-    formats: &[Arc<dyn DiskFormat>],
-    blob: &Arc<dyn BlockSource>,
-) -> Result<(), EngineError> {
-    let guesses = detect(formats, blob).await?;
-    match guesses.first() {
-        Some(best) if best.format != declared => {
-            Err(EngineError::AmbiguousContent { declared: declared.to_owned(), found: best.format.clone() })
-        }
-        Some(_) => Ok(()),
-        None => Err(EngineError::AmbiguousContent {
-            declared: declared.to_owned(),
-            found: "no known format".to_owned(),
-        }),
     }
 }
 

@@ -28,6 +28,7 @@ pub enum Code {
     DiskTooSmall,
     InvalidTransition,
     LeaseLost,
+    CoalesceTimeout,
     PageTokenInvalid,
     IdempotencyKeyReused,
     IdempotencyInProgress,
@@ -42,7 +43,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the catalogue and its tests.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidRequest,
         Self::UnknownField,
         Self::InvalidName,
@@ -65,6 +66,7 @@ impl Code {
         Self::DiskTooSmall,
         Self::InvalidTransition,
         Self::LeaseLost,
+        Self::CoalesceTimeout,
         Self::PageTokenInvalid,
         Self::IdempotencyKeyReused,
         Self::IdempotencyInProgress,
@@ -93,6 +95,7 @@ impl Code {
             self,
             Self::HypervisorOffline
                 | Self::InstanceBusy
+                | Self::CoalesceTimeout
                 | Self::IdempotencyInProgress
                 | Self::RateLimited
                 | Self::Unavailable
@@ -129,6 +132,7 @@ impl Code {
             Self::DiskTooSmall => ("disk_too_small", "The disk is smaller than the image"),
             Self::InvalidTransition => ("invalid_transition", "The present state does not allow that"),
             Self::LeaseLost => ("lease_lost", "The task's lease is lost"),
+            Self::CoalesceTimeout => ("coalesce_timeout", "Coalesce timeout"),
             Self::PageTokenInvalid => ("page_token_invalid", "The page token is not valid"),
             Self::IdempotencyKeyReused => {
                 ("idempotency_key_reused", "The idempotency key was used for another request")
@@ -221,5 +225,6 @@ mod tests {
         );
         assert_eq!(Code::ImageFeatureDisabled.title(), "Image feature is not enabled");
         assert_eq!(Code::ImageLimitReached.title(), "Maximum image limit reached");
+        assert_eq!(Code::CoalesceTimeout.title(), "Coalesce timeout");
     }
 }

@@ -6,6 +6,7 @@
 //! Not here: rows (`store`), HTTP shapes (`api`), moving bytes (`data-path`).
 
 pub mod account;
+pub mod coalesce;
 pub mod consistency;
 pub mod error;
 pub mod event;

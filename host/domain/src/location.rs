@@ -1,6 +1,6 @@
 //! Locations: images live and are used in one place, with its own flags and limits.
 
-use crate::{id::LocationId, name::Name};
+use crate::{coalesce::CoalescePolicy, id::LocationId, name::Name};
 
 /// A location.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,4 +13,6 @@ pub struct Location {
     pub images_enabled: bool,
     /// Images that an account may have, unless its own limit says otherwise; `None` is no limit (S122).
     pub default_image_limit: Option<u32>,
+    /// How chains of layers behind disks are merged here.
+    pub coalesce: CoalescePolicy,
 }

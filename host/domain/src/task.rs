@@ -28,6 +28,9 @@ pub enum TaskKind {
     /// Shut an instance down.
     #[serde(rename = "instance.stop")]
     InstanceStop,
+    /// Merge the chain of layers behind an instance's disk into one file (S50).
+    #[serde(rename = "instance.coalesce")]
+    InstanceCoalesce,
     /// Stop an instance and remove its disks.
     #[serde(rename = "instance.delete")]
     InstanceDelete,
@@ -57,6 +60,8 @@ pub enum Phase {
     Queued,
     /// Preflight: gates, space, scratch.
     Preparing,
+    /// The chain of layers behind the disk is merged into one file (S36).
+    Coalesce,
     /// Freeze, point in time, thaw.
     Snapshotting,
     /// Bytes move.
@@ -182,6 +187,7 @@ impl TaskKind {
             Self::InstanceDeploy => "instance.deploy",
             Self::InstanceStart => "instance.start",
             Self::InstanceStop => "instance.stop",
+            Self::InstanceCoalesce => "instance.coalesce",
             Self::InstanceDelete => "instance.delete",
         }
     }
@@ -189,7 +195,9 @@ impl TaskKind {
     /// How long a task may take before a reconciler fails it, in seconds: 24 hours where bytes move (S29, S138).
     pub const fn deadline_s(self) -> i64 {
         match self {
-            Self::ImageCapture | Self::ImageAdopt | Self::InstanceDeploy => 24 * 3600,
+            Self::ImageCapture | Self::ImageAdopt | Self::InstanceDeploy | Self::InstanceCoalesce => {
+                24 * 3600
+            }
             Self::ImageDelete | Self::InstanceStart | Self::InstanceStop | Self::InstanceDelete => 15 * 60,
         }
     }
@@ -201,6 +209,7 @@ impl Phase {
         match self {
             Self::Queued => "queued",
             Self::Preparing => "preparing",
+            Self::Coalesce => "coalesce",
             Self::Snapshotting => "snapshotting",
             Self::Copying => "copying",
             Self::Finalizing => "finalizing",
@@ -210,11 +219,12 @@ impl Phase {
         }
     }
 
-    /// The coarse figure of the seeds (S36 to S38, D9): 0 while queued, 25 preparing, 50 from the copy on, 100 at the end.
+    /// The coarse figure of the seeds (S36 to S38, D9): 0 while queued, 25 preparing and merging, 50 from the copy on, 100
+    /// at the end.
     pub const fn checkpoint(self) -> u8 {
         match self {
             Self::Queued => 0,
-            Self::Preparing | Self::Snapshotting => 25,
+            Self::Preparing | Self::Coalesce | Self::Snapshotting => 25,
             Self::Copying | Self::Finalizing | Self::Starting | Self::Removing => 50,
             Self::Done => 100,
         }

@@ -23,6 +23,7 @@ pub const HOST_VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAX_MANIFEST: usize = 64 << 10;
 const MAX_CAPABILITIES: usize = 16;
 const MAX_PATTERNS: usize = 200;
+const MAX_RECOGNISED: usize = 64;
 
 /// What a plugin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -64,6 +65,8 @@ pub struct Manifest {
     pub license: String,
     /// A format that reads, and does not write.
     pub read_only: bool,
+    /// Names of what a format recognises and does not read; with any, it reads nothing.
+    pub recognises: BTreeSet<String>,
     /// Requested directories.
     pub dirs: Vec<DirCapability>,
     /// Requested channels.
@@ -252,6 +255,8 @@ struct PluginTable {
     license: String,
     #[serde(default)]
     read_only: bool,
+    #[serde(default)]
+    recognises: BTreeSet<String>,
     requires: Requires,
 }
 
@@ -349,13 +354,31 @@ impl Manifest {
             summary: file.plugin.summary,
             license: file.plugin.license,
             read_only: file.plugin.read_only,
+            recognises: file.plugin.recognises,
             dirs: file.capabilities.dir,
             channels: file.capabilities.channel,
             endpoints,
             limits: file.limits.parse()?.capped(caps),
         };
+        manifest.check_recognised()?;
         manifest.check_capabilities()?;
         Ok(manifest)
+    }
+
+    fn check_recognised(&self) -> Result<(), LoadError> {
+        let names = &self.recognises;
+        if !names.is_empty() && !(self.kind == Kind::Format && self.read_only) {
+            return Err(LoadError::manifest(
+                "`plugin.recognises` is for formats with `read-only = true`: they read nothing else"
+                    .to_owned(),
+            ));
+        }
+        if names.len() > MAX_RECOGNISED {
+            return Err(LoadError::manifest(format!(
+                "`plugin.recognises` lists more than {MAX_RECOGNISED} names"
+            )));
+        }
+        names.iter().try_for_each(|name| check_name("a name in plugin.recognises", name))
     }
 
     fn check_capabilities(&self) -> Result<(), LoadError> {

@@ -172,12 +172,13 @@ const fn rank(phase: Phase) -> u8 {
     match phase {
         Phase::Queued => 0,
         Phase::Preparing => 1,
-        Phase::Snapshotting => 2,
-        Phase::Copying => 3,
-        Phase::Finalizing => 4,
-        Phase::Starting => 5,
-        Phase::Removing => 6,
-        Phase::Done => 7,
+        Phase::Coalesce => 2,
+        Phase::Snapshotting => 3,
+        Phase::Copying => 4,
+        Phase::Finalizing => 5,
+        Phase::Starting => 6,
+        Phase::Removing => 7,
+        Phase::Done => 8,
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use imprint_domain::{
     Code, Error,
     account::{Account, Role},
+    coalesce::CoalescePolicy,
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, RequestId, StorageId},
     image::ImageStatus,
     instance::{InstanceStatus, Power},
@@ -209,6 +210,7 @@ impl Service {
             name: request.location.clone(),
             images_enabled: true,
             default_image_limit: None,
+            coalesce: CoalescePolicy::default(),
         };
         Ok(self.location_create(op, create).await?.id)
     }

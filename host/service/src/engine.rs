@@ -161,7 +161,8 @@ pub(crate) async fn end(
         TaskKind::ImageDelete
         | TaskKind::InstanceDelete
         | TaskKind::InstanceStart
-        | TaskKind::InstanceStop => {}
+        | TaskKind::InstanceStop
+        | TaskKind::InstanceCoalesce => {}
     }
     save(change, record).await
 }
@@ -205,7 +206,10 @@ async fn set_instance(
 /// Ends a task with success; what it made has been written by the caller, what it removed goes here.
 pub(crate) async fn succeed(change: &mut Change<'_>, record: &mut TaskRecord) -> Result<(), Error> {
     match record.task.kind {
-        TaskKind::ImageCapture | TaskKind::ImageAdopt | TaskKind::InstanceDeploy => {}
+        TaskKind::ImageCapture
+        | TaskKind::ImageAdopt
+        | TaskKind::InstanceDeploy
+        | TaskKind::InstanceCoalesce => {}
         TaskKind::ImageDelete => {
             if let Some(id) = record.task.image_id {
                 image::delete(&change.tx, id).await.db()?;

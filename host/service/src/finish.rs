@@ -5,7 +5,7 @@ use imprint_agent_protocol::{
     AGENT_STOPPING, CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError,
 };
 use imprint_domain::{
-    Error,
+    Code, Error,
     id::HypervisorId,
     image::{ImageStatus, StoredImage},
     instance::InstanceStatus,
@@ -21,6 +21,7 @@ use crate::{
     Service,
     agent::{held, refused, unavailable},
     change::Change,
+    coalesce,
     engine::{self, Again, task_error},
     service::DbResult,
     work::Order,
@@ -64,6 +65,7 @@ fn fits(record: &TaskRecord, outcome: &Outcome) -> Result<(), ProtocolError> {
             TaskKind::ImageDelete
             | TaskKind::InstanceStart
             | TaskKind::InstanceStop
+            | TaskKind::InstanceCoalesce
             | TaskKind::InstanceDelete,
         )
         | (Outcome::Failed(_) | Outcome::Cancelled, _) => true,
@@ -108,6 +110,11 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
         Outcome::Done => engine::succeed(change, record).await,
         Outcome::Failed(error) if error.code == AGENT_STOPPING => {
             put_back(change, record, bounded(error)).await
+        }
+        // Not by itself: a disk that took too long now takes too long at once again (S48).
+        Outcome::Failed(error) if error.code == Code::CoalesceTimeout.as_str() => {
+            let error = coalesce::timed_out(change, record, bounded(error)).await?;
+            engine::attempt_failed(change, record, error, Again::Never).await
         }
         Outcome::Failed(error) => {
             let again = if error.retryable { Again::AfterPause } else { Again::Never };

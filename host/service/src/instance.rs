@@ -294,7 +294,7 @@ impl Service {
 }
 
 /// Queues a task for an instance and writes the instance's row.
-async fn queue(
+pub(crate) async fn queue(
     change: &mut Change<'_>,
     op: &Op,
     mut record: InstanceRecord,

@@ -13,6 +13,7 @@ mod agent;
 mod bootstrap;
 mod capture;
 mod change;
+mod coalesce;
 mod context;
 mod deploy;
 mod engine;

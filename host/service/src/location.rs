@@ -1,6 +1,14 @@
 //! Locations and the limits that hold in them.
 
-use imprint_domain::{Error, account::Account, id::LocationId, location::Location, name::Name, rules};
+use imprint_domain::{
+    Error,
+    account::Account,
+    coalesce::{CoalescePolicy, CoalesceTimeout},
+    id::LocationId,
+    location::Location,
+    name::Name,
+    rules,
+};
 use imprint_store::{
     Conn, image,
     location::{self, LocationRecord},
@@ -27,6 +35,10 @@ pub struct LocationView {
     pub images_used: u32,
     /// The location's own default, before an account's own limit.
     pub default_image_limit: Option<u32>,
+    /// Whether the chain of a stopped instance's disk is merged before its image is created (S42).
+    pub coalesce_before_capture: bool,
+    /// How long a merge may take, in seconds.
+    pub coalesce_timeout_s: u32,
 }
 
 /// The asking account's limits in a location.
@@ -49,6 +61,8 @@ pub struct LocationCreate {
     pub images_enabled: bool,
     /// The limit for accounts without their own.
     pub default_image_limit: Option<u32>,
+    /// How chains of layers behind disks are merged there.
+    pub coalesce: CoalescePolicy,
 }
 
 /// A change of a location.
@@ -58,6 +72,10 @@ pub struct LocationPatch {
     pub images_enabled: Option<bool>,
     /// `Some(None)` removes the limit.
     pub default_image_limit: Option<Option<u32>>,
+    /// Whether chains are merged before images are created.
+    pub coalesce_before_capture: Option<bool>,
+    /// How long a merge may take.
+    pub coalesce_timeout: Option<CoalesceTimeout>,
 }
 
 async fn view(conn: &Conn<'_>, account: &Account, location: &Location) -> Result<LocationView, Error> {
@@ -68,6 +86,8 @@ async fn view(conn: &Conn<'_>, account: &Account, location: &Location) -> Result
         image_limit: rules::image_limit(account, location),
         images_used: image::slots_taken(conn, account.id, location.id).await.db()?,
         default_image_limit: location.default_image_limit,
+        coalesce_before_capture: location.coalesce.before_capture,
+        coalesce_timeout_s: location.coalesce.timeout.seconds(),
     })
 }
 
@@ -112,6 +132,7 @@ impl Service {
             name: request.name,
             images_enabled: request.images_enabled,
             default_image_limit: request.default_image_limit,
+            coalesce: request.coalesce,
         };
         let record = LocationRecord { location, created_at: change.now };
         location::insert(&change.tx, &record).await.map_err(name_taken("location"))?;
@@ -137,6 +158,12 @@ impl Service {
         }
         if let Some(limit) = patch.default_image_limit {
             record.location.default_image_limit = limit;
+        }
+        if let Some(before_capture) = patch.coalesce_before_capture {
+            record.location.coalesce.before_capture = before_capture;
+        }
+        if let Some(timeout) = patch.coalesce_timeout {
+            record.location.coalesce.timeout = timeout;
         }
         location::update(&change.tx, &record).await.db()?;
         let answer = view(&change.conn(), &op.actor.account, &record.location).await?;

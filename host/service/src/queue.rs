@@ -125,6 +125,7 @@ fn is_capture(task: &Task) -> bool {
         | TaskKind::InstanceDeploy
         | TaskKind::InstanceStart
         | TaskKind::InstanceStop
+        | TaskKind::InstanceCoalesce
         | TaskKind::InstanceDelete => false,
     }
 }
@@ -136,6 +137,7 @@ fn exclusive(task: &Task) -> Option<InstanceId> {
         | TaskKind::InstanceDeploy
         | TaskKind::InstanceStart
         | TaskKind::InstanceStop
+        | TaskKind::InstanceCoalesce
         | TaskKind::InstanceDelete => task.instance_id,
         TaskKind::ImageAdopt | TaskKind::ImageDelete => None,
     }

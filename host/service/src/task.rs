@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use imprint_domain::{
     Error,
+    coalesce::require_mergeable,
     id::{AccountId, HypervisorId, ImageId, InstanceId, TaskId},
     image::ImageStatus,
     instance::InstanceStatus,
@@ -287,7 +288,8 @@ impl Service {
             | TaskKind::ImageAdopt
             | TaskKind::InstanceDeploy
             | TaskKind::InstanceStart
-            | TaskKind::InstanceStop => {}
+            | TaskKind::InstanceStop
+            | TaskKind::InstanceCoalesce => {}
         }
         match record.task.state {
             TaskState::Queued => {
@@ -355,6 +357,11 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
         TaskKind::InstanceStart | TaskKind::InstanceStop => {
             let instance = its_instance(change, record).await?;
             instance.instance.require_ready()?;
+            crate::instance::require_idle(&change.conn(), instance.instance.id).await
+        }
+        TaskKind::InstanceCoalesce => {
+            let instance = its_instance(change, record).await?;
+            require_mergeable(&instance.instance)?;
             crate::instance::require_idle(&change.conn(), instance.instance.id).await
         }
         TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {

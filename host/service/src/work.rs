@@ -1,11 +1,12 @@
 //! What a task is to do: kept as versioned JSON in its row, turned into the agent's work when it is claimed.
 
 use imprint_agent_protocol::{
-    AdoptWork, CaptureWork, Compression, DeleteImageWork, DeployWork, ImageRef, InstanceRef, PowerWork, Seed,
-    Work,
+    AdoptWork, CaptureWork, CoalesceWork, Compression, DeleteImageWork, DeployWork, ImageRef, InstanceRef,
+    PowerWork, Seed, Work,
 };
 use imprint_domain::{
     Error,
+    coalesce::CoalescePolicy,
     consistency::Consistency,
     id::{ImageId, InstanceId},
     task::{Task, TaskKind},
@@ -13,7 +14,7 @@ use imprint_domain::{
 use imprint_store::{Conn, image, instance, storage, task::TaskRecord};
 use serde::{Deserialize, Serialize};
 
-use crate::{service::DbResult, storage::reference};
+use crate::{location, service::DbResult, storage::reference};
 
 /// Longest freeze of a guest's file systems, in milliseconds (X11).
 const FREEZE_LIMIT_MS: u32 = 10_000;
@@ -81,6 +82,7 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
     let order = Order::of(record)?;
     Ok(match (task.kind, order) {
         (TaskKind::ImageCapture, Order::Capture { compression, want, minimum }) => {
+            let policy = coalesce_policy(conn, task).await?;
             Work::Capture(CaptureWork {
                 instance: instance_ref(conn, task).await?,
                 image: image_ref(conn, task).await?,
@@ -89,6 +91,7 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
                 minimum,
                 freeze_limit_ms: FREEZE_LIMIT_MS,
                 scratch_limit: None,
+                coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
             })
         }
         (TaskKind::ImageAdopt, Order::Plain) => {
@@ -110,6 +113,10 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
         (TaskKind::InstanceStop, Order::Plain) => {
             Work::Stop(PowerWork { instance: instance_ref(conn, task).await?, grace_ms: STOP_GRACE_MS })
         }
+        (TaskKind::InstanceCoalesce, Order::Plain) => Work::Coalesce(CoalesceWork {
+            instance: instance_ref(conn, task).await?,
+            timeout_s: coalesce_policy(conn, task).await?.timeout.seconds(),
+        }),
         (TaskKind::InstanceDelete, Order::Plain) => Work::DeleteInstance(PowerWork {
             instance: instance_ref(conn, task).await?,
             grace_ms: DELETE_GRACE_MS,
@@ -122,6 +129,13 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
 
 fn wanted<T>(id: Option<T>, what: &str) -> Result<T, Error> {
     id.ok_or_else(|| Error::not_found(what))
+}
+
+/// The policy of the instance's location, as it is now.
+async fn coalesce_policy(conn: &Conn<'_>, task: &Task) -> Result<CoalescePolicy, Error> {
+    let id: InstanceId = wanted(task.instance_id, "instance")?;
+    let record = wanted(instance::get(conn, id).await.db()?, "instance")?;
+    Ok(location::get(conn, record.instance.location_id).await?.location.coalesce)
 }
 
 async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<String>, Error> {

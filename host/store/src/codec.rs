@@ -1,6 +1,6 @@
 //! Between columns and domain types.
 
-use imprint_domain::{name::Name, size::ByteSize};
+use imprint_domain::{coalesce::CoalesceTimeout, name::Name, size::ByteSize};
 use serde::{
     Serialize,
     de::{DeserializeOwned, IntoDeserializer, value::Error as ValueError},
@@ -31,6 +31,12 @@ pub(crate) fn number(column: &'static str, value: i64) -> Result<u64, StoreError
 /// A `u64` as a column holds it; what does not fit is capped, as no counter of ours gets there.
 pub(crate) fn column(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// How long a merge may take.
+pub(crate) fn coalesce_timeout(seconds: i64) -> Result<CoalesceTimeout, StoreError> {
+    const COLUMN: &str = "coalesce_timeout_s";
+    CoalesceTimeout::new(number(COLUMN, seconds)?).map_err(|error| corrupt(COLUMN, error))
 }
 
 /// A size.

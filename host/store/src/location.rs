@@ -1,6 +1,6 @@
 //! Locations.
 
-use imprint_domain::{id::LocationId, location::Location, time::Timestamp};
+use imprint_domain::{coalesce::CoalescePolicy, id::LocationId, location::Location, time::Timestamp};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -19,6 +19,8 @@ mod row {
         pub name: String,
         pub images_enabled: bool,
         pub default_image_limit: Option<i64>,
+        pub coalesce_before_capture: bool,
+        pub coalesce_timeout_s: i64,
         pub created_at: DateTimeUtc,
     }
 
@@ -47,6 +49,10 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
                 .default_image_limit
                 .map(|limit| codec::count("default_image_limit", limit))
                 .transpose()?,
+            coalesce: CoalescePolicy {
+                before_capture: row.coalesce_before_capture,
+                timeout: codec::coalesce_timeout(row.coalesce_timeout_s)?,
+            },
         },
         created_at: row.created_at,
     })
@@ -58,6 +64,8 @@ fn to_row(record: &LocationRecord) -> row::Model {
         name: record.location.name.to_string(),
         images_enabled: record.location.images_enabled,
         default_image_limit: record.location.default_image_limit.map(i64::from),
+        coalesce_before_capture: record.location.coalesce.before_capture,
+        coalesce_timeout_s: i64::from(record.location.coalesce.timeout.seconds()),
         created_at: record.created_at,
     }
 }

@@ -2,15 +2,15 @@
 
 use imprint_plugin_sdk::{
     error::{Error, Result},
-    format::{Image, Info, MapBuilder, Page},
+    format::{
+        Image, Info, MapBuilder, Page,
+        marks::{self, Mark},
+    },
     host::Blob,
     types::{ByteRange, Props, props},
 };
 
-use crate::{
-    SECTOR,
-    container::{self, Container},
-};
+use crate::{SECTOR, content};
 
 const HEAD: u32 = 64 << 10;
 const TAIL: u32 = 4 << 10;
@@ -45,23 +45,21 @@ impl RawImage {
         }
         let head = blob.read_at(0, HEAD)?;
         let tail = blob.read_at(file.saturating_sub(TAIL.into()), TAIL)?;
-        let found = container::find(&head, &tail);
-        match found {
-            Some(Container::Luks) if allow_luks => {}
-            Some(container) => return Err(ambiguous(container)),
-            None => {}
+        let found = marks::find(&head, &tail);
+        let accepted = |mark: Mark| allow_luks && mark == Mark::Luks;
+        if let Some(mark) = content::foreign(&found).filter(|mark| !accepted(*mark)) {
+            return Err(ambiguous(mark));
         }
         let virtual_size = file.next_multiple_of(SECTOR);
         let mut facts = props([]);
         if virtual_size != file {
             facts.insert("size-conflict".to_owned(), file.to_string());
         }
-        let contents: Vec<_> =
-            found.map(Container::name).into_iter().chain(container::contents(&head)).collect();
+        let contents = content::describe(&head, &found);
         if !contents.is_empty() {
             facts.insert("content".to_owned(), contents.join(","));
         }
-        if found == Some(Container::Luks) {
+        if found.contains(&Mark::Luks) {
             facts.insert("encrypted".to_owned(), "true".to_owned());
         }
         Ok(Self { file, virtual_size, facts })
@@ -91,8 +89,8 @@ impl Image for RawImage {
     }
 }
 
-fn ambiguous(container: Container) -> Error {
-    let name = container.name();
+fn ambiguous(mark: Mark) -> Error {
+    let name = mark.name();
     Error::denied(
         "denied.ambiguous-content",
         format!(

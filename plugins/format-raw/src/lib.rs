@@ -9,13 +9,13 @@
 //!
 //! Not here: finding holes. The host sees them in the file itself.
 
-mod container;
+mod content;
 mod image;
 mod layout;
 
 use imprint_plugin_sdk::{
     error::Result,
-    format::{CreateRequest, Format, Guess},
+    format::{CreateRequest, Format, Guess, marks},
     host::Blob,
     types::Props,
 };
@@ -34,7 +34,7 @@ impl Format for Raw {
     /// container is not raw.
     fn probe(head: &[u8], tail: &[u8], _size: u64) -> Option<Guess> {
         let raw = Guess { confidence: 1, format: "raw".to_owned(), subformat: None };
-        container::find(head, tail).is_none().then_some(raw)
+        content::foreign(&marks::find(head, tail)).is_none().then_some(raw)
     }
 
     fn open(primary: Box<dyn Blob>, options: &Props) -> Result<RawImage> {

@@ -5,10 +5,7 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// For each byte value and each of eight distances to the end of the bytes taken at once.
 static TABLES: [[u32; 256]; 8] = tables();
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the index is below 256, and a constant cannot call try_from"
-)]
+#[expect(clippy::as_conversions, reason = "the numbers are below 256, and a constant cannot call try_from")]
 const fn tables() -> [[u32; 256]; 8] {
     let mut tables = [[0; 256]; 8];
     let mut byte = 0;

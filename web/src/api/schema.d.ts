@@ -132,6 +132,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/instances/{id}/actions/coalesce": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Merge the chain of layers behind an instance's disk
+         * @description Outside of an image creation. The instance must be off. A disk that is one file already is left as it is.
+         */
+        post: operations["admin_instance_coalesce"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/locations": {
         parameters: {
             query?: never;
@@ -746,6 +766,16 @@ export interface components {
              * @description Images that an account may have here, unless its own limit says otherwise; `null` for no limit.
              */
             default_image_limit: number | null;
+            /**
+             * @description Whether the chain of layers behind a stopped instance's disk is merged before its image is created, so that the next
+             *     one is faster; without it the chain is read as one disk and stays.
+             */
+            coalesce_before_capture: boolean;
+            /**
+             * Format: int32
+             * @description How long merging a chain may take, in seconds; the task then fails with `coalesce_timeout`.
+             */
+            coalesce_timeout_s: number;
         };
         /** @description The secret of a hypervisor's agent, which is shown this once. */
         AgentToken: {
@@ -1212,6 +1242,17 @@ export interface components {
              * @description Images that an account may have here; without it, no limit.
              */
             default_image_limit?: number | null;
+            /**
+             * @description Whether chains of layers are merged before images are created; without it, yes.
+             * @default true
+             */
+            coalesce_before_capture: boolean | null;
+            /**
+             * Format: int32
+             * @description How long merging a chain may take, in seconds; without it, two hours.
+             * @default 7200
+             */
+            coalesce_timeout_s: number | null;
         };
         /** @description Changes a location. */
         LocationPatch: {
@@ -1222,6 +1263,13 @@ export interface components {
              * @description Images that an account may have here; `null` for no limit.
              */
             default_image_limit?: number | null;
+            /** @description Whether chains of layers are merged before images are created. */
+            coalesce_before_capture?: boolean | null;
+            /**
+             * Format: int32
+             * @description How long merging a chain may take, in seconds.
+             */
+            coalesce_timeout_s?: number | null;
         };
         /** @description Takes a file in a stock storage into service as a stock image. */
         OsImageCreate: {
@@ -1315,7 +1363,7 @@ export interface components {
          * @description What a task is doing.
          * @enum {string}
          */
-        Phase: "queued" | "preparing" | "snapshotting" | "copying" | "finalizing" | "starting" | "removing" | "done";
+        Phase: "queued" | "preparing" | "coalesce" | "snapshotting" | "copying" | "finalizing" | "starting" | "removing" | "done";
         /**
          * @description Whether an instance runs.
          * @enum {string}
@@ -1525,7 +1573,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.adopt" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.delete";
+        TaskKind: "image.capture" | "image.adopt" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete";
         /**
          * @description Where a task is.
          * @enum {string}
@@ -1927,6 +1975,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description Refused or failed; `code` says why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_instance_coalesce: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body give the same answer for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                /** @description The instance */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
                 };
             };
             /** @description Refused or failed; `code` says why */

@@ -4,11 +4,13 @@ import { Camera, Play, Power, Trash2 } from 'lucide-react'
 import { usePollInterval } from '@/api/live'
 import { useHypervisors, useLocationName } from '@/api/queries/catalogue'
 import { instanceQuery } from '@/api/queries/instances'
+import { useAccount } from '@/api/queries/session'
 import type { Instance } from '@/api/types'
 import {
   captureReason,
   type InstanceCommands,
   instanceActions,
+  operatorActions,
   startReason,
 } from '@/features/instances/actions'
 import { InstanceFacts } from '@/features/instances/InstanceFacts'
@@ -79,6 +81,7 @@ function InstanceView({ instance }: { instance: Instance }) {
 
 function HeaderActions({ instance, commands }: { instance: Instance; commands: InstanceCommands }) {
   const isOn = instance.power === 'running' || instance.power === 'paused'
+  const isOperator = useAccount().data?.role === 'admin'
   return (
     <>
       <Button
@@ -108,9 +111,12 @@ function HeaderActions({ instance, commands }: { instance: Instance; commands: I
       )}
       <RowMenu
         label="More actions"
-        actions={instanceActions(instance, commands)
-          .filter(({ id }) => id === 'delete')
-          .map((action) => ({ ...action, apart: false, icon: <Trash2 /> }))}
+        actions={[
+          ...(isOperator ? operatorActions(instance, commands) : []),
+          ...instanceActions(instance, commands)
+            .filter(({ id }) => id === 'delete')
+            .map((action) => ({ ...action, apart: isOperator, icon: <Trash2 /> })),
+        ]}
       />
     </>
   )

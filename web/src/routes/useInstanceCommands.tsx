@@ -4,11 +4,12 @@ import { type PowerAction, usePowerAction } from '@/api/queries/instances'
 import type { Instance } from '@/api/types'
 import { CaptureDialog } from '@/features/images/CaptureDialog'
 import type { InstanceCommands } from '@/features/instances/actions'
+import { CoalesceDialog } from '@/features/instances/CoalesceDialog'
 import { DeleteInstanceDialog } from '@/features/instances/DeleteInstanceDialog'
 import { asProblem, type Problem } from '@/lib/problem'
 
 interface Open {
-  kind: 'capture' | 'remove'
+  kind: 'capture' | 'remove' | 'coalesce'
   instance: Instance
 }
 
@@ -30,6 +31,7 @@ export function useInstanceCommands(): InstanceCommandsView {
   const commands: InstanceCommands = {
     capture: (instance) => setOpen({ kind: 'capture', instance }),
     remove: (instance) => setOpen({ kind: 'remove', instance }),
+    coalesce: (instance) => setOpen({ kind: 'coalesce', instance }),
     power: (instance, action: PowerAction) => power.mutate({ id: instance.id, action }),
   }
   const dialog =
@@ -41,6 +43,8 @@ export function useInstanceCommands(): InstanceCommandsView {
       />
     ) : open?.kind === 'remove' ? (
       <DeleteInstanceDialog instance={open.instance} onClose={close} />
+    ) : open?.kind === 'coalesce' ? (
+      <CoalesceDialog instance={open.instance} onClose={close} />
     ) : null
 
   return { commands, dialog, problem: power.isError ? asProblem(power.error) : null }

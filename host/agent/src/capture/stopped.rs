@@ -1,18 +1,19 @@
-//! Capturing a stopped instance: its file is read through its format, while a lock keeps others from starting it.
+//! Capturing a stopped instance: its file is read through its format, while a lock keeps others from starting it. A chain of
+//! layers is merged into one file first, where the operator wants that, or else is read as one disk.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{CaptureResult, CaptureWork};
 use imprint_data_path::ports::StorageBackend;
-use imprint_domain::{consistency::Consistency, error::Code};
+use imprint_domain::consistency::Consistency;
+use tracing::info;
 
 use crate::{
-    copy,
+    coalesce::{self, PASSES},
     error::Halt,
-    instance::disk_file,
+    image,
     job::Job,
-    lock_probe::{LockError, ReadLock},
-    machine::blocking,
+    layers::Chain,
 };
 
 pub(super) async fn run(
@@ -20,23 +21,33 @@ pub(super) async fn run(
     work: &CaptureWork,
     storage: Arc<dyn StorageBackend>,
 ) -> Result<CaptureResult, Halt> {
-    let home = job.machine.home(work.instance.id);
-    let name = disk_file(&work.instance.disk_format);
-    let path = home.file(&name);
-    let lock = blocking(move || ReadLock::take(&path)).await?.map_err(|error| match error {
-        LockError::InUse => Halt::transient(Code::InstanceBusy.as_str(), error),
-        LockError::Io(error) => Halt::io("look at the disk's locks", &error),
-    })?;
-    let format = job.machine.format(&work.instance.disk_format)?;
-    let (disk, _) = copy::open_file(format.as_ref(), copy::local(home.folder(), &name)?).await?;
-    let written = super::store(job, work, storage.as_ref(), &disk, job.control.child_token()).await?;
-    drop(lock);
+    let mut chain = Chain::open(job, &work.instance).await?;
+    if chain.is_chain() {
+        let bytes = chain.disk.map().stored_bytes();
+        image::require_room(storage.as_ref(), bytes.saturating_add(super::RESERVE)).await?;
+        if let Some(timeout_s) = merge_within(work, &chain) {
+            job.control.expect(bytes.saturating_mul(PASSES + 1));
+            coalesce::merge(job, &work.instance, chain, Duration::from_secs(timeout_s.into())).await?;
+            chain = Chain::open(job, &work.instance).await?;
+        }
+    }
+    let written = super::store(job, work, storage.as_ref(), &chain.disk, job.control.child_token()).await?;
+    let method = if chain.is_chain() { "stopped-chain" } else { "stopped-file" };
+    drop(chain);
     Ok(CaptureResult {
         image: super::stored_image(work, &written, Consistency::Stopped)?,
         consistency: Consistency::Stopped,
         downgraded_because: None,
-        method: "stopped-file".to_owned(),
+        method: method.to_owned(),
         frozen_ms: 0,
         stopped_ms: 0,
     })
+}
+
+fn merge_within(work: &CaptureWork, chain: &Chain) -> Option<u32> {
+    if chain.has_snapshots {
+        info!(instance = %work.instance.id, "a layer holds snapshots, which a merge would lose; the chain is read as it is");
+        return None;
+    }
+    work.coalesce_timeout_s
 }

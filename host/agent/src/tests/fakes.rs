@@ -46,6 +46,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::stack::{STACK, StackFormat};
 use crate::{
     agent::{Agent, AgentError},
     instance::{Definition, Home, disk_file},
@@ -664,6 +665,9 @@ impl Ports for FakePorts {
     }
 
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>> {
+        if name == STACK {
+            return Some(Arc::new(StackFormat { hold: self.hold.clone() }));
+        }
         let known = ["raw", "qcow2"].contains(&name);
         let format: Arc<dyn DiskFormat> =
             Arc::new(FakeFormat { name: name.to_owned(), hold: self.hold.clone() });
@@ -815,6 +819,7 @@ impl World {
             minimum: Consistency::Crash,
             freeze_limit_ms: 2000,
             scratch_limit: None,
+            coalesce_timeout_s: Some(7200),
         }))
     }
 

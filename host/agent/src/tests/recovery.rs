@@ -21,16 +21,16 @@ use crate::{
     step::{self, Fault},
 };
 
-fn settings() -> BTreeMap<String, String> {
+pub(super) fn settings() -> BTreeMap<String, String> {
     BTreeMap::from([("accelerator".to_owned(), "tcg".to_owned())])
 }
 
-fn journal(world: &World, assignment: &Assignment) -> FileJournal {
+pub(super) fn journal(world: &World, assignment: &Assignment) -> FileJournal {
     let header = Header::new(assignment.clone(), "fake".to_owned(), settings());
     FileJournal::create(&world.folders().journal(), header, Fault::default()).unwrap()
 }
 
-fn machine(world: &World) -> Machine {
+pub(super) fn machine(world: &World) -> Machine {
     Machine::new(world.settings.clone(), world.folders(), Fault::default(), world.ports.clone())
 }
 

@@ -316,7 +316,7 @@ async fn a_deployment_that_fails_leaves_nothing() {
     // It is approved, and ends at once: the disk is not its kind of thing.
     let mut work = world.deploy(1 << 20, Some(digest));
     if let Work::Deploy(deploy) = &mut work.work {
-        deploy.instance.disk_format = "vhd".to_owned();
+        deploy.instance.disk_format = "unknown".to_owned();
     }
     assert_eq!(run(&|| program("guest"), work).await.code, "format_unknown");
     agent.stop().await;

@@ -71,6 +71,8 @@ impl From<service::LocationView> for location::AdminLocation {
             name: view.name.to_string(),
             images_enabled: view.images_enabled,
             default_image_limit: view.default_image_limit,
+            coalesce_before_capture: view.coalesce_before_capture,
+            coalesce_timeout_s: view.coalesce_timeout_s,
         }
     }
 }

@@ -49,6 +49,12 @@ pub struct AdminLocation {
     /// Images that an account may have here, unless its own limit says otherwise; `null` for no limit.
     #[schema(required)]
     pub default_image_limit: Option<u32>,
+    /// Whether the chain of layers behind a stopped instance's disk is merged before its image is created, so that the next
+    /// one is faster; without it the chain is read as one disk and stays.
+    pub coalesce_before_capture: bool,
+    /// How long merging a chain may take, in seconds; the task then fails with `coalesce_timeout`.
+    #[schema(minimum = 1, maximum = 72000)]
+    pub coalesce_timeout_s: u32,
 }
 
 /// Makes a location.
@@ -65,6 +71,14 @@ pub struct LocationCreate {
     /// Images that an account may have here; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
+    /// Whether chains of layers are merged before images are created; without it, yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = true)]
+    pub coalesce_before_capture: Option<bool>,
+    /// How long merging a chain may take, in seconds; without it, two hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 72000, default = 7200)]
+    pub coalesce_timeout_s: Option<u32>,
 }
 
 /// Changes a location.
@@ -78,6 +92,13 @@ pub struct LocationPatch {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub default_image_limit: Option<Option<u32>>,
+    /// Whether chains of layers are merged before images are created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalesce_before_capture: Option<bool>,
+    /// How long merging a chain may take, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 72000)]
+    pub coalesce_timeout_s: Option<u32>,
 }
 
 /// Where to look.

@@ -160,6 +160,8 @@ words! {
         InstanceStart = "instance.start",
         /// Stops an instance.
         InstanceStop = "instance.stop",
+        /// Merges the chain of layers behind an instance's disk into one file.
+        InstanceCoalesce = "instance.coalesce",
         /// Removes an instance.
         InstanceDelete = "instance.delete",
     }
@@ -184,6 +186,8 @@ words! {
         Queued = "queued",
         /// Checks before the work.
         Preparing = "preparing",
+        /// Merges the chain of layers behind the disk into one file.
+        Coalesce = "coalesce",
         /// Takes the point in time.
         Snapshotting = "snapshotting",
         /// Bytes move.

@@ -65,7 +65,7 @@ fn deployment(body: InstanceCreate) -> Result<service::InstanceCreate, Error> {
     })
 }
 
-fn answer(made: service::InstanceTask) -> Response {
+pub(crate) fn answer(made: service::InstanceTask) -> Response {
     let created = Created {
         location: Some(format!("/api/v1/instances/{}", made.instance.id)),
         task: made.task.id,

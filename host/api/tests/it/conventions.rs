@@ -202,6 +202,49 @@ async fn instances_are_deployed_started_stopped_and_deleted() {
 }
 
 #[tokio::test]
+async fn an_operator_merges_the_chain_of_a_stopped_instance() {
+    let world = World::new().await;
+    let path = format!("/instances/{}", world.instance);
+    let action = format!("/admin{path}/actions/coalesce");
+    let refused = world.admin.act(&action).await.expect_problem("invalid_transition");
+    assert!(refused.text("/detail").contains("stop the instance first"), "{}", refused.body);
+    world.customer.act(&format!("{path}/actions/stop")).await.expect(StatusCode::ACCEPTED);
+    world.agent.work(json!({"outcome": "done"})).await;
+    let begun = world.admin.act(&action).await.expect(StatusCode::ACCEPTED);
+    assert_eq!((begun.text("/task/kind"), begun.text("/task/phase")), ("instance.coalesce", "queued"));
+    let late =
+        json!({"outcome": "failed", "code": "coalesce_timeout", "detail": "too slow", "retryable": true});
+    world.agent.work(late).await;
+    let task = world.customer.get(&format!("/tasks/{}", begun.text("/task/id"))).await;
+    assert_eq!(
+        (task.text("/state"), task.text("/error/code")),
+        ("failed", "coalesce_timeout"),
+        "{}",
+        task.body
+    );
+    assert_eq!(task.body["error"]["retryable"], true);
+}
+
+#[tokio::test]
+async fn a_location_says_how_chains_are_merged() {
+    let world = World::new().await;
+    let location = format!("/admin/locations/{}", world.location);
+    let shown = world.admin.get("/admin/locations").await.expect(StatusCode::OK);
+    let standard =
+        (&shown.body["items"][0]["coalesce_before_capture"], &shown.body["items"][0]["coalesce_timeout_s"]);
+    assert_eq!(standard, (&json!(true), &json!(7200)));
+    let wish = json!({"coalesce_before_capture": false, "coalesce_timeout_s": 600});
+    let changed = world.admin.patch(&location, wish).await.expect(StatusCode::OK);
+    assert_eq!(changed.body["coalesce_before_capture"], false);
+    assert_eq!(changed.body["coalesce_timeout_s"], 600);
+    for wrong in [0, 72_001] {
+        let refused = world.admin.patch(&location, json!({"coalesce_timeout_s": wrong})).await;
+        let refused = refused.expect_problem("invalid_request");
+        assert_eq!(refused.text("/errors/0/pointer"), "/coalesce_timeout_s", "{}", refused.body);
+    }
+}
+
+#[tokio::test]
 async fn a_failed_task_is_retried_and_a_queued_one_cancelled() {
     let world = World::new().await;
     let made = world.customer.post("/images", world.capture("x")).await.expect(StatusCode::ACCEPTED);

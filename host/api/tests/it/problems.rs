@@ -12,12 +12,14 @@ use crate::{
 };
 
 /// Codes that a client cannot provoke at will; where they come from is tested there.
-const NOT_AT_WILL: [Code; 5] = [
+const NOT_AT_WILL: [Code; 6] = [
     // A defect or a lost database.
     Code::Internal,
     Code::Unavailable,
     // The first request with the key ends in the transaction that stores its answer.
     Code::IdempotencyInProgress,
+    // An error of tasks, not of requests.
+    Code::CoalesceTimeout,
     // Instances on volumes come with the block storages.
     Code::BootFromVolumeNotSupported,
     // No rule refuses the deletion of an image that instances were made from (S61).

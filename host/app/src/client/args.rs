@@ -21,6 +21,8 @@ pub(crate) enum ClientCommand {
     Instance(InstanceArgs),
     /// Tasks: list, show, watch, cancel, retry
     Task(TaskArgs),
+    /// For operators: merge the layers of a disk, set up locations
+    Admin(AdminArgs),
 }
 
 /// How answers are printed.
@@ -288,4 +290,53 @@ pub(crate) struct TaskListArgs {
     /// Only tasks of this instance, by id or name
     #[arg(long)]
     pub(crate) instance: Option<String>,
+}
+
+/// Arguments of `imprint admin`.
+#[derive(Debug, Args)]
+pub(crate) struct AdminArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: AdminCommand,
+}
+
+/// What operators do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Merge the chain of layers behind the disk of a stopped instance into one file
+    Coalesce {
+        /// Its id or name
+        instance: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Locations: list, set
+    #[command(subcommand)]
+    Location(LocationCommand),
+}
+
+/// What to do with locations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocationCommand {
+    /// List locations with their settings
+    List,
+    /// Change settings of a location; those that are not given stay
+    Set(LocationSetArgs),
+}
+
+/// Arguments of `imprint admin location set`.
+#[derive(Debug, Args)]
+pub(crate) struct LocationSetArgs {
+    /// Its id or name
+    pub(crate) location: String,
+    /// Whether customers may create images there
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) images_enabled: Option<bool>,
+    /// Whether the chain of a stopped instance's disk is merged before its image is created
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) coalesce_before_capture: Option<bool>,
+    /// How long merging a chain may take, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) coalesce_timeout: Option<u32>,
 }

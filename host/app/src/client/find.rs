@@ -2,8 +2,8 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use imprint_api::dto::{hypervisor::Hypervisor, image::Image, instance::Instance};
-use imprint_domain::id::{HypervisorId, ImageId, InstanceId};
+use imprint_api::dto::{hypervisor::Hypervisor, image::Image, instance::Instance, location::Location};
+use imprint_domain::id::{HypervisorId, ImageId, InstanceId, LocationId};
 
 use super::{api::Api, failure::Failure};
 
@@ -14,7 +14,7 @@ pub(crate) async fn image(api: &Api, typed: &str) -> Result<ImageId, Failure> {
     }
     let all = [("scope", "all".to_owned())];
     let images = api.list::<Image>("/images", &all).await?;
-    one("image", typed, images.items.iter().map(|image| (image.id, image.name.as_str())))
+    one("image", "image", typed, images.items.iter().map(|image| (image.id, image.name.as_str())))
 }
 
 /// The id of an instance that was typed as id or name.
@@ -23,7 +23,12 @@ pub(crate) async fn instance(api: &Api, typed: &str) -> Result<InstanceId, Failu
         return Ok(id);
     }
     let instances = api.list::<Instance>("/instances", &[]).await?;
-    one("instance", typed, instances.items.iter().map(|instance| (instance.id, instance.name.as_str())))
+    one(
+        "instance",
+        "instance",
+        typed,
+        instances.items.iter().map(|instance| (instance.id, instance.name.as_str())),
+    )
 }
 
 /// The id of a hypervisor that was typed as id or name.
@@ -32,18 +37,33 @@ pub(crate) async fn hypervisor(api: &Api, typed: &str) -> Result<HypervisorId, F
         return Ok(id);
     }
     let hypervisors = api.list::<Hypervisor>("/hypervisors", &[]).await?;
-    one("hypervisor", typed, hypervisors.items.iter().map(|host| (host.id, host.name.as_str())))
+    one("hypervisor", "hypervisor", typed, hypervisors.items.iter().map(|host| (host.id, host.name.as_str())))
+}
+
+/// The id of a location that was typed as id or name.
+pub(crate) async fn location(api: &Api, typed: &str) -> Result<LocationId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let locations = api.list::<Location>("/locations", &[]).await?;
+    one(
+        "location",
+        "admin location",
+        typed,
+        locations.items.iter().map(|place| (place.id, place.name.as_str())),
+    )
 }
 
 fn one<'a, Id: Display + FromStr + Copy>(
     what: &str,
+    noun: &str,
     typed: &str,
     named: impl Iterator<Item = (Id, &'a str)>,
 ) -> Result<Id, Failure> {
     let found: Vec<Id> = named.filter(|(_, name)| *name == typed).map(|(id, _)| id).collect();
     match found.as_slice() {
         [id] => Ok(*id),
-        [] => Err(Failure::Usage(format!("there is no {what} `{typed}`; see `imprint {what} list`"))),
+        [] => Err(Failure::Usage(format!("there is no {what} `{typed}`; see `imprint {noun} list`"))),
         several => {
             let ids: Vec<_> = several.iter().map(ToString::to_string).collect();
             Err(Failure::Usage(format!(
@@ -65,7 +85,7 @@ mod tests {
     fn a_name_finds_exactly_one() {
         let id = |n| ImageId::new(Uuid::from_u128(n));
         let images = [(id(1), "a"), (id(2), "b"), (id(3), "b")];
-        let find = |typed| one("image", typed, images.into_iter());
+        let find = |typed| one("image", "image", typed, images.into_iter());
         assert_eq!(find("a").ok(), Some(id(1)));
         assert!(matches!(find("c"), Err(Failure::Usage(text)) if text.contains("no image `c`")));
         assert!(matches!(find("b"), Err(Failure::Usage(text)) if text.contains(&id(3).to_string())));

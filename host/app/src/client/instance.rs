@@ -125,7 +125,12 @@ async fn change(
     finish(api, output, made, wait).await
 }
 
-async fn finish(api: &Api, output: Output, mut made: InstanceAndTask, wait: WaitArgs) -> Result<(), Failure> {
+pub(crate) async fn finish(
+    api: &Api,
+    output: Output,
+    mut made: InstanceAndTask,
+    wait: WaitArgs,
+) -> Result<(), Failure> {
     if wait.wait {
         made.task = watch(api, made.task).await?;
         match api.get(&format!("/instances/{}", made.instance.id), &[]).await {

@@ -9,9 +9,10 @@ use std::{
 };
 
 use imprint_data_path::{
-    Disk, EngineError, FileSource, GrantedFiles, OpenOptions, confirm_format, detect,
+    Disk, EngineError, FileSource, OpenOptions, confirm_format, detect,
     io::BlockSource,
     ports::{DiskFormat, Props},
+    refuse_foreign,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -58,12 +59,13 @@ impl Said {
 pub(super) struct Image {
     name: String,
     plugin: Arc<dyn DiskFormat>,
+    /// What may be inside of a wrapper.
+    formats: Vec<Arc<dyn DiskFormat>>,
     source: Arc<dyn BlockSource>,
     said: Said,
     identity: (u64, u64),
     allocated: u64,
     options: Props,
-    granted: Arc<GrantedFiles>,
 }
 
 impl Image {
@@ -88,11 +90,10 @@ impl Image {
             None => (undeclared(&name, path, &formats, &source, trust).await?, Said::Content),
         };
         let plugin = find(&formats, &format)?;
-        confirm(&name, plugin.as_ref(), &formats, &source).await?;
-        let granted = Arc::new(grant(&formats, &read.grant, read, watch).await?);
+        confirm(&name, plugin.as_ref(), read, &formats, &source).await?;
         Ok(Self {
-            granted,
             plugin,
+            formats,
             source,
             said,
             identity: (metadata.dev(), metadata.ino()),
@@ -144,8 +145,7 @@ impl Image {
     pub(super) async fn disk(&self) -> Result<Arc<Disk>, EngineError> {
         let options = OpenOptions {
             format_options: self.options.clone(),
-            resolver: self.granted.clone(),
-            identity: identity_text(self.identity),
+            formats: self.formats.clone(),
             ..OpenOptions::default()
         };
         Ok(Arc::new(Disk::open(self.plugin(), self.source.clone(), &options).await?))
@@ -155,47 +155,6 @@ impl Image {
     pub(super) fn failure(&self, error: EngineError) -> Failure {
         Failure::engine(&self.name, &error)
     }
-}
-
-/// Device and inode, as granted files and the image itself are compared by.
-fn identity_text((device, inode): (u64, u64)) -> String {
-    format!("{device}:{inode}")
-}
-
-/// Opens the files that the image may refer to.
-async fn grant(
-    formats: &[Arc<dyn DiskFormat>],
-    files: &[String],
-    read: &ReadArgs,
-    watch: &Watch,
-) -> Result<GrantedFiles, Failure> {
-    let mut granted = GrantedFiles::new();
-    for file in files {
-        let known = |prefix: &str| formats.iter().find(|format| format.name() == prefix);
-        let declared = file.split_once(':').and_then(|(prefix, rest)| Some((known(prefix)?.name(), rest)));
-        let (format, path) = match declared {
-            Some((format, path)) => (Some(format), Path::new(path)),
-            None => (of_name(Path::new(file)), Path::new(file)),
-        };
-        let name = printable(&path.to_string_lossy());
-        let Some(format) = format else {
-            return Err(Failure::usage(
-                "invalid.format",
-                format!(
-                    "the name {name} does not tell its format; grant it as FORMAT:FILE, such as raw:{name}"
-                ),
-            ));
-        };
-        let failure = |error: EngineError| Failure::engine(&name, &error);
-        if spool::is_pipe(path) {
-            return Err(Failure::usage("invalid.option", "standard input cannot be granted".to_owned()));
-        }
-        let (metadata, source) = open_source(path, read, watch).await.map_err(failure)?;
-        let identity = identity_text((metadata.dev(), metadata.ino()));
-        let last = path.file_name().unwrap_or_default().to_string_lossy();
-        granted.grant(&last, identity, source, format, formats).await.map_err(failure)?;
-    }
-    Ok(granted)
 }
 
 /// Opens a regular file, or what standard input holds, with what the system says of it.
@@ -228,8 +187,22 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
         "vdi" => Some("vdi"),
         "vhdx" => Some("vhdx"),
         "vhd" | "vpc" => Some("vhd"),
+        "vmdk" if is_flat_extent(path) => Some(RAW),
         "vmdk" => Some("vmdk"),
+        "ova" => Some("ova"),
         _ => None,
+    }
+}
+
+/// The bytes of a disk that a small .vmdk file beside it describes: `NAME-flat.vmdk`, or `NAME-f001.vmdk` and on.
+fn is_flat_extent(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    match stem.rsplit_once('-') {
+        Some((_, "flat")) => true,
+        Some((_, part)) => part
+            .strip_prefix('f')
+            .is_some_and(|number| number.len() == 3 && number.bytes().all(|digit| digit.is_ascii_digit())),
+        None => false,
     }
 }
 
@@ -239,7 +212,7 @@ fn extension(path: &Path) -> Option<String> {
 
 /// The plugin of that name.
 pub(super) fn find(formats: &[Arc<dyn DiskFormat>], name: &str) -> Result<Arc<dyn DiskFormat>, Failure> {
-    formats.iter().find(|format| format.name() == name).cloned().ok_or_else(|| {
+    formats.iter().find(|format| format.reads() && format.name() == name).cloned().ok_or_else(|| {
         let known = names(formats);
         Failure::usage("invalid.format", format!("there is no format '{name}'; known formats are {known}"))
     })
@@ -247,7 +220,8 @@ pub(super) fn find(formats: &[Arc<dyn DiskFormat>], name: &str) -> Result<Arc<dy
 
 /// The formats' names, for messages.
 pub(super) fn names(formats: &[Arc<dyn DiskFormat>]) -> String {
-    let mut names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    let readable = formats.iter().filter(|format| format.reads());
+    let mut names: Vec<_> = readable.map(|format| format.name()).collect();
     names.sort_unstable();
     names.join(", ")
 }
@@ -260,7 +234,9 @@ async fn undeclared(
     source: &Arc<dyn BlockSource>,
     trust: Trust,
 ) -> Result<String, Failure> {
-    let guesses = detect(formats, source).await.map_err(|error| Failure::engine(name, &error))?;
+    let failure = |error: EngineError| Failure::engine(name, &error);
+    refuse_foreign(formats, source).await.map_err(failure)?;
+    let guesses = detect(formats, source).await.map_err(failure)?;
     let looks = match (trust, guesses.first()) {
         (Trust::OrDetected, Some(best)) => return Ok(best.format.clone()),
         // Everything may be a raw disk, but for what carries the mark of a container.
@@ -293,10 +269,12 @@ async fn undeclared(
 async fn confirm(
     name: &str,
     declared: &dyn DiskFormat,
+    read: &ReadArgs,
     formats: &[Arc<dyn DiskFormat>],
     source: &Arc<dyn BlockSource>,
 ) -> Result<(), Failure> {
-    let confirmed = match confirm_format(declared.name(), formats, source).await {
+    let accepted: &[&str] = if read.allow_luks { &["luks"] } else { &[] };
+    let confirmed = match confirm_format(declared.name(), accepted, formats, source).await {
         // The raw format knows the marks of containers, and says more about them when it opens the file.
         Err(EngineError::AmbiguousContent { .. })
             if declared.name() == RAW
@@ -320,6 +298,12 @@ mod tests {
         assert_eq!(of_name(Path::new("b.qcow2")), Some("qcow2"));
         assert_eq!(of_name(Path::new("qcow2")), None);
         assert_eq!(of_name(Path::new("b.vmdk")), Some("vmdk"));
+        for flat in ["b-flat.vmdk", "b-f001.vmdk"] {
+            assert_eq!(of_name(Path::new(flat)), Some("raw"), "{flat}");
+        }
+        for other in ["b-s001.vmdk", "flat.vmdk", "b-f1.vmdk"] {
+            assert_eq!(of_name(Path::new(other)), Some("vmdk"), "{other}");
+        }
         assert_eq!(of_name(Path::new("b.txt")), None);
     }
 }

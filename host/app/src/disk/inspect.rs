@@ -57,8 +57,8 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
     let failed = |error| image.failure(error);
     let (info, references) = watch.until(look(&image)).await.map_err(failed)?;
     let found = watch.until(run_check(&image)).await.map_err(failed)?;
-    // A disk whose parent was not granted is not whole: there is no map of it.
-    let stored = match references.is_empty() || !args.read.grant.is_empty() {
+    // A disk with a parent is not whole: there is no map of it.
+    let stored = match references.is_empty() {
         true => {
             let disk = watch.until(image.disk()).await.map_err(failed)?;
             Some((disk.map().data_bytes(), disk.map().encoded_bytes()))
@@ -79,6 +79,7 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
         "facts": info.facts,
         "references": references.iter().map(reference).collect::<Vec<_>>(),
         "findings": summary(&found),
+        "plugin_memory_peak": plugins.usage().memory_peak,
     });
     Report::new(args.common.output).answer(&document, &lines(&image, &info, &references, stored, &found))
 }

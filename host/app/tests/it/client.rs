@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use imprint_agent_protocol::{CaptureResult, Outcome};
-use imprint_domain::{consistency::Consistency, task::TaskError};
+use imprint_agent_protocol::{CaptureResult, DeployResult, Outcome};
+use imprint_domain::{consistency::Consistency, instance::Power, size::ByteSize, task::TaskError};
 use serde_json::json;
 
 use crate::server::{PASSWORD, Server, deployed, stored};
@@ -142,4 +142,42 @@ async fn tasks_are_listed_cancelled_and_tried_again() {
     assert_eq!(watched["checkpoint"], 100);
     let late = server.imprint(&["task", "cancel", &task]).await.expect(3);
     assert!(late.err().contains("[invalid_transition]"), "{}", late.err());
+}
+
+#[tokio::test]
+async fn an_operator_merges_the_layers_of_a_disk() {
+    let server = Server::start().await;
+    server.imprint(&["login", "--server", &server.url, "--account", "admin"]).await.expect(0);
+    let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--no-start", "--wait"];
+    let off = Outcome::Deployed(DeployResult { power: Power::Off, disk_allocated: ByteSize::MIB });
+    let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(off));
+    ran.expect(0);
+    let coalesce = ["admin", "coalesce", "web-1", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&coalesce), server.agent.work(Outcome::Done));
+    let task = &ran.expect(0).json()["task"];
+    assert_eq!((&task["kind"], &task["state"]), (&json!("instance.coalesce"), &json!("succeeded")));
+    let late = Outcome::Failed(TaskError {
+        code: "coalesce_timeout".to_owned(),
+        detail: "it took too long; wait and send the request again".to_owned(),
+        retryable: true,
+    });
+    let (ran, ()) = tokio::join!(server.imprint(&coalesce), server.agent.work(late));
+    let said = ran.expect(1).err();
+    assert!(said.contains("wait and send the request again") && said.contains("coalesce_timeout"), "{said}");
+
+    let listed = server.imprint(&["admin", "location", "list"]).await.expect(0).json();
+    let location = &listed["items"][0];
+    assert_eq!(
+        (&location["coalesce_before_capture"], &location["coalesce_timeout_s"]),
+        (&json!(true), &json!(7200))
+    );
+    let name = location["name"].as_str().unwrap();
+    let set =
+        ["admin", "location", "set", name, "--coalesce-before-capture", "false", "--coalesce-timeout", "60"];
+    let changed = server.imprint(&set).await.expect(0).json();
+    assert_eq!(
+        (&changed["coalesce_before_capture"], &changed["coalesce_timeout_s"]),
+        (&json!(false), &json!(60))
+    );
+    assert_eq!(changed["images_enabled"], location["images_enabled"], "what is not given stays");
 }

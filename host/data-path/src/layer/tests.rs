@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    disk::{Disk, OpenOptions, Resolved, Resolver},
+    disk::{Disk, OpenOptions},
     file::MemorySource,
     testing::{Script, extent, page, parent, primary, trap},
 };
@@ -348,4 +348,87 @@ async fn a_chain_has_at_most_sixteen_layers() {
         let code = outcome.err().map_or_else(|| "opened".to_owned(), |error| error.code().to_owned());
         assert_eq!(code, expected);
     }
+}
+
+fn part(reference: &str) -> SourceRef {
+    SourceRef { role: "extent".to_owned(), ..parent(reference) }
+}
+
+fn of(source: u16, extent: Extent) -> Extent {
+    Extent { source, ..extent }
+}
+
+/// Two parts of 4 KiB, of the bytes 7 and 8.
+fn two_parts() -> OpenOptions {
+    let nothing = || one_page(K, vec![]);
+    let parts = Chain(vec![(nothing(), vec![7; 4096]), (nothing(), vec![8; 4096])]);
+    OpenOptions { resolver: Arc::new(parts), identity: "top".to_owned(), ..OpenOptions::default() }
+}
+
+#[tokio::test]
+async fn parts_of_a_disk_are_read_where_they_are_granted() {
+    let mut script =
+        one_page(4 * K, vec![of(2, data(0, K, K)), data(K, K, 0), of(1, data(2 * K, 2 * K, 2 * K))]);
+    script.sources = vec![primary(), part("0"), part("1")];
+    assert_eq!(code(&script, 4096).await, "denied.external-reference");
+    assert!(script.attached.lock().unwrap().is_empty());
+    let disk = open_with(&script, 4096, &two_parts()).await.unwrap();
+    let mut bytes = vec![0; 4096];
+    disk.read_at(&mut bytes, 0).unwrap();
+    let expected: Vec<u8> = [8, 1, 7, 7].iter().flat_map(|value| [*value; 1024]).collect();
+    assert_eq!(bytes, expected);
+    assert_eq!(disk.layers(), 1);
+    assert_eq!(*script.attached.lock().unwrap(), [(1, 4096), (2, 4096)]);
+}
+
+#[tokio::test]
+async fn parts_are_checked_like_the_image_itself() {
+    let verdict = async |extents: Vec<Extent>| {
+        let mut script = one_page(8 * K, extents);
+        script.sources = vec![primary(), part("0"), part("1"), parent("1")];
+        open_with(&script, 4096, &two_parts()).await.err().map(|error| error.code().to_owned())
+    };
+    let refused = |code: &str| Some(code.to_owned());
+    let twice = vec![of(1, data(0, 4 * K, 0)), of(1, data(4 * K, 4 * K, 0))];
+    assert_eq!(verdict(twice).await, refused("corrupt.aliased"));
+    let behind = vec![of(1, data(0, 4 * K, 0)), of(2, data(4 * K, 4 * K, 1))];
+    assert_eq!(verdict(behind).await, refused("corrupt.truncated"));
+    let the_parent = vec![of(3, data(0, 8 * K, 0))];
+    assert_eq!(verdict(the_parent).await, refused("plugin.map-index"));
+    let mut script = one_page(K, vec![data(0, K, 0)]);
+    script.sources = vec![primary(), part("0"), part("0")];
+    let error = open_with(&script, 4096, &two_parts()).await.err().unwrap();
+    assert_eq!(error.code(), "corrupt.aliased", "one file as two parts");
+    script = one_page(K, vec![data(0, K, 0)]);
+    script.sources = vec![primary(), part("0"), part("x")];
+    let error = open_with(&script, 4096, &two_parts()).await.err().unwrap();
+    assert_eq!(error.code(), "denied.external-reference", "one of two is not granted");
+}
+
+#[tokio::test]
+async fn parts_are_attached_again_after_a_trap() {
+    let pages =
+        vec![page(vec![of(1, data(0, K, 0))], false), Err(trap()), page(vec![of(1, data(K, K, K))], true)];
+    let mut script = Script::new(2 * K, pages);
+    script.sources = vec![primary(), part("0")];
+    assert!(open_with(&script, 0, &two_parts()).await.is_ok());
+    assert_eq!(*script.attached.lock().unwrap(), [(1, 4096), (1, 4096)]);
+}
+
+#[tokio::test]
+async fn a_layer_below_has_parts_of_its_own() {
+    let hole = |offset, length| extent(offset, length, ExtentKind::Hole, 0, 0);
+    let mut below = one_page(2 * K, vec![of(1, data(0, K, 0)), data(K, K, 0)]);
+    below.sources = vec![primary(), part("2")];
+    let mut top = one_page(3 * K, vec![hole(0, 2 * K), of(2, data(2 * K, K, 0))]);
+    top.sources = vec![primary(), parent("0"), part("1")];
+    let nothing = || one_page(K, vec![]);
+    let chain = Chain(vec![(below, vec![3; 2048]), (nothing(), vec![4; 1024]), (nothing(), vec![5; 1024])]);
+    let options =
+        OpenOptions { resolver: Arc::new(chain), identity: "top".to_owned(), ..OpenOptions::default() };
+    let disk = open_with(&top, 0, &options).await.unwrap();
+    let mut bytes = vec![0; 3072];
+    disk.read_at(&mut bytes, 0).unwrap();
+    assert_eq!([bytes[0], bytes[1024], bytes[2048]], [5, 3, 4]);
+    assert_eq!(disk.layers(), 2);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteRange, PortError, Props};
+use super::{ByteRange, ErrorClass, PortError, Props};
 use crate::io::BlockSource;
 
 /// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950) or `zstd` (RFC 8878).
@@ -219,6 +219,11 @@ pub struct MetadataPage {
 pub trait DiskFormat: Send + Sync {
     /// Name in the product: `raw`, `qcow2`, ...
     fn name(&self) -> &str;
+    /// Whether it reads images at all. One that does not only recognises files, under names of their own, and refuses to
+    /// open them with a sentence that says what they are.
+    fn reads(&self) -> bool {
+        true
+    }
     /// Whether it has a write side.
     fn writes(&self) -> bool;
     /// Judges a file by its first 64 KiB, its last 4 KiB and its size.
@@ -240,6 +245,15 @@ pub trait FormatImage: Send {
     async fn info(&mut self) -> Result<ImageInfo, PortError>;
     /// The sources; index 0 is the primary.
     async fn sources(&mut self) -> Result<Vec<SourceRef>, PortError>;
+    /// Hands over the bytes of a source of the role `extent` that the host granted; `index` is its place in [`Self::sources`].
+    /// Whatever refers to it is asked for afterwards. An image that has no such sources need not implement it.
+    async fn attach(&mut self, index: u16, _bytes: Arc<dyn BlockSource>) -> Result<(), PortError> {
+        Err(PortError::host(
+            ErrorClass::Unsupported,
+            "format.attach",
+            format!("source {index} cannot be attached to an image of this format"),
+        ))
+    }
     /// The codecs that extents refer to.
     async fn codecs(&mut self) -> Result<Vec<Codec>, PortError>;
     /// File ranges of the format's own tables, at most `max`, from the `start`th on; an empty answer ends the list.

@@ -23,6 +23,9 @@ const BLOCK: u64 = 64 << 10;
 const KEPT: usize = 64;
 const MAX_READ: u64 = 1 << 20;
 const MAX_RANGES: usize = 1024;
+/// Ranges up to this length, more of them in one call than there are blocks kept, are read by themselves: each would bring a
+/// block that the next ones push out again (the markers in front of compressed grains, one for each 64 KiB of disk).
+const SHORT: u64 = 64;
 
 /// A blob in a plugin's hands.
 #[expect(unreachable_pub, reason = "the generated bindings name it as public")]
@@ -68,6 +71,31 @@ impl CachedSource {
             at += u64::try_from(piece.len()).map_err(std::io::Error::other)?;
         }
         Ok(out)
+    }
+
+    /// As [`Self::read`], without bringing a block that is not there. Blocks.
+    fn read_short(&self, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
+        let end = offset.saturating_add(length).min(self.size);
+        let crosses = offset / BLOCK != end.saturating_sub(1) / BLOCK;
+        if crosses || end <= offset || self.lock().kept.contains_key(&(offset / BLOCK)) {
+            return self.read(offset, length);
+        }
+        let mut bytes = vec![0; usize::try_from(end - offset).map_err(std::io::Error::other)?];
+        self.source.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// All ranges. Blocks.
+    fn read_all(&self, ranges: &[ByteRange]) -> std::io::Result<Vec<Vec<u8>>> {
+        // A source that prefers long reads answers few requests quickly, not many.
+        let short = ranges.len() > KEPT
+            && self.source.preferred_read() == 0
+            && ranges.iter().all(|range| range.length <= SHORT);
+        let read = |range: &ByteRange| match short {
+            true => self.read_short(range.offset, range.length),
+            false => self.read(range.offset, range.length),
+        };
+        ranges.iter().map(read).collect()
     }
 
     fn block(&self, index: u64) -> std::io::Result<Arc<Vec<u8>>> {
@@ -120,12 +148,7 @@ impl State {
             );
             return Ok(Err(error(ErrorClass::LimitExceeded, "plugin.metadata-limit", what)));
         }
-        let read = tokio::task::spawn_blocking(move || {
-            ranges
-                .iter()
-                .map(|range| source.read(range.offset, range.length))
-                .collect::<std::io::Result<Vec<_>>>()
-        });
+        let read = tokio::task::spawn_blocking(move || source.read_all(&ranges));
         Ok(match read.await? {
             Ok(pieces) => {
                 self.plugin.counters.sent(pieces.iter().map(Vec::len).sum());
@@ -238,5 +261,27 @@ mod tests {
         }
         assert_eq!(cached.lock().kept.len(), KEPT);
         assert_eq!(cached.lock().order.len(), KEPT);
+    }
+
+    #[test]
+    fn many_short_ranges_bring_no_blocks() {
+        let native = source(KEPT + 10);
+        let cached = CachedSource::new(native.clone());
+        let ranges: Vec<_> = (0..KEPT + 10)
+            .map(|index| ByteRange { offset: u64::try_from(index).unwrap() * BLOCK + 7, length: 12 })
+            .collect();
+        let read = cached.read_all(&ranges).unwrap();
+        for (range, bytes) in ranges.iter().zip(&read) {
+            let from = usize::try_from(range.offset).unwrap();
+            assert_eq!(*bytes, native.bytes[from..from + 12]);
+        }
+        assert_eq!(cached.lock().kept.len(), 0);
+        cached.read_all(&ranges[..KEPT]).unwrap();
+        assert_eq!(cached.lock().kept.len(), KEPT, "few ranges are worth their blocks");
+        let edges =
+            [BLOCK - 6, BLOCK * 74 + 95, BLOCK * 74 + 200].map(|offset| ByteRange { offset, length: 12 });
+        let all: Vec<_> = edges.iter().cycle().take(KEPT + 1).copied().collect();
+        let lengths: Vec<_> = cached.read_all(&all).unwrap().iter().take(3).map(Vec::len).collect();
+        assert_eq!(lengths, [12, 5, 0]);
     }
 }

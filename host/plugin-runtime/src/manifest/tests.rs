@@ -83,3 +83,24 @@ fn what_is_never_granted_is_refused_in_the_manifest() {
         assert!(matches!(error, LoadError::NeverGrantable { .. }), "{pattern}: {error}");
     }
 }
+
+#[test]
+fn only_a_format_that_reads_nothing_recognises_others() {
+    const FOREIGN: &str = r#"
+schema = 1
+[plugin]
+id = "format-foreign"
+version = "0.1.0"
+kinds = ["format"]
+requires.host = ">=0.1, <0.2"
+read-only = true
+recognises = ["gzip", "7z"]
+"#;
+    assert_eq!(parse(FOREIGN).unwrap().recognises.len(), 2);
+    let refused = |from: &str, to: &str| parse(&FOREIGN.replace(from, to)).unwrap_err().to_string();
+    assert!(refused("read-only = true", "").contains("read-only"));
+    assert!(refused(r#"["format"]"#, r#"["storage"]"#).contains("recognises"));
+    assert!(refused(r#""7z""#, r#""7Z""#).contains("recognises"));
+    let many = (0..65).map(|n| format!("\"f{n}\"")).collect::<Vec<_>>().join(",");
+    assert!(refused(r#""gzip", "7z""#, &many).contains("more than 64"));
+}

@@ -85,6 +85,10 @@ impl DiskFormat for ComponentFormat {
         &self.plugin.manifest.provides
     }
 
+    fn reads(&self) -> bool {
+        self.plugin.manifest.recognises.is_empty()
+    }
+
     fn writes(&self) -> bool {
         !self.plugin.manifest.read_only
     }
@@ -101,11 +105,13 @@ impl DiskFormat for ComponentFormat {
             return Err(PortError::bad_answer("plugin.bad-answer.guess", message));
         }
         let subformat = guess.subformat.map(|text| bounded("a subformat", text, MAX_NAME)).transpose()?;
-        Ok(Some(Guess {
-            confidence: guess.confidence,
-            format: bounded("a format", guess.format, MAX_NAME)?,
-            subformat,
-        }))
+        let format = bounded("a format", guess.format, MAX_NAME)?;
+        let manifest = &self.plugin.manifest;
+        if format != manifest.provides && !manifest.recognises.contains(&format) {
+            let message = format!("the format {format:?} is none that the plugin's manifest names");
+            return Err(PortError::bad_answer("plugin.bad-answer.guess", message));
+        }
+        Ok(Some(Guess { confidence: guess.confidence, format, subformat }))
     }
 
     async fn open(
@@ -273,6 +279,16 @@ impl FormatImage for ComponentImage {
                 }
             });
         self.judge(judged)
+    }
+
+    async fn attach(&mut self, index: u16, bytes: Arc<dyn BlockSource>) -> Result<(), PortError> {
+        let blob = BlobHandle(Arc::new(CachedSource::new(bytes)));
+        let blob: Resource<BlobHandle> = self.work.store.data_mut().table.push(blob).map_err(|error| {
+            PortError::host(imprint_data_path::ports::ErrorClass::LimitExceeded, "plugin.handles", error)
+        })?;
+        let reader = self.bindings.imprint_format_reader().image();
+        let answer = call!(self.work, "attach", |store| reader.call_attach(store, self.image, index, blob))?;
+        answer.map_err(|error| self.said(error))
     }
 
     async fn codecs(&mut self) -> Result<Vec<Codec>, PortError> {

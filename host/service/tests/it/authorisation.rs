@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use imprint_domain::{Code, Error, account::Role, account::Scope, storage::StorageRole};
+use imprint_domain::{
+    Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, storage::StorageRole,
+};
 use imprint_service::{
     AccountCreate, AccountPatch, EventFilter, HypervisorCreate, ImageList, ImagePatch, ImageScope,
     InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, OsImageCreate, PageRequest,
@@ -73,7 +75,12 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             role: Role::Admin,
             image_limit: None,
         };
-        let location = LocationCreate { name: name("x"), images_enabled: true, default_image_limit: None };
+        let location = LocationCreate {
+            name: name("x"),
+            images_enabled: true,
+            default_image_limit: None,
+            coalesce: CoalescePolicy::default(),
+        };
         let hypervisor = HypervisorCreate {
             name: name("x"),
             location_id: world.location.id,
@@ -98,6 +105,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
         };
         let id = op.account_id();
         let answers = [
+            code(service.instance_coalesce(op, world.instance).await),
             code(service.account_list(op, &page).await),
             code(service.account_create(op, account).await),
             code(service.account_update(op, id, AccountPatch { image_limit: Some(None) }).await),
@@ -116,7 +124,12 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             assert_eq!(answer, Some(Code::Forbidden));
         }
     }
-    let taken = LocationCreate { name: name("Here"), images_enabled: true, default_image_limit: None };
+    let taken = LocationCreate {
+        name: name("Here"),
+        images_enabled: true,
+        default_image_limit: None,
+        coalesce: CoalescePolicy::default(),
+    };
     assert_eq!(code(world.service.location_create(&world.admin, taken).await), Some(Code::NameTaken));
 }
 

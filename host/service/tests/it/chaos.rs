@@ -65,7 +65,7 @@ impl Walk {
             0..=2 => self.capture(instance).await,
             3 => drop(service.instance_create(&op, self.world.deployment("walker")).await),
             4 => self.delete_image(image).await,
-            5 => self.change_instance(instance, pick(3)).await,
+            5 => self.change_instance(instance, pick(4)).await,
             6 => self.cancel_or_retry(task, true).await,
             7 => self.cancel_or_retry(task, false).await,
             8..=10 => self.work.extend(self.agent.claim(2, 0).await),
@@ -99,6 +99,7 @@ impl Walk {
         drop(match what {
             0 => service.instance_start(op, id).await,
             1 => service.instance_stop(op, id).await,
+            2 => service.instance_coalesce(&self.world.admin, id).await,
             _ => service.instance_delete(op, id).await,
         });
     }

@@ -5,6 +5,7 @@
 mod access;
 mod authorisation;
 mod chaos;
+mod coalesce;
 mod events;
 mod limits;
 mod pages;
@@ -57,6 +58,11 @@ scenarios! {
     }
     chaos {
         nothing_is_stuck_whatever_happens,
+    }
+    coalesce {
+        only_a_stopped_and_idle_instance_is_merged,
+        a_merge_that_takes_too_long_is_not_repeated_and_says_what_helps,
+        the_location_decides_whether_and_for_how_long,
     }
     events {
         events_have_no_gaps_under_concurrency,

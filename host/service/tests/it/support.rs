@@ -16,6 +16,7 @@ use imprint_agent_protocol::{
 };
 use imprint_domain::{
     account::{Role, Scope},
+    coalesce::CoalescePolicy,
     consistency::Consistency,
     id::{AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
     image::StoredImage,
@@ -127,7 +128,12 @@ impl World {
         let service = open(&target, &context).await;
         assert_eq!(service.ensure_admin(Some("admin password".into())).await.unwrap(), None);
         let admin = sign_in(&service, "admin", "admin password").await;
-        let location = LocationCreate { name: name("Here"), images_enabled: true, default_image_limit: None };
+        let location = LocationCreate {
+            name: name("Here"),
+            images_enabled: true,
+            default_image_limit: None,
+            coalesce: CoalescePolicy::default(),
+        };
         let location = service.location_create(&admin, location).await.unwrap();
         let hypervisor = HypervisorCreate {
             name: name("host-1"),
@@ -312,7 +318,11 @@ pub(crate) fn success(work: &Work) -> Outcome {
         Work::Deploy(_) => {
             Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: size(4 << 20) })
         }
-        Work::DeleteImage(_) | Work::Start(_) | Work::Stop(_) | Work::DeleteInstance(_) => Outcome::Done,
+        Work::DeleteImage(_)
+        | Work::Start(_)
+        | Work::Stop(_)
+        | Work::Coalesce(_)
+        | Work::DeleteInstance(_) => Outcome::Done,
     }
 }
 

@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use format_qcow2::Qcow2;
+use imprint_corpus::qcow2::{
+    CLUSTER, COMPRESSED, COPIED, DATA, Forge, L1, L2, REFCOUNT_BLOCK, REFCOUNT_TABLE, SECTORS,
+};
 use imprint_plugin_sdk::{
     error::ErrorClass,
     format::{ExtentKind, Format, Image as _},
@@ -10,10 +13,7 @@ use imprint_plugin_sdk::{
     types::{Props, props},
 };
 
-use crate::{
-    forge::{CLUSTER, COMPRESSED, COPIED, DATA, Forge, L1, L2, REFCOUNT_BLOCK, REFCOUNT_TABLE, SECTORS},
-    support::{aliased, all_findings, all_ranges, code, count, open_bytes, whole_map},
-};
+use crate::support::{aliased, all_findings, all_ranges, code, count, open_bytes, whole_map};
 
 /// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the whole map.
 fn verdict(forge: &Forge) -> String {

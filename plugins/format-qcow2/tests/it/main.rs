@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
 
-mod forge;
 mod hostile;
 mod layouts;
 mod properties;

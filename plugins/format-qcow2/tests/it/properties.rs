@@ -1,16 +1,14 @@
 //! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of the file.
 
 use format_qcow2::Qcow2;
+use imprint_corpus::qcow2::{CLUSTER, Forge, L1, L2, REFCOUNT_TABLE};
 use imprint_plugin_sdk::{
     format::{CreateRequest, ExtentKind, Format, Image as _, Layout as _, Placed},
     types::props,
 };
 use proptest::prelude::*;
 
-use crate::{
-    forge::{CLUSTER, Forge, L1, L2, REFCOUNT_TABLE},
-    support::{aliased, all_findings, open_bytes, whole_map},
-};
+use crate::support::{aliased, all_findings, open_bytes, whole_map};
 
 /// Opens and asks for everything that is bounded.
 fn exercise(bytes: &[u8]) {

@@ -16,7 +16,7 @@ use crate::{
 /// A place in the file, as a block, and a state; both mostly possible ones.
 fn entry() -> impl Strategy<Value = u64> {
     prop_oneof![
-        8 => (0..9_u64, prop_oneof![Just(0_u64), Just(6), Just(7), 0..8_u64]).prop_map(|(place, state)| place * MIB | state),
+        8 => (0..9_u64, prop_oneof![Just(0_u64), Just(6), Just(7), 0..8_u64]).prop_map(|(place, state)| (place * MIB) | state),
         1 => any::<u64>(),
     ]
 }

@@ -1,4 +1,5 @@
-//! A disk format that misbehaves in the way that the option `mode` names; without one it reads a raw file.
+//! A disk format that misbehaves in the way that the option `mode` names, or a file that begins with `LIAR:mode` and a line
+//! end; without either it reads a raw file.
 
 use std::hint::black_box;
 
@@ -7,10 +8,10 @@ use imprint_plugin_sdk::{
     export_format,
     format::{
         CreateRequest, Extent, ExtentKind, Format, Guess, Image, Info, Layout, MapBuilder, MetadataPage,
-        Page, Placed, Rules,
+        Page, Placed, Rules, Source,
     },
     host::Blob,
-    types::{ByteRange, Props},
+    types::{ByteRange, Codec, Props},
 };
 
 struct Hostile;
@@ -51,6 +52,13 @@ fn extent(offset: u64, length: u64) -> Extent {
     }
 }
 
+/// The mode that a file names.
+fn mode_of(primary: &dyn Blob) -> Result<String> {
+    let head = String::from_utf8_lossy(&primary.read_at(0, 64)?).into_owned();
+    let line = head.lines().next().and_then(|line| line.strip_prefix("LIAR:"));
+    Ok(line.unwrap_or_default().to_owned())
+}
+
 impl Format for Hostile {
     type Image = HostileImage;
     type Layout = HostileLayout;
@@ -61,7 +69,7 @@ impl Format for Hostile {
     }
 
     fn open(primary: Box<dyn Blob>, options: &Props) -> Result<HostileImage> {
-        let mode = options.get("mode").cloned().unwrap_or_default();
+        let mode = options.get("mode").cloned().map_or_else(|| mode_of(primary.as_ref()), Ok)?;
         imprint_plugin_sdk::info!("opening in mode {mode:?}");
         match mode.as_str() {
             "error" => Err(Error::corrupt("hostile.corrupt", "the image says no")),
@@ -99,8 +107,40 @@ impl Image for HostileImage {
         Ok(Info { format: "hostile".to_owned(), subformat: None, virtual_size, unit, facts: Props::new() })
     }
 
-    fn metadata_ranges(&mut self, _start: u64, _max: u32) -> Result<Vec<ByteRange>> {
-        Ok(Vec::new())
+    fn sources(&mut self) -> Result<Vec<Source>> {
+        let away = |role: &str| Source {
+            role: role.to_owned(),
+            reference: "/canary/secret.bin".to_owned(),
+            format_hint: Some("raw".to_owned()),
+            required: false,
+        };
+        Ok(match self.mode.as_str() {
+            "names-parent" => vec![Source::primary(), away("parent")],
+            "names-extent" => vec![Source::primary(), away("extent")],
+            "names-log" => vec![Source::primary(), away("log")],
+            _ => vec![Source::primary()],
+        })
+    }
+
+    fn codecs(&mut self) -> Vec<Codec> {
+        let params = [("tail".to_owned(), "garbage".to_owned())].into();
+        match self.mode.as_str() {
+            "same-sector" => vec![Codec { name: "deflate".to_owned(), params }],
+            "codec" => vec![Codec { name: "lzma".to_owned(), params }],
+            _ => Vec::new(),
+        }
+    }
+
+    fn metadata_ranges(&mut self, start: u64, _max: u32) -> Result<Vec<ByteRange>> {
+        let size = self.primary.size();
+        let one = |offset, length| if start == 0 { vec![ByteRange { offset, length }] } else { Vec::new() };
+        Ok(match self.mode.as_str() {
+            "table-outside" => one(size - 100, 101),
+            "table-far" => one(u64::MAX - 10, 100),
+            "table-in-data" => one(4096, 512),
+            "tables-forever" => vec![ByteRange { offset: 0, length: 0 }; 4096],
+            _ => Vec::new(),
+        })
     }
 
     fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page> {
@@ -117,6 +157,35 @@ impl Image for HostileImage {
             "huge" => {
                 let extents = (0..60_000).map(|at| extent(start + at, 1)).collect();
                 Ok(Page { extents, resume: end, done: true })
+            }
+            // Every page of the disk is the same page of the file.
+            "alias" => {
+                let pages = (start / 4096..end / 4096).take(usize::try_from(max).unwrap_or(usize::MAX));
+                let extents: Vec<_> =
+                    pages.map(|page| Extent { source_offset: 0, ..extent(page * 4096, 4096) }).collect();
+                let resume = extents.last().map_or(start, |last| last.offset + last.length);
+                Ok(Page { extents, resume, done: resume >= end })
+            }
+            // The same sector decodes to every unit of the disk.
+            "same-sector" => {
+                let units = (start / 65536..end / 65536).take(usize::try_from(max).unwrap_or(usize::MAX));
+                let encoded = |unit: u64| Extent {
+                    kind: ExtentKind::Encoded,
+                    source_offset: 512,
+                    source_length: 512,
+                    ..extent(unit * 65536, 65536)
+                };
+                let extents: Vec<_> = units.map(encoded).collect();
+                let resume = extents.last().map_or(start, |last| last.offset + last.length);
+                Ok(Page { extents, resume, done: resume >= end })
+            }
+            "outside" => {
+                let shifted = Extent { source_offset: start + 1, ..extent(start, end - start) };
+                Ok(Page { extents: vec![shifted], resume: end, done: true })
+            }
+            "source" => {
+                let other = Extent { source: 1, ..extent(start, end - start) };
+                Ok(Page { extents: vec![other], resume: end, done: true })
             }
             "stuck" => Ok(Page { extents: Vec::new(), resume: start, done: false }),
             "loop-extents" => spin(),

@@ -64,6 +64,14 @@ export function usePowerAction() {
   })
 }
 
+export function useCoalesce() {
+  return useMutation({
+    mutationFn: (id: string) =>
+      answer(client.POST('/api/v1/admin/instances/{id}/actions/coalesce', { params: { path: { id } } })),
+    onSuccess: useEnterResult(),
+  })
+}
+
 export function useDeleteInstance() {
   return useMutation({
     mutationFn: (id: string) => answer(client.DELETE('/api/v1/instances/{id}', { params: { path: { id } } })),

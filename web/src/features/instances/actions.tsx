@@ -1,4 +1,4 @@
-import { Camera, Play, Power, Trash2 } from 'lucide-react'
+import { Camera, Combine, Play, Power, Trash2 } from 'lucide-react'
 import type { Instance } from '@/api/types'
 import { sentence } from '@/lib/problem'
 import type { MenuAction } from '@/ui/Menu'
@@ -9,6 +9,7 @@ export interface InstanceCommands {
   capture: (instance: Instance) => void
   power: (instance: Instance, action: 'start' | 'stop') => void
   remove: (instance: Instance) => void
+  coalesce: (instance: Instance) => void
 }
 
 /** Why an image cannot be created of it, in the server's words. */
@@ -23,6 +24,25 @@ export function startReason(instance: Instance): string | null {
 
 export function stopReason(instance: Instance): string | null {
   return busyReason(instance) ?? (instance.power === 'off' ? 'It is stopped.' : null)
+}
+
+/** Why its layers cannot be merged: its hypervisor holds them open while it runs. */
+export function coalesceReason(instance: Pick<Instance, 'status' | 'power'>): string | null {
+  const isOn = instance.power === 'running' || instance.power === 'paused'
+  return busyReason(instance) ?? (isOn ? 'Stop the instance first.' : null)
+}
+
+/** What only operators do with an instance. */
+export function operatorActions(instance: Instance, commands: InstanceCommands): MenuAction[] {
+  return [
+    {
+      id: 'coalesce',
+      label: 'Merge disk layers',
+      icon: <Combine />,
+      onAction: () => commands.coalesce(instance),
+      reason: coalesceReason(instance),
+    },
+  ]
 }
 
 export function instanceActions(instance: Instance, commands: InstanceCommands): MenuAction[] {

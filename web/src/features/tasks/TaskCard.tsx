@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { Camera, Layers, Power, Rocket, Trash2 } from 'lucide-react'
+import { Camera, Combine, Layers, Power, Rocket, Trash2 } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { Names } from '@/api/queries/names'
 import { useTaskAction } from '@/api/queries/tasks'
@@ -13,7 +13,7 @@ import { Progress, Steps } from '@/ui/Progress'
 import { Since, useNow } from '@/ui/Since'
 import { Status } from '@/ui/Status'
 import styles from './TaskCard.module.css'
-import { failureTitle, kindTitle, phaseName, stateName, stateTone, stepsOf } from './words'
+import { errorTitle, kindTitle, phaseName, stateName, stateTone, stepsOf } from './words'
 
 const ICONS: Record<TaskKind, ReactNode> = {
   'image.capture': <Camera />,
@@ -22,6 +22,7 @@ const ICONS: Record<TaskKind, ReactNode> = {
   'instance.deploy': <Rocket />,
   'instance.start': <Power />,
   'instance.stop': <Power />,
+  'instance.coalesce': <Combine />,
   'instance.delete': <Trash2 />,
 }
 
@@ -172,7 +173,7 @@ function Failure({ task }: { task: Task }) {
       title={
         again
           ? `Attempt ${Math.max(task.attempt, 1)} failed; it is tried again by itself`
-          : failureTitle(task.kind)
+          : errorTitle(task, task.error.code)
       }
     >
       <p>{sentence(task.error.detail)}</p>

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { endTitle, stepsOf } from './words'
+import { endTitle, errorTitle, stepsOf } from './words'
 
 describe('the steps of a task', () => {
   test('lead from queued to finalizing for a capture', () => {
@@ -7,6 +7,17 @@ describe('the steps of a task', () => {
     expect(stepsOf(task)).toEqual({
       names: ['Queued', 'Preparing', 'Snapshot', 'Copying', 'Finalizing'],
       current: 3,
+    })
+  })
+
+  test('show the merge of a chain while it lasts', () => {
+    expect(stepsOf({ kind: 'image.capture', state: 'running', phase: 'coalesce' })).toEqual({
+      names: ['Queued', 'Preparing', 'Merging layers', 'Snapshot', 'Copying', 'Finalizing'],
+      current: 2,
+    })
+    expect(stepsOf({ kind: 'instance.coalesce', state: 'running', phase: 'coalesce' })).toEqual({
+      names: ['Queued', 'Preparing', 'Merging layers'],
+      current: 2,
     })
   })
 
@@ -30,4 +41,11 @@ test('an end is said in the past', () => {
   expect(endTitle({ kind: 'image.capture', state: 'succeeded' })).toBe('Image created')
   expect(endTitle({ kind: 'image.capture', state: 'failed' })).toBe('Image creation failed')
   expect(endTitle({ kind: 'instance.deploy', state: 'cancelled' })).toBe('Create instance: cancelled')
+})
+
+test('a merge that took too long is called by its name', () => {
+  expect(errorTitle({ kind: 'image.capture' }, 'coalesce_timeout')).toBe(
+    'Image creation failed: Coalesce timeout',
+  )
+  expect(errorTitle({ kind: 'image.capture' }, 'qemu.vm-gone')).toBe('Image creation failed')
 })

@@ -48,6 +48,12 @@ const KINDS: Record<TaskKind, KindWords> = {
     failed: 'Instance not stopped',
     steps: ['queued', 'starting'],
   },
+  'instance.coalesce': {
+    title: 'Merge disk layers',
+    done: 'Disk layers merged',
+    failed: 'Disk layers not merged',
+    steps: ['queued', 'preparing', 'coalesce'],
+  },
   'instance.delete': {
     title: 'Delete instance',
     done: 'Instance deleted',
@@ -60,6 +66,7 @@ const KINDS: Record<TaskKind, KindWords> = {
 const ORDER: readonly Phase[] = [
   'queued',
   'preparing',
+  'coalesce',
   'snapshotting',
   'copying',
   'finalizing',
@@ -71,6 +78,7 @@ const ORDER: readonly Phase[] = [
 const PHASES: Record<Phase, string> = {
   queued: 'Queued',
   preparing: 'Preparing',
+  coalesce: 'Merging layers',
   snapshotting: 'Snapshot',
   copying: 'Copying',
   finalizing: 'Finalizing',
@@ -118,9 +126,22 @@ export interface StepsView {
   current: number
 }
 
+/** Only a disk that is a chain of layers is merged first: the step is shown while it is the present one. */
+function withCoalesce(steps: readonly Phase[], phase: Phase): readonly Phase[] {
+  if (phase !== 'coalesce' || steps.includes(phase)) return steps
+  return steps.flatMap((step) => (step === 'preparing' ? [step, phase] : [step]))
+}
+
+/** What is said of a failure: the names that the provider's texts use where there are such. */
+export function errorTitle(task: Pick<Task, 'kind'>, code: string): string {
+  return code === 'coalesce_timeout'
+    ? `${failureTitle(task.kind)}: Coalesce timeout`
+    : failureTitle(task.kind)
+}
+
 /** The steps of a task and where it is in them; a phase that is not among them counts as the one it comes before. */
 export function stepsOf(task: Pick<Task, 'kind' | 'phase' | 'state'>): StepsView {
-  const { steps } = KINDS[task.kind]
+  const steps = withCoalesce(KINDS[task.kind].steps, task.phase)
   const names = steps.map((phase) => phaseName(phase, task.kind))
   if (task.state === 'succeeded') return { names, current: steps.length }
   const rank = ORDER.indexOf(task.phase)

@@ -6,7 +6,11 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use imprint_domain::id::LocationId;
+use imprint_domain::{
+    Code, Error,
+    coalesce::{CoalescePolicy, CoalesceTimeout},
+    id::LocationId,
+};
 use imprint_service as service;
 
 use crate::{
@@ -47,10 +51,15 @@ pub(crate) async fn admin_location_create(
     key: IdempotencyKey,
     body: JsonBody<LocationCreate>,
 ) -> Result<Response, ApiError> {
+    let standard = CoalescePolicy::default();
     let request = service::LocationCreate {
         name: name(&body.value.name, "/name")?,
         images_enabled: body.value.images_enabled,
         default_image_limit: body.value.default_image_limit,
+        coalesce: CoalescePolicy {
+            before_capture: body.value.coalesce_before_capture.unwrap_or(standard.before_capture),
+            timeout: coalesce_timeout(body.value.coalesce_timeout_s)?.unwrap_or(standard.timeout),
+        },
     };
     let op = op.with_idempotency(key.bind(body.digest));
     let location = state.service().location_create(&op, request).await?;
@@ -73,6 +82,15 @@ pub(crate) async fn admin_location_update(
     let patch = service::LocationPatch {
         images_enabled: body.value.images_enabled,
         default_image_limit: body.value.default_image_limit,
+        coalesce_before_capture: body.value.coalesce_before_capture,
+        coalesce_timeout: coalesce_timeout(body.value.coalesce_timeout_s)?,
     };
     Ok(Json(state.service().location_update(&op, id, patch).await?.into()))
+}
+
+fn coalesce_timeout(seconds: Option<u32>) -> Result<Option<CoalesceTimeout>, Error> {
+    seconds
+        .map(|seconds| CoalesceTimeout::new(seconds.into()))
+        .transpose()
+        .map_err(|error| Error::new(Code::InvalidRequest, error).at("/coalesce_timeout_s"))
 }

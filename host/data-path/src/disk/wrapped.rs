@@ -1,0 +1,158 @@
+//! The disk in a wrapper, such as an OVA: the wrapper's plugin says where the file with the disk is, and the format of that
+//! file is opened over its bytes.
+
+use std::sync::Arc;
+
+use super::{CONTAINS, Disk, OpenOptions};
+use crate::{
+    detect::confirm_format,
+    error::EngineError,
+    extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
+    io::BlockSource,
+    limits::Limits,
+    ports::{ByteRange, Props},
+    window::Window,
+};
+
+/// The format option that chooses among the disks of a wrapper: not for the format inside.
+const CHOICE: &str = "disk";
+/// The fact with the wrapper's format, beside those of the disk inside.
+const WRAPPER: &str = "wrapper";
+
+/// Opens what is inside. A wrapper in a wrapper is refused.
+pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, EngineError> {
+    let unsupported = |what: String| EngineError::Unsupported { what };
+    let inside = outer.facts.get(CONTAINS).map_or("", String::as_str);
+    let format = options.formats.iter().find(|format| format.name() == inside).ok_or_else(|| {
+        unsupported(format!(
+            "the format '{}' inside of a file of the format {}",
+            inside.escape_debug(),
+            outer.format
+        ))
+    })?;
+    let place = place(&outer)
+        .ok_or_else(|| unsupported("a wrapper that does not store its file in one piece".to_owned()))?;
+    let whole = outer.sources[0].clone();
+    let source: Arc<dyn BlockSource> = Arc::new(Window::new(whole.clone(), place));
+    confirm_format(format.name(), &[], &options.formats, &source).await?;
+    let mut format_options = options.format_options.clone();
+    format_options.remove(CHOICE);
+    let inner = OpenOptions { format_options, ..options.clone() };
+    let mut disk = Disk::open_image(format.as_ref(), source, &inner).await?;
+    if disk.facts.contains_key(CONTAINS) {
+        return Err(unsupported("a wrapper inside of a wrapper".to_owned()));
+    }
+    // From here on the file itself is read, not the window.
+    disk.map = moved(&disk.map, place.offset, &options.limits)?;
+    disk.sources[0] = whole;
+    disk.facts.extend(wrapper_facts(outer));
+    Ok(disk)
+}
+
+/// Where the file is that the wrapper holds, when it is in one piece of the wrapper itself. Holes that the transport knows
+/// of do not cut it.
+fn place(outer: &Disk) -> Option<ByteRange> {
+    let mut start = None;
+    for piece in outer.map.pieces(ByteRange { offset: 0, length: outer.size() }) {
+        let begins = match piece.content {
+            Content::Data { source: 0, at } => at.checked_sub(piece.range.offset),
+            Content::Zero => continue,
+            Content::Data { .. } | Content::Hole | Content::Encoded(_) => None,
+        }?;
+        if *start.get_or_insert(begins) != begins {
+            return None;
+        }
+    }
+    Some(ByteRange { offset: start?, length: outer.size() }).filter(|place| {
+        place.offset.checked_add(place.length).is_some_and(|end| end <= outer.sources[0].size())
+    })
+}
+
+/// The map with everything in the first source `by` bytes further on.
+fn moved(map: &ExtentMap, by: u64, limits: &Limits) -> Result<ExtentMap, MapError> {
+    let mut moved = MapBuilder::new(map.size(), limits.extents);
+    for Piece { range, content } in map.pieces(ByteRange { offset: 0, length: map.size() }) {
+        let content = match content {
+            Content::Data { source: 0, at } => Content::Data { source: 0, at: at + by },
+            Content::Encoded(mut unit) => {
+                unit.at += if unit.source == 0 { by } else { 0 };
+                Content::Encoded(unit)
+            }
+            Content::Data { .. } | Content::Zero | Content::Hole => content,
+        };
+        moved.push(Piece { range, content })?;
+    }
+    moved.finish()
+}
+
+/// What the wrapper says of itself, under names that do not hide what the disk says.
+fn wrapper_facts(outer: Disk) -> Props {
+    let mut facts: Props =
+        outer.facts.into_iter().map(|(key, value)| (format!("{WRAPPER}-{key}"), value)).collect();
+    facts.insert(WRAPPER.to_owned(), outer.format);
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        file::MemorySource,
+        ports::{DiskFormat, ExtentKind},
+        testing::{FakeFormat, Script, extent, page},
+    };
+
+    /// A wrapper of 8 KiB that holds bytes 1024 to 5120 of itself as a disk of the format `contains`.
+    fn wrapper(contains: &str) -> Script {
+        let mut script =
+            Script::new(4096, vec![page(vec![extent(0, 4096, ExtentKind::Data, 1024, 0)], true)]);
+        let facts = [(CONTAINS, contains), ("member", "disk1")];
+        script.info.facts = facts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        script
+    }
+
+    fn bytes() -> Vec<u8> {
+        (0..8192_u32).map(|at| u8::try_from(at / 64 % 251).unwrap()).collect()
+    }
+
+    async fn opened(script: &Script, formats: Vec<Arc<dyn DiskFormat>>) -> Result<Disk, EngineError> {
+        let options = OpenOptions { formats, ..OpenOptions::default() };
+        Disk::open(script, Arc::new(MemorySource::new(bytes())), &options).await
+    }
+
+    #[tokio::test]
+    async fn the_disk_is_the_one_inside() {
+        let disk = opened(&wrapper("raw"), vec![Arc::new(FakeFormat::raw())]).await.unwrap();
+        assert_eq!((disk.format(), disk.size()), ("raw", 4096));
+        assert_eq!(disk.facts()["wrapper"], "script");
+        assert_eq!(disk.facts()["wrapper-member"], "disk1");
+        assert!(!disk.facts().contains_key(CONTAINS));
+        let mut read = vec![0; 4096];
+        disk.read_at(&mut read, 0).unwrap();
+        assert!(read == bytes()[1024..5120]);
+        assert_eq!(disk.source(0).size(), 8192, "the file itself is read");
+    }
+
+    #[tokio::test]
+    async fn what_is_inside_has_to_be_known_and_what_it_says() {
+        let code = |opened: Result<Disk, EngineError>| opened.err().map(|error| error.code().to_owned());
+        assert_eq!(code(opened(&wrapper("raw"), vec![]).await).as_deref(), Some("unsupported.layout"));
+        let formats: Vec<Arc<dyn DiskFormat>> =
+            vec![Arc::new(FakeFormat::plain(4096)), Arc::new(FakeFormat::raw())];
+        let lie = opened(&wrapper("fake"), formats).await;
+        assert_eq!(code(lie).as_deref(), Some("denied.ambiguous-content"));
+        let mut pieces = wrapper("raw");
+        pieces.pages = Arc::new(std::sync::Mutex::new(
+            [page(
+                vec![
+                    extent(0, 2048, ExtentKind::Data, 1024, 0),
+                    extent(2048, 2048, ExtentKind::Data, 4096, 0),
+                ],
+                true,
+            )]
+            .into(),
+        ));
+        let formats: Vec<Arc<dyn DiskFormat>> = vec![Arc::new(FakeFormat::raw())];
+        assert_eq!(code(opened(&pieces, formats).await).as_deref(), Some("unsupported.layout"));
+    }
+}

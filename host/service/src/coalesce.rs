@@ -1,0 +1,60 @@
+//! Coalescing outside of an image creation (S50), and what is said when one took too long.
+
+use imprint_domain::{
+    Error, coalesce,
+    error::Code,
+    id::InstanceId,
+    rules,
+    task::{TaskError, TaskKind, TaskState},
+};
+use imprint_store::task::{self, TaskFilter, TaskRecord};
+
+use crate::{
+    InstanceTask, Op, Service, change::Change, hypervisor, idempotency, instance, service::DbResult,
+};
+
+/// Earlier failures of an instance that are looked at.
+const LOOKED_BACK: u32 = 20;
+
+impl Service {
+    /// Merges the chain of layers behind the disk of a stopped instance into one file. Admins only; the task is the owner's.
+    pub async fn instance_coalesce(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
+        op.require_admin()?;
+        let mut change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(InstanceTask { replayed: true, ..stored });
+        }
+        let record = instance::visible(&change.conn(), op, id).await?;
+        coalesce::require_mergeable(&record.instance)?;
+        instance::require_idle(&change.conn(), id).await?;
+        let host = hypervisor::get(&change.conn(), record.instance.hypervisor_id).await?.hypervisor;
+        rules::require_online(&host, change.now)?;
+        let answer = instance::queue(&mut change, op, record, TaskKind::InstanceCoalesce).await?;
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
+    }
+}
+
+/// A merge took too long: the second time its owner learns what helps beside waiting (S49).
+pub(crate) async fn timed_out(
+    change: &Change<'_>,
+    record: &TaskRecord,
+    error: TaskError,
+) -> Result<TaskError, Error> {
+    let filter = TaskFilter {
+        account_id: None,
+        state: vec![TaskState::Failed],
+        image_id: None,
+        instance_id: record.task.instance_id,
+        before: None,
+        limit: LOOKED_BACK,
+    };
+    let failed = task::list(&change.conn(), &filter).await.db()?;
+    let before = failed.iter().filter(|earlier| earlier.task.id != record.task.id).any(is_timeout);
+    Ok(if before { coalesce::timed_out_again(error) } else { error })
+}
+
+fn is_timeout(record: &TaskRecord) -> bool {
+    record.task.error.as_ref().is_some_and(|error| error.code == Code::CoalesceTimeout.as_str())
+}

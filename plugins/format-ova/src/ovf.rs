@@ -1,0 +1,114 @@
+//! What the description says of files and disks.
+
+use crate::{error::OvaError, tar::clip, xml};
+
+/// The most files and disks that are looked at.
+const MAX_LISTED: usize = 256;
+
+/// A file that the description names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) id: String,
+    pub(crate) href: String,
+    pub(crate) compressed: bool,
+    pub(crate) chunked: bool,
+}
+
+/// A disk with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Disk {
+    pub(crate) id: String,
+    pub(crate) file: String,
+    pub(crate) format: Option<String>,
+    pub(crate) has_parent: bool,
+}
+
+/// A description, as far as disks go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ovf {
+    pub(crate) files: Vec<File>,
+    pub(crate) disks: Vec<Disk>,
+}
+
+impl Ovf {
+    /// Understands the text.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, OvaError> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| OvaError::Header("the description (.ovf) is not UTF-8".to_owned()))?;
+        let mut ovf = Self::default();
+        let mut is_envelope = false;
+        xml::read(text, |element| {
+            let text = |name: &str| element.attribute(name).map(str::to_owned);
+            match (element.parent, element.name) {
+                (None, "Envelope") => is_envelope = true,
+                (Some("References"), "File") => ovf.files.push(File {
+                    id: text("id").unwrap_or_default(),
+                    href: text("href").ok_or_else(|| {
+                        OvaError::Header("a file of the description has no href".to_owned())
+                    })?,
+                    compressed: text("compression").is_some_and(|how| !how.is_empty() && how != "identity"),
+                    chunked: text("chunkSize").is_some(),
+                }),
+                (Some("DiskSection"), "Disk") => ovf.disks.extend(text("fileRef").map(|file| Disk {
+                    id: text("diskId").unwrap_or_default(),
+                    file,
+                    format: text("format"),
+                    has_parent: text("parentRef").is_some(),
+                })),
+                (Some(_) | None, _) => {}
+            }
+            match ovf.files.len().max(ovf.disks.len()) > MAX_LISTED {
+                true => Err(OvaError::Limit(format!(
+                    "the description lists more than {MAX_LISTED} files or disks"
+                ))),
+                false => Ok(()),
+            }
+        })?;
+        if !is_envelope {
+            return Err(OvaError::Header("the description (.ovf) is no OVF envelope".to_owned()));
+        }
+        Ok(ovf)
+    }
+
+    /// The one file with this id.
+    pub(crate) fn file(&self, id: &str) -> Result<&File, OvaError> {
+        let mut found = self.files.iter().filter(|file| file.id == id);
+        match (found.next(), found.next()) {
+            (Some(file), None) => Ok(file),
+            (Some(_), Some(_)) => Err(OvaError::Header(format!("two files have the id {:?}", clip(id)))),
+            (None, _) => {
+                Err(OvaError::Header(format!("a disk is in the file {:?}, which is not listed", clip(id))))
+            }
+        }
+    }
+}
+
+/// The product's name of a disk's format, by the name of its file and by what the description says; the two must agree.
+pub(crate) fn contains(name: &str, described: Option<&str>) -> Result<&'static str, OvaError> {
+    let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let by_name = match ending.as_str() {
+        "vmdk" => Some("vmdk"),
+        "vhd" => Some("vhd"),
+        "vhdx" => Some("vhdx"),
+        "qcow2" | "qcow" => Some("qcow2"),
+        "raw" | "img" => Some("raw"),
+        "vdi" => Some("vdi"),
+        "gz" | "bz2" | "xz" | "zst" => {
+            return Err(OvaError::Feature(format!(
+                "the disk {name:?} is compressed as a whole; unpack it and describe it as what it is"
+            )));
+        }
+        _ => None,
+    };
+    let lower = described.unwrap_or_default().to_ascii_lowercase();
+    let named = ["vmdk", "vhdx", "vhd", "qcow2", "vdi"].into_iter().find(|format| lower.contains(format));
+    match (by_name, named) {
+        (Some(one), Some(other)) if one != other => {
+            Err(OvaError::Header(format!("the disk {name:?} is described as {other}")))
+        }
+        (Some(format), _) | (None, Some(format)) => Ok(format),
+        (None, None) => Err(OvaError::Feature(format!(
+            "the format of the disk {name:?} is not known; name it with the ending of its format"
+        ))),
+    }
+}

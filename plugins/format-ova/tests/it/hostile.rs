@@ -1,0 +1,183 @@
+//! Forged archives: each has its code, and nothing but the member's name is ever made of a name.
+
+use format_ova::Ova;
+use imprint_plugin_sdk::{format::Format, mock::MemBlob, types::Props};
+
+use crate::forge::{STREAM, Tar, good, header, one_disk, ovf};
+
+fn verdict(bytes: Vec<u8>) -> String {
+    match Ova::open(Box::new(MemBlob::new(bytes)), &Props::new()) {
+        Ok(_) => "accepted".to_owned(),
+        Err(error) => error.code,
+    }
+}
+
+fn described(text: &str) -> String {
+    verdict(Tar::default().file("a.ovf", text.as_bytes()).file("disk1.vmdk", b"x").end())
+}
+
+#[test]
+fn the_archive_that_is_spoilt_is_a_good_one() {
+    assert_eq!(verdict(good(b"disk").end()), "accepted");
+    assert_eq!(described(&one_disk()), "accepted");
+}
+
+#[test]
+fn names_that_are_not_flat() {
+    for name in ["../x", "/etc/passwd", "a/b", "./a", ".", "..", "a b", "a\\b", "ü", "x\n"] {
+        assert_eq!(verdict(good(b"d").file(name, b"y").end()), "denied.member", "{name:?}");
+    }
+    let prefixed = header("x", 1, b'0', |block| block[345..348].copy_from_slice(b"etc"));
+    assert_eq!(verdict(good(b"d").raw(&prefixed, b"y").end()), "denied.member");
+    assert_eq!(verdict(good(b"d").raw(&header("", 0, b'0', |_| {}), b"").end()), "denied.member");
+}
+
+#[test]
+fn members_that_are_no_plain_files() {
+    for kind in *b"123456SLKDMNV7" {
+        assert_eq!(verdict(good(b"d").raw(&header("x", 0, kind, |_| {}), b"").end()), "denied.member");
+    }
+    // A link first, and then a file through it.
+    let link = header("out", 0, b'2', |block| block[157..161].copy_from_slice(b"/etc"));
+    assert_eq!(verdict(good(b"d").raw(&link, b"").file("out", b"x").end()), "denied.member");
+    assert_eq!(verdict(good(b"d").file("disk1.vmdk", b"other").end()), "denied.member", "a duplicate");
+}
+
+#[test]
+fn records_that_override() {
+    let record = |text: &str| {
+        let pax = header("pax", text.len(), b'x', |_| {});
+        verdict(
+            Tar::default()
+                .raw(&pax, text.as_bytes())
+                .file("a.ovf", one_disk().as_bytes())
+                .file("disk1.vmdk", b"x")
+                .end(),
+        )
+    };
+    assert_eq!(record("30 mtime=1234567890.123456789\n"), "accepted");
+    for text in ["13 size=9999\n", "13 path=../x\n", "16 linkpath=/xy\n", "22 GNU.sparse.major=1\n"] {
+        assert_eq!(record(text), "denied.member", "{text}");
+    }
+    for text in
+        ["5 a=b\n", "99 mtime=1\n", "0 mtime=1\n", "mtime=1\n", "10 mtime=1", "12 mtime 12\n", "-1 a=b\n"]
+    {
+        assert_eq!(record(text), "corrupt.header", "{text}");
+    }
+    let long = "x".repeat(70_000);
+    assert_eq!(record(&long), "limit.table-size");
+}
+
+#[test]
+fn sizes_that_lie() {
+    let sized = |field: &[u8; 12]| {
+        let field = *field;
+        let head = header("x", 0, b'0', |block| block[124..136].copy_from_slice(&field));
+        verdict(good(b"d").raw(&head, b"").end())
+    };
+    assert_eq!(sized(b"00000000000\0"), "accepted");
+    assert_eq!(sized(b"\x80\0\0\0\0\0\0\0\0\0\0\0"), "accepted");
+    assert_eq!(sized(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), "corrupt.header");
+    assert_eq!(sized(b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), "corrupt.header");
+    assert_eq!(sized(b"\x80\0\0\x01\0\0\0\0\0\0\0\0"), "corrupt.header");
+    assert_eq!(sized(b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff"), "corrupt.truncated");
+    assert_eq!(sized(b"77777777777\0"), "corrupt.truncated");
+    for field in [b"00000000008\0", b"            ", b"-0000000001\0", b"0000 000000\0"] {
+        assert_eq!(sized(field), "corrupt.header");
+    }
+}
+
+#[test]
+fn archives_that_do_not_end_well() {
+    let good = good(b"disk").end();
+    assert_eq!(verdict(good[..good.len() - 1024].to_vec()), "corrupt.truncated");
+    assert_eq!(verdict(good[..good.len() - 1500].to_vec()), "corrupt.truncated");
+    assert_eq!(verdict(good[..100].to_vec()), "corrupt.truncated");
+    assert_eq!(verdict(Vec::new()), "corrupt.truncated");
+    assert_eq!(verdict(vec![0; 10240]), "corrupt.header", "an empty archive");
+    let mut hidden = good.clone();
+    hidden.extend(b"hidden");
+    assert_eq!(verdict(hidden), "corrupt.header");
+    let mut long = good.clone();
+    long.resize(long.len() + (1 << 20), 0);
+    assert_eq!(verdict(long), "corrupt.header");
+    let mut flipped = good.clone();
+    flipped[3] ^= 1;
+    assert_eq!(verdict(flipped), "corrupt.checksum");
+    let many = (0..65).fold(Tar::default(), |tar, number| tar.file(&format!("f{number}"), b""));
+    assert_eq!(verdict(many.end()), "limit.table-size");
+    let records = header("p", 0, b'x', |_| {});
+    let endless = (0..200).fold(Tar::default(), |tar, _| tar.raw(&records, b""));
+    assert_eq!(verdict(endless.end()), "limit.table-size");
+}
+
+#[test]
+fn descriptions_that_reach_out_or_blow_up() {
+    let lol = "<!DOCTYPE lolz [<!ENTITY lol \"lol\"><!ENTITY lol2 \"&lol;&lol;&lol;\">]><Envelope>&lol2;</Envelope>";
+    assert_eq!(described(lol), "denied.entities");
+    let xxe = "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><Envelope>&x;</Envelope>";
+    assert_eq!(described(xxe), "denied.entities");
+    for href in ["http://example.invalid/d.vmdk", "../disk1.vmdk", "/dev/vda", "disk2.vmdk", "DISK1.VMDK", ""]
+    {
+        assert_eq!(
+            described(&ovf(&[("f1", href, "")], &[("d1", "f1", STREAM)])),
+            "denied.external-reference",
+            "{href}"
+        );
+    }
+    assert_eq!(described(&one_disk().replace("f1\" ovf:href", "f2\" ovf:href")), "corrupt.header");
+    let twice = ovf(&[("f1", "disk1.vmdk", ""), ("f1", "a.ovf", "")], &[("d1", "f1", STREAM)]);
+    assert_eq!(described(&twice), "corrupt.header");
+    assert_eq!(described(&ovf(&[], &[])), "unsupported.feature");
+    assert_eq!(described("<Other/>"), "corrupt.header");
+    assert_eq!(described("\u{0}"), "corrupt.header");
+    let big = Tar::default().file("a.ovf", &vec![b' '; (4 << 20) + 1]).file("disk1.vmdk", b"x");
+    assert_eq!(verdict(big.end()), "limit.table-size");
+    let two = good(b"d").file("b.ovf", one_disk().as_bytes());
+    assert_eq!(verdict(two.end()), "corrupt.header");
+    assert_eq!(verdict(Tar::default().file("disk1.vmdk", b"x").end()), "corrupt.header");
+    let files: Vec<_> = (0..300).map(|_| ("f", "disk1.vmdk", "")).collect();
+    assert_eq!(described(&ovf(&files, &[])), "limit.table-size");
+}
+
+#[test]
+fn disks_that_cannot_be_read_in_place() {
+    let file = |more: &str| described(&ovf(&[("f1", "disk1.vmdk", more)], &[("d1", "f1", STREAM)]));
+    assert_eq!(file("ovf:compression=\"gzip\""), "unsupported.feature");
+    assert_eq!(file("ovf:compression=\"identity\""), "accepted");
+    assert_eq!(file("ovf:chunkSize=\"1048576\""), "unsupported.feature");
+    assert_eq!(verdict(good(&[0x1f, 0x8b, 8, 0]).end()), "unsupported.feature");
+    let named = |name: &str, format: &str| {
+        let text = ovf(&[("f1", name, "")], &[("d1", "f1", format)]);
+        verdict(Tar::default().file("a.ovf", text.as_bytes()).file(name, b"x").end())
+    };
+    assert_eq!(named("d.vmdk.gz", STREAM), "unsupported.feature");
+    assert_eq!(named("d.vhd", STREAM), "corrupt.header");
+    assert_eq!(named("disk", STREAM), "accepted");
+    assert_eq!(named("disk", ""), "unsupported.feature");
+    assert_eq!(named("disk.qcow2", ""), "accepted");
+    assert_eq!(
+        described(
+            &one_disk().replace("<Disk ovf:diskId=\"d1\"", "<Disk ovf:parentRef=\"x\" ovf:diskId=\"d1\"")
+        ),
+        "unsupported.feature"
+    );
+}
+
+#[test]
+fn manifests_that_cannot_be_understood() {
+    let with = |text: &[u8]| verdict(good(b"d").file("a.mf", text).end());
+    let digest = "a".repeat(64);
+    assert_eq!(with(format!("SHA256(other)= {digest}\n").as_bytes()), "accepted");
+    assert_eq!(with(b""), "accepted");
+    for text in [
+        format!("SHA256(disk1.vmdk)= {digest}\nSHA256(disk1.vmdk)= {digest}\n"),
+        "MD5(disk1.vmdk)= 00\n".to_owned(),
+        "SHA256(disk1.vmdk)= 00\n".to_owned(),
+        format!("SHA256 disk1.vmdk {digest}"),
+    ] {
+        assert_eq!(with(text.as_bytes()), "corrupt.header", "{text}");
+    }
+    assert_eq!(with(&[0xff]), "corrupt.header");
+    assert_eq!(with(&vec![b'\n'; (1 << 20) + 1]), "limit.table-size");
+}

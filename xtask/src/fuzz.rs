@@ -1,0 +1,157 @@
+//! `cargo xtask fuzz`: every reader of a disk format, natively, with the images of the corpus as seeds.
+//!
+//! Works with any toolchain: coverage comes from flags that the stable compiler knows, and no sanitizer is used (there is no
+//! unsafe code in a plugin, so what a sanitizer would find is not there; overflows and bounds are checked).
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::sh;
+
+/// Where the targets are, from the root.
+const FUZZ_DIR: &str = "tests/fuzz";
+/// Seconds that a target runs in `cargo xtask test`.
+const SHORT: u32 = 60;
+/// Targets at the same time.
+const AT_ONCE: usize = 2;
+/// Longest run of one input, in seconds.
+const TIMEOUT: u32 = 10;
+/// Most memory of a run: the bound of a plugin's, with what the fuzzer itself needs.
+const MEMORY_MIB: u32 = 512;
+/// Longest input: packed files are short.
+const MAX_INPUT: u32 = 64 << 10;
+
+/// Options of `fuzz`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// One target; all of them without it.
+    target: Option<String>,
+    /// How long each target runs.
+    #[arg(long, default_value_t = SHORT)]
+    seconds: u32,
+}
+
+impl Options {
+    /// As in `cargo xtask test`.
+    pub(crate) fn short() -> Self {
+        Self { target: None, seconds: SHORT }
+    }
+}
+
+/// Builds the targets, makes the seeds, and runs two at a time. A crash fails it and says where the input is.
+pub(crate) fn fuzz(options: &Options) -> Result<()> {
+    let all = targets()?;
+    let mut waiting: VecDeque<String> = match &options.target {
+        None => all.into(),
+        Some(one) if all.contains(one) => VecDeque::from([one.clone()]),
+        Some(other) => bail!("there is no target {other}; there are {}", all.join(", ")),
+    };
+    let folder = sh::target_dir()?.join("fuzz");
+    let built = build(&folder)?;
+    let seeds = folder.join("seeds");
+    sh::run(
+        sh::cargo()
+            .args(["run", "--quiet", "--locked", "--package", "imprint-corpus", "--example", "seeds", "--"])
+            .arg(&seeds),
+    )?;
+    let mut running: Vec<Run> = Vec::new();
+    let mut crashed = Vec::new();
+    while !(waiting.is_empty() && running.is_empty()) {
+        while running.len() < AT_ONCE
+            && let Some(target) = waiting.pop_front()
+        {
+            running.push(Run::start(target, &built, &folder, &seeds, options.seconds)?);
+        }
+        // They all take the same time: the first one that began ends first.
+        if !running.is_empty() {
+            crashed.extend(running.remove(0).finish()?);
+        }
+    }
+    if crashed.is_empty() { Ok(()) } else { bail!("fuzzing found:\n{}", crashed.join("\n")) }
+}
+
+/// The names of the targets: one file each.
+fn targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(sh::root().join(FUZZ_DIR).join("fuzz_targets"))? {
+        let path = entry?.path();
+        names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Answers the folder of the binaries.
+fn build(folder: &Path) -> Result<PathBuf> {
+    sh::say("building the fuzz targets");
+    let version = sh::output(&mut sh::cmd("rustc", ["-vV"]))?;
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc does not say its host")?;
+    let target_dir = folder.join("build");
+    let mut command = sh::cargo();
+    command
+        .args(["fuzz", "build", "--fuzz-dir", FUZZ_DIR, "--sanitizer", "none", "--target-dir"])
+        .arg(&target_dir);
+    // The flags of coverage are the compiler's own business, so a stable one has to be told that we know what we do.
+    sh::run(command.env("RUSTC_BOOTSTRAP", "1"))?;
+    Ok(target_dir.join(host).join("release"))
+}
+
+struct Run {
+    target: String,
+    child: Child,
+    log: PathBuf,
+    artifacts: PathBuf,
+}
+
+impl Run {
+    fn start(target: String, built: &Path, folder: &Path, seeds: &Path, seconds: u32) -> Result<Self> {
+        let place = |what: &str| -> Result<PathBuf> {
+            let place = folder.join(what).join(&target);
+            fs::create_dir_all(&place)?;
+            Ok(place)
+        };
+        let (found, artifacts) = (place("corpus")?, place("artifacts")?);
+        let log = folder.join(format!("{target}.log"));
+        let file = fs::File::create(&log)?;
+        let child = Command::new(built.join(&target))
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-timeout={TIMEOUT}"))
+            .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+            .arg(format!("-max_len={MAX_INPUT}"))
+            .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            .args(["-print_final_stats=1", "-use_value_profile=1"])
+            .arg(found)
+            .arg(seeds.join(&target))
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("the fuzz target {target} cannot be started"))?;
+        sh::say(&format!("fuzzing {target} for {seconds} s"));
+        Ok(Self { target, child, log, artifacts })
+    }
+
+    /// What was found, with the end of what the target printed.
+    fn finish(mut self) -> Result<Option<String>> {
+        let status = self.child.wait()?;
+        let said = fs::read_to_string(&self.log).unwrap_or_default();
+        let runs = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        sh::say(&format!("{}: {} runs", self.target, runs.unwrap_or("an unknown number of").trim()));
+        if status.success() {
+            return Ok(None);
+        }
+        let lines: Vec<&str> = said.lines().collect();
+        let end = lines[lines.len().saturating_sub(40)..].join("\n");
+        Ok(Some(format!("{} ({status}; inputs in {}):\n{end}", self.target, self.artifacts.display())))
+    }
+}
