@@ -117,7 +117,7 @@ fn two_marks_are_a_forgery() {
 
 #[test]
 fn what_others_read_is_left_to_them() {
-    let theirs: [&[(usize, &[u8])]; 9] = [
+    let theirs: [&[(usize, &[u8])]; 10] = [
         &[],
         &[(0, b"QFI\xfb\0\0\0\x01")],
         &[(0, b"KDMV")],
@@ -127,6 +127,7 @@ fn what_others_read_is_left_to_them() {
         &[(0, b"vhdxfile")],
         &[(64, b"\x7f\x10\xda\xbe")],
         &[(0, b"machine.ovf"), (257, b"ustar\x0000")],
+        &[(0, b"pax"), (124, b"00000000024\0"), (156, b"x"), (257, b"ustar\x0000"), (1024, b"machine.ovf")],
     ];
     for pieces in theirs {
         assert_eq!(probe(&file(pieces)), None, "{pieces:?}");
