@@ -134,7 +134,8 @@ async fn a_capture_merges_the_chain_first_where_it_may() {
 async fn a_merge_that_takes_too_long_changes_nothing() {
     let world = World::new();
     let (instance, home) = chained(&world);
-    let before: Vec<_> = CHAIN.map(|name| fs::read(home.file(name)).unwrap()).into();
+    let layers = || CHAIN.map(|name| fs::read(home.file(name)).unwrap());
+    let before = layers();
     // The tables never come, so that every limit is too short.
     world.ports.hold.store(true, Ordering::SeqCst);
     let agent = world.start();
@@ -150,7 +151,7 @@ async fn a_merge_that_takes_too_long_changes_nothing() {
     assert_eq!(seen, 2);
     agent.stop().await;
     assert_eq!(names(&home), CHAIN);
-    assert!(before == Vec::from(CHAIN.map(|name| fs::read(home.file(name)).unwrap())));
+    assert!(before == layers());
     world.assert_nothing_left(&[]);
 }
 
