@@ -9,5 +9,6 @@ mod crash;
 mod disk;
 mod hostile;
 mod main_job;
+mod mover;
 mod ova;
 mod trouble;

@@ -133,7 +133,11 @@ pub(super) fn start(
             return Err(MoverError::BadAnswer { what: "no greeting".to_owned() });
         }
         Ok(None) => return Err(handle.reap().map_or_else(failed, MoverError::died)),
-        Err(error) => return Err(failed(error)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(failed(io::ErrorKind::TimedOut.into()));
+        }
+        // The socket is closed: how the process ended says why.
+        Err(error) => return Err(handle.reap().map_or_else(|_| failed(error), MoverError::died)),
     };
     match isolation.is_full() || config.best_effort {
         true => Ok((ours, isolation)),
