@@ -184,11 +184,8 @@ impl BlockSink for FileSink {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let Some(direct) = &self.direct else { return self.file.write_all_at(buf, offset) };
         let done = direct.write(buf, offset)?;
-        if done.is_empty() {
-            return self.file.write_all_at(buf, offset);
-        }
-        self.file.write_all_at(&buf[..done.start], offset)?;
-        self.file.write_all_at(&buf[done.end..], offset + to_u64(done.end))
+        direct.write_cached(&self.file, &buf[..done.start], offset)?;
+        direct.write_cached(&self.file, &buf[done.end..], offset + to_u64(done.end))
     }
 
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {

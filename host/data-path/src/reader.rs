@@ -10,8 +10,9 @@ use crate::{
     zero::ZeroMap,
 };
 
-/// Encoded units whose stored bytes are at most this far apart are fetched in one read.
-const MAX_GAP: u64 = 64 << 10;
+/// Encoded units whose stored bytes are at most this far apart are fetched in one read. Images that were written out of order
+/// have units of other windows between those of one: what lies in a gap is copied for nothing.
+const MAX_GAP: u64 = 16 << 10;
 /// Longest such read.
 const MAX_GATHER: u64 = 4 << 20;
 
