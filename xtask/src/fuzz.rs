@@ -21,8 +21,8 @@ const FUZZ_DIR: &str = "tests/fuzz";
 const SHORT: u32 = 60;
 /// Targets at the same time.
 const AT_ONCE: usize = 2;
-/// Longest run of one input, in seconds.
-const TIMEOUT: u32 = 10;
+/// Longest run of one input, in seconds: far more than any takes, even where other programs want the processors, too.
+const TIMEOUT: u32 = 30;
 /// Most memory of a run: the bound of a plugin's, with what the fuzzer itself needs.
 const MEMORY_MIB: u32 = 512;
 /// Longest input: packed files are short.
