@@ -7,6 +7,8 @@
 //! Not here: how an image is judged. The whole-product test runs the real binary over all of them, the tests of the format
 //! plugins use the builders, and the fuzz targets begin with the files.
 
+#![expect(clippy::too_many_lines, reason = "tables of cases, one after the other")]
+
 mod bytes;
 mod fields;
 pub mod foreign;
