@@ -247,6 +247,9 @@ fn the_host_believes_no_format_plugin() -> Result<()> {
     Ok(())
 }
 
+/// Plugins whose write side is granted more; what reading takes is measured with every image that is read.
+const GRANTED_MORE: [(&str, u64); 1] = [("format-vmdk", 128 << 20)];
+
 #[test]
 fn no_format_may_have_more_memory() -> Result<()> {
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
@@ -260,7 +263,9 @@ fn no_format_may_have_more_memory() -> Result<()> {
         let memory = text.lines().find_map(|line| line.strip_prefix("memory = \"")?.strip_suffix("MiB\""));
         let mebibytes: u64 =
             memory.with_context(|| format!("{}: no memory limit", manifest.display()))?.parse()?;
-        ensure!(mebibytes << 20 <= MAX_PLUGIN_MEMORY, "{}: {mebibytes} MiB", manifest.display());
+        let granted = GRANTED_MORE.iter().find(|(name, _)| text.contains(&format!("id = \"{name}\"")));
+        let most = granted.map_or(MAX_PLUGIN_MEMORY, |(_, most)| *most);
+        ensure!(mebibytes << 20 <= most, "{}: {mebibytes} MiB", manifest.display());
         seen += 1;
     }
     ensure!(seen >= 3, "{seen} formats");
