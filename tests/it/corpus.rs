@@ -248,7 +248,7 @@ fn the_host_believes_no_format_plugin() -> Result<()> {
 }
 
 /// Plugins whose write side is granted more; what reading takes is measured with every image that is read.
-const GRANTED_MORE: [(&str, u64); 1] = [("format-vmdk", 128 << 20)];
+const GRANTED_MORE: [(&str, u64); 2] = [("format-qcow2", 128 << 20), ("format-vmdk", 128 << 20)];
 
 #[test]
 fn no_format_may_have_more_memory() -> Result<()> {
