@@ -380,7 +380,11 @@ fn what_a_file_is_is_declared_and_confirmed() -> Result<()> {
     let (raw, target) = (path("disk.raw"), path("new.raw"));
     sparse(&raw, MIB, &[(0, &noise(4096, 14))])?;
     tools::ok("qemu-img", &["create", "-q", "-f", "qcow2", arg(&path("disk.qcow2")), "1M"])?;
-    tools::ok("qemu-img", &["create", "-q", "-f", "vmdk", arg(&path("disk.vmdk")), "1M"])?;
+    let mut stream = vec![0x1f, 0x8b, 8, 0];
+    stream.resize(4096, 0x5a);
+    fs::write(path("disk.vmdk"), &stream)?;
+    fs::write(path("disk.gz"), &stream)?;
+    sparse(&path("disc.iso"), MIB, &[(32768, b"\x01CD001\x01")])?;
     tools::ok(
         "qemu-img",
         &["create", "-q", "-f", "vpc", "-o", "subformat=fixed", arg(&path("vhd.raw")), "1M"],
@@ -398,9 +402,13 @@ fn what_a_file_is_is_declared_and_confirmed() -> Result<()> {
     convert("vhd.raw", &[], 3, "denied.ambiguous-content")?;
     convert("raw.qcow2", &[], 3, "denied.ambiguous-content")?;
     convert("disk.qcow2", &["--from", "raw"], 3, "denied.ambiguous-content")?;
-    let text = convert("disk.vmdk", &[], 3, "unsupported.format")?;
-    ensure!(text.contains("raw") && text.contains("qcow2"), "it says which formats there are: {text}");
-    let text = convert("disk.vmdk", &["--from", "vmdk"], 2, "invalid.format")?;
+    let text = convert("disk.vmdk", &[], 3, "denied.ambiguous-content")?;
+    ensure!(text.contains("looks like gzip") && text.contains("gunzip"), "it says what to do: {text}");
+    let text = convert("disk.gz", &[], 3, "unsupported.gzip")?;
+    ensure!(text.contains("gzip stream") && text.contains("gunzip"), "it says what to do: {text}");
+    let text = fails(&["inspect", arg(&path("disc.iso"))], 3, "unsupported.iso9660")?;
+    ensure!(text.contains("this is an ISO image") && text.contains("upload it as an ISO"), "{text}");
+    let text = convert("disk.gz", &["--from", "gzip"], 2, "invalid.format")?;
     ensure!(text.contains("qcow2, raw"), "it says which formats there are: {text}");
     let text = convert("somefile", &[], 2, "invalid.format")?;
     ensure!(text.contains("looks like qcow2") && text.contains("--from"), "it says what to declare: {text}");

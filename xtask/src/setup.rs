@@ -62,10 +62,7 @@ const TESTS: &[Need] = &[
     need("chromium-headless-shell", "chromium-headless-shell"),
     need("runuser", "util-linux"),
     need("strace", "strace"),
-<<<<<<< HEAD
     need("/usr/bin/time", "time"),
-=======
->>>>>>> 39273a6 (Movers: documents, decision 6, whole-product tests; how a mover ended is told when its socket breaks, too)
 ];
 
 const BENCH: &[Need] = &[
