@@ -5,6 +5,7 @@ use std::io;
 use crate::{
     codec::DecodeError,
     extent_map::MapError,
+    http::HttpError,
     mover::MoverError,
     nbd::NbdError,
     ports::{ErrorClass, PortError},
@@ -160,7 +161,7 @@ impl EngineError {
             Self::Mover(error) => error.code(),
             Self::Decode { .. } => "corrupt.encoded",
             Self::Read { source, .. } => {
-                nbd_code(source).unwrap_or(match source.kind() == io::ErrorKind::UnexpectedEof {
+                transport_code(source).unwrap_or(match source.kind() == io::ErrorKind::UnexpectedEof {
                     true => "corrupt.truncated",
                     false => "io.read",
                 })
@@ -194,7 +195,7 @@ impl EngineError {
             Self::Mover(error) => error.class(),
             Self::Decode { .. } => ErrorClass::Corrupt,
             Self::Read { source, .. } => {
-                match source.kind() == io::ErrorKind::UnexpectedEof && nbd_code(source).is_none() {
+                match source.kind() == io::ErrorKind::UnexpectedEof && transport_code(source).is_none() {
                     true => ErrorClass::Corrupt,
                     false => ErrorClass::Transient,
                 }
@@ -232,7 +233,7 @@ impl EngineError {
     }
 
     pub(crate) fn read(offset: u64, length: u64, source: io::Error) -> Self {
-        match nbd_code(&source) {
+        match transport_code(&source) {
             Some("nbd.cancelled") => Self::Cancelled,
             _ => Self::Read { offset, length, source },
         }
@@ -272,6 +273,9 @@ fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded
 }
 
-fn nbd_code(error: &io::Error) -> Option<&'static str> {
-    error.get_ref()?.downcast_ref::<NbdError>().map(NbdError::code)
+/// The code of a transport's own error inside a system's.
+fn transport_code(error: &io::Error) -> Option<&'static str> {
+    let inner = error.get_ref()?;
+    let nbd = inner.downcast_ref::<NbdError>().map(NbdError::code);
+    nbd.or_else(|| inner.downcast_ref::<HttpError>().map(HttpError::code))
 }

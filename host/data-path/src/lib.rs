@@ -48,6 +48,7 @@ mod error;
 mod extent_map;
 mod file;
 mod granted;
+pub mod http;
 pub mod io;
 mod layer;
 mod limits;

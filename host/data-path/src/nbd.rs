@@ -1,4 +1,4 @@
-//! NBD client: reads an export on a unix socket.
+//! NBD client: reads an export on a unix socket, or writes to it ([`NbdSink`]).
 //!
 //! Fixed newstyle, structured replies and `base:allocation` where the server has them, several requests in flight on each
 //! connection, and several connections where the server allows it. The server is not trusted: every length, offset and
@@ -7,6 +7,7 @@
 
 mod error;
 mod handshake;
+mod sink;
 mod transmission;
 mod wire;
 
@@ -20,6 +21,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 pub use error::NbdError;
+pub use sink::NbdSink;
 
 use crate::{
     io::{BlockSource, Segment},
@@ -37,6 +39,8 @@ const MAX_SEGMENTS: usize = 1 << 22;
 /// Longest range that block status is asked about at once.
 const STATUS_RANGE: u64 = 1 << 30;
 
+/// Longest range that is made zero at once, so that it ends within the time of a call.
+const ZERO_RANGE: u64 = 256 << 20;
 /// Four requests in flight.
 const PREFERRED_READ: u64 = 1 << 20;
 

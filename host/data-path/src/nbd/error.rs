@@ -42,6 +42,9 @@ pub enum NbdError {
         /// What the server said, cleaned and shortened.
         message: String,
     },
+    /// The export cannot be written to.
+    #[error("the NBD export is read-only; start the server so that it allows writing")]
+    ReadOnly,
     /// The server did not answer in time.
     #[error("the NBD server did not answer within {seconds} s; check that it is not blocked")]
     Timeout {
@@ -71,6 +74,7 @@ impl NbdError {
             Self::Refused { .. } => "nbd.refused",
             Self::Protocol { .. } => "nbd.protocol",
             Self::Server { .. } => "nbd.server",
+            Self::ReadOnly => "nbd.read-only",
             Self::Timeout { .. } => "nbd.timeout",
             Self::Disconnected | Self::Socket(_) => "nbd.disconnected",
             Self::Changed => "nbd.changed",
@@ -88,6 +92,7 @@ impl From<NbdError> for io::Error {
             NbdError::NotNbd { .. } | NbdError::Protocol { .. } | NbdError::Changed => {
                 io::ErrorKind::InvalidData
             }
+            NbdError::ReadOnly => io::ErrorKind::PermissionDenied,
             NbdError::Refused { .. } | NbdError::Server { .. } | NbdError::Cancelled => io::ErrorKind::Other,
         };
         Self::new(kind, error)

@@ -18,6 +18,9 @@ const REP_FLAG_ERROR: u32 = 1 << 31;
 const INFO_EXPORT: u16 = 0;
 const INFO_BLOCK_SIZE: u16 = 3;
 const TRANSMISSION_HAS_FLAGS: u16 = 1;
+const TRANSMISSION_READ_ONLY: u16 = 1 << 1;
+const TRANSMISSION_SEND_FLUSH: u16 = 1 << 2;
+const TRANSMISSION_SEND_WRITE_ZEROES: u16 = 1 << 6;
 const TRANSMISSION_CAN_MULTI_CONN: u16 = 1 << 8;
 /// The one context that is asked for.
 const ALLOCATION: &str = "base:allocation";
@@ -38,8 +41,17 @@ pub(super) struct Export {
     pub(super) allocation: Option<u32>,
     /// Reads must be multiples of this.
     pub(super) min_block: u32,
-    /// Longest read.
+    /// Longest read or write.
     pub(super) max_request: u32,
+    pub(super) abilities: Abilities,
+}
+
+/// What the server takes beside reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Abilities {
+    pub(super) read_only: bool,
+    pub(super) flush: bool,
+    pub(super) write_zeroes: bool,
 }
 
 pub(super) fn negotiate(wire: &mut Wire, name: &str, deadline: &Deadline) -> Result<Export, NbdError> {
@@ -180,6 +192,12 @@ fn go(
     {
         return Err(NbdError::Protocol { what: "an impossible size of export or block" });
     }
-    let multi_conn = flags & TRANSMISSION_HAS_FLAGS != 0 && flags & TRANSMISSION_CAN_MULTI_CONN != 0;
-    Ok(Export { size, multi_conn, structured, allocation, min_block, max_request })
+    let flag = |flag| flags & TRANSMISSION_HAS_FLAGS != 0 && flags & flag != 0;
+    let abilities = Abilities {
+        read_only: flag(TRANSMISSION_READ_ONLY),
+        flush: flag(TRANSMISSION_SEND_FLUSH),
+        write_zeroes: flag(TRANSMISSION_SEND_WRITE_ZEROES),
+    };
+    let multi_conn = flag(TRANSMISSION_CAN_MULTI_CONN);
+    Ok(Export { size, multi_conn, structured, allocation, min_block, max_request, abilities })
 }

@@ -1,4 +1,4 @@
-//! Reads and block status on one connection. Several requests are in flight; replies come in any order and in pieces, and
+//! Requests on one connection. Several requests are in flight; replies come in any order and in pieces, and
 //! each piece goes straight into the caller's buffer once it has been checked.
 
 use super::{
@@ -13,7 +13,10 @@ use crate::{
 };
 
 const CMD_READ: u16 = 0;
+const CMD_WRITE: u16 = 1;
 const CMD_DISC: u16 = 2;
+const CMD_FLUSH: u16 = 3;
+const CMD_WRITE_ZEROES: u16 = 6;
 const CMD_BLOCK_STATUS: u16 = 7;
 const CHUNK_DONE: u16 = 1;
 const CHUNK_NONE: u16 = 0;
@@ -95,6 +98,51 @@ impl Connection {
                 flying.swap_remove(index);
             }
         }
+        Ok(())
+    }
+
+    /// Writes `buf` at `offset`; both are multiples of the export's block size, or reach its end.
+    pub(super) fn write(&mut self, buf: &[u8], offset: u64, deadline: &Deadline) -> Result<(), NbdError> {
+        let step =
+            from_u32(REQUEST.min(self.export.max_request) / self.export.min_block * self.export.min_block);
+        let mut flying = Vec::with_capacity(IN_FLIGHT);
+        let mut pieces = buf.chunks(step).zip((offset..).step_by(step));
+        let mut next = pieces.next();
+        while next.is_some() || !flying.is_empty() {
+            while let Some((piece, at)) = next.filter(|_| flying.len() < IN_FLIGHT) {
+                flying.push(self.send(CMD_WRITE, at, to_u64(piece.len()), deadline)?);
+                self.wire.write(piece, deadline)?;
+                next = pieces.next();
+            }
+            self.acknowledged(&mut flying, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a range read as zeroes, without sending them; deallocates where the server can.
+    pub(super) fn write_zeroes(&mut self, range: ByteRange, deadline: &Deadline) -> Result<(), NbdError> {
+        let handle = self.send(CMD_WRITE_ZEROES, range.offset, range.length, deadline)?;
+        self.acknowledged(&mut vec![handle], deadline)
+    }
+
+    /// Everything that was acknowledged is durable afterwards.
+    pub(super) fn flush(&mut self, deadline: &Deadline) -> Result<(), NbdError> {
+        let handle = self.send(CMD_FLUSH, 0, 0, deadline)?;
+        self.acknowledged(&mut vec![handle], deadline)
+    }
+
+    /// Waits for the end of one of these requests, whose answers have no content.
+    fn acknowledged(&mut self, flying: &mut Vec<u64>, deadline: &Deadline) -> Result<(), NbdError> {
+        let head = self.head(deadline)?;
+        let known = flying.iter().position(|handle| *handle == head.handle);
+        let index = known.ok_or(NbdError::Protocol { what: "a reply to a request that was not made" })?;
+        match head.body {
+            Body::Simple { error: 0 } => {}
+            Body::Simple { error } => return Err(NbdError::Server { errno: error, message: String::new() }),
+            Body::Chunk { done: true, kind: CHUNK_NONE, length: 0 } => {}
+            Body::Chunk { kind, length, .. } => return Err(self.unexpected(kind, length, deadline)?),
+        }
+        flying.swap_remove(index);
         Ok(())
     }
 

@@ -1,0 +1,199 @@
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::AtomicUsize,
+    },
+};
+
+use super::*;
+use crate::error::EngineError;
+
+/// How a server of the tests misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Good,
+    NoTag,
+    NoRanges,
+    Redirects,
+    /// Every other request fails.
+    Flaky,
+    OtherRange,
+    Short,
+    Long,
+    /// Another object after so many requests.
+    ChangesAfter(usize),
+    Gone,
+}
+
+const SIZE: usize = 300_000;
+
+fn object() -> Vec<u8> {
+    (0..SIZE).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect()
+}
+
+/// A server on loopback; its threads end with the test's process.
+fn serve(manner: Manner) -> (HttpOptions, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/disk.raw", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, counter) = (stream.unwrap(), counter.clone());
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut stream = stream;
+                while let Some(head) = head(&mut reader) {
+                    let number = counter.fetch_add(1, Ordering::SeqCst);
+                    let answer = answer(manner, number, &head);
+                    if stream.write_all(&answer).is_err() || matches!(manner, Manner::Short | Manner::Long) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (HttpOptions { url, private_networks: true }, count)
+}
+
+fn head(reader: &mut impl BufRead) -> Option<Vec<String>> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        match line.trim() {
+            "" => return Some(lines),
+            line => lines.push(line.to_ascii_lowercase()),
+        }
+    }
+}
+
+fn answer(manner: Manner, number: usize, head: &[String]) -> Vec<u8> {
+    let field = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let plain = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes();
+    let new = matches!(manner, Manner::ChangesAfter(after) if number >= after);
+    let etag = if new { "\"two\"" } else { "\"one\"" };
+    match manner {
+        Manner::NoRanges => return format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").into_bytes(),
+        Manner::Redirects => {
+            return b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n"
+                .to_vec();
+        }
+        Manner::Flaky if number % 2 == 0 => return plain("503 Service Unavailable"),
+        Manner::Gone if number > 0 => return plain("404 Not Found"),
+        _ => {}
+    }
+    if field("if-match:").is_some_and(|tag| tag != etag) {
+        return plain("412 Precondition Failed");
+    }
+    let range = field("range:").unwrap().strip_prefix("bytes=").unwrap();
+    let (first, last) = range.split_once('-').unwrap();
+    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+    let last = last.min(SIZE - 1);
+    let mut body = object()[first..=last].to_vec();
+    let length = body.len();
+    let mut shown = first;
+    match manner {
+        Manner::OtherRange if number > 0 => shown += 1,
+        Manner::Short if number > 0 => body.truncate(length / 2),
+        Manner::Long if number > 0 => body.extend(b"more"),
+        _ => {}
+    }
+    let declared = if manner == Manner::Long { body.len() } else { length };
+    let etag = if manner == Manner::NoTag { String::new() } else { format!("ETag: {etag}\r\n") };
+    let end = shown + length - 1;
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {shown}-{end}/{SIZE}\r\n{etag}Content-Length: {declared}\r\n\r\n"
+    );
+    [head.into_bytes(), body].concat()
+}
+
+fn code(error: &io::Error) -> &'static str {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<HttpError>())
+        .map_or("not from here", HttpError::code)
+}
+
+#[test]
+fn any_range_is_read_as_it_is() {
+    for manner in [Manner::Good, Manner::NoTag, Manner::Flaky] {
+        let source = HttpSource::open(&serve(manner).0).unwrap();
+        assert_eq!(source.size(), to_u64(SIZE));
+        let object = object();
+        for (start, length) in [(0, 1), (0, SIZE), (SIZE - 1, 1), (12345, 99_999)] {
+            let mut buf = vec![0; length];
+            source.read_exact_at(&mut buf, to_u64(start)).unwrap();
+            assert!(buf == object[start..start + length], "{manner:?} {start}");
+        }
+        source.read_exact_at(&mut [], 5).unwrap();
+        let behind = source.read_exact_at(&mut [0; 2], to_u64(SIZE - 1)).unwrap_err();
+        assert_eq!(behind.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(source.unchanged().unwrap());
+    }
+}
+
+#[test]
+fn servers_that_cannot_be_used_are_told_at_once() {
+    let open = |manner| HttpSource::open(&serve(manner).0).map(|_| ()).unwrap_err();
+    assert_eq!(open(Manner::NoRanges), HttpError::NoRanges);
+    assert_eq!(open(Manner::Redirects), HttpError::Status { status: 302 });
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = HttpOptions { url: format!("http://{gone}/x"), private_networks: true };
+    assert_eq!(HttpSource::open(&options).map(|_| ()).unwrap_err().code(), "http.connect");
+}
+
+#[test]
+fn answers_that_are_wrong_are_errors_and_never_bytes() {
+    for (manner, expected) in [
+        (Manner::OtherRange, "http.protocol"),
+        (Manner::Long, "http.protocol"),
+        (Manner::Gone, "conflict.source-changed"),
+        (Manner::ChangesAfter(1), "conflict.source-changed"),
+    ] {
+        let source = HttpSource::open(&serve(manner).0).unwrap();
+        let error = source.read_exact_at(&mut [0; 1000], 500).unwrap_err();
+        assert_eq!(code(&error), expected, "{manner:?}");
+        assert_eq!(EngineError::read(500, 1000, error).code(), expected, "{manner:?}");
+        if expected == "conflict.source-changed" {
+            assert!(!source.unchanged().unwrap());
+        }
+    }
+    let (options, requests) = serve(Manner::Short);
+    let source = HttpSource::open(&options).unwrap();
+    let error = source.read_exact_at(&mut [0; 1000], 500).unwrap_err();
+    assert!(matches!(code(&error), "http.protocol" | "http.connect"), "{error}");
+    assert!(requests.load(Ordering::SeqCst) <= 1 + usize::try_from(ATTEMPTS).unwrap());
+}
+
+#[test]
+fn private_networks_are_for_those_who_are_allowed() {
+    for url in
+        ["http://127.0.0.1:1/x", "http://[::1]:1/x", "http://10.0.0.1/x", "http://169.254.169.254/latest"]
+    {
+        let options = HttpOptions { url: url.to_owned(), private_networks: false };
+        assert_eq!(
+            HttpSource::open(&options).map(|_| ()).unwrap_err().code(),
+            "denied.private-network",
+            "{url}"
+        );
+    }
+    for public in ["93.184.216.34", "2606:4700::1111"] {
+        assert!(!is_private(public.parse().unwrap()), "{public}");
+    }
+    for private in ["::ffff:192.168.0.1", "64:ff9b::a00:1", "fd00::1", "100.64.0.1", "0.0.0.0", "224.0.0.1"] {
+        assert!(is_private(private.parse().unwrap()), "{private}");
+    }
+}
+
+#[test]
+fn other_schemes_are_no_objects() {
+    for url in ["https://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http:///x", ""] {
+        let options = HttpOptions { url: url.to_owned(), private_networks: true };
+        assert_eq!(HttpSource::open(&options).map(|_| ()).unwrap_err().code(), "http.url", "{url}");
+    }
+}
