@@ -6,11 +6,13 @@
 
 mod compare;
 mod convert;
+mod destination;
 mod failure;
 mod image;
 mod inspect;
 mod map;
 mod report;
+mod source;
 mod spool;
 mod target;
 mod watch;
@@ -25,6 +27,7 @@ use self::{
     failure::Failure,
     image::{Image, Trust},
     report::Report,
+    source::Location,
     watch::Watch,
 };
 use crate::plugin_ports::PluginPorts;
@@ -78,6 +81,10 @@ struct ReadArgs {
     /// Take a raw disk that is a LUKS volume as it is
     #[arg(long)]
     allow_luks: bool,
+    /// A file that the image may refer to: a parent, an extent; may be given several times. It is found by its name alone, and
+    /// its ending says its format
+    #[arg(long, value_name = "FILE")]
+    with: Vec<PathBuf>,
     /// Folder for what comes through standard input, which is put aside first [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR")]
     spool_dir: Option<PathBuf>,
@@ -103,7 +110,7 @@ struct WorkArgs {
 /// Arguments of `imprint disk digest`.
 #[derive(Args)]
 pub(crate) struct DigestArgs {
-    /// The image; `-` is standard input
+    /// The image: a file, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]
@@ -146,7 +153,7 @@ impl CommonArgs {
 }
 
 async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
-    let name = failure::printable(&spool::shown(&args.file).to_string_lossy());
+    let name = Location::of(&args.file).shown();
     let (disk, opened) = match args.stored {
         true => (file_as_disk(args, watch).await.map_err(|error| Failure::engine(&name, &error))?, None),
         false => {
@@ -177,7 +184,7 @@ async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
 
 /// A file's bytes as a disk, without asking anybody what they mean.
 async fn file_as_disk(args: &DigestArgs, watch: &Watch) -> Result<Arc<Disk>, EngineError> {
-    let (_, source) = image::open_source(&args.file, &args.read, watch).await?;
+    let source = source::open(&Location::of(&args.file), &args.read, watch).await?.source;
     let opening =
         tokio::task::spawn_blocking(move || Ok(Arc::new(Disk::from_raw(source, &Limits::default())?)));
     opening.await.unwrap_or(Err(EngineError::WorkerLost))

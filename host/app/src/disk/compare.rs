@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     image::{Image, Trust},
     report::Report,
-    spool,
+    source::Location,
     watch::Watch,
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct CompareArgs {
 
 /// Ends well when the disks are the same, sizes included.
 pub(super) async fn compare(args: &CompareArgs, watch: &Watch) -> Result<(), Failure> {
-    if spool::is_pipe(&args.a) && spool::is_pipe(&args.b) {
+    if [&args.a, &args.b].iter().all(|path| Location::of(path) == Location::Pipe) {
         return Err(Failure::usage("invalid.source", "standard input can be one of the two images only"));
     }
     let plugins = args.common.plugins().await?;

@@ -11,19 +11,20 @@ use serde_json::json;
 
 use super::{
     CommonArgs, ReadArgs, WorkArgs,
+    destination::Destination,
     failure::Failure,
     image::{self, Image, RAW, Trust},
     report::{Report, line, size},
-    target::Target,
+    source::Location,
     watch::Watch,
 };
 
 /// Arguments of `imprint disk convert`.
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// The image to read; `-` is standard input
+    /// The image to read: a file, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     source: PathBuf,
-    /// The image to write
+    /// The image to write: a file, `-` (standard output) or nbd+unix:///EXPORT?socket=PATH
     target: PathBuf,
     /// Format of the source [default: by its name]
     #[arg(long, value_name = "FORMAT")]
@@ -99,18 +100,22 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
             format!("{to} can be read only; choose another format to write"),
         ));
     }
-    let target = Target::new(&args.target, args.force, &[source.identity()])?;
+    let location = Location::of(&args.target);
+    let target = Destination::new(&location, args.force, source.file().as_slice(), watch)?;
+    if args.sha256 && !matches!(target, Destination::File(_)) {
+        return Err(Failure::usage("invalid.option", "--sha256 needs a file as its target"));
+    }
     let to_target = |error| Failure::engine(target.shown(), &error);
     let disk = watch.until(source.disk()).await.map_err(|error| source.failure(error))?;
-    let sink = target.sink().map_err(to_target)?;
+    let sink = watch.until(target.sink()).await.map_err(to_target)?;
     let options = write_options(args, watch);
     let writing = watch.progress("converting", write_image(&disk, format.as_ref(), &sink, &options)).await;
     let written = writing.map_err(|error| blame(&source, &target, error))?;
     let sha256 = match args.sha256 {
-        true => Some(watch.until(target.sha256()).await.map_err(to_target)?),
+        true => watch.until(target.sha256()).await.map_err(to_target)?,
         false => None,
     };
-    let shown = target.shown().to_owned();
+    let (shown, is_stream) = (target.shown().to_owned(), target.is_stream());
     target.publish().await.map_err(|error| Failure::engine(&shown, &error))?;
     let usage = plugins.usage();
     let report = json!({
@@ -130,18 +135,21 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
         "plugin_memory_peak": usage.memory_peak,
         "seconds": begun.elapsed().as_secs_f64(),
     });
-    Report::new(args.common.output)
-        .answer(&report, &lines(&source, &shown, &written, sha256, begun.elapsed()))
+    let report_to = match is_stream {
+        true => Report::beside_a_stream(args.common.output),
+        false => Report::new(args.common.output),
+    };
+    report_to.answer(&report, &lines(&source, &shown, &written, sha256, begun.elapsed()))
 }
 
 /// The target's format: declared, or by its name.
 fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
-    let named = args.to.as_deref().or_else(|| image::of_name(&args.target));
+    let location = Location::of(&args.target);
+    let named = args.to.as_deref().or_else(|| location.path().and_then(image::of_name));
     named.ok_or_else(|| {
-        let shown = args.target.display();
         Failure::usage(
             "invalid.format",
-            format!("{shown} does not tell its format by its name; say which with --to"),
+            format!("the target does not tell its format by its name; say which with --to"),
         )
     })
 }
@@ -170,7 +178,7 @@ fn format_options(args: &ConvertArgs) -> Props {
 }
 
 /// Says which of the two files an error is about.
-fn blame(source: &Image, target: &Target, error: EngineError) -> Failure {
+fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
     match &error {
         EngineError::Map(_)
         | EngineError::Decode { .. }

@@ -1,25 +1,18 @@
 //! An image on this machine: which format it has, and whether its content agrees.
 
-use std::{
-    fs::{File, Metadata},
-    io,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use imprint_data_path::{
-    Disk, EngineError, FileSource, OpenOptions, confirm_format, detect,
+    Disk, EngineError, GrantedFiles, OpenOptions, confirm_format, detect,
     io::BlockSource,
     ports::{DiskFormat, Props},
     refuse_foreign,
 };
-use rustix::fs::{Mode, OFlags};
 
 use super::{
     ReadArgs,
     failure::{Failure, printable},
-    spool,
+    source::{self, Location, Opened},
     watch::Watch,
 };
 use crate::plugin_ports::PluginPorts;
@@ -63,9 +56,10 @@ pub(super) struct Image {
     formats: Vec<Arc<dyn DiskFormat>>,
     source: Arc<dyn BlockSource>,
     said: Said,
-    identity: (u64, u64),
-    allocated: u64,
+    file: Option<(u64, u64)>,
+    allocated: Option<u64>,
     options: Props,
+    granted: Arc<GrantedFiles>,
 }
 
 impl Image {
@@ -78,29 +72,22 @@ impl Image {
         trust: Trust,
         watch: &Watch,
     ) -> Result<Self, Failure> {
-        let name = printable(&spool::shown(path).to_string_lossy());
+        let location = Location::of(path);
+        let name = location.shown();
         let failure = |error: EngineError| Failure::engine(&name, &error);
-        let (metadata, source) = open_source(path, read, watch).await.map_err(failure)?;
+        let Opened { source, file, allocated } =
+            source::open(&location, read, watch).await.map_err(failure)?;
         let formats = plugins.formats();
-        let (format, said) = match declared
-            .map(|format| (format, Said::Option))
-            .or_else(|| of_name(path).map(|format| (format, Said::Name)))
-        {
+        let named = location.path().and_then(of_name).map(|format| (format, Said::Name));
+        let (format, said) = match declared.map(|format| (format, Said::Option)).or(named) {
             Some((format, said)) => (format.to_owned(), said),
             None => (undeclared(&name, path, &formats, &source, trust).await?, Said::Content),
         };
         let plugin = find(&formats, &format)?;
         confirm(&name, plugin.as_ref(), read, &formats, &source).await?;
-        Ok(Self {
-            plugin,
-            formats,
-            source,
-            said,
-            identity: (metadata.dev(), metadata.ino()),
-            allocated: metadata.blocks().saturating_mul(512),
-            name,
-            options: read.options(),
-        })
+        let granted = Arc::new(grant(&formats, read, watch).await?);
+        let options = read.options();
+        Ok(Self { plugin, formats, source, said, file, allocated, name, options, granted })
     }
 
     /// The path as it was given, for people.
@@ -126,14 +113,14 @@ impl Image {
         self.said
     }
 
-    /// Bytes that the file occupies.
-    pub(super) fn allocated(&self) -> u64 {
+    /// Bytes that the file occupies, if it is a file.
+    pub(super) fn allocated(&self) -> Option<u64> {
         self.allocated
     }
 
-    /// Device and inode.
-    pub(super) fn identity(&self) -> (u64, u64) {
-        self.identity
+    /// Device and inode, if it is a file.
+    pub(super) fn file(&self) -> Option<(u64, u64)> {
+        self.file
     }
 
     /// For the format plugin.
@@ -146,6 +133,8 @@ impl Image {
         let options = OpenOptions {
             format_options: self.options.clone(),
             formats: self.formats.clone(),
+            resolver: self.granted.clone(),
+            identity: identity(self.file),
             ..OpenOptions::default()
         };
         Ok(Arc::new(Disk::open(self.plugin(), self.source.clone(), &options).await?))
@@ -157,26 +146,30 @@ impl Image {
     }
 }
 
-/// Opens a regular file, or what standard input holds, with what the system says of it.
-pub(super) async fn open_source(
-    path: &Path,
-    read: &ReadArgs,
-    watch: &Watch,
-) -> Result<(Metadata, Arc<dyn BlockSource>), EngineError> {
-    let name = printable(&spool::shown(path).to_string_lossy());
-    let file = match spool::is_pipe(path) {
-        true => Ok(spool::standard_input(read.spool_dir.as_deref(), watch).await?),
-        false => open_file(path),
-    };
-    let opened = file.and_then(|file| Ok((file.metadata()?, file)));
-    let (metadata, file) = opened.map_err(|source| EngineError::Open { path: name.clone(), source })?;
-    Ok((metadata, Arc::new(FileSource::from_file(file, &name)?)))
+/// What finds a file again under another name.
+fn identity(file: Option<(u64, u64)>) -> String {
+    file.map_or_else(String::new, |(device, inode)| format!("{device}:{inode}"))
 }
 
-/// Never waits, whatever is there: a FIFO without a writer would be waited for.
-fn open_file(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+/// The files that the user lets the image refer to.
+async fn grant(
+    formats: &[Arc<dyn DiskFormat>],
+    read: &ReadArgs,
+    watch: &Watch,
+) -> Result<GrantedFiles, Failure> {
+    let mut granted = GrantedFiles::new();
+    for path in &read.with {
+        let shown = printable(&path.to_string_lossy());
+        let Some(format) = of_name(path) else {
+            let text = format!("{shown} does not tell its format by its name; give it the format's ending");
+            return Err(Failure::usage("invalid.format", text));
+        };
+        let failure = |error: EngineError| Failure::engine(&shown, &error);
+        let opened = source::open(&Location::File(path.clone()), read, watch).await.map_err(failure)?;
+        let name = path.to_string_lossy();
+        granted.grant(&name, identity(opened.file), opened.source, format, formats).await.map_err(failure)?;
+    }
+    Ok(granted)
 }
 
 /// The format that a file's name declares.

@@ -23,7 +23,7 @@ const SHOWN: usize = 20;
 /// Arguments of `imprint disk inspect`.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// The image; `-` is standard input
+    /// The image: a file, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name, else by its content]
     #[arg(long, value_name = "FORMAT")]
@@ -37,7 +37,7 @@ pub(crate) struct InspectArgs {
 /// Arguments of `imprint disk check`.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// The image; `-` is standard input
+    /// The image: a file, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]
@@ -57,8 +57,8 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
     let failed = |error| image.failure(error);
     let (info, references) = watch.until(look(&image)).await.map_err(failed)?;
     let found = watch.until(run_check(&image)).await.map_err(failed)?;
-    // A disk with a parent is not whole: there is no map of it.
-    let stored = match references.is_empty() {
+    // A disk with a parent is not whole: without it there is no map.
+    let stored = match references.is_empty() || !args.read.with.is_empty() {
         true => {
             let disk = watch.until(image.disk()).await.map_err(failed)?;
             Some((disk.map().data_bytes(), disk.map().encoded_bytes()))
@@ -130,9 +130,9 @@ fn lines(
         line("format", printable(&format)),
         line("virtual size", size(info.virtual_size)),
         line("file size", size(image.source().size())),
-        line("occupies", size(image.allocated())),
         line("unit", size(info.unit.into())),
     ];
+    lines.extend(image.allocated().map(|bytes| line("occupies", size(bytes))));
     if let Some((data, encoded)) = stored {
         lines.push(line("data", size(data)));
         lines.push(line("compressed", size(encoded)));

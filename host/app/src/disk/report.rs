@@ -1,4 +1,4 @@
-//! Answers on standard output, as text or as JSON.
+//! Answers on standard output, as text or as JSON; on standard error where an image takes standard output.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,18 @@ use super::{Output, failure::Failure};
 /// Tells answers in the form that was asked for.
 pub(super) struct Report {
     output: Output,
+    /// Standard output is taken by an image.
+    beside: bool,
 }
 
 impl Report {
     pub(super) fn new(output: Output) -> Self {
-        Self { output }
+        Self { output, beside: false }
+    }
+
+    /// The same on standard error.
+    pub(super) fn beside_a_stream(output: Output) -> Self {
+        Self { output, beside: true }
     }
 
     /// One answer: the document, or these lines.
@@ -32,7 +39,11 @@ impl Report {
         &self,
         say: impl FnOnce(&mut dyn Write, Output) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let out: Box<dyn Write> = match self.beside {
+            true => Box::new(io::stderr().lock()),
+            false => Box::new(io::stdout().lock()),
+        };
+        let mut out = io::BufWriter::new(out);
         let said = say(&mut out, self.output).and_then(|()| out.flush());
         said.map_err(|error| Failure::output(&error))
     }

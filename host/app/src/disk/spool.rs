@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use imprint_data_path::{EngineError, is_zero};
@@ -21,11 +21,6 @@ pub(super) const STDIN: &str = "standard input";
 /// Bytes read at once; blocks of zeroes of the second size stay holes.
 const PIECE: usize = 1 << 20;
 const HOLE: usize = 64 << 10;
-
-/// Whether an argument means standard input or output.
-pub(super) fn is_pipe(path: &Path) -> bool {
-    path.as_os_str() == PIPE
-}
 
 /// Reads standard input to its end. Stops waiting, not reading, when somebody asks to: the thread ends with the process.
 pub(super) async fn standard_input(folder: Option<&Path>, watch: &Watch) -> Result<File, EngineError> {
@@ -79,11 +74,6 @@ fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// The path of an argument for people.
-pub(super) fn shown(path: &Path) -> PathBuf {
-    if is_pipe(path) { PathBuf::from(STDIN) } else { path.to_owned() }
 }
 
 #[cfg(test)]
