@@ -18,7 +18,7 @@ use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
 
-fn command(args: &[&str]) -> Result<Command> {
+pub(crate) fn command(args: &[&str]) -> Result<Command> {
     let mut command = Command::new(binary()?);
     // Compiled plugins of earlier runs are good ones: one place for all tests.
     command.arg("disk").args(args).env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
@@ -30,7 +30,7 @@ fn disk(args: &[&str]) -> Result<Output> {
 }
 
 /// Runs a command that has to end well; answers its JSON.
-fn done(args: &[&str]) -> Result<Value> {
+pub(crate) fn done(args: &[&str]) -> Result<Value> {
     let output = command(args)?.args(["--output", "json"]).output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "imprint disk {}: {text}", args.join(" "));
@@ -38,7 +38,7 @@ fn done(args: &[&str]) -> Result<Value> {
 }
 
 /// Runs a command that has to fail with this status and code; answers what it says.
-fn fails(args: &[&str], status: i32, code: &str) -> Result<String> {
+pub(crate) fn fails(args: &[&str], status: i32, code: &str) -> Result<String> {
     let output = disk(args)?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(
@@ -51,7 +51,7 @@ fn fails(args: &[&str], status: i32, code: &str) -> Result<String> {
     Ok(text)
 }
 
-fn digest(image: &Path) -> Result<String> {
+pub(crate) fn digest(image: &Path) -> Result<String> {
     let answer = done(&["digest", arg(image)])?;
     Ok(answer["logical_digest"].as_str().context("a digest")?.to_owned())
 }
@@ -66,7 +66,7 @@ fn names(dir: &Path) -> Result<Vec<String>> {
 }
 
 /// Bytes that do not compress, the same ones each time.
-fn noise(length: usize, mut seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, mut seed: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
         seed ^= seed << 13;
@@ -79,7 +79,7 @@ fn noise(length: usize, mut seed: u64) -> Vec<u8> {
 }
 
 /// Bytes that compress, and none of them zero.
-fn text(length: usize) -> Vec<u8> {
+pub(crate) fn text(length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 64);
     let mut line = 0_u64;
     while bytes.len() < length {
@@ -90,7 +90,7 @@ fn text(length: usize) -> Vec<u8> {
     bytes
 }
 
-fn sparse(path: &Path, size: u64, pieces: &[(u64, &[u8])]) -> Result<()> {
+pub(crate) fn sparse(path: &Path, size: u64, pieces: &[(u64, &[u8])]) -> Result<()> {
     let file = fs::File::create_new(path)?;
     file.set_len(size)?;
     for (offset, bytes) in pieces {

@@ -7,6 +7,7 @@ mod command_line;
 mod corpus;
 mod crash;
 mod disk;
+mod formats;
 mod hostile;
 mod main_job;
 mod mover;
