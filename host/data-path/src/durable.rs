@@ -19,14 +19,33 @@ pub enum Existing {
     Keep,
 }
 
+/// Whether a step is on stable storage when it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is: a power cut finds it done.
+    Synced,
+    /// It is in the system's hands: a power cut may undo it.
+    Unsynced,
+}
+
 /// Makes a finished file visible under its final name: syncs the file, renames it, syncs the folders of both names. When
 /// this returns, a power cut leaves the file under its final name, whole. Blocks.
 pub fn publish(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> Result<(), EngineError> {
-    publish_io(dir, temporary, name, existing).map_err(|source| EngineError::write_open(name, source))
+    publish_with(dir, temporary, name, existing, Durability::Synced)
+        .map_err(|source| EngineError::write_open(name, source))
 }
 
-fn publish_io(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> io::Result<()> {
-    beneath::open(dir, temporary, OFlags::RDONLY, Mode::empty())?.sync_all()?;
+/// [`publish`] for those who want the system's own error, or do without the syncs.
+pub fn publish_with(
+    dir: &Dir,
+    temporary: &str,
+    name: &str,
+    existing: Existing,
+    durability: Durability,
+) -> io::Result<()> {
+    if durability == Durability::Synced {
+        beneath::open(dir, temporary, OFlags::RDONLY, Mode::empty())?.sync_all()?;
+    }
     let (from, from_name) = beneath::parent(dir, temporary)?;
     let (to, to_name) = beneath::parent(dir, name)?;
     match existing {
@@ -35,7 +54,7 @@ fn publish_io(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> io:
             match rustix::fs::renameat_with(&from, from_name, &to, to_name, RenameFlags::NOREPLACE) {
                 Ok(()) => {}
                 // File systems without that flag (NFS): a hard link fails on a name that is taken, too.
-                Err(Errno::INVAL | Errno::NOSYS) => {
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                     rustix::fs::linkat(&from, from_name, &to, to_name, rustix::fs::AtFlags::empty())?;
                     rustix::fs::unlinkat(&from, from_name, rustix::fs::AtFlags::empty())?;
                 }
@@ -43,8 +62,13 @@ fn publish_io(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> io:
             }
         }
     }
-    sync_folder(&to)?;
-    sync_folder(&from)
+    match durability {
+        Durability::Synced => {
+            sync_folder(&to)?;
+            sync_folder(&from)
+        }
+        Durability::Unsynced => Ok(()),
+    }
 }
 
 /// Writes a small file durably: under `.NAME.tmp`, synced, renamed over `name`, folder synced. Blocks.
@@ -54,7 +78,7 @@ pub fn write(dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
         None => format!(".{name}.tmp"),
     };
     let written = write_temporary(dir, &temporary, bytes)
-        .and_then(|()| publish_io(dir, &temporary, name, Existing::Replace));
+        .and_then(|()| publish_with(dir, &temporary, name, Existing::Replace, Durability::Synced));
     written.map_err(|source| {
         // The error that counts is the first one.
         let _ = remove_io(dir, &temporary);

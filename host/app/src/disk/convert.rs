@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use imprint_data_path::{EngineError, WriteOptions, Written, ports::Props, write_image};
+use imprint_data_path::{EngineError, WriteOptions, Written, durable::Durability, ports::Props, write_image};
 use serde_json::json;
 
 use super::{
@@ -44,6 +44,12 @@ pub(crate) struct ConvertArgs {
     /// An option of the target's format, such as cluster-size=65536; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     options: Vec<(String, String)>,
+    /// Whether the target is on stable storage when the command ends
+    #[arg(long, value_enum, default_value = "full")]
+    sync: Sync,
+    /// Let the new disk be larger than the old one, in bytes or with K, M, G, T; what is added is zero
+    #[arg(long, value_name = "SIZE", value_parser = size_of)]
+    size: Option<u64>,
     /// Also tell the SHA-256 of the file that was written, for those who ask for one
     #[arg(long)]
     sha256: bool,
@@ -69,6 +75,24 @@ enum Compress {
     Zstd,
 }
 
+/// What the end of a command promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sync {
+    /// A power cut after it does no harm.
+    Full,
+    /// As fast as other tools that promise nothing.
+    None,
+}
+
+impl Sync {
+    fn durability(self) -> Durability {
+        match self {
+            Self::Full => Durability::Synced,
+            Self::None => Durability::Unsynced,
+        }
+    }
+}
+
 impl Compress {
     fn word(self) -> &'static str {
         match self {
@@ -82,6 +106,19 @@ impl Compress {
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("an option is written KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A number of bytes, or of binary thousands of them.
+fn size_of(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 30),
+        Some((at, 'T' | 't')) => (&text[..at], 40),
+        Some(_) | None => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a size is a number, with K, M, G or T behind it")?;
+    number.checked_mul(1 << shift).ok_or_else(|| "no disk is that large".to_owned())
 }
 
 /// Writes the target, whole or not at all.
@@ -116,7 +153,7 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
         false => None,
     };
     let (shown, is_stream) = (target.shown().to_owned(), target.is_stream());
-    target.publish().await.map_err(|error| Failure::engine(&shown, &error))?;
+    target.publish(args.sync.durability()).await.map_err(|error| Failure::engine(&shown, &error))?;
     let usage = plugins.usage();
     let report = json!({
         "source": {"path": source.name(), "format": source.format()},
@@ -166,6 +203,8 @@ fn write_options(args: &ConvertArgs, watch: &Watch) -> WriteOptions {
         subformat: args.subformat.clone(),
         format_options: format_options(args),
         level: args.level,
+        grow_to: args.size,
+        durable: args.sync == Sync::Full,
         threads: args.work.threads,
         ..watch.options()
     }
@@ -223,4 +262,25 @@ fn lines(
         lines.push(format!("note: the raw disk has {file} bytes; zeroes fill up its last sector"));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(size_of("512"), Ok(512));
+        assert_eq!(size_of("3G"), Ok(3 << 30));
+        assert_eq!(size_of("1k"), Ok(1024));
+        for wrong in ["", "G", "1.5G", "-1", "99999999T", "1GB"] {
+            assert!(size_of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn options_are_pairs() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(key_value("a").is_err());
+    }
 }

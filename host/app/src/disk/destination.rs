@@ -4,6 +4,7 @@ use std::{fs::File, io::IsTerminal, os::fd::AsFd, sync::Arc};
 
 use imprint_data_path::{
     EngineError,
+    durable::Durability,
     io::{AppendSink, BlockSink},
     nbd::{NbdOptions, NbdSink},
 };
@@ -102,9 +103,9 @@ impl Destination {
     }
 
     /// Makes it visible, where that is a step of its own.
-    pub(super) async fn publish(self) -> Result<(), EngineError> {
+    pub(super) async fn publish(self, durability: Durability) -> Result<(), EngineError> {
         match self {
-            Self::File(target) => target.publish().await,
+            Self::File(target) => target.publish(durability).await,
             Self::Stream | Self::Device { .. } => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use cap_std::{
 };
 use imprint_data_path::{
     EngineError, FileSink,
-    durable::{self, Existing},
+    durable::{self, Durability, Existing},
     io::BlockSink,
 };
 
@@ -110,13 +110,15 @@ impl Target {
         hashing.await.unwrap_or_else(|_| Err(io::Error::other("the hashing thread is gone"))).map_err(failed)
     }
 
-    /// Gives the file its name; it is durable then.
-    pub(super) async fn publish(mut self) -> Result<(), EngineError> {
+    /// Gives the file its name.
+    pub(super) async fn publish(mut self, durability: Durability) -> Result<(), EngineError> {
         let (dir, temporary, name) = (self.dir.clone(), self.temporary.clone(), self.name.clone());
         let existing = self.existing;
-        let published =
-            tokio::task::spawn_blocking(move || durable::publish(&dir, &temporary, &name, existing)).await;
-        published.unwrap_or(Err(EngineError::WorkerLost))?;
+        let publishing = tokio::task::spawn_blocking(move || {
+            durable::publish_with(&dir, &temporary, &name, existing, durability)
+        });
+        let published = publishing.await.map_err(|_| EngineError::WorkerLost)?;
+        published.map_err(|source| EngineError::Open { path: self.shown.clone(), source })?;
         self.published = true;
         Ok(())
     }
@@ -153,7 +155,7 @@ mod tests {
 
         let target = Target::new(&path, false, &[]).unwrap();
         target.sink().unwrap().write_all_at(b"all", 0).unwrap();
-        target.publish().await.unwrap();
+        target.publish(Durability::Synced).await.unwrap();
         assert_eq!(entries(folder.path()), ["new"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"all");
     }
@@ -165,7 +167,7 @@ mod tests {
         let target = Target::new(&path, false, &[]).unwrap();
         target.sink().unwrap().write_all_at(b"ours", 0).unwrap();
         std::fs::write(&path, b"theirs").unwrap();
-        assert_eq!(target.publish().await.unwrap_err().code(), "io.already-exists");
+        assert_eq!(target.publish(Durability::Synced).await.unwrap_err().code(), "io.already-exists");
         assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
         assert_eq!(entries(folder.path()), ["new"]);
         assert!(Target::new(&path, false, &[]).is_err());

@@ -1,10 +1,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
-    sync::{
-        Arc,
-        atomic::AtomicUsize,
-    },
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use super::*;

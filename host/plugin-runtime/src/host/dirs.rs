@@ -3,7 +3,8 @@
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
-use rustix::fs::{Mode, OFlags, RenameFlags};
+use imprint_data_path::durable::{self, Durability, Existing};
+use rustix::fs::{Mode, OFlags};
 
 use super::{denied, error};
 use crate::{
@@ -138,26 +139,6 @@ fn sync_dir(dir: &Dir) -> io::Result<()> {
     Ok(rustix::fs::fsync(readable)?)
 }
 
-fn publish(dir: &Dir, temporary: &str, target: &str, replace: bool) -> io::Result<()> {
-    dir.open(temporary)?.sync_all()?;
-    let (from, to) = (parent(dir, temporary)?, parent(dir, target)?);
-    let (old, new) = (base_name(temporary), base_name(target));
-    if replace {
-        rustix::fs::renameat(from.as_fd(), old, to.as_fd(), new)?;
-    } else {
-        match rustix::fs::renameat_with(from.as_fd(), old, to.as_fd(), new, RenameFlags::NOREPLACE) {
-            // Some network file systems cannot do that in one step; a hard link refuses an existing name as well.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-                from.hard_link(old, &to, new)?;
-                from.remove_file(old)?;
-            }
-            renamed => renamed?,
-        }
-    }
-    sync_dir(&to)?;
-    sync_dir(&from)
-}
-
 impl dirs::Host for State {
     async fn stat(&mut self, grant: String, path: String) -> wasmtime::Result<Result<Entry, Error>> {
         let dir = match self.dir(&grant, Some(&path), Access::ReadOnly) {
@@ -244,7 +225,9 @@ impl dirs::Host for State {
             return Ok(Err(denied(wrong)));
         }
         blocking(move || {
-            publish(&dir, &temporary, &target, replace).map_err(|failed| io_error(&target, &failed))
+            let existing = if replace { Existing::Replace } else { Existing::Keep };
+            durable::publish_with(&dir, &temporary, &target, existing, Durability::Synced)
+                .map_err(|failed| io_error(&target, &failed))
         })
         .await
     }
