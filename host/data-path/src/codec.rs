@@ -17,6 +17,8 @@ pub enum CodecKind {
     Deflate,
     /// RFC 1950.
     Zlib,
+    /// RFC 1952, one member.
+    Gzip,
     /// RFC 8878, one frame.
     Zstd,
 }
@@ -45,6 +47,7 @@ impl CodecSpec {
         let kind = match codec.name.as_str() {
             "deflate" => CodecKind::Deflate,
             "zlib" => CodecKind::Zlib,
+            "gzip" => CodecKind::Gzip,
             "zstd" => CodecKind::Zstd,
             _ => return None,
         };
@@ -99,11 +102,14 @@ impl Decoder {
         let fast = match kind {
             CodecKind::Deflate => self.deflate.deflate_decompress(input, out),
             CodecKind::Zlib => self.deflate.zlib_decompress(input, out),
+            CodecKind::Gzip => self.deflate.gzip_decompress(input, out),
             CodecKind::Zstd => return self.zstd(input, out),
         };
         match fast {
             Ok(length) => Ok(length),
             Err(DecompressionError::InsufficientSpace) => Err(DecodeError::TooLong),
+            // A member without its end is cut off.
+            Err(DecompressionError::BadData) if kind == CodecKind::Gzip => Err(DecodeError::Invalid),
             Err(DecompressionError::BadData) => inflate_slowly(kind == CodecKind::Zlib, input, out),
         }
     }
@@ -165,6 +171,7 @@ impl Encoder {
         match kind {
             CodecKind::Deflate => deflate::encoder(Wrapper::None, level).map(Self::Deflate),
             CodecKind::Zlib => deflate::encoder(Wrapper::Zlib, level).map(Self::Deflate),
+            CodecKind::Gzip => deflate::encoder(Wrapper::Gzip, level).map(Self::Deflate),
             CodecKind::Zstd => {
                 let level = level.unwrap_or(3);
                 if !(-7..=19).contains(&level) {

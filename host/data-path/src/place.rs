@@ -140,6 +140,14 @@ fn bad(what: &str) -> EngineError {
 }
 
 impl Layout {
+    /// Whether units are encoded.
+    pub(crate) fn encodes(&self) -> bool {
+        match self {
+            Self::Identity { .. } => false,
+            Self::Units(rules) => rules.codec.is_some(),
+        }
+    }
+
     /// Where the payload begins.
     pub(crate) fn data_start(&self) -> u64 {
         match self {

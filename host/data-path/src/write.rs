@@ -162,6 +162,10 @@ async fn begin(
             what: "growing a disk in a layout that stores zeroes".to_owned(),
         });
     }
+    if options.level.is_some() && !layout.encodes() {
+        let what = "this layout is not compressed; leave the level out, or ask for compression".to_owned();
+        return Err(EngineError::InvalidOption { what });
+    }
     Ok(Begun { plugin, layout, virtual_size })
 }
 

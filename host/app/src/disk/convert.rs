@@ -2,12 +2,19 @@
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use clap::{Args, ValueEnum};
-use imprint_data_path::{EngineError, WriteOptions, Written, durable::Durability, ports::Props, write_image};
-use serde_json::json;
+use imprint_data_path::{
+    Cloned, Disk, EngineError, WriteOptions, Written, clone_image,
+    durable::Durability,
+    io::BlockSink,
+    ports::{DiskFormat, Props},
+    write_image,
+};
+use serde_json::{Value, json};
 
 use super::{
     CommonArgs, ReadArgs, WorkArgs,
@@ -47,6 +54,13 @@ pub(crate) struct ConvertArgs {
     /// Whether the target is on stable storage when the command ends
     #[arg(long, value_enum, default_value = "full")]
     sync: Sync,
+    /// Whether the digests of disk and file are computed; without them the target shares blocks with the source where the file
+    /// system can do that
+    #[arg(long, value_enum, default_value = "full")]
+    digest: Digest,
+    /// Read the target again when it is written, and compare it with what should be there
+    #[arg(long)]
+    verify: bool,
     /// Let the new disk be larger than the old one, in bytes or with K, M, G, T; what is added is zero
     #[arg(long, value_name = "SIZE", value_parser = size_of)]
     size: Option<u64>,
@@ -73,6 +87,15 @@ enum Compress {
     Zlib,
     /// Smaller and several times faster.
     Zstd,
+}
+
+/// Whether digests are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Digest {
+    /// Of the disk and of the file, on the way.
+    Full,
+    /// None, if there is a way to do without reading the data.
+    None,
 }
 
 /// What the end of a command promises.
@@ -130,7 +153,7 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
             .await?;
     let format = image::find(&plugins.formats(), target_format(args)?)?;
     let to = format.name().to_owned();
-    check_compression(args)?;
+    check_options(args)?;
     if !format.writes() {
         return Err(Failure::usage(
             "invalid.format",
@@ -146,8 +169,9 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let disk = watch.until(source.disk()).await.map_err(|error| source.failure(error))?;
     let sink = watch.until(target.sink()).await.map_err(to_target)?;
     let options = write_options(args, watch);
-    let writing = watch.progress("converting", write_image(&disk, format.as_ref(), &sink, &options)).await;
-    let written = writing.map_err(|error| blame(&source, &target, error))?;
+    let writing =
+        watch.progress("converting", write(args.digest, &disk, format.as_ref(), &sink, &options)).await;
+    let made = writing.map_err(|error| blame(&source, &target, error))?;
     let sha256 = match args.sha256 {
         true => watch.until(target.sha256()).await.map_err(to_target)?,
         false => None,
@@ -155,28 +179,19 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let (shown, is_stream) = (target.shown().to_owned(), target.is_stream());
     target.publish(args.sync.durability()).await.map_err(|error| Failure::engine(&shown, &error))?;
     let usage = plugins.usage();
-    let report = json!({
-        "source": {"path": source.name(), "format": source.format()},
-        "target": {"path": shown, "format": to, "compress": args.compress.word()},
-        "virtual_size": written.virtual_size,
-        "stored_size": written.file_size,
-        "data_bytes": written.data_bytes,
-        "logical_digest": written.logical.to_string(),
-        "stored_digest": written.stored.to_string(),
-        "stored_sha256": sha256,
-        "read_bytes": written.read_bytes,
-        "written_bytes": written.written_bytes,
-        "native_bytes": written.read_bytes + written.written_bytes,
-        "boundary_bytes": usage.boundary.total(),
-        "sandbox_seconds": std::time::Duration::from_nanos(usage.busy_ns).as_secs_f64(),
-        "plugin_memory_peak": usage.memory_peak,
-        "seconds": begun.elapsed().as_secs_f64(),
-    });
+    let mut report = made.report();
+    report["source"] = json!({"path": source.name(), "format": source.format()});
+    report["target"] = json!({"path": shown, "format": to, "compress": args.compress.word()});
+    report["stored_sha256"] = json!(sha256);
+    report["boundary_bytes"] = json!(usage.boundary.total());
+    report["sandbox_seconds"] = json!(Duration::from_nanos(usage.busy_ns).as_secs_f64());
+    report["plugin_memory_peak"] = json!(usage.memory_peak);
+    report["seconds"] = json!(begun.elapsed().as_secs_f64());
     let report_to = match is_stream {
         true => Report::beside_a_stream(args.common.output),
         false => Report::new(args.common.output),
     };
-    report_to.answer(&report, &lines(&source, &shown, &written, sha256, begun.elapsed()))
+    report_to.answer(&report, &lines(&source, &shown, &made, sha256, begun.elapsed()))
 }
 
 /// The target's format: declared, or by its name.
@@ -191,7 +206,10 @@ fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
     })
 }
 
-fn check_compression(args: &ConvertArgs) -> Result<(), Failure> {
+fn check_options(args: &ConvertArgs) -> Result<(), Failure> {
+    if args.verify && args.digest == Digest::None {
+        return Err(Failure::usage("invalid.option", "--verify needs the digests; leave --digest none out"));
+    }
     if args.options.iter().any(|(key, _)| key == "compress") {
         return Err(Failure::usage("invalid.option", "compression is chosen with --compress"));
     }
@@ -205,6 +223,7 @@ fn write_options(args: &ConvertArgs, watch: &Watch) -> WriteOptions {
         level: args.level,
         grow_to: args.size,
         durable: args.sync == Sync::Full,
+        verify: args.verify,
         threads: args.work.threads,
         ..watch.options()
     }
@@ -239,26 +258,84 @@ fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
     }
 }
 
-fn lines(
-    source: &Image,
-    target: &str,
-    written: &Written,
-    sha256: Option<String>,
-    took: Duration,
-) -> Vec<String> {
-    let mut lines = vec![
-        line("from", source.name()),
-        line("to", target),
-        line("virtual size", size(written.virtual_size)),
-        line("stored size", size(written.file_size)),
-        line("written", size(written.written_bytes)),
-        line("logical digest", written.logical),
-        line("stored digest", written.stored),
-        line("took", format!("{:.2} s", took.as_secs_f64())),
-    ];
+/// What a conversion made.
+enum Made {
+    /// Every byte was looked at.
+    Written(Written),
+    /// The file shares its blocks with the source.
+    Cloned(Cloned),
+}
+
+/// Without digests the target may share its blocks with the source, where the file system can do that.
+async fn write(
+    digest: Digest,
+    disk: &Arc<Disk>,
+    format: &dyn DiskFormat,
+    sink: &Arc<dyn BlockSink>,
+    options: &WriteOptions,
+) -> Result<Made, EngineError> {
+    if digest == Digest::None
+        && let Some(cloned) = clone_image(disk, format, sink, options).await?
+    {
+        return Ok(Made::Cloned(cloned));
+    }
+    Ok(Made::Written(write_image(disk, format, sink, options).await?))
+}
+
+impl Made {
+    fn virtual_size(&self) -> u64 {
+        match self {
+            Self::Written(written) => written.virtual_size,
+            Self::Cloned(cloned) => cloned.virtual_size,
+        }
+    }
+
+    fn report(&self) -> Value {
+        match self {
+            Self::Written(written) => json!({
+                "virtual_size": written.virtual_size,
+                "stored_size": written.file_size,
+                "data_bytes": written.data_bytes,
+                "logical_digest": written.logical.to_string(),
+                "stored_digest": written.stored.to_string(),
+                "read_bytes": written.read_bytes,
+                "written_bytes": written.written_bytes,
+                "native_bytes": written.read_bytes + written.written_bytes,
+            }),
+            Self::Cloned(cloned) => json!({
+                "virtual_size": cloned.virtual_size,
+                "stored_size": cloned.file_size,
+                "cloned_bytes": cloned.cloned_bytes,
+                "native_bytes": cloned.cloned_bytes + cloned.copied_bytes,
+            }),
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Written(written) => vec![
+                line("virtual size", size(written.virtual_size)),
+                line("stored size", size(written.file_size)),
+                line("written", size(written.written_bytes)),
+                line("logical digest", written.logical),
+                line("stored digest", written.stored),
+            ],
+            Self::Cloned(cloned) => vec![
+                line("virtual size", size(cloned.virtual_size)),
+                line("stored size", size(cloned.file_size)),
+                line("shared", size(cloned.cloned_bytes)),
+            ],
+        }
+    }
+}
+
+fn lines(source: &Image, target: &str, made: &Made, sha256: Option<String>, took: Duration) -> Vec<String> {
+    let mut lines = vec![line("from", source.name()), line("to", target)];
+    lines.extend(made.lines());
+    lines.push(line("took", format!("{:.2} s", took.as_secs_f64())));
     lines.extend(sha256.map(|digest| line("sha256", digest)));
     let file = source.source().size();
-    if source.format() == RAW && file < written.virtual_size {
+    if source.format() == RAW && file < made.virtual_size() {
         lines.push(format!("note: the raw disk has {file} bytes; zeroes fill up its last sector"));
     }
     lines

@@ -15,6 +15,8 @@ pub(super) enum Wrapper {
     None,
     /// The header and the Adler-32 of RFC 1950.
     Zlib,
+    /// The header without a name, CRC-32 and length of RFC 1952.
+    Gzip,
 }
 
 /// Encodes units, each a stream of its own.
@@ -45,6 +47,7 @@ impl DeflateEncoder for Libdeflate {
         match self.wrapper {
             Wrapper::None => self.compressor.deflate_compress(unit, out).ok(),
             Wrapper::Zlib => self.compressor.zlib_compress(unit, out).ok(),
+            Wrapper::Gzip => self.compressor.gzip_compress(unit, out).ok(),
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-const KINDS: [CodecKind; 3] = [CodecKind::Deflate, CodecKind::Zlib, CodecKind::Zstd];
+const KINDS: [CodecKind; 4] = [CodecKind::Deflate, CodecKind::Zlib, CodecKind::Gzip, CodecKind::Zstd];
 
 fn unit() -> Vec<u8> {
     (0..65536u32)

@@ -41,12 +41,6 @@ impl Geometry {
         }
         let option = |key: &str| request.options.get(key).map(String::as_str);
         let compression = Compression::from_option(option("compress").unwrap_or("none"))?;
-        if request.append_only && compression.is_some() {
-            return Err(Qcow2Error::Unsupported(
-                "a compressed qcow2 file cannot be written front to back; write it to a file first"
-                    .to_owned(),
-            ));
-        }
         let cluster = option("cluster-size").map_or(Ok(DEFAULT_CLUSTER), cluster_size)?;
         let mut geometry = Self { virtual_size, cluster_bits: cluster.ilog2(), l1_entries: 1, compression };
         geometry.l1_entries = virtual_size.div_ceil(geometry.l2_entries() << geometry.cluster_bits).max(1);

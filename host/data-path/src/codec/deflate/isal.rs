@@ -3,7 +3,7 @@
 use std::ptr;
 
 use isal_sys::igzip_lib::{
-    COMP_OK, ISAL_DEF_LVL1_DEFAULT, ISAL_DEFLATE, ISAL_ZLIB, isal_deflate_stateless,
+    COMP_OK, ISAL_DEF_LVL1_DEFAULT, ISAL_DEFLATE, ISAL_GZIP, ISAL_ZLIB, isal_deflate_stateless,
     isal_deflate_stateless_init, isal_zstream,
 };
 
@@ -63,6 +63,7 @@ impl DeflateEncoder for Isal {
         let format = match self.wrapper {
             Wrapper::None => ISAL_DEFLATE,
             Wrapper::Zlib => ISAL_ZLIB,
+            Wrapper::Gzip => ISAL_GZIP,
         };
         stream.gzip_flag = u16::try_from(format).expect("the flag has 16 bits in ISA-L");
         #[expect(unsafe_code, reason = "the one call that encodes")]
