@@ -28,7 +28,7 @@ pub struct Digest {
     pub value: Vec<u8>,
 }
 
-/// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950) or `zstd` (RFC 8878).
+/// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950), `gzip` (RFC 1952) or `zstd` (RFC 8878).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codec {
     /// Name as above.
