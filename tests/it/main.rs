@@ -2,6 +2,7 @@
 
 mod browser;
 mod capture;
+mod chains;
 mod coalesce;
 mod command_line;
 mod corpus;

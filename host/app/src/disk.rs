@@ -81,10 +81,13 @@ struct ReadArgs {
     /// Take a raw disk that is a LUKS volume as it is
     #[arg(long)]
     allow_luks: bool,
-    /// A file that the image may refer to: a parent, an extent; may be given several times. It is found by its name alone, and
-    /// its ending says its format
-    #[arg(long, value_name = "FILE")]
-    with: Vec<PathBuf>,
+    /// A file that the image may refer to: a parent, a part of the disk; may be given several times. References match by the
+    /// file's name alone. The format is told by the name, or before it: `raw:base.bin`
+    #[arg(long, value_name = "[FORMAT:]FILE")]
+    with: Vec<String>,
+    /// Which of the sizes that a VHD states is meant, where programs differ about it
+    #[arg(long, value_name = "SIZE", value_parser = ["current", "geometry"])]
+    vhd_size: Option<String>,
     /// Folder for what comes through standard input, which is put aside first [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR")]
     spool_dir: Option<PathBuf>,
@@ -94,8 +97,11 @@ impl ReadArgs {
     /// For the format plugin, which ignores what it does not know.
     fn options(&self) -> Props {
         let given = [("salvage", self.salvage), ("allow-luks", self.allow_luks)];
-        let set = given.iter().filter(|(_, set)| *set).map(|(key, _)| ((*key).to_owned(), "true".to_owned()));
-        set.chain(self.disk.iter().map(|name| ("disk".to_owned(), name.clone()))).collect()
+        let flags =
+            given.iter().filter(|(_, set)| *set).map(|(key, _)| ((*key).to_owned(), "true".to_owned()));
+        let words = [("disk", &self.disk), ("size", &self.vhd_size)];
+        let words = words.into_iter().filter_map(|(key, word)| Some((key.to_owned(), word.clone()?)));
+        flags.chain(words).collect()
     }
 }
 

@@ -25,8 +25,13 @@ const REFINE_FROM: u64 = 1 << 20;
 const CONTAINS: &str = "contains";
 /// The fact with a layer's own identity.
 const ID: &str = "id";
-/// The fact with the identity of the layer that it was made on.
-const PARENT_ID: &str = "parent-id";
+/// The facts with the identity of the layer that it was made on. A format may take two for the same: VHDX has a second one for
+/// the time while a parent is changed ([MS-VHDX] 2.6.2.6.3, `parent_linkage2`).
+const PARENT_IDS: [&str; 2] = ["parent-id", "parent-id-2"];
+
+fn parent_ids(facts: &Props) -> Vec<String> {
+    PARENT_IDS.iter().filter_map(|key| facts.get(*key).cloned()).collect()
+}
 
 /// What a reference in an image resolves to.
 pub struct Resolved {
@@ -129,7 +134,7 @@ impl Disk {
         take_extents(&mut top, &mut sources, &mut seen)?;
         let mut codecs = std::mem::take(&mut top.codecs);
         let mut wanted = std::mem::take(&mut top.parent);
-        let mut expected = top.info.facts.get(PARENT_ID).cloned();
+        let mut expected = parent_ids(&top.info.facts);
         let mut below: Vec<Layer> = Vec::new();
         while let Some(reference) = wanted.first().cloned() {
             let depth = below.len() + 1;
@@ -151,13 +156,13 @@ impl Disk {
                 .await
                 .map_err(|error| problem(ChainProblem::Layer(Box::new(error))))?;
             let facts = &layer.info.facts;
-            if let (Some(expected), Some(found)) = (expected, facts.get(ID))
-                && expected != *found
+            if let (Some(first), Some(found)) = (expected.first(), facts.get(ID))
+                && !expected.contains(found)
             {
-                let found = found.clone();
+                let (expected, found) = (first.clone(), found.clone());
                 return Err(problem(ChainProblem::ParentMismatch { expected, found }));
             }
-            expected = facts.get(PARENT_ID).cloned();
+            expected = parent_ids(facts);
             codecs.append(&mut layer.codecs);
             wanted = std::mem::take(&mut layer.parent);
             sources.push(parent.source);

@@ -73,7 +73,7 @@ pub enum EngineError {
     },
     /// An image names another file, and nobody allowed that.
     #[error(
-        "the image refers to '{reference}', which is not allowed; flatten it into a single file and try again"
+        "the image refers to '{reference}', which was not granted; grant the file that is meant, or flatten the image into a single file"
     )]
     ExternalReference {
         /// What the file says; untrusted text, shortened to 200 characters.

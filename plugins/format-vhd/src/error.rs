@@ -24,7 +24,7 @@ pub enum VhdError {
     Aliased(String),
     /// The two sizes that a footer states are so far apart that readers would disagree about the disk.
     #[error(
-        "the footer states a disk of {current} bytes, and a geometry of {geometry} bytes, and programs differ in which they believe; open it with the option `size` = `current` or `geometry`, whichever the machine that made it used"
+        "the footer states a disk of {current} bytes, and a geometry of {geometry} bytes, and programs differ in which they believe; open it with the size `current` or `geometry` (`--vhd-size`), whichever the program that made it used"
     )]
     SizeConflict {
         /// The size field, in bytes.

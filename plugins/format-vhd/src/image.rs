@@ -214,13 +214,10 @@ impl Image {
     pub(crate) fn sources(&self) -> Result<Vec<Source>, VhdError> {
         let mut sources = vec![Source::primary()];
         if let Some(blocks) = self.blocks.as_ref().filter(|_| self.footer.kind == Kind::Differencing) {
+            // XenServer makes layers on raw disks, too: those have no id.
+            let hint = (blocks.header.parent_id != [0; 16]).then(|| "vhd".to_owned());
             sources.extend(parent::names(self.blob.as_ref(), &blocks.header)?.into_iter().map(|reference| {
-                Source {
-                    role: "parent".to_owned(),
-                    reference,
-                    format_hint: Some("vhd".to_owned()),
-                    required: true,
-                }
+                Source { role: "parent".to_owned(), reference, format_hint: hint.clone(), required: true }
             }));
         }
         Ok(sources)

@@ -28,6 +28,10 @@ const ALIGN_DATA: u32 = 4096;
 const HEADER_AT: u64 = footer::LENGTH;
 const TABLE_AT: u64 = HEADER_AT + 1024;
 const ENTRY: u64 = 4;
+/// What a block takes beside its payload: bitmap and padding.
+const BESIDE_BLOCK: u64 = 4096;
+/// What a file takes beside its blocks, at most: footers, header, and a table of 16 MiB.
+const BESIDE_BLOCKS: u64 = (16 << 20) + 4096;
 
 /// The layout of a file being written.
 ///

@@ -158,14 +158,23 @@ async fn grant(
     watch: &Watch,
 ) -> Result<GrantedFiles, Failure> {
     let mut granted = GrantedFiles::new();
-    for path in &read.with {
+    for file in &read.with {
+        let known = |prefix: &str| formats.iter().find(|format| format.name() == prefix);
+        let declared = file.split_once(':').and_then(|(prefix, rest)| Some((known(prefix)?.name(), rest)));
+        let (format, path) = match declared {
+            Some((format, path)) => (Some(format), Path::new(path)),
+            None => (of_name(Path::new(file)), Path::new(file)),
+        };
         let shown = printable(&path.to_string_lossy());
-        let Some(format) = of_name(path) else {
-            let text = format!("{shown} does not tell its format by its name; give it the format's ending");
+        let Some(format) = format else {
+            let text = format!(
+                "the name {shown} does not tell its format; say it before the name, such as raw:{shown}"
+            );
             return Err(Failure::usage("invalid.format", text));
         };
         let failure = |error: EngineError| Failure::engine(&shown, &error);
-        let opened = source::open(&Location::File(path.clone()), read, watch).await.map_err(failure)?;
+        let location = Location::File(path.to_owned());
+        let opened = source::open(&location, read, watch).await.map_err(failure)?;
         let name = path.to_string_lossy();
         granted.grant(&name, identity(opened.file), opened.source, format, formats).await.map_err(failure)?;
     }

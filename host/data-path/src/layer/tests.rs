@@ -270,6 +270,8 @@ async fn a_parent_is_the_one_that_the_layer_was_made_on() {
     let base = |facts: &[(&str, &str)]| vec![identified(K, ExtentKind::Data, facts)];
     assert!(over(child(&[("parent-id", "aa")]), base(&[("id", "aa")])).await.is_ok());
     assert!(over(child(&[("parent-id", "aa")]), base(&[])).await.is_ok(), "not every format has ids");
+    let either = child(&[("parent-id", "aa"), ("parent-id-2", "bb")]);
+    assert!(over(either, base(&[("id", "bb")])).await.is_ok(), "a second id is as good");
     assert!(
         over(child(&[("id", "cc")]), base(&[("id", "aa")])).await.is_ok(),
         "nor do all name their parent's"

@@ -12,6 +12,8 @@ use crate::{
 const DEFAULT_BLOCK: u32 = 2 << 20;
 /// Block sizes that are written: those whose bitmap is one sector.
 const BLOCKS: [u32; 3] = [512 << 10, 1 << 20, 2 << 20];
+/// Entries of the table are 32-bit sector numbers.
+const MAX_FILE: u64 = (1 << 32) * SECTOR;
 const MAX_ALIGN: u64 = 1 << 30;
 /// The options that there are.
 const OPTIONS: [&str; 4] = ["align", "block-size", "compress", "force-size"];
@@ -76,6 +78,15 @@ impl Plan {
             ));
         }
         let (virtual_size, geometry) = size(request.virtual_size, align, force_size)?;
+        if let Some(block) = block_size.map(u64::from) {
+            let blocks = virtual_size.div_ceil(block);
+            let most = blocks.saturating_mul(block + super::BESIDE_BLOCK) + super::BESIDE_BLOCKS;
+            if most > MAX_FILE {
+                return Err(VhdError::VirtualSize(format!(
+                    "a full disk of {virtual_size} bytes in blocks of {block} does not fit into the 2 TiB that a VHD may have; leave `block-size` out"
+                )));
+            }
+        }
         Ok(Self { virtual_size, block_size, force_size, geometry })
     }
 

@@ -152,6 +152,11 @@ fn h04_a_parent_is_text_and_nothing_else() {
     assert_eq!(references(&nameless), ["09090909-0909-0909-0909-090909090909"]);
     nameless.locator(0, b"W2ru", &[0x00, 0xd8, 0x41, 0x00, 0x42]);
     assert_eq!(references(&nameless), ["\u{fffd}A"]);
+    let hint = |forge: &Forge| open_bytes(&forge.bytes).unwrap().sources().unwrap()[1].format_hint.clone();
+    assert_eq!(hint(&forge).as_deref(), Some("vhd"));
+    // A layer over a raw disk.
+    forge.header(|header| header[40..56].fill(0));
+    assert_eq!((hint(&forge), fact(&forge.bytes, "parent-id")), (None, None));
     let mut image = open_bytes(&Forge::differencing().bytes).unwrap();
     let kinds: Vec<_> = whole_map(&mut image, 10).unwrap().iter().map(|extent| extent.kind).collect();
     assert_eq!(kinds, [ExtentKind::Data, ExtentKind::Hole, ExtentKind::Data, ExtentKind::Hole]);

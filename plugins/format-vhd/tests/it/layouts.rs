@@ -331,6 +331,10 @@ fn requests_that_cannot_be_are_refused() {
         assert_eq!(refused(&request(size, "dynamic", Props::new())), "limit.virtual-size", "{size}");
     }
     assert_eq!(refused(&request(MAX_DISK, "dynamic", Props::new())), "accepted");
+    // Full, it would be longer than a VHD can be.
+    let small = props([("block-size", "512KiB")]);
+    assert_eq!(refused(&request(MAX_DISK, "dynamic", small.clone())), "limit.virtual-size");
+    assert_eq!(refused(&request(2000 << 30, "dynamic", small)), "accepted");
 }
 
 #[test]
