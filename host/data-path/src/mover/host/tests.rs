@@ -41,7 +41,7 @@ fn config(inside: &str) -> MoverConfig {
 }
 
 #[test]
-#[ignore = "the mover of the other tests, which start it"]
+#[ignore = "run by other tests, in a process of its own"]
 fn a_mover() {
     super::super::mover_main();
 }
@@ -69,13 +69,13 @@ fn say(hello: Isolation, messages: Vec<FromMover>) {
 const FULL: Isolation = Isolation { landlock: true, seccomp: true };
 
 #[test]
-#[ignore = "the mover of other tests"]
+#[ignore = "run by other tests, in a process of its own"]
 fn an_open_mover() {
     say(Isolation { landlock: false, seccomp: true }, vec![]);
 }
 
 #[test]
-#[ignore = "the mover of other tests"]
+#[ignore = "run by other tests, in a process of its own"]
 fn a_liar() {
     let placed = Placed { offset: 1 << 50, length: 65536, file_offset: 4096, stored_length: 0 };
     let reply = |reply| FromMover::Reply(Ok(reply));
@@ -83,7 +83,7 @@ fn a_liar() {
 }
 
 #[test]
-#[ignore = "the mover of other tests"]
+#[ignore = "run by other tests, in a process of its own"]
 fn one_that_is_confused() {
     say(FULL, vec![FromMover::Ready]);
 }

@@ -29,7 +29,7 @@ fn attempt(name: &str) -> ExitStatus {
 }
 
 #[test]
-#[ignore = "the inside of the other tests, which start it"]
+#[ignore = "run by other tests, in a process of its own"]
 fn inside() {
     let mut name = String::new();
     std::io::stdin().read_to_string(&mut name).unwrap();
