@@ -25,6 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("imprint-api", &["imprint-domain", "imprint-service", "imprint-agent-protocol"]),
     ("imprint-plugin-sdk", &[]),
+    ("imprint-format-kit", &["imprint-plugin-sdk"]),
     ("xtask", &[]),
 ];
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
 
 use format_raw::{Raw, RawImage};
+use imprint_format_kit::code;
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass},
     format::{CreateRequest, ExtentKind, Format, Image as _, Layout as _, Placed},
@@ -13,10 +14,6 @@ use proptest::prelude::*;
 
 fn open(blob: MemBlob) -> Result<RawImage, Error> {
     Raw::open(Box::new(blob), &Props::new())
-}
-
-fn code<T>(result: Result<T, Error>) -> String {
-    result.err().map_or("accepted".to_owned(), |error| error.code)
 }
 
 fn at(offset: usize, mark: &[u8], length: usize) -> Vec<u8> {

@@ -1,15 +1,12 @@
 //! Forged archives: each has its code, and nothing but the member's name is ever made of a name.
 
 use format_ova::Ova;
-use imprint_plugin_sdk::{format::Format, mock::MemBlob, types::Props};
+use imprint_format_kit::{code, open_bytes};
 
 use crate::forge::{STREAM, Tar, good, header, one_disk, ovf};
 
 fn verdict(bytes: Vec<u8>) -> String {
-    match Ova::open(Box::new(MemBlob::new(bytes)), &Props::new()) {
-        Ok(_) => "accepted".to_owned(),
-        Err(error) => error.code,
-    }
+    code(open_bytes::<Ova>(&bytes))
 }
 
 fn described(text: &str) -> String {

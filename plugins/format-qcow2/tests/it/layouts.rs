@@ -1,10 +1,6 @@
 //! New files, written by the rules, against `qemu-img check` and `qemu-img compare`.
 
-use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::FileExt,
-    path::Path,
-};
+use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 use format_qcow2::Qcow2;
 use imprint_plugin_sdk::{
@@ -16,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     qemu,
-    support::{Numbers, aliased, all_findings, code, open_file, whole_disk},
+    support::{Numbers, aliased, all_findings, code, create, open_file, whole_disk},
 };
 
 type Laid = <Qcow2 as Format>::Layout;
@@ -117,10 +113,6 @@ fn finish(layout: &mut Laid, file: &File, end: u64, page: u32) {
         assert!(page_of.resume > start, "the tables got on");
         start = page_of.resume;
     }
-}
-
-fn create(path: &Path) -> File {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).unwrap()
 }
 
 /// A disk with stretches of zeroes, of text and of noise.

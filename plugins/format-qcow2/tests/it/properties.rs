@@ -3,7 +3,7 @@
 use format_qcow2::Qcow2;
 use imprint_corpus::qcow2::{CLUSTER, Forge, L1, L2, REFCOUNT_TABLE};
 use imprint_plugin_sdk::{
-    format::{CreateRequest, ExtentKind, Format, Image as _, Layout as _, Placed},
+    format::{CreateRequest, ExtentKind, Format, Layout as _, Placed},
     types::props,
 };
 use proptest::prelude::*;
@@ -13,38 +13,7 @@ use crate::support::{aliased, all_findings, open_bytes, whole_map};
 /// Opens and asks for everything that is bounded.
 fn exercise(bytes: &[u8]) {
     let Ok(mut image) = open_bytes(bytes) else { return };
-    let info = image.info().unwrap();
-    assert!(!image.sources().unwrap().is_empty());
-    let file = u64::try_from(bytes.len()).unwrap();
-    if let Ok(ranges) = image.metadata_ranges(0, 100) {
-        assert!(ranges.iter().all(|range| range.offset + range.length <= file));
-    }
-    for start in [0, info.virtual_size / 2, info.virtual_size.saturating_sub(CLUSTER)] {
-        let Ok(page) = image.extents(start, info.virtual_size, 500) else { continue };
-        let mut at = start.min(info.virtual_size);
-        for extent in page.extents {
-            assert_eq!(extent.offset, at);
-            at += extent.length;
-            let stored = match extent.kind {
-                ExtentKind::Data => extent.length,
-                ExtentKind::Encoded => u64::from(extent.source_length),
-                ExtentKind::Zero | ExtentKind::Hole => 0,
-            };
-            assert!(extent.source_offset + stored <= file);
-        }
-        assert!(at <= info.virtual_size);
-        assert_eq!(page.resume, at);
-    }
-    let mut start = 0;
-    for _ in 0..4 {
-        let Ok(page) = image.check(start, 10) else { break };
-        assert!(page.items.len() <= 10);
-        if page.done {
-            break;
-        }
-        assert!(page.resume > start);
-        start = page.resume;
-    }
+    imprint_format_kit::exercise(&mut image, u64::try_from(bytes.len()).unwrap(), CLUSTER);
 }
 
 proptest! {

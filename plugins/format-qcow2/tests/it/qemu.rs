@@ -1,50 +1,12 @@
 //! The reference implementation's tools.
 
-use std::{
-    ffi::OsStr,
-    path::Path,
-    process::{Command, Output},
-};
+use std::path::Path;
 
+pub(crate) use imprint_format_kit::qemu::{Mapped, compare, run, run_any};
 use serde::Deserialize;
 
-/// Runs a tool and expects success.
-pub(crate) fn run<S: AsRef<OsStr>>(tool: &str, args: &[S]) -> Output {
-    let output = run_any(tool, args);
-    assert!(
-        output.status.success(),
-        "{tool} {:?}: {}{}",
-        args.iter().map(AsRef::as_ref).collect::<Vec<_>>(),
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout)
-    );
-    output
-}
-
-/// Runs a tool, however it ends.
-pub(crate) fn run_any<S: AsRef<OsStr>>(tool: &str, args: &[S]) -> Output {
-    Command::new(tool)
-        .args(args)
-        .output()
-        .unwrap_or_else(|error| panic!("{tool} is needed for this test: {error}"))
-}
-
-/// One line of `qemu-img map`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Mapped {
-    pub(crate) start: u64,
-    pub(crate) length: u64,
-    pub(crate) depth: u32,
-    pub(crate) present: bool,
-    pub(crate) zero: bool,
-    #[serde(default)]
-    pub(crate) compressed: bool,
-    pub(crate) offset: Option<u64>,
-}
-
 pub(crate) fn map(path: &Path) -> Vec<Mapped> {
-    let output = run("qemu-img", &["map", "--output=json", "-f", "qcow2", path.to_str().unwrap()]);
-    serde_json::from_slice(&output.stdout).unwrap()
+    imprint_format_kit::qemu::map("qcow2", path)
 }
 
 /// What `qemu-img check` counts.
@@ -59,10 +21,4 @@ pub(crate) struct Checked {
 pub(crate) fn check(path: &Path) -> Checked {
     let output = run_any("qemu-img", &["check", "--output=json", "-f", "qcow2", path.to_str().unwrap()]);
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Expects that two images hold the same disk.
-pub(crate) fn compare(one: &Path, one_format: &str, two: &Path, two_format: &str) {
-    let args = ["compare", "-f", one_format, "-F", two_format, one.to_str().unwrap(), two.to_str().unwrap()];
-    run("qemu-img", &args);
 }

@@ -27,7 +27,7 @@ proptest! {
         }
         if let Ok(mut image) = open_bytes(&bytes) {
             assert_sound(&mut image, u64::try_from(bytes.len()).unwrap());
-            all_findings(&mut image, 100);
+            all_findings(&mut image, 100).unwrap();
         }
     }
 

@@ -1,44 +1,20 @@
 //! The reference implementation's tools.
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+use std::path::Path;
 
-/// Runs a tool and expects success.
-pub(crate) fn run(tool: &str, args: &[&str]) -> Output {
-    let output = run_any(tool, args);
-    assert!(
-        output.status.success(),
-        "{tool} {args:?}: {}{}",
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout)
-    );
-    output
-}
+pub(crate) use imprint_format_kit::qemu::run;
 
-/// Runs a tool, however it ends.
-pub(crate) fn run_any(tool: &str, args: &[&str]) -> Output {
-    Command::new(tool)
-        .args(args)
-        .output()
-        .unwrap_or_else(|error| panic!("{tool} is needed for this test: {error}"))
-}
-
-/// Whether `qemu-img check` finds nothing.
+/// Expects that `qemu-img check` finds nothing.
 pub(crate) fn check(path: &Path) {
-    run("qemu-img", &["check", "-f", "vdi", path.to_str().unwrap()]);
+    imprint_format_kit::qemu::check("vdi", path);
 }
 
 /// What `qemu-img info` says.
 pub(crate) fn info(path: &Path) -> serde_json::Value {
-    let output = run("qemu-img", &["info", "--output=json", "-f", "vdi", path.to_str().unwrap()]);
-    serde_json::from_slice(&output.stdout).unwrap()
+    imprint_format_kit::qemu::info("vdi", path)
 }
 
 /// The bytes of the disk of an image, as QEMU reads it.
 pub(crate) fn disk(path: &Path) -> Vec<u8> {
-    let raw = path.with_extension("by-qemu");
-    run("qemu-img", &["convert", "-f", "vdi", "-O", "raw", path.to_str().unwrap(), raw.to_str().unwrap()]);
-    std::fs::read(raw).unwrap()
+    imprint_format_kit::qemu::disk("vdi", path)
 }

@@ -35,7 +35,7 @@ fn what_qemu_creates_and_scribbles_on() {
         let kind = if options == "static=on" { "fixed" } else { "dynamic" };
         assert_eq!(info.subformat.as_deref(), Some(kind));
         assert!(whole_disk(&mut image, &path) == qemu::disk(&path), "{options} {size}");
-        assert_eq!(all_findings(&mut image, 10), []);
+        assert_eq!(all_findings(&mut image, 10).unwrap(), []);
         assert_sound(&mut image, std::fs::metadata(&path).unwrap().len());
         assert_eq!(whole_map(&mut image, 1).unwrap().len(), whole_map(&mut image, 1000).unwrap().len());
     }

@@ -1,7 +1,5 @@
 //! Forged and damaged files: each has its code, none is believed, none makes the reader panic or work for long.
 
-use std::time::{Duration, Instant};
-
 use imprint_plugin_sdk::{
     error::ErrorClass,
     format::{ExtentKind, Image as _},
@@ -15,17 +13,7 @@ use crate::{
 
 /// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the whole map.
 fn verdict_of(bytes: &[u8]) -> String {
-    let started = Instant::now();
-    let verdict = match open_bytes(bytes) {
-        Err(error) => error.code,
-        Ok(mut image) => match aliased(&mut image) {
-            Err(error) => error.code,
-            Ok(true) => "corrupt.aliased".to_owned(),
-            Ok(false) => "accepted".to_owned(),
-        },
-    };
-    assert!(started.elapsed() < Duration::from_secs(5), "a verdict comes at once");
-    verdict
+    imprint_format_kit::verdict(|| open_bytes(bytes), aliased)
 }
 
 /// Spoils the valid dynamic image and expects the code.

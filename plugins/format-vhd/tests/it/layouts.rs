@@ -1,10 +1,6 @@
 //! New files, written by the rules, against `qemu-img` and against the reader.
 
-use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::FileExt,
-    path::Path,
-};
+use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 use format_vhd::Vhd;
 use imprint_plugin_sdk::{
@@ -16,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     qemu,
-    support::{Numbers, aliased, all_findings, code, open_file, whole_disk},
+    support::{Numbers, aliased, all_findings, code, create, open_file, whole_disk},
 };
 
 type Laid = <Vhd as Format>::Layout;
@@ -36,10 +32,6 @@ fn request(virtual_size: u64, subformat: &str, options: Props) -> CreateRequest 
 
 fn begin(virtual_size: u64, subformat: &str, options: Props) -> Laid {
     Vhd::begin_layout(&request(virtual_size, subformat, options)).unwrap()
-}
-
-fn create(path: &Path) -> File {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).unwrap()
 }
 
 /// Places and writes the units that are not zero, as the host does; the answer is where the payload ends.

@@ -31,7 +31,7 @@ fn sectors_come_from_the_layer_or_from_its_parent() {
     ];
     assert_eq!(shape, expected);
     assert_sound(&mut image, 8 * MIB);
-    assert_eq!(all_findings(&mut image, 10), []);
+    assert_eq!(all_findings(&mut image, 10).unwrap(), []);
     let ranges = image.metadata_ranges(0, 100).unwrap();
     assert_eq!(ranges.last().map(|range| (range.offset, range.length)), Some((7 * MIB, MIB)));
     for start in 0..ranges.len() {

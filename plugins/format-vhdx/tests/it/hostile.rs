@@ -67,7 +67,7 @@ fn the_image_that_is_spoilt_is_a_good_one() {
         (ExtentKind::Hole, 4, 0),
     ];
     assert_eq!(shape, expected);
-    let leaks = all_findings(&mut image, 10);
+    let leaks = all_findings(&mut image, 10).unwrap();
     assert_eq!(leaks.len(), 1, "MiB 6 and 7: {leaks:?}");
     assert_eq!((leaks[0].severity, leaks[0].offset), (Severity::Leak, Some(6 * MIB)));
     assert_eq!(image.sources().unwrap().len(), 1);
@@ -200,7 +200,7 @@ fn one_region_table_is_enough_and_the_check_says_so() {
     let mut forge = Forge::new();
     forge.put(REGIONS[0] + 1000, &[1]);
     let codes = |forge: &Forge| -> Vec<String> {
-        let findings = all_findings(&mut open_bytes(&forge.bytes).unwrap(), 1);
+        let findings = all_findings(&mut open_bytes(&forge.bytes).unwrap(), 1).unwrap();
         findings.into_iter().map(|finding| finding.code).filter(|code| code != "vhdx.leak").collect()
     };
     assert_eq!(codes(&forge), ["vhdx.region-table"]);
@@ -487,7 +487,7 @@ fn files_that_end_early() {
 fn space_that_is_set_aside_for_zeroes_is_no_leak() {
     let mut forge = Forge::new();
     forge.bat(3, (6 * MIB) | 3).bat(4, (7 * MIB) | 1);
-    assert_eq!(all_findings(&mut open_bytes(&forge.bytes).unwrap(), 10), []);
+    assert_eq!(all_findings(&mut open_bytes(&forge.bytes).unwrap(), 10).unwrap(), []);
 }
 
 #[test]

@@ -38,7 +38,7 @@ proptest! {
         forge.bat(4096, bitmap).put(7 * MIB + 256, &bits);
         if let Ok(mut image) = open_bytes(&forge.bytes) {
             assert_sound(&mut image, 8 * MIB);
-            all_findings(&mut image, 100);
+            all_findings(&mut image, 100).unwrap();
         }
     }
 
@@ -51,7 +51,7 @@ proptest! {
         }
         if let Ok(mut image) = open_bytes(&forge.bytes) {
             assert_sound(&mut image, 8 * MIB);
-            all_findings(&mut image, 100);
+            all_findings(&mut image, 100).unwrap();
         }
     }
 

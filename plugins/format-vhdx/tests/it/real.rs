@@ -16,6 +16,7 @@ fn assert_agrees(path: &Path, what: &str) {
     assert!(whole_disk(&mut image, path, &[]) == qemu::disk(path), "{what}: the disks differ");
     assert_sound(&mut image, std::fs::metadata(path).unwrap().len());
     let errors: Vec<_> = all_findings(&mut image, 10)
+        .unwrap()
         .into_iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
