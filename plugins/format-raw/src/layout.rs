@@ -29,6 +29,9 @@ impl RawLayout {
         if request.parent.is_some() {
             return unsupported("a raw disk has no parent; flatten the chain");
         }
+        if let Some(unknown) = request.options.keys().find(|key| *key != "compress") {
+            return unsupported(&format!("raw has no option `{unknown}`; leave it out"));
+        }
         match request.options.get("compress").map(String::as_str) {
             None | Some("none") => Ok(Self { virtual_size: request.virtual_size }),
             Some(_) => unsupported("a raw disk is not compressed; ask for qcow2"),

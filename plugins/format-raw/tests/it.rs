@@ -164,6 +164,10 @@ fn a_new_file_is_as_long_as_the_disk() {
     );
     assert_eq!(code(Raw::begin_layout(&request(1000, Props::new()))), "invalid.request");
     assert_eq!(code(Raw::begin_layout(&request(512, props([("compress", "zstd")])))), "unsupported.option");
+    assert_eq!(
+        code(Raw::begin_layout(&request(512, props([("cluster-size", "512")])))),
+        "unsupported.option"
+    );
     assert_eq!(code(Raw::begin_layout(&request(512, props([("compress", "none")])))), "accepted");
     let with = |change: fn(&mut CreateRequest)| {
         let mut request = request(512, Props::new());

@@ -283,13 +283,6 @@ async fn write(
 }
 
 impl Made {
-    fn virtual_size(&self) -> u64 {
-        match self {
-            Self::Written(written) => written.virtual_size,
-            Self::Cloned(cloned) => cloned.virtual_size,
-        }
-    }
-
     fn report(&self) -> Value {
         match self {
             Self::Written(written) => json!({
@@ -335,7 +328,7 @@ fn lines(source: &Image, target: &str, made: &Made, sha256: Option<String>, took
     lines.push(line("took", format!("{:.2} s", took.as_secs_f64())));
     lines.extend(sha256.map(|digest| line("sha256", digest)));
     let file = source.source().size();
-    if source.format() == RAW && file < made.virtual_size() {
+    if source.format() == RAW && !file.is_multiple_of(512) {
         lines.push(format!("note: the raw disk has {file} bytes; zeroes fill up its last sector"));
     }
     lines

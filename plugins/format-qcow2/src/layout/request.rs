@@ -4,6 +4,7 @@ use imprint_plugin_sdk::format::CreateRequest;
 
 use crate::{error::Qcow2Error, header::Compression, wire::round_up};
 
+const OPTIONS: [&str; 2] = ["compress", "cluster-size"];
 const DEFAULT_CLUSTER: u64 = 64 << 10;
 const MIN_CLUSTER: u64 = 4 << 10;
 const MAX_CLUSTER: u64 = 2 << 20;
@@ -38,6 +39,12 @@ impl Geometry {
             return Err(Qcow2Error::Unsupported(
                 "this writer makes images without a parent; flatten the chain".to_owned(),
             ));
+        }
+        if let Some(unknown) = request.options.keys().find(|key| !OPTIONS.contains(&key.as_str())) {
+            return Err(Qcow2Error::Unsupported(format!(
+                "qcow2 has no option `{unknown}`; there are `{}`",
+                OPTIONS.join("` and `")
+            )));
         }
         let option = |key: &str| request.options.get(key).map(String::as_str);
         let compression = Compression::from_option(option("compress").unwrap_or("none"))?;

@@ -322,6 +322,7 @@ fn requests_that_cannot_be_are_refused() {
         assert_eq!(refused(&base(props([("cluster-size", size)]))), "invalid.request", "{size}");
     }
     assert_eq!(refused(&base(props([("compress", "lzma")]))), "unsupported.option");
+    assert_eq!(refused(&base(props([("clustersize", "65536")]))), "unsupported.option");
     assert_eq!(
         refused(&CreateRequest { subformat: Some("x".to_owned()), ..base(Props::new()) }),
         "unsupported.option"
