@@ -137,6 +137,23 @@ mod tests {
     }
 
     #[test]
+    fn publishing_moves_between_folders() {
+        let (path, dir) = folder();
+        for name in ["tmp", "final"] {
+            std::fs::create_dir(path.path().join(name)).unwrap();
+        }
+        for durability in [Durability::Synced, Durability::Unsynced] {
+            std::fs::write(path.path().join("tmp/one"), b"one").unwrap();
+            publish_with(&dir, "tmp/one", "final/image", Existing::Replace, durability).unwrap();
+            std::fs::write(path.path().join("tmp/two"), b"two").unwrap();
+            let error = publish_with(&dir, "tmp/two", "final/image", Existing::Keep, durability).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(std::fs::read(path.path().join("final/image")).unwrap(), b"one");
+            assert_eq!(std::fs::read(path.path().join("tmp/two")).unwrap(), b"two");
+        }
+    }
+
+    #[test]
     fn small_files_are_replaced_whole_and_removed_twice() {
         let (path, dir) = folder();
         std::fs::create_dir(path.path().join("sub")).unwrap();

@@ -41,26 +41,11 @@ fn listings_page_in_order() {
 }
 
 #[test]
-fn publishing_moves_between_folders_and_keeps_what_is_there() {
-    let (_temporary, dir) = folder();
-    dir.create_dir("tmp").unwrap();
-    dir.create_dir("final").unwrap();
-    dir.write("tmp/one", "one").unwrap();
-    publish(&dir, "tmp/one", "final/image", false).unwrap();
-    dir.write("tmp/two", "two").unwrap();
-    let error = publish(&dir, "tmp/two", "final/image", false).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-    assert_eq!(dir.read_to_string("final/image").unwrap(), "one");
-    assert_eq!(dir.read_to_string("tmp/two").unwrap(), "two");
-    publish(&dir, "tmp/two", "final/image", true).unwrap();
-    assert_eq!(dir.read_to_string("final/image").unwrap(), "two");
-}
-
-#[test]
 fn a_way_out_is_denied() {
     let (temporary, dir) = folder();
     std::os::unix::fs::symlink("/etc", temporary.path().join("way-out")).unwrap();
     let error = list(&dir, "way-out", None, 10).unwrap_err();
     assert_eq!(io_error("way-out", &error).class, ErrorClass::Denied);
-    assert!(publish(&dir, "way-out/passwd", "mine", true).is_err());
+    let moved = durable::publish_with(&dir, "way-out/passwd", "mine", Existing::Replace, Durability::Synced);
+    assert!(moved.is_err());
 }
