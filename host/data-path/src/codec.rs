@@ -165,8 +165,8 @@ pub(crate) enum Encoder {
 }
 
 impl Encoder {
-    /// `level` is in the encoder's own scale: 1 to 12 for deflate and zlib (libdeflate; without a level ISA-L encodes, which is
-    /// faster than any of them), -7 to 19 for zstd (default 3). `None` when the level is out of range.
+    /// `level` is in the encoder's own scale: 0 to 12 for deflate, zlib and gzip (default 1; 0 is the fastest of the platform), -7
+    /// to 19 for zstd (default 3). `None` when the level is out of range.
     pub(crate) fn new(kind: CodecKind, level: Option<i32>) -> Option<Self> {
         match kind {
             CodecKind::Deflate => deflate::encoder(Wrapper::None, level).map(Self::Deflate),

@@ -289,7 +289,7 @@ fn encoder_for(target: &Target) -> Result<Option<Encoder>, EngineError> {
     match Encoder::new(kind, *level) {
         Some(encoder) => Ok(Some(encoder)),
         None => Err(EngineError::InvalidOption {
-            what: "the compression level is out of range; use 1 to 12 for zlib, -7 to 19 for zstd".to_owned(),
+            what: "the compression level is out of range; use 0 to 12 for zlib, -7 to 19 for zstd".to_owned(),
         }),
     }
 }

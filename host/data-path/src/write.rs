@@ -33,9 +33,9 @@ pub struct WriteOptions {
     pub subformat: Option<String>,
     /// For the format plugin: `compress` = `none|zlib|zstd`, `cluster-size`, ...
     pub format_options: Props,
-    /// Compression level in the encoder's own scale: 1 to 12 for zlib and deflate, -7 to 19 for zstd (default 3). Zlib and
-    /// deflate without a level are encoded by ISA-L on x86-64 (elsewhere by libdeflate at its level 1): the fastest of all,
-    /// and within 1 % of the size that QEMU's default gives.
+    /// Compression level in the encoder's own scale: 1 to 12 for zlib, deflate and gzip (default 1, which compresses better than
+    /// QEMU's default), -7 to 19 for zstd (default 3). Level 0 of the former is the fastest encoder of the platform (ISA-L on
+    /// x86-64): within 1 % of QEMU's size, but not the same bytes each time.
     pub level: Option<i32>,
     /// Virtual size of the new image, where it shall be larger than the disk: what comes behind the disk reads as zeroes.
     /// The logical digest stays that of the disk.

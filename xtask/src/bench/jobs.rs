@@ -298,7 +298,7 @@ pub(super) const JOBS: &[Job] = &[
             slow("gzip", "tar --format=oldgnu -S -C $IN -c disk.raw | gzip > $OUT"),
             rival("pigz", "tar --format=oldgnu -S -C $IN -c disk.raw | pigz -1 > $OUT"),
         ],
-        ours: "$IMPRINT disk convert --sync none --output json --from raw --to gce $IN/disk.raw $OUT",
+        ours: "$IMPRINT disk convert --sync none --output json --from raw --to gce --level 0 $IN/disk.raw $OUT",
         goals: &[
             goal("P13", Against::Rival("gzip"), 15.0, 25.0),
             goal("P13", Against::Rival("pigz"), 4.0, 6.0),

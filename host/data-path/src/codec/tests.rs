@@ -167,5 +167,42 @@ fn noise_does_not_fit_into_less_than_itself() {
             assert_eq!(Encoder::new(kind, None).unwrap().encode(noise, &mut out), None, "{kind:?}");
         }
     }
-    assert!(Encoder::new(CodecKind::Deflate, Some(0)).is_none());
+}
+
+#[test]
+fn the_fastest_level_decodes_to_the_same() {
+    for kind in [CodecKind::Deflate, CodecKind::Zlib, CodecKind::Gzip] {
+        let mut out = vec![0; 140_000];
+        let length = Encoder::new(kind, Some(0)).unwrap().encode(&unit(), &mut out).unwrap();
+        assert_eq!(decode(kind, &out[..length], 65536).unwrap(), unit(), "{kind:?}");
+        for wrong in [-1, 13] {
+            assert!(Encoder::new(kind, Some(wrong)).is_none(), "{kind:?} {wrong}");
+        }
+    }
+}
+
+/// The same unit gives the same bytes whatever the encoder did before: which thread takes which unit does not show.
+#[test]
+fn an_encoder_forgets_what_it_encoded_before() {
+    let text: Vec<u8> =
+        (0..160_000_u32).flat_map(|n| format!("line {n} of a file with text in it\n").into_bytes()).collect();
+    let units: Vec<&[u8]> = text.chunks_exact(65536).collect();
+    for kind in KINDS {
+        let mut used = Encoder::new(kind, None).unwrap();
+        let (mut first, mut again) = (vec![0; 140_000], vec![0; 140_000]);
+        for round in 0..40 {
+            for (index, unit) in units.iter().enumerate() {
+                // Something else in between: another unit, and one that does not fit.
+                let other = units[(index * 31 + round * 17) % units.len()];
+                used.encode(other, &mut again).unwrap();
+                used.encode(other, &mut again[..100]);
+                let length = used.encode(unit, &mut again).unwrap();
+                let fresh = Encoder::new(kind, None).unwrap().encode(unit, &mut first).unwrap();
+                assert!(
+                    first[..fresh] == again[..length],
+                    "{kind:?}: unit {index}, round {round}: {fresh} and {length} bytes"
+                );
+            }
+        }
+    }
 }
