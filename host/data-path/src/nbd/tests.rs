@@ -150,12 +150,12 @@ async fn a_live_export_becomes_an_image() {
     assert!(written.read_bytes < SIZE, "holes are not read");
 }
 
-/// Waits for the server to be stopped by a signal.
-fn await_stopped(pid: u32) {
+/// Waits until the server is in a state (`proc(5)`): `T` is stopped, `Z` dead with everything closed.
+fn await_state(pid: u32, state: char) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    while stat().rsplit(") ").next().is_none_or(|rest| !rest.starts_with('T')) {
-        assert!(Instant::now() < deadline, "the server does not stop");
+    while stat().rsplit(") ").next().is_none_or(|rest| !rest.starts_with(state)) {
+        assert!(Instant::now() < deadline, "the server does not become {state}");
         std::thread::yield_now();
     }
 }
@@ -168,7 +168,7 @@ fn a_server_that_hangs_costs_the_deadline_and_one_that_recovers_is_used_again() 
     let mut buf = vec![0; 1 << 20];
     client.read_exact_at(&mut buf, 0).unwrap();
     server.signal(Signal::STOP);
-    await_stopped(server.child.id());
+    await_state(server.child.id(), 'T');
     let start = Instant::now();
     let error = client.read_exact_at(&mut buf, 0).unwrap_err();
     assert_eq!((code(&error), error.kind()), ("nbd.timeout", io::ErrorKind::TimedOut));
@@ -186,7 +186,7 @@ fn a_server_that_is_killed_in_the_middle_of_a_read_is_an_error_at_once() {
     let server = Server::start();
     let client = NbdClient::connect(&server.options()).unwrap();
     server.signal(Signal::STOP);
-    await_stopped(server.child.id());
+    await_state(server.child.id(), 'T');
     std::thread::scope(|scope| {
         let reading = scope.spawn(|| client.read_exact_at(&mut vec![0; 4 << 20], 0));
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -202,6 +202,8 @@ fn a_server_that_is_killed_in_the_middle_of_a_read_is_an_error_at_once() {
         let error = EngineError::read(0, 1, error);
         assert_eq!((error.code(), error.class()), ("nbd.disconnected", ports::ErrorClass::Transient));
     });
+    // The connection ends first, and what listens a moment later.
+    await_state(server.child.id(), 'Z');
     let error = client.read_exact_at(&mut [0; 512], 0).unwrap_err();
     assert_eq!(code(&error), "nbd.connect");
     assert!(matches!(NbdClient::connect(&server.options()), Err(NbdError::Connect { .. })));
@@ -216,7 +218,7 @@ async fn a_capture_whose_server_dies_or_hangs_ends_with_a_typed_error() {
         let client = NbdClient::connect(&options).unwrap();
         let disk = Arc::new(Disk::from_raw(Arc::new(client), &Limits::default()).unwrap());
         server.signal(Signal::STOP);
-        await_stopped(server.child.id());
+        await_state(server.child.id(), 'T');
         let sink: Arc<dyn BlockSink> = Arc::new(MemorySink::default());
         let write = WriteOptions { cancel: cancel.clone(), ..WriteOptions::default() };
         let format = FakeFormat::raw();
