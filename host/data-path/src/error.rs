@@ -239,7 +239,8 @@ impl EngineError {
         }
     }
 
-    pub(crate) fn write(offset: u64, source: io::Error) -> Self {
+    /// A failed write at `offset`; a full file system is told apart.
+    pub fn write(offset: u64, source: io::Error) -> Self {
         match is_full(&source) {
             true => Self::NoSpace { offset, source },
             false => Self::Write { offset, source },
@@ -247,7 +248,7 @@ impl EngineError {
     }
 
     /// For creating, renaming and removing at a destination.
-    pub(crate) fn write_open(path: &str, source: io::Error) -> Self {
+    pub fn write_open(path: &str, source: io::Error) -> Self {
         match is_full(&source) {
             true => Self::NoSpace { offset: 0, source },
             false => Self::Open { path: path.to_owned(), source },

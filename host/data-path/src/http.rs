@@ -231,9 +231,9 @@ impl HttpSource {
             return Err(HttpError::Protocol { what: "it is another range than was asked for" });
         }
         let mut body = answer.body_mut().as_reader();
-        body.read_exact(buf).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => HttpError::Protocol { what: "it is shorter than it says" },
-            _ => HttpError::Connect { host: self.host.clone(), why: error.to_string() },
+        body.read_exact(buf).map_err(|error| match error.kind() == io::ErrorKind::UnexpectedEof {
+            true => HttpError::Protocol { what: "it is shorter than it says" },
+            false => HttpError::Connect { host: self.host.clone(), why: error.to_string() },
         })?;
         // Nothing more comes: the connection can be used again.
         match body.read(&mut [0]) {

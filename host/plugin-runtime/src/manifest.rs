@@ -367,7 +367,8 @@ impl Manifest {
 
     fn check_recognised(&self) -> Result<(), LoadError> {
         let names = &self.recognises;
-        if !names.is_empty() && !(self.kind == Kind::Format && self.read_only) {
+        let allowed = self.kind == Kind::Format && self.read_only;
+        if !names.is_empty() && !allowed {
             return Err(LoadError::manifest(
                 "`plugin.recognises` is for formats with `read-only = true`: they read nothing else"
                     .to_owned(),

@@ -201,7 +201,7 @@ fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
     named.ok_or_else(|| {
         Failure::usage(
             "invalid.format",
-            format!("the target does not tell its format by its name; say which with --to"),
+            "the target does not tell its format by its name; say which with --to",
         )
     })
 }

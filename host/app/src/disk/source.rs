@@ -100,15 +100,11 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
         Location::Http(url) => {
             // Whoever types an address may reach it by other means, too.
             let options = HttpOptions { url: url.clone(), private_networks: true };
-            return remote(watch, move || Ok(HttpSource::open(&options)?))
-                .await
-                .map_err(failed_unless_cancelled(&shown));
+            return remote(&shown, watch, move || Ok(HttpSource::open(&options)?)).await;
         }
         Location::Nbd { socket, export } => {
             let options = Location::nbd(socket, export, watch);
-            return remote(watch, move || Ok(NbdClient::connect(&options)?))
-                .await
-                .map_err(failed_unless_cancelled(&shown));
+            return remote(&shown, watch, move || Ok(NbdClient::connect(&options)?)).await;
         }
     };
     let metadata = file.metadata().map_err(failed)?;
@@ -121,23 +117,16 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
 
 /// Connects on a thread that may wait.
 async fn remote<S: BlockSource + 'static>(
+    shown: &str,
     watch: &Watch,
     connect: impl FnOnce() -> io::Result<S> + Send + 'static,
 ) -> Result<Opened, EngineError> {
     let connecting = async {
         let connected = tokio::task::spawn_blocking(connect).await.map_err(|_| EngineError::WorkerLost)?;
-        connected.map_err(|source| EngineError::Open { path: String::new(), source })
+        connected.map_err(|source| EngineError::Open { path: shown.to_owned(), source })
     };
     let source = watch.until(connecting).await?;
     Ok(Opened { source: Arc::new(source), file: None, allocated: None })
-}
-
-fn failed_unless_cancelled(shown: &str) -> impl FnOnce(EngineError) -> EngineError {
-    let path = shown.to_owned();
-    move |error| match error {
-        EngineError::Open { source, .. } => EngineError::Open { path, source },
-        other => other,
-    }
 }
 
 /// Never waits, whatever is there: a FIFO without a writer would be waited for.

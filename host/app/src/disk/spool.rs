@@ -44,21 +44,14 @@ fn spool(mut input: impl Read, folder: &Path) -> Result<File, EngineError> {
             .map_err(|source| EngineError::Open { path: STDIN.to_owned(), source })?;
         for block in piece[..filled].chunks(HOLE) {
             if !is_zero(block) {
-                file.write_all_at(block, at).map_err(|source| written(at, source))?;
+                file.write_all_at(block, at).map_err(|source| EngineError::write(at, source))?;
             }
             at += u64::try_from(block.len()).expect("a block is small");
         }
         if filled < PIECE {
-            file.set_len(at).map_err(|source| written(at, source))?;
+            file.set_len(at).map_err(|source| EngineError::write(at, source))?;
             return Ok(file);
         }
-    }
-}
-
-fn written(offset: u64, source: io::Error) -> EngineError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => EngineError::NoSpace { offset, source },
-        _ => EngineError::Write { offset, source },
     }
 }
 

@@ -83,13 +83,8 @@ impl Target {
     pub(super) fn sink(&self) -> Result<Arc<dyn BlockSink>, EngineError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
-        let file = self.dir.open_with(&self.temporary, &options).map_err(|source| {
-            match source.kind() == io::ErrorKind::StorageFull || source.kind() == io::ErrorKind::QuotaExceeded
-            {
-                true => EngineError::NoSpace { offset: 0, source },
-                false => EngineError::Open { path: self.shown.clone(), source },
-            }
-        })?;
+        let file = self.dir.open_with(&self.temporary, &options);
+        let file = file.map_err(|source| EngineError::write_open(&self.shown, source))?;
         Ok(Arc::new(FileSink::from_file(file.into_std(), &self.shown)?))
     }
 
@@ -118,7 +113,7 @@ impl Target {
             durable::publish_with(&dir, &temporary, &name, existing, durability)
         });
         let published = publishing.await.map_err(|_| EngineError::WorkerLost)?;
-        published.map_err(|source| EngineError::Open { path: self.shown.clone(), source })?;
+        published.map_err(|source| EngineError::write_open(&self.shown, source))?;
         self.published = true;
         Ok(())
     }
