@@ -32,11 +32,18 @@ use crate::{
 /// Most holes of a file that are told apart; behind them everything counts as data.
 const MAX_SEGMENTS: usize = 1 << 22;
 
+/// Holes are looked for where they make up at least so much of a file, or this share of it: looking costs memory file systems a
+/// step for every page that is there (a third of a whole copy), and the zeroes of a hole are found by whoever reads them.
+const WORTHWHILE_HOLES: u64 = 1 << 20;
+const WORTHWHILE_SHARE: u64 = 64;
+
 /// A regular file to read. Its size is fixed when it is opened: a file that is shorter later is an error.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
     size: u64,
+    /// It has holes that are worth looking for.
+    sparse: bool,
     stamp: Stamp,
 }
 
@@ -61,8 +68,13 @@ impl FileSource {
     }
 
     fn new(file: File) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(&file)?;
         let stamp = regular(&file)?;
-        Ok(Self { file, size: stamp.size, stamp })
+        // POSIX counts blocks of 512 bytes, whatever the file system's are.
+        let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+        let holes = stamp.size.saturating_sub(allocated);
+        let sparse = holes >= WORTHWHILE_HOLES.max(stamp.size / WORTHWHILE_SHARE);
+        Ok(Self { file, size: stamp.size, sparse, stamp })
     }
 }
 
@@ -88,6 +100,9 @@ impl BlockSource for FileSource {
 
     fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
         let end = range.offset.saturating_add(range.length).min(self.size);
+        if !self.sparse {
+            return Ok(vec![Segment { range, zero: false }]);
+        }
         let mut segments = Vec::new();
         let mut at = range.offset;
         while at < end && segments.len() < MAX_SEGMENTS {
@@ -183,6 +198,7 @@ impl FileSink {
 impl BlockSink for FileSink {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let Some(direct) = &self.direct else { return self.file.write_all_at(buf, offset) };
+        direct.reach(offset.saturating_add(to_u64(buf.len())));
         let done = direct.write(buf, offset)?;
         direct.write_cached(&self.file, &buf[..done.start], offset)?;
         direct.write_cached(&self.file, &buf[done.end..], offset + to_u64(done.end))
@@ -190,6 +206,9 @@ impl BlockSink for FileSink {
 
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
         let source = source.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+        if let Some(direct) = &self.direct {
+            direct.reach(to.saturating_add(range.length));
+        }
         reflink::clone_range(&self.file, source, range, to)
     }
 
@@ -198,7 +217,11 @@ impl BlockSink for FileSink {
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.file.set_len(size)
+        self.file.set_len(size)?;
+        if let Some(direct) = &self.direct {
+            direct.settle(size);
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

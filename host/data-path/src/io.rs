@@ -48,7 +48,7 @@ pub trait BlockSource: Send + Sync {
 
 /// Bytes that can be written from several threads at once, to disjoint ranges.
 pub trait BlockSink: Send + Sync {
-    /// Writes all of `buf` at `offset`, growing the sink as needed.
+    /// Writes all of `buf` at `offset`, growing the sink as needed, or more: [`Self::set_size`] settles how long it is.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the sink exactly this long; what was never written reads as zeroes where the sink is [fresh](Self::fresh).
     fn set_size(&self, size: u64) -> io::Result<()>;

@@ -5,6 +5,9 @@
 //! measured to be ten times slower than writing directly. Reading stays with the page cache: an image that was just uploaded
 //! is there already.
 //!
+//! A file grows ahead of what is written, in large steps: writes inside of a file go side by side, one that makes it longer goes
+//! alone (four threads wrote 1.4 times as fast as one after the other). Its size is settled at the end.
+//!
 //! Only whole pages go directly. What is left of a write at its ends goes through the cache of another descriptor, and because
 //! every byte of a file is written once, no page of the file is ever written in both ways.
 
@@ -18,8 +21,8 @@ use std::{
         unix::fs::FileExt,
     },
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -39,6 +42,8 @@ const LEAST: u64 = 64 << 10;
 const BOUNCE: usize = 1 << 20;
 /// What one write by [`Direct`] is best.
 pub(super) const PREFERRED: u64 = 1 << 20;
+/// Steps in which the file grows.
+const GROWTH: u64 = 64 << 20;
 
 /// File systems that write directly as fast as their device can, by the magic numbers of statfs(2): ext2 to ext4, and XFS.
 /// Others keep data in memory anyway (tmpfs), compute checksums over what they cached (btrfs, ZFS), or are far away (NFS).
@@ -56,9 +61,12 @@ pub(super) struct Direct {
     file: File,
     /// Until the device refuses, because it wants more than pages.
     usable: AtomicBool,
-    /// Ext4 lets one writer at a time into a file that grows, and the others spin: that was 38 % of the processor time of a
-    /// job whose writes end inside pages. Here they sleep.
-    turn: Option<Mutex<()>>,
+    /// Ext4 lets one writer at a time through the cache into a file, and the others spin: that was 38 % of the processor time of
+    /// a job whose writes end inside pages. Here they sleep. Direct writes share it.
+    turn: Option<RwLock<()>>,
+    /// The file is at least this long.
+    length: AtomicU64,
+    growing: Mutex<()>,
 }
 
 fn kind(file: &File) -> Option<u64> {
@@ -79,12 +87,35 @@ impl Direct {
 
     /// A descriptor of [`Direct::descriptor`] in another process.
     pub(super) fn from_descriptor(file: File) -> Self {
-        let turn = (kind(&file) == Some(EXT)).then(Mutex::default);
-        Self { file, usable: AtomicBool::new(true), turn }
+        let turn = (kind(&file) == Some(EXT)).then(RwLock::default);
+        let length = rustix::fs::fstat(&file).ok().and_then(|stat| u64::try_from(stat.st_size).ok());
+        Self {
+            file,
+            usable: AtomicBool::new(true),
+            turn,
+            length: AtomicU64::new(length.unwrap_or(0)),
+            growing: Mutex::new(()),
+        }
     }
 
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Makes the file long enough for what is to be written up to `end`. All that may make it longer has to come by here, or it
+    /// would be cut.
+    pub(super) fn reach(&self, end: u64) {
+        if end <= self.length.load(Ordering::Acquire) {
+            return;
+        }
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        if end <= self.length.load(Ordering::Acquire) {
+            return;
+        }
+        // Where the file must not be so long, the writes themselves make it longer, or say why not.
+        let grown = align_up(end, GROWTH).filter(|size| rustix::fs::ftruncate(&self.file, *size).is_ok());
+        self.length.store(grown.unwrap_or(end), Ordering::Release);
+    }
+
+    /// The file is exactly so long now.
+    pub(super) fn settle(&self, size: u64) {
+        self.length.store(size, Ordering::Release);
     }
 
     /// Writes through the cache of `file`, the same one, what cannot go directly.
@@ -92,12 +123,12 @@ impl Direct {
         if bytes.is_empty() {
             return Ok(());
         }
-        let _turn = self.turn();
+        let _turn = self.turn.as_ref().map(|turn| turn.write().unwrap_or_else(PoisonError::into_inner));
         file.write_all_at(bytes, offset)
     }
 
     fn write_direct(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let _turn = self.turn();
+        let _turn = self.turn.as_ref().map(|turn| turn.read().unwrap_or_else(PoisonError::into_inner));
         self.file.write_all_at(bytes, offset)
     }
 

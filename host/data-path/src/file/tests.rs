@@ -120,11 +120,40 @@ fn several_threads_write_the_pages_that_they_share() {
             });
         }
     });
+    sink.set_size(crate::num::to_u64(40 * LENGTH)).unwrap();
     let written = std::fs::read(path.path().join("out")).unwrap();
     assert_eq!(written.len(), 40 * LENGTH);
     for (number, bytes) in written.chunks(LENGTH).enumerate() {
         assert!(bytes.iter().all(|byte| usize::from(*byte) == number + 1), "piece {number}");
     }
+}
+
+/// What is written far ahead of the rest stays, although the file grows in steps; its size is what was settled.
+#[test]
+fn a_file_that_grows_ahead_is_as_long_as_was_settled() {
+    const FAR: u64 = 200 << 20;
+    let (path, dir) = folder();
+    let sink = FileSink::create(&dir, "out").unwrap();
+    let bytes = vec![7; 128 << 10];
+    let order = [FAR, 0, 70 << 20, FAR + (64 << 20), 4096 * 3 + 5, 130 << 20];
+    order.iter().for_each(|at| sink.write_all_at(&bytes, *at).unwrap());
+    let end = FAR + (64 << 20) + crate::num::to_u64(bytes.len());
+    sink.set_size(end + 10).unwrap();
+    // Settled too early: what comes after it makes the file longer again.
+    sink.write_all_at(&[9; 20], end + 100).unwrap();
+    sink.set_size(end + 120).unwrap();
+    let file = std::fs::File::open(path.path().join("out")).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), end + 120);
+    let read = |at: u64, length: usize| {
+        let mut found = vec![0; length];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, at).unwrap();
+        found
+    };
+    for at in order {
+        assert!(read(at, bytes.len()) == bytes, "{at}");
+    }
+    assert_eq!(read(end + 100, 20), [9; 20]);
+    assert_eq!(read(end, 100), [0; 100]);
 }
 
 /// A file system that keeps its files in memory has nothing to go past.
