@@ -83,10 +83,24 @@ impl FromStr for DiskDigest {
     }
 }
 
-/// The leaf of one cluster, padded already.
-pub(crate) fn leaf(cluster: &[u8]) -> Hash {
-    debug_assert_eq!(cluster.len(), CLUSTER);
-    *blake3::hash(cluster).as_bytes()
+/// Whether anybody wants to know digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum Digests {
+    #[default]
+    Computed,
+    /// Leaves are all the same, and what is made of them means nothing: it is dropped.
+    Skipped,
+}
+
+impl Digests {
+    /// The leaf of one cluster, padded already.
+    pub(crate) fn leaf(self, cluster: &[u8]) -> Hash {
+        debug_assert_eq!(cluster.len(), CLUSTER);
+        match self {
+            Self::Computed => *blake3::hash(cluster).as_bytes(),
+            Self::Skipped => [0; 32],
+        }
+    }
 }
 
 /// Puts leaves together that come in ascending order.
@@ -152,6 +166,7 @@ pub(crate) struct WrittenTwice {
 /// under way), 35 KiB for each 64 MiB segment that is not complete, 48 bytes for each that is.
 #[derive(Default)]
 pub(crate) struct StoredDigest {
+    digests: Digests,
     state: Mutex<State>,
 }
 
@@ -173,6 +188,11 @@ struct Partial {
 }
 
 impl StoredDigest {
+    /// With [`Digests::Skipped`] it sees to it that nothing is written twice, and no more.
+    pub(crate) fn new(digests: Digests) -> Self {
+        Self { digests, ..Self::default() }
+    }
+
     /// Takes note of bytes that go to `offset`.
     pub(crate) fn write(&self, mut offset: u64, mut bytes: &[u8]) -> Result<(), WrittenTwice> {
         while !bytes.is_empty() {
@@ -180,10 +200,10 @@ impl StoredDigest {
             let within = to_usize(offset % to_u64(CLUSTER));
             let (now, rest) = bytes.split_at(bytes.len().min(CLUSTER - within));
             if now.len() == CLUSTER {
-                let leaf = (!crate::zero::is_zero(now)).then(|| leaf(now));
+                let leaf = (!crate::zero::is_zero(now)).then(|| self.digests.leaf(now));
                 self.leaf(block, leaf)?;
             } else if let Some(whole) = self.part(block, within, now)? {
-                let leaf = (!crate::zero::is_zero(&whole)).then(|| leaf(&whole));
+                let leaf = (!crate::zero::is_zero(&whole)).then(|| self.digests.leaf(&whole));
                 self.leaf(block, leaf)?;
             }
             offset += to_u64(now.len());
@@ -245,7 +265,7 @@ impl StoredDigest {
     pub(crate) fn finish(self, mut prefix: DigestBuilder, size: u64) -> DiskDigest {
         let mut state = self.state.into_inner().expect("no holder of this lock panics");
         for (block, partial) in std::mem::take(&mut state.partial) {
-            let leaf = (!crate::zero::is_zero(&partial.bytes)).then(|| leaf(&partial.bytes));
+            let leaf = (!crate::zero::is_zero(&partial.bytes)).then(|| self.digests.leaf(&partial.bytes));
             state.set(block, leaf).expect("a partial block was never seen whole");
         }
         for (number, segment) in state.segments {

@@ -29,7 +29,7 @@
 //! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps. [`GrantedFiles`]: chains of files.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system can.
-//! - [`write_image`]: the pipeline; [`Progress`] watches it, a cancellation token stops it.
+//! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] watches it, a cancellation token stops it.
 //! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`], [`confirm_format`],
 //!   [`refuse_foreign`].
 //! - [`durable`]: publishing files.
@@ -81,5 +81,5 @@ pub use movement::Mover;
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use reader::DiskReader;
 pub use tools::{CheckReport, Comparison, check, compare, digest};
-pub use write::{Cloned, WriteOptions, Written, clone_image, write_image};
+pub use write::{Cloned, Copied, WriteOptions, Written, clone_image, copy_image, write_image};
 pub use zero::is_zero;

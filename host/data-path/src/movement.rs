@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    digest::DiskDigest,
+    digest::{Digests, DiskDigest},
     disk::Disk,
     error::EngineError,
     io::BlockSink,
@@ -96,6 +96,7 @@ pub(crate) struct WritePlan {
     /// Whether the file has to be on stable storage at the end.
     pub(crate) durable: bool,
     pub(crate) manner: Manner,
+    pub(crate) digests: Digests,
 }
 
 /// What a movement says while its payload is under way.
@@ -119,9 +120,9 @@ pub(crate) enum Event {
 /// What a finished movement knows.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Moved {
-    /// Of the disk.
+    /// Of the disk. Meaningless where the plan skips the digests.
     pub(crate) logical: DiskDigest,
-    /// Of the file.
+    /// Of the file. Likewise.
     pub(crate) stored: DiskDigest,
     /// Virtual bytes in clusters that are not zero.
     pub(crate) data_bytes: u64,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 pub use clone::{Cloned, clone_image};
 
 use crate::{
-    digest::DiskDigest,
+    digest::{Digests, DiskDigest},
     disk::Disk,
     error::EngineError,
     io::BlockSink,
@@ -98,6 +98,21 @@ pub struct Written {
     pub stored: DiskDigest,
 }
 
+/// What was written without a look at what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// See [`Written::virtual_size`].
+    pub virtual_size: u64,
+    /// See [`Written::file_size`].
+    pub file_size: u64,
+    /// See [`Written::data_bytes`].
+    pub data_bytes: u64,
+    /// See [`Written::written_bytes`].
+    pub written_bytes: u64,
+    /// See [`Written::read_bytes`].
+    pub read_bytes: u64,
+}
+
 /// Writes a disk to a sink in the given format. When this returns, the bytes are durable
 /// (unless the options say that they need not be); making them visible is the
 /// caller's business. On any error, also when the future is dropped, the threads stop, and the caller discards the sink.
@@ -110,11 +125,42 @@ pub async fn write_image(
     sink: &Arc<dyn BlockSink>,
     options: &WriteOptions,
 ) -> Result<Written, EngineError> {
+    let (copied, Moved { logical, stored, .. }) =
+        transfer(disk, format, sink, options, Digests::Computed).await?;
+    let Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes } = copied;
+    Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
+}
+
+/// The same file as [`write_image`] makes, without digests: for who has no use for them, or has them already. Therefore without
+/// verification as well.
+pub async fn copy_image(
+    disk: &Arc<Disk>,
+    format: &dyn DiskFormat,
+    sink: &Arc<dyn BlockSink>,
+    options: &WriteOptions,
+) -> Result<Copied, EngineError> {
+    if options.verify {
+        let what = "verification needs the digests; write with them".to_owned();
+        return Err(EngineError::InvalidOption { what });
+    }
+    Ok(transfer(disk, format, sink, options, Digests::Skipped).await?.0)
+}
+
+async fn transfer(
+    disk: &Arc<Disk>,
+    format: &dyn DiskFormat,
+    sink: &Arc<dyn BlockSink>,
+    options: &WriteOptions,
+    digests: Digests,
+) -> Result<(Copied, Moved), EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
     let manner = Manner::of(sink.as_ref());
     let Begun { plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
-    let plan = WritePlan { layout, virtual_size, level: options.level, durable: options.durable, manner };
+    let WriteOptions { level, durable, .. } = *options;
+    // Two passes over the source have to agree.
+    let digests = if manner == Manner::Append { Digests::Computed } else { digests };
+    let plan = WritePlan { layout, virtual_size, level, durable, manner, digests };
     let movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
     let mut talk = Conversation { plugin, movement, cancel, layout: plan.layout, virtual_size };
     let file_size = match manner {
@@ -122,8 +168,8 @@ pub async fn write_image(
         Manner::Append => talk.in_turn().await?,
     };
     let moved = talk.movement.finish(file_size, options.verify).await?;
-    let Moved { logical, stored, data_bytes, written_bytes, read_bytes } = moved;
-    Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
+    let Moved { data_bytes, written_bytes, read_bytes, .. } = moved;
+    Ok((Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes }, moved))
 }
 
 /// A format plugin that has said how it lays out a disk.

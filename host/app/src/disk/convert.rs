@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use imprint_data_path::{
-    Cloned, Disk, EngineError, WriteOptions, Written, clone_image,
+    Cloned, Copied, Disk, EngineError, WriteOptions, Written, clone_image, copy_image,
     durable::Durability,
     io::BlockSink,
     ports::{DiskFormat, Props},
@@ -94,7 +94,7 @@ enum Compress {
 enum Digest {
     /// Of the disk and of the file, on the way.
     Full,
-    /// None, if there is a way to do without reading the data.
+    /// None: what is not encoded need not be looked at.
     None,
 }
 
@@ -262,6 +262,8 @@ fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
 enum Made {
     /// Every byte was looked at.
     Written(Written),
+    /// Every byte was moved.
+    Copied(Copied),
     /// The file shares its blocks with the source.
     Cloned(Cloned),
 }
@@ -274,12 +276,13 @@ async fn write(
     sink: &Arc<dyn BlockSink>,
     options: &WriteOptions,
 ) -> Result<Made, EngineError> {
-    if digest == Digest::None
-        && let Some(cloned) = clone_image(disk, format, sink, options).await?
-    {
-        return Ok(Made::Cloned(cloned));
+    match digest {
+        Digest::Full => Ok(Made::Written(write_image(disk, format, sink, options).await?)),
+        Digest::None => match clone_image(disk, format, sink, options).await? {
+            Some(cloned) => Ok(Made::Cloned(cloned)),
+            None => Ok(Made::Copied(copy_image(disk, format, sink, options).await?)),
+        },
     }
-    Ok(Made::Written(write_image(disk, format, sink, options).await?))
 }
 
 impl Made {
@@ -294,6 +297,14 @@ impl Made {
                 "read_bytes": written.read_bytes,
                 "written_bytes": written.written_bytes,
                 "native_bytes": written.read_bytes + written.written_bytes,
+            }),
+            Self::Copied(copied) => json!({
+                "virtual_size": copied.virtual_size,
+                "stored_size": copied.file_size,
+                "data_bytes": copied.data_bytes,
+                "read_bytes": copied.read_bytes,
+                "written_bytes": copied.written_bytes,
+                "native_bytes": copied.read_bytes + copied.written_bytes,
             }),
             Self::Cloned(cloned) => json!({
                 "virtual_size": cloned.virtual_size,
@@ -312,6 +323,11 @@ impl Made {
                 line("written", size(written.written_bytes)),
                 line("logical digest", written.logical),
                 line("stored digest", written.stored),
+            ],
+            Self::Copied(copied) => vec![
+                line("virtual size", size(copied.virtual_size)),
+                line("stored size", size(copied.file_size)),
+                line("written", size(copied.written_bytes)),
             ],
             Self::Cloned(cloned) => vec![
                 line("virtual size", size(cloned.virtual_size)),

@@ -41,7 +41,7 @@ impl ByteMover for InProcess {
             sink: sink.clone(),
             plan: plan.clone(),
             running: running.clone(),
-            stored: Arc::default(),
+            stored: Arc::new(StoredDigest::new(plan.digests)),
             read_before: running.progress.snapshot().read,
             written: 0,
             covered: Vec::new(),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     aligned::AlignedBuffer,
     codec::Encoder,
-    digest::{CLUSTER, WrittenTwice, leaf},
+    digest::{CLUSTER, Digests, WrittenTwice},
     error::EngineError,
     movement::{Event, Manner, Pass},
     num::{to_u64, to_usize},
@@ -169,10 +169,14 @@ impl<'a> Worker<'a> {
         self.job.running.progress.moved_in(self.reader.bytes_read() - before);
         slot.zeroes.scan(bytes);
         let zeroes = &slot.zeroes;
+        let digests = match &self.job.target {
+            Target::File(file) => file.plan.digests,
+            Target::Nothing => Digests::Computed,
+        };
         slot.leaves.clear();
         slot.leaves.extend(bytes.chunks_exact(CLUSTER).zip(0u64..).map(|(cluster, number)| {
             let start = number * to_u64(CLUSTER);
-            (!zeroes.all(start, start + to_u64(CLUSTER))).then(|| leaf(cluster))
+            (!zeroes.all(start, start + to_u64(CLUSTER))).then(|| digests.leaf(cluster))
         }));
         slot.window = window;
         slot.units.clear();

@@ -226,7 +226,7 @@ pub trait DiskFormat: Send + Sync {
     }
     /// Whether it has a write side.
     fn writes(&self) -> bool;
-    /// Judges a file by its first 64 KiB, its last 4 KiB and its size.
+    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as it needs) and its size.
     async fn probe(&self, head: &[u8], tail: &[u8], size: u64) -> Result<Option<Guess>, PortError>;
     /// Opens an image of this format for reading its map.
     async fn open(

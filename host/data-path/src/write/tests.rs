@@ -81,6 +81,24 @@ async fn the_bytes_do_not_depend_on_the_threads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_digests_the_bytes_are_the_same() {
+    let disk = pattern(SIZE);
+    for format in formats() {
+        let (sink, written) = write(&disk, &format, &threads(2)).await;
+        let copy = Arc::new(MemorySink::default());
+        let dynamic: Arc<dyn BlockSink> = copy.clone();
+        let copied = copy_image(&disk, &format, &dynamic, &threads(2)).await.unwrap();
+        let Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, .. } = written;
+        assert_eq!(copied, Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes });
+        assert!(copy.bytes() == sink.bytes(), "{:?} {}", format.codec, format.unit);
+    }
+    let verify = WriteOptions { verify: true, ..threads(2) };
+    let sink: Arc<dyn BlockSink> = Arc::new(MemorySink::default());
+    let refused = copy_image(&disk, &FakeFormat::raw(), &sink, &verify).await.unwrap_err();
+    assert_eq!(refused.code(), "invalid.option");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_are_converted_into_each_other() {
     let disk = pattern(SIZE);
     let (zstd, first) = write(&disk, &FakeFormat::compressed("zstd"), &threads(2)).await;

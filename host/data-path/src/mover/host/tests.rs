@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     codec::DecodeError,
+    digest::Digests,
     disk::OpenOptions,
     file::{FileSink, FileSource, MemorySource},
     io::BlockSource,
@@ -358,6 +359,7 @@ async fn reports_of_placements_are_checked() {
         level: None,
         durable: true,
         manner: Manner::Sparse,
+        digests: Digests::Computed,
     };
     let run = |offset, length, file_offset, stored_length| {
         Event::Placed(vec![Placed { offset, length, file_offset, stored_length }])
