@@ -269,7 +269,7 @@ pub trait Format: Sized + 'static {
     /// The layout of a file being written; [`ReadOnly`] for a format that does not write.
     type Layout: Layout;
 
-    /// Judges a file by its first 64 KiB, its last 4 KiB and its size. Pure.
+    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as the manifest asks for) and its size. Pure.
     fn probe(head: &[u8], tail: &[u8], size: u64) -> Option<Guess>;
     /// Opens an image.
     fn open(primary: Box<dyn Blob>, options: &Props) -> Result<Self::Image>;

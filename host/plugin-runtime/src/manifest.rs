@@ -67,6 +67,8 @@ pub struct Manifest {
     pub read_only: bool,
     /// Names of what a format recognises and does not read; with any, it reads nothing.
     pub recognises: BTreeSet<String>,
+    /// What a format has to see of a file to judge it.
+    pub probe: ProbeBytes,
     /// Requested directories.
     pub dirs: Vec<DirCapability>,
     /// Requested channels.
@@ -257,7 +259,27 @@ struct PluginTable {
     read_only: bool,
     #[serde(default)]
     recognises: BTreeSet<String>,
+    #[serde(default)]
+    probe: ProbeTable,
     requires: Requires,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct ProbeTable {
+    head: Option<String>,
+    tail: Option<String>,
+}
+
+impl ProbeTable {
+    fn parse(self) -> Result<ProbeBytes, LoadError> {
+        let most = ProbeBytes::default();
+        let length = |text: Option<String>, most: usize| match text {
+            Some(text) => Ok::<_, LoadError>(usize::try_from(bytes(&text)?).map_or(most, |n| n.min(most))),
+            None => Ok(most),
+        };
+        Ok(ProbeBytes { head: length(self.head, most.head)?, tail: length(self.tail, most.tail)? })
+    }
 }
 
 #[derive(Deserialize)]
@@ -314,6 +336,22 @@ impl LimitsTable {
     }
 }
 
+/// Bytes of a file that its format judges it by: every format is asked about every file, and most know theirs by less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeBytes {
+    /// From the begin.
+    pub head: usize,
+    /// Up to the end.
+    pub tail: usize,
+}
+
+impl Default for ProbeBytes {
+    /// All that the host reads.
+    fn default() -> Self {
+        Self { head: 64 << 10, tail: 4 << 10 }
+    }
+}
+
 impl Manifest {
     /// Parses a manifest and checks it against this host; `caps` cut the requested limits.
     pub fn parse(text: &str, caps: &Limits) -> Result<Self, LoadError> {
@@ -355,6 +393,7 @@ impl Manifest {
             license: file.plugin.license,
             read_only: file.plugin.read_only,
             recognises: file.plugin.recognises,
+            probe: file.plugin.probe.parse()?,
             dirs: file.capabilities.dir,
             channels: file.capabilities.channel,
             endpoints,

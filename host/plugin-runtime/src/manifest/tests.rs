@@ -85,6 +85,19 @@ fn what_is_never_granted_is_refused_in_the_manifest() {
 }
 
 #[test]
+fn a_format_says_how_much_of_a_file_it_judges_by() {
+    let with = |probe: &str| {
+        let line = format!("requires.host = \">=0.1, <0.2\"\nprobe = {probe}");
+        parse(&GOOD.replace("requires.host = \">=0.1, <0.2\"", &line))
+    };
+    assert_eq!(parse(GOOD).unwrap().probe, ProbeBytes { head: 65536, tail: 4096 });
+    let little = with(r#"{ head = "512B", tail = "0B" }"#).unwrap();
+    assert_eq!(little.probe, ProbeBytes { head: 512, tail: 0 });
+    assert_eq!(with(r#"{ head = "1GiB" }"#).unwrap().probe, ProbeBytes::default());
+    assert!(with(r#"{ head = "much" }"#).unwrap_err().to_string().contains("much"));
+}
+
+#[test]
 fn only_a_format_that_reads_nothing_recognises_others() {
     const FOREIGN: &str = r#"
 schema = 1

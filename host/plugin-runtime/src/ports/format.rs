@@ -94,6 +94,9 @@ impl DiskFormat for ComponentFormat {
     }
 
     async fn probe(&self, head: &[u8], tail: &[u8], size: u64) -> Result<Option<Guess>, PortError> {
+        let wanted = self.plugin.manifest.probe;
+        let head = &head[..head.len().min(wanted.head)];
+        let tail = &tail[tail.len().saturating_sub(wanted.tail)..];
         let Session { mut work, bindings } = self.session().await?;
         self.plugin.counters.sent(head.len() + tail.len());
         let guess = call!(work, "probe", |store| bindings
