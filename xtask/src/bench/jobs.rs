@@ -124,14 +124,14 @@ pub(super) const JOBS: &[Job] = &[
         check: QCOW2,
     },
     Job {
-        name: "raw -> qcow2 zstd, level 1",
+        name: "raw -> qcow2 zstd, level 2",
         place: Place::Memory,
         sources: &[],
         rivals: &[rival(
             "default",
             "qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd $IN/disk.raw $OUT",
         )],
-        ours: "$IMPRINT disk convert --sync none --output json --from raw --to qcow2 --compress zstd --level 1 $IN/disk.raw $OUT",
+        ours: "$IMPRINT disk convert --sync none --output json --from raw --to qcow2 --compress zstd --level 2 $IN/disk.raw $OUT",
         goals: &[goal("P4", DEFAULT, 4.0, 5.0)],
         size: Some(("default", 1.025)),
         cpu: None,

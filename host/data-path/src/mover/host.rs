@@ -90,6 +90,7 @@ impl ByteMover for Process {
         let mut session = Session::open(&self.config, &[disk], None, running).await?;
         match session.call(Command::Run).await? {
             Reply::Digest(digest) => {
+                session.close().await;
                 check_unchanged(disk).await?;
                 Ok(digest)
             }
@@ -110,7 +111,10 @@ impl ByteMover for Process {
         }
         let mut session = Session::open(&self.config, &[first, second], None, running).await?;
         match session.call(Command::Run).await? {
-            Reply::Comparison(comparison) => Ok(comparison),
+            Reply::Comparison(comparison) => {
+                session.close().await;
+                Ok(comparison)
+            }
             other @ (Reply::Done | Reply::Event(_) | Reply::Moved(_) | Reply::Digest(_)) => {
                 Err(unexpected(&other))
             }
@@ -186,6 +190,7 @@ impl Movement for Remote {
     async fn finish(&mut self, file_size: u64, verify: bool) -> Result<Moved, EngineError> {
         match self.session.call(Command::Finish { file_size, verify }).await? {
             Reply::Moved(moved) if moved.data_bytes <= self.disk.size() => {
+                self.session.close().await;
                 check_unchanged(&self.disk).await?;
                 Ok(moved)
             }

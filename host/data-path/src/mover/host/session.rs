@@ -7,6 +7,7 @@ use std::{
         unix::net::UnixStream,
     },
     sync::{Arc, mpsc},
+    thread::JoinHandle,
 };
 
 use rustix::fs::{FileType, OFlags};
@@ -43,7 +44,9 @@ type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
 
 /// A mover that has its job. When it is dropped, the mover is killed.
 pub(super) struct Session {
-    commands: mpsc::Sender<(Command, Answer<Reply>)>,
+    /// The thread ends with it.
+    commands: Option<mpsc::Sender<(Command, Answer<Reply>)>>,
+    thread: Option<JoinHandle<()>>,
     handle: Arc<Handle>,
     cancel: CancellationToken,
 }
@@ -78,11 +81,12 @@ impl Session {
         let handle = conversation.handle.clone();
         let (commands, queue) = mpsc::channel();
         let (opened, opening) = oneshot::channel();
-        let session = Self { commands, handle, cancel: running.cancel.clone() };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("mover".to_owned())
             .spawn(move || conversation.hold(opened, &queue))
             .map_err(|source| MoverError::Start { source })?;
+        let (commands, thread) = (Some(commands), Some(thread));
+        let session = Self { commands, thread, handle, cancel: running.cancel.clone() };
         session.answer(opening).await?;
         Ok(session)
     }
@@ -91,8 +95,20 @@ impl Session {
     pub(super) async fn call(&mut self, command: Command) -> Result<Reply, EngineError> {
         let (answer, answered) = oneshot::channel();
         // A thread that has ended does not answer; that is found out below.
-        let _ = self.commands.send((command, answer));
+        if let Some(commands) = &self.commands {
+            let _ = commands.send((command, answer));
+        }
         self.answer(answered).await
+    }
+
+    /// Sees the mover to its end once its work is done: its memory is free then, and what it cost is counted with this process.
+    pub(super) async fn close(&mut self) {
+        self.handle.kill();
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has answered nothing, and that was told.
+            let _ = crate::disk::offload(move || thread.join().is_ok()).await;
+        }
     }
 
     async fn answer<T>(&self, answered: oneshot::Receiver<Result<T, EngineError>>) -> Result<T, EngineError> {
