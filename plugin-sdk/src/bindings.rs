@@ -18,6 +18,7 @@ pub mod host {
                 import imprint:host/task@0.1.0;
                 import imprint:host/blobs@0.1.0;
                 import imprint:host/dirs@0.1.0;
+                import imprint:host/files@0.1.0;
                 import imprint:host/journal@0.1.0;
                 import imprint:host/channels@0.1.0;
             }
@@ -61,6 +62,25 @@ pub mod storage {
             "imprint:host/config@0.1.0": crate::bindings::host::imprint::host::config,
             "imprint:host/task@0.1.0": crate::bindings::host::imprint::host::task,
             "imprint:host/dirs@0.1.0": crate::bindings::host::imprint::host::dirs,
+        },
+    });
+}
+
+pub mod stream {
+    //! What the world `storage-streaming` exports beyond `storage-plugin`.
+    wit_bindgen::generate!({
+        inline: "
+            package imprint:sdk-stream@0.1.0;
+            world streaming {
+                import imprint:types/types@0.1.0;
+                export imprint:storage/stream-io@0.1.0;
+            }
+        ",
+        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/storage"],
+        world: "imprint:sdk-stream/streaming",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
         },
     });
 }

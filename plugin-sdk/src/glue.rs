@@ -4,6 +4,7 @@ pub mod format;
 mod host;
 pub mod hypervisor;
 pub mod storage;
+pub mod stream;
 
 use crate::{
     bindings::host::imprint::types::{locators as wit_locators, types as wit},
@@ -15,6 +16,8 @@ use crate::{
 pub const fn format_is_exported<T: crate::format::Format>() {}
 /// Lets a native build see that the type is used.
 pub const fn storage_is_exported<T: crate::storage::Storage>() {}
+/// Lets a native build see that the type is used.
+pub const fn streaming_is_exported<T: crate::storage::StreamStorage>() {}
 /// Lets a native build see that the type is used.
 pub const fn hypervisor_is_exported<T: crate::hypervisor::Hypervisor>() {}
 
@@ -104,6 +107,7 @@ impl From<ReadLocator> for wit_locators::ReadLocator {
         match locator {
             ReadLocator::File(file) => Self::File(file.into()),
             ReadLocator::Nbd(nbd) => Self::Nbd(nbd.into()),
+            ReadLocator::GuestStream => Self::GuestStream,
         }
     }
 }

@@ -95,6 +95,18 @@ pub trait Dirs {
     fn space(&self, grant: &str) -> Result<Space>;
 }
 
+/// Bytes of files below granted directories, for storages that stream. A storage of plain files answers locators instead.
+pub trait Files {
+    /// At most 1 MiB; short only at the end of the file.
+    fn read_at(&self, grant: &str, path: &str, offset: u64, length: u32) -> Result<Vec<u8>>;
+    /// At most 1 MiB; creates the file, whose directory is there. What lies between its end and `offset` reads as zeroes.
+    fn write_at(&self, grant: &str, path: &str, offset: u64, bytes: &[u8]) -> Result<()>;
+    /// Makes the file exactly that long; what was never written reads as zeroes. Creates it.
+    fn set_size(&self, grant: &str, path: &str, size: u64) -> Result<()>;
+    /// What was written is durable when this returns.
+    fn sync(&self, grant: &str, path: &str) -> Result<()>;
+}
+
 /// A note before a risky step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -149,6 +161,10 @@ pub trait Channels {
 /// What a storage plugin gets.
 pub trait StorageHost: Config + Dirs + Task {}
 impl<T: Config + Dirs + Task> StorageHost for T {}
+
+/// What a storage plugin gets while it moves bytes itself.
+pub trait StreamHost: StorageHost + Files {}
+impl<T: StorageHost + Files> StreamHost for T {}
 
 /// What a hypervisor plugin gets.
 pub trait HypervisorHost: Config + Channels + Journal + Task {}

@@ -1,6 +1,6 @@
 //! What a plugin author depends on.
 //!
-//! A plugin never touches bulk bytes: it answers where bytes are, how a disk maps to them, or how to talk a hypervisor
+//! A plugin does not touch bulk bytes (but for storages that nothing else can read): it answers where bytes are, how a disk maps to them, or how to talk a hypervisor
 //! into holding still. Implement one of the traits ([`format::Format`], [`storage::Storage`], [`hypervisor::Hypervisor`])
 //! and export it with the macro of the same kind. Everything that the host offers comes in as a trait ([`host`]), so plugin
 //! logic is tested natively against [`mock::MockHost`].
@@ -49,6 +49,21 @@ macro_rules! export_storage {
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = $crate::glue::storage_is_exported::<$plugin>();
+    };
+}
+
+/// Exports a [`storage::StreamStorage`]: `export_streaming_storage!(MyStorage);`
+#[macro_export]
+macro_rules! export_streaming_storage {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Export = $crate::glue::stream::StreamIo<$plugin>;
+    $crate::bindings::stream::export!(Export with_types_in $crate::bindings::stream);
+        };
+        $crate::export_storage!($plugin);
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::glue::streaming_is_exported::<$plugin>();
     };
 }
 

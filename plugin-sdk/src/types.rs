@@ -59,7 +59,7 @@ pub struct NbdRef {
     pub max_connections: u16,
 }
 
-/// Where the host finds bytes without the plugin. HTTP and streams come with the storages that need them.
+/// Where bytes are: wherever possible, where the host finds them without the plugin. HTTP comes with the storages that need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadLocator {
@@ -67,4 +67,6 @@ pub enum ReadLocator {
     File(FileRef),
     /// An NBD export.
     Nbd(NbdRef),
+    /// Nowhere that the host could reach: it asks the plugin for them ([`crate::storage::StreamStorage`]).
+    GuestStream,
 }

@@ -9,6 +9,7 @@ mod corpus;
 mod crash;
 mod disk;
 mod formats;
+mod guest_stream;
 mod hostile;
 mod main_job;
 mod mover;

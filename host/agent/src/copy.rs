@@ -41,6 +41,9 @@ impl Place {
 /// What the control plane is told about a failure of the engine.
 pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
     match error {
+        EngineError::Port(error) if error.class == ErrorClass::Cancelled => {
+            Halt::Stopped(StopReason::Cancelled)
+        }
         EngineError::Port(error) => error.into(),
         EngineError::NoSpace { .. } => Halt::no_space(destination.for_people()),
         // Whoever cancelled knows better why; nobody else does.
@@ -82,25 +85,40 @@ pub(crate) async fn open_file(format: &dyn DiskFormat, file: LocalFile) -> Resul
     Ok((Arc::new(disk.map_err(|error| halt(error, Place::Machine))?), size))
 }
 
-/// Opens the disk of an image.
+/// Opens the bytes of an image where its storage says they are.
+async fn open_locator(
+    locator: ReadLocator,
+    cancel: CancellationToken,
+) -> Result<Arc<dyn BlockSource>, Halt> {
+    let source = match locator {
+        ReadLocator::File(file) => {
+            let source = blocking(move || FileSource::open(&file.dir, &file.path)).await?;
+            source.map(|source| Arc::new(source) as Arc<dyn BlockSource>)
+        }
+        ReadLocator::Guest(object) => object.open(cancel).await.map_err(EngineError::from),
+    };
+    source.map_err(|error| halt(error, Place::Storage))
+}
+
+/// Opens the disk of an image; answers the size of its file as well.
 pub(crate) async fn open_image(
     format: &dyn DiskFormat,
     locator: ReadLocator,
+    cancel: CancellationToken,
 ) -> Result<(Arc<Disk>, u64), Halt> {
-    let ReadLocator::File(file) = locator;
-    open_file(format, file).await
+    let source = open_locator(locator, cancel).await?;
+    let size = source.size();
+    let disk = Disk::open(format, source, &OpenOptions::default()).await;
+    Ok((Arc::new(disk.map_err(|error| halt(error, Place::Storage))?), size))
 }
 
 /// Opens the bytes of a file as they are stored.
-pub(crate) async fn open_stored(locator: ReadLocator) -> Result<Arc<Disk>, Halt> {
-    let ReadLocator::File(file) = locator;
-    blocking(move || {
-        let source = FileSource::open(&file.dir, &file.path)?;
-        Disk::from_raw(Arc::new(source), &Limits::default())
-    })
-    .await?
-    .map(Arc::new)
-    .map_err(|error| halt(error, Place::Storage))
+pub(crate) async fn open_stored(locator: ReadLocator, cancel: CancellationToken) -> Result<Arc<Disk>, Halt> {
+    let source = open_locator(locator, cancel).await?;
+    blocking(move || Disk::from_raw(source, &Limits::default()))
+        .await?
+        .map(Arc::new)
+        .map_err(|error| halt(error, Place::Storage))
 }
 
 /// Opens the disk that a live export serves.
@@ -140,12 +158,20 @@ pub(crate) struct Request<'a> {
 
 /// Writes an image or a disk; its bytes are durable when this returns.
 pub(crate) async fn write(request: Request<'_>) -> Result<Written, Halt> {
-    let (place, file) = match request.target {
-        Target::Upload(WriteTarget::File(file)) => (Place::Storage, file),
-        Target::Disk(file) => (Place::Machine, file),
+    let place = match request.target {
+        Target::Upload(_) => Place::Storage,
+        Target::Disk(_) => Place::Machine,
     };
-    let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
-    let sink: Arc<dyn BlockSink> = Arc::new(sink.map_err(|error| halt(error, place))?);
+    let sink = match request.target {
+        Target::Upload(WriteTarget::File(file)) | Target::Disk(file) => {
+            let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
+            sink.map(|sink| Arc::new(sink) as Arc<dyn BlockSink>)
+        }
+        Target::Upload(WriteTarget::Guest(upload)) => {
+            upload.open(request.cancel.clone()).await.map_err(EngineError::from)
+        }
+    };
+    let sink = sink.map_err(|error| halt(error, place))?;
     let options = WriteOptions {
         format_options: format_options(request.compression),
         grow_to: request.grow_to,

@@ -233,17 +233,36 @@ impl EngineError {
     }
 
     pub(crate) fn read(offset: u64, length: u64, source: io::Error) -> Self {
-        match transport_code(&source) {
-            Some("nbd.cancelled") => Self::Cancelled,
-            _ => Self::Read { offset, length, source },
+        match (transport_code(&source), PortError::of(&source)) {
+            (Some("nbd.cancelled"), _) => Self::Cancelled,
+            (_, Some(error)) => Self::of_plugin(error),
+            (_, None) => Self::Read { offset, length, source },
+        }
+    }
+
+    /// A source or a sink behind a plugin knows better than the system what went wrong.
+    fn of_plugin(error: &PortError) -> Self {
+        match error.class {
+            ErrorClass::Cancelled => Self::Cancelled,
+            ErrorClass::InvalidInput
+            | ErrorClass::Unsupported
+            | ErrorClass::NotFound
+            | ErrorClass::AlreadyExists
+            | ErrorClass::Denied
+            | ErrorClass::Conflict
+            | ErrorClass::Corrupt
+            | ErrorClass::LimitExceeded
+            | ErrorClass::Transient
+            | ErrorClass::Internal => Self::Port(error.clone()),
         }
     }
 
     /// A failed write at `offset`; a full file system is told apart.
     pub fn write(offset: u64, source: io::Error) -> Self {
-        match is_full(&source) {
-            true => Self::NoSpace { offset, source },
-            false => Self::Write { offset, source },
+        match (is_full(&source), PortError::of(&source)) {
+            (true, _) => Self::NoSpace { offset, source },
+            (false, Some(error)) => Self::of_plugin(error),
+            (false, None) => Self::Write { offset, source },
         }
     }
 

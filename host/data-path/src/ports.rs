@@ -7,7 +7,7 @@ mod format;
 mod hypervisor;
 mod storage;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, io};
 
 pub use format::{
     CheckPage, Codec, CreateRequest, DiskFormat, Extent, ExtentKind, ExtentPage, Finding, FormatImage,
@@ -19,7 +19,7 @@ pub use hypervisor::{
     VmDisk, VmSpec,
 };
 pub use storage::{
-    Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend, Upload, WriteRequest,
+    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend, Upload, WriteRequest,
     WriteTarget,
 };
 
@@ -79,6 +79,14 @@ pub enum Origin {
     Host,
 }
 
+/// The failed read or write of a source or sink behind a port.
+impl From<PortError> for io::Error {
+    fn from(error: PortError) -> Self {
+        let full = error.class == ErrorClass::LimitExceeded && error.code.ends_with("no-space");
+        Self::new(if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other }, error)
+    }
+}
+
 /// Failure of a port call.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -105,6 +113,16 @@ impl PortError {
             message: message.to_string(),
             retry_after_ms: None,
         }
+    }
+
+    /// Somebody asked to stop while the plugin was at work.
+    pub fn cancelled() -> Self {
+        Self::host(ErrorClass::Cancelled, "cancelled", "cancelled")
+    }
+
+    /// Inside of the error of a source or a sink.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
     }
 
     /// The plugin's answer breaks the contract; `code` names the rule.

@@ -16,6 +16,7 @@ pub(crate) mod host {
                 import imprint:host/task@0.1.0;
                 import imprint:host/blobs@0.1.0;
                 import imprint:host/dirs@0.1.0;
+                import imprint:host/files@0.1.0;
                 import imprint:host/journal@0.1.0;
                 import imprint:host/channels@0.1.0;
             }
@@ -52,6 +53,25 @@ pub(crate) mod storage {
         with: {
             "imprint:types": super::host::imprint::types,
             "imprint:host": super::host::imprint::host,
+        },
+        require_store_data_send: true,
+    });
+}
+
+/// What the world `storage-streaming` exports beyond `storage-plugin`.
+pub(crate) mod stream {
+    wasmtime::component::bindgen!({
+        inline: "
+            package imprint:runtime-stream@0.1.0;
+            world streaming {
+                export imprint:storage/stream-io@0.1.0;
+            }
+        ",
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin", "../../wit/storage"],
+        world: "imprint:runtime-stream/streaming",
+        exports: { default: async },
+        with: {
+            "imprint:types": super::host::imprint::types,
         },
         require_store_data_send: true,
     });

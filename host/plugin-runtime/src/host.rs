@@ -2,6 +2,7 @@
 
 mod blobs;
 mod dirs;
+mod files;
 mod journal;
 mod task;
 

@@ -23,6 +23,7 @@ use crate::{
         host::imprint::{host, types},
         hypervisor::HypervisorPluginPre,
         storage::StoragePluginPre,
+        stream::StreamingPre,
     },
     error::LoadError,
     manifest::{Kind, Manifest},
@@ -57,13 +58,21 @@ const NULL_WASI: [&str; 18] = [
 const TYPES: [&str; 4] =
     ["imprint:types/types", "imprint:types/block-map", "imprint:types/locators", "imprint:types/http-types"];
 
+/// The optional facet of storages whose bytes go through them.
+const STREAM: &str = "imprint:storage/stream-io";
+/// One job reads an object with two instances, asks a third one about it, and may read a second object meanwhile.
+const STREAM_INSTANCES: u32 = 4;
+/// 1 MiB of bytes, and what is around them.
+const STREAM_BOUNDARY: u64 = 2 << 20;
+
 /// Every host interface, and how a manifest asks for it; `None` is for everybody.
-const OFFERED: [(&str, Option<&str>); 7] = [
+const OFFERED: [(&str, Option<&str>); 8] = [
     ("imprint:host/log", None),
     ("imprint:host/config", None),
     ("imprint:host/task", None),
     ("imprint:host/blobs", Some("`kinds = [\"format\"]`")),
     ("imprint:host/dirs", Some("a `[[capabilities.dir]]`")),
+    ("imprint:host/files", Some("a `[[capabilities.dir]]` and `kinds = [\"storage\"]`")),
     ("imprint:host/journal", Some("`kinds = [\"hypervisor\"]`")),
     ("imprint:host/channels", Some("a `[[capabilities.channel]]`")),
 ];
@@ -72,6 +81,7 @@ fn granted(manifest: &Manifest, interface: &str) -> bool {
     match interface {
         "imprint:host/blobs" => manifest.kind == Kind::Format,
         "imprint:host/dirs" => !manifest.dirs.is_empty(),
+        "imprint:host/files" => manifest.kind == Kind::Storage && !manifest.dirs.is_empty(),
         "imprint:host/journal" => manifest.kind == Kind::Hypervisor,
         "imprint:host/channels" => !manifest.channels.is_empty(),
         other => OFFERED.iter().any(|(name, ask)| *name == other && ask.is_none()),
@@ -87,7 +97,13 @@ pub(crate) fn link(engine: &Engine, component: &Component, manifest: &Manifest) 
     let pre: InstancePre<State> = linker.instantiate_pre(component).map_err(mismatch)?;
     Ok(match manifest.kind {
         Kind::Format => Code::Format(FormatFullPre::new(pre).map_err(mismatch)?),
-        Kind::Storage => Code::Storage(StoragePluginPre::new(pre).map_err(mismatch)?),
+        Kind::Storage => {
+            let stream = match streams(engine, component, manifest)? {
+                true => Some(StreamingPre::new(pre.clone()).map_err(mismatch)?),
+                false => None,
+            };
+            Code::Storage { backend: StoragePluginPre::new(pre).map_err(mismatch)?, stream }
+        }
         Kind::Hypervisor => Code::Hypervisor(HypervisorPluginPre::new(pre).map_err(mismatch)?),
     })
 }
@@ -132,6 +148,26 @@ fn check_kind(engine: &Engine, component: &Component, manifest: &Manifest) -> Re
     }
     let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
     Err(LoadError::Kind { says: manifest.kind.word(), exports })
+}
+
+/// Whether a storage moves bytes itself. Its limits must let it.
+fn streams(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<bool, LoadError> {
+    let component_type = component.component_type();
+    let facet = component_type.exports(engine).find(|(name, _)| split(name).0 == STREAM);
+    let Some((export, _)) = facet else { return Ok(false) };
+    let version = split(export).1;
+    if !spoken(version.as_ref()) {
+        return Err(version_error(manifest, export, version.as_ref()));
+    }
+    let limits = manifest.limits;
+    if limits.instances < STREAM_INSTANCES || limits.boundary_bytes < STREAM_BOUNDARY {
+        return Err(LoadError::manifest(format!(
+            "a storage that streams needs `limits.instances` of at least {STREAM_INSTANCES} and `limits.boundary-bytes` of \
+             at least {} MiB",
+            STREAM_BOUNDARY >> 20
+        )));
+    }
+    Ok(true)
 }
 
 fn version_error(manifest: &Manifest, interface: &str, version: Option<&Version>) -> LoadError {
@@ -203,6 +239,9 @@ fn linker(engine: &Engine, manifest: &Manifest) -> wasmtime::Result<Linker<State
     }
     if granted(manifest, "imprint:host/dirs") {
         host::dirs::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    }
+    if granted(manifest, "imprint:host/files") {
+        host::files::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     }
     if granted(manifest, "imprint:host/journal") {
         host::journal::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;

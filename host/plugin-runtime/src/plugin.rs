@@ -12,7 +12,9 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    bindings::{format::FormatFullPre, hypervisor::HypervisorPluginPre, storage::StoragePluginPre},
+    bindings::{
+        format::FormatFullPre, hypervisor::HypervisorPluginPre, storage::StoragePluginPre, stream::StreamingPre,
+    },
     log::PluginLog,
     manifest::{Kind, Limits, Manifest},
     state::State,
@@ -158,7 +160,11 @@ impl Counters {
 /// The code of a plugin, linked against exactly what it was granted.
 pub(crate) enum Code {
     Format(FormatFullPre<State>),
-    Storage(StoragePluginPre<State>),
+    Storage {
+        backend: StoragePluginPre<State>,
+        /// Where its bytes may go through it.
+        stream: Option<StreamingPre<State>>,
+    },
     Hypervisor(HypervisorPluginPre<State>),
 }
 

@@ -3,6 +3,7 @@
 mod driver;
 mod format;
 mod storage;
+mod stream;
 
 pub(crate) use driver::ComponentDriver;
 pub use driver::DriverGrants;

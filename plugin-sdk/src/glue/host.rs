@@ -1,11 +1,11 @@
-//! The real host behind the traits of [`crate::host`]. Two types, so that a component imports only what its kind may.
+//! The real host behind the traits of [`crate::host`]. Several types, so that a component imports only what its kind may.
 
 use super::{props_in, props_out};
 use crate::{
     bindings::host::imprint::host as wit,
     error::Result,
     host::{
-        Blob, Channel, Channels, Config, DirEntry, DirListing, Dirs, Endpoint, Framing, Journal, Note,
+        Blob, Channel, Channels, Config, DirEntry, DirListing, Dirs, Endpoint, Files, Framing, Journal, Note,
         Replace, Space, Task,
     },
     types::ByteRange,
@@ -36,6 +36,7 @@ fn wit_ranges(ranges: &[ByteRange]) -> Vec<wit::blobs::ByteRange> {
 }
 
 pub(super) struct StorageSide;
+pub(super) struct StreamSide;
 pub(super) struct HypervisorSide;
 
 macro_rules! common_side {
@@ -71,6 +72,7 @@ macro_rules! common_side {
 }
 
 common_side!(StorageSide);
+common_side!(StreamSide);
 common_side!(HypervisorSide);
 
 fn entry(entry: wit::dirs::Entry) -> DirEntry {
@@ -83,31 +85,56 @@ fn entry(entry: wit::dirs::Entry) -> DirEntry {
     }
 }
 
-impl Dirs for StorageSide {
-    fn stat(&self, grant: &str, path: &str) -> Result<DirEntry> {
-        Ok(entry(wit::dirs::stat(grant, path)?))
+macro_rules! dirs_side {
+    ($side:ty) => {
+        impl Dirs for $side {
+            fn stat(&self, grant: &str, path: &str) -> Result<DirEntry> {
+                Ok(entry(wit::dirs::stat(grant, path)?))
+            }
+
+            fn list(&self, grant: &str, path: &str, resume: Option<&str>, max: u32) -> Result<DirListing> {
+                let listing = wit::dirs::list(grant, path, resume, max)?;
+                Ok(DirListing { entries: listing.entries.into_iter().map(entry).collect(), resume: listing.resume })
+            }
+
+            fn create_directory(&self, grant: &str, path: &str) -> Result<()> {
+                Ok(wit::dirs::create_directory(grant, path)?)
+            }
+
+            fn remove_file(&self, grant: &str, path: &str) -> Result<()> {
+                Ok(wit::dirs::remove_file(grant, path)?)
+            }
+
+            fn publish(&self, grant: &str, temporary: &str, final_path: &str, replace: Replace) -> Result<()> {
+                Ok(wit::dirs::publish(grant, temporary, final_path, replace == Replace::Allowed)?)
+            }
+
+            fn space(&self, grant: &str) -> Result<Space> {
+                let space = wit::dirs::space(grant)?;
+                Ok(Space { total: space.total, available: space.available })
+            }
+        }
+    };
+}
+
+dirs_side!(StorageSide);
+dirs_side!(StreamSide);
+
+impl Files for StreamSide {
+    fn read_at(&self, grant: &str, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+        Ok(wit::files::read_at(grant, path, offset, length)?)
     }
 
-    fn list(&self, grant: &str, path: &str, resume: Option<&str>, max: u32) -> Result<DirListing> {
-        let listing = wit::dirs::list(grant, path, resume, max)?;
-        Ok(DirListing { entries: listing.entries.into_iter().map(entry).collect(), resume: listing.resume })
+    fn write_at(&self, grant: &str, path: &str, offset: u64, bytes: &[u8]) -> Result<()> {
+        Ok(wit::files::write_at(grant, path, offset, bytes)?)
     }
 
-    fn create_directory(&self, grant: &str, path: &str) -> Result<()> {
-        Ok(wit::dirs::create_directory(grant, path)?)
+    fn set_size(&self, grant: &str, path: &str, size: u64) -> Result<()> {
+        Ok(wit::files::set_size(grant, path, size)?)
     }
 
-    fn remove_file(&self, grant: &str, path: &str) -> Result<()> {
-        Ok(wit::dirs::remove_file(grant, path)?)
-    }
-
-    fn publish(&self, grant: &str, temporary: &str, final_path: &str, replace: Replace) -> Result<()> {
-        Ok(wit::dirs::publish(grant, temporary, final_path, replace == Replace::Allowed)?)
-    }
-
-    fn space(&self, grant: &str) -> Result<Space> {
-        let space = wit::dirs::space(grant)?;
-        Ok(Space { total: space.total, available: space.available })
+    fn sync(&self, grant: &str, path: &str) -> Result<()> {
+        Ok(wit::files::sync(grant, path)?)
     }
 }
 

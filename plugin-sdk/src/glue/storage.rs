@@ -120,6 +120,7 @@ impl<S: Storage> wit::GuestUpload for UploadCell<S> {
     fn target(&self) -> wit::WriteTarget {
         match self.0.borrow().target() {
             WriteTarget::File(file) => wit::WriteTarget::File(file.into()),
+            WriteTarget::GuestStream => wit::WriteTarget::GuestStream,
         }
     }
 

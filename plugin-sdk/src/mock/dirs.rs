@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use super::MockHost;
 use crate::{
     error::{Error, Result},
-    host::{DirEntry, DirListing, Dirs, Replace, Space},
+    host::{DirEntry, DirListing, Dirs, Files, Replace, Space},
 };
 
 const MAX_ENTRIES: usize = 1000;
+const MAX_BYTES: usize = 1 << 20;
 
-#[derive(Clone, Copy)]
 enum Node {
     Directory,
-    File { size: u64 },
+    /// What `bytes` does not have reads as zeroes.
+    File {
+        size: u64,
+        bytes: Vec<u8>,
+    },
 }
 
 #[derive(Default)]
@@ -35,7 +39,7 @@ impl MockHost {
         for (at, _) in path.match_indices('/') {
             nodes.insert(path[..at].to_owned(), Node::Directory);
         }
-        nodes.insert(path.to_owned(), Node::File { size });
+        nodes.insert(path.to_owned(), Node::File { size, bytes: Vec::new() });
     }
 
     /// Every file below a granted directory.
@@ -70,10 +74,10 @@ impl MockHost {
     }
 }
 
-fn entry(name: &str, node: Node) -> DirEntry {
+fn entry(name: &str, node: &Node) -> DirEntry {
     let (is_directory, size) = match node {
         Node::Directory => (true, 0),
-        Node::File { size } => (false, size),
+        Node::File { size, .. } => (false, *size),
     };
     DirEntry { name: name.to_owned(), is_directory, size, allocated: size, modified_ms: 0 }
 }
@@ -85,7 +89,7 @@ fn absent(path: &str) -> Error {
 impl Dirs for MockHost {
     fn stat(&self, grant: &str, path: &str) -> Result<DirEntry> {
         self.with_grant("stat", grant, &[path], |nodes| {
-            let node = *nodes.get(path).ok_or_else(|| absent(path))?;
+            let node = nodes.get(path).ok_or_else(|| absent(path))?;
             Ok(entry(path.rsplit('/').next().unwrap_or(path), node))
         })
     }
@@ -98,7 +102,7 @@ impl Dirs for MockHost {
             let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
             let mut entries: Vec<DirEntry> = nodes
                 .iter()
-                .filter_map(|(full, node)| Some((full.strip_prefix(&prefix)?, *node)))
+                .filter_map(|(full, node)| Some((full.strip_prefix(&prefix)?, node)))
                 .filter(|(name, _)| !name.is_empty() && !name.contains('/'))
                 .filter(|(name, _)| resume.is_none_or(|after| *name > after))
                 .map(|(name, node)| entry(name, node))
@@ -151,5 +155,60 @@ impl Dirs for MockHost {
     fn space(&self, grant: &str) -> Result<Space> {
         self.with_grant("space", grant, &[], |_| Ok(()))?;
         Ok(self.dirs.borrow().space.unwrap_or(Space { total: 1 << 40, available: 1 << 39 }))
+    }
+}
+
+impl Files for MockHost {
+    fn read_at(&self, grant: &str, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let length = bounded(usize::try_from(length).unwrap_or(usize::MAX))?;
+        self.with_grant("read-at", grant, &[path], |nodes| {
+            let Some(Node::File { size, bytes }) = nodes.get(path) else { return Err(absent(path)) };
+            let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let mut read: Vec<u8> = bytes[from..].iter().copied().take(length.min(left)).collect();
+            read.resize(length.min(left), 0);
+            Ok(read)
+        })
+    }
+
+    fn write_at(&self, grant: &str, path: &str, offset: u64, new: &[u8]) -> Result<()> {
+        bounded(new.len())?;
+        self.with_grant("write-at", grant, &[path], |nodes| {
+            let (size, bytes) = file(nodes, path)?;
+            let from = usize::try_from(offset).map_err(|_| Error::limit("mock.offset", "too far"))?;
+            bytes.resize(bytes.len().max(from + new.len()), 0);
+            bytes[from..from + new.len()].copy_from_slice(new);
+            *size = (*size).max(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            Ok(())
+        })
+    }
+
+    fn set_size(&self, grant: &str, path: &str, new: u64) -> Result<()> {
+        self.with_grant("set-size", grant, &[path], |nodes| {
+            let (size, bytes) = file(nodes, path)?;
+            bytes.truncate(usize::try_from(new).unwrap_or(usize::MAX));
+            *size = new;
+            Ok(())
+        })
+    }
+
+    fn sync(&self, grant: &str, path: &str) -> Result<()> {
+        self.with_grant("sync", grant, &[path], |nodes| nodes.get(path).map(drop).ok_or_else(|| absent(path)))
+    }
+}
+
+fn bounded(length: usize) -> Result<usize> {
+    match length <= MAX_BYTES {
+        true => Ok(length),
+        false => Err(Error::limit("files.length", "at most 1 MiB goes in one call")),
+    }
+}
+
+/// A file, made when it is not there.
+fn file<'a>(nodes: &'a mut BTreeMap<String, Node>, path: &str) -> Result<(&'a mut u64, &'a mut Vec<u8>)> {
+    let new = Node::File { size: 0, bytes: Vec::new() };
+    match nodes.entry(path.to_owned()).or_insert(new) {
+        Node::File { size, bytes } => Ok((size, bytes)),
+        Node::Directory => Err(Error::conflict("files.is-directory", format!("{path} is a directory"))),
     }
 }

@@ -1,11 +1,13 @@
 //! The port to image storages (`imprint:storage` in WIT).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use cap_std::fs::Dir;
+use tokio_util::sync::CancellationToken;
 
 use super::{PortError, Props};
+use crate::io::{BlockSink, BlockSource};
 
 /// A file below a granted directory, already resolved to the directory's handle: `path` is relative and is opened
 /// beneath `dir` only.
@@ -17,11 +19,32 @@ pub struct LocalFile {
     pub path: String,
 }
 
-/// Where an object's bytes are. 0.1 knows files; HTTP and NBD come with their storages.
+/// An object whose bytes only its storage's plugin can give: the slow path (`path=guest` in logs).
+///
+/// Failures of its source are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors bring them out again.
+#[async_trait]
+pub trait GuestObject: fmt::Debug + Send + Sync {
+    /// Opens it. Reads that wait for the plugin end within 100 ms of `cancel`.
+    async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSource>, PortError>;
+}
+
+/// An upload whose bytes only its storage's plugin can take: the slow path (`path=guest` in logs).
+///
+/// Failures of its sink are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors bring them out again.
+#[async_trait]
+pub trait GuestUpload: fmt::Debug + Send + Sync {
+    /// Opens it for writing, once. Writes that wait for the plugin end within 100 ms of `cancel`. The sink must be synced
+    /// before the upload is committed.
+    async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError>;
+}
+
+/// Where an object's bytes are. HTTP and NBD come with their storages.
 #[derive(Clone, Debug)]
 pub enum ReadLocator {
     /// A local file.
     File(LocalFile),
+    /// Behind the plugin.
+    Guest(Arc<dyn GuestObject>),
 }
 
 /// Where an upload's bytes go.
@@ -29,6 +52,8 @@ pub enum ReadLocator {
 pub enum WriteTarget {
     /// A new local file under a temporary name.
     File(LocalFile),
+    /// To the plugin.
+    Guest(Arc<dyn GuestUpload>),
 }
 
 /// A stored object.

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use imprint_data_path::io::BlockSource;
+use imprint_data_path::{
+    io::BlockSource,
+    ports::{ErrorClass as Class, PortError},
+};
 use wasmtime::component::Resource;
 
 use super::error;
@@ -159,6 +162,9 @@ impl State {
                 "blob.truncated",
                 "the file ends earlier than it did when it was opened",
             )),
+            Err(failed) if PortError::of(&failed).is_some_and(|error| error.class == Class::Cancelled) => {
+                Err(error(ErrorClass::Cancelled, "cancelled", "cancelled"))
+            }
             Err(failed) => Err(error(ErrorClass::Transient, "blob.io", format!("reading failed: {failed}"))),
         })
     }

@@ -39,7 +39,7 @@ pub(crate) fn check_relative(path: &str) -> Result<(), String> {
 }
 
 impl State {
-    fn dir(&self, grant: &str, path: Option<&str>, access: Access) -> Result<Arc<Dir>, Error> {
+    pub(super) fn dir(&self, grant: &str, path: Option<&str>, access: Access) -> Result<Arc<Dir>, Error> {
         let Some(found) = self.grants.dirs.get(grant) else {
             return Err(denied(format!("directory {:?} is not granted", crate::log::clip(grant, 100))));
         };
@@ -54,13 +54,13 @@ impl State {
 }
 
 /// Runs blocking file calls off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     act: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> wasmtime::Result<Result<T, Error>> {
     Ok(tokio::task::spawn_blocking(act).await?)
 }
 
-fn io_error(path: &str, failed: &io::Error) -> Error {
+pub(super) fn io_error(path: &str, failed: &io::Error) -> Error {
     let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
     let kind = failed.kind();
     let (class, code, what) = if kind == io::ErrorKind::NotFound {

@@ -10,11 +10,15 @@ use imprint_data_path::ports::{
 };
 use wasmtime::{Engine, component::ResourceAny};
 
-use super::{at_most, bounded, count, props_out};
+use super::{
+    at_most, bounded, count, props_out,
+    stream::{Opening, Stream},
+};
 use crate::{
     bindings::{
         host::imprint::types::{locators, types as shapes},
         storage::{StoragePlugin, StoragePluginPre, exports::imprint::storage::backend},
+        stream::StreamingPre,
     },
     host::check_relative,
     manifest::Access,
@@ -40,11 +44,14 @@ pub(crate) struct ComponentStorage {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    plugin: Arc<Plugin>,
+/// What every instance of a storage is made of.
+pub(super) struct Shared {
+    pub(super) plugin: Arc<Plugin>,
     pre: StoragePluginPre<State>,
+    /// Where the plugin exports `stream-io`.
+    pub(super) stream: Option<StreamingPre<State>>,
     engine: Engine,
-    settings: Arc<Props>,
+    pub(super) settings: Arc<Props>,
     dirs: Arc<DirGrantMap>,
 }
 
@@ -61,7 +68,7 @@ impl ComponentStorage {
         engine: &Engine,
         grants: StorageGrants,
     ) -> Result<Self, PortError> {
-        let Code::Storage(pre) = &plugin.code else {
+        let Code::Storage { backend: pre, stream } = &plugin.code else {
             let message = format!("plugin {} is no storage", plugin.manifest.id);
             return Err(PortError::host(ErrorClass::InvalidInput, "plugin.kind", message));
         };
@@ -79,6 +86,7 @@ impl ComponentStorage {
         let shared = Shared {
             plugin: plugin.clone(),
             pre: pre.clone(),
+            stream: stream.clone(),
             engine: engine.clone(),
             settings: Arc::new(grants.settings),
             dirs: Arc::new(dirs),
@@ -93,9 +101,14 @@ impl ComponentStorage {
 }
 
 impl Shared {
-    async fn session(&self) -> Result<Session, PortError> {
+    /// A fresh store with what the operator gave.
+    pub(super) async fn work(&self) -> Result<Work, PortError> {
         let grants = Grants { settings: self.settings.clone(), dirs: self.dirs.clone(), ..Grants::default() };
-        let mut work = Work::start(&self.plugin, &self.engine, grants).await?;
+        Work::start(&self.plugin, &self.engine, grants).await
+    }
+
+    async fn session(&self) -> Result<Session, PortError> {
+        let mut work = self.work().await?;
         let bindings = call!(work, "start", |store| self.pre.instantiate_async(store))?;
         let settings = props_out(&self.settings);
         let backend = bindings.imprint_storage_backend().volume();
@@ -104,8 +117,31 @@ impl Shared {
         Ok(Session { work, bindings, volume })
     }
 
-    fn said(&self, error: shapes::Error) -> PortError {
+    pub(super) fn said(&self, error: shapes::Error) -> PortError {
         plugin_error(&self.plugin, error)
+    }
+
+    /// What the plugin says of an object now.
+    pub(super) async fn stat(&self, key: &str) -> Result<backend::Object, PortError> {
+        let Session { mut work, bindings, volume } = self.session().await?;
+        let backend = bindings.imprint_storage_backend().volume();
+        let answer = call!(work, "stat", |store| backend.call_stat(store, volume, key))?;
+        answer.map_err(|error| self.said(error))
+    }
+
+    /// Bytes that only the plugin can move.
+    fn stream(self: &Arc<Self>, opening: Opening) -> Result<Arc<Stream>, PortError> {
+        match self.stream {
+            Some(_) => Ok(Arc::new(Stream::new(self.clone(), opening))),
+            None => {
+                let message = format!(
+                    "plugin {} says that the bytes go through it, and exports no imprint:storage/stream-io; install a \
+                     version of it that does",
+                    self.plugin.manifest.id
+                );
+                Err(PortError::bad_answer("plugin.bad-answer.stream", message))
+            }
+        }
     }
 
     /// A file reference, resolved below the plugin's own grants: it opens nothing else.
@@ -135,14 +171,22 @@ impl Shared {
         Ok(LocalFile { dir: grant.dir.clone(), path: file.path })
     }
 
-    fn target(&self, target: backend::WriteTarget) -> Result<WriteTarget, PortError> {
+    fn target(
+        self: &Arc<Self>,
+        target: backend::WriteTarget,
+        key: &str,
+        token: &[u8],
+    ) -> Result<WriteTarget, PortError> {
         match target {
             backend::WriteTarget::File(file) => Ok(WriteTarget::File(self.file(file, Access::ReadWrite)?)),
+            backend::WriteTarget::GuestStream => {
+                let opening = Opening::Upload { key: key.to_owned(), token: token.to_owned() };
+                Ok(WriteTarget::Guest(self.stream(opening)?))
+            }
             backend::WriteTarget::Multipart(_)
             | backend::WriteTarget::Nbd(_)
-            | backend::WriteTarget::GuestStream
             | backend::WriteTarget::Other(_) => {
-                Err(unsupported(&self.plugin, "write targets other than files"))
+                Err(unsupported(&self.plugin, "write targets other than files and streams"))
             }
         }
     }
@@ -211,10 +255,7 @@ impl StorageBackend for ComponentStorage {
     }
 
     async fn stat(&self, key: &str) -> Result<Object, PortError> {
-        let Session { mut work, bindings, volume } = self.shared.session().await?;
-        let backend = bindings.imprint_storage_backend().volume();
-        let answer = call!(work, "stat", |store| backend.call_stat(store, volume, key))?;
-        same_key(object(answer.map_err(|error| self.shared.said(error))?)?, key)
+        same_key(object(self.shared.stat(key).await?)?, key)
     }
 
     async fn list(&self, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing, PortError> {
@@ -232,11 +273,13 @@ impl StorageBackend for ComponentStorage {
             locators::ReadLocator::File(file) => {
                 Ok(ReadLocator::File(self.shared.file(file, Access::ReadOnly)?))
             }
+            locators::ReadLocator::GuestStream => {
+                Ok(ReadLocator::Guest(self.shared.stream(Opening::Object { key: key.to_owned() })?))
+            }
             locators::ReadLocator::Http(_)
             | locators::ReadLocator::Nbd(_)
-            | locators::ReadLocator::GuestStream
             | locators::ReadLocator::Other(_) => {
-                Err(unsupported(&self.shared.plugin, "read locators other than files"))
+                Err(unsupported(&self.shared.plugin, "read locators other than files and streams"))
             }
         }
     }
@@ -270,9 +313,14 @@ impl StorageBackend for ComponentStorage {
         let token = call!(session.work, "token", |store| uploads.call_token(store, handle))?;
         let token = at_most("an upload's token", token, MAX_TOKEN)?;
         let target = call!(session.work, "target", |store| uploads.call_target(store, handle))?;
-        let target = self.shared.target(target)?;
+        let target = self.shared.target(target, &request.key, &token)?;
         let key = request.key.clone();
-        Ok(Box::new(ComponentUpload { shared: self.shared.clone(), session, handle, key, token, target }))
+        // While the bytes go through other instances, this one would keep its place for nothing.
+        let held = match target {
+            WriteTarget::File(_) => Some(Held { session, handle }),
+            WriteTarget::Guest(_) => None,
+        };
+        Ok(Box::new(ComponentUpload { shared: self.shared.clone(), held, key, token, target }))
     }
 
     async fn cleanup(&self, token: &[u8]) -> Result<(), PortError> {
@@ -285,26 +333,36 @@ impl StorageBackend for ComponentStorage {
 
 struct ComponentUpload {
     shared: Arc<Shared>,
-    session: Session,
-    handle: ResourceAny,
+    held: Option<Held>,
     key: String,
     token: Vec<u8>,
     target: WriteTarget,
 }
 
+/// An instance with an upload.
+struct Held {
+    session: Session,
+    handle: ResourceAny,
+}
+
 impl ComponentUpload {
-    /// A trap took the instance, not the bytes: a fresh one goes on from the token.
-    async fn revive(&mut self) -> Result<(), PortError> {
-        if !self.session.work.is_over() {
-            return Ok(());
-        }
-        let mut session = self.shared.session().await?;
-        let uploads = session.bindings.imprint_storage_backend().upload();
-        let resumed =
-            call!(session.work, "resume", |store| uploads.call_resume(store, session.volume, &self.token))?;
-        self.handle = resumed.map_err(|error| self.shared.said(error))?;
-        self.session = session;
-        Ok(())
+    /// An instance that has the upload. A trap took the last one, not the bytes: a fresh one goes on from the token.
+    async fn held(&mut self) -> Result<&mut Held, PortError> {
+        let held = match self.held.take() {
+            Some(held) if !held.session.work.is_over() => held,
+            Some(_) | None => {
+                let mut session = self.shared.session().await?;
+                let uploads = session.bindings.imprint_storage_backend().upload();
+                let token = &self.token;
+                let resumed = call!(session.work, "resume", |store| uploads.call_resume(
+                    store,
+                    session.volume,
+                    token
+                ))?;
+                Held { handle: resumed.map_err(|error| self.shared.said(error))?, session }
+            }
+        };
+        Ok(self.held.insert(held))
     }
 }
 
@@ -319,14 +377,14 @@ impl Upload for ComponentUpload {
     }
 
     async fn commit(&mut self, total: u64, digests: &[(String, Vec<u8>)]) -> Result<Object, PortError> {
-        self.revive().await?;
+        let Held { session, handle } = self.held().await?;
         let digests: Vec<shapes::Digest> = digests
             .iter()
             .map(|(algorithm, value)| shapes::Digest { algorithm: algorithm.clone(), value: value.clone() })
             .collect();
-        let uploads = self.session.bindings.imprint_storage_backend().upload();
-        let answer = call!(self.session.work, "commit", |store| {
-            uploads.call_commit(store, self.handle, total, &digests)
+        let uploads = session.bindings.imprint_storage_backend().upload();
+        let answer = call!(session.work, "commit", |store| {
+            uploads.call_commit(store, *handle, total, &digests)
         })?;
         let committed = same_key(object(answer.map_err(|error| self.shared.said(error))?)?, &self.key)?;
         if committed.size != total {
@@ -337,9 +395,9 @@ impl Upload for ComponentUpload {
     }
 
     async fn abort(&mut self) -> Result<(), PortError> {
-        self.revive().await?;
-        let uploads = self.session.bindings.imprint_storage_backend().upload();
-        let answer = call!(self.session.work, "abort", |store| uploads.call_abort(store, self.handle))?;
+        let Held { session, handle } = self.held().await?;
+        let uploads = session.bindings.imprint_storage_backend().upload();
+        let answer = call!(session.work, "abort", |store| uploads.call_abort(store, *handle))?;
         answer.map_err(|error| self.shared.said(error))
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use imprint_plugin_runtime::{HostOptions, PluginHost, PluginSource, manifest::section};
 
-const NAMES: [&str; 3] = ["hostile-driver", "hostile-format", "hostile-storage"];
+const NAMES: [&str; 4] = ["hostile-driver", "hostile-format", "hostile-storage", "hostile-stream"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

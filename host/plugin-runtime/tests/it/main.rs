@@ -8,3 +8,4 @@ mod driver;
 mod format;
 mod loading;
 mod storage;
+mod stream;

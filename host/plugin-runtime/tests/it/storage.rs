@@ -32,7 +32,7 @@ fn request(key: &str) -> WriteRequest {
 
 async fn upload(pool: &Pool, key: &str, bytes: &[u8]) -> Result<(), PortError> {
     let mut upload = pool.storage.begin_upload(&request(key)).await?;
-    let WriteTarget::File(file) = upload.target().clone();
+    let WriteTarget::File(file) = upload.target().clone() else { panic!("it writes files") };
     file.dir.write(&file.path, bytes).unwrap();
     let digests = [("sha256".to_owned(), vec![0; 32])];
     let object = upload.commit(u64::try_from(bytes.len()).unwrap(), &digests).await?;
@@ -44,7 +44,7 @@ async fn upload(pool: &Pool, key: &str, bytes: &[u8]) -> Result<(), PortError> {
 async fn an_upload_becomes_visible_and_is_read_back() {
     let pool = pool().await;
     upload(&pool, "image", b"bytes").await.unwrap();
-    let ReadLocator::File(file) = pool.storage.open_read("image").await.unwrap();
+    let ReadLocator::File(file) = pool.storage.open_read("image").await.unwrap() else { panic!("it reads files") };
     assert_eq!(file.dir.read(&file.path).unwrap(), b"bytes");
     assert_eq!(pool.storage.stat("image").await.unwrap().size, 5);
     let space = pool.storage.space().await.unwrap().unwrap();
@@ -85,7 +85,7 @@ async fn locators_stay_below_the_grant() {
 async fn a_link_does_not_lead_out_of_the_grant() {
     let pool = pool().await;
     std::os::unix::fs::symlink("../outside", pool.folder.path().join("pool/link")).unwrap();
-    let ReadLocator::File(file) = pool.storage.open_read("link").await.unwrap();
+    let ReadLocator::File(file) = pool.storage.open_read("link").await.unwrap() else { panic!("it reads files") };
     assert!(file.dir.open(&file.path).is_err(), "the handle must not follow it");
     let error = pool.storage.stat("link").await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Denied, "{error}");
@@ -119,7 +119,7 @@ async fn answers_about_something_else_are_bad_answers() {
 async fn a_token_is_enough_to_clean_up() {
     let pool = pool().await;
     let upload = pool.storage.begin_upload(&request("lost")).await.unwrap();
-    let WriteTarget::File(file) = upload.target().clone();
+    let WriteTarget::File(file) = upload.target().clone() else { panic!("it writes files") };
     file.dir.write(&file.path, b"half").unwrap();
     let token = upload.token().to_vec();
     drop(upload);

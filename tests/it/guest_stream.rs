@@ -1,0 +1,146 @@
+//! Images on a storage that only its plugin can read: every byte of a capture and of a deployment goes through the sandbox.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use imprint_tests::{
+    client::{Client, id},
+    dist, eventually,
+    ledger::{self, last_sequence},
+    process::is_alive,
+    server::Server,
+    tools::{self, SmallDisk},
+};
+use serde_json::{Value, json};
+
+/// A demo whose customers' images go to the plugin `hostile-stream`: the shipped storage has too little room for any.
+struct Demo {
+    server: Server,
+    admin: Client,
+    customer: Client,
+    pool: PathBuf,
+    _small: SmallDisk,
+}
+
+impl Demo {
+    async fn start(settings: Value) -> Result<Self> {
+        let dir = Server::folder()?;
+        let small = SmallDisk::mount(&Server::image_storage_in(dir.path()), "2m")?;
+        let (plugins, pool) = (dir.path().join("plugins"), dir.path().join("pool"));
+        std::fs::create_dir(&plugins)?;
+        std::fs::create_dir(&pool)?;
+        let built = dist()?.join("hostile-plugins/hostile-stream.wasm");
+        std::fs::copy(&built, plugins.join("hostile-stream.wasm")).context("the test plugins are not built")?;
+        let config = dir.path().join("imprint.toml");
+        std::fs::write(&config, format!("[plugins]\ndir = {plugins:?}\n"))?;
+        let server = Server::start_in(dir, &["--demo", "--config", tools::arg(&config)], &[]).await?;
+        let (admin, customer) = (server.admin().await?, server.customer().await?);
+        let demo = Self { server, admin, customer, pool, _small: small };
+        demo.bind("streams", "customer", settings).await?;
+        Ok(demo)
+    }
+
+    /// Makes a storage of the plugin, and waits until the agent has seen it.
+    async fn bind(&self, name: &str, role: &str, mut settings: Value) -> Result<Value> {
+        settings["path"] = json!(self.pool);
+        let hypervisor = self.admin.get("/admin/hypervisors").await?["items"][0].clone();
+        let body = json!({"name": name, "role": role, "kind": "stream", "settings": settings});
+        let storage = self.admin.post("/admin/image-storages", &body).await?;
+        let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
+        let bound = self.admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;
+        assert!(bound.status.is_success(), "{bound:?}");
+        eventually("the agent to see the storage", async || {
+            let storages = self.admin.get("/admin/image-storages").await?;
+            let seen = storages["items"].as_array().into_iter().flatten();
+            Ok(seen.clone().any(|one| id(one) == id(&storage) && one["available_bytes"].is_u64()).then_some(()))
+        })
+        .await?;
+        Ok(storage)
+    }
+
+    fn objects(&self) -> Result<Vec<PathBuf>> {
+        Ok(std::fs::read_dir(&self.pool)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?)
+    }
+}
+
+/// What the plugin does when it reads: turns the bits of each byte back.
+fn readable(object: &Path, target: &Path) -> Result<()> {
+    let mut bytes = std::fs::read(object)?;
+    for (at, byte) in (0_u64..).zip(bytes.iter_mut()) {
+        let turned = at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7];
+        *byte = byte.rotate_right(1 + u32::from(turned) % 7);
+    }
+    Ok(std::fs::write(target, bytes)?)
+}
+
+async fn captured_and_deployed(order: &str, compression: &str) -> Result<()> {
+    let demo = Demo::start(json!({"order": order})).await?;
+    let first = demo.customer.running_instance("demo-1").await?;
+    demo.server.console_says(id(&first), "LEDGER seq=").await?;
+    let (image, task) =
+        demo.customer.capture(id(&first), "through the plugin", json!({"compression": compression})).await?;
+    assert_eq!((&image["status"], &task["percent"]), (&json!("available"), &json!(100)), "{image} {task}");
+    assert!(demo.server.stored_files()?.is_empty(), "nothing went to the shipped storage");
+
+    let objects = demo.objects()?;
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    assert_eq!(image["size_bytes"], std::fs::metadata(&objects[0])?.len());
+    assert!(tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&objects[0])]).is_err(), "it is scrambled");
+    let folder = tempfile::tempdir()?;
+    let plain = folder.path().join("plain.qcow2");
+    readable(&objects[0], &plain)?;
+    tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&plain)])?;
+    let found = ledger::inspect(&plain, "qcow2")?;
+    assert!(found.verdict.is_consistent(), "{found:?}");
+
+    let second = demo.customer.deploy(id(&image), "second", json!({})).await?;
+    let start = demo.server.console_says(id(&second), "LEDGER start").await?;
+    assert_eq!(last_sequence(&start), Some(found.verdict.last_sequence));
+    let logs = demo.server.logs();
+    for what in ["reading", "writing"] {
+        let said = logs.lines().any(|line| line.contains(what) && line.contains("goes through the plugin"));
+        assert!(said, "the log names the slow path for {what}: {logs}");
+    }
+    let deleted = demo.customer.delete(&format!("/images/{}", id(&image))).await?;
+    demo.customer.succeeded(&deleted["task"]).await?;
+    assert!(demo.objects()?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_image_goes_through_a_plugin_that_appends_and_comes_back() -> Result<()> {
+    captured_and_deployed("ascending", "zstd").await
+}
+
+#[tokio::test]
+async fn an_image_goes_through_a_plugin_that_writes_anywhere_and_comes_back() -> Result<()> {
+    captured_and_deployed("any", "none").await
+}
+
+#[tokio::test]
+async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -> Result<()> {
+    let demo = Demo::start(json!({"trick": "full"})).await?;
+    let first = demo.customer.running_instance("demo-1").await?;
+    demo.server.console_says(id(&first), "LEDGER seq=").await?;
+    let pid = demo.server.instance_pid(id(&first))?;
+    let body = json!({"source": {"type": "instance", "id": id(&first)}, "name": "too big", "compression": "none"});
+    let begun = demo.customer.post("/images", &body).await?;
+    let task = demo.customer.finished(&begun["task"]).await?;
+    let outcome = (&task["state"], &task["error"]["code"]);
+    assert_eq!(outcome, (&json!("failed"), &json!("insufficient_storage")), "{task}");
+    assert!(demo.objects()?.is_empty(), "nothing of it stays");
+    assert!(is_alive(pid));
+
+    let stock = demo.bind("hostile stock", "stock", json!({})).await?;
+    let location = demo.admin.get("/admin/locations").await?["items"][0].clone();
+    for (key, code) in [("trap", "plugin.trap"), ("short", "plugin.bad-answer.length")] {
+        std::fs::write(demo.pool.join(key), vec![7; 8 << 20])?;
+        let body = json!({"name": format!("from {key}"), "description": "", "storage_id": id(&stock), "key": key,
+            "format": "raw", "location_id": id(&location)});
+        let begun = demo.admin.post("/admin/os-images", &body).await?;
+        let task = demo.admin.finished(&begun["task"]).await?;
+        assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!(code)), "{task}");
+        assert!(task["error"].to_string().contains("hostile-stream"), "it names the plugin: {task}");
+    }
+    Ok(())
+}
