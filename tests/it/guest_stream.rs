@@ -30,7 +30,8 @@ impl Demo {
         std::fs::create_dir(&plugins)?;
         std::fs::create_dir(&pool)?;
         let built = dist()?.join("hostile-plugins/hostile-stream.wasm");
-        std::fs::copy(&built, plugins.join("hostile-stream.wasm")).context("the test plugins are not built")?;
+        std::fs::copy(&built, plugins.join("hostile-stream.wasm"))
+            .context("the test plugins are not built")?;
         let config = dir.path().join("imprint.toml");
         std::fs::write(&config, format!("[plugins]\ndir = {plugins:?}\n"))?;
         let server = Server::start_in(dir, &["--demo", "--config", tools::arg(&config)], &[]).await?;
@@ -52,14 +53,19 @@ impl Demo {
         eventually("the agent to see the storage", async || {
             let storages = self.admin.get("/admin/image-storages").await?;
             let seen = storages["items"].as_array().into_iter().flatten();
-            Ok(seen.clone().any(|one| id(one) == id(&storage) && one["available_bytes"].is_u64()).then_some(()))
+            Ok(seen
+                .clone()
+                .any(|one| id(one) == id(&storage) && one["available_bytes"].is_u64())
+                .then_some(()))
         })
         .await?;
         Ok(storage)
     }
 
     fn objects(&self) -> Result<Vec<PathBuf>> {
-        Ok(std::fs::read_dir(&self.pool)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?)
+        Ok(std::fs::read_dir(&self.pool)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()?)
     }
 }
 
@@ -85,7 +91,10 @@ async fn captured_and_deployed(order: &str, compression: &str) -> Result<()> {
     let objects = demo.objects()?;
     assert_eq!(objects.len(), 1, "{objects:?}");
     assert_eq!(image["size_bytes"], std::fs::metadata(&objects[0])?.len());
-    assert!(tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&objects[0])]).is_err(), "it is scrambled");
+    assert!(
+        tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&objects[0])]).is_err(),
+        "it is scrambled"
+    );
     let folder = tempfile::tempdir()?;
     let plain = folder.path().join("plain.qcow2");
     readable(&objects[0], &plain)?;
@@ -123,7 +132,8 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
     let first = demo.customer.running_instance("demo-1").await?;
     demo.server.console_says(id(&first), "LEDGER seq=").await?;
     let pid = demo.server.instance_pid(id(&first))?;
-    let body = json!({"source": {"type": "instance", "id": id(&first)}, "name": "too big", "compression": "none"});
+    let body =
+        json!({"source": {"type": "instance", "id": id(&first)}, "name": "too big", "compression": "none"});
     let begun = demo.customer.post("/images", &body).await?;
     let task = demo.customer.finished(&begun["task"]).await?;
     let outcome = (&task["state"], &task["error"]["code"]);

@@ -65,8 +65,12 @@ async fn store(
 ) -> Result<Written, Halt> {
     let format = job.machine.format(&work.image.format)?;
     // The engine writes in turn where a target can do no other.
-    let request =
-        WriteRequest { key: work.image.key.clone(), upper_bound: None, needs_random: false, if_absent: false };
+    let request = WriteRequest {
+        key: work.image.key.clone(),
+        upper_bound: None,
+        needs_random: false,
+        if_absent: false,
+    };
     let mut upload = storage.begin_upload(&request).await?;
     job.note(step::UPLOAD, [("token", to_hex(upload.token()))]).await?;
     job.control.phase(Phase::Copying);

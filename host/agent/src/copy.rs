@@ -86,10 +86,7 @@ pub(crate) async fn open_file(format: &dyn DiskFormat, file: LocalFile) -> Resul
 }
 
 /// Opens the bytes of an image where its storage says they are.
-async fn open_locator(
-    locator: ReadLocator,
-    cancel: CancellationToken,
-) -> Result<Arc<dyn BlockSource>, Halt> {
+async fn open_locator(locator: ReadLocator, cancel: CancellationToken) -> Result<Arc<dyn BlockSource>, Halt> {
     let source = match locator {
         ReadLocator::File(file) => {
             let source = blocking(move || FileSource::open(&file.dir, &file.path)).await?;

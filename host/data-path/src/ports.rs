@@ -19,8 +19,8 @@ pub use hypervisor::{
     VmDisk, VmSpec,
 };
 pub use storage::{
-    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend, Upload, WriteRequest,
-    WriteTarget,
+    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend,
+    Upload, WriteRequest, WriteTarget,
 };
 
 /// Ordered extension bag with lower-kebab keys.

@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     bindings::{
-        format::FormatFullPre, hypervisor::HypervisorPluginPre, storage::StoragePluginPre, stream::StreamingPre,
+        format::FormatFullPre, hypervisor::HypervisorPluginPre, storage::StoragePluginPre,
+        stream::StreamingPre,
     },
     log::PluginLog,
     manifest::{Kind, Limits, Manifest},

@@ -94,7 +94,10 @@ macro_rules! dirs_side {
 
             fn list(&self, grant: &str, path: &str, resume: Option<&str>, max: u32) -> Result<DirListing> {
                 let listing = wit::dirs::list(grant, path, resume, max)?;
-                Ok(DirListing { entries: listing.entries.into_iter().map(entry).collect(), resume: listing.resume })
+                Ok(DirListing {
+                    entries: listing.entries.into_iter().map(entry).collect(),
+                    resume: listing.resume,
+                })
             }
 
             fn create_directory(&self, grant: &str, path: &str) -> Result<()> {
@@ -105,7 +108,13 @@ macro_rules! dirs_side {
                 Ok(wit::dirs::remove_file(grant, path)?)
             }
 
-            fn publish(&self, grant: &str, temporary: &str, final_path: &str, replace: Replace) -> Result<()> {
+            fn publish(
+                &self,
+                grant: &str,
+                temporary: &str,
+                final_path: &str,
+                replace: Replace,
+            ) -> Result<()> {
                 Ok(wit::dirs::publish(grant, temporary, final_path, replace == Replace::Allowed)?)
             }
 

@@ -4,9 +4,7 @@ use std::{cell::RefCell, marker::PhantomData};
 
 use super::{host::StreamSide, props_in};
 use crate::{
-    bindings::{
-        host::imprint::types::types as shapes, stream::exports::imprint::storage::stream_io as wit,
-    },
+    bindings::{host::imprint::types::types as shapes, stream::exports::imprint::storage::stream_io as wit},
     storage::{Order, StreamReader, StreamStorage, StreamWriter},
 };
 

@@ -121,7 +121,8 @@ impl files::Host for State {
             return Ok(Err(too_far(offset)));
         }
         self.plugin.counters.received(bytes.len());
-        let act = move |dir: Arc<Dir>, path: &str| open(&dir, path, Open::Create)?.write_all_at(&bytes, offset);
+        let act =
+            move |dir: Arc<Dir>, path: &str| open(&dir, path, Open::Create)?.write_all_at(&bytes, offset);
         self.on_file(&grant, path, Access::ReadWrite, act).await
     }
 

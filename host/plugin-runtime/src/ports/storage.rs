@@ -354,11 +354,8 @@ impl ComponentUpload {
                 let mut session = self.shared.session().await?;
                 let uploads = session.bindings.imprint_storage_backend().upload();
                 let token = &self.token;
-                let resumed = call!(session.work, "resume", |store| uploads.call_resume(
-                    store,
-                    session.volume,
-                    token
-                ))?;
+                let resumed =
+                    call!(session.work, "resume", |store| uploads.call_resume(store, session.volume, token))?;
                 Held { handle: resumed.map_err(|error| self.shared.said(error))?, session }
             }
         };
@@ -383,9 +380,8 @@ impl Upload for ComponentUpload {
             .map(|(algorithm, value)| shapes::Digest { algorithm: algorithm.clone(), value: value.clone() })
             .collect();
         let uploads = session.bindings.imprint_storage_backend().upload();
-        let answer = call!(session.work, "commit", |store| {
-            uploads.call_commit(store, *handle, total, &digests)
-        })?;
+        let answer =
+            call!(session.work, "commit", |store| uploads.call_commit(store, *handle, total, &digests))?;
         let committed = same_key(object(answer.map_err(|error| self.shared.said(error))?)?, &self.key)?;
         if committed.size != total {
             let message = format!("{total} bytes were written, the storage has {}", committed.size);

@@ -273,7 +273,8 @@ impl Lanes {
 
     fn bad(&self, code: &str, what: &str) -> PortError {
         let (id, key) = (&self.shared.plugin.manifest.id, self.opening.key());
-        let message = format!("plugin {id} {what} of {key:?}; check its storage, or use another version of it");
+        let message =
+            format!("plugin {id} {what} of {key:?}; check its storage, or use another version of it");
         PortError::bad_answer(code, message)
     }
 
@@ -346,8 +347,7 @@ impl GuestSource {
             let readers = bindings.imprint_storage_stream_io().reader();
             let answer = call!(work, "read", |store| readers.call_read(store, *handle, offset, length))?;
             let doing = || format!("read {length} bytes at {offset} of");
-            let bytes =
-                answer.map_err(|error| self.lanes.named(&doing(), self.lanes.shared.said(error)))?;
+            let bytes = answer.map_err(|error| self.lanes.named(&doing(), self.lanes.shared.said(error)))?;
             self.lanes.shared.plugin.counters.received(bytes.len());
             if bytes.len() != buf.len() {
                 let what = format!("answered with {} bytes instead of {length} at {offset}", bytes.len());

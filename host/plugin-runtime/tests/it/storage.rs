@@ -44,7 +44,9 @@ async fn upload(pool: &Pool, key: &str, bytes: &[u8]) -> Result<(), PortError> {
 async fn an_upload_becomes_visible_and_is_read_back() {
     let pool = pool().await;
     upload(&pool, "image", b"bytes").await.unwrap();
-    let ReadLocator::File(file) = pool.storage.open_read("image").await.unwrap() else { panic!("it reads files") };
+    let ReadLocator::File(file) = pool.storage.open_read("image").await.unwrap() else {
+        panic!("it reads files")
+    };
     assert_eq!(file.dir.read(&file.path).unwrap(), b"bytes");
     assert_eq!(pool.storage.stat("image").await.unwrap().size, 5);
     let space = pool.storage.space().await.unwrap().unwrap();
@@ -85,7 +87,9 @@ async fn locators_stay_below_the_grant() {
 async fn a_link_does_not_lead_out_of_the_grant() {
     let pool = pool().await;
     std::os::unix::fs::symlink("../outside", pool.folder.path().join("pool/link")).unwrap();
-    let ReadLocator::File(file) = pool.storage.open_read("link").await.unwrap() else { panic!("it reads files") };
+    let ReadLocator::File(file) = pool.storage.open_read("link").await.unwrap() else {
+        panic!("it reads files")
+    };
     assert!(file.dir.open(&file.path).is_err(), "the handle must not follow it");
     let error = pool.storage.stat("link").await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Denied, "{error}");

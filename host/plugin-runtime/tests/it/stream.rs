@@ -15,7 +15,9 @@ use imprint_data_path::{
         ErrorClass, Origin, PortError, Props, ReadLocator, StorageBackend, Upload, WriteRequest, WriteTarget,
     },
 };
-use imprint_plugin_runtime::{HostOptions, LoadError, PluginHost, PluginSource, StorageGrants, manifest::section};
+use imprint_plugin_runtime::{
+    HostOptions, LoadError, PluginHost, PluginSource, StorageGrants, manifest::section,
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +48,8 @@ impl Pool {
     }
 
     async fn begin(&self, key: &str) -> (Box<dyn Upload>, Arc<dyn BlockSink>) {
-        let request = WriteRequest { key: key.to_owned(), upper_bound: None, needs_random: false, if_absent: true };
+        let request =
+            WriteRequest { key: key.to_owned(), upper_bound: None, needs_random: false, if_absent: true };
         let upload = self.storage.begin_upload(&request).await.unwrap();
         let WriteTarget::Guest(target) = upload.target().clone() else { panic!("it streams") };
         let sink = target.open(CancellationToken::new()).await.unwrap();
@@ -122,7 +125,9 @@ async fn random_writes_come_from_two_instances_and_leave_holes() {
         std::thread::scope(|scope| {
             for part in (0..4).rev() {
                 let (sink, piece) = (&sink, &written[part << 20..(part + 1) << 20]);
-                scope.spawn(move || sink.write_all_at(piece, u64::try_from((part * 2) << 20).unwrap()).unwrap());
+                scope.spawn(move || {
+                    sink.write_all_at(piece, u64::try_from((part * 2) << 20).unwrap()).unwrap()
+                });
             }
         });
         sink.set_size(8 << 20).and_then(|()| sink.sync())
@@ -230,8 +235,11 @@ async fn cancelling_ends_a_call_that_hangs() {
         let source = pool.open(key, cancel.clone()).await.unwrap();
         let disk = Arc::new(blocking(move || Disk::from_raw(source, &Limits::default())).await.unwrap());
         let calls = pool.host.usage().calls;
-        let options =
-            WriteOptions { cancel: cancel.clone(), progress: Arc::<Progress>::default(), ..WriteOptions::default() };
+        let options = WriteOptions {
+            cancel: cancel.clone(),
+            progress: Arc::<Progress>::default(),
+            ..WriteOptions::default()
+        };
         let running = tokio::spawn(async move { digest(&disk, &options).await });
         while pool.host.usage().calls == calls {
             tokio::task::yield_now().await;

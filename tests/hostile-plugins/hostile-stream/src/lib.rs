@@ -7,8 +7,8 @@ use imprint_plugin_sdk::{
     export_streaming_storage,
     host::{Replace, Space, StorageHost, StreamHost},
     storage::{
-        Features, Listing, Object, Order, Storage, StreamReader, StreamStorage, StreamWriter, Upload, WriteRequest,
-        WriteTarget,
+        Features, Listing, Object, Order, Storage, StreamReader, StreamStorage, StreamWriter, Upload,
+        WriteRequest, WriteTarget,
     },
     types::{Digest, Props, ReadLocator},
 };
@@ -189,7 +189,12 @@ impl StreamStorage for Scrambled {
 
     fn reader(&self, host: &dyn StreamHost, key: &str) -> Result<Reader> {
         let size = host.stat(GRANT, key)?.size;
-        Ok(Reader { key: key.to_owned(), size, trick: Trick::of(self.trick.as_deref().unwrap_or(key)), asked: 0 })
+        Ok(Reader {
+            key: key.to_owned(),
+            size,
+            trick: Trick::of(self.trick.as_deref().unwrap_or(key)),
+            asked: 0,
+        })
     }
 
     fn writer(&self, host: &dyn StreamHost, token: &[u8]) -> Result<Writer> {
