@@ -5,13 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use imprint_data_path::{
-    io::BlockSource,
-    ports::{ErrorClass as Class, PortError},
-};
+use imprint_data_path::{io::BlockSource, ports::PortError};
 use wasmtime::component::Resource;
 
-use super::error;
+use super::{error, port_error};
 use crate::{
     bindings::host::imprint::{
         host::blobs,
@@ -162,10 +159,11 @@ impl State {
                 "blob.truncated",
                 "the file ends earlier than it did when it was opened",
             )),
-            Err(failed) if PortError::of(&failed).is_some_and(|error| error.class == Class::Cancelled) => {
-                Err(error(ErrorClass::Cancelled, "cancelled", "cancelled"))
-            }
-            Err(failed) => Err(error(ErrorClass::Transient, "blob.io", format!("reading failed: {failed}"))),
+            Err(failed) => Err(match PortError::of(&failed) {
+                // The bytes come through another plugin, and the engine knows what it did.
+                Some(known) => port_error(known),
+                None => error(ErrorClass::Transient, "blob.io", format!("reading failed: {failed}")),
+            }),
         })
     }
 }
