@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::Value;
 
 use self::{
@@ -130,6 +131,9 @@ fn folder(place: Place, dir: &Path, disk: &Path, imprint: &Path) -> Result<Folde
 /// One job: all rounds, its line of the table, and the goals that it misses.
 fn run(job: &Job, folder: &Folder, rounds: usize) -> Result<Vec<String>> {
     let made = sources(job, folder)?;
+    if job.place == Place::Memory {
+        make_room()?;
+    }
     let mut rivals: Vec<Runs> = job.rivals.iter().map(|_| Runs::default()).collect();
     let mut ours = Runs::default();
     let mut report = Value::Null;
@@ -192,10 +196,24 @@ fn timed(job: &Job, folder: &Folder, text: &str) -> Result<(Measured, u64)> {
         sh::quiet(&mut sh::cmd::<&str>("sync", []))?;
     }
     if job.place == Place::Cold {
-        fs::write("/proc/sys/vm/drop_caches", "3").context("dropping the page cache needs root")?;
+        for name in ["disk.raw"].iter().chain(job.sources) {
+            evict(&folder.path.join(name))?;
+        }
     }
     let measured = script(folder, text)?;
     Ok((measured, fs::metadata(&out)?.blocks() * 512))
+}
+
+/// Throws a file out of the page cache. Everything else stays: programs that had to be read again first would be measured, too.
+fn evict(path: &Path) -> Result<()> {
+    let file = fs::File::open(path)?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    Ok(())
+}
+
+/// A full page cache has to be emptied page by page while somebody allocates memory: that belongs to neither tool.
+fn make_room() -> Result<()> {
+    fs::write("/proc/sys/vm/drop_caches", "1").context("dropping the page cache needs root")
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The file that a command makes: under a temporary name until it is whole and durable.
 
 use std::{
-    io::{self, Read},
+    io,
     os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
@@ -17,9 +17,10 @@ use imprint_data_path::{
     io::BlockSink,
 };
 
-use sha2::{Digest, Sha256};
-
-use super::failure::{Failure, printable};
+use super::{
+    failure::{Failure, printable},
+    sha256,
+};
 
 /// A file in the making. Unless it is published, nothing of it stays.
 pub(super) struct Target {
@@ -88,20 +89,11 @@ impl Target {
         Ok(Arc::new(FileSink::from_file(file.into_std(), &self.shown)?))
     }
 
-    /// SHA-256 of the file as it is now, in hex: read again, from the page cache where it is still warm.
+    /// SHA-256 of the file as it is now, in hex: read again.
     pub(super) async fn sha256(&self) -> Result<String, EngineError> {
         let failed = |source| EngineError::Open { path: self.shown.clone(), source };
-        let mut file = self.dir.open(&self.temporary).map_err(failed)?.into_std();
-        let hashing = tokio::task::spawn_blocking(move || {
-            let mut hash = Sha256::new();
-            let mut piece = vec![0; 1 << 20];
-            loop {
-                match file.read(&mut piece)? {
-                    0 => return Ok(hex::encode(hash.finalize())),
-                    read => hash.update(&piece[..read]),
-                }
-            }
-        });
+        let file = self.dir.open(&self.temporary).map_err(failed)?.into_std();
+        let hashing = tokio::task::spawn_blocking(move || sha256::of(file));
         hashing.await.unwrap_or_else(|_| Err(io::Error::other("the hashing thread is gone"))).map_err(failed)
     }
 
