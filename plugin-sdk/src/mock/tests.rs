@@ -71,3 +71,24 @@ fn blobs_keep_the_limits_of_the_real_host() {
     assert_eq!(MemBlob::new(*b"abcdef").short_from(3).read_at(0, 6).unwrap(), b"abc");
     assert_eq!(blob.reads(), 2);
 }
+
+fn stream_side(host: &dyn crate::host::StreamHost) -> Result<Vec<u8>> {
+    host.write_at("pool", "part", 3, b"abc")?;
+    host.set_size("pool", "part", 8)?;
+    host.sync("pool", "part")?;
+    host.publish("pool", "part", "whole", Replace::Refused)?;
+    host.read_at("pool", "whole", 2, 100)
+}
+
+#[test]
+fn files_keep_their_bytes_and_what_was_never_written_is_zero() {
+    let host = MockHost::new();
+    host.grant_dir("pool");
+    assert_eq!(stream_side(&host).unwrap(), b"\0abc\0\0");
+    assert_eq!(host.files("pool"), ["whole"]);
+    let files: &dyn crate::host::Files = &host;
+    assert!(files.write_at("pool", "x", 0, &vec![0; (1 << 20) + 1]).is_err());
+    assert!(files.read_at("elsewhere", "whole", 0, 1).is_err());
+    host.fail_next("write-at", Error::limit("disk.no-space", "full"));
+    assert_eq!(stream_side(&host).unwrap_err().code, "disk.no-space");
+}

@@ -144,3 +144,33 @@ impl files::Host for State {
         self.on_file(&grant, path, Access::ReadWrite, act).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode};
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_below_the_grant_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = folder.path().join("pool");
+        std::fs::create_dir(&pool).unwrap();
+        std::fs::write(folder.path().join("outside"), b"secret").unwrap();
+        std::os::unix::fs::symlink("../outside", pool.join("link")).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, pool.join("fifo"), FileType::Fifo, mode, 0).unwrap();
+        let dir = Dir::open_ambient_dir(&pool, cap_std::ambient_authority()).unwrap();
+        for how in [Open::Read, Open::Write, Open::Create] {
+            for path in ["link", "fifo", ".", "../outside"] {
+                assert!(open(&dir, path, how).is_err(), "{path}");
+            }
+        }
+        assert_eq!(open(&dir, "new", Open::Write).unwrap_err().kind(), io::ErrorKind::NotFound);
+        open(&dir, "new", Open::Create).unwrap().write_all_at(b"abcdef", 4).unwrap();
+        assert_eq!(read(&dir, "new", 0, 100).unwrap(), b"\0\0\0\0abcdef");
+        assert_eq!(read(&dir, "new", 5, 3).unwrap(), b"bcd");
+        assert_eq!(read(&dir, "new", 100, 3).unwrap(), b"");
+        assert_eq!(std::fs::read(folder.path().join("outside")).unwrap(), b"secret");
+    }
+}

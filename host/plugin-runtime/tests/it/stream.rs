@@ -253,6 +253,47 @@ async fn cancelling_ends_a_call_that_hangs() {
     }
 }
 
+/// `cargo nextest run --cargo-profile release -p imprint-plugin-runtime --run-ignored only --no-capture -E 'test(stream::rate)'`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: it says how fast bytes go through a plugin"]
+async fn rate() {
+    const PIECES: usize = 512;
+    let pool = Pool::new("any").await;
+    let (mut upload, sink) = pool.begin("image").await;
+    let begun = Instant::now();
+    let piece = bytes(1 << 20);
+    let whole = u64::try_from(PIECES << 20).unwrap();
+    let writing = move || {
+        std::thread::scope(|scope| {
+            for lane in 0..2 {
+                let (sink, piece) = (&sink, &piece);
+                scope.spawn(move || {
+                    for at in (lane..PIECES).step_by(2) {
+                        sink.write_all_at(piece, u64::try_from(at << 20).unwrap()).unwrap();
+                    }
+                });
+            }
+        });
+        sink.set_size(whole).and_then(|()| sink.sync())
+    };
+    blocking(writing).await.unwrap();
+    upload.commit(whole, &[]).await.unwrap();
+    let written = begun.elapsed();
+    let source = pool.open("image", CancellationToken::new()).await.unwrap();
+    let disk = Arc::new(blocking(move || Disk::from_raw(source, &Limits::default())).await.unwrap());
+    let begun = Instant::now();
+    digest(&disk, &WriteOptions::default()).await.unwrap();
+    let read = begun.elapsed();
+    let rate = |time: Duration| format!("{:.0} MiB/s", f64::from(512) / time.as_secs_f64());
+    println!(
+        "path=guest: written with {} (and synced), read with {} (and digested)",
+        rate(written),
+        rate(read)
+    );
+    let through = pool.host.usage().boundary;
+    assert!(through.to_plugins >= 2 * whole && through.from_plugins >= 2 * whole);
+}
+
 #[tokio::test]
 async fn an_object_that_is_replaced_is_noticed() {
     let pool = Pool::new("any").await;
