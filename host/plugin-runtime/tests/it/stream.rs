@@ -253,22 +253,23 @@ async fn cancelling_ends_a_call_that_hangs() {
     }
 }
 
-/// `cargo nextest run --cargo-profile release -p imprint-plugin-runtime --run-ignored only --no-capture -E 'test(stream::rate)'`
+/// Says how fast bytes go through a plugin:
+/// `IMPRINT_RATE_MIB=1024 cargo nextest run --release -p imprint-plugin-runtime --no-capture -E 'test(stream::rate)'`
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement: it says how fast bytes go through a plugin"]
 async fn rate() {
-    const PIECES: usize = 512;
+    let mib: u32 = std::env::var("IMPRINT_RATE_MIB").map_or(8, |text| text.parse().unwrap());
+    let pieces = usize::try_from(mib).unwrap();
     let pool = Pool::new("any").await;
     let (mut upload, sink) = pool.begin("image").await;
     let begun = Instant::now();
     let piece = bytes(1 << 20);
-    let whole = u64::try_from(PIECES << 20).unwrap();
+    let whole = u64::try_from(pieces << 20).unwrap();
     let writing = move || {
         std::thread::scope(|scope| {
             for lane in 0..2 {
                 let (sink, piece) = (&sink, &piece);
                 scope.spawn(move || {
-                    for at in (lane..PIECES).step_by(2) {
+                    for at in (lane..pieces).step_by(2) {
                         sink.write_all_at(piece, u64::try_from(at << 20).unwrap()).unwrap();
                     }
                 });
@@ -284,7 +285,7 @@ async fn rate() {
     let begun = Instant::now();
     digest(&disk, &WriteOptions::default()).await.unwrap();
     let read = begun.elapsed();
-    let rate = |time: Duration| format!("{:.0} MiB/s", f64::from(512) / time.as_secs_f64());
+    let rate = |time: Duration| format!("{:.0} MiB/s", f64::from(mib) / time.as_secs_f64());
     println!(
         "path=guest: written with {} (and synced), read with {} (and digested)",
         rate(written),
