@@ -7,6 +7,7 @@ mod coalesce;
 mod command_line;
 mod corpus;
 mod crash;
+mod devices;
 mod disk;
 mod formats;
 mod guest_stream;

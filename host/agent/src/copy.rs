@@ -52,6 +52,7 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
         | EngineError::Decode { .. }
         | EngineError::Read { .. }
         | EngineError::Write { .. }
+        | EngineError::TooSmall(_)
         | EngineError::Open { .. }
         | EngineError::ExternalReference { .. }
         | EngineError::Chain { .. }

@@ -117,7 +117,7 @@ struct WorkArgs {
 /// Arguments of `imprint disk digest`.
 #[derive(Args)]
 pub(crate) struct DigestArgs {
-    /// The image: a file, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]

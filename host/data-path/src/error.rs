@@ -62,6 +62,9 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
+    /// The destination cannot grow, and the image is larger than it.
+    #[error(transparent)]
+    TooSmall(#[from] TooSmall),
     /// Opening or preparing a file failed.
     #[error("cannot open or publish '{path}'; check that it exists, is a regular file and may be accessed")]
     Open {
@@ -128,6 +131,23 @@ pub enum EngineError {
     WorkerLost,
 }
 
+/// A destination that cannot grow, such as a device, is smaller than the image. Inside an [`io::Error`] it is found again with
+/// `get_ref` and `downcast_ref`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the target has {capacity} bytes, and the image needs at least {needed}; choose a larger one")]
+pub struct TooSmall {
+    /// Bytes that it has.
+    pub capacity: u64,
+    /// Bytes that are known to be needed, the image's end as far as it was reached.
+    pub needed: u64,
+}
+
+impl From<TooSmall> for io::Error {
+    fn from(error: TooSmall) -> Self {
+        Self::new(io::ErrorKind::FileTooLarge, error)
+    }
+}
+
 /// What is wrong with a chain of parents.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainProblem {
@@ -168,6 +188,7 @@ impl EngineError {
             }
             Self::Write { .. } => "io.write",
             Self::NoSpace { .. } => "io.no-space",
+            Self::TooSmall(_) => "io.target-too-small",
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => "io.not-found",
             Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => "io.already-exists",
             Self::Open { .. } => "io.open",
@@ -201,7 +222,7 @@ impl EngineError {
                 }
             }
             Self::Write { .. } => ErrorClass::Transient,
-            Self::NoSpace { .. } => ErrorClass::LimitExceeded,
+            Self::NoSpace { .. } | Self::TooSmall(_) => ErrorClass::LimitExceeded,
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorClass::NotFound,
             Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
                 ErrorClass::AlreadyExists
@@ -257,8 +278,11 @@ impl EngineError {
         }
     }
 
-    /// A failed write at `offset`; a full file system is told apart.
+    /// A failed write at `offset`; a full file system and a device that is too small are told apart.
     pub fn write(offset: u64, source: io::Error) -> Self {
+        if let Some(too_small) = source.get_ref().and_then(|inner| inner.downcast_ref::<TooSmall>()) {
+            return Self::TooSmall(*too_small);
+        }
         match (is_full(&source), PortError::of(&source)) {
             (true, _) => Self::NoSpace { offset, source },
             (false, Some(error)) => Self::of_plugin(error),

@@ -16,9 +16,11 @@ use rustix::{
     io::Errno,
 };
 
+mod device;
 mod direct;
 mod reflink;
 
+pub use device::{DeviceSink, DeviceSource};
 use direct::Direct;
 
 use crate::{
@@ -198,10 +200,7 @@ impl FileSink {
 impl BlockSink for FileSink {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let Some(direct) = &self.direct else { return self.file.write_all_at(buf, offset) };
-        direct.reach(offset.saturating_add(to_u64(buf.len())));
-        let done = direct.write(buf, offset)?;
-        direct.write_cached(&self.file, &buf[..done.start], offset)?;
-        direct.write_cached(&self.file, &buf[done.end..], offset + to_u64(done.end))
+        direct.write_with(&self.file, buf, offset)
     }
 
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
@@ -213,7 +212,7 @@ impl BlockSink for FileSink {
     }
 
     fn preferred_write(&self) -> u64 {
-        self.direct.as_ref().filter(|direct| direct.usable()).map_or(0, |_| direct::PREFERRED)
+        Direct::preferred(self.direct.as_ref())
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {

@@ -70,14 +70,7 @@ pub trait BlockSink: Send + Sync {
     }
     /// Makes a range read as zeroes. A sink that has an operation for that uses it; the default writes them.
     fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
-        let mut at = offset;
-        let end = offset.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
-        while at < end {
-            let length = (end - at).min(to_u64(ZEROES.len()));
-            self.write_all_at(&ZEROES[..to_usize(length)], at)?;
-            at += length;
-        }
-        Ok(())
+        write_zeroes_plainly(self, offset, length)
     }
     /// Makes the sink share a range of a source from `to` on, without moving bytes. All numbers are multiples of the file
     /// system's block size. [`io::ErrorKind::Unsupported`] and other errors say that it has to be copied.
@@ -105,6 +98,22 @@ pub struct Descriptors<'a> {
 }
 
 static ZEROES: [u8; 65536] = [0; 65536];
+
+/// Writes zeroes as any other bytes.
+pub(crate) fn write_zeroes_plainly<S: BlockSink + ?Sized>(
+    sink: &S,
+    offset: u64,
+    length: u64,
+) -> io::Result<()> {
+    let mut at = offset;
+    let end = offset.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
+    while at < end {
+        let length = (end - at).min(to_u64(ZEROES.len()));
+        sink.write_all_at(&ZEROES[..to_usize(length)], at)?;
+        at += length;
+    }
+    Ok(())
+}
 
 /// A stream as a sink: whatever can only be appended to. Durability is the business of whoever is behind the stream: syncing
 /// flushes it.

@@ -24,7 +24,8 @@
 //!
 //! # Map of the crate
 //!
-//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`], [`FileSink`]; over NBD [`nbd`];
+//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`], [`FileSink`]; over block
+//!   devices [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`];
 //!   over anything that can be appended to [`io::AppendSink`].
 //! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps. [`GrantedFiles`]: chains of files.
@@ -72,9 +73,9 @@ pub use codec::{CodecKind, CodecSpec, DecodeError, Tail};
 pub use detect::{confirm_format, detect, refuse_foreign};
 pub use digest::{CLUSTER, DiskDigest, InvalidDigest};
 pub use disk::{DenyReferences, Disk, OpenOptions, Resolved, Resolver};
-pub use error::{ChainProblem, EngineError};
+pub use error::{ChainProblem, EngineError, TooSmall};
 pub use extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece, Pieces};
-pub use file::{FileSink, FileSource, MemorySource, head_and_tail};
+pub use file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail};
 pub use granted::GrantedFiles;
 pub use limits::Limits;
 pub use movement::Mover;

@@ -29,9 +29,9 @@ use super::{
 /// Arguments of `imprint disk convert`.
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// The image to read: a file, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image to read: a file, a block device, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     source: PathBuf,
-    /// The image to write: a file, `-` (standard output) or nbd+unix:///EXPORT?socket=PATH
+    /// The image to write: a file, a block device, `-` (standard output) or nbd+unix:///EXPORT?socket=PATH
     target: PathBuf,
     /// Format of the source [default: by its name]
     #[arg(long, value_name = "FORMAT")]
@@ -67,7 +67,7 @@ pub(crate) struct ConvertArgs {
     /// Also tell the SHA-256 of the file that was written, for those who ask for one
     #[arg(long)]
     sha256: bool,
-    /// Replace the target if it exists
+    /// Replace the target if it exists; needed for every device
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -177,11 +177,16 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
         false => None,
     };
     let (shown, is_stream) = (target.shown().to_owned(), target.is_stream());
+    let device_size = target.device_size();
     target.publish(args.sync.durability()).await.map_err(|error| Failure::engine(&shown, &error))?;
     let usage = plugins.usage();
     let mut report = made.report();
     report["source"] = json!({"path": source.name(), "format": source.format()});
     report["target"] = json!({"path": shown, "format": to, "compress": args.compress.word()});
+    if let Some(device) = device_size {
+        report["target"]["device_size"] = json!(device);
+        report["target"]["untouched"] = json!(device.saturating_sub(made.file_size()));
+    }
     report["stored_sha256"] = json!(sha256);
     report["boundary_bytes"] = json!(usage.boundary.total());
     report["sandbox_seconds"] = json!(Duration::from_nanos(usage.busy_ns).as_secs_f64());
@@ -191,7 +196,9 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
         true => Report::beside_a_stream(args.common.output),
         false => Report::new(args.common.output),
     };
-    report_to.answer(&report, &lines(&source, &shown, &made, sha256, begun.elapsed()))
+    let mut lines = lines(&source, &shown, &made, sha256, begun.elapsed());
+    lines.extend(device_size.and_then(|device| behind(device, made.file_size())));
+    report_to.answer(&report, &lines)
 }
 
 /// The target's format: declared, or by its name.
@@ -235,8 +242,21 @@ fn format_options(args: &ConvertArgs) -> Props {
     options
 }
 
-/// Says which of the two files an error is about.
+/// Says which of the two files an error is about, and what is left of the target.
 fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
+    if !target.keeps_parts() {
+        return blame_file(source, target, error);
+    }
+    let rest = format!("what was written to {} until then stays there", target.shown());
+    match error {
+        EngineError::Cancelled => Failure::failed("cancelled", format!("cancelled; {rest}")),
+        // Mostly before anything was written, and the message is long enough.
+        error @ EngineError::TooSmall(_) => blame_file(source, target, error),
+        error => blame_file(source, target, error).and(&rest),
+    }
+}
+
+fn blame_file(source: &Image, target: &Destination, error: EngineError) -> Failure {
     match &error {
         EngineError::Map(_)
         | EngineError::Decode { .. }
@@ -249,6 +269,7 @@ fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
         EngineError::Port(_)
         | EngineError::Write { .. }
         | EngineError::NoSpace { .. }
+        | EngineError::TooSmall(_)
         | EngineError::Open { .. }
         | EngineError::Unsupported { .. }
         | EngineError::InvalidOption { .. }
@@ -286,6 +307,13 @@ async fn write(
 }
 
 impl Made {
+    fn file_size(&self) -> u64 {
+        match self {
+            Self::Written(written) => written.file_size,
+            Self::Cloned(cloned) => cloned.file_size,
+        }
+    }
+
     fn report(&self) -> Value {
         match self {
             Self::Written(written) => json!({
@@ -348,6 +376,12 @@ fn lines(source: &Image, target: &str, made: &Made, sha256: Option<String>, took
         lines.push(format!("note: the raw disk has {file} bytes; zeroes fill up its last sector"));
     }
     lines
+}
+
+/// What is told of the rest of a device.
+fn behind(device: u64, image: u64) -> Option<String> {
+    let rest = device.checked_sub(image).filter(|rest| *rest > 0)?;
+    Some(format!("note: the device is larger than the image; its last {rest} bytes stay as they were"))
 }
 
 #[cfg(test)]

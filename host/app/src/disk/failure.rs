@@ -62,7 +62,10 @@ impl Failure {
     /// Of the engine, about one of the files.
     pub(super) fn engine(name: &str, error: &EngineError) -> Self {
         let status = match error {
-            EngineError::NoSpace { .. } | EngineError::Open { .. } | EngineError::Mover(_) => Status::Failed,
+            EngineError::NoSpace { .. }
+            | EngineError::TooSmall(_)
+            | EngineError::Open { .. }
+            | EngineError::Mover(_) => Status::Failed,
             EngineError::InvalidOption { .. } => Status::Usage,
             EngineError::Port(port) if port.code == "unsupported.option" => Status::Usage,
             EngineError::Port(_)
@@ -88,6 +91,12 @@ impl Failure {
             format!("{name}: {}", error.report())
         };
         Self { status, code: Some(error.code().to_owned()), message }
+    }
+
+    /// Says something more.
+    pub(super) fn and(mut self, more: &str) -> Self {
+        self.message = format!("{}; {more}", self.message);
+        self
     }
 
     /// The process's exit status.

@@ -1,15 +1,15 @@
-//! Where an image's bytes come from: a file, standard input, an object behind HTTP, an NBD export.
+//! Where an image's bytes come from: a file, a block device, standard input, an object behind HTTP, an NBD export.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use imprint_data_path::{
-    EngineError, FileSource,
+    DeviceSource, EngineError, FileSource,
     http::{HttpOptions, HttpSource},
     io::BlockSource,
     nbd::{NbdClient, NbdOptions},
@@ -32,7 +32,7 @@ pub(super) enum Location {
         /// Its name; empty is the default one.
         export: String,
     },
-    /// A file.
+    /// A file, or a block device.
     File(PathBuf),
 }
 
@@ -84,7 +84,7 @@ impl Location {
 /// An open source, with what the system says of it.
 pub(super) struct Opened {
     pub(super) source: Arc<dyn BlockSource>,
-    /// Device and inode of a file.
+    /// What finds a file or a device again under another name.
     pub(super) file: Option<(u64, u64)>,
     /// Bytes that a file occupies.
     pub(super) allocated: Option<u64>,
@@ -108,11 +108,21 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
         }
     };
     let metadata = file.metadata().map_err(failed)?;
-    Ok(Opened {
-        source: Arc::new(FileSource::from_file(file, &shown)?),
-        file: Some((metadata.dev(), metadata.ino())),
-        allocated: Some(metadata.blocks().saturating_mul(512)),
-    })
+    let (source, allocated): (Arc<dyn BlockSource>, _) = match metadata.file_type().is_block_device() {
+        true => (Arc::new(DeviceSource::from_file(file, &shown)?), None),
+        false => {
+            (Arc::new(FileSource::from_file(file, &shown)?), Some(metadata.blocks().saturating_mul(512)))
+        }
+    };
+    Ok(Opened { source, file: Some(identity(&metadata)), allocated })
+}
+
+/// Device and inode of a file. Of a block device its number, by whichever node it was opened; no file system has the number 0.
+pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
+    match metadata.file_type().is_block_device() {
+        true => (0, metadata.rdev()),
+        false => (metadata.dev(), metadata.ino()),
+    }
 }
 
 /// Connects on a thread that may wait.

@@ -1,8 +1,8 @@
 //! The file that a command makes: under a temporary name until it is whole and durable.
 
 use std::{
+    fs::Metadata,
     io,
-    os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
 };
@@ -19,8 +19,18 @@ use imprint_data_path::{
 
 use super::{
     failure::{Failure, printable},
-    sha256,
+    sha256, source,
 };
+
+/// What is read must not be written.
+pub(super) fn not_a_source(found: &Metadata, sources: &[(u64, u64)], shown: &str) -> Result<(), Failure> {
+    match sources.contains(&source::identity(found)) {
+        true => {
+            Err(Failure::usage("invalid.target", format!("{shown} is the source; write to another file")))
+        }
+        false => Ok(()),
+    }
+}
 
 /// A file in the making. Unless it is published, nothing of it stays.
 pub(super) struct Target {
@@ -50,11 +60,14 @@ impl Target {
         };
         let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
         // Through a symlink, too, it would be the source that is meant.
-        if std::fs::metadata(path).is_ok_and(|found| sources.contains(&(found.dev(), found.ino()))) {
-            return Err(Failure::usage(
-                "invalid.target",
-                format!("{shown} is the source; write to another file"),
-            ));
+        if let Ok(found) = std::fs::metadata(path) {
+            not_a_source(&found, sources, &shown)?;
+            if !found.is_file() && !found.is_dir() {
+                let text = format!(
+                    "{shown} is neither a file nor a block device; write to another file, or pipe with `-`"
+                );
+                return Err(Failure::usage("invalid.target", text));
+            }
         }
         match dir.symlink_metadata(name) {
             Ok(found) if found.is_dir() => {

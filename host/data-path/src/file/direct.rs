@@ -41,7 +41,7 @@ const LEAST: u64 = 64 << 10;
 /// Bytes that do not lie right in memory are moved in steps of so many.
 const BOUNCE: usize = 1 << 20;
 /// What one write by [`Direct`] is best.
-pub(super) const PREFERRED: u64 = 1 << 20;
+const PREFERRED: u64 = 1 << 20;
 /// Steps in which the file grows.
 const GROWTH: u64 = 64 << 20;
 
@@ -73,16 +73,27 @@ fn kind(file: &File) -> Option<u64> {
     u64::try_from(rustix::fs::fstatfs(file).ok()?.f_type).ok()
 }
 
+fn open_direct(file: &File) -> Option<File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+}
+
 impl Direct {
     /// `None` where the page cache is the better way, or the only one.
     pub(super) fn of(file: &File) -> Option<Self> {
         if !matches!(kind(file)?, EXT | XFS) {
             return None;
         }
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
-        Some(Self::from_descriptor(file.into()))
+        Some(Self::from_descriptor(open_direct(file)?))
+    }
+
+    /// The same for a block device, which is always written directly. Its blocks are pages at most; otherwise it refuses the
+    /// first write, and the page cache does it.
+    pub(super) fn of_device(device: &File) -> Option<Self> {
+        // It never grows.
+        let (length, growing) = (AtomicU64::new(u64::MAX), Mutex::new(()));
+        Some(Self { file: open_direct(device)?, usable: AtomicBool::new(true), turn: None, length, growing })
     }
 
     /// A descriptor of [`Direct::descriptor`] in another process.
@@ -118,8 +129,15 @@ impl Direct {
         self.length.store(size, Ordering::Release);
     }
 
-    /// Writes through the cache of `file`, the same one, what cannot go directly.
-    pub(super) fn write_cached(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    /// Writes directly what can go that way, and the rest through the cache of `file`, which is the same one.
+    pub(super) fn write_with(&self, file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.reach(offset.saturating_add(to_u64(buf.len())));
+        let done = self.write(buf, offset)?;
+        self.write_cached(file, &buf[..done.start], offset)?;
+        self.write_cached(file, &buf[done.end..], offset + to_u64(done.end))
+    }
+
+    fn write_cached(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -136,13 +154,18 @@ impl Direct {
         self.file.as_fd()
     }
 
+    /// Bytes that are best written at once, where writes go directly.
+    pub(super) fn preferred(direct: Option<&Self>) -> u64 {
+        direct.filter(|direct| direct.usable()).map_or(0, |_| PREFERRED)
+    }
+
     /// Whether writes may still go directly.
-    pub(super) fn usable(&self) -> bool {
+    fn usable(&self) -> bool {
         self.usable.load(Ordering::Relaxed)
     }
 
     /// Writes the whole pages of `buf`, and says which part of it that was.
-    pub(super) fn write(&self, buf: &[u8], offset: u64) -> io::Result<Range<usize>> {
+    fn write(&self, buf: &[u8], offset: u64) -> io::Result<Range<usize>> {
         let page = to_u64(PAGE);
         let first = align_up(offset, page).ok_or(io::ErrorKind::FileTooLarge)?;
         let end = align_down(offset + to_u64(buf.len()), page);

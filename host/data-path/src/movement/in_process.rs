@@ -10,14 +10,15 @@ use crate::{
     digest::{DigestBuilder, DiskDigest, StoredDigest},
     disk::{Disk, offload},
     error::EngineError,
-    io::BlockSink,
+    io::{BlockSink, BlockSource},
     limits::Limits,
     num::to_u64,
     pipeline::{self, FileTarget, Job, Outcome, REPORTS, Target},
     place::{FileTooLarge, Layout},
-    ports::Segment,
+    ports::{ByteRange, Segment},
     progress::Phase,
     tools::{self, Comparison},
+    window::Window,
 };
 
 /// The threads of this process.
@@ -195,11 +196,17 @@ impl Local {
     /// Reads the file again.
     async fn verify(&self, file_size: u64, stored: DiskDigest) -> Result<(), EngineError> {
         let (sink, progress) = (self.sink.clone(), self.running.progress.clone());
+        let dense = self.plan.manner == Manner::Dense;
         let file = offload(move || {
             let source = sink.read_back().map_err(|error| EngineError::read(0, file_size, error))?;
             let source = source.ok_or_else(|| EngineError::InvalidOption {
                 what: "this destination cannot be read back; write without verification".to_owned(),
             })?;
+            // A device may go on behind the image.
+            let source: Arc<dyn BlockSource> = match dense && source.size() > file_size {
+                true => Arc::new(Window::new(source, ByteRange { offset: 0, length: file_size })),
+                false => source,
+            };
             let limits = Limits { virtual_size: u64::MAX, ..Limits::default() };
             let file = Arc::new(Disk::from_raw(source, &limits)?);
             progress.enter(Phase::Verifying);

@@ -255,6 +255,7 @@ impl WireError {
             EngineError::Cancelled => Self::Cancelled,
             EngineError::WorkerLost => Self::WorkerLost,
             EngineError::Map(_)
+            | EngineError::TooSmall(_)
             | EngineError::Open { .. }
             | EngineError::ExternalReference { .. }
             | EngineError::Chain { .. }

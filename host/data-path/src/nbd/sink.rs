@@ -4,6 +4,7 @@ use std::{io, sync::Arc};
 
 use super::{NbdClient, NbdError, NbdOptions, ZERO_RANGE};
 use crate::{
+    error::TooSmall,
     io::{BlockSink, BlockSource},
     num::{align_down, align_up, to_u64, to_usize},
     ports::ByteRange,
@@ -38,8 +39,8 @@ impl NbdSink {
         let size = self.size();
         let end = range.offset.checked_add(range.length).filter(|end| *end <= size);
         let Some(end) = end else {
-            let text = format!("the NBD export has {size} bytes, which is too small for the image");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+            let needed = range.offset.saturating_add(range.length);
+            return Err(TooSmall { capacity: size, needed }.into());
         };
         let block = u64::from(self.client.export.min_block);
         let start = align_down(range.offset, block);
@@ -71,10 +72,7 @@ impl BlockSink for NbdSink {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         let rest = self.size().checked_sub(size);
-        let rest = rest.ok_or_else(|| {
-            let text = format!("the NBD export has {} bytes, and the image {size}", self.size());
-            io::Error::new(io::ErrorKind::FileTooLarge, text)
-        })?;
+        let rest = rest.ok_or(TooSmall { capacity: self.size(), needed: size })?;
         self.write_zeroes(size, rest)
     }
 
