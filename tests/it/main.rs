@@ -12,6 +12,7 @@ mod disk;
 mod formats;
 mod guest_stream;
 mod hostile;
+mod https;
 mod main_job;
 mod mover;
 mod ova;

@@ -89,6 +89,9 @@ struct ReadArgs {
     /// Which of the sizes that a VHD states is meant, where programs differ about it
     #[arg(long, value_name = "SIZE", value_parser = ["current", "geometry"])]
     vhd_size: Option<String>,
+    /// Certificates of authorities (PEM) that may vouch for https:// servers, beside those of the system
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Folder for what comes through standard input, which is put aside first [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR")]
     spool_dir: Option<PathBuf>,
@@ -117,7 +120,7 @@ struct WorkArgs {
 /// Arguments of `imprint disk digest`.
 #[derive(Args)]
 pub(crate) struct DigestArgs {
-    /// The image: a file, a block device, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]

@@ -66,7 +66,7 @@ pub enum EngineError {
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
     /// Opening or preparing a file failed.
-    #[error("cannot open or publish '{path}'; check that it exists, is a regular file and may be accessed")]
+    #[error("cannot open or publish '{path}'{}", advice(source))]
     Open {
         /// Relative path, or the name that the caller gave.
         path: String,
@@ -191,7 +191,7 @@ impl EngineError {
             Self::TooSmall(_) => "io.target-too-small",
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => "io.not-found",
             Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => "io.already-exists",
-            Self::Open { .. } => "io.open",
+            Self::Open { source, .. } => transport_code(source).unwrap_or("io.open"),
             Self::ExternalReference { .. } => "denied.external-reference",
             Self::Chain { problem, .. } => match problem {
                 ChainProblem::ParentMismatch { .. } => "chain.parent-mismatch",
@@ -315,6 +315,16 @@ fn shown(reference: &str) -> String {
 
 fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded
+}
+
+/// A transport's own error says itself what to do.
+fn advice(error: &io::Error) -> &'static str {
+    match transport_code(error) {
+        Some(_) => "",
+        None => {
+            "; check that it exists, is a file (or a block device, on the command line) and may be accessed"
+        }
+    }
 }
 
 /// The code of a transport's own error inside a system's.

@@ -5,7 +5,8 @@
 //! addresses are kept, so that what was checked is what is connected to; addresses of private networks are refused unless the
 //! caller allows them. Requests that fail on the way are made again a few times.
 //!
-//! Plain HTTP only: a source behind TLS is reached through a proxy on this machine.
+//! Behind `https://` the server has to show a certificate for its name from an authority of the system, or from one that the
+//! caller adds.
 
 use std::{
     io::{self, Read},
@@ -18,11 +19,16 @@ use ureq::{
     Agent,
     config::Config,
     http::{self, Uri, header},
+    tls::TlsConfig,
     unversioned::{
         resolver::{ResolvedSocketAddrs, Resolver},
         transport::{DefaultConnector, NextTimeout},
     },
 };
+
+mod tls;
+
+pub use tls::{Authority, CertificateProblem};
 
 use crate::{io::BlockSource, num::to_u64};
 
@@ -40,17 +46,19 @@ const MAX_ADDRESSES: usize = 16;
 /// How to reach an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// `http://host[:port]/path`.
+    /// `http://host[:port]/path`, or the same with `https`.
     pub url: String,
     /// Addresses of this machine and of private networks may be connected to.
     pub private_networks: bool,
+    /// Who may vouch for a server behind `https://`, beside the authorities of the system.
+    pub authorities: Vec<Authority>,
 }
 
 /// Failure of an HTTP source. Inside an [`io::Error`] it is found again with `get_ref` and `downcast_ref`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
     /// Not an address that can be asked.
-    #[error("'{url}' is no http:// address of an object")]
+    #[error("'{url}' is no http:// or https:// address of an object")]
     Url {
         /// As it was given, without control characters.
         url: String,
@@ -72,6 +80,39 @@ pub enum HttpError {
         host: String,
         /// What went wrong.
         why: String,
+    },
+    /// The server does not prove who it is.
+    #[error("the certificate of {host} {problem}")]
+    Certificate {
+        /// Name in the URL.
+        host: String,
+        /// What is wrong, and what to do.
+        problem: CertificateProblem,
+    },
+    /// Encryption could not be agreed upon.
+    #[error(
+        "no encrypted connection to {host}: {why}; check that the address is one for https and that the server offers TLS 1.2 or 1.3"
+    )]
+    Tls {
+        /// Name in the URL.
+        host: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// Nobody can vouch for a server.
+    #[error(
+        "this system has no certificate authorities; install them (the package ca-certificates), or give the one of the server"
+    )]
+    NoAuthorities,
+    /// A file is no list of authorities.
+    #[error(
+        "{name} cannot be used as certificates of authorities: {what}; give a PEM file with at least one"
+    )]
+    Authority {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        what: String,
     },
     /// The server answers something else than the object.
     #[error("the server answers with status {status}; check the address and the access to it")]
@@ -100,6 +141,10 @@ impl HttpError {
             Self::Url { .. } => "http.url",
             Self::PrivateNetwork { .. } => "denied.private-network",
             Self::Connect { .. } => "http.connect",
+            Self::Certificate { .. } => "http.certificate",
+            Self::Tls { .. } => "http.tls",
+            Self::NoAuthorities => "http.no-authorities",
+            Self::Authority { .. } => "invalid.authority",
             Self::Status { .. } => "http.status",
             Self::NoRanges => "http.no-ranges",
             Self::Changed => "conflict.source-changed",
@@ -114,6 +159,10 @@ impl HttpError {
             Self::Status { status } => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::Url { .. }
             | Self::PrivateNetwork { .. }
+            | Self::Certificate { .. }
+            | Self::Tls { .. }
+            | Self::NoAuthorities
+            | Self::Authority { .. }
             | Self::NoRanges
             | Self::Changed
             | Self::Protocol { .. } => false,
@@ -161,9 +210,15 @@ impl HttpSource {
         let shown: String = options.url.chars().filter(|c| !c.is_control()).take(200).collect();
         let bad = || HttpError::Url { url: shown.clone() };
         let uri: Uri = options.url.parse().map_err(|_| bad())?;
-        let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(bad)?.to_owned();
-        let addresses = resolve(&host, uri.port_u16().unwrap_or(80), options.private_networks)?;
+        let host = uri.host().ok_or_else(bad)?.to_owned();
+        let (port, tls) = match uri.scheme_str() {
+            Some("http") => (80, TlsConfig::default()),
+            Some("https") => (443, tls::config(&options.authorities)?),
+            Some(_) | None => return Err(bad()),
+        };
+        let addresses = resolve(&host, uri.port_u16().unwrap_or(port), options.private_networks)?;
         let config = Config::builder()
+            .tls_config(tls)
             .max_redirects(0)
             .http_status_as_error(false)
             .accept_encoding("identity")
@@ -210,7 +265,10 @@ impl HttpSource {
             Some(Tag::Modified(date)) => request.header(header::IF_UNMODIFIED_SINCE, date),
             None => request,
         };
-        request.call().map_err(|error| HttpError::Connect { host: self.host.clone(), why: error.to_string() })
+        request.call().map_err(|error| {
+            tls::trouble(&self.host, &error)
+                .unwrap_or_else(|| HttpError::Connect { host: self.host.clone(), why: error.to_string() })
+        })
     }
 
     fn read_range(&self, buf: &mut [u8], offset: u64) -> Result<(), HttpError> {

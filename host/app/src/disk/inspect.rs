@@ -23,7 +23,7 @@ const SHOWN: usize = 20;
 /// Arguments of `imprint disk inspect`.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// The image: a file, a block device, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name, else by its content]
     #[arg(long, value_name = "FORMAT")]
@@ -37,7 +37,7 @@ pub(crate) struct InspectArgs {
 /// Arguments of `imprint disk check`.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// The image: a file, a block device, `-` (standard input), http://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]

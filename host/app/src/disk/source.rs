@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io,
+    io::{self, Read},
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,13 +10,16 @@ use std::{
 
 use imprint_data_path::{
     DeviceSource, EngineError, FileSource,
-    http::{HttpOptions, HttpSource},
+    http::{Authority, HttpOptions, HttpSource},
     io::BlockSource,
     nbd::{NbdClient, NbdOptions},
 };
 use rustix::fs::{Mode, OFlags};
 
 use super::{ReadArgs, failure::printable, spool, watch::Watch};
+
+/// Longest list of certificate authorities, in bytes.
+const MAX_PEM: u64 = 4 << 20;
 
 /// What an argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +102,11 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
         Location::File(path) => open_file(path).map_err(failed)?,
         Location::Http(url) => {
             // Whoever types an address may reach it by other means, too.
-            let options = HttpOptions { url: url.clone(), private_networks: true };
+            let authorities = match &read.ca_file {
+                Some(path) => authorities(path)?,
+                None => Vec::new(),
+            };
+            let options = HttpOptions { url: url.clone(), private_networks: true, authorities };
             return remote(&shown, watch, move || Ok(HttpSource::open(&options)?)).await;
         }
         Location::Nbd { socket, export } => {
@@ -123,6 +130,15 @@ pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
         true => (0, metadata.rdev()),
         false => (metadata.dev(), metadata.ino()),
     }
+}
+
+/// The certificates of a file that the user trusts.
+fn authorities(path: &Path) -> Result<Vec<Authority>, EngineError> {
+    let shown = printable(&path.to_string_lossy());
+    let failed = |source| EngineError::Open { path: shown.clone(), source };
+    let mut pem = Vec::new();
+    open_file(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut pem)).map_err(failed)?;
+    Authority::of_pem(&pem, &shown).map_err(|error| failed(error.into()))
 }
 
 /// Connects on a thread that may wait.

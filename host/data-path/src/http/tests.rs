@@ -52,7 +52,7 @@ fn serve(manner: Manner) -> (HttpOptions, Arc<AtomicUsize>) {
             });
         }
     });
-    (HttpOptions { url, private_networks: true }, count)
+    (HttpOptions { url, private_networks: true, authorities: Vec::new() }, count)
 }
 
 fn head(reader: &mut impl BufRead) -> Option<Vec<String>> {
@@ -140,7 +140,8 @@ fn servers_that_cannot_be_used_are_told_at_once() {
     assert_eq!(open(Manner::NoRanges), HttpError::NoRanges);
     assert_eq!(open(Manner::Redirects), HttpError::Status { status: 302 });
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let options = HttpOptions { url: format!("http://{gone}/x"), private_networks: true };
+    let options =
+        HttpOptions { url: format!("http://{gone}/x"), private_networks: true, authorities: Vec::new() };
     assert_eq!(HttpSource::open(&options).map(|_| ()).unwrap_err().code(), "http.connect");
 }
 
@@ -172,7 +173,7 @@ fn private_networks_are_for_those_who_are_allowed() {
     for url in
         ["http://127.0.0.1:1/x", "http://[::1]:1/x", "http://10.0.0.1/x", "http://169.254.169.254/latest"]
     {
-        let options = HttpOptions { url: url.to_owned(), private_networks: false };
+        let options = HttpOptions { url: url.to_owned(), private_networks: false, authorities: Vec::new() };
         assert_eq!(
             HttpSource::open(&options).map(|_| ()).unwrap_err().code(),
             "denied.private-network",
@@ -190,7 +191,7 @@ fn private_networks_are_for_those_who_are_allowed() {
 #[test]
 fn other_schemes_are_no_objects() {
     for url in ["https://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http:///x", ""] {
-        let options = HttpOptions { url: url.to_owned(), private_networks: true };
+        let options = HttpOptions { url: url.to_owned(), private_networks: true, authorities: Vec::new() };
         assert_eq!(HttpSource::open(&options).map(|_| ()).unwrap_err().code(), "http.url", "{url}");
     }
 }
