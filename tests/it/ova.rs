@@ -97,3 +97,78 @@ fn what_the_description_calls_a_vmdk_has_to_be_one() -> Result<()> {
     ends(&output, 3, "denied.ambiguous-content");
     Ok(())
 }
+
+/// Seals an appliance with a manifest, and packs it again. Of the disk, the byte at `damage` from its end is changed after that.
+fn seal(dir: &Path, member: &str, algorithm: &str, damage: Option<usize>) -> Result<String> {
+    let disk = dir.join(member);
+    let sum = tools::ok(&format!("{algorithm}sum"), &[arg(&disk)])?;
+    let digest = sum.split(' ').next().unwrap_or_default().to_owned();
+    fs::write(dir.join("a.mf"), format!("{}({member})= {digest}\n", algorithm.to_uppercase()))?;
+    if let Some(damage) = damage {
+        let mut bytes = fs::read(&disk)?;
+        let at = bytes.len() - damage;
+        bytes[at] ^= 0x10;
+        fs::write(&disk, bytes)?;
+    }
+    let archive = dir.join("a.ova");
+    tools::ok("tar", &["--format=ustar", "-C", arg(dir), "-cf", arg(&archive), "a.ovf", "a.mf", member])?;
+    Ok(digest)
+}
+
+#[test]
+fn the_digest_of_the_manifest_is_compared() -> Result<()> {
+    for algorithm in ["sha1", "sha256", "sha512"] {
+        let dir = TempDir::new()?;
+        appliance(dir.path(), &[("disk1.vmdk", "vmdk")])?;
+        seal(dir.path(), "disk1.vmdk", algorithm, None)?;
+        let (from, to) = (dir.path().join("a.ova"), dir.path().join("out.raw"));
+        let told = crate::disk::done(&["convert", arg(&from), arg(&to)])?;
+        assert_eq!(told["source"]["manifest"], algorithm, "{told}");
+        ensure!(fs::read(&to)? == fs::read(dir.path().join("disk1.vmdk.raw"))?, "{algorithm}");
+        assert_eq!(crate::disk::done(&["check", arg(&from)])?["manifest"], algorithm);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_damaged_appliance_is_refused() -> Result<()> {
+    // A byte of plain data, which nothing else protects; and one of compressed data, which may also fail to decode.
+    for (member, format) in [("disk1.qcow2", "qcow2"), ("disk1.vmdk", "vmdk")] {
+        let dir = TempDir::new()?;
+        appliance(dir.path(), &[(member, format)])?;
+        let digest = seal(dir.path(), member, "sha256", Some(3000))?;
+        let found = tools::ok("sha256sum", &[arg(&dir.path().join(member))])?;
+        let found = found.split(' ').next().unwrap_or_default();
+        let (from, to) = (dir.path().join("a.ova"), dir.path().join("out.raw"));
+        let original = dir.path().join(format!("{member}.raw"));
+        let commands: [&[&str]; 4] = [
+            &["convert", arg(&from), arg(&to)],
+            &["digest", arg(&from)],
+            &["compare", arg(&original), arg(&from)],
+            &["check", arg(&from)],
+        ];
+        for command in commands {
+            let output = disk(command)?;
+            ends(&output, 3, "error[corrupt.checksum]");
+            ends(&output, 3, &digest);
+            ends(&output, 3, found);
+        }
+        ensure!(!to.exists(), "nothing is left of what was refused");
+        ends(&disk(&["inspect", arg(&from)])?, 0, "");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_manifest_can_be_left_out() -> Result<()> {
+    let dir = TempDir::new()?;
+    appliance(dir.path(), &[("disk1.qcow2", "qcow2")])?;
+    seal(dir.path(), "disk1.qcow2", "sha256", Some(3000))?;
+    let (from, to) = (dir.path().join("a.ova"), dir.path().join("out.raw"));
+    let told = crate::disk::done(&["convert", arg(&from), arg(&to), "--ignore-manifest"])?;
+    ensure!(told["source"]["manifest"].is_null(), "{told}");
+    let (found, expected) = (fs::read(&to)?, fs::read(dir.path().join("disk1.qcow2.raw"))?);
+    let differing = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
+    assert_eq!((found.len(), differing), (expected.len(), 1), "the damage is in the data");
+    Ok(())
+}

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::{Halt, StopReason},
-    machine::blocking,
+    machine::{Machine, blocking},
 };
 
 /// Which end of a copy an error is about.
@@ -53,6 +53,7 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
         | EngineError::Read { .. }
         | EngineError::Write { .. }
         | EngineError::TooSmall(_)
+        | EngineError::Digest { .. }
         | EngineError::Open { .. }
         | EngineError::ExternalReference { .. }
         | EngineError::Chain { .. }
@@ -98,15 +99,17 @@ async fn open_locator(locator: ReadLocator, cancel: CancellationToken) -> Result
     source.map_err(|error| halt(error, Place::Storage))
 }
 
-/// Opens the disk of an image; answers the size of its file as well.
+/// Opens the disk of an image, of an appliance (OVA) the one in it; answers the size of its file as well.
 pub(crate) async fn open_image(
+    machine: &Machine,
     format: &dyn DiskFormat,
     locator: ReadLocator,
     cancel: CancellationToken,
 ) -> Result<(Arc<Disk>, u64), Halt> {
     let source = open_locator(locator, cancel).await?;
     let size = source.size();
-    let disk = Disk::open(format, source, &OpenOptions::default()).await;
+    let options = OpenOptions { formats: machine.formats(), ..OpenOptions::default() };
+    let disk = Disk::open(format, source, &options).await;
     Ok((Arc::new(disk.map_err(|error| halt(error, Place::Storage))?), size))
 }
 

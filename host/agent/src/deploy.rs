@@ -71,7 +71,8 @@ async fn write_disk(job: &Job, work: &DeployWork, home: &Home) -> Result<(), Hal
     let source_format = job.machine.format(&work.image.format)?;
     let target_format = job.machine.format(&work.instance.disk_format)?;
     let locator = storage.open_read(&work.image.key).await?;
-    let (disk, _) = copy::open_image(source_format.as_ref(), locator, job.control.child_token()).await?;
+    let cancel = job.control.child_token();
+    let (disk, _) = copy::open_image(&job.machine, source_format.as_ref(), locator, cancel).await?;
     let wanted = work.instance.disk_size.bytes();
     if wanted < disk.size() {
         return Err(Halt::failed(

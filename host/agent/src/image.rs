@@ -23,8 +23,9 @@ pub(crate) async fn adopt(job: &Job, work: &AdoptWork) -> Result<ImageResult, Ha
     let storage = job.machine.storage(&work.image.storage).await?;
     let format = job.machine.format(&work.image.format)?;
     let key = &work.image.key;
+    let locator = storage.open_read(key).await?;
     let (disk, size) =
-        copy::open_image(format.as_ref(), storage.open_read(key).await?, job.control.child_token()).await?;
+        copy::open_image(&job.machine, format.as_ref(), locator, job.control.child_token()).await?;
     let file = copy::open_stored(storage.open_read(key).await?, job.control.child_token()).await?;
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();

@@ -78,6 +78,11 @@ impl Machine {
         })
     }
 
+    /// Every disk format.
+    pub(crate) fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
+        self.ports.formats()
+    }
+
     /// The storage, opened once for each of its settings.
     pub(crate) async fn storage(&self, wanted: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
         if let Some(known) = lock(&self.storages).get(&wanted.id).filter(|known| known.with == *wanted) {

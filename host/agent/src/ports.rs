@@ -34,6 +34,8 @@ pub trait Ports: Send + Sync {
     fn plugins(&self) -> BTreeMap<String, String>;
     /// A disk format by its name in the product: `raw`, `qcow2`.
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>>;
+    /// Every disk format: what may be inside a wrapper, such as an OVA.
+    fn formats(&self) -> Vec<Arc<dyn DiskFormat>>;
     /// Opens an image storage.
     async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError>;
     /// Opens a hypervisor driver by its kind: `qemu`.

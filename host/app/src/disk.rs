@@ -89,6 +89,9 @@ struct ReadArgs {
     /// Which of the sizes that a VHD states is meant, where programs differ about it
     #[arg(long, value_name = "SIZE", value_parser = ["current", "geometry"])]
     vhd_size: Option<String>,
+    /// Do not compare the disk of an OVA with the digest that its manifest states
+    #[arg(long)]
+    ignore_manifest: bool,
     /// Certificates of authorities (PEM) that may vouch for https:// servers, beside those of the system
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,

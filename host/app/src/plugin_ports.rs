@@ -107,6 +107,10 @@ impl Ports for PluginPorts {
         self.host.format(name).ok()
     }
 
+    fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
+        self.host.formats()
+    }
+
     async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
         let mut dirs = BTreeMap::new();
         if let Some(plugin) = self.of_kind(Kind::Storage, &storage.kind) {

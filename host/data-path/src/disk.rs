@@ -16,6 +16,7 @@ use crate::{
     num::to_u64,
     ports::{ByteRange, DiskFormat, Props, SourceRef},
     reader::DiskReader,
+    stated::Stated,
 };
 
 /// Runs of data shorter than this are not looked at for holes of the transport.
@@ -75,6 +76,8 @@ pub struct OpenOptions {
     pub format_options: Props,
     /// What may be inside a wrapper; the default is nothing.
     pub formats: Vec<Arc<dyn DiskFormat>>,
+    /// What a wrapper states of the digest of its disk does not count.
+    pub ignore_stated: bool,
 }
 
 impl Default for OpenOptions {
@@ -85,6 +88,7 @@ impl Default for OpenOptions {
             identity: String::new(),
             format_options: Props::new(),
             formats: Vec::new(),
+            ignore_stated: false,
         }
     }
 }
@@ -99,6 +103,7 @@ pub struct Disk {
     unit: u32,
     facts: Props,
     layers: usize,
+    stated: Option<Stated>,
 }
 
 impl Disk {
@@ -187,6 +192,7 @@ impl Disk {
             unit: info.unit,
             facts: info.facts,
             layers,
+            stated: None,
         })
     }
 
@@ -209,6 +215,7 @@ impl Disk {
             unit: 1,
             facts: Props::new(),
             layers: 1,
+            stated: None,
         })
     }
 
@@ -220,7 +227,7 @@ impl Disk {
         unit: u32,
     ) -> Self {
         let (format, subformat, facts) = (String::new(), None, Props::new());
-        Self { map, sources, codecs, format, subformat, unit, facts, layers: 1 }
+        Self { map, sources, codecs, format, subformat, unit, facts, layers: 1, stated: None }
     }
 
     pub(crate) fn sources(&self) -> &[Arc<dyn BlockSource>] {
@@ -260,6 +267,16 @@ impl Disk {
     /// `dirty`, `encrypted`, `internal-snapshots`, ... of the image itself.
     pub fn facts(&self) -> &Props {
         &self.facts
+    }
+
+    /// How the digest was made that a wrapper states of the disk in it, if it does: `sha256` and the like. Whoever reads the
+    /// whole disk, with this crate, also compares it.
+    pub fn stated_digest(&self) -> Option<&'static str> {
+        self.stated.as_ref().map(Stated::algorithm)
+    }
+
+    pub(crate) fn stated(&self) -> Option<&Stated> {
+        self.stated.as_ref()
     }
 
     /// How many layers there are.

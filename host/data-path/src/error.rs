@@ -120,6 +120,18 @@ pub enum EngineError {
     /// What was written reads back differently.
     #[error("the written file reads back differently; check the storage, then write it again")]
     Mismatch,
+    /// The disk in a wrapper is not what the wrapper says.
+    #[error(
+        "the {algorithm} of the disk is {found}, and the manifest says {stated}: one of them is damaged; get the file again"
+    )]
+    Digest {
+        /// `sha256` and the like.
+        algorithm: &'static str,
+        /// What the manifest says, in hex.
+        stated: String,
+        /// What is there, in hex.
+        found: String,
+    },
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -203,6 +215,7 @@ impl EngineError {
             Self::InvalidOption { .. } => "invalid.option",
             Self::SourceChanged => "conflict.source-changed",
             Self::Mismatch => "verify.mismatch",
+            Self::Digest { .. } => "corrupt.checksum",
             Self::Cancelled => "cancelled",
             Self::WorkerLost => "internal.worker-lost",
         }
@@ -235,7 +248,7 @@ impl EngineError {
             Self::Unsupported { .. } => ErrorClass::Unsupported,
             Self::InvalidOption { .. } => ErrorClass::InvalidInput,
             Self::SourceChanged => ErrorClass::Conflict,
-            Self::Mismatch => ErrorClass::Corrupt,
+            Self::Mismatch | Self::Digest { .. } => ErrorClass::Corrupt,
             Self::Cancelled => ErrorClass::Cancelled,
             Self::WorkerLost => ErrorClass::Internal,
         }

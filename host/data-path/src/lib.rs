@@ -62,6 +62,7 @@ mod place;
 pub mod ports;
 mod progress;
 mod reader;
+mod stated;
 #[cfg(test)]
 mod testing;
 mod tools;
@@ -81,6 +82,7 @@ pub use limits::Limits;
 pub use movement::Mover;
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use reader::DiskReader;
+pub use stated::check_stated;
 pub use tools::{CheckReport, Comparison, check, compare, digest};
 pub use write::{Cloned, Copied, WriteOptions, Written, clone_image, copy_image, write_image};
 pub use zero::is_zero;

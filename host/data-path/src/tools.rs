@@ -13,6 +13,7 @@ use crate::{
     movement::Running,
     num::{to_u64, to_usize},
     ports::{ByteRange, DiskFormat, Finding, PortError, Props, Severity},
+    stated::while_checked,
     write::WriteOptions,
 };
 
@@ -28,7 +29,8 @@ const PAGE_FINDINGS: u32 = 256;
 pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDigest, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    options.mover.0.digest(disk, &options.running(&cancel)).await
+    let running = options.running(&cancel);
+    while_checked(disk, &cancel, options.mover.0.digest(disk, &running)).await
 }
 
 /// How two disks differ.
@@ -58,7 +60,9 @@ pub async fn compare(
 ) -> Result<Comparison, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    options.mover.0.compare(first, second, &options.running(&cancel)).await
+    let running = options.running(&cancel);
+    let comparing = options.mover.0.compare(first, second, &running);
+    while_checked(first, &cancel, while_checked(second, &cancel, comparing)).await
 }
 
 /// The work of [`compare`].

@@ -19,6 +19,7 @@ use crate::{
     place::Layout,
     ports::{CreateRequest, DiskFormat, FormatLayout, MetadataPage, PortError, Props, Segment},
     progress::Progress,
+    stated::while_checked,
 };
 
 /// Bytes of tables asked for in one call.
@@ -119,6 +120,8 @@ pub struct Copied {
 ///
 /// The bytes depend on the disk, the format and the options only, not on the number of threads. A sink that can only be
 /// appended to gets the same bytes as a file, except where a layout packs compressed units into gaps that were left before.
+///
+/// What a wrapper states of the disk's digest is compared on the way.
 pub async fn write_image(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -146,7 +149,18 @@ pub async fn copy_image(
     Ok(transfer(disk, format, sink, options, Digests::Skipped).await?.0)
 }
 
+/// Beside the transfer, what is stated of the disk is compared.
 async fn transfer(
+    disk: &Arc<Disk>,
+    format: &dyn DiskFormat,
+    sink: &Arc<dyn BlockSink>,
+    options: &WriteOptions,
+    digests: Digests,
+) -> Result<(Copied, Moved), EngineError> {
+    while_checked(disk, &options.cancel, transfer_unchecked(disk, format, sink, options, digests)).await
+}
+
+async fn transfer_unchecked(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
     sink: &Arc<dyn BlockSink>,

@@ -35,6 +35,14 @@ pub enum ImageKind {
     Stock,
 }
 
+/// The formats that an image may be stored in: captures are qcow2, stock images what their operator has.
+pub const IMAGE_FORMATS: [&str; 7] = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "ova"];
+
+/// Whether an image may be stored in the format of that name.
+pub fn is_image_format(name: &str) -> bool {
+    IMAGE_FORMATS.contains(&name)
+}
+
 /// What is known of an image's bytes once they are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredImage {
@@ -42,7 +50,7 @@ pub struct StoredImage {
     pub size: ByteSize,
     /// Bytes of the disk that a guest sees.
     pub virtual_size: ByteSize,
-    /// `raw` or `qcow2`.
+    /// One of [`IMAGE_FORMATS`].
     pub format: String,
     /// The same for the same disk in every format (X6).
     pub logical_digest: String,

@@ -7,7 +7,7 @@ use imprint_agent_protocol::{
 use imprint_domain::{
     Code, Error,
     id::HypervisorId,
-    image::{ImageStatus, StoredImage},
+    image::{IMAGE_FORMATS, ImageStatus, StoredImage, is_image_format},
     instance::InstanceStatus,
     task::{TaskError, TaskKind, TaskState},
 };
@@ -84,8 +84,8 @@ fn fits(record: &TaskRecord, outcome: &Outcome) -> Result<(), ProtocolError> {
 
 fn sensible(image: &StoredImage) -> Result<(), ProtocolError> {
     let digest = |text: &str| !text.is_empty() && text.len() <= MAX_WORD && text.is_ascii();
-    if !["raw", "qcow2"].contains(&image.format.as_str()) {
-        return Err(refused("the format is `raw` or `qcow2`"));
+    if !is_image_format(&image.format) {
+        return Err(refused(format!("the format is one of {}", IMAGE_FORMATS.join(", "))));
     }
     if !digest(&image.logical_digest) || !digest(&image.stored_digest) {
         return Err(refused("an image has both digests"));

@@ -3,7 +3,7 @@
 use imprint_domain::{
     Code, Error,
     id::{ImageId, LocationId, StorageId, TaskId},
-    image::{Image, ImageKind, ImageStatus},
+    image::{IMAGE_FORMATS, Image, ImageKind, ImageStatus, is_image_format},
     name::Name,
     storage::StorageRole,
     task::TaskKind,
@@ -102,8 +102,9 @@ fn check_file(request: &OsImageCreate) -> Result<(), Error> {
         )
         .at("/key"));
     }
-    if !["raw", "qcow2"].contains(&request.format.as_str()) {
-        return Err(Error::new(Code::InvalidRequest, "the format is `raw` or `qcow2`").at("/format"));
+    if !is_image_format(&request.format) {
+        let text = format!("the format is one of {}", IMAGE_FORMATS.join(", "));
+        return Err(Error::new(Code::InvalidRequest, text).at("/format"));
     }
     Ok(())
 }

@@ -234,7 +234,8 @@ impl DiskFormat for FakeFormat {
         primary: Arc<dyn BlockSource>,
         _: &Props,
     ) -> Result<Box<dyn FormatImage>, PortError> {
-        Ok(Box::new(FakeImage { name: self.name.clone(), size: primary.size() }))
+        let skip = if self.name == WRAPPER { WRAPPED_AT } else { 0 };
+        Ok(Box::new(FakeImage { name: self.name.clone(), size: primary.size() - skip, skip }))
     }
 
     async fn begin_layout(&self, request: &CreateRequest) -> Result<Box<dyn FormatLayout>, PortError> {
@@ -244,9 +245,15 @@ impl DiskFormat for FakeFormat {
     }
 }
 
+/// A format whose files hold a raw disk behind some bytes of their own.
+pub(super) const WRAPPER: &str = "wrapper";
+pub(super) const WRAPPED_AT: u64 = 65536;
+
 struct FakeImage {
     name: String,
     size: u64,
+    /// Where the disk begins, and with that whether this is a wrapper.
+    skip: u64,
 }
 
 #[async_trait]
@@ -257,7 +264,10 @@ impl FormatImage for FakeImage {
             subformat: None,
             virtual_size: self.size,
             unit: 1,
-            facts: Props::new(),
+            facts: match self.skip {
+                0 => Props::new(),
+                _ => Props::from([("contains".to_owned(), "raw".to_owned())]),
+            },
         })
     }
 
@@ -286,7 +296,7 @@ impl FormatImage for FakeImage {
             kind: ExtentKind::Data,
             source: 0,
             codec: 0,
-            source_offset: start,
+            source_offset: start + self.skip,
             source_length: 0,
         };
         Ok(ExtentPage { extents: vec![extent], resume: end, done: true })
@@ -668,10 +678,14 @@ impl Ports for FakePorts {
         if name == STACK {
             return Some(Arc::new(StackFormat { hold: self.hold.clone() }));
         }
-        let known = ["raw", "qcow2"].contains(&name);
+        let known = ["raw", "qcow2", WRAPPER].contains(&name);
         let format: Arc<dyn DiskFormat> =
             Arc::new(FakeFormat { name: name.to_owned(), hold: self.hold.clone() });
         known.then_some(format)
+    }
+
+    fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
+        ["raw", WRAPPER].into_iter().filter_map(|name| self.format(name)).collect()
     }
 
     async fn storage(&self, _storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {

@@ -15,7 +15,7 @@ use imprint_domain::{
     task::{Phase, TaskError},
 };
 
-use super::fakes::{DISK_SIZE, World, assignment, image_ref};
+use super::fakes::{DISK_SIZE, WRAPPED_AT, WRAPPER, World, assignment, image_ref};
 use crate::instance::{Home, disk_file};
 
 fn captured(outcome: Outcome) -> CaptureResult {
@@ -76,6 +76,15 @@ async fn a_stopped_instance_is_captured_from_its_file() {
     assert_eq!(adopted.image.stored_digest, result.image.stored_digest);
     assert_eq!(adopted.image.size, result.image.size);
     assert_eq!(adopted.image.consistency, None);
+    // The same file as a wrapper: the disk is the one inside of it.
+    let adopt = assignment(Work::Adopt(AdoptWork { image: image_ref(WRAPPER) }));
+    let task = adopt.task_id;
+    world.control.give(adopt);
+    let outcome = world.control.outcome(task).await;
+    let Outcome::Adopted(wrapped) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(wrapped.image.stored_digest, result.image.stored_digest);
+    assert_ne!(wrapped.image.logical_digest, result.image.logical_digest);
+    assert_eq!(wrapped.image.virtual_size.bytes(), result.image.virtual_size.bytes() - WRAPPED_AT);
     for _ in 0..2 {
         let delete = assignment(Work::DeleteImage(DeleteImageWork { image: image_ref("raw") }));
         let task = delete.task_id;

@@ -181,7 +181,8 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     target.publish(args.sync.durability()).await.map_err(|error| Failure::engine(&shown, &error))?;
     let usage = plugins.usage();
     let mut report = made.report();
-    report["source"] = json!({"path": source.name(), "format": source.format()});
+    report["source"] =
+        json!({"path": source.name(), "format": source.format(), "manifest": disk.stated_digest()});
     report["target"] = json!({"path": shown, "format": to, "compress": args.compress.word()});
     if let Some(device) = device_size {
         report["target"]["device_size"] = json!(device);
@@ -265,6 +266,7 @@ fn blame_file(source: &Image, target: &Destination, error: EngineError) -> Failu
         | EngineError::ExternalReference { .. }
         | EngineError::Chain { .. }
         | EngineError::AmbiguousContent { .. }
+        | EngineError::Digest { .. }
         | EngineError::SourceChanged => source.failure(error),
         EngineError::Port(_)
         | EngineError::Write { .. }

@@ -79,6 +79,7 @@ impl Failure {
             | EngineError::Unsupported { .. }
             | EngineError::SourceChanged
             | EngineError::Mismatch
+            | EngineError::Digest { .. }
             | EngineError::Cancelled
             | EngineError::WorkerLost => of_class(error.class()),
         };

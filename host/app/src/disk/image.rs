@@ -60,6 +60,7 @@ pub(super) struct Image {
     allocated: Option<u64>,
     options: Props,
     granted: Arc<GrantedFiles>,
+    ignore_manifest: bool,
 }
 
 impl Image {
@@ -87,7 +88,8 @@ impl Image {
         confirm(&name, plugin.as_ref(), read, &formats, &source).await?;
         let granted = Arc::new(grant(&formats, read, watch).await?);
         let options = read.options();
-        Ok(Self { plugin, formats, source, said, file, allocated, name, options, granted })
+        let ignore_manifest = read.ignore_manifest;
+        Ok(Self { plugin, formats, source, said, file, allocated, name, options, granted, ignore_manifest })
     }
 
     /// The path as it was given, for people.
@@ -135,6 +137,7 @@ impl Image {
             formats: self.formats.clone(),
             resolver: self.granted.clone(),
             identity: identity(self.file),
+            ignore_stated: self.ignore_manifest,
             ..OpenOptions::default()
         };
         Ok(Arc::new(Disk::open(self.plugin(), self.source.clone(), &options).await?))

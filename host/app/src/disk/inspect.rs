@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use imprint_data_path::{
-    CheckReport, EngineError,
+    CheckReport, EngineError, check_stated,
     ports::{Finding, ImageInfo, Severity, SourceRef},
 };
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ use super::{
 
 /// Findings that are printed one by one; JSON has them all.
 const SHOWN: usize = 20;
+
+/// The fact of a wrapper: the format of the disk in it.
+const CONTAINS: &str = "contains";
 
 /// Arguments of `imprint disk inspect`.
 #[derive(Args)]
@@ -165,7 +168,9 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
         Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed, watch)
             .await?;
     let found = watch.until(run_check(&image)).await.map_err(|error| image.failure(error))?;
+    let manifest = check_manifest(&image, watch).await?;
     let mut document = summary(&found);
+    document["manifest"] = json!(manifest);
     document["path"] = json!(image.name());
     document["format"] = json!(image.format());
     document["findings"] = found.findings.iter().map(finding).collect();
@@ -182,6 +187,20 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
             format!("{}: the check found {errors} errors; restore the image from a good copy", image.name()),
         )),
     }
+}
+
+/// Compares the disk in a wrapper with what the wrapper states of it; says how that digest was made.
+async fn check_manifest(image: &Image, watch: &Watch) -> Result<Option<&'static str>, Failure> {
+    let comparing = async {
+        let (info, _) = look(image).await?;
+        if !info.facts.contains_key(CONTAINS) {
+            return Ok(None);
+        }
+        let disk = image.disk().await?;
+        check_stated(&disk, &watch.options().cancel).await?;
+        Ok(disk.stated_digest())
+    };
+    watch.until(comparing).await.map_err(|error| image.failure(error))
 }
 
 fn severity(finding: &Finding) -> &'static str {

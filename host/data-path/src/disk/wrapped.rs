@@ -11,6 +11,7 @@ use crate::{
     io::BlockSource,
     limits::Limits,
     ports::{ByteRange, Props},
+    stated::Stated,
     window::Window,
 };
 
@@ -38,6 +39,7 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
     let mut format_options = options.format_options.clone();
     format_options.remove(CHOICE);
     let inner = OpenOptions { format_options, ..options.clone() };
+    let stated = if options.ignore_stated { None } else { Stated::of(&outer.facts, &source) };
     let mut disk = Disk::open_image(format.as_ref(), source, &inner).await?;
     if disk.facts.contains_key(CONTAINS) {
         return Err(unsupported("a wrapper inside of a wrapper".to_owned()));
@@ -46,6 +48,7 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
     disk.map = moved(&disk.map, place.offset, &options.limits)?;
     disk.sources[0] = whole;
     disk.facts.extend(wrapper_facts(outer));
+    disk.stated = stated;
     Ok(disk)
 }
 

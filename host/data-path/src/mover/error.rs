@@ -256,6 +256,7 @@ impl WireError {
             EngineError::WorkerLost => Self::WorkerLost,
             EngineError::Map(_)
             | EngineError::TooSmall(_)
+            | EngineError::Digest { .. }
             | EngineError::Open { .. }
             | EngineError::ExternalReference { .. }
             | EngineError::Chain { .. }
