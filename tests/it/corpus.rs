@@ -247,7 +247,29 @@ fn the_host_believes_no_format_plugin() -> Result<()> {
     Ok(())
 }
 
-/// Plugins whose write side is granted more; what reading takes is measured with every image that is read.
+/// The largest table that a qcow2 image may have, its check included: what reads files is never given more than the bound,
+/// so that what is refused cannot take more either.
+#[test]
+fn the_largest_table_is_read_within_the_bound() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let image = dir.path().join("image.qcow2");
+    let create = ["create", "-q", "-f", "qcow2", "-o", "cluster_size=512", arg(&image), "128G"];
+    imprint_tests::tools::ok("qemu-img", &create)?;
+    for verb in ["digest", "inspect"] {
+        let output = Command::new(binary()?)
+            .args(["disk", verb, "--output", "json", arg(&image)])
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .output()?;
+        ensure!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
+        let answer: Value = serde_json::from_slice(&output.stdout)?;
+        let memory = answer["plugin_memory_peak"].as_u64().context("no plugin_memory_peak")?;
+        // The L1 table alone has 32 MiB.
+        ensure!((32 << 20..=MAX_PLUGIN_MEMORY).contains(&memory), "{verb}: {memory} bytes");
+    }
+    Ok(())
+}
+
+/// Plugins whose write side is granted more; what reads is given [`MAX_PLUGIN_MEMORY`] at most, whatever the manifest says.
 const GRANTED_MORE: [(&str, u64); 2] = [("format-qcow2", 128 << 20), ("format-vmdk", 128 << 20)];
 
 #[test]

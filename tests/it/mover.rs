@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::Read,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -143,5 +145,66 @@ fn a_setting_that_means_nothing_is_refused() -> Result<()> {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("IMPRINT_ISOLATION") && text.contains("best-effort"), "{text}");
+    Ok(())
+}
+
+/// Compressed clusters of the image below: the disk has 128 GiB of them, each at a place of its own.
+const CLUSTERS: u64 = 2 << 20;
+/// What host and mover may take together.
+const MOST_KIB: u64 = 256 << 10;
+
+/// An image with as many encoded units as a full disk of 128 GiB has. Only the first ones decode, and only they are read.
+fn many_units(image: &Path) -> Result<()> {
+    use imprint_corpus::{qcow2, streams};
+    const CLUSTER: u64 = 65536;
+    const TABLES: u64 = 256 << 20;
+    const UNITS: u64 = 512 << 20;
+    ok("qemu-img", &["create", "-q", "-f", "qcow2", arg(image), &format!("{}G", CLUSTERS >> 14)])?;
+    let file = fs::File::options().read(true).write(true).open(image)?;
+    let mut l1 = [0; 8];
+    file.read_exact_at(&mut l1, 40)?;
+    let l1 = u64::from_be_bytes(l1);
+    for table in 0..CLUSTERS / 8192 {
+        let at = TABLES + table * CLUSTER;
+        file.write_all_at(&(at | qcow2::COPIED).to_be_bytes(), l1 + table * 8)?;
+        let units = (table * 8192..).take(8192).map(|unit| UNITS + unit * 512);
+        let entries: Vec<u8> = units.flat_map(|unit| (qcow2::COMPRESSED | unit).to_be_bytes()).collect();
+        file.write_all_at(&entries, at)?;
+    }
+    let unit = streams::deflate_run(7, usize::try_from(CLUSTER)?);
+    ensure!(unit.len() <= 512, "a unit of {} bytes", unit.len());
+    (0..8192).try_for_each(|number| file.write_all_at(&unit, UNITS + number * 512))?;
+    Ok(file.set_len(UNITS + CLUSTERS * 512)?)
+}
+
+/// The most memory that a process ever had, in KiB.
+fn peak_kib(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+#[test]
+fn host_and_mover_share_a_bound_of_memory() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let image = dir.path().join("image.qcow2");
+    many_units(&image)?;
+    let mut command = Command::new(binary()?);
+    command.args(["disk", "convert", arg(&image), "-", "--to", "raw"]);
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    let mut host = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Nobody reads the rest: both wait in the middle of the work, with all that they need for it.
+    let mut first = vec![0; 48 << 10];
+    let begun = host.stdout.as_mut().context("a pipe")?.read_exact(&mut first);
+    let mover = mover_of(host.id());
+    let peaks = mover.map(|mover| Ok::<_, anyhow::Error>((peak_kib(host.id())?, peak_kib(mover)?)));
+    host.kill()?;
+    let output = host.wait_with_output()?;
+    begun.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    ensure!(first.iter().all(|byte| *byte == 7), "the disk is what was stored");
+    let (host, mover) = peaks.context("no mover at work")??;
+    println!("host {host} KiB, mover {mover} KiB");
+    ensure!(host + mover <= MOST_KIB, "host {host} KiB and mover {mover} KiB");
+    ensure!(mover > 24 << 10, "the map is in the mover: {mover} KiB");
     Ok(())
 }

@@ -95,6 +95,13 @@ pub(crate) struct Memory {
     limit: u64,
 }
 
+impl Memory {
+    /// Lowers the limit for this piece of work.
+    pub(crate) fn at_most(&mut self, limit: u64) {
+        self.limit = self.limit.min(limit);
+    }
+}
+
 impl ResourceLimiter for Memory {
     fn memory_growing(
         &mut self,

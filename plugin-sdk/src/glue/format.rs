@@ -59,7 +59,7 @@ impl<F: Format> wit::Guest for Exported<F> {
 
 impl<F: Format> wit::GuestImage for ImageCell<F> {
     fn open(primary: blobs::Blob, options: shapes::Props) -> Result<wit::Image, shapes::Error> {
-        let image = F::open(Box::new(HostBlob(primary)), &props_in(options))?;
+        let image = F::open(Box::new(HostBlob::new(primary)), &props_in(options))?;
         Ok(wit::Image::new(ImageCell::<F>(RefCell::new(image))))
     }
 
@@ -81,7 +81,7 @@ impl<F: Format> wit::GuestImage for ImageCell<F> {
     }
 
     fn attach(&self, index: u16, bytes: blobs::Blob) -> Result<(), shapes::Error> {
-        Ok(self.0.borrow_mut().attach(index, Box::new(HostBlob(bytes)))?)
+        Ok(self.0.borrow_mut().attach(index, Box::new(HostBlob::new(bytes)))?)
     }
 
     fn codecs(&self) -> Vec<shapes::Codec> {

@@ -11,23 +11,33 @@ use crate::{
     types::ByteRange,
 };
 
-pub(super) struct HostBlob(pub(super) wit::blobs::Blob);
+pub(super) struct HostBlob {
+    blob: wit::blobs::Blob,
+    /// Asked for once: it does not change, every question is a crossing, and tables are compared with it entry by entry.
+    size: u64,
+}
+
+impl HostBlob {
+    pub(super) fn new(blob: wit::blobs::Blob) -> Self {
+        Self { size: blob.size(), blob }
+    }
+}
 
 impl Blob for HostBlob {
     fn size(&self) -> u64 {
-        self.0.size()
+        self.size
     }
 
     fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
-        Ok(self.0.read_at(offset, length)?)
+        Ok(self.blob.read_at(offset, length)?)
     }
 
     fn read_many(&self, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>> {
-        Ok(self.0.read_many(&wit_ranges(ranges))?)
+        Ok(self.blob.read_many(&wit_ranges(ranges))?)
     }
 
     fn prefetch(&self, ranges: &[ByteRange]) {
-        self.0.prefetch(&wit_ranges(ranges));
+        self.blob.prefetch(&wit_ranges(ranges));
     }
 }
 

@@ -31,6 +31,8 @@ use crate::{
     work::{Work, call, plugin_error},
 };
 
+/// Memory for reading a file: the bound for hostile images. Writing may take what the manifest asks for.
+const READ_MEMORY: u64 = 64 << 20;
 const MAX_NAME: usize = 64;
 const MAX_REFERENCE: usize = 4096;
 const MAX_SOURCES: usize = 64;
@@ -61,8 +63,19 @@ impl ComponentFormat {
         Some(Self { plugin: plugin.clone(), pre: pre.clone(), engine: engine.clone() })
     }
 
+    /// For reading a file, which may be anybody's: whatever the manifest asks for, a plugin that cannot read it in
+    /// [`READ_MEMORY`] has been made to take more.
+    async fn reading(&self) -> Result<Session, PortError> {
+        self.session_within(READ_MEMORY).await
+    }
+
     async fn session(&self) -> Result<Session, PortError> {
+        self.session_within(u64::MAX).await
+    }
+
+    async fn session_within(&self, memory: u64) -> Result<Session, PortError> {
         let mut work = Work::start(&self.plugin, &self.engine, Grants::default()).await?;
+        work.store.data_mut().memory.at_most(memory);
         let bindings = call!(work, "start", |store| self.pre.instantiate_async(store))?;
         Ok(Session { work, bindings })
     }
@@ -97,7 +110,7 @@ impl DiskFormat for ComponentFormat {
         let wanted = self.plugin.manifest.probe;
         let head = &head[..head.len().min(wanted.head)];
         let tail = &tail[tail.len().saturating_sub(wanted.tail)..];
-        let Session { mut work, bindings } = self.session().await?;
+        let Session { mut work, bindings } = self.reading().await?;
         self.plugin.counters.sent(head.len() + tail.len());
         let guess = call!(work, "probe", |store| bindings
             .imprint_format_reader()
@@ -122,7 +135,7 @@ impl DiskFormat for ComponentFormat {
         primary: Arc<dyn BlockSource>,
         options: &Props,
     ) -> Result<Box<dyn FormatImage>, PortError> {
-        let Session { mut work, bindings } = self.session().await?;
+        let Session { mut work, bindings } = self.reading().await?;
         let blob = BlobHandle(Arc::new(CachedSource::new(primary)));
         let blob: Resource<BlobHandle> = work.store.data_mut().table.push(blob).map_err(|error| {
             PortError::host(imprint_data_path::ports::ErrorClass::LimitExceeded, "plugin.handles", error)
