@@ -3,6 +3,7 @@
 mod browser;
 mod capture;
 mod chains;
+mod changing;
 mod coalesce;
 mod command_line;
 mod corpus;
