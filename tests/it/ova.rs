@@ -9,8 +9,11 @@ use std::{
 use anyhow::{Result, ensure};
 use imprint_tests::{
     binary,
+    client::id,
+    server::Server,
     tools::{self, arg},
 };
+use serde_json::json;
 use tempfile::TempDir;
 
 fn disk(args: &[&str]) -> Result<Output> {
@@ -170,5 +173,37 @@ fn a_manifest_can_be_left_out() -> Result<()> {
     let (found, expected) = (fs::read(&to)?, fs::read(dir.path().join("disk1.qcow2.raw"))?);
     let differing = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
     assert_eq!((found.len(), differing), (expected.len(), 1), "the damage is in the data");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_appliance_is_taken_into_service_unless_it_is_damaged() -> Result<()> {
+    let dir = TempDir::new()?;
+    let pool = dir.path().join("pool");
+    fs::create_dir(&pool)?;
+    for (name, damage) in [("good", None), ("bad", Some(3000))] {
+        let folder = dir.path().join(name);
+        fs::create_dir(&folder)?;
+        appliance(&folder, &[("disk1.qcow2", "qcow2")])?;
+        seal(&folder, "disk1.qcow2", "sha256", damage)?;
+        fs::copy(folder.join("a.ova"), pool.join(format!("{name}.ova")))?;
+    }
+    let server = Server::start(&["--demo"], &[]).await?;
+    let admin = server.admin().await?;
+    let location = admin.get("/admin/locations").await?["items"][0].clone();
+    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
+    let body = json!({"name": "appliances", "role": "stock", "kind": "local", "settings": {"path": pool}});
+    let storage = admin.post("/admin/image-storages", &body).await?;
+    let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
+    let bound = admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;
+    ensure!(bound.status.is_success(), "{bound:?}");
+    for (name, code) in [("good", None), ("bad", Some("corrupt.checksum"))] {
+        let body = json!({"name": name, "description": "", "storage_id": id(&storage), "key": format!("{name}.ova"),
+            "format": "ova", "location_id": id(&location)});
+        let begun = admin.post("/admin/os-images", &body).await?;
+        let task = admin.finished(&begun["task"]).await?;
+        assert_eq!(task["error"]["code"].as_str(), code, "{task}");
+        assert_eq!(task["state"] == "succeeded", code.is_none(), "{task}");
+    }
     Ok(())
 }

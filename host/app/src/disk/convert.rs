@@ -312,6 +312,7 @@ impl Made {
     fn file_size(&self) -> u64 {
         match self {
             Self::Written(written) => written.file_size,
+            Self::Copied(copied) => copied.file_size,
             Self::Cloned(cloned) => cloned.file_size,
         }
     }

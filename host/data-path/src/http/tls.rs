@@ -104,10 +104,9 @@ pub(super) fn trouble(host: &str, error: &ureq::Error) -> Option<HttpError> {
         _ => return None,
     };
     let host = host.to_owned();
-    Some(match error {
-        rustls::Error::InvalidCertificate(error) => {
-            HttpError::Certificate { host, problem: CertificateProblem::of(error) }
-        }
-        other => HttpError::Tls { host, why: other.to_string() },
+    Some(if let rustls::Error::InvalidCertificate(error) = error {
+        HttpError::Certificate { host, problem: CertificateProblem::of(error) }
+    } else {
+        HttpError::Tls { host, why: error.to_string() }
     })
 }

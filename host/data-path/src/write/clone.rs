@@ -46,14 +46,11 @@ pub async fn clone_image(
     sink: &Arc<dyn BlockSink>,
     options: &WriteOptions,
 ) -> Result<Option<Cloned>, EngineError> {
-    // A digest that is stated has to be compared, and that reads the bytes.
-    if disk.stated().is_some() {
-        return Ok(None);
-    }
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
     let manner = Manner::of(sink.as_ref());
-    if manner != Manner::Sparse || disk.map().encoded_bytes() > 0 {
+    // A digest that is stated has to be compared, and that reads the bytes.
+    if manner != Manner::Sparse || disk.map().encoded_bytes() > 0 || disk.stated().is_some() {
         return Ok(None);
     }
     let Begun { mut plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
