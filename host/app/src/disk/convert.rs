@@ -249,11 +249,13 @@ fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
         return blame_file(source, target, error);
     }
     let rest = format!("what was written to {} until then stays there", target.shown());
-    match error {
-        EngineError::Cancelled => Failure::failed("cancelled", format!("cancelled; {rest}")),
-        // Mostly before anything was written, and the message is long enough.
-        error @ EngineError::TooSmall(_) => blame_file(source, target, error),
-        error => blame_file(source, target, error).and(&rest),
+    if matches!(error, EngineError::Cancelled) {
+        return Failure::failed("cancelled", format!("cancelled; {rest}"));
+    }
+    // Where the size is known before, a target that is too small was not written.
+    match matches!(error, EngineError::TooSmall(_)) {
+        true => blame_file(source, target, error),
+        false => blame_file(source, target, error).and(&rest),
     }
 }
 
