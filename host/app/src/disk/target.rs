@@ -1,11 +1,6 @@
 //! The file that a command makes: under a temporary name until it is whole and durable.
 
-use std::{
-    fs::Metadata,
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::Metadata, io, path::Path, sync::Arc};
 
 use cap_std::{
     ambient_authority,
