@@ -92,7 +92,7 @@ async fn open_locator(locator: ReadLocator, cancel: CancellationToken) -> Result
     let source = match locator {
         ReadLocator::File(file) => {
             let source = blocking(move || FileSource::open(&file.dir, &file.path)).await?;
-            source.map(|source| Arc::new(source) as Arc<dyn BlockSource>)
+            source.map(|source| -> Arc<dyn BlockSource> { Arc::new(source) })
         }
         ReadLocator::Guest(object) => object.open(cancel).await.map_err(EngineError::from),
     };
@@ -166,7 +166,7 @@ pub(crate) async fn write(request: Request<'_>) -> Result<Written, Halt> {
     let sink = match request.target {
         Target::Upload(WriteTarget::File(file)) | Target::Disk(file) => {
             let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
-            sink.map(|sink| Arc::new(sink) as Arc<dyn BlockSink>)
+            sink.map(|sink| -> Arc<dyn BlockSink> { Arc::new(sink) })
         }
         Target::Upload(WriteTarget::Guest(upload)) => {
             upload.open(request.cancel.clone()).await.map_err(EngineError::from)

@@ -44,7 +44,7 @@ pub struct StockImageFile {
     pub description: String,
     /// The file's key in the stock storage.
     pub key: String,
-    /// `raw` or `qcow2`.
+    /// Its format, as in [`crate::OsImageCreate`].
     pub format: String,
 }
 

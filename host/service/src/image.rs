@@ -63,7 +63,7 @@ pub struct ImageView {
     pub size_bytes: Option<ByteSize>,
     /// Bytes of the disk that a guest sees.
     pub virtual_size_bytes: Option<ByteSize>,
-    /// `raw` or `qcow2`.
+    /// Of the file in the storage: what captures are stored as, or what a stock image came as.
     pub format: Option<String>,
     /// The level reached.
     pub consistency: Option<Consistency>,

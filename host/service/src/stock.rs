@@ -37,7 +37,7 @@ pub struct OsImageCreate {
     pub storage_id: StorageId,
     /// The file's key there.
     pub key: String,
-    /// `raw` or `qcow2`.
+    /// Its format: `raw`, `qcow2`, `vhd`, `vhdx`, `vmdk`, `vdi` or `ova`.
     pub format: String,
     /// Where it can be used.
     pub location_id: LocationId,

@@ -1,7 +1,5 @@
 //! Every foreign file is named precisely, and refused with what to do.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
-
 use std::path::Path;
 
 use format_foreign::Foreign;

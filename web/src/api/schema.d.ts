@@ -945,7 +945,7 @@ export interface components {
              * @description Bytes of the disk that a guest sees; `null` until it is stored.
              */
             virtual_size_bytes: number | null;
-            /** @description How it is stored: `qcow2` or `raw`. */
+            /** @description How it is stored: `qcow2` or `raw`; a stock image as it came (`vmdk`, `ova`, ...). */
             format: string | null;
             consistency: components["schemas"]["Consistency"] | null;
             /** @description The same for the same disk in every format. */

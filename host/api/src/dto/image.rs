@@ -39,7 +39,7 @@ pub struct Image {
     /// Bytes of the disk that a guest sees; `null` until it is stored.
     #[schema(required)]
     pub virtual_size_bytes: Option<u64>,
-    /// How it is stored: `qcow2` or `raw`.
+    /// How it is stored: `qcow2` or `raw`; a stock image as it came (`vmdk`, `ova`, ...).
     #[schema(required)]
     pub format: Option<String>,
     /// How consistent the disk was.

@@ -94,7 +94,7 @@ enum Compress {
 enum Digest {
     /// Of the disk and of the file, on the way.
     Full,
-    /// None: what is not encoded need not be looked at.
+    /// None: bytes are moved without a look at them where that is possible.
     None,
 }
 

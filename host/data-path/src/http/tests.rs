@@ -80,9 +80,16 @@ fn answer(manner: Manner, number: usize, head: &[String]) -> Vec<u8> {
             return b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n"
                 .to_vec();
         }
-        Manner::Flaky if number % 2 == 0 => return plain("503 Service Unavailable"),
+        Manner::Flaky if number.is_multiple_of(2) => return plain("503 Service Unavailable"),
         Manner::Gone if number > 0 => return plain("404 Not Found"),
-        _ => {}
+        Manner::Good
+        | Manner::NoTag
+        | Manner::Flaky
+        | Manner::OtherRange
+        | Manner::Short
+        | Manner::Long
+        | Manner::ChangesAfter(_)
+        | Manner::Gone => {}
     }
     if field("if-match:").is_some_and(|tag| tag != etag) {
         return plain("412 Precondition Failed");
@@ -98,7 +105,16 @@ fn answer(manner: Manner, number: usize, head: &[String]) -> Vec<u8> {
         Manner::OtherRange if number > 0 => shown += 1,
         Manner::Short if number > 0 => body.truncate(length / 2),
         Manner::Long if number > 0 => body.extend(b"more"),
-        _ => {}
+        Manner::Good
+        | Manner::NoTag
+        | Manner::NoRanges
+        | Manner::Redirects
+        | Manner::Flaky
+        | Manner::OtherRange
+        | Manner::Short
+        | Manner::Long
+        | Manner::ChangesAfter(_)
+        | Manner::Gone => {}
     }
     let declared = if manner == Manner::Long { body.len() } else { length };
     let etag = if manner == Manner::NoTag { String::new() } else { format!("ETag: {etag}\r\n") };
