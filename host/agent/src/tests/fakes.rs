@@ -226,7 +226,8 @@ impl DiskFormat for FakeFormat {
     }
 
     async fn probe(&self, _head: &[u8], _tail: &[u8], _size: u64) -> Result<Option<Guess>, PortError> {
-        Ok(None)
+        let raw = Guess { confidence: 1, format: self.name.clone(), subformat: None };
+        Ok((self.name == "raw").then_some(raw))
     }
 
     async fn open(

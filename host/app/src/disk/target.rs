@@ -149,7 +149,9 @@ mod tests {
         assert_eq!(entries(folder.path()), Vec::<String>::new());
 
         let target = Target::new(&path, false, &[]).unwrap();
-        target.sink().unwrap().write_all_at(b"all", 0).unwrap();
+        let sink = target.sink().unwrap();
+        sink.write_all_at(b"all", 0).unwrap();
+        sink.set_size(3).unwrap();
         target.publish(Durability::Synced).await.unwrap();
         assert_eq!(entries(folder.path()), ["new"]);
         assert_eq!(std::fs::read(&path).unwrap(), b"all");
