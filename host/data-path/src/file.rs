@@ -12,7 +12,7 @@ use std::{
 
 use cap_std::fs::Dir;
 use rustix::{
-    fs::{FileType, Mode, OFlags, SeekFrom},
+    fs::{FileType, Mode, OFlags, SeekFrom, Stat},
     io::Errno,
 };
 
@@ -71,7 +71,7 @@ impl FileSource {
 
     fn new(file: File) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&file)?;
-        let stamp = regular(&file)?;
+        let stamp = Stamp::of(&stat)?;
         // POSIX counts blocks of 512 bytes, whatever the file system's are.
         let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
         let holes = stamp.size.saturating_sub(allocated);
@@ -82,13 +82,19 @@ impl FileSource {
 
 /// Asks with `fstat`, which a mover may call, and not with `statx`, which takes paths, too.
 fn regular(file: &File) -> io::Result<Stamp> {
-    let stat = rustix::fs::fstat(file)?;
-    if !FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    Stamp::of(&rustix::fs::fstat(file)?)
+}
+
+impl Stamp {
+    /// Refuses anything but a regular file.
+    fn of(stat: &Stat) -> io::Result<Self> {
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let size = u64::try_from(stat.st_size).map_err(io::Error::other)?;
+        let nanoseconds = i64::try_from(stat.st_mtime_nsec).map_err(io::Error::other)?;
+        Ok(Self { size, modified: (stat.st_mtime, nanoseconds) })
     }
-    let size = u64::try_from(stat.st_size).map_err(io::Error::other)?;
-    let nanoseconds = i64::try_from(stat.st_mtime_nsec).map_err(io::Error::other)?;
-    Ok(Stamp { size, modified: (stat.st_mtime, nanoseconds) })
 }
 
 impl BlockSource for FileSource {

@@ -149,7 +149,7 @@ pub async fn copy_image(
     Ok(transfer(disk, format, sink, options, Digests::Skipped).await?.0)
 }
 
-/// Beside the transfer, what is stated of the disk is compared.
+/// Moves the disk, and compares what is stated of it beside that.
 async fn transfer(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -157,33 +157,26 @@ async fn transfer(
     options: &WriteOptions,
     digests: Digests,
 ) -> Result<(Copied, Moved), EngineError> {
-    while_checked(disk, &options.cancel, transfer_unchecked(disk, format, sink, options, digests)).await
-}
-
-async fn transfer_unchecked(
-    disk: &Arc<Disk>,
-    format: &dyn DiskFormat,
-    sink: &Arc<dyn BlockSink>,
-    options: &WriteOptions,
-    digests: Digests,
-) -> Result<(Copied, Moved), EngineError> {
-    let cancel = options.cancel.child_token();
-    let _stop_when_dropped = cancel.clone().drop_guard();
-    let manner = Manner::of(sink.as_ref());
-    let Begun { plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
-    let WriteOptions { level, durable, .. } = *options;
-    // Two passes over the source have to agree.
-    let digests = if manner == Manner::Append { Digests::Computed } else { digests };
-    let plan = WritePlan { layout, virtual_size, level, durable, manner, digests };
-    let movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
-    let mut talk = Conversation { plugin, movement, cancel, layout: plan.layout, virtual_size };
-    let file_size = match manner {
-        Manner::Sparse | Manner::Dense => talk.in_any_order().await?,
-        Manner::Append => talk.in_turn().await?,
+    let moving = async {
+        let cancel = options.cancel.child_token();
+        let _stop_when_dropped = cancel.clone().drop_guard();
+        let manner = Manner::of(sink.as_ref());
+        let Begun { plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
+        let WriteOptions { level, durable, .. } = *options;
+        // Two passes over the source have to agree.
+        let digests = if manner == Manner::Append { Digests::Computed } else { digests };
+        let plan = WritePlan { layout, virtual_size, level, durable, manner, digests };
+        let movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
+        let mut talk = Conversation { plugin, movement, cancel, layout: plan.layout, virtual_size };
+        let file_size = match manner {
+            Manner::Sparse | Manner::Dense => talk.in_any_order().await?,
+            Manner::Append => talk.in_turn().await?,
+        };
+        let moved = talk.movement.finish(file_size, options.verify).await?;
+        let Moved { data_bytes, written_bytes, read_bytes, .. } = moved;
+        Ok((Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes }, moved))
     };
-    let moved = talk.movement.finish(file_size, options.verify).await?;
-    let Moved { data_bytes, written_bytes, read_bytes, .. } = moved;
-    Ok((Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes }, moved))
+    while_checked(disk, &options.cancel, moving).await
 }
 
 /// A format plugin that has said how it lays out a disk.

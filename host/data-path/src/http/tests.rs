@@ -101,20 +101,15 @@ fn answer(manner: Manner, number: usize, head: &[String]) -> Vec<u8> {
     let mut body = object()[first..=last].to_vec();
     let length = body.len();
     let mut shown = first;
-    match manner {
-        Manner::OtherRange if number > 0 => shown += 1,
-        Manner::Short if number > 0 => body.truncate(length / 2),
-        Manner::Long if number > 0 => body.extend(b"more"),
-        Manner::Good
-        | Manner::NoTag
-        | Manner::NoRanges
-        | Manner::Redirects
-        | Manner::Flaky
-        | Manner::OtherRange
-        | Manner::Short
-        | Manner::Long
-        | Manner::ChangesAfter(_)
-        | Manner::Gone => {}
+    let late = number > 0;
+    if late && manner == Manner::OtherRange {
+        shown += 1;
+    }
+    if late && manner == Manner::Short {
+        body.truncate(length / 2);
+    }
+    if late && manner == Manner::Long {
+        body.extend(b"more");
     }
     let declared = if manner == Manner::Long { body.len() } else { length };
     let etag = if manner == Manner::NoTag { String::new() } else { format!("ETag: {etag}\r\n") };
