@@ -36,7 +36,7 @@ pub struct WriteOptions {
     pub format_options: Props,
     /// Compression level in the encoder's own scale: 1 to 12 for zlib, deflate and gzip (default 1, which compresses better than
     /// QEMU's default), -7 to 19 for zstd (default 3). Level 0 of the former is the fastest encoder of the platform (ISA-L on
-    /// x86-64): within 1 % of QEMU's size, but not the same bytes each time.
+    /// x86-64, level 1 elsewhere): within 1 % of QEMU's size.
     pub level: Option<i32>,
     /// Virtual size of the new image, where it shall be larger than the disk: what comes behind the disk reads as zeroes.
     /// The logical digest stays that of the disk.

@@ -45,7 +45,7 @@ pub(crate) struct ConvertArgs {
     /// Compress the target's data
     #[arg(long, value_enum, default_value = "none")]
     compress: Compress,
-    /// How hard to compress: 1 to 12 for zlib (default 1; 0 is fastest, but not the same bytes each time), -7 to 19 for zstd (default 3)
+    /// How hard to compress: 1 to 12 for zlib (default 1; 0 is fastest), -7 to 19 for zstd (default 3)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
     /// An option of the target's format, such as cluster-size=65536; may be given several times
