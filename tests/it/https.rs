@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use imprint_tests::tools::{self, arg};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -160,5 +160,35 @@ fn what_is_no_certificate_and_no_encryption_is_told() -> Result<()> {
     });
     let plain = format!("https://localhost:{port}/disk.raw");
     fails(&["digest", &plain, "--ca-file", arg(&authority.file)], 1, "http.tls")?;
+    Ok(())
+}
+
+/// Nothing of a list is left out: it is taken as a whole, or refused.
+#[test]
+fn a_list_of_authorities_has_limits_that_are_told() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name);
+    sparse(&path("disk.raw"), MIB, &[(0, &noise(70_000, 3))])?;
+    let authority = Authority::new(path("ca.pem"))?;
+    let port = authority.server("localhost", 2090, &path("disk.raw"))?;
+    let (url, file) = (format!("https://localhost:{port}/disk.raw"), path("list.pem"));
+    let good = fs::read_to_string(&authority.file)?;
+    // Of another name: a client looks at the keys of a hundred namesakes at most.
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, "other");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let other = params.self_signed(&KeyPair::generate()?)?.pem();
+    // The one that matters is the last one.
+    let many = |others: usize| other.repeat(others) + &good;
+    let long = |length: usize| "\n".repeat(length - good.len()) + &good;
+    for list in [many(4095), long(4 << 20)] {
+        fs::write(&file, list)?;
+        done(&["digest", &url, "--ca-file", arg(&file)])?;
+    }
+    for list in [many(4096), long((4 << 20) + 1)] {
+        fs::write(&file, list)?;
+        let said = fails(&["digest", &url, "--ca-file", arg(&file)], 1, "invalid.authority")?;
+        ensure!(["list.pem", "4096", "4 MiB"].iter().all(|part| said.contains(part)), "{said}");
+    }
     Ok(())
 }

@@ -106,7 +106,7 @@ pub enum HttpError {
     NoAuthorities,
     /// A file is no list of authorities.
     #[error(
-        "{name} cannot be used as certificates of authorities: {what}; give a PEM file with at least one"
+        "{name} cannot be used as certificates of authorities: {what}; give a PEM file with 1 to 4096 of them, of at most 4 MiB"
     )]
     Authority {
         /// The file.

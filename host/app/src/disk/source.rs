@@ -18,9 +18,6 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{ReadArgs, failure::printable, spool, watch::Watch};
 
-/// Longest list of certificate authorities, in bytes.
-const MAX_PEM: u64 = 4 << 20;
-
 /// What an argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Location {
@@ -137,7 +134,9 @@ fn authorities(path: &Path) -> Result<Vec<Authority>, EngineError> {
     let shown = printable(&path.to_string_lossy());
     let failed = |source| EngineError::Open { path: shown.clone(), source };
     let mut pem = Vec::new();
-    open_file(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut pem)).map_err(failed)?;
+    // One byte more than is taken, so that a longer file is refused and not cut off.
+    let most = Authority::MAX_PEM + 1;
+    open_file(path).and_then(|file| file.take(most).read_to_end(&mut pem)).map_err(failed)?;
     Authority::of_pem(&pem, &shown).map_err(|error| failed(error.into()))
 }
 

@@ -9,8 +9,9 @@ use rustls::{
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::HttpError;
+use crate::num::to_u64;
 
-/// Most certificates of one file.
+/// Most certificates of one file. The error's text says it, too.
 const MAX_CERTIFICATES: usize = 4096;
 
 /// The certificate of an authority that may vouch for servers, beside those of the system.
@@ -18,12 +19,24 @@ const MAX_CERTIFICATES: usize = 4096;
 pub struct Authority(CertificateDer<'static>);
 
 impl Authority {
+    /// Longest PEM file, in bytes. The error's text says it, too.
+    pub const MAX_PEM: u64 = 4 << 20;
+
     /// All certificates of a PEM file (RFC 7468). `name` is for the message.
+    ///
+    /// Whoever reads a file does not have to read more than one byte over [`Self::MAX_PEM`]: a list that is longer, or has too
+    /// many certificates, is an error. Without its end it would be a server that nobody vouches for.
     pub fn of_pem(pem: &[u8], name: &str) -> Result<Vec<Self>, HttpError> {
         let wrong = |what: String| HttpError::Authority { name: name.to_owned(), what };
+        if to_u64(pem.len()) > Self::MAX_PEM {
+            return Err(wrong("it is too long".to_owned()));
+        }
         let mut found = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(pem).take(MAX_CERTIFICATES) {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+            if found.len() == MAX_CERTIFICATES {
+                return Err(wrong("there are too many in it".to_owned()));
+            }
             // What cannot be an authority is told now, and not as a server that nobody vouches for.
             let mut store = rustls::RootCertStore::empty();
             store.add(certificate.clone()).map_err(|error| wrong(error.to_string()))?;
@@ -109,4 +122,43 @@ pub(super) fn trouble(host: &str, error: &ureq::Error) -> Option<HttpError> {
     } else {
         HttpError::Tls { host, why: error.to_string() }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An authority that was made for this test; its key is gone.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBcDCCARWgAwIBAgIUC7yyUpWO9YgiM9p5OOfoJzK3bjMwCgYIKoZIzj0EAwIw\n\
+DDEKMAgGA1UEAwwBYTAgFw0yNjExMjgwMDExMTBaGA8yMTI2MTEwNDAwMTExMFow\n\
+DDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBCZhOzm+pOU\n\
+g30+KcCSCOtUj9o1176+SOVeOWbQ4svS7V4Rv8MeJn5MimY0Zfgp34taMFqohSAF\n\
+jOiB/yddSQKjUzBRMB0GA1UdDgQWBBQDtAMXvxOB3MuSgAo2GvqltJquQTAfBgNV\n\
+HSMEGDAWgBQDtAMXvxOB3MuSgAo2GvqltJquQTAPBgNVHRMBAf8EBTADAQH/MAoG\n\
+CCqGSM49BAMCA0kAMEYCIQCpNsd7z+GJDFQcuzsCQ10Ebm9y9Cfc8hTJ0L2E2vjg\n\
+2QIhANPZuvCqlxmfOU1mRt31SKaw8/ZvMw9Y9MU4jCAnXL3A\n\
+-----END CERTIFICATE-----\n\
+";
+
+    /// What is too much is refused, and not left out.
+    #[test]
+    fn a_list_has_as_many_authorities_as_its_file_or_is_refused() {
+        let found = |pem: &str| Authority::of_pem(pem.as_bytes(), "ca.pem").map(|found| found.len());
+        let refused = |pem: &str| {
+            let error = found(pem).unwrap_err();
+            assert_eq!(error.code(), "invalid.authority");
+            let said = error.to_string();
+            assert!(["ca.pem", "4096", "4 MiB"].iter().all(|part| said.contains(part)), "{said}");
+            said
+        };
+        assert_eq!(found(CERTIFICATE), Ok(1));
+        assert_eq!(found(&CERTIFICATE.repeat(4096)), Ok(4096));
+        assert!(refused(&CERTIFICATE.repeat(4097)).contains("too many"));
+        let padding = "\n".repeat((4 << 20) - CERTIFICATE.len());
+        assert_eq!(found(&format!("{padding}{CERTIFICATE}")), Ok(1));
+        assert!(refused(&format!("\n{padding}{CERTIFICATE}")).contains("too long"));
+        assert!(refused("no certificate").contains("none"));
+    }
 }
