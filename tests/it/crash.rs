@@ -78,7 +78,7 @@ fn node_names(answer: &Value) -> Vec<String> {
 }
 
 /// Nothing of a capture is left: not in QEMU, not on disk, and the guest writes.
-async fn nothing_is_left(server: &Server, instance: &str) -> Result<()> {
+pub(crate) async fn nothing_is_left(server: &Server, instance: &str) -> Result<()> {
     let socket = server.dir.path().join(format!("run/{instance}/qmp.sock"));
     eventually("QEMU to be as before", async || {
         let mut monitor = Monitor::open(&socket)?;

@@ -1,8 +1,9 @@
 //! Images on a storage that only its plugin can read: every byte of a capture and of a deployment goes through the sandbox.
+//! An agent that is killed in the middle of one leaves nothing there.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use imprint_tests::{
     client::{Client, id},
     dist, eventually,
@@ -13,17 +14,32 @@ use imprint_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::crash::nothing_is_left;
+
 /// A demo whose customers' images go to the plugin `hostile-stream`: the shipped storage has too little room for any.
 struct Demo {
     server: Server,
     admin: Client,
     customer: Client,
     pool: PathBuf,
+    config: PathBuf,
     _small: SmallDisk,
+}
+
+/// Where the agent of a demo runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Agent {
+    Inside,
+    /// As a process of its own, which can be killed.
+    Beside,
 }
 
 impl Demo {
     async fn start(settings: Value) -> Result<Self> {
+        Self::start_with(settings, Agent::Inside).await
+    }
+
+    async fn start_with(settings: Value, agent: Agent) -> Result<Self> {
         let dir = Server::folder()?;
         let small = SmallDisk::mount(&Server::image_storage_in(dir.path()), "2m")?;
         let (plugins, pool) = (dir.path().join("plugins"), dir.path().join("pool"));
@@ -34,11 +50,20 @@ impl Demo {
             .context("the test plugins are not built")?;
         let config = dir.path().join("imprint.toml");
         std::fs::write(&config, format!("[plugins]\ndir = {plugins:?}\n"))?;
-        let server = Server::start_in(dir, &["--demo", "--config", tools::arg(&config)], &[]).await?;
+        let beside: &[&str] = if agent == Agent::Beside { &["--no-agent"] } else { &[] };
+        let args = [&["--demo", "--config", tools::arg(&config)], beside].concat();
+        let server = Server::start_in(dir, &args, &[]).await?;
         let (admin, customer) = (server.admin().await?, server.customer().await?);
-        let demo = Self { server, admin, customer, pool, _small: small };
+        let mut demo = Self { server, admin, customer, pool, config, _small: small };
+        if agent == Agent::Beside {
+            demo.start_agent().await?;
+        }
         demo.bind("streams", "customer", settings).await?;
         Ok(demo)
+    }
+
+    async fn start_agent(&mut self) -> Result<()> {
+        self.server.start_agent_with(&["--config", tools::arg(&self.config)], None).await
     }
 
     /// Makes a storage of the plugin, and waits until the agent has seen it.
@@ -153,4 +178,73 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
         assert!(task["error"].to_string().contains("hostile-stream"), "it names the plugin: {task}");
     }
     Ok(())
+}
+
+/// Kills the agent while an upload is on its way: some of it is there, and it is not whole. Answers the task.
+async fn killed_in_the_middle(demo: &mut Demo, instance: &str, name: &str) -> Result<Value> {
+    let body = json!({"source": {"type": "instance", "id": instance}, "name": name, "compression": "none"});
+    let begun =
+        eventually("the agent to be online", async || Ok(Some(demo.customer.post("/images", &body).await?)))
+            .await?;
+    eventually("some of the image to arrive", async || {
+        let objects = demo.objects()?;
+        Ok(objects.iter().any(|path| path.metadata().is_ok_and(|one| one.len() > 2 << 20)).then_some(()))
+    })
+    .await?;
+    demo.server.agent()?.kill()?;
+    let objects = demo.objects()?;
+    let part = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "part");
+    ensure!(objects.len() == 1 && objects.iter().all(part), "killed in the middle: {objects:?}");
+    Ok(begun)
+}
+
+async fn killed_and_tried_again(order: &str) -> Result<()> {
+    let mut demo = Demo::start_with(json!({"order": order, "trick": "slow"}), Agent::Beside).await?;
+    let instance = id(&demo.customer.running_instance("demo-1").await?).to_owned();
+    demo.server.console_says(&instance, "LEDGER seq=").await?;
+    let pid = demo.server.instance_pid(&instance)?;
+
+    let begun = killed_in_the_middle(&mut demo, &instance, "tried again").await?;
+    assert!(is_alive(pid), "the guest runs on");
+    demo.start_agent().await?;
+    let task = demo.customer.finished(&begun["task"]).await?;
+    assert_eq!((&task["state"], &task["attempt"]), (&json!("succeeded"), &json!(2)), "{task}");
+    nothing_is_left(&demo.server, &instance).await?;
+    let objects = demo.objects()?;
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    let folder = tempfile::tempdir()?;
+    let plain = folder.path().join("plain.qcow2");
+    readable(&objects[0], &plain)?;
+    tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&plain)])?;
+    let found = ledger::inspect(&plain, "qcow2")?;
+    assert!(found.verdict.is_consistent(), "{found:?}");
+    let deleted = demo.customer.delete(&format!("/images/{}", id(&begun["image"]))).await?;
+    demo.customer.succeeded(&deleted["task"]).await?;
+    assert!(demo.objects()?.is_empty());
+
+    // Nobody tries this one again: what is there is removed for its own sake, and not written over.
+    let begun = killed_in_the_middle(&mut demo, &instance, "given up").await?;
+    let cancel = format!("/tasks/{}/actions/cancel", id(&begun["task"]));
+    demo.customer.post(&cancel, &json!({})).await?;
+    demo.start_agent().await?;
+    let task = demo.customer.finished(&begun["task"]).await?;
+    assert_eq!(task["state"], "cancelled", "{task}");
+    eventually("the pool to be empty", async || {
+        let objects = demo.objects()?;
+        if objects.is_empty() { Ok(Some(())) } else { bail!("{objects:?}") }
+    })
+    .await?;
+    nothing_is_left(&demo.server, &instance).await?;
+    assert!(is_alive(pid), "the guest runs on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_killed_in_the_middle_of_a_plugin_that_appends_leaves_nothing() -> Result<()> {
+    killed_and_tried_again("ascending").await
+}
+
+#[tokio::test]
+async fn an_agent_killed_in_the_middle_of_a_plugin_that_writes_anywhere_leaves_nothing() -> Result<()> {
+    killed_and_tried_again("any").await
 }

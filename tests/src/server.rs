@@ -96,6 +96,11 @@ impl Server {
 
     /// Starts the agent as a process of its own; `fault` is the value of `IMPRINT_FAULT`.
     pub async fn start_agent(&mut self, fault: Option<&str>) -> Result<()> {
+        self.start_agent_with(&[], fault).await
+    }
+
+    /// The same with more arguments.
+    pub async fn start_agent_with(&mut self, args: &[&str], fault: Option<&str>) -> Result<()> {
         let token = self.dir.path().join("agent-token");
         if !token.is_file() {
             let admin = self.admin().await?;
@@ -111,7 +116,8 @@ impl Server {
             .arg("--data-dir")
             .arg(self.dir.path().join(AGENT))
             .arg("--run-dir")
-            .arg(self.dir.path().join("run"));
+            .arg(self.dir.path().join("run"))
+            .args(args);
         if let Some(fault) = fault {
             command.env("IMPRINT_FAULT", fault);
         }

@@ -17,6 +17,8 @@ const GRANT: &str = "pool";
 const SUFFIX: &str = ".part";
 /// Bytes that are moved before a misbehaviour in the middle of an object begins.
 const MIDDLE: u64 = 3 << 20;
+/// How long a slow write takes.
+const SLOW_MS: u32 = 200;
 
 /// What a key makes the storage do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,8 @@ enum Trick {
     Again,
     /// Writes are refused for good, in no words of the host's.
     Refuse,
+    /// Each write takes its time.
+    Slow,
 }
 
 impl Trick {
@@ -58,6 +62,7 @@ impl Trick {
             ("size", Self::Size),
             ("again", Self::Again),
             ("refuse", Self::Refuse),
+            ("slow", Self::Slow),
         ];
         tricks.into_iter().find(|(word, _)| name.starts_with(word)).map_or(Self::None, |(_, trick)| trick)
     }
@@ -250,7 +255,8 @@ impl StreamReader for Reader {
             | Trick::Full
             | Trick::Size
             | Trick::Again
-            | Trick::Refuse => {}
+            | Trick::Refuse
+            | Trick::Slow => {}
         }
         Ok(bytes)
     }
@@ -272,6 +278,7 @@ impl StreamWriter for Writer {
             Trick::Trap if offset >= MIDDLE => panic!("as the key says"),
             Trick::Hang => hang(host),
             Trick::Loop => burn(),
+            Trick::Slow => host.sleep_ms(SLOW_MS),
             Trick::Full if offset >= MIDDLE => {
                 return Err(Error::limit("stream.no-space", "the storage is full"));
             }
