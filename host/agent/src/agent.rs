@@ -129,6 +129,11 @@ impl Agent {
         Ok(Self { shared, _lock: lock })
     }
 
+    /// Where scratch files belong: a folder of the agent's own, on the disk that its data is on.
+    pub fn scratch_folder(&self) -> PathBuf {
+        self.shared.machine.folders.scratch()
+    }
+
     /// Works until `stop` is cancelled: then work in hand is undone, what is known is reported, and, if the settings say
     /// so, the instances are ended.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), AgentError> {

@@ -49,6 +49,7 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
         // Whoever cancelled knows better why; nobody else does.
         EngineError::Cancelled => Halt::Stopped(StopReason::Cancelled),
         error @ (EngineError::Map(_)
+        | EngineError::Scratch(_)
         | EngineError::Decode { .. }
         | EngineError::Read { .. }
         | EngineError::Write { .. }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use imprint_agent::{Agent, AgentError, HttpControlPlane};
+use imprint_data_path::{Scratch, scratch};
 use imprint_service::SystemContext;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +79,8 @@ pub(crate) async fn run(
     plugins: Arc<PluginPorts>,
     stop: CancellationToken,
 ) -> Result<(), AgentError> {
+    // Of one process, there is one agent.
+    scratch::configure(Scratch::in_folder(agent.scratch_folder()));
     let result = agent.run(stop).await;
     plugins.drain().await;
     result

@@ -10,17 +10,22 @@ use crate::{
     codec::CodecSpec,
     error::{ChainProblem, EngineError},
     extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
-    io::BlockSource,
+    io::{BlockSource, Segment},
     layer::{self, Attached, Layer, LayerOptions},
     limits::Limits,
     num::to_u64,
     ports::{ByteRange, DiskFormat, Props, SourceRef},
     reader::DiskReader,
+    scratch::Scratch,
     stated::Stated,
 };
 
 /// Runs of data shorter than this are not looked at for holes of the transport.
 const REFINE_FROM: u64 = 1 << 20;
+/// Bytes that a transport is asked about at once: at most 262 144 blocks of 4 KiB, which take 6 MiB as segments.
+const REFINE_STEP: u64 = 1 << 30;
+/// Segments after which no transport is asked any more.
+const MAX_SEGMENTS: usize = 1 << 22;
 
 /// The fact with the format of what is in a wrapper.
 const CONTAINS: &str = "contains";
@@ -78,6 +83,8 @@ pub struct OpenOptions {
     pub formats: Vec<Arc<dyn DiskFormat>>,
     /// What a wrapper states of the digest of its disk does not count.
     pub ignore_stated: bool,
+    /// Where a map goes that is too large for memory.
+    pub scratch: Scratch,
 }
 
 impl Default for OpenOptions {
@@ -89,6 +96,7 @@ impl Default for OpenOptions {
             format_options: Props::new(),
             formats: Vec::new(),
             ignore_stated: false,
+            scratch: Scratch::default(),
         }
     }
 }
@@ -132,7 +140,8 @@ impl Disk {
         let limits = &options.limits;
         let resolver = options.resolver.as_ref();
         let format_options = &options.format_options;
-        let with = LayerOptions { format_options, limits, resolver };
+        let scratch = &options.scratch;
+        let with = LayerOptions { format_options, limits, resolver, scratch };
         let mut top = layer::load(format, &blob, &with, 0, 0).await?;
         let mut sources = vec![blob];
         let mut seen = vec![options.identity.clone()];
@@ -156,7 +165,7 @@ impl Disk {
                 u16::try_from(length).expect("a chain has at most 16 layers of at most 64 codecs and sources")
             };
             let (source, codec_base) = (index(sources.len()), index(codecs.len()));
-            let with = LayerOptions { format_options: &Props::new(), limits, resolver };
+            let with = LayerOptions { format_options: &Props::new(), limits, resolver, scratch };
             let mut layer = layer::load(parent.format.as_ref(), &parent.source, &with, source, codec_base)
                 .await
                 .map_err(|error| problem(ChainProblem::Layer(Box::new(error))))?;
@@ -176,10 +185,10 @@ impl Disk {
             below.push(layer);
         }
         let layers = below.len() + 1;
-        let limits = *limits;
+        let (limits, scratch) = (*limits, scratch.clone());
         let Layer { info, map, .. } = top;
         let (map, sources) = offload(move || {
-            let map = refine(&flatten(map, &below, &limits)?, &sources, &limits)?;
+            let map = refine(flatten(map, below, &limits, &scratch)?, &sources, &limits, &scratch)?;
             Ok::<_, EngineError>((map, sources))
         })
         .await??;
@@ -205,7 +214,7 @@ impl Disk {
         let mut whole = MapBuilder::new(size, limits.extents);
         whole.push_until(size, Content::Data { source: 0, at: 0 })?;
         let sources = vec![source];
-        let map = refine(&whole.finish()?, &sources, limits)?;
+        let map = refine(whole.finish()?, &sources, limits, &Scratch::default())?;
         Ok(Self {
             map,
             sources,
@@ -353,53 +362,87 @@ pub(crate) async fn offload<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::WorkerLost)
 }
 
-/// Resolves the holes of each layer in the layers below it; what no layer has is zero.
-fn flatten(top: ExtentMap, below: &[Layer], limits: &Limits) -> Result<ExtentMap, MapError> {
-    let Some((deepest, between)) = below.split_last() else { return Ok(top) };
-    let flat = between
-        .iter()
+/// Resolves the holes of each layer in the layers below it; what no layer has is zero. What is resolved is dropped.
+fn flatten(
+    top: ExtentMap,
+    mut below: Vec<Layer>,
+    limits: &Limits,
+    scratch: &Scratch,
+) -> Result<ExtentMap, MapError> {
+    let Some(deepest) = below.pop() else { return Ok(top) };
+    let flat = below
+        .into_iter()
         .rev()
-        .try_fold(deepest.map.clone(), |flat, layer| layer.map.over(&flat, limits.extents))?;
-    top.over(&flat, limits.extents)
+        .try_fold(deepest.map, |flat, layer| layer.map.over(&flat, limits.extents, scratch))?;
+    top.over(&flat, limits.extents, scratch)
 }
 
 /// Replaces holes by zeroes, and data that the transport knows to be zero too.
 fn refine(
-    map: &ExtentMap,
+    map: ExtentMap,
     sources: &[Arc<dyn BlockSource>],
     limits: &Limits,
+    scratch: &Scratch,
 ) -> Result<ExtentMap, EngineError> {
-    let mut refined = MapBuilder::new(map.size(), limits.extents);
-    for piece in map.pieces(ByteRange { offset: 0, length: map.size() }) {
+    if !map.has_holes() && map.longest_data() < REFINE_FROM {
+        return Ok(map);
+    }
+    let mut refined = MapBuilder::new(map.size(), limits.extents).with_scratch(scratch);
+    let mut asked = 0;
+    for piece in &map {
+        let piece = piece?;
         let ByteRange { offset, length } = piece.range;
         match piece.content {
             Content::Zero | Content::Hole => refined.push_until(offset + length, Content::Zero)?,
-            Content::Encoded(_) => refined.push(piece)?,
-            Content::Data { source, at } => {
+            Content::Data { source, at } if length >= REFINE_FROM => {
                 let bytes = sources[usize::from(source)].as_ref();
-                if length < REFINE_FROM {
-                    refined.push(piece)?;
-                    continue;
-                }
-                let segments = bytes
-                    .segments(ByteRange { offset: at, length })
-                    .map_err(|error| EngineError::read(at, length, error))?;
-                let mut expected = at;
-                for segment in &segments {
-                    let range = ByteRange {
-                        offset: offset + (segment.range.offset - at),
-                        length: segment.range.length,
-                    };
-                    let content = match segment.zero {
-                        true => Content::Zero,
-                        false => Content::Data { source, at: segment.range.offset },
-                    };
-                    debug_assert_eq!(segment.range.offset, expected, "transports describe without gaps");
-                    expected += segment.range.length;
-                    refined.push(Piece { range, content })?;
-                }
+                refine_data(
+                    &mut refined,
+                    (bytes, source),
+                    ByteRange { offset: at, length },
+                    &mut asked,
+                    scratch,
+                )?;
             }
+            Content::Encoded(_) | Content::Data { .. } => refined.push(piece)?,
         }
     }
     Ok(refined.finish()?)
+}
+
+/// Adds a run of data, as its transport describes it. What the transport is not asked about counts as data: zeroes are found
+/// later, by looking at them.
+fn refine_data(
+    refined: &mut MapBuilder,
+    (bytes, source): (&dyn BlockSource, u16),
+    stored: ByteRange,
+    asked: &mut usize,
+    scratch: &Scratch,
+) -> Result<(), EngineError> {
+    let (start, end) = (stored.offset, stored.offset + stored.length);
+    let moved = refined.at();
+    let mut at = start;
+    while at < end {
+        let enough = *asked >= MAX_SEGMENTS || (refined.is_large() && !scratch.has_files());
+        let step =
+            ByteRange { offset: at, length: if enough { end - at } else { (end - at).min(REFINE_STEP) } };
+        let segments = match enough {
+            true => vec![Segment { range: step, zero: false }],
+            false => {
+                bytes.segments(step).map_err(|error| EngineError::read(step.offset, step.length, error))?
+            }
+        };
+        *asked += segments.len();
+        for Segment { range, zero } in segments {
+            debug_assert_eq!(range.offset, at, "transports describe without gaps");
+            let offset = moved + (range.offset - start);
+            let content = match zero {
+                true => Content::Zero,
+                false => Content::Data { source, at: range.offset },
+            };
+            refined.push(Piece { range: ByteRange { offset, length: range.length }, content })?;
+            at += range.length;
+        }
+    }
+    Ok(())
 }

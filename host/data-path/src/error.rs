@@ -9,6 +9,7 @@ use crate::{
     mover::MoverError,
     nbd::NbdError,
     ports::{ErrorClass, PortError},
+    scratch::ScratchError,
 };
 
 /// Failure of a job of the engine. [`EngineError::code`] is for programs, [`EngineError::report`] for people.
@@ -19,7 +20,10 @@ pub enum EngineError {
     Port(#[from] PortError),
     /// The map that a format gave is not acceptable.
     #[error(transparent)]
-    Map(#[from] MapError),
+    Map(MapError),
+    /// There is no room for a map that is too large for memory.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// Stored bytes do not decode to what the map says.
     #[error("stored data for disk offset {offset} is damaged; restore the image from a good copy")]
     Decode {
@@ -143,6 +147,23 @@ pub enum EngineError {
     WorkerLost,
 }
 
+impl From<MapError> for EngineError {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Scratch(error) => Self::Scratch(error),
+            MapError::Order { .. }
+            | MapError::Stuck { .. }
+            | MapError::UnknownIndex { .. }
+            | MapError::EncodedLength { .. }
+            | MapError::Truncated { .. }
+            | MapError::Aliased { .. }
+            | MapError::VirtualSize { .. }
+            | MapError::Extents { .. }
+            | MapError::Expansion { .. } => Self::Map(error),
+        }
+    }
+}
+
 /// A destination that cannot grow, such as a device, is smaller than the image. Inside an [`io::Error`] it is found again with
 /// `get_ref` and `downcast_ref`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -190,6 +211,7 @@ impl EngineError {
         match self {
             Self::Port(error) => &error.code,
             Self::Map(error) => error.code(),
+            Self::Scratch(error) => error.code(),
             Self::Mover(error) => error.code(),
             Self::Decode { .. } => "corrupt.encoded",
             Self::Read { source, .. } => {
@@ -226,6 +248,7 @@ impl EngineError {
         match self {
             Self::Port(error) => error.class,
             Self::Map(error) => error.class(),
+            Self::Scratch(_) => ErrorClass::Transient,
             Self::Mover(error) => error.class(),
             Self::Decode { .. } => ErrorClass::Corrupt,
             Self::Read { source, .. } => {

@@ -1,5 +1,7 @@
 //! Reads the map of one layer from a format plugin, believing nothing.
 
+mod intervals;
+
 use std::{pin::Pin, sync::Arc};
 
 use crate::{
@@ -13,10 +15,11 @@ use crate::{
         ByteRange, DiskFormat, Extent, ExtentKind, ExtentPage, FormatImage, ImageInfo, Origin, PortError,
         Props, SourceRef,
     },
+    scratch::Scratch,
 };
 
-/// Sector that a garbage-tailed unit may share with its neighbour.
-const SECTOR: u64 = 512;
+use intervals::StoredIntervals;
+
 /// Most sources and codecs that an image may list.
 const MAX_LISTED: usize = 64;
 
@@ -108,7 +111,10 @@ pub(crate) async fn load(
     let References { parent, extents: wanted } = references(&listed)?;
     let mut indices = vec![None; listed.len()];
     indices[0] = Some(source);
-    let mut used = vec![StoredIntervals::new(primary.size())];
+    // They share what memory there is for sorting.
+    let room = options.scratch.sort() / (wanted.len() + 1);
+    let stored = |size| StoredIntervals::new(size, options.scratch, room);
+    let mut used = vec![stored(primary.size())];
     let mut extents = Vec::new();
     for (index, reference) in wanted {
         let granted = options.resolver.resolve(&reference).await?;
@@ -116,7 +122,7 @@ pub(crate) async fn load(
             granted.ok_or_else(|| EngineError::external(&reference.reference))?;
         image.attach(index, &bytes).await?;
         extents.push(Attached { identity, source: bytes.clone() });
-        used.push(StoredIntervals::new(bytes.size()));
+        used.push(stored(bytes.size()));
         indices[usize::from(index)] = source.checked_add(listed_index(extents.len()));
     }
     if !extents.is_empty() {
@@ -140,7 +146,7 @@ pub(crate) async fn load(
         .collect::<Result<Vec<_>, _>>()?;
     read_metadata_ranges(&mut image, &mut used[0]).await?;
     let mut checker = PageChecker {
-        builder: MapBuilder::new(info.virtual_size, limits.extents),
+        builder: MapBuilder::new(info.virtual_size, limits.extents).with_scratch(options.scratch),
         unit: u64::from(info.unit.max(1)),
         codecs: &codecs,
         indices: &indices,
@@ -164,6 +170,7 @@ pub(crate) struct LayerOptions<'a> {
     pub(crate) format_options: &'a Props,
     pub(crate) limits: &'a Limits,
     pub(crate) resolver: &'a dyn Resolver,
+    pub(crate) scratch: &'a Scratch,
 }
 
 /// What the image says of itself, within the bounds.
@@ -325,7 +332,7 @@ impl PageChecker<'_> {
     async fn finish(self) -> Result<ExtentMap, EngineError> {
         let (decoded, claimed) = self.encoded;
         // Many units may claim the same sector, of which each has but a few bytes.
-        let stored = claimed.min(self.used.iter().map(|used| used.size).sum());
+        let stored = claimed.min(self.used.iter().map(StoredIntervals::size).sum());
         if decoded > EXPANSION_FLOOR && decoded / self.limits.expansion.max(1) > stored {
             return Err(MapError::Expansion { limit: self.limits.expansion }.into());
         }
@@ -335,54 +342,6 @@ impl PageChecker<'_> {
             builder.finish()
         });
         Ok(map.await??)
-    }
-}
-
-/// The stored ranges of one layer: tables, data and encoded units. No byte may belong to two of them.
-///
-/// Of a unit with a garbage tail, the last sector is left out, because its neighbour may begin there; its first byte
-/// always counts. What remains possible is that units within one sector overlap, which the bound on expansion covers.
-struct StoredIntervals {
-    size: u64,
-    intervals: Vec<(u64, u64)>,
-}
-
-impl StoredIntervals {
-    fn new(size: u64) -> Self {
-        Self { size, intervals: Vec::new() }
-    }
-
-    fn add(&mut self, offset: u64, at: u64, length: u64, tail: Tail) -> Result<(), MapError> {
-        if length == 0 {
-            return Ok(());
-        }
-        let truncated = |stored| MapError::Truncated { offset, stored, size: self.size };
-        let end = at.checked_add(length).ok_or(truncated(u64::MAX))?;
-        let end = match tail {
-            Tail::Exact => end,
-            Tail::Garbage => {
-                if at >= self.size || end - self.size.min(end) >= SECTOR {
-                    return Err(truncated(end));
-                }
-                ((end - 1) / SECTOR * SECTOR).max(at + 1)
-            }
-        };
-        if end > self.size {
-            return Err(truncated(end));
-        }
-        match self.intervals.last_mut() {
-            Some(last) if last.1 == at && tail == Tail::Exact => last.1 = end,
-            Some(_) | None => self.intervals.push((at, end)),
-        }
-        Ok(())
-    }
-
-    fn check_disjoint(mut self) -> Result<(), MapError> {
-        self.intervals.sort_unstable();
-        match self.intervals.windows(2).find(|pair| pair[1].0 < pair[0].1) {
-            Some(pair) => Err(MapError::Aliased { stored: pair[1].0 }),
-            None => Ok(()),
-        }
     }
 }
 

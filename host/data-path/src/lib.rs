@@ -62,6 +62,7 @@ mod place;
 pub mod ports;
 mod progress;
 mod reader;
+pub mod scratch;
 mod stated;
 #[cfg(test)]
 mod testing;
@@ -82,6 +83,7 @@ pub use limits::Limits;
 pub use movement::Mover;
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use reader::DiskReader;
+pub use scratch::{Scratch, ScratchError};
 pub use stated::check_stated;
 pub use tools::{CheckReport, Comparison, check, compare, digest};
 pub use write::{Cloned, Copied, WriteOptions, Written, clone_image, copy_image, write_image};

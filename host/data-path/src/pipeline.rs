@@ -24,7 +24,7 @@ use crate::{
     digest::{CLUSTER, DigestBuilder, StoredDigest},
     disk::Disk,
     error::EngineError,
-    extent_map::ExtentMap,
+    extent_map::{ExtentMap, MapError},
     io::BlockSink,
     limits::MAX_UNIT,
     movement::{Event, Manner, Pass, Running, WritePlan},
@@ -267,17 +267,18 @@ impl<'a> Planner<'a> {
         Self { map, window, slots, keep_zeroes, next: Mutex::new((0, 0)) }
     }
 
-    fn take(&self) -> Option<Window> {
+    fn take(&self) -> Result<Option<Window>, MapError> {
         let mut next = self.next.lock().expect("no holder of this lock panics");
         let (number, from) = *next;
         let found = match self.keep_zeroes {
             true => (from < self.map.size()).then_some(from),
-            false => self.map.next_stored(from),
+            false => self.map.next_stored(from)?,
         };
-        let offset = align_down(found?, self.window);
+        let Some(found) = found else { return Ok(None) };
+        let offset = align_down(found, self.window);
         let end = offset.saturating_add(self.window).min(self.map.size());
         *next = (number + 1, end);
-        Some(Window { number, range: ByteRange { offset, length: end - offset } })
+        Ok(Some(Window { number, range: ByteRange { offset, length: end - offset } }))
     }
 }
 

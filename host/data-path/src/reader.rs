@@ -79,6 +79,7 @@ impl<'a> DiskReader<'a> {
         self.wanted.clear();
         let disk = self.disk;
         for piece in disk.map().pieces(ByteRange { offset, length: to_u64(buf.len()) }) {
+            let piece = piece?;
             let start = to_usize(piece.range.offset - offset);
             let end = start + to_usize(piece.range.length);
             match piece.content {

@@ -8,7 +8,7 @@ use crate::{
     digest::DiskDigest,
     disk::Disk,
     error::EngineError,
-    extent_map::Content,
+    extent_map::MapError,
     io::BlockSource,
     movement::Running,
     num::{to_u64, to_usize},
@@ -76,9 +76,8 @@ pub(crate) fn compare_blocking(
     let mut windows = [vec![0; to_usize(WINDOW)], vec![0; to_usize(WINDOW)]];
     let end = first.size().max(second.size());
     progress.start(first.map().stored_bytes() + second.map().stored_bytes());
-    let next = |from| [first, second].iter().filter_map(|disk| disk.map().next_stored(from)).min();
     let mut at = 0;
-    while let Some(found) = next(at) {
+    while let Some(found) = next_stored([first, second], at)? {
         if cancel.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
@@ -90,7 +89,7 @@ pub(crate) fn compare_blocking(
                 reader.read_at(&mut window[..has], start)?;
             }
             window[has..].fill(0);
-            progress.advance(stored_in(disk, ByteRange { offset: start, length }));
+            progress.advance(disk.map().stored_in(ByteRange { offset: start, length })?);
         }
         let [a, b] = [&windows[0][..to_usize(length)], &windows[1][..to_usize(length)]];
         if a != b {
@@ -105,9 +104,10 @@ pub(crate) fn compare_blocking(
     })
 }
 
-fn stored_in(disk: &Disk, range: ByteRange) -> u64 {
-    let stored = |content| matches!(content, Content::Data { .. } | Content::Encoded(_));
-    disk.map().pieces(range).filter(|piece| stored(piece.content)).map(|piece| piece.range.length).sum()
+/// The first byte at or behind `from` that one of the disks stores.
+fn next_stored(disks: [&Disk; 2], from: u64) -> Result<Option<u64>, MapError> {
+    let [first, second] = disks.map(|disk| disk.map().next_stored(from));
+    Ok(first?.into_iter().chain(second?).min())
 }
 
 /// What a consistency check found.

@@ -262,6 +262,7 @@ fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
 fn blame_file(source: &Image, target: &Destination, error: EngineError) -> Failure {
     match &error {
         EngineError::Map(_)
+        | EngineError::Scratch(_)
         | EngineError::Decode { .. }
         | EngineError::Read { .. }
         | EngineError::Mover(_)

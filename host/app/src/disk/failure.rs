@@ -65,6 +65,7 @@ impl Failure {
             EngineError::NoSpace { .. }
             | EngineError::TooSmall(_)
             | EngineError::Open { .. }
+            | EngineError::Scratch(_)
             | EngineError::Mover(_) => Status::Failed,
             EngineError::InvalidOption { .. } => Status::Usage,
             EngineError::Port(port) if port.code == "unsupported.option" => Status::Usage,

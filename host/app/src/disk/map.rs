@@ -61,33 +61,41 @@ pub(super) async fn map(args: &MapArgs, watch: &Watch) -> Result<(), Failure> {
         Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed, watch)
             .await?;
     let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
-    Report::new(args.common.output).write(|out, output| match output {
-        Output::Json => json(out, &disk),
-        Output::Table => table(out, &disk),
-    })
-}
-
-fn rows(disk: &Disk) -> impl Iterator<Item = Row> + '_ {
-    disk.map().pieces(ByteRange { offset: 0, length: disk.size() }).map(|piece| Row::new(&piece))
+    let mut unread = None;
+    let told = Report::new(args.common.output).write(|out, output| {
+        let rows = disk.map().iter().map_while(|piece| match piece {
+            Ok(piece) => Some(Row::new(&piece)),
+            Err(error) => {
+                unread = Some(error);
+                None
+            }
+        });
+        match output {
+            Output::Json => json(out, &disk, rows),
+            Output::Table => table(out, rows),
+        }
+    });
+    // Before an answer counts that ends too early.
+    unread.map_or(told, |error| Err(image.failure(error.into())))
 }
 
 /// One extent a line: a map may have millions.
-fn json(out: &mut dyn Write, disk: &Disk) -> io::Result<()> {
+fn json(out: &mut dyn Write, disk: &Disk, rows: impl Iterator<Item = Row>) -> io::Result<()> {
     write!(out, "{{\"virtual_size\": {}, \"extents\": [", disk.size())?;
-    for (index, row) in rows(disk).enumerate() {
+    for (index, row) in rows.enumerate() {
         out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
         serde_json::to_writer(&mut *out, &row)?;
     }
     out.write_all(b"\n]}\n")
 }
 
-fn table(out: &mut dyn Write, disk: &Disk) -> io::Result<()> {
+fn table(out: &mut dyn Write, rows: impl Iterator<Item = Row>) -> io::Result<()> {
     writeln!(
         out,
         "{:>20} {:>20}  {:<8} {:>20} {:>14}",
         "OFFSET", "LENGTH", "KIND", "STORED AT", "STORED LENGTH"
     )?;
-    for row in rows(disk) {
+    for row in rows {
         let figure = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
         let line = format!(
             "{:>20} {:>20}  {:<8} {:>20} {:>14}",

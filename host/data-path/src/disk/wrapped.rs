@@ -9,7 +9,6 @@ use crate::{
     error::EngineError,
     extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
     io::BlockSource,
-    limits::Limits,
     ports::{ByteRange, Props},
     stated::Stated,
     window::Window,
@@ -31,7 +30,7 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
             outer.format
         ))
     })?;
-    let place = place(&outer)
+    let place = place(&outer)?
         .ok_or_else(|| unsupported("a wrapper that does not store its file in one piece".to_owned()))?;
     let whole = outer.sources[0].clone();
     let source: Arc<dyn BlockSource> = Arc::new(Window::new(whole.clone(), place));
@@ -45,7 +44,7 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
         return Err(unsupported("a wrapper inside of a wrapper".to_owned()));
     }
     // From here on the file itself is read, not the window.
-    disk.map = moved(&disk.map, place.offset, &options.limits)?;
+    disk.map = moved(&disk.map, place.offset, options)?;
     disk.sources[0] = whole;
     disk.facts.extend(wrapper_facts(outer));
     disk.stated = stated;
@@ -54,27 +53,30 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
 
 /// Where the file is that the wrapper holds, when it is in one piece of the wrapper itself. Holes that the transport knows
 /// of do not cut it.
-fn place(outer: &Disk) -> Option<ByteRange> {
+fn place(outer: &Disk) -> Result<Option<ByteRange>, MapError> {
     let mut start = None;
-    for piece in outer.map.pieces(ByteRange { offset: 0, length: outer.size() }) {
-        let begins = match piece.content {
-            Content::Data { source: 0, at } => at.checked_sub(piece.range.offset),
+    for piece in &outer.map {
+        let Piece { range, content } = piece?;
+        let begins = match content {
+            Content::Data { source: 0, at } => at.checked_sub(range.offset),
             Content::Zero => continue,
             Content::Data { .. } | Content::Hole | Content::Encoded(_) => None,
-        }?;
-        if *start.get_or_insert(begins) != begins {
-            return None;
+        };
+        if begins.is_none() || *start.get_or_insert(begins) != begins {
+            return Ok(None);
         }
     }
-    Some(ByteRange { offset: start?, length: outer.size() }).filter(|place| {
+    let place = start.flatten().map(|offset| ByteRange { offset, length: outer.size() });
+    Ok(place.filter(|place| {
         place.offset.checked_add(place.length).is_some_and(|end| end <= outer.sources[0].size())
-    })
+    }))
 }
 
 /// The map with everything in the first source `by` bytes further on.
-fn moved(map: &ExtentMap, by: u64, limits: &Limits) -> Result<ExtentMap, MapError> {
-    let mut moved = MapBuilder::new(map.size(), limits.extents);
-    for Piece { range, content } in map.pieces(ByteRange { offset: 0, length: map.size() }) {
+fn moved(map: &ExtentMap, by: u64, options: &OpenOptions) -> Result<ExtentMap, MapError> {
+    let mut moved = MapBuilder::new(map.size(), options.limits.extents).with_scratch(&options.scratch);
+    for piece in map {
+        let Piece { range, content } = piece?;
         let content = match content {
             Content::Data { source: 0, at } => Content::Data { source: 0, at: at + by },
             Content::Encoded(mut unit) => {

@@ -434,3 +434,22 @@ async fn a_layer_below_has_parts_of_its_own() {
     assert_eq!([bytes[0], bytes[1024], bytes[2048]], [5, 3, 4]);
     assert_eq!(disk.layers(), 2);
 }
+
+#[tokio::test]
+async fn a_map_that_is_too_large_for_memory_needs_a_scratch_file() {
+    use crate::scratch::Scratch;
+    let extents = || (0..1000).map(|n| data(n * 512, 512, (n ^ 1) * 512)).collect();
+    let opened = async |folder: &std::path::Path| {
+        let scratch = Scratch::in_folder(folder).keeping(1000, 1000);
+        let options = OpenOptions { scratch, ..OpenOptions::default() };
+        open_with(&one_page(1000 * 512, extents()), 1000 * 512, &options).await
+    };
+    let error = opened("/nowhere".as_ref()).await.err().unwrap();
+    assert_eq!((error.code(), error.class()), ("scratch.open", crate::ports::ErrorClass::Transient));
+    let folder = tempfile::tempdir().unwrap();
+    let large = opened(folder.path()).await.unwrap();
+    assert!(large.map().scratch().is_some());
+    let small = open(&one_page(1000 * 512, extents()), 1000 * 512).await.unwrap();
+    assert!(large.map().iter().eq(small.map().iter()));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}

@@ -8,6 +8,7 @@ use crate::{
     codec::DecodeError,
     error::EngineError,
     ports::{ErrorClass, Origin, PortError},
+    scratch::ScratchError,
 };
 
 /// Longest text that is taken from a mover, in characters.
@@ -222,6 +223,7 @@ pub(super) enum WireError {
         code: String,
         message: String,
     },
+    Scratch(ScratchError),
     SourceChanged,
     Mismatch,
     Cancelled,
@@ -250,6 +252,7 @@ impl WireError {
             EngineError::Port(error) => {
                 Self::Layout { code: error.code.clone(), message: error.message.clone() }
             }
+            EngineError::Scratch(error) => Self::Scratch(error.clone()),
             EngineError::SourceChanged => Self::SourceChanged,
             EngineError::Mismatch => Self::Mismatch,
             EngineError::Cancelled => Self::Cancelled,
@@ -283,6 +286,7 @@ impl WireError {
                 retry_after_ms: None,
             }
             .into(),
+            Self::Scratch(error) => EngineError::Scratch(error.map_text(plain)),
             Self::SourceChanged => EngineError::SourceChanged,
             Self::Mismatch => EngineError::Mismatch,
             Self::Cancelled => EngineError::Cancelled,

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::WireError, sandbox::Isolation};
+use super::{error::WireError, map::MapHead, sandbox::Isolation};
 use crate::{
     codec::CodecSpec,
     digest::DiskDigest,
@@ -42,16 +42,18 @@ pub(super) struct SourceHead {
     pub(super) preferred_read: u64,
 }
 
-/// A disk; its map follows in pages.
+/// A disk; pages with its map follow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct DiskHead {
     pub(super) size: u64,
     pub(super) unit: u32,
     pub(super) codecs: Vec<CodecSpec>,
     pub(super) sources: Vec<SourceHead>,
+    pub(super) map: MapHead,
 }
 
-/// What a mover is for. Descriptors: the channels, then those of the sources in their order, then that of the sink.
+/// What a mover is for. Descriptors: the channels, then those of the sources in their order, then that of the sink, then those
+/// of the maps that are in scratch files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) work: Work,

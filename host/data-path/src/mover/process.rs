@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     channel::{Channels, HostSink, HostSource},
     error::WireError,
-    map,
+    map::{self, MapHead},
     message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, Work},
     sandbox::{self, Bounds},
     wire,
@@ -30,6 +30,7 @@ use crate::{
     movement::{ByteMover, InProcess, Running},
     num::from_u32,
     progress::{Progress, ProgressSnapshot},
+    scratch::{self, Scratch},
 };
 
 /// Between two looks at the counters.
@@ -46,6 +47,8 @@ pub fn mover_main() -> ExitCode {
 }
 
 fn live() -> io::Result<()> {
+    // It cannot open any file from here on.
+    scratch::configure(Scratch::memory_only());
     sandbox::close_inherited()?;
     let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(preamble) = wire::receive::<Preamble>(&mut control)? else { return Ok(()) };
@@ -94,7 +97,11 @@ impl Task {
         };
         let mut disks = Vec::new();
         for (head, sources) in job.disks.into_iter().zip(sources) {
-            let map = map::receive(control, head.size)?;
+            let scratch = match head.map {
+                MapHead::Pieces => None,
+                MapHead::Scratch { .. } => Some(descriptors.next().ok_or_else(invalid)?.into()),
+            };
+            let map = map::receive(control, head.size, head.map, scratch)?;
             disks.push(Arc::new(Disk::assemble(map, sources, head.codecs, head.unit)));
         }
         let threads = NonZeroUsize::new(from_u32(job.threads)).ok_or_else(invalid)?;

@@ -96,7 +96,7 @@ impl<'a> Worker<'a> {
     pub(super) fn run(&mut self) -> Result<(), EngineError> {
         loop {
             let mut slot = self.free_slot()?;
-            let Some(window) = self.planner.take() else { break };
+            let Some(window) = self.planner.take()? else { break };
             if self.job.running.cancel.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
@@ -105,7 +105,7 @@ impl<'a> Worker<'a> {
                 Target::Nothing => self.hand_in(&slot, false, 0)?,
                 Target::File(file) => self.prepare(&mut slot, file)?,
             };
-            self.job.running.progress.advance(stored_in(self.job, window.range));
+            self.job.running.progress.advance(self.job.disk.map().stored_in(window.range)?);
             match waits {
                 true => self.waiting.push_back(slot),
                 false => self.free.push(slot),
@@ -351,15 +351,4 @@ fn place(placer: &mut Placer, file: &FileTarget, submission: &mut Submission) ->
         file.events.blocking_send(Event::Placed(report)).map_err(|_| EngineError::Cancelled)?;
     }
     Ok(())
-}
-
-/// How much of a range counts as progress.
-fn stored_in(job: &Job, range: ByteRange) -> u64 {
-    use crate::extent_map::Content;
-    job.disk
-        .map()
-        .pieces(range)
-        .filter(|piece| matches!(piece.content, Content::Data { .. } | Content::Encoded(_)))
-        .map(|piece| piece.range.length)
-        .sum()
 }

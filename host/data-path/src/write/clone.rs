@@ -170,7 +170,7 @@ struct Run {
 
 impl Cloning {
     fn step(&mut self) -> Result<Step, EngineError> {
-        let Some(from) = self.disk.map().next_stored(self.at) else {
+        let Some(from) = self.disk.map().next_stored(self.at)? else {
             return Ok(Step::End(match &mut self.placing {
                 Placing::Identity { .. } => Vec::new(),
                 Placing::Units { placer, .. } => placer.take_reports(),
@@ -182,6 +182,7 @@ impl Cloning {
         for Run { range, to } in runs {
             let disk = self.disk.clone();
             for piece in disk.map().pieces(range) {
+                let piece = piece?;
                 let Content::Data { source, at } = piece.content else { continue };
                 let to = to + (piece.range.offset - range.offset);
                 if !self.transfer(source, ByteRange { offset: at, length: piece.range.length }, to)? {
@@ -207,6 +208,7 @@ impl Cloning {
         };
         let mut units: Vec<Unit> = Vec::new();
         for piece in self.disk.map().pieces(range) {
+            let piece = piece?;
             if !matches!(piece.content, Content::Data { .. }) {
                 continue;
             }

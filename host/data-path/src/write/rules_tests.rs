@@ -589,8 +589,11 @@ impl BlockSource for Hole {
             range: crate::ports::ByteRange { offset, length },
             zero,
         };
-        assert_eq!(range.length, HOLE);
-        Ok(vec![cut(0, HOLE - 65536, true), cut(HOLE - 65536, 65536, false)])
+        let (start, end) = (range.offset, range.offset + range.length);
+        Ok(match end == HOLE {
+            true => vec![cut(start, HOLE - 65536 - start, true), cut(HOLE - 65536, 65536, false)],
+            false => vec![cut(start, end - start, true)],
+        })
     }
 }
 

@@ -407,16 +407,17 @@ impl BlockSource for Holes {
     }
 
     fn segments(&self, range: ByteRange) -> io::Result<Vec<crate::io::Segment>> {
-        let cut = |offset, end, zero| crate::io::Segment {
-            range: ByteRange { offset, length: end - offset },
-            zero,
-        };
-        assert_eq!((range.offset, range.length), (0, 1 << 40));
-        Ok(vec![
-            cut(0, 3 << 30, true),
-            cut(3 << 30, (3 << 30) + 8192, false),
-            cut((3 << 30) + 8192, 1 << 40, true),
-        ])
+        let (start, end) = (range.offset, range.offset + range.length);
+        let all =
+            [(0, 3 << 30, true), (3 << 30, (3 << 30) + 8192, false), ((3 << 30) + 8192, self.size(), true)];
+        let cut = all.map(|(from, to, zero)| (from.clamp(start, end), to.clamp(start, end), zero));
+        let there = cut.iter().filter(|(from, to, _)| from < to);
+        Ok(there
+            .map(|(from, to, zero)| crate::io::Segment {
+                range: ByteRange { offset: *from, length: to - from },
+                zero: *zero,
+            })
+            .collect())
     }
 }
 

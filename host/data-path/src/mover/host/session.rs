@@ -19,7 +19,7 @@ use super::{
         MoverConfig,
         channel::Served,
         error::{KeptErrors, MoverError},
-        map,
+        map::{self, MapHead, SendError},
         message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, SourceHead},
         wire::{self, MAX_DESCRIPTORS},
     },
@@ -155,6 +155,15 @@ impl From<MoverError> for Trouble {
     }
 }
 
+impl From<SendError> for Trouble {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Stream(error) => Self::Gone(error),
+            SendError::Map(error) => Self::Known(error.into()),
+        }
+    }
+}
+
 /// What goes where: descriptors to the mover, everything else stays with the host.
 #[derive(Default)]
 struct Parts<'a> {
@@ -259,9 +268,12 @@ impl Conversation {
                 sources.push(parts.source(source)?);
             }
             let codecs = disk.codecs().to_vec();
-            parts.heads.push(DiskHead { size: disk.size(), unit: disk.unit(), codecs, sources });
+            let map = MapHead::of(disk.map());
+            parts.heads.push(DiskHead { size: disk.size(), unit: disk.unit(), codecs, sources, map });
         }
         let sink = self.target.as_ref().map(|(sink, _)| parts.sink(sink)).transpose()?;
+        let maps = self.disks.iter().filter_map(|disk| disk.map().scratch());
+        parts.descriptors.extend(maps.map(|map| map.file().file().as_fd()));
         let plan = self.target.as_ref().map(|(_, plan)| plan);
         let Parts { heads, descriptors, served } = parts;
         let pairs = if served.is_idle() { 0 } else { self.threads.min(MAX_CHANNELS) };

@@ -56,7 +56,7 @@ fn say(hello: Isolation, messages: Vec<FromMover>) {
     let Some(job) = wire::receive::<Job>(&mut control).unwrap() else { return };
     wire::receive_descriptors(&control, from_u32(job.descriptors)).unwrap();
     for disk in &job.disks {
-        super::super::map::receive(&mut control, disk.size).unwrap();
+        super::super::map::receive(&mut control, disk.size, disk.map, None).unwrap();
     }
     wire::send(&mut control, &FromMover::Ready).unwrap();
     for message in messages {
