@@ -64,9 +64,9 @@ pub struct Piece {
 
 /// The map of a virtual disk: every byte of `[0, size)` lies in exactly one piece.
 ///
-/// Memory: 32 bytes a run, and 12 bytes an encoded unit, as long as that is at most 2 MiB. A larger map lies in a scratch file
-/// (as many bytes there), and in memory are 24 bytes for each 1024 runs and units: at most 800 KiB with the default limits, and
-/// 256 KiB of what was read last.
+/// Memory: 32 bytes a run, and 12 bytes an encoded unit, as long as that is at most 2 MiB. A larger map lies in a scratch file (24
+/// bytes a run and 12 a unit), and in memory are 24 bytes for each 1024 runs and units, at most 800 KiB with the default limits,
+/// and 256 KiB of what was read last.
 #[derive(Clone, Debug)]
 pub struct ExtentMap {
     size: u64,

@@ -6,9 +6,9 @@ use crate::{
     ports::ByteRange,
 };
 
-/// A run in a file: offset (8 bytes, as all numbers little endian), kind, nothing, source (2), codec (2), nothing (2), then
-/// where the bytes are (8) and nothing (8), or unit, skip and first (4 each) and nothing (4).
-const RUN_BYTES: usize = 32;
+/// A run in a file: offset (8 bytes, as all numbers little endian), where the bytes are (8) or unit and skip (4 each), source,
+/// codec and first (2 each), kind (1), nothing (1).
+const RUN_BYTES: usize = 24;
 /// A unit in a file: all places (8 bytes each), then all lengths (4 bytes each).
 const UNIT_BYTES: usize = 12;
 
@@ -179,41 +179,48 @@ const ENCODED: u8 = 3;
 
 fn encode_run(Run { offset, kind }: Run) -> [u8; RUN_BYTES] {
     let mut bytes = [0; RUN_BYTES];
-    bytes[..8].copy_from_slice(&offset.to_le_bytes());
+    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+    put(0, &offset.to_le_bytes());
     match kind {
-        RunKind::Zero => bytes[8] = ZERO,
-        RunKind::Hole => bytes[8] = HOLE,
+        RunKind::Zero => put(22, &[ZERO]),
+        RunKind::Hole => put(22, &[HOLE]),
         RunKind::Data { source, at } => {
-            bytes[8] = DATA;
-            bytes[10..12].copy_from_slice(&source.to_le_bytes());
-            bytes[16..24].copy_from_slice(&at.to_le_bytes());
+            put(8, &at.to_le_bytes());
+            put(16, &source.to_le_bytes());
+            put(22, &[DATA]);
         }
         RunKind::Encoded { source, codec, unit, skip, first } => {
-            bytes[8] = ENCODED;
-            bytes[10..12].copy_from_slice(&source.to_le_bytes());
-            bytes[12..14].copy_from_slice(&codec.to_le_bytes());
-            bytes[16..20].copy_from_slice(&unit.to_le_bytes());
-            bytes[20..24].copy_from_slice(&skip.to_le_bytes());
-            bytes[24..28].copy_from_slice(&first.to_le_bytes());
+            let first = u16::try_from(first).expect("a chunk in a file has at most 1024 units");
+            put(8, &unit.to_le_bytes());
+            put(12, &skip.to_le_bytes());
+            put(16, &source.to_le_bytes());
+            put(18, &codec.to_le_bytes());
+            put(20, &first.to_le_bytes());
+            put(22, &[ENCODED]);
         }
     }
     bytes
 }
 
 fn decode_run(bytes: &[u8; RUN_BYTES]) -> Option<Run> {
-    let (half, whole) =
-        (|at| u16::from_le_bytes(field(bytes, at)), |at| u32::from_le_bytes(field(bytes, at)));
-    let source = half(10);
-    let kind = match bytes[8] {
+    let half = |at| u16::from_le_bytes(field(bytes, at));
+    let whole = |at| u32::from_le_bytes(field(bytes, at));
+    let long = |at| u64::from_le_bytes(field(bytes, at));
+    let source = half(16);
+    let kind = match bytes[22] {
         ZERO => RunKind::Zero,
         HOLE => RunKind::Hole,
-        DATA => RunKind::Data { source, at: u64::from_le_bytes(field(bytes, 16)) },
-        ENCODED => {
-            RunKind::Encoded { source, codec: half(12), unit: whole(16), skip: whole(20), first: whole(24) }
-        }
+        DATA => RunKind::Data { source, at: long(8) },
+        ENCODED => RunKind::Encoded {
+            source,
+            codec: half(18),
+            unit: whole(8),
+            skip: whole(12),
+            first: half(20).into(),
+        },
         _ => return None,
     };
-    Some(Run { offset: u64::from_le_bytes(field(bytes, 0)), kind })
+    Some(Run { offset: long(0), kind })
 }
 
 fn field<const N: usize>(bytes: &[u8; RUN_BYTES], at: usize) -> [u8; N] {

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Run};
 use crate::{
     num::to_u64,
     scratch::{ScratchError, ScratchFile, ScratchWriter},
 };
 
-/// Most runs and units in a chunk: at most 32 KiB. Every look at the map reads one, so it is small.
+/// Most runs and units in a chunk: at most 24 KiB in the file, 32 KiB in memory. Every look at the map reads one, so it is small.
 pub(super) const MAX_ENTRIES: usize = 1024;
 /// Chunks that are kept after they were read: threads that work side by side ask for the same ones.
 const CACHED: usize = 8;
@@ -116,7 +116,7 @@ impl Spilled {
 
     /// Bytes of memory that it takes.
     pub(super) fn memory(&self) -> usize {
-        self.index.len() * size_of::<Indexed>() + CACHED * Chunk::encoded_length(MAX_ENTRIES, 0)
+        self.index.len() * size_of::<Indexed>() + CACHED * MAX_ENTRIES * size_of::<Run>()
     }
 
     pub(super) fn chunks(&self) -> usize {
