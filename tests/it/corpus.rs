@@ -44,22 +44,26 @@ struct Watched {
 struct Lab {
     images: PathBuf,
     traces: PathBuf,
+    /// Where large maps may lie, in files without names.
+    scratch: PathBuf,
     bait: Bait,
     listener: TcpListener,
 }
 
 impl Lab {
     fn new(dir: &Path) -> Result<Self> {
-        let (images, traces, canary) = (dir.join("images"), dir.join("traces"), dir.join("canary"));
-        for folder in [&images, &traces, &canary] {
-            fs::create_dir(folder)?;
-        }
+        let folder = |name: &str| {
+            let path = dir.join(name);
+            fs::create_dir(&path).map(|()| path)
+        };
+        let (images, traces) = (folder("images")?, folder("traces")?);
+        let (canary, scratch) = (folder("canary")?, folder("scratch")?);
         fs::write(canary.join("secret.bin"), "nobody may read this")?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
         let bait = Bait { file: arg(&canary.join("secret.bin")).to_owned(), port };
-        Ok(Self { images, traces, bait, listener })
+        Ok(Self { images, traces, scratch, bait, listener })
     }
 
     fn watch(&self, case: &Case, verb: &str, image: &Path) -> Result<Watched> {
@@ -72,6 +76,7 @@ impl Lab {
             .args(["disk", verb, "--output", "json", "--format", case.format, arg(image)])
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .env("RUST_BACKTRACE", "0")
+            .env("TMPDIR", &self.scratch)
             // The harness names folders there, in which every process looks for libraries.
             .env_remove("LD_LIBRARY_PATH")
             .output()
@@ -127,7 +132,7 @@ impl Watched {
     }
 
     /// From the moment on that the image is open, nothing else is.
-    fn opened(&self, image: &Path, bait: &Bait) -> Result<()> {
+    fn opened(&self, image: &Path, Lab { bait, scratch, .. }: &Lab) -> Result<()> {
         let quoted = format!("\"{}\"", image.display());
         let own = arg(image).rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut open = false;
@@ -142,7 +147,8 @@ impl Watched {
                 ensure!(!(open && network), "the network was touched: {call}");
                 continue;
             };
-            let cache = path.starts_with(env!("CARGO_TARGET_TMPDIR"));
+            let cache = path.starts_with(env!("CARGO_TARGET_TMPDIR"))
+                || (path == arg(scratch) && call.contains("O_TMPFILE"));
             let known = HARMLESS.iter().any(|prefix| path.starts_with(prefix))
                 && !path.starts_with("/proc/self/fd/0");
             ensure!((known || cache) && !path.starts_with(own), "after the image, this was opened: {call}");
@@ -156,12 +162,12 @@ fn judge(lab: &Lab, case: &Case, image: &Path) -> Result<()> {
     let watched = lab.watch(case, "digest", image)?;
     watched.verdict(case.expected)?;
     watched.cost()?;
-    watched.opened(image, &lab.bait)?;
+    watched.opened(image, lab)?;
     if case.expected == Expected::Refused(&["denied.external-reference"]) {
         let inspected = lab.watch(case, "inspect", image)?;
         ensure!(matches!(inspected.status, Some(0 | 3)), "inspect: {}", inspected.stderr);
         inspected.cost()?;
-        inspected.opened(image, &lab.bait)?;
+        inspected.opened(image, lab)?;
     }
     Ok(())
 }
