@@ -16,10 +16,12 @@ use rustix::{
     io::Errno,
 };
 
+mod cold;
 mod device;
 mod direct;
 mod reflink;
 
+use cold::Cold;
 pub use device::{DeviceSink, DeviceSource};
 use direct::Direct;
 
@@ -40,9 +42,12 @@ const WORTHWHILE_HOLES: u64 = 1 << 20;
 const WORTHWHILE_SHARE: u64 = 64;
 
 /// A regular file to read. Its size is fixed when it is opened: a file that is shorter later is an error.
+///
+/// On ext4 and XFS, what is not in the page cache is read past it, in whole pages into memory that lies right for it.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
+    cold: Option<Cold>,
     size: u64,
     /// It has holes that are worth looking for.
     sparse: bool,
@@ -70,13 +75,19 @@ impl FileSource {
     }
 
     fn new(file: File) -> io::Result<Self> {
+        let source = Self::from_descriptor(file)?;
+        Ok(Self { cold: Cold::of(&source.file, source.size), ..source })
+    }
+
+    /// Reads through the page cache alone, with the few system calls that a mover may make.
+    pub(crate) fn from_descriptor(file: File) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&file)?;
         let stamp = Stamp::of(&stat)?;
         // POSIX counts blocks of 512 bytes, whatever the file system's are.
         let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
         let holes = stamp.size.saturating_sub(allocated);
         let sparse = holes >= WORTHWHILE_HOLES.max(stamp.size / WORTHWHILE_SHARE);
-        Ok(Self { file, size: stamp.size, sparse, stamp })
+        Ok(Self { file, cold: None, size: stamp.size, sparse, stamp })
     }
 }
 
@@ -103,7 +114,7 @@ impl BlockSource for FileSource {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
+        cold::read_exact_at(self.cold.as_ref(), &self.file, buf, offset)
     }
 
     fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {

@@ -15,7 +15,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::direct::Direct;
+use super::{
+    cold::{self, Cold},
+    direct::Direct,
+};
 use crate::{
     aligned::PAGE,
     error::{EngineError, TooSmall},
@@ -34,10 +37,12 @@ fn size_of(file: &File) -> io::Result<u64> {
 
 /// A block device to read. It has no holes that could be asked for: zeroes are found by reading.
 ///
-/// Whether somebody else writes to it meanwhile is not noticed: a device has no time of its last change.
+/// Whether somebody else writes to it meanwhile is not noticed: a device has no time of its last change. What is not in the page
+/// cache is read past it, as with [`super::FileSource`].
 #[derive(Debug)]
 pub struct DeviceSource {
     file: File,
+    cold: Option<Cold>,
     size: u64,
 }
 
@@ -45,9 +50,13 @@ impl DeviceSource {
     /// Reads a device that is open. `name` is for error messages.
     pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
         match size_of(&file) {
-            Ok(size) => Ok(Self { file, size }),
+            Ok(size) => Ok(Self::new(file, size)),
             Err(source) => Err(EngineError::Open { path: name.to_owned(), source }),
         }
+    }
+
+    fn new(file: File, size: u64) -> Self {
+        Self { cold: Cold::of_device(&file, size), file, size }
     }
 }
 
@@ -57,7 +66,7 @@ impl BlockSource for DeviceSource {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
+        cold::read_exact_at(self.cold.as_ref(), &self.file, buf, offset)
     }
 
     fn unchanged(&self) -> io::Result<bool> {
@@ -185,6 +194,6 @@ impl BlockSink for DeviceSink {
         let file = self.file.try_clone()?;
         // What is on the disk counts, not what is in the page cache. Only advice.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-        Ok(Some(Arc::new(DeviceSource { file, size: self.size })))
+        Ok(Some(Arc::new(DeviceSource::new(file, self.size))))
     }
 }

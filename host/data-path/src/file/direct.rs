@@ -2,8 +2,7 @@
 //!
 //! A large file that is written through the page cache pays for every page three times: it is copied, a page has to be found
 //! for it (which pushes out what others need), and the final sync waits for all of it at once. On a busy machine that was
-//! measured to be ten times slower than writing directly. Reading stays with the page cache: an image that was just uploaded
-//! is there already.
+//! measured to be ten times slower than writing directly.
 //!
 //! A file grows ahead of what is written, in large steps: writes inside of a file go side by side, one that makes it longer goes
 //! alone (four threads wrote 1.4 times as fast as one after the other). Its size is settled at the end.
@@ -45,7 +44,7 @@ const PREFERRED: u64 = 1 << 20;
 /// Steps in which the file grows.
 const GROWTH: u64 = 64 << 20;
 
-/// File systems that write directly as fast as their device can, by the magic numbers of statfs(2): ext2 to ext4, and XFS.
+/// File systems that read and write directly as fast as their device can, by the magic numbers of statfs(2): ext2 to ext4, and XFS.
 /// Others keep data in memory anyway (tmpfs), compute checksums over what they cached (btrfs, ZFS), or are far away (NFS).
 const EXT: u64 = 0xEF53;
 /// See [`EXT`].
@@ -73,19 +72,25 @@ fn kind(file: &File) -> Option<u64> {
     u64::try_from(rustix::fs::fstatfs(file).ok()?.f_type).ok()
 }
 
-fn open_direct(file: &File) -> Option<File> {
+/// Whether the file lies on a file system that is as fast without its cache.
+pub(super) fn is_worthwhile(file: &File) -> bool {
+    matches!(kind(file), Some(EXT | XFS))
+}
+
+/// Another descriptor of the file, without the cache.
+pub(super) fn open_direct(file: &File, access: OFlags) -> Option<File> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
 }
 
 impl Direct {
     /// `None` where the page cache is the better way, or the only one.
     pub(super) fn of(file: &File) -> Option<Self> {
-        if !matches!(kind(file)?, EXT | XFS) {
+        if !is_worthwhile(file) {
             return None;
         }
-        Some(Self::from_descriptor(open_direct(file)?))
+        Some(Self::from_descriptor(open_direct(file, OFlags::WRONLY)?))
     }
 
     /// The same for a block device, which is always written directly. Its blocks are pages at most; otherwise it refuses the
@@ -93,7 +98,13 @@ impl Direct {
     pub(super) fn of_device(device: &File) -> Option<Self> {
         // It never grows.
         let (length, growing) = (AtomicU64::new(u64::MAX), Mutex::new(()));
-        Some(Self { file: open_direct(device)?, usable: AtomicBool::new(true), turn: None, length, growing })
+        Some(Self {
+            file: open_direct(device, OFlags::WRONLY)?,
+            usable: AtomicBool::new(true),
+            turn: None,
+            length,
+            growing,
+        })
     }
 
     /// A descriptor of [`Direct::descriptor`] in another process.

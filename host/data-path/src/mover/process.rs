@@ -190,7 +190,7 @@ fn open_sources(
         sources.push(match head.place {
             Place::Descriptor => {
                 let file = descriptors.next().ok_or_else(invalid)?;
-                Arc::new(FileSource::from_file(file.into(), "the source").map_err(io::Error::other)?)
+                Arc::new(FileSource::from_descriptor(file.into())?)
             }
             Place::Host => Arc::new(HostSource {
                 channels: channels.clone(),
