@@ -3,6 +3,7 @@
 pub mod format;
 mod host;
 pub mod hypervisor;
+mod numbers;
 pub mod storage;
 pub mod stream;
 

@@ -1,9 +1,14 @@
 //! What the host offers, as traits: in a component they are the real host, in a test the mock host.
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     types::{ByteRange, Props},
 };
+
+/// Bounds of [`Blob::read_each`].
+const MAX_EACH: u32 = 64;
+/// See [`MAX_EACH`].
+const MAX_PLACES: usize = 8192;
 
 /// Random access to bytes that the host opened. For metadata: reads are metered and cached in blocks of 64 KiB.
 pub trait Blob {
@@ -13,6 +18,27 @@ pub trait Blob {
     fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>>;
     /// Scattered reads in one crossing; at most 1 MiB together and 1024 ranges.
     fn read_many(&self, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>>;
+    /// The same number of bytes, 1 to 64, at each of at most 8192 places, one behind the other; never short
+    /// (`blob.truncated`). For one marker in every 64 KiB, say: nothing but the places and the bytes crosses.
+    fn read_each(&self, offsets: &[u64], length: u32) -> Result<Vec<u8>> {
+        if !(1..=MAX_EACH).contains(&length) || offsets.len() > MAX_PLACES {
+            let what = format!(
+                "{length} bytes at each of {} places; {MAX_EACH} and {MAX_PLACES} are possible",
+                offsets.len()
+            );
+            return Err(Error::limit("blob.read", what));
+        }
+        let mut all = Vec::new();
+        for offset in offsets {
+            let bytes = self.read_at(*offset, length)?;
+            if u32::try_from(bytes.len()) != Ok(length) {
+                let what = format!("the file ends within the {length} bytes at {offset}");
+                return Err(Error::corrupt("blob.truncated", what));
+            }
+            all.extend(bytes);
+        }
+        Ok(all)
+    }
     /// Tells the host what comes next.
     fn prefetch(&self, ranges: &[ByteRange]);
 }

@@ -39,7 +39,12 @@ pub struct CodecSpec {
     pub kind: CodecKind,
     /// What follows the encoded bytes.
     pub tail: Tail,
+    /// Bytes in front of the encoded ones that belong to the unit as well.
+    pub head: u32,
 }
+
+/// Longest head of a unit.
+const MAX_HEAD: u32 = 4096;
 
 impl CodecSpec {
     /// Understands what a plugin said; `None` for a codec that the engine does not know.
@@ -56,7 +61,8 @@ impl CodecSpec {
             Some("garbage") => Tail::Garbage,
             Some(_) => return None,
         };
-        Some(Self { kind, tail })
+        let head = codec.params.get("head").map_or(Some(0), |head| head.parse().ok())?;
+        (head <= MAX_HEAD).then_some(Self { kind, tail, head })
     }
 }
 

@@ -306,7 +306,10 @@ impl PageChecker<'_> {
         let stored = u64::from(extent.source_length);
         let fits = unit <= MAX_UNIT && stored > 0 && stored <= 2 * unit + 4096;
         let unit = u32::try_from(unit).ok().filter(|_| fits).ok_or(MapError::EncodedLength { offset })?;
-        self.stored_in(source).add(offset, extent.source_offset, stored, codec.tail)?;
+        let head = u64::from(codec.head);
+        let start = extent.source_offset.checked_sub(head).ok_or(MapError::EncodedLength { offset })?;
+        let tail = codec.tail;
+        self.stored_in(source).add(offset, start, head + stored, tail)?;
         self.encoded = (self.encoded.0 + u64::from(unit), self.encoded.1 + stored);
         Ok(Content::Encoded(EncodedUnit {
             source,

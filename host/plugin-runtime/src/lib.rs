@@ -20,6 +20,7 @@ mod host;
 mod linker;
 mod log;
 pub mod manifest;
+mod numbers;
 mod plugin;
 mod plugin_host;
 mod ports;

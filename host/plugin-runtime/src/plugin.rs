@@ -66,7 +66,8 @@ pub struct Usage {
     pub failures: u64,
     /// CPU time in milliseconds, in steps of 10.
     pub cpu_ms: u64,
-    /// Time inside calls, with what the host did for them meanwhile, in nanoseconds.
+    /// Time inside calls with what the host did for them meanwhile, in nanoseconds; without its reads of files, which whoever
+    /// understands the format has to make.
     pub busy_ns: u64,
     /// Most memory of one piece of work, in bytes.
     pub memory_peak: u64,

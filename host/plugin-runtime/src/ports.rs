@@ -41,11 +41,15 @@ fn bounded(what: &str, text: String, max: usize) -> Result<String, PortError> {
 
 /// A list of a plugin, within `max` entries.
 fn at_most<T>(what: &str, list: Vec<T>, max: usize) -> Result<Vec<T>, PortError> {
-    if list.len() > max {
-        let message = format!("{what} has {} entries, at most {max} were asked for", list.len());
+    within(what, list.len(), max).map(|()| list)
+}
+
+fn within(what: &str, length: usize, max: usize) -> Result<(), PortError> {
+    if length > max {
+        let message = format!("{what} has {length} entries, at most {max} were asked for");
         return Err(PortError::bad_answer("plugin.bad-answer.list", message));
     }
-    Ok(list)
+    Ok(())
 }
 
 fn count(max: u32) -> usize {

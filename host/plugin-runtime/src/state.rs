@@ -1,6 +1,6 @@
 //! What a store carries: the limits, the grants and the handles of one piece of work.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cap_std::fs::Dir;
 use imprint_data_path::ports::{Props, SharedJournal};
@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) deadline: Option<Instant>,
     /// Bytes read through blobs.
     pub(crate) metadata_read: u64,
+    /// What the host's reads of files took in the present call.
+    pub(crate) reading: Duration,
     /// What the plugin printed last, such as the message of a panic.
     pub(crate) output: OutputTail,
     wasi: WasiCtx,
@@ -77,7 +79,18 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let memory = Memory { used: 0, peak: 0, elements: 0, limit: plugin.manifest.limits.memory };
-        Self { plugin, grants, table, memory, ticks_left: 0, deadline: None, metadata_read: 0, output, wasi }
+        Self {
+            plugin,
+            grants,
+            table,
+            memory,
+            ticks_left: 0,
+            deadline: None,
+            metadata_read: 0,
+            reading: Duration::ZERO,
+            output,
+            wasi,
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl Work {
         let ticks = limits.cpu_per_call.as_millis().div_ceil(TICK.as_millis());
         let state = self.store.data_mut();
         state.ticks_left = u64::try_from(ticks).unwrap_or(u64::MAX);
+        state.reading = Duration::ZERO;
         self.begun = Instant::now();
         state.deadline = self.begun.checked_add(limits.wall_per_call);
         self.store.set_epoch_deadline(1);
@@ -93,7 +94,8 @@ impl Work {
         call: &str,
         outcome: Result<wasmtime::Result<T>, Elapsed>,
     ) -> Result<T, PortError> {
-        let busy = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let busy = self.begun.elapsed().saturating_sub(self.store.data().reading);
+        let busy = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
         self.plugin.counters.busy_ns.fetch_add(busy, Ordering::Relaxed);
         let peak = self.store.data().memory.peak;
         self.plugin.counters.memory_peak.fetch_max(peak, Ordering::Relaxed);

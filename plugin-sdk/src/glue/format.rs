@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, marker::PhantomData};
 
-use super::{host::HostBlob, props_in, props_out};
+use super::{host::HostBlob, numbers, props_in, props_out};
 use crate::{
     bindings::{
         format::exports::imprint::format::{checker as wit_checker, reader as wit, writer as wit_writer},
@@ -10,9 +10,13 @@ use crate::{
     },
     format::{
         CreateRequest, Extent, ExtentKind, Finding, Format, FrameField, Guess, Image, Info, Layout,
-        MetadataPage, Page, Placed, Rules, Severity, Source,
+        MetadataPage, Page, Placed, Rules, Segment, Severity, Source,
     },
 };
+
+/// Zeroes of tables are left out in pieces of so many bytes, at multiples of it in their segment: shorter ones are not worth the
+/// next segment.
+const ZEROES: usize = 512;
 
 /// What `export_format!` exports.
 pub struct Exported<F>(PhantomData<F>);
@@ -23,9 +27,33 @@ pub struct ImageCell<F: Format>(RefCell<F::Image>);
 /// A layout behind its handle.
 pub struct LayoutCell<F: Format>(RefCell<F::Layout>);
 
+/// Encoded units that follow each other cross as followers, in some five bytes instead of 40.
 fn page(page: Page) -> block_map::Page {
-    let extents = page.extents.into_iter().map(extent).collect();
-    block_map::Page { extents, resume: page.resume, done: page.done }
+    let mut extents: Vec<block_map::Extent> = Vec::new();
+    let mut followers = Vec::new();
+    let mut before: Option<Extent> = None;
+    for next in page.extents {
+        match (before.and_then(|before| gap(&before, &next)), extents.last_mut()) {
+            (Some(gap), Some(first)) => {
+                first.followers += 1;
+                numbers::put_signed(&mut followers, gap);
+                numbers::put(&mut followers, next.source_length);
+            }
+            (None, _) | (_, None) => extents.push(extent(next)),
+        }
+        before = Some(next);
+    }
+    block_map::Page { extents, followers, resume: page.resume, done: page.done }
+}
+
+/// How far behind the first of two units the second one is stored, if it can follow it.
+fn gap(before: &Extent, next: &Extent) -> Option<i64> {
+    let alike = |unit: &Extent| (unit.kind, unit.length, unit.source, unit.codec);
+    let follows = before.kind == ExtentKind::Encoded
+        && alike(before) == alike(next)
+        && before.offset.checked_add(before.length) == Some(next.offset);
+    let end = before.source_offset.checked_add(u64::from(before.source_length)).filter(|_| follows)?;
+    next.source_offset.checked_signed_diff(end)
 }
 
 fn extent(extent: Extent) -> block_map::Extent {
@@ -42,6 +70,7 @@ fn extent(extent: Extent) -> block_map::Extent {
         codec: extent.codec,
         source_offset: extent.source_offset,
         source_length: extent.source_length,
+        followers: 0,
     }
 }
 
@@ -146,17 +175,8 @@ impl<F: Format> wit_writer::GuestLayout for LayoutCell<F> {
         rules(self.0.borrow_mut().rules())
     }
 
-    fn placed(&self, runs: Vec<wit_writer::Placed>) -> Result<(), shapes::Error> {
-        let runs: Vec<Placed> = runs
-            .into_iter()
-            .map(|run| Placed {
-                offset: run.offset,
-                length: run.length,
-                file_offset: run.file_offset,
-                stored_length: run.stored_length,
-            })
-            .collect();
-        Ok(self.0.borrow_mut().placed(&runs)?)
+    fn placed(&self, runs: Vec<wit_writer::Placed>, followers: Vec<u8>) -> Result<(), shapes::Error> {
+        Ok(self.0.borrow_mut().placed(&placed(&runs, &followers))?)
     }
 
     fn interleave(&self, at: u64) -> Result<Vec<u8>, shapes::Error> {
@@ -171,12 +191,53 @@ impl<F: Format> wit_writer::GuestLayout for LayoutCell<F> {
     ) -> Result<wit_writer::MetadataPage, shapes::Error> {
         let MetadataPage { segments, resume, done, final_size } =
             self.0.borrow_mut().metadata(end, start, max_bytes)?;
-        let segments = segments
-            .into_iter()
-            .map(|segment| wit_writer::Segment { file_offset: segment.file_offset, bytes: segment.bytes })
-            .collect();
+        let segments = segments.into_iter().flat_map(self::segments).collect();
         Ok(wit_writer::MetadataPage { segments, resume, done, final_size })
     }
+}
+
+/// All placements, each by itself. The host is believed.
+fn placed(runs: &[wit_writer::Placed], followers: &[u8]) -> Vec<Placed> {
+    let mut at = 0;
+    let mut all = Vec::with_capacity(runs.len());
+    for run in runs {
+        let wit_writer::Placed { offset, length, file_offset, stored_length, followers: count } = *run;
+        let mut last = Placed { offset, length, file_offset, stored_length };
+        all.push(last);
+        for _ in 0..count {
+            let stored = if last.stored_length == 0 { length } else { u64::from(last.stored_length) };
+            let end = last.file_offset + stored;
+            last.offset += length;
+            last.file_offset = end.wrapping_add_signed(numbers::take_signed(followers, &mut at));
+            last.stored_length = numbers::take(followers, &mut at);
+            all.push(last);
+        }
+    }
+    all
+}
+
+/// Zeroes of tables do not cross: what no segment covers reads as zeroes.
+fn segments(segment: Segment) -> Vec<wit_writer::Segment> {
+    let Segment { file_offset, bytes } = segment;
+    let mut parts = Vec::new();
+    let mut open: Option<(usize, usize)> = None;
+    for (start, piece) in (0..).step_by(ZEROES).zip(bytes.chunks(ZEROES)) {
+        let end = start + piece.len();
+        if piece.iter().any(|byte| *byte != 0) {
+            open = Some((open.map_or(start, |(from, _)| from), end));
+        } else {
+            parts.extend(open.take());
+        }
+    }
+    parts.extend(open);
+    if parts == [(0, bytes.len())] {
+        return vec![wit_writer::Segment { file_offset, bytes }];
+    }
+    let part = |(from, to): (usize, usize)| wit_writer::Segment {
+        file_offset: file_offset + u64::try_from(from).expect("a page is at most 1 MiB"),
+        bytes: bytes[from..to].to_vec(),
+    };
+    parts.into_iter().map(part).collect()
 }
 
 fn rules(rules: Rules) -> wit_writer::Rules {
@@ -202,5 +263,74 @@ fn frame(field: FrameField) -> wit_writer::FrameField {
         FrameField::Literal(bytes) => wit_writer::FrameField::Literal(bytes),
         FrameField::AddressU64Le(factor) => wit_writer::FrameField::AddressU64Le(factor),
         FrameField::StoredLengthU32Le => wit_writer::FrameField::StoredLengthU32Le,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(offset: u64, source_offset: u64, source_length: u32) -> Extent {
+        let kind = ExtentKind::Encoded;
+        Extent { offset, length: 100, kind, source: 0, codec: 0, source_offset, source_length }
+    }
+
+    #[test]
+    fn units_in_a_row_cross_as_followers() {
+        let extents = vec![
+            encoded(0, 1000, 50),
+            encoded(100, 1050, 20),
+            encoded(200, 900, 200),
+            // Behind a hole in the disk.
+            encoded(400, 930, 10),
+            Extent { codec: 1, ..encoded(500, 940, 10) },
+            Extent { codec: 1, ..encoded(600, u64::MAX - 5, 10) },
+            Extent { length: 50, codec: 1, ..encoded(700, 0, 10) },
+        ];
+        let page = page(Page { extents, resume: 750, done: true });
+        let shape: Vec<_> = page.extents.iter().map(|extent| (extent.offset, extent.followers)).collect();
+        assert_eq!(shape, [(0, 2), (400, 0), (500, 0), (600, 0), (700, 0)]);
+        // 0 and 20; -170 and 200.
+        assert_eq!(page.followers, [0, 20, 0xD6, 0x7E, 0xC8, 0x01]);
+    }
+
+    #[test]
+    fn placements_come_out_one_by_one() {
+        let run = |offset, file_offset, stored_length, followers| wit_writer::Placed {
+            offset,
+            length: 100,
+            file_offset,
+            stored_length,
+            followers,
+        };
+        // 12 and 60; -40 and 0 (as it is); 3 and 7.
+        let all = placed(&[run(0, 512, 50, 3), run(900, 0, 0, 0)], &[12, 60, 0x58, 0, 3, 7]);
+        let place =
+            |offset, file_offset, stored_length| Placed { offset, length: 100, file_offset, stored_length };
+        let expected = [
+            place(0, 512, 50),
+            place(100, 574, 60),
+            place(200, 594, 0),
+            place(300, 697, 7),
+            place(900, 0, 0),
+        ];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn zeroes_of_tables_do_not_cross() {
+        let mut bytes = vec![0; 5000];
+        let cut = |bytes: &[u8]| -> Vec<_> {
+            let segments = segments(Segment { file_offset: 100, bytes: bytes.to_vec() });
+            segments.into_iter().map(|segment| (segment.file_offset, segment.bytes.len())).collect()
+        };
+        assert_eq!(cut(&bytes), []);
+        bytes[0] = 1;
+        bytes[1600] = 1;
+        bytes[2048] = 1;
+        bytes[4999] = 1;
+        assert_eq!(cut(&bytes), [(100, 512), (1636, 1024), (4708, 392)]);
+        bytes.fill(1);
+        assert_eq!(cut(&bytes), [(100, 5000)]);
     }
 }

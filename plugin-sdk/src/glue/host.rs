@@ -1,9 +1,9 @@
 //! The real host behind the traits of [`crate::host`]. Several types, so that a component imports only what its kind may.
 
-use super::{props_in, props_out};
+use super::{numbers, props_in, props_out};
 use crate::{
     bindings::host::imprint::host as wit,
-    error::Result,
+    error::{Error, Result},
     host::{
         Blob, Channel, Channels, Config, DirEntry, DirListing, Dirs, Endpoint, Files, Framing, Journal, Note,
         Replace, Space, Task,
@@ -34,6 +34,18 @@ impl Blob for HostBlob {
 
     fn read_many(&self, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>> {
         Ok(self.blob.read_many(&wit_ranges(ranges))?)
+    }
+
+    fn read_each(&self, offsets: &[u64], length: u32) -> Result<Vec<u8>> {
+        let mut places = Vec::new();
+        let mut before = 0_u64;
+        for offset in offsets {
+            let step = offset
+                .checked_signed_diff(std::mem::replace(&mut before, *offset))
+                .ok_or_else(|| Error::invalid_input("blob.read", format!("no file has a byte {offset}")))?;
+            numbers::put_signed(&mut places, step);
+        }
+        Ok(self.blob.read_each(&places, length)?)
     }
 
     fn prefetch(&self, ranges: &[ByteRange]) {

@@ -106,6 +106,10 @@ impl<T: Blob + ?Sized> Blob for std::rc::Rc<T> {
         (**self).read_many(ranges)
     }
 
+    fn read_each(&self, offsets: &[u64], length: u32) -> Result<Vec<u8>> {
+        (**self).read_each(offsets, length)
+    }
+
     fn prefetch(&self, ranges: &[ByteRange]) {
         (**self).prefetch(ranges);
     }

@@ -100,9 +100,8 @@ impl Sparse {
                 stored
             }
             Grains::Framed => {
-                let length = self.markers(&[entry]).and_then(|markers| {
-                    self.stored_length(markers.first().map_or(&[][..], Vec::as_slice), start, offset)
-                });
+                let marker = self.markers(&[entry]);
+                let length = marker.and_then(|marker| self.stored_length(&marker, start, offset));
                 match length {
                     Ok(length) => ByteRange { offset, length: MARKER + u64::from(length) },
                     Err(error) => {

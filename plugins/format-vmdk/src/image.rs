@@ -10,6 +10,7 @@ use crate::{
     descriptor::{CreateType, Descriptor, ExtentFile, SIGNATURE},
     error::VmdkError,
     header::{COWD, Grains, MAGIC, MAX_DESCRIPTOR, SESPARSE},
+    map::MARKER,
     source::{inside, read_exact},
     sparse::Sparse,
     wire::{SECTOR, le32, le64, to_usize},
@@ -254,10 +255,11 @@ impl Image {
         sources
     }
 
-    /// The one codec: a zlib stream whose length its marker says exactly.
+    /// The one codec: a zlib stream whose length the marker in front of it says exactly.
     pub(crate) fn codecs(&self) -> Vec<Codec> {
         let framed = self.sparse_parts().any(|sparse| sparse.header.grains == Grains::Framed);
-        let codec = Codec { name: "zlib".to_owned(), params: props([("tail", "exact")]) };
+        let params = props([("tail", "exact"), ("head", &MARKER.to_string())]);
+        let codec = Codec { name: "zlib".to_owned(), params };
         framed.then_some(codec).into_iter().collect()
     }
 

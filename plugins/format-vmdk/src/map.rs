@@ -11,7 +11,7 @@ use crate::{
     error::VmdkError,
     header::Grains,
     image::{Image, PartKind},
-    source::{end_of, read_all},
+    source::{end_of, read_each},
     sparse::{BUDGET, Sparse},
     wire::{SECTOR, le32, le32s, le64, sector, to_u64, to_usize},
 };
@@ -202,8 +202,8 @@ impl Sparse {
             entries = &entries[..first_too_many];
         }
         let markers = self.markers(entries)?;
+        let mut markers = markers.chunks_exact(to_usize(MARKER)?);
         let stored = markers.len();
-        let mut markers = markers.into_iter();
         for entry in entries {
             let at = map.cursor();
             let skip = (at - part.start) % grain;
@@ -218,7 +218,7 @@ impl Sparse {
                 }
                 Grain::At(offset) => {
                     let marker = markers.next().unwrap_or_default();
-                    let length = self.stored_length(&marker, at - part.start, offset)?;
+                    let length = self.stored_length(marker, at - part.start, offset)?;
                     map.encoded(rest, 0, offset + MARKER, length)?
                 }
             };
@@ -229,9 +229,9 @@ impl Sparse {
         Ok((ControlFlow::Continue(()), stored))
     }
 
-    /// The markers of all grains that are stored, in order.
-    pub(crate) fn markers(&self, entries: &[u32]) -> Result<Vec<Vec<u8>>, VmdkError> {
-        let mut ranges = Vec::new();
+    /// The markers of all grains that are stored, in order, [`MARKER`] bytes each.
+    pub(crate) fn markers(&self, entries: &[u32]) -> Result<Vec<u8>, VmdkError> {
+        let mut places = Vec::new();
         for entry in entries {
             let Grain::At(offset) = self.grain(*entry) else { continue };
             if offset + MARKER > self.blob.size() {
@@ -240,9 +240,9 @@ impl Sparse {
                     self.blob.size()
                 )));
             }
-            ranges.push(ByteRange { offset, length: MARKER });
+            places.push(offset);
         }
-        read_all(self.blob.as_ref(), &ranges)
+        read_each(self.blob.as_ref(), &places, MARKER)
     }
 
     /// The length in a marker, when the marker is the one of the grain that begins at `start` of the disk.

@@ -60,6 +60,16 @@ pub(crate) fn read_all(blob: &dyn Blob, ranges: &[ByteRange]) -> Result<Vec<Vec<
     if whole && answers.len() == ranges.len() { Ok(answers) } else { Err(shorter()) }
 }
 
+/// Reads the same number of bytes at each place, one behind the other.
+pub(crate) fn read_each(blob: &dyn Blob, places: &[u64], length: u64) -> Result<Vec<u8>, VmdkError> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let each = u32::try_from(length).map_err(|_| shorter())?;
+    let bytes = blob.read_each(places, each)?;
+    if to_u64(bytes.len()) == length * to_u64(places.len()) { Ok(bytes) } else { Err(shorter()) }
+}
+
 fn shorter() -> VmdkError {
     VmdkError::Truncated("the file became shorter while it was read".to_owned())
 }

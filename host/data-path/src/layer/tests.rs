@@ -111,6 +111,22 @@ async fn no_stored_byte_is_used_twice() {
 }
 
 #[tokio::test]
+async fn what_is_in_front_of_a_unit_belongs_to_it() {
+    let framed = |first: u64, second: u64| {
+        let extents = vec![encoded(0, 64 * K, first, 100), encoded(64 * K, 64 * K, second, 100)];
+        let mut script = one_page(128 * K, extents);
+        script.codecs[0].params.insert("head".to_owned(), "12".to_owned());
+        script
+    };
+    assert_eq!(code(&framed(12, 124), 4096).await, "opened");
+    assert_eq!(code(&framed(12, 123), 4096).await, "corrupt.aliased");
+    assert_eq!(code(&framed(11, 124), 4096).await, "corrupt.encoded-length", "a marker before the file");
+    let mut long = framed(12, 124);
+    long.codecs[0].params.insert("head".to_owned(), "4097".to_owned());
+    assert_eq!(code(&long, 4096).await, "unsupported.layout");
+}
+
+#[tokio::test]
 async fn encoded_units_have_possible_lengths() {
     let file = 1 << 20;
     assert_eq!(code(&one_page(64 * K, vec![encoded(0, 64 * K, 0, 132 << 10)]), file).await, "opened");

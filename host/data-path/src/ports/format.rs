@@ -13,7 +13,8 @@ use crate::io::BlockSource;
 pub struct Codec {
     /// Name as above.
     pub name: String,
-    /// `tail` = `exact` or `garbage` (an extent's `source_length` is an upper bound).
+    /// `tail` = `exact` or `garbage` (an extent's `source_length` is an upper bound); `head` = bytes in front of an extent's
+    /// `source_offset` that belong to it.
     pub params: Props,
 }
 

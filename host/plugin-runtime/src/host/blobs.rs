@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use imprint_data_path::{io::BlockSource, ports::PortError};
@@ -14,6 +15,7 @@ use crate::{
         host::blobs,
         types::types::{ByteRange, Error, ErrorClass},
     },
+    numbers::Numbers,
     state::State,
 };
 
@@ -23,8 +25,13 @@ const BLOCK: u64 = 64 << 10;
 const KEPT: usize = 64;
 const MAX_READ: u64 = 1 << 20;
 const MAX_RANGES: usize = 1024;
-/// Ranges up to this length, more of them in one call than there are blocks kept, are read by themselves: each would bring a
-/// block that the next ones push out again (the markers in front of compressed grains, one for each 64 KiB of disk).
+/// What a list takes on its way through the sandbox beside its elements.
+const LIST_BYTES: usize = 8;
+/// Places of one `read-each`.
+const MAX_PLACES: usize = 8192;
+/// Longest of the pieces of `read-each`. Where there are more of them than blocks are kept, they are read by themselves: each
+/// would bring a block that the next ones push out again (the markers in front of compressed grains, one for each 64 KiB of
+/// disk).
 const SHORT: u64 = 64;
 
 /// A blob in a plugin's hands.
@@ -85,17 +92,22 @@ impl CachedSource {
         Ok(bytes)
     }
 
-    /// All ranges. Blocks.
-    fn read_all(&self, ranges: &[ByteRange]) -> std::io::Result<Vec<Vec<u8>>> {
-        // A source that prefers long reads answers few requests quickly, not many.
-        let short = ranges.len() > KEPT
-            && self.source.preferred_read() == 0
-            && ranges.iter().all(|range| range.length <= SHORT);
-        let read = |range: &ByteRange| match short {
-            true => self.read_short(range.offset, range.length),
-            false => self.read(range.offset, range.length),
-        };
-        ranges.iter().map(read).collect()
+    /// The bytes at each place, one behind the other. A source that prefers long reads answers few requests quickly, not many.
+    /// Blocks.
+    fn read_each(&self, offsets: &[u64], length: u64) -> std::io::Result<Vec<u8>> {
+        let short = offsets.len() > KEPT && self.source.preferred_read() == 0;
+        let mut all = Vec::new();
+        for offset in offsets {
+            let bytes = match short {
+                true => self.read_short(*offset, length),
+                false => self.read(*offset, length),
+            }?;
+            if u64::try_from(bytes.len()).map_err(std::io::Error::other)? < length {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            all.extend(bytes);
+        }
+        Ok(all)
     }
 
     fn block(&self, index: u64) -> std::io::Result<Arc<Vec<u8>>> {
@@ -125,21 +137,14 @@ impl CachedSource {
 }
 
 impl State {
-    /// Reads several ranges off the async threads, within the plugin's metadata limit.
-    async fn read_ranges(
+    /// Reads off the async threads, within the plugin's metadata limit.
+    async fn read_metadata<T: Send + 'static>(
         &mut self,
         handle: &Resource<BlobHandle>,
-        ranges: Vec<ByteRange>,
-    ) -> wasmtime::Result<Result<Vec<Vec<u8>>, Error>> {
+        total: u64,
+        read: impl FnOnce(&CachedSource) -> std::io::Result<T> + Send + 'static,
+    ) -> wasmtime::Result<Result<T, Error>> {
         let source = self.table.get(handle)?.0.clone();
-        let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.length));
-        if total > MAX_READ || ranges.len() > MAX_RANGES {
-            let what = format!(
-                "a read of {total} bytes in {} ranges is over 1 MiB or {MAX_RANGES} ranges",
-                ranges.len()
-            );
-            return Ok(Err(error(ErrorClass::LimitExceeded, "blob.read", what)));
-        }
         self.metadata_read = self.metadata_read.saturating_add(total);
         let limit = self.plugin.manifest.limits.metadata_read;
         if self.metadata_read > limit {
@@ -148,12 +153,14 @@ impl State {
             );
             return Ok(Err(error(ErrorClass::LimitExceeded, "plugin.metadata-limit", what)));
         }
-        let read = tokio::task::spawn_blocking(move || source.read_all(&ranges));
-        Ok(match read.await? {
-            Ok(pieces) => {
-                self.plugin.counters.sent(pieces.iter().map(Vec::len).sum());
-                Ok(pieces)
-            }
+        let read = tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            (read(&source), begun.elapsed())
+        });
+        let (read, took) = read.await?;
+        self.reading += took;
+        Ok(match read {
+            Ok(read) => Ok(read),
             Err(failed) if failed.kind() == std::io::ErrorKind::UnexpectedEof => Err(error(
                 ErrorClass::Corrupt,
                 "blob.truncated",
@@ -166,6 +173,43 @@ impl State {
             }),
         })
     }
+
+    /// Several ranges.
+    async fn read_ranges(
+        &mut self,
+        handle: &Resource<BlobHandle>,
+        ranges: Vec<ByteRange>,
+    ) -> wasmtime::Result<Result<Vec<Vec<u8>>, Error>> {
+        let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.length));
+        if total > MAX_READ || ranges.len() > MAX_RANGES {
+            let what = format!(
+                "a read of {total} bytes in {} ranges is over 1 MiB or {MAX_RANGES} ranges",
+                ranges.len()
+            );
+            return Ok(Err(error(ErrorClass::LimitExceeded, "blob.read", what)));
+        }
+        self.plugin.counters.received(ranges.len() * size_of::<ByteRange>());
+        let read = self.read_metadata(handle, total, move |source| {
+            ranges.iter().map(|range| source.read(range.offset, range.length)).collect::<Result<Vec<_>, _>>()
+        });
+        let read = read.await?;
+        if let Ok(pieces) = &read {
+            self.plugin.counters.sent(pieces.iter().map(|piece| piece.len() + LIST_BYTES).sum());
+        }
+        Ok(read)
+    }
+}
+
+/// The places that a plugin wants to read at; one more than are possible, where there are more. `None` is a list of something else.
+fn offsets(places: &[u8]) -> Option<Vec<u64>> {
+    let mut places = Numbers::new(places);
+    let mut offsets = Vec::new();
+    let mut at = 0_u64;
+    while !places.is_empty() && offsets.len() <= MAX_PLACES {
+        at = at.checked_add_signed(places.signed()?)?;
+        offsets.push(at);
+    }
+    Some(offsets)
 }
 
 impl blobs::Host for State {}
@@ -192,6 +236,40 @@ impl blobs::HostBlob for State {
         ranges: Vec<ByteRange>,
     ) -> wasmtime::Result<Result<Vec<Vec<u8>>, Error>> {
         self.read_ranges(&blob, ranges).await
+    }
+
+    async fn read_each(
+        &mut self,
+        blob: Resource<BlobHandle>,
+        places: Vec<u8>,
+        length: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        self.plugin.counters.received(places.len());
+        let length = u64::from(length);
+        let Some(offsets) = offsets(&places) else {
+            return Ok(Err(error(
+                ErrorClass::InvalidInput,
+                "blob.read",
+                "the places of a read are no numbers",
+            )));
+        };
+        if !(1..=SHORT).contains(&length) || offsets.len() > MAX_PLACES {
+            let what = format!(
+                "a read of {length} bytes at each of {} places; {SHORT} bytes at {MAX_PLACES} places are possible",
+                offsets.len()
+            );
+            return Ok(Err(error(ErrorClass::LimitExceeded, "blob.read", what)));
+        }
+        let places = u64::try_from(offsets.len()).unwrap_or(u64::MAX);
+        let read = self
+            .read_metadata(&blob, length.saturating_mul(places), move |source| {
+                source.read_each(&offsets, length)
+            })
+            .await?;
+        if let Ok(bytes) = &read {
+            self.plugin.counters.sent(bytes.len());
+        }
+        Ok(read)
     }
 
     /// The cache of the operating system does the reading ahead.
@@ -268,24 +346,21 @@ mod tests {
     }
 
     #[test]
-    fn many_short_ranges_bring_no_blocks() {
+    fn many_short_pieces_bring_no_blocks() {
         let native = source(KEPT + 10);
         let cached = CachedSource::new(native.clone());
-        let ranges: Vec<_> = (0..KEPT + 10)
-            .map(|index| ByteRange { offset: u64::try_from(index).unwrap() * BLOCK + 7, length: 12 })
-            .collect();
-        let read = cached.read_all(&ranges).unwrap();
-        for (range, bytes) in ranges.iter().zip(&read) {
-            let from = usize::try_from(range.offset).unwrap();
-            assert_eq!(*bytes, native.bytes[from..from + 12]);
-        }
+        let offsets: Vec<_> = (0..KEPT + 10).map(|index| u64::try_from(index).unwrap() * BLOCK + 7).collect();
+        let expected = |offsets: &[u64]| -> Vec<u8> {
+            let from = |offset: &u64| usize::try_from(*offset).unwrap();
+            offsets.iter().flat_map(|offset| native.bytes[from(offset)..from(offset) + 12].to_vec()).collect()
+        };
+        assert_eq!(cached.read_each(&offsets, 12).unwrap(), expected(&offsets));
         assert_eq!(cached.lock().kept.len(), 0);
-        cached.read_all(&ranges[..KEPT]).unwrap();
-        assert_eq!(cached.lock().kept.len(), KEPT, "few ranges are worth their blocks");
-        let edges =
-            [BLOCK - 6, BLOCK * 74 + 95, BLOCK * 74 + 200].map(|offset| ByteRange { offset, length: 12 });
-        let all: Vec<_> = edges.iter().cycle().take(KEPT + 1).copied().collect();
-        let lengths: Vec<_> = cached.read_all(&all).unwrap().iter().take(3).map(Vec::len).collect();
-        assert_eq!(lengths, [12, 5, 0]);
+        assert_eq!(cached.read_each(&offsets[..KEPT], 12).unwrap(), expected(&offsets[..KEPT]));
+        assert_eq!(cached.lock().kept.len(), KEPT, "few pieces are worth their blocks");
+        let across = [BLOCK - 6; KEPT + 1];
+        assert_eq!(cached.read_each(&across, 12).unwrap(), expected(&across));
+        let cut = cached.read_each(&[0, BLOCK * 74 + 95], 12).unwrap_err();
+        assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof);
     }
 }

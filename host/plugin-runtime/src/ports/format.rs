@@ -1,14 +1,16 @@
 //! Disk formats over components.
 
+mod followers;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use imprint_data_path::{
     io::BlockSource,
     ports::{
-        ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, Extent, ExtentKind, ExtentPage, Finding,
-        FormatImage, FormatLayout, FrameField, Guess, ImageInfo, MetadataPage, Placed, PortError, Props,
-        Rules, Segment, Severity, SourceRef,
+        ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, ExtentPage, Finding, FormatImage,
+        FormatLayout, FrameField, Guess, ImageInfo, MetadataPage, Placed, PortError, Props, Rules, Segment,
+        Severity, SourceRef,
     },
 };
 use wasmtime::{
@@ -23,7 +25,7 @@ use crate::{
             FormatFull, FormatFullPre,
             exports::imprint::format::{checker, reader, writer},
         },
-        host::imprint::types::{block_map, types as shapes},
+        host::imprint::types::types as shapes,
     },
     host::{BlobHandle, CachedSource},
     plugin::{Code, Plugin},
@@ -39,7 +41,7 @@ const MAX_SOURCES: usize = 64;
 const MAX_CODECS: usize = 16;
 const MAX_FRAME: usize = 16;
 const MAX_INTERLEAVE: usize = 1 << 20;
-/// Bytes of an extent on its way through the sandbox.
+/// Bytes of an extent on its way through the sandbox, and of the other records.
 const EXTENT_BYTES: usize = 40;
 const PLACED_BYTES: usize = 32;
 
@@ -208,23 +210,6 @@ fn source(source: reader::Source) -> Result<SourceRef, PortError> {
     })
 }
 
-fn extent(extent: block_map::Extent) -> Extent {
-    Extent {
-        offset: extent.offset,
-        length: extent.length,
-        kind: match extent.kind {
-            block_map::ExtentKind::Data => ExtentKind::Data,
-            block_map::ExtentKind::Zero => ExtentKind::Zero,
-            block_map::ExtentKind::Hole => ExtentKind::Hole,
-            block_map::ExtentKind::Encoded => ExtentKind::Encoded,
-        },
-        source: extent.source,
-        codec: extent.codec,
-        source_offset: extent.source_offset,
-        source_length: extent.source_length,
-    }
-}
-
 /// A page describes `[start, resume)` in order, without gaps, and gets further. What the extents point to is checked by
 /// the data path, which knows the sources.
 fn check_page(page: &ExtentPage, start: u64, end: u64) -> Result<(), PortError> {
@@ -331,9 +316,8 @@ impl FormatImage for ComponentImage {
         let answer =
             call!(self.work, "extents", |store| reader.call_extents(store, self.image, start, end, max))?;
         let page = answer.map_err(|error| self.said(error))?;
-        self.work.plugin.counters.received(page.extents.len().saturating_mul(EXTENT_BYTES));
-        let judged = at_most("the page of extents", page.extents, count(max)).and_then(|extents| {
-            let extents = extents.into_iter().map(extent).collect();
+        self.work.plugin.counters.received(page.extents.len() * EXTENT_BYTES + page.followers.len());
+        let judged = followers::extents(&page, count(max)).and_then(|extents| {
             let page = ExtentPage { extents, resume: page.resume, done: page.done };
             check_page(&page, start, end)?;
             Ok(page)
@@ -444,18 +428,12 @@ impl FormatLayout for ComponentLayout {
     }
 
     async fn placed(&mut self, runs: &[Placed]) -> Result<(), PortError> {
-        let runs: Vec<writer::Placed> = runs
-            .iter()
-            .map(|run| writer::Placed {
-                offset: run.offset,
-                length: run.length,
-                file_offset: run.file_offset,
-                stored_length: run.stored_length,
-            })
-            .collect();
-        self.work.plugin.counters.sent(runs.len().saturating_mul(PLACED_BYTES));
+        let (runs, followers) = followers::placements(runs);
+        self.work.plugin.counters.sent(runs.len() * PLACED_BYTES + followers.len());
         let writer = self.bindings.imprint_format_writer().layout();
-        let answer = call!(self.work, "placed", |store| writer.call_placed(store, self.layout, &runs))?;
+        let answer = call!(self.work, "placed", |store| {
+            writer.call_placed(store, self.layout, &runs, &followers)
+        })?;
         answer.map_err(|error| self.said(error))
     }
 

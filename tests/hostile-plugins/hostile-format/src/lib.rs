@@ -219,7 +219,8 @@ impl Layout for HostileLayout {
         let segments = if bytes == 0 {
             Vec::new()
         } else {
-            vec![imprint_plugin_sdk::format::Segment { file_offset: 0, bytes: vec![0; bytes] }]
+            // Zeroes would not cross.
+            vec![imprint_plugin_sdk::format::Segment { file_offset: 0, bytes: vec![1; bytes] }]
         };
         Ok(MetadataPage { segments, resume: start, done: true, final_size: Some(end) })
     }
