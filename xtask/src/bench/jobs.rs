@@ -124,14 +124,14 @@ pub(super) const JOBS: &[Job] = &[
         check: QCOW2,
     },
     Job {
-        name: "raw -> qcow2 zstd, level 2",
+        name: "raw -> qcow2 zstd, level 1",
         place: Place::Memory,
         sources: &[],
         rivals: &[rival(
             "default",
             "qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd $IN/disk.raw $OUT",
         )],
-        ours: "$IMPRINT disk convert --sync none --output json --from raw --to qcow2 --compress zstd --level 2 $IN/disk.raw $OUT",
+        ours: "$IMPRINT disk convert --sync none --output json --from raw --to qcow2 --compress zstd --level 1 $IN/disk.raw $OUT",
         goals: &[goal("P4", DEFAULT, 4.0, 5.0)],
         size: Some(("default", 1.025)),
         cpu: None,
@@ -322,14 +322,14 @@ pub(super) const JOBS: &[Job] = &[
         check: RAW,
     },
     Job {
-        name: "full device -> qcow2 zstd, level 2 + digests + SHA-256",
+        name: "full device -> qcow2 zstd, level 1 + digests + SHA-256",
         place: Place::Disk,
         sources: &["full.raw"],
         rivals: &[rival(
             "convert, sha256sum",
             "qemu-img convert -m 16 -W -f raw -O qcow2 -c -o compression_type=zstd $IN/full.raw $OUT && sha256sum $OUT",
         )],
-        ours: "$IMPRINT disk convert --sync none --sha256 --output json --from raw --to qcow2 --compress zstd --level 2 $IN/full.raw $OUT",
+        ours: "$IMPRINT disk convert --sync none --sha256 --output json --from raw --to qcow2 --compress zstd --level 1 $IN/full.raw $OUT",
         goals: &[goal("P12", Against::Best, 3.0, 4.0)],
         size: Some(("convert, sha256sum", 1.025)),
         cpu: None,
