@@ -104,6 +104,17 @@ fn readable(object: &Path, target: &Path) -> Result<()> {
     Ok(std::fs::write(target, bytes)?)
 }
 
+/// The guest in an object of the pool: its image is sound, and its ledger consistent.
+fn consistent_guest(object: &Path) -> Result<ledger::Captured> {
+    let folder = tempfile::tempdir()?;
+    let plain = folder.path().join("plain.qcow2");
+    readable(object, &plain)?;
+    tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&plain)])?;
+    let found = ledger::inspect(&plain, "qcow2")?;
+    assert!(found.verdict.is_consistent(), "{found:?}");
+    Ok(found)
+}
+
 async fn captured_and_deployed(order: &str, compression: &str) -> Result<()> {
     let demo = Demo::start(json!({"order": order})).await?;
     let first = demo.customer.running_instance("demo-1").await?;
@@ -120,12 +131,7 @@ async fn captured_and_deployed(order: &str, compression: &str) -> Result<()> {
         tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&objects[0])]).is_err(),
         "it is scrambled"
     );
-    let folder = tempfile::tempdir()?;
-    let plain = folder.path().join("plain.qcow2");
-    readable(&objects[0], &plain)?;
-    tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&plain)])?;
-    let found = ledger::inspect(&plain, "qcow2")?;
-    assert!(found.verdict.is_consistent(), "{found:?}");
+    let found = consistent_guest(&objects[0])?;
 
     let second = demo.customer.deploy(id(&image), "second", json!({})).await?;
     let start = demo.server.console_says(id(&second), "LEDGER start").await?;
@@ -212,12 +218,7 @@ async fn killed_and_tried_again(order: &str) -> Result<()> {
     nothing_is_left(&demo.server, &instance).await?;
     let objects = demo.objects()?;
     assert_eq!(objects.len(), 1, "{objects:?}");
-    let folder = tempfile::tempdir()?;
-    let plain = folder.path().join("plain.qcow2");
-    readable(&objects[0], &plain)?;
-    tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&plain)])?;
-    let found = ledger::inspect(&plain, "qcow2")?;
-    assert!(found.verdict.is_consistent(), "{found:?}");
+    consistent_guest(&objects[0])?;
     let deleted = demo.customer.delete(&format!("/images/{}", id(&begun["image"]))).await?;
     demo.customer.succeeded(&deleted["task"]).await?;
     assert!(demo.objects()?.is_empty());

@@ -149,13 +149,20 @@ mod tests {
 
     const SIZE: u64 = LEAST_FILE + 5000;
 
-    /// A file on a file system that reads directly; others have nothing to test here.
+    /// A file that is in the cache. `None` where nothing can be read directly: then it has to be read through the cache.
     fn file(dir: &std::path::Path) -> Option<File> {
         let path = dir.join("file");
         let mut file = File::create_new(&path).unwrap();
         file.write_all(&Pattern { size: SIZE, seed: 3 }.bytes()).unwrap();
         file.sync_all().unwrap();
-        is_worthwhile(&file).then(|| File::open(path).unwrap())
+        let file = File::open(path).unwrap();
+        assert!(Cold::of(&file, SIZE).is_none(), "just written");
+        if is_worthwhile(&file) && cached_pages(file.as_raw_fd(), 0, SIZE).is_some() {
+            return Some(file);
+        }
+        evict(&file);
+        assert!(Cold::of(&file, SIZE).is_none(), "neither the file system nor the kernel can");
+        None
     }
 
     fn evict(file: &File) {
@@ -166,10 +173,6 @@ mod tests {
     fn what_is_in_the_cache_is_read_from_there() {
         let dir = tempfile::tempdir_in(".").unwrap();
         let Some(file) = file(dir.path()) else { return };
-        if cached_pages(file.as_raw_fd(), 0, SIZE).is_none() {
-            return;
-        }
-        assert!(Cold::of(&file, SIZE).is_none(), "just written");
         evict(&file);
         let cold = Cold::of(&file, SIZE).expect("nothing of it is cached");
         assert!(!cold.mixed);
@@ -190,7 +193,7 @@ mod tests {
         let dir = tempfile::tempdir_in(".").unwrap();
         let Some(file) = file(dir.path()) else { return };
         evict(&file);
-        let Some(cold) = Cold::of(&file, SIZE) else { return };
+        let cold = Cold::of(&file, SIZE).expect("nothing of it is cached");
         let all = Pattern { size: SIZE, seed: 3 }.bytes();
         let mut buffer = crate::aligned::AlignedBuffer::new(1 << 20);
         let mut reads = |offset: u64, from: usize, length: usize| {

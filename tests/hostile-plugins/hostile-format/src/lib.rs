@@ -219,8 +219,7 @@ impl Layout for HostileLayout {
         let segments = if bytes == 0 {
             Vec::new()
         } else {
-            // Zeroes would not cross.
-            vec![imprint_plugin_sdk::format::Segment { file_offset: 0, bytes: vec![1; bytes] }]
+            vec![imprint_plugin_sdk::format::Segment { file_offset: 0, bytes: vec![0; bytes] }]
         };
         Ok(MetadataPage { segments, resume: start, done: true, final_size: Some(end) })
     }
