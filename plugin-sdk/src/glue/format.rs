@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Zeroes of tables are left out in pieces of so many bytes, at multiples of it in their segment: shorter ones are not worth the
-/// next segment.
+/// Zeroes of tables are looked for in pieces of so many bytes, at multiples of it in their segment: shorter ones are not worth
+/// the next segment.
 const ZEROES: usize = 512;
 
 /// What `export_format!` exports.
@@ -216,28 +216,24 @@ fn placed(runs: &[wit_writer::Placed], followers: &[u8]) -> Vec<Placed> {
     all
 }
 
-/// Zeroes of tables do not cross: what no segment covers reads as zeroes.
+/// Zeroes of tables are counted and do not cross.
 fn segments(segment: Segment) -> Vec<wit_writer::Segment> {
-    let Segment { file_offset, bytes } = segment;
-    let mut parts = Vec::new();
-    let mut open: Option<(usize, usize)> = None;
-    for (start, piece) in (0..).step_by(ZEROES).zip(bytes.chunks(ZEROES)) {
-        let end = start + piece.len();
-        if piece.iter().any(|byte| *byte != 0) {
-            open = Some((open.map_or(start, |(from, _)| from), end));
-        } else {
-            parts.extend(open.take());
+    let Segment { mut file_offset, bytes } = segment;
+    let mut parts: Vec<wit_writer::Segment> = Vec::new();
+    for piece in bytes.chunks(ZEROES) {
+        let is_zero = piece.iter().all(|byte| *byte == 0);
+        let length = u32::try_from(piece.len()).expect("a piece has at most 512 bytes");
+        match parts.last_mut() {
+            Some(last) if is_zero => last.zeroes += length,
+            Some(last) if last.zeroes == 0 => last.bytes.extend(piece),
+            Some(_) | None => parts.push(match is_zero {
+                true => wit_writer::Segment { file_offset, bytes: Vec::new(), zeroes: length },
+                false => wit_writer::Segment { file_offset, bytes: piece.to_vec(), zeroes: 0 },
+            }),
         }
+        file_offset += u64::from(length);
     }
-    parts.extend(open);
-    if parts == [(0, bytes.len())] {
-        return vec![wit_writer::Segment { file_offset, bytes }];
-    }
-    let part = |(from, to): (usize, usize)| wit_writer::Segment {
-        file_offset: file_offset + u64::try_from(from).expect("a page is at most 1 MiB"),
-        bytes: bytes[from..to].to_vec(),
-    };
-    parts.into_iter().map(part).collect()
+    parts
 }
 
 fn rules(rules: Rules) -> wit_writer::Rules {
@@ -322,15 +318,23 @@ mod tests {
         let mut bytes = vec![0; 5000];
         let cut = |bytes: &[u8]| -> Vec<_> {
             let segments = segments(Segment { file_offset: 100, bytes: bytes.to_vec() });
-            segments.into_iter().map(|segment| (segment.file_offset, segment.bytes.len())).collect()
+            let mut whole = Vec::new();
+            for segment in &segments {
+                assert_eq!(segment.file_offset, 100 + u64::try_from(whole.len()).unwrap());
+                whole.extend(&segment.bytes);
+                whole.resize(whole.len() + usize::try_from(segment.zeroes).unwrap(), 0);
+            }
+            assert_eq!(whole, bytes);
+            segments.into_iter().map(|segment| (segment.bytes.len(), segment.zeroes)).collect()
         };
-        assert_eq!(cut(&bytes), []);
-        bytes[0] = 1;
+        assert_eq!(cut(&[]), []);
+        assert_eq!(cut(&bytes), [(0, 5000)]);
+        bytes[600] = 1;
         bytes[1600] = 1;
         bytes[2048] = 1;
         bytes[4999] = 1;
-        assert_eq!(cut(&bytes), [(100, 512), (1636, 1024), (4708, 392)]);
+        assert_eq!(cut(&bytes), [(0, 512), (512, 512), (1024, 2048), (392, 0)]);
         bytes.fill(1);
-        assert_eq!(cut(&bytes), [(100, 5000)]);
+        assert_eq!(cut(&bytes), [(5000, 0)]);
     }
 }

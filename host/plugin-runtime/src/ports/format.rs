@@ -44,6 +44,7 @@ const MAX_INTERLEAVE: usize = 1 << 20;
 /// Bytes of an extent on its way through the sandbox, and of the other records.
 const EXTENT_BYTES: usize = 40;
 const PLACED_BYTES: usize = 32;
+const SEGMENT_BYTES: usize = 24;
 
 /// A disk format of a plugin.
 pub(crate) struct ComponentFormat {
@@ -396,7 +397,8 @@ fn frame(field: writer::FrameField) -> Result<FrameField, PortError> {
 }
 
 fn metadata_page(page: writer::MetadataPage, start: u64, max_bytes: u32) -> Result<MetadataPage, PortError> {
-    let total: usize = page.segments.iter().map(|segment| segment.bytes.len()).sum();
+    let lengths = page.segments.iter().map(|segment| segment.bytes.len() + count(segment.zeroes));
+    let total = lengths.fold(0, usize::saturating_add);
     if total > count(max_bytes) {
         let message =
             format!("a page of {total} bytes of tables is over the {max_bytes} that were asked for");
@@ -411,12 +413,25 @@ fn metadata_page(page: writer::MetadataPage, start: u64, max_bytes: u32) -> Resu
             "the last page does not say the file's length",
         ));
     }
-    let segments = page
-        .segments
-        .into_iter()
-        .map(|segment| Segment { file_offset: segment.file_offset, bytes: segment.bytes })
-        .collect();
+    let segments = segments(page.segments);
     Ok(MetadataPage { segments, resume: page.resume, done: page.done, final_size: page.final_size })
+}
+
+/// The segments with their zeroes, and in one piece where one goes on where the one before ends. Their lengths are checked.
+fn segments(parts: Vec<writer::Segment>) -> Vec<Segment> {
+    let mut whole: Vec<Segment> = Vec::new();
+    let mut end = None;
+    for writer::Segment { file_offset, bytes, zeroes } in parts {
+        match whole.last_mut().filter(|_| end == Some(file_offset)) {
+            Some(last) => last.bytes.extend(bytes),
+            None => whole.push(Segment { file_offset, bytes }),
+        }
+        if let Some(Segment { file_offset, bytes }) = whole.last_mut() {
+            bytes.resize(bytes.len() + count(zeroes), 0);
+            end = u64::try_from(bytes.len()).ok().and_then(|length| file_offset.checked_add(length));
+        }
+    }
+    whole
 }
 
 #[async_trait]
@@ -455,8 +470,54 @@ impl FormatLayout for ComponentLayout {
         self.work
             .plugin
             .counters
-            .received(page.segments.iter().map(|segment| segment.bytes.len() + 16).sum());
+            .received(page.segments.iter().map(|segment| segment.bytes.len() + SEGMENT_BYTES).sum());
         let judged = metadata_page(page, start, max_bytes);
         self.judge(judged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(parts: &[(u64, &[u8], u32)]) -> writer::MetadataPage {
+        let part = |(file_offset, bytes, zeroes): &(u64, &[u8], u32)| writer::Segment {
+            file_offset: *file_offset,
+            bytes: bytes.to_vec(),
+            zeroes: *zeroes,
+        };
+        writer::MetadataPage {
+            segments: parts.iter().map(part).collect(),
+            resume: 1,
+            done: true,
+            final_size: Some(9),
+        }
+    }
+
+    #[test]
+    fn zeroes_come_back_behind_their_bytes() {
+        let parts = [
+            (8, &[1, 2][..], 3),
+            (13, &[4], 0),
+            (14, &[], 2),
+            (17, &[5], 1),
+            (u64::MAX, &[6], 1),
+            (0, &[], 0),
+        ];
+        let page = metadata_page(page(&parts), 0, 100).unwrap();
+        let shape: Vec<_> =
+            page.segments.iter().map(|segment| (segment.file_offset, segment.bytes.as_slice())).collect();
+        let whole: [(u64, &[u8]); 4] =
+            [(8, &[1, 2, 0, 0, 0, 4, 0, 0]), (17, &[5, 0]), (u64::MAX, &[6, 0]), (0, &[])];
+        assert_eq!(shape, whole);
+    }
+
+    #[test]
+    fn zeroes_count_as_bytes_of_a_page() {
+        assert!(metadata_page(page(&[(0, &[1], 99)]), 0, 100).is_ok());
+        for parts in [&[(0, &[1][..], 100)][..], &[(0, &[], u32::MAX), (0, &[], u32::MAX)]] {
+            let error = metadata_page(page(parts), 0, 100).unwrap_err();
+            assert_eq!(error.code, "plugin.bad-answer.metadata");
+        }
     }
 }
