@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -25,6 +26,8 @@ const AT_ONCE: usize = 2;
 const TIMEOUT: u32 = 30;
 /// Most memory of a run: the bound of a plugin's, with what the fuzzer itself needs.
 const MEMORY_MIB: u32 = 512;
+/// Bytes of an input that are printed.
+const SHOWN: usize = 2048;
 /// Longest input: packed files are short.
 const MAX_INPUT: u32 = 64 << 10;
 
@@ -151,7 +154,24 @@ impl Run {
             return Ok(None);
         }
         let lines: Vec<&str> = said.lines().collect();
+        // What went wrong is said before the trace, and the trace may be longer than what is shown of the end.
+        let panics = lines.iter().position(|line| line.contains("panicked at"));
+        let what = panics.map_or(&[][..], |at| &lines[at..lines.len().min(at + 3)]).join("\n");
         let end = lines[lines.len().saturating_sub(40)..].join("\n");
-        Ok(Some(format!("{} ({status}; inputs in {}):\n{end}", self.target, self.artifacts.display())))
+        let inputs = self.inputs();
+        Ok(Some(format!("{} ({status}):\n{what}\n{end}\n{inputs}", self.target)))
+    }
+
+    /// The inputs that were kept, in hexadecimal where they are short: the folder may be gone when this is read.
+    fn inputs(&self) -> String {
+        let files = fs::read_dir(&self.artifacts).into_iter().flatten().flatten();
+        let mut text = format!("inputs in {}", self.artifacts.display());
+        for path in files.map(|file| file.path()) {
+            let bytes = fs::read(&path).unwrap_or_default();
+            let shown: String = bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
+            let more = if bytes.len() > SHOWN { "..." } else { "" };
+            let _ = write!(text, "\n{} ({} bytes): {shown}{more}", path.display(), bytes.len());
+        }
+        text
     }
 }

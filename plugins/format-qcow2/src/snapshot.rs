@@ -15,8 +15,8 @@ use crate::{
 const HEAD: u64 = 40;
 const MAX_ENTRY: u64 = 64 << 10;
 const MAX_L1_BYTES: u64 = 32 << 20;
-/// Entries are read in windows of this size.
-const WINDOW: u64 = 64 << 10;
+/// Entries are read in windows of this size: short, because an entry may be 64 KiB long and only its head is looked at.
+const WINDOW: u64 = 4 << 10;
 
 /// An internal snapshot, as far as its place matters.
 #[derive(Clone, Copy, Debug)]

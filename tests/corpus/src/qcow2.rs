@@ -327,6 +327,7 @@ fn tables() -> Vec<Case> {
         spoilt("q19-count", "more snapshots than there may be", LIMIT, |forge| {
             forge.u32(60, 65537);
         }),
+        long_snapshots(),
         table("q19-garbage", "a snapshot table that is data", |forge| {
             forge.u32(60, 1).u64(64, DATA);
         }),
@@ -357,6 +358,18 @@ fn tables() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// 64 snapshots whose L1 tables are one range of 32 MiB of zeroes: a check walks 2 GiB of them, some at a call.
+fn long_snapshots() -> Case {
+    let mut bytes = Bytes::from(Forge::new());
+    let (tables, snapshots) = (8 * CLUSTER, 7 * CLUSTER);
+    for number in 0..64 {
+        let entry = [&tables.to_be_bytes()[..], &(4_u32 << 20).to_be_bytes(), &[0; 28]].concat();
+        bytes.put(snapshots + number * 40, &entry);
+    }
+    bytes.put(60, &64_u32.to_be_bytes()).put(64, &snapshots.to_be_bytes()).resize(tables + (32 << 20));
+    Case::new("q19-long", "64 snapshots with L1 tables of 32 MiB", "qcow2", bytes, READ)
 }
 
 fn header() -> Vec<Case> {

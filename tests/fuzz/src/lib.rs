@@ -12,12 +12,15 @@ use imprint_plugin_sdk::{
 /// Pages of a map, of tables and of findings that are asked for: a plugin answers one page at a time, so a long map is no
 /// more than more pages.
 const PAGES: u32 = 40;
+/// Pages of a check, each of which may walk far: one input that takes a second takes the time of thousands.
+const CHECK_PAGES: u32 = 4;
 const EXTENTS: u32 = 512;
 /// The host's bounds of one read (`wit/host`).
 const MAX_READ: u64 = 1 << 20;
 const MAX_RANGES: usize = 1024;
-/// What one call may read before it is called endless: the budget of the shipped plugins' manifests.
-const MAX_READS: u64 = 1 << 30;
+/// What one image may read; the host ends a job in the same way, at the manifest's `metadata-read`. Less here, because one
+/// input that reads gigabytes of zeroes takes the time of thousands.
+const MAX_READS: u64 = 48 << 20;
 
 /// A file with holes, with the bounds of the real host.
 struct Sparse {
@@ -27,10 +30,17 @@ struct Sparse {
 
 impl Sparse {
     fn get(&self, offset: u64, length: u64) -> Vec<u8> {
-        self.read.set(self.read.get() + length);
-        assert!(self.read.get() <= MAX_READS, "it reads without end");
         let length = length.min(self.bytes.size().saturating_sub(offset));
         self.bytes.get(offset, usize::try_from(length).unwrap_or_default())
+    }
+
+    /// Counts a read before it is done.
+    fn spend(&self, length: u64) -> Result<()> {
+        self.read.set(self.read.get().saturating_add(length));
+        if self.read.get() > MAX_READS {
+            return Err(Error::limit("plugin.metadata-limit", "more is read than an image may read"));
+        }
+        Ok(())
     }
 }
 
@@ -43,6 +53,7 @@ impl Blob for Sparse {
         if u64::from(length) > MAX_READ {
             return Err(Error::limit("blob.read", "a read over 1 MiB"));
         }
+        self.spend(length.into())?;
         Ok(self.get(offset, length.into()))
     }
 
@@ -51,6 +62,7 @@ impl Blob for Sparse {
         if total > MAX_READ || ranges.len() > MAX_RANGES {
             return Err(Error::limit("blob.read", "scattered reads over 1 MiB or 1024 ranges"));
         }
+        self.spend(total)?;
         Ok(ranges.iter().map(|range| self.get(range.offset, range.length)).collect())
     }
 
@@ -130,7 +142,7 @@ fn ranges(image: &mut impl Image) -> Result<()> {
 
 fn check(image: &mut impl Image) -> Result<()> {
     let mut start = 0;
-    for _ in 0..PAGES {
+    for _ in 0..CHECK_PAGES {
         let page = image.check(start, EXTENTS)?;
         assert!(page.items.len() <= 512, "a page holds what was asked for");
         if page.done {

@@ -18,6 +18,8 @@ use crate::{
 
 /// Entries of a root table that one step looks at.
 const STEP_BYTES: u64 = 4 << 10;
+/// Longest content of one bitmap, as QEMU bounds it (`BME_MAX_PHYS_SIZE` in its `block/qcow2-bitmap.c`).
+const MAX_BITMAP: u64 = 512 << 20;
 /// Head of an entry of the bitmap directory.
 const BITMAP_HEAD: usize = 24;
 
@@ -218,6 +220,11 @@ fn bitmap_tables(
             return Err(Qcow2Error::Table("the bitmap directory ends inside an entry".to_owned()));
         };
         let table = ByteRange { offset, length: u64::from(entries) * 8 };
+        if u64::from(entries) > MAX_BITMAP / header.cluster() {
+            return Err(Qcow2Error::Table(format!(
+                "a bitmap's table has {entries} entries, where a bitmap has at most 512 MiB"
+            )));
+        }
         if offset.checked_add(table.length).is_none_or(|end| end > blob.size()) {
             return Err(Qcow2Error::Table(format!(
                 "a bitmap's table at {offset:#x} lies outside of the file"

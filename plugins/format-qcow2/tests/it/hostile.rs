@@ -785,6 +785,20 @@ fn refcounts_bitmaps_and_version_2() {
 }
 
 #[test]
+fn the_table_of_a_bitmap_is_no_longer_than_a_bitmap_may_be() {
+    let found = |entries: u32| {
+        let directory = 7 * CLUSTER;
+        let data = [&1_u32.to_be_bytes()[..], &[0; 4], &24_u64.to_be_bytes(), &directory.to_be_bytes()];
+        let mut forge = Forge::new();
+        forge.u64(88, 1).extension(0x2385_2875, &data.concat());
+        forge.u64(directory, 8 * CLUSTER).u32(directory + 8, entries).put(10 * CLUSTER, &[0]);
+        all_findings(&mut open_bytes(&forge.bytes).unwrap(), 10)
+    };
+    assert!(found(8192).is_ok(), "512 MiB in clusters of 64 KiB");
+    assert_eq!(code(found(8193)), "corrupt.table");
+}
+
+#[test]
 fn the_check_tells_leaks_from_errors() {
     let found = |spoil: fn(&mut Forge)| {
         let mut forge = Forge::new();
