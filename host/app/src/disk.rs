@@ -12,7 +12,6 @@ mod image;
 mod inspect;
 mod map;
 mod report;
-mod sha256;
 mod source;
 mod spool;
 mod target;

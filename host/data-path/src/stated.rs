@@ -4,19 +4,16 @@
 use std::sync::Arc;
 
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Sha256, Sha512};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     disk::{Disk, offload},
     error::EngineError,
+    in_order,
     io::BlockSource,
-    num::to_usize,
     ports::Props,
 };
-
-/// Bytes that are read at once, which is also how often a cancellation is looked at.
-const PIECE: u64 = 1 << 20;
 
 /// How digests of manifests are made (DSP0243, section 6, names the first two; tools also write the last one).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +37,9 @@ impl Algorithm {
 
     fn digest(self, source: &dyn BlockSource, cancel: &CancellationToken) -> Result<String, EngineError> {
         match self {
-            Self::Sha1 => digest::<Sha1>(source, cancel),
-            Self::Sha256 => digest::<Sha256>(source, cancel),
-            Self::Sha512 => digest::<Sha512>(source, cancel),
+            Self::Sha1 => in_order::hash::<Sha1>(source, cancel),
+            Self::Sha256 => in_order::hash::<Sha256>(source, cancel),
+            Self::Sha512 => in_order::hash::<Sha512>(source, cancel),
         }
     }
 }
@@ -81,23 +78,6 @@ impl Stated {
             }),
         }
     }
-}
-
-fn digest<D: Digest>(source: &dyn BlockSource, cancel: &CancellationToken) -> Result<String, EngineError> {
-    let mut hash = D::new();
-    let mut piece = vec![0; to_usize(PIECE)];
-    let mut at = 0;
-    while at < source.size() {
-        if cancel.is_cancelled() {
-            return Err(EngineError::Cancelled);
-        }
-        let length = PIECE.min(source.size() - at);
-        let bytes = &mut piece[..to_usize(length)];
-        source.read_exact_at(bytes, at).map_err(|error| EngineError::read(at, length, error))?;
-        hash.update(&*bytes);
-        at += length;
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Compares what the wrapper around a disk states of it with what is there, if it states anything. Reads all of the file that

@@ -7,14 +7,15 @@ use cap_std::{
     fs::{Dir, OpenOptions},
 };
 use imprint_data_path::{
-    EngineError, FileSink,
+    EngineError, FileSink, FileSource,
     durable::{self, Durability, Existing},
     io::BlockSink,
+    sha256,
 };
 
 use super::{
     failure::{Failure, printable},
-    sha256, source,
+    source,
 };
 
 /// What is read must not be written.
@@ -99,10 +100,9 @@ impl Target {
 
     /// SHA-256 of the file as it is now, in hex: read again.
     pub(super) async fn sha256(&self) -> Result<String, EngineError> {
-        let failed = |source| EngineError::Open { path: self.shown.clone(), source };
-        let file = self.dir.open(&self.temporary).map_err(failed)?.into_std();
-        let hashing = tokio::task::spawn_blocking(move || sha256::of(file));
-        hashing.await.unwrap_or_else(|_| Err(io::Error::other("the hashing thread is gone"))).map_err(failed)
+        let file = self.dir.open(&self.temporary);
+        let file = file.map_err(|source| EngineError::Open { path: self.shown.clone(), source })?;
+        sha256(Arc::new(FileSource::from_file(file.into_std(), &self.shown)?)).await
     }
 
     /// Gives the file its name.
