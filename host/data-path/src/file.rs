@@ -7,7 +7,7 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::fs::FileExt,
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use cap_std::fs::Dir;
@@ -172,9 +172,6 @@ impl BlockSource for FileSource {
 pub struct FileSink {
     file: File,
     direct: Option<Direct>,
-    /// Systems let one writer at a time through the cache into a file, and the others spin (4 % of the processor time of a job
-    /// that compresses on all of them). Here they sleep.
-    turn: Mutex<()>,
 }
 
 impl FileSink {
@@ -199,12 +196,12 @@ impl FileSink {
     /// Writes to the descriptors of another process's sink.
     pub(crate) fn from_descriptors(file: File, direct: Option<File>) -> io::Result<Self> {
         regular(&file)?;
-        Ok(Self { file, direct: direct.map(Direct::from_descriptor), turn: Mutex::default() })
+        Ok(Self { file, direct: direct.map(Direct::from_descriptor) })
     }
 
     fn over(file: File) -> Self {
         let direct = Direct::of(&file);
-        Self { file, direct, turn: Mutex::default() }
+        Self { file, direct }
     }
 
     fn open_with(dir: &Dir, path: &str, flags: OFlags) -> Result<Self, EngineError> {
@@ -219,11 +216,8 @@ impl FileSink {
 
 impl BlockSink for FileSink {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        if let Some(direct) = &self.direct {
-            return direct.write_with(&self.file, buf, offset);
-        }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.file.write_all_at(buf, offset)
+        let Some(direct) = &self.direct else { return self.file.write_all_at(buf, offset) };
+        direct.write_with(&self.file, buf, offset)
     }
 
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
