@@ -100,6 +100,10 @@ fn build(folder: &Path) -> Result<PathBuf> {
         .find_map(|line| line.strip_prefix("host: "))
         .context("rustc does not say its host")?;
     let target_dir = folder.join("build");
+    // `cargo fuzz` would renew a lock file that is behind without a word.
+    let lock = ["metadata", "--locked", "--format-version", "1", "--manifest-path"];
+    sh::quiet(sh::cargo().args(lock).arg(format!("{FUZZ_DIR}/Cargo.toml")))
+        .context("the lock file of the fuzz targets is behind: cargo update --workspace in their folder")?;
     let mut command = sh::cargo();
     command
         .args(["fuzz", "build", "--fuzz-dir", FUZZ_DIR, "--sanitizer", "none", "--target-dir"])

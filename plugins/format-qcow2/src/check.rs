@@ -3,7 +3,8 @@
 //! The file is looked at through windows of 4 Mi clusters: 256 GiB with clusters of 64 KiB. For each window all tables
 //! are walked and the references into the window counted, a bounded number of table bytes a call; then the counts are
 //! compared with what the file says. The resume token is `window << 40 | phase << 39 | position`, so it only ever grows;
-//! an instance that does not know a window walks it again.
+//! an instance that does not know a window walks it again, when it is to begin with it or to compare, and refuses to go on
+//! in the middle of a walk that is not its own.
 
 mod refcounts;
 mod walk;
@@ -88,6 +89,7 @@ impl Image {
         let number = start >> WINDOW_SHIFT;
         let mut checker = match self.checker.take() {
             Some(checker) if checker.window.number == number => checker,
+            _ if start & PHASE == 0 && start & (PHASE - 1) != 0 => return Err(cannot_go_on()),
             _ => Checker::new(self.blob.as_ref(), &self.header, number)?,
         };
         let page = checker.page(self.blob.as_ref(), &self.header, start, max)?;
@@ -100,11 +102,7 @@ impl Checker {
     fn new(blob: &dyn Blob, header: &Header, number: u64) -> Result<Self, Qcow2Error> {
         let clusters = blob.size().div_ceil(header.cluster());
         let first = number.checked_mul(WINDOW).filter(|first| *first <= clusters);
-        let Some(first) = first else {
-            return Err(Qcow2Error::Request(
-                "the check cannot go on from there; start again from 0".to_owned(),
-            ));
-        };
+        let Some(first) = first else { return Err(cannot_go_on()) };
         let count = (clusters - first).min(WINDOW);
         let blocks = refcount_blocks(blob, header)?;
         let stored = refcounts::read(blob, header, &blocks, first, count)?;
@@ -123,13 +121,12 @@ impl Checker {
         max: usize,
     ) -> Result<Findings, Qcow2Error> {
         let comparing = start & PHASE != 0;
-        let mut budget = if comparing { u64::MAX } else { BUDGET };
+        if comparing {
+            self.walk_again(blob, header)?;
+        }
+        let mut budget = BUDGET;
         while self.pending.len() < max && budget > 0 && !self.walk.is_done() {
             self.walk.step(blob, header, &mut self.window, &mut self.pending, &mut budget)?;
-        }
-        if comparing {
-            // A fresh instance walks again, and what the walk finds was reported before.
-            self.pending.clear();
         }
         let walked = self.walk.is_done() && self.pending.len() <= max;
         let rest = self.pending.split_off(self.pending.len().min(max));
@@ -145,6 +142,17 @@ impl Checker {
         };
         let done = self.window.first() + WINDOW >= self.window.clusters;
         Ok(Findings { items, resume, done })
+    }
+
+    /// Walks to the end for an instance that is to go on comparing: what the walk finds was reported before.
+    fn walk_again(&mut self, blob: &dyn Blob, header: &Header) -> Result<(), Qcow2Error> {
+        self.pending.clear();
+        let mut budget = u64::MAX;
+        while !self.walk.is_done() {
+            self.walk.step(blob, header, &mut self.window, &mut self.pending, &mut budget)?;
+            self.pending.clear();
+        }
+        Ok(())
     }
 
     /// Compares the counts; the answer is where to go on.
@@ -168,6 +176,10 @@ impl Checker {
         }
         Ok(None)
     }
+}
+
+fn cannot_go_on() -> Qcow2Error {
+    Qcow2Error::Request("the check cannot go on from there; start again from 0".to_owned())
 }
 
 fn notes(header: &Header) -> Vec<Finding> {
