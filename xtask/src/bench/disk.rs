@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufWriter, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -149,7 +150,7 @@ pub(super) struct Mount {
 impl Mount {
     /// A tmpfs: nothing of a disk is in the figures.
     pub(super) fn memory(at: &Path) -> Result<Self> {
-        fs::create_dir_all(at)?;
+        make_place(at)?;
         sh::quiet(sh::cmd("mount", ["-t", "tmpfs", "-o", "size=80%", "imprint-bench"]).arg(at))
             .context("the bench mounts file systems of its own and needs root for that")?;
         Ok(Self { at: at.to_owned(), image: None })
@@ -157,7 +158,7 @@ impl Mount {
 
     /// XFS with reflinks, in a file beside.
     pub(super) fn xfs(at: &Path) -> Result<Self> {
-        fs::create_dir_all(at)?;
+        make_place(at)?;
         let image = at.with_extension("xfs");
         fs::File::create(&image)?.set_len(24 << 30)?;
         let path = sh::path_with_sbin();
@@ -169,6 +170,16 @@ impl Mount {
     pub(super) fn path(&self) -> &Path {
         &self.at
     }
+}
+
+/// The folder to mount at, without what a run that was killed left there.
+fn make_place(at: &Path) -> Result<()> {
+    fs::create_dir_all(at)?;
+    let parent = at.parent().context("a mount has a folder around it")?;
+    while fs::metadata(at)?.dev() != fs::metadata(parent)?.dev() {
+        sh::quiet(Command::new("umount").arg(at)).context("an earlier run's file system is still there")?;
+    }
+    Ok(())
 }
 
 impl Drop for Mount {
