@@ -5,7 +5,7 @@
 //! beyond the one that the offset lies in. Extended entries have a second word: bits 0-31 say which subclusters are
 //! allocated, bits 32-63 which read as zeroes.
 
-use crate::{error::Qcow2Error, header::Version, wire::be64};
+use crate::{error::Qcow2Error, header::Version};
 
 /// Refcount of what the entry points to is exactly one.
 pub(crate) const COPIED: u64 = 1 << 63;
@@ -74,11 +74,28 @@ impl EntryReader {
 
     /// The words of all whole entries of a part of a table; the second is 0 where entries have one.
     pub(crate) fn words(self, bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let length = match self.kind {
-            EntryKind::Standard => 8,
-            EntryKind::Extended => 16,
+        let (words, _): (&[[u8; 8]], _) = bytes.as_chunks();
+        let step = match self.kind {
+            EntryKind::Standard => 1,
+            EntryKind::Extended => 2,
         };
-        bytes.chunks_exact(length).map(|chunk| (be64(chunk, 0).unwrap_or(0), be64(chunk, 8).unwrap_or(0)))
+        let word = |chunk: &[u8; 8]| u64::from_be_bytes(*chunk);
+        words.chunks_exact(step).map(move |entry| match entry {
+            [one] => (word(one), 0),
+            [one, two] => (word(one), word(two)),
+            _ => (0, 0),
+        })
+    }
+
+    /// The bits of entries that say no more than where a whole cluster is, or that there is none: an entry without any
+    /// others needs no closer look.
+    pub(crate) fn simple(self) -> Option<u64> {
+        let zero = match self.version {
+            Version::V2 => 0,
+            Version::V3 => ZERO,
+        };
+        let aligned = OFFSET_MASK & !((1 << self.cluster_bits) - 1);
+        (self.kind == EntryKind::Standard).then_some(aligned | COPIED | zero)
     }
 
     /// Reads one entry.

@@ -29,7 +29,7 @@ export function InstancesPage() {
   return (
     <Stack>
       <PageHeader title="Instances" actions={create}>
-        Press the camera of an instance to keep its disk as an image.
+        To keep the disk of an instance as an image, choose Image among its actions.
       </PageHeader>
       {problem && <ProblemNotice problem={problem} />}
       {instances.isPending && <TableSkeleton label="Loading instances" />}

@@ -12,19 +12,20 @@ use crate::{
 /// A refcount block is read in pieces of at most this many bytes.
 const PIECE: u64 = 64 << 10;
 
-/// The refcounts of `count` clusters from `first` on; larger ones than a u16 become its largest. `first` is the first
-/// cluster of a piece.
+/// Hands the refcounts of `count` clusters from `first` on to `take`, with the place after `first`, until it answers
+/// `false`; larger ones than a u16 become its largest. Clusters without a refcount block are left out. `first` is the
+/// first cluster of a piece.
 pub(super) fn read(
     blob: &dyn Blob,
     header: &Header,
     blocks: &[u64],
     first: u64,
     count: u64,
-) -> Result<Vec<u16>, Qcow2Error> {
+    mut take: impl FnMut(usize, u16) -> bool,
+) -> Result<(), Qcow2Error> {
     let piece = header.cluster().min(PIECE);
     let pieces_of_block = header.cluster() / piece;
     let per_piece = (piece * 8) >> header.refcount_order;
-    let mut counts = vec![0_u16; to_usize(count)?];
     let batch = to_usize(u64::from(MAX_READ) / piece)?.min(MAX_RANGES);
     let mut wanted: Vec<(u64, ByteRange)> = Vec::with_capacity(batch);
     let last = (first + count).div_ceil(per_piece);
@@ -38,26 +39,27 @@ pub(super) fn read(
         if wanted.len() == batch || number + 1 == last {
             let ranges: Vec<_> = wanted.iter().map(|(_, range)| *range).collect();
             for ((cluster, _), bytes) in wanted.drain(..).zip(read_all(blob, &ranges)?) {
-                fill(&mut counts, to_usize(cluster - first)?, &bytes, header.refcount_order);
+                if !hand_over(to_usize(cluster - first)?, &bytes, header.refcount_order, &mut take) {
+                    return Ok(());
+                }
             }
         }
     }
-    Ok(counts)
+    Ok(())
 }
 
-fn fill(counts: &mut [u16], at: usize, bytes: &[u8], order: u32) {
-    let Some(counts) = counts.get_mut(at..) else { return };
+/// Hands over the refcounts of a piece of a block; says whether all were taken.
+fn hand_over(at: usize, bytes: &[u8], order: u32, take: &mut impl FnMut(usize, u16) -> bool) -> bool {
     if order < 3 {
         let bits = 1_usize << order;
         let mask = (1_u16 << bits) - 1;
-        let parts = bytes
+        let mut parts = bytes
             .iter()
             .flat_map(|byte| (0..8 / bits).map(move |part| (u16::from(*byte) >> (part * bits)) & mask));
-        counts.iter_mut().zip(parts).for_each(|(count, part)| *count = part);
-    } else {
-        let wide = bytes.chunks_exact(1 << (order - 3));
-        counts.iter_mut().zip(wide).for_each(|(count, bytes)| *count = number(bytes));
+        return parts.by_ref().zip(at..).all(|(part, index)| take(index, part));
     }
+    let mut wide = bytes.chunks_exact(1 << (order - 3));
+    wide.by_ref().zip(at..).all(|(bytes, index)| take(index, number(bytes)))
 }
 
 /// A big-endian number, at most the largest u16.

@@ -6,13 +6,13 @@ use imprint_plugin_sdk::{
     types::ByteRange,
 };
 
-use super::{Window, finding};
+use super::{finding, window::Window};
 use crate::{
     error::Qcow2Error,
     header::Header,
     l2::{COPIED, Cluster, OFFSET_MASK},
     snapshot,
-    source::{end_of, read_exact},
+    source::{MAX_READ, end_of, read_all, read_exact},
     wire::{be16, be32, be64, be64s, round_up, to_usize},
 };
 
@@ -93,25 +93,26 @@ impl Walk {
         let rest = root.table.length.saturating_sub(self.done);
         let bytes = read_exact(blob, root.table.offset + self.done, rest.min(STEP_BYTES))?;
         let mut spent = 0;
+        let mut visit = Visit { blob, header, file: blob.size(), window, findings, kind: root.kind };
+        let at_once = to_usize((u64::from(MAX_READ) / header.cluster()).max(1))?;
+        let mut tables = Vec::with_capacity(at_once);
         for entry in be64s(&bytes) {
             spent += 8;
-            if entry & OFFSET_MASK == 0 {
-                continue;
-            }
-            let mut visit = Visit { blob, header, window, findings, kind: root.kind };
             match root.kind {
+                _ if entry & OFFSET_MASK == 0 => {}
                 RootKind::Bitmap => {
                     visit.plain(entry, "bitmap");
                 }
-                RootKind::Active | RootKind::Snapshot => {
-                    visit.l2_table(entry)?;
-                    *budget = budget.saturating_sub(header.cluster());
+                RootKind::Active | RootKind::Snapshot => tables.extend(visit.table_at(entry)),
+            }
+            if tables.len() == at_once {
+                visit.l2_tables(&mut tables, budget)?;
+                if *budget == 0 {
+                    break;
                 }
             }
-            if *budget == 0 {
-                break;
-            }
         }
+        visit.l2_tables(&mut tables, budget)?;
         *budget = budget.saturating_sub(spent);
         self.done += spent;
         if self.done >= root.table.length {
@@ -126,31 +127,59 @@ impl Walk {
 struct Visit<'a> {
     blob: &'a dyn Blob,
     header: &'a Header,
+    /// Bytes of the file.
+    file: u64,
     window: &'a mut Window,
     findings: &'a mut Vec<Finding>,
     kind: RootKind,
 }
 
 impl Visit<'_> {
-    fn l2_table(&mut self, l1_entry: u64) -> Result<(), Qcow2Error> {
-        let table = l1_entry & OFFSET_MASK;
-        if !self.plain(l1_entry, "L2 table") {
-            return Ok(());
+    /// The L2 table that an entry of an L1 table names, if it can be read.
+    fn table_at(&mut self, entry: u64) -> Option<ByteRange> {
+        if !self.plain(entry, "L2 table") {
+            return None;
         }
-        if table + self.header.cluster() > self.blob.size() {
-            self.report("corrupt.truncated", format!("the file ends inside an L2 table ({l1_entry:#018x})"));
-            return Ok(());
+        let table = ByteRange { offset: entry & OFFSET_MASK, length: self.header.cluster() };
+        if end_of(table) > self.file {
+            self.report("corrupt.truncated", format!("the file ends inside an L2 table ({entry:#018x})"));
+            return None;
         }
-        let bytes = read_exact(self.blob, table, self.header.cluster())?;
+        Some(table)
+    }
+
+    /// Reads some tables at once, and looks at them.
+    fn l2_tables(&mut self, tables: &mut Vec<ByteRange>, budget: &mut u64) -> Result<(), Qcow2Error> {
+        match tables.as_slice() {
+            [] => {}
+            [one] => {
+                let bytes = read_exact(self.blob, one.offset, one.length)?;
+                self.l2_table(&bytes);
+            }
+            several => read_all(self.blob, several)?.iter().for_each(|bytes| self.l2_table(bytes)),
+        }
+        *budget = budget.saturating_sub(tables.iter().map(|table| table.length).sum());
+        tables.clear();
+        Ok(())
+    }
+
+    fn l2_table(&mut self, bytes: &[u8]) {
         let reader = self.header.entry_reader();
-        for (entry, bitmap) in reader.words(&bytes) {
+        let simple = reader.simple();
+        for (entry, bitmap) in reader.words(bytes) {
+            if simple.is_some_and(|mask| entry & !mask == 0) {
+                if entry & OFFSET_MASK != 0 {
+                    self.plain(entry, "data cluster");
+                }
+                continue;
+            }
             match reader.cluster(entry, bitmap) {
                 Ok(Cluster::Hole | Cluster::Zero(0) | Cluster::Mixed { host: 0, .. }) => {}
                 Ok(Cluster::Zero(_) | Cluster::Data(_) | Cluster::Mixed { .. }) => {
                     self.plain(entry, "data cluster");
                 }
                 Ok(Cluster::Compressed(stored)) => {
-                    if stored.offset + stored.length > round_up(self.blob.size(), 512) {
+                    if stored.offset + stored.length > round_up(self.file, 512) {
                         self.report(
                             "corrupt.truncated",
                             format!("an encoded cluster ends behind the file ({entry:#018x})"),
@@ -161,28 +190,25 @@ impl Visit<'_> {
                 Err(error) => self.report(error.code(), error.to_string()),
             }
         }
-        Ok(())
     }
 
     /// Counts one whole cluster; the answer is whether it starts inside of the file.
     fn plain(&mut self, entry: u64, what: &str) -> bool {
         let host = entry & OFFSET_MASK;
-        if !host.is_multiple_of(self.header.cluster()) {
+        if host & (self.header.cluster() - 1) != 0 {
             self.report("corrupt.table", format!("a {what} lies between two clusters ({entry:#018x})"));
             return false;
         }
-        if host >= self.blob.size() {
+        if host >= self.file {
             self.report(
                 "corrupt.truncated",
                 format!("a {what} lies behind the end of the file ({entry:#018x})"),
             );
             return false;
         }
-        self.window.reference(host, self.header.cluster());
+        let single = self.window.reference_one(host);
         let copied = entry & COPIED != 0;
-        let wrong = self.kind == RootKind::Active
-            && self.window.is_single(host).is_some_and(|single| single != copied);
-        if wrong {
+        if self.kind == RootKind::Active && single.is_some_and(|single| single != copied) {
             let text = format!("the copied flag of a {what} disagrees with its refcount ({entry:#018x})");
             self.findings.push(finding(Severity::Error, "qcow2.copied-flag", text, host));
         }
@@ -191,7 +217,7 @@ impl Visit<'_> {
 
     /// What is wrong with an entry itself is the same through every window.
     fn report(&mut self, code: &str, message: String) {
-        if self.window.number == 0 {
+        if self.window.number() == 0 {
             self.findings.push(Finding {
                 severity: Severity::Error,
                 code: code.to_owned(),

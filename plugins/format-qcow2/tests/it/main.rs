@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
 
+mod check;
 mod hostile;
 mod layouts;
 mod properties;
