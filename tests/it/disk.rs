@@ -604,6 +604,29 @@ fn the_check_finds_leaks_and_errors() -> Result<()> {
 }
 
 #[test]
+fn a_large_image_is_checked_within_the_bounds_of_a_plugin() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let image = dir.path().join("large.qcow2");
+    // 384 MiB of L2 tables; the clusters do not fit into one window of the check.
+    let args = ["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", arg(&image), "3T"];
+    tools::ok("qemu-img", &args)?;
+    // A refcount that is missing, in the second window.
+    let file = fs::File::options().read(true).write(true).open(&image)?;
+    let (cluster, a_block) = (40 << 20, 32_768);
+    let block = be64(&file, be64(&file, 48)? + cluster / a_block * 8)?;
+    file.write_all_at(&0_u16.to_be_bytes(), block + cluster % a_block * 2)?;
+    let answer = done(&["inspect", arg(&image)])?;
+    let found = &answer["findings"];
+    assert_eq!(
+        (&found["errors"], &found["leaks"]),
+        (&2.into(), &0.into()),
+        "the refcount, and the flag: {answer}"
+    );
+    ensure!(number(&answer["plugin_memory_peak"]) <= 64 * MIB, "{answer}");
+    Ok(())
+}
+
+#[test]
 fn wrong_usage_ends_with_2() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (raw, target) = (dir.path().join("disk.raw"), dir.path().join("new.qcow2"));

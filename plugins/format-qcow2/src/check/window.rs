@@ -15,12 +15,11 @@ use crate::{
 const UNIT: u64 = 1 << 20;
 /// Units of the widest window: 2 TiB of a file with clusters of 64 KiB.
 const WIDEST: u64 = 32;
-/// Memory of the L1 table and a window together, as far as the window can be narrower. An entry of the table takes
-/// 12 bytes, a cluster of the window one.
+/// Memory of the L1 table and a window together, as far as the window can be narrower: an entry of the table takes
+/// 12 bytes, a cluster of the window one, and one with a large refcount 8 more.
 const MEMORY: u64 = 40 << 20;
 const L1_ENTRY: u64 = 12;
-/// Clusters with a large refcount that a window may have, unless it is as narrow as can be: 4 MiB of them.
-const MOST_RARE: usize = 512 << 10;
+const RARE: u64 = 8;
 /// The largest number of one half of a byte. A refcount of this or more is kept beside; more references than this to a
 /// cluster whose refcount is smaller are not counted any further, because they are an error whatever their number is.
 const FULL: u8 = 15;
@@ -40,7 +39,7 @@ pub(super) struct Window {
 }
 
 struct Rare {
-    index: u32,
+    index: usize,
     stored: u16,
     used: u16,
 }
@@ -90,32 +89,25 @@ impl Window {
         number: u64,
     ) -> Result<Option<Self>, Qcow2Error> {
         let clusters = blob.size().div_ceil(header.cluster());
-        if number.checked_mul(UNIT).is_none_or(|first| first > clusters) {
+        let Some(first) = number.checked_mul(UNIT).filter(|first| *first <= clusters) else {
             return Ok(None);
-        }
-        let room = MEMORY.saturating_sub(u64::from(header.l1_entries) * L1_ENTRY) / UNIT;
-        for units in [room.clamp(1, WIDEST), 1] {
-            let first = number * UNIT;
-            let length = to_usize((clusters - first).min(units * UNIT))?;
-            let mut window = Self {
-                number,
-                units,
-                cluster_bits: header.cluster_bits,
-                clusters,
-                counts: vec![0; length],
-                rare: Vec::new(),
-            };
-            let most = if units == 1 { usize::MAX } else { MOST_RARE };
-            let mut fits = true;
-            refcounts::read(blob, header, blocks, first, to_u64(length), |index, stored| {
-                fits = window.store(index, stored, most);
-                fits
-            })?;
-            if fits {
-                return Ok(Some(window));
-            }
-        }
-        Err(Qcow2Error::Request("the check has no room for one unit".to_owned()))
+        };
+        let rest = clusters - first;
+        let (units, rare) = units_that_fit(blob, header, blocks, first, rest)?;
+        let length = rest.min(units * UNIT);
+        let mut window = Self {
+            number,
+            units,
+            cluster_bits: header.cluster_bits,
+            clusters,
+            counts: vec![0; to_usize(length)?],
+            rare: Vec::with_capacity(rare),
+        };
+        refcounts::read(blob, header, blocks, first, length, |index, stored| {
+            window.store(index, stored);
+            true
+        })?;
+        Ok(Some(window))
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -146,21 +138,16 @@ impl Window {
         (self.first() + index) << self.cluster_bits
     }
 
-    /// Sets the refcount of a cluster, in the order of the clusters; says whether there was room for it.
-    fn store(&mut self, index: usize, stored: u16, most: usize) -> bool {
-        let Some(count) = self.counts.get_mut(index) else { return true };
-        match u8::try_from(stored) {
-            Ok(small) if small < FULL => *count = small << 4,
-            _ => {
+    /// Sets the refcount of a cluster; in the order of the clusters.
+    fn store(&mut self, index: usize, stored: u16) {
+        let Some(count) = self.counts.get_mut(index) else { return };
+        match small(stored) {
+            Some(small) => *count = small << 4,
+            None => {
                 *count = FULL << 4;
-                let Ok(index) = u32::try_from(index) else { return false };
-                if self.rare.len() >= most {
-                    return false;
-                }
                 self.rare.push(Rare { index, stored, used: 0 });
             }
         }
-        true
     }
 
     /// Counts one reference to every cluster of the range.
@@ -186,7 +173,7 @@ impl Window {
     fn count(&mut self, index: usize) {
         let Some(count) = self.counts.get_mut(index) else { return };
         if *count >> 4 == FULL {
-            let place = self.rare.binary_search_by(|rare| u64::from(rare.index).cmp(&to_u64(index)));
+            let place = self.rare.binary_search_by_key(&index, |rare| rare.index);
             if let Some(rare) = place.ok().and_then(|place| self.rare.get_mut(place)) {
                 rare.used = rare.used.saturating_add(1);
             }
@@ -197,9 +184,10 @@ impl Window {
 
     /// What differs, from this place in the window on.
     pub(super) fn differences(&self, from: usize) -> impl Iterator<Item = Difference> + '_ {
-        let skipped = self.rare.partition_point(|rare| u64::from(rare.index) < to_u64(from));
+        let skipped = self.rare.partition_point(|rare| rare.index < from);
         let mut rare = self.rare.iter().skip(skipped);
-        self.counts.iter().zip(0u64..).skip(from).filter_map(move |(count, index)| {
+        let counts = self.counts.get(from..).unwrap_or_default();
+        counts.iter().zip(to_u64(from)..).filter_map(move |(count, index)| {
             let (stored, used) = match (count >> 4, count & FULL) {
                 (FULL, _) => rare.next().map(|rare| (rare.stored, Used::Exactly(rare.used)))?,
                 (stored, FULL) => (stored.into(), Used::AtLeast(FULL.into())),
@@ -209,4 +197,39 @@ impl Window {
             differs.then(|| Difference { index, offset: self.offset(index), stored, used })
         })
     }
+}
+
+/// A refcount that fits into half a byte.
+fn small(stored: u16) -> Option<u8> {
+    u8::try_from(stored).ok().filter(|stored| *stored < FULL)
+}
+
+/// How many units a window may have, and at least how many of its clusters have large refcounts.
+fn units_that_fit(
+    blob: &dyn Blob,
+    header: &Header,
+    blocks: &[u64],
+    first: u64,
+    rest: u64,
+) -> Result<(u64, usize), Qcow2Error> {
+    let room = MEMORY.saturating_sub(u64::from(header.l1_entries) * L1_ENTRY);
+    let most = (room / UNIT).clamp(1, WIDEST);
+    let unit = to_usize(UNIT)?;
+    let (mut units, mut rare) = (most, 0);
+    refcounts::read(blob, header, blocks, first, rest.min(most * UNIT), |index, stored| {
+        if small(stored).is_some() {
+            return true;
+        }
+        // All before this unit fits; if the unit itself does not, the window ends with what is before it.
+        let whole = to_u64(index / unit);
+        if whole > 0 && (whole + 1) * UNIT + (rare + 1) * RARE > room {
+            units = whole;
+            return false;
+        }
+        rare += 1;
+        true
+    })?;
+    // Units without large refcounts follow as far as there is memory for them.
+    let fitting = room.saturating_sub(rare * RARE) / UNIT;
+    Ok((units.min(fitting.max(1)), to_usize(rare)?))
 }

@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::FileExt;
 
-use imprint_corpus::qcow2::{CLUSTER, COMPRESSED, COPIED, DATA, Forge, L1, L2, REFCOUNT_BLOCK};
+use imprint_corpus::qcow2::{
+    CLUSTER, COMPRESSED, COPIED, DATA, Forge, L1, L2, REFCOUNT_BLOCK, REFCOUNT_TABLE,
+};
 use imprint_plugin_sdk::format::Image as _;
 
 use crate::support::{all_findings, count, create, open_bytes, open_file};
@@ -92,4 +94,30 @@ fn a_large_file_is_checked_window_by_window() {
     }
     let windows = starts.iter().filter(|start| *start & ((1 << 40) - 1) == 0).count();
     assert_eq!(windows, 4, "192 GiB in windows of 64 GiB, and a cluster more");
+}
+
+#[test]
+fn a_window_is_as_wide_as_large_refcounts_leave_memory_for() {
+    let (unit, block) = (1 << 20, 32_768_u64);
+    let clusters = 6 * unit;
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("shared.qcow2");
+    let file = create(&path);
+    file.set_len(clusters * CLUSTER).unwrap();
+    let mut forge = Forge::new();
+    for number in 0..5 * unit / block {
+        forge.u64(REFCOUNT_TABLE + 8 * number, (1 << 30) + number * CLUSTER);
+        file.write_all_at(&20_u16.to_be_bytes().repeat(32_768), (1 << 30) + number * CLUSTER).unwrap();
+    }
+    file.write_all_at(&forge.bytes, 0).unwrap();
+    let mut image = open_file(&path);
+    // The last position of a window's comparison: what is next?
+    let mut next = |start: u64| {
+        let page = image.check(start | ((1 << 40) - 1), 10).unwrap();
+        assert!(page.items.is_empty());
+        (page.resume >> 40, page.done)
+    };
+    // 36 MiB of 40: one unit more would be 45. The sixth unit has small numbers only, and so has what would follow.
+    assert_eq!(next(0), (4, false));
+    assert_eq!(next(4 << 40), (35, true));
 }
