@@ -12,6 +12,7 @@ use crate::{
     header::{Compression, Damaged, Header},
     l2::OFFSET_MASK,
     slices::Slices,
+    snapshot,
     source::{end_of, for_each_piece},
     wire::{be64s, to_usize},
 };
@@ -59,6 +60,10 @@ impl Image {
         fact("compression", header.compression.codec_name().to_owned());
         fact("refcount-bits", (1_u32 << header.refcount_order).to_string());
         fact("internal-snapshots", header.snapshots.to_string());
+        // What is wrong with their table is told by whoever needs it.
+        for (number, words) in (1..).zip(snapshot::list(self.blob.as_ref(), header).unwrap_or_default()) {
+            fact(&format!("snapshot-{number:02}"), words);
+        }
         if header.stated_size != header.virtual_size {
             fact("size-conflict", header.stated_size.to_string());
         }

@@ -1,14 +1,16 @@
 //! The table of internal snapshots. Reading the disk does not need them; their tables hold clusters in use.
 //!
-//! An entry: u64 L1 offset, u32 L1 entries, u16 length of the id, u16 of the name, 16 bytes of times, u32 size of the
-//! machine state, u32 length of the extra data; then extra data, id, name, padded to 8.
+//! An entry: u64 L1 offset, u32 L1 entries, u16 length of the id, u16 of the name, u32 seconds since 1970, u32
+//! nanoseconds, u64 clock of the machine, u32 size of the machine state, u32 length of the extra data; then extra data
+//! (u64 size of the machine state, u64 size of the disk, more), id, name, padded to 8.
 
+use chrono::{DateTime, SecondsFormat};
 use imprint_plugin_sdk::{host::Blob, types::ByteRange};
 
 use crate::{
     error::Qcow2Error,
     header::Header,
-    source::read_exact,
+    source::{end_of, read_exact},
     wire::{be16, be32, be64, to_u64, to_usize},
 };
 
@@ -27,6 +29,46 @@ pub(crate) struct Snapshot {
     pub(crate) place: ByteRange,
 }
 
+/// How many snapshots are told of by name.
+const LISTED: usize = 32;
+/// Bytes of an id or a name that are told.
+const MAX_TEXT: usize = 255;
+
+/// What the first snapshots are, in words. Ids and names are what the file says: untrusted text.
+pub(crate) fn list(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, Qcow2Error> {
+    let mut window = Window { start: 0, bytes: Vec::new() };
+    let mut at = header.snapshots_offset;
+    let mut listed = Vec::new();
+    while listed.len() < LISTED && to_u64(listed.len()) < header.snapshots.into() {
+        let place = read_entry(blob, header, &mut window, at)?.place;
+        let entry = read_exact(blob, place.offset, place.length)?;
+        listed.push(describe(&entry).ok_or_else(|| {
+            Qcow2Error::Table(format!("the entry of a snapshot at {at:#x} ends inside its fields"))
+        })?);
+        at = end_of(place);
+    }
+    Ok(listed)
+}
+
+fn describe(entry: &[u8]) -> Option<String> {
+    let (id, name) = (usize::from(be16(entry, 12)?), usize::from(be16(entry, 14)?));
+    let extra = usize::try_from(be32(entry, 36)?).ok()?;
+    let (extra, texts) = entry.get(usize::try_from(HEAD).ok()?..)?.split_at_checked(extra)?;
+    let (id, rest) = texts.split_at_checked(id)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..MAX_TEXT).unwrap_or(bytes)).into_owned();
+    let taken =
+        DateTime::from_timestamp(be32(entry, 16)?.into(), 0)?.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let state = be64(extra, 0).unwrap_or(be32(entry, 32)?.into());
+    let mut words = format!("'{}', id {}, taken {taken}", text(rest.get(..name)?), text(id));
+    if let Some(size) = be64(extra, 8) {
+        words.push_str(&format!(", disk of {size} bytes"));
+    }
+    if state > 0 {
+        words.push_str(&format!(", with {state} bytes of machine state"));
+    }
+    Some(words)
+}
+
 /// Hands every snapshot to `take`.
 pub(crate) fn for_each(
     blob: &dyn Blob,
@@ -37,7 +79,7 @@ pub(crate) fn for_each(
     let mut at = header.snapshots_offset;
     for _ in 0..header.snapshots {
         let snapshot = read_entry(blob, header, &mut window, at)?;
-        at = snapshot.place.offset + snapshot.place.length;
+        at = end_of(snapshot.place);
         take(snapshot)?;
     }
     Ok(())
@@ -55,10 +97,13 @@ fn read_entry(
     let (Some(offset), Some(entries), Some(id), Some(name), Some(extra)) = fields else {
         return Err(outside());
     };
-    let length = (HEAD + u64::from(extra) + u64::from(id) + u64::from(name)).next_multiple_of(8);
-    if length > MAX_ENTRY + HEAD || at.checked_add(length).is_none_or(|end| end > blob.size()) {
+    // The padding of the last entry may be missing where the file ends.
+    let length = HEAD + u64::from(extra) + u64::from(id) + u64::from(name);
+    let rest = blob.size().saturating_sub(at);
+    if length > MAX_ENTRY + HEAD || length > rest {
         return Err(outside());
     }
+    let length = length.next_multiple_of(8).min(rest);
     let l1 = ByteRange { offset, length: u64::from(entries) * 8 };
     let inside = offset.checked_add(l1.length).is_some_and(|end| end <= blob.size());
     if !inside || l1.length > MAX_L1_BYTES || !offset.is_multiple_of(header.cluster()) {

@@ -24,6 +24,9 @@ const RARE: u64 = 8;
 /// cluster whose refcount is smaller are not counted any further, because they are an error whatever their number is.
 const FULL: u8 = 15;
 
+/// Clusters that are compared at a time.
+const CHUNK: usize = 4096;
+
 /// The counts of some clusters of the file; they stop at the largest u16.
 pub(super) struct Window {
     number: u64,
@@ -186,17 +189,26 @@ impl Window {
     pub(super) fn differences(&self, from: usize) -> impl Iterator<Item = Difference> + '_ {
         let skipped = self.rare.partition_point(|rare| rare.index < from);
         let mut rare = self.rare.iter().skip(skipped);
-        let counts = self.counts.get(from..).unwrap_or_default();
-        counts.iter().zip(to_u64(from)..).filter_map(move |(count, index)| {
-            let (stored, used) = match (count >> 4, count & FULL) {
-                (FULL, _) => rare.next().map(|rare| (rare.stored, Used::Exactly(rare.used)))?,
-                (stored, FULL) => (stored.into(), Used::AtLeast(FULL.into())),
-                (stored, used) => (stored.into(), Used::Exactly(used.into())),
-            };
-            let differs = used != Used::Exactly(stored);
-            differs.then(|| Difference { index, offset: self.offset(index), stored, used })
-        })
+        let chunks = self.counts.get(from..).unwrap_or_default().chunks(CHUNK);
+        let starts = (from..).step_by(CHUNK);
+        let looked_at = chunks.zip(starts).filter(|(chunk, _)| !is_regular(chunk));
+        looked_at.flat_map(|(chunk, start)| chunk.iter().zip(to_u64(start)..)).filter_map(
+            move |(count, index)| {
+                let (stored, used) = match (count >> 4, count & FULL) {
+                    (FULL, _) => rare.next().map(|rare| (rare.stored, Used::Exactly(rare.used)))?,
+                    (stored, FULL) => (stored.into(), Used::AtLeast(FULL.into())),
+                    (stored, used) => (stored.into(), Used::Exactly(used.into())),
+                };
+                let differs = used != Used::Exactly(stored);
+                differs.then(|| Difference { index, offset: self.offset(index), stored, used })
+            },
+        )
     }
+}
+
+/// Whether all clusters are free, or all referred to once, as nearly all are: that is seen many at a time.
+fn is_regular(counts: &[u8]) -> bool {
+    [[0; CHUNK], [0x11; CHUNK]].iter().any(|same| same.get(..counts.len()) == Some(counts))
 }
 
 /// A refcount that fits into half a byte.

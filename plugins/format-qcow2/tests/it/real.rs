@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     qemu,
-    support::{Numbers, aliased, all_findings, count, open_file, whole_disk, whole_map},
+    support::{Numbers, aliased, all_findings, all_ranges, count, open_file, whole_disk, whole_map},
 };
 
 const SIZE: u64 = (12 << 20) + 1536;
@@ -212,6 +212,29 @@ fn snapshots_are_a_fact_and_do_not_disturb() {
         assert_agrees(&dir, &recipe, 7);
         let info = open_file(&dir.path().join("image.qcow2")).info().unwrap();
         assert_eq!(info.facts["internal-snapshots"], "3");
+        for number in 1..=3 {
+            let words = &info.facts[&format!("snapshot-0{number}")];
+            assert!(words.starts_with(&format!("'s{number}', id {number}, taken 20")), "{words}");
+            assert!(words.ends_with(&format!("Z, disk of {SIZE} bytes")), "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_table_may_end_with_the_file() {
+    // The last entry is not padded, and nothing was written after it.
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("image.qcow2");
+    let name = path.to_str().unwrap();
+    qemu::run("qemu-img", &["create", "-q", "-f", "qcow2", name, "1G"]);
+    for snapshot in ["s", "before the upgrade", "three"] {
+        qemu::run("qemu-img", &["snapshot", "-c", snapshot, name]);
+        let mut image = open_file(&path);
+        let last = image.info().unwrap().facts.into_iter().rfind(|(key, _)| key.starts_with("snapshot-"));
+        assert!(last.unwrap().1.starts_with(&format!("'{snapshot}', id ")));
+        let size = std::fs::metadata(&path).unwrap().len();
+        assert!(all_ranges(&mut image, 100).unwrap().iter().all(|range| range.offset + range.length <= size));
+        assert_eq!(count(&all_findings(&mut image, 100).unwrap()), (0, 0));
     }
 }
 
