@@ -30,23 +30,23 @@ pub(crate) struct Snapshot {
 }
 
 /// How many snapshots are told of by name.
-const LISTED: usize = 32;
+const LISTED: u32 = 32;
 /// Bytes of an id or a name that are told.
 const MAX_TEXT: usize = 255;
 
 /// What the first snapshots are, in words. Ids and names are what the file says: untrusted text.
 pub(crate) fn list(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, Qcow2Error> {
-    let mut window = Window { start: 0, bytes: Vec::new() };
-    let mut at = header.snapshots_offset;
     let mut listed = Vec::new();
-    while listed.len() < LISTED && to_u64(listed.len()) < header.snapshots.into() {
-        let place = read_entry(blob, header, &mut window, at)?.place;
+    for_each_of(blob, header, header.snapshots.min(LISTED), |Snapshot { place, .. }| {
         let entry = read_exact(blob, place.offset, place.length)?;
         listed.push(describe(&entry).ok_or_else(|| {
-            Qcow2Error::Table(format!("the entry of a snapshot at {at:#x} ends inside its fields"))
+            Qcow2Error::Table(format!(
+                "the entry of a snapshot at {:#x} ends inside its fields",
+                place.offset
+            ))
         })?);
-        at = end_of(place);
-    }
+        Ok(())
+    })?;
     Ok(listed)
 }
 
@@ -73,11 +73,21 @@ fn describe(entry: &[u8]) -> Option<String> {
 pub(crate) fn for_each(
     blob: &dyn Blob,
     header: &Header,
+    take: impl FnMut(Snapshot) -> Result<(), Qcow2Error>,
+) -> Result<(), Qcow2Error> {
+    for_each_of(blob, header, header.snapshots, take)
+}
+
+/// Hands the first `count` snapshots to `take`.
+fn for_each_of(
+    blob: &dyn Blob,
+    header: &Header,
+    count: u32,
     mut take: impl FnMut(Snapshot) -> Result<(), Qcow2Error>,
 ) -> Result<(), Qcow2Error> {
     let mut window = Window { start: 0, bytes: Vec::new() };
     let mut at = header.snapshots_offset;
-    for _ in 0..header.snapshots {
+    for _ in 0..count {
         let snapshot = read_entry(blob, header, &mut window, at)?;
         at = end_of(snapshot.place);
         take(snapshot)?;

@@ -26,6 +26,8 @@ const FULL: u8 = 15;
 
 /// Clusters that are compared at a time.
 const CHUNK: usize = 4096;
+/// Clusters that are all free, and clusters that are all referred to once, as nearly all are.
+static REGULAR: [[u8; CHUNK]; 2] = [[0; CHUNK], [0x11; CHUNK]];
 
 /// The counts of some clusters of the file; they stop at the largest u16.
 pub(super) struct Window {
@@ -206,9 +208,9 @@ impl Window {
     }
 }
 
-/// Whether all clusters are free, or all referred to once, as nearly all are: that is seen many at a time.
+/// Whether there is nothing to look at in a chunk.
 fn is_regular(counts: &[u8]) -> bool {
-    [[0; CHUNK], [0x11; CHUNK]].iter().any(|same| same.get(..counts.len()) == Some(counts))
+    REGULAR.iter().any(|same| same.get(..counts.len()) == Some(counts))
 }
 
 /// A refcount that fits into half a byte.
