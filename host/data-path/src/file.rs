@@ -19,6 +19,7 @@ use rustix::{
 mod cold;
 mod device;
 mod direct;
+mod gather;
 mod reflink;
 
 use cold::Cold;
@@ -166,8 +167,9 @@ impl BlockSource for FileSource {
 
 /// A regular file to write, each byte once. What is never written stays a hole.
 ///
-/// On ext4 and XFS large writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere through it. Memory: 1 MiB
-/// for each thread that writes bytes that do not lie at a multiple of 4 KiB in memory and in the file alike.
+/// On ext4 and XFS writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere through it. Bytes that do not lie
+/// at a multiple of 4 KiB in memory and in the file alike wait for their neighbours; [`BlockSink::set_size`] writes what still
+/// waits. Memory for that: 10 MiB, and 1 MiB for each thread that writes.
 #[derive(Debug)]
 pub struct FileSink {
     file: File,
@@ -204,6 +206,10 @@ impl FileSink {
         Self { file, direct }
     }
 
+    fn flush(&self) -> io::Result<()> {
+        self.direct.as_ref().map_or(Ok(()), |direct| direct.flush(&self.file))
+    }
+
     fn open_with(dir: &Dir, path: &str, flags: OFlags) -> Result<Self, EngineError> {
         let opened = beneath::open(dir, path, flags, Mode::RUSR | Mode::WUSR)
             .and_then(|file| regular(&file).map(|_| file));
@@ -233,6 +239,7 @@ impl BlockSink for FileSink {
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
+        self.flush()?;
         self.file.set_len(size)?;
         if let Some(direct) = &self.direct {
             direct.settle(size);
@@ -241,10 +248,12 @@ impl BlockSink for FileSink {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.flush()?;
         self.file.sync_all()
     }
 
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
+        self.flush()?;
         let file = self.file.try_clone()?;
         // What is in the page cache is what was written; what is on the disk is what counts. Only advice: a file system
         // that keeps its cache is read from there.

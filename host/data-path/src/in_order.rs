@@ -54,9 +54,9 @@ pub(crate) fn hash<D: Digest>(
             .map(|first| {
                 let (to_hash, filled) = mpsc::sync_channel(PIECES);
                 let (emptied, to_fill) = mpsc::channel();
-                for _ in 0..PIECES {
+                for piece in AlignedBuffer::several(PIECES, to_usize(PIECE)) {
                     // The other end is here.
-                    let _ = emptied.send(AlignedBuffer::new(to_usize(PIECE)));
+                    let _ = emptied.send(piece);
                 }
                 scope.spawn(move || read(source, (first..pieces).step_by(READERS), &to_fill, &to_hash));
                 Lane { filled, emptied }

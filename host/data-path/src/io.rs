@@ -48,9 +48,10 @@ pub trait BlockSource: Send + Sync {
 
 /// Bytes that can be written from several threads at once, to disjoint ranges.
 pub trait BlockSink: Send + Sync {
-    /// Writes all of `buf` at `offset`, growing the sink as needed, or more: [`Self::set_size`] settles how long it is.
+    /// Takes all of `buf` for `offset`, growing the sink as needed, or more: [`Self::set_size`] settles how long it is. Whoever
+    /// reads the sink finds it there when [`Self::set_size`] or [`Self::sync`] has returned after it.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes the sink exactly this long; what was never written reads as zeroes where the sink is [fresh](Self::fresh).
+    /// Makes the sink exactly this long, with all that was written to it; what was never written reads as zeroes where the sink is [fresh](Self::fresh).
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// Bytes that are best written at once, where the sink has an opinion.
     fn preferred_write(&self) -> u64 {

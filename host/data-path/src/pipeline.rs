@@ -6,7 +6,8 @@
 //!
 //! Memory of a job: for each thread 4 MiB of windows and their encoded form (two units where units are larger than 2 MiB; then
 //! fewer threads run, so that all together hold 160 MiB at most), the buffers of a [`DiskReader`](crate::DiskReader) and the
-//! codecs' contexts, in all at most 12 MiB with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); and the source's map.
+//! codecs' contexts, in all at most 12 MiB with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); what waits in a
+//! [file](crate::FileSink) for its neighbours; and the source's map.
 
 mod ordered;
 mod output;

@@ -127,6 +127,10 @@ impl DeviceSink {
         self.size
     }
 
+    fn flush(&self) -> io::Result<()> {
+        self.direct.as_ref().map_or(Ok(()), |direct| direct.flush(&self.file))
+    }
+
     fn fits(&self, end: u64) -> io::Result<()> {
         match end <= self.size {
             true => Ok(()),
@@ -166,10 +170,12 @@ impl BlockSink for DeviceSink {
 
     /// Sees to it that the image fits; a device keeps its size.
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.fits(size)
+        self.fits(size)?;
+        self.flush()
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.flush()?;
         self.file.sync_all()
     }
 
@@ -191,6 +197,7 @@ impl BlockSink for DeviceSink {
     }
 
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
+        self.flush()?;
         let file = self.file.try_clone()?;
         // What is on the disk counts, not what is in the page cache. Only advice.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);

@@ -104,6 +104,26 @@ fn writes_past_the_cache_and_through_it_make_the_same_file() {
     assert!(std::fs::read(path.path().join("out")).unwrap() == model);
 }
 
+/// Bytes that wait for their neighbours are there for whoever asks for the file, each way of asking.
+#[test]
+fn what_waits_is_written_before_anybody_reads() {
+    let (path, dir) = folder();
+    let sink = FileSink::create(&dir, "out").unwrap();
+    let read = || std::fs::read(path.path().join("out")).unwrap();
+    let bytes = vec![7; 150_001];
+    sink.write_all_at(&bytes, 1).unwrap();
+    sink.sync().unwrap();
+    assert!(read()[1..=bytes.len()] == bytes);
+    sink.write_all_at(&bytes, 200_000).unwrap();
+    let back = sink.read_back().unwrap().unwrap();
+    let mut found = vec![0; bytes.len()];
+    back.read_exact_at(&mut found, 200_000).unwrap();
+    assert!(found == bytes);
+    sink.write_all_at(&bytes, 5 << 20).unwrap();
+    sink.set_size((5 << 20) + 150_001).unwrap();
+    assert!(read()[5 << 20..] == bytes);
+}
+
 #[test]
 fn several_threads_write_the_pages_that_they_share() {
     let (path, dir) = folder();

@@ -68,6 +68,8 @@ pub(super) struct Worker<'a> {
     ordered: &'a Ordered,
     reader: DiskReader<'a>,
     encoder: Option<Encoder>,
+    /// For slots that are not made yet.
+    buffers: Vec<AlignedBuffer>,
     free: Vec<Slot>,
     /// Handed in, and not yet in the file; oldest first.
     waiting: VecDeque<Slot>,
@@ -87,6 +89,7 @@ impl<'a> Worker<'a> {
             ordered,
             reader: job.disk.reader(),
             encoder: encoder_for(&job.target)?,
+            buffers: AlignedBuffer::several(planner.slots, to_usize(planner.window)),
             free: Vec::new(),
             waiting: VecDeque::new(),
             written: 0,
@@ -133,10 +136,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn new_slot(&self) -> Slot {
+    fn new_slot(&mut self) -> Slot {
+        let window = to_usize(self.planner.window);
         Slot {
             window: Window { number: 0, range: ByteRange { offset: 0, length: 0 } },
-            bytes: AlignedBuffer::new(to_usize(self.planner.window)),
+            bytes: self.buffers.pop().unwrap_or_else(|| AlignedBuffer::new(window)),
             encoded: vec![0; encoded_room(self.job.target.layout(), self.planner.window)],
             zeroes: ZeroMap::default(),
             leaves: Vec::new(),
