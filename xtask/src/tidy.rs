@@ -25,7 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("imprint-api", &["imprint-domain", "imprint-service", "imprint-agent-protocol"]),
     ("imprint-plugin-sdk", &[]),
-    ("imprint-format-kit", &["imprint-plugin-sdk"]),
+    ("imprint-format-kit", &["imprint-corpus", "imprint-plugin-sdk"]),
     ("xtask", &[]),
 ];
 

@@ -33,10 +33,11 @@ impl PluginPorts {
     pub(crate) async fn load(common: &Common) -> Result<Self> {
         let cache_dir = common.data_dir.join("cache/plugins");
         let host = PluginHost::new(HostOptions { cache_dir: Some(cache_dir), ..HostOptions::default() })?;
-        Self::fill(host, common.file.plugins.dir.as_deref(), |_| true).await
+        host.load_embedded(&shipped("")).await.context("a shipped plugin cannot be loaded")?;
+        Self::with_folder(host, common.file.plugins.dir.as_deref()).await
     }
 
-    /// Loads the disk formats alone. Compiled plugins are kept in the user's cache, if there is one to be written.
+    /// The disk formats alone; those of the binary are loaded when they are needed. Compiled plugins are kept in the user's cache, if there is one to be written.
     pub(crate) async fn load_formats(dir: Option<&Path>) -> Result<Self> {
         let cached = HostOptions { cache_dir: user_cache(), ..HostOptions::default() };
         let host = match PluginHost::new(cached) {
@@ -46,16 +47,11 @@ impl PluginPorts {
             }
             started => started?,
         };
-        Self::fill(host, dir, |name| name.starts_with("format-")).await
+        host.list_embedded_formats(&shipped("format-")).context("a shipped plugin cannot be loaded")?;
+        Self::with_folder(host, dir).await
     }
 
-    async fn fill(host: PluginHost, dir: Option<&Path>, wanted: impl Fn(&str) -> bool) -> Result<Self> {
-        let shipped: Vec<_> = PLUGINS
-            .iter()
-            .filter(|(name, ..)| wanted(name))
-            .map(|(name, bytes, sha256)| EmbeddedPlugin { name, bytes, sha256 })
-            .collect();
-        host.load_embedded(&shipped).await.context("a shipped plugin cannot be loaded")?;
+    async fn with_folder(host: PluginHost, dir: Option<&Path>) -> Result<Self> {
         if let Some(dir) = dir {
             host.load_dir(dir).await.context("the plugins' folder cannot be loaded")?;
         }
@@ -83,6 +79,12 @@ impl PluginPorts {
     fn of_kind(&self, kind: Kind, name: &str) -> Option<PluginInfo> {
         self.host.plugins().into_iter().find(|plugin| plugin.kind == kind && plugin.provides == name)
     }
+}
+
+/// The plugins of the binary whose names begin so.
+fn shipped(prefix: &str) -> Vec<EmbeddedPlugin<'static>> {
+    let wanted = PLUGINS.iter().filter(|(name, ..)| name.starts_with(prefix));
+    wanted.map(|(name, bytes, sha256)| EmbeddedPlugin { name, bytes, sha256 }).collect()
 }
 
 /// `$XDG_CACHE_HOME/imprint/plugins` or `~/.cache/imprint/plugins`.

@@ -27,7 +27,7 @@ use crate::{
     },
     error::LoadError,
     manifest::{Kind, Manifest},
-    plugin::Code,
+    plugin::{Code, FormatCode, StorageCode},
     state::State,
 };
 
@@ -90,22 +90,44 @@ fn granted(manifest: &Manifest, interface: &str) -> bool {
 
 /// Links a component against what its manifest asks for; the dry run finds every misfit before any of its code runs.
 pub(crate) fn link(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<Code, LoadError> {
-    check_kind(engine, component, manifest)?;
-    check_imports(engine, component, manifest)?;
-    let linker = linker(engine, manifest).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
     let mismatch = |error: wasmtime::Error| mismatch(manifest, &error);
-    let pre: InstancePre<State> = linker.instantiate_pre(component).map_err(mismatch)?;
     Ok(match manifest.kind {
-        Kind::Format => Code::Format(FormatFullPre::new(pre).map_err(mismatch)?),
+        Kind::Format => Code::Format(FormatCode::ready(link_format(engine, component, manifest)?)),
         Kind::Storage => {
+            let pre = dry_run(engine, component, manifest)?;
             let stream = match streams(engine, component, manifest)? {
                 true => Some(StreamingPre::new(pre.clone()).map_err(mismatch)?),
                 false => None,
             };
-            Code::Storage { backend: StoragePluginPre::new(pre).map_err(mismatch)?, stream }
+            let backend = StoragePluginPre::new(pre).map_err(mismatch)?;
+            Code::Storage(Box::new(StorageCode { backend, stream }))
         }
-        Kind::Hypervisor => Code::Hypervisor(HypervisorPluginPre::new(pre).map_err(mismatch)?),
+        Kind::Hypervisor => {
+            let pre = dry_run(engine, component, manifest)?;
+            Code::Hypervisor(HypervisorPluginPre::new(pre).map_err(mismatch)?)
+        }
     })
+}
+
+/// The same for a format.
+pub(crate) fn link_format(
+    engine: &Engine,
+    component: &Component,
+    manifest: &Manifest,
+) -> Result<FormatFullPre<State>, LoadError> {
+    let pre = dry_run(engine, component, manifest)?;
+    FormatFullPre::new(pre).map_err(|error| mismatch(manifest, &error))
+}
+
+fn dry_run(
+    engine: &Engine,
+    component: &Component,
+    manifest: &Manifest,
+) -> Result<InstancePre<State>, LoadError> {
+    check_kind(engine, component, manifest)?;
+    check_imports(engine, component, manifest)?;
+    let linker = linker(engine, manifest).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+    linker.instantiate_pre(component).map_err(|error| mismatch(manifest, &error))
 }
 
 fn mismatch(manifest: &Manifest, error: &wasmtime::Error) -> LoadError {

@@ -3,6 +3,7 @@
 //! The build tool appends the file's text to the component as the custom section [`SECTION`]; [`section`] documents the
 //! bytes. A plugin without a manifest is not loaded.
 
+mod probe;
 mod quantity;
 pub mod section;
 
@@ -11,7 +12,11 @@ use std::{collections::BTreeSet, time::Duration};
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
-use self::quantity::{bytes, duration, rate};
+pub use self::probe::{Mark, Probe};
+use self::{
+    probe::ProbeTable,
+    quantity::{bytes, duration, rate},
+};
 use crate::error::LoadError;
 
 /// Name of the custom section.
@@ -67,8 +72,8 @@ pub struct Manifest {
     pub read_only: bool,
     /// Names of what a format recognises and does not read; with any, it reads nothing.
     pub recognises: BTreeSet<String>,
-    /// What a format has to see of a file to judge it.
-    pub probe: ProbeBytes,
+    /// What a format judges a file by.
+    pub probe: Probe,
     /// Requested directories.
     pub dirs: Vec<DirCapability>,
     /// Requested channels.
@@ -264,24 +269,6 @@ struct PluginTable {
     requires: Requires,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct ProbeTable {
-    head: Option<String>,
-    tail: Option<String>,
-}
-
-impl ProbeTable {
-    fn parse(self) -> Result<ProbeBytes, LoadError> {
-        let most = ProbeBytes::default();
-        let length = |text: Option<String>, most: usize| match text {
-            Some(text) => Ok::<_, LoadError>(usize::try_from(bytes(&text)?).map_or(most, |n| n.min(most))),
-            None => Ok(most),
-        };
-        Ok(ProbeBytes { head: length(self.head, most.head)?, tail: length(self.tail, most.tail)? })
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Requires {
@@ -333,22 +320,6 @@ impl LimitsTable {
             instances: self.instances.unwrap_or(default.instances),
             log_rate: self.log_rate.map_or(Ok(default.log_rate), |text| rate(&text))?,
         })
-    }
-}
-
-/// Bytes of a file that its format judges it by: every format is asked about every file, and most know theirs by less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProbeBytes {
-    /// From the begin.
-    pub head: usize,
-    /// Up to the end.
-    pub tail: usize,
-}
-
-impl Default for ProbeBytes {
-    /// All that the host reads.
-    fn default() -> Self {
-        Self { head: 64 << 10, tail: 4 << 10 }
     }
 }
 

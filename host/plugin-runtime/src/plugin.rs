@@ -8,7 +8,8 @@ use std::{
     },
 };
 
-use tokio::sync::Semaphore;
+use imprint_data_path::ports::{ErrorClass, PortError};
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         format::FormatFullPre, hypervisor::HypervisorPluginPre, storage::StoragePluginPre,
         stream::StreamingPre,
     },
+    error::LoadError,
     log::PluginLog,
     manifest::{Kind, Limits, Manifest},
     state::State,
@@ -161,13 +163,54 @@ impl Counters {
 
 /// The code of a plugin, linked against exactly what it was granted.
 pub(crate) enum Code {
-    Format(FormatFullPre<State>),
-    Storage {
-        backend: StoragePluginPre<State>,
-        /// Where its bytes may go through it.
-        stream: Option<StreamingPre<State>>,
-    },
+    Format(FormatCode),
+    Storage(Box<StorageCode>),
     Hypervisor(HypervisorPluginPre<State>),
+}
+
+/// The code of a storage.
+pub(crate) struct StorageCode {
+    pub(crate) backend: StoragePluginPre<State>,
+    /// Where its bytes may go through it.
+    pub(crate) stream: Option<StreamingPre<State>>,
+}
+
+/// Loads a format's code.
+type Load = dyn Fn() -> Result<FormatFullPre<State>, LoadError> + Send + Sync;
+
+/// The code of a format, which may be loaded when it is first used: most of the formats that are there are not asked for anything.
+#[derive(Clone)]
+pub(crate) struct FormatCode(Arc<LazyCode>);
+
+struct LazyCode {
+    loaded: OnceCell<FormatFullPre<State>>,
+    load: Option<Arc<Load>>,
+}
+
+impl FormatCode {
+    /// Code that is here.
+    pub(crate) fn ready(code: FormatFullPre<State>) -> Self {
+        Self(Arc::new(LazyCode { loaded: OnceCell::new_with(Some(code)), load: None }))
+    }
+
+    /// Code that `load` gets.
+    pub(crate) fn later(load: Arc<Load>) -> Self {
+        Self(Arc::new(LazyCode { loaded: OnceCell::new(), load: Some(load) }))
+    }
+
+    /// The code, loaded if it was not.
+    pub(crate) async fn get(&self) -> Result<FormatFullPre<State>, PortError> {
+        let failed = |error: String| PortError::host(ErrorClass::Internal, "plugin.load", error);
+        let load = || async {
+            let load = self.0.load.clone().ok_or_else(|| failed("the code is gone".to_owned()))?;
+            let loading = tokio::task::spawn_blocking(move || load());
+            loading
+                .await
+                .map_err(|error| failed(error.to_string()))?
+                .map_err(|error| failed(error.to_string()))
+        };
+        self.0.loaded.get_or_try_init(load).await.cloned()
+    }
 }
 
 /// A loaded plugin.

@@ -20,7 +20,7 @@ use crate::{
     linker,
     log::PluginLog,
     manifest::{Kind, Limits, Manifest, section},
-    plugin::{Counters, Plugin, PluginInfo, PluginSource, Usage},
+    plugin::{Code, Counters, FormatCode, Plugin, PluginInfo, PluginSource, Usage},
     ports::{ComponentDriver, ComponentFormat, ComponentStorage, DriverGrants, StorageGrants},
 };
 
@@ -95,25 +95,34 @@ impl PluginHost {
             Ok(loaded) => loaded?,
             Err(failed) => return Err(LoadError::Engine(failed.to_string())),
         };
+        Ok(self.add(plugin))
+    }
+
+    fn add(&self, plugin: Arc<Plugin>) -> PluginInfo {
         let info = plugin.info();
         info!(plugin = info.id, version = info.version, digest = &info.digest[..12], "plugin loaded");
         let mut plugins = self.inner.plugins.write().unwrap_or_else(PoisonError::into_inner);
         plugins.insert(info.id.clone(), plugin);
-        Ok(info)
+        info
     }
 
     /// Loads the plugins of the binary, after comparing their digests.
     pub async fn load_embedded(&self, plugins: &[EmbeddedPlugin<'_>]) -> Result<Vec<PluginInfo>, LoadError> {
         let mut loaded = Vec::with_capacity(plugins.len());
         for plugin in plugins {
-            let found = digest(plugin.bytes);
-            if found != plugin.sha256 {
-                let (name, expected) = (plugin.name.to_owned(), plugin.sha256.to_owned());
-                return Err(LoadError::Digest { name, found, expected });
-            }
+            plugin.check()?;
             loaded.push(self.load_component(plugin.bytes, PluginSource::Embedded).await?);
         }
         Ok(loaded)
+    }
+
+    /// Lists the formats of the binary; the code of each is loaded, after comparing its digest, when it is first used. What is wrong
+    /// with it shows then: for short commands, not for servers.
+    pub fn list_embedded_formats(
+        &self,
+        plugins: &[EmbeddedPlugin<'static>],
+    ) -> Result<Vec<PluginInfo>, LoadError> {
+        plugins.iter().map(|plugin| Ok(self.add(self.inner.list_format(*plugin)?))).collect()
     }
 
     /// Loads every `*.wasm` of a folder, in the order of their names.
@@ -205,15 +214,41 @@ fn absent(kind: Kind, name: &str) -> PortError {
     PortError::host(ErrorClass::NotFound, "plugin.not-found", message)
 }
 
+impl EmbeddedPlugin<'_> {
+    fn check(&self) -> Result<(), LoadError> {
+        let found = digest(self.bytes);
+        if found == self.sha256 {
+            return Ok(());
+        }
+        Err(LoadError::Digest { name: self.name.to_owned(), found, expected: self.sha256.to_owned() })
+    }
+}
+
 impl Inner {
     fn load(&self, bytes: &[u8], source: PluginSource) -> Result<Arc<Plugin>, LoadError> {
         check_size(bytes.len())?;
         let manifest = Manifest::parse(section::find(bytes)?, &self.caps)?;
         let digest = digest(bytes);
-        let component = self.compile(bytes, &digest)?;
+        let component = compile(&self.engine, self.cache.as_deref(), bytes, &digest)?;
         let code = linker::link(&self.engine, &component, &manifest)?;
+        Ok(self.plugin(manifest, digest, source, code))
+    }
+
+    fn list_format(&self, plugin: EmbeddedPlugin<'static>) -> Result<Arc<Plugin>, LoadError> {
+        let manifest = Manifest::parse(section::find(plugin.bytes)?, &self.caps)?;
+        let (engine, cache, asked) = (self.engine.clone(), self.cache.clone(), manifest.clone());
+        let load = move || {
+            plugin.check()?;
+            let component = compile(&engine, cache.as_deref(), plugin.bytes, plugin.sha256)?;
+            linker::link_format(&engine, &component, &asked)
+        };
+        let code = Code::Format(FormatCode::later(Arc::new(load)));
+        Ok(self.plugin(manifest, plugin.sha256.to_owned(), PluginSource::Embedded, code))
+    }
+
+    fn plugin(&self, manifest: Manifest, digest: String, source: PluginSource, code: Code) -> Arc<Plugin> {
         let permits = usize::try_from(manifest.limits.instances).unwrap_or(Semaphore::MAX_PERMITS);
-        Ok(Arc::new(Plugin {
+        Arc::new(Plugin {
             log: PluginLog::new(&manifest.id, manifest.limits.log_rate),
             permits: Arc::new(Semaphore::new(permits)),
             counters: Counters::default(),
@@ -222,21 +257,26 @@ impl Inner {
             digest,
             source,
             code,
-        }))
+        })
     }
+}
 
-    fn compile(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest)) {
-            debug!(digest, "compiled plugin taken from the cache");
-            return Ok(component);
-        }
-        let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-        if let Some(cache) = &self.cache {
-            cache.store(&self.engine, digest, &component);
-        }
-        Ok(component)
+fn compile(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    bytes: &[u8],
+    digest: &str,
+) -> Result<Component, LoadError> {
+    if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
+        debug!(digest, "compiled plugin taken from the cache");
+        return Ok(component);
     }
+    let component =
+        Component::from_binary(engine, bytes).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    if let Some(cache) = cache {
+        cache.store(engine, digest, &component);
+    }
+    Ok(component)
 }
 
 fn check_size(size: usize) -> Result<(), LoadError> {

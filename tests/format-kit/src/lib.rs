@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that they help")]
 
 mod image;
+mod marks;
 mod numbers;
 mod open;
 pub mod qemu;
@@ -18,6 +19,7 @@ pub use image::{
     aliased, aliased_behind, all_findings, all_ranges, assert_sound, count, exercise, faults, verdict,
     whole_map,
 };
+pub use marks::known_by_their_marks;
 pub use numbers::Numbers;
 pub use open::{blob, code, open_bytes, open_file, open_with};
 pub use read::{disk_in_bytes, disk_in_file, disk_in_files};

@@ -1,4 +1,4 @@
-use super::*;
+use super::{probe::MAX_MARKS, *};
 
 const GOOD: &str = r#"
 schema = 1
@@ -90,11 +90,41 @@ fn a_format_says_how_much_of_a_file_it_judges_by() {
         let line = format!("requires.host = \">=0.1, <0.2\"\nprobe = {probe}");
         parse(&GOOD.replace("requires.host = \">=0.1, <0.2\"", &line))
     };
-    assert_eq!(parse(GOOD).unwrap().probe, ProbeBytes { head: 65536, tail: 4096 });
+    assert_eq!(parse(GOOD).unwrap().probe, Probe { head: 65536, tail: 4096, marks: None });
     let little = with(r#"{ head = "512B", tail = "0B" }"#).unwrap();
-    assert_eq!(little.probe, ProbeBytes { head: 512, tail: 0 });
-    assert_eq!(with(r#"{ head = "1GiB" }"#).unwrap().probe, ProbeBytes::default());
+    assert_eq!(little.probe, Probe { head: 512, tail: 0, marks: None });
+    assert_eq!(with(r#"{ head = "1GiB" }"#).unwrap().probe, Probe::default());
     assert!(with(r#"{ head = "much" }"#).unwrap_err().to_string().contains("much"));
+    let marked = with(
+        r#"{ head = "8B", tail = "6B", marks = [{ at = 2, text = "ab" }, { at = 6, hex = "ff00" }, { at = -5, text = "xy" }] }"#,
+    );
+    let marked = marked.unwrap().probe;
+    for (head, tail, admitted) in [
+        (b"..ab....", b"......", true),
+        (b"......\xff\0", b"......", true),
+        (b"........", b".xy...", true),
+        (b".ab.....", b"xy.xy.", false),
+        (b".......\xff", b"....xy", false),
+    ] {
+        assert_eq!(marked.admits(head, tail), admitted, "{head:?} {tail:?}");
+    }
+    assert!(marked.admits(b"..ab", b"") && marked.admits(b"", b"xy...") && !marked.admits(b"..a", b"xy.."));
+    assert!(!with("{ marks = [] }").unwrap().probe.admits(b"anything", b"anything"));
+    assert!(Probe::default().admits(b"", b""));
+    for (probe, why) in [
+        (r#"{ head = "3B", marks = [{ at = 2, text = "ab" }] }"#, "at 2 lies outside"),
+        (r#"{ tail = "4B", marks = [{ at = -5, text = "ab" }] }"#, "at -5 lies outside"),
+        (r#"{ marks = [{ at = -1, text = "ab" }] }"#, "at -1 lies outside"),
+        ("{ marks = [{ at = 0 }] }", "either `text` or `hex`"),
+        (r#"{ marks = [{ at = 0, hex = "f" }] }"#, "either `text` or `hex`"),
+        (r#"{ marks = [{ at = 0, text = "" }] }"#, "a byte at least"),
+        (r#"{ marks = [{ at = 0, text = "a", hex = "00" }] }"#, "either `text` or `hex`"),
+    ] {
+        let error = with(probe).expect_err(probe).to_string();
+        assert!(error.contains(why), "{probe}: {error}");
+    }
+    let many = format!("{{ marks = [{}] }}", r#"{ at = 0, text = "a" },"#.repeat(MAX_MARKS + 1));
+    assert!(with(&many).unwrap_err().to_string().contains("more than 64 marks"));
 }
 
 #[test]

@@ -22,13 +22,13 @@ use super::{at_most, bounded, count, props_in, props_out};
 use crate::{
     bindings::{
         format::{
-            FormatFull, FormatFullPre,
+            FormatFull,
             exports::imprint::format::{checker, reader, writer},
         },
         host::imprint::types::types as shapes,
     },
     host::{BlobHandle, CachedSource},
-    plugin::{Code, Plugin},
+    plugin::{Code, FormatCode, Plugin},
     state::Grants,
     work::{Work, call, plugin_error},
 };
@@ -49,7 +49,7 @@ const SEGMENT_BYTES: usize = 24;
 /// A disk format of a plugin.
 pub(crate) struct ComponentFormat {
     plugin: Arc<Plugin>,
-    pre: FormatFullPre<crate::state::State>,
+    code: FormatCode,
     engine: Engine,
 }
 
@@ -62,8 +62,8 @@ struct Session {
 impl ComponentFormat {
     /// `None` when the plugin is something else.
     pub(crate) fn new(plugin: &Arc<Plugin>, engine: &Engine) -> Option<Self> {
-        let Code::Format(pre) = &plugin.code else { return None };
-        Some(Self { plugin: plugin.clone(), pre: pre.clone(), engine: engine.clone() })
+        let Code::Format(code) = &plugin.code else { return None };
+        Some(Self { plugin: plugin.clone(), code: code.clone(), engine: engine.clone() })
     }
 
     /// For reading a file, which may be anybody's: whatever the manifest asks for, a plugin that cannot read it in
@@ -77,9 +77,10 @@ impl ComponentFormat {
     }
 
     async fn session_within(&self, memory: u64) -> Result<Session, PortError> {
+        let code = self.code.get().await?;
         let mut work = Work::start(&self.plugin, &self.engine, Grants::default()).await?;
         work.store.data_mut().memory.at_most(memory);
-        let bindings = call!(work, "start", |store| self.pre.instantiate_async(store))?;
+        let bindings = call!(work, "start", |store| code.instantiate_async(store))?;
         Ok(Session { work, bindings })
     }
 }
@@ -110,9 +111,12 @@ impl DiskFormat for ComponentFormat {
     }
 
     async fn probe(&self, head: &[u8], tail: &[u8], size: u64) -> Result<Option<Guess>, PortError> {
-        let wanted = self.plugin.manifest.probe;
+        let wanted = &self.plugin.manifest.probe;
         let head = &head[..head.len().min(wanted.head)];
         let tail = &tail[tail.len().saturating_sub(wanted.tail)..];
+        if !wanted.admits(head, tail) {
+            return Ok(None);
+        }
         let Session { mut work, bindings } = self.reading().await?;
         self.plugin.counters.sent(head.len() + tail.len());
         let guess = call!(work, "probe", |store| bindings

@@ -68,7 +68,7 @@ impl ComponentStorage {
         engine: &Engine,
         grants: StorageGrants,
     ) -> Result<Self, PortError> {
-        let Code::Storage { backend: pre, stream } = &plugin.code else {
+        let Code::Storage(code) = &plugin.code else {
             let message = format!("plugin {} is no storage", plugin.manifest.id);
             return Err(PortError::host(ErrorClass::InvalidInput, "plugin.kind", message));
         };
@@ -85,8 +85,8 @@ impl ComponentStorage {
         }
         let shared = Shared {
             plugin: plugin.clone(),
-            pre: pre.clone(),
-            stream: stream.clone(),
+            pre: code.backend.clone(),
+            stream: code.stream.clone(),
             engine: engine.clone(),
             settings: Arc::new(grants.settings),
             dirs: Arc::new(dirs),

@@ -143,3 +143,46 @@ async fn an_embedded_plugin_with_another_digest_is_refused() {
     let error = host.load_embedded(&[embedded]).await.unwrap_err();
     assert!(matches!(error, LoadError::Digest { .. }), "{error}");
 }
+
+/// What is listed only is described like any other plugin, and works when it is asked; what is wrong with it shows then.
+#[tokio::test]
+async fn a_listed_format_is_loaded_when_it_is_needed() {
+    let bytes: &'static [u8] = component("hostile-format").leak();
+    let sha256: &'static str = hex::encode(Sha256::digest(bytes)).leak();
+    let good = EmbeddedPlugin { name: "hostile-format", bytes, sha256 };
+    let folder = TempDir::new().unwrap();
+    let cache = folder.path().join("cache");
+    let compiled = || {
+        let files = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "cwasm")).count()
+    };
+    let options = HostOptions { cache_dir: Some(cache.clone()), ..HostOptions::default() };
+    let host = PluginHost::new(options).unwrap();
+    let listed = host.list_embedded_formats(&[good]).unwrap();
+    assert_eq!((listed[0].id.as_str(), listed[0].digest.as_str()), ("hostile-format", sha256));
+    assert_eq!(compiled(), 0, "nothing was needed yet");
+    let format = host.format("hostile").unwrap();
+    let (first, second) = tokio::join!(format.probe(b"x", b"x", 1), format.probe(b"x", b"x", 1));
+    assert!(first.unwrap().is_some() && second.unwrap().is_some());
+    assert_eq!(compiled(), 1);
+
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let wrong: &'static str = "0".repeat(64).leak();
+    host.list_embedded_formats(&[EmbeddedPlugin { sha256: wrong, ..good }]).unwrap();
+    let error = host.format("hostile").unwrap().probe(b"x", b"x", 1).await.unwrap_err();
+    assert_eq!(error.code, "plugin.load");
+    assert!(error.message.contains("hostile-format has the digest"), "{error}");
+
+    let unmarked = manifest("hostile-format").replacen(
+        "[plugin]",
+        "[plugin]\nprobe.marks = [{ at = 0, text = \"y\" }]",
+        1,
+    );
+    host.load_component(&section::append(&bare("hostile-format"), &unmarked), PluginSource::Embedded)
+        .await
+        .unwrap();
+    let format = host.format("hostile").unwrap();
+    assert!(format.probe(b"x", b"x", 1).await.unwrap().is_none());
+    assert_eq!(host.plugins()[0].usage.calls, 0, "a file without its marks costs no call");
+    assert!(format.probe(b"y", b"y", 1).await.unwrap().is_some());
+}

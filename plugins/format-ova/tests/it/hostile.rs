@@ -178,3 +178,11 @@ fn manifests_that_cannot_be_understood() {
     assert_eq!(with(&[0xff]), "corrupt.header");
     assert_eq!(with(&vec![b'\n'; (1 << 20) + 1]), "limit.table-size");
 }
+
+#[test]
+fn it_is_asked_about_every_file_that_it_knows() {
+    let also = [];
+    let known =
+        imprint_format_kit::known_by_their_marks::<format_ova::Ova>(include_str!("../../plugin.toml"), &also);
+    assert!(known > also.len() + 5, "{known}");
+}

@@ -910,3 +910,13 @@ fn probing_looks_at_the_magic_alone() {
     assert_eq!(Qcow2::probe(&bytes[..7], &[], 1), None);
     assert_eq!(Qcow2::probe(&[0; 65536], &[], 1), None);
 }
+
+#[test]
+fn it_is_asked_about_every_file_that_it_knows() {
+    let also = [];
+    let known = imprint_format_kit::known_by_their_marks::<format_qcow2::Qcow2>(
+        include_str!("../../plugin.toml"),
+        &also,
+    );
+    assert!(known > also.len() + 5, "{known}");
+}

@@ -444,3 +444,11 @@ fn no_byte_of_footer_or_header_can_change_unseen() {
         }
     }
 }
+
+#[test]
+fn it_is_asked_about_every_file_that_it_knows() {
+    let also = [[&[0; 600], b"conectix".as_slice(), &[0; 503]].concat()];
+    let known =
+        imprint_format_kit::known_by_their_marks::<format_vhd::Vhd>(include_str!("../../plugin.toml"), &also);
+    assert!(known > also.len() + 5, "{known}");
+}

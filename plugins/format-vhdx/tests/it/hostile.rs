@@ -553,3 +553,13 @@ fn probing_wants_the_mark() {
     assert_eq!(probe(&Forge::new().bytes[..65536]), Some((100, "vhdx".to_owned())));
     assert_eq!((probe(b"vhdxfil"), probe(b"")), (None, None));
 }
+
+#[test]
+fn it_is_asked_about_every_file_that_it_knows() {
+    let also = [];
+    let known = imprint_format_kit::known_by_their_marks::<format_vhdx::Vhdx>(
+        include_str!("../../plugin.toml"),
+        &also,
+    );
+    assert!(known > also.len() + 5, "{known}");
+}

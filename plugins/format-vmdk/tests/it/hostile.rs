@@ -553,3 +553,19 @@ fn every_flipped_byte_is_refused_or_bounded() {
         }
     }
 }
+
+#[test]
+fn it_is_asked_about_every_file_that_it_knows() {
+    let also = [
+        b"\xbe\xba\xfe\xca\0\0\0\0".to_vec(),
+        b"COWD".to_vec(),
+        b"# Disk DescriptorFile\n".to_vec(),
+        b"\r# DISK DescriptorFile\n".to_vec(),
+        b" \t\x0c\n# disk descriptorfile\n".to_vec(),
+    ];
+    let known = imprint_format_kit::known_by_their_marks::<format_vmdk::Vmdk>(
+        include_str!("../../plugin.toml"),
+        &also,
+    );
+    assert!(known > also.len() + 5, "{known}");
+}
