@@ -3,7 +3,8 @@
 //! Compiling takes a hundred milliseconds and more, loading what was compiled takes a fraction of one. Compiled code is
 //! run as it is, so whoever can change a file here owns the process: the folder is 0700, and every file carries a keyed
 //! BLAKE3 tag over its name and bytes that is checked before the code is looked at. Whatever is wrong with a file makes
-//! it a miss, never an error.
+//! it a miss, never an error. Each new version of a plugin leaves a file of the old one behind, so that the oldest files go when
+//! there are many; what is gone too early is compiled again.
 //!
 //! ```text
 //! cache.key                       32 random bytes, 0600
@@ -16,6 +17,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use tracing::{debug, warn};
@@ -26,6 +28,10 @@ use crate::error::LoadError;
 const TAG: usize = 32;
 /// Compiled code is three to four times a component's size, and components are bounded.
 const MAX_FILE: u64 = 512 << 20;
+/// Compiled components that are kept: those of the last few versions of all plugins of a host.
+const KEPT: usize = 128;
+/// Age of a temporary file that nobody writes to any more.
+const ABANDONED: Duration = Duration::from_hours(24);
 
 /// The folder.
 pub(crate) struct Cache {
@@ -81,6 +87,9 @@ impl Cache {
         if let Err(error) = stored {
             warn!(name, %error, "compiled plugin cannot be kept; it will be compiled again");
         }
+        if let Err(error) = self.prune(KEPT, SystemTime::now()) {
+            warn!(%error, "old compiled plugins cannot be removed");
+        }
     }
 
     fn write(&self, name: &str, code: &[u8]) -> io::Result<()> {
@@ -99,11 +108,40 @@ impl Cache {
         File::open(&self.dir)?.sync_all()
     }
 
+    /// Removes all but the newest compiled files, and what a process that was killed left.
+    fn prune(&self, kept: usize, now: SystemTime) -> io::Result<()> {
+        let mut compiled = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            // Another process may have removed it meanwhile.
+            let Ok(modified) = fs::symlink_metadata(&path).and_then(|metadata| metadata.modified()) else {
+                continue;
+            };
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let temporary = name.starts_with('.') && (name.contains(".cwasm.") || name.contains(".key."));
+            if path.extension().is_some_and(|extension| extension == "cwasm") {
+                compiled.push((modified, path));
+            } else if temporary && now.duration_since(modified).is_ok_and(|age| age > ABANDONED) {
+                remove(&path)?;
+            }
+        }
+        compiled.sort_unstable();
+        let surplus = compiled.len().saturating_sub(kept);
+        compiled[..surplus].iter().try_for_each(|(_, path)| remove(path))
+    }
+
     /// Comparing `blake3::Hash` values takes the same time wherever they differ.
     fn tag(&self, name: &str, code: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(name.as_bytes()).update(b"\n").update(code);
         hasher.finalize()
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -173,4 +211,47 @@ fn read_or_make_key(dir: &Path) -> io::Result<[u8; 32]> {
     temporary.file.sync_all()?;
     fs::rename(&temporary.path, &path)?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_files_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let now = SystemTime::now();
+        for (name, hours) in [
+            ("a.cwasm", 900),
+            ("b.cwasm", 2),
+            ("c.cwasm", 800),
+            ("d.cwasm", 1),
+            (".b.cwasm.0123456789abcdef", 25),
+            (".d.cwasm.0123456789abcdef", 23),
+            (".cache.key.0123456789abcdef", 30),
+            (".a note of somebody", 5000),
+        ] {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(now - Duration::from_hours(hours)).unwrap();
+        }
+        cache.prune(3, now).unwrap();
+        let left: BTreeSet<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let expected = [
+            ".a note of somebody",
+            ".d.cwasm.0123456789abcdef",
+            "b.cwasm",
+            "c.cwasm",
+            "cache.key",
+            "d.cwasm",
+        ];
+        assert_eq!(left, expected.map(str::to_owned).into());
+        cache.prune(3, now).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), expected.len());
+    }
 }
