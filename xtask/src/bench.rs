@@ -203,9 +203,7 @@ fn timed(job: &Job, folder: &Folder, text: &str) -> Result<(Measured, u64)> {
             evict(&folder.path.join(name))?;
         }
     }
-    if job.place == Place::Memory {
-        touch_memory();
-    }
+    touch_memory();
     let measured = script(folder, text)?;
     Ok((measured, fs::metadata(&out)?.blocks() * 512))
 }
