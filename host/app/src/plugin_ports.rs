@@ -37,7 +37,8 @@ impl PluginPorts {
         Self::with_folder(host, common.file.plugins.dir.as_deref()).await
     }
 
-    /// The disk formats alone; those of the binary are loaded when they are needed. Compiled plugins are kept in the user's cache, if there is one to be written.
+    /// The disk formats alone; those of the binary are loaded when they are needed. Compiled plugins are kept in the user's cache, if
+    /// there is one to be written.
     pub(crate) async fn load_formats(dir: Option<&Path>) -> Result<Self> {
         let cached = HostOptions { cache_dir: user_cache(), ..HostOptions::default() };
         let host = match PluginHost::new(cached) {

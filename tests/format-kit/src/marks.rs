@@ -10,12 +10,7 @@ fn admits(manifest: &toml::Table, head: &[u8], tail: &[u8]) -> bool {
         let at = mark["at"].as_integer().expect("a mark has a place");
         let bytes = match mark.get("text") {
             Some(text) => text.as_str().expect("text").as_bytes().to_vec(),
-            None => {
-                let digits = mark["hex"].as_str().expect("hexadecimal digits").as_bytes();
-                let text = |pair| std::str::from_utf8(pair).expect("digits");
-                let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(text(pair), 16));
-                pairs.collect::<Result<_, _>>().expect("hexadecimal digits")
-            }
+            None => hex::decode(mark["hex"].as_str().expect("text or hex")).expect("hexadecimal digits"),
         };
         let distance = usize::try_from(at.unsigned_abs()).expect("a place");
         let found = match at < 0 {

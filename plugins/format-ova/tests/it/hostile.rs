@@ -181,8 +181,7 @@ fn manifests_that_cannot_be_understood() {
 
 #[test]
 fn it_is_asked_about_every_file_that_it_knows() {
-    let also = [];
     let known =
-        imprint_format_kit::known_by_their_marks::<format_ova::Ova>(include_str!("../../plugin.toml"), &also);
-    assert!(known > also.len() + 5, "{known}");
+        imprint_format_kit::known_by_their_marks::<format_ova::Ova>(include_str!("../../plugin.toml"), &[]);
+    assert!(known > 5, "{known}");
 }

@@ -913,10 +913,9 @@ fn probing_looks_at_the_magic_alone() {
 
 #[test]
 fn it_is_asked_about_every_file_that_it_knows() {
-    let also = [];
     let known = imprint_format_kit::known_by_their_marks::<format_qcow2::Qcow2>(
         include_str!("../../plugin.toml"),
-        &also,
+        &[],
     );
-    assert!(known > also.len() + 5, "{known}");
+    assert!(known > 5, "{known}");
 }

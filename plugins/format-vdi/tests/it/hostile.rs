@@ -197,8 +197,7 @@ fn probing_tells_versions_apart() {
 
 #[test]
 fn it_is_asked_about_every_file_that_it_knows() {
-    let also = [];
     let known =
-        imprint_format_kit::known_by_their_marks::<format_vdi::Vdi>(include_str!("../../plugin.toml"), &also);
-    assert!(known > also.len() + 5, "{known}");
+        imprint_format_kit::known_by_their_marks::<format_vdi::Vdi>(include_str!("../../plugin.toml"), &[]);
+    assert!(known > 5, "{known}");
 }

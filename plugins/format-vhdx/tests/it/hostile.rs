@@ -556,10 +556,7 @@ fn probing_wants_the_mark() {
 
 #[test]
 fn it_is_asked_about_every_file_that_it_knows() {
-    let also = [];
-    let known = imprint_format_kit::known_by_their_marks::<format_vhdx::Vhdx>(
-        include_str!("../../plugin.toml"),
-        &also,
-    );
-    assert!(known > also.len() + 5, "{known}");
+    let known =
+        imprint_format_kit::known_by_their_marks::<format_vhdx::Vhdx>(include_str!("../../plugin.toml"), &[]);
+    assert!(known > 5, "{known}");
 }
