@@ -288,7 +288,7 @@ fn encoder_for(target: &Target) -> Result<Option<Encoder>, EngineError> {
     let Target::File(file) = target else { return Ok(None) };
     let WritePlan { layout: Layout::Units(rules), level, .. } = &file.plan else { return Ok(None) };
     let Some(kind) = rules.codec else { return Ok(None) };
-    match Encoder::new(kind, *level) {
+    match Encoder::new(kind, *level, rules.unit) {
         Some(encoder) => Ok(Some(encoder)),
         None => Err(EngineError::InvalidOption {
             what: "the compression level is out of range; use 0 to 12 for zlib, -7 to 19 for zstd".to_owned(),

@@ -16,7 +16,7 @@ fn kinds_and_levels() -> impl Iterator<Item = (CodecKind, Option<i32>)> {
 
 fn encode_at(kind: CodecKind, level: Option<i32>, bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0; bytes.len() * 2 + 1000];
-    let length = Encoder::new(kind, level).unwrap().encode(bytes, &mut out).unwrap();
+    let length = Encoder::new(kind, level, UNIT_OF_64_KIB).unwrap().encode(bytes, &mut out).unwrap();
     out.truncate(length);
     out
 }
@@ -86,14 +86,14 @@ fn zstd_frames_that_ask_for_memory_or_hide_others_are_refused() {
 #[test]
 fn an_encoder_is_reused_after_a_unit_that_did_not_fit() {
     for kind in KINDS {
-        let mut encoder = Encoder::new(kind, None).unwrap();
+        let mut encoder = Encoder::new(kind, None, UNIT_OF_64_KIB).unwrap();
         assert_eq!(encoder.encode(&unit(), &mut [0; 16]), None, "{kind:?}");
         let mut out = vec![0; 65536];
         let length = encoder.encode(&unit(), &mut out).unwrap();
         assert_eq!(out[..length], encode(kind, &unit()), "{kind:?}");
     }
-    assert!(Encoder::new(CodecKind::Zlib, Some(13)).is_none());
-    assert!(Encoder::new(CodecKind::Zstd, Some(20)).is_none());
+    assert!(Encoder::new(CodecKind::Zlib, Some(13), UNIT_OF_64_KIB).is_none());
+    assert!(Encoder::new(CodecKind::Zstd, Some(20), UNIT_OF_64_KIB).is_none());
 }
 
 /// Data of every kind that an encoder treats in its own way: zeroes, noise, text, and mixtures.
@@ -132,7 +132,7 @@ fn inflate_in_rust(zlib_header: bool, stored: &[u8], unit: usize) -> Vec<u8> {
 fn every_encoder_of_deflate_is_understood_by_every_decoder() {
     for (kind, zlib_header) in [(CodecKind::Deflate, false), (CodecKind::Zlib, true)] {
         for level in [None, Some(0), Some(1), Some(6), Some(9)] {
-            let mut encoder = Encoder::new(kind, level).unwrap();
+            let mut encoder = Encoder::new(kind, level, UNIT_OF_64_KIB).unwrap();
             let mut decoder = Decoder::new();
             for sample in samples() {
                 let room = sample.len() + sample.len() / 64 + 512;
@@ -156,7 +156,7 @@ fn every_encoder_of_deflate_is_understood_by_every_decoder() {
 #[test]
 fn an_encoder_has_no_memory() {
     for (kind, level) in kinds_and_levels() {
-        let mut used = Encoder::new(kind, level).unwrap();
+        let mut used = Encoder::new(kind, level, UNIT_OF_64_KIB).unwrap();
         for sample in samples() {
             let mut room = vec![0; sample.len() / 4];
             let _ = used.encode(&sample, &mut room);
@@ -174,7 +174,7 @@ fn noise_does_not_fit_into_less_than_itself() {
         for noise in samples().iter().skip(7).take(7).filter(|noise| noise.len() >= 512) {
             let mut out = vec![0; noise.len() - 1];
             assert_eq!(
-                Encoder::new(kind, level).unwrap().encode(noise, &mut out),
+                Encoder::new(kind, level, UNIT_OF_64_KIB).unwrap().encode(noise, &mut out),
                 None,
                 "{kind:?} {level:?}"
             );
@@ -193,7 +193,7 @@ fn the_fastest_level_decodes_to_the_same() {
             assert_eq!(decode(kind, &stored, sample.len()).unwrap(), sample, "{kind:?}");
         }
         for wrong in [-1, 13] {
-            assert!(Encoder::new(kind, Some(wrong)).is_none(), "{kind:?} {wrong}");
+            assert!(Encoder::new(kind, Some(wrong), UNIT_OF_64_KIB).is_none(), "{kind:?} {wrong}");
         }
     }
 }
@@ -204,7 +204,7 @@ fn the_fastest_level_decodes_to_the_same() {
 fn the_fastest_level_keeps_to_its_room() {
     let text = &samples()[20];
     for kind in DEFLATES {
-        let mut encoder = Encoder::new(kind, Some(0)).unwrap();
+        let mut encoder = Encoder::new(kind, Some(0), UNIT_OF_64_KIB).unwrap();
         for length in (0..40).chain([255, 256, 257, 300, 65534, 65535, 65536, 65537]) {
             let sample = &text[..length];
             let whole = encode_at(kind, Some(0), sample);
@@ -237,7 +237,8 @@ fn the_fastest_level_gives_the_same_bytes_wherever_its_memory_lies() {
     let mut unit: Vec<u8> =
         (0..4200_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).step_by(4).collect();
     for kind in DEFLATES {
-        let mut encoders: Vec<_> = (0..3).map(|_| Encoder::new(kind, Some(0)).unwrap()).collect();
+        let mut encoders: Vec<_> =
+            (0..3).map(|_| Encoder::new(kind, Some(0), UNIT_OF_64_KIB).unwrap()).collect();
         let mut outs = vec![vec![0; 10_000]; encoders.len()];
         for hash in 0..8192_u32 {
             let start = (hash << 12).to_le_bytes();
@@ -259,7 +260,7 @@ fn an_encoder_forgets_what_it_encoded_before() {
         (0..160_000_u32).flat_map(|n| format!("line {n} of a file with text in it\n").into_bytes()).collect();
     let units: Vec<&[u8]> = text.chunks_exact(65536).collect();
     for (kind, level) in kinds_and_levels() {
-        let mut used = Encoder::new(kind, level).unwrap();
+        let mut used = Encoder::new(kind, level, UNIT_OF_64_KIB).unwrap();
         let (mut first, mut again) = (vec![0; 140_000], vec![0; 140_000]);
         for round in 0..40 {
             for (index, unit) in units.iter().enumerate() {
@@ -268,7 +269,8 @@ fn an_encoder_forgets_what_it_encoded_before() {
                 used.encode(other, &mut again).unwrap();
                 used.encode(other, &mut again[..100]);
                 let length = used.encode(unit, &mut again).unwrap();
-                let fresh = Encoder::new(kind, level).unwrap().encode(unit, &mut first).unwrap();
+                let fresh =
+                    Encoder::new(kind, level, UNIT_OF_64_KIB).unwrap().encode(unit, &mut first).unwrap();
                 assert!(
                     first[..fresh] == again[..length],
                     "{kind:?} {level:?}: unit {index}, round {round}: {fresh} and {length} bytes"
@@ -276,4 +278,25 @@ fn an_encoder_forgets_what_it_encoded_before() {
             }
         }
     }
+}
+
+/// The tables that are chosen here are for units of one size; larger ones would lose by them.
+#[test]
+fn units_of_other_sizes_are_encoded_as_zstd_does_it() {
+    let text: Vec<u8> =
+        (0..9_000_u32).flat_map(|n| format!("line {} of a file\n", n * 7919 % 9001).into_bytes()).collect();
+    let encoded = |length: usize| {
+        let unit = u32::try_from(length).unwrap();
+        let (mut ours, mut own) = (vec![0; length], vec![0; length]);
+        let stored =
+            Encoder::new(CodecKind::Zstd, None, unit).unwrap().encode(&text[..length], &mut ours).unwrap();
+        let by_zstd = zstd_safe::compress(&mut own, &text[..length], 3).unwrap();
+        (ours[..stored].to_vec(), own[..by_zstd].to_vec())
+    };
+    for length in [4 << 10, 32 << 10, 128 << 10] {
+        let (ours, own) = encoded(length);
+        assert!(ours == own, "{length}: {} and {} bytes", ours.len(), own.len());
+    }
+    let (ours, own) = encoded(64 << 10);
+    assert!(ours != own && ours.len() * 100 < own.len() * 101, "{} and {} bytes", ours.len(), own.len());
 }
