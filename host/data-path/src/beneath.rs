@@ -1,9 +1,17 @@
 //! Opens names below a granted directory, without following anything that leads out of it.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
 
 use cap_std::fs::Dir;
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    path::Arg,
+};
 
 /// Longest path that is looked at.
 const MAX_PATH: usize = 4096;
@@ -32,10 +40,31 @@ pub(crate) fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p s
 }
 
 /// Opens a file; neither the last part nor a folder on the way may be a symlink.
-pub(crate) fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<std::fs::File> {
+pub(crate) fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
     let (folder, name) = parent(dir, path)?;
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(std::fs::File::from(rustix::fs::openat(&folder, name, flags, mode)?))
+    Ok(File::from(rustix::fs::openat(&folder, name, flags, mode)?))
+}
+
+/// Creates a file without a name in a folder, open for reading and writing: nothing of it stays when its last descriptor is closed,
+/// however its owner ends. `None` where the file system or the kernel has no such files, or where there is no /proc to reach one by.
+pub(crate) fn unnamed(
+    dir: impl AsFd,
+    folder: impl Arg,
+    flags: OFlags,
+    mode: Mode,
+) -> io::Result<Option<File>> {
+    let flags = flags | OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, folder, flags, mode) {
+        Ok(file) => Ok(rustix::fs::stat(itself(&file)).is_ok().then_some(file.into())),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A path that leads to an open file, whatever its name is.
+pub(crate) fn itself(file: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
 #[cfg(test)]

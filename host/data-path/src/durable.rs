@@ -4,7 +4,7 @@ use std::{fs::File, io, io::Write as _};
 
 use cap_std::fs::Dir;
 use rustix::{
-    fs::{Mode, OFlags, RenameFlags},
+    fs::{AtFlags, CWD, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -55,8 +55,8 @@ pub fn publish_with(
                 Ok(()) => {}
                 // File systems without that flag (NFS): a hard link fails on a name that is taken, too.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    rustix::fs::linkat(&from, from_name, &to, to_name, rustix::fs::AtFlags::empty())?;
-                    rustix::fs::unlinkat(&from, from_name, rustix::fs::AtFlags::empty())?;
+                    rustix::fs::linkat(&from, from_name, &to, to_name, AtFlags::empty())?;
+                    rustix::fs::unlinkat(&from, from_name, AtFlags::empty())?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -67,6 +67,44 @@ pub fn publish_with(
             sync_folder(&to)?;
             sync_folder(&from)
         }
+        Durability::Unsynced => Ok(()),
+    }
+}
+
+/// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves: if its maker is killed, nothing of it
+/// stays. `None` where that is not possible (NFS).
+pub fn create_unnamed(dir: &Dir) -> io::Result<Option<File>> {
+    beneath::unnamed(dir, ".", OFlags::empty(), Mode::from_raw_mode(0o666))
+}
+
+/// [`publish_with`] for a file of [`create_unnamed`]. `aside` is a name that nobody else uses: where another file is replaced, this
+/// one has it for a moment, because a name that is taken cannot be given in one step.
+pub fn publish_unnamed(
+    dir: &Dir,
+    file: &File,
+    aside: &str,
+    name: &str,
+    existing: Existing,
+    durability: Durability,
+) -> io::Result<()> {
+    if durability == Durability::Synced {
+        file.sync_all()?;
+    }
+    let (folder, last) = beneath::parent(dir, name)?;
+    let give =
+        |name: &str| rustix::fs::linkat(CWD, beneath::itself(file), &folder, name, AtFlags::SYMLINK_FOLLOW);
+    match give(last) {
+        Err(Errno::EXIST) if existing == Existing::Replace => {
+            give(aside)?;
+            rustix::fs::renameat(&folder, aside, &folder, last).inspect_err(|_| {
+                // The error that counts is the first one.
+                let _ = rustix::fs::unlinkat(&folder, aside, AtFlags::empty());
+            })?;
+        }
+        given => given?,
+    }
+    match durability {
+        Durability::Synced => sync_folder(&folder),
         Durability::Unsynced => Ok(()),
     }
 }
@@ -102,7 +140,7 @@ fn remove_io(dir: &Dir, path: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
-    match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::empty()) {
+    match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
         Ok(()) => sync_folder(&folder),
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
@@ -151,6 +189,35 @@ mod tests {
             assert_eq!(std::fs::read(path.path().join("final/image")).unwrap(), b"one");
             assert_eq!(std::fs::read(path.path().join("tmp/two")).unwrap(), b"two");
         }
+    }
+
+    #[test]
+    fn a_file_without_a_name_gets_one_when_it_is_whole() {
+        let (path, dir) = folder();
+        let path = path.path();
+        let count = || std::fs::read_dir(path).unwrap().count();
+        let Some(mut file) = create_unnamed(&dir).unwrap() else { return };
+        file.write_all(b"dropped").unwrap();
+        drop(file);
+        assert_eq!(count(), 0);
+        for (existing, durability) in
+            [(Existing::Keep, Durability::Synced), (Existing::Replace, Durability::Unsynced)]
+        {
+            let mut file = create_unnamed(&dir).unwrap().unwrap();
+            write!(file, "{existing:?}").unwrap();
+            publish_unnamed(&dir, &file, "aside", "final", existing, durability).unwrap();
+            assert_eq!(std::fs::read_to_string(path.join("final")).unwrap(), format!("{existing:?}"));
+            assert_eq!(count(), 1);
+        }
+        let file = create_unnamed(&dir).unwrap().unwrap();
+        let publish =
+            |name: &str, existing| publish_unnamed(&dir, &file, "aside", name, existing, Durability::Synced);
+        assert_eq!(publish("final", Existing::Keep).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(path.join("final")).unwrap(), b"Replace");
+        // A folder that has the name stays, and nothing is left of the attempt.
+        std::fs::create_dir(path.join("folder")).unwrap();
+        assert!(publish("folder", Existing::Replace).is_err());
+        assert_eq!(count(), 2);
     }
 
     #[test]

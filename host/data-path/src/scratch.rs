@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -21,7 +21,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::num::to_u64;
+use crate::{beneath, num::to_u64};
 
 /// Bytes of one map that stay in memory: all of it, where there are not more.
 const KEEP: usize = 2 << 20;
@@ -180,20 +180,9 @@ fn system_folder(said: Option<&OsStr>) -> PathBuf {
 /// A file without a name: open for writing, and once more for reading only.
 fn open(folder: &Path) -> io::Result<(File, File)> {
     let owner = Mode::RUSR | Mode::WUSR;
-    let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-    match rustix::fs::openat(CWD, folder, flags, owner) {
-        Ok(file) => {
-            let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
-            match rustix::fs::open(itself, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-                Ok(reader) => Ok((file.into(), reader.into())),
-                // Without /proc, it has to have a name.
-                Err(_) => open_named(folder),
-            }
-        }
-        // The file system, or the kernel, has no such files.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => open_named(folder),
-        Err(error) => Err(error.into()),
-    }
+    let Some(file) = beneath::unnamed(CWD, folder, OFlags::EXCL, owner)? else { return open_named(folder) };
+    let reader = rustix::fs::open(beneath::itself(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((file, reader.into()))
 }
 
 /// The same with a name that is gone when this returns.

@@ -1,6 +1,11 @@
-//! The file that a command makes: under a temporary name until it is whole and durable.
+//! The file that a command makes: without a name until it is whole and durable, or under a temporary one where files need a name.
 
-use std::{fs::Metadata, io, path::Path, sync::Arc};
+use std::{
+    fs::{File, Metadata},
+    io,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use cap_std::{
     ambient_authority,
@@ -32,11 +37,19 @@ pub(super) fn not_a_source(found: &Metadata, sources: &[(u64, u64)], shown: &str
 pub(super) struct Target {
     dir: Arc<Dir>,
     name: String,
+    /// Where the file system wants one, or where it takes another's place.
     temporary: String,
     existing: Existing,
     /// The path as it was given, for people.
     shown: String,
-    published: bool,
+    making: OnceLock<Making>,
+}
+
+/// What is being written to.
+struct Making {
+    file: File,
+    /// It has the temporary name.
+    named: bool,
 }
 
 impl Target {
@@ -81,7 +94,14 @@ impl Target {
         }
         let existing = if force { Existing::Replace } else { Existing::Keep };
         let temporary = format!(".imprint-{}-{:08x}.tmp", std::process::id(), rand::random::<u32>());
-        Ok(Self { dir: Arc::new(dir), name: name.to_owned(), temporary, existing, shown, published: false })
+        Ok(Self {
+            dir: Arc::new(dir),
+            name: name.to_owned(),
+            temporary,
+            existing,
+            shown,
+            making: OnceLock::new(),
+        })
     }
 
     /// The path as it was given, for people.
@@ -89,39 +109,61 @@ impl Target {
         &self.shown
     }
 
-    /// Makes the temporary file, with the permissions that the user's umask leaves.
+    /// Makes the file, with the permissions that the user's umask leaves.
     pub(super) fn sink(&self) -> Result<Arc<dyn BlockSink>, EngineError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        let file = self.dir.open_with(&self.temporary, &options);
-        let file = file.map_err(|source| EngineError::write_open(&self.shown, source))?;
-        Ok(Arc::new(FileSink::from_file(file.into_std(), &self.shown)?))
+        let made = match durable::create_unnamed(&self.dir) {
+            Ok(Some(file)) => Ok(Making { file, named: false }),
+            Ok(None) => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create_new(true);
+                let file = self.dir.open_with(&self.temporary, &options);
+                file.map(|file| Making { file: file.into_std(), named: true })
+            }
+            Err(error) => Err(error),
+        };
+        let failed = |source| EngineError::write_open(&self.shown, source);
+        let made = made.map_err(failed)?;
+        self.making.get_or_init(|| made);
+        Ok(Arc::new(FileSink::from_file(self.file()?, &self.shown)?))
+    }
+
+    /// The file that [`Self::sink`] made.
+    fn file(&self) -> Result<File, EngineError> {
+        let file =
+            self.making.get().map_or(Err(io::ErrorKind::NotFound.into()), |made| made.file.try_clone());
+        file.map_err(|source| EngineError::write_open(&self.shown, source))
     }
 
     /// SHA-256 of the file as it is now, in hex: read again.
     pub(super) async fn sha256(&self) -> Result<String, EngineError> {
-        let file = self.dir.open(&self.temporary);
-        let file = file.map_err(|source| EngineError::Open { path: self.shown.clone(), source })?;
-        sha256(Arc::new(FileSource::from_file(file.into_std(), &self.shown)?)).await
+        sha256(Arc::new(FileSource::from_file(self.file()?, &self.shown)?)).await
     }
 
     /// Gives the file its name.
     pub(super) async fn publish(mut self, durability: Durability) -> Result<(), EngineError> {
         let (dir, temporary, name) = (self.dir.clone(), self.temporary.clone(), self.name.clone());
         let existing = self.existing;
-        let publishing = tokio::task::spawn_blocking(move || {
-            durable::publish_with(&dir, &temporary, &name, existing, durability)
+        let (file, named) = (self.file()?, self.is_named());
+        let publishing = tokio::task::spawn_blocking(move || match named {
+            true => durable::publish_with(&dir, &temporary, &name, existing, durability),
+            false => durable::publish_unnamed(&dir, &file, &temporary, &name, existing, durability),
         });
         let published = publishing.await.map_err(|_| EngineError::WorkerLost)?;
         published.map_err(|source| EngineError::write_open(&self.shown, source))?;
-        self.published = true;
+        // Nothing is left to remove.
+        self.making.take();
         Ok(())
+    }
+
+    /// Whether there is a file with the temporary name.
+    fn is_named(&self) -> bool {
+        self.making.get().is_some_and(|making| making.named)
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if !self.published
+        if self.is_named()
             && let Err(error) = durable::remove(&self.dir, &self.temporary)
         {
             tracing::error!(file = self.temporary, error = error.report(), "a temporary file is left behind");

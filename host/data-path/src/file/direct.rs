@@ -16,7 +16,7 @@ use std::{
     io,
     ops::Range,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd},
         unix::fs::FileExt,
     },
     sync::{
@@ -33,6 +33,7 @@ use rustix::{
 use super::gather::{Block, Gather};
 use crate::{
     aligned::{PAGE, is_aligned},
+    beneath,
     num::{align_down, align_up, to_u64, to_usize},
 };
 
@@ -75,9 +76,8 @@ pub(super) fn is_worthwhile(file: &File) -> bool {
 
 /// Another descriptor of the file, without the cache.
 pub(super) fn open_direct(file: &File, access: OFlags) -> Option<File> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+    rustix::fs::open(beneath::itself(file), flags, Mode::empty()).ok().map(File::from)
 }
 
 impl Direct {
