@@ -7,7 +7,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::error::LoadError;
 
-/// Between two ticks of the epoch; CPU limits are counted in these.
+/// Between two ticks of the epoch: how often a plugin lets others run, and its use of the processor is looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a component's code.

@@ -14,6 +14,7 @@
 mod bindings;
 mod cache;
 mod channel;
+mod cpu;
 mod engine;
 mod error;
 mod host;

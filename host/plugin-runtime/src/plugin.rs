@@ -66,7 +66,7 @@ pub struct Usage {
     pub calls: u64,
     /// Calls that ended without an answer (trap, limit).
     pub failures: u64,
-    /// CPU time in milliseconds, in steps of 10.
+    /// CPU time in milliseconds, counted every 10: what a call used after its last tick is missing.
     pub cpu_ms: u64,
     /// Time inside calls with what the host did for them meanwhile, in nanoseconds; without its reads of files, which whoever
     /// understands the format has to make.
@@ -125,7 +125,7 @@ impl std::ops::Add for BoundaryBytes {
 pub(crate) struct Counters {
     pub(crate) calls: AtomicU64,
     pub(crate) failures: AtomicU64,
-    pub(crate) ticks: AtomicU64,
+    pub(crate) cpu_ns: AtomicU64,
     pub(crate) busy_ns: AtomicU64,
     pub(crate) memory_peak: AtomicU64,
     to_plugin: AtomicU64,
@@ -149,11 +149,10 @@ impl Counters {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        let tick_ms = u64::try_from(crate::engine::TICK.as_millis()).expect("a tick is short");
         Usage {
             calls: self.calls.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
-            cpu_ms: self.ticks.load(Ordering::Relaxed).saturating_mul(tick_ms),
+            cpu_ms: self.cpu_ns.load(Ordering::Relaxed) / 1_000_000,
             busy_ns: self.busy_ns.load(Ordering::Relaxed),
             memory_peak: self.memory_peak.load(Ordering::Relaxed),
             boundary: self.boundary(),

@@ -10,6 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::{
     channel::ChannelWork,
+    cpu::CpuMeter,
     log::{OutputTail, PluginOutput},
     manifest::Access,
     plugin::Plugin,
@@ -29,7 +30,7 @@ pub(crate) enum Abort {
     /// Table elements.
     #[error("it needs more than {MAX_TABLE_ELEMENTS} table elements")]
     Tables,
-    /// Ticks of the epoch.
+    /// See [`CpuMeter`].
     #[error("it used more than its {limit_ms} ms of CPU time in one call")]
     Cpu { limit_ms: u128 },
 }
@@ -58,8 +59,7 @@ pub(crate) struct State {
     pub(crate) grants: Grants,
     pub(crate) table: ResourceTable,
     pub(crate) memory: Memory,
-    /// Ticks that the running call may still use.
-    pub(crate) ticks_left: u64,
+    pub(crate) cpu: CpuMeter,
     /// When the host gives up on the running call.
     pub(crate) deadline: Option<Instant>,
     /// Bytes read through blobs.
@@ -84,7 +84,7 @@ impl State {
             grants,
             table,
             memory,
-            ticks_left: 0,
+            cpu: CpuMeter::default(),
             deadline: None,
             metadata_read: 0,
             reading: Duration::ZERO,

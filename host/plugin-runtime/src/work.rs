@@ -18,7 +18,7 @@ use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::{
     bindings::host::imprint::types::types as wit,
-    engine::TICK,
+    cpu::UsedUp,
     log::clip,
     plugin::Plugin,
     state::{Abort, Grants, State},
@@ -56,14 +56,14 @@ impl Work {
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut context| {
             let state = context.data_mut();
-            state.plugin.counters.ticks.fetch_add(1, Ordering::Relaxed);
-            let Some(left) = state.ticks_left.checked_sub(1) else {
+            let (used, left) = state.cpu.tick();
+            let used = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
+            state.plugin.counters.cpu_ns.fetch_add(used, Ordering::Relaxed);
+            if let Err(UsedUp) = left {
                 let limit_ms = state.plugin.manifest.limits.cpu_per_call.as_millis();
                 return Err(Abort::Cpu { limit_ms }.into());
-            };
-            state.ticks_left = left;
-            // A plain yield can be scheduled again at once, ahead of every timer.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            }
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(state.cpu.pause())))
         });
         store.set_hostcall_fuel(usize::try_from(limits.boundary_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
@@ -77,9 +77,8 @@ impl Work {
             return Err(PortError::host(ErrorClass::Conflict, "plugin.over", message));
         }
         let limits = self.plugin.manifest.limits;
-        let ticks = limits.cpu_per_call.as_millis().div_ceil(TICK.as_millis());
         let state = self.store.data_mut();
-        state.ticks_left = u64::try_from(ticks).unwrap_or(u64::MAX);
+        state.cpu.begin(limits.cpu_per_call);
         state.reading = Duration::ZERO;
         self.begun = Instant::now();
         state.deadline = self.begun.checked_add(limits.wall_per_call);
