@@ -55,7 +55,7 @@ export function ImagesPage() {
   return (
     <Stack>
       <PageHeader title="My Images" actions={<Slots />}>
-        Images that you created of your instances. Deploy as many instances from one as you like.
+        Images that you created from your instances. Deploy as many instances from one as you like.
       </PageHeader>
       {(isFiltered || (all && all.length > 0)) && (
         <FilterBar>
