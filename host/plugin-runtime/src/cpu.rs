@@ -5,8 +5,11 @@
 //! So a tick only says when to look at the clock of the thread, which stands still while the thread waits for a core.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    thread::{self, ThreadId},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,62 +21,51 @@ use crate::engine::TICK;
 #[derive(Debug, Default)]
 pub(crate) struct CpuMeter {
     left: Duration,
-    /// When the plugin was last known to begin or to go on.
-    mark: Arc<Mutex<Option<Mark>>>,
+    mark: Arc<CpuMark>,
 }
 
-/// A time of one thread's clock.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    thread: ThreadId,
-    used: Duration,
-}
-
-impl Mark {
-    fn now() -> Self {
-        let used = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
-        Self { thread: thread::current().id(), used }
-    }
-}
+/// The time of its thread, in nanoseconds, at which a call last began or went on.
+#[derive(Debug, Default)]
+pub(crate) struct CpuMark(AtomicU64);
 
 /// More was used than the call may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsedUp;
 
 impl CpuMeter {
-    /// A call begins on this thread, which may use so much.
-    pub(crate) fn begin(&mut self, limit: Duration) {
+    /// A call begins, which may use so much. It has to run in [`CpuMark::follow`].
+    pub(crate) fn begin(&mut self, limit: Duration) -> Arc<CpuMark> {
         self.left = limit;
-        note(&self.mark);
+        self.mark.clone()
     }
 
-    /// The plugin noticed a tick. Says what it used since it was last marked: a tick at most, and a whole one where that cannot be
-    /// known, because a call of the host brought it to another thread.
+    /// The plugin noticed a tick. Says what it used since it was last marked, a tick at most.
     pub(crate) fn tick(&mut self) -> (Duration, Result<(), UsedUp>) {
-        let now = Mark::now();
-        let before = self.mark.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        let used = match before.filter(|mark| mark.thread == now.thread) {
-            Some(mark) => now.used.saturating_sub(mark.used).min(TICK),
-            None => TICK,
-        };
+        let now = thread_time();
+        let used =
+            Duration::from_nanos(now.saturating_sub(self.mark.0.swap(now, Ordering::Relaxed))).min(TICK);
         let left = self.left.checked_sub(used);
         self.left = left.unwrap_or_default();
         (used, left.map(drop).ok_or(UsedUp))
     }
+}
 
-    /// Lets others run, and marks where the plugin goes on.
-    pub(crate) fn pause(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mark = self.mark.clone();
-        async move {
-            // A plain yield can be scheduled again at once, ahead of every timer.
-            tokio::task::yield_now().await;
-            note(&mark);
-        }
+impl CpuMark {
+    /// Runs a call, and marks where it goes on after it waited: perhaps on another thread, and when that did other work.
+    pub(crate) async fn follow<F: Future>(&self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        std::future::poll_fn(|context| {
+            self.0.store(thread_time(), Ordering::Relaxed);
+            call.as_mut().poll(context)
+        })
+        .await
     }
 }
 
-fn note(mark: &Mutex<Option<Mark>>) {
-    *mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(Mark::now());
+/// Nanoseconds that this thread has used.
+fn thread_time() -> u64 {
+    let used = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    u64::try_from(used.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -82,50 +74,77 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(40);
 
-    fn meter() -> CpuMeter {
-        let mut meter = CpuMeter::default();
-        meter.begin(LIMIT);
-        meter
-    }
-
-    #[test]
-    fn a_tick_without_work_costs_nothing_to_speak_of() {
-        let mut meter = meter();
-        let used: Duration =
-            (0..1000).map(|_| meter.tick()).map(|(used, left)| left.map(|()| used).unwrap()).sum();
-        assert!(used < LIMIT, "{used:?}");
-    }
-
-    #[test]
-    fn work_uses_the_limit_up() {
-        let begun = Mark::now();
-        let mut meter = meter();
-        let mut sum = Duration::ZERO;
-        while let (used, Ok(())) = meter.tick() {
-            assert!(used <= TICK);
-            sum += used;
-        }
-        assert!(sum <= LIMIT && Mark::now().used - begun.used >= LIMIT, "{sum:?}");
-        assert_eq!(meter.tick().1, Err(UsedUp));
-    }
-
-    #[test]
-    fn what_another_thread_used_is_not_known() {
-        let mut meter = meter();
-        let (used, left) = thread::scope(|scope| scope.spawn(|| meter.tick()).join().unwrap());
-        assert_eq!((used, left), (TICK, Ok(())));
+    fn work() {
+        let begun = thread_time();
+        while thread_time() - begun < u64::try_from(LIMIT.as_nanos()).unwrap() {}
     }
 
     #[tokio::test]
-    async fn what_others_did_meanwhile_does_not_count() {
-        let mut meter = meter();
-        let others = async {
-            let begun = Mark::now();
-            while Mark::now().used - begun.used < LIMIT {}
+    async fn a_tick_without_work_costs_nothing_to_speak_of() {
+        let mut meter = CpuMeter::default();
+        let mark = meter.begin(LIMIT);
+        work();
+        let ticks = async {
+            (0..1000).map(|_| meter.tick()).map(|(used, left)| left.map(|()| used).unwrap()).sum::<Duration>()
         };
-        tokio::join!(meter.pause(), others);
-        // Marked when it goes on, which is after the others.
-        let (used, left) = meter.tick();
+        let used = mark.follow(ticks).await;
+        assert!(used < LIMIT, "{used:?}");
+    }
+
+    #[tokio::test]
+    async fn work_uses_the_limit_up() {
+        let mut meter = CpuMeter::default();
+        let mark = meter.begin(LIMIT);
+        let begun = thread_time();
+        let ticks = async {
+            let mut sum = Duration::ZERO;
+            while let (used, Ok(())) = meter.tick() {
+                assert!(used <= TICK);
+                sum += used;
+            }
+            sum
+        };
+        let sum = mark.follow(ticks).await;
+        assert!(sum <= LIMIT && Duration::from_nanos(thread_time() - begun) >= LIMIT, "{sum:?}");
+        assert_eq!(meter.tick().1, Err(UsedUp));
+    }
+
+    #[tokio::test]
+    async fn what_the_thread_did_meanwhile_does_not_count() {
+        let mut meter = CpuMeter::default();
+        let mark = meter.begin(LIMIT);
+        let call = async {
+            tokio::task::yield_now().await;
+            meter.tick()
+        };
+        let others = async { work() };
+        let ((used, left), ()) = tokio::join!(mark.follow(call), others);
         assert!(used < TICK && left.is_ok(), "{used:?}");
+    }
+
+    /// Its clock may be far ahead of the one before.
+    #[tokio::test]
+    async fn a_call_that_goes_on_in_another_thread_is_not_charged_for_it() {
+        let mut meter = CpuMeter::default();
+        let mark = meter.begin(LIMIT);
+        let call =
+            async move { mark.follow(async { (tokio::task::yield_now().await, meter.tick()) }).await.1 };
+        let mut call = Box::pin(call);
+        assert!(poll_once(&mut call).is_none());
+        let (used, left) = std::thread::spawn(move || {
+            work();
+            poll_once(&mut call).expect("it waits once")
+        })
+        .join()
+        .unwrap();
+        assert!(used < TICK && left.is_ok(), "{used:?}");
+    }
+
+    fn poll_once<F: Future + Unpin>(call: &mut F) -> Option<F::Output> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::Pin::new(call).poll(&mut context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        }
     }
 }

@@ -18,7 +18,7 @@ use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::{
     bindings::host::imprint::types::types as wit,
-    cpu::UsedUp,
+    cpu::{CpuMark, UsedUp},
     log::clip,
     plugin::Plugin,
     state::{Abort, Grants, State},
@@ -63,28 +63,29 @@ impl Work {
                 let limit_ms = state.plugin.manifest.limits.cpu_per_call.as_millis();
                 return Err(Abort::Cpu { limit_ms }.into());
             }
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(state.cpu.pause())))
+            // A plain yield can be scheduled again at once, ahead of every timer.
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         store.set_hostcall_fuel(usize::try_from(limits.boundary_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         Ok(Self { store, plugin: plugin.clone(), over: None, begun: Instant::now(), _permit: permit })
     }
 
-    /// Gets ready for one call, and answers how long it may take.
-    pub(crate) fn arm(&mut self) -> Result<Duration, PortError> {
+    /// Gets ready for one call, and answers how long it may take, and what follows its use of the processor.
+    pub(crate) fn arm(&mut self) -> Result<(Duration, Arc<CpuMark>), PortError> {
         if let Some(why) = &self.over {
             let message = format!("this work of plugin {} is over: {why}", self.plugin.manifest.id);
             return Err(PortError::host(ErrorClass::Conflict, "plugin.over", message));
         }
         let limits = self.plugin.manifest.limits;
         let state = self.store.data_mut();
-        state.cpu.begin(limits.cpu_per_call);
+        let mark = state.cpu.begin(limits.cpu_per_call);
         state.reading = Duration::ZERO;
         self.begun = Instant::now();
         state.deadline = self.begun.checked_add(limits.wall_per_call);
         self.store.set_epoch_deadline(1);
         self.plugin.counters.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(limits.wall_per_call)
+        Ok((limits.wall_per_call, mark))
     }
 
     /// Judges how a call ended.
@@ -174,10 +175,10 @@ macro_rules! call {
     ($work:expr, $name:literal, |$store:ident| $future:expr) => {{
         match $work.arm() {
             Err(error) => Err(error),
-            Ok(wall) => {
+            Ok((wall, mark)) => {
                 let outcome = {
                     let $store = &mut $work.store;
-                    tokio::time::timeout(wall, $future).await
+                    tokio::time::timeout(wall, mark.follow($future)).await
                 };
                 $work.settle($name, outcome)
             }
