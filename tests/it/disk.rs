@@ -519,7 +519,8 @@ async fn an_interrupted_conversion_leaves_nothing() -> Result<()> {
 /// The length of the file that a process has open in a folder, with a name or without.
 fn written_in(folder: &Path, process: u32) -> Option<u64> {
     let open = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
-    let mut files = open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.starts_with(folder)));
+    let inside = |to: PathBuf| to.parent() == Some(folder);
+    let mut files = open.filter(|entry| fs::read_link(entry.path()).is_ok_and(inside));
     Some(fs::metadata(files.next()?.path()).ok()?.len())
 }
 

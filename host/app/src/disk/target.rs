@@ -111,18 +111,23 @@ impl Target {
 
     /// Makes the file, with the permissions that the user's umask leaves.
     pub(super) fn sink(&self) -> Result<Arc<dyn BlockSink>, EngineError> {
-        let made = match durable::create_unnamed(&self.dir) {
-            Ok(Some(file)) => Ok(Making { file, named: false }),
-            Ok(None) => {
+        let unnamed = durable::create_unnamed(&self.dir)
+            .map_err(|source| EngineError::write_open(&self.shown, source))?;
+        self.sink_over(unnamed)
+    }
+
+    /// Over this file, or over a new one with the temporary name.
+    fn sink_over(&self, unnamed: Option<File>) -> Result<Arc<dyn BlockSink>, EngineError> {
+        let made = match unnamed {
+            Some(file) => Making { file, named: false },
+            None => {
                 let mut options = OpenOptions::new();
                 options.read(true).write(true).create_new(true);
                 let file = self.dir.open_with(&self.temporary, &options);
-                file.map(|file| Making { file: file.into_std(), named: true })
+                let file = file.map_err(|source| EngineError::write_open(&self.shown, source))?;
+                Making { file: file.into_std(), named: true }
             }
-            Err(error) => Err(error),
         };
-        let failed = |source| EngineError::write_open(&self.shown, source);
-        let made = made.map_err(failed)?;
         self.making.get_or_init(|| made);
         Ok(Arc::new(FileSink::from_file(self.file()?, &self.shown)?))
     }
@@ -180,36 +185,45 @@ mod tests {
         names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
+    type Sink = fn(&Target) -> Result<Arc<dyn BlockSink>, EngineError>;
+
+    /// As the file system has it, and as on one where every file needs a name.
+    const SINKS: [Sink; 2] = [Target::sink, |target| target.sink_over(None)];
+
     #[tokio::test]
     async fn it_is_whole_or_not_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new");
-        let target = Target::new(&path, false, &[]).unwrap();
-        let sink = target.sink().unwrap();
-        sink.write_all_at(b"half", 0).unwrap();
-        drop(target);
-        assert_eq!(entries(folder.path()), Vec::<String>::new());
+        for sink in SINKS {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("new");
+            let target = Target::new(&path, false, &[]).unwrap();
+            let bytes = sink(&target).unwrap();
+            bytes.write_all_at(b"half", 0).unwrap();
+            drop(target);
+            assert_eq!(entries(folder.path()), Vec::<String>::new());
 
-        let target = Target::new(&path, false, &[]).unwrap();
-        let sink = target.sink().unwrap();
-        sink.write_all_at(b"all", 0).unwrap();
-        sink.set_size(3).unwrap();
-        target.publish(Durability::Synced).await.unwrap();
-        assert_eq!(entries(folder.path()), ["new"]);
-        assert_eq!(std::fs::read(&path).unwrap(), b"all");
+            let target = Target::new(&path, false, &[]).unwrap();
+            let bytes = sink(&target).unwrap();
+            bytes.write_all_at(b"all", 0).unwrap();
+            bytes.set_size(3).unwrap();
+            target.publish(Durability::Synced).await.unwrap();
+            assert_eq!(entries(folder.path()), ["new"]);
+            assert_eq!(std::fs::read(&path).unwrap(), b"all");
+        }
     }
 
     #[tokio::test]
     async fn a_name_that_is_taken_meanwhile_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new");
-        let target = Target::new(&path, false, &[]).unwrap();
-        target.sink().unwrap().write_all_at(b"ours", 0).unwrap();
-        std::fs::write(&path, b"theirs").unwrap();
-        assert_eq!(target.publish(Durability::Synced).await.unwrap_err().code(), "io.already-exists");
-        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
-        assert_eq!(entries(folder.path()), ["new"]);
-        assert!(Target::new(&path, false, &[]).is_err());
-        assert!(Target::new(&path, true, &[]).is_ok());
+        for sink in SINKS {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("new");
+            let target = Target::new(&path, false, &[]).unwrap();
+            sink(&target).unwrap().write_all_at(b"ours", 0).unwrap();
+            std::fs::write(&path, b"theirs").unwrap();
+            assert_eq!(target.publish(Durability::Synced).await.unwrap_err().code(), "io.already-exists");
+            assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+            assert_eq!(entries(folder.path()), ["new"]);
+            assert!(Target::new(&path, false, &[]).is_err());
+            assert!(Target::new(&path, true, &[]).is_ok());
+        }
     }
 }
