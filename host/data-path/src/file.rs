@@ -226,6 +226,10 @@ impl BlockSink for FileSink {
         direct.write_with(&self.file, buf, offset)
     }
 
+    fn leave_out(&self, range: ByteRange) -> io::Result<()> {
+        self.direct.as_ref().map_or(Ok(()), |direct| direct.leave_out(&self.file, range))
+    }
+
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
         let source = source.descriptor().ok_or(io::ErrorKind::Unsupported)?;
         if let Some(direct) = &self.direct {

@@ -69,6 +69,12 @@ pub trait BlockSink: Send + Sync {
     fn append_only(&self) -> bool {
         false
     }
+    /// Hears that a range will never be written; it reads as zeroes already. A sink that puts neighbours together need not wait for
+    /// it, and may write the zeroes.
+    fn leave_out(&self, range: ByteRange) -> io::Result<()> {
+        let _ = range;
+        Ok(())
+    }
     /// Makes a range read as zeroes. A sink that has an operation for that uses it; the default writes them.
     fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
         write_zeroes_plainly(self, offset, length)

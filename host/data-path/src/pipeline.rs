@@ -186,6 +186,9 @@ fn finish(job: &Job, shared: Shared) -> Result<Outcome, EngineError> {
             let (start, end) = placer.last_gap();
             if file.pass == Pass::Write {
                 file.stored.empty(start, end)?;
+                if file.plan.manner == Manner::Sparse {
+                    output::leave_out(file, start, end)?;
+                }
             }
             (placer.end(), placer.end())
         }

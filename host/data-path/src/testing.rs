@@ -360,10 +360,11 @@ pub(crate) fn page(extents: Vec<Extent>, done: bool) -> Result<ExtentPage, PortE
     Ok(ExtentPage { extents, resume, done })
 }
 
-/// A file in memory.
+/// A file in memory. What is left out in it must be neither written before nor after.
 #[derive(Default)]
 pub(crate) struct MemorySink {
     bytes: Mutex<Vec<u8>>,
+    left_out: Mutex<Vec<(u64, u64)>>,
 }
 
 impl MemorySink {
@@ -378,6 +379,8 @@ impl MemorySink {
 
 impl BlockSink for MemorySink {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let overlaps = |(start, end): &(u64, u64)| *start < offset + to_u64(buf.len()) && offset < *end;
+        assert!(!self.left_out.lock().unwrap().iter().any(overlaps), "{offset} was left out");
         let mut bytes = self.bytes.lock().unwrap();
         let end = to_usize(offset) + buf.len();
         if bytes.len() < end {
@@ -389,6 +392,14 @@ impl BlockSink for MemorySink {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.bytes.lock().unwrap().resize(to_usize(size), 0);
+        Ok(())
+    }
+
+    fn leave_out(&self, range: ByteRange) -> io::Result<()> {
+        let written = self.bytes.lock().unwrap();
+        let mut there = written.iter().skip(to_usize(range.offset)).take(to_usize(range.length));
+        assert!(there.all(|byte| *byte == 0), "{} was written", range.offset);
+        self.left_out.lock().unwrap().push((range.offset, range.offset + range.length));
         Ok(())
     }
 

@@ -35,10 +35,16 @@ use crate::{
     aligned::{PAGE, is_aligned},
     beneath,
     num::{align_down, align_up, to_u64, to_usize},
+    ports::ByteRange,
 };
 
 /// Shorter runs of pages go through the cache, which puts neighbours together.
 const LEAST: u64 = 64 << 10;
+/// Shorter writes meet their neighbours first: a write costs a disk as much time as it needs for half a MiB, so that a disk of which
+/// some clusters compress and some do not kept four threads waiting for small ones.
+const STRAIGHT: usize = 512 << 10;
+/// Shorter gaps are written, as zeroes.
+const GAP: usize = 64 << 10;
 /// What one write by [`Direct`] is best.
 const PREFERRED: u64 = 1 << 20;
 /// Steps in which the file grows.
@@ -78,6 +84,14 @@ pub(super) fn is_worthwhile(file: &File) -> bool {
 pub(super) fn open_direct(file: &File, access: OFlags) -> Option<File> {
     let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
     rustix::fs::open(beneath::itself(file), flags, Mode::empty()).ok().map(File::from)
+}
+
+/// The whole pages of a range; where there are none, nothing at its end.
+fn whole_pages(start: u64, end: u64) -> io::Result<Range<u64>> {
+    let page = to_u64(PAGE);
+    let first = align_up(start, page).ok_or(io::ErrorKind::FileTooLarge)?;
+    let last = align_down(end, page);
+    Ok(if first < last { first..last } else { end..end })
 }
 
 impl Direct {
@@ -144,19 +158,49 @@ impl Direct {
         if !self.usable() {
             return self.write_cached(file, buf, offset);
         }
-        let pages = self.write_pages(buf, offset)?;
-        let mut done = 0;
-        while done < buf.len() {
-            let at = offset + to_u64(done);
-            let (taken, ready) = match pages.contains(&done) {
-                true => self.gather.pass(pages.end - done, at),
-                false if done < pages.start => self.gather.add(&buf[done..pages.start], at),
-                false => self.gather.add(&buf[done..], at),
-            };
-            done += taken;
+        let pages = if buf.len() < STRAIGHT { 0..0 } else { self.write_pages(buf, offset)? };
+        self.gather(file, &buf[..pages.start], offset)?;
+        self.pass(file, offset + to_u64(pages.start), pages.len())?;
+        self.gather(file, &buf[pages.end..], offset + to_u64(pages.end))
+    }
+
+    /// Bytes that wait for their neighbours.
+    fn gather(&self, file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (taken, ready) = self.gather.add(bytes, offset);
+            bytes = &bytes[taken..];
+            offset += to_u64(taken);
             ready.map_or(Ok(()), |block| self.write_block(file, block))?;
         }
         Ok(())
+    }
+
+    /// So many bytes that their neighbours need not wait for.
+    fn pass(&self, file: &File, mut offset: u64, mut length: usize) -> io::Result<()> {
+        while length > 0 {
+            let (taken, ready) = self.gather.pass(length, offset);
+            length -= taken;
+            offset += to_u64(taken);
+            ready.map_or(Ok(()), |block| self.write_block(file, block))?;
+        }
+        Ok(())
+    }
+
+    /// Nobody will write this range: zeroes take its place, so that its neighbours are whole. A long one stays a hole but for the
+    /// pages that it shares with them.
+    pub(super) fn leave_out(&self, file: &File, range: ByteRange) -> io::Result<()> {
+        let ByteRange { offset: start, length } = range;
+        let end = start.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
+        if !self.usable() {
+            return Ok(());
+        }
+        self.reach(end);
+        let pages = whole_pages(start, end)?;
+        let hole = if pages.end - pages.start < to_u64(GAP) { end..end } else { pages };
+        static ZEROES: [u8; GAP + 2 * PAGE] = [0; GAP + 2 * PAGE];
+        self.gather(file, &ZEROES[..to_usize(hole.start - start)], start)?;
+        self.pass(file, hole.start, to_usize(hole.end - hole.start))?;
+        self.gather(file, &ZEROES[..to_usize(end - hole.end)], hole.end)
     }
 
     fn write_block(&self, file: &File, block: Block) -> io::Result<()> {
@@ -204,18 +248,16 @@ impl Direct {
     /// Writes the whole pages of `buf` directly, if they lie right in memory and are enough for it, and says which part of it
     /// that was.
     fn write_pages(&self, buf: &[u8], offset: u64) -> io::Result<Range<usize>> {
-        let page = to_u64(PAGE);
-        let first = align_up(offset, page).ok_or(io::ErrorKind::FileTooLarge)?;
-        let end = align_down(offset + to_u64(buf.len()), page);
-        if end < first.saturating_add(LEAST) || !self.usable() {
+        let pages = whole_pages(offset, offset + to_u64(buf.len()))?;
+        if pages.end - pages.start < LEAST || !self.usable() {
             return Ok(0..0);
         }
-        let part = to_usize(first - offset)..to_usize(end - offset);
+        let part = to_usize(pages.start - offset)..to_usize(pages.end - offset);
         let bytes = &buf[part.clone()];
         if !is_aligned(bytes) {
             return Ok(0..0);
         }
-        match self.write_direct(bytes, first) {
+        match self.write_direct(bytes, pages.start) {
             Ok(()) => Ok(part),
             // The device wants larger or differently placed blocks. What was written is written again, the same.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {

@@ -124,6 +124,38 @@ fn what_waits_is_written_before_anybody_reads() {
     assert!(read()[5 << 20..] == bytes);
 }
 
+/// Neighbours of a gap that nobody fills wait for nothing.
+#[test]
+fn a_gap_that_is_left_out_makes_a_block_whole() {
+    let (path, dir) = folder();
+    let sink = FileSink::create(&dir, "out").unwrap();
+    let file = || std::fs::File::open(path.path().join("out")).unwrap();
+    let mut model = vec![0; 16 << 20];
+    let (mut at, mut gaps) = (0, 0);
+    for (number, gap) in (1..).zip([10_000, 1, 4096, 65_535, 300_000, 69_000, 700_001, 0]) {
+        // Up to the middle of the next block, which waits for what comes after the gap.
+        let end = (at + 1000_usize).next_multiple_of(512 << 10) + 100_000;
+        model[at..end].fill(number);
+        model[at..end].chunks(300_000).zip(0..).for_each(|(bytes, piece)| {
+            sink.write_all_at(bytes, crate::num::to_u64(at + piece * 300_000)).unwrap();
+        });
+        sink.leave_out(ByteRange { offset: crate::num::to_u64(end), length: gap }).unwrap();
+        gaps += gap;
+        at = end + to_usize(gap);
+    }
+    let whole = at / (1 << 20) * (1 << 20);
+    let read = || {
+        let mut found = vec![0; whole];
+        file().read_exact_at(&mut found, 0).unwrap();
+        found == model[..whole]
+    };
+    assert!(sink.direct.is_none() || read(), "all blocks that are whole are in the file");
+    sink.set_size(crate::num::to_u64(at)).unwrap();
+    assert!(read() && std::fs::read(path.path().join("out")).unwrap() == model[..at]);
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&file().metadata().unwrap()) * 512;
+    assert!(crate::num::to_u64(at) - blocks > 900_000, "{gaps} bytes of gaps: the long ones are holes");
+}
+
 #[test]
 fn several_threads_write_the_pages_that_they_share() {
     let (path, dir) = folder();

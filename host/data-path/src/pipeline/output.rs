@@ -12,6 +12,7 @@ use crate::{
     movement::{Manner, Running},
     num::{from_u32, to_u64, to_usize},
     place::{Layout, Unit, UnitRules},
+    ports::ByteRange,
 };
 
 /// Runs of zeroes shorter than this are written as they are where something must be written.
@@ -40,6 +41,12 @@ pub(crate) fn fill_zeroes(
         }
     }
     Ok(if sink.append_only() { end.saturating_sub(start) } else { 0 })
+}
+
+/// Says to a sink that starts empty that a range stays so.
+pub(super) fn leave_out(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
+    let range = ByteRange { offset: start, length: end - start };
+    file.sink.leave_out(range).map_err(|error| EngineError::write(start, error))
 }
 
 /// Where windows go.
@@ -76,7 +83,9 @@ impl Output<'_> {
             }
         }
         match manner {
-            Manner::Sparse => {}
+            Manner::Sparse => {
+                placed.empty.iter().try_for_each(|(start, end)| leave_out(self.file, *start, *end))?;
+            }
             Manner::Dense => {
                 for (start, end) in &placed.empty {
                     fill_zeroes(self.file.sink.as_ref(), self.running, *start, *end)?;
