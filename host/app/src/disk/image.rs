@@ -102,8 +102,8 @@ impl Image {
         self.plugin.name()
     }
 
-    pub(super) fn plugin(&self) -> &dyn DiskFormat {
-        self.plugin.as_ref()
+    pub(super) fn plugin(&self) -> &Arc<dyn DiskFormat> {
+        &self.plugin
     }
 
     pub(super) fn source(&self) -> &Arc<dyn BlockSource> {
@@ -140,7 +140,7 @@ impl Image {
             ignore_stated: self.ignore_manifest,
             ..OpenOptions::default()
         };
-        Ok(Arc::new(Disk::open(self.plugin(), self.source.clone(), &options).await?))
+        Ok(Arc::new(Disk::open(self.plugin.as_ref(), self.source.clone(), &options).await?))
     }
 
     /// An error of the engine about this image.

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use futures::future::OptionFuture;
 use imprint_data_path::{
     CheckReport, EngineError, check_stated,
     ports::{Finding, ImageInfo, Severity, SourceRef},
 };
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     CommonArgs, ReadArgs,
@@ -59,15 +61,9 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
             .await?;
     let failed = |error| image.failure(error);
     let (info, references) = watch.until(look(&image)).await.map_err(failed)?;
-    let found = watch.until(run_check(&image)).await.map_err(failed)?;
     // A disk with a parent is not whole: without it there is no map.
-    let stored = match references.is_empty() || !args.read.with.is_empty() {
-        true => {
-            let disk = watch.until(image.disk()).await.map_err(failed)?;
-            Some((disk.map().data_bytes(), disk.map().encoded_bytes()))
-        }
-        false => None,
-    };
+    let whole = references.is_empty() || !args.read.with.is_empty();
+    let (found, stored) = watch.until(check_and_count(&image, whole)).await.map_err(failed)?;
     let document = json!({
         "path": image.name(),
         "format": info.format,
@@ -95,8 +91,25 @@ async fn look(image: &Image) -> Result<(ImageInfo, Vec<SourceRef>), EngineError>
     Ok((info, references))
 }
 
-async fn run_check(image: &Image) -> Result<CheckReport, EngineError> {
-    imprint_data_path::check(image.plugin(), image.source().clone(), image.options()).await
+fn run_check(image: &Image) -> impl Future<Output = Result<CheckReport, EngineError>> + use<> {
+    let (plugin, source, options) = (image.plugin().clone(), image.source().clone(), image.options().clone());
+    async move { imprint_data_path::check(plugin.as_ref(), source, &options).await }
+}
+
+/// The check's report, and of a whole disk how many bytes are stored and how many of these are encoded. Each reads all tables, in a
+/// sandbox of its own; of terabytes that takes seconds, so they do it at the same time. The check's error is the one that is told.
+async fn check_and_count(
+    image: &Image,
+    whole: bool,
+) -> Result<(CheckReport, Option<(u64, u64)>), EngineError> {
+    let checking = AbortOnDropHandle::new(tokio::spawn(run_check(image)));
+    let count = async {
+        let disk = image.disk().await?;
+        Ok::<_, EngineError>((disk.map().data_bytes(), disk.map().encoded_bytes()))
+    };
+    let counting = OptionFuture::from(whole.then_some(count));
+    let (found, stored) = tokio::join!(checking, counting);
+    Ok((found.map_err(|_| EngineError::WorkerLost)??, stored.transpose()?))
 }
 
 fn reference(source: &SourceRef) -> Value {
