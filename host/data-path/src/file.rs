@@ -167,9 +167,9 @@ impl BlockSource for FileSource {
 
 /// A regular file to write, each byte once. What is never written stays a hole.
 ///
-/// On ext4 and XFS writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere through it. Bytes that do not lie
-/// at a multiple of 4 KiB in memory and in the file alike wait for their neighbours; [`BlockSink::set_size`] writes what still
-/// waits. Memory for that: 10 MiB, and 1 MiB for each thread that writes.
+/// On ext4 and XFS writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere through it. Writes below
+/// 512 KiB, and bytes that do not lie at a multiple of 4 KiB in memory and in the file alike, wait for their neighbours;
+/// [`BlockSink::set_size`] writes what still waits. Memory for that: 10 MiB, and 1 MiB for each thread that writes.
 #[derive(Debug)]
 pub struct FileSink {
     file: File,

@@ -185,10 +185,7 @@ fn finish(job: &Job, shared: Shared) -> Result<Outcome, EngineError> {
             file.report(placer.take_reports())?;
             let (start, end) = placer.last_gap();
             if file.pass == Pass::Write {
-                file.stored.empty(start, end)?;
-                if file.plan.manner == Manner::Sparse {
-                    output::leave_out(file, start, end)?;
-                }
+                output::stay_empty(file, start, end)?;
             }
             (placer.end(), placer.end())
         }

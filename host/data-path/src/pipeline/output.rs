@@ -43,8 +43,12 @@ pub(crate) fn fill_zeroes(
     Ok(if sink.append_only() { end.saturating_sub(start) } else { 0 })
 }
 
-/// Says to a sink that starts empty that a range stays so.
-pub(super) fn leave_out(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
+/// A range between the units stays empty for good: the digest of the file hears of it, and so does a sink that starts empty.
+pub(super) fn stay_empty(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
+    file.stored.empty(start, end)?;
+    if file.plan.manner != Manner::Sparse {
+        return Ok(());
+    }
     let range = ByteRange { offset: start, length: end - start };
     file.sink.leave_out(range).map_err(|error| EngineError::write(start, error))
 }
@@ -79,13 +83,11 @@ impl Output<'_> {
             Layout::Units(rules) => {
                 placed.units.sort_unstable_by_key(|unit| unit.file_offset);
                 self.store_units(&mut pen, rules, slot, &placed.units, &placed.inserts)?;
-                placed.empty.iter().try_for_each(|(start, end)| self.file.stored.empty(*start, *end))?;
+                placed.empty.iter().try_for_each(|(start, end)| stay_empty(self.file, *start, *end))?;
             }
         }
         match manner {
-            Manner::Sparse => {
-                placed.empty.iter().try_for_each(|(start, end)| leave_out(self.file, *start, *end))?;
-            }
+            Manner::Sparse => {}
             Manner::Dense => {
                 for (start, end) in &placed.empty {
                     fill_zeroes(self.file.sink.as_ref(), self.running, *start, *end)?;
