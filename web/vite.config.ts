@@ -8,12 +8,14 @@ const server = process.env.IMPRINT_URL ?? 'http://127.0.0.1:8080'
 export default defineConfig({
   plugins: [react()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
-  // The binary embeds `dist` and sets a Content-Security-Policy: nothing may be inlined as a data URL or a script.
+  // The binary embeds `dist` and sets a Content-Security-Policy: nothing may be inlined as a data
+  // URL or a script.
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // One script for all rooms: they share nearly everything, and its name lets browsers keep it for good.
+    // One script for all rooms: they share nearly everything, and its name lets browsers keep it
+    // for good.
     chunkSizeWarningLimit: 800,
   },
   server: { proxy: { '/api': { target: server, changeOrigin: true } } },

@@ -1,4 +1,5 @@
-//! Embeds the shipped plugins and the panel: `cargo xtask build` puts them into `.dist/plugins` and `web/dist`.
+//! Embeds the shipped plugins and the panel: `cargo xtask build` puts them into `.dist/plugins` and
+//! `web/dist`.
 //!
 //! A build without them works; the binary then says what is missing when it is needed.
 

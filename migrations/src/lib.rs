@@ -1,8 +1,10 @@
-//! The database schema, for SQLite and PostgreSQL, as a list of migrations that is only ever appended to.
+//! The database schema, for SQLite and PostgreSQL, as a list of migrations that is only ever
+//! appended to.
 //!
-//! Ground rules: one change a migration, in a transaction on both databases; every constraint has a name; sizes are
-//! `bigint`; times are UTC in microseconds; enumerations are text with a check. What the migrations add up to is kept in
-//! `golden/`, and a test in `store` compares it with both databases.
+//! Ground rules: one change a migration, in a transaction on both databases; every constraint has a
+//! name; sizes are `bigint`; times are UTC in microseconds; enumerations are text with a check.
+//! What the migrations add up to is kept in `golden/`, and a test in `store` compares it with both
+//! databases.
 
 mod dialect;
 mod m20261120_000001_create_access;

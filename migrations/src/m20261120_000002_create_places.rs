@@ -1,4 +1,5 @@
-//! Locations, hypervisors, image storages and their bindings, and the tokens of accounts and agents.
+//! Locations, hypervisors, image storages and their bindings, and the tokens of accounts and
+//! agents.
 
 crate::dialect::migration!(
     "m20261120_000002_create_places",

@@ -1,7 +1,8 @@
-//! What `wit-bindgen` makes of `wit/`. Private: authors see the traits and types of this crate instead, so that a change of
-//! the generator changes no plugin.
+//! What `wit-bindgen` makes of `wit/`. Private: authors see the traits and types of this crate
+//! instead, so that a change of the generator changes no plugin.
 //!
-//! One generation holds the host's interfaces and the shared shapes; the worlds of the plugin kinds refer to it.
+//! One generation holds the host's interfaces and the shared shapes; the worlds of the plugin kinds
+//! refer to it.
 
 pub mod host {
     //! The host's interfaces and the shared shapes.

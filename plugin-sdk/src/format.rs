@@ -84,7 +84,8 @@ pub struct Info {
     pub facts: Props,
 }
 
-/// Another byte source that an image names. The text is what the FILE says: only the host decides what it means.
+/// Another byte source that an image names. The text is what the FILE says: only the host decides
+/// what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// `primary`, `parent`, `extent`, `log`.
@@ -163,7 +164,8 @@ pub enum FrameField {
     Literal(Vec<u8>),
     /// Unit number (virtual offset / unit) times the factor, 8 bytes little endian.
     AddressU64Le(u32),
-    /// Stored bytes without the frame, 4 bytes little endian; `unit` for a unit that is stored as it is.
+    /// Stored bytes without the frame, 4 bytes little endian; `unit` for a unit that is stored as
+    /// it is.
     StoredLengthU32Le,
 }
 
@@ -174,7 +176,8 @@ pub struct Rules {
     pub data_start: u64,
     /// Bytes of a unit.
     pub unit: u32,
-    /// Alignment of every stored unit in the file, with its frame. What is left free for it reads as zeroes.
+    /// Alignment of every stored unit in the file, with its frame. What is left free for it reads
+    /// as zeroes.
     pub align: u32,
     /// File offset = `data_start` + virtual offset; nothing is reported back.
     pub identity: bool,
@@ -184,18 +187,21 @@ pub struct Rules {
     pub codec: Option<Codec>,
     /// Store a unit as it is when encoding does not bring it to `max_encoded` bytes or fewer.
     pub verbatim_if_larger: bool,
-    /// Alignment of units that are stored as they are, where encoded ones are packed; 0 means `align`.
+    /// Alignment of units that are stored as they are, where encoded ones are packed; 0 means
+    /// `align`.
     pub verbatim_align: u32,
-    /// Longest encoded unit, without its frame; 0 means smaller than `unit`. At most `unit`, and without
-    /// `verbatim_if_larger` 2 x `unit` + 4096: data that does not compress grows a little.
+    /// Longest encoded unit, without its frame; 0 means smaller than `unit`. At most `unit`, and
+    /// without `verbatim_if_larger` 2 x `unit` + 4096: data that does not compress grows a little.
     pub max_encoded: u32,
-    /// The payload behind the frame is aligned to this; 0 is none. The frame's length is a multiple of the smaller one of the
-    /// two alignments: a frame of 512 bytes with `align` 512 and 4096 here lies at 4096 x k - 512.
+    /// The payload behind the frame is aligned to this; 0 is none. The frame's length is a multiple
+    /// of the smaller one of the two alignments: a frame of 512 bytes with `align` 512 and 4096
+    /// here lies at 4096 x k - 512.
     pub align_data: u32,
     /// What precedes every stored unit.
     pub frame: Vec<FrameField>,
-    /// Tables between the units: units are grouped by their number (virtual offset / unit / this), and
-    /// [`Layout::interleave`] is asked before the first stored unit of another group. 0 is never.
+    /// Tables between the units: units are grouped by their number (virtual offset / unit / this),
+    /// and [`Layout::interleave`] is asked before the first stored unit of another group. 0 is
+    /// never.
     pub interleave_every: u32,
     /// Placements are reported in ascending virtual order.
     pub ascending: bool,
@@ -207,7 +213,8 @@ impl Rules {
         Self { identity: true, ..Self::units(0, 1) }
     }
 
-    /// Whole units of `unit` bytes behind `data_start`, aligned to their size, zero units skipped, not encoded.
+    /// Whole units of `unit` bytes behind `data_start`, aligned to their size, zero units skipped,
+    /// not encoded.
     pub fn units(data_start: u64, unit: u32) -> Self {
         Self {
             data_start,
@@ -236,7 +243,8 @@ pub struct Placed {
     pub length: u64,
     /// Where in the file; of the frame's first byte, where there is a frame.
     pub file_offset: u64,
-    /// Encoded bytes of the one unit, without the frame; 0 when stored as they are, and then the run may hold many units.
+    /// Encoded bytes of the one unit, without the frame; 0 when stored as they are, and then the
+    /// run may hold many units.
     pub stored_length: u32,
 }
 
@@ -269,7 +277,8 @@ pub trait Format: Sized + 'static {
     /// The layout of a file being written; [`ReadOnly`] for a format that does not write.
     type Layout: Layout;
 
-    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as the manifest asks for) and its size. Pure.
+    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as the manifest asks
+    /// for) and its size. Pure.
     fn probe(head: &[u8], tail: &[u8], size: u64) -> Option<Guess>;
     /// Opens an image.
     fn open(primary: Box<dyn Blob>, options: &Props) -> Result<Self::Image>;
@@ -295,9 +304,11 @@ pub trait Image: 'static {
     fn codecs(&mut self) -> Vec<Codec> {
         Vec::new()
     }
-    /// The file ranges that hold this image's own tables, at most `max`, from the `start`th on; empty ends the list.
+    /// The file ranges that hold this image's own tables, at most `max`, from the `start`th on;
+    /// empty ends the list.
     fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>>;
-    /// Describes `[start, end)`. Use [`MapBuilder`]: it merges, checks the order and stops at `max`.
+    /// Describes `[start, end)`. Use [`MapBuilder`]: it merges, checks the order and stops at
+    /// `max`.
     fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page>;
     /// Consistency of the format's own tables, paged like a map.
     fn check(&mut self, start: u64, _max: u32) -> Result<Findings> {
@@ -311,19 +322,21 @@ pub trait Layout: 'static {
     fn rules(&mut self) -> Rules;
     /// At most 4096 runs a call; not called with `identity`.
     fn placed(&mut self, runs: &[Placed]) -> Result<()>;
-    /// Tables between the units ([`Rules::interleave_every`]): what shall lie at `at`, which is aligned to `align`; at most
-    /// 1 MiB, perhaps nothing. All placements before it were reported. So this is the moment for the tables of the group
-    /// that was just finished. Groups without stored units are not asked for, nor is the last one: its tables are part of
-    /// `metadata`.
+    /// Tables between the units ([`Rules::interleave_every`]): what shall lie at `at`, which is
+    /// aligned to `align`; at most 1 MiB, perhaps nothing. All placements before it were reported.
+    /// So this is the moment for the tables of the group that was just finished. Groups without
+    /// stored units are not asked for, nor is the last one: its tables are part of `metadata`.
     ///
-    /// With `append_only` it is also asked once with `at` = 0, before any payload: for the first `data_start` bytes (or fewer:
-    /// zeroes follow), at most 1 MiB, if they do not depend on the payload, and for nothing if they do. A stream that begins
-    /// like that is written in one pass; otherwise the host finds out all placements in a pass of its own before it writes.
+    /// With `append_only` it is also asked once with `at` = 0, before any payload: for the first
+    /// `data_start` bytes (or fewer: zeroes follow), at most 1 MiB, if they do not depend on the
+    /// payload, and for nothing if they do. A stream that begins like that is written in one pass;
+    /// otherwise the host finds out all placements in a pass of its own before it writes.
     /// `metadata` gives the head as always: it must be the same.
     fn interleave(&mut self, _at: u64) -> Result<Vec<u8>> {
         Ok(Vec::new())
     }
-    /// Tables and headers, at most `max_bytes` a page; `end` is where the last stored byte of the payload ends: not aligned.
+    /// Tables and headers, at most `max_bytes` a page; `end` is where the last stored byte of the
+    /// payload ends: not aligned.
     fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage>;
 }
 

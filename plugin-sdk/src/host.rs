@@ -10,7 +10,8 @@ const MAX_EACH: u32 = 64;
 /// See [`MAX_EACH`].
 const MAX_PLACES: usize = 8192;
 
-/// Random access to bytes that the host opened. For metadata: reads are metered and cached in blocks of 64 KiB.
+/// Random access to bytes that the host opened. For metadata: reads are metered and cached in
+/// blocks of 64 KiB.
 pub trait Blob {
     /// Bytes.
     fn size(&self) -> u64;
@@ -18,8 +19,9 @@ pub trait Blob {
     fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>>;
     /// Scattered reads in one crossing; at most 1 MiB together and 1024 ranges.
     fn read_many(&self, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>>;
-    /// The same number of bytes, 1 to 64, at each of at most 8192 places, one behind the other; never short
-    /// (`blob.truncated`). For one marker in every 64 KiB, say: nothing but the places and the bytes crosses.
+    /// The same number of bytes, 1 to 64, at each of at most 8192 places, one behind the other;
+    /// never short (`blob.truncated`). For one marker in every 64 KiB, say: nothing but the places
+    /// and the bytes crosses.
     fn read_each(&self, offsets: &[u64], length: u32) -> Result<Vec<u8>> {
         if !(1..=MAX_EACH).contains(&length) || offsets.len() > MAX_PLACES {
             let what = format!(
@@ -121,11 +123,13 @@ pub trait Dirs {
     fn space(&self, grant: &str) -> Result<Space>;
 }
 
-/// Bytes of files below granted directories, for storages that stream. A storage of plain files answers locators instead.
+/// Bytes of files below granted directories, for storages that stream. A storage of plain files
+/// answers locators instead.
 pub trait Files {
     /// At most 1 MiB; short only at the end of the file.
     fn read_at(&self, grant: &str, path: &str, offset: u64, length: u32) -> Result<Vec<u8>>;
-    /// At most 1 MiB; creates the file, whose directory is there. What lies between its end and `offset` reads as zeroes.
+    /// At most 1 MiB; creates the file, whose directory is there. What lies between its end and
+    /// `offset` reads as zeroes.
     fn write_at(&self, grant: &str, path: &str, offset: u64, bytes: &[u8]) -> Result<()>;
     /// Makes the file exactly that long; what was never written reads as zeroes. Creates it.
     fn set_size(&self, grant: &str, path: &str, size: u64) -> Result<()>;
@@ -161,7 +165,8 @@ pub enum Framing {
 
 /// An open conversation; dropping it closes it.
 pub trait Channel {
-    /// Sends one message. A command that the grant does not allow is `denied` and never reaches the peer.
+    /// Sends one message. A command that the grant does not allow is `denied` and never reaches the
+    /// peer.
     fn send(&self, message: &[u8]) -> Result<()>;
     /// `None` is a timeout; a closed peer is an error with the code `channel.closed`.
     fn receive(&self, timeout_ms: u32) -> Result<Option<Vec<u8>>>;
@@ -178,7 +183,8 @@ pub struct Endpoint {
 
 /// Opens conversations.
 pub trait Channels {
-    /// `params` fill the placeholders of the granted path; they may hold letters, digits, `.`, `_`, `-`.
+    /// `params` fill the placeholders of the granted path; they may hold letters, digits, `.`, `_`,
+    /// `-`.
     fn open(&self, grant: &str, params: &[(&str, &str)], framing: Framing) -> Result<Box<dyn Channel>>;
     /// The path lives in a folder that the host owns and goes with the piece of work.
     fn reserve_endpoint(&self, grant: &str, hint: &str) -> Result<Endpoint>;

@@ -205,7 +205,8 @@ pub enum PowerAction {
     Resume,
 }
 
-/// A hypervisor driver. Each function stands alone: it opens its channels, does its work and closes them.
+/// A hypervisor driver. Each function stands alone: it opens its channels, does its work and closes
+/// them.
 pub trait Hypervisor: 'static {
     /// Programs that it needs, with the lowest version of each.
     fn requirements() -> Vec<(String, String)>;

@@ -1,9 +1,11 @@
 //! What a plugin author depends on.
 //!
-//! A plugin does not touch bulk bytes (but for storages that nothing else can read): it answers where bytes are, how a disk maps to them, or how to talk a hypervisor
-//! into holding still. Implement one of the traits ([`format::Format`], [`storage::Storage`], [`hypervisor::Hypervisor`])
-//! and export it with the macro of the same kind. Everything that the host offers comes in as a trait ([`host`]), so plugin
-//! logic is tested natively against [`mock::MockHost`].
+//! A plugin does not touch bulk bytes (but for storages that nothing else can read): it answers
+//! where bytes are, how a disk maps to them, or how to talk a hypervisor into holding still.
+//! Implement one of the traits ([`format::Format`], [`storage::Storage`],
+//! [`hypervisor::Hypervisor`]) and export it with the macro of the same kind. Everything that the
+//! host offers comes in as a trait ([`host`]), so plugin logic is tested natively against
+//! [`mock::MockHost`].
 //!
 //! The export macros only check the type unless the target is `wasm32`: components are built with
 //! `cargo build --profile plugin --target wasm32-wasip2`.

@@ -1,4 +1,5 @@
-//! Events for the host's log. In a component they go to the host; in a test they are kept for [`captured`].
+//! Events for the host's log. In a component they go to the host; in a test they are kept for
+//! [`captured`].
 
 use std::fmt;
 

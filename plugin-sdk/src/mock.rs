@@ -1,5 +1,5 @@
-//! The host for native tests: bytes in memory, directories in memory, scripted peers, a clock that the test owns, and
-//! faults where the test wants them.
+//! The host for native tests: bytes in memory, directories in memory, scripted peers, a clock that
+//! the test owns, and faults where the test wants them.
 
 mod blob;
 mod channel;
@@ -48,8 +48,8 @@ type Trace = Rc<RefCell<Vec<Event>>>;
 type Faults = Rc<RefCell<BTreeMap<String, VecDeque<Option<Error>>>>>;
 type Clock = Rc<Cell<u64>>;
 
-/// A host in memory. It implements every host trait, so a `&MockHost` goes wherever a `&dyn StorageHost` or a
-/// `&dyn HypervisorHost` is wanted.
+/// A host in memory. It implements every host trait, so a `&MockHost` goes wherever a
+/// `&dyn StorageHost` or a `&dyn HypervisorHost` is wanted.
 #[derive(Default)]
 pub struct MockHost {
     settings: RefCell<Props>,
@@ -90,14 +90,15 @@ impl MockHost {
         self.remaining_ms.set(ms);
     }
 
-    /// Queues the peer of the next channel of `grant`; each open takes one. A grant without a peer is a socket that
-    /// nobody listens on.
+    /// Queues the peer of the next channel of `grant`; each open takes one. A grant without a peer
+    /// is a socket that nobody listens on.
     pub fn peer(&self, grant: &str, peer: impl Peer + 'static) {
         self.peers.borrow_mut().entry(grant.to_owned()).or_default().push_back(Box::new(peer));
     }
 
-    /// Lets the next call of `operation` fail. Operations: `stat`, `list`, `create-directory`, `remove-file`, `publish`,
-    /// `space`, `read-at`, `write-at`, `set-size`, `sync`, `open`, `send`, `receive`, `record`, `reserve-endpoint`.
+    /// Lets the next call of `operation` fail. Operations: `stat`, `list`, `create-directory`,
+    /// `remove-file`, `publish`, `space`, `read-at`, `write-at`, `set-size`, `sync`, `open`,
+    /// `send`, `receive`, `record`, `reserve-endpoint`.
     pub fn fail_next(&self, operation: &str, error: Error) {
         self.fail_nth(operation, 0, error);
     }

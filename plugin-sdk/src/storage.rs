@@ -64,7 +64,8 @@ pub struct WriteRequest {
     pub extra: Props,
 }
 
-/// Where the bytes of an upload go. Parts of a multipart upload come with the storages that need them.
+/// Where the bytes of an upload go. Parts of a multipart upload come with the storages that need
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteTarget {
@@ -113,11 +114,13 @@ pub trait Upload: 'static {
     fn abort(&mut self, host: &dyn StorageHost) -> Result<()>;
 }
 
-/// A storage whose bytes only the plugin can move. Exported with [`export_streaming_storage!`](crate::export_streaming_storage);
-/// its locators and targets are `GuestStream`.
+/// A storage whose bytes only the plugin can move. Exported with
+/// [`export_streaming_storage!`](crate::export_streaming_storage); its locators and targets are
+/// `GuestStream`.
 ///
-/// It is the slow path, for bytes that have no other: a storage of plain files answers where they are. Readers and writers live
-/// in instances of their own, perhaps two at once: they share nothing but the storage.
+/// It is the slow path, for bytes that have no other: a storage of plain files answers where they
+/// are. Readers and writers live in instances of their own, perhaps two at once: they share nothing
+/// but the storage.
 pub trait StreamStorage: Storage {
     /// Gives the bytes of an object.
     type Reader: StreamReader;
@@ -134,18 +137,19 @@ pub trait StreamStorage: Storage {
 pub trait StreamReader: 'static {
     /// Bytes of the object.
     fn size(&self) -> u64;
-    /// Exactly `length` bytes (1 to 1 MiB), all of them inside the object, in any order of offsets. When the object was replaced
-    /// since it was opened, that is a `conflict`.
+    /// Exactly `length` bytes (1 to 1 MiB), all of them inside the object, in any order of offsets.
+    /// When the object was replaced since it was opened, that is a `conflict`.
     fn read(&mut self, host: &dyn StreamHost, offset: u64, length: u32) -> Result<Vec<u8>>;
 }
 
 /// In which order a writer takes bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// At any offset, each byte at most once; two writers of one upload may take disjoint ranges at the same time. What was
-    /// never written reads as zeroes.
+    /// At any offset, each byte at most once; two writers of one upload may take disjoint ranges at
+    /// the same time. What was never written reads as zeroes.
     Any,
-    /// Every byte in turn, from the first to the last, by one writer. A write that failed is not tried again.
+    /// Every byte in turn, from the first to the last, by one writer. A write that failed is not
+    /// tried again.
     Ascending,
 }
 
@@ -157,10 +161,12 @@ pub trait StreamWriter: 'static {
     }
     /// Takes all of 1 to 1 MiB bytes.
     fn write(&mut self, host: &dyn StreamHost, offset: u64, bytes: &[u8]) -> Result<()>;
-    /// All bytes were written, perhaps by another writer as well: the upload is exactly `size` bytes long, and durable when this
-    /// returns. Not yet visible: that is [`Upload::commit`]'s business. May be asked again.
+    /// All bytes were written, perhaps by another writer as well: the upload is exactly `size`
+    /// bytes long, and durable when this returns. Not yet visible: that is [`Upload::commit`]'s
+    /// business. May be asked again.
     ///
-    /// The default is for storages where a [`write`](Self::write) is durable when it returns, and that need no length.
+    /// The default is for storages where a [`write`](Self::write) is durable when it returns, and
+    /// that need no length.
     fn finish(&mut self, _host: &dyn StreamHost, _size: u64) -> Result<()> {
         Ok(())
     }

@@ -28,12 +28,14 @@ pub struct Digest {
     pub value: Vec<u8>,
 }
 
-/// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950), `gzip` (RFC 1952) or `zstd` (RFC 8878).
+/// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950), `gzip` (RFC 1952) or
+/// `zstd` (RFC 8878).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codec {
     /// Name as above.
     pub name: String,
-    /// `tail` = `exact` (default) or `garbage`: whether an extent's `source_length` is exact or an upper bound.
+    /// `tail` = `exact` (default) or `garbage`: whether an extent's `source_length` is exact or an
+    /// upper bound.
     pub params: Props,
 }
 
@@ -59,7 +61,8 @@ pub struct NbdRef {
     pub max_connections: u16,
 }
 
-/// Where bytes are: wherever possible, where the host finds them without the plugin. HTTP comes with the storages that need it.
+/// Where bytes are: wherever possible, where the host finds them without the plugin. HTTP comes
+/// with the storages that need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadLocator {
@@ -67,6 +70,7 @@ pub enum ReadLocator {
     File(FileRef),
     /// An NBD export.
     Nbd(NbdRef),
-    /// Nowhere that the host could reach: it asks the plugin for them ([`crate::storage::StreamStorage`]).
+    /// Nowhere that the host could reach: it asks the plugin for them
+    /// ([`crate::storage::StreamStorage`]).
     GuestStream,
 }

@@ -1,4 +1,5 @@
-//! What a capture promises in each situation, with real guests: the level reached, and that it is true.
+//! What a capture promises in each situation, with real guests: the level reached, and that it is
+//! true.
 
 use anyhow::Result;
 use imprint_tests::{
@@ -43,7 +44,8 @@ impl Demo {
         let instance = self.customer.deploy(id(image), &name, json!({})).await?;
         self.server.console_says(id(&instance), &format!("BOOTED name={name}")).await?;
         let start = self.server.console_says(id(&instance), "LEDGER start").await?;
-        // After a power cut the very last record may be torn; the writer counts it, the verdict does not.
+        // After a power cut the very last record may be torn; the writer counts it, the verdict
+        // does not.
         let records = captured.verdict.records;
         let begins = last_sequence(&start).unwrap_or_default();
         assert!(begins == records || begins == records + 1, "{start}: {captured:?}");
@@ -60,7 +62,8 @@ impl Demo {
 
 #[tokio::test]
 async fn the_level_reached_is_recorded_and_a_required_one_is_not_lowered() -> Result<()> {
-    // The guest agent does not say whether it has hooks; the operator who puts them into the images does.
+    // The guest agent does not say whether it has hooks; the operator who puts them into the images
+    // does.
     let demo = demo("[agent]\nfreeze_hooks = true\n").await?;
 
     let with_hook = demo.customer.running_instance("demo-1").await?;

@@ -52,7 +52,8 @@ fn pattern(length: usize) -> Vec<u8> {
     (0_u64..).flat_map(|sector| (sector * 0x9e37_79b9 + 1).to_le_bytes().repeat(64)).take(length).collect()
 }
 
-/// A VHD layer over `parent` with the given sectors, in blocks of 2 MiB: footer, header, table, blocks, footer.
+/// A VHD layer over `parent` with the given sectors, in blocks of 2 MiB: footer, header, table,
+/// blocks, footer.
 fn differencing(parent: &Path, id: [u8; 16], sectors: &[(usize, u8)]) -> Result<Vec<u8>> {
     const BLOCK: usize = 2 * MIB;
     let below = fs::read(parent)?;

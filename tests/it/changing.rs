@@ -1,4 +1,5 @@
-//! Files that change while they are read: an error with a code, never a crash, and never a result that looks right.
+//! Files that change while they are read: an error with a code, never a crash, and never a result
+//! that looks right.
 
 use std::{
     fs,
@@ -46,7 +47,8 @@ impl Change {
     }
 }
 
-/// Converts into a pipe that is not read on until the file has changed: the conversion is in the middle then.
+/// Converts into a pipe that is not read on until the file has changed: the conversion is in the
+/// middle then.
 fn convert_while(source: &Path, to: &[&str], change: Change) -> Result<Output> {
     let mut convert = command(&["convert", arg(source), "-"])?;
     convert.args(to).env("RUST_BACKTRACE", "0").stdout(Stdio::piped()).stderr(Stdio::piped());

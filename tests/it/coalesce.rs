@@ -1,4 +1,5 @@
-//! A disk that is a chain of layers, made by qemu-img: captured, merged, and the agent killed in the middle of it.
+//! A disk that is a chain of layers, made by qemu-img: captured, merged, and the agent killed in
+//! the middle of it.
 
 use std::{
     collections::BTreeSet,
@@ -183,8 +184,8 @@ mod vhd {
         put(bytes, at, &(!sum).to_be_bytes());
     }
 
-    /// A layer over the dynamic disk whose first bytes are `base`, known as `name`. Of block 1 it has the given sectors,
-    /// filled with `fill`; everything else is the base's.
+    /// A layer over the dynamic disk whose first bytes are `base`, known as `name`. Of block 1 it
+    /// has the given sectors, filled with `fill`; everything else is the base's.
     pub(super) fn over(base: &[u8], name: &str, sectors: &[usize], fill: u8) -> Result<Vec<u8>> {
         let (mut footer, mut header) = (base[..FOOTER].to_vec(), base[FOOTER..FOOTER + HEADER].to_vec());
         let (id, stamp) = (base[68..84].to_vec(), base[24..28].to_vec());
@@ -241,7 +242,8 @@ async fn a_chain_of_vhds_is_captured_and_merged() -> Result<()> {
     let instance = stopped(&customer, "from-elsewhere").await?;
     let home = home(&server, &instance);
     let file = |name: &str| home.join(name);
-    // A disk that came from a hypervisor which writes VHDs: nothing of ours makes such an instance yet.
+    // A disk that came from a hypervisor which writes VHDs: nothing of ours makes such an instance
+    // yet.
     let vhd = ["-O", "vpc", "-o", "subformat=dynamic,force_size=on"];
     let (disk, base) = (file("disk.qcow2"), file("base.vhd"));
     ok("qemu-img", &[&["convert", "-f", "qcow2"], &vhd[..], &[arg(&disk), arg(&base)]].concat())?;

@@ -1,5 +1,5 @@
-//! Hostile images through the real binary: each is refused with a code or read within bounds, quickly, in little memory, and
-//! nothing but the image is opened.
+//! Hostile images through the real binary: each is refused with a code or read within bounds,
+//! quickly, in little memory, and nothing but the image is opened.
 
 use std::{
     fs,
@@ -253,8 +253,8 @@ fn the_host_believes_no_format_plugin() -> Result<()> {
     Ok(())
 }
 
-/// The largest table that a qcow2 image may have, its check included: what reads files is never given more than the bound,
-/// so that what is refused cannot take more either.
+/// The largest table that a qcow2 image may have, its check included: what reads files is never
+/// given more than the bound, so that what is refused cannot take more either.
 #[test]
 fn the_largest_table_is_read_within_the_bound() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -275,7 +275,8 @@ fn the_largest_table_is_read_within_the_bound() -> Result<()> {
     Ok(())
 }
 
-/// Plugins whose write side is granted more; what reads is given [`MAX_PLUGIN_MEMORY`] at most, whatever the manifest says.
+/// Plugins whose write side is granted more; what reads is given [`MAX_PLUGIN_MEMORY`] at most,
+/// whatever the manifest says.
 const GRANTED_MORE: [(&str, u64); 2] = [("format-qcow2", 128 << 20), ("format-vmdk", 128 << 20)];
 
 #[test]

@@ -1,5 +1,6 @@
-//! The agent is killed at every journalled step of a capture. After its restart the guest is thawed and runs, nothing is left
-//! inside QEMU or on disk, the task ends or is tried again, and the next capture works.
+//! The agent is killed at every journalled step of a capture. After its restart the guest is thawed
+//! and runs, nothing is left inside QEMU or on disk, the task ends or is tried again, and the next
+//! capture works.
 
 use std::{
     io::{BufRead, BufReader, Write},

@@ -1,4 +1,5 @@
-//! Block devices as sources and targets: loop devices over files, which the kernel makes for the test.
+//! Block devices as sources and targets: loop devices over files, which the kernel makes for the
+//! test.
 
 use std::{
     fs,
@@ -13,8 +14,8 @@ use crate::disk::{digest, done, fails, noise, sparse, text};
 
 const MIB: u64 = 1 << 20;
 
-/// A file as a block device, until it is dropped. Needs root and the kernel's loop driver: without them the test fails, it
-/// does not pass.
+/// A file as a block device, until it is dropped. Needs root and the kernel's loop driver: without
+/// them the test fails, it does not pass.
 struct Loop {
     device: PathBuf,
     file: PathBuf,

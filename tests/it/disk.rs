@@ -415,7 +415,8 @@ fn what_a_file_is_is_declared_and_confirmed() -> Result<()> {
     ensure!(text.contains("qcow2, raw"), "it says which formats there are: {text}");
     let text = convert("somefile", &[], 2, "invalid.format")?;
     ensure!(text.contains("looks like qcow2") && text.contains("--from"), "it says what to declare: {text}");
-    // Asking what a file is may be answered by its content; reading it as the right thing may be declared.
+    // Asking what a file is may be answered by its content; reading it as the right thing may be
+    // declared.
     let said = done(&["inspect", arg(&path("somefile"))])?;
     assert_eq!((&said["format"], &said["format_said_by"]), (&"qcow2".into(), &"content".into()));
     done(&["convert", "--from", "qcow2", arg(&path("somefile")), target])?;

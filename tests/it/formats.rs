@@ -1,4 +1,5 @@
-//! Every format against every other, and against qemu-img: what is written is what was read, whatever is in between.
+//! Every format against every other, and against qemu-img: what is written is what was read,
+//! whatever is in between.
 
 use std::{
     fs::{self, File},
@@ -124,7 +125,8 @@ fn every_format_becomes_every_other_and_stays_the_same_disk() -> Result<()> {
     Ok(())
 }
 
-/// What a target that takes bytes in turn gets is an image of the same disk, and can be read from a pipe again.
+/// What a target that takes bytes in turn gets is an image of the same disk, and can be read from a
+/// pipe again.
 #[test]
 fn every_format_goes_through_a_pipe() -> Result<()> {
     let dir = tempfile::tempdir()?;

@@ -1,5 +1,5 @@
-//! Images on a storage that only its plugin can read: every byte of a capture and of a deployment goes through the sandbox.
-//! An agent that is killed in the middle of one leaves nothing there.
+//! Images on a storage that only its plugin can read: every byte of a capture and of a deployment
+//! goes through the sandbox. An agent that is killed in the middle of one leaves nothing there.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use crate::crash::nothing_is_left;
 
-/// A demo whose customers' images go to the plugin `hostile-stream`: the shipped storage has too little room for any.
+/// A demo whose customers' images go to the plugin `hostile-stream`: the shipped storage has too
+/// little room for any.
 struct Demo {
     server: Server,
     admin: Client,
@@ -186,7 +187,8 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
     Ok(())
 }
 
-/// Kills the agent while an upload is on its way: some of it is there, and it is not whole. Answers the task.
+/// Kills the agent while an upload is on its way: some of it is there, and it is not whole. Answers
+/// the task.
 async fn killed_in_the_middle(demo: &mut Demo, instance: &str, name: &str) -> Result<Value> {
     let body = json!({"source": {"type": "instance", "id": instance}, "name": name, "compression": "none"});
     let begun =

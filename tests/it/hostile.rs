@@ -1,6 +1,7 @@
-//! A plugin that misbehaves, installed by an operator beside the shipped ones: the work that meets it fails with a typed error,
-//! no path outside its grant is opened, and the server goes on. Each kind of misbehaviour (loops, memory, traps, overlapping
-//! extents, ...) is tested with real components in `plugin-runtime`; here the whole product meets one.
+//! A plugin that misbehaves, installed by an operator beside the shipped ones: the work that meets
+//! it fails with a typed error, no path outside its grant is opened, and the server goes on. Each
+//! kind of misbehaviour (loops, memory, traps, overlapping extents, ...) is tested with real
+//! components in `plugin-runtime`; here the whole product meets one.
 
 use anyhow::{Context, Result};
 use imprint_tests::{
@@ -11,7 +12,8 @@ use imprint_tests::{
 };
 use serde_json::{Value, json};
 
-/// Takes a file of the hostile storage into service as a stock image; answers the task, which has ended.
+/// Takes a file of the hostile storage into service as a stock image; answers the task, which has
+/// ended.
 async fn adopted(admin: &Client, storage: &Value, location: &Value, key: &str) -> Result<Value> {
     let body = json!({"name": format!("from {key}"), "description": "", "storage_id": id(storage), "key": key,
         "format": "raw", "location_id": id(location)});

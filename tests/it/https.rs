@@ -36,7 +36,8 @@ impl Authority {
         Ok(Self { issuer, file })
     }
 
-    /// A server with a certificate for `name`, valid until the end of `year`. Its threads end with the process of the test.
+    /// A server with a certificate for `name`, valid until the end of `year`. Its threads end with
+    /// the process of the test.
     fn server(&self, name: &str, year: i32, object: &Path) -> Result<u16> {
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.not_before = date_time_ymd(2020, 1, 1);

@@ -1,4 +1,5 @@
-//! The main job over HTTP: capture a running instance, deploy from the image, and the first one never stops.
+//! The main job over HTTP: capture a running instance, deploy from the image, and the first one
+//! never stops.
 
 use anyhow::{Context, Result};
 use imprint_tests::{

@@ -1,4 +1,5 @@
-//! The processes that decode compressed images: what they do, what they cannot do, and what happens when they die.
+//! The processes that decode compressed images: what they do, what they cannot do, and what happens
+//! when they die.
 
 use std::{
     fs,
@@ -126,7 +127,8 @@ fn a_mover_that_is_killed_leaves_nothing() -> Result<()> {
     Ok(())
 }
 
-/// A process that the given one has started and that is in its sandbox: two filters are no full set yet, three are.
+/// A process that the given one has started and that is in its sandbox: two filters are no full set
+/// yet, three are.
 fn mover_of(parent: u32) -> Option<u32> {
     let wanted = [format!("PPid:\t{parent}"), "Seccomp_filters:\t3".to_owned()];
     fs::read_dir("/proc").ok()?.find_map(|entry| {
@@ -150,8 +152,9 @@ fn a_setting_that_means_nothing_is_refused() -> Result<()> {
 
 /// What host and mover may take together, for any image that the default limits accept.
 const MOST_KIB: u64 = 256 << 10;
-/// Clusters of the images below: maps of so many, in the memory of both, would be above the bound. The default limit accepts four
-/// times as many, which takes too long for every run of the tests; for each 1024 more, 24 bytes more are in memory.
+/// Clusters of the images below: maps of so many, in the memory of both, would be above the bound.
+/// The default limit accepts four times as many, which takes too long for every run of the tests;
+/// for each 1024 more, 24 bytes more are in memory.
 const PIECES: u64 = 1 << 23;
 /// Bytes of a cluster; a table has entries for 8192 of them.
 const CLUSTER: u64 = 65536;
@@ -165,8 +168,9 @@ enum Clusters {
     Data,
 }
 
-/// An image of so many clusters (whole tables of 8192) that lie in an order in which no two neighbours can be merged, and in which
-/// all parts of it have to be looked at to see that none is used twice. Only the first ones decode, and only they are read.
+/// An image of so many clusters (whole tables of 8192) that lie in an order in which no two
+/// neighbours can be merged, and in which all parts of it have to be looked at to see that none is
+/// used twice. Only the first ones decode, and only they are read.
 fn many_pieces(image: &Path, clusters: u64, kind: Clusters) -> Result<()> {
     use imprint_corpus::{qcow2, streams};
     const TABLES: u64 = 1 << 30;
@@ -223,7 +227,8 @@ fn peaks(image: &Path, scratch: &Path) -> Result<(u64, u64)> {
     peaks.context("no mover at work")?
 }
 
-/// Both stay below the bound, and nothing is left in the scratch folder. Answers their peaks, for people.
+/// Both stay below the bound, and nothing is left in the scratch folder. Answers their peaks, for
+/// people.
 fn bounded(clusters: u64, kind: Clusters) -> Result<String> {
     let dir = tempfile::tempdir()?;
     let image = dir.path().join("image.qcow2");

@@ -101,7 +101,8 @@ fn what_the_description_calls_a_vmdk_has_to_be_one() -> Result<()> {
     Ok(())
 }
 
-/// Seals an appliance with a manifest, and packs it again. Of the disk, the byte at `damage` from its end is changed after that.
+/// Seals an appliance with a manifest, and packs it again. Of the disk, the byte at `damage` from
+/// its end is changed after that.
 fn seal(dir: &Path, member: &str, algorithm: &str, damage: Option<usize>) -> Result<String> {
     let disk = dir.join(member);
     let sum = tools::ok(&format!("{algorithm}sum"), &[arg(&disk)])?;
@@ -135,7 +136,8 @@ fn the_digest_of_the_manifest_is_compared() -> Result<()> {
 
 #[test]
 fn a_damaged_appliance_is_refused() -> Result<()> {
-    // A byte of plain data, which nothing else protects; and one of compressed data, which may also fail to decode.
+    // A byte of plain data, which nothing else protects; and one of compressed data, which may also
+    // fail to decode.
     for (member, format) in [("disk1.qcow2", "qcow2"), ("disk1.vmdk", "vmdk")] {
         let dir = TempDir::new()?;
         appliance(dir.path(), &[(member, format)])?;

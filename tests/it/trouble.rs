@@ -1,4 +1,5 @@
-//! Things that go wrong at a provider: each has a typed error that says what to do, and nothing is lost or left behind.
+//! Things that go wrong at a provider: each has a typed error that says what to do, and nothing is
+//! lost or left behind.
 
 use std::{net::TcpListener, path::PathBuf, process::Command};
 

@@ -19,7 +19,8 @@ pub struct Captured {
     pub needs_recovery: bool,
 }
 
-/// Takes the root file system out of a disk image, lets e2fsck judge and repair it, and compares ledger and blob.
+/// Takes the root file system out of a disk image, lets e2fsck judge and repair it, and compares
+/// ledger and blob.
 pub fn inspect(image: &Path, format: &str) -> Result<Captured> {
     let dir = tempfile::tempdir()?;
     let raw = tools::to_raw(image, format, dir.path())?;

@@ -1,7 +1,8 @@
-//! Whole-product tests: the real binary, real guests under emulation, real tools as oracles. Nothing of ours is mocked.
+//! Whole-product tests: the real binary, real guests under emulation, real tools as oracles.
+//! Nothing of ours is mocked.
 //!
-//! `cargo xtask test` builds what they need and says where it is: `IMPRINT_BIN` (the binary) and `IMPRINT_DIST` (plugins, the
-//! stock image). The tests themselves are in `it/`.
+//! `cargo xtask test` builds what they need and says where it is: `IMPRINT_BIN` (the binary) and
+//! `IMPRINT_DIST` (plugins, the stock image). The tests themselves are in `it/`.
 
 pub mod client;
 pub mod ledger;
@@ -27,10 +28,12 @@ pub fn dist() -> Result<PathBuf> {
         .context("IMPRINT_DIST is not set; run the tests with `cargo xtask test`")
 }
 
-/// Longest wait for anything in a test: a guest under emulation on a busy machine is slow, not stuck.
+/// Longest wait for anything in a test: a guest under emulation on a busy machine is slow, not
+/// stuck.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Asks again and again until there is an answer; the error says what was waited for, and what was seen last.
+/// Asks again and again until there is an answer; the error says what was waited for, and what was
+/// seen last.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let begun = std::time::Instant::now();
     loop {

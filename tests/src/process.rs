@@ -59,7 +59,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Already ended is fine; anything else leaves a process behind, which the harness checks for.
+        // Already ended is fine; anything else leaves a process behind, which the harness checks
+        // for.
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             let _ = self.child.kill();
             let _ = self.child.wait();

@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: the data path against the field's tools, on the same disk in the same run.
 //!
-//! Seconds of a busy machine mean nothing; ratios do. The tools take turns, a ratio is taken within each round, and the median
-//! of the rounds is judged; CPU seconds, sizes and memory stand beside it. The first round, which warms the caches, is not
-//! counted; there the result is compared with the disk, byte for byte.
+//! Seconds of a busy machine mean nothing; ratios do. The tools take turns, a ratio is taken within
+//! each round, and the median of the rounds is judged; CPU seconds, sizes and memory stand beside
+//! it. The first round, which warms the caches, is not counted; there the result is compared with
+//! the disk, byte for byte.
 
 mod disk;
 mod jobs;
@@ -208,20 +209,23 @@ fn timed(job: &Job, folder: &Folder, text: &str) -> Result<(Measured, u64)> {
     Ok((measured, fs::metadata(&out)?.blocks() * 512))
 }
 
-/// Throws a file out of the page cache. Everything else stays: programs that had to be read again first would be measured, too.
+/// Throws a file out of the page cache. Everything else stays: programs that had to be read again
+/// first would be measured, too.
 fn evict(path: &Path) -> Result<()> {
     let file = fs::File::open(path)?;
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
     Ok(())
 }
 
-/// A full page cache has to be emptied page by page while somebody allocates memory: that belongs to neither tool.
+/// A full page cache has to be emptied page by page while somebody allocates memory: that belongs
+/// to neither tool.
 fn make_room() -> Result<()> {
     fs::write("/proc/sys/vm/drop_caches", "1").context("dropping the page cache needs root")
 }
 
-/// A virtual machine gives back memory that nobody uses, and gets it page by page from its host when it is touched again:
-/// that took some tools seconds, and whichever came later nothing. Touched shortly before each run, it is there for all.
+/// A virtual machine gives back memory that nobody uses, and gets it page by page from its host
+/// when it is touched again: that took some tools seconds, and whichever came later nothing.
+/// Touched shortly before each run, it is there for all.
 fn touch_memory() {
     std::hint::black_box(vec![1_u8; TOUCHED]);
 }

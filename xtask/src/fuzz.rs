@@ -1,7 +1,9 @@
-//! `cargo xtask fuzz`: every reader of a disk format, natively, with the images of the corpus as seeds.
+//! `cargo xtask fuzz`: every reader of a disk format, natively, with the images of the corpus as
+//! seeds.
 //!
-//! Works with any toolchain: coverage comes from flags that the stable compiler knows, and no sanitizer is used (there is no
-//! unsafe code in a plugin, so what a sanitizer would find is not there; overflows and bounds are checked).
+//! Works with any toolchain: coverage comes from flags that the stable compiler knows, and no
+//! sanitizer is used (there is no unsafe code in a plugin, so what a sanitizer would find is not
+//! there; overflows and bounds are checked).
 
 use std::{
     collections::VecDeque,
@@ -22,7 +24,8 @@ const FUZZ_DIR: &str = "tests/fuzz";
 const SHORT: u32 = 60;
 /// Targets at the same time.
 const AT_ONCE: usize = 2;
-/// Longest run of one input, in seconds: far more than any takes, even where other programs want the processors, too.
+/// Longest run of one input, in seconds: far more than any takes, even where other programs want
+/// the processors, too.
 const TIMEOUT: u32 = 30;
 /// Most memory of a run: the bound of a plugin's, with what the fuzzer itself needs.
 const MEMORY_MIB: u32 = 512;
@@ -48,7 +51,8 @@ impl Options {
     }
 }
 
-/// Builds the targets, makes the seeds, and runs two at a time. A crash fails it and says where the input is.
+/// Builds the targets, makes the seeds, and runs two at a time. A crash fails it and says where the
+/// input is.
 pub(crate) fn fuzz(options: &Options) -> Result<()> {
     let all = targets()?;
     let mut waiting: VecDeque<String> = match &options.target {
@@ -108,7 +112,8 @@ fn build(folder: &Path) -> Result<PathBuf> {
     command
         .args(["fuzz", "build", "--fuzz-dir", FUZZ_DIR, "--sanitizer", "none", "--target-dir"])
         .arg(&target_dir);
-    // The flags of coverage are the compiler's own business, so a stable one has to be told that we know what we do.
+    // The flags of coverage are the compiler's own business, so a stable one has to be told that we
+    // know what we do.
     sh::run(command.env("RUSTC_BOOTSTRAP", "1"))?;
     Ok(target_dir.join(host).join("release"))
 }
@@ -158,7 +163,8 @@ impl Run {
             return Ok(None);
         }
         let lines: Vec<&str> = said.lines().collect();
-        // What went wrong is said before the trace, and the trace may be longer than what is shown of the end.
+        // What went wrong is said before the trace, and the trace may be longer than what is shown
+        // of the end.
         let panics = lines.iter().position(|line| line.contains("panicked at"));
         let what = panics.map_or(&[][..], |at| &lines[at..lines.len().min(at + 3)]).join("\n");
         let end = lines[lines.len().saturating_sub(40)..].join("\n");
@@ -166,7 +172,8 @@ impl Run {
         Ok(Some(format!("{} ({status}):\n{what}\n{end}\n{inputs}", self.target)))
     }
 
-    /// The inputs that were kept, in hexadecimal where they are short: the folder may be gone when this is read.
+    /// The inputs that were kept, in hexadecimal where they are short: the folder may be gone when
+    /// this is read.
     fn inputs(&self) -> String {
         let files = fs::read_dir(&self.artifacts).into_iter().flatten().flatten();
         let mut text = format!("inputs in {}", self.artifacts.display());

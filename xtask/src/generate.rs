@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::{panel, sh, up};
 
-/// The OpenAPI document, the help of the command line, the schemas of both databases, the table of hostile images, and the
-/// panel's types.
+/// The OpenAPI document, the help of the command line, the schemas of both databases, the table of
+/// hostile images, and the panel's types.
 pub(crate) fn generate() -> Result<()> {
     let binary = up::build_host(up::Profile::Dev)?;
     let golden = sh::root().join("tests/golden");

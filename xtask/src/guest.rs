@@ -1,7 +1,9 @@
-//! The demo's stock image: a small bootable Linux, put together from Debian's kernel and busybox packages.
+//! The demo's stock image: a small bootable Linux, put together from Debian's kernel and busybox
+//! packages.
 //!
-//! No loop mount and no root: the file systems are made in plain files. The guest writes to its disk all the time with
-//! the ledger writer (`tests/ledger`), runs the QEMU guest agent with a freeze hook, and reads a NoCloud seed.
+//! No loop mount and no root: the file systems are made in plain files. The guest writes to its
+//! disk all the time with the ledger writer (`tests/ledger`), runs the QEMU guest agent with a
+//! freeze hook, and reads a NoCloud seed.
 
 use std::{
     fs,
@@ -21,7 +23,8 @@ pub(crate) fn image() -> PathBuf {
 }
 
 const SIZE_MIB: u64 = 512;
-/// Sectors of 512 bytes: a FAT partition for the boot loader from 1 MiB on, the root file system behind it.
+/// Sectors of 512 bytes: a FAT partition for the boot loader from 1 MiB on, the root file system
+/// behind it.
 const BOOT_START: u64 = 2048;
 const BOOT_SECTORS: u64 = 40960;
 const ROOT_START: u64 = BOOT_START + BOOT_SECTORS;
@@ -286,7 +289,8 @@ fn root_tree(work: &Path, debs: &Path, writer: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the shared libraries that a program loads, under the paths where its loader looks for them.
+/// Copies the shared libraries that a program loads, under the paths where its loader looks for
+/// them.
 fn install_libraries(tree: &Path, program: &Path, debs: &Path) -> Result<()> {
     let mut ldd = sh::cmd("ldd", [program]);
     ldd.env("LD_LIBRARY_PATH", debs.join("tree/usr/lib/x86_64-linux-gnu"));

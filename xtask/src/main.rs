@@ -1,6 +1,7 @@
 //! `cargo xtask`: the commands that developers and CI type.
 //!
-//! Two do everything on a fresh machine: `up` (the demo) and `test` (all tests). The others are their parts.
+//! Two do everything on a fresh machine: `up` (the demo) and `test` (all tests). The others are
+//! their parts.
 
 mod bench;
 mod fuzz;

@@ -71,7 +71,8 @@ pub(crate) fn build(set: Set) -> Result<()> {
     remove_stale(&folder, &names)
 }
 
-/// The component with its manifest appended as a custom section (id 0, size, name, bytes; sizes in LEB128).
+/// The component with its manifest appended as a custom section (id 0, size, name, bytes; sizes in
+/// LEB128).
 fn with_manifest(mut component: Vec<u8>, manifest: &[u8]) -> Result<Vec<u8>> {
     for payload in wasmparser::Parser::new(0).parse_all(&component) {
         if let wasmparser::Payload::CustomSection(section) = payload?

@@ -1,4 +1,5 @@
-//! What the machine needs, and how it gets it: the wasm target through rustup, programs as Debian packages.
+//! What the machine needs, and how it gets it: the wasm target through rustup, programs as Debian
+//! packages.
 
 use std::{fs, path::Path, process::Command};
 
@@ -73,7 +74,8 @@ const BENCH: &[Need] = &[
     need("fio", "fio"),
 ];
 
-/// Installs what is missing. Without root it prints the one command that an administrator has to run.
+/// Installs what is missing. Without root it prints the one command that an administrator has to
+/// run.
 pub(crate) fn setup(purpose: Purpose) -> Result<()> {
     wasm_target()?;
     packages(purpose)?;
@@ -183,7 +185,8 @@ struct Backports {
     known: bool,
 }
 
-/// Debian 12 needs its backports suite for QEMU 10, from the mirror that apt already uses; later releases do not.
+/// Debian 12 needs its backports suite for QEMU 10, from the mirror that apt already uses; later
+/// releases do not.
 fn backports() -> Result<Option<Backports>> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let codename = release

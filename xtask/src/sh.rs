@@ -89,7 +89,8 @@ fn shown(command: &Command) -> String {
     text
 }
 
-/// The program on PATH, or in the folders for administrators' programs, which are not on everybody's PATH.
+/// The program on PATH, or in the folders for administrators' programs, which are not on
+/// everybody's PATH.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

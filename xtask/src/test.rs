@@ -1,4 +1,5 @@
-//! `cargo xtask test`: everything that can fail, from an empty checkout. `cargo xtask check`: what is no test.
+//! `cargo xtask test`: everything that can fail, from an empty checkout. `cargo xtask check`: what
+//! is no test.
 
 use std::time::Instant;
 
@@ -33,8 +34,8 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         sh::run(&mut panel::npm(&["run", "test"]))
     })?;
     clock.step("stock image", guest::build)?;
-    // One selection of packages for all: another one would resolve other features, and build half of it twice. The binary
-    // is built with it, because the tests of its package run it.
+    // One selection of packages for all: another one would resolve other features, and build half
+    // of it twice. The binary is built with it, because the tests of its package run it.
     clock.step("build", || sh::run(nextest().arg("--no-run")))?;
     let binary = sh::target_dir()?.join("debug/imprint");
     clock.step("Rust, real guests, browser", || {

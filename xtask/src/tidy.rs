@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 
 use crate::sh;
 
-/// Who may use which of our crates. A crate that is not listed is an error: a new floor is a decision.
+/// Who may use which of our crates. A crate that is not listed is an error: a new floor is a
+/// decision.
 const TABLE: &[(&str, &[&str])] = &[
     ("imprint-domain", &[]),
     ("imprint-data-path", &["imprint-domain"]),
@@ -32,7 +33,8 @@ const TABLE: &[(&str, &[&str])] = &[
 /// May use everything: the binary, and the whole-product tests.
 const FREE: &[&str] = &["imprint", "imprint-tests", "imprint-ledger", "imprint-corpus"];
 
-/// Libraries that only the named crates may name, so that replacing one stays the work of one crate.
+/// Libraries that only the named crates may name, so that replacing one stays the work of one
+/// crate.
 const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime", &["imprint-plugin-runtime"]),
     ("wasmtime-wasi", &["imprint-plugin-runtime"]),

@@ -1,12 +1,14 @@
 //! The wire between the control plane and the agents.
 //!
-//! An agent calls the control plane, never the other way. It registers, claims work, keeps its leases alive with
-//! heartbeats, reports progress, and reports the end of each piece of work until the control plane has taken it: every
-//! report is idempotent, and one that carries an old fence is refused with [`ProtocolError::LeaseLost`].
+//! An agent calls the control plane, never the other way. It registers, claims work, keeps its
+//! leases alive with heartbeats, reports progress, and reports the end of each piece of work until
+//! the control plane has taken it: every report is idempotent, and one that carries an old fence is
+//! refused with [`ProtocolError::LeaseLost`].
 //!
-//! [`ControlPlane`] is the whole protocol. `service` implements it; the agent in the same process calls it directly, a
-//! remote one through HTTP with the same shapes as JSON (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish}`,
-//! bearer token of the hypervisor).
+//! [`ControlPlane`] is the whole protocol. `service` implements it; the agent in the same process
+//! calls it directly, a remote one through HTTP with the same shapes as JSON
+//! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish}`, bearer token of the
+//! hypervisor).
 
 mod error;
 mod report;
@@ -25,7 +27,8 @@ pub use work::{
     InstanceRef, PowerWork, Seed, StorageRef, Work,
 };
 
-/// The version of these shapes. An agent and a control plane with different ones refuse each other at registration.
+/// The version of these shapes. An agent and a control plane with different ones refuse each other
+/// at registration.
 pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The longest that [`ControlPlane::claim`] waits for work, in milliseconds.
@@ -44,8 +47,8 @@ pub struct Peer {
 /// What an agent may ask of the control plane.
 #[async_trait]
 pub trait ControlPlane: Send + Sync {
-    /// First call of an agent process: says what it can do, and learns its settings. Work that an earlier process of the
-    /// same hypervisor held is handed back (its leases end now).
+    /// First call of an agent process: says what it can do, and learns its settings. Work that an
+    /// earlier process of the same hypervisor held is handed back (its leases end now).
     async fn register(&self, request: Register) -> Result<RegisterResponse, ProtocolError>;
     /// Every [`HEARTBEAT_S`] seconds: prolongs leases, tells what instances and storages look like.
     async fn heartbeat(&self, request: Heartbeat) -> Result<HeartbeatResponse, ProtocolError>;

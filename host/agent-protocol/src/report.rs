@@ -157,7 +157,8 @@ pub struct Finish {
     pub outcome: Outcome,
 }
 
-/// Code of a [`TaskError`]: the agent was shut down on purpose. It says nothing of the work, so it counts as no attempt.
+/// Code of a [`TaskError`]: the agent was shut down on purpose. It says nothing of the work, so it
+/// counts as no attempt.
 pub const AGENT_STOPPING: &str = "agent_stopping";
 
 /// The end of a piece of work.

@@ -74,7 +74,8 @@ pub struct ImageRef {
     pub format: String,
 }
 
-/// An instance and what the agent needs to find or make it. Its files are below the agent's own folder for the instance.
+/// An instance and what the agent needs to find or make it. Its files are below the agent's own
+/// folder for the instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceRef {
     /// The instance; its id is also its name for the driver.
@@ -122,8 +123,8 @@ pub struct CaptureWork {
     pub freeze_limit_ms: u32,
     /// Bytes that the scratch file may grow to; `None` takes the disk's virtual size.
     pub scratch_limit: Option<ByteSize>,
-    /// Where the instance is off and its disk a chain of layers: merge the chain first, within this time. `None` reads the
-    /// chain as one disk and lets it be.
+    /// Where the instance is off and its disk a chain of layers: merge the chain first, within this
+    /// time. `None` reads the chain as one disk and lets it be.
     #[serde(default)]
     pub coalesce_timeout_s: Option<u32>,
 }
@@ -158,7 +159,8 @@ pub struct DeployWork {
     pub instance: InstanceRef,
     /// From.
     pub image: ImageRef,
-    /// The image's logical digest, as it was reported when it was stored: an instance is not started from other bytes.
+    /// The image's logical digest, as it was reported when it was stored: an instance is not
+    /// started from other bytes.
     pub logical_digest: Option<String>,
     /// For cloud-init (NoCloud).
     pub seed: Seed,

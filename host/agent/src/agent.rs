@@ -100,7 +100,8 @@ pub(crate) struct Running {
 }
 
 impl Agent {
-    /// Prepares the folders and locks them. Nothing is recovered and nobody is called before [`Agent::run`].
+    /// Prepares the folders and locks them. Nothing is recovered and nobody is called before
+    /// [`Agent::run`].
     pub fn new(
         settings: Settings,
         ports: Arc<dyn Ports>,
@@ -134,8 +135,8 @@ impl Agent {
         self.shared.machine.folders.scratch()
     }
 
-    /// Works until `stop` is cancelled: then work in hand is undone, what is known is reported, and, if the settings say
-    /// so, the instances are ended.
+    /// Works until `stop` is cancelled: then work in hand is undone, what is known is reported,
+    /// and, if the settings say so, the instances are ended.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), AgentError> {
         let shared = &self.shared;
         recovery::recover_all(&shared.machine, &shared.outbox).await;

@@ -46,7 +46,8 @@ pub(crate) async fn run(job: &Job, work: &CaptureWork) -> Result<CaptureResult, 
     let storage = job.machine.storage(&work.image.storage).await?;
     let stored = allocated(&home.file(&disk_file(&work.instance.disk_format)))
         .map_err(|error| Halt::io("look at the instance's disk", &error))?;
-    // What the disk occupies bounds what its image takes: better to refuse now than in the middle (S100).
+    // What the disk occupies bounds what its image takes: better to refuse now than in the middle
+    // (S100).
     image::require_room(storage.as_ref(), stored.bytes().saturating_add(RESERVE)).await?;
     if home.process().is_some() {
         running::run(job, work, storage).await

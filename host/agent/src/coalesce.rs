@@ -6,8 +6,9 @@
 //! journal: replaced    layers that nothing else refers to are removed when the work is settled
 //! ```
 //!
-//! Whatever happens in between leaves the old chain or the new file: until the one rename the chain is untouched, and after
-//! it nothing needs the chain. Whether the rename was done is seen by the new file's temporary name.
+//! Whatever happens in between leaves the old chain or the new file: until the one rename the chain
+//! is untouched, and after it nothing needs the chain. Whether the rename was done is seen by the
+//! new file's temporary name.
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
@@ -34,7 +35,8 @@ const RESERVE: u64 = 64 * 1024 * 1024;
 /// Name of the note's list of layers.
 const LAYERS: &str = "layers";
 
-/// Merges the chain of a stopped instance, outside of a capture. A disk that is one file already is left as it is.
+/// Merges the chain of a stopped instance, outside of a capture. A disk that is one file already is
+/// left as it is.
 pub(crate) async fn run(job: &Job, work: &CoalesceWork) -> Result<(), Halt> {
     job.control.phase(Phase::Preparing);
     let home = job.machine.home(work.instance.id);
@@ -142,7 +144,8 @@ async fn replace(job: &Job, home: &Home, instance: &InstanceRef, below: &[String
     let (old, new) = (top.clone(), merged.clone());
     blocking(move || {
         like(&old, &new)?;
-        // Its name must be durable before the note: whether it is still there says whether the rename was done.
+        // Its name must be durable before the note: whether it is still there says whether the
+        // rename was done.
         durable::sync_parent(&new)
     })
     .await?
@@ -157,7 +160,8 @@ async fn replace(job: &Job, home: &Home, instance: &InstanceRef, below: &[String
     job.note(step::REPLACED, []).await
 }
 
-/// Gives the new file the owner and the permissions of the old one, whoever the hypervisor runs as. Blocks.
+/// Gives the new file the owner and the permissions of the old one, whoever the hypervisor runs as.
+/// Blocks.
 fn like(old: &Path, new: &Path) -> io::Result<()> {
     let (wanted, present) = (fs::metadata(old)?, fs::metadata(new)?);
     if (wanted.uid(), wanted.gid()) != (present.uid(), present.gid()) {
@@ -167,7 +171,8 @@ fn like(old: &Path, new: &Path) -> io::Result<()> {
     fs::File::open(new)?.sync_all()
 }
 
-/// Puts away what a merge left: the half-written file, or the layers that nothing refers to any more. Idempotent.
+/// Puts away what a merge left: the half-written file, or the layers that nothing refers to any
+/// more. Idempotent.
 pub(crate) async fn settle(machine: &Machine, journal: &FileJournal) -> Result<(), String> {
     if journal.last(step::MERGING).is_none() {
         return Ok(());

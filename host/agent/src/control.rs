@@ -94,7 +94,8 @@ impl Control {
         self.lock().copies.push(progress);
     }
 
-    /// Says beforehand how many bytes several copies will go over, so that progress does not begin anew with each.
+    /// Says beforehand how many bytes several copies will go over, so that progress does not begin
+    /// anew with each.
     pub(crate) fn expect(&self, bytes: u64) {
         self.lock().expected = bytes;
     }

@@ -1,4 +1,5 @@
-//! The data path, as the agent uses it: opens disks, writes images and disks, and turns the engine's errors into ours.
+//! The data path, as the agent uses it: opens disks, writes images and disks, and turns the
+//! engine's errors into ours.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -100,7 +101,8 @@ async fn open_locator(locator: ReadLocator, cancel: CancellationToken) -> Result
     source.map_err(|error| halt(error, Place::Storage))
 }
 
-/// Opens the disk of an image, of an appliance (OVA) the one in it; answers the size of its file as well.
+/// Opens the disk of an image, of an appliance (OVA) the one in it; answers the size of its file as
+/// well.
 pub(crate) async fn open_image(
     machine: &Machine,
     format: &dyn DiskFormat,

@@ -4,8 +4,8 @@
 //! read locator -> map -> copy (digest on the way) -> seed -> definition -> launch -> ready
 //! ```
 //!
-//! The new disk never depends on the image. Until the result is stored for the report the journal says that the whole
-//! instance is to be removed.
+//! The new disk never depends on the image. Until the result is stored for the report the journal
+//! says that the whole instance is to be removed.
 
 use std::sync::Arc;
 

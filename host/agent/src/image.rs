@@ -1,4 +1,5 @@
-//! Work on images alone: taking a stock image into service, removing an image's file, checking for room.
+//! Work on images alone: taking a stock image into service, removing an image's file, checking for
+//! room.
 
 use std::sync::Arc;
 
@@ -65,7 +66,8 @@ pub(crate) async fn delete(job: &Job, work: &DeleteImageWork) -> Result<(), Halt
     Ok(storage.delete(&work.image.key).await?)
 }
 
-/// Refuses a storage that has less room than that (S100). One that knows nothing of room is believed to have enough.
+/// Refuses a storage that has less room than that (S100). One that knows nothing of room is
+/// believed to have enough.
 pub(crate) async fn require_room(storage: &dyn StorageBackend, needed: u64) -> Result<(), Halt> {
     match storage.space().await? {
         Some(space) if space.available < needed => Err(Halt::no_space(format_args!(

@@ -133,14 +133,15 @@ impl Home {
         Process::find(&self.process_record(), &self.pid_file(), &self.id.to_string())
     }
 
-    /// Removes everything that it has on the machine; its process must have ended. Idempotent. Blocks.
+    /// Removes everything that it has on the machine; its process must have ended. Idempotent.
+    /// Blocks.
     pub(crate) fn remove(&self) -> io::Result<()> {
         durable::remove_folder(&self.sockets())?;
         durable::remove_folder(&self.folder)
     }
 
-    /// How it is now. Only looks at the process: a conversation with the hypervisor would stand in the way of a capture,
-    /// since a monitor takes one client at a time.
+    /// How it is now. Only looks at the process: a conversation with the hypervisor would stand in
+    /// the way of a capture, since a monitor takes one client at a time.
     pub(crate) fn report(&self) -> InstanceReport {
         let power = if self.process().is_some() { Power::Running } else { Power::Off };
         let disk_allocated = match self.definition() {

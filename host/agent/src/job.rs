@@ -1,5 +1,5 @@
-//! One piece of work while it is done, and how it is undone: the same way after a failure, a cancellation, a panic, and a
-//! crash of the whole agent.
+//! One piece of work while it is done, and how it is undone: the same way after a failure, a
+//! cancellation, a panic, and a crash of the whole agent.
 
 use std::{fmt::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
@@ -100,8 +100,9 @@ pub(crate) enum Fate {
 #[error("{}", .0.join("; "))]
 pub(crate) struct Leftovers(Vec<String>);
 
-/// Puts away what a piece of work has in the hypervisor, on the storage and on the machine, and then its journal. Does as
-/// much as it can, and can be called again: with leftovers the journal stays.
+/// Puts away what a piece of work has in the hypervisor, on the storage and on the machine, and
+/// then its journal. Does as much as it can, and can be called again: with leftovers the journal
+/// stays.
 pub(crate) async fn settle(
     machine: &Machine,
     journal: &Arc<FileJournal>,
@@ -140,7 +141,8 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-/// Asks the driver to undo a capture that it had begun. A hypervisor process that is gone took everything with it.
+/// Asks the driver to undo a capture that it had begun. A hypervisor process that is gone took
+/// everything with it.
 async fn take_down(machine: &Machine, journal: &Arc<FileJournal>) -> Result<(), String> {
     let header = journal.header();
     let begun = journal.last(step::SNAPSHOT).is_some() && journal.last(step::DOWN).is_none();
@@ -164,7 +166,8 @@ async fn take_down(machine: &Machine, journal: &Arc<FileJournal>) -> Result<(), 
     }
 }
 
-/// Removes the sockets that the capture was served on: a hypervisor that died left them. They are named after the capture.
+/// Removes the sockets that the capture was served on: a hypervisor that died left them. They are
+/// named after the capture.
 fn remove_sockets(machine: &Machine, journal: &FileJournal) -> Result<(), String> {
     if journal.last(step::SNAPSHOT).is_none() {
         return Ok(());
@@ -213,7 +216,8 @@ async fn remove_new_instance(machine: &Machine, journal: &FileJournal) -> Result
     }
 }
 
-/// Ends the instance's process, if it runs, and removes everything that it has on the machine. Idempotent.
+/// Ends the instance's process, if it runs, and removes everything that it has on the machine.
+/// Idempotent.
 pub(crate) async fn remove_instance(home: &Home) -> std::io::Result<()> {
     if let Some(process) = home.process() {
         process.end(PATIENCE).await?;

@@ -1,10 +1,12 @@
 //! The journal: one append-only file for each piece of work, written before every risky step.
 //!
-//! `<data>/agent/journal/<task>.<fence>.journal` holds JSON lines. The first is the [`Header`]; each other one is a note
-//! of the host or of the driver. A note counts once its line feed is on disk (`fdatasync`); a last line without one is
-//! what a crash tore, and is dropped. The file lives until its work is over and undone or reported.
+//! `<data>/agent/journal/<task>.<fence>.journal` holds JSON lines. The first is the [`Header`];
+//! each other one is a note of the host or of the driver. A note counts once its line feed is on
+//! disk (`fdatasync`); a last line without one is what a crash tore, and is dropped. The file lives
+//! until its work is over and undone or reported.
 //!
-//! Drivers see and write only their own notes: a plugin cannot make recovery remove a file of its choice.
+//! Drivers see and write only their own notes: a plugin cannot make recovery remove a file of its
+//! choice.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +29,8 @@ use crate::{
 
 /// Of the lines' shapes.
 const VERSION: u32 = 1;
-/// Longest line, in bytes, and most notes: what `imprint:host/journal` promises, and as much again for the host.
+/// Longest line, in bytes, and most notes: what `imprint:host/journal` promises, and as much again
+/// for the host.
 const MAX_LINE: usize = 128 * 1024;
 const MAX_NOTES: usize = 2000;
 

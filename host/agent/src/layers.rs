@@ -1,7 +1,9 @@
-//! The layers behind an instance's disk: a chain of files, each with the differences from the one below (S39).
+//! The layers behind an instance's disk: a chain of files, each with the differences from the one
+//! below (S39).
 //!
-//! A layer names its parent in untrusted text. Of that text only the last path component counts, and it is looked up in the
-//! instance's own folder and nowhere else: no path from an image is ever opened. The agent's own files there are no layers.
+//! A layer names its parent in untrusted text. Of that text only the last path component counts,
+//! and it is looked up in the instance's own folder and nowhere else: no path from an image is ever
+//! opened. The agent's own files there are no layers.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +35,8 @@ const SNAPSHOTS: &str = "internal-snapshots";
 /// Longest name of a file, in bytes.
 const MAX_NAME: usize = 255;
 
-/// The disk of a stopped instance, over all of its layers. While it lives nobody can open a layer for writing.
+/// The disk of a stopped instance, over all of its layers. While it lives nobody can open a layer
+/// for writing.
 pub(crate) struct Chain {
     pub(crate) disk: Arc<Disk>,
     /// File names of the layers below the top, in their order.
@@ -108,7 +111,8 @@ impl Folder {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The format that a layer names for its parent. A guest cannot write there: what it writes is the layer's payload.
+    /// The format that a layer names for its parent. A guest cannot write there: what it writes is
+    /// the layer's payload.
     fn format(&self, reference: &SourceRef) -> Result<Arc<dyn DiskFormat>, EngineError> {
         let name = reference.format_hint.as_deref().ok_or_else(|| EngineError::Unsupported {
             what: "a layer that does not say which format its parent has".to_owned(),
@@ -173,7 +177,8 @@ const OF_CHAINS: [&str; 5] = ["qcow2", "vhd", "vhdx", "vmdk", "vdi"];
 const HEAD: u32 = 64 * 1024;
 const TAIL: u32 = 4 * 1024;
 
-/// What the files of all instances refer to, each with what it names: to know which layers are still needed.
+/// What the files of all instances refer to, each with what it names: to know which layers are
+/// still needed.
 #[derive(Debug, Default)]
 pub(crate) struct References {
     /// Folder and name of each file, and the last components of what it refers to.
@@ -223,7 +228,8 @@ impl References {
         Ok(())
     }
 
-    /// Of the `layers` in `folder`, which were below a disk that is one file now, those that nothing refers to any more.
+    /// Of the `layers` in `folder`, which were below a disk that is one file now, those that
+    /// nothing refers to any more.
     pub(crate) fn unneeded(&self, folder: &Path, layers: &[String]) -> Vec<String> {
         if !self.unknown.is_empty() {
             return Vec::new();

@@ -1,8 +1,8 @@
 //! Whether somebody has a disk file open for writing, seen through QEMU's locks.
 //!
-//! QEMU (and `qemu-img`) marks what it does with an image by open-file-description locks on single bytes: byte 100 + P
-//! says "I use permission P", byte 200 + P says "nobody else may use P", where P is 0 for consistent reads, 1 for writes,
-//! 3 for resizing. A running instance shows 101 and 103.
+//! QEMU (and `qemu-img`) marks what it does with an image by open-file-description locks on single
+//! bytes: byte 100 + P says "I use permission P", byte 200 + P says "nobody else may use P", where
+//! P is 0 for consistent reads, 1 for writes, 3 for resizing. A running instance shows 101 and 103.
 
 use std::{fs::File, io, path::Path};
 
@@ -45,7 +45,8 @@ impl ReadLock {
                 Err(error) => return Err(LockError::Io(error.into())),
             }
         }
-        // Ours are in place before we look at theirs, as QEMU does it: of two that start at once at most one goes on.
+        // Ours are in place before we look at theirs, as QEMU does it: of two that start at once at
+        // most one goes on.
         for byte in [USED + WRITE, USED + RESIZE, UNSHARED + READ] {
             if is_locked(&file, byte)? {
                 return Err(LockError::InUse);

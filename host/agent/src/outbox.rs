@@ -1,6 +1,8 @@
-//! Results on their way to the control plane: stored before they are sent, and kept until they are answered.
+//! Results on their way to the control plane: stored before they are sent, and kept until they are
+//! answered.
 //!
-//! `<data>/agent/results/<task>.<fence>.json` holds one; a restarted agent sends what its predecessor could not.
+//! `<data>/agent/results/<task>.<fence>.json` holds one; a restarted agent sends what its
+//! predecessor could not.
 
 use std::{
     fs, io,
@@ -92,8 +94,9 @@ impl Outbox {
             let task = finish.lease.task_id;
             match control.finish(finish).await {
                 Ok(()) => info!(%task, "result reported"),
-                // Nothing is undone here: what is published under the image's key is overwritten by the next attempt or
-                // removed with the image, and it may well be that an earlier copy of this very report was taken.
+                // Nothing is undone here: what is published under the image's key is overwritten by
+                // the next attempt or removed with the image, and it may well be that an earlier
+                // copy of this very report was taken.
                 Err(ProtocolError::LeaseLost) => warn!(%task, "result dropped: the lease is lost"),
                 Err(error @ ProtocolError::Refused { .. }) => error!(%task, %error, "result dropped"),
                 Err(ProtocolError::NotRegistered) => return Sent::NotRegistered,

@@ -13,9 +13,9 @@ use imprint_data_path::ports::{DiskFormat, Driver, PortError, StorageBackend};
 /// What a driver may reach on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverGrants {
-    /// Sockets of instances: `{run}/{vm}/qmp.sock` and `{run}/{vm}/qga.sock`, where `{vm}` is the instance's id. Sockets
-    /// that exports are served on are `{run}/{capture}-*.sock`, where `{capture}` is the capture's id: the agent removes those
-    /// that a lost capture left.
+    /// Sockets of instances: `{run}/{vm}/qmp.sock` and `{run}/{vm}/qga.sock`, where `{vm}` is the
+    /// instance's id. Sockets that exports are served on are `{run}/{capture}-*.sock`, where
+    /// `{capture}` is the capture's id: the agent removes those that a lost capture left.
     pub run_dir: PathBuf,
     /// The driver's settings, as the control plane gives them.
     pub settings: BTreeMap<String, String>,

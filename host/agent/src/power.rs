@@ -1,4 +1,5 @@
-//! An instance's process: started through its driver's launch specification, shut down, powered off.
+//! An instance's process: started through its driver's launch specification, shut down, powered
+//! off.
 
 use std::{
     fs::File,
@@ -88,7 +89,8 @@ pub(crate) async fn stop(job: &Job, work: &PowerWork) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Powers an instance off and removes everything that it has on the machine; one that is not there is fine.
+/// Powers an instance off and removes everything that it has on the machine; one that is not there
+/// is fine.
 pub(crate) async fn delete(job: &Job, work: &PowerWork) -> Result<(), Halt> {
     job.control.phase(Phase::Removing);
     job.note(step::REMOVING, [("instance", work.instance.id.to_string())]).await?;

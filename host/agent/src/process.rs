@@ -1,8 +1,10 @@
-//! Processes of instances. They are detached: they outlive the agent, and another agent process finds them again.
+//! Processes of instances. They are detached: they outlive the agent, and another agent process
+//! finds them again.
 //!
-//! `process.json` in the instance's folder says which process it is: its id and when it started, in clock ticks since
-//! boot, so that a number that was given out again is not taken for it. Should the agent have died between the start and
-//! that note, the process's own pid file says the number; either way its command line must name the instance.
+//! `process.json` in the instance's folder says which process it is: its id and when it started, in
+//! clock ticks since boot, so that a number that was given out again is not taken for it. Should
+//! the agent have died between the start and that note, the process's own pid file says the number;
+//! either way its command line must name the instance.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -27,7 +29,8 @@ use crate::durable;
 const VERSION: u32 = 1;
 /// Longest command line that is looked at, in bytes.
 const MAX_COMMAND_LINE: usize = 256 * 1024;
-/// A helper thread waits for a process for this long at a time: whoever gave up waiting does not keep it.
+/// A helper thread waits for a process for this long at a time: whoever gave up waiting does not
+/// keep it.
 const SLICE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +40,8 @@ struct Record {
     start_ticks: u64,
 }
 
-/// A process that was checked to be an instance's. The handle stays right even when its number is given out again.
+/// A process that was checked to be an instance's. The handle stays right even when its number is
+/// given out again.
 #[derive(Debug)]
 pub(crate) struct Process {
     handle: OwnedFd,
@@ -124,7 +128,8 @@ struct Stat {
 impl Stat {
     fn of(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the program's name in parentheses, and may itself hold parentheses and blanks.
+        // The second field is the program's name in parentheses, and may itself hold parentheses
+        // and blanks.
         let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
         let state = fields.next()?;
         // The state is field 3, the start time is field 22.
@@ -139,8 +144,8 @@ fn command_line_has(pid: i32, marker: &str) -> bool {
     text.split(|byte| *byte == 0).any(|argument| String::from_utf8_lossy(argument).contains(marker))
 }
 
-/// Starts a program, detached: its own process group, nothing to read from, its output in `log`; no shell, and nothing of
-/// the agent's environment but the path.
+/// Starts a program, detached: its own process group, nothing to read from, its output in `log`; no
+/// shell, and nothing of the agent's environment but the path.
 pub(crate) fn start(program: &Path, launch: &Launch, record: &Path, log: &Path) -> io::Result<Child> {
     let output = OpenOptions::new().create(true).append(true).open(log)?;
     let errors = output.try_clone()?;

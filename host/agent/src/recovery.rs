@@ -1,4 +1,5 @@
-//! What a new agent process does about the work of its predecessor, before it asks for any of its own.
+//! What a new agent process does about the work of its predecessor, before it asks for any of its
+//! own.
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,7 +17,8 @@ use crate::{
 /// Between two tries to undo what could not be undone at once.
 const TRY_EVERY: Duration = Duration::from_secs(15);
 
-/// Goes through every journal once: undoes work that has no result, puts away the tools of work that has one.
+/// Goes through every journal once: undoes work that has no result, puts away the tools of work
+/// that has one.
 pub(crate) async fn recover_all(machine: &Machine, outbox: &Outbox) {
     for path in journals(machine) {
         let Some(journal) = open(machine, path) else { continue };
@@ -24,7 +26,8 @@ pub(crate) async fn recover_all(machine: &Machine, outbox: &Outbox) {
     }
 }
 
-/// Tries again, until the agent stops, what could not be undone; `is_running` says which journals are in use.
+/// Tries again, until the agent stops, what could not be undone; `is_running` says which journals
+/// are in use.
 pub(crate) async fn keep_trying(
     machine: Arc<Machine>,
     outbox: Arc<Outbox>,

@@ -86,8 +86,8 @@ fn take(shared: &Arc<Shared>, assignment: Assignment) {
         journal: FileJournal::path_for(&shared.machine.folders.journal(), task, assignment.fence),
         control: control.clone(),
     };
-    // The control plane gives a task out again only after its lease was lost: the old attempt is told, and the new one
-    // waits its turn at the instance.
+    // The control plane gives a task out again only after its lease was lost: the old attempt is
+    // told, and the new one waits its turn at the instance.
     if let Some(old) = lock_of(&shared.running).insert(task, running) {
         old.control.stop(StopReason::LeaseLost);
     }
@@ -165,7 +165,8 @@ async fn carry_out(shared: &Shared, assignment: Assignment, control: Arc<Control
             // Short work ends between two reports: its bytes are told all the same.
             let last = shared.control_plane.progress(progress(shared, lease, job.control.state()));
             timeout(REPORT_EVERY, last).await.ok();
-            // The result is stored before the tools are put away: from here on nothing is undone any more.
+            // The result is stored before the tools are put away: from here on nothing is undone
+            // any more.
             if store(shared, lease, outcome).await {
                 settle_patiently(&shared.machine, &journal, Fate::Kept).await;
             } else {
@@ -262,8 +263,8 @@ fn progress(shared: &Shared, lease: HeldLease, state: State) -> ProgressReport {
     }
 }
 
-/// Reports progress when it changes, and now and then when it does not: the answer says whether to stop. Until it is
-/// dropped.
+/// Reports progress when it changes, and now and then when it does not: the answer says whether to
+/// stop. Until it is dropped.
 async fn report(shared: &Shared, lease: HeldLease, control: &Control) -> Infallible {
     let mut ticks = interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -26,8 +26,8 @@ pub struct Program {
 pub struct Settings {
     /// Its files are in `agent/` below it: journal, results, scratch files, instances.
     pub data_dir: PathBuf,
-    /// For sockets: short, because a socket's path has at most 107 bytes, and the same at every start, because instances
-    /// that outlived an agent still listen there.
+    /// For sockets: short, because a socket's path has at most 107 bytes, and the same at every
+    /// start, because instances that outlived an agent still listen there.
     pub run_dir: PathBuf,
     /// Programs that drivers may have run, and no others.
     pub programs: Vec<Program>,
@@ -35,8 +35,9 @@ pub struct Settings {
     pub stop_guests: bool,
     /// How long a started instance may take until its driver can speak to it.
     pub start_deadline: Duration,
-    /// After this a driver that does not say that it thawed the guest's file systems is abandoned and its work undone. The
-    /// bound that counts is the guard of the channel to the guest agent; this one stands behind it.
+    /// After this a driver that does not say that it thawed the guest's file systems is abandoned
+    /// and its work undone. The bound that counts is the guard of the channel to the guest agent;
+    /// this one stands behind it.
     pub freeze_watchdog: Duration,
     /// The same for the guest's processors. Its clock includes a sync of the journal's disk.
     pub stop_watchdog: Duration,
@@ -107,7 +108,8 @@ impl Folders {
         let root = absolute(&settings.data_dir)?.join("agent");
         let run = absolute(&settings.run_dir)?;
         let length = run.as_os_str().len();
-        // The longest socket: `/`, an instance's id of 40 bytes, and `/qmp.sock`; those of exports are shorter.
+        // The longest socket: `/`, an instance's id of 40 bytes, and `/qmp.sock`; those of exports
+        // are shorter.
         let max = MAX_SOCKET_PATH - 50;
         if length > max {
             return Err(FolderError::TooLong { path: run, length, max });
@@ -165,8 +167,8 @@ impl Folders {
     }
 }
 
-/// Makes a folder that is closed to others. One that is there is left as it is, but it must be ours: whoever owns a folder can
-/// put something else in the place of what we keep there.
+/// Makes a folder that is closed to others. One that is there is left as it is, but it must be
+/// ours: whoever owns a folder can put something else in the place of what we keep there.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     if std::fs::metadata(path)?.uid() == geteuid().as_raw() {

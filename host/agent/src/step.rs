@@ -1,8 +1,9 @@
 //! The journal's steps, in one place, and the test hook that kills the process at one of them.
 //!
-//! A note is on disk BEFORE the step that it announces. With the environment variable `IMPRINT_FAULT=kill@STEP` the
-//! process sends itself SIGKILL right after the note of that step is durable: the crash tests walk through every step
-//! that [`fault_steps`] lists. Without the variable the hook does nothing.
+//! A note is on disk BEFORE the step that it announces. With the environment variable
+//! `IMPRINT_FAULT=kill@STEP` the process sends itself SIGKILL right after the note of that step is
+//! durable: the crash tests walk through every step that [`fault_steps`] lists. Without the
+//! variable the hook does nothing.
 
 use std::env;
 
@@ -18,7 +19,8 @@ pub(crate) const SNAPSHOT: &str = "snapshot";
 pub(crate) const SNAPSHOTTED: &str = "snapshotted";
 /// A chain of layers is written as one file, under a name of its own.
 pub(crate) const MERGING: &str = "merging";
-/// That file takes the place of the top layer; `layers` (a JSON list of file names) are those below it.
+/// That file takes the place of the top layer; `layers` (a JSON list of file names) are those below
+/// it.
 pub(crate) const REPLACING: &str = "replacing";
 /// It has taken it; layers that nothing refers to are removed.
 pub(crate) const REPLACED: &str = "replaced";
@@ -60,8 +62,8 @@ const OF_THE_HOST: [&str; 16] = [
     ENDED,
 ];
 
-/// What the shipped drivers write in every capture of a guest with an agent (`hypervisor-qemu` documents them); other drivers
-/// may have others.
+/// What the shipped drivers write in every capture of a guest with an agent (`hypervisor-qemu`
+/// documents them); other drivers may have others.
 const OF_DRIVERS: [&str; 11] = [
     "adding-scratch",
     "starting-server",
@@ -121,7 +123,8 @@ impl Fault {
     /// Ends the process if this is the step; called when the step's note is durable.
     pub(crate) fn strike(&self, step: &str) {
         if self.at.as_deref() == Some(step) {
-            // Nothing can be done about a refusal; the crash test then fails for the want of a crash.
+            // Nothing can be done about a refusal; the crash test then fails for the want of a
+            // crash.
             kill_process(getpid(), Signal::KILL).ok();
         }
     }

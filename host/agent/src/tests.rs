@@ -1,4 +1,5 @@
-//! The agent against a fake control plane and fake plugins; live exports come from a real NBD server.
+//! The agent against a fake control plane and fake plugins; live exports come from a real NBD
+//! server.
 
 mod coalesce;
 mod fakes;

@@ -27,18 +27,19 @@ pub struct Asset {
 
 /// Where the panel's files come from.
 pub trait Assets: Send + Sync {
-    /// The file at a path such as `assets/index-1a2b.js`, without a slash in front; `index.html` is the panel itself.
+    /// The file at a path such as `assets/index-1a2b.js`, without a slash in front; `index.html` is
+    /// the panel itself.
     fn get(&self, path: &str) -> Option<Asset>;
 }
 
-/// What the panel may load: its own files, and pictures that it draws itself. Styles may be inline because the widgets'
-/// library sets some of its own.
+/// What the panel may load: its own files, and pictures that it draws itself. Styles may be inline
+/// because the widgets' library sets some of its own.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Answers what no route answers: files of the panel, the panel itself for its own pages, and 404. The API's paths never get
-/// the panel.
+/// Answers what no route answers: files of the panel, the panel itself for its own pages, and 404.
+/// The API's paths never get the panel.
 pub(crate) async fn fallback(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let path = request.uri().path();
     if path == "/api" || path.starts_with("/api/") {
@@ -60,7 +61,8 @@ fn find(assets: &Arc<dyn Assets>, path: &str) -> Option<Asset> {
     if let Some(asset) = assets.get(path).filter(|_| !path.is_empty()) {
         return Some(asset);
     }
-    // The panel's own pages have no dot in their last segment; a file that is missing is a 404, not the panel.
+    // The panel's own pages have no dot in their last segment; a file that is missing is a 404, not
+    // the panel.
     let last = path.rsplit('/').next().unwrap_or("");
     if last.contains('.') { None } else { assets.get("index.html") }
 }

@@ -1,4 +1,5 @@
-//! The endpoints: one file a noun. Each handler parses, calls the service, and shapes the answer; rules live elsewhere.
+//! The endpoints: one file a noun. Each handler parses, calls the service, and shapes the answer;
+//! rules live elsewhere.
 
 mod accepted;
 pub(crate) mod accounts;

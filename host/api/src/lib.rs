@@ -1,10 +1,11 @@
 //! HTTP in: parses requests, calls the service, shapes answers.
 //!
-//! Ground rules: no rule of the product lives here; an error of a use case becomes a problem in one place ([`status_of`]
-//! and its module); requests refuse what they do not know; every body, page, wait and stream has a bound.
+//! Ground rules: no rule of the product lives here; an error of a use case becomes a problem in one
+//! place ([`status_of`] and its module); requests refuse what they do not know; every body, page,
+//! wait and stream has a bound.
 //!
-//! Terms: a *problem* is an error on the wire (RFC 9457); a *page token* says where a list goes on; an *op* is who asks and
-//! under which request.
+//! Terms: a *problem* is an error on the wire (RFC 9457); a *page token* says where a list goes on;
+//! an *op* is who asks and under which request.
 //!
 //! Not here: rows (`store`), rules (`domain`, `service`), the panel's files (handed in by `app`).
 

@@ -10,7 +10,8 @@ use std::{
 /// The media type of the text format.
 pub(crate) const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The counters. Their number is bounded by routes x methods x statuses: a path that is no route counts as `other`.
+/// The counters. Their number is bounded by routes x methods x statuses: a path that is no route
+/// counts as `other`.
 #[derive(Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<Key, Count>>,

@@ -68,7 +68,8 @@ impl Modify for SecuritySchemes {
     }
 }
 
-/// Declares the problem answer of every operation of the API, so that clients have its type everywhere.
+/// Declares the problem answer of every operation of the API, so that clients have its type
+/// everywhere.
 pub(crate) fn declare_problems(document: &mut Document) {
     let problem = ResponseBuilder::new()
         .description("Refused or failed; `code` says why")
@@ -84,7 +85,8 @@ pub(crate) fn declare_problems(document: &mut Document) {
     }
 }
 
-/// Makes the generic schemas (`Page_Image`, `Subject_Task`) refer to what they hold, instead of repeating it.
+/// Makes the generic schemas (`Page_Image`, `Subject_Task`) refer to what they hold, instead of
+/// repeating it.
 pub(crate) fn refer_to_items(document: &mut Document) {
     let Some(components) = &mut document.components else { return };
     for (name, schema) in &mut components.schemas {

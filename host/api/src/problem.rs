@@ -1,8 +1,8 @@
 //! The one place where an error of a use case becomes an answer.
 //!
-//! A handler returns [`ApiError`]. Its response carries the error aside; the outermost middleware ([`finish`]) turns it
-//! into `application/problem+json`, because only there the request's id and path are known. What is internal is logged
-//! there, once, and never sent.
+//! A handler returns [`ApiError`]. Its response carries the error aside; the outermost middleware
+//! ([`finish`]) turns it into `application/problem+json`, because only there the request's id and
+//! path are known. What is internal is logged there, once, and never sent.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,8 @@ pub const fn status_of(code: Code) -> StatusCode {
     }
 }
 
-/// How long a client should wait before the same request, in seconds; none where waiting does not help.
+/// How long a client should wait before the same request, in seconds; none where waiting does not
+/// help.
 const fn retry_after_s(code: Code) -> Option<u64> {
     if !code.retryable() {
         return None;

@@ -52,7 +52,8 @@ pub fn router(service: Service, options: Options) -> Router {
         .with_state(state)
 }
 
-/// Only the panel's files are compressed: answers of the API can hold secrets beside text that others choose.
+/// Only the panel's files are compressed: answers of the API can hold secrets beside text that
+/// others choose.
 fn panel(state: &ApiState) -> Router<ApiState> {
     Router::new().fallback(assets::fallback).layer(CompressionLayer::new()).with_state(state.clone())
 }

@@ -42,8 +42,9 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
 }
 
-/// Serves until `shutdown`; then takes no new connections, and returns when the open ones are done, at the latest after 10
-/// seconds. `shutdown` should be the one in the router's [`crate::Options`], which ends its streams and waits.
+/// Serves until `shutdown`; then takes no new connections, and returns when the open ones are done,
+/// at the latest after 10 seconds. `shutdown` should be the one in the router's [`crate::Options`],
+/// which ends its streams and waits.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));

@@ -33,7 +33,8 @@ struct Counter {
 impl SignInLimit {
     /// Counts an attempt; an error holds the seconds until the next one may be made.
     pub(crate) fn attempt(&self, address: IpAddr, account: &str, now: Instant) -> Result<(), u64> {
-        // Names are bounded by the body's limit; a counter needs no more than what tells names apart.
+        // Names are bounded by the body's limit; a counter needs no more than what tells names
+        // apart.
         let account = account.trim().to_lowercase().chars().take(128).collect::<String>();
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if counters.len() >= MAX_COUNTERS {

@@ -18,7 +18,8 @@ pub struct Options {
     pub assets: Option<Arc<dyn Assets>>,
     /// Whether browsers reach the server through HTTPS: cookies are then marked `Secure`.
     pub https: bool,
-    /// Cancelled when the server is to stop: ends streams and waits, so that open connections can close.
+    /// Cancelled when the server is to stop: ends streams and waits, so that open connections can
+    /// close.
     pub shutdown: CancellationToken,
 }
 

@@ -20,7 +20,8 @@ use crate::{
 pub(crate) struct AgentArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// Where the control plane is, such as http://10.0.0.1:8080; a private network or a tunnel, the token travels as it is
+    /// Where the control plane is, such as http://10.0.0.1:8080; a private network or a tunnel, the
+    /// token travels as it is
     #[arg(long, value_name = "URL", required_unless_present = "list_fault_steps")]
     control_plane: Option<String>,
     /// A file with the hypervisor's token, as the admin got it once

@@ -1,8 +1,8 @@
 //! The client half of the command line: what speaks to a server over its HTTP API.
 //!
-//! Ground rules: answers go to standard output, everything else to standard error; tables and bars are for terminals, JSON is
-//! for programs; a refusal shows the server's words and its code. Nothing here knows the server's inside: it uses the same
-//! shapes as any other client.
+//! Ground rules: answers go to standard output, everything else to standard error; tables and bars
+//! are for terminals, JSON is for programs; a refusal shows the server's words and its code.
+//! Nothing here knows the server's inside: it uses the same shapes as any other client.
 
 mod admin;
 mod api;

@@ -53,8 +53,8 @@ pub(crate) struct AgentSection {
     pub(crate) qemu: Option<PathBuf>,
     /// `tcg` or `kvm`; without it, KVM where this machine has it, and `tcg` for a demo.
     pub(crate) accelerator: Option<String>,
-    /// The guests' images come with freeze hooks: a freeze then counts as application-consistent. The guest agent itself does
-    /// not say whether it has any.
+    /// The guests' images come with freeze hooks: a freeze then counts as application-consistent.
+    /// The guest agent itself does not say whether it has any.
     pub(crate) freeze_hooks: bool,
 }
 
@@ -62,7 +62,8 @@ pub(crate) struct AgentSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MoverSection {
-    /// What is demanded for decoding compressed images: `required` (the default), `best-effort` or `none`.
+    /// What is demanded for decoding compressed images: `required` (the default), `best-effort` or
+    /// `none`.
     pub(crate) isolation: Option<Isolation>,
 }
 
@@ -70,7 +71,8 @@ pub(crate) struct MoverSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PluginSection {
-    /// A folder with components that are loaded beside the shipped ones, and instead of those with the same id.
+    /// A folder with components that are loaded beside the shipped ones, and instead of those with
+    /// the same id.
     pub(crate) dir: Option<PathBuf>,
 }
 
@@ -111,7 +113,8 @@ pub(crate) fn default_data_dir() -> PathBuf {
     home.unwrap_or_else(|| PathBuf::from(".")).join("imprint")
 }
 
-/// Where sockets are put when nobody says. The data directory's own name tells two deployments of one machine apart.
+/// Where sockets are put when nobody says. The data directory's own name tells two deployments of
+/// one machine apart.
 pub(crate) fn default_run_dir(data_dir: &Path) -> PathBuf {
     let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/run"), PathBuf::from);
     let base = if base.is_dir() && is_writable(&base) { base } else { std::env::temp_dir() };

@@ -25,7 +25,8 @@ pub(crate) struct Logins {
     demo: Option<String>,
 }
 
-/// Makes the admin account, and chooses the passwords. In a demo both are set at every start, because both are shown.
+/// Makes the admin account, and chooses the passwords. In a demo both are set at every start,
+/// because both are shown.
 pub(crate) async fn accounts(service: &Service, demo: bool) -> Result<Logins> {
     let wanted = |variable: &str| std::env::var(variable).ok().filter(|password| !password.is_empty());
     let chosen = wanted("IMPRINT_ADMIN_PASSWORD").or_else(|| demo.then(password));

@@ -1,8 +1,9 @@
 //! `imprint disk`: the data path on files of this machine, without a server.
 //!
-//! The format of an image is what its owner declares, with an option or with the file's name; content only confirms it.
-//! Nothing that an image names is ever opened. Exit status: 0 done, 1 failed (or `compare` found a difference), 2 wrong
-//! usage, 3 the image was refused, with `error[CODE]: ...` on standard error.
+//! The format of an image is what its owner declares, with an option or with the file's name;
+//! content only confirms it. Nothing that an image names is ever opened. Exit status: 0 done, 1
+//! failed (or `compare` found a difference), 2 wrong usage, 3 the image was refused, with
+//! `error[CODE]: ...` on standard error.
 
 mod compare;
 mod convert;
@@ -64,7 +65,8 @@ struct CommonArgs {
     /// How the answer is told
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
-    /// A folder with format plugins, used beside the shipped ones and instead of those with the same id
+    /// A folder with format plugins, used beside the shipped ones and instead of those with the
+    /// same id
     #[arg(long, value_name = "DIR")]
     plugin_dir: Option<PathBuf>,
 }
@@ -81,8 +83,9 @@ struct ReadArgs {
     /// Take a raw disk that is a LUKS volume as it is
     #[arg(long)]
     allow_luks: bool,
-    /// A file that the image may refer to: a parent, a part of the disk; may be given several times. References match by the
-    /// file's name alone. The format is told by the name, or before it: `raw:base.bin`
+    /// A file that the image may refer to: a parent, a part of the disk; may be given several
+    /// times. References match by the file's name alone. The format is told by the name, or before
+    /// it: `raw:base.bin`
     #[arg(long, value_name = "[FORMAT:]FILE")]
     with: Vec<String>,
     /// Which of the sizes that a VHD states is meant, where programs differ about it
@@ -91,10 +94,12 @@ struct ReadArgs {
     /// Do not compare the disk of an OVA with the digest that its manifest states
     #[arg(long)]
     ignore_manifest: bool,
-    /// Certificates of authorities (PEM) that may vouch for https:// servers, beside those of the system
+    /// Certificates of authorities (PEM) that may vouch for https:// servers, beside those of the
+    /// system
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Folder for what comes through standard input, which is put aside first [default: $TMPDIR or /tmp]
+    /// Folder for what comes through standard input, which is put aside first
+    /// [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR")]
     spool_dir: Option<PathBuf>,
 }
@@ -122,7 +127,8 @@ struct WorkArgs {
 /// Arguments of `imprint disk digest`.
 #[derive(Args)]
 pub(crate) struct DigestArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]

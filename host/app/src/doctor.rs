@@ -14,7 +14,8 @@ use crate::{
     serve::Common,
 };
 
-/// Looks at this machine first, then asks the server that the command line or `imprint login` names.
+/// Looks at this machine first, then asks the server that the command line or `imprint login`
+/// names.
 pub(crate) async fn doctor(args: DoctorArgs) -> ExitCode {
     let mut checks = Vec::new();
     match args.common.read() {

@@ -1,4 +1,5 @@
-//! The help of every command in one text: a golden file, so that a change of the command line is seen in review.
+//! The help of every command in one text: a golden file, so that a change of the command line is
+//! seen in review.
 
 use std::{fmt::Write as _, io::Write as _};
 

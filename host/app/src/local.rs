@@ -1,4 +1,5 @@
-//! This machine as a hypervisor with local storages, and how errors of use cases are told on a terminal.
+//! This machine as a hypervisor with local storages, and how errors of use cases are told on a
+//! terminal.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -8,10 +9,11 @@ use imprint_service::LocalRequest;
 
 use crate::serve::Common;
 
-/// What `ensure_local` shall make of this machine. A stock image's own folder is the stock storage, so that nothing is copied.
+/// What `ensure_local` shall make of this machine. A stock image's own folder is the stock storage,
+/// so that nothing is copied.
 ///
-/// A demo emulates its small guests unless the configuration says otherwise: that works on every machine, also inside a
-/// virtual machine whose KVM is there but cannot run a stock kernel.
+/// A demo emulates its small guests unless the configuration says otherwise: that works on every
+/// machine, also inside a virtual machine whose KVM is there but cannot run a stock kernel.
 pub(crate) fn request(common: &Common, demo: bool, stock_image: Option<&Path>) -> Result<LocalRequest> {
     let storage = common.data_dir.join("storage");
     let images = storage.join("images");
@@ -39,8 +41,9 @@ pub(crate) fn request(common: &Common, demo: bool, stock_image: Option<&Path>) -
     })
 }
 
-/// KVM where this process may use it and the processor itself does the work, else emulation: slower, and right everywhere.
-/// A `/dev/kvm` without hardware behind it (PVM) runs only guests that are made for it: others hang in their boot loader.
+/// KVM where this process may use it and the processor itself does the work, else emulation:
+/// slower, and right everywhere. A `/dev/kvm` without hardware behind it (PVM) runs only guests
+/// that are made for it: others hang in their boot loader.
 fn fastest_accelerator() -> &'static str {
     let hardware =
         ["kvm_intel", "kvm_amd"].iter().any(|module| Path::new("/sys/module").join(module).exists());
@@ -48,7 +51,8 @@ fn fastest_accelerator() -> &'static str {
     if hardware && usable() { "kvm" } else { "tcg" }
 }
 
-/// An error of a use case for the operator's terminal: with its cause, which a client would not see.
+/// An error of a use case for the operator's terminal: with its cause, which a client would not
+/// see.
 pub(crate) fn told(error: Error) -> anyhow::Error {
     anyhow::anyhow!(chain(&error))
 }

@@ -1,4 +1,5 @@
-//! `imprint`: the control plane, the agent, the client, and the tools for disk images, in one binary.
+//! `imprint`: the control plane, the agent, the client, and the tools for disk images, in one
+//! binary.
 
 mod agent_cmd;
 mod assets;

@@ -1,4 +1,5 @@
-//! Where compressed images are decoded: in processes of their own, which are this program started as `imprint mover`.
+//! Where compressed images are decoded: in processes of their own, which are this program started
+//! as `imprint mover`.
 
 use std::{ffi::OsStr, process::ExitCode};
 
@@ -52,7 +53,8 @@ impl Isolation {
     }
 }
 
-/// The life of a mover, if that is what this process was started for. Before anything else: a mover has no other threads.
+/// The life of a mover, if that is what this process was started for. Before anything else: a mover
+/// has no other threads.
 pub(crate) fn take_over() -> Option<ExitCode> {
     (std::env::args_os().nth(1).as_deref() == Some(OsStr::new(COMMAND))).then(mover::mover_main)
 }

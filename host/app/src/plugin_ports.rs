@@ -29,7 +29,8 @@ pub(crate) struct PluginPorts {
 }
 
 impl PluginPorts {
-    /// Loads everything that a control plane's agent needs. Compiled plugins are kept below the data directory.
+    /// Loads everything that a control plane's agent needs. Compiled plugins are kept below the
+    /// data directory.
     pub(crate) async fn load(common: &Common) -> Result<Self> {
         let cache_dir = common.data_dir.join("cache/plugins");
         let host = PluginHost::new(HostOptions { cache_dir: Some(cache_dir), ..HostOptions::default() })?;
@@ -37,8 +38,8 @@ impl PluginPorts {
         Self::with_folder(host, common.file.plugins.dir.as_deref()).await
     }
 
-    /// The disk formats alone; those of the binary are loaded when they are needed. Compiled plugins are kept in the user's cache, if
-    /// there is one to be written.
+    /// The disk formats alone; those of the binary are loaded when they are needed. Compiled
+    /// plugins are kept in the user's cache, if there is one to be written.
     pub(crate) async fn load_formats(dir: Option<&Path>) -> Result<Self> {
         let cached = HostOptions { cache_dir: user_cache(), ..HostOptions::default() };
         let host = match PluginHost::new(cached) {
@@ -72,7 +73,8 @@ impl PluginPorts {
         self.host.usage()
     }
 
-    /// Waits until the host has undone what plugins left half-done in a guest (a freeze, a stop). Before the process ends.
+    /// Waits until the host has undone what plugins left half-done in a guest (a freeze, a stop).
+    /// Before the process ends.
     pub(crate) async fn drain(&self) {
         self.host.drain().await;
     }

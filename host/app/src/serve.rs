@@ -31,7 +31,8 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Add what a newcomer needs to try everything: a customer account, a stock image, a running instance
+    /// Add what a newcomer needs to try everything: a customer account, a stock image, a running
+    /// instance
     #[arg(long)]
     demo: bool,
     /// The disk image that the demo offers as its stock image
@@ -170,7 +171,8 @@ async fn bind(listen: Option<SocketAddr>) -> Result<(TcpListener, String)> {
     Ok((listener, url))
 }
 
-/// Runs the reconcilers until told to stop. A failed run is logged; the next one sees the same and tries again.
+/// Runs the reconcilers until told to stop. A failed run is logged; the next one sees the same and
+/// tries again.
 async fn reconcile(service: Service, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(RECONCILE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

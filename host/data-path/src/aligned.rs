@@ -6,8 +6,9 @@ use bytes::BytesMut;
 
 /// Alignment of [`AlignedBuffer`]: the page, which no device asks more than.
 pub(crate) const PAGE: usize = 4096;
-/// Bytes of a huge page. A transfer of one is one piece for the controller, where 4 KiB pages are 512, and virtio takes 254 at once:
-/// with huge pages, durable plain copies took 7 % less time, and jobs that encode and read again 10 %.
+/// Bytes of a huge page. A transfer of one is one piece for the controller, where 4 KiB pages are
+/// 512, and virtio takes 254 at once: with huge pages, durable plain copies took 7 % less time, and
+/// jobs that encode and read again 10 %.
 pub(crate) const HUGE: usize = 2 << 20;
 
 /// Bytes that begin at a multiple of 4 KiB in memory. Their number is fixed.
@@ -20,8 +21,8 @@ impl AlignedBuffer {
         Self(aligned(length))
     }
 
-    /// Several of the same length, one behind the other in memory: huge pages are shared by small ones. A length that is no multiple
-    /// of 4 KiB is rounded up for it.
+    /// Several of the same length, one behind the other in memory: huge pages are shared by small
+    /// ones. A length that is no multiple of 4 KiB is rounded up for it.
     pub(crate) fn several(count: usize, length: usize) -> Vec<Self> {
         let stride = length.next_multiple_of(PAGE);
         let mut memory = aligned(stride * count);
@@ -50,7 +51,8 @@ fn aligned(length: usize) -> BytesMut {
             unsafe_code,
             reason = "a system call that no safe library offers for memory that it has not mapped"
         )]
-        // SAFETY: the range is ours, and the advice changes none of its bytes. A kernel that does not take it leaves small pages.
+        // SAFETY: the range is ours, and the advice changes none of its bytes. A kernel that does
+        // not take it leaves small pages.
         unsafe {
             let _only_advice = libc::madvise(bytes.as_mut_ptr().cast(), room, libc::MADV_HUGEPAGE);
         }

@@ -26,8 +26,8 @@ fn parts(path: &str) -> io::Result<Vec<&str>> {
     Ok(parts)
 }
 
-/// The folder of `path` and the last part of it. Every folder on the way is opened without following symlinks, so the walk
-/// cannot leave `dir`.
+/// The folder of `path` and the last part of it. Every folder on the way is opened without
+/// following symlinks, so the walk cannot leave `dir`.
 pub(crate) fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
     let mut parts = parts(path)?;
     let name = parts.pop().ok_or(io::ErrorKind::InvalidInput)?;
@@ -46,8 +46,9 @@ pub(crate) fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Resu
     Ok(File::from(rustix::fs::openat(&folder, name, flags, mode)?))
 }
 
-/// Creates a file without a name in a folder, open for reading and writing: nothing of it stays when its last descriptor is closed,
-/// however its owner ends. `None` where the file system or the kernel has no such files, or where there is no /proc to reach one by.
+/// Creates a file without a name in a folder, open for reading and writing: nothing of it stays
+/// when its last descriptor is closed, however its owner ends. `None` where the file system or the
+/// kernel has no such files, or where there is no /proc to reach one by.
 pub(crate) fn unnamed(
     dir: impl AsFd,
     folder: impl Arg,

@@ -28,7 +28,8 @@ pub enum CodecKind {
 pub enum Tail {
     /// Nothing: the length is exact.
     Exact,
-    /// Other bytes: the length is an upper bound, and the last 512-byte sector may be shared with the next unit.
+    /// Other bytes: the length is an upper bound, and the last 512-byte sector may be shared with
+    /// the next unit.
     Garbage,
 }
 
@@ -98,7 +99,8 @@ impl Decoder {
         Self { deflate: Decompressor::new(), zstd: DCtx::create() }
     }
 
-    /// Decodes one unit to the start of `out` and says how long it is. A stream that is longer than `out` is an error.
+    /// Decodes one unit to the start of `out` and says how long it is. A stream that is longer than
+    /// `out` is an error.
     pub(crate) fn decode(
         &mut self,
         kind: CodecKind,
@@ -120,8 +122,8 @@ impl Decoder {
         }
     }
 
-    /// The frame's end is found first, because other bytes may follow it; then one call decodes straight into `out`,
-    /// which is also the window, so that no frame can ask for memory.
+    /// The frame's end is found first, because other bytes may follow it; then one call decodes
+    /// straight into `out`, which is also the window, so that no frame can ask for memory.
     fn zstd(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
         if input.get(..4) != Some(&ZSTD_MAGIC) {
             return Err(DecodeError::Invalid);
@@ -140,8 +142,8 @@ impl Decoder {
     }
 }
 
-/// Window size that a zstd frame header declares (RFC 8878, 3.1.1.1.2). A single-segment frame has none of its own: its
-/// window is its content, which `out` bounds.
+/// Window size that a zstd frame header declares (RFC 8878, 3.1.1.1.2). A single-segment frame has
+/// none of its own: its window is its content, which `out` bounds.
 fn zstd_window(frame: &[u8]) -> Option<u64> {
     let descriptor = frame.get(4)?;
     if descriptor & 0x20 != 0 {
@@ -152,7 +154,8 @@ fn zstd_window(frame: &[u8]) -> Option<u64> {
     Some(base + base / 8 * u64::from(window & 7))
 }
 
-/// For streams without a final block, which QEMU writes and accepts: whatever fills the unit is good.
+/// For streams without a final block, which QEMU writes and accepts: whatever fills the unit is
+/// good.
 fn inflate_slowly(zlib_header: bool, input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let mut inflate = Inflate::new(zlib_header, 15);
     let status = inflate.decompress(input, out, InflateFlush::Finish);
@@ -164,12 +167,13 @@ fn inflate_slowly(zlib_header: bool, input: &[u8], out: &mut [u8]) -> Result<usi
     }
 }
 
-/// Entries of the hash table, as a power of two, where zstd's own choice (for anything up to 128 KiB) is not the best for units.
-/// Measured over the disk of the bench, cut into units of 64 KiB:
+/// Entries of the hash table, as a power of two, where zstd's own choice (for anything up to 128
+/// KiB) is not the best for units. Measured over the disk of the bench, cut into units of 64 KiB:
 ///
-/// - Level 1: 2^13 are two hundredths faster than these, and their output is 2.5 % larger than that of level 3. With these it is
-///   1.9 %.
-/// - Level 3, the default: 2^16, one for each byte of the unit, are 2 % slower than these, and their output is 0.02 % smaller.
+/// - Level 1: 2^13 are two hundredths faster than these, and their output is 2.5 % larger than that
+///   of level 3. With these it is 1.9 %.
+/// - Level 3, the default: 2^16, one for each byte of the unit, are 2 % slower than these, and
+///   their output is 0.02 % smaller.
 fn zstd_hash_log(level: i32, unit: u32) -> Option<u32> {
     match (level, unit) {
         (1, _) | (3, UNIT_OF_64_KIB) => Some(15),
@@ -187,8 +191,9 @@ pub(crate) enum Encoder {
 }
 
 impl Encoder {
-    /// `level` is in the encoder's own scale: 0 to 12 for deflate, zlib and gzip (default 1; 0 is the fastest of the platform), -7
-    /// to 19 for zstd (default 3). `unit` is the length of what will be encoded. `None` when the level is out of range.
+    /// `level` is in the encoder's own scale: 0 to 12 for deflate, zlib and gzip (default 1; 0 is
+    /// the fastest of the platform), -7 to 19 for zstd (default 3). `unit` is the length of what
+    /// will be encoded. `None` when the level is out of range.
     pub(crate) fn new(kind: CodecKind, level: Option<i32>, unit: u32) -> Option<Self> {
         match kind {
             CodecKind::Deflate => deflate::encoder(Wrapper::None, level).map(Self::Deflate),

@@ -1,8 +1,9 @@
 //! What a file is: declared by its owner, and confirmed by its content.
 //!
-//! Content never decides what an image IS (a guest can write any header into its own raw disk), it only contradicts. Every
-//! format is asked, and every answer counts, not only the surest: a file that two formats claim is read differently by
-//! whoever looks at it next, so it is refused whatever it was declared to be.
+//! Content never decides what an image IS (a guest can write any header into its own raw disk), it
+//! only contradicts. Every format is asked, and every answer counts, not only the surest: a file
+//! that two formats claim is read differently by whoever looks at it next, so it is refused
+//! whatever it was declared to be.
 
 use std::sync::Arc;
 
@@ -32,8 +33,8 @@ struct Claim {
     by: Arc<dyn DiskFormat>,
 }
 
-/// Asks each format what it makes of a file; the most confident answer comes first. For saying what a file looks like: what
-/// an image IS, its owner declares.
+/// Asks each format what it makes of a file; the most confident answer comes first. For saying what
+/// a file looks like: what an image IS, its owner declares.
 pub async fn detect(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
@@ -56,12 +57,13 @@ async fn ask(
     Ok(claims)
 }
 
-/// Confirms that a file may be what it is declared to be; refused with `denied.ambiguous-content` otherwise.
+/// Confirms that a file may be what it is declared to be; refused with `denied.ambiguous-content`
+/// otherwise.
 ///
-/// - Two formats that claim it refuse it, whatever is declared: a disc image that begins like a qcow2 file, a qcow2 file
-///   that ends like a VHD.
-/// - One that claims it has to be the declared one. A raw disk may hold a medium (ISO 9660, UDF), and what the caller
-///   allows in `accepted`, such as `luks`.
+/// - Two formats that claim it refuse it, whatever is declared: a disc image that begins like a
+///   qcow2 file, a qcow2 file that ends like a VHD.
+/// - One that claims it has to be the declared one. A raw disk may hold a medium (ISO 9660, UDF),
+///   and what the caller allows in `accepted`, such as `luks`.
 /// - Where nobody claims it, the declared format must at least think it possible: that is raw.
 pub async fn confirm_format(
     declared: &str,
@@ -90,8 +92,9 @@ pub async fn confirm_format(
     }
 }
 
-/// Refuses what no format reads although one knows what it is, with that one's own words (`unsupported.gzip`: this is a
-/// gzip stream; ...), and what several formats claim. For files whose owner declares nothing.
+/// Refuses what no format reads although one knows what it is, with that one's own words
+/// (`unsupported.gzip`: this is a gzip stream; ...), and what several formats claim. For files
+/// whose owner declares nothing.
 pub async fn refuse_foreign(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
@@ -124,7 +127,8 @@ fn names(claims: &[&Claim]) -> String {
     names.join(" and ")
 }
 
-/// What the format that recognises a file, and does not read it, says of it: its refusal to open it.
+/// What the format that recognises a file, and does not read it, says of it: its refusal to open
+/// it.
 async fn explain(claim: &Claim, blob: &Arc<dyn BlockSource>) -> Result<EngineError, EngineError> {
     match claim.by.open(blob.clone(), &Props::new()).await {
         Err(error) => Ok(error.into()),

@@ -1,4 +1,5 @@
-//! The digest `imprint1`: one definition for the disk that a guest sees and for a file as it is stored.
+//! The digest `imprint1`: one definition for the disk that a guest sees and for a file as it is
+//! stored.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Mutex};
 
@@ -15,26 +16,29 @@ const ROOT_CONTEXT: &str = "imprint disk digest 1 root";
 
 type Hash = [u8; 32];
 
-/// The digest of a sequence of bytes of known length, independent of how it is stored. It costs time in proportion to the
-/// bytes that are not zero, whatever the length.
+/// The digest of a sequence of bytes of known length, independent of how it is stored. It costs
+/// time in proportion to the bytes that are not zero, whatever the length.
 ///
 /// # Definition
 ///
-/// The bytes are cut into clusters of 65 536 bytes, numbered from 0; the last one is padded with zeroes. A cluster that is
-/// all zeroes contributes nothing. 1024 consecutive clusters are a segment, numbered from 0.
+/// The bytes are cut into clusters of 65 536 bytes, numbered from 0; the last one is padded with
+/// zeroes. A cluster that is all zeroes contributes nothing. 1024 consecutive clusters are a
+/// segment, numbered from 0.
 ///
 /// - leaf of a cluster: `BLAKE3(cluster)`
-/// - node of a segment: `BLAKE3-derive-key("imprint disk digest 1 segment", L)`, where `L` holds, for each cluster of the
-///   segment that is not zero, in ascending order, its number within the segment (2 bytes, little endian) and its leaf
-///   (32 bytes). A segment of zero clusters only has no node.
-/// - root: `BLAKE3-derive-key("imprint disk digest 1 root", N)`, where `N` is the length in bytes (8 bytes, little endian),
-///   then for each segment that has a node, in ascending order, its number (8 bytes, little endian) and its node.
+/// - node of a segment: `BLAKE3-derive-key("imprint disk digest 1 segment", L)`, where `L` holds,
+///   for each cluster of the segment that is not zero, in ascending order, its number within the
+///   segment (2 bytes, little endian) and its leaf (32 bytes). A segment of zero clusters only has
+///   no node.
+/// - root: `BLAKE3-derive-key("imprint disk digest 1 root", N)`, where `N` is the length in bytes
+///   (8 bytes, little endian), then for each segment that has a node, in ascending order, its
+///   number (8 bytes, little endian) and its node.
 ///
 /// The text form is `imprint1:` and the root in 64 lower-case hexadecimal digits.
 ///
-/// The **logical** digest of an image is this digest over its virtual disk: the same disk has the same logical digest in
-/// every format. The **stored** digest is this digest over the file's bytes: `imprint disk digest --stored FILE`
-/// computes it again.
+/// The **logical** digest of an image is this digest over its virtual disk: the same disk has the
+/// same logical digest in every format. The **stored** digest is this digest over the file's bytes:
+/// `imprint disk digest --stored FILE` computes it again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DiskDigest(Hash);
 
@@ -161,8 +165,9 @@ pub(crate) struct WrittenTwice {
 
 /// Digest of a file that is written in any order from several threads, each byte at most once.
 ///
-/// Blocks that are written whole are hashed by their writer; of blocks that are written in parts, the parts are kept until
-/// the block is whole or the file is finished: ranges that stay empty for good are told as well. Memory: 64 KiB for each block that is written in part (two for each write
+/// Blocks that are written whole are hashed by their writer; of blocks that are written in parts,
+/// the parts are kept until the block is whole or the file is finished: ranges that stay empty for
+/// good are told as well. Memory: 64 KiB for each block that is written in part (two for each write
 /// under way), 35 KiB for each 64 MiB segment that is not complete, 48 bytes for each that is.
 #[derive(Default)]
 pub(crate) struct StoredDigest {
@@ -261,7 +266,8 @@ impl StoredDigest {
         })
     }
 
-    /// The digest of the finished file of `size` bytes. `prefix` holds leaves of blocks before all that came here.
+    /// The digest of the finished file of `size` bytes. `prefix` holds leaves of blocks before all
+    /// that came here.
     pub(crate) fn finish(self, mut prefix: DigestBuilder, size: u64) -> DiskDigest {
         let mut state = self.state.into_inner().expect("no holder of this lock panics");
         for (block, partial) in std::mem::take(&mut state.partial) {

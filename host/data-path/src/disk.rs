@@ -22,7 +22,8 @@ use crate::{
 
 /// Runs of data shorter than this are not looked at for holes of the transport.
 const REFINE_FROM: u64 = 1 << 20;
-/// Bytes that a transport is asked about at once: at most 262 144 blocks of 4 KiB, which take 6 MiB as segments.
+/// Bytes that a transport is asked about at once: at most 262 144 blocks of 4 KiB, which take 6 MiB
+/// as segments.
 const REFINE_STEP: u64 = 1 << 30;
 /// Segments after which no transport is asked any more.
 const MAX_SEGMENTS: usize = 1 << 22;
@@ -31,8 +32,9 @@ const MAX_SEGMENTS: usize = 1 << 22;
 const CONTAINS: &str = "contains";
 /// The fact with a layer's own identity.
 const ID: &str = "id";
-/// The facts with the identity of the layer that it was made on. A format may take two for the same: VHDX has a second one for
-/// the time while a parent is changed ([MS-VHDX] 2.6.2.6.3, `parent_linkage2`).
+/// The facts with the identity of the layer that it was made on. A format may take two for the
+/// same: VHDX has a second one for the time while a parent is changed ([MS-VHDX] 2.6.2.6.3,
+/// `parent_linkage2`).
 const PARENT_IDS: [&str; 2] = ["parent-id", "parent-id-2"];
 
 fn parent_ids(facts: &Props) -> Vec<String> {
@@ -49,8 +51,9 @@ pub struct Resolved {
     pub format: Arc<dyn DiskFormat>,
 }
 
-/// Decides what an image's reference resolves to, if anything: to a parent (role `parent`), or to a file with a part of the
-/// disk (role `extent`, of which the format does not matter). The reference is untrusted text.
+/// Decides what an image's reference resolves to, if anything: to a parent (role `parent`), or to a
+/// file with a part of the disk (role `extent`, of which the format does not matter). The reference
+/// is untrusted text.
 #[async_trait]
 pub trait Resolver: Send + Sync {
     /// `None` refuses: the job ends with `denied.external-reference`.
@@ -101,7 +104,8 @@ impl Default for OpenOptions {
     }
 }
 
-/// A virtual disk: one map over all layers, the sources that it points into, and their codecs. Holes are resolved.
+/// A virtual disk: one map over all layers, the sources that it points into, and their codecs.
+/// Holes are resolved.
 pub struct Disk {
     map: ExtentMap,
     sources: Vec<Arc<dyn BlockSource>>,
@@ -115,10 +119,12 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens an image: asks its format for the map, validates it, follows parents as far as the resolver allows. Where the
-    /// image is a wrapper (the fact `contains`), the disk is the one inside it.
+    /// Opens an image: asks its format for the map, validates it, follows parents as far as the
+    /// resolver allows. Where the image is a wrapper (the fact `contains`), the disk is the one
+    /// inside it.
     ///
-    /// Not cancel-safe in the sense that work is lost, but nothing is left behind when the future is dropped.
+    /// Not cancel-safe in the sense that work is lost, but nothing is left behind when the future
+    /// is dropped.
     pub async fn open(
         format: &dyn DiskFormat,
         blob: Arc<dyn BlockSource>,
@@ -205,7 +211,8 @@ impl Disk {
         })
     }
 
-    /// A source whose bytes are the disk, such as a live export; holes come from the transport. Blocks while it asks.
+    /// A source whose bytes are the disk, such as a live export; holes come from the transport.
+    /// Blocks while it asks.
     pub fn from_raw(source: Arc<dyn BlockSource>, limits: &Limits) -> Result<Self, EngineError> {
         let size = source.size();
         if size > limits.virtual_size {
@@ -252,8 +259,8 @@ impl Disk {
         self.map.size()
     }
 
-    /// The map over all layers. The source of a piece counts files: 0 is the image itself, then come the files with parts of
-    /// it, then its parent, and so on.
+    /// The map over all layers. The source of a piece counts files: 0 is the image itself, then
+    /// come the files with parts of it, then its parent, and so on.
     pub fn map(&self) -> &ExtentMap {
         &self.map
     }
@@ -278,8 +285,8 @@ impl Disk {
         &self.facts
     }
 
-    /// How the digest was made that a wrapper states of the disk in it, if it does: `sha256` and the like. Whoever reads the
-    /// whole disk, with this crate, also compares it.
+    /// How the digest was made that a wrapper states of the disk in it, if it does: `sha256` and
+    /// the like. Whoever reads the whole disk, with this crate, also compares it.
     pub fn stated_digest(&self) -> Option<&'static str> {
         self.stated.as_ref().map(Stated::algorithm)
     }
@@ -298,7 +305,8 @@ impl Disk {
         DiskReader::new(self)
     }
 
-    /// Fills `buf` from `offset`, which must lie inside the disk. Blocks. For more than one read use [`Disk::reader`].
+    /// Fills `buf` from `offset`, which must lie inside the disk. Blocks. For more than one read
+    /// use [`Disk::reader`].
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), EngineError> {
         self.reader().read_at(buf, offset)
     }
@@ -328,8 +336,8 @@ impl Disk {
     }
 }
 
-/// Takes the files with parts of a layer: their indices follow the one of the layer itself. A file that is there already
-/// would be used twice.
+/// Takes the files with parts of a layer: their indices follow the one of the layer itself. A file
+/// that is there already would be used twice.
 fn take_extents(
     layer: &mut Layer,
     sources: &mut Vec<Arc<dyn BlockSource>>,
@@ -362,7 +370,8 @@ pub(crate) async fn offload<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::WorkerLost)
 }
 
-/// Resolves the holes of each layer in the layers below it; what no layer has is zero. What is resolved is dropped.
+/// Resolves the holes of each layer in the layers below it; what no layer has is zero. What is
+/// resolved is dropped.
 fn flatten(
     top: ExtentMap,
     mut below: Vec<Layer>,
@@ -410,8 +419,8 @@ fn refine(
     Ok(refined.finish()?)
 }
 
-/// Adds a run of data, as its transport describes it. What the transport is not asked about counts as data: zeroes are found
-/// later, by looking at them.
+/// Adds a run of data, as its transport describes it. What the transport is not asked about counts
+/// as data: zeroes are found later, by looking at them.
 fn refine_data(
     refined: &mut MapBuilder,
     (bytes, source): (&dyn BlockSource, u16),

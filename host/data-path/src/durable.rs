@@ -28,8 +28,9 @@ pub enum Durability {
     Unsynced,
 }
 
-/// Makes a finished file visible under its final name: syncs the file, renames it, syncs the folders of both names. When
-/// this returns, a power cut leaves the file under its final name, whole. Blocks.
+/// Makes a finished file visible under its final name: syncs the file, renames it, syncs the
+/// folders of both names. When this returns, a power cut leaves the file under its final name,
+/// whole. Blocks.
 pub fn publish(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> Result<(), EngineError> {
     publish_with(dir, temporary, name, existing, Durability::Synced)
         .map_err(|source| EngineError::write_open(name, source))
@@ -53,7 +54,8 @@ pub fn publish_with(
         Existing::Keep => {
             match rustix::fs::renameat_with(&from, from_name, &to, to_name, RenameFlags::NOREPLACE) {
                 Ok(()) => {}
-                // File systems without that flag (NFS): a hard link fails on a name that is taken, too.
+                // File systems without that flag (NFS): a hard link fails on a name that is taken,
+                // too.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                     rustix::fs::linkat(&from, from_name, &to, to_name, AtFlags::empty())?;
                     rustix::fs::unlinkat(&from, from_name, AtFlags::empty())?;
@@ -71,14 +73,15 @@ pub fn publish_with(
     }
 }
 
-/// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves: if its maker is killed, nothing of it
-/// stays. `None` where that is not possible (NFS).
+/// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves: if its
+/// maker is killed, nothing of it stays. `None` where that is not possible (NFS).
 pub fn create_unnamed(dir: &Dir) -> io::Result<Option<File>> {
     beneath::unnamed(dir, ".", OFlags::empty(), Mode::from_raw_mode(0o666))
 }
 
-/// [`publish_with`] for a file of [`create_unnamed`]. `aside` is a name that nobody else uses: where another file is replaced, this
-/// one has it for a moment, because a name that is taken cannot be given in one step.
+/// [`publish_with`] for a file of [`create_unnamed`]. `aside` is a name that nobody else uses:
+/// where another file is replaced, this one has it for a moment, because a name that is taken
+/// cannot be given in one step.
 pub fn publish_unnamed(
     dir: &Dir,
     file: &File,
@@ -109,7 +112,8 @@ pub fn publish_unnamed(
     }
 }
 
-/// Writes a small file durably: under `.NAME.tmp`, synced, renamed over `name`, folder synced. Blocks.
+/// Writes a small file durably: under `.NAME.tmp`, synced, renamed over `name`, folder synced.
+/// Blocks.
 pub fn write(dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
     let temporary = match name.rsplit_once('/') {
         Some((folder, last)) => format!("{folder}/.{last}.tmp"),

@@ -12,7 +12,8 @@ use crate::{
     scratch::ScratchError,
 };
 
-/// Failure of a job of the engine. [`EngineError::code`] is for programs, [`EngineError::report`] for people.
+/// Failure of a job of the engine. [`EngineError::code`] is for programs, [`EngineError::report`]
+/// for people.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A plugin failed, or broke the contract of its port.
@@ -86,7 +87,8 @@ pub enum EngineError {
         /// What the file says; untrusted text, shortened to 200 characters.
         reference: String,
     },
-    /// A chain of images is too deep, bites its own tail, or is made of layers that do not belong together.
+    /// A chain of images is too deep, bites its own tail, or is made of layers that do not belong
+    /// together.
     #[error("the image's chain of parents {problem} (at '{layer}', layer {depth} below the image)")]
     Chain {
         /// What the layer above calls it; untrusted text, shortened to 200 characters.
@@ -164,8 +166,8 @@ impl From<MapError> for EngineError {
     }
 }
 
-/// A destination that cannot grow, such as a device, is smaller than the image. Inside an [`io::Error`] it is found again with
-/// `get_ref` and `downcast_ref`.
+/// A destination that cannot grow, such as a device, is smaller than the image. Inside an
+/// [`io::Error`] it is found again with `get_ref` and `downcast_ref`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the target has {capacity} bytes, and the image needs at least {needed}; choose a larger one")]
 pub struct TooSmall {
@@ -314,7 +316,8 @@ impl EngineError {
         }
     }
 
-    /// A failed write at `offset`; a full file system and a device that is too small are told apart.
+    /// A failed write at `offset`; a full file system and a device that is too small are told
+    /// apart.
     pub fn write(offset: u64, source: io::Error) -> Self {
         if let Some(too_small) = source.get_ref().and_then(|inner| inner.downcast_ref::<TooSmall>()) {
             return Self::TooSmall(*too_small);

@@ -64,9 +64,9 @@ pub struct Piece {
 
 /// The map of a virtual disk: every byte of `[0, size)` lies in exactly one piece.
 ///
-/// Memory: 32 bytes a run, and 12 bytes an encoded unit, as long as that is at most 2 MiB. A larger map lies in a scratch file (24
-/// bytes a run and 12 a unit), and in memory are 24 bytes for each 1024 runs and units, at most 800 KiB with the default limits,
-/// and 256 KiB of what was read last.
+/// Memory: 32 bytes a run, and 12 bytes an encoded unit, as long as that is at most 2 MiB. A larger
+/// map lies in a scratch file (24 bytes a run and 12 a unit), and in memory are 24 bytes for each
+/// 1024 runs and units, at most 800 KiB with the default limits, and 256 KiB of what was read last.
 #[derive(Clone, Debug)]
 pub struct ExtentMap {
     size: u64,
@@ -132,8 +132,8 @@ impl ExtentMap {
         }
     }
 
-    /// A map in a scratch file that another process has written; `None` when it cannot be one. It has so many bytes of data
-    /// and of encoded units; holes are resolved in it.
+    /// A map in a scratch file that another process has written; `None` when it cannot be one. It
+    /// has so many bytes of data and of encoded units; holes are resolved in it.
     pub(crate) fn from_scratch(
         file: ScratchFile,
         size: u64,
@@ -146,8 +146,9 @@ impl ExtentMap {
         Some(Self { size, parts, data_bytes, encoded_bytes, holes: false, longest_data: data_bytes })
     }
 
-    /// The pieces of a range in ascending order, cut to it. An encoded unit is one piece; runs of data are one piece. What
-    /// cannot be read from the scratch file of a large map is [`MapError::Scratch`], and the last that the iterator gives.
+    /// The pieces of a range in ascending order, cut to it. An encoded unit is one piece; runs of
+    /// data are one piece. What cannot be read from the scratch file of a large map is
+    /// [`MapError::Scratch`], and the last that the iterator gives.
     pub fn pieces(&self, range: ByteRange) -> Pieces<'_> {
         let ByteRange { offset: at, length } = range;
         let end = at.saturating_add(length).min(self.size);
@@ -180,7 +181,8 @@ impl ExtentMap {
         })
     }
 
-    /// The first byte at or behind `offset` that is neither zero nor hole. Errors as with [`Self::pieces`].
+    /// The first byte at or behind `offset` that is neither zero nor hole. Errors as with
+    /// [`Self::pieces`].
     pub fn next_stored(&self, offset: u64) -> Result<Option<u64>, MapError> {
         if offset >= self.size {
             return Ok(None);
@@ -198,8 +200,8 @@ impl ExtentMap {
         Ok(None)
     }
 
-    /// This map over another one: where this one has holes, the other answers, and zeroes behind the other's end. Indices
-    /// of sources and codecs are kept as they are.
+    /// This map over another one: where this one has holes, the other answers, and zeroes behind
+    /// the other's end. Indices of sources and codecs are kept as they are.
     pub(crate) fn over(&self, below: &Self, limit: u64, scratch: &Scratch) -> Result<Self, MapError> {
         let mut flat = MapBuilder::new(self.size, limit).with_scratch(scratch);
         for piece in self {

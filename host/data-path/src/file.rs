@@ -37,14 +37,17 @@ use crate::{
 /// Most holes of a file that are told apart; behind them everything counts as data.
 const MAX_SEGMENTS: usize = 1 << 22;
 
-/// Holes are looked for where they make up at least so much of a file, or this share of it: looking costs memory file systems a
-/// step for every page that is there (a third of a whole copy), and the zeroes of a hole are found by whoever reads them.
+/// Holes are looked for where they make up at least so much of a file, or this share of it: looking
+/// costs memory file systems a step for every page that is there (a third of a whole copy), and the
+/// zeroes of a hole are found by whoever reads them.
 const WORTHWHILE_HOLES: u64 = 1 << 20;
 const WORTHWHILE_SHARE: u64 = 64;
 
-/// A regular file to read. Its size is fixed when it is opened: a file that is shorter later is an error.
+/// A regular file to read. Its size is fixed when it is opened: a file that is shorter later is an
+/// error.
 ///
-/// On ext4 and XFS, what is not in the page cache is read past it, in whole pages into memory that lies right for it.
+/// On ext4 and XFS, what is not in the page cache is read past it, in whole pages into memory that
+/// lies right for it.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
@@ -63,7 +66,8 @@ struct Stamp {
 }
 
 impl FileSource {
-    /// Opens a file below `dir`. `path` is relative; symlinks are not followed, and anything but a regular file is refused.
+    /// Opens a file below `dir`. `path` is relative; symlinks are not followed, and anything but a
+    /// regular file is refused.
     pub fn open(dir: &Dir, path: &str) -> Result<Self, EngineError> {
         beneath::open(dir, path, OFlags::RDONLY, Mode::empty())
             .and_then(Self::new)
@@ -167,9 +171,10 @@ impl BlockSource for FileSource {
 
 /// A regular file to write, each byte once. What is never written stays a hole.
 ///
-/// On ext4 and XFS writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere through it. Writes below
-/// 512 KiB, and bytes that do not lie at a multiple of 4 KiB in memory and in the file alike, wait for their neighbours;
-/// [`BlockSink::set_size`] writes what still waits. Memory for that: 10 MiB, and 1 MiB for each thread that writes.
+/// On ext4 and XFS writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere
+/// through it. Writes below 512 KiB, and bytes that do not lie at a multiple of 4 KiB in memory and
+/// in the file alike, wait for their neighbours; [`BlockSink::set_size`] writes what still waits.
+/// Memory for that: 10 MiB, and 1 MiB for each thread that writes.
 #[derive(Debug)]
 pub struct FileSink {
     file: File,
@@ -259,8 +264,8 @@ impl BlockSink for FileSink {
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
         self.flush()?;
         let file = self.file.try_clone()?;
-        // What is in the page cache is what was written; what is on the disk is what counts. Only advice: a file system
-        // that keeps its cache is read from there.
+        // What is in the page cache is what was written; what is on the disk is what counts. Only
+        // advice: a file system that keeps its cache is read from there.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         Ok(Some(Arc::new(FileSource::new(file)?)))
     }
@@ -297,7 +302,8 @@ impl BlockSource for MemorySource {
     }
 }
 
-/// Reads the first `head` and the last `tail` bytes of a source (fewer where it is shorter), as probing needs them.
+/// Reads the first `head` and the last `tail` bytes of a source (fewer where it is shorter), as
+/// probing needs them.
 pub fn head_and_tail(
     source: &dyn BlockSource,
     head: u32,

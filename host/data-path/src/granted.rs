@@ -15,12 +15,13 @@ use crate::{
 /// The most files that can be granted: more than any chain has layers.
 const MAX_GRANTED: usize = 64;
 
-/// Resolves references by name among files that were granted, and opened, beforehand: whatever an image says, nothing else
-/// is opened, and no path of it is looked at.
+/// Resolves references by name among files that were granted, and opened, beforehand: whatever an
+/// image says, nothing else is opened, and no path of it is looked at.
 ///
-/// A reference matches the granted file whose name is exactly the last part of it, behind the last separator of either
-/// kind: `base.vhd`, `./base.vhd`, `C:\disks\base.vhd` and `file:///disks/base.vhd` all mean a granted `base.vhd`. References
-/// to anything but files (`nbd://host/base.vhd`, `json:{...}`) match nothing.
+/// A reference matches the granted file whose name is exactly the last part of it, behind the last
+/// separator of either kind: `base.vhd`, `./base.vhd`, `C:\disks\base.vhd` and
+/// `file:///disks/base.vhd` all mean a granted `base.vhd`. References to anything but files
+/// (`nbd://host/base.vhd`, `json:{...}`) match nothing.
 #[derive(Default)]
 pub struct GrantedFiles {
     files: Vec<Granted>,
@@ -39,14 +40,16 @@ impl GrantedFiles {
         Self::default()
     }
 
-    /// Grants an open file under the last part of `path`, as an image of the format `declared`, which its content has to
-    /// confirm. `identity` is the same for the same file, whatever it is called (device and inode, for one), and for the
-    /// image itself it is [`crate::OpenOptions::identity`].
+    /// Grants an open file under the last part of `path`, as an image of the format `declared`,
+    /// which its content has to confirm. `identity` is the same for the same file, whatever it is
+    /// called (device and inode, for one), and for the image itself it is
+    /// [`crate::OpenOptions::identity`].
     ///
     /// # Errors
     ///
-    /// `invalid.option` for an unknown format, for a name that is taken, and for more than 64 files;
-    /// `denied.ambiguous-content` when the content is not of the format; whatever reading the file gives.
+    /// `invalid.option` for an unknown format, for a name that is taken, and for more than 64
+    /// files; `denied.ambiguous-content` when the content is not of the format; whatever reading
+    /// the file gives.
     pub async fn grant(
         &mut self,
         path: &str,
@@ -83,7 +86,8 @@ impl GrantedFiles {
 impl Resolver for GrantedFiles {
     async fn resolve(&self, reference: &SourceRef) -> Result<Option<Resolved>, EngineError> {
         let Some(file) = self.find(&reference.reference) else { return Ok(None) };
-        // An image that means another format than was granted would show another disk than it was made for.
+        // An image that means another format than was granted would show another disk than it was
+        // made for.
         let hint = reference.format_hint.as_deref().map(product_name).filter(|_| reference.role == "parent");
         if let Some(hint) = hint.filter(|hint| *hint != file.format.name()) {
             return Err(EngineError::AmbiguousContent {

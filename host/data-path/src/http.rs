@@ -1,12 +1,13 @@
 //! An object behind HTTP as a source: range requests (RFC 9110, section 14), several at once.
 //!
-//! The server is not trusted: every answer has to be exactly the range that was asked for, of the object that was opened
-//! (strong entity tag, or the time of its last change, and its size). Redirects are not followed. A name is looked up once and its
-//! addresses are kept, so that what was checked is what is connected to; addresses of private networks are refused unless the
-//! caller allows them. Requests that fail on the way are made again a few times.
+//! The server is not trusted: every answer has to be exactly the range that was asked for, of the
+//! object that was opened (strong entity tag, or the time of its last change, and its size).
+//! Redirects are not followed. A name is looked up once and its addresses are kept, so that what
+//! was checked is what is connected to; addresses of private networks are refused unless the caller
+//! allows them. Requests that fail on the way are made again a few times.
 //!
-//! Behind `https://` the server has to show a certificate for its name from an authority of the system, or from one that the
-//! caller adds.
+//! Behind `https://` the server has to show a certificate for its name from an authority of the
+//! system, or from one that the caller adds.
 
 use std::{
     io::{self, Read},
@@ -34,7 +35,8 @@ use crate::{io::BlockSource, num::to_u64};
 
 /// Worth a round trip.
 const PREFERRED_READ: u64 = 4 << 20;
-/// Longest time to connect, and until the head of an answer has come; a body gets as long again for each MiB.
+/// Longest time to connect, and until the head of an answer has come; a body gets as long again for
+/// each MiB.
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(30);
 /// How often a request is made, and what is waited before the second time; then twice that.
@@ -54,7 +56,8 @@ pub struct HttpOptions {
     pub authorities: Vec<Authority>,
 }
 
-/// Failure of an HTTP source. Inside an [`io::Error`] it is found again with `get_ref` and `downcast_ref`.
+/// Failure of an HTTP source. Inside an [`io::Error`] it is found again with `get_ref` and
+/// `downcast_ref`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
     /// Not an address that can be asked.

@@ -1,8 +1,9 @@
-//! Hashes that begin with the first byte, and so have to wait for it: the first bytes of most formats are written last.
+//! Hashes that begin with the first byte, and so have to wait for it: the first bytes of most
+//! formats are written last.
 //!
-//! One thread hashes, and others read ahead of it into a few pieces that go round. What was written past the page cache comes
-//! from the disk again, and into the same pieces each time: through the cache, finding pages for a file that is read once took
-//! three times as long as hashing it.
+//! One thread hashes, and others read ahead of it into a few pieces that go round. What was written
+//! past the page cache comes from the disk again, and into the same pieces each time: through the
+//! cache, finding pages for a file that is read once took three times as long as hashing it.
 
 use std::{
     sync::{Arc, mpsc},
@@ -36,7 +37,8 @@ struct Lane {
     emptied: mpsc::Sender<AlignedBuffer>,
 }
 
-/// SHA-256 of all bytes of a source, in lower hexadecimal digits. 4 MiB of memory; it stops when it is dropped.
+/// SHA-256 of all bytes of a source, in lower hexadecimal digits. 4 MiB of memory; it stops when it
+/// is dropped.
 pub async fn sha256(source: Arc<dyn BlockSource>) -> Result<String, EngineError> {
     let cancel = CancellationToken::new();
     let _stop_when_dropped = cancel.clone().drop_guard();

@@ -1,4 +1,5 @@
-//! Where bytes come from and go to. Blocking calls: the engine's own threads make them, never an async task.
+//! Where bytes come from and go to. Blocking calls: the engine's own threads make them, never an
+//! async task.
 
 use std::{
     io::{self, Write},
@@ -26,21 +27,23 @@ pub trait BlockSource: Send + Sync {
     fn size(&self) -> u64;
     /// Fills `buf` from `offset`; anything shorter is [`io::ErrorKind::UnexpectedEof`].
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Describes `[range]` in ascending order without gaps: what the transport knows to be zero (holes of a file, NBD
-    /// block status). The default knows nothing.
+    /// Describes `[range]` in ascending order without gaps: what the transport knows to be zero
+    /// (holes of a file, NBD block status). The default knows nothing.
     fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
         Ok(vec![Segment { range, zero: false }])
     }
-    /// Bytes that are best read at once, where the transport has an opinion: one that keeps several requests in flight wants
-    /// reads that are longer than one request.
+    /// Bytes that are best read at once, where the transport has an opinion: one that keeps several
+    /// requests in flight wants reads that are longer than one request.
     fn preferred_read(&self) -> u64 {
         0
     }
-    /// The open file whose bytes these are, offset for offset, where there is one: another process may read it instead.
+    /// The open file whose bytes these are, offset for offset, where there is one: another process
+    /// may read it instead.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-    /// Whether the source is still what it was when it was opened, as far as the transport can tell.
+    /// Whether the source is still what it was when it was opened, as far as the transport can
+    /// tell.
     fn unchanged(&self) -> io::Result<bool> {
         Ok(true)
     }
@@ -48,10 +51,12 @@ pub trait BlockSource: Send + Sync {
 
 /// Bytes that can be written from several threads at once, to disjoint ranges.
 pub trait BlockSink: Send + Sync {
-    /// Takes all of `buf` for `offset`, growing the sink as needed, or more: [`Self::set_size`] settles how long it is. Whoever
-    /// reads the sink finds it there when [`Self::set_size`] or [`Self::sync`] has returned after it.
+    /// Takes all of `buf` for `offset`, growing the sink as needed, or more: [`Self::set_size`]
+    /// settles how long it is. Whoever reads the sink finds it there when [`Self::set_size`] or
+    /// [`Self::sync`] has returned after it.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes the sink exactly this long, with all that was written to it; what was never written reads as zeroes where the sink is [fresh](Self::fresh).
+    /// Makes the sink exactly this long, with all that was written to it; what was never written
+    /// reads as zeroes where the sink is [fresh](Self::fresh).
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// Bytes that are best written at once, where the sink has an opinion.
     fn preferred_write(&self) -> u64 {
@@ -59,28 +64,30 @@ pub trait BlockSink: Send + Sync {
     }
     /// Everything written is durable when this returns.
     fn sync(&self) -> io::Result<()>;
-    /// Whether what was never written reads as zeroes. A device that held something before is not fresh: all of the file
-    /// is written there.
+    /// Whether what was never written reads as zeroes. A device that held something before is not
+    /// fresh: all of the file is written there.
     fn fresh(&self) -> bool {
         true
     }
-    /// Whether it takes every byte in turn, from the first to the last, and never an earlier one again: a pipe, a socket, an
-    /// upload in parts.
+    /// Whether it takes every byte in turn, from the first to the last, and never an earlier one
+    /// again: a pipe, a socket, an upload in parts.
     fn append_only(&self) -> bool {
         false
     }
-    /// Hears that a range will never be written; it reads as zeroes already. A sink that puts neighbours together need not wait for
-    /// it, and may write the zeroes.
+    /// Hears that a range will never be written; it reads as zeroes already. A sink that puts
+    /// neighbours together need not wait for it, and may write the zeroes.
     fn leave_out(&self, range: ByteRange) -> io::Result<()> {
         let _ = range;
         Ok(())
     }
-    /// Makes a range read as zeroes. A sink that has an operation for that uses it; the default writes them.
+    /// Makes a range read as zeroes. A sink that has an operation for that uses it; the default
+    /// writes them.
     fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
         write_zeroes_plainly(self, offset, length)
     }
-    /// Makes the sink share a range of a source from `to` on, without moving bytes. All numbers are multiples of the file
-    /// system's block size. [`io::ErrorKind::Unsupported`] and other errors say that it has to be copied.
+    /// Makes the sink share a range of a source from `to` on, without moving bytes. All numbers are
+    /// multiples of the file system's block size. [`io::ErrorKind::Unsupported`] and other errors
+    /// say that it has to be copied.
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
         let _ = (source, range, to);
         Err(io::ErrorKind::Unsupported.into())
@@ -89,7 +96,8 @@ pub trait BlockSink: Send + Sync {
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
         Ok(None)
     }
-    /// The open file that the bytes go to, offset for offset, where there is one: another process may write it instead.
+    /// The open file that the bytes go to, offset for offset, where there is one: another process
+    /// may write it instead.
     fn descriptors(&self) -> Option<Descriptors<'_>> {
         None
     }
@@ -122,8 +130,8 @@ pub(crate) fn write_zeroes_plainly<S: BlockSink + ?Sized>(
     Ok(())
 }
 
-/// A stream as a sink: whatever can only be appended to. Durability is the business of whoever is behind the stream: syncing
-/// flushes it.
+/// A stream as a sink: whatever can only be appended to. Durability is the business of whoever is
+/// behind the stream: syncing flushes it.
 ///
 /// A stream that blocks for long is closed by its owner to cancel the job.
 pub struct AppendSink<W> {

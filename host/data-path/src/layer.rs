@@ -23,7 +23,8 @@ use intervals::StoredIntervals;
 /// Most sources and codecs that an image may list.
 const MAX_LISTED: usize = 64;
 
-/// A layer as its plugin described it, validated. Indices of sources and codecs count from the given bases.
+/// A layer as its plugin described it, validated. Indices of sources and codecs count from the
+/// given bases.
 pub(crate) struct Layer {
     pub(crate) info: ImageInfo,
     pub(crate) map: ExtentMap,
@@ -95,8 +96,8 @@ impl<'a> Reopening<'a> {
     }
 }
 
-/// Describes one image. `source` and `codec_base` are the indices that its extents get; what `resolver` grants of the
-/// files that it names as parts of itself follows.
+/// Describes one image. `source` and `codec_base` are the indices that its extents get; what
+/// `resolver` grants of the files that it names as parts of itself follows.
 pub(crate) async fn load(
     format: &dyn DiskFormat,
     primary: &Arc<dyn BlockSource>,
@@ -182,8 +183,8 @@ async fn described(image: &mut Reopening<'_>, limits: &Limits) -> Result<ImageIn
     }
 }
 
-/// What an image refers to: its parent by all the names it has for it, and files with parts of the disk by their place in the
-/// list.
+/// What an image refers to: its parent by all the names it has for it, and files with parts of the
+/// disk by their place in the list.
 struct References {
     parent: Vec<SourceRef>,
     extents: Vec<(u16, SourceRef)>,
@@ -193,7 +194,8 @@ fn listed_index(index: usize) -> u16 {
     u16::try_from(index).expect("an image lists at most 64 sources")
 }
 
-/// The parent and the parts that an image names. Other references (data files, logs) are never followed.
+/// The parent and the parts that an image names. Other references (data files, logs) are never
+/// followed.
 fn references(sources: &[SourceRef]) -> Result<References, EngineError> {
     let Some((primary, others)) = sources.split_first().filter(|_| sources.len() <= MAX_LISTED) else {
         return Err(PortError::bad_answer(
@@ -250,7 +252,8 @@ struct PageChecker<'a> {
     builder: MapBuilder,
     unit: u64,
     codecs: &'a [CodecSpec],
-    /// The disk's index of each source that the image lists; `None` for what no extent may point into.
+    /// The disk's index of each source that the image lists; `None` for what no extent may point
+    /// into.
     indices: &'a [Option<u16>],
     /// The disk's index of the image itself.
     first_source: u16,
@@ -293,7 +296,8 @@ impl PageChecker<'_> {
         }
     }
 
-    /// An encoded extent is one whole unit; only the last one of the disk may be cut by the disk's end.
+    /// An encoded extent is one whole unit; only the last one of the disk may be cut by the disk's
+    /// end.
     fn encoded(&mut self, extent: &Extent) -> Result<Content, MapError> {
         let offset = extent.offset;
         let source = self.known_source(extent)?;
@@ -331,7 +335,8 @@ impl PageChecker<'_> {
         &mut self.used[usize::from(source - self.first_source)]
     }
 
-    /// What can only be judged over the whole map; on another thread, because large maps take a while.
+    /// What can only be judged over the whole map; on another thread, because large maps take a
+    /// while.
     async fn finish(self) -> Result<ExtentMap, EngineError> {
         let (decoded, claimed) = self.encoded;
         // Many units may claim the same sector, of which each has but a few bytes.

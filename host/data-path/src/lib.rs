@@ -1,7 +1,8 @@
 //! The native engine that moves disk images, and the ports through which it talks to plugins.
 //!
-//! A plugin describes (where bytes are, how a disk maps to them, how to lay out a new file); this crate validates every
-//! description, and then opens, reads, decodes, hashes, encodes and writes, on all cores and with bounded memory.
+//! A plugin describes (where bytes are, how a disk maps to them, how to lay out a new file); this
+//! crate validates every description, and then opens, reads, decodes, hashes, encodes and writes,
+//! on all cores and with bounded memory.
 //!
 //! # How it is used
 //!
@@ -24,17 +25,22 @@
 //!
 //! # Map of the crate
 //!
-//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`], [`FileSink`]; over block
-//!   devices [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`];
-//!   over anything that can be appended to [`io::AppendSink`].
-//! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their shapes.
-//! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps. [`GrantedFiles`]: chains of files.
-//! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system can.
-//! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] watches it, a cancellation token stops it.
-//! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`], [`confirm_format`],
-//!   [`refuse_foreign`].
+//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`],
+//!   [`FileSink`]; over block devices [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over
+//!   anything that can be appended to [`io::AppendSink`].
+//! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their
+//!   shapes.
+//! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
+//!   [`GrantedFiles`]: chains of files.
+//! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system
+//!   can.
+//! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] watches it, a
+//!   cancellation token stops it.
+//! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`],
+//!   [`confirm_format`], [`refuse_foreign`].
 //! - [`durable`]: publishing files.
-//! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` for people.
+//! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` for
+//!   people.
 //!
 //! Not here: components and sandboxes (`plugin-runtime`), tasks and limits of accounts (`service`).
 

@@ -5,15 +5,17 @@
 pub struct Limits {
     /// Largest virtual disk, in bytes. Default 16 TiB.
     pub virtual_size: u64,
-    /// Most runs and encoded units of a map. Default 2^25, enough for (almost) 2 TiB of compressed 64 KiB clusters.
+    /// Most runs and encoded units of a map. Default 2^25, enough for (almost) 2 TiB of compressed
+    /// 64 KiB clusters.
     ///
-    /// What is more than 2 MiB of a map, and more than 4 MiB of the ranges whose aliasing is checked, lies in scratch files: 24
-    /// bytes a run, 12 an encoded unit, and 16 for each of them and each table while aliasing is checked. That is 1.3 GiB for
-    /// a map of 2^25 runs, and twice the map while layers are put together, holes are resolved, or a wrapper's disk is moved
-    /// to its place. In memory it takes 24 bytes for each 1024 pieces.
+    /// What is more than 2 MiB of a map, and more than 4 MiB of the ranges whose aliasing is
+    /// checked, lies in scratch files: 24 bytes a run, 12 an encoded unit, and 16 for each of them
+    /// and each table while aliasing is checked. That is 1.3 GiB for a map of 2^25 runs, and twice
+    /// the map while layers are put together, holes are resolved, or a wrapper's disk is moved to
+    /// its place. In memory it takes 24 bytes for each 1024 pieces.
     pub extents: u64,
-    /// How many times larger than stored the compressed data of an image may become, once that is more than 1 GiB.
-    /// Default 256.
+    /// How many times larger than stored the compressed data of an image may become, once that is
+    /// more than 1 GiB. Default 256.
     pub expansion: u64,
     /// Longest chain of parents. Default 16.
     pub chain_depth: u32,

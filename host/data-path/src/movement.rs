@@ -1,8 +1,9 @@
 //! The seam between the conversation with a format plugin and the work on bytes.
 //!
-//! A [`ByteMover`] does all work that touches the bytes of a disk: reading, decoding, hashing, encoding, writing. What it is
-//! told and what it answers is plain data, so that it may live in another process; [`InProcess`] works on this process's
-//! threads. The conversation with the format plugin stays with the caller: see [`crate::write_image`].
+//! A [`ByteMover`] does all work that touches the bytes of a disk: reading, decoding, hashing,
+//! encoding, writing. What it is told and what it answers is plain data, so that it may live in
+//! another process; [`InProcess`] works on this process's threads. The conversation with the format
+//! plugin stays with the caller: see [`crate::write_image`].
 
 mod in_process;
 
@@ -30,8 +31,8 @@ pub(crate) use in_process::InProcess;
 pub struct Mover(pub(crate) Arc<dyn ByteMover>);
 
 impl Default for Mover {
-    /// Where an application has said how movers are started ([`crate::mover::configure`]): a process of its own for disks
-    /// with encoded units. Else the threads of this process.
+    /// Where an application has said how movers are started ([`crate::mover::configure`]): a
+    /// process of its own for disks with encoded units. Else the threads of this process.
     fn default() -> Self {
         match crate::mover::configured() {
             Some(config) => Self::process(config.clone()),
@@ -104,8 +105,8 @@ pub(crate) struct WritePlan {
 pub(crate) enum Event {
     /// Where payload is: at most 4096 runs, ascending.
     Placed(Vec<Placed>),
-    /// The bytes of the layout that lie at `at` are wanted, perhaps none: [`Movement::interleave`]. All placements before it
-    /// were reported.
+    /// The bytes of the layout that lie at `at` are wanted, perhaps none: [`Movement::interleave`].
+    /// All placements before it were reported.
     Interleave {
         /// Where in the file.
         at: u64,
@@ -158,9 +159,10 @@ pub(crate) trait ByteMover: Send + Sync {
 
 /// A disk on its way into a file. When it is dropped, everything stops.
 ///
-/// Calls: `start`, then `next` again and again up to [`Event::End`], then `tables` for each page, then `finish`. For a sink
-/// that takes every byte in turn, the tables that lie before the payload come before `start(Pass::Write)`, and all of this may
-/// follow a whole dry pass (`start(Pass::Dry)`, `next` up to its end), whose placements come out again in the second one.
+/// Calls: `start`, then `next` again and again up to [`Event::End`], then `tables` for each page,
+/// then `finish`. For a sink that takes every byte in turn, the tables that lie before the payload
+/// come before `start(Pass::Write)`, and all of this may follow a whole dry pass
+/// (`start(Pass::Dry)`, `next` up to its end), whose placements come out again in the second one.
 #[async_trait]
 pub(crate) trait Movement: Send {
     /// Starts a pass over the payload.
@@ -169,9 +171,11 @@ pub(crate) trait Movement: Send {
     async fn next(&mut self) -> Result<Event, EngineError>;
     /// The answer to [`Event::Interleave`], at most 1 MiB.
     async fn interleave(&mut self, bytes: Vec<u8>) -> Result<(), EngineError>;
-    /// Writes tables and headers, in this order; ascending for a sink that takes every byte in turn.
+    /// Writes tables and headers, in this order; ascending for a sink that takes every byte in
+    /// turn.
     async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError>;
-    /// Makes the file exactly this long, makes everything durable if the plan says so, and makes sure that the sources are
-    /// still what they were. With `verify` it reads the file again and compares.
+    /// Makes the file exactly this long, makes everything durable if the plan says so, and makes
+    /// sure that the sources are still what they were. With `verify` it reads the file again and
+    /// compares.
     async fn finish(&mut self, file_size: u64, verify: bool) -> Result<Moved, EngineError>;
 }

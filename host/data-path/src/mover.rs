@@ -1,11 +1,14 @@
-//! Movers: processes that do the work on bytes where a decoder written in C sees bytes of unknown origin.
+//! Movers: processes that do the work on bytes where a decoder written in C sees bytes of unknown
+//! origin.
 //!
-//! One process a job. It has the descriptors of the files that the job reads and writes, and nothing else: no path, no
-//! network, no other process, bounded memory (see `sandbox.rs` for what it may call). The conversation with the format plugin
-//! and all that is named by a path stay in the host. What a mover says is checked as a plugin's answers are; one that dies is
-//! a failed job (`mover.died`), and nothing else.
+//! One process a job. It has the descriptors of the files that the job reads and writes, and
+//! nothing else: no path, no network, no other process, bounded memory (see `sandbox.rs` for what
+//! it may call). The conversation with the format plugin and all that is named by a path stay in
+//! the host. What a mover says is checked as a plugin's answers are; one that dies is a failed job
+//! (`mover.died`), and nothing else.
 //!
-//! What is read or written and is no file (an NBD export, a part of a file, a pipe) is moved by the host on the mover's behalf.
+//! What is read or written and is no file (an NBD export, a part of a file, a pipe) is moved by the
+//! host on the mover's behalf.
 
 mod channel;
 mod error;
@@ -29,7 +32,8 @@ pub struct MoverConfig {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Goes on where the system does not offer all of the sandbox. Otherwise that is an error, `mover.sandbox`.
+    /// Goes on where the system does not offer all of the sandbox. Otherwise that is an error,
+    /// `mover.sandbox`.
     pub best_effort: bool,
 }
 
@@ -42,8 +46,8 @@ impl MoverConfig {
 
 static CONFIGURED: OnceLock<MoverConfig> = OnceLock::new();
 
-/// Says, once and before any job, how movers are started in this process: from then on [`crate::Mover::default`] uses them.
-/// `false` when it was said before.
+/// Says, once and before any job, how movers are started in this process: from then on
+/// [`crate::Mover::default`] uses them. `false` when it was said before.
 pub fn configure(config: MoverConfig) -> bool {
     CONFIGURED.set(config).is_ok()
 }
@@ -53,7 +57,8 @@ pub(crate) fn configured() -> Option<&'static MoverConfig> {
 }
 
 impl crate::Mover {
-    /// A process for each job whose source has encoded units; other jobs are done by the threads of this process.
+    /// A process for each job whose source has encoded units; other jobs are done by the threads of
+    /// this process.
     pub fn process(config: MoverConfig) -> Self {
         Self(std::sync::Arc::new(host::Process::new(config)))
     }

@@ -1,9 +1,10 @@
 //! NBD client: reads an export on a unix socket, or writes to it ([`NbdSink`]).
 //!
-//! Fixed newstyle, structured replies and `base:allocation` where the server has them, several requests in flight on each
-//! connection, and several connections where the server allows it. The server is not trusted: every length, offset and
-//! handle is checked, no byte of the buffer is written twice, and every call has a deadline. A connection on which anything
-//! went wrong is dropped; the next call makes a new one.
+//! Fixed newstyle, structured replies and `base:allocation` where the server has them, several
+//! requests in flight on each connection, and several connections where the server allows it. The
+//! server is not trusted: every length, offset and handle is checked, no byte of the buffer is
+//! written twice, and every call has a deadline. A connection on which anything went wrong is
+//! dropped; the next call makes a new one.
 
 mod error;
 mod handshake;
@@ -78,7 +79,8 @@ impl NbdOptions {
     }
 }
 
-/// An export that can be read from several threads: each call has a connection to itself while it lasts.
+/// An export that can be read from several threads: each call has a connection to itself while it
+/// lasts.
 pub struct NbdClient {
     options: NbdOptions,
     export: Export,
@@ -103,7 +105,8 @@ impl NbdClient {
         Ok(Self { options: options.clone(), export, limit, pool, returned: Condvar::new() })
     }
 
-    /// Connections that calls may use at once: what was asked for, or one where the server allows no more.
+    /// Connections that calls may use at once: what was asked for, or one where the server allows
+    /// no more.
     pub fn connections(&self) -> u16 {
         self.limit
     }

@@ -1,12 +1,15 @@
-//! The pipeline: worker threads that each take a window of the disk through all stages on one cache-hot buffer.
+//! The pipeline: worker threads that each take a window of the disk through all stages on one
+//! cache-hot buffer.
 //!
-//! read -> decode -> zero detection -> digest -> encode -> (in order) reserve -> write. There are no queues of buffers: each
-//! worker owns the few windows that it has under way. The ordered step holds a lock for the time it takes to hand out a few
-//! offsets; it makes the output independent of the number of threads.
+//! read -> decode -> zero detection -> digest -> encode -> (in order) reserve -> write. There are
+//! no queues of buffers: each worker owns the few windows that it has under way. The ordered step
+//! holds a lock for the time it takes to hand out a few offsets; it makes the output independent of
+//! the number of threads.
 //!
-//! Memory of a job: for each thread 4 MiB of windows and their encoded form (two units where units are larger than 2 MiB; then
-//! fewer threads run, so that all together hold 160 MiB at most), the buffers of a [`DiskReader`](crate::DiskReader) and the
-//! codecs' contexts, in all at most 12 MiB with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); what waits in a
+//! Memory of a job: for each thread 4 MiB of windows and their encoded form (two units where units
+//! are larger than 2 MiB; then fewer threads run, so that all together hold 160 MiB at most), the
+//! buffers of a [`DiskReader`](crate::DiskReader) and the codecs' contexts, in all at most 12 MiB
+//! with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); what waits in a
 //! [file](crate::FileSink) for its neighbours; and the source's map.
 
 mod ordered;
@@ -40,15 +43,18 @@ use worker::Worker;
 
 /// Bytes of the disk that a worker takes at once.
 const WINDOW: u64 = 1 << 20;
-/// The same where nothing is encoded or decoded: it stays in the second-level cache. Sinks may like longer writes.
+/// The same where nothing is encoded or decoded: it stays in the second-level cache. Sinks may like
+/// longer writes.
 const PLAIN_WINDOW: u64 = 256 << 10;
-/// Windows that one worker may have under way: as many as fit into so many bytes, at most four. While one waits for its turn,
-/// the worker goes on with the next.
+/// Windows that one worker may have under way: as many as fit into so many bytes, at most four.
+/// While one waits for its turn, the worker goes on with the next.
 const SLOT_BYTES: u64 = 2 << 20;
 const MAX_SLOTS: usize = 4;
-/// Threads beyond one for each core, at most as many again: they work while others wait for a disk or for their turn.
+/// Threads beyond one for each core, at most as many again: they work while others wait for a disk
+/// or for their turn.
 const SPARE_THREADS: usize = 4;
-/// Bytes of windows of all threads together, where windows are large; and of each thread, where that is more.
+/// Bytes of windows of all threads together, where windows are large; and of each thread, where
+/// that is more.
 const WINDOWS_BYTES: u64 = 160 << 20;
 const THREAD_BYTES: u64 = 6 << 20;
 /// Most threads of one job.
@@ -195,8 +201,8 @@ fn finish(job: &Job, shared: Shared) -> Result<Outcome, EngineError> {
     Ok(Outcome { logical, stored_prefix, end, position, data_bytes, written })
 }
 
-/// A window holds whole units of the target and of the source, so that no unit is decoded twice, and what the sources like
-/// to be asked for.
+/// A window holds whole units of the target and of the source, so that no unit is decoded twice,
+/// and what the sources like to be asked for.
 fn window_of(job: &Job) -> u64 {
     let (unit, encodes) = match job.target.layout() {
         Some(Layout::Units(rules)) => (u64::from(rules.unit), rules.codec.is_some()),
@@ -205,7 +211,8 @@ fn window_of(job: &Job) -> u64 {
     let decodes = job.disk.map().encoded_bytes() > 0;
     let source_unit = if decodes { u64::from(job.disk.unit()) } else { 1 };
     let liked = job.disk.preferred_read().max(source_unit).min(MAX_UNIT);
-    // Encoded units are placed window by window, so that a window of theirs must not depend on where they go.
+    // Encoded units are placed window by window, so that a window of theirs must not depend on
+    // where they go.
     let least = match (encodes || decodes, &job.target) {
         (true, _) => WINDOW,
         (false, Target::File(file)) => PLAIN_WINDOW.max(file.sink.preferred_write().min(WINDOW)),
@@ -224,7 +231,8 @@ pub(crate) fn default_threads() -> NonZeroUsize {
     cores.saturating_add(cores.get().min(SPARE_THREADS))
 }
 
-/// Large windows bound the number of threads: what all of them hold together does not grow with the unit.
+/// Large windows bound the number of threads: what all of them hold together does not grow with the
+/// unit.
 fn thread_count(job: &Job, planner: &Planner<'_>) -> usize {
     let wanted = job.running.threads.unwrap_or_else(default_threads).get().min(MAX_THREADS);
     let encoded = to_u64(encoded_room(job.target.layout(), planner.window));

@@ -118,8 +118,8 @@ impl UnitRules {
         from_u32(self.max_encoded).min(unit + unit / 64 + 512)
     }
 
-    /// Bytes that an encoded unit with its frame takes in the batch's buffer: padded, so that neighbours are written in
-    /// one go.
+    /// Bytes that an encoded unit with its frame takes in the batch's buffer: padded, so that
+    /// neighbours are written in one go.
     pub(crate) fn stride(&self, length: usize) -> usize {
         let align = crate::num::to_usize(self.align.max(self.align_data));
         (self.frame.length + length).next_multiple_of(align)
@@ -224,11 +224,13 @@ impl UnitRules {
 pub(crate) struct Unit {
     /// Virtual offset.
     pub(crate) offset: u64,
-    /// Encoded bytes and where they are in the batch's buffer of encoded units; `None` stores the unit as it is.
+    /// Encoded bytes and where they are in the batch's buffer of encoded units; `None` stores the
+    /// unit as it is.
     pub(crate) encoded: Option<Encoded>,
     /// Of the frame, or of the unit itself; set by the placer.
     pub(crate) file_offset: u64,
-    /// Follows the encoded unit before it in the file as it does in the buffer, padding and all; set by the placer.
+    /// Follows the encoded unit before it in the file as it does in the buffer, padding and all;
+    /// set by the placer.
     pub(crate) joined: bool,
 }
 
@@ -241,12 +243,13 @@ pub(crate) struct Encoded {
     pub(crate) length: u32,
 }
 
-/// Hands out file offsets, batch after batch in the order of the disk, so that the result does not depend on who was
-/// faster.
+/// Hands out file offsets, batch after batch in the order of the disk, so that the result does not
+/// depend on who was faster.
 ///
-/// Within a batch the encoded units come first, packed by `align`, then those that are stored as they are, by
-/// `verbatim_align`. The gap that this alignment leaves takes encoded units of later batches, where the file can be written
-/// in any order; one gap is remembered. With tables between the units, everything is in the order of the disk.
+/// Within a batch the encoded units come first, packed by `align`, then those that are stored as
+/// they are, by `verbatim_align`. The gap that this alignment leaves takes encoded units of later
+/// batches, where the file can be written in any order; one gap is remembered. With tables between
+/// the units, everything is in the order of the disk.
 #[derive(Debug)]
 pub(crate) struct Placer {
     rules: UnitRules,

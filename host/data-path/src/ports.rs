@@ -1,7 +1,7 @@
 //! The ports: what the engine asks of a storage, a disk format and a hypervisor.
 //!
-//! The shapes mirror `wit/` (0.1), in Rust's types. Whatever comes through a port is untrusted until the engine has
-//! validated it; the traits say what is asked, not that the answer is right.
+//! The shapes mirror `wit/` (0.1), in Rust's types. Whatever comes through a port is untrusted
+//! until the engine has validated it; the traits say what is asked, not that the answer is right.
 
 mod format;
 mod hypervisor;
@@ -35,7 +35,8 @@ pub struct ByteRange {
     pub length: u64,
 }
 
-/// What kind of failure a port reports; decides what the caller does next (`types.error-class` in WIT).
+/// What kind of failure a port reports; decides what the caller does next (`types.error-class` in
+/// WIT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// The request itself is wrong.

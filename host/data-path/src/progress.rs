@@ -18,9 +18,11 @@ pub enum Phase {
 
 /// How far a job is. Share it through an `Arc` and read it as often as you like.
 ///
-/// `total` and `done` count virtual bytes that hold data in the source's map (zeroes and holes cost nothing and count
-/// nothing); a stream that is measured first counts twice, and what is read back counts again when that begins. `read` and `written` count what moved natively: compared with the bytes that the plugin runtime counts at
-/// its boundary, they give the share that crossed the sandbox.
+/// `total` and `done` count virtual bytes that hold data in the source's map (zeroes and holes cost
+/// nothing and count nothing); a stream that is measured first counts twice, and what is read back
+/// counts again when that begins. `read` and `written` count what moved natively: compared with the
+/// bytes that the plugin runtime counts at its boundary, they give the share that crossed the
+/// sandbox.
 #[derive(Debug, Default)]
 pub struct Progress {
     total: AtomicU64,

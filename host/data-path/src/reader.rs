@@ -1,4 +1,5 @@
-//! Reads a disk: gathers the stored bytes of a window with few large reads, and decodes straight into the window.
+//! Reads a disk: gathers the stored bytes of a window with few large reads, and decodes straight
+//! into the window.
 
 use crate::{
     codec::{DecodeError, Decoder},
@@ -10,14 +11,15 @@ use crate::{
     zero::ZeroMap,
 };
 
-/// Encoded units whose stored bytes are at most this far apart are fetched in one read. Images that were written out of order
-/// have units of other windows between those of one: what lies in a gap is copied for nothing.
+/// Encoded units whose stored bytes are at most this far apart are fetched in one read. Images that
+/// were written out of order have units of other windows between those of one: what lies in a gap
+/// is copied for nothing.
 const MAX_GAP: u64 = 16 << 10;
 /// Longest such read.
 const MAX_GATHER: u64 = 4 << 20;
 
-/// Reads a [`Disk`], with buffers and decoders of its own. Memory: at most 4 MiB for stored bytes (8 MiB and 4 KiB when
-/// a single unit needs that), one decoded unit, and the decoders.
+/// Reads a [`Disk`], with buffers and decoders of its own. Memory: at most 4 MiB for stored bytes
+/// (8 MiB and 4 KiB when a single unit needs that), one decoded unit, and the decoders.
 pub struct DiskReader<'a> {
     disk: &'a Disk,
     decoder: Decoder,

@@ -1,7 +1,8 @@
 //! Scratch files: what a map holds beyond a few MiB lies in a file without a name, not in memory.
 //!
-//! A file is written once, from its begin to its end, and then only read. It has no name as soon as it is there, so that
-//! nothing of it stays, whatever ends the process; only its owner could have opened it.
+//! A file is written once, from its begin to its end, and then only read. It has no name as soon as
+//! it is there, so that nothing of it stays, whatever ends the process; only its owner could have
+//! opened it.
 
 use std::{
     ffi::OsStr,
@@ -25,7 +26,8 @@ use crate::{beneath, num::to_u64};
 
 /// Bytes of one map that stay in memory: all of it, where there are not more.
 const KEEP: usize = 2 << 20;
-/// Bytes of intervals that are sorted at once, for all sources of a layer together; twice as many bytes merge them.
+/// Bytes of intervals that are sorted at once, for all sources of a layer together; twice as many
+/// bytes merge them.
 const SORT: usize = 4 << 20;
 /// Bytes that are written at once.
 const BUFFER: usize = 256 << 10;
@@ -92,7 +94,8 @@ impl ScratchError {
 
 /// Where scratch files are made, and how much stays in memory.
 ///
-/// The default is what [`configure`] said; without that it is the folder that `TMPDIR` names, and `/var/tmp` without one.
+/// The default is what [`configure`] said; without that it is the folder that `TMPDIR` names, and
+/// `/var/tmp` without one.
 #[derive(Clone, Debug)]
 pub struct Scratch {
     place: Place,
@@ -111,8 +114,8 @@ enum Place {
 
 static CONFIGURED: OnceLock<Scratch> = OnceLock::new();
 
-/// Says, once and before any job, where scratch files are made in this process: from then on [`Scratch::default`] is that.
-/// `false` when it was said before.
+/// Says, once and before any job, where scratch files are made in this process: from then on
+/// [`Scratch::default`] is that. `false` when it was said before.
 pub fn configure(scratch: Scratch) -> bool {
     CONFIGURED.set(scratch).is_ok()
 }
@@ -134,7 +137,8 @@ impl Scratch {
         Self { place: Place::Memory, keep: KEEP, sort: usize::MAX }
     }
 
-    /// Other bounds: bytes of a map that stay in memory, and bytes of intervals that are sorted at once.
+    /// Other bounds: bytes of a map that stay in memory, and bytes of intervals that are sorted at
+    /// once.
     #[cfg(test)]
     pub(crate) fn keeping(self, keep: usize, sort: usize) -> Self {
         Self { keep, sort, ..self }

@@ -1,5 +1,5 @@
-//! The digest that a wrapper states of the disk in it: the manifest of an OVA. Who reads the disk also compares the digest, so
-//! that a damaged appliance is refused and not converted.
+//! The digest that a wrapper states of the disk in it: the manifest of an OVA. Who reads the disk
+//! also compares the digest, so that a damaged appliance is refused and not converted.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::{
     ports::Props,
 };
 
-/// How digests of manifests are made (DSP0243, section 6, names the first two; tools also write the last one).
+/// How digests of manifests are made (DSP0243, section 6, names the first two; tools also write the
+/// last one).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     Sha1,
@@ -80,8 +81,8 @@ impl Stated {
     }
 }
 
-/// Compares what the wrapper around a disk states of it with what is there, if it states anything. Reads all of the file that
-/// is in the wrapper.
+/// Compares what the wrapper around a disk states of it with what is there, if it states anything.
+/// Reads all of the file that is in the wrapper.
 pub async fn check_stated(disk: &Disk, cancel: &CancellationToken) -> Result<(), EngineError> {
     let Some(stated) = disk.stated().cloned() else { return Ok(()) };
     let cancel = cancel.child_token();
@@ -89,8 +90,8 @@ pub async fn check_stated(disk: &Disk, cancel: &CancellationToken) -> Result<(),
     offload(move || stated.compare(&cancel)).await?
 }
 
-/// Does some work on a disk, and compares what is stated of it at the same time. The work's own error is told unless the digest
-/// is wrong, too, which explains it.
+/// Does some work on a disk, and compares what is stated of it at the same time. The work's own
+/// error is told unless the digest is wrong, too, which explains it.
 pub(crate) async fn while_checked<T>(
     disk: &Disk,
     cancel: &CancellationToken,

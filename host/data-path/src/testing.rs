@@ -19,9 +19,11 @@ use crate::{
     },
 };
 
-/// A small real format: a header of 4 KiB, payload, then a table of placements. All numbers are 64 bits, little endian.
+/// A small real format: a header of 4 KiB, payload, then a table of placements. All numbers are 64
+/// bits, little endian.
 ///
-/// Header: `FAKE`, virtual size, unit, place of the table, entries. Entry: offset, length, file offset, stored length.
+/// Header: `FAKE`, virtual size, unit, place of the table, entries. Entry: offset, length, file
+/// offset, stored length.
 pub(crate) struct FakeFormat {
     pub(crate) codec: Option<&'static str>,
     pub(crate) unit: u32,
@@ -408,7 +410,8 @@ impl BlockSink for MemorySink {
     }
 }
 
-/// A source that calculates its bytes: clusters of 64 KiB that are zero, compress well, or do not compress, by turns.
+/// A source that calculates its bytes: clusters of 64 KiB that are zero, compress well, or do not
+/// compress, by turns.
 pub(crate) struct Pattern {
     pub(crate) size: u64,
     pub(crate) seed: u64,

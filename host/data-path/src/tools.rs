@@ -24,8 +24,8 @@ const MAX_FINDINGS: usize = 10_000;
 /// Findings asked for in one call.
 const PAGE_FINDINGS: u32 = 256;
 
-/// Reads the whole disk with all cores and returns its logical digest. Of the options, `threads`, `cancel` and `progress`
-/// count.
+/// Reads the whole disk with all cores and returns its logical digest. Of the options, `threads`,
+/// `cancel` and `progress` count.
 pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDigest, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
@@ -47,12 +47,14 @@ pub enum Comparison {
     },
     /// Different bytes.
     Content {
-        /// Offset of the first byte that differs; behind the end of the shorter disk its bytes count as zero.
+        /// Offset of the first byte that differs; behind the end of the shorter disk its bytes
+        /// count as zero.
         offset: u64,
     },
 }
 
-/// Compares two disks byte for byte, skipping what both know to be zero. Of the options, `cancel` and `progress` count.
+/// Compares two disks byte for byte, skipping what both know to be zero. Of the options, `cancel`
+/// and `progress` count.
 pub async fn compare(
     first: &Arc<Disk>,
     second: &Arc<Disk>,

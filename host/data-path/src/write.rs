@@ -1,4 +1,5 @@
-//! Writes a disk as a new image: the pipeline for the payload, the format plugin for rules, headers and tables.
+//! Writes a disk as a new image: the pipeline for the payload, the format plugin for rules, headers
+//! and tables.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -34,12 +35,13 @@ pub struct WriteOptions {
     pub subformat: Option<String>,
     /// For the format plugin: `compress` = `none|zlib|zstd`, `cluster-size`, ...
     pub format_options: Props,
-    /// Compression level in the encoder's own scale: 1 to 12 for zlib, deflate and gzip (default 1, which compresses better than
-    /// QEMU's default), -7 to 19 for zstd (default 3). Level 0 of the former is the fastest encoder of the platform (ISA-L on
-    /// x86-64, level 1 elsewhere): within 1 % of QEMU's size.
+    /// Compression level in the encoder's own scale: 1 to 12 for zlib, deflate and gzip (default 1,
+    /// which compresses better than QEMU's default), -7 to 19 for zstd (default 3). Level 0 of the
+    /// former is the fastest encoder of the platform (ISA-L on x86-64, level 1 elsewhere): within 1
+    /// % of QEMU's size.
     pub level: Option<i32>,
-    /// Virtual size of the new image, where it shall be larger than the disk: what comes behind the disk reads as zeroes.
-    /// The logical digest stays that of the disk.
+    /// Virtual size of the new image, where it shall be larger than the disk: what comes behind the
+    /// disk reads as zeroes. The logical digest stays that of the disk.
     pub grow_to: Option<u64>,
     /// Default: one for each core, and a few that work while others wait.
     pub threads: Option<NonZeroUsize>,
@@ -47,12 +49,13 @@ pub struct WriteOptions {
     pub cancel: CancellationToken,
     /// Kept up to date while the job runs.
     pub progress: Arc<Progress>,
-    /// Reads the file again once it is durable, and fails with `verify.mismatch` if it is not what was written. For sinks that
-    /// can be read.
+    /// Reads the file again once it is durable, and fails with `verify.mismatch` if it is not what
+    /// was written. For sinks that can be read.
     pub verify: bool,
     /// Who moves the bytes.
     pub mover: Mover,
-    /// Whether the bytes are on stable storage when [`write_image`] returns (the default), or in the system's hands only.
+    /// Whether the bytes are on stable storage when [`write_image`] returns (the default), or in
+    /// the system's hands only.
     pub durable: bool,
 }
 
@@ -114,12 +117,13 @@ pub struct Copied {
     pub read_bytes: u64,
 }
 
-/// Writes a disk to a sink in the given format. When this returns, the bytes are durable
-/// (unless the options say that they need not be); making them visible is the
-/// caller's business. On any error, also when the future is dropped, the threads stop, and the caller discards the sink.
+/// Writes a disk to a sink in the given format. When this returns, the bytes are durable (unless
+/// the options say that they need not be); making them visible is the caller's business. On any
+/// error, also when the future is dropped, the threads stop, and the caller discards the sink.
 ///
-/// The bytes depend on the disk, the format and the options only, not on the number of threads. A sink that can only be
-/// appended to gets the same bytes as a file, except where a layout packs compressed units into gaps that were left before.
+/// The bytes depend on the disk, the format and the options only, not on the number of threads. A
+/// sink that can only be appended to gets the same bytes as a file, except where a layout packs
+/// compressed units into gaps that were left before.
 ///
 /// What a wrapper states of the disk's digest is compared on the way.
 pub async fn write_image(
@@ -134,8 +138,8 @@ pub async fn write_image(
     Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
 }
 
-/// The same file as [`write_image`] makes, without digests: for who has no use for them, or has them already. Therefore without
-/// verification as well.
+/// The same file as [`write_image`] makes, without digests: for who has no use for them, or has
+/// them already. Therefore without verification as well.
 pub async fn copy_image(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -242,7 +246,8 @@ impl Conversation {
         tables.file_size()
     }
 
-    /// Lets the payload move, and hands its placements to the format plugin as they come. Says where it ends.
+    /// Lets the payload move, and hands its placements to the format plugin as they come. Says
+    /// where it ends.
     async fn payload(&mut self, pass: Pass) -> Result<u64, EngineError> {
         self.movement.start(pass).await?;
         loop {

@@ -5,7 +5,8 @@ use crate::num::to_usize;
 /// Granularity of zero detection, and of the holes that a sparse file is written with.
 pub(crate) const BLOCK: usize = 4096;
 
-/// Whether all bytes are zero. Bytes that are not are found by the first probes in nearly all cases.
+/// Whether all bytes are zero. Bytes that are not are found by the first probes in nearly all
+/// cases.
 pub fn is_zero(bytes: &[u8]) -> bool {
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return true };
     if (first | last | bytes[bytes.len() / 2]) != 0 {
@@ -29,7 +30,8 @@ impl ZeroMap {
         self.zero.resize(length / BLOCK, false);
     }
 
-    /// Notes that a byte range of the window is known to be zero: the blocks that lie in it need no look.
+    /// Notes that a byte range of the window is known to be zero: the blocks that lie in it need no
+    /// look.
     pub(crate) fn known(&mut self, start: usize, end: usize) {
         let (first, last) = (start.div_ceil(BLOCK), end / BLOCK);
         if first < last {
@@ -49,7 +51,8 @@ impl ZeroMap {
         self.zero[to_usize(start) / BLOCK..to_usize(end).div_ceil(BLOCK)].iter().all(|zero| *zero)
     }
 
-    /// The runs of blocks that are not zero within a range of whole blocks, as byte ranges of the window.
+    /// The runs of blocks that are not zero within a range of whole blocks, as byte ranges of the
+    /// window.
     pub(crate) fn data_runs(&self, start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         let blocks = &self.zero[..end / BLOCK];
         let mut at = start / BLOCK;

@@ -1,4 +1,5 @@
-//! Coalescing: a disk that is a chain of layers, each with the differences from the one below, becomes one file (S36, S39).
+//! Coalescing: a disk that is a chain of layers, each with the differences from the one below,
+//! becomes one file (S36, S39).
 
 use std::time::Duration;
 
@@ -43,8 +44,8 @@ impl CoalesceTimeout {
 /// How chains are merged in a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoalescePolicy {
-    /// The chain of a stopped instance is merged before its image is created, so that the next one is faster (S42).
-    /// Without it the chain is read as one disk and stays.
+    /// The chain of a stopped instance is merged before its image is created, so that the next one
+    /// is faster (S42). Without it the chain is read as one disk and stays.
     pub before_capture: bool,
     /// How long a merge may take.
     pub timeout: CoalesceTimeout,

@@ -1,4 +1,5 @@
-//! The one error that use cases answer with; `api` maps it to problem details, the CLI to an exit status.
+//! The one error that use cases answer with; `api` maps it to problem details, the CLI to an exit
+//! status.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -151,7 +152,8 @@ impl Code {
     }
 }
 
-/// A refused or failed use case. `detail` is for the client; `internal` is for the log and never leaves the host.
+/// A refused or failed use case. `detail` is for the client; `internal` is for the log and never
+/// leaves the host.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// What it is.

@@ -35,7 +35,8 @@ pub enum ImageKind {
     Stock,
 }
 
-/// The formats that an image may be stored in: captures are qcow2, stock images what their operator has.
+/// The formats that an image may be stored in: captures are qcow2, stock images what their operator
+/// has.
 pub const IMAGE_FORMATS: [&str; 7] = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "ova"];
 
 /// Whether an image may be stored in the format of that name.
@@ -129,7 +130,8 @@ impl ImageStatus {
         }
     }
 
-    /// Whether the image takes a slot of its account's limit: from the reservation on, until it is gone (S62, S126).
+    /// Whether the image takes a slot of its account's limit: from the reservation on, until it is
+    /// gone (S62, S126).
     pub const fn takes_slot(self) -> bool {
         match self {
             Self::Creating | Self::Available | Self::Error => true,

@@ -1,7 +1,8 @@
 //! The nouns and rules of Imprint: images, instances, image storages, locations, accounts, tasks.
 //!
-//! Ground rules: no I/O, no clock, no randomness, no async. Time and fresh ids come in as arguments. Whatever enters is
-//! parsed into one of these types at the border, and an illegal state or transition cannot be expressed or is an error.
+//! Ground rules: no I/O, no clock, no randomness, no async. Time and fresh ids come in as
+//! arguments. Whatever enters is parsed into one of these types at the border, and an illegal state
+//! or transition cannot be expressed or is an error.
 //!
 //! Not here: rows (`store`), HTTP shapes (`api`), moving bytes (`data-path`).
 

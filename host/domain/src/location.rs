@@ -11,7 +11,8 @@ pub struct Location {
     pub name: Name,
     /// Whether customers may create images here (S124).
     pub images_enabled: bool,
-    /// Images that an account may have, unless its own limit says otherwise; `None` is no limit (S122).
+    /// Images that an account may have, unless its own limit says otherwise; `None` is no limit
+    /// (S122).
     pub default_image_limit: Option<u32>,
     /// How chains of layers behind disks are merged here.
     pub coalesce: CoalescePolicy,

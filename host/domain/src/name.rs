@@ -48,7 +48,8 @@ impl Name {
     }
 }
 
-/// Control characters, zero-width characters and bidirectional overrides: a list with them can be made to lie.
+/// Control characters, zero-width characters and bidirectional overrides: a list with them can be
+/// made to lie.
 fn hides_or_controls(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -38,8 +38,9 @@ pub struct CaptureChoice<'a> {
     pub storage: &'a ImageStorage,
 }
 
-/// Judges a capture: feature flag (S125), boot from volume (S23), primary disk (S16), busy instance, agent online, storage
-/// bound (S21), space (S100, S129). The limit is not here: it is a reservation in the transaction (see [`reserve_slot`]).
+/// Judges a capture: feature flag (S125), boot from volume (S23), primary disk (S16), busy
+/// instance, agent online, storage bound (S21), space (S100, S129). The limit is not here: it is a
+/// reservation in the transaction (see [`reserve_slot`]).
 pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error> {
     if !facts.location.images_enabled {
         return Err(Error::new(
@@ -102,12 +103,14 @@ pub fn require_online(hypervisor: &Hypervisor, now: Timestamp) -> Result<(), Err
     ))
 }
 
-/// The number of images that an account may have in a location: its own limit, else the location's; `None` is no limit.
+/// The number of images that an account may have in a location: its own limit, else the location's;
+/// `None` is no limit.
 pub fn image_limit(account: &Account, location: &Location) -> Option<u32> {
     account.image_limit.or(location.default_image_limit)
 }
 
-/// Takes one more slot, given the slots taken. Called inside the transaction that inserts the image (S126, X7).
+/// Takes one more slot, given the slots taken. Called inside the transaction that inserts the image
+/// (S126, X7).
 pub fn reserve_slot(limit: Option<u32>, taken: u32) -> Result<(), Error> {
     match limit {
         Some(limit) if taken >= limit => Err(Error::new(

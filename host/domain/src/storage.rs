@@ -1,4 +1,5 @@
-//! Image storages: back ends that hold image files (S5), apart from where stock images and ISOs are (S6).
+//! Image storages: back ends that hold image files (S5), apart from where stock images and ISOs are
+//! (S6).
 
 use std::collections::BTreeMap;
 

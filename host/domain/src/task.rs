@@ -192,7 +192,8 @@ impl TaskKind {
         }
     }
 
-    /// How long a task may take before a reconciler fails it, in seconds: 24 hours where bytes move (S29, S138).
+    /// How long a task may take before a reconciler fails it, in seconds: 24 hours where bytes move
+    /// (S29, S138).
     pub const fn deadline_s(self) -> i64 {
         match self {
             Self::ImageCapture | Self::ImageAdopt | Self::InstanceDeploy | Self::InstanceCoalesce => {
@@ -219,8 +220,8 @@ impl Phase {
         }
     }
 
-    /// The coarse figure of the seeds (S36 to S38, D9): 0 while queued, 25 preparing and merging, 50 from the copy on, 100
-    /// at the end.
+    /// The coarse figure of the seeds (S36 to S38, D9): 0 while queued, 25 preparing and merging,
+    /// 50 from the copy on, 100 at the end.
     pub const fn checkpoint(self) -> u8 {
         match self {
             Self::Queued => 0,

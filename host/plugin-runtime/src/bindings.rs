@@ -1,6 +1,7 @@
 //! What `bindgen!` makes of `wit/`. Nothing outside this crate sees these types.
 //!
-//! One generation holds the host's interfaces and the shared shapes; the worlds of the plugin kinds refer to it.
+//! One generation holds the host's interfaces and the shared shapes; the worlds of the plugin kinds
+//! refer to it.
 
 pub(crate) mod host {
     wasmtime::component::bindgen!({

@@ -1,10 +1,11 @@
 //! Compiled components on disk.
 //!
-//! Compiling takes a hundred milliseconds and more, loading what was compiled takes a fraction of one. Compiled code is
-//! run as it is, so whoever can change a file here owns the process: the folder is 0700, and every file carries a keyed
-//! BLAKE3 tag over its name and bytes that is checked before the code is looked at. Whatever is wrong with a file makes
-//! it a miss, never an error. Each new version of a plugin leaves a file of the old one behind, so that the oldest files go when
-//! there are many; what is gone too early is compiled again.
+//! Compiling takes a hundred milliseconds and more, loading what was compiled takes a fraction of
+//! one. Compiled code is run as it is, so whoever can change a file here owns the process: the
+//! folder is 0700, and every file carries a keyed BLAKE3 tag over its name and bytes that is
+//! checked before the code is looked at. Whatever is wrong with a file makes it a miss, never an
+//! error. Each new version of a plugin leaves a file of the old one behind, so that the oldest
+//! files go when there are many; what is gone too early is compiled again.
 //!
 //! ```text
 //! cache.key                       32 random bytes, 0600
@@ -101,7 +102,8 @@ impl Cache {
             .and_then(|()| temporary.file.sync_all())
             .and_then(|()| fs::rename(&temporary.path, self.dir.join(name)));
         if written.is_err() {
-            // The temporary file is of no use to anybody; that it cannot be removed changes nothing.
+            // The temporary file is of no use to anybody; that it cannot be removed changes
+            // nothing.
             let _left_behind = fs::remove_file(&temporary.path);
         }
         written?;
@@ -147,7 +149,8 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[expect(unsafe_code, reason = "wasmtime trusts what it deserializes; the caller has checked the keyed tag")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` was written by this host: its tag was made with the key that only this user can read.
+    // SAFETY: `code` was written by this host: its tag was made with the key that only this user
+    // can read.
     unsafe { Component::deserialize(engine, code) }
 }
 

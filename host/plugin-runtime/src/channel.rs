@@ -1,4 +1,5 @@
-//! Conversations that plugins hold through the host: a filter on every command, and watchdogs behind the risky ones.
+//! Conversations that plugins hold through the host: a filter on every command, and watchdogs
+//! behind the risky ones.
 
 mod connection;
 mod filter;

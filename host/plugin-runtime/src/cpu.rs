@@ -1,8 +1,9 @@
 //! What a call uses of the processor.
 //!
-//! The engine's epoch ticks in real time, and a plugin notices a tick when it runs. Counting ticks would charge it for what others do
-//! on a busy machine: with three runnable threads for each core, plugins were stopped after a third of the time that they may use.
-//! So a tick only says when to look at the clock of the thread, which stands still while the thread waits for a core.
+//! The engine's epoch ticks in real time, and a plugin notices a tick when it runs. Counting ticks
+//! would charge it for what others do on a busy machine: with three runnable threads for each core,
+//! plugins were stopped after a third of the time that they may use. So a tick only says when to
+//! look at the clock of the thread, which stands still while the thread waits for a core.
 
 use std::{
     pin::pin,
@@ -51,7 +52,8 @@ impl CpuMeter {
 }
 
 impl CpuMark {
-    /// Runs a call, and marks where it goes on after it waited: perhaps on another thread, and when that did other work.
+    /// Runs a call, and marks where it goes on after it waited: perhaps on another thread, and when
+    /// that did other work.
     pub(crate) async fn follow<F: Future>(&self, call: F) -> F::Output {
         let mut call = pin!(call);
         std::future::poll_fn(|context| {

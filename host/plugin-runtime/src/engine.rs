@@ -7,7 +7,8 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::error::LoadError;
 
-/// Between two ticks of the epoch: how often a plugin lets others run, and its use of the processor is looked at.
+/// Between two ticks of the epoch: how often a plugin lets others run, and its use of the processor
+/// is looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a component's code.
@@ -69,8 +70,8 @@ fn build(allocation: Allocation) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// The ticker is an own thread: a runtime whose threads are all busy with guests must not stop the clock that bounds
-/// them. It ends with the engine.
+/// The ticker is an own thread: a runtime whose threads are all busy with guests must not stop the
+/// clock that bounds them. It ends with the engine.
 fn start_ticker(engine: &Engine) -> Result<(), LoadError> {
     let weak = engine.weak();
     let ticker = move || {

@@ -1,8 +1,9 @@
 //! What a component may import: exactly what its manifest asks for.
 //!
-//! An interface that is not granted is not in the linker, so a component that uses it cannot be instantiated, and its
-//! installation says which interface and what to do. WASI is linked as a null set: no environment, no arguments, no
-//! files, no sockets; what is printed goes to the plugin's log. Rust's standard library imports it even when unused.
+//! An interface that is not granted is not in the linker, so a component that uses it cannot be
+//! instantiated, and its installation says which interface and what to do. WASI is linked as a null
+//! set: no environment, no arguments, no files, no sockets; what is printed goes to the plugin's
+//! log. Rust's standard library imports it even when unused.
 
 use semver::{Version, VersionReq};
 use wasmtime::{
@@ -60,7 +61,8 @@ const TYPES: [&str; 4] =
 
 /// The optional facet of storages whose bytes go through them.
 const STREAM: &str = "imprint:storage/stream-io";
-/// One job reads an object with two instances, asks a third one about it, and may read a second object meanwhile.
+/// One job reads an object with two instances, asks a third one about it, and may read a second
+/// object meanwhile.
 const STREAM_INSTANCES: u32 = 4;
 /// 1 MiB of bytes, and what is around them.
 const STREAM_BOUNDARY: u64 = 2 << 20;
@@ -88,7 +90,8 @@ fn granted(manifest: &Manifest, interface: &str) -> bool {
     }
 }
 
-/// Links a component against what its manifest asks for; the dry run finds every misfit before any of its code runs.
+/// Links a component against what its manifest asks for; the dry run finds every misfit before any
+/// of its code runs.
 pub(crate) fn link(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<Code, LoadError> {
     let mismatch = |error: wasmtime::Error| mismatch(manifest, &error);
     Ok(match manifest.kind {

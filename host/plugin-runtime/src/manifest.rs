@@ -1,7 +1,7 @@
 //! `plugin.toml`, schema 1: what a plugin says of itself and asks for.
 //!
-//! The build tool appends the file's text to the component as the custom section [`SECTION`]; [`section`] documents the
-//! bytes. A plugin without a manifest is not loaded.
+//! The build tool appends the file's text to the component as the custom section [`SECTION`];
+//! [`section`] documents the bytes. A plugin without a manifest is not loaded.
 
 mod probe;
 mod quantity;
@@ -154,7 +154,8 @@ pub enum Framing {
     Lines,
 }
 
-/// A command that must be followed by another in time; the host sends the undo when the plugin does not.
+/// A command that must be followed by another in time; the host sends the undo when the plugin does
+/// not.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Guard {

@@ -17,7 +17,8 @@ pub(crate) fn put(list: &mut Vec<u8>, number: u32) {
     list.extend(&bytes[..length]);
 }
 
-/// A plugin's list of numbers, taken one after the other. `None` at its end, and for what is no number.
+/// A plugin's list of numbers, taken one after the other. `None` at its end, and for what is no
+/// number.
 pub(crate) struct Numbers<'a> {
     list: &'a [u8],
     at: usize,

@@ -68,8 +68,8 @@ pub struct Usage {
     pub failures: u64,
     /// CPU time in milliseconds, counted every 10: what a call used after its last tick is missing.
     pub cpu_ms: u64,
-    /// Time inside calls with what the host did for them meanwhile, in nanoseconds; without its reads of files, which whoever
-    /// understands the format has to make.
+    /// Time inside calls with what the host did for them meanwhile, in nanoseconds; without its
+    /// reads of files, which whoever understands the format has to make.
     pub busy_ns: u64,
     /// Most memory of one piece of work, in bytes.
     pub memory_peak: u64,
@@ -177,7 +177,8 @@ pub(crate) struct StorageCode {
 /// Loads a format's code.
 type Load = dyn Fn() -> Result<FormatFullPre<State>, LoadError> + Send + Sync;
 
-/// The code of a format, which may be loaded when it is first used: most of the formats that are there are not asked for anything.
+/// The code of a format, which may be loaded when it is first used: most of the formats that are
+/// there are not asked for anything.
 #[derive(Clone)]
 pub(crate) struct FormatCode(Arc<LazyCode>);
 

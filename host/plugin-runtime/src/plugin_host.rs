@@ -86,8 +86,8 @@ impl PluginHost {
         self.inner.allocation
     }
 
-    /// Loads a component with its manifest. It replaces an earlier one with the same id: work that began with that one
-    /// ends with it.
+    /// Loads a component with its manifest. It replaces an earlier one with the same id: work that
+    /// began with that one ends with it.
     pub async fn load_component(&self, bytes: &[u8], source: PluginSource) -> Result<PluginInfo, LoadError> {
         let (host, bytes) = (self.clone(), bytes.to_vec());
         let loading = tokio::task::spawn_blocking(move || host.inner.load(&bytes, source));
@@ -116,8 +116,9 @@ impl PluginHost {
         Ok(loaded)
     }
 
-    /// Lists the formats of the binary; the code of each is loaded, after comparing its digest, when it is first used. What is wrong
-    /// with it shows then: for short commands, not for servers.
+    /// Lists the formats of the binary; the code of each is loaded, after comparing its digest,
+    /// when it is first used. What is wrong with it shows then: for short commands, not for
+    /// servers.
     pub fn list_embedded_formats(
         &self,
         plugins: &[EmbeddedPlugin<'static>],
@@ -162,8 +163,8 @@ impl PluginHost {
         Ok(Arc::new(format))
     }
 
-    /// A storage by kind (`local`, ...) with what its operator gives it. It is opened once, so that wrong settings show
-    /// now and not in the middle of a capture.
+    /// A storage by kind (`local`, ...) with what its operator gives it. It is opened once, so that
+    /// wrong settings show now and not in the middle of a capture.
     pub async fn storage(
         &self,
         kind: &str,
@@ -188,8 +189,8 @@ impl PluginHost {
             .fold(Usage::default(), |sum, usage| sum + usage)
     }
 
-    /// Waits until the host has undone everything that plugins left behind (frozen and stopped guests). To be called
-    /// before the process ends.
+    /// Waits until the host has undone everything that plugins left behind (frozen and stopped
+    /// guests). To be called before the process ends.
     pub async fn drain(&self) {
         self.inner.undos.wait().await;
     }

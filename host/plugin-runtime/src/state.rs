@@ -100,7 +100,8 @@ impl WasiView for State {
     }
 }
 
-/// The sum over all memories and tables of a store: wasmtime's own limits are for each of them alone.
+/// The sum over all memories and tables of a store: wasmtime's own limits are for each of them
+/// alone.
 pub(crate) struct Memory {
     used: u64,
     pub(crate) peak: u64,

@@ -1,7 +1,8 @@
 //! One piece of work: a store, the calls into it, and how they end.
 //!
-//! A store is used for one piece of work and thrown away. A trap poisons it for good, so after one (and after a timeout,
-//! which leaves a call half done) every further call answers that the work is over.
+//! A store is used for one piece of work and thrown away. A trap poisons it for good, so after one
+//! (and after a timeout, which leaves a call half done) every further call answers that the work is
+//! over.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -71,7 +72,8 @@ impl Work {
         Ok(Self { store, plugin: plugin.clone(), over: None, begun: Instant::now(), _permit: permit })
     }
 
-    /// Gets ready for one call, and answers how long it may take, and what follows its use of the processor.
+    /// Gets ready for one call, and answers how long it may take, and what follows its use of the
+    /// processor.
     pub(crate) fn arm(&mut self) -> Result<(Duration, Arc<CpuMark>), PortError> {
         if let Some(why) = &self.over {
             let message = format!("this work of plugin {} is over: {why}", self.plugin.manifest.id);

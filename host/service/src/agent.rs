@@ -102,7 +102,8 @@ impl ControlPlane for Handle {
             if !assignments.is_empty() || left.is_zero() {
                 return Ok(ClaimResponse { assignments });
             }
-            // Late or not, the queue is looked at again: another control plane may have queued something.
+            // Late or not, the queue is looked at again: another control plane may have queued
+            // something.
             let _in_time = tokio::time::timeout(left.min(LOOK_AGAIN), woken).await;
         }
     }

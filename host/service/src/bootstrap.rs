@@ -1,4 +1,5 @@
-//! What the program does at its start: the first admin, and for `--demo` everything that a newcomer needs.
+//! What the program does at its start: the first admin, and for `--demo` everything that a newcomer
+//! needs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,7 +49,8 @@ pub struct StockImageFile {
     pub format: String,
 }
 
-/// What this machine needs to be a hypervisor with a local storage. Everything is found by its name and made if it is missing.
+/// What this machine needs to be a hypervisor with a local storage. Everything is found by its name
+/// and made if it is missing.
 #[derive(Clone, Debug)]
 pub struct LocalRequest {
     /// The location's name; images are enabled there.
@@ -85,7 +87,8 @@ pub struct DemoRequest {
     pub stock_image: Option<StockImageFile>,
     /// The customer account's name.
     pub account: Name,
-    /// Its password; set again when the account exists already. `None` leaves it alone, and generates one for a new account.
+    /// Its password; set again when the account exists already. `None` leaves it alone, and
+    /// generates one for a new account.
     pub password: Option<String>,
     /// The first instance's name.
     pub instance: Name,
@@ -135,8 +138,9 @@ impl Service {
         Ok(self.system(admin.account))
     }
 
-    /// Makes the account `admin` if there is no admin yet. `password` is its password; `None` generates one, which is
-    /// answered and shown once. An existing admin's password is set again only when one is given.
+    /// Makes the account `admin` if there is no admin yet. `password` is its password; `None`
+    /// generates one, which is answered and shown once. An existing admin's password is set again
+    /// only when one is given.
     pub async fn ensure_admin(&self, password: Option<String>) -> Result<Option<String>, Error> {
         if let Some(record) = self.admin().await? {
             if let Some(password) = password {
@@ -188,8 +192,9 @@ impl Service {
         change.commit().await
     }
 
-    /// Makes what is missing of the location, this machine as its hypervisor, and two local storages bound to it. The program
-    /// calls it at every start, before it starts the embedded agent.
+    /// Makes what is missing of the location, this machine as its hypervisor, and two local
+    /// storages bound to it. The program calls it at every start, before it starts the embedded
+    /// agent.
     pub async fn ensure_local(&self, request: &LocalRequest) -> Result<LocalSetup, Error> {
         let op = self.as_admin().await?;
         let location_id = self.local_location(&op, request).await?;
@@ -276,8 +281,9 @@ impl Service {
         Ok(id)
     }
 
-    /// Makes what is missing of the customer account and the stock image, on top of [`Service::ensure_local`]. The first
-    /// instance follows with [`Service::ensure_demo_instance`].
+    /// Makes what is missing of the customer account and the stock image, on top of
+    /// [`Service::ensure_local`]. The first instance follows with
+    /// [`Service::ensure_demo_instance`].
     pub async fn ensure_demo(&self, local: LocalSetup, request: &DemoRequest) -> Result<DemoSetup, Error> {
         let op = self.as_admin().await?;
         let (account_id, generated_password) = self.demo_account(&op, request).await?;
@@ -330,8 +336,9 @@ impl Service {
         Ok(found.image.id)
     }
 
-    /// Deploys the demo's first instance, or makes the one of an earlier start run again. Needs the stock image to be
-    /// available and the agent to be online: waits for both, at most `wait`. `None` when there is no stock image. Cancel-safe.
+    /// Deploys the demo's first instance, or makes the one of an earlier start run again. Needs the
+    /// stock image to be available and the agent to be online: waits for both, at most `wait`.
+    /// `None` when there is no stock image. Cancel-safe.
     pub async fn ensure_demo_instance(
         &self,
         setup: &DemoSetup,
@@ -390,8 +397,9 @@ impl Service {
         }
     }
 
-    /// Starts the instance if it is off, and deploys it again if that failed. What the row says of its power is believed after
-    /// a second sign of life since this start: the first may be the registration, which tells nothing of instances.
+    /// Starts the instance if it is off, and deploys it again if that failed. What the row says of
+    /// its power is believed after a second sign of life since this start: the first may be the
+    /// registration, which tells nothing of instances.
     async fn demo_run_again(&self, op: &Op, id: InstanceId, until: Instant) -> Result<(), Error> {
         let mut heard: Option<Timestamp> = None;
         loop {

@@ -98,7 +98,8 @@ impl Shared {
 }
 
 impl Facts {
-    /// Reads them. Inside a write transaction, what they say of the limit is a reservation (S126, X7).
+    /// Reads them. Inside a write transaction, what they say of the limit is a reservation (S126,
+    /// X7).
     pub(crate) async fn read(
         conn: &Conn<'_>,
         instance: &Instance,
@@ -146,7 +147,8 @@ impl Facts {
     }
 }
 
-/// Customer storages of a hypervisor; those that its agent cannot use only when there are no others.
+/// Customer storages of a hypervisor; those that its agent cannot use only when there are no
+/// others.
 async fn customer_storages(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<ImageStorage>, Error> {
     let bound = storage::of_hypervisor(conn, id).await.db()?;
     let (usable, broken): (Vec<_>, Vec<_>) = bound
@@ -168,8 +170,9 @@ fn wish(request: &CaptureCreate) -> Result<ConsistencyWish, Error> {
 }
 
 impl Service {
-    /// Captures the primary disk of an instance: reserves a slot and queues the task, in one transaction (S126, X7).
-    /// The image belongs to the instance's owner, also when an admin asks (S9, S13).
+    /// Captures the primary disk of an instance: reserves a slot and queues the task, in one
+    /// transaction (S126, X7). The image belongs to the instance's owner, also when an admin asks
+    /// (S9, S13).
     pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
         op.require_write()?;
         check_description(&request.description)?;

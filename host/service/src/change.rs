@@ -1,4 +1,5 @@
-//! A change: one write transaction with its events and audit rows, and whom to wake once it is committed.
+//! A change: one write transaction with its events and audit rows, and whom to wake once it is
+//! committed.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +33,8 @@ pub(crate) struct Change<'a> {
     told: BTreeSet<TaskId>,
 }
 
-/// Waiting tasks that are told of when their queue moves: those at its head, whose place people watch.
+/// Waiting tasks that are told of when their queue moves: those at its head, whose place people
+/// watch.
 const TOLD_OF_MOVE: u32 = 50;
 
 impl<'a> Change<'a> {
@@ -65,7 +67,8 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Notes that tasks behind this one have another place in the queue, or another reason to wait (X12).
+    /// Notes that tasks behind this one have another place in the queue, or another reason to wait
+    /// (X12).
     pub(crate) fn queue_moved(&mut self, record: &TaskRecord) {
         self.moved.insert(record.task.hypervisor_id);
     }

@@ -17,7 +17,8 @@ use crate::{
 const LOOKED_BACK: u32 = 20;
 
 impl Service {
-    /// Merges the chain of layers behind the disk of a stopped instance into one file. Admins only; the task is the owner's.
+    /// Merges the chain of layers behind the disk of a stopped instance into one file. Admins only;
+    /// the task is the owner's.
     pub async fn instance_coalesce(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
         op.require_admin()?;
         let mut change = Change::begin(self).await?;

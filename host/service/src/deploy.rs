@@ -91,7 +91,8 @@ fn hostname(name: &str) -> String {
     if label.is_empty() { "instance".to_owned() } else { label.to_owned() }
 }
 
-/// The machine: the wanted one, or the one with the fewest instances among those that can reach the image.
+/// The machine: the wanted one, or the one with the fewest instances among those that can reach the
+/// image.
 async fn choose(
     change: &Change<'_>,
     request: &InstanceCreate,

@@ -13,7 +13,8 @@
 //!    +---- retry by a person, from failed or cancelled
 //! ```
 //!
-//! Every step is part of a [`Change`]: the task, its image, its instance and the events move together or not at all.
+//! Every step is part of a [`Change`]: the task, its image, its instance and the events move
+//! together or not at all.
 
 use chrono::TimeDelta;
 use imprint_domain::{
@@ -27,7 +28,8 @@ use imprint_store::{image, instance, task, task::TaskRecord};
 
 use crate::{change::Change, service::DbResult, work::Order};
 
-/// The pause before the second attempt, in seconds; each further one is four times as long, at most [`MAX_PAUSE_S`].
+/// The pause before the second attempt, in seconds; each further one is four times as long, at most
+/// [`MAX_PAUSE_S`].
 const FIRST_PAUSE_S: i64 = 5;
 const MAX_PAUSE_S: i64 = 600;
 
@@ -203,7 +205,8 @@ async fn set_instance(
     change.instance_changed(&found).await
 }
 
-/// Ends a task with success; what it made has been written by the caller, what it removed goes here.
+/// Ends a task with success; what it made has been written by the caller, what it removed goes
+/// here.
 pub(crate) async fn succeed(change: &mut Change<'_>, record: &mut TaskRecord) -> Result<(), Error> {
     match record.task.kind {
         TaskKind::ImageCapture
@@ -244,7 +247,8 @@ async fn set_power(change: &mut Change<'_>, record: &TaskRecord, power: Power) -
     set_instance(change, record, InstanceStatus::Ready, |found| found.power = power).await
 }
 
-/// Gives a task that is over a new attempt, because a person asked or because a deletion has to come to its end.
+/// Gives a task that is over a new attempt, because a person asked or because a deletion has to
+/// come to its end.
 pub(crate) async fn again(change: &mut Change<'_>, record: &mut TaskRecord) -> Result<(), Error> {
     requeue(record);
     record.task.cancel_requested = false;

@@ -46,7 +46,8 @@ pub enum EventStart {
         /// That event.
         sequence: u64,
     },
-    /// The events after the client's last one are not kept any more: it must read everything again, then follow from here.
+    /// The events after the client's last one are not kept any more: it must read everything again,
+    /// then follow from here.
     Reset {
         /// The last event.
         sequence: u64,
@@ -119,7 +120,8 @@ impl EventFollower {
         self.start
     }
 
-    /// The next event; waits for it. Cancel-safe: an event counts as sent only once its value was handed out.
+    /// The next event; waits for it. Cancel-safe: an event counts as sent only once its value was
+    /// handed out.
     pub async fn next(&mut self) -> Result<EventView, Error> {
         loop {
             while let Some(event) = self.ahead.front().cloned() {
@@ -180,7 +182,8 @@ impl EventFollower {
 }
 
 impl Service {
-    /// Follows the actor's own account. `after` is the last event that the client saw (`Last-Event-ID`).
+    /// Follows the actor's own account. `after` is the last event that the client saw
+    /// (`Last-Event-ID`).
     pub async fn event_follow(
         &self,
         op: &Op,

@@ -1,5 +1,5 @@
-//! The end of a piece of work, as its agent reports it. A report that was taken is answered the same when it comes again; one
-//! under a lease that somebody took away changes nothing.
+//! The end of a piece of work, as its agent reports it. A report that was taken is answered the
+//! same when it comes again; one under a lease that somebody took away changes nothing.
 
 use imprint_agent_protocol::{
     AGENT_STOPPING, CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError,
@@ -131,7 +131,8 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
     }
 }
 
-/// Back into the queue, and the attempt does not count: only the deadline bounds how often an operator restarts an agent.
+/// Back into the queue, and the attempt does not count: only the deadline bounds how often an
+/// operator restarts an agent.
 async fn put_back(change: &mut Change<'_>, record: &mut TaskRecord, error: TaskError) -> Result<(), Error> {
     record.attempts_allowed = record.attempts_allowed.saturating_add(1);
     engine::attempt_failed(change, record, error, Again::AtOnce).await

@@ -1,5 +1,5 @@
-//! Who is waiting for what: followers of events and agents that wait for work, within this process. Other control planes are
-//! noticed by looking again every second.
+//! Who is waiting for what: followers of events and agents that wait for work, within this process.
+//! Other control planes are noticed by looking again every second.
 
 use std::{
     collections::HashMap,

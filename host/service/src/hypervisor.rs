@@ -83,7 +83,8 @@ pub struct HypervisorCreate {
     pub max_captures: Option<u32>,
 }
 
-/// Pieces of work and captures at once, unless the request says otherwise; the most that it may say.
+/// Pieces of work and captures at once, unless the request says otherwise; the most that it may
+/// say.
 const DEFAULT_WORK: u32 = 4;
 const DEFAULT_CAPTURES: u32 = 2;
 const MAX_WORK: u32 = 64;

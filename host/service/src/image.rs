@@ -300,7 +300,8 @@ impl Service {
         Ok(view(&visible(&self.read(), op, id).await?))
     }
 
-    /// Changes name or description. `if_match` is the version that the client saw; `precondition_failed` when it is stale.
+    /// Changes name or description. `if_match` is the version that the client saw;
+    /// `precondition_failed` when it is stale.
     pub async fn image_update(
         &self,
         op: &Op,
@@ -326,8 +327,9 @@ impl Service {
         Ok(view(&record))
     }
 
-    /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8). Deleting twice answers the
-    /// task of the first time. Of a stock image only the entry goes: its file belongs to the operator.
+    /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8).
+    /// Deleting twice answers the task of the first time. Of a stock image only the entry goes: its
+    /// file belongs to the operator.
     pub async fn image_delete(
         &self,
         op: &Op,

@@ -1,10 +1,11 @@
 //! The use cases of Imprint: who may do what, and what happens then.
 //!
-//! Every use case takes an [`Op`]: the actor, the request's id, and where it matters an idempotency key. It authorises, asks
-//! the domain's rules, writes in one transaction (change, audit row, event, stored answer), and wakes whoever follows.
+//! Every use case takes an [`Op`]: the actor, the request's id, and where it matters an idempotency
+//! key. It authorises, asks the domain's rules, writes in one transaction (change, audit row,
+//! event, stored answer), and wakes whoever follows.
 //!
-//! Ground rules: what an account may not know of is `not_found`; a limit is a reservation inside the transaction; time and
-//! randomness come from the context that the service was opened with.
+//! Ground rules: what an account may not know of is `not_found`; a limit is a reservation inside
+//! the transaction; time and randomness come from the context that the service was opened with.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 

@@ -30,7 +30,8 @@ pub struct Actor {
     pub by: Authenticated,
 }
 
-/// A client's key for a request that must not happen twice: scope is account, method, path and key, for 24 hours.
+/// A client's key for a request that must not happen twice: scope is account, method, path and key,
+/// for 24 hours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
     /// HTTP method.
@@ -72,7 +73,8 @@ impl Op {
         self.actor.account.id
     }
 
-    /// Whether the actor sees what belongs to others: an admin whose session or token has the admin scope.
+    /// Whether the actor sees what belongs to others: an admin whose session or token has the admin
+    /// scope.
     pub fn is_admin(&self) -> bool {
         match self.actor.account.role {
             Role::Admin => self.actor.scopes.contains(&Scope::Admin),

@@ -55,7 +55,8 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// `what` names the list, its sort and its filter, in a form that is the same for the same list.
+    /// `what` names the list, its sort and its filter, in a form that is the same for the same
+    /// list.
     pub(crate) fn new(request: &PageRequest, what: &str) -> Result<Self, Error> {
         let limit = request.limit.unwrap_or(DEFAULT_PAGE);
         if limit == 0 || limit > MAX_PAGE {

@@ -1,4 +1,5 @@
-//! Which queued task may run now, and why the others wait. Pure: one judgement for claiming and for showing.
+//! Which queued task may run now, and why the others wait. Pure: one judgement for claiming and for
+//! showing.
 
 use std::collections::BTreeSet;
 

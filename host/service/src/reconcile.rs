@@ -39,8 +39,8 @@ pub struct Reconciled {
 }
 
 impl Service {
-    /// One run of all reconcilers. Idempotent; the program calls it every few seconds. Takes no input: what changed is found
-    /// out, never assumed.
+    /// One run of all reconcilers. Idempotent; the program calls it every few seconds. Takes no
+    /// input: what changed is found out, never assumed.
     pub async fn reconcile_once(&self) -> Result<Reconciled, Error> {
         Ok(Reconciled {
             deadlines: self.end_overdue().await?,
@@ -50,7 +50,8 @@ impl Service {
         })
     }
 
-    /// Fails tasks past their deadline. A running one loses its lease, and its agent learns so with its next call.
+    /// Fails tasks past their deadline. A running one loses its lease, and its agent learns so with
+    /// its next call.
     async fn end_overdue(&self) -> Result<u32, Error> {
         if task::past_deadline(&self.read(), self.now(), 1).await.db()?.is_empty() {
             return Ok(0);
@@ -79,8 +80,8 @@ impl Service {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// Takes back leases that nobody prolonged. Agents get a full term after a start of the control plane, as nobody was
-    /// there to hear them before: losing the control plane stops no copy.
+    /// Takes back leases that nobody prolonged. Agents get a full term after a start of the control
+    /// plane, as nobody was there to hear them before: losing the control plane stops no copy.
     async fn take_back_leases(&self) -> Result<u32, Error> {
         let expired = |now: Timestamp| {
             let heard_since = self.opened_at() + TimeDelta::seconds(LEASE_S);

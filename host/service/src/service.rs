@@ -108,7 +108,8 @@ impl Service {
         &self.inner.attempts
     }
 
-    /// When this control plane started: leases get a full term from then on, as nobody could prolong them before.
+    /// When this control plane started: leases get a full term from then on, as nobody could
+    /// prolong them before.
     pub(crate) fn opened_at(&self) -> Timestamp {
         self.inner.opened_at
     }

@@ -52,8 +52,8 @@ impl fmt::Debug for SignedIn {
     }
 }
 
-/// Failed sign-ins in [`WINDOW_S`], from wherever they came, after which a name must wait. High enough that nobody locks
-/// another out by accident; `api` slows down each address long before.
+/// Failed sign-ins in [`WINDOW_S`], from wherever they came, after which a name must wait. High
+/// enough that nobody locks another out by accident; `api` slows down each address long before.
 const MAX_FAILURES: u32 = 100;
 /// How long failures count, in seconds.
 const WINDOW_S: i64 = 300;

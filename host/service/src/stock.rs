@@ -44,7 +44,8 @@ pub struct OsImageCreate {
 }
 
 impl Service {
-    /// Takes a stock image into service: registers it and queues the task that reads its file. Admins only.
+    /// Takes a stock image into service: registers it and queues the task that reads its file.
+    /// Admins only.
     pub async fn os_image_create(&self, op: &Op, request: OsImageCreate) -> Result<ImageTask, Error> {
         op.require_admin()?;
         check_description(&request.description)?;

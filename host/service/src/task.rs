@@ -275,7 +275,8 @@ impl Service {
         view(&self.read(), &record, self.now()).await
     }
 
-    /// Cancels a task: a queued one at once, a running one through its agent. Cancelling twice changes nothing.
+    /// Cancels a task: a queued one at once, a running one through its agent. Cancelling twice
+    /// changes nothing.
     pub async fn task_cancel(&self, op: &Op, id: TaskId) -> Result<TaskView, Error> {
         op.require_write()?;
         let mut change = Change::begin(self).await?;

@@ -115,8 +115,8 @@ impl Service {
         Ok(Page { items: rows.iter().map(view).collect(), next_page_token })
     }
 
-    /// Makes a token for the actor's account, at most 100 of them. The answer is never stored, so an idempotency key has no
-    /// effect here.
+    /// Makes a token for the actor's account, at most 100 of them. The answer is never stored, so
+    /// an idempotency key has no effect here.
     pub async fn token_create(&self, op: &Op, request: TokenCreate) -> Result<TokenCreated, Error> {
         op.require_write()?;
         let invalid = |detail: String| Error::new(Code::InvalidRequest, detail).at("/scopes");
@@ -135,7 +135,8 @@ impl Service {
         self.token_make(op, owner, request).await
     }
 
-    /// A token made by a token does not outlive it: who finds one has it for its time and no longer.
+    /// A token made by a token does not outlive it: who finds one has it for its time and no
+    /// longer.
     async fn require_no_longer(&self, op: &Op, end: Option<Timestamp>) -> Result<(), Error> {
         let Authenticated::Token(id) = op.actor.by else { return Ok(()) };
         let maker = token::get(&self.read(), id).await.db()?.ok_or_else(unauthenticated)?;

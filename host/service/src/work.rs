@@ -1,4 +1,5 @@
-//! What a task is to do: kept as versioned JSON in its row, turned into the agent's work when it is claimed.
+//! What a task is to do: kept as versioned JSON in its row, turned into the agent's work when it is
+//! claimed.
 
 use imprint_agent_protocol::{
     AdoptWork, CaptureWork, CoalesceWork, Compression, DeleteImageWork, DeployWork, ImageRef, InstanceRef,

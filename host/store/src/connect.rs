@@ -80,7 +80,8 @@ impl Store {
         if self.backend() != DatabaseBackend::Postgres {
             return Ok(imprint_migrations::up(&self.writer).await?);
         }
-        // Several control planes may start at once: one migrates, the others wait, on a connection of their own.
+        // Several control planes may start at once: one migrates, the others wait, on a connection
+        // of their own.
         let lock = self.writer.begin().await?;
         lock.execute_unprepared(&format!("select pg_advisory_xact_lock({LOCK_MIGRATE})")).await?;
         imprint_migrations::up(&self.reader).await?;
@@ -137,7 +138,8 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(BUSY)
                 .pragma("journal_mode", "wal")
-                // A committed row survives a power cut: it speaks of bytes that were made durable before it.
+                // A committed row survives a power cut: it speaks of bytes that were made durable
+                // before it.
                 .pragma("synchronous", "full")
         },
     );

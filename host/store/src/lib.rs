@@ -1,11 +1,12 @@
 //! The rows: what the service knows, in SQLite or PostgreSQL, with the same behaviour on both.
 //!
 //! Ground rules:
-//! - Functions that only read take a [`Conn`]; functions that write take a [`WriteTx`], so a write outside a transaction does
-//!   not compile. A transaction contains nothing but SQL.
-//! - Write transactions run one after the other: SQLite by `BEGIN IMMEDIATE`, PostgreSQL by an advisory lock that ends with the
-//!   transaction. So read, decide, write is correct without further locks, on both. What that costs is bounded: a
-//!   transaction is some ten small statements.
+//! - Functions that only read take a [`Conn`]; functions that write take a [`WriteTx`], so a write
+//!   outside a transaction does not compile. A transaction contains nothing but SQL.
+//! - Write transactions run one after the other: SQLite by `BEGIN IMMEDIATE`, PostgreSQL by an
+//!   advisory lock that ends with the transaction. So read, decide, write is correct without
+//!   further locks, on both. What that costs is bounded: a transaction is some ten small
+//!   statements.
 //! - Not found is `None`; a row that cannot be understood is [`StoreError::Corrupt`].
 //!
 //! Not here: rules and authorisation (`service`).

@@ -369,7 +369,8 @@ pub async fn prolong(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError
     Ok(())
 }
 
-/// Claims a queued task: one guarded update that gives it a lease and the next fence. `false` when it was not queued any more.
+/// Claims a queued task: one guarded update that gives it a lease and the next fence. `false` when
+/// it was not queued any more.
 pub async fn claim(tx: &WriteTx, claim: &Claim) -> Result<bool, StoreError> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::State, Expr::value(TaskState::Running.as_str()))

@@ -21,7 +21,8 @@ use crate::Target;
 /// How long the server may take to start.
 const START: Duration = Duration::from_secs(60);
 
-/// A PostgreSQL server of our own, on a unix socket in a temporary folder; ended and removed with the value.
+/// A PostgreSQL server of our own, on a unix socket in a temporary folder; ended and removed with
+/// the value.
 pub struct PostgresServer {
     child: Child,
     folder: TempDir,
@@ -48,7 +49,8 @@ impl SqliteFolder {
 }
 
 impl PostgresServer {
-    /// Makes a cluster with `initdb` and starts it. PostgreSQL refuses root, so as root it runs as the user `postgres`.
+    /// Makes a cluster with `initdb` and starts it. PostgreSQL refuses root, so as root it runs as
+    /// the user `postgres`.
     pub async fn start() -> io::Result<Self> {
         let folder = TempDir::with_prefix("imprint-pg-")?;
         let owner = if geteuid().is_root() { Some(postgres_user()?) } else { None };

@@ -1,4 +1,5 @@
-//! Where the blocks of a new file are, for formats whose table has one entry for each block of the disk.
+//! Where the blocks of a new file are, for formats whose table has one entry for each block of the
+//! disk.
 
 use super::Placed;
 use crate::error::{Error, Result};
@@ -12,8 +13,9 @@ const MAX_JUMPS: usize = 1 << 20;
 
 /// Takes placements of whole blocks in ascending order, and says afterwards where each block is.
 ///
-/// Memory: one bit for each block of the disk, and 16 bytes wherever a stored block does not follow the stored block
-/// before it in the file. Both are bounded: 2^26 blocks, 2^20 such places; more is `limit.layout-memory`.
+/// Memory: one bit for each block of the disk, and 16 bytes wherever a stored block does not follow
+/// the stored block before it in the file. Both are bounded: 2^26 blocks, 2^20 such places; more is
+/// `limit.layout-memory`.
 #[derive(Debug)]
 pub struct BlockPlaces {
     virtual_size: u64,
@@ -30,8 +32,8 @@ pub struct BlockPlaces {
 }
 
 impl BlockPlaces {
-    /// For a disk of `virtual_size` bytes in blocks of `block` bytes, stored from `data_start` on in the file at multiples
-    /// of `align` from there. `block` and `align` are not 0.
+    /// For a disk of `virtual_size` bytes in blocks of `block` bytes, stored from `data_start` on
+    /// in the file at multiples of `align` from there. `block` and `align` are not 0.
     pub fn new(virtual_size: u64, block: u64, data_start: u64, align: u64) -> Result<Self> {
         let blocks = virtual_size.div_ceil(block);
         if blocks > MAX_BLOCKS {
@@ -77,7 +79,8 @@ impl BlockPlaces {
         self.end
     }
 
-    /// Where each block is in the file, from the block `first` on to the last of the disk; `None` is not stored.
+    /// Where each block is in the file, from the block `first` on to the last of the disk; `None`
+    /// is not stored.
     pub fn places(&self, first: u64) -> impl Iterator<Item = Option<u64>> + '_ {
         let word = usize::try_from(first / 64).unwrap_or(usize::MAX);
         let before: u64 = self.present.iter().take(word).map(|word| u64::from(word.count_ones())).sum();

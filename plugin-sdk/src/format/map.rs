@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use super::{Extent, ExtentKind, Page};
 use crate::error::{Error, Result};
 
-/// Builds one page of a map: takes pieces in ascending order, merges neighbours, and says when the page is full.
+/// Builds one page of a map: takes pieces in ascending order, merges neighbours, and says when the
+/// page is full.
 ///
-/// Every `push` method takes the length of the next piece, which starts where the last one ended ([`Self::cursor`]); a
-/// piece that goes beyond the asked end is cut. [`ControlFlow::Break`] means that nothing more is wanted: the page is full
-/// or the end is reached, and the piece given to that very call may not have been taken.
+/// Every `push` method takes the length of the next piece, which starts where the last one ended
+/// ([`Self::cursor`]); a piece that goes beyond the asked end is cut. [`ControlFlow::Break`] means
+/// that nothing more is wanted: the page is full or the end is reached, and the piece given to that
+/// very call may not have been taken.
 #[derive(Debug)]
 pub struct MapBuilder {
     end: u64,
@@ -57,8 +59,8 @@ impl MapBuilder {
         self.push(Self::empty(length, ExtentKind::Hole))
     }
 
-    /// One encoded unit of `length` bytes. It is never cut or merged: it must start at the cursor and may reach beyond
-    /// the end of the page.
+    /// One encoded unit of `length` bytes. It is never cut or merged: it must start at the cursor
+    /// and may reach beyond the end of the page.
     pub fn encoded(
         &mut self,
         length: u64,

@@ -1,12 +1,14 @@
 //! The marks by which files are told apart: disk containers, wrappers and file systems.
 //!
-//! One table for all plugins, so that what one refuses as foreign another can name. A mark says what a file CLAIMS to be; a file
-//! may carry several, and one that carries two containers' marks is an attack on whoever looks at only one of them.
+//! One table for all plugins, so that what one refuses as foreign another can name. A mark says
+//! what a file CLAIMS to be; a file may carry several, and one that carries two containers' marks
+//! is an attack on whoever looks at only one of them.
 
 /// What a mark stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sort {
-    /// A disk image of some kind: whoever believes the mark reads another disk than the bytes of the file.
+    /// A disk image of some kind: whoever believes the mark reads another disk than the bytes of
+    /// the file.
     Container,
     /// Something around other files: compressed or packed.
     Wrapper,
@@ -169,7 +171,8 @@ pub fn find(head: &[u8], tail: &[u8]) -> Vec<Mark> {
     ];
     found.extend(also.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark));
     if found.contains(&Mark::Dmg) {
-        // The trailer comes after the compressed runs, which may well be the first bytes of the file.
+        // The trailer comes after the compressed runs, which may well be the first bytes of the
+        // file.
         found.retain(|mark| mark.sort() != Sort::Wrapper);
     }
     if found.contains(&Mark::Iso9660) {

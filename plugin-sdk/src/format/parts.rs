@@ -14,10 +14,11 @@ const MAX_PAGE: u32 = 1 << 20;
 const WORD: u64 = 8;
 const MIN_PAGE: u32 = 512;
 
-/// A page of the parts of a file, which are written in the order given: what makes the file valid comes last.
+/// A page of the parts of a file, which are written in the order given: what makes the file valid
+/// comes last.
 ///
-/// `start` is 0 or the `resume` of the page before; `bytes` makes a piece of a part, given its index and a range within it.
-/// The lengths of all parts are multiples of 8.
+/// `start` is 0 or the `resume` of the page before; `bytes` makes a piece of a part, given its
+/// index and a range within it. The lengths of all parts are multiples of 8.
 pub fn page_of_parts(
     parts: &[ByteRange],
     start: u64,

@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Zeroes of tables are looked for in pieces of so many bytes, at multiples of it in their segment: shorter ones are not worth
-/// the next segment.
+/// Zeroes of tables are looked for in pieces of so many bytes, at multiples of it in their segment:
+/// shorter ones are not worth the next segment.
 const ZEROES: usize = 512;
 
 /// What `export_format!` exports.

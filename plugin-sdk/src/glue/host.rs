@@ -1,4 +1,5 @@
-//! The real host behind the traits of [`crate::host`]. Several types, so that a component imports only what its kind may.
+//! The real host behind the traits of [`crate::host`]. Several types, so that a component imports
+//! only what its kind may.
 
 use super::{numbers, props_in, props_out};
 use crate::{
@@ -13,7 +14,8 @@ use crate::{
 
 pub(super) struct HostBlob {
     blob: wit::blobs::Blob,
-    /// Asked for once: it does not change, every question is a crossing, and tables are compared with it entry by entry.
+    /// Asked for once: it does not change, every question is a crossing, and tables are compared
+    /// with it entry by entry.
     size: u64,
 }
 

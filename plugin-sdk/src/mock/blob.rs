@@ -34,8 +34,8 @@ impl MemBlob {
         self
     }
 
-    /// Ends early: reads are short from `offset` on, although the size says more (a file that was truncated after it
-    /// was opened).
+    /// Ends early: reads are short from `offset` on, although the size says more (a file that was
+    /// truncated after it was opened).
     #[must_use]
     pub fn short_from(mut self, offset: u64) -> Self {
         self.short_from = Some(offset);

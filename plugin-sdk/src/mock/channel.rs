@@ -45,8 +45,9 @@ impl<F: FnMut(&[u8]) -> Vec<Said>> Peer for F {
     }
 }
 
-/// A transcript: each message must hold an expected text, and has its answers. A message that the transcript does not
-/// have panics, which fails the test at the place where the conversation went wrong.
+/// A transcript: each message must hold an expected text, and has its answers. A message that the
+/// transcript does not have panics, which fails the test at the place where the conversation went
+/// wrong.
 #[derive(Debug, Default)]
 pub struct Script {
     greeting: Vec<Said>,

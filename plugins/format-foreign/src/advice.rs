@@ -70,7 +70,8 @@ fn sentence(mark: Mark, head: &[u8]) -> String {
     format!("this is {what}; {next}")
 }
 
-/// With the size that the medium says it has (ECMA-119 8.4.8 and 8.4.12: blocks at 80, their length at 128, little endian).
+/// With the size that the medium says it has (ECMA-119 8.4.8 and 8.4.12: blocks at 80, their length
+/// at 128, little endian).
 fn iso(head: &[u8]) -> String {
     let kind = match variant(Mark::Iso9660, head) {
         Some("hybrid") => " that can also be started from a stick (hybrid)",

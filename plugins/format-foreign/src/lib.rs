@@ -1,11 +1,13 @@
-//! What is uploaded by mistake: files that are no disk image, and images of a kind that is not read.
+//! What is uploaded by mistake: files that are no disk image, and images of a kind that is not
+//! read.
 //!
-//! Nothing is read here beyond the marks of a file. [`Foreign::probe`] answers with the precise name of what it recognises,
-//! and opening such a file is refused with `unsupported.NAME` and a sentence that says what the file is and what to do with
-//! it. A file that carries the marks of two of them is a `polyglot`: no tool would agree with the next about what it is.
+//! Nothing is read here beyond the marks of a file. [`Foreign::probe`] answers with the precise
+//! name of what it recognises, and opening such a file is refused with `unsupported.NAME` and a
+//! sentence that says what the file is and what to do with it. A file that carries the marks of two
+//! of them is a `polyglot`: no tool would agree with the next about what it is.
 //!
-//! Not here: formats that have a plugin of their own (their marks are left to them), and the archives with a disk inside
-//! that the OVA plugin reads.
+//! Not here: formats that have a plugin of their own (their marks are left to them), and the
+//! archives with a disk inside that the OVA plugin reads.
 
 mod advice;
 mod image;
@@ -88,8 +90,8 @@ fn recognise(head: &[u8], tail: &[u8]) -> Vec<Mark> {
     found
 }
 
-/// The archive begins with an OVF description (DSP0243, 5.3: it comes first), so it is an OVA. Records of extended headers
-/// may precede it (POSIX.1-2001, pax; GNU long names).
+/// The archive begins with an OVF description (DSP0243, 5.3: it comes first), so it is an OVA.
+/// Records of extended headers may precede it (POSIX.1-2001, pax; GNU long names).
 fn holds_a_description(head: &[u8]) -> bool {
     let mut at = 0;
     for _ in 0..MAX_RECORDS {

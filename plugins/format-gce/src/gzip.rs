@@ -8,7 +8,8 @@ const TRAILER: usize = 8;
 const BLOCK: usize = 5;
 /// Longest stored block.
 const MAX_BLOCK: usize = 65535;
-/// The extra field: a subfield of two letters and a length, and up to so many bytes that make the length come out right.
+/// The extra field: a subfield of two letters and a length, and up to so many bytes that make the
+/// length come out right.
 const EXTRA: usize = 4;
 
 /// The shortest member that can hold so many bytes.
@@ -19,7 +20,8 @@ pub(crate) fn least(bytes: usize) -> usize {
 
 /// A member of exactly `length` bytes, which is at least [`least`].
 ///
-/// What is left over is filled with empty stored blocks, which any decoder passes over, and up to four bytes in the header.
+/// What is left over is filled with empty stored blocks, which any decoder passes over, and up to
+/// four bytes in the header.
 pub(crate) fn member(bytes: &[u8], length: usize) -> Vec<u8> {
     let spare = length - least(bytes.len());
     let (empty, odd) = (spare / BLOCK, spare % BLOCK);

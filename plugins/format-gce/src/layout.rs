@@ -1,4 +1,5 @@
-//! Where things go in the file: room for the tar's header, one gzip member for each unit that has data, the tar's end.
+//! Where things go in the file: room for the tar's header, one gzip member for each unit that has
+//! data, the tar's end.
 
 use imprint_plugin_sdk::{
     error::{Error, Result},

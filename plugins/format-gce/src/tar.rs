@@ -15,7 +15,8 @@ pub(crate) fn blocks(runs: usize) -> usize {
     1 + (runs + 1).saturating_sub(FIRST).div_ceil(MORE)
 }
 
-/// The header of `disk.raw`: `runs` (offset, length) in ascending order are in the archive, the rest of `size` bytes is holes.
+/// The header of `disk.raw`: `runs` (offset, length) in ascending order are in the archive, the
+/// rest of `size` bytes is holes.
 pub(crate) fn header(size: u64, runs: &[(u64, u64)]) -> Vec<u8> {
     let archived: u64 = runs.iter().map(|(_, length)| length).sum();
     let mut header = vec![0; BLOCK];
@@ -68,7 +69,8 @@ fn put_entries(block: &mut [u8], at: usize, entries: impl Iterator<Item = (u64, 
     }
 }
 
-/// Eleven octal digits, or, from 8 GiB on, GNU's big-endian binary with the top bit of the field set.
+/// Eleven octal digits, or, from 8 GiB on, GNU's big-endian binary with the top bit of the field
+/// set.
 fn number(value: u64) -> [u8; NUMBER] {
     let mut field = [0; NUMBER];
     if value < 1 << 33 {

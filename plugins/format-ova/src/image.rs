@@ -30,7 +30,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Finds the disk: the only one, or the one that the option `disk` names (by its file or by its id).
+    /// Finds the disk: the only one, or the one that the option `disk` names (by its file or by its
+    /// id).
     pub(crate) fn open(blob: &dyn Blob, options: &Props) -> Result<Self, OvaError> {
         let members = tar::members(blob)?;
         let description = only(&members, ".ovf")?

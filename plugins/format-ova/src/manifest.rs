@@ -11,7 +11,8 @@ pub(crate) struct Digest {
     pub(crate) value: String,
 }
 
-/// The digest of `member`: `SHA256(disk1.vmdk)= 0123...`. `None` when the manifest does not name it.
+/// The digest of `member`: `SHA256(disk1.vmdk)= 0123...`. `None` when the manifest does not name
+/// it.
 pub(crate) fn digest_of(text: &[u8], member: &str) -> Result<Option<Digest>, OvaError> {
     let text = std::str::from_utf8(text)
         .map_err(|_| OvaError::Header("the manifest (.mf) is not UTF-8".to_owned()))?;

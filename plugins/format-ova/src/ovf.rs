@@ -83,7 +83,8 @@ impl Ovf {
     }
 }
 
-/// The product's name of a disk's format, by the name of its file and by what the description says; the two must agree.
+/// The product's name of a disk's format, by the name of its file and by what the description says;
+/// the two must agree.
 pub(crate) fn contains(name: &str, described: Option<&str>) -> Result<&'static str, OvaError> {
     let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     let by_name = match ending.as_str() {

@@ -115,7 +115,8 @@ fn end(blob: &dyn Blob, at: u64) -> Result<(), OvaError> {
     }
 }
 
-/// Extended records: `LENGTH KEY=VALUE\n`, one behind the other. Only those that change nothing are accepted.
+/// Extended records: `LENGTH KEY=VALUE\n`, one behind the other. Only those that change nothing are
+/// accepted.
 fn records(blob: &dyn Blob, range: ByteRange) -> Result<(), OvaError> {
     if range.length > MAX_RECORDS {
         return Err(OvaError::Limit(format!("an extended record has {} bytes", range.length)));

@@ -1,5 +1,6 @@
-//! A reader of just enough XML for a description: elements and their attributes. There are no document types and no entities
-//! but the five of the language itself, so nothing can grow and nothing outside can be named.
+//! A reader of just enough XML for a description: elements and their attributes. There are no
+//! document types and no entities but the five of the language itself, so nothing can grow and
+//! nothing outside can be named.
 
 use crate::{error::OvaError, tar::clip};
 

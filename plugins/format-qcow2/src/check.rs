@@ -1,10 +1,11 @@
 //! Refcounts against actual use, as `qemu-img check` compares them, with bounded memory.
 //!
-//! The file is looked at through windows of up to 32 Mi clusters: 2 TiB with clusters of 64 KiB. For each window all tables
-//! are walked and the references into the window counted, a bounded number of table bytes a call; then the counts are
-//! compared with what the file says. The resume token is `window << 40 | phase << 39 | position`, so it only ever grows;
-//! an instance that does not know a window walks it again, when it is to begin with it or to compare, and refuses to go on
-//! in the middle of a walk that is not its own.
+//! The file is looked at through windows of up to 32 Mi clusters: 2 TiB with clusters of 64 KiB.
+//! For each window all tables are walked and the references into the window counted, a bounded
+//! number of table bytes a call; then the counts are compared with what the file says. The resume
+//! token is `window << 40 | phase << 39 | position`, so it only ever grows; an instance that does
+//! not know a window walks it again, when it is to begin with it or to compare, and refuses to go
+//! on in the middle of a walk that is not its own.
 
 mod refcounts;
 mod walk;
@@ -35,7 +36,8 @@ pub(crate) struct Checker {
 }
 
 impl Image {
-    /// A page of the check of refcounts and copied flags, at most `max` findings; it may be empty before the end.
+    /// A page of the check of refcounts and copied flags, at most `max` findings; it may be empty
+    /// before the end.
     pub(crate) fn check(&mut self, start: u64, max: u32) -> Result<Findings, Qcow2Error> {
         let max = to_usize(max.clamp(1, MAX_FINDINGS).into())?;
         let number = start >> WINDOW_SHIFT;
@@ -93,7 +95,8 @@ impl Checker {
         Ok(Findings { items, resume, done: self.window.is_last() })
     }
 
-    /// Walks to the end for an instance that is to go on comparing: what the walk finds was reported before.
+    /// Walks to the end for an instance that is to go on comparing: what the walk finds was
+    /// reported before.
     fn walk_again(&mut self, blob: &dyn Blob, header: &Header) -> Result<(), Qcow2Error> {
         self.pending.clear();
         let mut budget = u64::MAX;

@@ -2,7 +2,8 @@
 
 use imprint_plugin_sdk::error::{Error, ErrorClass};
 
-/// Failure of reading, checking or laying out a qcow2 file. The text says what is wrong and what to do about it.
+/// Failure of reading, checking or laying out a qcow2 file. The text says what is wrong and what to
+/// do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Qcow2Error {
     /// The header contradicts itself or the specification.

@@ -1,7 +1,9 @@
-//! Cluster 0: the header, its extensions and the backing name, checked before anything else is believed.
+//! Cluster 0: the header, its extensions and the backing name, checked before anything else is
+//! believed.
 //!
-//! Big endian. Version 2 ends at byte 72; version 3 goes on with feature bits, the refcount width, its own length and
-//! the compression type. Extensions follow (`u32 type, u32 length, data padded to 8`), then the backing name.
+//! Big endian. Version 2 ends at byte 72; version 3 goes on with feature bits, the refcount width,
+//! its own length and the compression type. Extensions follow
+//! (`u32 type, u32 length, data padded to 8`), then the backing name.
 
 mod extension;
 
@@ -211,7 +213,8 @@ impl Header {
         EntryReader { version: self.version, cluster_bits: self.cluster_bits, kind }
     }
 
-    /// The ranges that the header itself names, which must be disjoint; the snapshot table is at least this long.
+    /// The ranges that the header itself names, which must be disjoint; the snapshot table is at
+    /// least this long.
     pub fn fixed_ranges(&self) -> Vec<ByteRange> {
         let mut ranges = vec![ByteRange { offset: 0, length: self.cluster() }, self.l1, self.refcount_table];
         ranges.push(ByteRange {
@@ -266,7 +269,8 @@ impl Header {
         Ok(())
     }
 
-    /// A table starts at a cluster and lies inside the file; `outside` is what it is when it does not.
+    /// A table starts at a cluster and lies inside the file; `outside` is what it is when it does
+    /// not.
     fn check_place(
         &self,
         what: &str,

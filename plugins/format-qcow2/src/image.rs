@@ -22,8 +22,8 @@ const L1_RESERVED: u64 = 0x7f00_0000_0000_01ff;
 
 /// An open qcow2 image.
 ///
-/// Memory: the L1 table (at most 32 MiB, in practice 8 bytes for each 512 MiB of disk), half of that again for finding
-/// tables by their offset, and at most 1 MiB of L2 tables.
+/// Memory: the L1 table (at most 32 MiB, in practice 8 bytes for each 512 MiB of disk), half of
+/// that again for finding tables by their offset, and at most 1 MiB of L2 tables.
 pub struct Image {
     pub(crate) blob: Box<dyn Blob>,
     pub(crate) header: Header,
@@ -35,8 +35,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Opens the image and checks header and L1 table. The option `salvage` = `true` opens one that says that it is
-    /// damaged.
+    /// Opens the image and checks header and L1 table. The option `salvage` = `true` opens one that
+    /// says that it is damaged.
     pub(crate) fn open(blob: Box<dyn Blob>, options: &Props) -> Result<Self, Qcow2Error> {
         let damaged = match options.get("salvage").map(String::as_str) {
             None | Some("false") => Damaged::Refuse,
@@ -96,8 +96,8 @@ impl Image {
         sources
     }
 
-    /// The one codec of an image. A stored cluster is followed by garbage up to the end of its sector, and its zstd
-    /// window is never larger than a cluster.
+    /// The one codec of an image. A stored cluster is followed by garbage up to the end of its
+    /// sector, and its zstd window is never larger than a cluster.
     pub(crate) fn codecs(&self) -> Vec<Codec> {
         let mut params = props([("tail", "garbage")]);
         if self.header.compression == Compression::Zstd {

@@ -1,9 +1,10 @@
 //! What one L2 entry says.
 //!
-//! Standard entry, 64 bits: 63 refcount is one, 62 compressed; else bits 9-55 host offset, bit 0 reads as zeroes.
-//! Compressed: with x = 62 - (cluster_bits - 8), bits 0..x are a BYTE offset and bits x..62 the number of 512-byte sectors
-//! beyond the one that the offset lies in. Extended entries have a second word: bits 0-31 say which subclusters are
-//! allocated, bits 32-63 which read as zeroes.
+//! Standard entry, 64 bits: 63 refcount is one, 62 compressed; else bits 9-55 host offset, bit 0
+//! reads as zeroes. Compressed: with x = 62 - (cluster_bits - 8), bits 0..x are a BYTE offset and
+//! bits x..62 the number of 512-byte sectors beyond the one that the offset lies in. Extended
+//! entries have a second word: bits 0-31 say which subclusters are allocated, bits 32-63 which read
+//! as zeroes.
 
 use crate::{error::Qcow2Error, header::Version};
 
@@ -87,8 +88,8 @@ impl EntryReader {
         })
     }
 
-    /// The bits of entries that say no more than where a whole cluster is, or that there is none: an entry without any
-    /// others needs no closer look.
+    /// The bits of entries that say no more than where a whole cluster is, or that there is none:
+    /// an entry without any others needs no closer look.
     pub(crate) fn simple(self) -> Option<u64> {
         let zero = match self.version {
             Version::V2 => 0,

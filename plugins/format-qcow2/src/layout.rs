@@ -5,9 +5,10 @@
 //! header | L1 | payload | L2 tables | refcount blocks | refcount table      otherwise, and for an empty disk
 //! ```
 //!
-//! All L2 tables are together, and only those that hold something exist. They are written in this order: L2 tables,
-//! refcounts, L1, and the header last, so that a file whose writing was interrupted is no image. Refcounts are 16 bits
-//! wide. There are no times, no ids and no extensions in it.
+//! All L2 tables are together, and only those that hold something exist. They are written in this
+//! order: L2 tables, refcounts, L1, and the header last, so that a file whose writing was
+//! interrupted is no image. Refcounts are 16 bits wide. There are no times, no ids and no
+//! extensions in it.
 
 mod groups;
 mod metadata;
@@ -25,14 +26,15 @@ use request::Geometry;
 
 /// The most runs of one report.
 const MAX_RUNS: usize = 4096;
-/// L2 tables go before the payload when all that the disk could need are at most this part of the payload.
+/// L2 tables go before the payload when all that the disk could need are at most this part of the
+/// payload.
 const FRONT_SHARE: u64 = 128;
 
 /// The layout of a file being written.
 ///
-/// Memory: two or three bytes for each encoded cluster or run of plain ones, and at most one bit for each entry of the
-/// tables where plain clusters follow each other in the file: 32 MiB for any plain disk of 16 TiB with clusters of 64 KiB.
-/// More than 80 MiB is refused.
+/// Memory: two or three bytes for each encoded cluster or run of plain ones, and at most one bit
+/// for each entry of the tables where plain clusters follow each other in the file: 32 MiB for any
+/// plain disk of 16 TiB with clusters of 64 KiB. More than 80 MiB is refused.
 pub struct Layout {
     geometry: Geometry,
     /// Where the L2 tables are; `None` is behind the payload.

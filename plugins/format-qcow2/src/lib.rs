@@ -1,11 +1,12 @@
 //! The qcow2 format: reads versions 2 and 3, checks them, and lays out version 3.
 //!
-//! Everything here is about tables: a map says where payload is, a layout says where it goes, and the host moves it.
-//! Nothing that an image says is believed before it was checked against the size of the file: a table cannot be larger
-//! than the file that holds it. A name inside the image (a parent, a data file) is text; nothing here opens it.
+//! Everything here is about tables: a map says where payload is, a layout says where it goes, and
+//! the host moves it. Nothing that an image says is believed before it was checked against the size
+//! of the file: a table cannot be larger than the file that holds it. A name inside the image (a
+//! parent, a data file) is text; nothing here opens it.
 //!
-//! Not here: the payload, the chain of parents, and whether two extents of the whole map share bytes (the host sees all
-//! pages; an instance of this plugin sees one).
+//! Not here: the payload, the chain of parents, and whether two extents of the whole map share
+//! bytes (the host sees all pages; an instance of this plugin sees one).
 
 mod check;
 pub mod error;

@@ -21,10 +21,11 @@ const MAX_EXTENTS: u32 = 8192;
 const SUBCLUSTERS: u32 = 32;
 
 impl Image {
-    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded number of tables a call.
+    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded number of tables a
+    /// call.
     ///
-    /// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end of the disk its extent
-    /// ends with the disk, although its bytes decode to a whole cluster.
+    /// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end
+    /// of the disk its extent ends with the disk, although its bytes decode to a whole cluster.
     pub(crate) fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, Qcow2Error> {
         let end = end.min(self.header.virtual_size);
         let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
@@ -60,8 +61,8 @@ impl Image {
         Ok(page)
     }
 
-    /// No payload lies in the tables that were used to find it. Whether two extents share bytes is seen only over the
-    /// whole map: that is the host's check.
+    /// No payload lies in the tables that were used to find it. Whether two extents share bytes is
+    /// seen only over the whole map: that is the host's check.
     fn check_aliases(&self, extents: &[Extent]) -> Result<(), Qcow2Error> {
         let fixed = self.header.fixed_ranges();
         for extent in extents {
@@ -114,7 +115,8 @@ impl Place {
         Ok(map.data(length, 0, host)?)
     }
 
-    /// The last stored cluster of a file may claim the rest of a sector that the file does not have.
+    /// The last stored cluster of a file may claim the rest of a sector that the file does not
+    /// have.
     fn encoded(
         &self,
         map: &mut MapBuilder,

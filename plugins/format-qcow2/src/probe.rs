@@ -4,7 +4,8 @@ use imprint_plugin_sdk::format::Guess;
 
 use crate::{header::MAGIC, wire::be32};
 
-/// Judges a file by its head. A version that cannot be read is still nothing else: opening it says why.
+/// Judges a file by its head. A version that cannot be read is still nothing else: opening it says
+/// why.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let confidence = match (be32(head, 0)?, be32(head, 4)?) {
         (MAGIC, 2 | 3) => 100,

@@ -17,8 +17,8 @@ const MAX_RANGES: u32 = 8192;
 const BLOCK_MASK: u64 = !0x1ff;
 
 impl Image {
-    /// The ranges of header, L1 table, refcount table, snapshot table, L2 tables and refcount blocks, from the `start`th
-    /// on; an empty answer ends the list.
+    /// The ranges of header, L1 table, refcount table, snapshot table, L2 tables and refcount
+    /// blocks, from the `start`th on; an empty answer ends the list.
     pub(crate) fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, Qcow2Error> {
         let mut fixed = vec![
             ByteRange { offset: 0, length: self.header.cluster() },
@@ -61,7 +61,8 @@ impl Image {
     }
 }
 
-/// The entries of the refcount table: where the refcount blocks are, 0 for a block that does not exist.
+/// The entries of the refcount table: where the refcount blocks are, 0 for a block that does not
+/// exist.
 pub(crate) fn refcount_blocks(blob: &dyn Blob, header: &Header) -> Result<Vec<u64>, Qcow2Error> {
     let mut blocks = Vec::with_capacity(to_usize(header.refcount_table.length / 8)?);
     for_each_piece(blob, header.refcount_table.offset, header.refcount_table.length, |piece| {

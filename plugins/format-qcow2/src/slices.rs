@@ -12,7 +12,8 @@ use crate::{
 
 /// A table is read in pieces of at most this many bytes: the host caches in blocks of 64 KiB.
 const SLICE: u64 = 64 << 10;
-/// Bytes of tables that one call may read: 16 TiB of fully mapped disk take several calls, each of them short.
+/// Bytes of tables that one call may read: 16 TiB of fully mapped disk take several calls, each of
+/// them short.
 pub(crate) const BUDGET: u64 = 32 << 20;
 
 /// The slices that were read last: at most 1 MiB.
@@ -51,8 +52,8 @@ impl Slices {
         Slice { number, start: number * self.span }
     }
 
-    /// The bytes of a slice of a table that exists; reads it and what follows it below `end` when it is not at hand.
-    /// What was read is taken from `budget`.
+    /// The bytes of a slice of a table that exists; reads it and what follows it below `end` when
+    /// it is not at hand. What was read is taken from `budget`.
     pub(crate) fn load(
         &mut self,
         blob: &dyn Blob,

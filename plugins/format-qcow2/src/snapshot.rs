@@ -1,8 +1,10 @@
-//! The table of internal snapshots. Reading the disk does not need them; their tables hold clusters in use.
+//! The table of internal snapshots. Reading the disk does not need them; their tables hold clusters
+//! in use.
 //!
-//! An entry: u64 L1 offset, u32 L1 entries, u16 length of the id, u16 of the name, u32 seconds since 1970, u32
-//! nanoseconds, u64 clock of the machine, u32 size of the machine state, u32 length of the extra data; then extra data
-//! (u64 size of the machine state, u64 size of the disk, more), id, name, padded to 8.
+//! An entry: u64 L1 offset, u32 L1 entries, u16 length of the id, u16 of the name, u32 seconds
+//! since 1970, u32 nanoseconds, u64 clock of the machine, u32 size of the machine state, u32 length
+//! of the extra data; then extra data (u64 size of the machine state, u64 size of the disk, more),
+//! id, name, padded to 8.
 
 use chrono::{DateTime, SecondsFormat};
 use imprint_plugin_sdk::{host::Blob, types::ByteRange};
@@ -17,7 +19,8 @@ use crate::{
 const HEAD: u64 = 40;
 const MAX_ENTRY: u64 = 64 << 10;
 const MAX_L1_BYTES: u64 = 32 << 20;
-/// Entries are read in windows of this size: short, because an entry may be 64 KiB long and only its head is looked at.
+/// Entries are read in windows of this size: short, because an entry may be 64 KiB long and only
+/// its head is looked at.
 const WINDOW: u64 = 4 << 10;
 
 /// An internal snapshot, as far as its place matters.

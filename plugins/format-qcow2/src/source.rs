@@ -32,7 +32,8 @@ pub(crate) fn read_exact(blob: &dyn Blob, offset: u64, length: u64) -> Result<Ve
     Ok(bytes)
 }
 
-/// Hands `[offset, offset + length)` to `take`, piece by piece; all pieces but the last are [`MAX_READ`] long.
+/// Hands `[offset, offset + length)` to `take`, piece by piece; all pieces but the last are
+/// [`MAX_READ`] long.
 pub(crate) fn for_each_piece(
     blob: &dyn Blob,
     offset: u64,
@@ -55,7 +56,8 @@ pub(crate) fn for_each_piece(
     Ok(())
 }
 
-/// Reads all ranges and refuses an answer that is short: everything this crate asks for was checked against the size.
+/// Reads all ranges and refuses an answer that is short: everything this crate asks for was checked
+/// against the size.
 pub(crate) fn read_all(blob: &dyn Blob, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>, Qcow2Error> {
     let answers = blob.read_many(ranges)?;
     let whole = answers.iter().zip(ranges).all(|(bytes, range)| to_u64(bytes.len()) == range.length);

@@ -2,8 +2,8 @@
 
 use imprint_plugin_sdk::format::marks::{self, Mark, Sort};
 
-/// The container that a file says it is: then it is not a raw disk. A LUKS volume is the last to be told of, so that a file
-/// which is one and nothing else can be allowed.
+/// The container that a file says it is: then it is not a raw disk. A LUKS volume is the last to be
+/// told of, so that a file which is one and nothing else can be allowed.
 pub(crate) fn foreign(found: &[Mark]) -> Option<Mark> {
     let mut containers: Vec<Mark> =
         found.iter().copied().filter(|mark| mark.sort() == Sort::Container).collect();

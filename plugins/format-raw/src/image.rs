@@ -26,7 +26,8 @@ pub struct RawImage {
 }
 
 impl RawImage {
-    /// Looks at the first 64 KiB and the last 4 KiB. The option `allow-luks` = `true` takes a LUKS volume as it is.
+    /// Looks at the first 64 KiB and the last 4 KiB. The option `allow-luks` = `true` takes a LUKS
+    /// volume as it is.
     pub(crate) fn open(blob: &dyn Blob, options: &Props) -> Result<Self> {
         let allow_luks = match options.get("allow-luks").map(String::as_str) {
             None | Some("false") => false,

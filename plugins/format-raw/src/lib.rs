@@ -1,11 +1,13 @@
 //! The raw format: the file is the disk.
 //!
-//! A disk is made of sectors of 512 bytes. A file of another length is a disk whose size is rounded up: the rest of the
-//! last sector reads as zeroes, and the fact `size-conflict` holds the length of the file.
+//! A disk is made of sectors of 512 bytes. A file of another length is a disk whose size is rounded
+//! up: the rest of the last sector reads as zeroes, and the fact `size-conflict` holds the length
+//! of the file.
 //!
-//! Any bytes are a raw disk, so a file that is really something else would be accepted here and misread later, by
-//! whoever looks at its first bytes: then a forged header decides what is read. That is why a file that carries the mark
-//! of a disk container is refused. What is only payload (a partition table, a file system, an ISO image) is a fact.
+//! Any bytes are a raw disk, so a file that is really something else would be accepted here and
+//! misread later, by whoever looks at its first bytes: then a forged header decides what is read.
+//! That is why a file that carries the mark of a disk container is refused. What is only payload (a
+//! partition table, a file system, an ISO image) is a fact.
 //!
 //! Not here: finding holes. The host sees them in the file itself.
 
@@ -30,8 +32,8 @@ impl Format for Raw {
     type Image = RawImage;
     type Layout = RawLayout;
 
-    /// Everything can be raw, so anything else that recognizes the file is more likely. What carries the mark of a
-    /// container is not raw.
+    /// Everything can be raw, so anything else that recognizes the file is more likely. What
+    /// carries the mark of a container is not raw.
     fn probe(head: &[u8], tail: &[u8], _size: u64) -> Option<Guess> {
         let raw = Guess { confidence: 1, format: "raw".to_owned(), subformat: None };
         content::foreign(&marks::find(head, tail)).is_none().then_some(raw)

@@ -1,4 +1,5 @@
-//! The map against the header's count and the file. What makes an image unreadable is refused when it is opened.
+//! The map against the header's count and the file. What makes an image unreadable is refused when
+//! it is opened.
 
 use imprint_plugin_sdk::format::{Finding, Findings, Severity};
 
@@ -8,7 +9,8 @@ use crate::{error::VdiError, image::Image};
 const MAX_FINDINGS: u32 = 4096;
 
 impl Image {
-    /// A page of findings: `start` 0 begins with what concerns the whole image, `n + 1` goes on at block `n` of the file.
+    /// A page of findings: `start` 0 begins with what concerns the whole image, `n + 1` goes on at
+    /// block `n` of the file.
     pub(crate) fn check(&mut self, start: u64, max: u32) -> Result<Findings, VdiError> {
         let max = usize::try_from(max.clamp(1, MAX_FINDINGS)).unwrap_or(usize::MAX);
         let mut items = Vec::new();

@@ -160,7 +160,8 @@ impl Header {
     }
 }
 
-/// Judges a file by its head. A version that cannot be read is still nothing else: opening it says why.
+/// Judges a file by its head. A version that cannot be read is still nothing else: opening it says
+/// why.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let confidence = match (le32(head, 0x40)?, le32(head, 0x44)?) {
         (SIGNATURE, VERSION) => 100,

@@ -58,7 +58,8 @@ impl Image {
         [header, map].into_iter().filter(|range| range.length > 0).skip(skip).take(max).collect()
     }
 
-    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the map a call.
+    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the map a
+    /// call.
     pub(crate) fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, VdiError> {
         let end = end.min(self.header.virtual_size);
         let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;

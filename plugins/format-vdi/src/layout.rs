@@ -4,8 +4,9 @@
 //! header | map | up to 1 MiB: nothing | blocks in ascending order
 //! ```
 //!
-//! The map is written before the header, so that a file whose writing was interrupted is no image. There are no times; the
-//! uuids follow from the size of the disk, so that the same disk makes the same file.
+//! The map is written before the header, so that a file whose writing was interrupted is no image.
+//! There are no times; the uuids follow from the size of the disk, so that the same disk makes the
+//! same file.
 
 use std::ops::Range;
 
@@ -32,7 +33,8 @@ const OPTIONS: &str = "the only option is `compress`, which is `none`";
 
 /// The layout of a file being written.
 ///
-/// Memory: at most 8 MiB, and 16 bytes wherever the payload is not in the order of the disk (at most 16 MiB).
+/// Memory: at most 8 MiB, and 16 bytes wherever the payload is not in the order of the disk (at
+/// most 16 MiB).
 pub struct Layout {
     virtual_size: u64,
     data_offset: u32,
@@ -151,7 +153,8 @@ fn slice(bytes: &[u8], range: Range<u64>) -> Vec<u8> {
     bytes[place(range.start)..place(range.end)].to_vec()
 }
 
-/// A uuid of version 8 (RFC 9562: free use) that follows from the size; `which` tells the two of a file apart.
+/// A uuid of version 8 (RFC 9562: free use) that follows from the size; `which` tells the two of a
+/// file apart.
 fn uuid(virtual_size: u64, which: u64) -> [u8; 16] {
     // The finalizer of MurmurHash3: every bit of the size changes half of the result.
     let mix = |mut value: u64| {

@@ -38,7 +38,8 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The entries from the block on, up to the end of a window; at least one when the block is one of the disk's.
+    /// The entries from the block on, up to the end of a window; at least one when the block is one
+    /// of the disk's.
     pub(crate) fn entries(
         &mut self,
         blob: &dyn Blob,
@@ -64,8 +65,8 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// Goes through the whole map. Entries are below the number of blocks of the disk, lie inside of the file as far as the
-    /// disk reaches, and no two are the same.
+    /// Goes through the whole map. Entries are below the number of blocks of the disk, lie inside
+    /// of the file as far as the disk reaches, and no two are the same.
     pub(crate) fn read(blob: &dyn Blob, header: &Header) -> Result<Self, VdiError> {
         let words = usize::try_from(header.blocks.div_ceil(64)).expect("at most 2^20");
         let mut used = Self { bits: vec![0; words], count: 0 };
@@ -117,7 +118,8 @@ impl Used {
     }
 }
 
-/// Where a block is in the file. Of the disk's last block, only what belongs to the disk has to be there.
+/// Where a block is in the file. Of the disk's last block, only what belongs to the disk has to be
+/// there.
 pub(crate) fn stored_at(header: &Header, file: u64, block: u64, number: u32) -> Result<u64, VdiError> {
     let at = header.data_offset + u64::from(number) * header.block;
     let used = header.virtual_size.saturating_sub(block * header.block).min(header.block);

@@ -19,7 +19,8 @@ pub(crate) fn to_u64(length: usize) -> u64 {
     u64::try_from(length).expect("usize is at most 64 bits wide")
 }
 
-/// Reads exactly `[offset, offset + length)`, at most 1 MiB; what is asked for was checked against the size.
+/// Reads exactly `[offset, offset + length)`, at most 1 MiB; what is asked for was checked against
+/// the size.
 pub(crate) fn read_exact(blob: &dyn Blob, offset: u64, length: u64) -> Result<Vec<u8>, VdiError> {
     let wanted =
         u32::try_from(length).map_err(|_| VdiError::TableSize(format!("a read of {length} bytes")))?;

@@ -110,7 +110,8 @@ impl Bat {
         Ok(None)
     }
 
-    /// Checks where an entry says that the block is. Of the disk's last block, only what the disk has must be there.
+    /// Checks where an entry says that the block is. Of the disk's last block, only what the disk
+    /// has must be there.
     pub(crate) fn place(&self, index: u64, sector: u32) -> Result<Block, VhdError> {
         let offset = u64::from(sector) * SECTOR;
         if offset + self.bitmap_size + self.block_size > MAX_FILE {

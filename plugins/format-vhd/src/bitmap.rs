@@ -1,4 +1,5 @@
-//! Sector bitmaps: which sectors of a block this layer has. The first sector is the highest bit of the first byte.
+//! Sector bitmaps: which sectors of a block this layer has. The first sector is the highest bit of
+//! the first byte.
 
 use imprint_plugin_sdk::{host::Blob, types::ByteRange};
 
@@ -19,8 +20,8 @@ pub(crate) struct Bitmaps {
 }
 
 impl Bitmaps {
-    /// The bitmap of the block; reads it and those that follow below the block `end` when it is not at hand. What was read
-    /// is taken from `budget`.
+    /// The bitmap of the block; reads it and those that follow below the block `end` when it is not
+    /// at hand. What was read is taken from `budget`.
     pub(crate) fn load(
         &mut self,
         blob: &dyn Blob,
@@ -55,7 +56,8 @@ impl Bitmaps {
         let mut blocks = vec![block];
         let mut next = block.index + 1;
         while blocks.len() < self.ahead {
-            // Holes between blocks are cheap, but a read ahead must not walk the whole table for them.
+            // Holes between blocks are cheap, but a read ahead must not walk the whole table for
+            // them.
             let until = end.min(next + to_u64(self.ahead));
             match bat.next_block(blob, next, until) {
                 Ok(Some(found)) => {

@@ -14,7 +14,8 @@ use crate::{
 const MAX_FINDINGS: usize = 10_000;
 
 impl Image {
-    /// A page of the findings, at most `max`. The first call looks at the whole table: 16 MiB of it for the largest disk.
+    /// A page of the findings, at most `max`. The first call looks at the whole table: 16 MiB of it
+    /// for the largest disk.
     pub(crate) fn check(&mut self, start: u64, max: u32) -> Result<Findings, VhdError> {
         let findings = match self.found.take() {
             Some(findings) => findings,

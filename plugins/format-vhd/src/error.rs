@@ -2,7 +2,8 @@
 
 use imprint_plugin_sdk::error::{Error, ErrorClass};
 
-/// Failure of reading, checking or laying out a VHD file. The text says what is wrong and what to do about it.
+/// Failure of reading, checking or laying out a VHD file. The text says what is wrong and what to
+/// do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VhdError {
     /// Footer or header contradict themselves or the specification.
@@ -22,7 +23,8 @@ pub enum VhdError {
     /// Two things claim the same bytes of the file.
     #[error("{0}; the file is damaged or forged: get a fresh copy of the image")]
     Aliased(String),
-    /// The two sizes that a footer states are so far apart that readers would disagree about the disk.
+    /// The two sizes that a footer states are so far apart that readers would disagree about the
+    /// disk.
     #[error(
         "the footer states a disk of {current} bytes, and a geometry of {geometry} bytes, and programs differ in which they believe; open it with the size `current` or `geometry` (`--vhd-size`), whichever the program that made it used"
     )]

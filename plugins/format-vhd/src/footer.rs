@@ -1,8 +1,9 @@
-//! The footer: 512 bytes at the end of every VHD, and a copy of it at the start of dynamic and differencing ones.
+//! The footer: 512 bytes at the end of every VHD, and a copy of it at the start of dynamic and
+//! differencing ones.
 //!
-//! Big endian: cookie `conectix`, features@8, version@12, offset of the dynamic header@16, time@24, creator@28, its
-//! version@32, its system@36, original size@40, current size@48, geometry@56, kind@60, checksum@64, id@68, saved state@84.
-//! Virtual PC before 2004 wrote 511 bytes.
+//! Big endian: cookie `conectix`, features@8, version@12, offset of the dynamic header@16, time@24,
+//! creator@28, its version@32, its system@36, original size@40, current size@48, geometry@56,
+//! kind@60, checksum@64, id@68, saved state@84. Virtual PC before 2004 wrote 511 bytes.
 
 use crate::{
     error::VhdError,
@@ -18,7 +19,8 @@ pub const LENGTH: u64 = 512;
 pub const OLD_LENGTH: u64 = 511;
 
 const CHECKSUM_AT: usize = 64;
-/// Where in a footer is what the disk depends on: all but features, times and the creator's version.
+/// Where in a footer is what the disk depends on: all but features, times and the creator's
+/// version.
 const VITAL: [std::ops::Range<usize>; 3] = [16..24, 28..32, 48..64];
 const ID: std::ops::Range<usize> = 68..84;
 
@@ -160,7 +162,8 @@ pub fn agreement(footer: &[u8], copy: &[u8]) -> Agreement {
     }
 }
 
-/// The complement of the sum of all bytes, those of the checksum's own field at `at` counting as zero.
+/// The complement of the sum of all bytes, those of the checksum's own field at `at` counting as
+/// zero.
 pub(crate) fn checksum(bytes: &[u8], at: usize) -> u32 {
     let own = at..at + 4;
     let sum = bytes.iter().enumerate().filter(|(index, _)| !own.contains(index));

@@ -1,11 +1,13 @@
-//! Cylinders, heads and sectors: how the specification derives them, and which of the two stated sizes a disk has.
+//! Cylinders, heads and sectors: how the specification derives them, and which of the two stated
+//! sizes a disk has.
 
 use crate::{
     error::VhdError,
     wire::{SECTOR, be16},
 };
 
-/// The largest disk: 2040 GiB, the most that 32-bit sector numbers of the file can hold with its tables.
+/// The largest disk: 2040 GiB, the most that 32-bit sector numbers of the file can hold with its
+/// tables.
 pub const MAX_DISK: u64 = 0xff00_0000 * SECTOR;
 
 /// A geometry as a footer states it.
@@ -20,7 +22,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The largest that can be stated. It says nothing about the size: every disk that is larger states it, too.
+    /// The largest that can be stated. It says nothing about the size: every disk that is larger
+    /// states it, too.
     pub const MAXIMAL: Self = Self { cylinders: 65535, heads: 16, sectors: 255 };
 
     /// From the four bytes of a footer.
@@ -45,7 +48,8 @@ impl Geometry {
         u64::from(self.heads) * u64::from(self.sectors) * SECTOR
     }
 
-    /// For a disk of so many sectors: the appendix "CHS Calculation" of the specification. Rounds down.
+    /// For a disk of so many sectors: the appendix "CHS Calculation" of the specification. Rounds
+    /// down.
     pub fn of_sectors(sectors: u64) -> Self {
         let total = sectors.min(Self::MAXIMAL.size() / SECTOR);
         let (per_track, heads, tracks) = if total >= 65535 * 16 * 63 {
@@ -68,7 +72,8 @@ impl Geometry {
         }
     }
 
-    /// The smallest geometry of the specification that holds so many bytes, as QEMU rounds: at most a cylinder more.
+    /// The smallest geometry of the specification that holds so many bytes, as QEMU rounds: at most
+    /// a cylinder more.
     pub fn holding(size: u64) -> Self {
         let wanted = size.div_ceil(SECTOR).min(Self::MAXIMAL.size() / SECTOR);
         let mut asked = wanted;
@@ -95,8 +100,8 @@ pub enum SizeRule {
 /// What a program is known to do about the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Creator {
-    /// Hyper-V `win `, QEMU with exact sizes `qem2`, disk2vhd `d2v `, XenConverter `CTXS`, XenServer `tap`, Azure `wa`:
-    /// all readers take the size field.
+    /// Hyper-V `win `, QEMU with exact sizes `qem2`, disk2vhd `d2v `, XenConverter `CTXS`,
+    /// XenServer `tap`, Azure `wa`: all readers take the size field.
     KnownExact,
     /// Virtual PC `vpc ` and QEMU `qemu`.
     KnownGeometry,
@@ -128,8 +133,8 @@ pub struct DiskSize {
 impl DiskSize {
     /// Decides between the size field and the geometry. `rule` is what the caller insists on.
     ///
-    /// A geometry is coarser than a size: up to a cylinder's difference is normal. What is more is a conflict, and refused
-    /// when programs would not agree about it.
+    /// A geometry is coarser than a size: up to a cylinder's difference is normal. What is more is
+    /// a conflict, and refused when programs would not agree about it.
     pub fn decide(
         creator: [u8; 4],
         current: u64,

@@ -1,8 +1,9 @@
-//! The dynamic header: 1024 bytes that say where the block allocation table is, how large blocks are, and who the parent
-//! is.
+//! The dynamic header: 1024 bytes that say where the block allocation table is, how large blocks
+//! are, and who the parent is.
 //!
-//! Big endian: cookie `cxsparse`, table offset@16, version@24, entries@28, block size@32, checksum@36, parent's id@40,
-//! parent's time@56, parent's name in UTF-16@64 (512 bytes), eight locators of 24 bytes@576.
+//! Big endian: cookie `cxsparse`, table offset@16, version@24, entries@28, block size@32,
+//! checksum@36, parent's id@40, parent's time@56, parent's name in UTF-16@64 (512 bytes), eight
+//! locators of 24 bytes@576.
 
 use imprint_plugin_sdk::types::ByteRange;
 

@@ -22,8 +22,8 @@ use crate::{
 
 /// An open VHD.
 ///
-/// Memory: a page of 256 KiB of the block allocation table and at most 1 MiB of sector bitmaps; a check adds a word for
-/// each block, at most 16 MiB.
+/// Memory: a page of 256 KiB of the block allocation table and at most 1 MiB of sector bitmaps; a
+/// check adds a word for each block, at most 16 MiB.
 pub struct Image {
     pub(crate) blob: Box<dyn Blob>,
     pub(crate) footer: Footer,
@@ -79,8 +79,9 @@ impl Options {
 }
 
 impl Image {
-    /// Opens the image and checks footer and header. The option `salvage` = `true` takes wrong checksums and a missing
-    /// footer; `size` = `current` or `geometry` decides which of two sizes that disagree counts.
+    /// Opens the image and checks footer and header. The option `salvage` = `true` takes wrong
+    /// checksums and a missing footer; `size` = `current` or `geometry` decides which of two sizes
+    /// that disagree counts.
     pub(crate) fn open(blob: Box<dyn Blob>, options: &Props) -> Result<Self, VhdError> {
         let options = Options::parse(options)?;
         let located = locate(blob.as_ref(), options.damaged)?;
@@ -210,7 +211,8 @@ impl Image {
         }
     }
 
-    /// The file itself, and the names that a differencing disk has for its parent: all of one and the same.
+    /// The file itself, and the names that a differencing disk has for its parent: all of one and
+    /// the same.
     pub(crate) fn sources(&self) -> Result<Vec<Source>, VhdError> {
         let mut sources = vec![Source::primary()];
         if let Some(blocks) = self.blocks.as_ref().filter(|_| self.footer.kind == Kind::Differencing) {

@@ -5,8 +5,9 @@
 //! dynamic  copy of the footer | header | block allocation table | blocks | footer
 //! ```
 //!
-//! A block is its sector bitmap, all ones, and its payload, which begins at a multiple of 4 KiB of the file. There are no
-//! times in it, and the id follows from the disk's size and the options. The copy at the start is written last.
+//! A block is its sector bitmap, all ones, and its payload, which begins at a multiple of 4 KiB of
+//! the file. There are no times in it, and the id follows from the disk's size and the options. The
+//! copy at the start is written last.
 
 mod request;
 

@@ -1,15 +1,15 @@
-//! The VHD format of Virtual PC, Hyper-V, XenServer and Azure: reads fixed, dynamic and differencing disks, checks them,
-//! and lays out fixed and dynamic ones.
+//! The VHD format of Virtual PC, Hyper-V, XenServer and Azure: reads fixed, dynamic and
+//! differencing disks, checks them, and lays out fixed and dynamic ones.
 //!
-//! Source: Microsoft, "Virtual Hard Disk Image Format Specification", version 1.0 (2006). Where the programs of the field
-//! differ from it, the place in the code says so.
+//! Source: Microsoft, "Virtual Hard Disk Image Format Specification", version 1.0 (2006). Where the
+//! programs of the field differ from it, the place in the code says so.
 //!
-//! Everything here is about tables: a map says where payload is, a layout says where it goes, and the host moves it.
-//! Nothing that an image says is believed before it was checked against the size of the file. The name of a parent is
-//! text; nothing here opens it.
+//! Everything here is about tables: a map says where payload is, a layout says where it goes, and
+//! the host moves it. Nothing that an image says is believed before it was checked against the size
+//! of the file. The name of a parent is text; nothing here opens it.
 //!
-//! Not here: the payload, the chain of parents, and whether two blocks of the whole map share bytes (the host sees all
-//! pages; an instance of this plugin sees one).
+//! Not here: the payload, the chain of parents, and whether two blocks of the whole map share bytes
+//! (the host sees all pages; an instance of this plugin sees one).
 
 mod bat;
 mod bitmap;

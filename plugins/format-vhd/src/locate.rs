@@ -16,7 +16,8 @@ pub(crate) struct Located {
     pub(crate) footer: Footer,
     /// Where it is at the end of the file; `None` when only the copy at the start is there.
     pub(crate) place: Option<ByteRange>,
-    /// How the copy at the start agrees; always [`Agreement::Same`] for a fixed disk, which has none.
+    /// How the copy at the start agrees; always [`Agreement::Same`] for a fixed disk, which has
+    /// none.
     pub(crate) copy: Agreement,
 }
 
@@ -77,8 +78,8 @@ fn both(bytes: &[u8], place: ByteRange, copy: Option<&[u8]>, damaged: Damaged) -
     Ok(Located { footer, place: Some(place), copy: agrees })
 }
 
-/// Where the footer of a dynamic disk is, when it is not at the end of the file: behind the last block, with foreign bytes
-/// after it. `copy` is what is at the start.
+/// Where the footer of a dynamic disk is, when it is not at the end of the file: behind the last
+/// block, with foreign bytes after it. `copy` is what is at the start.
 pub(crate) fn behind_blocks(
     blob: &dyn Blob,
     bat: &mut Bat,

@@ -19,7 +19,8 @@ const MAX_EXTENTS: u32 = 8192;
 const BUDGET: u64 = 8 << 20;
 
 impl Image {
-    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded number of bitmaps a call.
+    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded number of bitmaps
+    /// a call.
     pub(crate) fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, VhdError> {
         let end = end.min(self.virtual_size);
         let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
@@ -60,7 +61,8 @@ impl Image {
     }
 }
 
-/// What this layer does not have: in a differencing disk the parent has it, in a dynamic one it is zero.
+/// What this layer does not have: in a differencing disk the parent has it, in a dynamic one it is
+/// zero.
 fn absent(map: &mut MapBuilder, kind: Kind, length: u64) -> Result<ControlFlow<()>, VhdError> {
     match kind {
         Kind::Differencing => Ok(map.hole(length)?),

@@ -12,8 +12,8 @@ use crate::{
 /// The longest name that is read, in bytes.
 pub(crate) const MAX_NAME: u32 = 64 << 10;
 
-/// All names that the image has for its parent, the most useful first: relative to the image, as the header has it,
-/// absolute, as a URL. Each once; never empty.
+/// All names that the image has for its parent, the most useful first: relative to the image, as
+/// the header has it, absolute, as a URL. Each once; never empty.
 pub(crate) fn names(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, VhdError> {
     let mut names = Vec::new();
     let of = |platform: [u8; 4]| header.locators.iter().filter(move |one| one.platform == platform);

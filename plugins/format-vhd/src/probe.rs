@@ -7,8 +7,8 @@ use crate::{
     wire::to_usize,
 };
 
-/// Judges a file by its head and tail. A fixed disk has its mark in the last sector only; what cannot be read is still
-/// nothing else: opening it says why.
+/// Judges a file by its head and tail. A fixed disk has its mark in the last sector only; what
+/// cannot be read is still nothing else: opening it says why.
 pub fn probe(head: &[u8], tail: &[u8]) -> Option<Guess> {
     if head.starts_with(COOKIE) {
         let footer = head.get(..to_usize(LENGTH).ok()?).map(|bytes| Footer::parse(bytes, Damaged::Refuse));

@@ -11,7 +11,8 @@ use crate::{
 /// The most ranges of an answer, whatever is asked for.
 const MAX_RANGES: u32 = 8192;
 
-/// How far the list was handed out: the number of the next bitmap, and the block from which on it is looked for.
+/// How far the list was handed out: the number of the next bitmap, and the block from which on it
+/// is looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
     bitmaps: u64,
@@ -19,8 +20,8 @@ pub(crate) struct Listed {
 }
 
 impl Image {
-    /// The ranges of footer, its copy, header, table, locators and all sector bitmaps, from the `start`th on; an empty
-    /// answer ends the list.
+    /// The ranges of footer, its copy, header, table, locators and all sector bitmaps, from the
+    /// `start`th on; an empty answer ends the list.
     pub(crate) fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, VhdError> {
         let max = to_usize(max.min(MAX_RANGES).into())?;
         let mut ranges: Vec<ByteRange> =

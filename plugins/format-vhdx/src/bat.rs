@@ -1,5 +1,5 @@
-//! The block allocation table ([MS-VHDX] 2.5): an entry for each payload block, and after each chunk of them one for the
-//! bitmap of the chunk's sectors.
+//! The block allocation table ([MS-VHDX] 2.5): an entry for each payload block, and after each
+//! chunk of them one for the bitmap of the chunk's sectors.
 
 use imprint_plugin_sdk::types::ByteRange;
 
@@ -24,7 +24,8 @@ const MAX_FILE_MIB: u64 = 1 << 27;
 pub(crate) enum Payload {
     /// Nobody wrote the block here: the parent answers, if there is one.
     NotPresent,
-    /// Undefined, zero or unmapped: reads as zeroes and hides the parent. Space may still be set aside; 0 is none.
+    /// Undefined, zero or unmapped: reads as zeroes and hides the parent. Space may still be set
+    /// aside; 0 is none.
     Zero(u64),
     /// The block is in the file.
     Full(u64),
@@ -190,7 +191,8 @@ impl Used {
     }
 }
 
-/// Looks at the whole table: what it names lies in the file, at whole MiB, and shares nothing with anything else.
+/// Looks at the whole table: what it names lies in the file, at whole MiB, and shares nothing with
+/// anything else.
 pub(crate) fn scan(tables: &Tables, shape: &Shape, regions: &Regions) -> Result<Used, VhdxError> {
     let mut scan = Scan { tables, shape, used: Used::new(tables.size(), regions)?, partial: false };
     let mut window = Window::default();
@@ -241,8 +243,8 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// The bitmap of a chunk. Images without a parent have none, and what stands there is ignored, as QEMU 8.0 and older
-    /// left anything there.
+    /// The bitmap of a chunk. Images without a parent have none, and what stands there is ignored,
+    /// as QEMU 8.0 and older left anything there.
     fn bitmap(&mut self, chunk: u64, entry: u64) -> Result<(), VhdxError> {
         let partial = std::mem::take(&mut self.partial);
         if !self.shape.differencing {

@@ -1,5 +1,5 @@
-//! The copies of headers and region table, and space that nobody uses. What makes an image unreadable, overlaps included,
-//! is refused when it is opened.
+//! The copies of headers and region table, and space that nobody uses. What makes an image
+//! unreadable, overlaps included, is refused when it is opened.
 
 use imprint_plugin_sdk::format::{Finding, Findings, Severity};
 
@@ -22,7 +22,8 @@ pub(crate) struct Checker {
 }
 
 impl Image {
-    /// A page of findings: `start` below 8 is one of those about the whole image, `8 + n` goes on at MiB `n` of the file.
+    /// A page of findings: `start` below 8 is one of those about the whole image, `8 + n` goes on
+    /// at MiB `n` of the file.
     pub(crate) fn check(&mut self, start: u64, max: u32) -> Result<Findings, VhdxError> {
         let max = usize::try_from(max.clamp(1, MAX_FINDINGS)).expect("at most 4096");
         let mut items: Vec<Finding> = Vec::new();

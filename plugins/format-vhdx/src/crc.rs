@@ -1,4 +1,5 @@
-//! CRC-32C (Castagnoli), eight bytes at a time: the polynomial 0x1EDC6F41, reflected; start and end inverted.
+//! CRC-32C (Castagnoli), eight bytes at a time: the polynomial 0x1EDC6F41, reflected; start and end
+//! inverted.
 
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 

@@ -20,8 +20,8 @@ use crate::{
 
 /// An open VHDX image.
 ///
-/// Memory: a bit for each MiB of the file (at most 16 MiB, twice while it is checked), what a log changes (at most 16 MiB
-/// of places; its bytes stay in the file), and 1 MiB of the BAT.
+/// Memory: a bit for each MiB of the file (at most 16 MiB, twice while it is checked), what a log
+/// changes (at most 16 MiB of places; its bytes stay in the file), and 1 MiB of the BAT.
 pub struct Image {
     pub(crate) tables: Tables,
     pub(crate) front: Front,
@@ -109,8 +109,8 @@ impl Image {
         sources
     }
 
-    /// The first MiB, the log and the regions; then the bitmaps of a differencing image, at most one for each chunk of
-    /// 4 GiB (or 32 GiB with sectors of 4 KiB).
+    /// The first MiB, the log and the regions; then the bitmaps of a differencing image, at most
+    /// one for each chunk of 4 GiB (or 32 GiB with sectors of 4 KiB).
     pub(crate) fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, VhdxError> {
         let max = usize::try_from(max.clamp(1, 4096)).expect("at most 4096");
         let fixed =

@@ -8,9 +8,9 @@
 //!        blocks in ascending order
 //! ```
 //!
-//! Written in this order: BAT, metadata, region tables, headers, and the mark last, so that a file whose writing was
-//! interrupted is no image. There are no times; the GUIDs follow from size, block and sector, so that the same disk makes
-//! the same file.
+//! Written in this order: BAT, metadata, region tables, headers, and the mark last, so that a file
+//! whose writing was interrupted is no image. There are no times; the GUIDs follow from size, block
+//! and sector, so that the same disk makes the same file.
 
 use std::ops::Range;
 
@@ -41,7 +41,8 @@ const MARK_BYTES: u64 = 4096;
 const CREATOR: &str = "Imprint";
 /// Blocks of a disk before larger ones are chosen: a BAT of 8 MiB.
 const LIKED_BLOCKS: u64 = 1 << 20;
-/// The largest block that is written: the host places units up to this size, and Hyper-V makes blocks of it.
+/// The largest block that is written: the host places units up to this size, and Hyper-V makes
+/// blocks of it.
 const LARGEST_BLOCK: u64 = 32 << 20;
 const PHYSICAL: u32 = 4096;
 /// Block present.
@@ -50,7 +51,8 @@ const OPTIONS: &str = "options are `block-size`, `sector-size`, and `compress`, 
 
 /// The layout of a file being written.
 ///
-/// Memory: at most 8 MiB, and 16 bytes wherever the payload is not in the order of the disk (at most 16 MiB).
+/// Memory: at most 8 MiB, and 16 bytes wherever the payload is not in the order of the disk (at
+/// most 16 MiB).
 pub struct Layout {
     shape: Shape,
     places: BlockPlaces,
@@ -145,7 +147,8 @@ impl Layout {
         entries.flat_map(u64::to_le_bytes).collect()
     }
 
-    /// The table of items and the items ([MS-VHDX] 2.6). All are of the disk but the first, and all are required.
+    /// The table of items and the items ([MS-VHDX] 2.6). All are of the disk but the first, and all
+    /// are required.
     fn metadata_region(&self) -> Vec<u8> {
         let block = u32::try_from(self.shape.block).expect("at most 256 MiB");
         let sector = u32::try_from(self.shape.sector).expect("512 or 4096");
@@ -200,7 +203,8 @@ impl Layout {
         sealed(bytes)
     }
 
-    /// A GUID of version 8 (RFC 9562: free use) that follows from the sizes; `which` tells those of a file apart.
+    /// A GUID of version 8 (RFC 9562: free use) that follows from the sizes; `which` tells those of
+    /// a file apart.
     fn guid(&self, which: u64) -> Guid {
         // The finalizer of MurmurHash3: every bit of the input changes half of the result.
         let mix = |mut value: u64| {

@@ -1,11 +1,12 @@
-//! The VHDX format of Hyper-V: reads and checks dynamic, fixed and differencing images, and lays out dynamic ones.
+//! The VHDX format of Hyper-V: reads and checks dynamic, fixed and differencing images, and lays
+//! out dynamic ones.
 //!
-//! Little endian. Two headers, two copies of a table of regions, a log, a region with metadata items, and a block allocation
-//! table (BAT). A file whose log was not played back is read as if it had been: what the log holds is laid over everything
-//! that is read, and the file stays as it is.
+//! Little endian. Two headers, two copies of a table of regions, a log, a region with metadata
+//! items, and a block allocation table (BAT). A file whose log was not played back is read as if it
+//! had been: what the log holds is laid over everything that is read, and the file stays as it is.
 //!
-//! The whole BAT is looked at once when an image is opened, in pieces and with a bit for each MiB of the file: no two
-//! things may share one. A parent is text; nothing here opens it.
+//! The whole BAT is looked at once when an image is opened, in pieces and with a bit for each MiB
+//! of the file: no two things may share one. A parent is text; nothing here opens it.
 //!
 //! Source: \[MS-VHDX\], version 20180912 and later. Sections are named where they matter.
 

@@ -1,8 +1,10 @@
-//! The log of a file that was not closed ([MS-VHDX] 2.3): which entries count, and what they change.
+//! The log of a file that was not closed ([MS-VHDX] 2.3): which entries count, and what they
+//! change.
 //!
-//! The log is a ring of sectors of 4 KiB. An entry: 0 "loge", 4 CRC, 8 length, 12 tail, 16 sequence number, 24 descriptors,
-//! 32 log GUID, 48 flushed file size, 56 last file size; from 64 on the descriptors, 32 bytes each (the first 126 share
-//! the header's sector), then a sector for each data descriptor.
+//! The log is a ring of sectors of 4 KiB. An entry: 0 "loge", 4 CRC, 8 length, 12 tail, 16 sequence
+//! number, 24 descriptors, 32 log GUID, 48 flushed file size, 56 last file size; from 64 on the
+//! descriptors, 32 bytes each (the first 126 share the header's sector), then a sector for each
+//! data descriptor.
 
 use imprint_plugin_sdk::{host::Blob, types::ByteRange};
 
@@ -17,8 +19,9 @@ use crate::{
 
 const ENTRY_HEADER: u64 = 64;
 const DESCRIPTOR: u64 = 32;
-/// How many times the log's length is read at most while its entries are looked for. An entry is checked where it lies,
-/// again when the ring is gone around, and what is no entry once more as the beginning of a sequence.
+/// How many times the log's length is read at most while its entries are looked for. An entry is
+/// checked where it lies, again when the ring is gone around, and what is no entry once more as the
+/// beginning of a sequence.
 const MAX_PASSES: u64 = 8;
 
 /// What playing the log back would change in the file.
@@ -76,8 +79,8 @@ struct Ring<'a> {
 }
 
 impl Ring<'_> {
-    /// The valid sequence with the largest number ([MS-VHDX] 2.3.2): entries whose numbers follow each other and whose
-    /// last one names one of them as its tail.
+    /// The valid sequence with the largest number ([MS-VHDX] 2.3.2): entries whose numbers follow
+    /// each other and whose last one names one of them as its tail.
     fn active_sequence(&mut self) -> Result<Vec<Entry>, VhdxError> {
         let mut best: Vec<Entry> = Vec::new();
         let mut start = 0;
@@ -92,14 +95,15 @@ impl Ring<'_> {
             if contains_tail && best.last().is_none_or(|best| best.number < head.number) {
                 best = sequence;
             }
-            // A sequence that starts later in this one ends like this one, and has no more entries to find its tail in.
-            // Behind the end of the ring, everything was looked at.
+            // A sequence that starts later in this one ends like this one, and has no more entries
+            // to find its tail in. Behind the end of the ring, everything was looked at.
             start = end;
         }
         Ok(best)
     }
 
-    /// The entries from there on, as far as they are valid and follow each other; at most once around the ring.
+    /// The entries from there on, as far as they are valid and follow each other; at most once
+    /// around the ring.
     fn sequence(&mut self, start: u64) -> Result<Vec<Entry>, VhdxError> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut taken = 0;

@@ -38,7 +38,8 @@ impl Bitmap {
 }
 
 impl Image {
-    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the tables a call.
+    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the tables
+    /// a call.
     pub(crate) fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, VhdxError> {
         let end = end.min(self.shape.virtual_size);
         let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
@@ -70,8 +71,8 @@ impl Image {
         Ok(map.finish())
     }
 
-    /// Adds what is left of a block of which some sectors are here and the others in the parent. The lowest bit of a byte is
-    /// its first sector.
+    /// Adds what is left of a block of which some sectors are here and the others in the parent.
+    /// The lowest bit of a byte is its first sector.
     fn partial(
         &mut self,
         map: &mut MapBuilder,

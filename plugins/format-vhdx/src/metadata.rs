@@ -109,7 +109,8 @@ fn check_size(virtual_size: u64, sector: u64) -> Result<(), VhdxError> {
     Ok(())
 }
 
-/// The table's items: inside of the region, behind the table, apart from each other, none unknown that must be known.
+/// The table's items: inside of the region, behind the table, apart from each other, none unknown
+/// that must be known.
 fn items(tables: &Tables, region: ByteRange) -> Result<Vec<Item>, VhdxError> {
     let bytes = tables.read(region.offset, TABLE_LENGTH)?;
     if !bytes.starts_with(b"metadata") {

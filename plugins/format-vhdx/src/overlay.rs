@@ -20,7 +20,8 @@ pub(crate) enum Patch {
     Data(DataSector),
 }
 
-/// A sector of data in the log ([MS-VHDX] 2.3.1.3 and 2.3.1.4): the log's own marks took the place of its first 8 and last 4 bytes.
+/// A sector of data in the log ([MS-VHDX] 2.3.1.3 and 2.3.1.4): the log's own marks took the place
+/// of its first 8 and last 4 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DataSector {
     /// Where it lies in the file's log.
@@ -31,7 +32,8 @@ pub(crate) struct DataSector {
     pub(crate) trailing: [u8; 4],
 }
 
-/// Pieces that lie over the file; later ones cover earlier ones. Payload stays in the log: a piece is a few words.
+/// Pieces that lie over the file; later ones cover earlier ones. Payload stays in the log: a piece
+/// is a few words.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     /// By the first byte: the first byte behind, and what it is.

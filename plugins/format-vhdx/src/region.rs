@@ -1,4 +1,5 @@
-//! The region tables: where metadata and BAT are ([MS-VHDX] 2.2.3). There are two copies; the first that is right counts.
+//! The region tables: where metadata and BAT are ([MS-VHDX] 2.2.3). There are two copies; the first
+//! that is right counts.
 
 use imprint_plugin_sdk::types::ByteRange;
 

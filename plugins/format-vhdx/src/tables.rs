@@ -37,7 +37,8 @@ impl Tables {
         &self.overlay
     }
 
-    /// Reads exactly `[offset, offset + length)`, at most [`MAX_READ`]; what is asked for was checked against the size.
+    /// Reads exactly `[offset, offset + length)`, at most [`MAX_READ`]; what is asked for was
+    /// checked against the size.
     pub(crate) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, VhdxError> {
         let mut bytes = read_exact(self.blob(), offset, length)?;
         let end = offset + length;

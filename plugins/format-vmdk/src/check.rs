@@ -1,6 +1,7 @@
-//! Consistency of the tables, with bounded memory: every entry of every grain table, against the file, against its marker,
-//! and against the redundant tables. The resume token counts steps (the header, then each table and its entries), so it only
-//! ever grows, and a step has at most one finding.
+//! Consistency of the tables, with bounded memory: every entry of every grain table, against the
+//! file, against its marker, and against the redundant tables. The resume token counts steps (the
+//! header, then each table and its entries), so it only ever grows, and a step has at most one
+//! finding.
 //!
 //! Whether two grains share bytes is seen over the whole map: that is the host's check.
 
@@ -25,7 +26,8 @@ const MAX_FINDINGS: u32 = 4096;
 const TABLES: usize = 256;
 
 impl Image {
-    /// A page of findings from grain `start` on. Parts in other files are checked when they are opened by themselves.
+    /// A page of findings from grain `start` on. Parts in other files are checked when they are
+    /// opened by themselves.
     pub(crate) fn check(&mut self, start: u64, max: u32) -> Result<Findings, VmdkError> {
         let most = to_usize(max.clamp(1, MAX_FINDINGS).into())?;
         match self.parts.first_mut().map(|part| &mut part.kind) {

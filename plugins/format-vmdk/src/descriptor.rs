@@ -10,7 +10,8 @@ use crate::{
 pub(crate) const SIGNATURE: &[u8] = b"# Disk DescriptorFile";
 /// The CID of no disk: what `parentCID` is without a parent.
 const NO_CID: u32 = u32::MAX;
-/// The most extent lines: a host takes 64 sources an image, and the descriptor and a parent are two.
+/// The most extent lines: a host takes 64 sources an image, and the descriptor and a parent are
+/// two.
 const MAX_EXTENTS: usize = 62;
 /// Longest name that a file system has.
 const MAX_NAME: usize = 255;
@@ -129,8 +130,8 @@ struct Seen {
 }
 
 impl Descriptor {
-    /// Understands a descriptor, up to the first NUL. Lines that are not known are skipped; what decides something may be
-    /// said only once.
+    /// Understands a descriptor, up to the first NUL. Lines that are not known are skipped; what
+    /// decides something may be said only once.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, VmdkError> {
         if to_u64(bytes.len()) > MAX_DESCRIPTOR {
             return Err(VmdkError::TableSize(format!(

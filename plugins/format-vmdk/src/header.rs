@@ -1,4 +1,5 @@
-//! The header of a hosted sparse extent (`SparseExtentHeader` of the technical note), and what must hold for it.
+//! The header of a hosted sparse extent (`SparseExtentHeader` of the technical note), and what must
+//! hold for it.
 
 use imprint_plugin_sdk::types::ByteRange;
 
@@ -31,7 +32,8 @@ pub(crate) const DEFLATE: u16 = 1;
 pub(crate) const MAX_DISK: u64 = 62 << 40;
 /// Longest descriptor that is read, in bytes.
 pub(crate) const MAX_DESCRIPTOR: u64 = 64 << 10;
-/// Longest grain directory that is read, in bytes: a disk of 62 TiB with grains of 64 KiB has less than 8 MiB.
+/// Longest grain directory that is read, in bytes: a disk of 62 TiB with grains of 64 KiB has less
+/// than 8 MiB.
 const MAX_DIRECTORY: u64 = 8 << 20;
 
 /// How grains are stored.

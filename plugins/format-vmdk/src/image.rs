@@ -263,8 +263,8 @@ impl Image {
         framed.then_some(codec).into_iter().collect()
     }
 
-    /// The ranges of the tables of the file itself, from the `start`th on; an empty answer ends the list. Those of attached
-    /// files are kept free of data by this plugin.
+    /// The ranges of the tables of the file itself, from the `start`th on; an empty answer ends the
+    /// list. Those of attached files are kept free of data by this plugin.
     pub(crate) fn metadata_ranges(&self, start: u64, max: u32) -> Result<Vec<ByteRange>, VmdkError> {
         let most = to_usize(max.min(MAX_RANGES).into())?;
         let skip = to_usize(start)?;

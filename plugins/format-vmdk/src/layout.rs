@@ -1,11 +1,13 @@
-//! The layout of a new file: `streamOptimized` or `monolithicSparse`, the same bytes for the same placements.
+//! The layout of a new file: `streamOptimized` or `monolithicSparse`, the same bytes for the same
+//! placements.
 //!
 //! ```text
 //! header | descriptor | framed grains, grain tables between them | last tables | directory | footer | end   stream
 //! header | descriptor | redundant directory, its tables | directory, its tables | grains                    sparse
 //! ```
 //!
-//! Grains have 64 KiB. There are no times and no random ids in it: the CID follows from what was asked for.
+//! Grains have 64 KiB. There are no times and no random ids in it: the CID follows from what was
+//! asked for.
 
 mod pieces;
 mod request;
@@ -82,7 +84,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Bytes to emit at `at`: the head of a stream at 0, and grain tables that are complete anywhere else.
+    /// Bytes to emit at `at`: the head of a stream at 0, and grain tables that are complete
+    /// anywhere else.
     pub(crate) fn interleave(&mut self, at: u64) -> Result<Vec<u8>, VmdkError> {
         match &mut self.kind {
             Kind::Stream(layout) => layout.interleave(&self.geometry, at),

@@ -20,16 +20,19 @@ use crate::{
 const MAX_EXTENTS: u32 = 8192;
 /// Grains whose markers are read at once, at most.
 const MARKERS: usize = 512;
-/// Bytes of a grain's marker: the first sector of the disk that it holds, and the length of the stream behind it.
+/// Bytes of a grain's marker: the first sector of the disk that it holds, and the length of the
+/// stream behind it.
 pub(crate) const MARKER: u64 = 12;
-/// What a stored grain may be longer than a grain: the host's bound on encoded units is twice the unit and 4 KiB.
+/// What a stored grain may be longer than a grain: the host's bound on encoded units is twice the
+/// unit and 4 KiB.
 const SLACK: u64 = 4096;
 
 impl Image {
-    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded number of tables a call.
+    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded number of tables a
+    /// call.
     ///
-    /// A compressed grain cannot be cut: `start` and `end` must not lie inside of one. At the end of the disk its extent
-    /// ends with the disk, although its bytes decode to a whole grain.
+    /// A compressed grain cannot be cut: `start` and `end` must not lie inside of one. At the end
+    /// of the disk its extent ends with the disk, although its bytes decode to a whole grain.
     pub(crate) fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, VmdkError> {
         let end = end.min(self.size());
         let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
@@ -60,8 +63,8 @@ impl Image {
         Ok(page)
     }
 
-    /// No payload lies in the tables of its own file. Whether two extents share bytes is seen only over the whole map: that
-    /// is the host's check.
+    /// No payload lies in the tables of its own file. Whether two extents share bytes is seen only
+    /// over the whole map: that is the host's check.
     fn check_aliases(&self, page: &Page) -> Result<(), VmdkError> {
         for part in &self.parts {
             let PartKind::Sparse { source, extent: Some(sparse) } = &part.kind else { continue };
@@ -186,7 +189,8 @@ impl Sparse {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// As [`Self::plain`], at most `room` stored grains, whose markers are read together; says how many they were.
+    /// As [`Self::plain`], at most `room` stored grains, whose markers are read together; says how
+    /// many they were.
     fn framed(
         &self,
         map: &mut MapBuilder,
@@ -245,7 +249,8 @@ impl Sparse {
         read_each(self.blob.as_ref(), &places, MARKER)
     }
 
-    /// The length in a marker, when the marker is the one of the grain that begins at `start` of the disk.
+    /// The length in a marker, when the marker is the one of the grain that begins at `start` of
+    /// the disk.
     pub(crate) fn stored_length(&self, marker: &[u8], start: u64, offset: u64) -> Result<u32, VmdkError> {
         let (address, length) = (le64(marker, 0).unwrap_or(u64::MAX), le32(marker, 8).unwrap_or(0));
         if address != start / SECTOR {

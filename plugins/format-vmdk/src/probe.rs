@@ -11,7 +11,8 @@ use crate::{
 /// Bytes in which a text descriptor says what it is.
 const SIGNATURE_WITHIN: usize = 512;
 
-/// Judges a file by its head. A variant that cannot be read is still nothing else: opening it says why.
+/// Judges a file by its head. A variant that cannot be read is still nothing else: opening it says
+/// why.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let guess = |confidence, subformat: Option<&str>| {
         Some(Guess { confidence, format: "vmdk".to_owned(), subformat: subformat.map(str::to_owned) })

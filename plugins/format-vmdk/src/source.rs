@@ -33,7 +33,8 @@ pub(crate) fn inside(blob: &dyn Blob, what: &str, range: ByteRange) -> Result<()
     }
 }
 
-/// Reads exactly `[offset, offset + length)` in pieces of at most [`MAX_READ`]; the caller bounded `length`.
+/// Reads exactly `[offset, offset + length)` in pieces of at most [`MAX_READ`]; the caller bounded
+/// `length`.
 pub(crate) fn read_exact(blob: &dyn Blob, range: ByteRange) -> Result<Vec<u8>, VmdkError> {
     let mut bytes = Vec::with_capacity(to_usize(range.length)?);
     let end = end_of(range);
@@ -50,7 +51,8 @@ pub(crate) fn read_exact(blob: &dyn Blob, range: ByteRange) -> Result<Vec<u8>, V
     Ok(bytes)
 }
 
-/// Reads all ranges and refuses an answer that is short: everything this crate asks for was checked against the size.
+/// Reads all ranges and refuses an answer that is short: everything this crate asks for was checked
+/// against the size.
 pub(crate) fn read_all(blob: &dyn Blob, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>, VmdkError> {
     if ranges.is_empty() {
         return Ok(Vec::new());

@@ -22,7 +22,8 @@ pub(crate) const MARKER_END: u32 = 0;
 
 /// An open sparse extent.
 ///
-/// Memory: two directories (at most 8 MiB each), the places of their tables in order (twice that), and 1 MiB of tables.
+/// Memory: two directories (at most 8 MiB each), the places of their tables in order (twice that),
+/// and 1 MiB of tables.
 pub(crate) struct Sparse {
     pub(crate) blob: Box<dyn Blob>,
     pub(crate) header: Header,
@@ -122,8 +123,8 @@ impl Sparse {
         Some(index + skip)
     }
 
-    /// The entries of a grain table that exists, as bytes; it and its neighbours are read together. `budget` counts the
-    /// batches that had to be read.
+    /// The entries of a grain table that exists, as bytes; it and its neighbours are read together.
+    /// `budget` counts the batches that had to be read.
     pub(crate) fn table(&mut self, index: usize, budget: &mut u32) -> Result<&[u8], VmdkError> {
         if let Some(found) = self.loaded.iter().position(|(loaded, _)| *loaded == index) {
             return Ok(&self.loaded[found].1);
@@ -157,7 +158,8 @@ impl Sparse {
     }
 }
 
-/// The footer of a stream, which has the place of the directory, and the range of it and its markers.
+/// The footer of a stream, which has the place of the directory, and the range of it and its
+/// markers.
 fn footer(blob: &dyn Blob, header: &Header) -> Result<(Header, ByteRange), VmdkError> {
     let missing = |what: &str| VmdkError::Truncated(format!("the stream's footer {what}"));
     let start = blob

@@ -21,7 +21,8 @@ const COMMAND_MS: u32 = 5_000;
 const THAW_MS: u32 = 10_000;
 /// Stale lines to skip before the agent counts as broken.
 const MAX_SKIPPED: u32 = 1_000;
-/// The agent's framing byte: it throws away a half-received command, and precedes a delimited answer.
+/// The agent's framing byte: it throws away a half-received command, and precedes a delimited
+/// answer.
 const SENTINEL: u8 = 0xff;
 
 #[derive(Deserialize)]
@@ -118,7 +119,8 @@ impl<'h> Agent<'h> {
         self.call("guest-fsfreeze-status", COMMAND_MS)
     }
 
-    /// Freezes; answers how many file systems. A timeout leaves the guest in an unknown state: thaw.
+    /// Freezes; answers how many file systems. A timeout leaves the guest in an unknown state:
+    /// thaw.
     pub(crate) fn freeze(&mut self, limit_ms: u32) -> Result<u32, Fault> {
         self.call("guest-fsfreeze-freeze", limit_ms)
     }

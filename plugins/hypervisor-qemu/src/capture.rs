@@ -1,7 +1,9 @@
-//! A live capture: a copy-before-write filter between device and disk keeps the old content of whatever the guest
-//! overwrites in a scratch file; a snapshot-access node shows the disk as it was, and an NBD export serves that.
+//! A live capture: a copy-before-write filter between device and disk keeps the old content of
+//! whatever the guest overwrites in a scratch file; a snapshot-access node shows the disk as it
+//! was, and an NBD export serves that.
 //!
-//! The guest never waits for the reader: when the scratch fails, the snapshot breaks and the guest goes on.
+//! The guest never waits for the reader: when the scratch fails, the snapshot breaks and the guest
+//! goes on.
 
 use imprint_plugin_sdk::host::{Endpoint, HypervisorHost};
 use imprint_plugin_sdk::hypervisor::{Begun, CaptureRequest, CaptureStatus, Consistency, Plan, Power};
@@ -182,8 +184,8 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Puts the filter in while the virtual processors stand still; answers for how long they did, in milliseconds. They
-    /// go on again on every path.
+    /// Puts the filter in while the virtual processors stand still; answers for how long they did,
+    /// in milliseconds. They go on again on every path.
     fn take_point(&self, monitor: &mut Monitor<'a>) -> Result<u32, Fault> {
         let data = props([("root", &self.disk.node), ("device", &self.disk.device)]);
         record(self.host, step::INSERTING_FILTER, data)?;
@@ -215,7 +217,8 @@ impl<'a> Sequence<'a> {
             }),
         )?;
         teardown::set_drive(monitor, &self.disk.device, &self.names.filter)?;
-        // A watchdog or an operator may have let the guest go on; what it wrote before the filter was in is then torn.
+        // A watchdog or an operator may have let the guest go on; what it wrote before the filter
+        // was in is then torn.
         let still_stopped = survey::power(monitor)? != Power::Running;
         if still_stopped && !monitor.saw("RESUME") { Ok(()) } else { Err(Fault::ResumedEarly) }
     }
@@ -234,8 +237,8 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// How a running capture is doing. QEMU does not show that a filter gave its snapshot up after a failed write to the
-/// scratch: the reader of the export learns that, from its failing reads.
+/// How a running capture is doing. QEMU does not show that a filter gave its snapshot up after a
+/// failed write to the scratch: the reader of the export learns that, from its failing reads.
 pub(crate) fn status(host: &dyn HypervisorHost, vm: &str, capture_id: &str) -> Result<CaptureStatus, Fault> {
     let names = Names::new(capture_id)?;
     let mut monitor = Monitor::connect(host, vm)?;

@@ -14,8 +14,8 @@ pub(crate) enum Fault {
     MonitorBusy,
     /// Nobody listens on the monitor.
     VmGone,
-    /// The monitor or the agent closed in the middle of a conversation; whether the process is gone too, only a new
-    /// connection tells.
+    /// The monitor or the agent closed in the middle of a conversation; whether the process is gone
+    /// too, only a new connection tells.
     ConnectionLost,
     /// A command got no answer in time.
     Timeout { command: String },

@@ -93,7 +93,8 @@ impl Options {
                 "sandbox" => options.sandbox = switch(key, value)?,
                 "network" => options.user_network = choice(key, value, &["none", "user"])? == "user",
                 "cpu" => options.cpu = Some(cpu_model(value)?),
-                // Settings of the driver itself, and whatever comes later: a key nobody knows is ignored.
+                // Settings of the driver itself, and whatever comes later: a key nobody knows is
+                // ignored.
                 _ => {}
             }
         }
@@ -214,8 +215,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// A file node and a format node above it. The format is never guessed from the content, which the guest controls,
-    /// and no backing file is followed: deployed disks stand alone.
+    /// A file node and a format node above it. The format is never guessed from the content, which
+    /// the guest controls, and no backing file is followed: deployed disks stand alone.
     fn blockdev(&mut self, node: &str, disk: &DiskSpec) -> Result<(), Fault> {
         let format = IMAGE_FORMATS.into_iter().find(|format| *format == disk.format).ok_or_else(|| {
             Fault::Invalid {

@@ -1,7 +1,8 @@
-//! Live captures, launches and power of instances that run under plain QEMU, through its monitor (QMP) and the guest
-//! agent.
+//! Live captures, launches and power of instances that run under plain QEMU, through its monitor
+//! (QMP) and the guest agent.
 //!
-//! Not here: reading disks (the host does, over NBD), files, sockets, watchdogs and the journal's storage.
+//! Not here: reading disks (the host does, over NBD), files, sockets, watchdogs and the journal's
+//! storage.
 
 mod names;
 

@@ -58,7 +58,8 @@ struct GreetingVersion {
     qemu: Version,
 }
 
-/// The parts of a line that say what it is. The answer itself is parsed when it turns out to be ours.
+/// The parts of a line that say what it is. The answer itself is parsed when it turns out to be
+/// ours.
 #[derive(Deserialize)]
 struct Head {
     #[serde(default)]
@@ -164,7 +165,8 @@ impl<'h> Monitor<'h> {
         Err(Fault::Timeout { command: command.to_owned() })
     }
 
-    /// Waits until an event that `wanted` accepts arrives, at most `timeout_ms`. Earlier events count.
+    /// Waits until an event that `wanted` accepts arrives, at most `timeout_ms`. Earlier events
+    /// count.
     pub(crate) fn wait_event(
         &mut self,
         wanted: impl Fn(&Event) -> bool,

@@ -47,10 +47,11 @@ impl Names {
 /// What NBD clients ask for.
 pub(crate) const EXPORT_NAME: &str = "disk";
 
-/// Journal steps, in the order of a capture. Each is on disk BEFORE what it announces, except those in the past tense,
-/// which confirm what recovery must then leave alone.
+/// Journal steps, in the order of a capture. Each is on disk BEFORE what it announces, except those
+/// in the past tense, which confirm what recovery must then leave alone.
 ///
-/// Only `resuming` is written while the guest stands still: a note costs a sync of the journal's disk.
+/// Only `resuming` is written while the guest stands still: a note costs a sync of the journal's
+/// disk.
 ///
 /// | step | announces | recovery |
 /// |---|---|---|

@@ -12,7 +12,8 @@ use crate::survey;
 
 /// The chardev that [`crate::launch`] gives to the guest agent; `agent-chardev` names another.
 pub(crate) const AGENT_CHARDEV: &str = "qga0";
-/// With the value `present`, the operator vouches that the guests run freeze hooks: the agent does not tell.
+/// With the value `present`, the operator vouches that the guests run freeze hooks: the agent does
+/// not tell.
 const HOOKS_SETTING: &str = "freeze-hooks";
 /// For file systems that became frozen although the freeze was given up.
 const LONGEST_FREEZE_MS: u32 = 10_000;
@@ -78,7 +79,8 @@ pub(crate) fn shortfall(reached: Consistency, want: Consistency) -> Option<Strin
     })
 }
 
-/// A guest that is at rest, as far as that was possible. [`Quiesced::release`] must follow on every path.
+/// A guest that is at rest, as far as that was possible. [`Quiesced::release`] must follow on every
+/// path.
 pub(crate) struct Quiesced<'h> {
     host: &'h dyn HypervisorHost,
     frozen: Option<FrozenGuest<'h>>,
@@ -91,8 +93,8 @@ struct FrozenGuest<'h> {
 }
 
 impl<'h> Quiesced<'h> {
-    /// Freezes the guest's file systems, if they are wanted frozen and can be. Fails only when the journal does; what
-    /// the guest refuses lowers the level.
+    /// Freezes the guest's file systems, if they are wanted frozen and can be. Fails only when the
+    /// journal does; what the guest refuses lowers the level.
     pub(crate) fn freeze(
         host: &'h dyn HypervisorHost,
         monitor: &mut Monitor<'h>,
@@ -134,8 +136,8 @@ impl<'h> Quiesced<'h> {
         released
     }
 
-    /// Thaws what was frozen. `counts`: a thaw that finds nothing frozen lowers the level, because the freeze then ended
-    /// before the point in time was taken. Fails only when the journal does.
+    /// Thaws what was frozen. `counts`: a thaw that finds nothing frozen lowers the level, because
+    /// the freeze then ended before the point in time was taken. Fails only when the journal does.
     pub(crate) fn release(&mut self, counts: bool) -> Result<(), Fault> {
         let Some(mut guest) = self.frozen.take() else { return Ok(()) };
         let thawed = guest.agent.thaw().or_else(|_| guest.agent.thaw());

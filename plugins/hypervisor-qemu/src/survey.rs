@@ -166,7 +166,8 @@ impl Survey {
         })
     }
 
-    /// The disk that captures take: the one that the driver itself made the first, otherwise the first fixed disk.
+    /// The disk that captures take: the one that the driver itself made the first, otherwise the
+    /// first fixed disk.
     pub(crate) fn primary(&self) -> Option<&FoundDisk> {
         let fixed = || self.disks.iter().filter(|disk| !disk.removable);
         fixed().find(|disk| disk.id() == PRIMARY_DEVICE).or_else(|| fixed().next())

@@ -52,8 +52,9 @@ fn noted(notes: &[Note], step: &str) -> bool {
     notes.iter().any(|note| note.step == step)
 }
 
-/// Undoes whatever a capture left behind, from the notes and from what QEMU shows: lets the guest go if it is still held,
-/// and takes everything down. Idempotent. A process that is gone took everything with it.
+/// Undoes whatever a capture left behind, from the notes and from what QEMU shows: lets the guest
+/// go if it is still held, and takes everything down. Idempotent. A process that is gone took
+/// everything with it.
 pub(crate) fn recover(
     host: &dyn HypervisorHost,
     vm: &str,
@@ -67,7 +68,8 @@ pub(crate) fn recover(
             .and_then(|mut monitor| recover_with(host, &mut monitor, vm, names, notes));
         match outcome {
             Err(fault) if fault.is_gone() => return gone(host, notes),
-            // Only a new connection tells whether the process is gone, too. The host's watchdog may hold the monitor.
+            // Only a new connection tells whether the process is gone, too. The host's watchdog may
+            // hold the monitor.
             Err(fault @ (Fault::ConnectionLost | Fault::MonitorBusy)) => last = fault,
             outcome => return outcome,
         }
@@ -160,7 +162,8 @@ fn thaw_if_ours<'h>(
                 problem: "its agent does not answer, so it may be frozen".to_owned(),
             });
         }
-        // An agent that left its port cannot hold a freeze for us to end: the guest is down or rebooting.
+        // An agent that left its port cannot hold a freeze for us to end: the guest is down or
+        // rebooting.
         actions.push("the guest agent is gone; it was not asked to thaw".to_owned());
         return Ok(());
     };
@@ -176,8 +179,8 @@ pub(crate) fn set_drive(monitor: &mut Monitor<'_>, device: &str, node: &str) -> 
     monitor.run("qom-set", json!({ "path": device, "property": "drive", "value": node }))
 }
 
-/// Removes the export, the server if it is ours, and the nodes, from the reader's side down to the disk. Goes on after a
-/// failure; what counts is what is left in the end.
+/// Removes the export, the server if it is ours, and the nodes, from the reader's side down to the
+/// disk. Goes on after a failure; what counts is what is left in the end.
 fn take_down(
     monitor: &mut Monitor<'_>,
     names: &Names,
@@ -187,7 +190,8 @@ fn take_down(
     let survey = Survey::take(monitor)?;
     let exported = survey.exports.iter().any(|export| export.id == names.export);
     let present = |name: &str| survey.has_node(name);
-    // Export, snapshot and filter come after the server, so they prove it ours even without the journal.
+    // Export, snapshot and filter come after the server, so they prove it ours even without the
+    // journal.
     let noted_ours = noted(notes, step::STARTING_SERVER) && !noted(notes, step::SERVER_REFUSED);
     let ours = exported || present(&names.access) || present(&names.filter) || noted_ours;
     let mut problem = None;

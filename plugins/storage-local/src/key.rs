@@ -14,7 +14,8 @@ pub(crate) const POOL: &str = "pool";
 /// Uploads in progress. Hidden, so no key reaches it.
 pub(crate) const TEMPORARY: &str = ".tmp";
 
-/// Accepts a key that is a path below the pool: relative, `/`-separated, without empty, hidden, `.` or `..` parts.
+/// Accepts a key that is a path below the pool: relative, `/`-separated, without empty, hidden, `.`
+/// or `..` parts.
 pub(crate) fn check_key(key: &str) -> Result<()> {
     let problem = if key.is_empty() || key.len() > MAX_KEY {
         Some(format!("use 1 to {MAX_KEY} bytes"))

@@ -15,7 +15,8 @@ const ATTEMPTS: u32 = 100;
 const VERSION: u32 = 1;
 const MAX_TOKEN: usize = 4_096;
 
-/// An upload in progress. Its token is this, as JSON: version 1, which later versions go on reading.
+/// An upload in progress. Its token is this, as JSON: version 1, which later versions go on
+/// reading.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LocalUpload {
@@ -125,8 +126,8 @@ fn taken(key: &str) -> Error {
     Error::already_exists("local.exists", format!("there is an object {key:?} already; choose another key"))
 }
 
-/// A name that no other upload has. Plugins have no randomness; the clock, the key and whatever the host adds to the
-/// request tell uploads apart, and what is left is counted.
+/// A name that no other upload has. Plugins have no randomness; the clock, the key and whatever the
+/// host adds to the request tell uploads apart, and what is left is counted.
 fn free_name(host: &dyn StorageHost, request: &WriteRequest) -> Result<String> {
     let mut hash = Fnv::default();
     hash.add(&request.key);

@@ -1,5 +1,5 @@
-//! Listings in the order of the keys, which is not the order of the directories: `a-b` comes before `a/b`, although the
-//! name `a` comes before the name `a-b`.
+//! Listings in the order of the keys, which is not the order of the directories: `a-b` comes before
+//! `a/b`, although the name `a` comes before the name `a-b`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ use crate::key::{MAX_DEPTH, POOL, is_name};
 /// Entries that the host answers at once.
 const PAGE: u32 = 1_000;
 
-/// Collects the objects after `after` whose keys start with `prefix`, in ascending order of their keys.
+/// Collects the objects after `after` whose keys start with `prefix`, in ascending order of their
+/// keys.
 pub(crate) struct Walk<'a> {
     pub(crate) host: &'a dyn StorageHost,
     pub(crate) prefix: &'a str,
@@ -24,7 +25,8 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks everything below `path`, a directory whose name ends in `/`, or the pool itself (`""`).
+    /// Walks everything below `path`, a directory whose name ends in `/`, or the pool itself
+    /// (`""`).
     pub(crate) fn directory(&mut self, path: &str) -> Result<()> {
         if path.matches('/').count() > MAX_DEPTH {
             return Ok(());
@@ -79,7 +81,8 @@ impl Walk<'_> {
             return Ok(());
         }
         match self.directory(&below) {
-            // It went in between, or is not ours to read (`lost+found`): either way there are no objects in it.
+            // It went in between, or is not ours to read (`lost+found`): either way there are no
+            // objects in it.
             Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Denied) => {
                 imprint_plugin_sdk::debug!("`{below}` is left out of the listing: {error}");
                 Ok(())
@@ -95,7 +98,8 @@ impl Walk<'_> {
         };
         let bounds = [self.after.and_then(name), name(self.prefix)];
         let bound = bounds.into_iter().flatten().max()?;
-        // Directories whose names are shorter, up to a character that sorts before `/`, may hold later keys.
+        // Directories whose names are shorter, up to a character that sorts before `/`, may hold
+        // later keys.
         let end = bound.find(|c: char| c < '/').unwrap_or(bound.len());
         let mut start = bound.get(..end)?.to_owned();
         start.pop();

@@ -119,9 +119,9 @@ impl Bytes {
         self.put(at, &value.to_le_bytes())
     }
 
-    /// A short form for fuzzing, of which every sequence of bytes is one: the size (8 bytes), then pieces of at most 64 KiB,
-    /// each with its offset (8 bytes) and length (2 bytes), little endian. The largest length stands for a page of the
-    /// one byte that follows.
+    /// A short form for fuzzing, of which every sequence of bytes is one: the size (8 bytes), then
+    /// pieces of at most 64 KiB, each with its offset (8 bytes) and length (2 bytes), little
+    /// endian. The largest length stands for a page of the one byte that follows.
     pub fn pack(&self) -> Vec<u8> {
         let mut packed = self.size.to_le_bytes().to_vec();
         for (number, page) in &self.pages {

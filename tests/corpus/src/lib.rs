@@ -1,11 +1,12 @@
 //! Hostile and broken disk images, made by code: what no reader of images may be led astray by.
 //!
-//! Every case is one upload: what its owner declares, the files, and what has to come of it. Nothing here is a recorded
-//! file: each case is a valid image, made from the format's specification, that is spoilt in one place, so that the place
-//! is what is tested. Files are sparse: a case that claims tebibytes costs what its tables cost.
+//! Every case is one upload: what its owner declares, the files, and what has to come of it.
+//! Nothing here is a recorded file: each case is a valid image, made from the format's
+//! specification, that is spoilt in one place, so that the place is what is tested. Files are
+//! sparse: a case that claims tebibytes costs what its tables cost.
 //!
-//! Not here: how an image is judged. The whole-product test runs the real binary over all of them, the tests of the format
-//! plugins use the builders, and the fuzz targets begin with the files.
+//! Not here: how an image is judged. The whole-product test runs the real binary over all of them,
+//! the tests of the format plugins use the builders, and the fuzz targets begin with the files.
 
 #![expect(clippy::too_many_lines, reason = "tables of cases, one after the other")]
 
@@ -32,7 +33,8 @@ pub enum Expected {
     Refused(&'static [&'static str]),
     /// Read, within all bounds.
     ReadSafely,
-    /// A field has an odd value that may or may not matter: a refusal with a code, or read within all bounds.
+    /// A field has an odd value that may or may not matter: a refusal with a code, or read within
+    /// all bounds.
     Either,
 }
 

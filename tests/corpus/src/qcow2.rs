@@ -125,8 +125,8 @@ fn spoilt(id: &str, what: &str, expected: Expected, spoil: impl FnOnce(&mut Forg
     Case::new(id, what, "qcow2", forge.into(), expected)
 }
 
-/// An image whose first clusters are these streams, stored at these distances from the first data cluster; `kind` is the
-/// compression type of the header.
+/// An image whose first clusters are these streams, stored at these distances from the first data
+/// cluster; `kind` is the compression type of the header.
 pub fn compressed(streams: &[(u64, Vec<u8>)], kind: u8) -> Bytes {
     let mut forge = Forge::new();
     forge.u64(L2, 0).u64(L2 + 80, 0);
@@ -360,7 +360,8 @@ fn tables() -> Vec<Case> {
     cases
 }
 
-/// 64 snapshots whose L1 tables are one range of 32 MiB of zeroes: a check walks 2 GiB of them, some at a call.
+/// 64 snapshots whose L1 tables are one range of 32 MiB of zeroes: a check walks 2 GiB of them,
+/// some at a call.
 fn long_snapshots() -> Case {
     let mut bytes = Bytes::from(Forge::new());
     let (tables, snapshots) = (8 * CLUSTER, 7 * CLUSTER);

@@ -61,7 +61,8 @@ pub fn zlib_run(byte: u8, length: usize) -> Vec<u8> {
     [&[0x78, 0x9c][..], &deflate_run(byte, length), &(adler.1 << 16 | adler.0).to_be_bytes()].concat()
 }
 
-/// RFC 8878: a frame of run-length blocks that decodes to `length` times one byte; its header says `claimed`.
+/// RFC 8878: a frame of run-length blocks that decodes to `length` times one byte; its header says
+/// `claimed`.
 pub fn zstd_run(byte: u8, length: u32, claimed: u32) -> Vec<u8> {
     // Single segment, content size of 4 bytes.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];

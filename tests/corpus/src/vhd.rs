@@ -1,4 +1,5 @@
-//! VHD: footers, dynamic headers and block tables (Microsoft, "Virtual Hard Disk Image Format Specification", 1.0).
+//! VHD: footers, dynamic headers and block tables (Microsoft, "Virtual Hard Disk Image Format
+//! Specification", 1.0).
 
 use crate::{
     Bait, Bytes, Case, Expected,
@@ -30,7 +31,8 @@ pub fn footer(size: u64, kind: u32, data_offset: u64) -> Vec<u8> {
     let mut footer = Bytes::new();
     footer.put(0, b"conectix").be32(8, 2).be32(12, 0x1_0000).be64(16, data_offset);
     footer.put(28, b"win ").be32(32, 0xa_0000).put(36, b"Wi2k").be64(40, size).be64(48, size);
-    // 8 MiB in cylinders, heads and sectors, as the specification's appendix counts; readers take the size.
+    // 8 MiB in cylinders, heads and sectors, as the specification's appendix counts; readers take
+    // the size.
     footer.be16(56, 240).put(58, &[4, 17]).be32(60, kind).put(68, &[0x11; 16]).resize(512);
     let sum = checksum(&footer.to_vec(), FOOTER_CHECKSUM);
     footer.be32(FOOTER_CHECKSUM, sum);

@@ -146,7 +146,8 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
         let mut cut = stream.clone();
         cut.resize(length);
         let what = format!("a stream cut off after {length} bytes");
-        // Without the footer and the end there is no directory; what is left of the end may be enough.
+        // Without the footer and the end there is no directory; what is left of the end may be
+        // enough.
         cases.push(Case::new(
             &format!("vmdk-stream-cut-{length}"),
             &what,

@@ -70,19 +70,21 @@ pub fn all_ranges(image: &mut impl Image, page_size: u32) -> Result<Vec<ByteRang
     }
 }
 
-/// What the host checks over the whole map: whether something that is stored lies in a table or in another extent.
+/// What the host checks over the whole map: whether something that is stored lies in a table or in
+/// another extent.
 pub fn aliased(image: &mut impl Image) -> Result<bool> {
     aliased_behind(image, |_, end| end)
 }
 
-/// The same for a format whose encoded units may share bytes: `own_end` says where the bytes end that are a unit's alone, from
-/// where its bytes start and end.
+/// The same for a format whose encoded units may share bytes: `own_end` says where the bytes end
+/// that are a unit's alone, from where its bytes start and end.
 pub fn aliased_behind(image: &mut impl Image, own_end: fn(u64, u64) -> u64) -> Result<bool> {
     let used = used(image, own_end)?;
     Ok(used.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[1].1 < pair[0].2))
 }
 
-/// Asserts that nothing that is stored lies in a table, in another extent, or outside of the `file` bytes that there are.
+/// Asserts that nothing that is stored lies in a table, in another extent, or outside of the `file`
+/// bytes that there are.
 pub fn assert_sound(image: &mut impl Image, file: u64) {
     let used = used(image, |_, end| end).unwrap();
     let apart = |pair: &[(u16, u64, u64)]| pair[0].0 != pair[1].0 || pair[0].2 <= pair[1].1;
@@ -109,7 +111,8 @@ fn used(image: &mut impl Image, own_end: fn(u64, u64) -> u64) -> Result<Vec<(u16
     Ok(used)
 }
 
-/// The code of the refusal, wherever it comes: opening, the map, or what `aliased` finds over the whole map.
+/// The code of the refusal, wherever it comes: opening, the map, or what `aliased` finds over the
+/// whole map.
 pub fn verdict<I: Image>(
     open: impl FnOnce() -> Result<I>,
     aliased: impl FnOnce(&mut I) -> Result<bool>,
@@ -123,7 +126,8 @@ pub fn verdict<I: Image>(
     verdict
 }
 
-/// Asks an image of `file` bytes for everything that is bounded; `unit` is the smallest piece that its map may be asked for.
+/// Asks an image of `file` bytes for everything that is bounded; `unit` is the smallest piece that
+/// its map may be asked for.
 pub fn exercise(image: &mut impl Image, file: u64, unit: u64) {
     let size = image.info().unwrap().virtual_size;
     let sources = image.sources().unwrap();

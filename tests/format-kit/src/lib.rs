@@ -1,7 +1,9 @@
-//! What the tests of every format plugin need: images over files and bytes, whole maps and whole disks read by them, a host
-//! that writes by the rules of a layout, and the reference implementation's tools.
+//! What the tests of every format plugin need: images over files and bytes, whole maps and whole
+//! disks read by them, a host that writes by the rules of a layout, and the reference
+//! implementation's tools.
 //!
-//! Everything here fails the test that it helps: what a plugin owes the host with every answer is asserted on the way.
+//! Everything here fails the test that it helps: what a plugin owes the host with every answer is
+//! asserted on the way.
 //!
 //! Not here: how an image of one format is built or spoilt.
 

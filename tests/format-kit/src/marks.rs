@@ -21,8 +21,9 @@ fn admits(manifest: &toml::Table, head: &[u8], tail: &[u8]) -> bool {
     })
 }
 
-/// Fails where the format knows a file that its manifest would not let it see: every file of the corpus of hostile images, the
-/// valid ones that those are made from, and `also`. Says how many files it knew.
+/// Fails where the format knows a file that its manifest would not let it see: every file of the
+/// corpus of hostile images, the valid ones that those are made from, and `also`. Says how many
+/// files it knew.
 pub fn known_by_their_marks<F: Format>(manifest: &str, also: &[Vec<u8>]) -> usize {
     let manifest: toml::Table = manifest.parse().expect("the manifest is TOML");
     let cases = imprint_corpus::all(&Bait::default());

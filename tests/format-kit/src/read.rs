@@ -17,7 +17,8 @@ pub fn disk_in_file(image: &mut impl Image, path: &Path, parent: &[u8]) -> Vec<u
     read(image, parent, |_, at, target| file.read_exact_at(target, at).unwrap())
 }
 
-/// The bytes of the disk of an image with several sources, `files` by their index; holes are zeroes.
+/// The bytes of the disk of an image with several sources, `files` by their index; holes are
+/// zeroes.
 pub fn disk_in_files(image: &mut impl Image, files: &[Vec<u8>]) -> Vec<u8> {
     read(image, &[], |source, at, target| copy(&files[usize::from(source)], at, target))
 }

@@ -31,8 +31,8 @@ pub fn noise(size: u64, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Writes a file of whole units that are stored as they are, one behind the other, and then the tables by
-/// [`write_tables`]. Errors are the plugin's.
+/// Writes a file of whole units that are stored as they are, one behind the other, and then the
+/// tables by [`write_tables`]. Errors are the plugin's.
 pub fn write_image<F: Format>(
     request: &CreateRequest,
     bytes: &[u8],
@@ -62,8 +62,8 @@ pub fn write_image<F: Format>(
     Ok(())
 }
 
-/// Writes the tables in pages of `page` bytes and cuts the file. What makes the file valid lies in its first `head` bytes, and
-/// comes last.
+/// Writes the tables in pages of `page` bytes and cuts the file. What makes the file valid lies in
+/// its first `head` bytes, and comes last.
 pub fn write_tables(layout: &mut impl Layout, file: &File, end: u64, page: u32, head: u64) {
     let (mut start, mut head_written) = (0, false);
     loop {

@@ -1,5 +1,5 @@
-//! What every reader of a disk format owes its host, whatever the file is: an error, or a map that is in order and inside
-//! the file, in bounded time and memory.
+//! What every reader of a disk format owes its host, whatever the file is: an error, or a map that
+//! is in order and inside the file, in bounded time and memory.
 
 use imprint_corpus::Bytes;
 use imprint_plugin_sdk::{
@@ -9,17 +9,18 @@ use imprint_plugin_sdk::{
     types::{ByteRange, Props},
 };
 
-/// Pages of a map, of tables and of findings that are asked for: a plugin answers one page at a time, so a long map is no
-/// more than more pages.
+/// Pages of a map, of tables and of findings that are asked for: a plugin answers one page at a
+/// time, so a long map is no more than more pages.
 const PAGES: u32 = 40;
-/// Pages of a check, each of which may walk far: one input that takes a second takes the time of thousands.
+/// Pages of a check, each of which may walk far: one input that takes a second takes the time of
+/// thousands.
 const CHECK_PAGES: u32 = 4;
 const EXTENTS: u32 = 512;
 /// The host's bounds of one read (`wit/host`).
 const MAX_READ: u64 = 1 << 20;
 const MAX_RANGES: usize = 1024;
-/// What one image may read; the host ends a job in the same way, at the manifest's `metadata-read`. Less here, because one
-/// input that reads gigabytes of zeroes takes the time of thousands.
+/// What one image may read; the host ends a job in the same way, at the manifest's `metadata-read`.
+/// Less here, because one input that reads gigabytes of zeroes takes the time of thousands.
 const MAX_READS: u64 = 48 << 20;
 
 /// A file with holes, with the bounds of the real host.

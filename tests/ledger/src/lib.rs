@@ -1,8 +1,9 @@
 //! A guest workload that can tell later whether a copy of its disk is consistent.
 //!
-//! The writer fills a 64 KiB slot of a file (`blob`) with bytes that follow from a sequence number, syncs, and only then
-//! appends a record to a second file (`ledger`) and syncs that. So in every consistent copy each slot holds what its last
-//! record says, but for the one write that was under way: its slot may be newer than the ledger.
+//! The writer fills a 64 KiB slot of a file (`blob`) with bytes that follow from a sequence number,
+//! syncs, and only then appends a record to a second file (`ledger`) and syncs that. So in every
+//! consistent copy each slot holds what its last record says, but for the one write that was under
+//! way: its slot may be newer than the ledger.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,8 @@ use std::{
 
 /// Bytes of a slot.
 pub const SLOT: usize = 64 * 1024;
-/// Bytes of a record: `SEQUENCE(10) SLOT(12) CHECK(6)` in decimal, one space between, padded, one line feed.
+/// Bytes of a record: `SEQUENCE(10) SLOT(12) CHECK(6)` in decimal, one space between, padded, one
+/// line feed.
 pub const RECORD: usize = 32;
 const CHECK_MODULUS: u64 = 999_983;
 
@@ -55,7 +57,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the copy is one that could have been seen after a power cut: at most the write under way differs.
+    /// Whether the copy is one that could have been seen after a power cut: at most the write under
+    /// way differs.
     pub fn is_consistent(&self) -> bool {
         self.bad_records == 0 && self.mismatched_slots.len() <= 1
     }

@@ -1,5 +1,6 @@
-//! Runs in the guest: `ledger-writer FOLDER SLOTS PAUSE_MICROSECONDS`. Writes for ever, and prints one line a second:
-//! `LEDGER seq=N max_ms=M`, and `STALL ms=M` for a write that took more than half a second.
+//! Runs in the guest: `ledger-writer FOLDER SLOTS PAUSE_MICROSECONDS`. Writes for ever, and prints
+//! one line a second: `LEDGER seq=N max_ms=M`, and `STALL ms=M` for a write that took more than
+//! half a second.
 
 use std::{
     fs::{File, OpenOptions},

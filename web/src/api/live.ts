@@ -97,7 +97,8 @@ export function openStream(cache: QueryClient): () => void {
     }
   }
 
-  // A browser has few connections to a server, for all of its tabs: a page that nobody sees gives its one back.
+  // A browser has few connections to a server, for all of its tabs: a page that nobody sees gives
+  // its one back.
   const followSight = () => {
     clearTimeout(sight)
     if (document.visibilityState === 'hidden') {

@@ -17,7 +17,8 @@ const DISK_GIB: u64 = 8;
 /// Bytes of random and of log data on it, in MiB; the rest are files of this machine.
 const RANDOM_MIB: u64 = 200;
 const LOG_MIB: u64 = 150;
-/// Of every so many files of the second kind, one is deleted again, so that the disk has stale data as real ones do.
+/// Of every so many files of the second kind, one is deleted again, so that the disk has stale data
+/// as real ones do.
 const DELETED: usize = 7;
 
 /// Makes the disk unless it is there: a sparse file with an ext4 file system full of real files.

@@ -1,11 +1,11 @@
 //! The jobs: what is measured against what, and what has to be reached.
 //!
-//! Scripts run in `sh` with `$IN` (the folder of the sources), `$OUT` (the file to write) and `$IMPRINT`. The goals have the
-//! names of the design's list.
+//! Scripts run in `sh` with `$IN` (the folder of the sources), `$OUT` (the file to write) and
+//! `$IMPRINT`. The goals have the names of the design's list.
 //!
-//! Our times hold the digests of the disk and of the file, which no rival computes, except where a script says `--digest none`:
-//! a copy that shares blocks cannot have them, and P8 compares processor time for the same work. P12 is the job with the SHA-256 of
-//! the file, too.
+//! Our times hold the digests of the disk and of the file, which no rival computes, except where a
+//! script says `--digest none`: a copy that shares blocks cannot have them, and P8 compares
+//! processor time for the same work. P12 is the job with the SHA-256 of the file, too.
 
 /// Where the sources and the target of a job are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,8 @@ const QCOW2: &str =
 const RAW: &str = "cmp $IN/disk.raw $OUT";
 const VMDK: &str = "qemu-img compare -q -f raw -F vmdk $IN/disk.raw $OUT";
 
-/// How each derived source is made from `disk.raw`, by the rival's tool: nobody reads its own files only.
+/// How each derived source is made from `disk.raw`, by the rival's tool: nobody reads its own files
+/// only.
 pub(super) const SOURCES: &[(&str, &str)] = &[
     ("plain.qcow2", "qemu-img convert -m 16 -W -f raw -O qcow2 $IN/disk.raw $OUT"),
     ("zlib.qcow2", "qemu-img convert -m 16 -W -f raw -O qcow2 -c $IN/disk.raw $OUT"),

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::sh;
 
-/// Arguments of the hidden verb that measures: what a process and its descendants cost is known exactly only to a parent that
-/// has no other children.
+/// Arguments of the hidden verb that measures: what a process and its descendants cost is known
+/// exactly only to a parent that has no other children.
 #[derive(Args)]
 pub(crate) struct Options {
     /// A command for `sh -c`.

@@ -21,7 +21,8 @@ use crate::{
     step,
 };
 
-/// The scratch file is a qcow2, whatever the disk is: it stays as small as what the guest overwrites.
+/// The scratch file is a qcow2, whatever the disk is: it stays as small as what the guest
+/// overwrites.
 const SCRATCH_FORMAT: &str = "qcow2";
 /// No request makes a guest stay frozen for longer.
 const LONGEST_FREEZE_MS: u32 = 10_000;
@@ -153,8 +154,8 @@ async fn copy_out(
         },
         lost = watched.lost() => lost,
     };
-    // The engine's threads end before anything is taken away from under them. Should the copy have become visible in the
-    // same moment, it is whole: every byte of it was read and checked.
+    // The engine's threads end before anything is taken away from under them. Should the copy have
+    // become visible in the same moment, it is whole: every byte of it was read and checked.
     cancel.cancel();
     match copying.await {
         Ok(written) => Ok(written),
@@ -166,7 +167,8 @@ async fn copy_out(
     }
 }
 
-/// A copy that fails for the capture's sake (a full scratch file, an instance that is gone) sees only a broken export.
+/// A copy that fails for the capture's sake (a full scratch file, an instance that is gone) sees
+/// only a broken export.
 async fn deeper(watched: &Watched, error: TaskError) -> Halt {
     match watched.look().await {
         Ok(Some(reason)) => reason,
@@ -181,7 +183,8 @@ fn same_size(disk: &Disk, begun: &Begun) -> Result<(), Halt> {
     Err(Halt::transient("driver_size", "the hypervisor serves a disk of another size than it said"))
 }
 
-/// The image is stored; a capture that does not go down now is taken down in the background, and fails nothing.
+/// The image is stored; a capture that does not go down now is taken down in the background, and
+/// fails nothing.
 async fn take_down(job: &Job, driver: &dyn Driver, request: &CaptureRequest) {
     let ended = driver
         .end_capture(&request.vm_id, &request.capture_id, Outcome::Commit, &job.shared_journal())

@@ -1,5 +1,6 @@
-//! Capturing a stopped instance: its file is read through its format, while a lock keeps others from starting it. A chain of
-//! layers is merged into one file first, where the operator wants that, or else is read as one disk.
+//! Capturing a stopped instance: its file is read through its format, while a lock keeps others
+//! from starting it. A chain of layers is merged into one file first, where the operator wants
+//! that, or else is read as one disk.
 
 use std::{sync::Arc, time::Duration};
 

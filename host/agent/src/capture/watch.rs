@@ -15,15 +15,17 @@ use crate::{
 
 /// Between two looks at a running capture.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The whole conversation that begins a capture, in all; a guest agent that does not answer costs some of it.
+/// The whole conversation that begins a capture, in all; a guest agent that does not answer costs
+/// some of it.
 const BEGIN: Duration = Duration::from_secs(90);
 /// Looks that may fail one after another before the capture counts as lost.
 const MAX_MISSES: u32 = 5;
 /// Room that the scratch file must leave on its disk, in bytes.
 pub(super) const SCRATCH_RESERVE: u64 = 32 * 1024 * 1024;
 
-/// Lets a driver begin a capture, and takes the guest back from it when it holds it too long: the caller then has the
-/// driver's recovery thaw and resume the guest, and a plugin that hangs cannot prevent that.
+/// Lets a driver begin a capture, and takes the guest back from it when it holds it too long: the
+/// caller then has the driver's recovery thaw and resume the guest, and a plugin that hangs cannot
+/// prevent that.
 pub(super) async fn begin<T>(
     settings: &Settings,
     mut held: watch::Receiver<Held>,

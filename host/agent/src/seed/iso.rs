@@ -1,5 +1,6 @@
-//! A writer for small ISO 9660 images with one folder of files, as Linux and other guests read them: level 1 names,
-//! Rock Ridge names and modes, and a Joliet tree. The same input gives the same bytes.
+//! A writer for small ISO 9660 images with one folder of files, as Linux and other guests read
+//! them: level 1 names, Rock Ridge names and modes, and a Joliet tree. The same input gives the
+//! same bytes.
 //!
 //! | sector (2048 bytes) | holds |
 //! |---|---|
@@ -34,7 +35,8 @@ pub(super) struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// `name` is for Rock Ridge and Joliet; `short` has at most eight capital letters, digits and underscores.
+    /// `name` is for Rock Ridge and Joliet; `short` has at most eight capital letters, digits and
+    /// underscores.
     pub(super) fn new(name: &'a str, short: &'a str, bytes: &'a [u8]) -> Self {
         Self { name, short, bytes }
     }
@@ -174,7 +176,8 @@ fn folder(tree: Tree, files: &[File<'_>]) -> Vec<u8> {
     out
 }
 
-/// A folder record: fixed part, name padded to an even offset, system use area padded to an even length.
+/// A folder record: fixed part, name padded to an even offset, system use area padded to an even
+/// length.
 fn record(name: &[u8], extent: u32, size: u32, flags: u8, system_use: &[u8]) -> Vec<u8> {
     let mut out = vec![0, 0];
     out.extend(both_u32(extent));

@@ -200,7 +200,8 @@ async fn what_a_merge_would_break_is_refused() {
         let error = failed(outcome(&world, merge(&instance, 60)).await);
         assert_eq!(error.code, code, "{parent}: {}", error.detail);
     }
-    // The layer must say which format its parent has: a guest could have written another format's header into it.
+    // The layer must say which format its parent has: a guest could have written another format's
+    // header into it.
     write_layer(&home.file(TOP), Header { parent: "base.vhd".to_owned(), ..Header::default() }, &[]);
     let error = failed(outcome(&world, merge(&instance, 60)).await);
     assert_eq!(error.code, "unsupported.layout", "{}", error.detail);

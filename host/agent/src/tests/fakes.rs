@@ -469,7 +469,8 @@ pub(super) struct Behaviour {
     pub(super) program: String,
 }
 
-/// A driver whose instances are processes that do nothing, and whose captures are served by `qemu-nbd`.
+/// A driver whose instances are processes that do nothing, and whose captures are served by
+/// `qemu-nbd`.
 pub(super) struct FakeDriver {
     pub(super) behaviour: Mutex<Behaviour>,
     calls: watch::Sender<Vec<String>>,

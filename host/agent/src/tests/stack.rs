@@ -1,5 +1,6 @@
-//! A format whose files hold some of a disk's clusters and name the file below. The first 64 KiB are its header, as text: a
-//! magic word, the parent's reference, its format, and a digit for each cluster; then the clusters, each at its place.
+//! A format whose files hold some of a disk's clusters and name the file below. The first 64 KiB
+//! are its header, as text: a magic word, the parent's reference, its format, and a digit for each
+//! cluster; then the clusters, each at its place.
 
 use std::{
     fs,

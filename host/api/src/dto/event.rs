@@ -59,8 +59,8 @@ pub struct Gone {
     pub id: String,
 }
 
-/// The `data` of the first event of a stream, and of `reset`: what is read from the other endpoints after it is at least
-/// as new as this number.
+/// The `data` of the first event of a stream, and of `reset`: what is read from the other endpoints
+/// after it is at least as new as this number.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StreamStart {
     /// The number of the account's last event.

@@ -46,11 +46,12 @@ pub struct AdminLocation {
     pub name: String,
     /// Whether customers may create images here.
     pub images_enabled: bool,
-    /// Images that an account may have here, unless its own limit says otherwise; `null` for no limit.
+    /// Images that an account may have here, unless its own limit says otherwise; `null` for no
+    /// limit.
     #[schema(required)]
     pub default_image_limit: Option<u32>,
-    /// Whether the chain of layers behind a stopped instance's disk is merged before its image is created, so that the next
-    /// one is faster; without it the chain is read as one disk and stays.
+    /// Whether the chain of layers behind a stopped instance's disk is merged before its image is
+    /// created, so that the next one is faster; without it the chain is read as one disk and stays.
     pub coalesce_before_capture: bool,
     /// How long merging a chain may take, in seconds; the task then fails with `coalesce_timeout`.
     #[schema(minimum = 1, maximum = 72000)]

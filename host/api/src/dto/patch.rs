@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
-/// Tells `null` from an absent member: used with `#[serde(default, deserialize_with = "nullable")]`.
+/// Tells `null` from an absent member: used with
+/// `#[serde(default, deserialize_with = "nullable")]`.
 pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,

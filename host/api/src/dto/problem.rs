@@ -50,7 +50,8 @@ pub struct Problem {
 /// A member of the request that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldProblem {
-    /// Where it is in the request body, as a JSON pointer (RFC 6901); for a query parameter its name after `?`.
+    /// Where it is in the request body, as a JSON pointer (RFC 6901); for a query parameter its
+    /// name after `?`.
     #[schema(example = "/name")]
     pub pointer: String,
     /// The stable code.

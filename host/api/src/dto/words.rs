@@ -1,4 +1,5 @@
-//! The closed vocabularies of the wire. Each is the twin of an enum of the domain; the compiler keeps them equal.
+//! The closed vocabularies of the wire. Each is the twin of an enum of the domain; the compiler
+//! keeps them equal.
 
 use imprint_agent_protocol as agent_protocol;
 use imprint_domain as domain;

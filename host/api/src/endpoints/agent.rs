@@ -1,5 +1,6 @@
-//! The agents' side of the house: `agent-protocol` over HTTP. Not part of the public document: its shapes are those of that
-//! crate, with its version. A refusal is a problem whose member `protocol_error` is the protocol's own error.
+//! The agents' side of the house: `agent-protocol` over HTTP. Not part of the public document: its
+//! shapes are those of that crate, with its version. A refusal is a problem whose member
+//! `protocol_error` is the protocol's own error.
 
 use axum::{
     Json, Router,

@@ -31,7 +31,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// What a client waits before it connects again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// A stream ends after this long, and its client resumes it: whoever lost the right to listen stops hearing then.
+/// A stream ends after this long, and its client resumes it: whoever lost the right to listen stops
+/// hearing then.
 const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Patterns that a request may name.
@@ -39,9 +40,10 @@ const MAX_PATTERNS: usize = 16;
 
 /// Stream the account's events
 ///
-/// The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists after it. Then each change is an
-/// event named by its kind, with its number as `id` and an `Event` as data. `Last-Event-ID` resumes; when that is too long
-/// ago the stream starts with `reset` instead: read the lists again.
+/// The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists
+/// after it. Then each change is an event named by its kind, with its number as `id` and an `Event`
+/// as data. `Last-Event-ID` resumes; when that is too long ago the stream starts with `reset`
+/// instead: read the lists again.
 #[utoipa::path(
     get, path = "/events", tag = "events",
     params(EventsQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last event that was seen")),
@@ -70,8 +72,8 @@ pub(crate) async fn event_stream(
 
 /// Stream the events of a task
 ///
-/// As the account's stream, but about one task, whose present state is always in the snapshot that comes first. The stream ends
-/// when the task is over.
+/// As the account's stream, but about one task, whose present state is always in the snapshot that
+/// comes first. The stream ends when the task is over.
 #[utoipa::path(
     get, path = "/tasks/{id}/events", tag = "events",
     params(

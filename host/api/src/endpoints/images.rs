@@ -79,7 +79,8 @@ fn sort(text: Option<&str>) -> Result<service::ImageSort, Error> {
 
 /// Create an image
 ///
-/// The image exists at once with the status `creating`; the task says how far it is. The instance goes on running.
+/// The image exists at once with the status `creating`; the task says how far it is. The instance
+/// goes on running.
 #[utoipa::path(
     post, path = "/images", tag = "images",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),

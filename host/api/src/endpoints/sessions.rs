@@ -22,7 +22,8 @@ use crate::{
 
 /// Sign in
 ///
-/// Sets the cookie `imprint_session`. Requests that change something with that cookie need the header `X-Imprint-Csrf`.
+/// Sets the cookie `imprint_session`. Requests that change something with that cookie need the
+/// header `X-Imprint-Csrf`.
 #[utoipa::path(
     post, path = "/sessions", tag = "sessions", security(()),
     request_body = SessionCreate,

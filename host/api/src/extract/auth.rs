@@ -1,5 +1,6 @@
-//! Who asks: a session's cookie or a bearer token. Asking for [`Read`], [`Write`] or [`Admin`] in a handler's signature is
-//! what lets only such callers in, before anything else of the request is looked at.
+//! Who asks: a session's cookie or a bearer token. Asking for [`Read`], [`Write`] or [`Admin`] in a
+//! handler's signature is what lets only such callers in, before anything else of the request is
+//! looked at.
 
 use axum::{
     extract::FromRequestParts,
@@ -14,7 +15,8 @@ use crate::{problem::ApiError, state::ApiState};
 /// The cookie that holds a session's secret.
 pub(crate) const SESSION_COOKIE: &str = "imprint_session";
 
-/// The header that a cross-site form cannot send: required with the cookie wherever something is changed.
+/// The header that a cross-site form cannot send: required with the cookie wherever something is
+/// changed.
 const CSRF_HEADER: &str = "x-imprint-csrf";
 
 /// Anybody who is signed in, whatever the scopes.

@@ -40,7 +40,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
-    /// The version to compare with. A browser must always send one: two open pages are the usual case there.
+    /// The version to compare with. A browser must always send one: two open pages are the usual
+    /// case there.
     pub(crate) fn require_from_sessions(self, op: &Op) -> Result<Option<u32>, Error> {
         match self {
             Self::Version(version) => Ok(Some(version)),

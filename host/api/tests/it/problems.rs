@@ -1,4 +1,5 @@
-//! Every code of the catalogue is provoked once, through the API. A new code without a way to get it fails the test.
+//! Every code of the catalogue is provoked once, through the API. A new code without a way to get
+//! it fails the test.
 
 use std::collections::BTreeSet;
 

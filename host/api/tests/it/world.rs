@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::app::{Answer, Client, TestApp};
 
-/// What every test of images needs: an operator, two customers, a stock image, and a running instance of the first customer.
+/// What every test of images needs: an operator, two customers, a stock image, and a running
+/// instance of the first customer.
 pub(crate) struct World {
     pub(crate) app: TestApp,
     pub(crate) admin: Client,

@@ -40,7 +40,8 @@ pub(crate) struct Connection {
     /// The server, if not the one of `imprint login`
     #[arg(long, env = "IMPRINT_SERVER", value_name = "URL", global = true)]
     pub(crate) server: Option<String>,
-    /// An API token, if not the one of `imprint login`; better given in the variable, which no process list shows
+    /// An API token, if not the one of `imprint login`; better given in the variable, which no
+    /// process list shows
     #[arg(long, env = "IMPRINT_TOKEN", value_name = "TOKEN", hide_env_values = true, global = true)]
     pub(crate) token: Option<String>,
     /// How to print the answer [default: table on a terminal, json elsewhere]

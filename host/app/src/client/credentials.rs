@@ -39,7 +39,8 @@ impl Credentials {
         Self { version: VERSION, server, account, token_id, token }
     }
 
-    /// Where they are kept: `IMPRINT_CREDENTIALS`, or `imprint/credentials.json` in the user's folder for configuration.
+    /// Where they are kept: `IMPRINT_CREDENTIALS`, or `imprint/credentials.json` in the user's
+    /// folder for configuration.
     pub(crate) fn path() -> Result<PathBuf, Failure> {
         if let Some(path) = env::var_os("IMPRINT_CREDENTIALS") {
             return Ok(path.into());
@@ -87,7 +88,8 @@ impl Credentials {
             fs::rename(&aside, path)
         })();
         if result.is_err() {
-            // The first error is the one to tell; what cannot be removed holds a token of ours in a folder of ours.
+            // The first error is the one to tell; what cannot be removed holds a token of ours in a
+            // folder of ours.
             drop(fs::remove_file(&aside));
         }
         result

@@ -84,8 +84,8 @@ pub(crate) fn report(checks: &[Check], output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Looks at the server that the connection names, as far as the account may. Without a connection there is nothing to look at,
-/// and the one check says so.
+/// Looks at the server that the connection names, as far as the account may. Without a connection
+/// there is nothing to look at, and the one check says so.
 pub(crate) async fn remote(connection: &Connection) -> Vec<Check> {
     let api = match connection.api() {
         Ok(api) => api,

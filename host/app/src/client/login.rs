@@ -44,7 +44,8 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     let api = Api::new(server.clone(), None)?;
     let (cookie, session) = open_session(&api, &SessionCreate { account, password }).await?;
     let token = make_token(&api, &cookie, &session).await;
-    // The session has done its work, whatever came of the token; when it cannot be closed it ends by itself.
+    // The session has done its work, whatever came of the token; when it cannot be closed it ends
+    // by itself.
     let close = api.request(Method::DELETE, "/sessions/current").header(header::COOKIE, &cookie);
     if let Err(failure) = api.send(close.header("X-Imprint-Csrf", "1")).await {
         note(&format!("the session that was opened for signing in could not be closed: {failure}"));
@@ -63,7 +64,8 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     })
 }
 
-/// Revokes the token of an earlier sign-in to the same server: nobody would miss it, and an account has only so many.
+/// Revokes the token of an earlier sign-in to the same server: nobody would miss it, and an account
+/// has only so many.
 async fn revoke_earlier(server: &str) {
     let Ok(Some(kept)) = Credentials::read() else { return };
     if kept.server == server

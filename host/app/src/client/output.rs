@@ -37,7 +37,8 @@ impl Output {
     }
 }
 
-/// A line for the person at the terminal, beside the answer. Nothing can be done when it cannot be written.
+/// A line for the person at the terminal, beside the answer. Nothing can be done when it cannot be
+/// written.
 pub(crate) fn note(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }

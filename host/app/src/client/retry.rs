@@ -13,7 +13,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Longer pauses are left to the person who typed the command.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Calls again while the failure may pass: only for requests that change nothing, or that carry an idempotency key.
+/// Calls again while the failure may pass: only for requests that change nothing, or that carry an
+/// idempotency key.
 pub(crate) async fn retry<T>(mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     let mut attempt = 1;
     loop {

@@ -44,7 +44,8 @@ fn action(api: &Api, task: TaskId, name: &str) -> reqwest::RequestBuilder {
 async fn cancel(api: &Api, output: Output, task: TaskId, wait: WaitArgs) -> Result<(), Failure> {
     let mut task: Task = api.once(action(api, task, "cancel")).await?;
     if wait.wait {
-        // To be cancelled is what was asked for, so that every end is a good one; the state says which it was.
+        // To be cancelled is what was asked for, so that every end is a good one; the state says
+        // which it was.
         task = watch_any_end(api, task).await?;
     }
     output.print(&task, || details(&task))

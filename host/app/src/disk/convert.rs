@@ -29,9 +29,11 @@ use super::{
 /// Arguments of `imprint disk convert`.
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// The image to read: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image to read: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// nbd+unix:///EXPORT?socket=PATH
     source: PathBuf,
-    /// The image to write: a file, a block device, `-` (standard output) or nbd+unix:///EXPORT?socket=PATH
+    /// The image to write: a file, a block device, `-` (standard output) or
+    /// nbd+unix:///EXPORT?socket=PATH
     target: PathBuf,
     /// Format of the source [default: by its name]
     #[arg(long, value_name = "FORMAT")]
@@ -45,7 +47,8 @@ pub(crate) struct ConvertArgs {
     /// Compress the target's data
     #[arg(long, value_enum, default_value = "none")]
     compress: Compress,
-    /// How hard to compress: 1 to 12 for zlib (default 1; 0 is fastest), -7 to 19 for zstd (default 3)
+    /// How hard to compress: 1 to 12 for zlib (default 1; 0 is fastest), -7 to 19 for zstd (default
+    /// 3)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
     /// An option of the target's format, such as cluster-size=65536; may be given several times
@@ -54,14 +57,15 @@ pub(crate) struct ConvertArgs {
     /// Whether the target is on stable storage when the command ends
     #[arg(long, value_enum, default_value = "full")]
     sync: Sync,
-    /// Whether the digests of disk and file are computed; without them the target shares blocks with the source where the file
-    /// system can do that
+    /// Whether the digests of disk and file are computed; without them the target shares blocks
+    /// with the source where the file system can do that
     #[arg(long, value_enum, default_value = "full")]
     digest: Digest,
     /// Read the target again when it is written, and compare it with what should be there
     #[arg(long)]
     verify: bool,
-    /// Let the new disk be larger than the old one, in bytes or with K, M, G, T; what is added is zero
+    /// Let the new disk be larger than the old one, in bytes or with K, M, G, T; what is added is
+    /// zero
     #[arg(long, value_name = "SIZE", value_parser = size_of)]
     size: Option<u64>,
     /// Also tell the SHA-256 of the file that was written, for those who ask for one
@@ -294,7 +298,8 @@ enum Made {
     Cloned(Cloned),
 }
 
-/// Without digests the target may share its blocks with the source, where the file system can do that.
+/// Without digests the target may share its blocks with the source, where the file system can do
+/// that.
 async fn write(
     digest: Digest,
     disk: &Arc<Disk>,

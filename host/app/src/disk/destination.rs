@@ -167,7 +167,8 @@ fn forced(force: bool, shown: &str) -> Result<(), Failure> {
     }
 }
 
-/// For this command alone: a device that is mounted, or part of another one, is left alone (open(2), `O_EXCL`).
+/// For this command alone: a device that is mounted, or part of another one, is left alone
+/// (open(2), `O_EXCL`).
 fn open_device(path: &Path, shown: &str) -> Result<DeviceSink, Failure> {
     let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = rustix::fs::open(path, flags, Mode::empty());

@@ -19,7 +19,8 @@ enum Status {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     status: Status,
-    /// Dotted, for programs. `None` says nothing more than the status: the answer has been told already.
+    /// Dotted, for programs. `None` says nothing more than the status: the answer has been told
+    /// already.
     code: Option<String>,
     message: String,
 }

@@ -199,7 +199,8 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The bytes of a disk that a small .vmdk file beside it describes: `NAME-flat.vmdk`, or `NAME-f001.vmdk` and on.
+/// The bytes of a disk that a small .vmdk file beside it describes: `NAME-flat.vmdk`, or
+/// `NAME-f001.vmdk` and on.
 fn is_flat_extent(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     match stem.rsplit_once('-') {
@@ -280,7 +281,8 @@ async fn confirm(
 ) -> Result<(), Failure> {
     let accepted: &[&str] = if read.allow_luks { &["luks"] } else { &[] };
     let confirmed = match confirm_format(declared.name(), accepted, formats, source).await {
-        // The raw format knows the marks of containers, and says more about them when it opens the file.
+        // The raw format knows the marks of containers, and says more about them when it opens the
+        // file.
         Err(EngineError::AmbiguousContent { .. })
             if declared.name() == RAW
                 && detect(formats, source).await.is_ok_and(|guesses| guesses.is_empty()) =>

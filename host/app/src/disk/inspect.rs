@@ -28,7 +28,8 @@ const CONTAINS: &str = "contains";
 /// Arguments of `imprint disk inspect`.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name, else by its content]
     #[arg(long, value_name = "FORMAT")]
@@ -42,7 +43,8 @@ pub(crate) struct InspectArgs {
 /// Arguments of `imprint disk check`.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]
@@ -53,7 +55,8 @@ pub(crate) struct CheckArgs {
     common: CommonArgs,
 }
 
-/// Tells what a file says of itself, as far as it can be believed: what its map says is told after it was validated.
+/// Tells what a file says of itself, as far as it can be believed: what its map says is told after
+/// it was validated.
 pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
     let image =
@@ -96,8 +99,9 @@ fn run_check(image: &Image) -> impl Future<Output = Result<CheckReport, EngineEr
     async move { imprint_data_path::check(plugin.as_ref(), source, &options).await }
 }
 
-/// The check's report, and of a whole disk how many bytes are stored and how many of these are encoded. Each reads all tables, in a
-/// sandbox of its own; of terabytes that takes seconds, so they do it at the same time. The check's error is the one that is told.
+/// The check's report, and of a whole disk how many bytes are stored and how many of these are
+/// encoded. Each reads all tables, in a sandbox of its own; of terabytes that takes seconds, so
+/// they do it at the same time. The check's error is the one that is told.
 async fn check_and_count(
     image: &Image,
     whole: bool,
@@ -174,7 +178,8 @@ fn counts(found: &CheckReport) -> String {
     )
 }
 
-/// Tells what the format's own check finds. Errors refuse the image; leaks and notes leave it right.
+/// Tells what the format's own check finds. Errors refuse the image; leaks and notes leave it
+/// right.
 pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
     let image =
@@ -202,7 +207,8 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
     }
 }
 
-/// Compares the disk in a wrapper with what the wrapper states of it; says how that digest was made.
+/// Compares the disk in a wrapper with what the wrapper states of it; says how that digest was
+/// made.
 async fn check_manifest(image: &Image, watch: &Watch) -> Result<Option<&'static str>, Failure> {
     let comparing = async {
         let (info, _) = look(image).await?;

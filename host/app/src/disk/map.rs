@@ -17,7 +17,8 @@ use super::{
 /// Arguments of `imprint disk map`.
 #[derive(Args)]
 pub(crate) struct MapArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or nbd+unix:///EXPORT?socket=PATH
+    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Its format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]

@@ -1,4 +1,5 @@
-//! Answers on standard output, as text or as JSON; on standard error where an image takes standard output.
+//! Answers on standard output, as text or as JSON; on standard error where an image takes standard
+//! output.
 
 use std::io::{self, Write};
 

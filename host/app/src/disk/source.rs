@@ -1,4 +1,5 @@
-//! Where an image's bytes come from: a file, a block device, standard input, an object behind HTTP, an NBD export.
+//! Where an image's bytes come from: a file, a block device, standard input, an object behind HTTP,
+//! an NBD export.
 
 use std::{
     fs::{File, Metadata},
@@ -37,8 +38,8 @@ pub(super) enum Location {
 }
 
 impl Location {
-    /// `-`, `http://...`, `nbd+unix:///EXPORT?socket=PATH` (the NBD project's URI specification), or a path. A file whose name
-    /// looks like one of these is named with `./` in front.
+    /// `-`, `http://...`, `nbd+unix:///EXPORT?socket=PATH` (the NBD project's URI specification),
+    /// or a path. A file whose name looks like one of these is named with `./` in front.
     pub(super) fn of(argument: &Path) -> Self {
         let Some(text) = argument.to_str() else { return Self::File(argument.to_owned()) };
         if text == spool::PIPE {
@@ -121,7 +122,8 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
     Ok(Opened { source, file: Some(identity(&metadata)), allocated })
 }
 
-/// Device and inode of a file. Of a block device its number, by whichever node it was opened; no file system has the number 0.
+/// Device and inode of a file. Of a block device its number, by whichever node it was opened; no
+/// file system has the number 0.
 pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     match metadata.file_type().is_block_device() {
         true => (0, metadata.rdev()),

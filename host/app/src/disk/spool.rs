@@ -1,4 +1,5 @@
-//! Standard input as an image: formats read here and there, and a pipe goes forward only, so its bytes are put aside first.
+//! Standard input as an image: formats read here and there, and a pipe goes forward only, so its
+//! bytes are put aside first.
 //!
 //! The file has no name: whatever ends the process, nothing of it stays.
 
@@ -22,7 +23,8 @@ pub(super) const STDIN: &str = "standard input";
 const PIECE: usize = 1 << 20;
 const HOLE: usize = 64 << 10;
 
-/// Reads standard input to its end. Stops waiting, not reading, when somebody asks to: the thread ends with the process.
+/// Reads standard input to its end. Stops waiting, not reading, when somebody asks to: the thread
+/// ends with the process.
 pub(super) async fn standard_input(folder: Option<&Path>, watch: &Watch) -> Result<File, EngineError> {
     let folder = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
     let (done, answer) = oneshot::channel();

@@ -1,4 +1,5 @@
-//! The file that a command makes: without a name until it is whole and durable, or under a temporary one where files need a name.
+//! The file that a command makes: without a name until it is whole and durable, or under a
+//! temporary one where files need a name.
 
 use std::{
     fs::{File, Metadata},

@@ -20,7 +20,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// From now on SIGINT, SIGTERM and SIGHUP do not end the process: they cancel its work, which then cleans up.
+    /// From now on SIGINT, SIGTERM and SIGHUP do not end the process: they cancel its work, which
+    /// then cleans up.
     pub(super) fn start() -> Self {
         let cancel = CancellationToken::new();
         let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);

@@ -1,4 +1,5 @@
-//! A control plane with a customer, a stock image, an instance, and an agent that ends its work as it is told.
+//! A control plane with a customer, a stock image, an instance, and an agent that ends its work as
+//! it is told.
 
 use std::{path::PathBuf, process::Output, sync::Arc, time::Duration};
 

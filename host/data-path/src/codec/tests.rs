@@ -167,7 +167,8 @@ fn an_encoder_has_no_memory() {
     }
 }
 
-/// What does not become smaller is not stored encoded: the encoder says so instead of writing a longer stream.
+/// What does not become smaller is not stored encoded: the encoder says so instead of writing a
+/// longer stream.
 #[test]
 fn noise_does_not_fit_into_less_than_itself() {
     for (kind, level) in kinds_and_levels() {
@@ -198,8 +199,8 @@ fn the_fastest_level_decodes_to_the_same() {
     }
 }
 
-/// Every length around what an encoder treats in its own way, in every room around what it needs: it fits, or the encoder says
-/// that it does not and writes nothing behind the room.
+/// Every length around what an encoder treats in its own way, in every room around what it needs:
+/// it fits, or the encoder says that it does not and writes nothing behind the room.
 #[test]
 fn the_fastest_level_keeps_to_its_room() {
     let text = &samples()[20];
@@ -230,8 +231,9 @@ fn the_fastest_level_keeps_to_its_room() {
     }
 }
 
-/// ISA-L once took a number from where its state lies for the hash of the third byte: one start in 8192 was compressed in
-/// another way. The units here start with each of these hashes (CRC-32C), and repeat their start.
+/// ISA-L once took a number from where its state lies for the hash of the third byte: one start in
+/// 8192 was compressed in another way. The units here start with each of these hashes (CRC-32C),
+/// and repeat their start.
 #[test]
 fn the_fastest_level_gives_the_same_bytes_wherever_its_memory_lies() {
     let mut unit: Vec<u8> =
@@ -253,7 +255,8 @@ fn the_fastest_level_gives_the_same_bytes_wherever_its_memory_lies() {
     }
 }
 
-/// The same unit gives the same bytes whatever the encoder did before: which thread takes which unit does not show.
+/// The same unit gives the same bytes whatever the encoder did before: which thread takes which
+/// unit does not show.
 #[test]
 fn an_encoder_forgets_what_it_encoded_before() {
     let text: Vec<u8> =

@@ -1,5 +1,5 @@
-//! The disk in a wrapper, such as an OVA: the wrapper's plugin says where the file with the disk is, and the format of that
-//! file is opened over its bytes.
+//! The disk in a wrapper, such as an OVA: the wrapper's plugin says where the file with the disk
+//! is, and the format of that file is opened over its bytes.
 
 use std::sync::Arc;
 
@@ -51,8 +51,8 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
     Ok(disk)
 }
 
-/// Where the file is that the wrapper holds, when it is in one piece of the wrapper itself. Holes that the transport knows
-/// of do not cut it.
+/// Where the file is that the wrapper holds, when it is in one piece of the wrapper itself. Holes
+/// that the transport knows of do not cut it.
 fn place(outer: &Disk) -> Result<Option<ByteRange>, MapError> {
     let mut start = None;
     for piece in &outer.map {
@@ -107,7 +107,8 @@ mod tests {
         testing::{FakeFormat, Script, extent, page},
     };
 
-    /// A wrapper of 8 KiB that holds bytes 1024 to 5120 of itself as a disk of the format `contains`.
+    /// A wrapper of 8 KiB that holds bytes 1024 to 5120 of itself as a disk of the format
+    /// `contains`.
     fn wrapper(contains: &str) -> Script {
         let mut script =
             Script::new(4096, vec![page(vec![extent(0, 4096, ExtentKind::Data, 1024, 0)], true)]);

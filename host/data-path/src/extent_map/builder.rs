@@ -11,7 +11,8 @@ use crate::{ports::ByteRange, scratch::Scratch};
 
 /// Builds a map from pieces that come in ascending order without gaps, merging neighbours.
 ///
-/// Memory: that of the finished map, twice while it grows; at most a few MiB, because what is more goes to a scratch file.
+/// Memory: that of the finished map, twice while it grows; at most a few MiB, because what is more
+/// goes to a scratch file.
 #[derive(Debug)]
 pub struct MapBuilder {
     size: u64,
@@ -182,7 +183,8 @@ impl MapBuilder {
         }
     }
 
-    /// Before a run or a unit is added at `offset`: what is there goes to the scratch file, if it is enough.
+    /// Before a run or a unit is added at `offset`: what is there goes to the scratch file, if it
+    /// is enough.
     fn make_room(&mut self, offset: u64) -> Result<(), MapError> {
         let too_much = self.chunk.memory() > self.scratch.keep() && self.scratch.has_files();
         if self.spilling.is_none() && too_much {

@@ -6,8 +6,8 @@ use crate::{
     ports::ByteRange,
 };
 
-/// A run in a file: offset (8 bytes, as all numbers little endian), where the bytes are (8) or unit and skip (4 each), source,
-/// codec and first (2 each), kind (1), nothing (1).
+/// A run in a file: offset (8 bytes, as all numbers little endian), where the bytes are (8) or unit
+/// and skip (4 each), source, codec and first (2 each), kind (1), nothing (1).
 const RUN_BYTES: usize = 24;
 /// A unit in a file: all places (8 bytes each), then all lengths (4 bytes each).
 const UNIT_BYTES: usize = 12;
@@ -27,7 +27,8 @@ pub(super) enum RunKind {
         source: u16,
         at: u64,
     },
-    /// Consecutive units of one length; the run begins `skip` bytes into the first, whose place is `unit_at[first]`.
+    /// Consecutive units of one length; the run begins `skip` bytes into the first, whose place is
+    /// `unit_at[first]`.
     Encoded {
         source: u16,
         codec: u16,
@@ -79,7 +80,8 @@ impl Chunk {
         self.runs.get(run + 1).map_or(self.end, |next| next.offset)
     }
 
-    /// The piece at `at`, which lies in `run`, cut at `end`. `run` goes on where the piece is the last of its run.
+    /// The piece at `at`, which lies in `run`, cut at `end`. `run` goes on where the piece is the
+    /// last of its run.
     pub(super) fn piece(&self, run: &mut usize, at: u64, end: u64) -> Option<Piece> {
         let Run { offset, kind } = *self.runs.get(*run)?;
         let whole = self.run_end(*run);
@@ -110,7 +112,8 @@ impl Chunk {
         Some(Piece { range: ByteRange { offset: at, length: end - at }, content })
     }
 
-    /// The first byte at or behind `offset`, which lies in the chunk, that is neither zero nor hole.
+    /// The first byte at or behind `offset`, which lies in the chunk, that is neither zero nor
+    /// hole.
     pub(super) fn next_stored(&self, offset: u64) -> Option<u64> {
         let run = self.runs.get(self.run_at(offset)..)?.iter().find(|run| run.kind.is_stored())?;
         Some(run.offset.max(offset))
@@ -128,8 +131,8 @@ impl Chunk {
         runs * RUN_BYTES + units * UNIT_BYTES
     }
 
-    /// A chunk of a file, of which nothing is believed: `None` unless its runs fill `[start, end)` in ascending order, and
-    /// have exactly the units that are there.
+    /// A chunk of a file, of which nothing is believed: `None` unless its runs fill `[start, end)`
+    /// in ascending order, and have exactly the units that are there.
     pub(super) fn decode(bytes: &[u8], start: u64, end: u64, runs: usize, units: usize) -> Option<Self> {
         let (run_bytes, rest) = bytes.split_at_checked(runs.checked_mul(RUN_BYTES)?)?;
         let (places, lengths) = rest.split_at_checked(units.checked_mul(8)?)?;

@@ -8,12 +8,14 @@ use crate::{
     scratch::{ScratchError, ScratchFile, ScratchWriter},
 };
 
-/// Most runs and units in a chunk: at most 24 KiB in the file, 32 KiB in memory. Every look at the map reads one, so it is small.
+/// Most runs and units in a chunk: at most 24 KiB in the file, 32 KiB in memory. Every look at the
+/// map reads one, so it is small.
 pub(super) const MAX_ENTRIES: usize = 1024;
 /// Chunks that are kept after they were read: threads that work side by side ask for the same ones.
 const CACHED: usize = 8;
 
-/// A chunk in the file. The chunks lie one behind the other, and each ends where the next one begins, in the disk too.
+/// A chunk in the file. The chunks lie one behind the other, and each ends where the next one
+/// begins, in the disk too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Where it begins, in the disk.
@@ -84,8 +86,8 @@ pub(crate) struct Spilled {
 }
 
 impl Spilled {
-    /// A map of `size` bytes that another process has written; `None` unless the chunks are in order. Each of them is
-    /// looked at when it is read.
+    /// A map of `size` bytes that another process has written; `None` unless the chunks are in
+    /// order. Each of them is looked at when it is read.
     pub(crate) fn open(file: ScratchFile, size: u64, entries: impl Iterator<Item = Entry>) -> Option<Self> {
         let mut index: Vec<Indexed> = Vec::new();
         let mut at = 0;

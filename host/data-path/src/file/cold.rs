@@ -1,10 +1,12 @@
 //! Reading past the page cache what is not in it.
 //!
-//! What comes from a disk through the page cache is copied once more, and pages have to be found for it: two thirds of the
-//! processor time of copying a cold disk were that, and what others had in the cache had to go for a file that is read once.
-//! What is in the cache already is read from there: no disk is as fast.
+//! What comes from a disk through the page cache is copied once more, and pages have to be found
+//! for it: two thirds of the processor time of copying a cold disk were that, and what others had
+//! in the cache had to go for a file that is read once. What is in the cache already is read from
+//! there: no disk is as fast.
 //!
-//! Whether it is there is asked of cachestat(2), of Linux 6.5 and later. Elsewhere everything is read through the cache.
+//! Whether it is there is asked of cachestat(2), of Linux 6.5 and later. Elsewhere everything is
+//! read through the cache.
 
 use std::{
     fs::File,
@@ -36,7 +38,8 @@ const WARM_SHARE: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Cold {
     file: File,
-    /// Something of it was in the cache when it was opened, so that every range has to be asked for.
+    /// Something of it was in the cache when it was opened, so that every range has to be asked
+    /// for.
     mixed: bool,
     /// Until the device refuses, because it wants more than pages.
     usable: AtomicBool,
@@ -60,8 +63,8 @@ struct Cachestat {
     recently_evicted: u64,
 }
 
-/// cachestat(2): one number on all architectures (asm-generic/unistd.h). The C library's names for it are newer than what is
-/// built against.
+/// cachestat(2): one number on all architectures (asm-generic/unistd.h). The C library's names for
+/// it are newer than what is built against.
 const CACHESTAT: libc::c_long = 451;
 
 /// Pages of a range that are in the cache; `None` where the system does not say.
@@ -69,8 +72,8 @@ fn cached_pages(file: RawFd, offset: u64, length: u64) -> Option<u64> {
     let range = CachestatRange { offset, length };
     let mut found = Cachestat::default();
     #[expect(unsafe_code, reason = "a system call that no library offers")]
-    // SAFETY: the kernel reads one structure and writes the other one, which mirror its own field by field and live for the
-    // whole call; the last argument holds flags, of which there are none.
+    // SAFETY: the kernel reads one structure and writes the other one, which mirror its own field
+    // by field and live for the whole call; the last argument holds flags, of which there are none.
     let answer = unsafe { libc::syscall(CACHESTAT, file, &raw const range, &raw mut found, 0) };
     (answer == 0).then_some(found.cached)
 }
@@ -84,8 +87,8 @@ impl Cold {
         Self::of_device(file, size)
     }
 
-    /// The same for a block device. Its blocks are pages at most; otherwise it refuses the first read, and the page cache
-    /// does it.
+    /// The same for a block device. Its blocks are pages at most; otherwise it refuses the first
+    /// read, and the page cache does it.
     pub(super) fn of_device(file: &File, size: u64) -> Option<Self> {
         if size < LEAST_FILE {
             return None;
@@ -98,7 +101,8 @@ impl Cold {
         Some(Self { file, mixed: cached > 0, usable: AtomicBool::new(true) })
     }
 
-    /// Reads the whole pages of `buf` that are not in the cache, and says which part of it that was.
+    /// Reads the whole pages of `buf` that are not in the cache, and says which part of it that
+    /// was.
     pub(super) fn read(&self, buf: &mut [u8], offset: u64) -> io::Result<Range<usize>> {
         let page = to_u64(PAGE);
         let first = align_up(offset, page).ok_or(io::ErrorKind::InvalidInput)?;
@@ -127,7 +131,8 @@ impl Cold {
     }
 }
 
-/// Reads what is not in the cache directly, if there is a way, and the rest through the cache of `file`, which is the same one.
+/// Reads what is not in the cache directly, if there is a way, and the rest through the cache of
+/// `file`, which is the same one.
 pub(super) fn read_exact_at(cold: Option<&Cold>, file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
     let Some(cold) = cold else { return file.read_exact_at(buf, offset) };
     let done = cold.read(buf, offset)?;
@@ -149,7 +154,8 @@ mod tests {
 
     const SIZE: u64 = LEAST_FILE + 5000;
 
-    /// A file that is in the cache. `None` where nothing can be read directly: then it has to be read through the cache.
+    /// A file that is in the cache. `None` where nothing can be read directly: then it has to be
+    /// read through the cache.
     fn file(dir: &std::path::Path) -> Option<File> {
         let path = dir.join("file");
         let mut file = File::create_new(&path).unwrap();

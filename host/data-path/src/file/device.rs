@@ -37,8 +37,8 @@ fn size_of(file: &File) -> io::Result<u64> {
 
 /// A block device to read. It has no holes that could be asked for: zeroes are found by reading.
 ///
-/// Whether somebody else writes to it meanwhile is not noticed: a device has no time of its last change. What is not in the page
-/// cache is read past it, as with [`super::FileSource`].
+/// Whether somebody else writes to it meanwhile is not noticed: a device has no time of its last
+/// change. What is not in the page cache is read past it, as with [`super::FileSource`].
 #[derive(Debug)]
 pub struct DeviceSource {
     file: File,
@@ -92,8 +92,8 @@ impl Zeroing {
     }
 }
 
-/// A block device to write, which held something before: every byte of the image is written, zeroes by the device's own
-/// operations where it has them. What lies behind the image stays as it is.
+/// A block device to write, which held something before: every byte of the image is written, zeroes
+/// by the device's own operations where it has them. What lies behind the image stays as it is.
 ///
 /// Whole pages go past the page cache, as with [`super::FileSink`].
 #[derive(Debug)]
@@ -107,8 +107,8 @@ pub struct DeviceSink {
 }
 
 impl DeviceSink {
-    /// Writes to a device that is open for reading and writing, best with `O_EXCL`, so that nobody else has it mounted.
-    /// `name` is for error messages.
+    /// Writes to a device that is open for reading and writing, best with `O_EXCL`, so that nobody
+    /// else has it mounted. `name` is for error messages.
     pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
         match size_of(&file) {
             Ok(size) => Ok(Self {
@@ -138,7 +138,8 @@ impl DeviceSink {
         }
     }
 
-    /// Whether the range is zero now. The kernel takes whole blocks of the device only, and pages are that.
+    /// Whether the range is zero now. The kernel takes whole blocks of the device only, and pages
+    /// are that.
     fn zero_pages(&self, offset: u64, length: u64) -> io::Result<bool> {
         for (way, usable) in [(Zeroing::Discard, &self.discards), (Zeroing::Zero, &self.zeroes)] {
             if !usable.load(Ordering::Relaxed) {

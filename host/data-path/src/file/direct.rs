@@ -1,15 +1,18 @@
 //! Writing past the page cache.
 //!
-//! A large file that is written through the page cache pays for every page three times: it is copied, a page has to be found
-//! for it (which pushes out what others need), and the final sync waits for all of it at once. On a busy machine that was
-//! measured to be ten times slower than writing directly.
+//! A large file that is written through the page cache pays for every page three times: it is
+//! copied, a page has to be found for it (which pushes out what others need), and the final sync
+//! waits for all of it at once. On a busy machine that was measured to be ten times slower than
+//! writing directly.
 //!
-//! A file grows ahead of what is written, in large steps: writes inside of a file go side by side, one that makes it longer goes
-//! alone (four threads wrote 1.4 times as fast as one after the other). Its size is settled at the end.
+//! A file grows ahead of what is written, in large steps: writes inside of a file go side by side,
+//! one that makes it longer goes alone (four threads wrote 1.4 times as fast as one after the
+//! other). Its size is settled at the end.
 //!
-//! Only whole pages go directly, from memory that lies right for it. Other bytes are gathered to whole blocks first. What is left
-//! of those at the end goes through the cache of another descriptor, and because every byte of a file is written once, no page of
-//! the file is ever written in both ways.
+//! Only whole pages go directly, from memory that lies right for it. Other bytes are gathered to
+//! whole blocks first. What is left of those at the end goes through the cache of another
+//! descriptor, and because every byte of a file is written once, no page of the file is ever
+//! written in both ways.
 
 use std::{
     fs::File,
@@ -40,8 +43,9 @@ use crate::{
 
 /// Shorter runs of pages go through the cache, which puts neighbours together.
 const LEAST: u64 = 64 << 10;
-/// Shorter writes meet their neighbours first: a write costs a disk as much time as it needs for half a MiB, so that a disk of which
-/// some clusters compress and some do not kept four threads waiting for small ones.
+/// Shorter writes meet their neighbours first: a write costs a disk as much time as it needs for
+/// half a MiB, so that a disk of which some clusters compress and some do not kept four threads
+/// waiting for small ones.
 const STRAIGHT: usize = 512 << 10;
 /// Shorter gaps are written, as zeroes.
 const GAP: usize = 64 << 10;
@@ -50,8 +54,9 @@ const PREFERRED: u64 = 1 << 20;
 /// Steps in which the file grows.
 const GROWTH: u64 = 64 << 20;
 
-/// File systems that read and write directly as fast as their device can, by the magic numbers of statfs(2): ext2 to ext4, and XFS.
-/// Others keep data in memory anyway (tmpfs), compute checksums over what they cached (btrfs, ZFS), or are far away (NFS).
+/// File systems that read and write directly as fast as their device can, by the magic numbers of
+/// statfs(2): ext2 to ext4, and XFS. Others keep data in memory anyway (tmpfs), compute checksums
+/// over what they cached (btrfs, ZFS), or are far away (NFS).
 const EXT: u64 = 0xEF53;
 /// See [`EXT`].
 const XFS: u64 = 0x5846_5342;
@@ -62,8 +67,9 @@ pub(super) struct Direct {
     file: File,
     /// Until the device refuses, because it wants more than pages.
     usable: AtomicBool,
-    /// Ext4 lets one writer at a time through the cache into a file, and the others spin: that was 38 % of the processor time of
-    /// a job whose writes end inside pages. Here they sleep. Direct writes share it.
+    /// Ext4 lets one writer at a time through the cache into a file, and the others spin: that was
+    /// 38 % of the processor time of a job whose writes end inside pages. Here they sleep. Direct
+    /// writes share it.
     turn: Option<RwLock<()>>,
     /// The file is at least this long.
     length: AtomicU64,
@@ -103,8 +109,8 @@ impl Direct {
         Some(Self::from_descriptor(open_direct(file, OFlags::WRONLY)?))
     }
 
-    /// The same for a block device, which is always written directly. Its blocks are pages at most; otherwise it refuses the
-    /// first write, and the page cache does it.
+    /// The same for a block device, which is always written directly. Its blocks are pages at most;
+    /// otherwise it refuses the first write, and the page cache does it.
     pub(super) fn of_device(device: &File) -> Option<Self> {
         // It never grows.
         let (length, growing) = (AtomicU64::new(u64::MAX), Mutex::new(()));
@@ -132,8 +138,8 @@ impl Direct {
         }
     }
 
-    /// Makes the file long enough for what is to be written up to `end`. All that may make it longer has to come by here, or it
-    /// would be cut.
+    /// Makes the file long enough for what is to be written up to `end`. All that may make it
+    /// longer has to come by here, or it would be cut.
     pub(super) fn reach(&self, end: u64) {
         if end <= self.length.load(Ordering::Acquire) {
             return;
@@ -152,7 +158,8 @@ impl Direct {
         self.length.store(size, Ordering::Release);
     }
 
-    /// Takes bytes for the file, which `file` is, too. They are written when [`Self::flush`] returns, if not before.
+    /// Takes bytes for the file, which `file` is, too. They are written when [`Self::flush`]
+    /// returns, if not before.
     pub(super) fn write_with(&self, file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
         self.reach(offset.saturating_add(to_u64(buf.len())));
         if !self.usable() {
@@ -186,8 +193,8 @@ impl Direct {
         Ok(())
     }
 
-    /// Nobody will write this range: zeroes take its place, so that its neighbours are whole. A long one stays a hole but for the
-    /// pages that it shares with them.
+    /// Nobody will write this range: zeroes take its place, so that its neighbours are whole. A
+    /// long one stays a hole but for the pages that it shares with them.
     pub(super) fn leave_out(&self, file: &File, range: ByteRange) -> io::Result<()> {
         let ByteRange { offset: start, length } = range;
         let end = start.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
@@ -245,8 +252,8 @@ impl Direct {
         self.usable.load(Ordering::Relaxed)
     }
 
-    /// Writes the whole pages of `buf` directly, if they lie right in memory and are enough for it, and says which part of it
-    /// that was.
+    /// Writes the whole pages of `buf` directly, if they lie right in memory and are enough for it,
+    /// and says which part of it that was.
     fn write_pages(&self, buf: &[u8], offset: u64) -> io::Result<Range<usize>> {
         let pages = whole_pages(offset, offset + to_u64(buf.len()))?;
         if pages.end - pages.start < LEAST || !self.usable() {
@@ -259,7 +266,8 @@ impl Direct {
         }
         match self.write_direct(bytes, pages.start) {
             Ok(()) => Ok(part),
-            // The device wants larger or differently placed blocks. What was written is written again, the same.
+            // The device wants larger or differently placed blocks. What was written is written
+            // again, the same.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {
                 self.usable.store(false, Ordering::Relaxed);
                 Ok(0..0)

@@ -1,8 +1,9 @@
 //! Bytes on their way to a file, put together to blocks that can go past the page cache.
 //!
-//! Encoded units end anywhere. Written one by one, each run of them has a page at either end that it shares with its neighbours, and
-//! that would have to go through the page cache: several thousand single pages of a job, which whoever reads the file next waits
-//! for. Here neighbours meet in memory first, whichever thread brings them.
+//! Encoded units end anywhere. Written one by one, each run of them has a page at either end that
+//! it shares with its neighbours, and that would have to go through the page cache: several
+//! thousand single pages of a job, which whoever reads the file next waits for. Here neighbours
+//! meet in memory first, whichever thread brings them.
 
 use std::{
     collections::BTreeMap,
@@ -19,14 +20,16 @@ use crate::{
 const BLOCK: usize = HUGE / TOGETHER;
 /// Blocks that share a huge page.
 const TOGETHER: usize = 2;
-/// Blocks that are waited for. Then the lowest goes as it is: who writes elsewhere than its neighbours leaves blocks behind.
+/// Blocks that are waited for. Then the lowest goes as it is: who writes elsewhere than its
+/// neighbours leaves blocks behind.
 const MOST: usize = 8;
 /// Pieces of a block that are told apart; with more it goes as it is.
 const MOST_PIECES: usize = 64;
 /// Blocks of which is remembered how much went past.
 const MOST_PASSED: usize = 1024;
 
-/// The blocks of a file that are not whole yet. At most 10 MiB, and 1 MiB for each thread that writes.
+/// The blocks of a file that are not whole yet. At most 10 MiB, and 1 MiB for each thread that
+/// writes.
 #[derive(Debug, Default)]
 pub(super) struct Gather(Mutex<State>);
 
@@ -57,7 +60,8 @@ fn place(offset: u64, length: usize) -> (u64, usize, usize) {
 }
 
 impl Gather {
-    /// Takes those of `bytes` that belong to the same block as the first one. Says how many, and what is to be written now.
+    /// Takes those of `bytes` that belong to the same block as the first one. Says how many, and
+    /// what is to be written now.
     pub(super) fn add(&self, bytes: &[u8], offset: u64) -> (usize, Option<Block>) {
         let (number, start, length) = place(offset, bytes.len());
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,8 +84,8 @@ impl Gather {
         (length, ready)
     }
 
-    /// Hears of bytes that are written past it: nobody has to wait for them. Says of how many, all of the same block, and what is to
-    /// be written now.
+    /// Hears of bytes that are written past it: nobody has to wait for them. Says of how many, all
+    /// of the same block, and what is to be written now.
     pub(super) fn pass(&self, length: usize, offset: u64) -> (usize, Option<Block>) {
         let (number, _, length) = place(offset, length);
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,7 +22,8 @@ struct FileCloneRange {
 /// `FICLONERANGE` of ioctl_ficlonerange(2).
 const FICLONERANGE: Opcode = opcode::write::<FileCloneRange>(0x94, 13);
 
-/// Makes `target` share the blocks of a range of `source`. Both offsets and the length are multiples of the block size.
+/// Makes `target` share the blocks of a range of `source`. Both offsets and the length are
+/// multiples of the block size.
 pub(super) fn clone_range(
     target: &File,
     source: BorrowedFd<'_>,
@@ -36,8 +37,9 @@ pub(super) fn clone_range(
         dest_offset: to,
     };
     #[expect(unsafe_code, reason = "a system call that no safe library offers for ranges")]
-    // SAFETY: the opcode takes a pointer to a `struct file_clone_range`, which the kernel only reads and which `request`
-    // mirrors field by field; both descriptors are open for the whole call.
+    // SAFETY: the opcode takes a pointer to a `struct file_clone_range`, which the kernel only
+    // reads and which `request` mirrors field by field; both descriptors are open for the whole
+    // call.
     unsafe {
         rustix::ioctl::ioctl(target.as_fd(), Setter::<FICLONERANGE, FileCloneRange>::new(request))?;
     }

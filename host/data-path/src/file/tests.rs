@@ -77,7 +77,8 @@ fn head_and_tail_of_short_files_are_the_file() {
     assert_eq!(head_and_tail(&MemorySource::default(), 10, 10).unwrap(), (vec![], vec![]));
 }
 
-/// Memory that is aligned and memory that is not, at every kind of offset: the file is the same as through the page cache.
+/// Memory that is aligned and memory that is not, at every kind of offset: the file is the same as
+/// through the page cache.
 #[test]
 fn writes_past_the_cache_and_through_it_make_the_same_file() {
     let (path, dir) = folder();
@@ -104,7 +105,8 @@ fn writes_past_the_cache_and_through_it_make_the_same_file() {
     assert!(std::fs::read(path.path().join("out")).unwrap() == model);
 }
 
-/// Bytes that wait for their neighbours are there for whoever asks for the file, each way of asking.
+/// Bytes that wait for their neighbours are there for whoever asks for the file, each way of
+/// asking.
 #[test]
 fn what_waits_is_written_before_anybody_reads() {
     let (path, dir) = folder();
@@ -180,7 +182,8 @@ fn several_threads_write_the_pages_that_they_share() {
     }
 }
 
-/// What is written far ahead of the rest stays, although the file grows in steps; its size is what was settled.
+/// What is written far ahead of the rest stays, although the file grows in steps; its size is what
+/// was settled.
 #[test]
 fn a_file_that_grows_ahead_is_as_long_as_was_settled() {
     const FAR: u64 = 200 << 20;

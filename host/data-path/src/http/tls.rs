@@ -1,4 +1,5 @@
-//! Who is trusted behind `https://`: the certificate authorities of the system, and those that the caller adds.
+//! Who is trusted behind `https://`: the certificate authorities of the system, and those that the
+//! caller adds.
 
 use std::sync::Arc;
 
@@ -24,8 +25,9 @@ impl Authority {
 
     /// All certificates of a PEM file (RFC 7468). `name` is for the message.
     ///
-    /// Whoever reads a file does not have to read more than one byte over [`Self::MAX_PEM`]: a list that is longer, or has too
-    /// many certificates, is an error. Without its end it would be a server that nobody vouches for.
+    /// Whoever reads a file does not have to read more than one byte over [`Self::MAX_PEM`]: a list
+    /// that is longer, or has too many certificates, is an error. Without its end it would be a
+    /// server that nobody vouches for.
     pub fn of_pem(pem: &[u8], name: &str) -> Result<Vec<Self>, HttpError> {
         let wrong = |what: String| HttpError::Authority { name: name.to_owned(), what };
         if to_u64(pem.len()) > Self::MAX_PEM {
@@ -89,8 +91,8 @@ impl CertificateProblem {
     }
 }
 
-/// For connections to `https://` addresses. Reads the system's authorities: where they are is what OpenSSL says, or the
-/// variables `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// For connections to `https://` addresses. Reads the system's authorities: where they are is what
+/// OpenSSL says, or the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
@@ -108,7 +110,8 @@ pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
         .build())
 }
 
-/// What a failed request says of the server's certificate or of the encryption, if that was the trouble.
+/// What a failed request says of the server's certificate or of the encryption, if that was the
+/// trouble.
 pub(super) fn trouble(host: &str, error: &ureq::Error) -> Option<HttpError> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum")]
     let error = match error {

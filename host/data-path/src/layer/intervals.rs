@@ -1,4 +1,5 @@
-//! The stored ranges of a layer: no byte may belong to two of them. Many ranges are sorted in a scratch file.
+//! The stored ranges of a layer: no byte may belong to two of them. Many ranges are sorted in a
+//! scratch file.
 
 use std::{
     cmp::Reverse,
@@ -22,13 +23,16 @@ const READ: (usize, usize) = (16, 16 << 10);
 /// Begin and end of a stored range.
 type Interval = (u64, u64);
 
-/// The stored ranges of one source: tables, data and encoded units. No byte may belong to two of them.
+/// The stored ranges of one source: tables, data and encoded units. No byte may belong to two of
+/// them.
 ///
-/// Of a unit with a garbage tail, the last sector is left out, because its neighbour may begin there; its first byte
-/// always counts. What remains possible is that units within one sector overlap, which the bound on expansion covers.
+/// Of a unit with a garbage tail, the last sector is left out, because its neighbour may begin
+/// there; its first byte always counts. What remains possible is that units within one sector
+/// overlap, which the bound on expansion covers.
 ///
-/// Memory: 16 bytes a range, and no more than it may have of that at once: whenever so much has come, it is sorted and written
-/// to a scratch file. In the end the parts are merged, which takes as much again.
+/// Memory: 16 bytes a range, and no more than it may have of that at once: whenever so much has
+/// come, it is sorted and written to a scratch file. In the end the parts are merged, which takes
+/// as much again.
 pub(super) struct StoredIntervals {
     size: u64,
     scratch: Scratch,
@@ -59,7 +63,8 @@ struct Part {
 }
 
 impl StoredIntervals {
-    /// For a source of `size` bytes. `room` is how many bytes of intervals are sorted in memory at once.
+    /// For a source of `size` bytes. `room` is how many bytes of intervals are sorted in memory at
+    /// once.
     pub(super) fn new(size: u64, scratch: &Scratch, room: usize) -> Self {
         let room = (room / BYTES).max(READ.0);
         Self { size, scratch: scratch.clone(), room, intervals: Vec::new(), sorted: None }
@@ -159,8 +164,8 @@ fn overlap(sorted: &[Interval]) -> Option<u64> {
     sorted.windows(2).find(|pair| pair[1].0 < pair[0].1).map(|pair| pair[1].0)
 }
 
-/// The same over all parts; `room` intervals may be in memory. Parts that lie apart, as those of an image that was written in
-/// order do, are not read again.
+/// The same over all parts; `room` intervals may be in memory. Parts that lie apart, as those of an
+/// image that was written in order do, are not read again.
 fn merged_overlap(
     file: &ScratchFile,
     mut parts: Vec<Part>,

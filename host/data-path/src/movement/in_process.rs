@@ -108,7 +108,8 @@ enum Payload {
     Done(Box<Outcome>),
 }
 
-/// Tables of one image that is written where every byte counts: more pieces than this are no tables.
+/// Tables of one image that is written where every byte counts: more pieces than this are no
+/// tables.
 const MAX_PIECES: usize = 1 << 20;
 
 fn out_of_order() -> EngineError {

@@ -1,5 +1,5 @@
-//! Reads and writes that the host does for a mover, because what is read or written is no file: one request at a time on each
-//! channel, as many channels as threads may wait at once.
+//! Reads and writes that the host does for a mover, because what is read or written is no file: one
+//! request at a time on each channel, as many channels as threads may wait at once.
 
 use std::{
     io::{self, Read, Write},
@@ -21,7 +21,8 @@ use crate::{
 /// Longest read or write of one request; longer ones are cut.
 const MAX_REQUEST: usize = 1 << 20;
 
-/// What a mover asks the host to do. The bytes of a write follow the request; those of a read follow the answer.
+/// What a mover asks the host to do. The bytes of a write follow the request; those of a read
+/// follow the answer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Request {
     /// `source` counts over the sources of all disks.
@@ -40,7 +41,8 @@ enum Request {
     },
     SetSize(u64),
     Sync,
-    /// Answered by the size of what can be read back as [`READ_BACK`], 8 bytes little endian; [`u64::MAX`] where nothing can.
+    /// Answered by the size of what can be read back as [`READ_BACK`], 8 bytes little endian;
+    /// [`u64::MAX`] where nothing can.
     ReadBack,
 }
 

@@ -1,4 +1,5 @@
-//! What can go wrong with a mover, and how the engine's errors cross to the host and stay what they are.
+//! What can go wrong with a mover, and how the engine's errors cross to the host and stay what they
+//! are.
 
 use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Mutex};
 

@@ -1,4 +1,5 @@
-//! The host's side of movers: starting them, telling them what to do, believing little, and cleaning up behind them.
+//! The host's side of movers: starting them, telling them what to do, believing little, and
+//! cleaning up behind them.
 
 mod session;
 mod start;
@@ -265,8 +266,9 @@ fn work(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> Work {
     }
 }
 
-/// Address space of a mover beyond its program: the queues and the libraries, the map while it grows, and for each thread its
-/// stack, the codecs' contexts, windows of the disk and what becomes of them.
+/// Address space of a mover beyond its program: the queues and the libraries, the map while it
+/// grows, and for each thread its stack, the codecs' contexts, windows of the disk and what becomes
+/// of them.
 fn memory(disks: &[&Arc<Disk>], plan: Option<&WritePlan>, threads: usize) -> u64 {
     const BASE: u64 = 256 << 20;
     const THREAD: u64 = 64 << 20;

@@ -1,5 +1,5 @@
-//! The map of a disk on its way to a mover. A small one goes there page after page; of a large one the mover gets the scratch
-//! file, open for reading only, and pages that say what is where in it.
+//! The map of a disk on its way to a mover. A small one goes there page after page; of a large one
+//! the mover gets the scratch file, open for reading only, and pages that say what is where in it.
 
 use std::{
     fs::File,
@@ -133,8 +133,8 @@ fn send_chunks(stream: &mut impl Write, spilled: &Spilled) -> io::Result<()> {
     }
 }
 
-/// Receives the map of a disk of `size` bytes. It is checked as a plugin's map is: no gap, nothing outside the disk. What is
-/// in a scratch file is checked when it is read.
+/// Receives the map of a disk of `size` bytes. It is checked as a plugin's map is: no gap, nothing
+/// outside the disk. What is in a scratch file is checked when it is read.
 pub(super) fn receive(
     stream: &mut impl Read,
     size: u64,

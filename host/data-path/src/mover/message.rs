@@ -1,8 +1,9 @@
 //! What the host and a mover say to each other.
 //!
-//! A mover's life: it closes what it inherited, receives a [`Preamble`], enters its sandbox, says [`FromMover::Hello`], and
-//! receives one [`Job`] with its descriptors and maps. Then the host sends one [`Command`] after the other, and the mover
-//! answers each with one [`FromMover::Reply`]. When either end of the socket is closed, the mover ends.
+//! A mover's life: it closes what it inherited, receives a [`Preamble`], enters its sandbox, says
+//! [`FromMover::Hello`], and receives one [`Job`] with its descriptors and maps. Then the host
+//! sends one [`Command`] after the other, and the mover answers each with one [`FromMover::Reply`].
+//! When either end of the socket is closed, the mover ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +53,8 @@ pub(super) struct DiskHead {
     pub(super) map: MapHead,
 }
 
-/// What a mover is for. Descriptors: the channels, then those of the sources in their order, then that of the sink, then those
-/// of the maps that are in scratch files.
+/// What a mover is for. Descriptors: the channels, then those of the sources in their order, then
+/// that of the sink, then those of the maps that are in scratch files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) work: Work,

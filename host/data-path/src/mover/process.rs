@@ -36,8 +36,8 @@ use crate::{
 /// Between two looks at the counters.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The whole life of a mover: a program that is started as one calls this before it does anything else, and ends with what it
-/// returns. The host's end of the socket is its standard input.
+/// The whole life of a mover: a program that is started as one calls this before it does anything
+/// else, and ends with what it returns. The host's end of the socket is its standard input.
 pub fn mover_main() -> ExitCode {
     // Nobody hears what it would say; how it ends tells the host enough.
     match live() {
@@ -204,7 +204,8 @@ fn open_sources(
     Ok(sources)
 }
 
-/// Hears the host's commands on a thread of its own, which ends the process when the host is gone: no work outlives it.
+/// Hears the host's commands on a thread of its own, which ends the process when the host is gone:
+/// no work outlives it.
 fn listen(mut control: UnixStream) -> io::Result<mpsc::Receiver<Command>> {
     let (sender, commands) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("commands".to_owned()).spawn(move || {

@@ -1,8 +1,9 @@
 //! What a mover process may still do once it has entered its sandbox.
 //!
-//! Nothing is opened, connected or executed any more: Landlock handles every right and grants none, the seccomp filter ends
-//! the process at the first system call that moving bytes does not need, the limits bound its memory and its descriptors,
-//! and nobody can look into it or make it write a core.
+//! Nothing is opened, connected or executed any more: Landlock handles every right and grants none,
+//! the seccomp filter ends the process at the first system call that moving bytes does not need,
+//! the limits bound its memory and its descriptors, and nobody can look into it or make it write a
+//! core.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,8 @@ use seccompiler::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Newest set of Landlock rights that is asked for; older kernels give what they have, and file access they all have.
+/// Newest set of Landlock rights that is asked for; older kernels give what they have, and file
+/// access they all have.
 const LANDLOCK: ABI = ABI::V6;
 
 /// What holds a mover in.
@@ -47,7 +49,8 @@ pub(super) struct Bounds {
     pub(super) descriptors: u64,
 }
 
-/// Enters the sandbox for good (`no_new_privs` comes with it): this thread, and every thread that it starts from now on. Call it while there is no other.
+/// Enters the sandbox for good (`no_new_privs` comes with it): this thread, and every thread that
+/// it starts from now on. Call it while there is no other.
 ///
 /// What the kernel does not offer is missing in the answer; what fails in another way is an error.
 pub(super) fn enter(bounds: Bounds) -> io::Result<Isolation> {
@@ -65,8 +68,8 @@ pub(super) fn enter(bounds: Bounds) -> io::Result<Isolation> {
     Ok(Isolation { landlock, seccomp: filter_system_calls() })
 }
 
-/// Closes every descriptor but the standard ones: whoever started the host may have left some open across `exec`. Call it
-/// first of all.
+/// Closes every descriptor but the standard ones: whoever started the host may have left some open
+/// across `exec`. Call it first of all.
 pub(super) fn close_inherited() -> io::Result<()> {
     let listing = fs::read_dir("/proc/self/fd")?;
     let open: Vec<RawFd> = listing
@@ -77,8 +80,8 @@ pub(super) fn close_inherited() -> io::Result<()> {
         // The one of the listing itself is closed already; the system says so, and that is all.
         if is_open(number) {
             #[expect(unsafe_code, reason = "a descriptor that is known by its number only")]
-            // SAFETY: the descriptor is open, this process has a single thread, and nothing in it owns a descriptor yet
-            // but the standard ones, which are left out above.
+            // SAFETY: the descriptor is open, this process has a single thread, and nothing in it
+            // owns a descriptor yet but the standard ones, which are left out above.
             drop(unsafe { OwnedFd::from_raw_fd(number) });
         }
     }
@@ -156,7 +159,8 @@ fn one_of(index: u8, values: &[i64]) -> Option<Vec<SeccompRule>> {
 /// What moving bytes needs. Whatever is missing here ends the process.
 fn allowed() -> Option<Rules> {
     let mut rules: Rules = CALLS.iter().chain(ARCH_CALLS).map(|call| (*call, Vec::new())).collect();
-    // They are refused by another filter, with an error instead of the end: the C library may try them.
+    // They are refused by another filter, with an error instead of the end: the C library may try
+    // them.
     rules.extend(REFUSED.iter().chain(ARCH_REFUSED).chain(ABSENT).map(|call| (*call, Vec::new())));
     let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
     let not_executable = || Some(vec![argument(2, SeccompCmpOp::MaskedEq(executable), 0)?]);
@@ -252,7 +256,8 @@ const CALLS: &[i64] = &[
 const REFUSED: &[i64] =
     &[libc::SYS_openat, libc::SYS_newfstatat, libc::SYS_readlinkat, libc::SYS_faccessat, libc::SYS_prlimit64];
 
-/// What the C library has another way for, which the filter can look into: `clone` for starting a thread, `fstat`.
+/// What the C library has another way for, which the filter can look into: `clone` for starting a
+/// thread, `fstat`.
 const ABSENT: &[i64] = &[libc::SYS_clone3, libc::SYS_statx];
 
 #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
 //! Frames between the host and a mover: a length, then one message.
 //!
-//! Both ends bound what they accept. The host believes nothing that a mover says: it may be in the hands of the image that
-//! it decodes.
+//! Both ends bound what they accept. The host believes nothing that a mover says: it may be in the
+//! hands of the image that it decodes.
 
 use std::{
     io::{self, Read, Write},

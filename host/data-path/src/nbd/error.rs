@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-/// Failure of the NBD client. Inside an [`io::Error`] it is found again with `get_ref` and `downcast_ref`.
+/// Failure of the NBD client. Inside an [`io::Error`] it is found again with `get_ref` and
+/// `downcast_ref`.
 #[derive(Debug, thiserror::Error)]
 pub enum NbdError {
     /// Nobody listens there.

@@ -83,7 +83,8 @@ fn greet(wire: &mut Wire, deadline: &Deadline) -> Result<(), NbdError> {
     wire.write(&ours.to_be_bytes(), deadline)
 }
 
-/// Sends an option and hands its replies to `reply` up to the ACK. The inner error is the server's "no".
+/// Sends an option and hands its replies to `reply` up to the ACK. The inner error is the server's
+/// "no".
 fn option(
     wire: &mut Wire,
     option: u32,

@@ -10,11 +10,12 @@ use crate::{
     ports::ByteRange,
 };
 
-/// Writes to an export. Its size is given: an image that is longer does not fit, and what lies behind a shorter one is made
-/// zero.
+/// Writes to an export. Its size is given: an image that is longer does not fit, and what lies
+/// behind a shorter one is made zero.
 ///
-/// Parts of the server's smallest block are read, changed and written back; two threads never share such a block, because the
-/// engine's writes are at least that aligned or touch the edges of the disk only.
+/// Parts of the server's smallest block are read, changed and written back; two threads never share
+/// such a block, because the engine's writes are at least that aligned or touch the edges of the
+/// disk only.
 pub struct NbdSink {
     client: Arc<NbdClient>,
 }

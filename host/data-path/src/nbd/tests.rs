@@ -150,7 +150,8 @@ async fn a_live_export_becomes_an_image() {
     assert!(written.read_bytes < SIZE, "holes are not read");
 }
 
-/// Waits until the server is in a state (`proc(5)`): `T` is stopped, `Z` dead with everything closed.
+/// Waits until the server is in a state (`proc(5)`): `T` is stopped, `Z` dead with everything
+/// closed.
 fn await_state(pid: u32, state: char) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -228,8 +229,8 @@ async fn a_capture_whose_server_dies_or_hangs_ends_with_a_typed_error() {
             if cancelled { cancel.cancel() } else { server.signal(Signal::KILL) }
         });
         let error = outcome.unwrap_err();
-        // A worker that waits for an answer loses its connection; one that opens its own after the kill is refused. Either may
-        // be the first to report.
+        // A worker that waits for an answer loses its connection; one that opens its own after the
+        // kill is refused. Either may be the first to report.
         let codes: &[&str] = if cancelled { &["cancelled"] } else { &["nbd.disconnected", "nbd.connect"] };
         assert!(codes.contains(&error.code()), "{}: {}", error.code(), error.report());
         assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());

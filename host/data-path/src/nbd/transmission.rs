@@ -1,5 +1,5 @@
-//! Requests on one connection. Several requests are in flight; replies come in any order and in pieces, and
-//! each piece goes straight into the caller's buffer once it has been checked.
+//! Requests on one connection. Several requests are in flight; replies come in any order and in
+//! pieces, and each piece goes straight into the caller's buffer once it has been checked.
 
 use super::{
     NbdError,
@@ -146,8 +146,8 @@ impl Connection {
         Ok(())
     }
 
-    /// What the export knows to be zero in `[offset, offset + length)`, a multiple of its block size: lengths in a row, which
-    /// may end before or behind the range.
+    /// What the export knows to be zero in `[offset, offset + length)`, a multiple of its block
+    /// size: lengths in a row, which may end before or behind the range.
     pub(super) fn block_status(
         &mut self,
         range: ByteRange,
@@ -296,8 +296,8 @@ impl Connection {
     }
 }
 
-/// Notes that a piece of the request arrives at export offset `at`, and gives its place in the caller's buffer, which begins
-/// at export offset `offset`.
+/// Notes that a piece of the request arrives at export offset `at`, and gives its place in the
+/// caller's buffer, which begins at export offset `offset`.
 fn claim(
     request: &mut Request,
     at: u64,

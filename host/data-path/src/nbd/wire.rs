@@ -89,7 +89,8 @@ impl Wire {
         Ok(())
     }
 
-    /// The socket's own time-out is the tick: it only means that it is time to look at the deadline.
+    /// The socket's own time-out is the tick: it only means that it is time to look at the
+    /// deadline.
     fn wait(&self, error: io::Error, deadline: &Deadline) -> Result<(), NbdError> {
         match error.kind() == io::ErrorKind::WouldBlock
             || error.kind() == io::ErrorKind::TimedOut

@@ -1,7 +1,8 @@
 //! The one step of the pipeline that happens in the order of the disk.
 //!
-//! A worker hands in what it knows of its window and goes on with another one. Whoever hands in the next window in the order
-//! takes all steps that have become possible; the workers collect their placements when they need the buffers back.
+//! A worker hands in what it knows of its window and goes on with another one. Whoever hands in the
+//! next window in the order takes all steps that have become possible; the workers collect their
+//! placements when they need the buffers back.
 
 use std::{
     collections::BTreeMap,
@@ -54,7 +55,8 @@ pub(super) struct Insert {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopped;
 
-/// Takes the windows' steps in the order of their numbers. Holds one submission for each buffer of each worker.
+/// Takes the windows' steps in the order of their numbers. Holds one submission for each buffer of
+/// each worker.
 pub(super) struct Ordered {
     state: Mutex<State>,
     moved: Condvar,
@@ -84,7 +86,8 @@ impl Ordered {
         Self { state: Mutex::new(state), moved: Condvar::new() }
     }
 
-    /// Hands in a window, and takes every step whose turn has come. When one fails, nobody gets on any more.
+    /// Hands in a window, and takes every step whose turn has come. When one fails, nobody gets on
+    /// any more.
     pub(super) fn submit<E: From<Stopped>>(
         &self,
         number: u64,

@@ -20,8 +20,8 @@ const ZEROES_FROM: usize = 64 << 10;
 /// Bytes of zeroes between two looks at the cancellation.
 const ZEROES_STEP: u64 = 4 << 20;
 
-/// Makes a range of a sink read as zeroes, with a look at the cancellation from time to time. Says how many bytes went into a
-/// sink that takes them in turn.
+/// Makes a range of a sink read as zeroes, with a look at the cancellation from time to time. Says
+/// how many bytes went into a sink that takes them in turn.
 pub(crate) fn fill_zeroes(
     sink: &dyn BlockSink,
     running: &Running,
@@ -43,7 +43,8 @@ pub(crate) fn fill_zeroes(
     Ok(if sink.append_only() { end.saturating_sub(start) } else { 0 })
 }
 
-/// A range between the units stays empty for good: the digest of the file hears of it, and so does a sink that starts empty.
+/// A range between the units stays empty for good: the digest of the file hears of it, and so does
+/// a sink that starts empty.
 pub(super) fn stay_empty(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
     file.stored.empty(start, end)?;
     if file.plan.manner != Manner::Sparse {
@@ -176,7 +177,8 @@ impl Output<'_> {
         note_verbatim(&self.file.stored, &slot.leaves, start, at, bytes)
     }
 
-    /// Bytes of the window as they are; its zeroes are left out or made, as the manner wants it. Says how many went.
+    /// Bytes of the window as they are; its zeroes are left out or made, as the manner wants it.
+    /// Says how many went.
     fn plain(
         &self,
         slot: &Slot,

@@ -122,7 +122,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Buffers for the next window: free ones, new ones, or those of the oldest window once it is in the file.
+    /// Buffers for the next window: free ones, new ones, or those of the oldest window once it is
+    /// in the file.
     fn free_slot(&mut self) -> Result<Slot, EngineError> {
         if let Some(slot) = self.free.pop() {
             return Ok(slot);
@@ -187,8 +188,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Hands the window in for the ordered step, and says whether something is to be written after it. The slot keeps what
-    /// it needs for that.
+    /// Hands the window in for the ordered step, and says whether something is to be written after
+    /// it. The slot keeps what it needs for that.
     fn hand_in(&self, slot: &Slot, waits: bool, at: u64) -> Result<bool, EngineError> {
         let job = self.job;
         let submission = Submission {

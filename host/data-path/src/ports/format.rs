@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::{ByteRange, ErrorClass, PortError, Props};
 use crate::io::BlockSource;
 
-/// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950), `gzip` (RFC 1952) or `zstd` (RFC 8878).
+/// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950), `gzip` (RFC 1952) or
+/// `zstd` (RFC 8878).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codec {
     /// Name as above.
     pub name: String,
-    /// `tail` = `exact` or `garbage` (an extent's `source_length` is an upper bound); `head` = bytes in front of an extent's
-    /// `source_offset` that belong to it.
+    /// `tail` = `exact` or `garbage` (an extent's `source_length` is an upper bound); `head` =
+    /// bytes in front of an extent's `source_offset` that belong to it.
     pub params: Props,
 }
 
@@ -220,14 +221,15 @@ pub struct MetadataPage {
 pub trait DiskFormat: Send + Sync {
     /// Name in the product: `raw`, `qcow2`, ...
     fn name(&self) -> &str;
-    /// Whether it reads images at all. One that does not only recognises files, under names of their own, and refuses to
-    /// open them with a sentence that says what they are.
+    /// Whether it reads images at all. One that does not only recognises files, under names of
+    /// their own, and refuses to open them with a sentence that says what they are.
     fn reads(&self) -> bool {
         true
     }
     /// Whether it has a write side.
     fn writes(&self) -> bool;
-    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as it needs) and its size.
+    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as it needs) and its
+    /// size.
     async fn probe(&self, head: &[u8], tail: &[u8], size: u64) -> Result<Option<Guess>, PortError>;
     /// Opens an image of this format for reading its map.
     async fn open(
@@ -239,15 +241,17 @@ pub trait DiskFormat: Send + Sync {
     async fn begin_layout(&self, request: &CreateRequest) -> Result<Box<dyn FormatLayout>, PortError>;
 }
 
-/// An open image. One call at a time. After a trap every call fails; open it again and go on from `resume`.
+/// An open image. One call at a time. After a trap every call fails; open it again and go on from
+/// `resume`.
 #[async_trait]
 pub trait FormatImage: Send {
     /// What the image says of itself.
     async fn info(&mut self) -> Result<ImageInfo, PortError>;
     /// The sources; index 0 is the primary.
     async fn sources(&mut self) -> Result<Vec<SourceRef>, PortError>;
-    /// Hands over the bytes of a source of the role `extent` that the host granted; `index` is its place in [`Self::sources`].
-    /// Whatever refers to it is asked for afterwards. An image that has no such sources need not implement it.
+    /// Hands over the bytes of a source of the role `extent` that the host granted; `index` is its
+    /// place in [`Self::sources`]. Whatever refers to it is asked for afterwards. An image that has
+    /// no such sources need not implement it.
     async fn attach(&mut self, index: u16, _bytes: Arc<dyn BlockSource>) -> Result<(), PortError> {
         Err(PortError::host(
             ErrorClass::Unsupported,
@@ -257,7 +261,8 @@ pub trait FormatImage: Send {
     }
     /// The codecs that extents refer to.
     async fn codecs(&mut self) -> Result<Vec<Codec>, PortError>;
-    /// File ranges of the format's own tables, at most `max`, from the `start`th on; an empty answer ends the list.
+    /// File ranges of the format's own tables, at most `max`, from the `start`th on; an empty
+    /// answer ends the list.
     async fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, PortError>;
     /// A page of the map of `[start, end)`.
     async fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<ExtentPage, PortError>;
@@ -272,7 +277,8 @@ pub trait FormatLayout: Send {
     async fn rules(&mut self) -> Result<Rules, PortError>;
     /// Reports at most 4096 runs.
     async fn placed(&mut self, runs: &[Placed]) -> Result<(), PortError>;
-    /// Tables that lie at `at`, between the units; at 0 the head of an append-only stream, if it is known already.
+    /// Tables that lie at `at`, between the units; at 0 the head of an append-only stream, if it is
+    /// known already.
     async fn interleave(&mut self, at: u64) -> Result<Vec<u8>, PortError>;
     /// A page of tables and headers; `end` is where the payload ended.
     async fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage, PortError>;

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::{PortError, Props};
 use crate::io::{BlockSink, BlockSource};
 
-/// A file below a granted directory, already resolved to the directory's handle: `path` is relative and is opened
-/// beneath `dir` only.
+/// A file below a granted directory, already resolved to the directory's handle: `path` is relative
+/// and is opened beneath `dir` only.
 #[derive(Clone, Debug)]
 pub struct LocalFile {
     /// The granted directory.
@@ -21,7 +21,8 @@ pub struct LocalFile {
 
 /// An object whose bytes only its storage's plugin can give: the slow path (`path=guest` in logs).
 ///
-/// Failures of its source are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors bring them out again.
+/// Failures of its source are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors
+/// bring them out again.
 #[async_trait]
 pub trait GuestObject: fmt::Debug + Send + Sync {
     /// Opens it. Reads that wait for the plugin end within 100 ms of `cancel`.
@@ -30,11 +31,12 @@ pub trait GuestObject: fmt::Debug + Send + Sync {
 
 /// An upload whose bytes only its storage's plugin can take: the slow path (`path=guest` in logs).
 ///
-/// Failures of its sink are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors bring them out again.
+/// Failures of its sink are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors bring
+/// them out again.
 #[async_trait]
 pub trait GuestUpload: fmt::Debug + Send + Sync {
-    /// Opens it for writing, once. Writes that wait for the plugin end within 100 ms of `cancel`. The sink must be synced
-    /// before the upload is committed.
+    /// Opens it for writing, once. Writes that wait for the plugin end within 100 ms of `cancel`.
+    /// The sink must be synced before the upload is committed.
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError>;
 }
 
@@ -126,7 +128,8 @@ pub trait Upload: Send {
     fn token(&self) -> &[u8];
     /// Where the bytes go.
     fn target(&self) -> &WriteTarget;
-    /// The bytes are complete and durable: makes the object visible in one step. `digests` are `(algorithm, value)`.
+    /// The bytes are complete and durable: makes the object visible in one step. `digests` are
+    /// `(algorithm, value)`.
     async fn commit(&mut self, total: u64, digests: &[(String, Vec<u8>)]) -> Result<Object, PortError>;
     /// Gives up; nothing stays behind.
     async fn abort(&mut self) -> Result<(), PortError>;

@@ -34,12 +34,14 @@ pub struct Cloned {
     pub copied_bytes: u64,
 }
 
-/// Writes a disk to an empty file like [`crate::write_image`], without moving its bytes: the new file shares the blocks of the
-/// source. `None` where that is impossible, and nothing was written: when the disk or the layout has encoded or framed units,
-/// when source and target are not files of one file system, or when that cannot share blocks (XFS and btrfs can).
+/// Writes a disk to an empty file like [`crate::write_image`], without moving its bytes: the new
+/// file shares the blocks of the source. `None` where that is impossible, and nothing was written:
+/// when the disk or the layout has encoded or framed units, when source and target are not files of
+/// one file system, or when that cannot share blocks (XFS and btrfs can).
 ///
-/// Nobody looks at the bytes: there are no digests, and zeroes in allocated blocks stay allocated. For that, and whenever the
-/// result has to be proven, there is `write_image`. The file's content depends on the disk, the format and the options only.
+/// Nobody looks at the bytes: there are no digests, and zeroes in allocated blocks stay allocated.
+/// For that, and whenever the result has to be proven, there is `write_image`. The file's content
+/// depends on the disk, the format and the options only.
 pub async fn clone_image(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -296,7 +298,8 @@ impl Cloning {
     }
 }
 
-/// Whether an error says that these files cannot share these blocks (ioctl_ficlonerange(2)), and not that something broke.
+/// Whether an error says that these files cannot share these blocks (ioctl_ficlonerange(2)), and
+/// not that something broke.
 fn must_copy(error: &io::Error) -> bool {
     use rustix::io::Errno;
     error.kind() == io::ErrorKind::Unsupported

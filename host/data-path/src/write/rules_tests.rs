@@ -1,4 +1,5 @@
-//! Every placement rule, in every manner of writing: the file decodes to the disk by what was reported.
+//! Every placement rule, in every manner of writing: the file decodes to the disk by what was
+//! reported.
 
 use std::{
     io,

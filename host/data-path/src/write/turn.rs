@@ -1,7 +1,8 @@
 //! Writing to a sink that takes every byte in turn: a pipe, a socket, an upload in parts.
 //!
-//! What lies before the payload must be known before the payload: it is, where the file is the disk, and where the layout
-//! gives its head in advance. Otherwise a dry pass finds the placements first, and the second one must find the same.
+//! What lies before the payload must be known before the payload: it is, where the file is the
+//! disk, and where the layout gives its head in advance. Otherwise a dry pass finds the placements
+//! first, and the second one must find the same.
 
 use std::collections::VecDeque;
 
@@ -154,7 +155,8 @@ impl Conversation {
         }
     }
 
-    /// All tables, those before the payload and those behind it, in the order of the file; and how long that is.
+    /// All tables, those before the payload and those behind it, in the order of the file; and how
+    /// long that is.
     async fn all_tables(
         &mut self,
         end: u64,

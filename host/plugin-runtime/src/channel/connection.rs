@@ -1,5 +1,5 @@
-//! A unix socket with messages: reading in the background, so that answers are seen when they come and not when the
-//! plugin gets around to them.
+//! A unix socket with messages: reading in the background, so that answers are seen when they come
+//! and not when the plugin gets around to them.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 

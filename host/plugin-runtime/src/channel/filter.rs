@@ -1,16 +1,16 @@
 //! Which commands reach a peer.
 //!
-//! Every line is parsed: what is not one JSON object with an `execute` is not sent, and neither is a command that no
-//! pattern of the grant allows. Composite commands are looked into, because a node definition can open any file of the
-//! machine and a transaction can hold any command.
+//! Every line is parsed: what is not one JSON object with an `execute` is not sent, and neither is
+//! a command that no pattern of the grant allows. Composite commands are looked into, because a
+//! node definition can open any file of the machine and a transaction can hold any command.
 
 use serde_json::{Map, Value};
 
 use super::WorkShared;
 use crate::{log::clip, manifest::ChannelCapability};
 
-/// Never granted, whatever a manifest says: they move the guest or its memory out of the process, reach files and
-/// devices of the host, or run anything at all.
+/// Never granted, whatever a manifest says: they move the guest or its memory out of the process,
+/// reach files and devices of the host, or run anything at all.
 const FORBIDDEN: [&str; 14] = [
     "migrate*",
     "x-colo*",
@@ -49,8 +49,8 @@ fn forbidden(name: &str) -> bool {
     FORBIDDEN.iter().any(|pattern| matches(pattern, name))
 }
 
-/// Whether a pattern of a manifest names something that is never granted. A broad pattern (`*`) is not refused: the
-/// commands behind it are, one by one.
+/// Whether a pattern of a manifest names something that is never granted. A broad pattern (`*`) is
+/// not refused: the commands behind it are, one by one.
 pub(crate) fn is_forbidden_pattern(pattern: &str) -> bool {
     let name = pattern.strip_suffix('*').unwrap_or(pattern);
     forbidden(name) || FORBIDDEN.contains(&pattern)
@@ -125,7 +125,8 @@ fn check_transaction(
     Ok(())
 }
 
-/// Checks a node definition and every one inside it: only the drivers of the grant, only handed-out files.
+/// Checks a node definition and every one inside it: only the drivers of the grant, only handed-out
+/// files.
 fn check_nodes(
     capability: &ChannelCapability,
     work: &WorkShared,
@@ -153,7 +154,8 @@ fn check_nodes(
         Value::Array(items) => {
             items.iter().try_for_each(|inner| check_nodes(capability, work, inner, deeper))
         }
-        // A string where a node is expected names an existing one; `json:` would be a definition in disguise.
+        // A string where a node is expected names an existing one; `json:` would be a definition in
+        // disguise.
         Value::String(text) if text.trim_start().starts_with("json:") => {
             Err("`json:` definitions are not granted".to_owned())
         }
@@ -203,7 +205,8 @@ fn check_listen(work: &WorkShared, arguments: Option<&Value>) -> Result<(), Stri
     Err("the NBD server may only listen on a reserved endpoint".to_owned())
 }
 
-/// Exports go through the NBD server: the other kinds (fuse, vhost-user) open sockets and mounts of their own.
+/// Exports go through the NBD server: the other kinds (fuse, vhost-user) open sockets and mounts of
+/// their own.
 fn check_export(arguments: Option<&Value>) -> Result<(), String> {
     let kind = arguments.and_then(|arguments| arguments.get("type")).and_then(Value::as_str);
     if kind == Some("nbd") {

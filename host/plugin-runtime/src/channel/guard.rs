@@ -1,9 +1,9 @@
 //! Watchdogs behind risky commands.
 //!
-//! A guest that stays frozen because a plugin crashed is the worst that a capture can do. So the host itself remembers
-//! every command that a guard of the manifest arms, and when its counterpart has not been answered in time, or the
-//! channel or the whole piece of work goes away, the host sends the undo, on the same connection or on a new one, until
-//! the peer has confirmed it.
+//! A guest that stays frozen because a plugin crashed is the worst that a capture can do. So the
+//! host itself remembers every command that a guard of the manifest arms, and when its counterpart
+//! has not been answered in time, or the channel or the whole piece of work goes away, the host
+//! sends the undo, on the same connection or on a new one, until the peer has confirmed it.
 //!
 //! ```text
 //! idle --arm sent--> armed --disarm answered with `return`--> idle
@@ -76,7 +76,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The undo as a message: a command name, or a whole object. It carries an id, so that its answer is told apart.
+/// The undo as a message: a command name, or a whole object. It carries an id, so that its answer
+/// is told apart.
 pub(crate) fn undo_message(undo: &str, id: &str) -> Result<String, String> {
     let mut message = if undo.trim_start().starts_with('{') {
         serde_json::from_str::<Value>(undo).map_err(|error| format!("undo {undo:?} is not JSON: {error}"))?
@@ -144,8 +145,8 @@ impl Watchdogs {
         Arc::new(Self { capability, path, around, state: Mutex::default(), undone })
     }
 
-    /// Before a command is sent: arms its guards. Armed first, sent second: the other way round, a crash between the two
-    /// would leave the guest frozen.
+    /// Before a command is sent: arms its guards. Armed first, sent second: the other way round, a
+    /// crash between the two would leave the guest frozen.
     pub(super) fn sending(self: &Arc<Self>, command: Command, writer: &Writer) -> Result<(), SendRefused> {
         let mut state = self.lock();
         let disarms = self.capability.guards.iter().any(|guard| guard.disarm == command.name);
@@ -189,7 +190,8 @@ impl Watchdogs {
         Some(state.armed.swap_remove(at))
     }
 
-    /// After a message came: disarms what it answers. Answers whether the message is for the plugin.
+    /// After a message came: disarms what it answers. Answers whether the message is for the
+    /// plugin.
     pub(super) fn received(&self, message: &[u8]) -> bool {
         let text = message.iter().position(|byte| *byte == b'{').map_or(message, |start| &message[start..]);
         let Ok(Value::Object(answer)) = serde_json::from_slice::<Value>(text) else { return true };
@@ -245,7 +247,8 @@ impl Watchdogs {
         }
     }
 
-    /// The plugin let go of the channel. While something is armed, the host keeps the connection and undoes it there.
+    /// The plugin let go of the channel. While something is armed, the host keeps the connection
+    /// and undoes it there.
     pub(super) fn let_go(self: &Arc<Self>, connection: Connection) {
         let armed = std::mem::take(&mut self.lock().armed);
         if armed.is_empty() {
@@ -263,7 +266,8 @@ impl Watchdogs {
         });
     }
 
-    /// Sends the undo until the peer confirms it, and writes down that it did. Answers the way that is still open.
+    /// Sends the undo until the peer confirms it, and writes down that it did. Answers the way that
+    /// is still open.
     async fn fire(&self, guard: Guard, reason: Reason, via: Via) -> Via {
         let fired = Fired { channel: self.capability.id.clone(), arm: guard.arm.clone(), reason };
         warn!(plugin = self.around.plugin, channel = fired.channel, "{fired}");
@@ -297,7 +301,8 @@ impl Watchdogs {
         }
     }
 
-    /// First on the connection that is there: monitors and guest agents talk to one client at a time. Then on new ones.
+    /// First on the connection that is there: monitors and guest agents talk to one client at a
+    /// time. Then on new ones.
     async fn undo(&self, guard: &Guard, mut via: Via) -> (Via, Result<(), String>) {
         let mut last = match self.undo_here(guard, &mut via).await {
             Ok(()) => return (via, Ok(())),
@@ -410,7 +415,8 @@ impl Via {
 /// Start of the ids of the host's own commands.
 const UNDO_ID: &str = "imprint-host-";
 
-/// Whether a line answers the command with this id, and how. An answer without an id counts: old guest agents send none.
+/// Whether a line answers the command with this id, and how. An answer without an id counts: old
+/// guest agents send none.
 fn answer_to(line: &[u8], id: &str) -> Option<Result<(), String>> {
     let text = line.iter().position(|byte| *byte == b'{').map_or(line, |start| &line[start..]);
     let answer: Value = serde_json::from_slice(text).ok()?;

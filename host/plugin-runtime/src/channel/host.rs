@@ -162,7 +162,8 @@ impl State {
                 let what = format!("this work has {MAX_ENDPOINTS} endpoints");
                 return Err(error(ErrorClass::LimitExceeded, "channel.endpoints", what));
             }
-            // A socket of a lost capture is in the way of the new one. That there is none is the usual case.
+            // A socket of a lost capture is in the way of the new one. That there is none is the
+            // usual case.
             let _stale = std::fs::remove_file(&path);
             handed.paths.push(peer_path.clone());
             handed.endpoints.insert(id.clone(), path);

@@ -29,9 +29,9 @@ const MAX_RANGES: usize = 1024;
 const LIST_BYTES: usize = 8;
 /// Places of one `read-each`.
 const MAX_PLACES: usize = 8192;
-/// Longest of the pieces of `read-each`. Where there are more of them than blocks are kept, they are read by themselves: each
-/// would bring a block that the next ones push out again (the markers in front of compressed grains, one for each 64 KiB of
-/// disk).
+/// Longest of the pieces of `read-each`. Where there are more of them than blocks are kept, they
+/// are read by themselves: each would bring a block that the next ones push out again (the markers
+/// in front of compressed grains, one for each 64 KiB of disk).
 const SHORT: u64 = 64;
 
 /// A blob in a plugin's hands.
@@ -92,8 +92,8 @@ impl CachedSource {
         Ok(bytes)
     }
 
-    /// The bytes at each place, one behind the other. A source that prefers long reads answers few requests quickly, not many.
-    /// Blocks.
+    /// The bytes at each place, one behind the other. A source that prefers long reads answers few
+    /// requests quickly, not many. Blocks.
     fn read_each(&self, offsets: &[u64], length: u64) -> std::io::Result<Vec<u8>> {
         let short = offsets.len() > KEPT && self.source.preferred_read() == 0;
         let mut all = Vec::new();
@@ -200,7 +200,8 @@ impl State {
     }
 }
 
-/// The places that a plugin wants to read at; one more than are possible, where there are more. `None` is a list of something else.
+/// The places that a plugin wants to read at; one more than are possible, where there are more.
+/// `None` is a list of something else.
 fn offsets(places: &[u8]) -> Option<Vec<u64>> {
     let mut places = Numbers::new(places);
     let mut offsets = Vec::new();

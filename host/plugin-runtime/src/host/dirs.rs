@@ -19,10 +19,12 @@ use crate::{
 const MAX_PATH: usize = 1024;
 const MAX_PARTS: usize = 32;
 const MAX_PAGE: u32 = 1000;
-/// Names of one directory that a listing looks at: what does not fit is an error, never a silent cut.
+/// Names of one directory that a listing looks at: what does not fit is an error, never a silent
+/// cut.
 const MAX_NAMES: usize = 1_000_000;
 
-/// Whether a path is relative and stays below its start by its mere form. The handles see to the rest.
+/// Whether a path is relative and stays below its start by its mere form. The handles see to the
+/// rest.
 pub(crate) fn check_relative(path: &str) -> Result<(), String> {
     let bad_part = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
     if path.is_empty()
@@ -94,8 +96,8 @@ fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// A page of the names after `resume`. Files that vanish meanwhile are left out, like names that are not UTF-8, which no
-/// plugin made.
+/// A page of the names after `resume`. Files that vanish meanwhile are left out, like names that
+/// are not UTF-8, which no plugin made.
 fn list(dir: &Dir, path: &str, resume: Option<&str>, max: u32) -> io::Result<Listing> {
     let page = usize::try_from(max.clamp(1, MAX_PAGE)).map_err(io::Error::other)?;
     let folder = if path.is_empty() { dir.try_clone()? } else { dir.open_dir(path)? };
@@ -132,7 +134,8 @@ fn parent(dir: &Dir, path: &str) -> io::Result<Dir> {
     }
 }
 
-/// The handles of cap-std only name a directory (`O_PATH`); syncing needs one that is open for reading.
+/// The handles of cap-std only name a directory (`O_PATH`); syncing needs one that is open for
+/// reading.
 fn sync_dir(dir: &Dir) -> io::Result<()> {
     let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let readable = rustix::fs::openat(dir.as_fd(), ".", open, Mode::empty())?;

@@ -7,15 +7,16 @@ use crate::error::LoadError;
 
 pub(super) const MAX_MARKS: usize = 64;
 
-/// What a format judges a file by: every format is asked about every file, and most know theirs by a few bytes.
+/// What a format judges a file by: every format is asked about every file, and most know theirs by
+/// a few bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// Bytes that it has to see, from the begin of the file.
     pub head: usize,
     /// The same, up to the end.
     pub tail: usize,
-    /// A file without any of these marks is none of its files, and it is not asked. `None` for a format that has to look itself;
-    /// none at all for one that knows no file.
+    /// A file without any of these marks is none of its files, and it is not asked. `None` for a
+    /// format that has to look itself; none at all for one that knows no file.
     pub marks: Option<Vec<Mark>>,
 }
 

@@ -42,10 +42,11 @@ const UNDO_WAIT: Duration = Duration::from_secs(30);
 pub struct DriverGrants {
     /// Handed to the plugin as they are.
     pub settings: Props,
-    /// Socket paths by the channel ids of the plugin's manifest, with `{vm}` for the instance. A channel that is not
-    /// here is not granted.
+    /// Socket paths by the channel ids of the plugin's manifest, with `{vm}` for the instance. A
+    /// channel that is not here is not granted.
     pub channels: BTreeMap<String, String>,
-    /// Folder for the sockets that hypervisors listen on. Unix sockets have short paths: keep it below 60 bytes.
+    /// Folder for the sockets that hypervisors listen on. Unix sockets have short paths: keep it
+    /// below 60 bytes.
     pub endpoints: PathBuf,
 }
 
@@ -161,8 +162,8 @@ impl ComponentDriver {
 }
 
 impl Session {
-    /// Ends the call: the store goes, and with it the channels; what is then still armed is undone by the host before
-    /// the caller goes on. Answers which guard fired.
+    /// Ends the call: the store goes, and with it the channels; what is then still armed is undone
+    /// by the host before the caller goes on. Answers which guard fired.
     async fn end(self) -> Option<String> {
         let Self { work, bindings, shared, undos } = self;
         drop((bindings, work));
@@ -390,7 +391,8 @@ impl Driver for ComponentDriver {
         let fired = session.end().await;
         let answer = answer?.map_err(|error| self.said(error))?;
         if let Some(fired) = fired {
-            // The guest ran again before the plugin said so: the point in time may not be what it claims.
+            // The guest ran again before the plugin said so: the point in time may not be what it
+            // claims.
             let message = format!("{fired}; the capture is given up");
             let (origin, class) = (Origin::Plugin, ErrorClass::Transient);
             let code = "plugin.guard-fired".to_owned();

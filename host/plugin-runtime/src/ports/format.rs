@@ -33,7 +33,8 @@ use crate::{
     work::{Work, call, plugin_error},
 };
 
-/// Memory for reading a file: the bound for hostile images. Writing may take what the manifest asks for.
+/// Memory for reading a file: the bound for hostile images. Writing may take what the manifest asks
+/// for.
 const READ_MEMORY: u64 = 64 << 20;
 const MAX_NAME: usize = 64;
 const MAX_REFERENCE: usize = 4096;
@@ -66,8 +67,8 @@ impl ComponentFormat {
         Some(Self { plugin: plugin.clone(), code: code.clone(), engine: engine.clone() })
     }
 
-    /// For reading a file, which may be anybody's: whatever the manifest asks for, a plugin that cannot read it in
-    /// [`READ_MEMORY`] has been made to take more.
+    /// For reading a file, which may be anybody's: whatever the manifest asks for, a plugin that
+    /// cannot read it in [`READ_MEMORY`] has been made to take more.
     async fn reading(&self) -> Result<Session, PortError> {
         self.session_within(READ_MEMORY).await
     }
@@ -215,8 +216,8 @@ fn source(source: reader::Source) -> Result<SourceRef, PortError> {
     })
 }
 
-/// A page describes `[start, resume)` in order, without gaps, and gets further. What the extents point to is checked by
-/// the data path, which knows the sources.
+/// A page describes `[start, resume)` in order, without gaps, and gets further. What the extents
+/// point to is checked by the data path, which knows the sources.
 fn check_page(page: &ExtentPage, start: u64, end: u64) -> Result<(), PortError> {
     let bad = |message: String| Err(PortError::bad_answer("plugin.bad-answer.extents", message));
     let mut cursor = start;
@@ -421,7 +422,8 @@ fn metadata_page(page: writer::MetadataPage, start: u64, max_bytes: u32) -> Resu
     Ok(MetadataPage { segments, resume: page.resume, done: page.done, final_size: page.final_size })
 }
 
-/// The segments with their zeroes, and in one piece where one goes on where the one before ends. Their lengths are checked.
+/// The segments with their zeroes, and in one piece where one goes on where the one before ends.
+/// Their lengths are checked.
 fn segments(parts: Vec<writer::Segment>) -> Vec<Segment> {
     let mut whole: Vec<Segment> = Vec::new();
     let mut end = None;

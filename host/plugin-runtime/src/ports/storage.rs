@@ -346,7 +346,8 @@ struct Held {
 }
 
 impl ComponentUpload {
-    /// An instance that has the upload. A trap took the last one, not the bytes: a fresh one goes on from the token.
+    /// An instance that has the upload. A trap took the last one, not the bytes: a fresh one goes
+    /// on from the token.
     async fn held(&mut self) -> Result<&mut Held, PortError> {
         let held = match self.held.take() {
             Some(held) if !held.session.work.is_over() => held,

@@ -1,7 +1,8 @@
 //! Bytes that only a storage's plugin can move, as a source and a sink of the engine.
 //!
-//! The engine's threads call the plugin themselves and wait: at most [`LANES`] of them at a time, each with an instance of its
-//! own, at most [`MAX_CALL`] bytes a call. An instance that trapped or was interrupted is thrown away.
+//! The engine's threads call the plugin themselves and wait: at most [`LANES`] of them at a time,
+//! each with an instance of its own, at most [`MAX_CALL`] bytes a call. An instance that trapped or
+//! was interrupted is thrown away.
 
 mod sink;
 
@@ -189,7 +190,8 @@ impl Lanes {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
     }
 
-    /// Calls the plugin from a thread of the engine, which waits. Ends early when the job is cancelled.
+    /// Calls the plugin from a thread of the engine, which waits. Ends early when the job is
+    /// cancelled.
     fn wait<T>(&self, act: impl AsyncFnMut(&mut Lane) -> Result<T, PortError>) -> Result<T, PortError> {
         self.runtime.block_on(self.call(act))
     }
@@ -284,7 +286,8 @@ impl Lanes {
     /// Waits before a call is made again; `Err` where that makes no sense.
     fn pause(&self, attempt: u32, error: PortError) -> Result<(), PortError> {
         let pause = match error.origin {
-            // A trap took the instance. One more try shows whether it was the instance or the bytes.
+            // A trap took the instance. One more try shows whether it was the instance or the
+            // bytes.
             Origin::Trap if error.code == "plugin.trap" && attempt == 1 => Duration::ZERO,
             Origin::Plugin if error.class == ErrorClass::Transient && attempt < ATTEMPTS => {
                 let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));

@@ -16,13 +16,15 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The target folder of the plugins: another one than the tests' may be named, so that the two builds share no lock.
+/// The target folder of the plugins: another one than the tests' may be named, so that the two
+/// builds share no lock.
 fn target_dir() -> PathBuf {
     let named = ["IMPRINT_PLUGIN_TARGET_DIR", "CARGO_TARGET_DIR"].into_iter().find_map(env::var_os);
     named.map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// Cargo itself knows whether anything is to do, and its lock keeps test processes from building twice.
+/// Cargo itself knows whether anything is to do, and its lock keeps test processes from building
+/// twice.
 fn build() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {

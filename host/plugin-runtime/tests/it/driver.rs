@@ -47,7 +47,8 @@ enum Manner {
     SilentAtFirst,
 }
 
-/// A peer that serves one client at a time, as monitors and guest agents do, and remembers every command.
+/// A peer that serves one client at a time, as monitors and guest agents do, and remembers every
+/// command.
 struct Peer {
     commands: Arc<Mutex<Vec<(Instant, String)>>>,
     server: tokio::task::JoinHandle<()>,

@@ -144,7 +144,8 @@ async fn an_embedded_plugin_with_another_digest_is_refused() {
     assert!(matches!(error, LoadError::Digest { .. }), "{error}");
 }
 
-/// What is listed only is described like any other plugin, and works when it is asked; what is wrong with it shows then.
+/// What is listed only is described like any other plugin, and works when it is asked; what is
+/// wrong with it shows then.
 #[tokio::test]
 async fn a_listed_format_is_loaded_when_it_is_needed() {
     let bytes: &'static [u8] = component("hostile-format").leak();

@@ -1,4 +1,5 @@
-//! Storages whose bytes go through the plugin: a sound one, and one that misbehaves in every way we know.
+//! Storages whose bytes go through the plugin: a sound one, and one that misbehaves in every way we
+//! know.
 
 use std::{
     collections::BTreeMap,

@@ -78,7 +78,8 @@ pub(crate) async fn tokens_do_what_their_scopes_say(world: World) {
     assert!(!format!("{made:?}").contains(&made.token), "a token is not printed by accident");
     let actor = world.service.token_authenticate(&made.token).await.unwrap();
     assert_eq!(actor.scopes, BTreeSet::from([Scope::ImagesRead]));
-    // A token that may only read makes no tokens, and none makes one that does more or lasts longer.
+    // A token that may only read makes no tokens, and none makes one that does more or lasts
+    // longer.
     let made_by_reader = world.service.token_create(&op(actor), create(&[Scope::ImagesRead], 1)).await;
     assert_eq!(made_by_reader.unwrap_err().code, Code::Forbidden);
     let writer = world.service.token_create(&world.admin, create(&[Scope::ImagesWrite], 1)).await.unwrap();

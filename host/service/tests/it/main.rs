@@ -14,7 +14,8 @@ mod start;
 mod support;
 mod tasks;
 
-/// Runs scenarios on both databases: one test each on SQLite, and one for all on a PostgreSQL of their own.
+/// Runs scenarios on both databases: one test each on SQLite, and one for all on a PostgreSQL of
+/// their own.
 macro_rules! scenarios {
     ($($module:ident { $($name:ident),* $(,)? })*) => {
         mod sqlite {

@@ -1,4 +1,5 @@
-//! A small provider: an admin, two customers, a location with a hypervisor and its agent, and an instance.
+//! A small provider: an admin, two customers, a location with a hypervisor and its agent, and an
+//! instance.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,5 @@
-//! The life of a task: each step twice, lost answers, expired leases, and an agent killed at every point.
+//! The life of a task: each step twice, lost answers, expired leases, and an agent killed at every
+//! point.
 
 use std::sync::Arc;
 

@@ -12,9 +12,9 @@ use crate::{
 /// A refcount block is read in pieces of at most this many bytes.
 const PIECE: u64 = 64 << 10;
 
-/// Hands the refcounts of `count` clusters from `first` on to `take`, with the place after `first`, until it answers
-/// `false`; larger ones than a u16 become its largest. Clusters without a refcount block are left out. `first` is the
-/// first cluster of a piece.
+/// Hands the refcounts of `count` clusters from `first` on to `take`, with the place after `first`,
+/// until it answers `false`; larger ones than a u16 become its largest. Clusters without a refcount
+/// block are left out. `first` is the first cluster of a piece.
 pub(super) fn read(
     blob: &dyn Blob,
     header: &Header,

@@ -1,4 +1,5 @@
-//! Everything that refers to a cluster: the header's tables, the active L1 table, the snapshots' and the bitmaps'.
+//! Everything that refers to a cluster: the header's tables, the active L1 table, the snapshots'
+//! and the bitmaps'.
 
 use imprint_plugin_sdk::{
     format::{Finding, Severity},
@@ -18,7 +19,8 @@ use crate::{
 
 /// Entries of a root table that one step looks at.
 const STEP_BYTES: u64 = 4 << 10;
-/// Longest content of one bitmap, as QEMU bounds it (`BME_MAX_PHYS_SIZE` in its `block/qcow2-bitmap.c`).
+/// Longest content of one bitmap, as QEMU bounds it (`BME_MAX_PHYS_SIZE` in its
+/// `block/qcow2-bitmap.c`).
 const MAX_BITMAP: u64 = 512 << 20;
 /// Head of an entry of the bitmap directory.
 const BITMAP_HEAD: usize = 24;
@@ -228,8 +230,9 @@ impl Visit<'_> {
     }
 }
 
-/// Finds the tables of the persistent bitmaps. An entry of the directory: u64 table offset, u32 table entries, u32 flags,
-/// u8 type, u8 granularity, u16 length of the name, u32 length of the extra data; then extra data, name, padded to 8.
+/// Finds the tables of the persistent bitmaps. An entry of the directory: u64 table offset, u32
+/// table entries, u32 flags, u8 type, u8 granularity, u16 length of the name, u32 length of the
+/// extra data; then extra data, name, padded to 8.
 fn bitmap_tables(
     blob: &dyn Blob,
     header: &Header,

@@ -1,4 +1,5 @@
-//! How often the clusters of a part of the file are referred to, and how often the file says that they are.
+//! How often the clusters of a part of the file are referred to, and how often the file says that
+//! they are.
 
 use std::fmt;
 
@@ -15,13 +16,14 @@ use crate::{
 const UNIT: u64 = 1 << 20;
 /// Units of the widest window: 2 TiB of a file with clusters of 64 KiB.
 const WIDEST: u64 = 32;
-/// Memory of the L1 table and a window together, as far as the window can be narrower: an entry of the table takes
-/// 12 bytes, a cluster of the window one, and one with a large refcount 8 more.
+/// Memory of the L1 table and a window together, as far as the window can be narrower: an entry of
+/// the table takes 12 bytes, a cluster of the window one, and one with a large refcount 8 more.
 const MEMORY: u64 = 40 << 20;
 const L1_ENTRY: u64 = 12;
 const RARE: u64 = 8;
-/// The largest number of one half of a byte. A refcount of this or more is kept beside; more references than this to a
-/// cluster whose refcount is smaller are not counted any further, because they are an error whatever their number is.
+/// The largest number of one half of a byte. A refcount of this or more is kept beside; more
+/// references than this to a cluster whose refcount is smaller are not counted any further, because
+/// they are an error whatever their number is.
 const FULL: u8 = 15;
 
 /// Clusters that are compared at a time.
@@ -38,8 +40,8 @@ pub(super) struct Window {
     clusters: u64,
     /// A byte for each cluster: the refcount in its high half, references in its low one.
     counts: Vec<u8>,
-    /// Clusters whose refcount is too large for that, in their order. Compressed clusters share one host cluster, and
-    /// snapshots all of them.
+    /// Clusters whose refcount is too large for that, in their order. Compressed clusters share one
+    /// host cluster, and snapshots all of them.
     rare: Vec<Rare>,
 }
 
@@ -85,8 +87,8 @@ impl fmt::Display for Used {
 }
 
 impl Window {
-    /// The window that begins with this unit, with the refcounts of the file: as wide as memory allows. `None` behind the
-    /// end of the file.
+    /// The window that begins with this unit, with the refcounts of the file: as wide as memory
+    /// allows. `None` behind the end of the file.
     pub(super) fn read(
         blob: &dyn Blob,
         header: &Header,
@@ -167,8 +169,8 @@ impl Window {
         }
     }
 
-    /// Counts a reference to the cluster at the byte, and says whether the file says that it is the only one; `None`
-    /// outside of the window.
+    /// Counts a reference to the cluster at the byte, and says whether the file says that it is the
+    /// only one; `None` outside of the window.
     pub(super) fn reference_one(&mut self, offset: u64) -> Option<bool> {
         let index = self.index(offset)?;
         self.count(index);
@@ -234,7 +236,8 @@ fn units_that_fit(
         if small(stored).is_some() {
             return true;
         }
-        // All before this unit fits; if the unit itself does not, the window ends with what is before it.
+        // All before this unit fits; if the unit itself does not, the window ends with what is
+        // before it.
         let whole = to_u64(index / unit);
         if whole > 0 && (whole + 1) * UNIT + (rare + 1) * RARE > room {
             units = whole;

@@ -1,8 +1,9 @@
 //! Where every stored cluster is, packed: a group is what one L2 table will say.
 //!
-//! A group that is complete becomes bytes. Where its clusters are plain and follow each other in the file, a bitmap of
-//! those that exist may do; else it is a list of runs: `gap << 1 | kind`, count, distance from where the last run ended,
-//! and for encoded clusters each length, all as variable-length numbers. The shorter form is kept.
+//! A group that is complete becomes bytes. Where its clusters are plain and follow each other in
+//! the file, a bitmap of those that exist may do; else it is a list of runs: `gap << 1 | kind`,
+//! count, distance from where the last run ended, and for encoded clusters each length, all as
+//! variable-length numbers. The shorter form is kept.
 
 use std::ops::Range;
 
@@ -71,7 +72,8 @@ impl Groups {
         Self { cluster_bits, done: Vec::new(), open_number: 0, open: Vec::new(), memory: 0 }
     }
 
-    /// Adds a stored cluster; `number` counts clusters of the disk and only grows. `length` 0 is a plain one.
+    /// Adds a stored cluster; `number` counts clusters of the disk and only grows. `length` 0 is a
+    /// plain one.
     pub(super) fn push(&mut self, number: u64, offset: u64, length: u32) -> Result<(), Qcow2Error> {
         let entry_bits = self.cluster_bits - 3;
         if number >> entry_bits != self.open_number {

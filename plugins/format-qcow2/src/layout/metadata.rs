@@ -1,7 +1,7 @@
 //! Tables and header, in pages.
 //!
-//! What is to be written is one stream of bytes: L2 tables, refcount blocks, refcount table, L1 table, header. A page is
-//! a part of the stream, and its token is the position in it.
+//! What is to be written is one stream of bytes: L2 tables, refcount blocks, refcount table, L1
+//! table, header. A page is a part of the stream, and its token is the position in it.
 
 use std::ops::Range;
 
@@ -52,7 +52,8 @@ enum Part {
 }
 
 impl Plan {
-    /// Plans the tables behind a payload that ends at `payload_end`, a multiple of the cluster size.
+    /// Plans the tables behind a payload that ends at `payload_end`, a multiple of the cluster
+    /// size.
     pub(super) fn new(
         geometry: &Geometry,
         groups: &Groups,
@@ -178,7 +179,8 @@ impl Plan {
         entries.flat_map(u64::to_be_bytes).collect()
     }
 
-    /// Refcounts of header, tables and payload. A cluster that several encoded clusters touch counts each of them.
+    /// Refcounts of header, tables and payload. A cluster that several encoded clusters touch
+    /// counts each of them.
     fn refcounts(
         &self,
         geometry: &Geometry,

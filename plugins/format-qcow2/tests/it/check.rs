@@ -115,7 +115,8 @@ fn a_window_is_as_wide_as_large_refcounts_leave_memory_for() {
         assert!(page.items.is_empty());
         (page.resume >> 40, page.done)
     };
-    // 36 MiB of 40: one unit more would be 45. The sixth unit has small numbers only, and so has what would follow.
+    // 36 MiB of 40: one unit more would be 45. The sixth unit has small numbers only, and so has
+    // what would follow.
     assert_eq!(next(0), (4, false));
     assert_eq!(next(4 << 40), (35, true));
 }

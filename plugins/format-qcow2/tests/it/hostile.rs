@@ -13,7 +13,8 @@ use imprint_plugin_sdk::{
 
 use crate::support::{aliased, all_findings, all_ranges, code, count, open_bytes, whole_map};
 
-/// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the whole map.
+/// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the
+/// whole map.
 fn verdict(forge: &Forge) -> String {
     verdict_of_bytes(&forge.bytes)
 }

@@ -38,7 +38,8 @@ impl Placer<'_> {
         value.next_multiple_of(u64::from(align))
     }
 
-    /// One batch: encoded units first, then those that are stored as they are; reported in the order of the disk.
+    /// One batch: encoded units first, then those that are stored as they are; reported in the
+    /// order of the disk.
     fn batch(&mut self, units: &[(u64, Vec<u8>)]) {
         let mut placed = Vec::new();
         let mut plain = Vec::new();

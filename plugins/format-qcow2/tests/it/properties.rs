@@ -1,4 +1,5 @@
-//! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of the file.
+//! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of
+//! the file.
 
 use format_qcow2::Qcow2;
 use imprint_corpus::qcow2::{CLUSTER, Forge, L1, L2, REFCOUNT_TABLE};
@@ -61,7 +62,8 @@ proptest! {
     }
 }
 
-/// What one cluster of a new disk is: absent, plain, or encoded to this length; and whether the file goes on elsewhere.
+/// What one cluster of a new disk is: absent, plain, or encoded to this length; and whether the
+/// file goes on elsewhere.
 fn cluster() -> impl Strategy<Value = (Option<u32>, bool)> {
     prop_oneof![
         4 => Just((None, false)),

@@ -1,4 +1,5 @@
-//! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of the file.
+//! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of
+//! the file.
 
 use format_vdi::Vdi;
 use imprint_plugin_sdk::{
@@ -46,7 +47,8 @@ proptest! {
         let mut end = layout.rules().data_start;
         let (mut runs, mut slots) = (Vec::new(), 0);
         for (offset, (stored, jump)) in (0..).step_by(1 << 20).zip(&blocks) {
-            // A jump leaves a block of the file out, as long as all of them still have a number that the map can hold.
+            // A jump leaves a block of the file out, as long as all of them still have a number
+            // that the map can hold.
             if !stored || slots + 2 > blocks.len() {
                 continue;
             }

@@ -1,7 +1,8 @@
-//! Chains of differencing disks: the content merged from the maps of the layers, against a model and against libvhdi.
+//! Chains of differencing disks: the content merged from the maps of the layers, against a model
+//! and against libvhdi.
 //!
-//! qemu-img is no help here: it reads a differencing disk as if it had no parent. libvhdi 20210425 resolves parents, and is
-//! right as long as changes are whole and aligned pieces of 4 KiB.
+//! qemu-img is no help here: it reads a differencing disk as if it had no parent. libvhdi 20210425
+//! resolves parents, and is right as long as changes are whole and aligned pieces of 4 KiB.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +29,8 @@ struct Chain {
     model: Vec<u8>,
 }
 
-/// Writes a base and `layers` layers over it, each with random writes of whole multiples of `grain` sectors.
+/// Writes a base and `layers` layers over it, each with random writes of whole multiples of `grain`
+/// sectors.
 fn chain(seed: u64, layers: u8, block: u32, size: u64, grain: u64) -> Chain {
     let dir = TempDir::new().unwrap();
     let mut numbers = Numbers::new(seed);

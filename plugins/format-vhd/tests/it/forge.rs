@@ -1,4 +1,5 @@
-//! Images built byte by byte, so that each can be wrong in one place, and chains of differencing disks.
+//! Images built byte by byte, so that each can be wrong in one place, and chains of differencing
+//! disks.
 
 pub(crate) const BLOCK: u64 = 512 << 10;
 pub(crate) const HEADER: u64 = 512;
@@ -102,7 +103,8 @@ impl Forge {
         self
     }
 
-    /// Changes the last 512 bytes, and the first where they are a copy, and puts the checksums right.
+    /// Changes the last 512 bytes, and the first where they are a copy, and puts the checksums
+    /// right.
     pub(crate) fn footers(&mut self, change: impl Fn(&mut [u8])) -> &mut Self {
         let end = self.bytes.len() - 512;
         if self.bytes.starts_with(b"conectix") {

@@ -1,4 +1,5 @@
-//! Forged and damaged files: each has its code, none is believed, none makes the reader panic or work for long.
+//! Forged and damaged files: each has its code, none is believed, none makes the reader panic or
+//! work for long.
 
 use imprint_plugin_sdk::{
     error::ErrorClass,
@@ -11,7 +12,8 @@ use crate::{
     support::{aliased, all_findings, all_ranges, code, faults, open_bytes, open_with, whole_map},
 };
 
-/// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the whole map.
+/// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the
+/// whole map.
 fn verdict_of(bytes: &[u8]) -> String {
     imprint_format_kit::verdict(|| open_bytes(bytes), aliased)
 }

@@ -34,7 +34,8 @@ fn begin(virtual_size: u64, subformat: &str, options: Props) -> Laid {
     Vhd::begin_layout(&request(virtual_size, subformat, options)).unwrap()
 }
 
-/// Places and writes the units that are not zero, as the host does; the answer is where the payload ends.
+/// Places and writes the units that are not zero, as the host does; the answer is where the payload
+/// ends.
 fn place(layout: &mut Laid, file: &File, units: &[(u64, Vec<u8>)]) -> u64 {
     let rules = layout.rules();
     assert!(rules.skip_zero && rules.codec.is_none());
@@ -177,7 +178,8 @@ fn sizes_rounded_to_a_geometry_as_qemu_does() {
     }
 }
 
-/// The footer and header of an empty disk, ours and QEMU's, but for the fields that tell who and when.
+/// The footer and header of an empty disk, ours and QEMU's, but for the fields that tell who and
+/// when.
 #[test]
 fn headers_are_those_that_qemu_writes() {
     let dir = TempDir::new().unwrap();

@@ -1,4 +1,5 @@
-//! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of the file.
+//! What holds for any bytes: an answer or a typed error, never a panic, never an extent outside of
+//! the file.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Images and log entries built byte by byte by the specification, so that each can be wrong in one place.
+//! Images and log entries built byte by byte by the specification, so that each can be wrong in one
+//! place.
 
 use std::{cell::Cell, path::Path, rc::Rc};
 
@@ -31,7 +32,8 @@ pub(crate) fn guid(text: u128) -> [u8; 16] {
     bytes
 }
 
-/// A valid image of 8 MiB in blocks of 1 MiB, to be spoilt: blocks 0 and 2 are in the file, block 3 is zeroes.
+/// A valid image of 8 MiB in blocks of 1 MiB, to be spoilt: blocks 0 and 2 are in the file, block 3
+/// is zeroes.
 #[derive(Clone)]
 pub(crate) struct Forge {
     pub(crate) bytes: Vec<u8>,
@@ -80,7 +82,8 @@ impl Forge {
         forge.seal()
     }
 
-    /// The same as a differencing image: block 1 is partially there (in MiB 6), by the bitmap in MiB 7.
+    /// The same as a differencing image: block 1 is partially there (in MiB 6), by the bitmap in
+    /// MiB 7.
     pub(crate) fn differencing() -> Self {
         let mut forge = Self::new();
         forge.u32(ITEMS + 4, 2).u16(METADATA + 10, 6);

@@ -29,7 +29,8 @@ fn data(changes: &[(u64, u64)]) -> Change {
 const SIXTH: (u64, u64) = (6, (6 * MIB) | 6);
 const SEVENTH: (u64, u64) = (7, (7 * MIB) | 6);
 
-/// A dirty image with these entries, from that place of the ring on, each with the tail of the first.
+/// A dirty image with these entries, from that place of the ring on, each with the tail of the
+/// first.
 fn dirty(start: u64, entries: Vec<Entry>) -> Forge {
     let mut forge = Forge::new();
     forge.dirty();
@@ -40,7 +41,8 @@ fn dirty(start: u64, entries: Vec<Entry>) -> Forge {
     forge.seal()
 }
 
-/// The blocks are in these MiB, and what QEMU reads after it played the log back is what is read without playing it back.
+/// The blocks are in these MiB, and what QEMU reads after it played the log back is what is read
+/// without playing it back.
 #[track_caller]
 fn assert_replayed(forge: &Forge, blocks: &[(u64, u64)]) {
     let dir = TempDir::new().unwrap();

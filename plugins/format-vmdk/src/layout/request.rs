@@ -114,7 +114,8 @@ impl Geometry {
         bytes
     }
 
-    /// The descriptor, filled up with zeroes to its sectors. The extent's name is no file's: the data is in the same file.
+    /// The descriptor, filled up with zeroes to its sectors. The extent's name is no file's: the
+    /// data is in the same file.
     pub(super) fn descriptor(&self) -> Vec<u8> {
         let sectors = self.virtual_size / SECTOR;
         let (heads, most): (u64, u64) = if self.adapter == "ide" { (16, 16383) } else { (255, u64::MAX) };
@@ -136,7 +137,8 @@ impl Geometry {
         bytes
     }
 
-    /// A content id that depends on nothing but the request (FNV-1a). The values with a meaning are avoided.
+    /// A content id that depends on nothing but the request (FNV-1a). The values with a meaning are
+    /// avoided.
     fn cid(&self) -> u32 {
         let seed = format!("{} {} {}", self.subformat.name(), self.virtual_size, self.adapter);
         let hash = seed

@@ -1,4 +1,5 @@
-//! `monolithicSparse`: all tables are in front, so the n-th stored grain is the n-th grain behind them.
+//! `monolithicSparse`: all tables are in front, so the n-th stored grain is the n-th grain behind
+//! them.
 
 use imprint_plugin_sdk::format::{MetadataPage, Placed, Rules, Segment};
 
@@ -8,8 +9,8 @@ use crate::{
     wire::{SECTOR, round_up, to_u64, to_usize},
 };
 
-/// Tables with grains that a layout remembers, at most: 32 MiB. A file of 2 TiB can have grains in more tables only when
-/// they hold less than 4 MiB each.
+/// Tables with grains that a layout remembers, at most: 32 MiB. A file of 2 TiB can have grains in
+/// more tables only when they hold less than 4 MiB each.
 const MAX_GROUPS: usize = 400_000;
 /// Sectors of a grain table.
 const TABLE_SECTORS: u64 = 4;
@@ -103,7 +104,8 @@ impl SparseLayout {
         Ok(())
     }
 
-    /// Tables that are all zeroes are not written: a new file reads as zeroes there. `start` counts sectors.
+    /// Tables that are all zeroes are not written: a new file reads as zeroes there. `start` counts
+    /// sectors.
     pub(super) fn metadata(
         &self,
         geometry: &Geometry,

@@ -1,4 +1,5 @@
-//! `streamOptimized` with a footer: nothing in it points forward but the header to the end of the file.
+//! `streamOptimized` with a footer: nothing in it points forward but the header to the end of the
+//! file.
 
 use imprint_plugin_sdk::{
     format::{FrameField, MetadataPage, Placed, Rules},
@@ -20,7 +21,8 @@ const DATA_START: u64 = GRAIN;
 const INTERLEAVE_EVERY: u32 = 512;
 /// Longest zlib stream of a grain that is stored; what does not compress grows by some bytes.
 const MAX_ENCODED: u64 = 2 * GRAIN + 4096;
-/// Tables that wait to be written, at most: a host that asks for none between the grains is told so.
+/// Tables that wait to be written, at most: a host that asks for none between the grains is told
+/// so.
 const MAX_WAITING: usize = 1024;
 const MARKER_TABLE: u32 = 1;
 const MARKER_DIRECTORY: u32 = 2;
@@ -83,7 +85,8 @@ impl StreamLayout {
         Ok(())
     }
 
-    /// At 0 the head of the file; elsewhere the tables of the grains so far: the next grain belongs to another one.
+    /// At 0 the head of the file; elsewhere the tables of the grains so far: the next grain belongs
+    /// to another one.
     pub(super) fn interleave(&mut self, geometry: &Geometry, at: u64) -> Result<Vec<u8>, VmdkError> {
         if at == 0 {
             let mut head = geometry.header((0, GD_AT_END), DATA_START / SECTOR);

@@ -11,7 +11,8 @@ use crate::{
     support::{aliased, all_findings, all_ranges, code, open_bytes, whole_disk, whole_map},
 };
 
-/// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the whole map.
+/// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the
+/// whole map.
 fn verdict(bytes: &[u8]) -> String {
     imprint_format_kit::verdict(|| open_bytes(bytes), aliased)
 }

@@ -151,7 +151,8 @@ fn a_scratch_of_the_wrong_size_is_refused() {
     assert_eq!(model.residue(), None);
 }
 
-/// Captures with `filesystem` wanted: the level reached and why not more; and that demanding it fails cleanly.
+/// Captures with `filesystem` wanted: the level reached and why not more; and that demanding it
+/// fails cleanly.
 fn downgraded(change: impl Fn(&mut State), reason: &str) {
     let model = Model::with(&change);
     let begun = Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();

@@ -1,4 +1,5 @@
-//! The client dies, loses its monitor or is refused at every single point, and nothing is left behind.
+//! The client dies, loses its monitor or is refused at every single point, and nothing is left
+//! behind.
 
 use imprint_plugin_sdk::hypervisor::{Consistency, Hypervisor, Outcome, Power};
 

@@ -1,5 +1,5 @@
-//! A model of a QEMU process with a guest agent, which can refuse commands, lose connections, and whose client can be
-//! killed at any host call.
+//! A model of a QEMU process with a guest agent, which can refuse commands, lose connections, and
+//! whose client can be killed at any host call.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

@@ -68,7 +68,8 @@ impl Channel for Socket {
     }
 }
 
-/// A running QEMU, started as [`crate::launch`] says, and the host's side of it. The process ends with the value.
+/// A running QEMU, started as [`crate::launch`] says, and the host's side of it. The process ends
+/// with the value.
 struct RealHost {
     folder: TempDir,
     process: RefCell<Child>,

@@ -1,5 +1,5 @@
-//! A disk format that misbehaves in the way that the option `mode` names, or a file that begins with `LIAR:mode` and a line
-//! end; without either it reads a raw file.
+//! A disk format that misbehaves in the way that the option `mode` names, or a file that begins
+//! with `LIAR:mode` and a line end; without either it reads a raw file.
 
 use std::hint::black_box;
 

@@ -1,6 +1,7 @@
-//! A storage whose objects nobody else can read: every stored byte is the object's, its bits turned by an
-//! amount that depends on the place. Zeroes stay zeroes, so holes stay holes. It is sound, except for
-//! keys whose last part begins with the name of a misbehaviour, or where the settings name one.
+//! A storage whose objects nobody else can read: every stored byte is the object's, its bits turned
+//! by an amount that depends on the place. Zeroes stay zeroes, so holes stay holes. It is sound,
+//! except for keys whose last part begins with the name of a misbehaviour, or where the settings
+//! name one.
 
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},

@@ -36,7 +36,8 @@ pub(crate) async fn admin_account_list(
 
 /// Make an account
 ///
-/// It takes no idempotency key: what such a key keeps would tell something of the password. A name can be taken only once.
+/// It takes no idempotency key: what such a key keeps would tell something of the password. A name
+/// can be taken only once.
 #[utoipa::path(
     post, path = "/admin/accounts", tag = "admin",
     request_body = AccountCreate,

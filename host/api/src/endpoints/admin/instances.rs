@@ -13,7 +13,8 @@ use crate::{
 
 /// Merge the chain of layers behind an instance's disk
 ///
-/// Outside of an image creation. The instance must be off. A disk that is one file already is left as it is.
+/// Outside of an image creation. The instance must be off. A disk that is one file already is left
+/// as it is.
 #[utoipa::path(
     post, path = "/admin/instances/{id}/actions/coalesce", tag = "admin",
     params(

@@ -1,11 +1,13 @@
-//! ISA-L's igzip at its level 1: twice as fast as libdeflate's level 1, 1 % more output than zlib's level 6 with QEMU's window.
+//! ISA-L's igzip at its level 1: twice as fast as libdeflate's level 1, 1 % more output than zlib's
+//! level 6 with QEMU's window.
 //!
-//! The first byte of a unit does not go through ISA-L. Where a stream has no history yet, the loop of its level 1
-//! (`.write_first_byte` in `igzip_icf_body_h1_gr_bt.asm`) takes the third byte's hash from a register that holds the address of
-//! the state instead of the input. One unit in some thousands starts with bytes whose entry that hash overwrites; its matches,
-//! and so its output, then depend on where the allocator put the state. A stream that starts with a dictionary never gets there.
-//! So the first byte is a stored block of its own, six bytes long, and the dictionary of the rest: the decoder has it in its
-//! window when the rest refers to it.
+//! The first byte of a unit does not go through ISA-L. Where a stream has no history yet, the loop
+//! of its level 1 (`.write_first_byte` in `igzip_icf_body_h1_gr_bt.asm`) takes the third byte's
+//! hash from a register that holds the address of the state instead of the input. One unit in some
+//! thousands starts with bytes whose entry that hash overwrites; its matches, and so its output,
+//! then depend on where the allocator put the state. A stream that starts with a dictionary never
+//! gets there. So the first byte is a stored block of its own, six bytes long, and the dictionary
+//! of the rest: the decoder has it in its window when the rest refers to it.
 
 use std::ptr;
 
@@ -25,7 +27,8 @@ const GZIP_HEADER: [u8; 10] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF];
 /// A stored block of one byte that is not the last one (RFC 1951, 3.2.4), without the byte.
 const STORED_BYTE: [u8; 5] = [0, 1, 0, 0xFE, 0xFF];
 
-/// An encoder with the memory that ISA-L works in: 82 KiB of state, and the buffer for the tokens of 64 KiB of input.
+/// An encoder with the memory that ISA-L works in: 82 KiB of state, and the buffer for the tokens
+/// of 64 KiB of input.
 pub(super) struct Isal {
     wrapper: Wrapper,
     /// Holds no pointer that outlives a call of [`Isal::deflate`].
@@ -37,7 +40,8 @@ pub(super) struct Isal {
     unsafe_code,
     reason = "the pointers in the state are not used between calls, and not tied to a thread"
 )]
-// SAFETY: ISA-L keeps no thread-local state; `deflate` sets every pointer anew before ISA-L follows it.
+// SAFETY: ISA-L keeps no thread-local state; `deflate` sets every pointer anew before ISA-L follows
+// it.
 unsafe impl Send for Isal {}
 
 impl Isal {
@@ -52,8 +56,9 @@ impl Isal {
         let room = u32::try_from(out.len()).unwrap_or(u32::MAX);
         let stream = self.stream.as_mut();
         #[expect(unsafe_code, reason = "initialises the state")]
-        // SAFETY: `stream` is a whole `isal_zstream` that nobody else refers to; the call reads nothing of it. It is called
-        // for each unit because a unit that did not fit leaves the state in the middle of a block.
+        // SAFETY: `stream` is a whole `isal_zstream` that nobody else refers to; the call reads
+        // nothing of it. It is called for each unit because a unit that did not fit leaves the
+        // state in the middle of a block.
         unsafe {
             isal_deflate_init(stream);
         }
@@ -65,7 +70,8 @@ impl Isal {
         let mut code = i64::from(COMP_OK);
         if let Some(byte) = dictionary {
             #[expect(unsafe_code, reason = "gives the state its history")]
-            // SAFETY: `stream` is initialised; the call copies one byte, which `byte` is, and does not write to it.
+            // SAFETY: `stream` is initialised; the call copies one byte, which `byte` is, and does
+            // not write to it.
             let set = unsafe { isal_deflate_set_dict(stream, ptr::from_ref(byte).cast_mut(), 1) };
             code = i64::from(set);
         }
@@ -77,9 +83,10 @@ impl Isal {
         while code == i64::from(COMP_OK) && stream.internal_state.state != isal_zstate_state_ZSTATE_END {
             let before = (stream.avail_in, stream.avail_out);
             #[expect(unsafe_code, reason = "the one call that encodes")]
-            // SAFETY: `next_in` points to `avail_in` readable bytes, which ISA-L does not write to (the field is const in C);
-            // `next_out` to `avail_out` writable bytes, which do not overlap them; `level_buf` to `level_buf_size` writable
-            // bytes. All three live for the whole loop, and ISA-L keeps to these lengths.
+            // SAFETY: `next_in` points to `avail_in` readable bytes, which ISA-L does not write to
+            // (the field is const in C); `next_out` to `avail_out` writable bytes, which do not
+            // overlap them; `level_buf` to `level_buf_size` writable bytes. All three live for the
+            // whole loop, and ISA-L keeps to these lengths.
             let result = unsafe { isal_deflate(stream) };
             code = i64::from(result);
             if before == (stream.avail_in, stream.avail_out) {
@@ -99,8 +106,8 @@ impl Isal {
 fn zeroed() -> Box<isal_zstream> {
     let stream = Box::<isal_zstream>::new_zeroed();
     #[expect(unsafe_code, reason = "a C structure made of integers and pointers")]
-    // SAFETY: `isal_zstream` has integers, arrays of them, raw pointers, and one C enumeration whose first value is 0
-    // (`ZSTATE_NEW_HDR`): all zeroes is a valid value of each.
+    // SAFETY: `isal_zstream` has integers, arrays of them, raw pointers, and one C enumeration
+    // whose first value is 0 (`ZSTATE_NEW_HDR`): all zeroes is a valid value of each.
     unsafe {
         stream.assume_init()
     }

@@ -58,7 +58,8 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Starts a mover and gives it a job: to write the first disk, or, without a target, to read one or two.
+    /// Starts a mover and gives it a job: to write the first disk, or, without a target, to read
+    /// one or two.
     pub(super) async fn open(
         config: &MoverConfig,
         disks: &[&Arc<Disk>],
@@ -101,7 +102,8 @@ impl Session {
         self.answer(answered).await
     }
 
-    /// Sees the mover to its end once its work is done: its memory is free then, and what it cost is counted with this process.
+    /// Sees the mover to its end once its work is done: its memory is free then, and what it cost
+    /// is counted with this process.
     pub(super) async fn close(&mut self) {
         self.handle.kill();
         self.commands = None;
@@ -205,7 +207,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Anything but a regular file is moved by the host: a device or a socket can do more than be read and written.
+/// Anything but a regular file is moved by the host: a device or a socket can do more than be read
+/// and written.
 fn is_file(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode).is_file())
 }
@@ -331,7 +334,8 @@ impl Conversation {
         }
     }
 
-    /// What it means that there is no answer: often the mover has died, and how says more than its silence.
+    /// What it means that there is no answer: often the mover has died, and how says more than its
+    /// silence.
     fn explain(&self, trouble: Trouble) -> EngineError {
         match trouble {
             Trouble::Known(error) => error,

@@ -18,7 +18,8 @@ use super::super::{
 
 /// How long a mover may take to enter its sandbox.
 const START: Duration = Duration::from_secs(30);
-/// How long a mover that has closed its socket may take to end by itself, so that it is seen how it ended.
+/// How long a mover that has closed its socket may take to end by itself, so that it is seen how it
+/// ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The process of a mover. It is killed at the latest when this is dropped.
@@ -101,8 +102,8 @@ fn await_end(child: &Child) {
     let _ = rustix::event::poll(&mut ends, Some(&timeout));
 }
 
-/// Starts a mover, and returns when it is in its sandbox. The calling thread must live as long as the mover: the mover ends
-/// with it. Blocks.
+/// Starts a mover, and returns when it is in its sandbox. The calling thread must live as long as
+/// the mover: the mover ends with it. Blocks.
 pub(super) fn start(
     config: &MoverConfig,
     preamble: &Preamble,
@@ -113,8 +114,8 @@ pub(super) fn start(
     let child = Command::new(&config.program)
         .args(&config.args)
         .env_clear()
-        // One heap for all threads: each of glibc's arenas would take 64 MiB of address space, and threads that move bytes
-        // allocate next to nothing.
+        // One heap for all threads: each of glibc's arenas would take 64 MiB of address space, and
+        // threads that move bytes allocate next to nothing.
         .env("MALLOC_ARENA_MAX", "1")
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -1,5 +1,5 @@
-//! Each thing that a mover must not do is tried in a process of its own, which enters the very same sandbox: this test's
-//! program, started again.
+//! Each thing that a mover must not do is tried in a process of its own, which enters the very same
+//! sandbox: this test's program, started again.
 
 use std::{
     fs::File,

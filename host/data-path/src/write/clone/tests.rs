@@ -19,7 +19,8 @@ struct Xfs {
 }
 
 impl Xfs {
-    /// `None` when `IMPRINT_TESTS_WITHOUT_MOUNT` says that this machine cannot mount; otherwise that is a failure.
+    /// `None` when `IMPRINT_TESTS_WITHOUT_MOUNT` says that this machine cannot mount; otherwise
+    /// that is a failure.
     fn mount() -> Option<Self> {
         if std::env::var_os("IMPRINT_TESTS_WITHOUT_MOUNT").is_some() {
             eprintln!("not tested: IMPRINT_TESTS_WITHOUT_MOUNT is set");

@@ -1,4 +1,5 @@
-//! Units that follow each other on the disk, as they cross the sandbox (`followers` in the contract).
+//! Units that follow each other on the disk, as they cross the sandbox (`followers` in the
+//! contract).
 
 use imprint_data_path::ports::{Extent, ExtentKind, Placed, PortError};
 
@@ -58,7 +59,8 @@ fn extent(extent: &block_map::Extent) -> Extent {
     }
 }
 
-/// Placements on their way to the plugin: units that follow each other on the disk take some four bytes each.
+/// Placements on their way to the plugin: units that follow each other on the disk take some four
+/// bytes each.
 pub(super) fn placements(all: &[Placed]) -> (Vec<writer::Placed>, Vec<u8>) {
     let mut runs: Vec<writer::Placed> = Vec::new();
     let mut followers = Vec::new();
