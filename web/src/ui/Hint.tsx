@@ -14,8 +14,7 @@ export function Hint({ text, children }: { text: string; children: ReactNode }) 
         <span
           ref={anchor}
           role="group"
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: the only way to its text without a
-          // mouse
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: the text needs a way by keyboard
           tabIndex={0}
           aria-describedby={id}
           className={styles.anchor}

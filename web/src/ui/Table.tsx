@@ -92,16 +92,14 @@ function HeaderCell<T>({ column, sort, onSort }: HeaderCellProps<T>) {
   const className = column.align && styles.end
   if (!column.sortable || !onSort) {
     return (
-      // biome-ignore lint/a11y/noRedundantRoles: changing `display` takes the role away in some
-      // browsers
+      // biome-ignore lint/a11y/noRedundantRoles: `display` takes the role away in some browsers
       <th role="columnheader" scope="col" className={className}>
         {column.name}
       </th>
     )
   }
   return (
-    // biome-ignore lint/a11y/noRedundantRoles: changing `display` takes the role away in some
-    // browsers
+    // biome-ignore lint/a11y/noRedundantRoles: `display` takes the role away in some browsers
     <th role="columnheader" scope="col" aria-sort={direction} className={className}>
       <button
         type="button"
