@@ -8,7 +8,7 @@ import { ImagePicker } from '@/features/instances/ImagePicker'
 import { IMAGE_TABS } from '@/lib/search'
 import { PageHeader, Stack } from '@/ui/Page'
 import { Tabs } from '@/ui/Tabs'
-import { useTitle } from './useTitle'
+import { useTitle } from './use-title'
 
 export function CreateInstancePage() {
   useTitle('Create instance')

@@ -17,8 +17,8 @@ import { RowMenu } from '@/ui/Menu'
 import { ProblemNotice } from '@/ui/Notice'
 import { PageHeader, Skeleton, Soft, Stack } from '@/ui/Page'
 import { MissingPage } from './NotFoundPage'
-import { useImageCommands } from './useImageCommands'
-import { useTitle } from './useTitle'
+import { useImageCommands } from './use-image-commands'
+import { useTitle } from './use-title'
 
 export function ImagePage() {
   const { id } = useParams({ from: '/shell/images/$id' })

@@ -17,8 +17,8 @@ import { FilterBar, SearchBox, SelectBox } from '@/ui/Filter'
 import { ProblemNotice } from '@/ui/Notice'
 import { EmptyState, PageHeader, Soft, Stack } from '@/ui/Page'
 import { TableSkeleton } from '@/ui/Table'
-import { useImageCommands } from './useImageCommands'
-import { useTitle } from './useTitle'
+import { useImageCommands } from './use-image-commands'
+import { useTitle } from './use-title'
 
 const NEWEST_FIRST = '-created_at'
 

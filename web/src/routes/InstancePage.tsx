@@ -14,7 +14,7 @@ import {
   startReason,
 } from '@/features/instances/actions'
 import { InstanceFacts } from '@/features/instances/InstanceFacts'
-import { busyReason, powerOf } from '@/features/instances/words'
+import { busyReason, powerOf } from '@/features/instances/labels'
 import { TaskList } from '@/features/tasks/TaskList'
 import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
@@ -23,8 +23,8 @@ import { ProblemNotice } from '@/ui/Notice'
 import { PageHeader, Skeleton, Soft, Stack } from '@/ui/Page'
 import { Status } from '@/ui/Status'
 import { MissingPage } from './NotFoundPage'
-import { useInstanceCommands } from './useInstanceCommands'
-import { useTitle } from './useTitle'
+import { useInstanceCommands } from './use-instance-commands'
+import { useTitle } from './use-title'
 
 export function InstancePage() {
   const { id } = useParams({ from: '/shell/instances/$id' })

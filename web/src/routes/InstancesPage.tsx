@@ -10,8 +10,8 @@ import { Button } from '@/ui/Button'
 import { ProblemNotice } from '@/ui/Notice'
 import { EmptyState, PageHeader, Stack } from '@/ui/Page'
 import { TableSkeleton } from '@/ui/Table'
-import { useInstanceCommands } from './useInstanceCommands'
-import { useTitle } from './useTitle'
+import { useInstanceCommands } from './use-instance-commands'
+import { useTitle } from './use-title'
 
 export function InstancesPage() {
   useTitle('Instances')

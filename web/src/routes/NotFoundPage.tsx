@@ -2,7 +2,7 @@ import { Link } from '@tanstack/react-router'
 import { SearchX } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { EmptyState } from '@/ui/Page'
-import { useTitle } from './useTitle'
+import { useTitle } from './use-title'
 
 /** Something that is not there, or no longer. */
 export function MissingPage({ what, back }: { what: string; back: ReactNode }) {

@@ -5,7 +5,7 @@ import { TaskList } from '@/features/tasks/TaskList'
 import { TASK_STATES, tasksSearch } from '@/lib/search'
 import { PageHeader, Stack } from '@/ui/Page'
 import { Tabs } from '@/ui/Tabs'
-import { useTitle } from './useTitle'
+import { useTitle } from './use-title'
 
 const ALL = 'all'
 const TABS = [

@@ -7,7 +7,7 @@ import { Soft } from '@/ui/Page'
 import { Status } from '@/ui/Status'
 import { type Column, Table, type TableProps } from '@/ui/Table'
 import { type InstanceCommands, instanceActions } from './actions'
-import { powerOf } from './words'
+import { powerOf } from './labels'
 
 export interface InstanceTableProps extends Pick<TableProps<Instance>, 'items' | 'more'> {
   locationName: (id: string) => string

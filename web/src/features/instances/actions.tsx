@@ -2,7 +2,7 @@ import { Camera, Combine, Play, Power, Trash2 } from 'lucide-react'
 import type { Instance } from '@/api/types'
 import { sentence } from '@/lib/problem'
 import type { MenuAction } from '@/ui/Menu'
-import { busyReason } from './words'
+import { busyReason } from './labels'
 
 /** What can be done with an instance; the page says how. */
 export interface InstanceCommands {

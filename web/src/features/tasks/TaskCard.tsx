@@ -12,8 +12,8 @@ import { Notice, ProblemNotice } from '@/ui/Notice'
 import { Progress, Steps } from '@/ui/Progress'
 import { Since, useNow } from '@/ui/Since'
 import { Status } from '@/ui/Status'
+import { errorTitle, kindTitle, phaseName, stateName, stateTone, stepsOf } from './labels'
 import styles from './TaskCard.module.css'
-import { errorTitle, kindTitle, phaseName, stateName, stateTone, stepsOf } from './words'
 
 const ICONS: Record<TaskKind, ReactNode> = {
   'image.capture': <Camera />,

@@ -8,7 +8,7 @@ import { tasksQuery } from '@/api/queries/tasks'
 import { isFinal, type Task, type TaskState } from '@/api/types'
 import { sentence } from '@/lib/problem'
 import { showToast } from '@/ui/Toasts'
-import { endTitle } from './words'
+import { endTitle } from './labels'
 
 /** Says in the corner how a task ended, whatever page is open; answers how many are at work. */
 export function useTaskToasts(): number {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { endTitle, errorTitle, stepsOf } from './words'
+import { endTitle, errorTitle, stepsOf } from './labels'
 
 describe('the steps of a task', () => {
   test('lead from queued to finalizing for a capture', () => {
