@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import {
-  belongs,
+  containsItem,
   endedTasks,
-  holds,
   INITIAL,
+  matchesFilter,
   type Pages,
   parseEvent,
   reduceStream,
@@ -24,13 +24,13 @@ const run = (...inputs: StreamInput[]) => {
 }
 
 describe('the stream', () => {
-  test('is live from the snapshot on and applies what follows', () => {
+  test('is live after the snapshot and applies the events that follow', () => {
     const { state, effects } = run({ type: 'snapshot', sequence: 4 }, { type: 'change', sequence: 5 })
     expect(effects).toEqual(['refetch', 'apply'])
-    expect(state).toEqual({ link: 'live', sequence: 5 })
+    expect(state).toEqual({ connection: 'live', sequence: 5 })
   })
 
-  test('asks again for everything after a gap, and for nothing where nothing was missed', () => {
+  test('requests everything again after a gap, and nothing when no event was missed', () => {
     expect(
       run(
         { type: 'snapshot', sequence: 4 },
@@ -41,29 +41,29 @@ describe('the stream', () => {
     ).toEqual(['refetch', 'none', 'none', 'refetch'])
   })
 
-  test('is broken until it opens or speaks again', () => {
-    expect(run({ type: 'snapshot', sequence: 1 }, { type: 'failed' }).state.link).toBe('broken')
-    expect(run({ type: 'failed' }, { type: 'opened' }).state.link).toBe('live')
-    expect(run({ type: 'failed' }, { type: 'change', sequence: 2 }).state.link).toBe('live')
+  test('is broken until it opens or sends an event again', () => {
+    expect(run({ type: 'snapshot', sequence: 1 }, { type: 'failed' }).state.connection).toBe('broken')
+    expect(run({ type: 'failed' }, { type: 'opened' }).state.connection).toBe('live')
+    expect(run({ type: 'failed' }, { type: 'change', sequence: 2 }).state.connection).toBe('live')
   })
 
-  test('does not let a replayed event overwrite a newer one', () => {
+  test('ignores a replayed event that is older than the newest one', () => {
     expect(run({ type: 'change', sequence: 7 }, { type: 'change', sequence: 6 })).toEqual({
-      state: { link: 'live', sequence: 7 },
+      state: { connection: 'live', sequence: 7 },
       effects: ['apply', 'none'],
     })
   })
 
-  test('starts over when the server no longer has what was missed', () => {
+  test('starts over when the server no longer has the missed events', () => {
     expect(run({ type: 'change', sequence: 7 }, { type: 'reset', sequence: 90 })).toEqual({
-      state: { link: 'live', sequence: 90 },
+      state: { connection: 'live', sequence: 90 },
       effects: ['apply', 'refetch'],
     })
   })
 })
 
 describe('events', () => {
-  test('carry the whole thing', () => {
+  test('contain the whole item', () => {
     const data = JSON.stringify({ sequence: 3, kind: 'task.changed', task: { id: 'tsk_1', created_at: 'x' } })
     expect(parseEvent('task.changed', data)).toEqual({
       sequence: 3,
@@ -71,7 +71,7 @@ describe('events', () => {
     })
   })
 
-  test('of what is gone carry its id', () => {
+  test('of a deleted item contain its id', () => {
     const data = JSON.stringify({ sequence: 3, image: { id: 'img_1' } })
     expect(parseEvent('image.deleted', data)?.change).toEqual({ noun: 'image', id: 'img_1', item: null })
   })
@@ -83,7 +83,7 @@ describe('events', () => {
     ['task.changed', '{"sequence":"1","task":{"id":"x"}}'],
     ['task.changed', '{"sequence":1}'],
     ['task.changed', '{"sequence":1,"task":{"id":7}}'],
-  ])('that make no sense are dropped: %s %s', (kind, data) => expect(parseEvent(kind, data)).toBeNull())
+  ])('that cannot be read are ignored: %s %s', (kind, data) => expect(parseEvent(kind, data)).toBeNull())
 })
 
 describe('pages', () => {
@@ -92,43 +92,45 @@ describe('pages', () => {
     pageParams: [null, 'n'],
   }
 
-  test('take the new form of an item where it stands, and leave the other pages alone', () => {
+  test('replace an item in place and leave the other pages unchanged', () => {
     const next = replaceInPages(data, { id: 'b', size: 7 })
     expect(next.pages[0]?.items).toEqual([{ id: 'a' }, { id: 'b', size: 7 }])
     expect(next.pages[1]).toBe(data.pages[1])
     expect(data.pages[0]?.items[1]).toEqual({ id: 'b' })
   })
 
-  test('lose an item and nothing else', () => {
+  test('lose a removed item and nothing else', () => {
     expect(removeFromPages(data, 'c').pages.map((page) => page.items.length)).toEqual([2, 0])
   })
 
-  test('that do not hold it stay the same object', () => {
+  test('that do not contain the item stay the same object', () => {
     expect(replaceInPages(data, { id: 'z' })).toBe(data)
     expect(removeFromPages(data, 'z')).toBe(data)
-    expect(holds(undefined, 'a')).toBe(false)
+    expect(containsItem(undefined, 'a')).toBe(false)
   })
 })
 
-describe('a list holds', () => {
-  test('what its filter asks for', () => {
+describe('a list contains', () => {
+  test('the items that match its filter', () => {
     const task = { state: 'running', instance_id: 'ins_1', image_id: null }
-    expect(belongs({}, task)).toBe(true)
-    expect(belongs({ state: 'queued,running' }, task)).toBe(true)
-    expect(belongs({ state: 'failed' }, task)).toBe(false)
-    expect(belongs({ instance_id: 'ins_1' }, task)).toBe(true)
-    expect(belongs({ image_id: 'img_1' }, task)).toBe(false)
+    expect(matchesFilter({}, task)).toBe(true)
+    expect(matchesFilter({ state: 'queued,running' }, task)).toBe(true)
+    expect(matchesFilter({ state: 'failed' }, task)).toBe(false)
+    expect(matchesFilter({ instance_id: 'ins_1' }, task)).toBe(true)
+    expect(matchesFilter({ image_id: 'img_1' }, task)).toBe(false)
   })
 
-  test('stock images or own ones', () => {
-    expect(belongs({ scope: 'own' }, { kind: 'custom', status: 'creating' })).toBe(true)
-    expect(belongs({ scope: 'own' }, { kind: 'stock' })).toBe(false)
-    expect(belongs({ scope: 'stock' }, { kind: 'custom' })).toBe(false)
-    expect(belongs({ scope: 'all', status: 'available' }, { kind: 'stock', status: 'available' })).toBe(true)
+  test('stock images, own images or both', () => {
+    expect(matchesFilter({ scope: 'own' }, { kind: 'custom', status: 'creating' })).toBe(true)
+    expect(matchesFilter({ scope: 'own' }, { kind: 'stock' })).toBe(false)
+    expect(matchesFilter({ scope: 'stock' }, { kind: 'custom' })).toBe(false)
+    expect(matchesFilter({ scope: 'all', status: 'available' }, { kind: 'stock', status: 'available' })).toBe(
+      true,
+    )
   })
 })
 
-test('a task is seen ending when it was at work before, or came and went in between', () => {
+test('a task ended when it was active before, or started and ended between two readings', () => {
   const task = (id: string, state: Task['state']) => ({ id, state }) as Task
   const before = new Map<string, Task['state']>([
     ['a', 'running'],
@@ -141,7 +143,7 @@ test('a task is seen ending when it was at work before, or came and went in betw
     task('a', 'succeeded'),
     task('b', 'cancelled'),
     task('c', 'failed'),
-    task('d', 'failed'), // older than what was there: seen late, not ended now
+    task('d', 'failed'), // older than the tasks before: loaded late, did not end now
     task('e', 'running'),
     task('f', 'succeeded'),
     task('g', 'running'),

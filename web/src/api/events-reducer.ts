@@ -1,12 +1,12 @@
-/** What the event stream means, as pure functions: the link's state, and how a change enters cached pages. */
+/** What the event stream means, as pure functions: the connection's state, and how cached pages change. */
 import type { Image, Instance, Page, Task } from './types'
 
-/** How the panel learns of changes: `live` by the stream, `broken` by polling until the stream is back. */
-export type Link = 'connecting' | 'live' | 'broken'
+/** How the panel learns of changes: `live` by events, `broken` by polling until the stream is back. */
+export type Connection = 'connecting' | 'live' | 'broken'
 
 export interface StreamState {
-  link: Link
-  /** The newest event seen. */
+  connection: Connection
+  /** The number of the newest event received. */
   sequence: number | null
 }
 
@@ -17,34 +17,39 @@ export type StreamInput =
   | { type: 'reset'; sequence: number }
   | { type: 'change'; sequence: number }
 
-/** `refetch`: something may have been missed, ask for everything that is on the screen. */
+/** `refetch`: events may have been missed, so everything on the screen is requested again. */
 export type StreamEffect = 'none' | 'apply' | 'refetch'
 
-export const INITIAL: StreamState = { link: 'connecting', sequence: null }
+export const INITIAL: StreamState = { connection: 'connecting', sequence: null }
 
 export function reduceStream(state: StreamState, input: StreamInput): [StreamState, StreamEffect] {
   switch (input.type) {
     case 'opened':
-      // A resumed stream says nothing first: what was missed follows by itself.
-      return [{ ...state, link: 'live' }, 'none']
+      // A resumed stream sends no snapshot: the events that were missed follow.
+      return [{ ...state, connection: 'live' }, 'none']
     case 'failed':
-      return [{ ...state, link: 'broken' }, 'none']
+      return [{ ...state, connection: 'broken' }, 'none']
     case 'snapshot':
-      // Numbers have no gaps: the same number as the last one seen means that nothing was missed.
+      // Numbers have no gaps: an unchanged number means that no event was missed.
       return [
-        { link: 'live', sequence: input.sequence },
+        { connection: 'live', sequence: input.sequence },
         state.sequence === input.sequence ? 'none' : 'refetch',
       ]
     case 'reset':
-      return [{ link: 'live', sequence: input.sequence }, 'refetch']
+      return [{ connection: 'live', sequence: input.sequence }, 'refetch']
     case 'change':
-      // A replayed event is older than what a newer one already wrote.
+      // A replayed event must not overwrite what a newer one wrote.
       if (state.sequence !== null && input.sequence < state.sequence) return [state, 'none']
-      return [{ link: 'live', sequence: input.sequence }, 'apply']
+      return [{ connection: 'live', sequence: input.sequence }, 'apply']
   }
 }
 
-/** A change of one thing; without the thing itself where it is gone. */
+const NOUNS = ['task', 'image', 'instance'] as const
+
+/** The kinds of things that events are about. */
+export type Noun = (typeof NOUNS)[number]
+
+/** A change of one thing; `item` is `null` when the thing was deleted. */
 export type Change =
   | { noun: 'task'; id: string; item: Task | null }
   | { noun: 'image'; id: string; item: Image | null }
@@ -55,9 +60,7 @@ export interface ParsedEvent {
   change: Change
 }
 
-const NOUNS = ['task', 'image', 'instance'] as const
-
-/** Reads the data of a `*.changed` or `*.deleted` event; nothing if it is not one that the panel understands. */
+/** Reads the data of a `*.changed` or `*.deleted` event; `null` for data that the panel does not understand. */
 export function parseEvent(kind: string, data: string): ParsedEvent | null {
   const noun = NOUNS.find((name) => kind === `${name}.changed` || kind === `${name}.deleted`)
   if (!noun) return null
@@ -73,22 +76,23 @@ export function parseEvent(kind: string, data: string): ParsedEvent | null {
   if (typeof body.sequence !== 'number' || typeof item !== 'object' || item === null) return null
   const { id } = item as { id?: unknown }
   if (typeof id !== 'string') return null
-  const whole = kind === `${noun}.changed` && 'created_at' in item
-  return { sequence: body.sequence, change: { noun, id, item: whole ? item : null } as Change }
+  const isComplete = kind === `${noun}.changed` && 'created_at' in item
+  return { sequence: body.sequence, change: { noun, id, item: isComplete ? item : null } as Change }
 }
 
+/** The pages of a list that were loaded, as the query cache holds them. */
 export interface Pages<T> {
   pages: Page<T>[]
   pageParams: unknown[]
 }
 
-export function holds<T extends { id: string }>(data: Pages<T> | undefined, id: string): boolean {
+export function containsItem<T extends { id: string }>(data: Pages<T> | undefined, id: string): boolean {
   return data?.pages.some((page) => page.items.some((item) => item.id === id)) ?? false
 }
 
-/** The same pages with the item in its new form; the same object where the item is not in them. */
+/** Returns the pages with the new version of an item; the same object when they do not contain it. */
 export function replaceInPages<T extends { id: string }>(data: Pages<T>, item: T): Pages<T> {
-  if (!holds(data, item.id)) return data
+  if (!containsItem(data, item.id)) return data
   return {
     ...data,
     pages: data.pages.map((page) =>
@@ -99,35 +103,36 @@ export function replaceInPages<T extends { id: string }>(data: Pages<T>, item: T
   }
 }
 
-/** The same pages without the item. */
+/** Returns the pages without an item; the same object when they do not contain it. */
 export function removeFromPages<T extends { id: string }>(data: Pages<T>, id: string): Pages<T> {
-  if (!holds(data, id)) return data
+  if (!containsItem(data, id)) return data
   return {
     ...data,
     pages: data.pages.map((page) => ({ ...page, items: page.items.filter((item) => item.id !== id) })),
   }
 }
 
-/** What a list was asked for; a comma means "or". */
+/** The filter of a list request; commas separate alternatives. */
 export interface ListFilter {
   state?: string
   status?: string
   image_id?: string
   instance_id?: string
   scope?: 'own' | 'stock' | 'all'
+  sort?: string
 }
 
-/** Whether the server would put an item into the list of that filter. */
-export function belongs(filter: ListFilter, item: object): boolean {
+/** Whether the server would include an item in the list of a filter. */
+export function matchesFilter(filter: ListFilter, item: object): boolean {
   const members: Record<string, unknown> = { ...item }
   const isOneOf = (wanted: string | undefined, value: unknown) =>
     wanted === undefined || wanted.split(',').includes(String(value))
-  const inScope =
+  const isInScope =
     filter.scope === undefined ||
     filter.scope === 'all' ||
     (filter.scope === 'stock') === (members.kind === 'stock')
   return (
-    inScope &&
+    isInScope &&
     isOneOf(filter.state, members.state) &&
     isOneOf(filter.status, members.status) &&
     isOneOf(filter.image_id, members.image_id) &&
@@ -136,16 +141,17 @@ export function belongs(filter: ListFilter, item: object): boolean {
 }
 
 /**
- * The tasks that ended between two looks: those that were seen at work, and those so short that they came and went in between
- * (ids sort by age, so they are newer than everything that was there). `null`: the first look, at which nothing is news.
+ * Returns the tasks that ended between two readings of the list: those that were active before, and
+ * those that started and ended in between (ids sort by age, so they are newer than every id before).
+ * `before` is `null` for the first reading, which reports nothing.
  */
 export function endedTasks(before: ReadonlyMap<string, Task['state']> | null, now: readonly Task[]): Task[] {
   if (before === null) return []
   const newest = [...before.keys()].reduce((newer, id) => (id > newer ? id : newer), '')
   return now.filter((task) => {
-    const was = before.get(task.id)
-    const cameInBetween = was === undefined && task.id > newest
-    const wasAtWork = was === 'queued' || was === 'running'
-    return (wasAtWork || cameInBetween) && task.state !== 'queued' && task.state !== 'running'
+    const earlier = before.get(task.id)
+    const isNew = earlier === undefined && task.id > newest
+    const wasActive = earlier === 'queued' || earlier === 'running'
+    return (wasActive || isNew) && task.state !== 'queued' && task.state !== 'running'
   })
 }

@@ -2,7 +2,8 @@ import { useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router'
 import { Layers, ListChecks, Server } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
-import { openStream, useLink } from '@/api/live'
+import { useConnection } from '@/api/cache'
+import { openStream } from '@/api/live'
 import { useAccount } from '@/api/queries/session'
 import { AccountMenu } from '@/features/session/AccountMenu'
 import { useTaskToasts } from '@/features/tasks/use-task-toasts'
@@ -50,7 +51,7 @@ export function Shell() {
         </div>
       </header>
       <main ref={main} id="main" className={styles.main} tabIndex={-1}>
-        <LinkNotice />
+        <ConnectionNotice />
         <Outlet />
       </main>
       <Toasts />
@@ -100,11 +101,10 @@ function NavItem({ to, icon, label, count = 0 }: NavItemProps) {
 }
 
 /** Says when pages are no longer live by themselves. */
-function LinkNotice() {
-  const link = useLink()
-  if (link !== 'broken') return null
+function ConnectionNotice() {
+  if (useConnection() !== 'broken') return null
   return (
-    <p className={styles.link} role="status">
+    <p className={styles.connection} role="status">
       Live updates are interrupted. This page asks every few seconds until they are back.
     </p>
   )

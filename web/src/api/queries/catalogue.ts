@@ -1,14 +1,15 @@
 /** What the provider offers: locations and hypervisors. Both are short lists. */
 import { queryOptions, useQuery } from '@tanstack/react-query'
 import { answer, client } from '../client'
+import { keys } from '../keys'
 
 export const locationsQuery = queryOptions({
-  queryKey: ['locations'],
+  queryKey: keys.locations,
   queryFn: async ({ signal }) => (await answer(client.GET('/api/v1/locations', { signal }))).items,
 })
 
 export const hypervisorsQuery = queryOptions({
-  queryKey: ['hypervisors'],
+  queryKey: keys.hypervisors,
   queryFn: async ({ signal }) => (await answer(client.GET('/api/v1/hypervisors', { signal }))).items,
 })
 

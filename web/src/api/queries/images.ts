@@ -1,7 +1,8 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
+import { applyChange, seedTaskList } from '../cache'
 import { answer, client } from '../client'
 import { useSubmissionKey } from '../idempotency'
-import { apply, seedTaskList } from '../live'
+import { keys } from '../keys'
 import type { Image, ImageCreate, ImagePatch } from '../types'
 
 export interface ImageFilter {
@@ -15,7 +16,7 @@ const PAGE = 100
 
 export const imagesQuery = (filter: ImageFilter) =>
   infiniteQueryOptions({
-    queryKey: ['images', 'list', filter],
+    queryKey: keys.images.list(filter),
     queryFn: ({ signal, pageParam }) =>
       answer(
         client.GET('/api/v1/images', {
@@ -29,7 +30,7 @@ export const imagesQuery = (filter: ImageFilter) =>
 
 export const imageQuery = (id: string) =>
   queryOptions({
-    queryKey: ['images', 'one', id],
+    queryKey: keys.images.one(id),
     queryFn: ({ signal }) => answer(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
   })
 
@@ -43,10 +44,10 @@ export function useCaptureImage() {
     mutationFn: (body: ImageCreate) =>
       answer(client.POST('/api/v1/images', { params: { header: { 'Idempotency-Key': keyOf(body) } }, body })),
     onSuccess: ({ image, task }) => {
-      apply(cache, { noun: 'image', id: image.id, item: image })
-      apply(cache, { noun: 'task', id: task.id, item: task })
+      applyChange(cache, { noun: 'image', id: image.id, item: image })
+      applyChange(cache, { noun: 'task', id: task.id, item: task })
       seedTaskList(cache, { image_id: image.id }, task)
-      void cache.invalidateQueries({ queryKey: ['instances'] })
+      void cache.invalidateQueries({ queryKey: keys.instances.all })
     },
   })
 }
@@ -62,9 +63,9 @@ export function useRenameImage() {
           headers: { 'Content-Type': 'application/merge-patch+json' },
         }),
       ),
-    onSuccess: (image) => apply(cache, { noun: 'image', id: image.id, item: image }),
+    onSuccess: (image) => applyChange(cache, { noun: 'image', id: image.id, item: image }),
     // A refused version is a stale one: show what is true now.
-    onError: () => cache.invalidateQueries({ queryKey: ['images'] }),
+    onError: () => cache.invalidateQueries({ queryKey: keys.images.all }),
   })
 }
 
@@ -78,9 +79,9 @@ export function useDeleteImage() {
         }),
       ),
     onSuccess: ({ image, task }) => {
-      apply(cache, { noun: 'image', id: image.id, item: image })
-      apply(cache, { noun: 'task', id: task.id, item: task })
+      applyChange(cache, { noun: 'image', id: image.id, item: image })
+      applyChange(cache, { noun: 'task', id: task.id, item: task })
     },
-    onError: () => cache.invalidateQueries({ queryKey: ['images'] }),
+    onError: () => cache.invalidateQueries({ queryKey: keys.images.all }),
   })
 }

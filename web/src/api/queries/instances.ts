@@ -1,13 +1,14 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
+import { applyChange, seedTaskList } from '../cache'
 import { answer, client } from '../client'
 import { useSubmissionKey } from '../idempotency'
-import { apply, seedTaskList } from '../live'
+import { keys } from '../keys'
 import type { Instance, InstanceCreate, Task } from '../types'
 
 const PAGE = 100
 
 export const instancesQuery = infiniteQueryOptions({
-  queryKey: ['instances', 'list', {}],
+  queryKey: keys.instances.list({}),
   queryFn: ({ signal, pageParam }) =>
     answer(
       client.GET('/api/v1/instances', {
@@ -21,7 +22,7 @@ export const instancesQuery = infiniteQueryOptions({
 
 export const instanceQuery = (id: string) =>
   queryOptions({
-    queryKey: ['instances', 'one', id],
+    queryKey: keys.instances.one(id),
     queryFn: ({ signal }) =>
       answer(client.GET('/api/v1/instances/{id}', { params: { path: { id } }, signal })),
   })
@@ -29,8 +30,8 @@ export const instanceQuery = (id: string) =>
 function useEnterResult() {
   const cache = useQueryClient()
   return ({ instance, task }: { instance: Instance; task: Task }) => {
-    apply(cache, { noun: 'instance', id: instance.id, item: instance })
-    apply(cache, { noun: 'task', id: task.id, item: task })
+    applyChange(cache, { noun: 'instance', id: instance.id, item: instance })
+    applyChange(cache, { noun: 'task', id: task.id, item: task })
   }
 }
 

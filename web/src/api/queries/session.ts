@@ -1,8 +1,9 @@
 import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { answer, client } from '../client'
+import { keys } from '../keys'
 
 export const accountQuery = queryOptions({
-  queryKey: ['account'],
+  queryKey: keys.account,
   queryFn: ({ signal }) => answer(client.GET('/api/v1/account', { signal })),
   staleTime: Number.POSITIVE_INFINITY,
 })

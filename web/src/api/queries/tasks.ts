@@ -1,6 +1,7 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
+import { applyChange } from '../cache'
 import { answer, client } from '../client'
-import { apply } from '../live'
+import { keys } from '../keys'
 
 export interface TaskFilter {
   state?: string
@@ -12,7 +13,7 @@ const PAGE = 50
 
 export const tasksQuery = (filter: TaskFilter = {}) =>
   infiniteQueryOptions({
-    queryKey: ['tasks', 'list', filter],
+    queryKey: keys.tasks.list(filter),
     queryFn: ({ signal, pageParam }) =>
       answer(
         client.GET('/api/v1/tasks', {
@@ -26,7 +27,7 @@ export const tasksQuery = (filter: TaskFilter = {}) =>
 
 export const taskQuery = (id: string) =>
   queryOptions({
-    queryKey: ['tasks', 'one', id],
+    queryKey: keys.tasks.one(id),
     queryFn: ({ signal }) => answer(client.GET('/api/v1/tasks/{id}', { params: { path: { id } }, signal })),
   })
 
@@ -39,7 +40,7 @@ export function useTaskAction() {
         ? answer(client.POST('/api/v1/tasks/{id}/actions/cancel', { params }))
         : answer(client.POST('/api/v1/tasks/{id}/actions/retry', { params }))
     },
-    onSuccess: (task) => apply(cache, { noun: 'task', id: task.id, item: task }),
-    onError: () => cache.invalidateQueries({ queryKey: ['tasks'] }),
+    onSuccess: (task) => applyChange(cache, { noun: 'task', id: task.id, item: task }),
+    onError: () => cache.invalidateQueries({ queryKey: keys.tasks.all }),
   })
 }

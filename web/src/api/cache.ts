@@ -1,0 +1,77 @@
+/** Everything that writes into the query cache besides the queries: events and the results of actions. */
+import { type QueryClient, skipToken, useQuery } from '@tanstack/react-query'
+import {
+  type Change,
+  type Connection,
+  containsItem,
+  INITIAL,
+  type ListFilter,
+  matchesFilter,
+  type Pages,
+  removeFromPages,
+  replaceInPages,
+  type StreamState,
+} from './events-reducer'
+import { filterOf, isLiveKey, keys, nounKeys } from './keys'
+import type { Task } from './types'
+
+/** Returns the state of the event stream, which is kept in the cache that the stream writes to. */
+export function readStream(cache: QueryClient): StreamState {
+  return cache.getQueryData<StreamState>(keys.stream) ?? INITIAL
+}
+
+export function writeStream(cache: QueryClient, state: StreamState): void {
+  cache.setQueryData(keys.stream, state)
+}
+
+const connectionOf = (state: StreamState): Connection => state.connection
+
+/** Returns how the panel learns of changes; the component is rendered again when that changes. */
+export function useConnection(): Connection {
+  const { data } = useQuery({
+    queryKey: keys.stream,
+    queryFn: skipToken,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: Number.POSITIVE_INFINITY,
+    select: connectionOf,
+  })
+  return data ?? INITIAL.connection
+}
+
+/** Writes one change into the cache. A list that should contain the item and does not is requested again. */
+export function applyChange(cache: QueryClient, change: Change): void {
+  const { lists, one } = nounKeys(change.noun)
+  if (change.item) cache.setQueryData(one(change.id), change.item)
+  else void cache.resetQueries({ queryKey: one(change.id) })
+
+  for (const query of cache.getQueryCache().findAll({ queryKey: lists })) {
+    const data = query.state.data as Pages<{ id: string }> | undefined
+    const isListed = containsItem(data, change.id)
+    const isWanted = change.item !== null && matchesFilter(filterOf(query.queryKey), change.item)
+    if (data && isListed) {
+      const next =
+        change.item && isWanted ? replaceInPages(data, change.item) : removeFromPages(data, change.id)
+      cache.setQueryData(query.queryKey, next)
+    }
+    // A request in flight may have been answered before this change.
+    const isOutdated = query.state.fetchStatus === 'fetching' || isWanted !== isListed
+    if (isOutdated) void cache.invalidateQueries({ queryKey: query.queryKey, exact: true })
+  }
+  // Whether an instance can be captured depends on its tasks.
+  if (change.noun === 'task' && change.item?.instance_id && change.item.state !== 'running') {
+    void cache.invalidateQueries({ queryKey: keys.instances.all })
+  }
+  // A new or deleted image changes how many of the allowed images are used.
+  if (change.noun === 'image') void cache.invalidateQueries({ queryKey: keys.locations })
+}
+
+/** Requests everything again that the stream keeps fresh: events may have been missed. */
+export function invalidateLive(cache: QueryClient): void {
+  void cache.invalidateQueries({ predicate: (query) => isLiveKey(query.queryKey) })
+}
+
+/** Fills the task list of a new image or instance, so that its page shows the task at once. */
+export function seedTaskList(cache: QueryClient, filter: ListFilter, task: Task): void {
+  const first: Pages<Task> = { pages: [{ items: [task], next_page_token: null }], pageParams: [''] }
+  cache.setQueryData(keys.tasks.list(filter), (known: Pages<Task> | undefined) => known ?? first)
+}

@@ -1,0 +1,42 @@
+/**
+ * The keys of the query cache. Every key is built here: `no-literal-query-keys.grit` rejects literal
+ * keys in all other files.
+ */
+import type { QueryKey } from '@tanstack/react-query'
+import type { ListFilter, Noun } from './events-reducer'
+
+/** The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one', id]`. */
+const keysOf = <const Plural extends `${Noun}s`>(plural: Plural) => ({
+  /** Matches every list and every single item. */
+  all: [plural] as const,
+  /** Matches every list. */
+  lists: [plural, 'list'] as const,
+  list: (filter: ListFilter) => [plural, 'list', filter] as const,
+  one: (id: string) => [plural, 'one', id] as const,
+})
+
+export const keys = {
+  account: ['account'],
+  hypervisors: ['hypervisors'],
+  images: keysOf('images'),
+  instances: keysOf('instances'),
+  locations: ['locations'],
+  /** The state of the event stream. */
+  stream: ['stream'],
+  tasks: keysOf('tasks'),
+} as const
+
+const NOUN_KEYS = { image: keys.images, instance: keys.instances, task: keys.tasks } as const
+
+/** The keys of a noun that is only known at run time, as in an event. */
+export const nounKeys = (noun: Noun) => NOUN_KEYS[noun]
+
+/** The filter in the key of a list. */
+export const filterOf = (listKey: QueryKey): ListFilter => (listKey[2] ?? {}) as ListFilter
+
+const LIVE: ReadonlySet<unknown> = new Set(
+  [keys.tasks.all, keys.images.all, keys.instances.all, keys.locations].map(([root]) => root),
+)
+
+/** Whether the event stream keeps the data of a key fresh. */
+export const isLiveKey = (key: QueryKey): boolean => LIVE.has(key[0])
