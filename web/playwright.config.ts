@@ -1,11 +1,13 @@
 import { defineConfig } from '@playwright/test'
 
-/** The real server: `IMPRINT_URL`, `IMPRINT_ACCOUNT` and `IMPRINT_PASSWORD` say which and as whom. */
+/**
+ * Tests a running server: `IMPRINT_URL`, with the account `IMPRINT_ACCOUNT` and `IMPRINT_PASSWORD`.
+ */
 export default defineConfig({
   testDir: 'e2e',
-  // Two runs at once need two folders.
+  // Concurrent runs need separate folders.
   outputDir: process.env.IMPRINT_E2E_OUTPUT ?? 'test-results',
-  // One demo machine with one hypervisor: what one test does, the next one sees.
+  // The demo has one hypervisor: tests change the same state, so they run one after another.
   workers: 1,
   fullyParallel: false,
   forbidOnly: true,

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 
-/** Where `vite dev` sends the API's requests: a running `imprint serve`. */
+/** The running `imprint serve` that `vite dev` forwards API requests to. */
 const server = process.env.IMPRINT_URL ?? 'http://127.0.0.1:8080'
 
 export default defineConfig({
@@ -14,8 +14,8 @@ export default defineConfig({
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // One script for all rooms: they share nearly everything, and its name lets browsers keep it
-    // for good.
+    // One script for all pages: they share nearly everything, and its hashed name can be cached
+    // permanently.
     chunkSizeWarningLimit: 800,
   },
   server: { proxy: { '/api': { target: server, changeOrigin: true } } },

@@ -1,21 +1,24 @@
-/** The main job: a running instance is captured, and a second one is deployed from its image. The first never stops. */
+/**
+ * A running instance is captured and a second one is deployed from its image; the first never
+ * stops.
+ */
 import type { Page } from '@playwright/test'
 import { expect, expectAccessible, row, runningInstance, signIn, test } from './fixtures'
 
-/** Guests run without hardware help where this runs; disks are small. */
+/** Guests may run without hardware acceleration; their disks are small. */
 const LONG_MS = 5 * 60_000
 
 const CAPTURE_PHASES = ['Queued', 'Preparing', 'Snapshot', 'Copying', 'Finalizing']
 
-/** Remembers every phase that the page marks as the present one. */
+/** Records every phase that the page marks as the current one. */
 async function recordPhases(page: Page): Promise<void> {
   await page.evaluate(() => {
     const seen: string[] = []
-    const look = () => {
+    const record = () => {
       const text = document.querySelector('[aria-current="step"]')?.textContent?.trim()
       if (text && seen.at(-1) !== text) seen.push(text)
     }
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true })
+    new MutationObserver(record).observe(document.body, { subtree: true, childList: true, attributes: true })
     Object.assign(window, { phasesSeen: seen })
   })
 }
@@ -23,13 +26,13 @@ async function recordPhases(page: Page): Promise<void> {
 const phasesSeen = (page: Page) =>
   page.evaluate(() => (window as unknown as { phasesSeen: string[] }).phasesSeen)
 
-/** Waits until the task on the page is over; one that failed says why at once. */
+/** Waits until the task on the page ends; fails at once with its text if it did not succeed. */
 async function expectSuccess(page: Page, kind: string): Promise<void> {
-  const over = page
+  const ended = page
     .getByRole('article', { name: new RegExp(`^${kind}, (Succeeded|Failed|Cancelled)$`) })
     .first()
-  await expect(over).toBeVisible({ timeout: LONG_MS })
-  await expect(over).toContainText('Succeeded')
+  await expect(ended).toBeVisible({ timeout: LONG_MS })
+  await expect(ended).toContainText('Succeeded')
 }
 
 test('capture a running instance and deploy a second one from its image', async ({ page }) => {
@@ -100,7 +103,7 @@ test('capture a running instance and deploy a second one from its image', async 
     await expectAccessible(page)
   })
 
-  await test.step('delete the image: asked first, gone afterwards, the copy still runs', async () => {
+  await test.step('delete the image after a confirmation; the copy still runs', async () => {
     await page.getByRole('navigation').getByRole('link', { name: 'My Images' }).click()
     await page.getByRole('button', { name: `Actions for ${imageName}` }).click()
     await page.getByRole('menuitem', { name: 'Delete' }).click()

@@ -1,4 +1,4 @@
-/** A page that fails its test on console errors and on requests to anywhere but the server. */
+/** A page that fails its test on console errors and on requests to other servers. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { test as base, expect, type Locator, type Page } from '@playwright/test'
@@ -10,25 +10,27 @@ const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/
 const ACCOUNT = process.env.IMPRINT_ACCOUNT ?? 'demo'
 const PASSWORD = process.env.IMPRINT_PASSWORD ?? ''
 
-/** The browser itself logs every refused request; tests expect some refusals and check them on the page. */
+/**
+ * The browser logs every refused request; tests expect some refusals and check them on the page.
+ */
 const REFUSED = /the server responded with a status of (401|404|409|422)/
 
 export const test = base.extend<{ page: Page }>({
   page: async ({ page, baseURL }, use) => {
-    const wrong: string[] = []
+    const faults: string[] = []
     page.on('console', (message) => {
       const text = message.text()
-      if (message.type() === 'error' && !REFUSED.test(text)) wrong.push(`console: ${text}`)
+      if (message.type() === 'error' && !REFUSED.test(text)) faults.push(`console: ${text}`)
     })
-    page.on('pageerror', (error) => wrong.push(`page: ${error.message}`))
+    page.on('pageerror', (error) => faults.push(`page: ${error.message}`))
     page.on('request', (request) => {
       const url = request.url()
       if (!url.startsWith(baseURL ?? '') && !url.startsWith('data:') && !url.startsWith('blob:')) {
-        wrong.push(`request: ${url}`)
+        faults.push(`request: ${url}`)
       }
     })
     await use(page)
-    expect(wrong).toEqual([])
+    expect(faults).toEqual([])
   },
 })
 
@@ -42,12 +44,12 @@ export async function signIn(page: Page): Promise<void> {
 
 export const credentials = { account: ACCOUNT, password: PASSWORD }
 
-/** A row of a table by the name in its first cell. */
+/** Returns the row of a table with a name in its first cell. */
 export function row(page: Page, name: string): Locator {
   return page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) })
 }
 
-/** The name of an instance that runs. */
+/** Returns the name of a running instance. */
 export async function runningInstance(page: Page): Promise<string> {
   await page.goto('/instances')
   const running = page.getByRole('row').filter({ hasText: 'Running' }).last()
@@ -61,9 +63,9 @@ interface Violation {
   nodes: { target: unknown[] }[]
 }
 
-/** No violation of WCAG 2.2 A and AA on the page as it is now. */
+/** Expects that the page as it is now has no violation of WCAG 2.2 A and AA. */
 export async function expectAccessible(page: Page): Promise<void> {
-  // Colours that are half-way through an animation have no contrast to measure.
+  // Contrast cannot be measured in the middle of an animation.
   await page.evaluate(() =>
     Promise.allSettled(
       document.getAnimations().flatMap((animation) => {

@@ -1,7 +1,9 @@
-/** Every room: what is refused is said, everything can be reached by keyboard, and nobody is shut out. */
+/**
+ * Every page: refusals are explained, the keyboard reaches everything, and axe finds no violation.
+ */
 import { credentials, expect, expectAccessible, row, runningInstance, signIn, test } from './fixtures'
 
-test('a wrong password is refused in words, and the right one leads to the page that was asked for', async ({
+test('a wrong password is refused with a reason, and the right one opens the requested page', async ({
   page,
 }) => {
   await page.goto('/tasks?state=failed')
@@ -32,10 +34,10 @@ test('a name that is too long is refused before it is sent', async ({ page }) =>
   await expect(dialog.getByPlaceholder('production-web-server-v2')).toBeFocused()
 
   await dialog.getByRole('button', { name: 'Create' }).click()
-  await expect(dialog).toContainText('A name needs at least one visible character.')
+  await expect(dialog).toContainText('Enter a name with at least one visible character.')
   await dialog.getByLabel('Name').fill('x'.repeat(129))
   await dialog.getByRole('button', { name: 'Create' }).click()
-  await expect(dialog).toContainText('A name has at most 128 characters, this one has 129.')
+  await expect(dialog).toContainText('A name has at most 128 characters; this one has 129.')
   expect(sent).toEqual([])
 
   await dialog.getByRole('button', { name: 'Advanced' }).click()
@@ -43,7 +45,7 @@ test('a name that is too long is refused before it is sent', async ({ page }) =>
   await expectAccessible(page)
 })
 
-test('nothing is deleted without being asked twice', async ({ page }) => {
+test('deleting asks for confirmation, and Cancel has the focus', async ({ page }) => {
   await signIn(page)
   const name = await runningInstance(page)
   await page.getByRole('button', { name: `Actions for ${name}` }).click()
@@ -56,7 +58,7 @@ test('nothing is deleted without being asked twice', async ({ page }) => {
   await expect(row(page, name)).toContainText('Running')
 })
 
-test('the camera can be reached and left by keyboard alone', async ({ page }) => {
+test('the Image dialog opens and closes by keyboard, and the focus returns', async ({ page }) => {
   await signIn(page)
   const name = await runningInstance(page)
   const menu = page.getByRole('button', { name: `Actions for ${name}` })
@@ -70,14 +72,14 @@ test('the camera can be reached and left by keyboard alone', async ({ page }) =>
   await expect(menu).toBeFocused()
 })
 
-test('what is not there is said, not shown as an empty page', async ({ page }) => {
+test('a page of something that does not exist says so', async ({ page }) => {
   await signIn(page)
   await page.goto('/images/img_00000000-0000-7000-8000-000000000000')
-  await expect(page.getByRole('heading', { name: 'There is no such image' })).toBeVisible()
+  await expect(page.getByRole('heading', { name: 'Image not found' })).toBeVisible()
   await page.goto('/instances/ins_00000000-0000-7000-8000-000000000000')
-  await expect(page.getByRole('heading', { name: 'There is no such instance' })).toBeVisible()
+  await expect(page.getByRole('heading', { name: 'Instance not found' })).toBeVisible()
   await page.goto('/nowhere')
-  await expect(page.getByRole('heading', { name: 'There is no such page' })).toBeVisible()
+  await expect(page.getByRole('heading', { name: 'Page not found' })).toBeVisible()
 })
 
 test('signing out ends the session', async ({ page }) => {
@@ -91,7 +93,7 @@ test('signing out ends the session', async ({ page }) => {
 
 for (const colorScheme of ['light', 'dark'] as const) {
   for (const width of [1280, 390]) {
-    test(`every room is accessible: ${colorScheme}, ${width} px`, async ({ page }) => {
+    test(`every page is accessible: ${colorScheme}, ${width} px`, async ({ page }) => {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       await page.setViewportSize({ width, height: 900 })
       await signIn(page)
@@ -102,7 +104,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await expectAccessible(page)
       for (const [path, heading] of [
         ['/images', 'My Images'],
-        ['/images?q=nothing-is-called-this', 'No image matches'],
+        ['/images?q=no-image-has-this-name', 'No matching images'],
         ['/tasks', 'Tasks'],
         ['/tasks?state=cancelled', 'Tasks'],
         ['/instances/new', 'Create instance'],

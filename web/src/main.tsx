@@ -2,15 +2,15 @@ import { QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
-import { queryClient, whenSignedOut } from '@/api/query-client'
+import { queryClient, setSignedOutHandler } from '@/api/query-client'
 import { readTheme, setTheme } from '@/lib/theme'
 import { router } from '@/router'
 import '@/theme.css'
 
 setTheme(readTheme())
 
-// A session that ended while a page was open: sign in again and come back here.
-whenSignedOut(() => {
+// The session ended while a page was open: after signing in, the page is opened again.
+setSignedOutHandler(() => {
   const { pathname, href } = router.state.location
   if (pathname === '/sign-in') return
   queryClient.clear()

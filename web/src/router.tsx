@@ -1,4 +1,7 @@
-/** Which address shows which page. Filters, tabs and sorts are search parameters, so that a page can be linked and reloaded. */
+/**
+ * The pages and their addresses. Filters, tabs and sorts are search parameters, so that a page can
+ * be linked and reloaded.
+ */
 import { createRootRoute, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router'
 import { accountQuery } from '@/api/queries/session'
 import { queryClient } from '@/api/query-client'
@@ -31,7 +34,7 @@ const signIn = createRoute({
   },
 })
 
-/** Everything but signing in needs an account. */
+/** The parent of all pages that need an account. */
 const shell = createRoute({
   getParentRoute: () => root,
   id: 'shell',

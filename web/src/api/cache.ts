@@ -1,4 +1,7 @@
-/** Everything that writes into the query cache besides the queries: events and the results of actions. */
+/**
+ * Everything that writes into the query cache besides the queries: events and the results of
+ * actions.
+ */
 import { type QueryClient, skipToken, useQuery } from '@tanstack/react-query'
 import {
   type Change,
@@ -38,7 +41,10 @@ export function useConnection(): Connection {
   return data ?? INITIAL.connection
 }
 
-/** Writes one change into the cache. A list that should contain the item and does not is requested again. */
+/**
+ * Writes one change into the cache. A list that should contain the item and does not is requested
+ * again.
+ */
 export function applyChange(cache: QueryClient, change: Change): void {
   const { lists, one } = nounKeys(change.noun)
   if (change.item) cache.setQueryData(one(change.id), change.item)

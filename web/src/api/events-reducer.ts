@@ -1,7 +1,12 @@
-/** What the event stream means, as pure functions: the connection's state, and how cached pages change. */
+/**
+ * What the event stream means, as pure functions: the connection's state, and how cached pages
+ * change.
+ */
 import type { Image, Instance, Page, Task } from './types'
 
-/** How the panel learns of changes: `live` by events, `broken` by polling until the stream is back. */
+/**
+ * How the panel learns of changes: `live` by events, `broken` by polling until the stream is back.
+ */
 export type Connection = 'connecting' | 'live' | 'broken'
 
 export interface StreamState {
@@ -60,7 +65,10 @@ export interface ParsedEvent {
   change: Change
 }
 
-/** Reads the data of a `*.changed` or `*.deleted` event; `null` for data that the panel does not understand. */
+/**
+ * Reads the data of a `*.changed` or `*.deleted` event; `null` for data that the panel does not
+ * understand.
+ */
 export function parseEvent(kind: string, data: string): ParsedEvent | null {
   const noun = NOUNS.find((name) => kind === `${name}.changed` || kind === `${name}.deleted`)
   if (!noun) return null
@@ -90,7 +98,9 @@ export function containsItem<T extends { id: string }>(data: Pages<T> | undefine
   return data?.pages.some((page) => page.items.some((item) => item.id === id)) ?? false
 }
 
-/** Returns the pages with the new version of an item; the same object when they do not contain it. */
+/**
+ * Returns the pages with the new version of an item; the same object when they do not contain it.
+ */
 export function replaceInPages<T extends { id: string }>(data: Pages<T>, item: T): Pages<T> {
   if (!containsItem(data, item.id)) return data
   return {
@@ -141,8 +151,8 @@ export function matchesFilter(filter: ListFilter, item: object): boolean {
 }
 
 /**
- * Returns the tasks that ended between two readings of the list: those that were active before, and
- * those that started and ended in between (ids sort by age, so they are newer than every id before).
+ * Returns the tasks that ended between two readings of the list: those that were active before,
+ * and those that started and ended in between (ids sort by age, so they are newer than every id before).
  * `before` is `null` for the first reading, which reports nothing.
  */
 export function endedTasks(before: ReadonlyMap<string, Task['state']> | null, now: readonly Task[]): Task[] {

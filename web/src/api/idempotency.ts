@@ -2,8 +2,9 @@ import { useRef } from 'react'
 import { randomKey } from '@/lib/random'
 
 /**
- * One key for each thing that a person submits: the same body sent again (after a lost answer, or a second click) is the
- * same request for the server; a changed body is a new one.
+ * Returns a function that gives each submitted body its idempotency key. The same body sent again,
+ * after a lost response or a second click, is the same request for the server; a changed body is a
+ * new one.
  */
 export function useSubmissionKey(): (body: unknown) => string {
   const last = useRef({ body: '', key: '' })

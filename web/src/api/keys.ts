@@ -1,11 +1,14 @@
 /**
- * The keys of the query cache. Every key is built here: `no-literal-query-keys.grit` rejects literal
- * keys in all other files.
+ * The keys of the query cache. Every key is built here: `no-literal-query-keys.grit` rejects
+ * literals in all other files.
  */
 import type { QueryKey } from '@tanstack/react-query'
 import type { ListFilter, Noun } from './events-reducer'
 
-/** The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one', id]`. */
+/**
+ * The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one',
+ * id]`.
+ */
 const keysOf = <const Plural extends `${Noun}s`>(plural: Plural) => ({
   /** Matches every list and every single item. */
   all: [plural] as const,

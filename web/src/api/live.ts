@@ -18,7 +18,9 @@ const REOPEN_MS = { first: 2000, longest: 30_000 }
 /** A page that has been hidden for this long closes its stream until it is visible again. */
 const HIDDEN_MS = 60_000
 
-/** Returns the polling interval for things that change on the server: none while the stream is live. */
+/**
+ * Returns the polling interval for things that change on the server: none while the stream is live.
+ */
 export function usePollInterval(): number | false {
   return useConnection() === 'broken' ? POLL_MS : false
 }

@@ -1,26 +1,26 @@
-/** The cache of everything that the server said. Events keep it fresh, so nothing is asked for again without cause. */
+/** The query cache. Events keep it fresh, so data is rarely requested twice. */
 import { MutationCache, QueryCache, QueryClient } from '@tanstack/react-query'
 import { asProblem } from '@/lib/problem'
 
-/** Attempts after the first, for what may pass by itself. */
+/** The number of attempts after the first one, for errors that may be temporary. */
 const MAX_RETRIES = 2
 
 type Listener = () => void
 let onSignedOut: Listener = () => {}
 
-/** Sets what happens when the server no longer knows the session. */
-export function whenSignedOut(listener: Listener): void {
+/** Sets the function that is called when the server no longer accepts the session. */
+export function setSignedOutHandler(listener: Listener): void {
   onSignedOut = listener
 }
 
-function noticeSignOut(error: unknown): void {
+function reportSignOut(error: unknown): void {
   const problem = asProblem(error)
   if (problem.status === 401 && problem.code !== 'sign_in_failed') onSignedOut()
 }
 
 export const queryClient = new QueryClient({
-  queryCache: new QueryCache({ onError: noticeSignOut }),
-  mutationCache: new MutationCache({ onError: noticeSignOut }),
+  queryCache: new QueryCache({ onError: reportSignOut }),
+  mutationCache: new MutationCache({ onError: reportSignOut }),
   defaultOptions: {
     queries: {
       staleTime: 30_000,

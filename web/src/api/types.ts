@@ -1,4 +1,7 @@
-/** The nouns of the API under their own names. `schema.d.ts` is generated from the server's OpenAPI document. */
+/**
+ * The types of the API under short names. `schema.d.ts` is generated from the server's OpenAPI
+ * document.
+ */
 import type { components } from './schema'
 
 type Schemas = components['schemas']
@@ -23,7 +26,7 @@ export interface Page<T> {
   next_page_token?: string | null
 }
 
-/** Whether nothing more will happen to a task by itself. */
+/** Whether a task has ended: it changes only when it is retried. */
 export function isFinal(state: TaskState): boolean {
   switch (state) {
     case 'queued':

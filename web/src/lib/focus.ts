@@ -1,4 +1,4 @@
-/** Moves the focus to the first field of a form that is wrong, once the page says so. */
-export function focusFirstWrong(form: HTMLFormElement): void {
+/** Moves the focus to the first invalid field of a form, after the page has marked it. */
+export function focusFirstInvalid(form: HTMLFormElement): void {
   requestAnimationFrame(() => form.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus())
 }

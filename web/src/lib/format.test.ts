@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { formatBytes, formatDuration, formatRate, NONE, percentOf, plural } from './format'
+import { formatBytes, formatDuration, formatRate, NONE, percentOf, plural, shortId } from './format'
 
 describe('sizes', () => {
   test.each([
@@ -13,11 +13,11 @@ describe('sizes', () => {
     [2 ** 62, '4096 PiB'],
   ])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
 
-  test.each([null, undefined, -1, Number.NaN])('%s is no size', (value) =>
+  test.each([null, undefined, -1, Number.NaN])('%s is not a size', (value) =>
     expect(formatBytes(value)).toBe(NONE),
   )
 
-  test('a rate is a size a second', () => {
+  test('a rate is a size per second', () => {
     expect(formatRate(13_002_342)).toBe('12.3 MiB/s')
     expect(formatRate(null)).toBe(NONE)
   })
@@ -39,13 +39,13 @@ describe('durations', () => {
 })
 
 describe('shares', () => {
-  test('100 is said only of what is done', () => {
+  test('100 means complete', () => {
     expect(percentOf(999, 1000)).toBe(99)
     expect(percentOf(1000, 1000)).toBe(100)
     expect(percentOf(2000, 1000)).toBe(100)
     expect(percentOf(-1, 1000)).toBe(0)
   })
-  test('of nothing known there is no share', () => {
+  test('an unknown total has no share', () => {
     expect(percentOf(5, null)).toBeNull()
     expect(percentOf(5, 0)).toBeNull()
   })
@@ -53,4 +53,9 @@ describe('shares', () => {
 
 test('one image, two images', () => {
   expect([0, 1, 2].map((count) => plural(count, 'image'))).toEqual(['0 images', '1 image', '2 images'])
+})
+
+test('a short id has its kind and its end', () => {
+  expect(shortId('img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11')).toBe('img_…9b2e11')
+  expect(shortId('odd')).toBe('odd')
 })

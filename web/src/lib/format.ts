@@ -1,14 +1,16 @@
-/** Numbers as people read them. Sizes are in binary units, as the CLI prints them: 1 GiB = 2^30 bytes. */
+/**
+ * Human-readable numbers. Sizes are in binary units, as the CLI prints them: 1 GiB = 2^30 bytes.
+ */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const
 
 export const MIB = 2 ** 20
 export const GIB = 2 ** 30
 
-/** What stands where there is no value yet. */
+/** The text that stands for a missing value. */
 export const NONE = '–'
 
-/** `1.5 GiB`; one decimal below 100, none above, never rounded up to a size that is not there. */
+/** Formats a size, such as `1.5 GiB`: one decimal below 100, none above, always rounded down. */
 export function formatBytes(bytes: number | null | undefined): string {
   if (bytes == null || !Number.isFinite(bytes) || bytes < 0) return NONE
   let unit = 0
@@ -22,12 +24,12 @@ export function formatBytes(bytes: number | null | undefined): string {
   return `${(Math.floor(scaled * factor) / factor).toFixed(decimals)} ${UNITS[unit]}`
 }
 
-/** `12.4 MiB/s`. */
+/** Formats a rate, such as `12.4 MiB/s`. */
 export function formatRate(bytesPerSecond: number | null | undefined): string {
   return bytesPerSecond == null ? NONE : `${formatBytes(bytesPerSecond)}/s`
 }
 
-/** `45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`: two units at most. */
+/** Formats a duration with at most two units: `45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
 export function formatDuration(seconds: number | null | undefined): string {
   if (seconds == null || !Number.isFinite(seconds) || seconds < 0) return NONE
   const whole = Math.round(seconds)
@@ -50,13 +52,18 @@ export function formatDuration(seconds: number | null | undefined): string {
     .join(' ')
 }
 
-/** A share of a whole, clamped to 0..100 and rounded down: 100 is said only of what is done. */
+/** Returns the share in percent, clamped to 0..100 and rounded down, so that 100 means complete. */
 export function percentOf(done: number, total: number | null | undefined): number | null {
   if (!total || total <= 0) return null
   return Math.floor(Math.min(Math.max(done / total, 0), 1) * 100)
 }
 
-/** `1 image`, `2 images`. */
+/** Shortens an id to its kind and its last characters, which differ most: `img_…9b2e11`. */
+export function shortId(id: string): string {
+  return id.replace(/^([a-z]+_).*(.{6})$/, '$1…$2')
+}
+
+/** Formats a count with its noun: `1 image`, `2 images`. */
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

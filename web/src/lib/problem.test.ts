@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { asProblem, Problem, parseProblem, sentence } from './problem'
+import { asProblem, Problem, parseProblem, toSentence } from './problem'
 
-test('problem details keep the words of the server', () => {
+test('problem details keep the texts of the server', () => {
   const problem = parseProblem(
     {
       type: 'about:blank',
@@ -24,14 +24,14 @@ test('problem details keep the words of the server', () => {
   expect(problem.field('/source')).toBeUndefined()
 })
 
-test.each([null, 'proxy says no', { title: 7 }])('a body of %j still can be shown', (body) => {
+test.each([null, 'proxy says no', { title: 7 }])('a body of %j can still be shown', (body) => {
   const problem = parseProblem(body, 502, 'req_2')
   expect(problem.status).toBe(502)
-  expect(problem.title).toBe('Something went wrong on our side')
+  expect(problem.title).toBe('The server could not complete the request')
   expect(problem.requestId).toBe('req_2')
 })
 
-test('what a failed fetch throws is said as what it is', () => {
+test('a failed fetch becomes the problem that the server cannot be reached', () => {
   expect(asProblem(new TypeError('Failed to fetch'))).toMatchObject({
     status: 0,
     code: 'unreachable',
@@ -42,8 +42,8 @@ test('what a failed fetch throws is said as what it is', () => {
 })
 
 test('fragments become sentences', () => {
-  expect(sentence('its agent is silent')).toBe('Its agent is silent.')
-  expect(sentence('Done!')).toBe('Done!')
-  expect(sentence('img_01.qcow2: not a file')).toBe('img_01.qcow2: not a file.')
-  expect(sentence(' ')).toBe('')
+  expect(toSentence('its agent is silent')).toBe('Its agent is silent.')
+  expect(toSentence('Done!')).toBe('Done!')
+  expect(toSentence('img_01.qcow2: not a file')).toBe('img_01.qcow2: not a file.')
+  expect(toSentence(' ')).toBe('')
 })

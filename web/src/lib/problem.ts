@@ -1,4 +1,4 @@
-/** What went wrong, as the API says it (RFC 9457), or as the panel says it where there is no API to answer. */
+/** Problem details of the API (RFC 9457), and the panel's own problems where no response came. */
 
 export interface FieldProblem {
   /** JSON pointer into the request: `/name`. */
@@ -10,15 +10,15 @@ export class Problem extends Error {
   override name = 'Problem'
 
   constructor(
-    /** HTTP status; 0 where no answer came. */
+    /** The HTTP status; 0 when no response came. */
     readonly status: number,
-    /** Stable code: `image_limit_reached`. */
+    /** The stable code, such as `image_limit_reached`. */
     readonly code: string,
-    /** Short text, verbatim from the server. */
+    /** A short text, verbatim from the server. */
     readonly title: string,
     /** What happened and what to do. */
     readonly detail: string,
-    /** What support asks for. */
+    /** The id of the request, which support asks for. */
     readonly requestId: string | null = null,
     readonly retryable = false,
     readonly fields: readonly FieldProblem[] = [],
@@ -26,7 +26,7 @@ export class Problem extends Error {
     super(`${title}: ${detail}`)
   }
 
-  /** What is wrong with one member of the request. */
+  /** Returns what is wrong with one member of the request. */
   field(pointer: string): string | undefined {
     return this.fields.find((field) => field.pointer === pointer)?.detail
   }
@@ -34,17 +34,17 @@ export class Problem extends Error {
 
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
 
-/** Details start in lower case where the server says them as fragments; on the screen they are sentences. */
-export function sentence(value: string): string {
+/** Turns the server's lowercase fragments into sentences with a capital letter and a full stop. */
+export function toSentence(value: string): string {
   const trimmed = value.trim()
   if (trimmed === '') return ''
-  // Ids, paths and names of programs keep their spelling.
+  // Ids, paths and program names keep their spelling.
   const startsWithWord = /^\p{Ll}+([\s,;:'’.]|$)/u.test(trimmed)
   const capital = startsWithWord ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`
 }
 
-/** Reads a body that should be problem details; whatever it is, the answer can be shown. */
+/** Reads a body that should be problem details; any other body becomes a general problem. */
 export function parseProblem(body: unknown, status: number, requestId: string | null = null): Problem {
   const members: Record<string, unknown> = typeof body === 'object' && body !== null ? { ...body } : {}
   const fields = Array.isArray(members.errors)
@@ -56,15 +56,16 @@ export function parseProblem(body: unknown, status: number, requestId: string | 
   return new Problem(
     status,
     text(members.code) ?? 'unknown',
-    text(members.title) ?? (status >= 500 ? 'Something went wrong on our side' : 'The request failed'),
-    text(members.detail) ?? `The server answered with status ${status} and no further word.`,
+    text(members.title) ??
+      (status >= 500 ? 'The server could not complete the request' : 'The server refused the request'),
+    text(members.detail) ?? `the server responded with status ${status} and no explanation`,
     text(members.request_id) ?? requestId,
     members.retryable === true,
     fields,
   )
 }
 
-/** Anything that was thrown, as a problem. */
+/** Returns anything that was thrown as a problem. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (error instanceof TypeError) {
@@ -72,10 +73,10 @@ export function asProblem(error: unknown): Problem {
       0,
       'unreachable',
       'The server cannot be reached',
-      'Check the connection. The panel tries again by itself.',
+      'check your connection, then try again',
       null,
       true,
     )
   }
-  return new Problem(0, 'panel', 'Something went wrong in the panel', String(error))
+  return new Problem(0, 'panel', 'The panel has a fault', String(error))
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { createSearch, imagesSearch, safeNext, tasksSearch } from './search'
 
 describe('an address', () => {
-  test('keeps what a page knows', () => {
+  test('keeps valid parameters', () => {
     expect(imagesSearch({ q: 'web', status: 'error', sort: '-name' })).toEqual({
       q: 'web',
       status: 'error',
@@ -16,14 +16,14 @@ describe('an address', () => {
     expect(imagesSearch({ q: 42 })).toEqual({ q: '42' })
   })
 
-  test('loses what it does not', () => {
+  test('loses all others', () => {
     expect(imagesSearch({ q: '', status: 'hidden', sort: 'rate', x: 1 })).toEqual({})
     expect(tasksSearch({ state: ['active'], image_id: {} })).toEqual({})
     expect(createSearch({ tab: 'theirs' })).toEqual({})
   })
 })
 
-test('after signing in, only pages of this panel are next', () => {
+test('only pages of this panel are opened after signing in', () => {
   expect(safeNext('/images?q=a')).toBe('/images?q=a')
   for (const next of [
     '//evil.example',

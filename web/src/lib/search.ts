@@ -1,4 +1,6 @@
-/** Search parameters of the pages, parsed: whatever stands in an address, a page gets values that it knows. */
+/**
+ * The search parameters of the pages: whatever an address contains, a page gets only valid values.
+ */
 
 type Raw = Record<string, unknown>
 
@@ -11,7 +13,7 @@ const text = (value: unknown): string | undefined => {
   return typeof string === 'string' && string !== '' ? string.slice(0, 200) : undefined
 }
 
-/** Members without a value are left out, so that they do not show in the address. */
+/** Leaves out members without a value, so that they do not appear in the address. */
 function compact<T extends object>(search: T): { [K in keyof T]?: NonNullable<T[K]> } {
   return Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: NonNullable<T[K]>
@@ -46,7 +48,7 @@ export const tasksSearch = (raw: Raw) =>
 
 export const createSearch = (raw: Raw) => compact({ tab: oneOf(IMAGE_TABS, raw.tab), image: text(raw.image) })
 
-/** Where to go after signing in: a page of this panel and nothing else. */
+/** Returns the address to open after signing in if it is a page of this panel. */
 export function safeNext(next: unknown): string | undefined {
   if (typeof next !== 'string' || !/^\/(?![/\\])/.test(next)) return undefined
   return next.startsWith('/sign-in') ? undefined : next

@@ -3,7 +3,7 @@ import { parseSshKeys } from './ssh'
 
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGm0 me@laptop'
 
-test('keys come one a line; comments and empty lines do not count', () => {
+test('each line is a key; comments and empty lines are ignored', () => {
   expect(parseSshKeys(`# mine\n${KEY}\n\n  ecdsa-sha2-nistp256 AAAA== \n`)).toEqual({
     keys: [KEY, 'ecdsa-sha2-nistp256 AAAA=='],
     problem: null,
@@ -11,7 +11,7 @@ test('keys come one a line; comments and empty lines do not count', () => {
   expect(parseSshKeys('')).toEqual({ keys: [], problem: null })
 })
 
-test('what is no key is named by its place', () => {
+test('an invalid key is named by its position', () => {
   expect(parseSshKeys(`${KEY}\nhello`).problem).toContain('Key 2')
   expect(parseSshKeys('ssh-ed25519').problem).toContain('Key 1')
 })

@@ -17,7 +17,7 @@ export function CreateInstancePage() {
   const locationName = useLocationName()
   const hypervisors = useHypervisors()
   const image = useQuery({ ...imageQuery(search.image ?? ''), enabled: search.image !== undefined })
-  const chosen = image.data?.status === 'available' ? image.data : undefined
+  const selected = image.data?.status === 'available' ? image.data : undefined
   const tab = search.tab ?? 'stock'
 
   const select = (imageId: string | undefined, nextTab: string) =>
@@ -44,7 +44,7 @@ export function CreateInstancePage() {
     <Stack>
       <PageHeader back={<Link to="/instances">Instances</Link>} title="Create instance" />
       <CreateInstanceForm
-        image={chosen}
+        image={selected}
         picker={
           <Tabs
             label="Images"
@@ -54,18 +54,20 @@ export function CreateInstancePage() {
               {
                 id: 'stock',
                 label: 'Stock images',
-                content: picker('stock', 'Stock images', 'The provider offers no stock images here yet.'),
+                content: picker('stock', 'Stock images', 'The provider offers no stock images yet.'),
               },
               {
                 id: 'mine',
                 label: 'My Images',
-                content: picker('own', 'My Images', 'Create one with the Image button of an instance.'),
+                content: picker('own', 'My Images', 'To create one, open an instance and press Image.'),
               },
             ]}
           />
         }
-        places={
-          hypervisors.data?.filter((place) => place.online && place.location_id === chosen?.location_id) ?? []
+        hypervisors={
+          hypervisors.data?.filter(
+            ({ online, location_id }) => online && location_id === selected?.location_id,
+          ) ?? []
         }
         onCreated={(id) => void navigate({ to: '/instances/$id', params: { id } })}
         onCancel={() => void navigate({ to: '/instances' })}

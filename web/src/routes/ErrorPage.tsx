@@ -4,7 +4,7 @@ import { Button } from '@/ui/Button'
 import { ProblemNotice } from '@/ui/Notice'
 import styles from './ErrorPage.module.css'
 
-/** What is left to show when a page could not be built. */
+/** Shown when a page could not be loaded or rendered. */
 export function ErrorPage({ error }: ErrorComponentProps) {
   const router = useRouter()
   return (

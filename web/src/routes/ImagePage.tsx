@@ -15,7 +15,7 @@ import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { RowMenu } from '@/ui/Menu'
 import { ProblemNotice } from '@/ui/Notice'
-import { PageHeader, Skeleton, Soft, Stack } from '@/ui/Page'
+import { MutedText, PageHeader, Skeleton, Stack } from '@/ui/Page'
 import { MissingPage } from './NotFoundPage'
 import { useImageCommands } from './use-image-commands'
 import { useTitle } from './use-title'
@@ -29,7 +29,7 @@ export function ImagePage() {
   if (!image) {
     const problem = asProblem(error)
     return problem.status === 404 || problem.status === 400 ? (
-      <MissingPage what="image" back={<Link to="/images">My Images</Link>} />
+      <MissingPage what="Image" back={<Link to="/images">My Images</Link>} />
     ) : (
       <ProblemNotice problem={problem} />
     )
@@ -58,7 +58,7 @@ function ImageView({ image }: { image: Image }) {
         actions={
           <>
             <Button
-              look="primary"
+              variant="primary"
               icon={<Rocket />}
               reason={deployReason(image)}
               onPress={() => commands.deploy(image)}
@@ -84,13 +84,13 @@ function ImageView({ image }: { image: Image }) {
   )
 }
 
-/** Above the details while the image is in the making, below them afterwards. */
+/** The image's tasks: above the details until the image is available, below them afterwards. */
 function ImageTasks({ id }: { id: string }) {
   return (
     <section aria-labelledby="image-tasks">
       <Stack tight>
         <h2 id="image-tasks">Tasks</h2>
-        <TaskList filter={{ image_id: id }} empty={<Soft>There are no tasks of this image.</Soft>} />
+        <TaskList filter={{ image_id: id }} empty={<MutedText>This image has no tasks.</MutedText>} />
       </Stack>
     </section>
   )

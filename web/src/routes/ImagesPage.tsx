@@ -15,7 +15,7 @@ import { imagesSearch } from '@/lib/search'
 import { Button } from '@/ui/Button'
 import { FilterBar, SearchBox, SelectBox } from '@/ui/Filter'
 import { ProblemNotice } from '@/ui/Notice'
-import { EmptyState, PageHeader, Soft, Stack } from '@/ui/Page'
+import { EmptyState, MutedText, PageHeader, Stack } from '@/ui/Page'
 import { TableSkeleton } from '@/ui/Table'
 import { useImageCommands } from './use-image-commands'
 import { useTitle } from './use-title'
@@ -54,8 +54,8 @@ export function ImagesPage() {
   const isFiltered = query !== '' || search.status !== undefined
   return (
     <Stack>
-      <PageHeader title="My Images" actions={<Slots />}>
-        Images that you created from your instances. Deploy as many instances from one as you like.
+      <PageHeader title="My Images" actions={<ImageLimits />}>
+        Images created from your instances. You can create any number of instances from an image.
       </PageHeader>
       {(isFiltered || (all && all.length > 0)) && (
         <FilterBar>
@@ -103,7 +103,7 @@ function NoImages({ isFiltered }: { isFiltered: boolean }) {
     return (
       <EmptyState
         icon={<Layers />}
-        title="No image matches"
+        title="No matching images"
         actions={
           <Button onPress={() => void navigate({ to: '/images', search: {} })}>Show all images</Button>
         }
@@ -118,22 +118,22 @@ function NoImages({ isFiltered }: { isFiltered: boolean }) {
       title="No images yet"
       actions={<Button onPress={() => void navigate({ to: '/instances' })}>Go to Instances</Button>}
     >
-      Open an instance and press Image, the button with the camera. The instance keeps running meanwhile.
+      Open an instance and press Image, the button with the camera. The instance keeps running.
     </EmptyState>
   )
 }
 
-/** How many of the allowed images are there, a location each. */
-function Slots() {
+/** Shows how many of the allowed images are used, per location. */
+function ImageLimits() {
   const { data } = useLocations()
   const limited = data?.filter((location) => location.image_limit != null) ?? []
   return (
     <>
       {limited.map((location) => (
-        <Soft key={location.id}>
+        <MutedText key={location.id}>
           {location.images_used} of {location.image_limit} images used
           {data && data.length > 1 && ` in ${location.name}`}
-        </Soft>
+        </MutedText>
       ))}
     </>
   )

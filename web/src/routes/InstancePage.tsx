@@ -7,10 +7,10 @@ import { instanceQuery } from '@/api/queries/instances'
 import { useAccount } from '@/api/queries/session'
 import type { Instance } from '@/api/types'
 import {
+  adminActions,
   captureReason,
   type InstanceCommands,
   instanceActions,
-  operatorActions,
   startReason,
 } from '@/features/instances/actions'
 import { InstanceFacts } from '@/features/instances/InstanceFacts'
@@ -20,7 +20,7 @@ import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { RowMenu } from '@/ui/Menu'
 import { ProblemNotice } from '@/ui/Notice'
-import { PageHeader, Skeleton, Soft, Stack } from '@/ui/Page'
+import { MutedText, PageHeader, Skeleton, Stack } from '@/ui/Page'
 import { Status } from '@/ui/Status'
 import { MissingPage } from './NotFoundPage'
 import { useInstanceCommands } from './use-instance-commands'
@@ -35,7 +35,7 @@ export function InstancePage() {
   if (!instance) {
     const problem = asProblem(error)
     return problem.status === 404 || problem.status === 400 ? (
-      <MissingPage what="instance" back={<Link to="/instances">All instances</Link>} />
+      <MissingPage what="Instance" back={<Link to="/instances">Instances</Link>} />
     ) : (
       <ProblemNotice problem={problem} />
     )
@@ -70,7 +70,7 @@ function InstanceView({ instance }: { instance: Instance }) {
           <h2 id="instance-tasks">Tasks</h2>
           <TaskList
             filter={{ instance_id: instance.id }}
-            empty={<Soft>Nothing has been done to this instance yet.</Soft>}
+            empty={<MutedText>This instance has no tasks yet.</MutedText>}
           />
         </Stack>
       </section>
@@ -81,11 +81,11 @@ function InstanceView({ instance }: { instance: Instance }) {
 
 function HeaderActions({ instance, commands }: { instance: Instance; commands: InstanceCommands }) {
   const isOn = instance.power === 'running' || instance.power === 'paused'
-  const isOperator = useAccount().data?.role === 'admin'
+  const isAdmin = useAccount().data?.role === 'admin'
   return (
     <>
       <Button
-        look="primary"
+        variant="primary"
         icon={<Camera />}
         reason={captureReason(instance)}
         onPress={() => commands.capture(instance)}
@@ -112,10 +112,10 @@ function HeaderActions({ instance, commands }: { instance: Instance; commands: I
       <RowMenu
         label="More actions"
         actions={[
-          ...(isOperator ? operatorActions(instance, commands) : []),
+          ...(isAdmin ? adminActions(instance, commands) : []),
           ...instanceActions(instance, commands)
             .filter(({ id }) => id === 'delete')
-            .map((action) => ({ ...action, apart: isOperator, icon: <Trash2 /> })),
+            .map((action) => ({ ...action, separated: isAdmin, icon: <Trash2 /> })),
         ]}
       />
     </>

@@ -21,7 +21,7 @@ export function InstancesPage() {
   const locationName = useLocationName()
   const { commands, dialog, problem } = useInstanceCommands()
   const create = (
-    <Button look="primary" icon={<Plus />} onPress={() => void navigate({ to: '/instances/new' })}>
+    <Button variant="primary" icon={<Plus />} onPress={() => void navigate({ to: '/instances/new' })}>
       Create instance
     </Button>
   )
@@ -29,7 +29,7 @@ export function InstancesPage() {
   return (
     <Stack>
       <PageHeader title="Instances" actions={create}>
-        To keep the disk of an instance as an image, choose Image among its actions.
+        To create an image of an instance, choose Image in its menu.
       </PageHeader>
       {problem && <ProblemNotice problem={problem} />}
       {instances.isPending && <TableSkeleton label="Loading instances" />}
@@ -41,7 +41,7 @@ export function InstancesPage() {
       )}
       {items?.length === 0 && (
         <EmptyState icon={<Server />} title="No instances yet" actions={create}>
-          Create one from a stock image or from one of your own images.
+          Create one from a stock image or from one of your images.
         </EmptyState>
       )}
       {items && items.length > 0 && (

@@ -4,11 +4,11 @@ import type { ReactNode } from 'react'
 import { EmptyState } from '@/ui/Page'
 import { useTitle } from './use-title'
 
-/** Something that is not there, or no longer. */
+/** Shown when the item of a page does not exist or was deleted. */
 export function MissingPage({ what, back }: { what: string; back: ReactNode }) {
   return (
-    <EmptyState icon={<SearchX />} title={`There is no such ${what}`} actions={back}>
-      It may have been deleted, or it belongs to another account.
+    <EmptyState icon={<SearchX />} title={`${what} not found`} actions={back}>
+      It may have been deleted, or it may belong to another account.
     </EmptyState>
   )
 }
@@ -17,12 +17,8 @@ export function NotFoundPage() {
   useTitle('Not found')
   return (
     <main>
-      <EmptyState
-        icon={<SearchX />}
-        title="There is no such page"
-        actions={<Link to="/instances">Instances</Link>}
-      >
-        Check the address, or start again from your instances.
+      <EmptyState icon={<SearchX />} title="Page not found" actions={<Link to="/instances">Instances</Link>}>
+        Check the address, or go to your instances.
       </EmptyState>
     </main>
   )

@@ -11,18 +11,18 @@ import { Brand } from '@/ui/Brand'
 import { Toasts } from '@/ui/Toasts'
 import styles from './Shell.module.css'
 
-/** The frame of every page behind signing in: the sidebar, the live stream, the notifications. */
+/** The frame of every page that needs an account: sidebar, event stream, notifications. */
 export function Shell() {
   const cache = useQueryClient()
   const navigate = useNavigate()
   const { data: account } = useAccount()
   const accountId = account?.id
-  // One stream an account: another account is another stream.
+  // Each account has its own stream.
   useEffect(() => (accountId ? openStream(cache) : undefined), [accountId, cache])
-  const atWork = useTaskToasts()
+  const activeTasks = useTaskToasts()
   const main = useFocusOnNewPage()
 
-  const leave = () => {
+  const signedOut = () => {
     cache.clear()
     void navigate({ to: '/sign-in' })
   }
@@ -43,11 +43,11 @@ export function Shell() {
           <ul aria-labelledby="nav-compute">
             <NavItem to="/instances" icon={<Server />} label="Instances" />
             <NavItem to="/images" icon={<Layers />} label="My Images" />
-            <NavItem to="/tasks" icon={<ListChecks />} label="Tasks" count={atWork} />
+            <NavItem to="/tasks" icon={<ListChecks />} label="Tasks" count={activeTasks} />
           </ul>
         </nav>
         <div className={styles.account}>
-          {account && <AccountMenu account={account} onSignedOut={leave} />}
+          {account && <AccountMenu account={account} onSignedOut={signedOut} />}
         </div>
       </header>
       <main ref={main} id="main" className={styles.main} tabIndex={-1}>
@@ -59,7 +59,7 @@ export function Shell() {
   )
 }
 
-/** A new page takes the focus, as a page load would: whoever reads aloud starts there. */
+/** Moves the focus to a new page, as a page load does: screen readers start to read there. */
 function useFocusOnNewPage() {
   const main = useRef<HTMLElement>(null)
   const pathname = useLocation({ select: (location) => location.pathname })
@@ -92,7 +92,7 @@ function NavItem({ to, icon, label, count = 0 }: NavItemProps) {
         {count > 0 && (
           <span className={styles.count}>
             {count}
-            <span className="visually-hidden"> at work</span>
+            <span className="visually-hidden"> active</span>
           </span>
         )}
       </Link>
@@ -100,12 +100,12 @@ function NavItem({ to, icon, label, count = 0 }: NavItemProps) {
   )
 }
 
-/** Says when pages are no longer live by themselves. */
+/** Says that live updates are interrupted. */
 function ConnectionNotice() {
   if (useConnection() !== 'broken') return null
   return (
     <p className={styles.connection} role="status">
-      Live updates are interrupted. This page asks every few seconds until they are back.
+      Live updates are interrupted. Until they are back, this page is updated every few seconds.
     </p>
   )
 }

@@ -18,7 +18,7 @@ export function SignInPage() {
   )
 }
 
-/** Layers pressed from one disk, again and again. */
+/** The picture next to the form: a disk and layers below it. */
 function Pattern() {
   return (
     <div className={styles.pattern} aria-hidden="true">

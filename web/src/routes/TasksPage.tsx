@@ -10,7 +10,7 @@ import { useTitle } from './use-title'
 const ALL = 'all'
 const TABS = [
   { id: ALL, label: 'All' },
-  { id: 'active', label: 'At work' },
+  { id: 'active', label: 'Active' },
   { id: 'succeeded', label: 'Succeeded' },
   { id: 'failed', label: 'Failed' },
   { id: 'cancelled', label: 'Cancelled' },
@@ -34,10 +34,10 @@ export function TasksPage() {
       <PageHeader title="Tasks">
         {search.image_id || search.instance_id ? (
           <>
-            Of {subject ?? 'one image or instance'} only. <Link to="/tasks">Show all tasks</Link>
+            Tasks of {subject ?? 'one image or instance'}. <Link to="/tasks">Show all tasks</Link>
           </>
         ) : (
-          'Work in the background: it goes on when you close this page.'
+          'Tasks run in the background and continue when you close this page.'
         )}
       </PageHeader>
       <Tabs

@@ -9,7 +9,7 @@ interface Open {
   image: Image
 }
 
-/** What can be done with images, with its dialogs: the same in the list and on an image's page. */
+/** Returns the actions on images and their open dialog, for the list and for an image's page. */
 export function useImageCommands(onDeleted?: () => void): { commands: ImageCommands; dialog: ReactNode } {
   const [open, setOpen] = useState<Open | null>(null)
   const navigate = useNavigate()

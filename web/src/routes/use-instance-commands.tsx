@@ -15,13 +15,15 @@ interface Open {
 
 export interface InstanceCommandsView {
   commands: InstanceCommands
-  /** The dialog that is open. */
+  /** The open dialog. */
   dialog: ReactNode
   /** Why the last power action was refused. */
   problem: Problem | null
 }
 
-/** What can be done with instances, with its dialogs: the same in the list and on an instance's page. */
+/**
+ * Returns the actions on instances and their open dialog, for the list and for an instance's page.
+ */
 export function useInstanceCommands(): InstanceCommandsView {
   const [open, setOpen] = useState<Open | null>(null)
   const power = usePowerAction()

@@ -1,6 +1,6 @@
 import styles from './Brand.module.css'
 
-/** The mark: a disk and the layers pressed from it. */
+/** The logo: a disk and the layers below it. */
 export function Brand() {
   return (
     <span className={styles.brand}>

@@ -4,23 +4,23 @@ import styles from './Button.module.css'
 import { Hint } from './Hint'
 
 export interface ButtonProps extends Omit<AriaButtonProps, 'children' | 'className'> {
-  look?: 'primary' | 'plain' | 'quiet' | 'danger'
+  variant?: 'primary' | 'plain' | 'quiet' | 'danger'
   icon?: ReactNode
-  /** A request is under way; the button keeps its width and its name. */
+  /** A request is in progress; the button keeps its width and its name. */
   busy?: boolean
-  /** Why it cannot be pressed: it is disabled, and says so to whoever points at it or reaches it by keyboard. */
+  /** Why the button is disabled, shown on hover and on keyboard focus. */
   reason?: string | null
   children: ReactNode
 }
 
 export function Button(props: ButtonProps) {
-  const { look = 'plain', icon, busy = false, reason, children, onPress, type, ...rest } = props
+  const { variant = 'plain', icon, busy = false, reason, children, onPress, type, ...rest } = props
   const button = (
     <AriaButton
       {...rest}
-      className={`${styles.button} ${styles[look]}`}
+      className={`${styles.button} ${styles[variant]}`}
       isDisabled={(rest.isDisabled ?? false) || (reason != null && reason !== '')}
-      // It keeps the focus while it is busy; pressing it again does nothing.
+      // A busy button stays enabled, so that it keeps the focus; pressing it does nothing.
       {...(busy ? { type: 'button' } : { ...(type && { type }), ...(onPress && { onPress }) })}
     >
       {busy ? <span className={styles.spinner} aria-hidden="true" /> : icon}

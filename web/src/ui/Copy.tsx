@@ -3,7 +3,7 @@ import { useState } from 'react'
 import { IconButton } from './Button'
 import styles from './Copy.module.css'
 
-/** A long value in full, with a button that copies it where the browser lets it. */
+/** Shows a value in full with a button that copies it, where the browser allows that. */
 export function Copy({ label, value }: { label: string; value: string }) {
   const [done, setDone] = useState(false)
   const copy = async () => {
@@ -14,7 +14,7 @@ export function Copy({ label, value }: { label: string; value: string }) {
   return (
     <span className={styles.copy}>
       <code>{value}</code>
-      {/* Absent on plain http from another machine. */}
+      {/* Browsers have no clipboard API on plain http. */}
       {'clipboard' in navigator && (
         <IconButton
           label={done ? `${label} copied` : `Copy ${label}`}

@@ -14,7 +14,9 @@ export interface DialogProps {
   children: ReactNode
 }
 
-/** A window over the page. Escape and a click outside close it; focus goes back to where it came from. */
+/**
+ * A modal dialog. Escape and a click outside close it; then the previous element gets the focus.
+ */
 export function Dialog({ title, icon, isOpen, onClose, role = 'dialog', children }: DialogProps) {
   return (
     <ModalOverlay
@@ -39,7 +41,7 @@ export function Dialog({ title, icon, isOpen, onClose, role = 'dialog', children
   )
 }
 
-/** The row of buttons at a dialog's end. */
+/** The row of buttons at the end of a dialog. */
 export function DialogActions({ children }: { children: ReactNode }) {
   return <div className={styles.actions}>{children}</div>
 }
@@ -55,7 +57,7 @@ export interface ConfirmDialogProps {
   children: ReactNode
 }
 
-/** Asks before something that cannot be undone. */
+/** Asks for confirmation of an action that cannot be undone. */
 export function ConfirmDialog({
   title,
   isOpen,
@@ -76,7 +78,7 @@ export function ConfirmDialog({
         <Button onPress={onClose} autoFocus>
           Cancel
         </Button>
-        <Button look="danger" busy={busy} onPress={onConfirm}>
+        <Button variant="danger" busy={busy} onPress={onConfirm}>
           {confirm}
         </Button>
       </DialogActions>

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react'
 import { Disclosure as AriaDisclosure, Button, DisclosurePanel, Heading } from 'react-aria-components'
 import styles from './Disclosure.module.css'
 
-/** What most people need not see. */
+/** Content that is collapsed at first. */
 export function Disclosure({ title, children }: { title: string; children: ReactNode }) {
   return (
     <AriaDisclosure className={styles.disclosure}>

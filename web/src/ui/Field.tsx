@@ -22,9 +22,9 @@ export interface TextFieldProps extends Omit<AriaTextFieldProps, 'children' | 'c
   label: string
   placeholder?: string
   help?: ReactNode
-  /** What is wrong with the value. */
+  /** Why the value is invalid. */
   problem?: string | null
-  /** More than one line. */
+  /** The number of lines; a single-line field without it. */
   rows?: number
   mono?: boolean
   optional?: boolean
@@ -141,7 +141,7 @@ export function Checkbox({ label, help, isSelected, onChange }: CheckboxProps) {
   )
 }
 
-/** Fields side by side where there is room. */
+/** Fields side by side where the width allows. */
 export function FieldRow({ children }: { children: ReactNode }) {
   return <div className={styles.row}>{children}</div>
 }

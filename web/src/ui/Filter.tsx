@@ -2,7 +2,7 @@ import { Search } from 'lucide-react'
 import { type ReactNode, useId } from 'react'
 import styles from './Filter.module.css'
 
-/** Filters above a table. */
+/** The row of filters above a table. */
 export function FilterBar({ children }: { children: ReactNode }) {
   return <div className={styles.bar}>{children}</div>
 }
@@ -35,7 +35,7 @@ export function SearchBox({ label, value, onChange }: SearchBoxProps) {
 
 export interface SelectBoxProps<T extends string> {
   label: string
-  /** What no choice is called. */
+  /** The label of the entry that does not filter. */
   any: string
   choices: readonly { id: T; label: string }[]
   value: T | undefined

@@ -2,7 +2,7 @@ import { type ReactNode, useId, useRef, useState } from 'react'
 import { Focusable, Tooltip, TooltipTrigger } from 'react-aria-components'
 import styles from './Hint.module.css'
 
-/** Text beside something that cannot be pressed, or that needs more words than fit: on hover, on focus, on touch. */
+/** A tooltip for a disabled control or a short label; appears on hover, focus and touch. */
 export function Hint({ text, children }: { text: string; children: ReactNode }) {
   const [isOpen, setOpen] = useState(false)
   const anchor = useRef<HTMLSpanElement>(null)

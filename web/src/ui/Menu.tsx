@@ -9,11 +9,11 @@ export interface MenuAction {
   label: string
   icon: ReactNode
   onAction: () => void
-  /** Why it cannot be chosen: disabled, with the reason below its name. */
+  /** Why the action is disabled, shown below its label. */
   reason?: string | null
   danger?: boolean
-  /** A line above it. */
-  apart?: boolean
+  /** Draws a line above the action. */
+  separated?: boolean
 }
 
 /** The items of a menu, inside a `MenuTrigger`. */
@@ -22,7 +22,7 @@ export function MenuItems({ label, actions }: { label: string; actions: readonly
     <Popover className={styles.popover} offset={4} placement="bottom end">
       <AriaMenu className={styles.menu} aria-label={label}>
         {actions.flatMap((action) => [
-          ...(action.apart ? [<Separator key={`${action.id}-line`} className={styles.line} />] : []),
+          ...(action.separated ? [<Separator key={`${action.id}-line`} className={styles.line} />] : []),
           <MenuItem
             key={action.id}
             id={action.id}
@@ -47,7 +47,7 @@ export function MenuItems({ label, actions }: { label: string; actions: readonly
   )
 }
 
-/** The three dots at a row's end, or in a page's header. */
+/** The menu behind three dots, at the end of a row or in a page's header. */
 export function RowMenu({ label, actions }: { label: string; actions: readonly MenuAction[] }) {
   return (
     <MenuTrigger>

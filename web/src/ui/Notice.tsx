@@ -1,6 +1,6 @@
 import { CircleAlert, Info, TriangleAlert } from 'lucide-react'
 import type { ReactNode } from 'react'
-import { sentence } from '@/lib/problem'
+import { toSentence } from '@/lib/problem'
 import styles from './Notice.module.css'
 
 const ICONS = { info: Info, warn: TriangleAlert, bad: CircleAlert } as const
@@ -13,7 +13,7 @@ export interface NoticeProps {
   children?: ReactNode
 }
 
-/** A few words set apart from the page. */
+/** A highlighted message. */
 export function Notice({ tone = 'info', title, actions, role = 'note', children }: NoticeProps) {
   const Icon = ICONS[tone]
   return (
@@ -34,11 +34,11 @@ export interface ShownProblem {
   requestId: string | null
 }
 
-/** The one place where a refused request is shown: what happened, what to do, and what support asks for. */
+/** Shows why a request was refused: what happened, what to do, and the id for support. */
 export function ProblemNotice({ problem, actions }: { problem: ShownProblem; actions?: ReactNode }) {
   return (
     <Notice tone="bad" role="alert" title={problem.title} actions={actions}>
-      <p>{sentence(problem.detail)}</p>
+      <p>{toSentence(problem.detail)}</p>
       {problem.requestId && (
         <p className={styles.request}>
           Request <code>{problem.requestId}</code>

@@ -3,11 +3,11 @@ import styles from './Page.module.css'
 
 export interface PageHeaderProps {
   title: ReactNode
-  /** Above the title: where it belongs. */
+  /** A link to the parent page, above the title. */
   back?: ReactNode
-  /** Beside the title: its state. */
+  /** The status, next to the title. */
   status?: ReactNode
-  /** Below the title. */
+  /** The introduction, below the title. */
   children?: ReactNode
   actions?: ReactNode
 }
@@ -28,7 +28,7 @@ export function PageHeader({ title, back, status, children, actions }: PageHeade
   )
 }
 
-/** A box with a heading. */
+/** A section with a border and a heading. */
 export function Card({
   title,
   actions,
@@ -54,11 +54,11 @@ export function Card({
 export interface Fact {
   name: string
   value: ReactNode
-  /** Takes the whole width. */
+  /** Uses the full width. */
   wide?: boolean
 }
 
-/** Names and values. */
+/** A list of names and values. */
 export function Facts({ facts }: { facts: readonly Fact[] }) {
   return (
     <dl className={styles.facts}>
@@ -72,7 +72,7 @@ export function Facts({ facts }: { facts: readonly Fact[] }) {
   )
 }
 
-/** What stands where there is nothing yet, and what to do about it. */
+/** Shown instead of an empty list: what the list is for and what to do next. */
 export function EmptyState(props: {
   icon: ReactNode
   title: string
@@ -91,22 +91,22 @@ export function EmptyState(props: {
   )
 }
 
-/** Things below each other, with the page's distance between them. */
+/** Stacks its children vertically with the page's spacing. */
 export function Stack({ children, tight = false }: { children: ReactNode; tight?: boolean }) {
   return <div className={tight ? styles.tight : styles.stack}>{children}</div>
 }
 
-/** Things beside each other. */
+/** Places its children in a row. */
 export function Bar({ children }: { children: ReactNode }) {
   return <div className={styles.bar}>{children}</div>
 }
 
-/** Text of second rank. */
-export function Soft({ children }: { children: ReactNode }) {
-  return <span className={styles.soft}>{children}</span>
+/** Text in the secondary colour. */
+export function MutedText({ children }: { children: ReactNode }) {
+  return <span className={styles.muted}>{children}</span>
 }
 
-/** The shape of text that has not arrived. */
+/** A placeholder for content that is being loaded. */
 export function Skeleton({ label }: { label: string }) {
   return (
     <div role="status" aria-label={label} className={styles.skeleton}>

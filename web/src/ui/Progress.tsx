@@ -3,12 +3,12 @@ import styles from './Progress.module.css'
 
 export interface ProgressProps {
   label: string
-  /** 0 to 100; nothing while it is not known. */
+  /** 0 to 100; `null` while it is unknown. */
   percent: number | null
   tone?: 'busy' | 'good' | 'bad' | 'idle'
 }
 
-/** A bar of cells, filled from the left like a disk that is being written. */
+/** A progress bar that is drawn as cells. */
 export function Progress({ label, percent, tone = 'busy' }: ProgressProps) {
   return (
     <ProgressBar
@@ -28,12 +28,12 @@ export function Progress({ label, percent, tone = 'busy' }: ProgressProps) {
 export interface StepsProps {
   label: string
   steps: readonly string[]
-  /** The index of the step that is under way; `steps.length` once all are done. */
+  /** The index of the current step; `steps.length` after the last one. */
   current: number
   failed?: boolean
 }
 
-/** The phases of a task in their order, with the present one marked. */
+/** The phases of a task in order, with the current one marked. */
 export function Steps({ label, steps, current, failed = false }: StepsProps) {
   return (
     <ol className={styles.steps} aria-label={label}>

@@ -22,12 +22,12 @@ function subscribe(listener: () => void): () => void {
   }
 }
 
-/** The time, a few times a minute, from one clock for the whole page. */
+/** Returns the current time, updated every 15 seconds by one timer for the whole page. */
 export function useNow(): number {
   return useSyncExternalStore(subscribe, () => now)
 }
 
-/** How long ago something was; the exact instant on hover. */
+/** Shows how long ago an instant was, and the exact instant on hover. */
 export function Since({ at }: { at: string }) {
   return (
     <time dateTime={at} title={formatInstant(at)}>

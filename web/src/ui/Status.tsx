@@ -4,7 +4,7 @@ import styles from './Status.module.css'
 
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle'
 
-/** A state in one word, with a dot in its colour; the sentence behind the word on hover and focus. */
+/** A state in one word with a coloured dot; the hint explains it on hover and focus. */
 export function Status({ tone, children, hint }: { tone: Tone; children: ReactNode; hint?: string }) {
   const badge = (
     <span className={`${styles.status} ${styles[tone]}`}>

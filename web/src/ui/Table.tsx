@@ -7,9 +7,9 @@ export interface Column<T> {
   id: string
   name: string
   cell: (item: T) => ReactNode
-  /** Numbers stand right. */
+  /** Aligns numbers to the right. */
   align?: 'end'
-  /** The server sorts by it. */
+  /** Whether the server can sort by this column. */
   sortable?: boolean
 }
 
@@ -17,17 +17,17 @@ export interface TableProps<T extends { id: string }> {
   label: string
   columns: readonly Column<T>[]
   items: readonly T[]
-  /** `name` or `-name`, as the API says it. */
+  /** The sort order in the API's spelling: `name` or `-name`. */
   sort?: string
   onSort?: (sort: string) => void
-  /** The row's menu. */
+  /** Renders the menu of a row. */
   actions?: (item: T) => ReactNode
   more?: { load: () => void; busy: boolean } | null
 }
 
 /**
- * A table on wide screens, a list of cards on narrow ones. Roles are written out: changing `display` takes them away in some
- * browsers.
+ * A table on wide screens, a list of cards on narrow ones. Roles are explicit because some browsers
+ * drop them when `display` changes.
  */
 export function Table<T extends { id: string }>(props: TableProps<T>) {
   const { label, columns, items, sort, onSort, actions, more } = props
@@ -72,7 +72,7 @@ export function Table<T extends { id: string }>(props: TableProps<T>) {
       {/* biome-ignore-end lint/a11y/noRedundantRoles: see above */}
       {more && (
         <div className={styles.more}>
-          <Button look="quiet" busy={more.busy} onPress={more.load}>
+          <Button variant="quiet" busy={more.busy} onPress={more.load}>
             Show more
           </Button>
         </div>
@@ -92,14 +92,14 @@ function HeaderCell<T>({ column, sort, onSort }: HeaderCellProps<T>) {
   const className = column.align && styles.end
   if (!column.sortable || !onSort) {
     return (
-      // biome-ignore lint/a11y/noRedundantRoles: `display` takes the role away in some browsers
+      // biome-ignore lint/a11y/noRedundantRoles: some browsers drop it with `display`
       <th role="columnheader" scope="col" className={className}>
         {column.name}
       </th>
     )
   }
   return (
-    // biome-ignore lint/a11y/noRedundantRoles: `display` takes the role away in some browsers
+    // biome-ignore lint/a11y/noRedundantRoles: some browsers drop it with `display`
     <th role="columnheader" scope="col" aria-sort={direction} className={className}>
       <button
         type="button"
@@ -114,7 +114,7 @@ function HeaderCell<T>({ column, sort, onSort }: HeaderCellProps<T>) {
   )
 }
 
-/** The shape of a table whose rows have not arrived. */
+/** A placeholder for a table that is being loaded. */
 export function TableSkeleton({ label, rows = 4 }: { label: string; rows?: number }) {
   return (
     <div className={styles.frame} role="status" aria-label={label}>

@@ -7,7 +7,7 @@ export interface Toast {
   tone: 'good' | 'bad' | 'idle'
   title: string
   text: string
-  /** A link to more. */
+  /** A link to the details. */
   action?: ReactNode
 }
 
@@ -15,8 +15,8 @@ interface ShownToast extends Toast {
   id: number
 }
 
-/** More than this many at once push the oldest out. */
-const MOST = 4
+/** The number of notifications shown at once; the oldest are removed first. */
+const MAX_SHOWN = 4
 const SHOWN_MS = 9000
 
 let shown: readonly ShownToast[] = []
@@ -28,10 +28,10 @@ function set(next: readonly ShownToast[]): void {
   for (const listener of listeners) listener()
 }
 
-/** Says something in the corner, whatever page is open. */
+/** Shows a notification in the corner of any page. */
 export function showToast(toast: Toast): void {
   lastId += 1
-  set([...shown, { ...toast, id: lastId }].slice(-MOST))
+  set([...shown, { ...toast, id: lastId }].slice(-MAX_SHOWN))
 }
 
 const dismiss = (id: number) => set(shown.filter((toast) => toast.id !== id))
@@ -41,7 +41,7 @@ const subscribe = (listener: () => void) => {
   return () => listeners.delete(listener)
 }
 
-/** The corner where toasts appear: a live region, so that they are also read aloud. */
+/** The corner with the notifications: a live region, so that screen readers announce them. */
 export function Toasts() {
   const toasts = useSyncExternalStore(subscribe, () => shown)
   return (
@@ -57,7 +57,7 @@ const ICONS = { good: CircleCheck, bad: CircleAlert, idle: CircleSlash } as cons
 
 function ToastCard({ toast }: { toast: ShownToast }) {
   useEffect(() => {
-    // What failed stays until it was seen.
+    // A failure stays until it is dismissed.
     if (toast.tone === 'bad') return
     const timer = setTimeout(() => dismiss(toast.id), SHOWN_MS)
     return () => clearTimeout(timer)

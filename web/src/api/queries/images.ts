@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { applyChange, seedTaskList } from '../cache'
-import { answer, client } from '../client'
+import { client, unwrap } from '../client'
 import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
 import type { Image, ImageCreate, ImagePatch } from '../types'
@@ -11,16 +11,16 @@ export interface ImageFilter {
   sort?: string
 }
 
-/** Rows of one page of a list. */
-const PAGE = 100
+/** The number of rows in one page of a list. */
+const PAGE_SIZE = 100
 
 export const imagesQuery = (filter: ImageFilter) =>
   infiniteQueryOptions({
     queryKey: keys.images.list(filter),
     queryFn: ({ signal, pageParam }) =>
-      answer(
+      unwrap(
         client.GET('/api/v1/images', {
-          params: { query: { ...filter, limit: PAGE, ...(pageParam ? { page_token: pageParam } : {}) } },
+          params: { query: { ...filter, limit: PAGE_SIZE, ...(pageParam ? { page_token: pageParam } : {}) } },
           signal,
         }),
       ),
@@ -31,10 +31,10 @@ export const imagesQuery = (filter: ImageFilter) =>
 export const imageQuery = (id: string) =>
   queryOptions({
     queryKey: keys.images.one(id),
-    queryFn: ({ signal }) => answer(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => unwrap(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
   })
 
-/** The entity tag of a version, for `If-Match`. */
+/** Returns the entity tag of an image's version, for `If-Match`. */
 const etag = (image: Image) => `"${image.version}"`
 
 export function useCaptureImage() {
@@ -42,7 +42,7 @@ export function useCaptureImage() {
   const keyOf = useSubmissionKey()
   return useMutation({
     mutationFn: (body: ImageCreate) =>
-      answer(client.POST('/api/v1/images', { params: { header: { 'Idempotency-Key': keyOf(body) } }, body })),
+      unwrap(client.POST('/api/v1/images', { params: { header: { 'Idempotency-Key': keyOf(body) } }, body })),
     onSuccess: ({ image, task }) => {
       applyChange(cache, { noun: 'image', id: image.id, item: image })
       applyChange(cache, { noun: 'task', id: task.id, item: task })
@@ -56,7 +56,7 @@ export function useRenameImage() {
   const cache = useQueryClient()
   return useMutation({
     mutationFn: ({ image, patch }: { image: Image; patch: ImagePatch }) =>
-      answer(
+      unwrap(
         client.PATCH('/api/v1/images/{id}', {
           params: { path: { id: image.id }, header: { 'If-Match': etag(image) } },
           body: patch,
@@ -64,7 +64,7 @@ export function useRenameImage() {
         }),
       ),
     onSuccess: (image) => applyChange(cache, { noun: 'image', id: image.id, item: image }),
-    // A refused version is a stale one: show what is true now.
+    // The version that was refused is out of date: load the current one.
     onError: () => cache.invalidateQueries({ queryKey: keys.images.all }),
   })
 }
@@ -73,7 +73,7 @@ export function useDeleteImage() {
   const cache = useQueryClient()
   return useMutation({
     mutationFn: (image: Image) =>
-      answer(
+      unwrap(
         client.DELETE('/api/v1/images/{id}', {
           params: { path: { id: image.id }, header: { 'If-Match': etag(image) } },
         }),

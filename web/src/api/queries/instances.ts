@@ -1,18 +1,18 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { applyChange, seedTaskList } from '../cache'
-import { answer, client } from '../client'
+import { client, unwrap } from '../client'
 import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
 import type { Instance, InstanceCreate, Task } from '../types'
 
-const PAGE = 100
+const PAGE_SIZE = 100
 
 export const instancesQuery = infiniteQueryOptions({
   queryKey: keys.instances.list({}),
   queryFn: ({ signal, pageParam }) =>
-    answer(
+    unwrap(
       client.GET('/api/v1/instances', {
-        params: { query: { limit: PAGE, ...(pageParam ? { page_token: pageParam } : {}) } },
+        params: { query: { limit: PAGE_SIZE, ...(pageParam ? { page_token: pageParam } : {}) } },
         signal,
       }),
     ),
@@ -24,10 +24,10 @@ export const instanceQuery = (id: string) =>
   queryOptions({
     queryKey: keys.instances.one(id),
     queryFn: ({ signal }) =>
-      answer(client.GET('/api/v1/instances/{id}', { params: { path: { id } }, signal })),
+      unwrap(client.GET('/api/v1/instances/{id}', { params: { path: { id } }, signal })),
   })
 
-function useEnterResult() {
+function useApplyResult() {
   const cache = useQueryClient()
   return ({ instance, task }: { instance: Instance; task: Task }) => {
     applyChange(cache, { noun: 'instance', id: instance.id, item: instance })
@@ -37,11 +37,11 @@ function useEnterResult() {
 
 export function useCreateInstance() {
   const cache = useQueryClient()
-  const enter = useEnterResult()
+  const enter = useApplyResult()
   const keyOf = useSubmissionKey()
   return useMutation({
     mutationFn: (body: InstanceCreate) =>
-      answer(
+      unwrap(
         client.POST('/api/v1/instances', { params: { header: { 'Idempotency-Key': keyOf(body) } }, body }),
       ),
     onSuccess: (result) => {
@@ -58,24 +58,24 @@ export function usePowerAction() {
     mutationFn: ({ id, action }: { id: string; action: PowerAction }) => {
       const params = { path: { id } }
       return action === 'start'
-        ? answer(client.POST('/api/v1/instances/{id}/actions/start', { params }))
-        : answer(client.POST('/api/v1/instances/{id}/actions/stop', { params }))
+        ? unwrap(client.POST('/api/v1/instances/{id}/actions/start', { params }))
+        : unwrap(client.POST('/api/v1/instances/{id}/actions/stop', { params }))
     },
-    onSuccess: useEnterResult(),
+    onSuccess: useApplyResult(),
   })
 }
 
 export function useCoalesce() {
   return useMutation({
     mutationFn: (id: string) =>
-      answer(client.POST('/api/v1/admin/instances/{id}/actions/coalesce', { params: { path: { id } } })),
-    onSuccess: useEnterResult(),
+      unwrap(client.POST('/api/v1/admin/instances/{id}/actions/coalesce', { params: { path: { id } } })),
+    onSuccess: useApplyResult(),
   })
 }
 
 export function useDeleteInstance() {
   return useMutation({
-    mutationFn: (id: string) => answer(client.DELETE('/api/v1/instances/{id}', { params: { path: { id } } })),
-    onSuccess: useEnterResult(),
+    mutationFn: (id: string) => unwrap(client.DELETE('/api/v1/instances/{id}', { params: { path: { id } } })),
+    onSuccess: useApplyResult(),
   })
 }

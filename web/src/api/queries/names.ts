@@ -1,4 +1,7 @@
-/** Names of what tasks speak of: tasks carry ids only, so that a rename shows everywhere at once. */
+/**
+ * The names of the images and instances that tasks refer to: tasks have ids only, so that a rename
+ * shows everywhere.
+ */
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { imagesQuery } from './images'
 import { instancesQuery } from './instances'
@@ -8,7 +11,7 @@ export interface Names {
   instance: (id: string | null | undefined) => string | undefined
 }
 
-/** Names of the account's own images and instances that still exist. */
+/** Returns the names of the account's images and instances that are loaded. */
 export function useNames(): Names {
   const images = useInfiniteQuery(imagesQuery({ scope: 'all', sort: '-created_at' }))
   const instances = useInfiniteQuery(instancesQuery)

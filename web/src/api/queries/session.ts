@@ -1,10 +1,10 @@
 import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { answer, client } from '../client'
+import { client, unwrap } from '../client'
 import { keys } from '../keys'
 
 export const accountQuery = queryOptions({
   queryKey: keys.account,
-  queryFn: ({ signal }) => answer(client.GET('/api/v1/account', { signal })),
+  queryFn: ({ signal }) => unwrap(client.GET('/api/v1/account', { signal })),
   staleTime: Number.POSITIVE_INFINITY,
 })
 
@@ -14,12 +14,12 @@ export function useSignIn() {
   const cache = useQueryClient()
   return useMutation({
     mutationFn: (body: { account: string; password: string }) =>
-      answer(client.POST('/api/v1/sessions', { body })),
-    // Whoever was signed in before leaves nothing behind.
+      unwrap(client.POST('/api/v1/sessions', { body })),
+    // No data of the previous account may remain.
     onSuccess: () => cache.clear(),
   })
 }
 
 export function useSignOut() {
-  return useMutation({ mutationFn: () => answer(client.DELETE('/api/v1/sessions/current')) })
+  return useMutation({ mutationFn: () => unwrap(client.DELETE('/api/v1/sessions/current')) })
 }

@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { applyChange } from '../cache'
-import { answer, client } from '../client'
+import { client, unwrap } from '../client'
 import { keys } from '../keys'
 
 export interface TaskFilter {
@@ -9,15 +9,15 @@ export interface TaskFilter {
   instance_id?: string
 }
 
-const PAGE = 50
+const PAGE_SIZE = 50
 
 export const tasksQuery = (filter: TaskFilter = {}) =>
   infiniteQueryOptions({
     queryKey: keys.tasks.list(filter),
     queryFn: ({ signal, pageParam }) =>
-      answer(
+      unwrap(
         client.GET('/api/v1/tasks', {
-          params: { query: { ...filter, limit: PAGE, ...(pageParam ? { page_token: pageParam } : {}) } },
+          params: { query: { ...filter, limit: PAGE_SIZE, ...(pageParam ? { page_token: pageParam } : {}) } },
           signal,
         }),
       ),
@@ -28,7 +28,7 @@ export const tasksQuery = (filter: TaskFilter = {}) =>
 export const taskQuery = (id: string) =>
   queryOptions({
     queryKey: keys.tasks.one(id),
-    queryFn: ({ signal }) => answer(client.GET('/api/v1/tasks/{id}', { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => unwrap(client.GET('/api/v1/tasks/{id}', { params: { path: { id } }, signal })),
   })
 
 export function useTaskAction() {
@@ -37,8 +37,8 @@ export function useTaskAction() {
     mutationFn: ({ id, action }: { id: string; action: 'cancel' | 'retry' }) => {
       const params = { path: { id } }
       return action === 'cancel'
-        ? answer(client.POST('/api/v1/tasks/{id}/actions/cancel', { params }))
-        : answer(client.POST('/api/v1/tasks/{id}/actions/retry', { params }))
+        ? unwrap(client.POST('/api/v1/tasks/{id}/actions/cancel', { params }))
+        : unwrap(client.POST('/api/v1/tasks/{id}/actions/retry', { params }))
     },
     onSuccess: (task) => applyChange(cache, { noun: 'task', id: task.id, item: task }),
     onError: () => cache.invalidateQueries({ queryKey: keys.tasks.all }),

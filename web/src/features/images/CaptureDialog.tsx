@@ -2,10 +2,10 @@ import { Camera } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
 import { useCaptureImage } from '@/api/queries/images'
 import type { ImageCreate, Instance } from '@/api/types'
-import { focusFirstWrong } from '@/lib/focus'
+import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes, GIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
-import { asProblem, sentence } from '@/lib/problem'
+import { asProblem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { Dialog, DialogActions } from '@/ui/Dialog'
 import { Disclosure } from '@/ui/Disclosure'
@@ -16,17 +16,17 @@ type Compression = NonNullable<ImageCreate['compression']>
 type Level = 'application' | 'filesystem' | 'crash'
 
 const COMPRESSION = [
-  { id: 'default', label: 'As the provider has set' },
-  { id: 'zstd', label: 'zstd', detail: 'Small and fast' },
-  { id: 'zlib', label: 'zlib', detail: 'For the oldest tools' },
-  { id: 'none', label: 'None', detail: 'Largest file, least work' },
+  { id: 'default', label: 'Provider’s default' },
+  { id: 'zstd', label: 'zstd', detail: 'Small file, fast' },
+  { id: 'zlib', label: 'zlib', detail: 'For tools that cannot read zstd' },
+  { id: 'none', label: 'None', detail: 'Largest file, least processing' },
 ]
 
 const CONSISTENCY = [
-  { id: 'best', label: 'The best the guest can do', detail: 'The level that was reached is recorded' },
-  { id: 'application', label: 'Application', detail: 'Frozen with the guest’s own hooks, or the task fails' },
-  { id: 'filesystem', label: 'File system', detail: 'File systems frozen, or the task fails' },
-  { id: 'crash', label: 'Crash', detail: 'Not frozen; as after a power cut' },
+  { id: 'best', label: 'Best available', detail: 'The level that is reached is recorded with the image' },
+  { id: 'application', label: 'Application', detail: 'The guest’s freeze hooks must run, or the task fails' },
+  { id: 'filesystem', label: 'File system', detail: 'File systems must be frozen, or the task fails' },
+  { id: 'crash', label: 'Crash', detail: 'Nothing is frozen; the disk is as after a power failure' },
 ]
 
 export interface CaptureDialogProps {
@@ -35,23 +35,23 @@ export interface CaptureDialogProps {
   onCreated: (imageId: string) => void
 }
 
-/** Names the image of an instance and starts its capture. */
+/** Asks for the name of a new image and starts the capture. */
 export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogProps) {
   const [name, setName] = useState('')
   const [description, setDescription] = useState('')
   const [compression, setCompression] = useState('default')
   const [consistency, setConsistency] = useState('best')
-  const [tried, setTried] = useState(false)
+  const [submitted, setSubmitted] = useState(false)
   const capture = useCaptureImage()
 
-  const wrongName = nameProblem(name)
+  const nameError = nameProblem(name)
   const problem = capture.isError ? asProblem(capture.error) : null
-  const fieldProblem = problem?.field('/name')
+  const fieldError = problem?.field('/name')
 
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
-    setTried(true)
-    if (wrongName) return focusFirstWrong(event.currentTarget)
+    setSubmitted(true)
+    if (nameError) return focusFirstInvalid(event.currentTarget)
     const body: ImageCreate = { source: { type: 'instance', id: instance.id }, name: name.trim() }
     if (description.trim()) body.description = description.trim()
     if (compression !== 'default') body.compression = compression as Compression
@@ -75,7 +75,7 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
           onChange={setName}
           autoFocus
           problem={
-            (tried || name.length > 0 ? wrongName : null) ?? (fieldProblem ? sentence(fieldProblem) : null)
+            (submitted || name.length > 0 ? nameError : null) ?? (fieldError ? toSentence(fieldError) : null)
           }
         />
         <PrimaryDiskNotice instance={instance} />
@@ -103,10 +103,10 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
             />
           )}
         </Disclosure>
-        {problem && !fieldProblem && <ProblemNotice problem={problem} />}
+        {problem && !fieldError && <ProblemNotice problem={problem} />}
         <DialogActions>
           <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" look="primary" busy={capture.isPending}>
+          <Button type="submit" variant="primary" busy={capture.isPending}>
             Create
           </Button>
         </DialogActions>
@@ -115,12 +115,12 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
   )
 }
 
-/** From here on, patience is asked for. */
-const LARGE = 200 * GIB
+/** The disk size from which the dialog says that creation can take several hours. */
+const LARGE_DISK = 200 * GIB
 
 function PrimaryDiskNotice({ instance }: { instance: Instance }) {
   const primary = instance.disks.find((disk) => disk.primary)
-  const isLarge = primary !== undefined && primary.virtual_size_bytes >= LARGE
+  const isLarge = primary !== undefined && primary.virtual_size_bytes >= LARGE_DISK
   const others = instance.disks.length - (primary ? 1 : 0)
   return (
     <Notice>
@@ -130,9 +130,9 @@ function PrimaryDiskNotice({ instance }: { instance: Instance }) {
           ? `The other ${others === 1 ? 'disk of this instance is' : `${others} disks of this instance are`} not included.`
           : 'Additional volumes and disks are not included.'}{' '}
         {instance.power === 'off'
-          ? 'The instance stays stopped meanwhile.'
-          : 'The instance keeps running: there is no need to power it down.'}{' '}
-        {isLarge && 'Creation can take several hours, because the disk is large.'}
+          ? 'The instance stays stopped while its image is created.'
+          : 'The instance keeps running; there is no need to power it down.'}{' '}
+        {isLarge && 'Creation can take several hours because the disk is large.'}
       </p>
     </Notice>
   )

@@ -2,7 +2,7 @@ import { type FormEvent, useState } from 'react'
 import { useDeleteImage, useRenameImage } from '@/api/queries/images'
 import type { Image } from '@/api/types'
 import { nameProblem } from '@/lib/name'
-import { asProblem, sentence } from '@/lib/problem'
+import { asProblem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
 import { TextField } from '@/ui/Field'
@@ -45,15 +45,15 @@ export function DeleteImageDialog({
 export function RenameImageDialog({ image, onClose }: ImageDialogProps) {
   const [name, setName] = useState(image.name)
   const [description, setDescription] = useState(image.description)
-  const [tried, setTried] = useState(false)
+  const [submitted, setSubmitted] = useState(false)
   const rename = useRenameImage()
-  const wrongName = nameProblem(name)
+  const nameError = nameProblem(name)
   const problem = rename.isError ? asProblem(rename.error) : null
-  const fieldProblem = problem?.field('/name')
+  const fieldError = problem?.field('/name')
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    setTried(true)
-    if (wrongName) return
+    setSubmitted(true)
+    if (nameError) return
     rename.mutate({ image, patch: { name: name.trim(), description } }, { onSuccess: onClose })
   }
   return (
@@ -64,13 +64,13 @@ export function RenameImageDialog({ image, onClose }: ImageDialogProps) {
           value={name}
           onChange={setName}
           autoFocus
-          problem={(tried ? wrongName : null) ?? (fieldProblem ? sentence(fieldProblem) : null)}
+          problem={(submitted ? nameError : null) ?? (fieldError ? toSentence(fieldError) : null)}
         />
         <TextField label="Description" value={description} onChange={setDescription} rows={2} optional />
-        {problem && !fieldProblem && <ProblemNotice problem={problem} />}
+        {problem && !fieldError && <ProblemNotice problem={problem} />}
         <DialogActions>
           <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" look="primary" busy={rename.isPending}>
+          <Button type="submit" variant="primary" busy={rename.isPending}>
             Save
           </Button>
         </DialogActions>

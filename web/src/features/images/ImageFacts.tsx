@@ -3,14 +3,14 @@ import type { Image } from '@/api/types'
 import { formatBytes, NONE } from '@/lib/format'
 import { formatInstant } from '@/lib/time'
 import { Copy } from '@/ui/Copy'
-import { Card, type Fact, Facts, Soft } from '@/ui/Page'
+import { Card, type Fact, Facts, MutedText } from '@/ui/Page'
 import { SourceInstance } from './ImageTable'
 
 const CONSISTENCY: Record<string, string> = {
   application: 'Application: the guest’s freeze hooks ran',
   filesystem: 'File system: file systems were frozen',
-  crash: 'Crash: as after a power cut',
-  stopped: 'Stopped: the guest was off',
+  crash: 'Crash: as after a power failure',
+  stopped: 'Stopped: the instance was stopped',
 }
 
 export interface ImageFactsProps {
@@ -19,7 +19,7 @@ export interface ImageFactsProps {
   names: Names
 }
 
-/** Everything that is known of an image. */
+/** The properties of an image. */
 export function ImageFacts({ image, location, names }: ImageFactsProps) {
   const facts: Fact[] = [
     { name: 'Size', value: formatBytes(image.size_bytes) },
@@ -46,9 +46,9 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
       <Card title="Identity">
         <Facts
           facts={[
-            { name: 'Id', value: <Copy label="id" value={image.id} />, wide: true },
+            { name: 'ID', value: <Copy label="ID" value={image.id} />, wide: true },
             {
-              name: 'Disk digest, the same in every format',
+              name: 'Disk digest (the same in every format)',
               value: <Digest label="disk digest" value={image.logical_digest} />,
               wide: true,
             },
@@ -65,5 +65,9 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
 }
 
 function Digest({ label, value }: { label: string; value: string | null | undefined }) {
-  return value ? <Copy label={label} value={value} /> : <Soft>Known once the image is available</Soft>
+  return value ? (
+    <Copy label={label} value={value} />
+  ) : (
+    <MutedText>Not known until the image is available</MutedText>
+  )
 }

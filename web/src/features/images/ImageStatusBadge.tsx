@@ -2,7 +2,7 @@ import type { Image, ImageStatus, Task } from '@/api/types'
 import { percentOf } from '@/lib/format'
 import { Status, type Tone } from '@/ui/Status'
 
-/** The four statuses with the sentences that belong to them. */
+/** The four statuses with their sentences, which are requirements S52 to S55 verbatim. */
 const STATUSES: Record<ImageStatus, { name: string; tone: Tone; text: string }> = {
   creating: { name: 'Creating', tone: 'busy', text: 'Image is being generated from the instance disk' },
   available: { name: 'Available', tone: 'good', text: 'Image is ready to use for deployments' },

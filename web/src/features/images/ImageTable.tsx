@@ -4,7 +4,7 @@ import type { Names } from '@/api/queries/names'
 import type { Image, Task } from '@/api/types'
 import { formatBytes } from '@/lib/format'
 import { RowMenu } from '@/ui/Menu'
-import { Soft } from '@/ui/Page'
+import { MutedText } from '@/ui/Page'
 import { Since } from '@/ui/Since'
 import { type Column, Table, type TableProps } from '@/ui/Table'
 import { type ImageCommands, imageActions } from './actions'
@@ -12,12 +12,12 @@ import { ImageStatusBadge } from './ImageStatusBadge'
 
 export interface ImageTableProps extends Pick<TableProps<Image>, 'items' | 'sort' | 'onSort' | 'more'> {
   names: Names
-  /** The task that works on an image, for its progress. */
+  /** Returns the latest task of an image, for its progress. */
   taskOf: (image: Image) => Task | undefined
   commands: ImageCommands
 }
 
-/** My Images: exactly Name, Source Instance, Size, Status, Created. */
+/** My Images, with the columns that requirement S57 names. */
 export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProps) {
   const columns = useMemo<Column<Image>[]>(
     () => [
@@ -64,11 +64,11 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
   )
 }
 
-/** A link while the instance exists; its name afterwards. */
+/** Links to the source instance while it is loaded; shows only its name otherwise. */
 export function SourceInstance({ image, names }: { image: Image; names: Names }) {
   const source = image.source_instance
-  if (!source) return <Soft>–</Soft>
-  if (!source.id || !names.instance(source.id)) return <Soft>{source.name}</Soft>
+  if (!source) return <MutedText>–</MutedText>
+  if (!source.id || !names.instance(source.id)) return <MutedText>{source.name}</MutedText>
   return (
     <Link to="/instances/$id" params={{ id: source.id }}>
       {source.name}

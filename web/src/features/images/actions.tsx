@@ -2,14 +2,14 @@ import { Pencil, Rocket, Trash2 } from 'lucide-react'
 import type { Image } from '@/api/types'
 import type { MenuAction } from '@/ui/Menu'
 
-/** What can be done with an image; the page says how. */
+/** The actions on an image, which the page implements. */
 export interface ImageCommands {
   deploy: (image: Image) => void
   rename: (image: Image) => void
   remove: (image: Image) => void
 }
 
-/** Why an image cannot be deployed now. */
+/** Returns why an image cannot be deployed now, or `null`. */
 export function deployReason(image: Image): string | null {
   switch (image.status) {
     case 'available':
@@ -17,20 +17,20 @@ export function deployReason(image: Image): string | null {
     case 'creating':
       return 'The image is still being created.'
     case 'error':
-      return 'The creation of this image failed.'
+      return 'Creating this image failed.'
     case 'deleting':
       return 'The image is being removed.'
   }
 }
 
-/** Why an image cannot be deleted now. */
+/** Returns why an image cannot be deleted now, or `null`. */
 export function deleteReason(image: Image): string | null {
   switch (image.status) {
     case 'available':
     case 'error':
       return null
     case 'creating':
-      return 'Cancel its task first, or wait until it is created.'
+      return 'The image is still being created. Cancel its task first.'
     case 'deleting':
       return 'The image is being removed.'
   }
@@ -53,7 +53,7 @@ export function imageActions(image: Image, commands: ImageCommands): MenuAction[
       onAction: () => commands.remove(image),
       reason: deleteReason(image),
       danger: true,
-      apart: true,
+      separated: true,
     },
   ]
 }

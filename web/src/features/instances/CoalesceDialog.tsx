@@ -21,10 +21,10 @@ export function CoalesceDialog({ instance, onClose }: CoalesceDialogProps) {
       problem={coalesce.isError ? asProblem(coalesce.error) : null}
     >
       <p>
-        The chain of layers behind its disk becomes one file with the same content, so that its next image is
-        created faster. The instance cannot be started or imaged meanwhile.
+        The layers of the disk are merged into one file with the same content, so that the next image is
+        created faster. Until that is done, the instance cannot be started or captured.
       </p>
-      <p>Layers that no other disk refers to are removed. A disk that is one file already stays as it is.</p>
+      <p>Layers that no other disk uses are removed. A disk that is already one file is not changed.</p>
     </ConfirmDialog>
   )
 }

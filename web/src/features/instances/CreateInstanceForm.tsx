@@ -1,10 +1,10 @@
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { useCreateInstance } from '@/api/queries/instances'
 import type { Image, InstanceCreate } from '@/api/types'
-import { focusFirstWrong } from '@/lib/focus'
+import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes, GIB, MIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
-import { asProblem, sentence } from '@/lib/problem'
+import { asProblem, toSentence } from '@/lib/problem'
 import { parseSshKeys } from '@/lib/ssh'
 import { Button } from '@/ui/Button'
 import { Disclosure } from '@/ui/Disclosure'
@@ -19,17 +19,17 @@ const MEMORY = [256 * MIB, 512 * MIB, GIB, 2 * GIB, 4 * GIB, 8 * GIB, 16 * GIB].
   label: formatBytes(bytes),
 }))
 
-export interface Place {
+export interface HypervisorChoice {
   id: string
   name: string
 }
 
 export interface CreateInstanceFormProps {
   image: Image | undefined
-  /** The image tabs. */
+  /** The tabs with the images. */
   picker: ReactNode
-  /** Hypervisors that the image can be deployed to. */
-  places: readonly Place[]
+  /** The hypervisors that the image can be deployed to. */
+  hypervisors: readonly HypervisorChoice[]
   onCreated: (instanceId: string) => void
   onCancel: () => void
 }
@@ -41,32 +41,38 @@ const EMPTY = {
   disk: '',
   keys: '',
   userData: '',
-  place: 'any',
+  hypervisor: 'any',
   start: true,
 }
 
-export function CreateInstanceForm({ image, picker, places, onCreated, onCancel }: CreateInstanceFormProps) {
+export function CreateInstanceForm({
+  image,
+  picker,
+  hypervisors,
+  onCreated,
+  onCancel,
+}: CreateInstanceFormProps) {
   const [values, setValues] = useState(EMPTY)
-  const [tried, setTried] = useState(false)
+  const [submitted, setSubmitted] = useState(false)
   const create = useCreateInstance()
   const set = (patch: Partial<typeof EMPTY>) => setValues((old) => ({ ...old, ...patch }))
 
-  const wrong = {
-    image: image ? null : 'Choose an image.',
+  const errors = {
+    image: image ? null : 'Choose an image',
     name: nameProblem(values.name),
     disk: diskProblem(values.disk, image?.virtual_size_bytes ?? 0),
     keys: parseSshKeys(values.keys).problem,
   }
-  const refused = create.isError ? asProblem(create.error) : null
-  const said = (field: keyof typeof wrong, pointer: string) => {
-    const fromServer = refused?.field(pointer)
-    return (tried ? wrong[field] : null) ?? (fromServer ? sentence(fromServer) : null)
+  const refusal = create.isError ? asProblem(create.error) : null
+  const messageFor = (field: keyof typeof errors, pointer: string) => {
+    const fromServer = refusal?.field(pointer)
+    return (submitted ? errors[field] : null) ?? (fromServer ? toSentence(fromServer) : null)
   }
 
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
-    setTried(true)
-    if (!image || wrong.name || wrong.disk || wrong.keys) return focusFirstWrong(event.currentTarget)
+    setSubmitted(true)
+    if (!image || errors.name || errors.disk || errors.keys) return focusFirstInvalid(event.currentTarget)
     create.mutate(bodyOf(values, image), { onSuccess: ({ instance }) => onCreated(instance.id) })
   }
 
@@ -75,9 +81,13 @@ export function CreateInstanceForm({ image, picker, places, onCreated, onCancel 
       <Stack>
         <Card title="Image">
           {picker}
-          {tried && wrong.image && (
+          {submitted && errors.image && (
             <ProblemNotice
-              problem={{ title: wrong.image, detail: 'Every instance starts from one.', requestId: null }}
+              problem={{
+                title: errors.image,
+                detail: 'an instance is created from an image',
+                requestId: null,
+              }}
             />
           )}
         </Card>
@@ -87,7 +97,7 @@ export function CreateInstanceForm({ image, picker, places, onCreated, onCancel 
             placeholder="web-2"
             value={values.name}
             onChange={(name) => set({ name })}
-            problem={said('name', '/name')}
+            problem={messageFor('name', '/name')}
           />
           <FieldRow>
             <SelectField
@@ -105,23 +115,28 @@ export function CreateInstanceForm({ image, picker, places, onCreated, onCancel 
             <TextField
               label="Disk, GiB"
               inputMode="decimal"
-              placeholder={image ? `as the image, ${formatBytes(image.virtual_size_bytes)}` : 'as the image'}
+              placeholder={
+                image ? `same as image, ${formatBytes(image.virtual_size_bytes)}` : 'same as image'
+              }
               value={values.disk}
               onChange={(disk) => set({ disk })}
-              problem={said('disk', '/disk_size_bytes')}
+              problem={messageFor('disk', '/disk_size_bytes')}
               optional
             />
           </FieldRow>
-          {places.length > 1 && (
+          {hypervisors.length > 1 && (
             <SelectField
               label="Hypervisor"
-              choices={[{ id: 'any', label: 'Any' }, ...places.map(({ id, name }) => ({ id, label: name }))]}
-              value={values.place}
-              onChange={(place) => set({ place })}
+              choices={[
+                { id: 'any', label: 'Any' },
+                ...hypervisors.map(({ id, name }) => ({ id, label: name })),
+              ]}
+              value={values.hypervisor}
+              onChange={(hypervisor) => set({ hypervisor })}
             />
           )}
           <Checkbox
-            label="Start the instance once it is created"
+            label="Start the instance after it is created"
             isSelected={values.start}
             onChange={(start) => set({ start })}
           />
@@ -133,10 +148,10 @@ export function CreateInstanceForm({ image, picker, places, onCreated, onCancel 
             mono
             optional
             placeholder="ssh-ed25519 AAAA… me@laptop"
-            help="Public keys, one a line. They work when the image supports cloud-init."
+            help="Public keys, one per line. The image must support cloud-init."
             value={values.keys}
             onChange={(keys) => set({ keys })}
-            problem={said('keys', '/ssh_keys')}
+            problem={messageFor('keys', '/ssh_keys')}
           />
           <Disclosure title="User data">
             <TextField
@@ -145,18 +160,18 @@ export function CreateInstanceForm({ image, picker, places, onCreated, onCancel 
               mono
               optional
               placeholder={'#cloud-config\npackages: [nginx]'}
-              help="A script or cloud-config, run at the first boot when the image supports cloud-init."
+              help="A script or cloud-config that runs at the first boot. The image must support cloud-init."
               value={values.userData}
               onChange={(userData) => set({ userData })}
             />
           </Disclosure>
         </Card>
-        {refused && <ProblemNotice problem={refused} />}
+        {refusal && <ProblemNotice problem={refusal} />}
         <Bar>
-          <Button type="submit" look="primary" busy={create.isPending}>
+          <Button type="submit" variant="primary" busy={create.isPending}>
             Create instance
           </Button>
-          <Button look="quiet" onPress={onCancel}>
+          <Button variant="quiet" onPress={onCancel}>
             Cancel
           </Button>
         </Bar>
@@ -177,6 +192,6 @@ function bodyOf(values: typeof EMPTY, image: Image): InstanceCreate {
     ...(disk === null ? {} : { disk_size_bytes: disk }),
     ...(keys.length > 0 ? { ssh_keys: keys } : {}),
     ...(values.userData.trim() ? { user_data: values.userData } : {}),
-    ...(values.place === 'any' ? {} : { hypervisor_id: values.place }),
+    ...(values.hypervisor === 'any' ? {} : { hypervisor_id: values.hypervisor }),
   }
 }

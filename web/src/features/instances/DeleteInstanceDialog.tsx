@@ -20,8 +20,8 @@ export function DeleteInstanceDialog({ instance, onClose }: DeleteInstanceDialog
       busy={remove.isPending}
       problem={remove.isError ? asProblem(remove.error) : null}
     >
-      <p>The instance is stopped, and its disks are removed and cannot be recovered.</p>
-      <p>Images that were created of it stay.</p>
+      <p>The instance is stopped. Its disks are removed and cannot be recovered.</p>
+      <p>Images created from this instance are kept.</p>
     </ConfirmDialog>
   )
 }

@@ -22,7 +22,7 @@ export interface ImagePickerProps {
   empty: ReactNode
 }
 
-/** Available images as cards, one of which can be chosen. */
+/** Shows the available images as cards, one of which can be selected. */
 export function ImagePicker({ scope, label, selected, onSelect, locationName, empty }: ImagePickerProps) {
   const refetchInterval = usePollInterval()
   const images = useInfiniteQuery({
@@ -34,7 +34,7 @@ export function ImagePicker({ scope, label, selected, onSelect, locationName, em
   const items = images.data.pages.flatMap((page) => page.items)
   if (items.length === 0) {
     return (
-      <EmptyState icon={<Layers />} title="No image to choose from">
+      <EmptyState icon={<Layers />} title="No images available">
         {empty}
       </EmptyState>
     )
@@ -66,7 +66,7 @@ export function ImagePicker({ scope, label, selected, onSelect, locationName, em
         ))}
       </RadioGroup>
       {images.hasNextPage && (
-        <Button look="quiet" busy={images.isFetchingNextPage} onPress={() => void images.fetchNextPage()}>
+        <Button variant="quiet" busy={images.isFetchingNextPage} onPress={() => void images.fetchNextPage()}>
           Show more
         </Button>
       )}

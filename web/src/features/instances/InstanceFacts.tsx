@@ -32,10 +32,10 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
           },
           { name: 'Created', value: formatInstant(instance.created_at) },
           ...instance.disks.map((disk, index) => ({
-            name: disk.primary ? 'Primary disk' : `Disk ${index + 1}, not captured`,
+            name: disk.primary ? 'Primary disk' : `Disk ${index + 1} (not captured)`,
             value: `${formatBytes(disk.virtual_size_bytes)}, ${disk.format}`,
           })),
-          { name: 'Id', value: <Copy label="id" value={instance.id} />, wide: true },
+          { name: 'ID', value: <Copy label="ID" value={instance.id} />, wide: true },
         ]}
       />
     </Card>

@@ -3,7 +3,7 @@ import { useMemo } from 'react'
 import type { Instance } from '@/api/types'
 import { formatBytes, plural } from '@/lib/format'
 import { RowMenu } from '@/ui/Menu'
-import { Soft } from '@/ui/Page'
+import { MutedText } from '@/ui/Page'
 import { Status } from '@/ui/Status'
 import { type Column, Table, type TableProps } from '@/ui/Table'
 import { type InstanceCommands, instanceActions } from './actions'
@@ -35,7 +35,7 @@ export function InstanceTable({ locationName, commands, ...table }: InstanceTabl
         },
       },
       { id: 'location', name: 'Location', cell: (instance) => locationName(instance.location_id) },
-      { id: 'image', name: 'Image', cell: (instance) => instance.image?.name ?? <Soft>–</Soft> },
+      { id: 'image', name: 'Image', cell: (instance) => instance.image?.name ?? <MutedText>–</MutedText> },
       {
         id: 'size',
         name: 'Memory / vCPU',

@@ -1,10 +1,10 @@
 import { Camera, Combine, Play, Power, Trash2 } from 'lucide-react'
 import type { Instance } from '@/api/types'
-import { sentence } from '@/lib/problem'
+import { toSentence } from '@/lib/problem'
 import type { MenuAction } from '@/ui/Menu'
 import { busyReason } from './labels'
 
-/** What can be done with an instance; the page says how. */
+/** The actions on an instance, which the page implements. */
 export interface InstanceCommands {
   capture: (instance: Instance) => void
   power: (instance: Instance, action: 'start' | 'stop') => void
@@ -12,28 +12,33 @@ export interface InstanceCommands {
   coalesce: (instance: Instance) => void
 }
 
-/** Why an image cannot be created of it, in the server's words. */
+/** Returns why an instance cannot be captured now, in the server's words, or `null`. */
 export function captureReason(instance: Instance): string | null {
   if (instance.capture.allowed) return null
-  return sentence(instance.capture.reason ?? 'images of this instance cannot be created now')
+  return toSentence(instance.capture.reason ?? 'this instance cannot be captured now')
 }
 
+/** Returns why an instance cannot be started now, or `null`. */
 export function startReason(instance: Instance): string | null {
-  return busyReason(instance) ?? (instance.power === 'running' ? 'It is running.' : null)
+  return busyReason(instance) ?? (instance.power === 'running' ? 'The instance is already running.' : null)
 }
 
+/** Returns why an instance cannot be stopped now, or `null`. */
 export function stopReason(instance: Instance): string | null {
-  return busyReason(instance) ?? (instance.power === 'off' ? 'It is stopped.' : null)
+  return busyReason(instance) ?? (instance.power === 'off' ? 'The instance is already stopped.' : null)
 }
 
-/** Why its layers cannot be merged: its hypervisor holds them open while it runs. */
+/**
+ * Returns why the disk's layers cannot be merged: the hypervisor has them open while the instance
+ * runs.
+ */
 export function coalesceReason(instance: Pick<Instance, 'status' | 'power'>): string | null {
   const isOn = instance.power === 'running' || instance.power === 'paused'
   return busyReason(instance) ?? (isOn ? 'Stop the instance first.' : null)
 }
 
-/** What only operators do with an instance. */
-export function operatorActions(instance: Instance, commands: InstanceCommands): MenuAction[] {
+/** The actions that only administrators have. */
+export function adminActions(instance: Instance, commands: InstanceCommands): MenuAction[] {
   return [
     {
       id: 'coalesce',
@@ -75,7 +80,7 @@ export function instanceActions(instance: Instance, commands: InstanceCommands):
       onAction: () => commands.remove(instance),
       reason: instance.status === 'deleting' || instance.status === 'deploying' ? busyReason(instance) : null,
       danger: true,
-      apart: true,
+      separated: true,
     },
   ]
 }

@@ -12,9 +12,9 @@ test.each([
   ['20G', null],
 ])('%j is %s bytes', (text, bytes) => expect(parseDiskGib(text)).toBe(bytes))
 
-test('a disk is never smaller than the image', () => {
+test('a disk cannot be smaller than its image', () => {
   expect(diskProblem('1', 2 * GIB)).toBe('The image needs a disk of at least 2 GiB.')
   expect(diskProblem('2', 2 * GIB)).toBeNull()
   expect(diskProblem('', 2 * GIB)).toBeNull()
-  expect(diskProblem('0', 0)).toContain('A number of GiB')
+  expect(diskProblem('0', 0)).toContain('Enter a number of GiB')
 })

@@ -8,7 +8,9 @@ const POWER: Record<Instance['power'], { name: string; tone: Tone }> = {
   unknown: { name: 'Unknown', tone: 'idle' },
 }
 
-/** What an instance is doing, in one word: its power, unless something is being done to it. */
+/**
+ * Returns the state of an instance in one word: its power, unless it is being created or deleted.
+ */
 export function powerOf(instance: Pick<Instance, 'status' | 'power'>): { name: string; tone: Tone } {
   switch (instance.status) {
     case 'deploying':
@@ -22,7 +24,7 @@ export function powerOf(instance: Pick<Instance, 'status' | 'power'>): { name: s
   }
 }
 
-/** Why an instance cannot be acted on now. */
+/** Returns why an instance accepts no action now, or `null`. */
 export function busyReason(instance: Pick<Instance, 'status'>): string | null {
   switch (instance.status) {
     case 'ready':

@@ -8,13 +8,13 @@ import { MenuItems } from '@/ui/Menu'
 import styles from './AccountMenu.module.css'
 
 const NEXT: Record<Theme, Theme> = { system: 'light', light: 'dark', dark: 'system' }
-const NAMES: Record<Theme, string> = { system: 'as the system', light: 'light', dark: 'dark' }
+const NAMES: Record<Theme, string> = { system: 'system', light: 'light', dark: 'dark' }
 const ICONS = { system: <Monitor />, light: <Sun />, dark: <Moon /> } as const
 
 export function AccountMenu({ account, onSignedOut }: { account: Account; onSignedOut: () => void }) {
   const [theme, choose] = useState(readTheme)
   const signOut = useSignOut()
-  const change = () => {
+  const changeTheme = () => {
     const next = NEXT[theme]
     setTheme(next)
     choose(next)
@@ -26,7 +26,7 @@ export function AccountMenu({ account, onSignedOut }: { account: Account; onSign
         <span className={styles.initial} aria-hidden="true">
           {account.name.charAt(0).toUpperCase()}
         </span>
-        <span className={styles.who}>
+        <span className={styles.identity}>
           <span className={styles.name}>{account.name}</span>
           <span className={styles.role}>{account.role === 'admin' ? 'Administrator' : 'Customer'}</span>
         </span>
@@ -35,13 +35,13 @@ export function AccountMenu({ account, onSignedOut }: { account: Account; onSign
       <MenuItems
         label="Account"
         actions={[
-          { id: 'theme', label: `Colours: ${NAMES[theme]}`, icon: ICONS[theme], onAction: change },
+          { id: 'theme', label: `Theme: ${NAMES[theme]}`, icon: ICONS[theme], onAction: changeTheme },
           {
             id: 'sign-out',
             label: 'Sign out',
             icon: <LogOut />,
-            apart: true,
-            // Whatever the server says, this browser forgets the account.
+            separated: true,
+            // Even if the request fails, this browser must not show the account's data.
             onAction: () => signOut.mutate(undefined, { onSettled: onSignedOut }),
           },
         ]}

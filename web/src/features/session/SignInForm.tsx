@@ -35,7 +35,7 @@ export function SignInForm({ onSignedIn }: { onSignedIn: () => void }) {
         isRequired
       />
       {signIn.isError && <ProblemNotice problem={asProblem(signIn.error)} />}
-      <Button type="submit" look="primary" busy={signIn.isPending}>
+      <Button type="submit" variant="primary" busy={signIn.isPending}>
         Sign in
       </Button>
     </form>

@@ -4,13 +4,13 @@ import type { ReactNode } from 'react'
 import type { Names } from '@/api/queries/names'
 import { useTaskAction } from '@/api/queries/tasks'
 import { isFinal, type Task, type TaskKind } from '@/api/types'
-import { formatBytes, formatDuration, formatRate, percentOf } from '@/lib/format'
-import { asProblem, sentence } from '@/lib/problem'
+import { formatBytes, formatDuration, formatRate, NONE, percentOf, shortId } from '@/lib/format'
+import { asProblem, toSentence } from '@/lib/problem'
 import { secondsBetween, withLocalTimes } from '@/lib/time'
 import { Button } from '@/ui/Button'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { Progress, Steps } from '@/ui/Progress'
-import { Since, useNow } from '@/ui/Since'
+import { Since } from '@/ui/Since'
 import { Status } from '@/ui/Status'
 import { errorTitle, kindTitle, phaseName, stateName, stateTone, stepsOf } from './labels'
 import styles from './TaskCard.module.css'
@@ -26,7 +26,7 @@ const ICONS: Record<TaskKind, ReactNode> = {
   'instance.delete': <Trash2 />,
 }
 
-/** One task, live: what it does, how far it is, why it waits, why it failed, and what can be done. */
+/** One task, kept up to date: kind, progress, why it waits, why it failed, and its actions. */
 export function TaskCard({ task, names }: { task: Task; names: Names }) {
   const action = useTaskAction()
   const act = (name: 'cancel' | 'retry') => action.mutate({ id: task.id, action: name })
@@ -40,7 +40,7 @@ export function TaskCard({ task, names }: { task: Task; names: Names }) {
           <h3>{kindTitle(task.kind)}</h3>
           <p className={styles.meta}>
             <Subject task={task} names={names} />
-            <When task={task} />
+            <TaskTimes task={task} />
           </p>
         </div>
         <div className={styles.side}>
@@ -48,7 +48,7 @@ export function TaskCard({ task, names }: { task: Task; names: Names }) {
             {task.cancel_requested && !isFinal(task.state) ? 'Cancelling' : stateName(task.state)}
           </Status>
           {!isFinal(task.state) && !task.cancel_requested && (
-            <Button look="quiet" busy={action.isPending} onPress={() => act('cancel')}>
+            <Button variant="quiet" busy={action.isPending} onPress={() => act('cancel')}>
               Cancel
             </Button>
           )}
@@ -59,48 +59,58 @@ export function TaskCard({ task, names }: { task: Task; names: Names }) {
           )}
         </div>
       </div>
-      {!isFinal(task.state) && <Work task={task} />}
-      {task.state !== 'succeeded' && task.error && <Failure task={task} />}
+      {!isFinal(task.state) && <TaskProgress task={task} />}
+      {task.state !== 'succeeded' && task.error && <TaskErrorNotice task={task} />}
       {action.isError && <ProblemNotice problem={asProblem(action.error)} />}
     </article>
   )
 }
 
-/** What a person may ask for again: the work that leaves something useful behind. */
+/** Whether Retry is offered: captures and deployments can be repeated whatever the error was. */
 function isRetryable(task: Task): boolean {
   return task.kind === 'image.capture' || task.kind === 'instance.deploy' || (task.error?.retryable ?? false)
 }
 
+/**
+ * Links to what the task works on; names are known only of the images and instances that are
+ * loaded.
+ */
 function Subject({ task, names }: { task: Task; names: Names }) {
   const image = names.image(task.image_id)
   const instance = names.instance(task.instance_id)
   return (
     <>
-      {task.image_id && image && (
+      {task.image_id && (
         <Link to="/images/$id" params={{ id: task.image_id }}>
-          {image}
+          {image ?? shortId(task.image_id)}
         </Link>
       )}
-      {task.image_id && !image && <span>an image that is gone</span>}
       {task.image_id && task.instance_id && <span>{task.kind === 'instance.deploy' ? '→' : 'from'}</span>}
-      {task.instance_id && instance && (
+      {task.instance_id && (
         <Link to="/instances/$id" params={{ id: task.instance_id }}>
-          {instance}
+          {instance ?? shortId(task.instance_id)}
         </Link>
       )}
-      {task.instance_id && !instance && <span>an instance that is gone</span>}
     </>
   )
 }
 
-function When({ task }: { task: Task }) {
-  const now = useNow()
+/**
+ * Formats how long a task with a single attempt ran. The API has no start of later attempts: the
+ * time since the first one would include the pauses between them.
+ */
+function formatTook({ started_at, created_at, finished_at }: Task): string {
+  if (!finished_at) return NONE
+  const seconds = secondsBetween(started_at ?? created_at, finished_at)
+  return seconds !== null && seconds < 1 ? 'less than a second' : formatDuration(seconds)
+}
+
+function TaskTimes({ task }: { task: Task }) {
   if (task.finished_at) {
-    const took = secondsBetween(task.started_at ?? task.created_at, task.finished_at, now)
     return (
       <span className={styles.when}>
-        <Since at={task.finished_at} />, took{' '}
-        {took !== null && took < 1 ? 'less than a second' : formatDuration(took)}
+        <Since at={task.finished_at} />
+        {task.attempt > 1 ? `, after ${task.attempt} attempts` : `, took ${formatTook(task)}`}
       </span>
     )
   }
@@ -112,8 +122,8 @@ function When({ task }: { task: Task }) {
   )
 }
 
-/** The progress of a task that is not over. */
-function Work({ task }: { task: Task }) {
+/** The progress of a task that has not ended. */
+function TaskProgress({ task }: { task: Task }) {
   const { names, current } = stepsOf(task)
   const percent = task.state === 'queued' ? 0 : (task.percent ?? percentOf(task.bytes_done, task.bytes_total))
   return (
@@ -125,29 +135,33 @@ function Work({ task }: { task: Task }) {
         tone={task.state === 'queued' ? 'idle' : 'busy'}
       />
       <p className={styles.figures}>
-        {task.state === 'queued' ? <Waiting task={task} /> : <Figures task={task} percent={percent} />}
+        {task.state === 'queued' ? (
+          <QueueState task={task} />
+        ) : (
+          <ProgressFigures task={task} percent={percent} />
+        )}
       </p>
     </div>
   )
 }
 
-function Waiting({ task }: { task: Task }) {
-  const place = task.queue_position
+function QueueState({ task }: { task: Task }) {
+  const position = task.queue_position
   return (
     <>
       <strong>
-        {place == null
+        {position == null
           ? 'Waiting to start'
-          : place <= 1
+          : position <= 1
             ? 'Next in the queue'
-            : `Number ${place} in the queue`}
+            : `Position ${position} in the queue`}
       </strong>
-      {task.waiting_for && <span>Waits for {withLocalTimes(task.waiting_for)}.</span>}
+      {task.waiting_for && <span>Waiting for {withLocalTimes(task.waiting_for)}.</span>}
     </>
   )
 }
 
-function Figures({ task, percent }: { task: Task; percent: number | null }) {
+function ProgressFigures({ task, percent }: { task: Task; percent: number | null }) {
   const hasBytes = task.bytes_total != null && task.bytes_total > 0
   return (
     <>
@@ -164,19 +178,20 @@ function Figures({ task, percent }: { task: Task; percent: number | null }) {
   )
 }
 
-function Failure({ task }: { task: Task }) {
+/** Why the last attempt failed; a task that has not ended is retried. */
+function TaskErrorNotice({ task }: { task: Task }) {
   if (!task.error) return null
-  const again = task.state === 'queued' || task.state === 'running'
+  const willRetry = !isFinal(task.state)
   return (
     <Notice
-      tone={again ? 'warn' : 'bad'}
+      tone={willRetry ? 'warn' : 'bad'}
       title={
-        again
-          ? `Attempt ${Math.max(task.attempt, 1)} failed; it is tried again by itself`
+        willRetry
+          ? `Attempt ${Math.max(task.attempt, 1)} failed and will be retried automatically`
           : errorTitle(task, task.error.code)
       }
     >
-      <p>{sentence(task.error.detail)}</p>
+      <p>{toSentence(task.error.detail)}</p>
       <p>
         <code>{task.error.code}</code>
       </p>

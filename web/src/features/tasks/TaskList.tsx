@@ -11,25 +11,25 @@ import { EmptyState, Skeleton } from '@/ui/Page'
 import { TaskCard } from './TaskCard'
 import styles from './TaskCard.module.css'
 
-/** How often the places in the queue are asked for while something waits. */
-const QUEUE_MS = 5000
+/** How often the list is requested while a task waits in the queue. */
+const QUEUE_POLL_MS = 5000
 
 export interface TaskListProps {
   filter: TaskFilter
-  /** What stands where there are none; nothing for the usual words. */
+  /** Shown when there are no tasks; the default text otherwise. */
   empty?: ReactNode
 }
 
-/** Tasks, newest first, live. */
+/** Shows tasks, newest first, and keeps them up to date. */
 export function TaskList({ filter, empty }: TaskListProps) {
   const names = useNames()
   const poll = usePollInterval()
   const tasks = useInfiniteQuery({
     ...tasksQuery(filter),
-    // A task's place in the queue changes when others end, which is no event of its own.
+    // A task's position in the queue changes when other tasks end, which sends no event for it.
     refetchInterval: (query) => {
       const waits = query.state.data?.pages.some((page) => page.items.some((task) => task.state === 'queued'))
-      return poll || (waits ? QUEUE_MS : false)
+      return poll || (waits ? QUEUE_POLL_MS : false)
     },
   })
   if (tasks.isPending) return <Skeleton label="Loading tasks" />
@@ -45,8 +45,8 @@ export function TaskList({ filter, empty }: TaskListProps) {
   if (items.length === 0) {
     return (
       empty ?? (
-        <EmptyState icon={<ListChecks />} title="No tasks here">
-          Creating an image or an instance runs in the background. Its progress appears here.
+        <EmptyState icon={<ListChecks />} title="No tasks">
+          Images and instances are created in the background. The progress appears here.
         </EmptyState>
       )
     )
@@ -57,7 +57,7 @@ export function TaskList({ filter, empty }: TaskListProps) {
         <TaskCard key={task.id} task={task} names={names} />
       ))}
       {tasks.hasNextPage && (
-        <Button look="quiet" busy={tasks.isFetchingNextPage} onPress={() => void tasks.fetchNextPage()}>
+        <Button variant="quiet" busy={tasks.isFetchingNextPage} onPress={() => void tasks.fetchNextPage()}>
           Show more
         </Button>
       )}

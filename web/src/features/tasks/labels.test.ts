@@ -10,7 +10,7 @@ describe('the steps of a task', () => {
     })
   })
 
-  test('show the merge of a chain while it lasts', () => {
+  test('include the merge of the disk layers while it runs', () => {
     expect(stepsOf({ kind: 'image.capture', state: 'running', phase: 'coalesce' })).toEqual({
       names: ['Queued', 'Preparing', 'Merging layers', 'Snapshot', 'Copying', 'Finalizing'],
       current: 2,
@@ -21,15 +21,15 @@ describe('the steps of a task', () => {
     })
   })
 
-  test('are all behind a task that succeeded', () => {
+  test('are all complete after a task succeeded', () => {
     expect(stepsOf({ kind: 'image.delete', state: 'succeeded', phase: 'done' }).current).toBe(2)
   })
 
-  test('a phase that is not among them counts as the next one', () => {
+  test('a phase without a step counts as the next step', () => {
     expect(stepsOf({ kind: 'instance.start', state: 'running', phase: 'preparing' }).current).toBe(1)
   })
 
-  test('a stopped instance is not said to start', () => {
+  test('stopping an instance has a step called Stopping', () => {
     expect(stepsOf({ kind: 'instance.stop', state: 'running', phase: 'starting' }).names).toEqual([
       'Queued',
       'Stopping',
@@ -37,13 +37,13 @@ describe('the steps of a task', () => {
   })
 })
 
-test('an end is said in the past', () => {
+test('the title of an ended task is in the past tense', () => {
   expect(endTitle({ kind: 'image.capture', state: 'succeeded' })).toBe('Image created')
   expect(endTitle({ kind: 'image.capture', state: 'failed' })).toBe('Image creation failed')
   expect(endTitle({ kind: 'instance.deploy', state: 'cancelled' })).toBe('Create instance: cancelled')
 })
 
-test('a merge that took too long is called by its name', () => {
+test('a coalesce timeout is named in the title', () => {
   expect(errorTitle({ kind: 'image.capture' }, 'coalesce_timeout')).toBe(
     'Image creation failed: Coalesce timeout',
   )

@@ -1,17 +1,17 @@
-/** What tasks, phases and states are called on the screen. */
+/** The labels of tasks, phases and states. */
 import type { Phase, Task, TaskKind, TaskState } from '@/api/types'
 import type { Tone } from '@/ui/Status'
 
-interface KindWords {
+interface KindLabels {
   title: string
-  /** What is said once it is done. */
+  /** The title after it succeeded. */
   done: string
-  /** What is said where it failed. */
+  /** The title after it failed. */
   failed: string
   steps: readonly Phase[]
 }
 
-const KINDS: Record<TaskKind, KindWords> = {
+const KINDS: Record<TaskKind, KindLabels> = {
   'image.capture': {
     title: 'Create image',
     done: 'Image created',
@@ -21,13 +21,13 @@ const KINDS: Record<TaskKind, KindWords> = {
   'image.adopt': {
     title: 'Add stock image',
     done: 'Stock image added',
-    failed: 'Stock image not added',
+    failed: 'Adding the stock image failed',
     steps: ['queued', 'preparing', 'copying', 'finalizing'],
   },
   'image.delete': {
     title: 'Delete image',
     done: 'Image deleted',
-    failed: 'Image not deleted',
+    failed: 'Image deletion failed',
     steps: ['queued', 'removing'],
   },
   'instance.deploy': {
@@ -39,30 +39,30 @@ const KINDS: Record<TaskKind, KindWords> = {
   'instance.start': {
     title: 'Start instance',
     done: 'Instance started',
-    failed: 'Instance not started',
+    failed: 'Starting the instance failed',
     steps: ['queued', 'starting'],
   },
   'instance.stop': {
     title: 'Stop instance',
     done: 'Instance stopped',
-    failed: 'Instance not stopped',
+    failed: 'Stopping the instance failed',
     steps: ['queued', 'starting'],
   },
   'instance.coalesce': {
     title: 'Merge disk layers',
     done: 'Disk layers merged',
-    failed: 'Disk layers not merged',
+    failed: 'Merging the disk layers failed',
     steps: ['queued', 'preparing', 'coalesce'],
   },
   'instance.delete': {
     title: 'Delete instance',
     done: 'Instance deleted',
-    failed: 'Instance not deleted',
+    failed: 'Instance deletion failed',
     steps: ['queued', 'removing'],
   },
 }
 
-/** Phases in the order in which any task goes through them. */
+/** All phases in the order in which tasks go through them. */
 const ORDER: readonly Phase[] = [
   'queued',
   'preparing',
@@ -98,7 +98,7 @@ const STATES: Record<TaskState, { name: string; tone: Tone }> = {
 export const kindTitle = (kind: TaskKind): string => KINDS[kind].title
 export const failureTitle = (kind: TaskKind): string => KINDS[kind].failed
 
-/** How a task ended, in a few words. */
+/** Returns how a task ended, as a title. */
 export function endTitle(task: Pick<Task, 'kind' | 'state'>): string {
   switch (task.state) {
     case 'succeeded':
@@ -122,29 +122,35 @@ export function phaseName(phase: Phase, kind: TaskKind): string {
 
 export interface StepsView {
   names: string[]
-  /** The index of the present step; the number of steps once the task is done. */
+  /** The index of the current step; the number of steps after the task succeeded. */
   current: number
 }
 
-/** Only a disk that is a chain of layers is merged first: the step is shown while it is the present one. */
+/**
+ * Adds the merge step while it is the current one: only disks with a backing chain are merged
+ * first.
+ */
 function withCoalesce(steps: readonly Phase[], phase: Phase): readonly Phase[] {
   if (phase !== 'coalesce' || steps.includes(phase)) return steps
   return steps.flatMap((step) => (step === 'preparing' ? [step, phase] : [step]))
 }
 
-/** What is said of a failure: the names that the provider's texts use where there are such. */
+/** Returns the title of a failure; requirement S48 names the coalesce timeout. */
 export function errorTitle(task: Pick<Task, 'kind'>, code: string): string {
   return code === 'coalesce_timeout'
     ? `${failureTitle(task.kind)}: Coalesce timeout`
     : failureTitle(task.kind)
 }
 
-/** The steps of a task and where it is in them; a phase that is not among them counts as the one it comes before. */
+/**
+ * Returns the steps of a task and the current one; a phase without a step counts as the step after
+ * it.
+ */
 export function stepsOf(task: Pick<Task, 'kind' | 'phase' | 'state'>): StepsView {
   const steps = withCoalesce(KINDS[task.kind].steps, task.phase)
   const names = steps.map((phase) => phaseName(phase, task.kind))
   if (task.state === 'succeeded') return { names, current: steps.length }
-  const rank = ORDER.indexOf(task.phase)
-  const ahead = steps.findIndex((phase) => ORDER.indexOf(phase) >= rank)
-  return { names, current: ahead === -1 ? steps.length : ahead }
+  const position = ORDER.indexOf(task.phase)
+  const current = steps.findIndex((phase) => ORDER.indexOf(phase) >= position)
+  return { names, current: current === -1 ? steps.length : current }
 }

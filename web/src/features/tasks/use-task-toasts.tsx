@@ -6,11 +6,11 @@ import { usePollInterval } from '@/api/live'
 import { type Names, useNames } from '@/api/queries/names'
 import { tasksQuery } from '@/api/queries/tasks'
 import { isFinal, type Task, type TaskState } from '@/api/types'
-import { sentence } from '@/lib/problem'
+import { toSentence } from '@/lib/problem'
 import { showToast } from '@/ui/Toasts'
 import { endTitle } from './labels'
 
-/** Says in the corner how a task ended, whatever page is open; answers how many are at work. */
+/** Shows a notification when a task ends, on any page; returns the number of active tasks. */
 export function useTaskToasts(): number {
   const names = useNames()
   const refetchInterval = usePollInterval()
@@ -44,7 +44,7 @@ function announce(task: Task, names: Names): void {
   showToast({
     tone: TONES[task.state],
     title: endTitle(task),
-    text: task.state === 'failed' && task.error ? sentence(task.error.detail) : subject,
+    text: task.state === 'failed' && task.error ? toSentence(task.error.detail) : subject,
     action: task.state === 'failed' || removed ? <TasksLink /> : <SubjectLink task={task} />,
   })
 }
