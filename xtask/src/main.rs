@@ -5,6 +5,7 @@
 
 mod bench;
 mod fuzz;
+mod gates;
 mod generate;
 mod guest;
 mod panel;
@@ -38,9 +39,9 @@ enum Verb {
     Up(up::Options),
     /// Sets up and runs all tests: Rust, panel, browser, real guests.
     Test(test::Options),
-    /// Formatting, lints, import table, goldens: everything but the tests.
+    /// Formatting, tidy, dependencies, lints, documentation: everything but the tests.
     Check,
-    /// The import table, file lengths and habits that lints cannot see.
+    /// The import table, circles of modules, vocabulary, requirement codes, habits.
     Tidy,
     /// Rewrites the generated files: OpenAPI, the panel's types, goldens.
     Generate,

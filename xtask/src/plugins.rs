@@ -26,6 +26,20 @@ impl Set {
         }
     }
 
+    /// The packages of the set, in order: the folders that hold a `plugin.toml`.
+    pub(crate) fn names(self) -> Result<Vec<String>> {
+        let source = self.source();
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&source).with_context(|| format!("{} is missing", source.display()))? {
+            let path = entry?.path();
+            if path.join("plugin.toml").is_file() {
+                names.push(path.file_name().context("a folder has a name")?.to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Where the finished components are: `.dist/plugins/NAME.wasm`.
     fn folder(self) -> PathBuf {
         match self {
@@ -40,16 +54,7 @@ const SECTION: &str = "imprint:manifest";
 
 /// Builds the set and puts the components, with their manifests, into its folder.
 pub(crate) fn build(set: Set) -> Result<()> {
-    let mut names = Vec::new();
-    for entry in
-        fs::read_dir(set.source()).with_context(|| format!("{} is missing", set.source().display()))?
-    {
-        let path = entry?.path();
-        if path.join("plugin.toml").is_file() {
-            names.push(path.file_name().context("a folder has a name")?.to_string_lossy().into_owned());
-        }
-    }
-    names.sort();
+    let names = set.names()?;
     sh::say(&format!("building plugins: {}", names.join(" ")));
     let mut cargo = sh::cargo();
     cargo.args(["build", "--quiet", "--locked", "--target", "wasm32-wasip2", "--profile", "plugin"]);

@@ -81,8 +81,9 @@ pub(crate) fn setup(purpose: Purpose) -> Result<()> {
     packages(purpose)?;
     node()?;
     if purpose == Purpose::Tests {
-        cargo_command("nextest")?;
-        cargo_command("fuzz")?;
+        for command in ["nextest", "fuzz", "deny", "machete"] {
+            cargo_command(command)?;
+        }
     }
     Ok(())
 }
@@ -143,7 +144,7 @@ fn packages(purpose: Purpose) -> Result<()> {
         install.extend(["-t", backports.suite.as_str()]);
     }
     install.extend(&missing);
-    if !rustix_is_root() {
+    if !is_root() {
         let add = backports.as_ref().filter(|b| !b.known).map_or_else(String::new, |b| {
             format!("printf '%s' '{}' > {BACKPORTS_FILE} && ", b.source.replace('\'', ""))
         });
@@ -166,7 +167,7 @@ fn apt() -> Command {
     command
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     sh::output(&mut sh::cmd("id", ["-u"])).is_ok_and(|id| id.trim() == "0")
 }
 

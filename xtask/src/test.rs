@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{fuzz, guest, panel, plugins, setup, sh, tidy};
+use crate::{fuzz, gates, guest, panel, plugins, setup, sh, tidy};
 
 /// Options of `test`.
 #[derive(Args)]
@@ -16,7 +16,7 @@ pub(crate) struct Options {
     nextest: Vec<String>,
 }
 
-/// Sets up and runs all tests.
+/// Sets up and runs all tests, after everything that fails sooner.
 pub(crate) fn test(options: &Options) -> Result<()> {
     let mut clock = Clock::default();
     clock.step("set up", || setup::setup(setup::Purpose::Tests))?;
@@ -24,6 +24,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         format_check()?;
         tidy::tidy()
     })?;
+    clock.step("dependencies", gates::dependencies)?;
     clock.step("plugins", || {
         plugins::build(plugins::Set::Shipped)?;
         plugins::build(plugins::Set::Hostile)
@@ -33,6 +34,8 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         sh::run(&mut panel::npm(&["run", "check"]))?;
         sh::run(&mut panel::npm(&["run", "test"]))
     })?;
+    clock.step("lints", gates::lints)?;
+    clock.step("documentation", gates::documentation)?;
     clock.step("stock image", guest::build)?;
     // One selection of packages for all: another one would resolve other features, and build half
     // of it twice. The binary is built with it, because the tests of its package run it.
@@ -43,26 +46,23 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         nextest.args(&options.nextest).env("IMPRINT_BIN", &binary).env("IMPRINT_DIST", sh::dist());
         sh::run(&mut nextest)
     })?;
+    clock.step("examples", || {
+        sh::run(sh::cargo().args(["test", "--quiet", "--locked", "--workspace", "--doc"]))
+    })?;
     clock.step("fuzzing", || fuzz::fuzz(&fuzz::Options::short()))?;
     clock.print();
     Ok(())
 }
 
-/// Formatting, lints, tidy, and the panel's own checks.
+/// Everything that `test` checks without running a test.
 pub(crate) fn check() -> Result<()> {
     format_check()?;
     tidy::tidy()?;
+    gates::dependencies()?;
     plugins::build(plugins::Set::Shipped)?;
     panel::build()?;
-    sh::run(sh::cargo().args([
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    gates::lints()?;
+    gates::documentation()?;
     sh::run(&mut panel::npm(&["run", "check"]))
 }
 
@@ -83,9 +83,9 @@ struct Clock(Vec<(&'static str, u64)>);
 impl Clock {
     fn step<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         sh::say(&format!("== {name}"));
-        let begun = Instant::now();
+        let start = Instant::now();
         let result = work()?;
-        self.0.push((name, begun.elapsed().as_secs()));
+        self.0.push((name, start.elapsed().as_secs()));
         Ok(result)
     }
 
