@@ -138,15 +138,15 @@ fn run(job: &Job, folder: &Folder, rounds: usize) -> Result<Vec<String>> {
     if job.place == Place::Memory {
         make_room()?;
     }
-    let mut rivals: Vec<Runs> = job.rivals.iter().map(|_| Runs::default()).collect();
+    let mut alternatives: Vec<Runs> = job.alternatives.iter().map(|_| Runs::default()).collect();
     let mut ours = Runs::default();
     let mut report = Value::Null;
     for round in 0..=rounds {
-        for (rival, runs) in job.rivals.iter().zip(&mut rivals) {
-            if rival.slow && round != 1 {
+        for (alternative, runs) in job.alternatives.iter().zip(&mut alternatives) {
+            if alternative.slow && round != 1 {
                 continue;
             }
-            let (measured, stored) = timed(job, folder, rival.script)?;
+            let (measured, stored) = timed(job, folder, alternative.script)?;
             if round > 0 {
                 runs.costs.push(measured.cost);
                 runs.stored = stored;
@@ -166,7 +166,7 @@ fn run(job: &Job, folder: &Folder, rounds: usize) -> Result<Vec<String>> {
         fs::remove_file(source)?;
     }
     remove(&folder.path.join("out"))?;
-    Ok(judge(job, &rivals, &ours, &report))
+    Ok(evaluate(job, &alternatives, &ours, &report))
 }
 
 /// Makes what the job reads; answers the files.
@@ -217,13 +217,13 @@ fn evict(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A full page cache has to be emptied page by page while somebody allocates memory: that belongs
-/// to neither tool.
+/// A full page cache has to be emptied page by page while a tool allocates memory: that cost
+/// belongs to neither tool.
 fn make_room() -> Result<()> {
     fs::write("/proc/sys/vm/drop_caches", "1").context("dropping the page cache needs root")
 }
 
-/// A virtual machine gives back memory that nobody uses, and gets it page by page from its host
+/// A virtual machine gives back memory that is not used, and gets it page by page from its host
 /// when it is touched again: that took some tools seconds, and whichever came later nothing.
 /// Touched shortly before each run, it is there for all.
 fn touch_memory() {
@@ -231,14 +231,14 @@ fn touch_memory() {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    match path.exists() {
-        true => Ok(fs::remove_file(path)?),
-        false => Ok(()),
+    if path.exists() {
+        fs::remove_file(path)?;
     }
+    Ok(())
 }
 
 /// Prints the job's lines and says what was missed.
-fn judge(job: &Job, rivals: &[Runs], ours: &Runs, report: &Value) -> Vec<String> {
+fn evaluate(job: &Job, alternatives: &[Runs], ours: &Runs, report: &Value) -> Vec<String> {
     let mut missed = Vec::new();
     let line = |name: &str, runs: &Runs| {
         print(&format!(
@@ -250,11 +250,11 @@ fn judge(job: &Job, rivals: &[Runs], ours: &Runs, report: &Value) -> Vec<String>
         ));
     };
     print(job.name);
-    for (rival, runs) in job.rivals.iter().zip(rivals) {
-        line(rival.name, runs);
+    for (alternative, runs) in job.alternatives.iter().zip(alternatives) {
+        line(alternative.name, runs);
     }
     line("imprint", ours);
-    let mut verdict = |name: &str, reached: bool, text: String| {
+    let mut report_goal = |name: &str, reached: bool, text: String| {
         let word = if reached { "reached" } else { "MISSED" };
         print(&format!("    {name:<4} {text}: {word}"));
         if !reached {
@@ -264,49 +264,53 @@ fn judge(job: &Job, rivals: &[Runs], ours: &Runs, report: &Value) -> Vec<String>
     for goal in job.goals {
         let ratio = median(
             (0..ours.costs.len())
-                .map(|round| rival_wall(job, rivals, goal.against, round) / ours.wall(round))
+                .map(|round| alternative_wall(job, alternatives, goal.against, round) / ours.wall(round))
                 .collect(),
         );
         let name = match goal.against {
-            Against::Rival(name) => name,
+            Against::Alternative(name) => name,
             Against::Best => "the best of them",
         };
         let text = format!("{ratio:.2} x against {name}, at least {} (aim {})", goal.at_least, goal.aim);
-        verdict(goal.id, ratio >= goal.at_least, text);
+        report_goal(goal.id, ratio >= goal.at_least, text);
     }
     let named = |name: &str| {
-        job.rivals.iter().zip(rivals).find(|(rival, _)| rival.name == name).map(|(_, runs)| runs)
+        job.alternatives
+            .iter()
+            .zip(alternatives)
+            .find(|(alternative, _)| alternative.name == name)
+            .map(|(_, runs)| runs)
     };
     if let Some((name, most)) = job.size
         && let Some(runs) = named(name)
     {
         let ratio = as_f64(ours.stored) / as_f64(runs.stored);
-        verdict("size", ratio <= most, format!("{ratio:.3} of {name}, at most {most}"));
+        report_goal("size", ratio <= most, format!("{ratio:.3} of {name}, at most {most}"));
     }
     if let Some((name, most)) = job.cpu
         && let Some(runs) = named(name)
     {
         let ratio = ours.middle(|cost| cost.cpu) / runs.middle(|cost| cost.cpu);
-        verdict("CPU", ratio <= most, format!("{ratio:.2} of {name}, at most {most}"));
+        report_goal("CPU", ratio <= most, format!("{ratio:.2} of {name}, at most {most}"));
     }
     let threads = std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(1));
     let most = MEMORY + MEMORY_PER_THREAD * threads;
     let peak = ours.costs.iter().map(|cost| cost.rss).max().unwrap_or(i64::MAX);
-    verdict("P17", peak <= most, format!("{} MiB of memory, at most {}", peak >> 10, most >> 10));
+    report_goal("P17", peak <= most, format!("{} MiB of memory, at most {}", peak >> 10, most >> 10));
     let share = |part: &str, whole: &str| match (report[part].as_f64(), report[whole].as_f64()) {
         (Some(part), Some(whole)) if whole > 0.0 => part / whole,
         _ => f64::NAN,
     };
     let bytes = share("boundary_bytes", "native_bytes");
-    verdict("bytes through the sandbox", bytes <= SANDBOX_BYTES, format!("{:.4} %", bytes * 100.0));
+    report_goal("bytes through the sandbox", bytes <= SANDBOX_BYTES, format!("{:.4} %", bytes * 100.0));
     let time = share("sandbox_seconds", "seconds");
-    verdict("time in the sandbox", time <= SANDBOX_TIME, format!("{:.2} %", time * 100.0));
+    report_goal("time in the sandbox", time <= SANDBOX_TIME, format!("{:.2} %", time * 100.0));
     missed
 }
 
-fn rival_wall(job: &Job, rivals: &[Runs], against: Against, round: usize) -> f64 {
-    let walls = job.rivals.iter().zip(rivals).filter(|(rival, _)| match against {
-        Against::Rival(name) => rival.name == name,
+fn alternative_wall(job: &Job, alternatives: &[Runs], against: Against, round: usize) -> f64 {
+    let walls = job.alternatives.iter().zip(alternatives).filter(|(alternative, _)| match against {
+        Against::Alternative(name) => alternative.name == name,
         Against::Best => true,
     });
     walls.map(|(_, runs)| runs.wall(round)).fold(f64::INFINITY, f64::min)
@@ -323,15 +327,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_job_has_its_sources_and_rivals() {
+    fn every_job_has_its_sources_and_alternatives() {
         for job in JOBS {
             for name in job.sources {
                 assert!(SOURCES.iter().any(|(known, _)| known == name), "{}: {name}", job.name);
             }
-            let known = |name: &str| job.rivals.iter().any(|rival| rival.name == name);
+            let known = |name: &str| job.alternatives.iter().any(|alternative| alternative.name == name);
             for goal in job.goals {
                 assert!(goal.at_least <= goal.aim, "{}", job.name);
-                if let Against::Rival(name) = goal.against {
+                if let Against::Alternative(name) = goal.against {
                     assert!(known(name), "{}: {name}", job.name);
                 }
             }
@@ -342,15 +346,15 @@ mod tests {
     }
 
     #[test]
-    fn a_missed_goal_is_told() {
+    fn a_missed_goal_is_reported() {
         let cost = |wall| Cost { wall, cpu: wall, rss: 1 };
         let runs = |wall, stored| Runs { costs: vec![cost(wall)], stored };
         let job = JOBS.iter().find(|job| job.name == "raw -> qcow2 zstd").copied();
         let job = job.expect("the job is listed");
-        let rivals = [runs(9.0, 100), runs(6.0, 100)];
+        let alternatives = [runs(9.0, 100), runs(6.0, 100)];
         let report = serde_json::json!({"boundary_bytes": 1, "native_bytes": 2000, "sandbox_seconds": 0.01, "seconds": 2.0});
-        assert!(judge(&job, &rivals, &runs(3.0, 100), &report).is_empty());
-        assert_eq!(judge(&job, &rivals, &runs(5.0, 101), &report).len(), 2);
-        assert_eq!(judge(&job, &rivals, &runs(3.0, 100), &Value::Null).len(), 2);
+        assert!(evaluate(&job, &alternatives, &runs(3.0, 100), &report).is_empty());
+        assert_eq!(evaluate(&job, &alternatives, &runs(5.0, 101), &report).len(), 2);
+        assert_eq!(evaluate(&job, &alternatives, &runs(3.0, 100), &Value::Null).len(), 2);
     }
 }

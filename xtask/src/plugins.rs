@@ -57,7 +57,7 @@ pub(crate) fn build(set: Set) -> Result<()> {
     let names = set.names()?;
     sh::say(&format!("building plugins: {}", names.join(" ")));
     let mut cargo = sh::cargo();
-    cargo.args(["build", "--quiet", "--locked", "--target", "wasm32-wasip2", "--profile", "plugin"]);
+    cargo.args(["build", "--locked", "--target", "wasm32-wasip2", "--profile", "plugin"]);
     for name in &names {
         cargo.args(["--package", name]);
     }

@@ -56,13 +56,24 @@ pub(crate) fn build_host(profile: Profile) -> Result<PathBuf> {
 
 /// Sets up, builds, and becomes the server: Ctrl-C reaches it directly.
 pub(crate) fn up(options: &Options) -> Result<()> {
-    let begun = Instant::now();
-    setup::setup(setup::Purpose::Demo)?;
-    plugins::build(plugins::Set::Shipped)?;
-    panel::build()?;
-    guest::build()?;
-    let binary = build_host(Profile::Release)?;
-    sh::say(&format!("ready after {} s", begun.elapsed().as_secs()));
+    let start = Instant::now();
+    let mut binary = PathBuf::new();
+    let steps: [(&str, &mut dyn FnMut() -> Result<()>); 5] = [
+        ("checking the tools that the build needs", &mut || setup::setup(setup::Purpose::Demo)),
+        ("building the plugins", &mut || plugins::build(plugins::Set::Shipped)),
+        ("building the panel", &mut panel::build),
+        ("making the demo's stock image", &mut guest::build),
+        ("building the imprint binary, the longest step by far", &mut || {
+            binary = build_host(Profile::Release)?;
+            Ok(())
+        }),
+    ];
+    let count = steps.len();
+    for (number, (what, step)) in steps.into_iter().enumerate() {
+        sh::say(&format!("step {} of {count}, after {}: {what}", number + 1, elapsed(start)));
+        step()?;
+    }
+    sh::say(&format!("ready after {}", elapsed(start)));
     if options.no_start {
         return Ok(());
     }
@@ -70,4 +81,10 @@ pub(crate) fn up(options: &Options) -> Result<()> {
     let mut server = sh::cmd(&binary.to_string_lossy(), ["serve", "--demo", "--listen", &options.listen]);
     server.arg("--data-dir").arg(data).arg("--stock-image").arg(guest::image());
     Err(server.exec().into())
+}
+
+/// Minutes and seconds since the start.
+fn elapsed(start: Instant) -> String {
+    let seconds = start.elapsed().as_secs();
+    format!("{} min {:02} s", seconds / 60, seconds % 60)
 }

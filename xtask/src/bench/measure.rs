@@ -41,9 +41,9 @@ pub(crate) struct Measured {
 /// The hidden verb: prints a [`Measured`].
 #[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub(crate) fn measure(options: &Options) -> Result<()> {
-    let begun = Instant::now();
+    let start = Instant::now();
     let output = Command::new("sh").args(["-c", &options.script]).output().context("sh is missing")?;
-    let wall = begun.elapsed().as_secs_f64();
+    let wall = start.elapsed().as_secs_f64();
     if !output.status.success() {
         bail!("{}: {}: {}", options.script, output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
