@@ -13,6 +13,7 @@ mod m20261120_000003_create_images;
 mod m20261120_000004_create_tasks;
 mod m20261120_000005_create_journal;
 mod m20261120_000006_add_coalescing;
+mod m20261129_000007_add_task_error_context;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000004_create_tasks::Migration),
             Box::new(m20261120_000005_create_journal::Migration),
             Box::new(m20261120_000006_add_coalescing::Migration),
+            Box::new(m20261129_000007_add_task_error_context::Migration),
         ]
     }
 }

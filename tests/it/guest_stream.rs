@@ -182,7 +182,8 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
         let begun = demo.admin.post("/admin/os-images", &body).await?;
         let task = demo.admin.finished(&begun["task"]).await?;
         assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!(code)), "{task}");
-        assert!(task["error"].to_string().contains("hostile-stream"), "it names the plugin: {task}");
+        let cause = task["error"]["operator_detail"].as_str().unwrap_or_default();
+        assert!(cause.contains("hostile-stream"), "it names the plugin: {task}");
     }
     Ok(())
 }

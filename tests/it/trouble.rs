@@ -135,7 +135,15 @@ async fn without_qemu_the_server_runs_and_says_what_to_install() -> Result<()> {
     })
     .await?;
     assert_eq!(task["error"]["code"], "program_missing", "{task}");
-    assert!(task["error"]["detail"].as_str().is_some_and(|text| text.contains("qemu-system-x86")), "{task}");
+    // A customer reads what happened and what to do, and an operator the cause: the path, the
+    // setting, the package.
+    let text = task["error"].to_string();
+    assert!(!text.contains("/nonexistent") && !text.contains("qemu"), "{text}");
+    assert_eq!(task["error"]["reference"], task["id"], "{text}");
+    let seen = server.admin().await?.get(&format!("/tasks/{}", id(&task))).await?;
+    let cause = seen["error"]["operator_detail"].as_str().unwrap_or_default();
+    assert!(cause.contains("/nonexistent/qemu-system-x86_64"), "{seen}");
+    assert!(cause.contains("install the package qemu-system-x86"), "{seen}");
     let output = Command::new(binary()?)
         .args(["doctor", "--config"])
         .arg(&config)

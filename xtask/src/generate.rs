@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::{panel, sh, up};
 
-/// The OpenAPI document, the help of the command line, the schemas of both databases, the table of
-/// hostile images, and the panel's types.
+/// The OpenAPI document, the help of the command line, the schemas of both databases, the tables of
+/// hostile images and of task errors, and the panel's types.
 pub(crate) fn generate() -> Result<()> {
     let binary = up::build_host(up::Profile::Dev)?;
     let golden = sh::root().join("tests/golden");
@@ -20,6 +20,8 @@ pub(crate) fn generate() -> Result<()> {
     sh::run(sh::cargo().args(schemas).env("IMPRINT_GENERATE", "1"))?;
     let hostile = ["test", "--package", "imprint-corpus", "--lib", "documented"];
     sh::run(sh::cargo().args(hostile).env("IMPRINT_GENERATE", "1"))?;
+    let task_errors = ["test", "--package", "imprint-domain", "--lib", "documented"];
+    sh::run(sh::cargo().args(task_errors).env("IMPRINT_GENERATE", "1"))?;
     panel::install()?;
     sh::run(&mut panel::npm(&["run", "generate"]))
 }

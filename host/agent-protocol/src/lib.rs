@@ -18,9 +18,9 @@ use async_trait::async_trait;
 pub use error::ProtocolError;
 use imprint_domain::id::HypervisorId;
 pub use report::{
-    AGENT_STOPPING, CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, Outcome, ProgressReport, ProgressResponse,
-    Register, RegisterResponse, StorageReport,
+    CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,
+    HeldLease, ImageResult, InstanceReport, Outcome, ProgressReport, ProgressResponse, Register,
+    RegisterResponse, StorageReport,
 };
 pub use work::{
     AdoptWork, Assignment, CaptureWork, CoalesceWork, Compression, DeleteImageWork, DeployWork, ImageRef,

@@ -8,7 +8,8 @@ use imprint_domain::{
     image::StoredImage,
     instance::Power,
     size::ByteSize,
-    task::{Phase, TaskError},
+    task::Phase,
+    task_error::TaskError,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -156,10 +157,6 @@ pub struct Finish {
     /// How.
     pub outcome: Outcome,
 }
-
-/// Code of a [`TaskError`]: the agent was shut down on purpose. It says nothing of the work, so it
-/// counts as no attempt.
-pub const AGENT_STOPPING: &str = "agent_stopping";
 
 /// The end of a piece of work.
 #[derive(Clone, Debug, Serialize, Deserialize)]

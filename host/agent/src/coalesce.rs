@@ -14,7 +14,7 @@ use std::{fs, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Durati
 
 use imprint_agent_protocol::{CoalesceWork, Compression, InstanceRef};
 use imprint_data_path::{Disk, Progress, WriteOptions, digest};
-use imprint_domain::{coalesce::timed_out, task::Phase};
+use imprint_domain::{coalesce::timed_out, task::Phase, task_error::TaskErrorCode};
 use tracing::{info, warn};
 
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) async fn run(job: &Job, work: &CoalesceWork) -> Result<(), Halt> {
     blocking(move || of.definition()).await??;
     if home.process().is_some() {
         return Err(Halt::failed(
-            "instance_running",
+            TaskErrorCode::InstanceRunning,
             "the hypervisor holds the layers of the disk open while the instance runs; stop the instance first",
         ));
     }
@@ -55,7 +55,7 @@ pub(crate) async fn run(job: &Job, work: &CoalesceWork) -> Result<(), Halt> {
     }
     if chain.has_snapshots {
         return Err(Halt::failed(
-            "coalesce_snapshots",
+            TaskErrorCode::CoalesceSnapshots,
             "a layer of the disk holds snapshots, which a merge would lose; remove them first",
         ));
     }
@@ -131,8 +131,8 @@ fn same(chain: &Disk, merged: &Disk, digests: bool) -> Result<(), Halt> {
     if digests && chain.size() == merged.size() {
         return Ok(());
     }
-    Err(Halt::transient(
-        "coalesce_mismatch",
+    Err(Halt::failed(
+        TaskErrorCode::CoalesceMismatch,
         "the merged disk does not hold what its layers hold, and was discarded; check the machine's memory and disk",
     ))
 }
@@ -140,7 +140,7 @@ fn same(chain: &Disk, merged: &Disk, digests: bool) -> Result<(), Halt> {
 /// Puts the new file in the place of the top layer.
 async fn replace(job: &Job, home: &Home, instance: &InstanceRef, below: &[String]) -> Result<(), Halt> {
     let (top, merged) = (home.file(&disk_file(&instance.disk_format)), home.file(MERGED));
-    let names = serde_json::to_string(below).map_err(|error| Halt::failed("internal", error))?;
+    let names = serde_json::to_string(below).map_err(|error| Halt::failed(TaskErrorCode::Internal, error))?;
     let (old, new) = (top.clone(), merged.clone());
     blocking(move || {
         like(&old, &new)?;

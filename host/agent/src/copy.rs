@@ -6,16 +6,17 @@ use std::{io, path::Path, sync::Arc};
 use cap_std::{ambient_authority, fs::Dir};
 use imprint_agent_protocol::Compression;
 use imprint_data_path::{
-    Disk, EngineError, FileSink, FileSource, Limits, OpenOptions, Progress, WriteOptions, Written,
+    ChainProblem, Disk, EngineError, FileSink, FileSource, Limits, OpenOptions, Progress, WriteOptions,
+    Written,
     io::{BlockSink, BlockSource, Segment},
     nbd::{NbdClient, NbdError, NbdOptions},
     ports::{
-        ByteRange, DiskFormat, ErrorClass, LocalFile, NbdSource as NbdLocator, Props, ReadLocator,
+        ByteRange, DiskFormat, ErrorClass, LocalFile, NbdSource as NbdLocator, PortError, Props, ReadLocator,
         WriteTarget,
     },
     write_image,
 };
-use imprint_domain::task::TaskError;
+use imprint_domain::task_error::{TaskError, TaskErrorCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,10 +32,11 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    const fn for_people(self) -> &'static str {
+    /// Returns the code of an error that says that the place is full.
+    const fn no_space(self) -> TaskErrorCode {
         match self {
-            Self::Storage => "the image storage backend",
-            Self::Machine => "the hypervisor's disk",
+            Self::Storage => TaskErrorCode::InsufficientStorage,
+            Self::Machine => TaskErrorCode::HypervisorStorageFull,
         }
     }
 }
@@ -46,10 +48,14 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
             Halt::Stopped(StopReason::Cancelled)
         }
         EngineError::Port(error) => error.into(),
-        EngineError::NoSpace { .. } => Halt::no_space(destination.for_people()),
+        EngineError::NoSpace { .. } => Halt::failed(destination.no_space(), error.report()),
         // Whoever cancelled knows better why; nobody else does.
         EngineError::Cancelled => Halt::Stopped(StopReason::Cancelled),
-        error @ (EngineError::Map(_)
+        EngineError::Chain { problem: ChainProblem::Layer(ref inner), .. } => match port_error(inner) {
+            Some(port) => Halt::reported(port, error.report()),
+            None => reported(&error),
+        },
+        EngineError::Map(_)
         | EngineError::Scratch(_)
         | EngineError::Decode { .. }
         | EngineError::Read { .. }
@@ -65,12 +71,21 @@ pub(crate) fn halt(error: EngineError, destination: Place) -> Halt {
         | EngineError::SourceChanged
         | EngineError::Mismatch
         | EngineError::Mover(_)
-        | EngineError::WorkerLost) => Halt::Failed(TaskError {
-            code: error.code().to_owned(),
-            detail: error.report(),
-            retryable: matches!(error.class(), ErrorClass::Transient),
-        }),
+        | EngineError::WorkerLost => reported(&error),
     }
+}
+
+fn reported(error: &EngineError) -> Halt {
+    let transient = matches!(error.class(), ErrorClass::Transient);
+    Halt::Failed(TaskError::reported(error.code(), transient, error.report()))
+}
+
+/// Returns the error of a port inside of an error about a layer, however deep the layer is.
+fn port_error(mut error: &EngineError) -> Option<&PortError> {
+    while let EngineError::Chain { problem: ChainProblem::Layer(inner), .. } = error {
+        error = inner;
+    }
+    if let EngineError::Port(port) = error { Some(port) } else { None }
 }
 
 /// A file in a folder of ours.
@@ -133,7 +148,7 @@ pub(crate) async fn open_export(locator: NbdLocator, cancel: CancellationToken) 
             if matches!(error, NbdError::Cancelled) {
                 return Halt::Stopped(StopReason::Cancelled);
             }
-            Halt::transient(error.code(), error)
+            Halt::Failed(TaskError::reported(error.code(), true, error))
         })?;
         Disk::from_raw(Arc::new(source), &Limits::default())
             .map(Arc::new)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use imprint_agent_protocol::{Compression, DeployResult, DeployWork};
 use imprint_data_path::{Progress, Written};
-use imprint_domain::{instance::Power, task::Phase};
+use imprint_domain::{instance::Power, task::Phase, task_error::TaskErrorCode};
 
 use crate::{
     copy::{self, Request, Target},
@@ -30,8 +30,8 @@ const RESERVE: u64 = 64 * 1024 * 1024;
 pub(crate) async fn run(job: &Job, work: &DeployWork) -> Result<DeployResult, Halt> {
     job.control.phase(Phase::Preparing);
     let home = job.machine.home(work.instance.id);
-    let iso =
-        seed::image(work.instance.id, &work.seed).map_err(|error| Halt::failed("seed_invalid", error))?;
+    let iso = seed::image(work.instance.id, &work.seed)
+        .map_err(|error| Halt::failed(TaskErrorCode::SeedInvalid, error))?;
     let driver = job.driver().await?;
     job.note(step::NEW_INSTANCE, [("instance", work.instance.id.to_string())]).await?;
     // What an attempt left whose report was lost; nobody was told of that instance.
@@ -76,7 +76,7 @@ async fn write_disk(job: &Job, work: &DeployWork, home: &Home) -> Result<(), Hal
     let wanted = work.instance.disk_size.bytes();
     if wanted < disk.size() {
         return Err(Halt::failed(
-            "disk_too_small",
+            TaskErrorCode::DiskTooSmall,
             "the new disk is smaller than the image's; ask for a larger one",
         ));
     }
@@ -101,7 +101,7 @@ async fn write_disk(job: &Job, work: &DeployWork, home: &Home) -> Result<(), Hal
 fn verify(work: &DeployWork, written: &Written) -> Result<(), Halt> {
     match &work.logical_digest {
         Some(expected) if *expected != written.logical.to_string() => Err(Halt::failed(
-            "image_damaged",
+            TaskErrorCode::ImageDamaged,
             "the image's content is not what was stored; restore its file from a good copy, or delete the image",
         )),
         Some(_) | None => Ok(()),

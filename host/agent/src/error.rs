@@ -2,8 +2,11 @@
 
 use std::{fmt, io};
 
-use imprint_data_path::ports::{ErrorClass, PortError};
-use imprint_domain::{error::Code, task::TaskError};
+use imprint_data_path::ports::{ErrorClass, Origin, PortError};
+use imprint_domain::{
+    size::ByteSize,
+    task_error::{TaskError, TaskErrorCode, TaskErrorContext},
+};
 
 /// Why work is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,30 +31,40 @@ pub(crate) enum Halt {
 }
 
 impl Halt {
-    /// A failure that trying again does not help.
-    pub(crate) fn failed(code: &str, detail: impl fmt::Display) -> Self {
-        Self::Failed(TaskError { code: code.to_owned(), detail: detail.to_string(), retryable: false })
+    /// Returns a failure with a code of the catalogue, which says whether it is retried. Only
+    /// operators read the detail.
+    pub(crate) fn failed(code: TaskErrorCode, detail: impl fmt::Display) -> Self {
+        Self::Failed(TaskError::new(code, detail))
     }
 
-    /// A failure that may be gone by the next attempt.
-    pub(crate) fn transient(code: &str, detail: impl fmt::Display) -> Self {
-        Self::Failed(TaskError { code: code.to_owned(), detail: detail.to_string(), retryable: true })
-    }
-
-    /// No room; `place` says where.
-    pub(crate) fn no_space(place: impl fmt::Display) -> Self {
-        Self::failed(
-            Code::InsufficientStorage.as_str(),
-            format!("insufficient storage space on {place}; free some room there and try again"),
-        )
-    }
-
-    /// A failed file operation; `doing` says which (`write the seed`).
+    /// Returns the failure of a file operation; `doing` says which (`write the seed`).
     pub(crate) fn io(doing: &str, error: &io::Error) -> Self {
+        let detail = format!("the agent could not {doing}: {error}");
         if is_no_space(error) {
-            return Self::no_space(format_args!("the hypervisor's disk (could not {doing})"));
+            return Self::failed(TaskErrorCode::HypervisorStorageFull, detail);
         }
-        Self::transient("agent.io", format!("the agent could not {doing}: {error}"))
+        Self::failed(TaskErrorCode::AgentIo, detail)
+    }
+
+    /// Returns the failure that a port reports. Only the host itself may use a code of the
+    /// catalogue: those of plugins are names that their authors chose.
+    pub(crate) fn reported(error: &PortError, detail: impl fmt::Display) -> Self {
+        match (error.origin, TaskErrorCode::parse(&error.code)) {
+            (Origin::Host, Some(code)) => Self::failed(code, detail),
+            _ => {
+                let transient = matches!(error.class, ErrorClass::Transient);
+                Self::Failed(TaskError::reported(&error.code, transient, detail))
+            }
+        }
+    }
+
+    /// Returns the refusal of a place that has less room than is needed.
+    pub(crate) fn no_room(code: TaskErrorCode, place: &str, free: u64, needed: u64) -> Self {
+        let size = |bytes| ByteSize::new(bytes).ok();
+        let context =
+            TaskErrorContext { free: size(free), needed: size(needed), ..TaskErrorContext::default() };
+        let detail = format!("{place} has {free} bytes free, and {needed} are needed");
+        Self::Failed(TaskError::new(code, detail).with(context))
     }
 }
 
@@ -69,18 +82,11 @@ impl From<StopReason> for Halt {
 impl From<PortError> for Halt {
     fn from(error: PortError) -> Self {
         if error.code.ends_with("no-space") {
-            return Self::no_space("the image storage backend");
+            return Self::failed(TaskErrorCode::InsufficientStorage, error.message);
         }
         if error.code.ends_with("consistency-not-reached") {
-            return Self::failed(CONSISTENCY_NOT_REACHED, error.message);
+            return Self::failed(TaskErrorCode::ConsistencyNotReached, error.message);
         }
-        Self::Failed(TaskError {
-            code: error.code,
-            detail: error.message,
-            retryable: matches!(error.class, ErrorClass::Transient),
-        })
+        Self::reported(&error, &error.message)
     }
 }
-
-/// The guest could not be quiesced as far as the request demands.
-pub(crate) const CONSISTENCY_NOT_REACHED: &str = "consistency_not_reached";

@@ -9,13 +9,13 @@ use imprint_domain::{
     image::StoredImage,
     size::{ByteSize, TooManyBytes},
     task::Phase,
+    task_error::TaskErrorCode,
 };
 
 use crate::{
     copy::{self, Place},
     error::Halt,
     job::Job,
-    machine::people,
 };
 
 /// Reads a stock image through its declared format, and its file as it is: sizes and both digests.
@@ -70,15 +70,16 @@ pub(crate) async fn delete(job: &Job, work: &DeleteImageWork) -> Result<(), Halt
 /// believed to have enough.
 pub(crate) async fn require_room(storage: &dyn StorageBackend, needed: u64) -> Result<(), Halt> {
     match storage.space().await? {
-        Some(space) if space.available < needed => Err(Halt::no_space(format_args!(
-            "the image storage backend ({} free, {} needed)",
-            people(space.available),
-            people(needed)
-        ))),
+        Some(space) if space.available < needed => Err(Halt::no_room(
+            TaskErrorCode::InsufficientStorage,
+            "the image storage",
+            space.available,
+            needed,
+        )),
         Some(_) | None => Ok(()),
     }
 }
 
 pub(crate) fn size_of(bytes: u64) -> Result<ByteSize, Halt> {
-    ByteSize::new(bytes).map_err(|error: TooManyBytes| Halt::failed("disk_too_large", error))
+    ByteSize::new(bytes).map_err(|error: TooManyBytes| Halt::failed(TaskErrorCode::DiskTooLarge, error))
 }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use imprint_agent_protocol::{InstanceRef, InstanceReport};
-use imprint_domain::{id::InstanceId, instance::Power, size::ByteSize};
+use imprint_domain::{id::InstanceId, instance::Power, size::ByteSize, task_error::TaskErrorCode};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -106,7 +106,7 @@ impl Home {
     pub(crate) fn definition(&self) -> Result<Definition, Halt> {
         let damaged = |problem: String| {
             Halt::failed(
-                "instance_damaged",
+                TaskErrorCode::InstanceDamaged,
                 format!("the definition of {} cannot be read: {problem}", self.id),
             )
         };
@@ -114,7 +114,7 @@ impl Home {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Halt::failed(
-                    "instance_missing",
+                    TaskErrorCode::InstanceMissing,
                     format!("{} is not on this hypervisor", self.id),
                 ));
             }
@@ -147,7 +147,7 @@ impl Home {
         let disk_allocated = match self.definition() {
             Ok(definition) => allocated(&self.file(&disk_file(&definition.instance.disk_format))).ok(),
             Err(Halt::Failed(error)) => {
-                warn!(instance = %self.id, error = error.detail, "cannot look at an instance");
+                warn!(instance = %self.id, error = error.operator_detail(), "cannot look at an instance");
                 None
             }
             Err(Halt::Stopped(_)) => None,

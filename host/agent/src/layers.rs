@@ -19,7 +19,7 @@ use imprint_data_path::{
     io::BlockSource,
     ports::{DiskFormat, ErrorClass, PortError, Props, SourceRef},
 };
-use imprint_domain::error::Code;
+use imprint_domain::task_error::TaskErrorCode;
 
 use crate::{
     copy::{self, Place},
@@ -81,7 +81,7 @@ impl Chain {
 
 fn locked(error: LockError) -> Halt {
     match error {
-        LockError::InUse => Halt::transient(Code::InstanceBusy.as_str(), error),
+        LockError::InUse => Halt::failed(TaskErrorCode::InstanceBusy, error),
         LockError::Io(error) => Halt::io("look at the disk's locks", &error),
     }
 }
@@ -157,7 +157,7 @@ impl Resolver for Folder {
 }
 
 fn in_use(error: &LockError) -> EngineError {
-    PortError::host(ErrorClass::Transient, Code::InstanceBusy.as_str(), error).into()
+    PortError::host(ErrorClass::Transient, TaskErrorCode::InstanceBusy.as_str(), error).into()
 }
 
 /// The file name in a reference, whichever system wrote it; `None` where there is none.

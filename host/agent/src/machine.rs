@@ -10,7 +10,7 @@ use imprint_agent_protocol::StorageRef;
 use imprint_data_path::ports::{DiskFormat, Driver, PortError, StorageBackend};
 use imprint_domain::{
     id::{InstanceId, StorageId},
-    size::ByteSize,
+    task_error::TaskErrorCode,
 };
 use tokio::sync::OwnedMutexGuard;
 
@@ -27,8 +27,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Halt> {
     tokio::task::spawn_blocking(work).await.map_err(|_| {
-        Halt::transient(
-            "internal",
+        Halt::failed(
+            TaskErrorCode::Internal,
             "a helper thread of the agent stopped unexpectedly; the log has the cause",
         )
     })
@@ -72,7 +72,7 @@ impl Machine {
         self.ports.format(name).ok_or_else(|| {
             let name: String = name.chars().take(40).collect();
             Halt::failed(
-                "format_unknown",
+                TaskErrorCode::FormatUnknown,
                 format!("no plugin knows the disk format `{name}`; install one for it"),
             )
         })
@@ -133,8 +133,8 @@ impl Machine {
     /// Refuses an instance that still carries what an earlier piece of work left.
     pub(crate) fn require_recovered(&self, id: InstanceId) -> Result<(), Halt> {
         if lock(&self.unrecovered).contains(&id) {
-            return Err(Halt::transient(
-                "recovery_pending",
+            return Err(Halt::failed(
+                TaskErrorCode::RecoveryPending,
                 "an earlier capture of this instance could not be undone yet; it is tried again every few seconds",
             ));
         }
@@ -151,11 +151,12 @@ impl Machine {
         let program = approved.ok_or_else(|| {
             let wanted: String = wanted.chars().filter(|c| !c.is_control()).take(200).collect();
             Halt::failed(
-                "program_not_approved",
+                TaskErrorCode::ProgramNotApproved,
                 format!("the driver wants `{wanted}` run, which the operator has not approved"),
             )
         })?;
-        missing(program).map_or(Ok(program), |finding| Err(Halt::failed("program_missing", finding)))
+        missing(program)
+            .map_or(Ok(program), |finding| Err(Halt::failed(TaskErrorCode::ProgramMissing, finding)))
     }
 
     /// What is missing on the machine, for people.
@@ -173,11 +174,8 @@ impl Machine {
     pub(crate) fn require_room(&self, folder: &Path, bytes: u64) -> Result<(), Halt> {
         let free = free_space(folder).map_err(|error| Halt::io("look at the free space", &error))?;
         if free < bytes {
-            return Err(Halt::no_space(format_args!(
-                "the hypervisor's disk ({} free, {} needed)",
-                people(free),
-                people(bytes)
-            )));
+            let place = folder.display().to_string();
+            return Err(Halt::no_room(TaskErrorCode::HypervisorStorageFull, &place, free, bytes));
         }
         Ok(())
     }
@@ -199,10 +197,6 @@ fn missing(program: &Program) -> Option<String> {
 pub(crate) fn free_space(folder: &Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(folder)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-pub(crate) fn people(bytes: u64) -> String {
-    ByteSize::new(bytes).map_or_else(|_| format!("{bytes} B"), |size| size.to_string())
 }
 
 /// None of these maps is left half changed by a panic.

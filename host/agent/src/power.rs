@@ -12,7 +12,7 @@ use std::{
 
 use imprint_agent_protocol::PowerWork;
 use imprint_data_path::ports::{DiskSpec, Driver, Power as DriverPower, PowerAction, Props, VmSpec};
-use imprint_domain::task::Phase;
+use imprint_domain::{task::Phase, task_error::TaskErrorCode};
 use tokio::{process::Child, time::Instant};
 use tracing::{info, warn};
 
@@ -142,8 +142,8 @@ async fn ready(job: &Job, home: &Home, driver: &dyn Driver, mut child: Child) ->
         };
         if Instant::now() >= deadline {
             warn!(instance = %vm, problem, "the instance did not get ready in time");
-            return Err(Halt::transient(
-                "instance_not_ready",
+            return Err(Halt::failed(
+                TaskErrorCode::InstanceNotReady,
                 format!("the instance did not get ready in time: {problem}"),
             ));
         }
@@ -156,7 +156,7 @@ fn died(home: &Home, status: ExitStatus) -> Halt {
     let words = tail(&home.file(PROCESS_LOG)).unwrap_or_default();
     warn!(instance = %home.id(), %status, words, "the instance's process ended while it started");
     Halt::failed(
-        "instance_process_ended",
+        TaskErrorCode::InstanceProcessEnded,
         format!("the instance's process ended while it started ({status}); the agent's log has its words"),
     )
 }

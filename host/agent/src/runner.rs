@@ -7,6 +7,7 @@ use imprint_agent_protocol::{
     Assignment, ClaimRequest, Finish, HeldLease, MAX_CLAIM_WAIT_MS, Outcome, ProgressReport, ProtocolError,
     Work,
 };
+use imprint_domain::task_error::TaskErrorCode;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -202,7 +203,10 @@ async fn dispatch(job: &Job, work: &Work) -> Result<Outcome, Halt> {
 async fn contained<T>(work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
         error!(panic = words(panic.as_ref()), "a piece of work panicked");
-        Err(Halt::failed("internal", "the agent failed in an unexpected way; its log has the cause"))
+        Err(Halt::failed(
+            TaskErrorCode::Internal,
+            "the agent failed in an unexpected way; its log has the cause",
+        ))
     })
 }
 
@@ -218,19 +222,17 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 fn failed(halt: Halt) -> Option<Outcome> {
     let halt = match halt {
         Halt::Failed(error) => {
-            warn!(code = error.code, detail = error.detail, "work failed");
+            warn!(code = error.code(), detail = error.operator_detail(), "work failed");
             return Some(Outcome::Failed(error));
         }
         Halt::Stopped(StopReason::LeaseLost) => return None,
         Halt::Stopped(StopReason::Cancelled) => return Some(Outcome::Cancelled),
-        Halt::Stopped(StopReason::Deadline) => Halt::failed(
-            "deadline_exceeded",
-            "the task took longer than it may; contact the provider if this happens again",
-        ),
-        Halt::Stopped(StopReason::Stopping) => Halt::transient(
-            imprint_agent_protocol::AGENT_STOPPING,
-            "the hypervisor's agent was shut down; the task is tried again",
-        ),
+        Halt::Stopped(StopReason::Deadline) => {
+            Halt::failed(TaskErrorCode::DeadlineExceeded, "the agent's timer for the task ran out")
+        }
+        Halt::Stopped(StopReason::Stopping) => {
+            Halt::failed(TaskErrorCode::AgentStopping, "the agent was asked to stop")
+        }
     };
     failed(halt)
 }

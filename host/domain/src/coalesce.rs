@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     error::{Code, Error},
     instance::{Instance, Power},
-    task::TaskError,
+    task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 
 /// How long a merge may take, in whole seconds.
@@ -72,23 +72,12 @@ pub fn require_mergeable(instance: &Instance) -> Result<(), Error> {
     }
 }
 
-/// What is said when a merge took too long (S48, S130).
+/// Returns the error of a merge that took too long (S48, S130).
 pub fn timed_out(limit: Duration) -> TaskError {
-    let detail = format!(
-        "merging the layers of the disk took longer than {} s, and nothing was changed; wait and send the request again",
-        limit.as_secs()
-    );
-    TaskError { code: Code::CoalesceTimeout.as_str().to_owned(), detail, retryable: true }
-}
-
-/// The same, when it happened to this instance before: what helps beside waiting (S49, S50).
-#[must_use]
-pub fn timed_out_again(mut error: TaskError) -> TaskError {
-    error.detail.push_str(
-        "; as this has happened before, limit file-system activity while imaging, or ask the provider to run the coalesce \
-         outside of an image creation",
-    );
-    error
+    let seconds = limit.as_secs();
+    let context = TaskErrorContext { limit_s: Some(seconds), ..TaskErrorContext::default() };
+    let detail = format!("merging the layers of the disk took longer than {seconds} s");
+    TaskError::new(TaskErrorCode::CoalesceTimeout, detail).with(context)
 }
 
 #[cfg(test)]
@@ -106,9 +95,14 @@ mod tests {
     #[test]
     fn a_timeout_says_to_wait_and_only_a_repeated_one_what_else_helps() {
         let first = timed_out(Duration::from_secs(60));
-        assert_eq!((first.code.as_str(), first.retryable), ("coalesce_timeout", true));
-        assert!(first.detail.contains("longer than 60 s") && first.detail.contains("send the request again"));
-        assert!(!first.detail.contains("file-system activity"));
-        assert!(timed_out_again(first).detail.contains("limit file-system activity while imaging"));
+        assert_eq!(
+            (first.code(), first.is_retryable(), first.is_retried()),
+            ("coalesce_timeout", true, false)
+        );
+        assert!(first.customer_detail().contains("the limit is 60 s"), "{first:?}");
+        assert!(first.customer_action().contains("send the request again"), "{first:?}");
+        assert!(!first.customer_action().contains("file-system activity"), "{first:?}");
+        let action = first.repeated().customer_action();
+        assert!(action.contains("limit file-system activity while imaging"), "{action}");
     }
 }

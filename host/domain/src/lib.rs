@@ -21,6 +21,7 @@ pub mod rules;
 pub mod size;
 pub mod storage;
 pub mod task;
+pub mod task_error;
 pub mod time;
 
 pub use error::{Code, Error};

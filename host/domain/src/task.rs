@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
+    task_error::TaskError,
     time::Timestamp,
 };
 
@@ -85,17 +86,6 @@ pub struct Progress {
     pub bytes_done: u64,
     /// Bytes to deal with, once known.
     pub bytes_total: Option<u64>,
-}
-
-/// Why a task ended without success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskError {
-    /// Stable code, such as `insufficient_storage`, `hypervisor_offline`, `qemu.vm-gone`.
-    pub code: String,
-    /// For people: what happened and what to do.
-    pub detail: String,
-    /// Whether trying again can help.
-    pub retryable: bool,
 }
 
 /// An agent's hold on a task.

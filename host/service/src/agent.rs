@@ -14,6 +14,7 @@ use imprint_domain::{
     id::{AgentId, HypervisorId, TaskId},
     instance::InstanceStatus,
     task::{LEASE_S, Phase, TaskKind, TaskState},
+    task_error::{TaskError, TaskErrorCode},
     time::Timestamp,
 };
 use imprint_store::{
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 use crate::{
     Service,
     change::Change,
-    engine::{self, Again, task_error},
+    engine::{self, Again},
     finish,
     hub::LOOK_AGAIN,
     queue::{LOOKED_AT, Verdict},
@@ -203,8 +204,8 @@ impl Handle {
             .db()?;
         for mut orphan in running {
             if orphan.task.lease.is_some_and(|lease| lease.agent_id != request.agent_id) {
-                let error =
-                    task_error("agent_restarted", "the agent was restarted while it worked on this", true);
+                let detail = "another process of the agent registered";
+                let error = TaskError::new(TaskErrorCode::AgentRestarted, detail);
                 engine::attempt_failed(&mut change, &mut orphan, error, Again::AtOnce).await?;
             }
         }
@@ -369,7 +370,7 @@ impl Handle {
             Err(error) if error.code == Code::Unavailable => return Err(error),
             Err(error) => {
                 tracing::warn!(task = %id, internal = error.internal, detail = error.detail, "cannot be carried out");
-                let error = task_error(error.code.as_str(), &error.detail, false);
+                let error = TaskError::new(TaskErrorCode::from(error.code), &error.detail);
                 engine::attempt_failed(change, &mut record, error, Again::Never).await?;
                 return Ok(None);
             }

@@ -2,10 +2,10 @@
 
 use imprint_domain::{
     Error, coalesce,
-    error::Code,
     id::InstanceId,
     rules,
-    task::{TaskError, TaskKind, TaskState},
+    task::{TaskKind, TaskState},
+    task_error::{TaskError, TaskErrorCode},
 };
 use imprint_store::task::{self, TaskFilter, TaskRecord};
 
@@ -37,12 +37,16 @@ impl Service {
     }
 }
 
-/// A merge took too long: the second time its owner learns what helps beside waiting (S49).
-pub(crate) async fn timed_out(
+/// Marks the error of a merge that took too long, where one of the same instance did so before: its
+/// owner then learns what helps besides waiting (S49). Returns any other error as it is.
+pub(crate) async fn mark_repeated(
     change: &Change<'_>,
     record: &TaskRecord,
     error: TaskError,
 ) -> Result<TaskError, Error> {
+    if !error.is(TaskErrorCode::CoalesceTimeout) {
+        return Ok(error);
+    }
     let filter = TaskFilter {
         account_id: None,
         state: vec![TaskState::Failed],
@@ -53,9 +57,9 @@ pub(crate) async fn timed_out(
     };
     let failed = task::list(&change.conn(), &filter).await.db()?;
     let before = failed.iter().filter(|earlier| earlier.task.id != record.task.id).any(is_timeout);
-    Ok(if before { coalesce::timed_out_again(error) } else { error })
+    Ok(if before { error.repeated() } else { error })
 }
 
 fn is_timeout(record: &TaskRecord) -> bool {
-    record.task.error.as_ref().is_some_and(|error| error.code == Code::CoalesceTimeout.as_str())
+    record.task.error.as_ref().is_some_and(|error| error.is(TaskErrorCode::CoalesceTimeout))
 }

@@ -22,9 +22,11 @@ use imprint_domain::{
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     image::ImageStatus,
     instance::{InstanceStatus, Power},
-    task::{MAX_ATTEMPTS, Phase, Progress, Task, TaskError, TaskKind, TaskState},
+    task::{MAX_ATTEMPTS, Phase, Progress, Task, TaskKind, TaskState},
+    task_error::TaskError,
 };
 use imprint_store::{image, instance, task, task::TaskRecord};
+use tracing::warn;
 
 use crate::{change::Change, service::DbResult, work::Order};
 
@@ -121,6 +123,8 @@ pub(crate) async fn attempt_failed(
     error: TaskError,
     again: Again,
 ) -> Result<(), Error> {
+    // The detail never reaches customers, so the log is where operators find it by the task's id.
+    warn!(task = %record.task.id, code = error.code(), detail = error.operator_detail(), "an attempt failed");
     record.task.error = Some(error);
     if record.task.cancel_requested {
         return end(change, record, TaskState::Cancelled).await;
@@ -257,11 +261,6 @@ pub(crate) async fn again(change: &mut Change<'_>, record: &mut TaskRecord) -> R
     record.task.deadline = change.now + TimeDelta::seconds(record.task.kind.deadline_s());
     record.attempts_allowed = record.task.attempts.saturating_add(MAX_ATTEMPTS);
     save(change, record).await
-}
-
-/// A task's error.
-pub(crate) fn task_error(code: &str, detail: &str, retryable: bool) -> TaskError {
-    TaskError { code: code.to_owned(), detail: detail.to_owned(), retryable }
 }
 
 /// The present state does not allow it.

@@ -11,7 +11,12 @@ use imprint_domain::{
 use imprint_store::{event, image, instance, task};
 use tokio::sync::broadcast;
 
-use crate::{ImageView, InstanceView, Op, Service, TaskView, account, hub::news, service::DbResult};
+use crate::{
+    ImageView, InstanceView, Op, Service, TaskView, account,
+    hub::news,
+    service::DbResult,
+    task::{Audience, view_for},
+};
 
 /// A group of kinds of events: `task.*`, `image.*`, `instance.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +98,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub struct EventFollower {
     service: Service,
     account_id: AccountId,
+    audience: Audience,
     filter: EventFilter,
     start: EventStart,
     /// The last event that was handed out or passed over.
@@ -176,7 +182,7 @@ impl EventFollower {
     async fn task(&self, id: TaskId) -> Result<Subject, Error> {
         let conn = self.service.read();
         let Some(record) = task::get(&conn, id).await.db()? else { return Ok(Subject::TaskGone(id)) };
-        let view = crate::task::view(&conn, &record, self.service.now()).await?;
+        let view = view_for(&conn, &record, self.service.now(), self.audience).await?;
         Ok(Subject::Task(Box::new(view)))
     }
 }
@@ -216,6 +222,7 @@ impl Service {
         | EventStart::Reset { sequence: last }) = start;
         let service = self.clone();
         let ahead = VecDeque::new();
-        Ok(EventFollower { service, account_id, filter, start, last, ahead, receiver })
+        let audience = Audience::of(op);
+        Ok(EventFollower { service, account_id, audience, filter, start, last, ahead, receiver })
     }
 }

@@ -1,15 +1,14 @@
 //! The end of a piece of work, as its agent reports it. A report that was taken is answered the
 //! same when it comes again; one under a lease that somebody took away changes nothing.
 
-use imprint_agent_protocol::{
-    AGENT_STOPPING, CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError,
-};
+use imprint_agent_protocol::{CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError};
 use imprint_domain::{
-    Code, Error,
+    Error,
     id::HypervisorId,
     image::{IMAGE_FORMATS, ImageStatus, StoredImage, is_image_format},
     instance::InstanceStatus,
-    task::{TaskError, TaskKind, TaskState},
+    task::{TaskKind, TaskState},
+    task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 use imprint_store::{
     image::{self, CaptureNotes},
@@ -22,13 +21,12 @@ use crate::{
     agent::{held, refused, unavailable},
     change::Change,
     coalesce,
-    engine::{self, Again, task_error},
+    engine::{self, Again},
     service::DbResult,
     work::Order,
 };
 
-/// Bytes of an error's code and detail, of a digest or a method, that are kept.
-const MAX_CODE: usize = 64;
+/// Bytes of a reason, and of a digest or a method, that are kept.
 const MAX_DETAIL: usize = 4096;
 const MAX_WORD: usize = 256;
 
@@ -108,24 +106,20 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
             engine::succeed(change, record).await
         }
         Outcome::Done => engine::succeed(change, record).await,
-        Outcome::Failed(error) if error.code == AGENT_STOPPING => {
-            put_back(change, record, bounded(error)).await
-        }
-        // Not by itself: a disk that took too long now takes too long at once again (S48).
-        Outcome::Failed(error) if error.code == Code::CoalesceTimeout.as_str() => {
-            let error = coalesce::timed_out(change, record, bounded(error)).await?;
-            engine::attempt_failed(change, record, error, Again::Never).await
+        Outcome::Failed(error) if error.is(TaskErrorCode::AgentStopping) => {
+            put_back(change, record, error).await
         }
         Outcome::Failed(error) => {
-            let again = if error.retryable { Again::AfterPause } else { Again::Never };
-            engine::attempt_failed(change, record, bounded(error), again).await
+            let again = if error.is_retried() { Again::AfterPause } else { Again::Never };
+            let error = coalesce::mark_repeated(change, record, error).await?;
+            engine::attempt_failed(change, record, error, again).await
         }
         Outcome::Cancelled if record.task.cancel_requested => {
             engine::end(change, record, TaskState::Cancelled).await
         }
         // Nobody asked: the agent was stopped.
         Outcome::Cancelled => {
-            let error = task_error(AGENT_STOPPING, "the agent stopped before it was done", true);
+            let error = TaskError::new(TaskErrorCode::AgentStopping, "the agent stopped before it was done");
             put_back(change, record, error).await
         }
     }
@@ -147,10 +141,6 @@ fn cut(text: &str, bytes: usize) -> String {
         .collect()
 }
 
-fn bounded(error: TaskError) -> TaskError {
-    TaskError { code: cut(&error.code, MAX_CODE), detail: cut(&error.detail, MAX_DETAIL), ..error }
-}
-
 async fn captured(
     change: &mut Change<'_>,
     record: &mut TaskRecord,
@@ -160,12 +150,13 @@ async fn captured(
         && result.consistency < minimum
     {
         // X11: never silently lowered. The file goes when the image is deleted.
-        let detail = format!(
-            "the capture reached `{}`, at least `{}` was asked for",
-            result.consistency.as_str(),
-            minimum.as_str()
-        );
-        let error = task_error("consistency_not_reached", &detail, false);
+        let context = TaskErrorContext {
+            reached: Some(result.consistency),
+            minimum: Some(minimum),
+            ..TaskErrorContext::default()
+        };
+        let detail = result.downgraded_because.as_deref().unwrap_or("the agent gives no reason");
+        let error = TaskError::new(TaskErrorCode::ConsistencyNotReached, detail).with(context);
         return engine::attempt_failed(change, record, error, Again::Never).await;
     }
     let image = StoredImage { consistency: Some(result.consistency), ..result.image };

@@ -59,5 +59,5 @@ pub use service::{Database, Service, Settings};
 pub use session::{SignIn, SignedIn};
 pub use stock::OsImageCreate;
 pub use storage::{StorageCreate, StorageView};
-pub use task::{TaskList, TaskView};
+pub use task::{TaskErrorView, TaskList, TaskView};
 pub use token::{TokenCreate, TokenCreated, TokenView};

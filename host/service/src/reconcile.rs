@@ -6,6 +6,7 @@ use imprint_domain::{
     image::ImageStatus,
     instance::InstanceStatus,
     task::{LEASE_S, TaskKind, TaskState},
+    task_error::{TaskError, TaskErrorCode},
     time::Timestamp,
 };
 use imprint_store::{event, idempotency, image, instance, session, task, task::TaskRecord};
@@ -13,7 +14,7 @@ use imprint_store::{event, idempotency, image, instance, session, task, task::Ta
 use crate::{
     Service,
     change::Change,
-    engine::{self, Again, task_error},
+    engine::{self, Again},
     idempotency::KEPT_H,
     service::DbResult,
 };
@@ -60,20 +61,13 @@ impl Service {
         let overdue = task::past_deadline(&change.conn(), change.now, BATCH).await.db()?;
         let count = overdue.len();
         for mut record in overdue {
-            let error = match record.task.state {
-                TaskState::Queued => task_error(
-                    "deadline_exceeded",
-                    "no agent took the task in time; check that one is online",
-                    true,
-                ),
+            let detail = match record.task.state {
+                TaskState::Queued => "no agent took the task in time",
                 TaskState::Running | TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled => {
-                    task_error(
-                        "deadline_exceeded",
-                        "the task took longer than it may; if this happens again contact support",
-                        true,
-                    )
+                    "the agent did not end the task in time"
                 }
             };
+            let error = TaskError::new(TaskErrorCode::DeadlineExceeded, detail);
             engine::attempt_failed(&mut change, &mut record, error, Again::Never).await?;
         }
         change.commit().await?;
@@ -95,7 +89,7 @@ impl Service {
         let found = task::with_expired_lease(&change.conn(), change.now, BATCH).await.db()?;
         let count = found.len();
         for mut record in found {
-            let error = task_error("agent_lost", "the agent stopped reporting while it worked on this", true);
+            let error = TaskError::new(TaskErrorCode::AgentLost, "the agent did not prolong its lease");
             engine::attempt_failed(&mut change, &mut record, error, Again::AfterPause).await?;
         }
         change.commit().await?;

@@ -5,10 +5,11 @@ use std::{collections::HashMap, time::Duration};
 use imprint_domain::{
     Error,
     coalesce::require_mergeable,
-    id::{AccountId, HypervisorId, ImageId, InstanceId, TaskId},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     image::ImageStatus,
     instance::InstanceStatus,
-    task::{Phase, Task, TaskError, TaskKind, TaskState},
+    task::{Phase, Task, TaskKind, TaskState},
+    task_error::TaskError,
     time::Timestamp,
 };
 use imprint_store::{
@@ -67,7 +68,7 @@ pub struct TaskView {
     /// The instance it works on.
     pub instance_id: Option<InstanceId>,
     /// Why the last attempt failed.
-    pub error: Option<TaskError>,
+    pub error: Option<TaskErrorView>,
     /// Somebody asked to stop it.
     pub cancel_requested: bool,
     /// When it was asked for.
@@ -78,6 +79,61 @@ pub struct TaskView {
     pub finished_at: Option<Timestamp>,
     /// After this it is failed.
     pub deadline: Timestamp,
+}
+
+/// Why the last attempt of a task failed, as it is shown: the catalogue's sentences for everybody,
+/// the technical detail for operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskErrorView {
+    /// The stable code.
+    pub code: String,
+    /// What happened, in a few words.
+    pub title: String,
+    /// What happened, as a sentence with the figures that belong to it.
+    pub detail: String,
+    /// What the customer does about it.
+    pub action: String,
+    /// Whether a later attempt can succeed without anything being changed.
+    pub retryable: bool,
+    /// The id by which the provider finds the cause in the log.
+    pub reference: TaskId,
+    /// The id of the request that asked for the task.
+    pub request_id: RequestId,
+    /// What the hypervisor, the storage or a plugin said: may hold paths and settings. `None` for
+    /// customers.
+    pub operator_detail: Option<String>,
+}
+
+/// Who a view is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// The owner of what is shown.
+    Customer,
+    /// An admin, who also sees the technical detail of errors.
+    Operator,
+}
+
+impl Audience {
+    /// Returns who the actor of a request is.
+    pub(crate) fn of(op: &Op) -> Self {
+        if op.is_admin() { Self::Operator } else { Self::Customer }
+    }
+}
+
+fn error_view(task: &Task, error: &TaskError, audience: Audience) -> TaskErrorView {
+    TaskErrorView {
+        code: error.code().to_owned(),
+        title: error.entry().title.to_owned(),
+        detail: error.customer_detail(),
+        action: error.customer_action(),
+        retryable: error.is_retryable(),
+        reference: task.id,
+        request_id: task.request_id,
+        operator_detail: match audience {
+            Audience::Customer => None,
+            Audience::Operator => Some(error.operator_detail().to_owned()),
+        },
+    }
 }
 
 /// Which tasks to list; latest first.
@@ -111,7 +167,7 @@ fn percent(task: &Task) -> Option<u8> {
 }
 
 /// A task as it is shown, without its place in the queue.
-fn bare_view(record: &TaskRecord, now: Timestamp) -> TaskView {
+fn bare_view(record: &TaskRecord, now: Timestamp, audience: Audience) -> TaskView {
     let task = &record.task;
     let fresh = record.sampled_at.is_some_and(|at| (now - at).num_seconds() < RATE_VALID_S);
     let rate_bps = record.rate_bps.filter(|_| fresh && task.state == TaskState::Running);
@@ -138,7 +194,7 @@ fn bare_view(record: &TaskRecord, now: Timestamp) -> TaskView {
         attempt: task.attempts,
         image_id: task.image_id,
         instance_id: task.instance_id,
-        error: task.error.clone(),
+        error: task.error.as_ref().map(|error| error_view(task, error, audience)),
         cancel_requested: task.cancel_requested,
         created_at: task.created_at,
         started_at: task.started_at,
@@ -151,17 +207,18 @@ fn bare_view(record: &TaskRecord, now: Timestamp) -> TaskView {
 pub(crate) struct Viewer<'a> {
     conn: &'a Conn<'a>,
     now: Timestamp,
+    audience: Audience,
     queues: HashMap<HypervisorId, Vec<(TaskId, Verdict)>>,
 }
 
 impl<'a> Viewer<'a> {
-    pub(crate) fn new(conn: &'a Conn<'a>, now: Timestamp) -> Self {
-        Self { conn, now, queues: HashMap::new() }
+    pub(crate) fn new(conn: &'a Conn<'a>, now: Timestamp, audience: Audience) -> Self {
+        Self { conn, now, audience, queues: HashMap::new() }
     }
 
     /// The task as it is shown.
     pub(crate) async fn view(&mut self, record: &TaskRecord) -> Result<TaskView, Error> {
-        let mut view = bare_view(record, self.now);
+        let mut view = bare_view(record, self.now, self.audience);
         if record.task.state != TaskState::Queued {
             return Ok(view);
         }
@@ -211,9 +268,19 @@ pub(crate) async fn judge(
     Ok(queue.judge())
 }
 
-/// One task as it is shown.
+/// Returns one task as its owner sees it.
 pub(crate) async fn view(conn: &Conn<'_>, record: &TaskRecord, now: Timestamp) -> Result<TaskView, Error> {
-    Viewer::new(conn, now).view(record).await
+    view_for(conn, record, now, Audience::Customer).await
+}
+
+/// Returns one task as that audience sees it.
+pub(crate) async fn view_for(
+    conn: &Conn<'_>,
+    record: &TaskRecord,
+    now: Timestamp,
+    audience: Audience,
+) -> Result<TaskView, Error> {
+    Viewer::new(conn, now, audience).view(record).await
 }
 
 /// A task that must exist and be visible to the actor.
@@ -241,7 +308,7 @@ impl Service {
         let conn = self.read();
         let rows = task::list(&conn, &filter).await.db()?;
         let (rows, next_page_token) = listing.page(rows, |record| record.task.id)?;
-        let mut viewer = Viewer::new(&conn, self.now());
+        let mut viewer = Viewer::new(&conn, self.now(), Audience::of(op));
         let mut items = Vec::with_capacity(rows.len());
         for record in &rows {
             items.push(viewer.view(record).await?);
@@ -254,7 +321,7 @@ impl Service {
         op.require_read()?;
         let conn = self.read();
         let record = visible(&conn, op, id).await?;
-        view(&conn, &record, self.now()).await
+        view_for(&conn, &record, self.now(), Audience::of(op)).await
     }
 
     /// One task, as soon as it is over or has changed, or after `wait` (at most 60 s). Cancel-safe.
@@ -272,7 +339,7 @@ impl Service {
             news(&mut receiver, record.task.account_id, left).await;
             record = visible(&self.read(), op, id).await?;
         }
-        view(&self.read(), &record, self.now()).await
+        view_for(&self.read(), &record, self.now(), Audience::of(op)).await
     }
 
     /// Cancels a task: a queued one at once, a running one through its agent. Cancelling twice
@@ -306,7 +373,7 @@ impl Service {
             TaskState::Succeeded | TaskState::Failed => return Err(not_now("the task is already over")),
         }
         change.audit(op, "task.cancel", id).await?;
-        let answer = view(&change.conn(), &record, change.now).await?;
+        let answer = view_for(&change.conn(), &record, change.now, Audience::of(op)).await?;
         change.commit().await?;
         Ok(answer)
     }
@@ -324,7 +391,7 @@ impl Service {
         prepare_retry(&mut change, &record).await?;
         engine::again(&mut change, &mut record).await?;
         change.audit(op, "task.retry", id).await?;
-        let answer = view(&change.conn(), &record, change.now).await?;
+        let answer = view_for(&change.conn(), &record, change.now, Audience::of(op)).await?;
         change.commit().await?;
         Ok(answer)
     }

@@ -2,7 +2,8 @@
 
 use imprint_domain::{
     id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
-    task::{Lease, Progress, Task, TaskError, TaskKind, TaskState},
+    task::{Lease, Progress, Task, TaskKind, TaskState},
+    task_error::{TaskError, TaskErrorContext},
     time::Timestamp,
 };
 use sea_orm::{
@@ -43,6 +44,7 @@ mod row {
         pub error_code: Option<String>,
         pub error_detail: Option<String>,
         pub error_retryable: Option<bool>,
+        pub error_context: Option<String>,
         pub request_id: Uuid,
         pub created_at: DateTimeUtc,
         pub started_at: Option<DateTimeUtc>,
@@ -112,12 +114,18 @@ pub struct TaskFilter {
     pub limit: u32,
 }
 
-fn error_of(row: &row::Model) -> Option<TaskError> {
-    Some(TaskError {
-        code: row.error_code.clone()?,
-        detail: row.error_detail.clone()?,
-        retryable: row.error_retryable?,
-    })
+/// Rows of earlier versions have no context.
+fn error_of(row: &row::Model) -> Result<Option<TaskError>, StoreError> {
+    let (Some(code), Some(detail), Some(transient)) =
+        (&row.error_code, &row.error_detail, row.error_retryable)
+    else {
+        return Ok(None);
+    };
+    let context = match &row.error_context {
+        Some(text) => codec::json("error_context", text)?,
+        None => TaskErrorContext::default(),
+    };
+    Ok(Some(TaskError::from_parts(code, detail, transient, context)))
 }
 
 fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
@@ -126,7 +134,7 @@ fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
         (Some(agent), Some(until)) => Some(Lease { agent_id: AgentId::new(agent), fence, until }),
         (Some(_), None) | (None, Some(_)) | (None, None) => None,
     };
-    let error = error_of(&row);
+    let error = error_of(&row)?;
     Ok(TaskRecord {
         task: Task {
             id: TaskId::new(row.id),
@@ -163,9 +171,10 @@ fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
     })
 }
 
-fn to_row(record: &TaskRecord) -> row::Model {
+fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
     let task = &record.task;
-    row::Model {
+    let error = task.error.as_ref();
+    Ok(row::Model {
         id: task.id.uuid(),
         account_id: task.account_id.uuid(),
         kind: task.kind.as_str().to_owned(),
@@ -186,9 +195,10 @@ fn to_row(record: &TaskRecord) -> row::Model {
         fence: codec::column(record.fence),
         finished_fence: codec::column(record.finished_fence),
         lease_until: task.lease.map(|lease| lease.until),
-        error_code: task.error.as_ref().map(|error| error.code.clone()),
-        error_detail: task.error.as_ref().map(|error| error.detail.clone()),
-        error_retryable: task.error.as_ref().map(|error| error.retryable),
+        error_code: error.map(|error| error.code().to_owned()),
+        error_detail: error.map(|error| error.operator_detail().to_owned()),
+        error_retryable: error.map(TaskError::is_transient),
+        error_context: error.map(|error| codec::to_json("error_context", error.context())).transpose()?,
         request_id: task.request_id.uuid(),
         created_at: task.created_at,
         started_at: task.started_at,
@@ -197,7 +207,7 @@ fn to_row(record: &TaskRecord) -> row::Model {
         sampled_bytes: codec::column(record.sampled_bytes),
         rate_bps: record.rate_bps.map(codec::column),
         change: codec::column(record.change),
-    }
+    })
 }
 
 fn collect(rows: Vec<row::Model>) -> Result<Vec<TaskRecord>, StoreError> {
@@ -347,13 +357,13 @@ pub async fn failed_before(
 
 /// Adds a task.
 pub async fn insert(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
-    row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
+    row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
 
 /// Changes a task's row to what the record says, and counts the change.
 pub async fn update(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
-    let mut row = to_row(record);
+    let mut row = to_row(record)?;
     row.change = row.change.saturating_add(1);
     row::Entity::update(row.into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())

@@ -1557,17 +1557,39 @@ export interface components {
              */
             deadline: string;
         };
-        /** @description Why a task's attempt failed. */
+        /** @description Why a task's attempt failed. Every code is in docs/TASK-ERRORS.md. */
         TaskError: {
             /**
              * @description The stable code.
              * @example insufficient_storage
              */
             code: string;
-            /** @description What happened and what to do. */
+            /**
+             * @description What happened, in a few words; the same for every error with this code.
+             * @example Insufficient storage space on the image storage backend
+             */
+            title: string;
+            /**
+             * @description What happened, as a sentence with the figures that belong to it.
+             * @example Insufficient storage space on the image storage backend: 1.0 GiB free, 2.0 GiB needed.
+             */
             detail: string;
-            /** @description Whether trying again can help. */
+            /** @description What to do about it. */
+            action: string;
+            /** @description Whether a later attempt can succeed without anything being changed. */
             retryable: boolean;
+            /**
+             * @description The task's id, by which the provider finds the cause in the log.
+             * @example tsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            reference: string;
+            /**
+             * @description The id of the request that asked for the task.
+             * @example req_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+             */
+            request_id: string;
+            /** @description The technical cause, which may name paths and settings; `null` unless an admin asks. */
+            operator_detail: string | null;
         };
         /**
          * @description What a task does.

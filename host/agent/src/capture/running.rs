@@ -9,14 +9,15 @@ use imprint_data_path::{
 };
 use imprint_domain::{
     consistency::Consistency,
-    task::{Phase, TaskError},
+    task::Phase,
+    task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 use tracing::warn;
 
 use super::watch::{self, SCRATCH_RESERVE, Watched};
 use crate::{
     copy,
-    error::{CONSISTENCY_NOT_REACHED, Halt},
+    error::Halt,
     job::{Job, capture_id},
     step,
 };
@@ -103,7 +104,7 @@ fn reached(work: &CaptureWork, begun: &Begun) -> Result<Consistency, Halt> {
     }
     if begun.content != "raw" {
         return Err(Halt::failed(
-            "driver_content",
+            TaskErrorCode::DriverContent,
             "the driver serves something else than a plain disk; update the agent",
         ));
     }
@@ -111,14 +112,9 @@ fn reached(work: &CaptureWork, begun: &Begun) -> Result<Consistency, Halt> {
 }
 
 fn not_reached(work: &CaptureWork, level: Consistency, because: &str) -> Halt {
-    Halt::failed(
-        CONSISTENCY_NOT_REACHED,
-        format!(
-            "the capture would be {} where at least {} was asked for: {because}",
-            level.as_str(),
-            work.minimum.as_str()
-        ),
-    )
+    let context =
+        TaskErrorContext { reached: Some(level), minimum: Some(work.minimum), ..TaskErrorContext::default() };
+    Halt::Failed(TaskError::new(TaskErrorCode::ConsistencyNotReached, because).with(context))
 }
 
 /// Copies while the host watches the instance, the snapshot and the scratch file.
@@ -161,7 +157,11 @@ async fn copy_out(
         Ok(written) => Ok(written),
         Err(Halt::Stopped(_)) => Err(job.control.check().err().unwrap_or(lost)),
         Err(Halt::Failed(error)) => {
-            warn!(code = error.code, detail = error.detail, "the copy failed together with the capture");
+            warn!(
+                code = error.code(),
+                detail = error.operator_detail(),
+                "the copy failed together with the capture"
+            );
             Err(lost)
         }
     }
@@ -180,7 +180,7 @@ fn same_size(disk: &Disk, begun: &Begun) -> Result<(), Halt> {
     if disk.size() == begun.virtual_size {
         return Ok(());
     }
-    Err(Halt::transient("driver_size", "the hypervisor serves a disk of another size than it said"))
+    Err(Halt::failed(TaskErrorCode::DriverSize, "the hypervisor serves a disk of another size than it said"))
 }
 
 /// The image is stored; a capture that does not go down now is taken down in the background, and

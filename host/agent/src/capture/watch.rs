@@ -3,15 +3,13 @@
 use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration};
 
 use imprint_data_path::ports::{CaptureStatus, Driver, PortError, Power};
+use imprint_domain::{
+    size::ByteSize,
+    task_error::{TaskError, TaskErrorCode, TaskErrorContext},
+};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{
-    error::Halt,
-    instance::Home,
-    journal::Held,
-    machine::{free_space, people},
-    settings::Settings,
-};
+use crate::{error::Halt, instance::Home, journal::Held, machine::free_space, settings::Settings};
 
 /// Between two looks at a running capture.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -55,24 +53,24 @@ pub(super) async fn begin<T>(
 }
 
 fn gone() -> Halt {
-    Halt::transient(
-        "instance_gone",
+    Halt::failed(
+        TaskErrorCode::InstanceGone,
         "the instance went off while it was captured; capture it again, on or off",
     )
 }
 
 fn held_too_long(held: Held) -> Halt {
     match held {
-        Held { stopped: true, .. } => Halt::transient(
-            "stop_watchdog",
+        Held { stopped: true, .. } => Halt::failed(
+            TaskErrorCode::StopWatchdog,
             "the guest's processors stood still for too long; they were resumed, and the capture was given up",
         ),
-        Held { frozen: true, .. } => Halt::transient(
-            "freeze_watchdog",
+        Held { frozen: true, .. } => Halt::failed(
+            TaskErrorCode::FreezeWatchdog,
             "the guest's file systems were frozen for too long; they were thawed, and the capture was given up",
         ),
         Held { frozen: false, stopped: false } => {
-            Halt::transient("driver_timeout", "the hypervisor did not begin the capture in time")
+            Halt::failed(TaskErrorCode::DriverTimeout, "the hypervisor did not begin the capture in time")
         }
     }
 }
@@ -124,12 +122,15 @@ impl Watched {
             return Some(self.quota());
         }
         if let Some(reason) = &status.broken {
-            return Some(Halt::transient("snapshot_broken", format!("the point in time was lost: {reason}")));
+            return Some(Halt::failed(
+                TaskErrorCode::SnapshotBroken,
+                format!("the point in time was lost: {reason}"),
+            ));
         }
         match status.power {
             Power::Running | Power::Paused | Power::Unknown => None,
             Power::IoError => Some(Halt::failed(
-                "instance_io_error",
+                TaskErrorCode::InstanceIoError,
                 "the instance was halted by a failed disk access; look at its hypervisor's disks",
             )),
             Power::Off => Some(gone()),
@@ -143,17 +144,18 @@ impl Watched {
             return Some(self.quota());
         }
         let free = free_space(self.scratch.parent()?).ok()?;
-        (free < SCRATCH_RESERVE)
-            .then(|| Halt::no_space("the hypervisor's disk (the scratch file of the capture filled it)"))
+        (free < SCRATCH_RESERVE).then(|| {
+            let detail =
+                format!("the scratch file {} of the capture filled its disk", self.scratch.display());
+            Halt::failed(TaskErrorCode::HypervisorStorageFull, detail)
+        })
     }
 
     fn quota(&self) -> Halt {
-        Halt::failed(
-            "scratch_full",
-            format!(
-                "the guest overwrote more than {} while it was captured; try again when it writes less",
-                people(self.scratch_limit)
-            ),
-        )
+        let context =
+            TaskErrorContext { limit: ByteSize::new(self.scratch_limit).ok(), ..TaskErrorContext::default() };
+        let detail =
+            format!("the scratch file {} may hold {} bytes", self.scratch.display(), self.scratch_limit);
+        Halt::Failed(TaskError::new(TaskErrorCode::ScratchFull, detail).with(context))
     }
 }

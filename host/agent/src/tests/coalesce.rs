@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, sync::atomic::Ordering};
 
 use imprint_agent_protocol::{Assignment, CoalesceWork, InstanceRef, Outcome, Work};
-use imprint_domain::task::{Phase, TaskError};
+use imprint_domain::{task::Phase, task_error::TaskError};
 
 use super::{
     fakes::{DISK_SIZE, World, assignment},
@@ -144,8 +144,8 @@ async fn a_merge_that_takes_too_long_changes_nothing() {
     work.coalesce_timeout_s = Some(0);
     for work in [merge(&instance, 0), capture] {
         let error = failed(outcome(&world, work).await);
-        assert_eq!((error.code.as_str(), error.retryable), ("coalesce_timeout", true));
-        assert!(error.detail.contains("wait and send the request again"), "{}", error.detail);
+        assert_eq!((error.code(), error.is_retryable()), ("coalesce_timeout", true));
+        assert!(error.customer_action().contains("send the request again"), "{error:?}");
     }
     let seen = world.control.until(|heard| Some(heard.finishes.len())).await;
     assert_eq!(seen, 2);
@@ -182,7 +182,7 @@ async fn what_a_merge_would_break_is_refused() {
     let (instance, home) = chained(&world);
     write_layer(&home.file("base.vhd"), Header { snapshots: 1, ..Header::default() }, &[(0, 1)]);
     let error = failed(outcome(&world, merge(&instance, 60)).await);
-    assert_eq!((error.code.as_str(), error.retryable), ("coalesce_snapshots", false));
+    assert_eq!((error.code(), error.is_retryable()), ("coalesce_snapshots", false));
     assert_eq!(names(&home), CHAIN);
     // What is in the folder but is no layer, and what is not there: neither is read.
     fs::write(home.file("seed.iso"), b"STACK\n").unwrap();
@@ -198,16 +198,16 @@ async fn what_a_merge_would_break_is_refused() {
     ] {
         write_layer(&home.file(TOP), over(parent), &[]);
         let error = failed(outcome(&world, merge(&instance, 60)).await);
-        assert_eq!(error.code, code, "{parent}: {}", error.detail);
+        assert_eq!(error.code(), code, "{parent}: {}", error.operator_detail());
     }
     // The layer must say which format its parent has: a guest could have written another format's
     // header into it.
     write_layer(&home.file(TOP), Header { parent: "base.vhd".to_owned(), ..Header::default() }, &[]);
     let error = failed(outcome(&world, merge(&instance, 60)).await);
-    assert_eq!(error.code, "unsupported.layout", "{}", error.detail);
+    assert_eq!(error.code(), "unsupported.layout", "{}", error.operator_detail());
     let running = world.running_instance();
     let error = failed(outcome(&world, merge(&running, 60)).await);
-    assert_eq!(error.code, "instance_running");
+    assert_eq!(error.code(), "instance_running");
     agent.stop().await;
     world.assert_nothing_left(&[]);
 }

@@ -112,7 +112,7 @@ async fn captures_have_their_own_bound() {
     let stopped = world.control.until(|heard| {
         heard.finishes.iter().find_map(|finish| {
             let Outcome::Failed(error) = &finish.outcome else { return None };
-            (error.code == "agent_stopping").then_some(error.retryable)
+            (error.code() == "agent_stopping").then_some(error.is_retryable())
         })
     });
     assert!(stopped.await, "the first capture is undone and may be tried again");

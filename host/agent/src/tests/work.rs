@@ -9,11 +9,7 @@ use imprint_agent_protocol::{
     AdoptWork, CaptureResult, DeleteImageWork, Outcome, PowerWork, ProtocolError, Work,
 };
 use imprint_data_path::{Disk, Limits, MemorySource, WriteOptions, digest, ports::Consistency as Level};
-use imprint_domain::{
-    consistency::Consistency,
-    instance::Power,
-    task::{Phase, TaskError},
-};
+use imprint_domain::{consistency::Consistency, instance::Power, task::Phase, task_error::TaskError};
 
 use super::fakes::{DISK_SIZE, WRAPPED_AT, WRAPPER, World, assignment, image_ref};
 use crate::instance::{Home, disk_file};
@@ -112,12 +108,12 @@ async fn a_level_below_the_minimum_fails_and_leaves_nothing() {
         world.control.give(work);
         let error = failed(world.control.outcome(task).await);
         assert_eq!(
-            (error.code.as_str(), error.retryable),
+            (error.code(), error.is_retryable()),
             ("consistency_not_reached", false),
             "{}",
-            error.detail
+            error.operator_detail()
         );
-        assert!(error.detail.contains("no guest agent"), "{}", error.detail);
+        assert!(error.operator_detail().contains("no guest agent"), "{}", error.operator_detail());
     }
     agent.stop().await;
     let calls: Vec<_> = world.driver().calls().into_iter().filter(|call| call != "status").collect();
@@ -178,15 +174,15 @@ async fn no_space_is_said_so_and_undone() {
     let task = early.task_id;
     world.control.give(early);
     let error = failed(world.control.outcome(task).await);
-    assert_eq!(error.code, "insufficient_storage");
-    assert!(error.detail.contains("image storage backend"), "{}", error.detail);
+    assert_eq!(error.code(), "insufficient_storage");
+    assert!(error.customer_detail().contains("image storage backend: 1.0 MiB free"), "{error:?}");
     assert!(world.driver().calls().is_empty(), "the guest was not touched");
     world.ports.storage.available.store(1 << 40, Ordering::SeqCst);
     world.ports.storage.full_at_commit.store(true, Ordering::SeqCst);
     let late = world.capture(&instance);
     let task = late.task_id;
     world.control.give(late);
-    assert_eq!(failed(world.control.outcome(task).await).code, "insufficient_storage");
+    assert_eq!(failed(world.control.outcome(task).await).code(), "insufficient_storage");
     agent.stop().await;
     world.assert_nothing_left(&[]);
 }
@@ -202,7 +198,7 @@ async fn a_broken_snapshot_ends_the_copy() {
     let task = work.task_id;
     world.control.give(work);
     let error = failed(world.control.outcome(task).await);
-    assert_eq!((error.code.as_str(), error.retryable), ("snapshot_broken", true));
+    assert_eq!((error.code(), error.is_retryable()), ("snapshot_broken", true));
     agent.stop().await;
     world.assert_nothing_left(&[]);
 }
@@ -220,7 +216,7 @@ async fn a_driver_that_holds_the_guest_is_abandoned() {
         let task = work.task_id;
         world.control.give(work);
         let error = failed(world.control.outcome(task).await);
-        assert_eq!((error.code.as_str(), error.retryable), (code, true));
+        assert_eq!((error.code(), error.is_retryable()), (code, true));
         agent.stop().await;
         let calls = world.driver().calls();
         assert!(calls.last().unwrap().starts_with("recover adding-scratch freezing"), "{calls:?}");
@@ -237,7 +233,7 @@ async fn a_panic_is_one_works_failure() {
     let work = world.capture(&instance);
     let task = work.task_id;
     world.control.give(work);
-    assert_eq!(failed(world.control.outcome(task).await).code, "internal");
+    assert_eq!(failed(world.control.outcome(task).await).code(), "internal");
     world.driver().behaviour.lock().unwrap().panic_in_plan = false;
     let work = world.capture(&instance);
     let task = work.task_id;
@@ -317,17 +313,17 @@ async fn a_deployment_that_fails_leaves_nothing() {
     };
     let program = |name: &str| world.driver().behaviour.lock().unwrap().program = name.to_owned();
     let error = run(&|| (), world.deploy(4096, Some(digest.clone()))).await;
-    assert_eq!(error.code, "disk_too_small");
+    assert_eq!(error.code(), "disk_too_small");
     let error = run(&|| (), world.deploy(1 << 20, Some(digest.replace(char::is_numeric, "0")))).await;
-    assert_eq!(error.code, "image_damaged");
+    assert_eq!(error.code(), "image_damaged");
     let error = run(&|| program("/bin/sh"), world.deploy(1 << 20, Some(digest.clone()))).await;
-    assert_eq!(error.code, "program_not_approved");
+    assert_eq!(error.code(), "program_not_approved");
     // It is approved, and ends at once: the disk is not its kind of thing.
     let mut work = world.deploy(1 << 20, Some(digest));
     if let Work::Deploy(deploy) = &mut work.work {
         deploy.instance.disk_format = "unknown".to_owned();
     }
-    assert_eq!(run(&|| program("guest"), work).await.code, "format_unknown");
+    assert_eq!(run(&|| program("guest"), work).await.code(), "format_unknown");
     agent.stop().await;
     assert_eq!(fs::read_dir(world.folders().instances()).unwrap().count(), 0);
     world.assert_nothing_left(&["image-1"]);
@@ -343,8 +339,8 @@ async fn a_missing_program_names_its_package() {
     let task = work.task_id;
     world.control.give(work);
     let error = failed(world.control.outcome(task).await);
-    assert_eq!(error.code, "program_missing");
-    assert!(error.detail.contains("install the package coreutils"), "{}", error.detail);
+    assert_eq!(error.code(), "program_missing");
+    assert!(error.operator_detail().contains("install the package coreutils"), "{}", error.operator_detail());
     let findings =
         world.control.until(|heard| heard.registers.first().map(|register| register.findings.clone())).await;
     assert!(findings[0].contains("install the package coreutils"), "{findings:?}");

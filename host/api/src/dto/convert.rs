@@ -201,6 +201,21 @@ impl From<service::InstanceTask> for instance::InstanceAndTask {
     }
 }
 
+impl From<service::TaskErrorView> for task::TaskError {
+    fn from(view: service::TaskErrorView) -> Self {
+        Self {
+            code: view.code,
+            title: view.title,
+            detail: view.detail,
+            action: view.action,
+            retryable: view.retryable,
+            reference: view.reference.to_string(),
+            request_id: view.request_id.to_string(),
+            operator_detail: view.operator_detail,
+        }
+    }
+}
+
 impl From<service::TaskView> for task::Task {
     fn from(view: service::TaskView) -> Self {
         Self {
@@ -219,11 +234,7 @@ impl From<service::TaskView> for task::Task {
             attempt: view.attempt,
             image_id: view.image_id,
             instance_id: view.instance_id,
-            error: view.error.map(|error| task::TaskError {
-                code: error.code,
-                detail: error.detail,
-                retryable: error.retryable,
-            }),
+            error: view.error.map(Into::into),
             cancel_requested: view.cancel_requested,
             created_at: view.created_at,
             started_at: view.started_at,

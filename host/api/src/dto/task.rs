@@ -66,16 +66,33 @@ pub struct Task {
     pub deadline: DateTime<Utc>,
 }
 
-/// Why a task's attempt failed.
+/// Why a task's attempt failed. Every code is in docs/TASK-ERRORS.md.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskError {
     /// The stable code.
     #[schema(example = "insufficient_storage")]
     pub code: String,
-    /// What happened and what to do.
+    /// What happened, in a few words; the same for every error with this code.
+    #[schema(example = "Insufficient storage space on the image storage backend")]
+    pub title: String,
+    /// What happened, as a sentence with the figures that belong to it.
+    #[schema(
+        example = "Insufficient storage space on the image storage backend: 1.0 GiB free, 2.0 GiB needed."
+    )]
     pub detail: String,
-    /// Whether trying again can help.
+    /// What to do about it.
+    pub action: String,
+    /// Whether a later attempt can succeed without anything being changed.
     pub retryable: bool,
+    /// The task's id, by which the provider finds the cause in the log.
+    #[schema(example = "tsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
+    pub reference: String,
+    /// The id of the request that asked for the task.
+    #[schema(example = "req_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
+    pub request_id: String,
+    /// The technical cause, which may name paths and settings; `null` unless an admin asks.
+    #[schema(required)]
+    pub operator_detail: Option<String>,
 }
 
 /// Which tasks to list.

@@ -212,8 +212,7 @@ async fn an_operator_merges_the_chain_of_a_stopped_instance() {
     world.agent.work(json!({"outcome": "done"})).await;
     let begun = world.admin.act(&action).await.expect(StatusCode::ACCEPTED);
     assert_eq!((begun.text("/task/kind"), begun.text("/task/phase")), ("instance.coalesce", "queued"));
-    let late =
-        json!({"outcome": "failed", "code": "coalesce_timeout", "detail": "too slow", "retryable": true});
+    let late = json!({"outcome": "failed", "code": "coalesce_timeout", "detail": "too slow"});
     world.agent.work(late).await;
     let task = world.customer.get(&format!("/tasks/{}", begun.text("/task/id"))).await;
     assert_eq!(
@@ -250,10 +249,16 @@ async fn a_failed_task_is_retried_and_a_queued_one_cancelled() {
     let made = world.customer.post("/images", world.capture("x")).await.expect(StatusCode::ACCEPTED);
     let task = format!("/tasks/{}", made.text("/task/id"));
     let failed =
-        json!({"outcome": "failed", "code": "qemu.vm-gone", "detail": "the guest ended", "retryable": false});
+        json!({"outcome": "failed", "code": "qemu.vm-gone", "detail": "no answer on /run/imprint/qmp.sock"});
     world.agent.work(failed).await;
     let shown = world.customer.get(&task).await.expect(StatusCode::OK);
     assert_eq!((shown.text("/state"), shown.text("/error/code")), ("failed", "qemu.vm-gone"));
+    assert_eq!(shown.text("/error/title"), "The instance was stopped during the task");
+    assert_eq!(shown.text("/error/reference"), made.text("/task/id"));
+    assert_eq!(shown.body["error"]["operator_detail"], serde_json::Value::Null);
+    assert!(!shown.body.to_string().contains("qmp.sock"), "{}", shown.body);
+    let seen = world.admin.get(&task).await.expect(StatusCode::OK);
+    assert_eq!(seen.text("/error/operator_detail"), "no answer on /run/imprint/qmp.sock");
     let image = format!("/images/{}", made.text("/image/id"));
     assert_eq!(world.customer.get(&image).await.text("/status"), "error");
     let retried = world.customer.act(&format!("{task}/actions/retry")).await.expect(StatusCode::ACCEPTED);

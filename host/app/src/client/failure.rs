@@ -2,10 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use imprint_api::dto::{
-    problem::Problem,
-    task::{Task, TaskError},
-};
+use imprint_api::dto::{problem::Problem, task::Task};
 
 /// It failed: the server cannot be reached, or failed, or the task ended without success.
 const EXIT_FAILED: u8 = 1;
@@ -119,11 +116,14 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
 
 fn write_task(f: &mut fmt::Formatter<'_>, task: &Task) -> fmt::Result {
     write!(f, "{} {} {}", task.kind, task.id, task.state)?;
-    if let Some(TaskError { code, detail, retryable }) = &task.error {
-        write!(f, ": {detail} [{code}]")?;
-        if *retryable {
-            write!(f, "\n  try again with `imprint task retry {}`", task.id)?;
-        }
+    let Some(error) = &task.error else { return Ok(()) };
+    write!(f, ": {} [{}]\n  {}", error.detail, error.code, error.action)?;
+    if error.retryable {
+        write!(f, "\n  try again with `imprint task retry {}`", task.id)?;
     }
+    if let Some(detail) = &error.operator_detail {
+        write!(f, "\n  technical detail: {detail}")?;
+    }
+    write!(f, "\n  reference {}", error.reference)?;
     Ok(())
 }

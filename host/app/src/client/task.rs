@@ -88,6 +88,7 @@ fn progress(task: &Task) -> String {
 
 fn details(task: &Task) -> Table {
     let error = task.error.as_ref().map(|error| format!("{} [{}]", error.detail, error.code));
+    let operator_detail = task.error.as_ref().and_then(|error| error.operator_detail.as_ref());
     Table::details([
         ("id", task.id.to_string()),
         ("kind", task.kind.to_string()),
@@ -100,6 +101,9 @@ fn details(task: &Task) -> Table {
         ("image", text(task.image_id)),
         ("instance", text(task.instance_id)),
         ("error", text(error)),
+        ("what to do", text(task.error.as_ref().map(|error| &error.action))),
+        ("technical detail", text(operator_detail)),
+        ("reference", text(task.error.as_ref().map(|error| &error.reference))),
         ("created", time(Some(task.created_at))),
         ("started", time(task.started_at)),
         ("finished", time(task.finished_at)),

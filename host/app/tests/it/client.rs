@@ -3,7 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 
 use imprint_agent_protocol::{CaptureResult, DeployResult, Outcome};
-use imprint_domain::{consistency::Consistency, instance::Power, size::ByteSize, task::TaskError};
+use imprint_domain::{
+    consistency::Consistency,
+    instance::Power,
+    size::ByteSize,
+    task_error::{TaskError, TaskErrorCode},
+};
 use serde_json::json;
 
 use crate::server::{PASSWORD, Server, deployed, stored};
@@ -84,11 +89,13 @@ async fn the_exit_status_tells_what_kind_of_failure_it_was() {
     assert!(refused.err().contains("[invalid_name]") && refused.err().contains("/name"), "{}", refused.err());
     // Failed.
     let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--wait"];
-    let detail = "there is no room for the disk".to_owned();
-    let error = TaskError { code: "no_room".to_owned(), detail, retryable: false };
+    let error = TaskError::new(TaskErrorCode::HypervisorStorageFull, "/var/lib/imprint has 1 B free");
     let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(Outcome::Failed(error)));
     let failed = ran.expect(1);
-    assert!(failed.err().contains("no room for the disk [no_room]"), "{}", failed.err());
+    let said = failed.err();
+    assert!(said.contains("on the hypervisor's disk. [hypervisor_storage_full]"), "{said}");
+    assert!(said.contains("Contact the provider") && said.contains("reference tsk_"), "{said}");
+    assert!(!said.contains("/var/lib"), "a customer reads no path: {said}");
     let nowhere = [("IMPRINT_SERVER", "http://127.0.0.1:1"), ("IMPRINT_TOKEN", "imp_x")];
     let unreachable = server.imprint_with(&["image", "list"], &nowhere).await.expect(1);
     assert!(unreachable.err().contains("cannot be reached"), "{}", unreachable.err());
@@ -156,14 +163,11 @@ async fn an_operator_merges_the_layers_of_a_disk() {
     let (ran, ()) = tokio::join!(server.imprint(&coalesce), server.agent.work(Outcome::Done));
     let task = &ran.expect(0).json()["task"];
     assert_eq!((&task["kind"], &task["state"]), (&json!("instance.coalesce"), &json!("succeeded")));
-    let late = Outcome::Failed(TaskError {
-        code: "coalesce_timeout".to_owned(),
-        detail: "it took too long; wait and send the request again".to_owned(),
-        retryable: true,
-    });
+    let late = Outcome::Failed(TaskError::new(TaskErrorCode::CoalesceTimeout, "it took 61 s"));
     let (ran, ()) = tokio::join!(server.imprint(&coalesce), server.agent.work(late));
     let said = ran.expect(1).err();
-    assert!(said.contains("wait and send the request again") && said.contains("coalesce_timeout"), "{said}");
+    assert!(said.contains("send the request again") && said.contains("coalesce_timeout"), "{said}");
+    assert!(said.contains("technical detail: it took 61 s"), "an admin reads the cause: {said}");
 
     let listed = server.imprint(&["admin", "location", "list"]).await.expect(0).json();
     let location = &listed["items"][0];

@@ -46,7 +46,7 @@ pub(crate) async fn only_a_stopped_and_idle_instance_is_merged(world: World) {
 
 pub(crate) async fn a_merge_that_takes_too_long_is_not_repeated_and_says_what_helps(world: World) {
     stop(&world).await;
-    let mut details = Vec::new();
+    let mut actions = Vec::new();
     for _ in 0..2 {
         let made = begin(&world).await;
         let work = world.agent.claim_one().await;
@@ -56,17 +56,17 @@ pub(crate) async fn a_merge_that_takes_too_long_is_not_repeated_and_says_what_he
         let error = shown.error.unwrap();
         assert_eq!((shown.state, shown.attempt), (TaskState::Failed, 1), "not tried again by itself");
         assert_eq!((error.code.as_str(), error.retryable), ("coalesce_timeout", true));
-        assert!(error.detail.contains("wait and send the request again"), "{}", error.detail);
-        details.push(error.detail);
+        assert!(error.action.contains("send the request again"), "{error:?}");
+        actions.push(error.action);
     }
     let advice = "limit file-system activity while imaging";
-    assert!(!details[0].contains(advice) && details[1].contains(advice), "{details:?}");
+    assert!(!actions[0].contains(advice) && actions[1].contains(advice), "{actions:?}");
     // A capture that met the same limit: its image is in error, and a person may retry it.
     let made = world.capture("late").await;
     let work = world.agent.claim_one().await;
     world.agent.finish(&work, Outcome::Failed(timed_out(std::time::Duration::from_secs(1)))).await.unwrap();
     let error = world.task(made.task.id).await.error.unwrap();
-    assert!(error.detail.contains(advice), "{}", error.detail);
+    assert!(error.action.contains(advice), "{error:?}");
     world.service.task_retry(&world.customer, made.task.id).await.unwrap();
     world.agent.work_all().await;
     assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);

@@ -105,6 +105,7 @@ scenarios! {
         a_deadline_ends_a_task,
         progress_never_goes_back,
         a_level_not_reached_is_a_failure,
+        customers_read_no_technical_detail_and_admins_do,
         a_failed_deletion_is_tried_again,
         a_failed_deployment_can_be_retried,
         reports_that_make_no_sense_are_refused,

@@ -25,7 +25,8 @@ use imprint_domain::{
     name::Name,
     size::ByteSize,
     storage::StorageRole,
-    task::{Phase, TaskError},
+    task::Phase,
+    task_error::TaskError,
     time::{Context, Timestamp},
 };
 use imprint_service::{
@@ -328,7 +329,7 @@ pub(crate) fn success(work: &Work) -> Outcome {
 }
 
 pub(crate) fn failure(retryable: bool) -> Outcome {
-    Outcome::Failed(TaskError { code: "qemu.busy".into(), detail: "try later".into(), retryable })
+    Outcome::Failed(TaskError::reported("qemu.busy", retryable, "try later"))
 }
 
 impl Agent {

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{AGENT_STOPPING, Outcome, ProtocolError, Work};
+use imprint_agent_protocol::{Outcome, ProtocolError, Work};
 use imprint_domain::{
     Code,
     consistency::Consistency,
     image::ImageStatus,
     instance::{InstanceStatus, Power},
-    task::{MAX_ATTEMPTS, Phase, TaskError, TaskState},
+    task::{MAX_ATTEMPTS, Phase, TaskState},
+    task_error::{TaskError, TaskErrorCode},
 };
-use imprint_service::{ConsistencyWish, ImageTask};
+use imprint_service::{ConsistencyWish, ImageTask, TaskList};
 
 use crate::support::{Agent, World, failure, lease, open, stored, success};
 
@@ -186,7 +187,7 @@ pub(crate) async fn an_agent_that_is_shut_down_costs_no_attempt(world: World) {
     let made = world.capture("patient").await;
     for _ in 0..2 * MAX_ATTEMPTS {
         let work = world.agent.claim_one().await;
-        let error = TaskError { code: AGENT_STOPPING.into(), detail: "stopped".into(), retryable: true };
+        let error = TaskError::new(TaskErrorCode::AgentStopping, "stopped");
         world.agent.finish(&work, Outcome::Failed(error)).await.unwrap();
         assert_eq!(status(&world, &made).await, (ImageStatus::Creating, TaskState::Queued));
     }
@@ -306,6 +307,33 @@ pub(crate) async fn a_level_not_reached_is_a_failure(world: World) {
     world.agent.finish(&work, success(&work.work)).await.unwrap();
     assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Failed));
     assert_eq!(world.task(made.task.id).await.error.unwrap().code, "consistency_not_reached");
+}
+
+pub(crate) async fn customers_read_no_technical_detail_and_admins_do(world: World) {
+    let cause = "/srv/images: set `storage.path`; plugin store-x trapped";
+    for error in [
+        TaskError::new(TaskErrorCode::Internal, cause),
+        TaskError::reported("store-x.broken", false, cause),
+        TaskError::reported("/srv/images", false, cause),
+        TaskError::reported("agent_stopping", false, cause),
+    ] {
+        let made = world.capture("secret").await;
+        let work = world.agent.claim_one().await;
+        world.agent.finish(&work, Outcome::Failed(error)).await.unwrap();
+        let id = made.task.id;
+        let seen = world.service.task_show(&world.customer, id).await.unwrap().error.unwrap();
+        assert_eq!((seen.operator_detail, seen.reference), (None, id));
+        for text in [&seen.code, &seen.title, &seen.detail, &seen.action] {
+            assert!(
+                !text.contains('/') && !text.contains("storage.path") && !text.contains("trapped"),
+                "{text}"
+            );
+        }
+        let seen = world.service.task_show(&world.admin, id).await.unwrap().error.unwrap();
+        assert!(seen.operator_detail.unwrap().contains(cause));
+        let listed = world.service.task_list(&world.customer, &TaskList::default()).await.unwrap();
+        assert!(!serde_json::to_string(&listed.items).unwrap().contains("trapped"), "{listed:?}");
+    }
 }
 
 pub(crate) async fn a_failed_deletion_is_tried_again(world: World) {
