@@ -13,6 +13,7 @@ export default defineConfig({
   forbidOnly: true,
   retries: 0,
   reporter: [['list']],
+  snapshotPathTemplate: 'e2e/aria/{arg}{ext}',
   timeout: 60_000,
   expect: { timeout: 10_000 },
   use: {

@@ -1,4 +1,5 @@
 /** A page that fails its test on console errors and on requests to other servers. */
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { test as base, expect, type Locator, type Page } from '@playwright/test'
@@ -13,14 +14,22 @@ const PASSWORD = process.env.IMPRINT_PASSWORD ?? ''
 /**
  * The browser logs every refused request; tests expect some refusals and check them on the page.
  */
-const REFUSED = /the server responded with a status of (401|404|409|422)/
+const REFUSED = /the server responded with a status of (401|404|409|412|422|503)/
 
-export const test = base.extend<{ page: Page }>({
-  page: async ({ page, baseURL }, use) => {
+interface Fixtures {
+  page: Page
+  /** Errors on the console that a test provokes. */
+  expectedErrors: RegExp | undefined
+}
+
+export const test = base.extend<Fixtures>({
+  expectedErrors: [undefined, { option: true }],
+  page: async ({ page, baseURL, expectedErrors }, use) => {
     const faults: string[] = []
     page.on('console', (message) => {
       const text = message.text()
-      if (message.type() === 'error' && !REFUSED.test(text)) faults.push(`console: ${text}`)
+      const isExpected = REFUSED.test(text) || expectedErrors?.test(text)
+      if (message.type() === 'error' && !isExpected) faults.push(`console: ${text}`)
     })
     page.on('pageerror', (error) => faults.push(`page: ${error.message}`))
     page.on('request', (request) => {
@@ -43,6 +52,49 @@ export async function signIn(page: Page): Promise<void> {
 }
 
 export const credentials = { account: ACCOUNT, password: PASSWORD }
+
+/** Calls the API with the session of a page and returns the body of the response. */
+export async function call<T>(
+  page: Page,
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+  path: string,
+  { body, headers }: { body?: object; headers?: Record<string, string> } = {},
+): Promise<T> {
+  const response = await page.request.fetch(`/api/v1${path}`, {
+    method,
+    headers: {
+      'X-Imprint-Csrf': '1',
+      ...(method === 'POST' ? { 'Idempotency-Key': randomUUID() } : {}),
+      ...headers,
+    },
+    ...(body ? { data: body } : {}),
+  })
+  expect(response.ok(), `${method} ${path}: ${await response.text()}`).toBe(true)
+  return (await response.json()) as T
+}
+
+interface CreatedImage {
+  image: { id: string }
+}
+
+/** Creates images of a running instance, one after another, and waits until they are available. */
+export async function createImages(
+  page: Page,
+  instance: string,
+  names: readonly string[],
+): Promise<string[]> {
+  const { items } = await call<{ items: { id: string; name: string }[] }>(page, 'GET', '/instances')
+  const source = items.find(({ name }) => name === instance)
+  const ids: string[] = []
+  for (const name of names) {
+    const body = { source: { type: 'instance', id: source?.id }, name }
+    const { image } = await call<CreatedImage>(page, 'POST', '/images', { body })
+    ids.push(image.id)
+    const status = async () => (await call<{ status: string }>(page, 'GET', `/images/${image.id}`)).status
+    await expect.poll(status, { timeout: 60_000 }).toBe('available')
+  }
+  return ids
+}
 
 /** Returns the row of a table with a name in its first cell. */
 export function row(page: Page, name: string): Locator {

@@ -1,7 +1,17 @@
 /**
  * Every page: refusals are explained, the keyboard reaches everything, and axe finds no violation.
  */
-import { credentials, expect, expectAccessible, row, runningInstance, signIn, test } from './fixtures'
+import {
+  call,
+  createImages,
+  credentials,
+  expect,
+  expectAccessible,
+  row,
+  runningInstance,
+  signIn,
+  test,
+} from './fixtures'
 
 test('a wrong password is refused with a reason, and the right one opens the requested page', async ({
   page,
@@ -80,6 +90,116 @@ test('a page of something that does not exist says so', async ({ page }) => {
   await expect(page.getByRole('heading', { name: 'Instance not found' })).toBeVisible()
   await page.goto('/nowhere')
   await expect(page.getByRole('heading', { name: 'Page not found' })).toBeVisible()
+})
+
+test('after an image is deleted, the next row has the focus and a notification says so', async ({ page }) => {
+  await signIn(page)
+  const source = await runningInstance(page)
+  await createImages(page, source, ['focus-kept', 'focus-deleted'])
+  await page.goto('/images?q=focus-')
+  await page.getByRole('button', { name: 'Actions for focus-deleted' }).click()
+  await page.getByRole('menuitem', { name: 'Delete' }).click()
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+  await expect(row(page, 'focus-deleted')).toHaveCount(0, { timeout: 60_000 })
+  await expect(page.getByRole('link', { name: 'focus-kept', exact: true })).toBeFocused()
+  await expect(page.getByRole('region', { name: 'Notifications' })).toContainText('Image deleted')
+
+  await page.getByRole('link', { name: 'focus-kept', exact: true }).click()
+  await page.getByRole('button', { name: 'More actions' }).click()
+  await page.getByRole('menuitem', { name: 'Delete' }).click()
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+  await expect(page.getByRole('heading', { level: 1, name: 'My Images' })).toBeVisible()
+  await expect(page.getByRole('main')).toBeFocused()
+})
+
+test('an image that was renamed elsewhere can be renamed and deleted at the second attempt', async ({
+  page,
+}) => {
+  await signIn(page)
+  const source = await runningInstance(page)
+  const [id] = await createImages(page, source, ['conflict'])
+  const renameElsewhere = async (name: string) => {
+    const { version } = await call<{ version: number }>(page, 'GET', `/images/${id}`)
+    const headers = { 'If-Match': `"${version}"`, 'Content-Type': 'application/merge-patch+json' }
+    await call(page, 'PATCH', `/images/${id}`, { body: { name }, headers })
+  }
+  await page.goto(`/images/${id}`)
+  await page.getByRole('button', { name: 'More actions' }).click()
+  await page.getByRole('menuitem', { name: 'Rename' }).click()
+  await renameElsewhere('renamed-elsewhere')
+  const dialog = page.getByRole('dialog', { name: 'Rename image' })
+  await dialog.getByLabel('Name').fill('renamed-here')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog.getByRole('alert')).toContainText('Its name is now renamed-elsewhere.')
+  await expect(dialog.getByLabel('Name')).toHaveValue('renamed-here')
+  await expectAccessible(page)
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog).toBeHidden()
+  await expect(page.getByRole('heading', { level: 1, name: 'renamed-here' })).toBeVisible()
+
+  await page.getByRole('button', { name: 'More actions' }).click()
+  await page.getByRole('menuitem', { name: 'Delete' }).click()
+  await renameElsewhere('renamed-twice')
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+  await expect(page.getByRole('alertdialog').getByRole('alert')).toContainText('it was not deleted')
+  await page
+    .getByRole('alertdialog', { name: 'Delete renamed-twice?' })
+    .getByRole('button', { name: 'Delete' })
+    .click()
+  await expect(page.getByRole('heading', { level: 1, name: 'My Images' })).toBeVisible()
+})
+
+test('on a narrow screen every tab stop is visible, and the list can be sorted', async ({ page }) => {
+  await page.setViewportSize({ width: 390, height: 900 })
+  await signIn(page)
+  const source = await runningInstance(page)
+  const [id] = await createImages(page, source, ['narrow'])
+  await page.goto('/images')
+  await expect(row(page, 'narrow')).toBeVisible()
+  const hidden: string[] = []
+  for (let stop = 0; stop < 30; stop += 1) {
+    await page.keyboard.press('Tab')
+    const focused = await page.evaluate(() => {
+      const element = document.activeElement
+      if (!element || element === document.body) return 'end'
+      const { width, height } = element.getBoundingClientRect()
+      return width > 1 && height > 1 && element.checkVisibility() ? 'visible' : element.outerHTML
+    })
+    if (focused === 'end') break
+    if (focused !== 'visible') hidden.push(focused)
+  }
+  expect(hidden).toEqual([])
+  await page.getByRole('combobox', { name: 'Sort' }).selectOption('Name, A to Z')
+  await expect(page).toHaveURL(/sort=name/)
+  await call(page, 'DELETE', `/images/${id}`, { headers: { 'If-Match': '*' } })
+})
+
+test('the page says that it is loading before its script has arrived', async ({ page }) => {
+  let deliver = () => {}
+  const delivered = new Promise<void>((resolve) => {
+    deliver = resolve
+  })
+  await page.route('**/assets/*.js', async (route) => {
+    await delivered
+    await route.continue()
+  })
+  await page.goto('/sign-in', { waitUntil: 'commit' })
+  await expect(page.getByRole('status')).toHaveText('Loading Imprint')
+  deliver()
+  await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible()
+  await expect(page.getByText('Loading Imprint')).toHaveCount(0)
+})
+
+test('browsers and robots find the files that they ask for', async ({ page }) => {
+  for (const [path, type] of [
+    ['/favicon.ico', /^image\//],
+    ['/favicon.svg', /^image\/svg/],
+    ['/robots.txt', /^text\/plain/],
+  ] as const) {
+    const response = await page.request.get(path)
+    expect(response.status(), path).toBe(200)
+    expect(response.headers()['content-type'], path).toMatch(type)
+  }
 })
 
 test('signing out ends the session', async ({ page }) => {

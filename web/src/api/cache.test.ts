@@ -67,4 +67,11 @@ describe('a change in the cache', () => {
     expect(cache.getQueryData(OWN_IMAGES)).toEqual(pages())
     expect(isStale(cache, keys.locations)).toBe(true)
   })
+
+  test('ignores a response that is older than the deletion of its item', () => {
+    const image = { id: 'img_1', kind: 'custom', status: 'deleting' } as Image
+    applyChange(cache, { noun: 'image', id: 'img_1', item: null })
+    applyChange(cache, { noun: 'image', id: 'img_1', item: image })
+    expect(cache.getQueryData(keys.images.one('img_1'))).toBeUndefined()
+  })
 })

@@ -47,8 +47,15 @@ export function useConnection(): Connection {
  */
 export function applyChange(cache: QueryClient, change: Change): void {
   const { lists, one } = nounKeys(change.noun)
-  if (change.item) cache.setQueryData(one(change.id), change.item)
-  else void cache.resetQueries({ queryKey: one(change.id) })
+  const deleted = cache.getQueryData<readonly string[]>(keys.deleted) ?? []
+  // The response of a request can arrive after the event that the item was deleted.
+  if (change.item && deleted.includes(change.id)) return
+  if (change.item) {
+    cache.setQueryData(one(change.id), change.item)
+  } else {
+    cache.setQueryData(keys.deleted, [...deleted, change.id])
+    void cache.resetQueries({ queryKey: one(change.id) })
+  }
 
   for (const query of cache.getQueryCache().findAll({ queryKey: lists })) {
     const data = query.state.data as Pages<{ id: string }> | undefined

@@ -20,6 +20,8 @@ const keysOf = <const Plural extends `${Noun}s`>(plural: Plural) => ({
 
 export const keys = {
   account: ['account'],
+  /** The ids of deleted things. */
+  deleted: ['deleted'],
   hypervisors: ['hypervisors'],
   images: keysOf('images'),
   instances: keysOf('instances'),

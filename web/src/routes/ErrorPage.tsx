@@ -1,17 +1,19 @@
 import { type ErrorComponentProps, useRouter } from '@tanstack/react-router'
 import { asProblem } from '@/lib/problem'
-import { Button } from '@/ui/Button'
-import { ProblemNotice } from '@/ui/Notice'
 import styles from './ErrorPage.module.css'
+import { ProblemPage } from './ProblemPage'
+import { useTitle } from './use-title'
 
 /** Shown when a page could not be loaded or rendered. */
 export function ErrorPage({ error }: ErrorComponentProps) {
+  useTitle('Error')
   const router = useRouter()
   return (
     <main className={styles.page}>
-      <ProblemNotice
+      <ProblemPage
+        title="This page could not be loaded"
         problem={asProblem(error)}
-        actions={<Button onPress={() => void router.invalidate()}>Try again</Button>}
+        onRetry={() => void router.invalidate()}
       />
     </main>
   )

@@ -14,24 +14,25 @@ import { TaskList } from '@/features/tasks/TaskList'
 import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { RowMenu } from '@/ui/Menu'
-import { ProblemNotice } from '@/ui/Notice'
 import { MutedText, PageHeader, Skeleton, Stack } from '@/ui/Page'
 import { MissingPage } from './NotFoundPage'
+import { ProblemPage } from './ProblemPage'
 import { useImageCommands } from './use-image-commands'
 import { useTitle } from './use-title'
 
 export function ImagePage() {
   const { id } = useParams({ from: '/shell/images/$id' })
   const refetchInterval = usePollInterval()
-  const { data: image, error, isPending } = useQuery({ ...imageQuery(id), refetchInterval })
+  const { data: image, error, isPending, refetch } = useQuery({ ...imageQuery(id), refetchInterval })
   useTitle(image?.name ?? 'Image')
   if (isPending) return <Skeleton label="Loading the image" />
   if (!image) {
     const problem = asProblem(error)
+    const back = <Link to="/images">My Images</Link>
     return problem.status === 404 || problem.status === 400 ? (
-      <MissingPage what="Image" back={<Link to="/images">My Images</Link>} />
+      <MissingPage what="Image" back={back} />
     ) : (
-      <ProblemNotice problem={problem} />
+      <ProblemPage title="Image" back={back} problem={problem} onRetry={() => void refetch()} />
     )
   }
   return <ImageView image={image} />

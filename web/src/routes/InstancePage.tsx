@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, useParams } from '@tanstack/react-router'
+import { Link, useNavigate, useParams } from '@tanstack/react-router'
 import { Camera, Play, Power, Trash2 } from 'lucide-react'
 import { usePollInterval } from '@/api/live'
 import { useHypervisors, useLocationName } from '@/api/queries/catalogue'
@@ -23,21 +23,23 @@ import { ProblemNotice } from '@/ui/Notice'
 import { MutedText, PageHeader, Skeleton, Stack } from '@/ui/Page'
 import { Status } from '@/ui/Status'
 import { MissingPage } from './NotFoundPage'
+import { ProblemPage } from './ProblemPage'
 import { useInstanceCommands } from './use-instance-commands'
 import { useTitle } from './use-title'
 
 export function InstancePage() {
   const { id } = useParams({ from: '/shell/instances/$id' })
   const refetchInterval = usePollInterval()
-  const { data: instance, error, isPending } = useQuery({ ...instanceQuery(id), refetchInterval })
+  const { data: instance, error, isPending, refetch } = useQuery({ ...instanceQuery(id), refetchInterval })
   useTitle(instance?.name ?? 'Instance')
   if (isPending) return <Skeleton label="Loading the instance" />
   if (!instance) {
     const problem = asProblem(error)
+    const back = <Link to="/instances">Instances</Link>
     return problem.status === 404 || problem.status === 400 ? (
-      <MissingPage what="Instance" back={<Link to="/instances">Instances</Link>} />
+      <MissingPage what="Instance" back={back} />
     ) : (
-      <ProblemNotice problem={problem} />
+      <ProblemPage title="Instance" back={back} problem={problem} onRetry={() => void refetch()} />
     )
   }
   return <InstanceView instance={instance} />
@@ -47,7 +49,8 @@ function InstanceView({ instance }: { instance: Instance }) {
   const locationName = useLocationName()
   const hypervisors = useHypervisors()
   const hypervisor = hypervisors.data?.find(({ id }) => id === instance.hypervisor_id)
-  const { commands, dialog, problem } = useInstanceCommands()
+  const navigate = useNavigate()
+  const { commands, dialog, problem } = useInstanceCommands(() => void navigate({ to: '/instances' }))
   const power = powerOf(instance)
   return (
     <Stack>

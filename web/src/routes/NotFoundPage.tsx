@@ -2,12 +2,13 @@ import { Link } from '@tanstack/react-router'
 import { SearchX } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { EmptyState } from '@/ui/Page'
+import styles from './ErrorPage.module.css'
 import { useTitle } from './use-title'
 
 /** Shown when the item of a page does not exist or was deleted. */
 export function MissingPage({ what, back }: { what: string; back: ReactNode }) {
   return (
-    <EmptyState icon={<SearchX />} title={`${what} not found`} actions={back}>
+    <EmptyState icon={<SearchX />} title={`${what} not found`} isPage actions={back}>
       It may have been deleted, or it may belong to another account.
     </EmptyState>
   )
@@ -16,8 +17,13 @@ export function MissingPage({ what, back }: { what: string; back: ReactNode }) {
 export function NotFoundPage() {
   useTitle('Not found')
   return (
-    <main>
-      <EmptyState icon={<SearchX />} title="Page not found" actions={<Link to="/instances">Instances</Link>}>
+    <main className={styles.page}>
+      <EmptyState
+        icon={<SearchX />}
+        title="Page not found"
+        isPage
+        actions={<Link to="/instances">Instances</Link>}
+      >
         Check the address, or go to your instances.
       </EmptyState>
     </main>

@@ -10,6 +10,7 @@ import { useTaskToasts } from '@/features/tasks/use-task-toasts'
 import { Brand } from '@/ui/Brand'
 import { Toasts } from '@/ui/Toasts'
 import styles from './Shell.module.css'
+import { useFocusRescue } from './use-focus-rescue'
 
 /** The frame of every page that needs an account: sidebar, event stream, notifications. */
 export function Shell() {
@@ -21,6 +22,7 @@ export function Shell() {
   useEffect(() => (accountId ? openStream(cache) : undefined), [accountId, cache])
   const activeTasks = useTaskToasts()
   const main = useFocusOnNewPage()
+  useFocusRescue(main)
 
   const signedOut = () => {
     cache.clear()

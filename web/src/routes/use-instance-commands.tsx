@@ -24,7 +24,7 @@ export interface InstanceCommandsView {
 /**
  * Returns the actions on instances and their open dialog, for the list and for an instance's page.
  */
-export function useInstanceCommands(): InstanceCommandsView {
+export function useInstanceCommands(onDeleted?: () => void): InstanceCommandsView {
   const [open, setOpen] = useState<Open | null>(null)
   const power = usePowerAction()
   const navigate = useNavigate()
@@ -44,7 +44,7 @@ export function useInstanceCommands(): InstanceCommandsView {
         onCreated={(id) => void navigate({ to: '/images/$id', params: { id } })}
       />
     ) : open?.kind === 'remove' ? (
-      <DeleteInstanceDialog instance={open.instance} onClose={close} />
+      <DeleteInstanceDialog instance={open.instance} onClose={close} {...(onDeleted ? { onDeleted } : {})} />
     ) : open?.kind === 'coalesce' ? (
       <CoalesceDialog instance={open.instance} onClose={close} />
     ) : null

@@ -35,8 +35,8 @@ export function SearchBox({ label, value, onChange }: SearchBoxProps) {
 
 export interface SelectBoxProps<T extends string> {
   label: string
-  /** The label of the entry that does not filter. */
-  any: string
+  /** The label of the entry that does not filter; without it there is none. */
+  any?: string
   choices: readonly { id: T; label: string }[]
   value: T | undefined
   onChange: (value: T | undefined) => void
@@ -55,7 +55,7 @@ export function SelectBox<T extends string>({ label, any, choices, value, onChan
         value={value ?? ''}
         onChange={(event) => onChange(choices.find((choice) => choice.id === event.target.value)?.id)}
       >
-        <option value="">{any}</option>
+        {any && <option value="">{any}</option>}
         {choices.map((choice) => (
           <option key={choice.id} value={choice.id}>
             {choice.label}

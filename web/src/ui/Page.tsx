@@ -1,8 +1,9 @@
 import type { ReactNode } from 'react'
+import { ClampedText } from './ClampedText'
 import styles from './Page.module.css'
 
 export interface PageHeaderProps {
-  title: ReactNode
+  title: string
   /** A link to the parent page, above the title. */
   back?: ReactNode
   /** The status, next to the title. */
@@ -18,7 +19,9 @@ export function PageHeader({ title, back, status, children, actions }: PageHeade
       <div className={styles.heading}>
         {back && <div className={styles.back}>{back}</div>}
         <div className={styles.title}>
-          <h1>{title}</h1>
+          <h1>
+            <ClampedText text={title} />
+          </h1>
           {status}
         </div>
         {children && <div className={styles.lead}>{children}</div>}
@@ -76,6 +79,8 @@ export function Facts({ facts }: { facts: readonly Fact[] }) {
 export function EmptyState(props: {
   icon: ReactNode
   title: string
+  /** The title is the heading of the whole page. */
+  isPage?: boolean
   actions?: ReactNode
   children: ReactNode
 }) {
@@ -84,7 +89,7 @@ export function EmptyState(props: {
       <span className={styles.emptyIcon} aria-hidden="true">
         {props.icon}
       </span>
-      <h2>{props.title}</h2>
+      {props.isPage ? <h1>{props.title}</h1> : <h2>{props.title}</h2>}
       <p>{props.children}</p>
       {props.actions}
     </div>

@@ -1,6 +1,7 @@
 import { ArrowDown, ArrowUp } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { Button } from './Button'
+import { SelectBox } from './Filter'
 import styles from './Table.module.css'
 
 export interface Column<T> {
@@ -9,8 +10,8 @@ export interface Column<T> {
   cell: (item: T) => ReactNode
   /** Aligns numbers to the right. */
   align?: 'end'
-  /** Whether the server can sort by this column. */
-  sortable?: boolean
+  /** What ascending and descending order are called, if the server can sort by this column. */
+  sort?: { ascending: string; descending: string }
 }
 
 export interface TableProps<T extends { id: string }> {
@@ -33,6 +34,7 @@ export function Table<T extends { id: string }>(props: TableProps<T>) {
   const { label, columns, items, sort, onSort, actions, more } = props
   return (
     <div className={styles.frame}>
+      {sort && onSort && <SortBox columns={columns} sort={sort} onSort={onSort} />}
       {/* biome-ignore-start lint/a11y/noRedundantRoles: see above */}
       <table className={styles.table} role="table" aria-label={label}>
         <thead role="rowgroup">
@@ -81,6 +83,32 @@ export function Table<T extends { id: string }>(props: TableProps<T>) {
   )
 }
 
+interface SortBoxProps<T> {
+  columns: readonly Column<T>[]
+  sort: string
+  onSort: (sort: string) => void
+}
+
+/**
+ * Sorts the list of cards that replaces the table, and with it the buttons in its head, on narrow
+ * screens.
+ */
+function SortBox<T>({ columns, sort, onSort }: SortBoxProps<T>) {
+  const choices = columns.flatMap(({ id, sort: names }) =>
+    names
+      ? [
+          { id, label: names.ascending },
+          { id: `-${id}`, label: names.descending },
+        ]
+      : [],
+  )
+  return (
+    <div className={styles.sortBox}>
+      <SelectBox label="Sort" choices={choices} value={sort} onChange={(id) => id && onSort(id)} />
+    </div>
+  )
+}
+
 interface HeaderCellProps<T> {
   column: Column<T>
   sort: string | undefined
@@ -90,7 +118,7 @@ interface HeaderCellProps<T> {
 function HeaderCell<T>({ column, sort, onSort }: HeaderCellProps<T>) {
   const direction = sort === column.id ? 'ascending' : sort === `-${column.id}` ? 'descending' : 'none'
   const className = column.align && styles.end
-  if (!column.sortable || !onSort) {
+  if (!column.sort || !onSort) {
     return (
       // biome-ignore lint/a11y/noRedundantRoles: some browsers drop it with `display`
       <th role="columnheader" scope="col" className={className}>

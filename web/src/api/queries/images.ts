@@ -34,6 +34,12 @@ export const imageQuery = (id: string) =>
     queryFn: ({ signal }) => unwrap(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
   })
 
+/** Returns a function that loads the current version of an image. */
+export function useLoadImage(): (id: string) => Promise<Image> {
+  const cache = useQueryClient()
+  return (id) => cache.fetchQuery({ ...imageQuery(id), staleTime: 0 })
+}
+
 /** Returns the entity tag of an image's version, for `If-Match`. */
 const etag = (image: Image) => `"${image.version}"`
 

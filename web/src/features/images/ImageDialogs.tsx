@@ -1,12 +1,14 @@
 import { type FormEvent, useState } from 'react'
 import { useDeleteImage, useRenameImage } from '@/api/queries/images'
 import type { Image } from '@/api/types'
+import { focusFirstInvalid } from '@/lib/focus'
 import { nameProblem } from '@/lib/name'
-import { asProblem, toSentence } from '@/lib/problem'
+import { toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
 import { TextField } from '@/ui/Field'
-import { ProblemNotice } from '@/ui/Notice'
+import { Notice, ProblemNotice } from '@/ui/Notice'
+import { useCurrentImage } from './use-current-image'
 
 export interface ImageDialogProps {
   image: Image
@@ -14,18 +16,18 @@ export interface ImageDialogProps {
 }
 
 export function DeleteImageDialog({
-  image,
+  image: opened,
   onClose,
   onDeleted,
 }: ImageDialogProps & { onDeleted?: () => void }) {
+  const { image, isChanged, isLoading, problemOf, reloadAfter } = useCurrentImage(opened)
   const remove = useDeleteImage()
   const confirm = () =>
-    remove.mutate(image, {
-      onSuccess: () => {
-        onClose()
-        onDeleted?.()
-      },
-    })
+    // Not a callback of `mutate`: the page is gone when the event of the deletion is faster.
+    remove.mutateAsync(image).then(() => {
+      onClose()
+      onDeleted?.()
+    }, reloadAfter)
   return (
     <ConfirmDialog
       title={`Delete ${image.name}?`}
@@ -33,28 +35,47 @@ export function DeleteImageDialog({
       onClose={onClose}
       onConfirm={confirm}
       confirm="Delete"
-      busy={remove.isPending}
-      problem={remove.isError ? asProblem(remove.error) : null}
+      busy={remove.isPending || isLoading}
+      problem={problemOf(remove.error)}
     >
       <p>Deletion is permanent. The image file is removed and cannot be recovered.</p>
       <p>Instances previously deployed from this image are not affected.</p>
+      {isChanged && (
+        <Notice tone="warn" role="alert" title="The image was changed">
+          <p>
+            It was changed after this dialog opened, so it was not deleted. Press Delete to delete it anyway.
+          </p>
+        </Notice>
+      )}
     </ConfirmDialog>
   )
 }
 
-export function RenameImageDialog({ image, onClose }: ImageDialogProps) {
-  const [name, setName] = useState(image.name)
-  const [description, setDescription] = useState(image.description)
+export function RenameImageDialog({ image: opened, onClose }: ImageDialogProps) {
+  const { image, isChanged, isLoading, problemOf, reloadAfter } = useCurrentImage(opened)
+  const [name, setName] = useState(opened.name)
+  const [description, setDescription] = useState(opened.description)
   const [submitted, setSubmitted] = useState(false)
   const rename = useRenameImage()
   const nameError = nameProblem(name)
-  const problem = rename.isError ? asProblem(rename.error) : null
+  const problem = problemOf(rename.error)
   const fieldError = problem?.field('/name')
-  const submit = (event: FormEvent) => {
+  const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setSubmitted(true)
-    if (nameError) return
-    rename.mutate({ image, patch: { name: name.trim(), description } }, { onSuccess: onClose })
+    if (nameError) return focusFirstInvalid(event.currentTarget)
+    rename.mutate(
+      { image, patch: { name: name.trim(), description } },
+      {
+        onSuccess: onClose,
+        onError: (error) =>
+          reloadAfter(error, (current) => {
+            // What was typed is kept; fields that were not edited get their new values.
+            setName((typed) => (typed === image.name ? current.name : typed))
+            setDescription((typed) => (typed === image.description ? current.description : typed))
+          }),
+      },
+    )
   }
   return (
     <Dialog title="Rename image" isOpen onClose={onClose}>
@@ -67,10 +88,18 @@ export function RenameImageDialog({ image, onClose }: ImageDialogProps) {
           problem={(submitted ? nameError : null) ?? (fieldError ? toSentence(fieldError) : null)}
         />
         <TextField label="Description" value={description} onChange={setDescription} rows={2} optional />
+        {isChanged && (
+          <Notice tone="warn" role="alert" title="The image was changed">
+            <p>
+              It was changed after this dialog opened, so your changes were not saved. Its name is now{' '}
+              <strong>{image.name}</strong>. Press Save to replace the new values with yours.
+            </p>
+          </Notice>
+        )}
         {problem && !fieldError && <ProblemNotice problem={problem} />}
         <DialogActions>
           <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={rename.isPending}>
+          <Button type="submit" variant="primary" busy={rename.isPending || isLoading}>
             Save
           </Button>
         </DialogActions>

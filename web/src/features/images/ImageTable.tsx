@@ -3,6 +3,7 @@ import { useMemo } from 'react'
 import type { Names } from '@/api/queries/names'
 import type { Image, Task } from '@/api/types'
 import { formatBytes } from '@/lib/format'
+import { ClampedText } from '@/ui/ClampedText'
 import { RowMenu } from '@/ui/Menu'
 import { MutedText } from '@/ui/Page'
 import { Since } from '@/ui/Since'
@@ -24,10 +25,10 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
       {
         id: 'name',
         name: 'Name',
-        sortable: true,
+        sort: { ascending: 'Name, A to Z', descending: 'Name, Z to A' },
         cell: (image) => (
           <Link to="/images/$id" params={{ id: image.id }}>
-            {image.name}
+            <ClampedText text={image.name} />
           </Link>
         ),
       },
@@ -39,7 +40,7 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
       {
         id: 'size_bytes',
         name: 'Size',
-        sortable: true,
+        sort: { ascending: 'Smallest first', descending: 'Largest first' },
         align: 'end',
         cell: (image) => formatBytes(image.size_bytes),
       },
@@ -48,7 +49,12 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
         name: 'Status',
         cell: (image) => <ImageStatusBadge image={image} task={taskOf(image)} />,
       },
-      { id: 'created_at', name: 'Created', sortable: true, cell: (image) => <Since at={image.created_at} /> },
+      {
+        id: 'created_at',
+        name: 'Created',
+        sort: { ascending: 'Oldest first', descending: 'Newest first' },
+        cell: (image) => <Since at={image.created_at} />,
+      },
     ],
     [names, taskOf],
   )
@@ -68,10 +74,10 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
 export function SourceInstance({ image, names }: { image: Image; names: Names }) {
   const source = image.source_instance
   if (!source) return <MutedText>–</MutedText>
-  if (!source.id || !names.instance(source.id)) return <MutedText>{source.name}</MutedText>
+  if (!source.id || !names.instance(source.id)) return <ClampedText text={source.name} />
   return (
     <Link to="/instances/$id" params={{ id: source.id }}>
-      {source.name}
+      <ClampedText text={source.name} />
     </Link>
   )
 }

@@ -6,16 +6,26 @@ import { ConfirmDialog } from '@/ui/Dialog'
 export interface DeleteInstanceDialogProps {
   instance: Instance
   onClose: () => void
+  onDeleted?: () => void
 }
 
-export function DeleteInstanceDialog({ instance, onClose }: DeleteInstanceDialogProps) {
+export function DeleteInstanceDialog({ instance, onClose, onDeleted }: DeleteInstanceDialogProps) {
   const remove = useDeleteInstance()
+  const confirm = () =>
+    // Not a callback of `mutate`: the page is gone when the event of the deletion is faster.
+    remove.mutateAsync(instance.id).then(
+      () => {
+        onClose()
+        onDeleted?.()
+      },
+      () => {}, // The dialog shows the error of the mutation.
+    )
   return (
     <ConfirmDialog
       title={`Delete ${instance.name}?`}
       isOpen
       onClose={onClose}
-      onConfirm={() => remove.mutate(instance.id, { onSuccess: onClose })}
+      onConfirm={confirm}
       confirm="Delete"
       busy={remove.isPending}
       problem={remove.isError ? asProblem(remove.error) : null}

@@ -8,6 +8,7 @@ import type { Image } from '@/api/types'
 import { formatBytes } from '@/lib/format'
 import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
+import { ClampedText } from '@/ui/ClampedText'
 import { ProblemNotice } from '@/ui/Notice'
 import { EmptyState, Skeleton } from '@/ui/Page'
 import { Since } from '@/ui/Since'
@@ -52,7 +53,9 @@ export function ImagePicker({ scope, label, selected, onSelect, locationName, em
       >
         {items.map((image) => (
           <Radio key={image.id} value={image.id} className={styles.card}>
-            <span className={styles.name}>{image.name}</span>
+            <span className={styles.name}>
+              <ClampedText text={image.name} />
+            </span>
             {image.description && <span className={styles.text}>{image.description}</span>}
             <span className={styles.meta}>
               {formatBytes(image.virtual_size_bytes)} disk, {locationName(image.location_id)}

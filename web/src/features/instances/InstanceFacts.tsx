@@ -2,6 +2,7 @@ import { Link } from '@tanstack/react-router'
 import type { Instance } from '@/api/types'
 import { formatBytes, NONE, plural } from '@/lib/format'
 import { formatInstant } from '@/lib/time'
+import { ClampedText } from '@/ui/ClampedText'
 import { Copy } from '@/ui/Copy'
 import { Card, Facts } from '@/ui/Page'
 
@@ -24,7 +25,7 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
             name: 'Image',
             value: instance.image ? (
               <Link to="/images/$id" params={{ id: instance.image.id }}>
-                {instance.image.name}
+                <ClampedText text={instance.image.name} />
               </Link>
             ) : (
               NONE

@@ -2,6 +2,7 @@ import { Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
 import type { Instance } from '@/api/types'
 import { formatBytes, plural } from '@/lib/format'
+import { ClampedText } from '@/ui/ClampedText'
 import { RowMenu } from '@/ui/Menu'
 import { MutedText } from '@/ui/Page'
 import { Status } from '@/ui/Status'
@@ -22,7 +23,7 @@ export function InstanceTable({ locationName, commands, ...table }: InstanceTabl
         name: 'Name',
         cell: (instance) => (
           <Link to="/instances/$id" params={{ id: instance.id }}>
-            {instance.name}
+            <ClampedText text={instance.name} />
           </Link>
         ),
       },
@@ -35,7 +36,11 @@ export function InstanceTable({ locationName, commands, ...table }: InstanceTabl
         },
       },
       { id: 'location', name: 'Location', cell: (instance) => locationName(instance.location_id) },
-      { id: 'image', name: 'Image', cell: (instance) => instance.image?.name ?? <MutedText>–</MutedText> },
+      {
+        id: 'image',
+        name: 'Image',
+        cell: ({ image }) => (image ? <ClampedText text={image.name} /> : <MutedText>–</MutedText>),
+      },
       {
         id: 'size',
         name: 'Memory / vCPU',

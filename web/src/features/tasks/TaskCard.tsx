@@ -8,6 +8,7 @@ import { formatBytes, formatDuration, formatRate, NONE, percentOf, shortId } fro
 import { asProblem, toSentence } from '@/lib/problem'
 import { secondsBetween, withLocalTimes } from '@/lib/time'
 import { Button } from '@/ui/Button'
+import { ClampedText } from '@/ui/ClampedText'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { Progress, Steps } from '@/ui/Progress'
 import { Since } from '@/ui/Since'
@@ -82,13 +83,13 @@ function Subject({ task, names }: { task: Task; names: Names }) {
     <>
       {task.image_id && (
         <Link to="/images/$id" params={{ id: task.image_id }}>
-          {image ?? shortId(task.image_id)}
+          <ClampedText text={image ?? shortId(task.image_id)} />
         </Link>
       )}
       {task.image_id && task.instance_id && <span>{task.kind === 'instance.deploy' ? '→' : 'from'}</span>}
       {task.instance_id && (
         <Link to="/instances/$id" params={{ id: task.instance_id }}>
-          {instance ?? shortId(task.instance_id)}
+          <ClampedText text={instance ?? shortId(task.instance_id)} />
         </Link>
       )}
     </>
