@@ -23,8 +23,8 @@ pub use report::{
     RegisterResponse, StorageReport,
 };
 pub use work::{
-    AdoptWork, Assignment, CaptureWork, CoalesceWork, Compression, DeleteImageWork, DeployWork, ImageRef,
-    InstanceRef, PowerWork, Seed, StorageRef, Work,
+    AdoptWork, Assignment, CaptureWork, CoalesceWork, DeleteImageWork, DeployWork, ImageRef, InstanceRef,
+    PowerWork, Seed, StorageRef, Work,
 };
 
 /// The version of these shapes. An agent and a control plane with different ones refuse each other

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use imprint_domain::{
     consistency::Consistency,
     id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
+    image::Compression,
     name::Name,
     size::ByteSize,
     time::Timestamp,
@@ -92,18 +93,6 @@ pub struct InstanceRef {
     pub vcpus: u32,
     /// Memory.
     pub memory: ByteSize,
-}
-
-/// How stored clusters are encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// Deflate.
-    Zlib,
-    /// Zstandard.
-    Zstd,
 }
 
 /// Capture the primary disk of an instance.

@@ -12,9 +12,9 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
-use imprint_agent_protocol::{CoalesceWork, Compression, InstanceRef};
+use imprint_agent_protocol::{CoalesceWork, InstanceRef};
 use imprint_data_path::{Disk, Progress, WriteOptions, digest};
-use imprint_domain::{coalesce::timed_out, task::Phase, task_error::TaskErrorCode};
+use imprint_domain::{coalesce::timed_out, image::Compression, task::Phase, task_error::TaskErrorCode};
 use tracing::{info, warn};
 
 use crate::{

@@ -4,7 +4,6 @@
 use std::{io, path::Path, sync::Arc};
 
 use cap_std::{ambient_authority, fs::Dir};
-use imprint_agent_protocol::Compression;
 use imprint_data_path::{
     ChainProblem, Disk, EngineError, FileSink, FileSource, Limits, OpenOptions, Progress, WriteOptions,
     Written,
@@ -16,7 +15,10 @@ use imprint_data_path::{
     },
     write_image,
 };
-use imprint_domain::task_error::{TaskError, TaskErrorCode};
+use imprint_domain::{
+    image::Compression,
+    task_error::{TaskError, TaskErrorCode},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{

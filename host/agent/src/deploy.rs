@@ -9,9 +9,9 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{Compression, DeployResult, DeployWork};
+use imprint_agent_protocol::{DeployResult, DeployWork};
 use imprint_data_path::{Progress, Written};
-use imprint_domain::{instance::Power, task::Phase, task_error::TaskErrorCode};
+use imprint_domain::{image::Compression, instance::Power, task::Phase, task_error::TaskErrorCode};
 
 use crate::{
     copy::{self, Request, Target},

@@ -16,6 +16,5 @@ pub mod patch;
 pub mod problem;
 pub mod storage;
 pub mod task;
-pub mod words;
 
 pub(crate) use convert::byte_size;

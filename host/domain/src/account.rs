@@ -1,34 +1,30 @@
 //! Accounts: who owns images, and who looks after the provider's side.
 
-use serde::{Deserialize, Serialize};
+use crate::{id::AccountId, name::Name, string_enum::string_enum, time::Timestamp};
 
-use crate::{id::AccountId, name::Name, time::Timestamp};
-
-/// What an account may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Runs the provider's side: sees and changes everything.
-    Admin,
-    /// Owns instances and images.
-    Customer,
+string_enum! {
+    /// What an account may do.
+    pub enum Role {
+        /// Runs the provider's side: sees and changes everything.
+        Admin = "admin",
+        /// Owns instances and images.
+        Customer = "customer",
+    }
 }
 
-/// What a token may do; a session may do everything that its account may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Scope {
-    /// Read images, instances and tasks.
-    #[serde(rename = "images:read")]
-    ImagesRead,
-    /// Capture, deploy, rename and delete.
-    #[serde(rename = "images:write")]
-    ImagesWrite,
-    /// Everything under `/admin`, for admins' tokens only.
-    #[serde(rename = "admin")]
-    Admin,
-    /// The agent's own endpoints; tokens of hypervisors only.
-    #[serde(rename = "agent")]
-    Agent,
+string_enum! {
+    /// What a token may do; a session may do everything that its account may.
+    #[derive(PartialOrd, Ord)]
+    pub enum Scope {
+        /// Read images, instances and tasks.
+        ImagesRead = "images:read",
+        /// Capture, deploy, rename and delete.
+        ImagesWrite = "images:write",
+        /// Everything under `/admin`; only for tokens of admins.
+        Admin = "admin",
+        /// The agents' endpoints; only for tokens of hypervisors.
+        Agent = "agent",
+    }
 }
 
 /// An account.
@@ -44,26 +40,4 @@ pub struct Account {
     pub image_limit: Option<u32>,
     /// When it came to be.
     pub created_at: Timestamp,
-}
-
-impl Role {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Customer => "customer",
-        }
-    }
-}
-
-impl Scope {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ImagesRead => "images:read",
-            Self::ImagesWrite => "images:write",
-            Self::Admin => "admin",
-            Self::Agent => "agent",
-        }
-    }
 }

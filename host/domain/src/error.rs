@@ -3,94 +3,91 @@
 
 use std::{collections::BTreeMap, fmt};
 
-/// Stable codes. A client may depend on them; a title never changes its meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "`Code::title` says what each one is")]
-pub enum Code {
-    InvalidRequest,
-    UnknownField,
-    InvalidName,
-    Unauthenticated,
-    SignInFailed,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    NameTaken,
-    ImageFeatureDisabled,
-    ImageLimitReached,
-    BootFromVolumeNotSupported,
-    NoImageStorageBound,
-    InsufficientStorage,
-    HypervisorOffline,
-    InstanceBusy,
-    ImageNotAvailable,
-    ImageInUse,
-    OtherLocation,
-    DiskTooSmall,
-    InvalidTransition,
-    LeaseLost,
-    CoalesceTimeout,
-    PageTokenInvalid,
-    IdempotencyKeyReused,
-    IdempotencyInProgress,
-    PreconditionRequired,
-    PreconditionFailed,
-    RateLimited,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    Unavailable,
-    Internal,
+use crate::string_enum::string_enum;
+
+string_enum! {
+    /// Stable codes. A client may depend on them; a title never changes its meaning.
+    #[derive(PartialOrd, Ord)]
+    #[expect(missing_docs, reason = "`Code::title` says what each one is")]
+    pub enum Code {
+        InvalidRequest = "invalid_request",
+        UnknownField = "unknown_field",
+        InvalidName = "invalid_name",
+        Unauthenticated = "unauthenticated",
+        SignInFailed = "sign_in_failed",
+        Forbidden = "forbidden",
+        NotFound = "not_found",
+        MethodNotAllowed = "method_not_allowed",
+        NameTaken = "name_taken",
+        ImageFeatureDisabled = "image_feature_disabled",
+        ImageLimitReached = "image_limit_reached",
+        BootFromVolumeNotSupported = "boot_from_volume_not_supported",
+        NoImageStorageBound = "no_image_storage_bound",
+        InsufficientStorage = "insufficient_storage",
+        HypervisorOffline = "hypervisor_offline",
+        InstanceBusy = "instance_busy",
+        ImageNotAvailable = "image_not_available",
+        ImageInUse = "image_in_use",
+        OtherLocation = "other_location",
+        DiskTooSmall = "disk_too_small",
+        InvalidTransition = "invalid_transition",
+        LeaseLost = "lease_lost",
+        CoalesceTimeout = "coalesce_timeout",
+        PageTokenInvalid = "page_token_invalid",
+        IdempotencyKeyReused = "idempotency_key_reused",
+        IdempotencyInProgress = "idempotency_in_progress",
+        PreconditionRequired = "precondition_required",
+        PreconditionFailed = "precondition_failed",
+        RateLimited = "rate_limited",
+        PayloadTooLarge = "payload_too_large",
+        UnsupportedMediaType = "unsupported_media_type",
+        Unavailable = "unavailable",
+        Internal = "internal",
+    }
 }
 
 impl Code {
-    /// Every code, for the catalogue and its tests.
-    pub const ALL: [Self; 33] = [
-        Self::InvalidRequest,
-        Self::UnknownField,
-        Self::InvalidName,
-        Self::Unauthenticated,
-        Self::SignInFailed,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NameTaken,
-        Self::ImageFeatureDisabled,
-        Self::ImageLimitReached,
-        Self::BootFromVolumeNotSupported,
-        Self::NoImageStorageBound,
-        Self::InsufficientStorage,
-        Self::HypervisorOffline,
-        Self::InstanceBusy,
-        Self::ImageNotAvailable,
-        Self::ImageInUse,
-        Self::OtherLocation,
-        Self::DiskTooSmall,
-        Self::InvalidTransition,
-        Self::LeaseLost,
-        Self::CoalesceTimeout,
-        Self::PageTokenInvalid,
-        Self::IdempotencyKeyReused,
-        Self::IdempotencyInProgress,
-        Self::PreconditionRequired,
-        Self::PreconditionFailed,
-        Self::RateLimited,
-        Self::PayloadTooLarge,
-        Self::UnsupportedMediaType,
-        Self::Unavailable,
-        Self::Internal,
-    ];
-
-    /// As it is sent.
-    pub const fn as_str(self) -> &'static str {
-        self.row().0
-    }
-
-    /// The short text; verbatim where the requirements quote one (S125, S126, S129).
+    /// Returns the short text, which is verbatim where the requirements quote one (S125, S126,
+    /// S129).
     pub const fn title(self) -> &'static str {
-        self.row().1
+        match self {
+            Self::InvalidRequest => "The request is not valid",
+            Self::UnknownField => "The request has a field that does not exist",
+            Self::InvalidName => "The name is not valid",
+            Self::Unauthenticated => "Sign in first",
+            Self::SignInFailed => "Account or password is wrong",
+            Self::Forbidden => "This account is not allowed to do that",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::NameTaken => "The name is already taken",
+            Self::ImageFeatureDisabled => "Image feature is not enabled",
+            Self::ImageLimitReached => "Maximum image limit reached",
+            Self::BootFromVolumeNotSupported => "Boot from volume instances cannot be imaged",
+            Self::NoImageStorageBound => "No image storage is bound to this hypervisor",
+            Self::InsufficientStorage => "Insufficient storage space on the image storage backend",
+            Self::HypervisorOffline => "Hypervisor agent is offline",
+            Self::InstanceBusy => "The instance is busy",
+            Self::ImageNotAvailable => "The image is not available",
+            Self::ImageInUse => "The image is in use",
+            Self::OtherLocation => "The image is in another location",
+            Self::DiskTooSmall => "The disk is smaller than the image",
+            Self::InvalidTransition => "Not allowed in the current state",
+            Self::LeaseLost => "The task's lease is lost",
+            Self::CoalesceTimeout => "Coalesce timeout",
+            Self::PageTokenInvalid => "The page token is not valid",
+            Self::IdempotencyKeyReused => "The idempotency key was used for another request",
+            Self::IdempotencyInProgress => "The first request with this key is still running",
+            Self::PreconditionRequired => "If-Match is required",
+            Self::PreconditionFailed => "The resource has changed",
+            Self::RateLimited => "Too many requests",
+            Self::PayloadTooLarge => "The request body is too large",
+            Self::UnsupportedMediaType => "The request body must be JSON",
+            Self::Unavailable => "A service that this needs is not available",
+            Self::Internal => "Something went wrong on our side",
+        }
     }
 
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Returns whether the same request may succeed later without any change to it.
     pub const fn retryable(self) -> bool {
         matches!(
             self,
@@ -101,54 +98,6 @@ impl Code {
                 | Self::RateLimited
                 | Self::Unavailable
         )
-    }
-
-    const fn row(self) -> (&'static str, &'static str) {
-        match self {
-            Self::InvalidRequest => ("invalid_request", "The request is not valid"),
-            Self::UnknownField => ("unknown_field", "The request holds a field that does not exist"),
-            Self::InvalidName => ("invalid_name", "The name is not valid"),
-            Self::Unauthenticated => ("unauthenticated", "Sign in first"),
-            Self::SignInFailed => ("sign_in_failed", "Account or password is wrong"),
-            Self::Forbidden => ("forbidden", "This account may not do that"),
-            Self::NotFound => ("not_found", "Not found"),
-            Self::MethodNotAllowed => ("method_not_allowed", "This resource does not know that method"),
-            Self::NameTaken => ("name_taken", "The name is already taken"),
-            Self::ImageFeatureDisabled => ("image_feature_disabled", "Image feature is not enabled"),
-            Self::ImageLimitReached => ("image_limit_reached", "Maximum image limit reached"),
-            Self::BootFromVolumeNotSupported => {
-                ("boot_from_volume_not_supported", "Boot from volume instances cannot be imaged")
-            }
-            Self::NoImageStorageBound => {
-                ("no_image_storage_bound", "No image storage is bound to this hypervisor")
-            }
-            Self::InsufficientStorage => {
-                ("insufficient_storage", "Insufficient storage space on the image storage backend")
-            }
-            Self::HypervisorOffline => ("hypervisor_offline", "Hypervisor agent is offline"),
-            Self::InstanceBusy => ("instance_busy", "The instance is busy"),
-            Self::ImageNotAvailable => ("image_not_available", "The image is not available"),
-            Self::ImageInUse => ("image_in_use", "The image is in use"),
-            Self::OtherLocation => ("other_location", "The image is in another location"),
-            Self::DiskTooSmall => ("disk_too_small", "The disk is smaller than the image"),
-            Self::InvalidTransition => ("invalid_transition", "The present state does not allow that"),
-            Self::LeaseLost => ("lease_lost", "The task's lease is lost"),
-            Self::CoalesceTimeout => ("coalesce_timeout", "Coalesce timeout"),
-            Self::PageTokenInvalid => ("page_token_invalid", "The page token is not valid"),
-            Self::IdempotencyKeyReused => {
-                ("idempotency_key_reused", "The idempotency key was used for another request")
-            }
-            Self::IdempotencyInProgress => {
-                ("idempotency_in_progress", "The first request with this key is still running")
-            }
-            Self::PreconditionRequired => ("precondition_required", "If-Match is required"),
-            Self::PreconditionFailed => ("precondition_failed", "The resource has changed"),
-            Self::RateLimited => ("rate_limited", "Too many requests"),
-            Self::PayloadTooLarge => ("payload_too_large", "The request body is too large"),
-            Self::UnsupportedMediaType => ("unsupported_media_type", "The request body must be JSON"),
-            Self::Unavailable => ("unavailable", "A service that this needs is not available"),
-            Self::Internal => ("internal", "Something went wrong on our side"),
-        }
     }
 }
 

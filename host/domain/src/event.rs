@@ -1,30 +1,25 @@
 //! Events: every change of state, numbered without gaps per account.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     id::{AccountId, ImageId, InstanceId, TaskId},
+    string_enum::string_enum,
     time::Timestamp,
 };
 
-/// What changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum EventKind {
-    /// An image came to be or changed.
-    #[serde(rename = "image.changed")]
-    ImageChanged,
-    /// An image is gone.
-    #[serde(rename = "image.deleted")]
-    ImageDeleted,
-    /// An instance came to be or changed.
-    #[serde(rename = "instance.changed")]
-    InstanceChanged,
-    /// An instance is gone.
-    #[serde(rename = "instance.deleted")]
-    InstanceDeleted,
-    /// A task came to be, moved on, or ended.
-    #[serde(rename = "task.changed")]
-    TaskChanged,
+string_enum! {
+    /// What changed.
+    pub enum EventKind {
+        /// An image was created or changed.
+        ImageChanged = "image.changed",
+        /// An image was removed.
+        ImageDeleted = "image.deleted",
+        /// An instance was created or changed.
+        InstanceChanged = "instance.changed",
+        /// An instance was removed.
+        InstanceDeleted = "instance.deleted",
+        /// A task was created, made progress, or ended.
+        TaskChanged = "task.changed",
+    }
 }
 
 /// An event.
@@ -44,17 +39,4 @@ pub struct Event {
     pub task_id: Option<TaskId>,
     /// When.
     pub at: Timestamp,
-}
-
-impl EventKind {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ImageChanged => "image.changed",
-            Self::ImageDeleted => "image.deleted",
-            Self::InstanceChanged => "instance.changed",
-            Self::InstanceDeleted => "instance.deleted",
-            Self::TaskChanged => "task.changed",
-        }
-    }
 }

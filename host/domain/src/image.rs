@@ -8,31 +8,44 @@ use crate::{
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
     name::Name,
     size::ByteSize,
+    string_enum::string_enum,
     time::Timestamp,
 };
 
-/// The four statuses of an image, and no fifth (D10; S52 to S55).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageStatus {
-    /// "Image is being generated from the instance disk".
-    Creating,
-    /// "Image is ready to use for deployments".
-    Available,
-    /// "Image creation failed -- check tasks for details".
-    Error,
-    /// "Image is being removed".
-    Deleting,
+string_enum! {
+    /// The status of an image (D10; S52 to S55). There are exactly four; details are in its task.
+    pub enum ImageStatus {
+        /// "Image is being generated from the instance disk".
+        Creating = "creating",
+        /// "Image is ready to use for deployments".
+        Available = "available",
+        /// "Image creation failed -- check tasks for details".
+        Error = "error",
+        /// "Image is being removed".
+        Deleting = "deleting",
+    }
 }
 
-/// How an image came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageKind {
-    /// Captured by a customer from an instance: "My Images" (S3).
-    Custom,
-    /// Provided by the operator (S2).
-    Stock,
+string_enum! {
+    /// The origin of an image.
+    pub enum ImageKind {
+        /// Captured by a customer from an instance: "My Images" (S3).
+        Custom = "custom",
+        /// Provided by the operator (S2).
+        Stock = "stock",
+    }
+}
+
+string_enum! {
+    /// The encoding of stored clusters.
+    pub enum Compression {
+        /// The bytes as they are.
+        None = "none",
+        /// Deflate.
+        Zlib = "zlib",
+        /// Zstandard.
+        Zstd = "zstd",
+    }
 }
 
 /// The formats that an image may be stored in: captures are qcow2, stock images what their operator
@@ -99,16 +112,6 @@ pub struct Image {
 }
 
 impl ImageStatus {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating => "creating",
-            Self::Available => "available",
-            Self::Error => "error",
-            Self::Deleting => "deleting",
-        }
-    }
-
     /// The seeds' sentence for the status.
     pub const fn description(self) -> &'static str {
         match self {
@@ -149,16 +152,6 @@ impl Image {
                 Code::ImageNotAvailable,
                 format!("the image is {}; only an available image can be deployed", status.as_str()),
             )),
-        }
-    }
-}
-
-impl ImageKind {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Custom => "custom",
-            Self::Stock => "stock",
         }
     }
 }

@@ -1,51 +1,50 @@
 //! Instances and their disks.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     error::{Code, Error},
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId},
     name::Name,
     size::ByteSize,
+    string_enum::string_enum,
     time::Timestamp,
 };
 
-/// Where an instance is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InstanceStatus {
-    /// Its disk is being written.
-    Deploying,
-    /// It exists; `power` says whether it runs.
-    Ready,
-    /// It could not be deployed.
-    Error,
-    /// It is being removed.
-    Deleting,
+string_enum! {
+    /// The status of an instance.
+    pub enum InstanceStatus {
+        /// Its disk is being written.
+        Deploying = "deploying",
+        /// It exists; `power` says whether it runs.
+        Ready = "ready",
+        /// It could not be deployed.
+        Error = "error",
+        /// It is being removed.
+        Deleting = "deleting",
+    }
 }
 
-/// Whether an instance runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Power {
-    /// It runs.
-    Running,
-    /// Its processors are halted.
-    Paused,
-    /// It is off.
-    Off,
-    /// Nobody has told us yet.
-    Unknown,
+string_enum! {
+    /// The power state of an instance.
+    pub enum Power {
+        /// It runs.
+        Running = "running",
+        /// Its processors are halted.
+        Paused = "paused",
+        /// It is off.
+        Off = "off",
+        /// Its hypervisor has not reported it yet.
+        Unknown = "unknown",
+    }
 }
 
-/// Where the primary disk of an instance comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BootSource {
-    /// A disk of its own, on its hypervisor.
-    Disk,
-    /// A volume of a block storage (S23).
-    Volume,
+string_enum! {
+    /// The origin of the primary disk of an instance.
+    pub enum BootSource {
+        /// A disk of its own, on its hypervisor.
+        Disk = "disk",
+        /// A volume of a block storage (S23).
+        Volume = "volume",
+    }
 }
 
 /// An instance.
@@ -92,18 +91,6 @@ pub struct Disk {
     pub format: String,
 }
 
-impl InstanceStatus {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deploying => "deploying",
-            Self::Ready => "ready",
-            Self::Error => "error",
-            Self::Deleting => "deleting",
-        }
-    }
-}
-
 impl Instance {
     /// Only a ready instance can be captured, started, stopped or deployed over.
     pub fn require_ready(&self) -> Result<(), Error> {
@@ -113,28 +100,6 @@ impl Instance {
                 Code::InstanceBusy,
                 format!("the instance is {}; wait until it is ready", self.status.as_str()),
             )),
-        }
-    }
-}
-
-impl Power {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Off => "off",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl BootSource {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Disk => "disk",
-            Self::Volume => "volume",
         }
     }
 }

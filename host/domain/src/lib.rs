@@ -20,8 +20,10 @@ pub mod name;
 pub mod rules;
 pub mod size;
 pub mod storage;
+mod string_enum;
 pub mod task;
 pub mod task_error;
 pub mod time;
 
 pub use error::{Code, Error};
+pub use string_enum::UnknownValue;

@@ -3,20 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use crate::{id::StorageId, name::Name, size::ByteSize, string_enum::string_enum, time::Timestamp};
 
-use crate::{id::StorageId, name::Name, size::ByteSize, time::Timestamp};
-
-/// What a storage is for (D5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StorageRole {
-    /// Images captured or imported by customers.
-    Customer,
-    /// The operator's stock images.
-    Stock,
-    /// ISO files.
-    Iso,
+string_enum! {
+    /// The purpose of an image storage (D5).
+    pub enum StorageRole {
+        /// Images captured or imported by customers.
+        Customer = "customer",
+        /// The operator's stock images.
+        Stock = "stock",
+        /// ISO files.
+        Iso = "iso",
+    }
 }
 
 /// An image storage. It is bound to the hypervisors that use it.
@@ -38,15 +36,4 @@ pub struct ImageStorage {
     pub total: Option<ByteSize>,
     /// When an agent saw it last.
     pub seen_at: Option<Timestamp>,
-}
-
-impl StorageRole {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Stock => "stock",
-            Self::Iso => "iso",
-        }
-    }
 }

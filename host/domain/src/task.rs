@@ -4,77 +4,72 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
+    string_enum::string_enum,
     task_error::TaskError,
     time::Timestamp,
 };
 
-/// What a task does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum TaskKind {
-    /// Capture the primary disk of an instance as an image.
-    #[serde(rename = "image.capture")]
-    ImageCapture,
-    /// Take a stock image into service: read its file's map and digests.
-    #[serde(rename = "image.adopt")]
-    ImageAdopt,
-    /// Remove an image's file.
-    #[serde(rename = "image.delete")]
-    ImageDelete,
-    /// Write a new disk from an image and start an instance on it.
-    #[serde(rename = "instance.deploy")]
-    InstanceDeploy,
-    /// Start an instance.
-    #[serde(rename = "instance.start")]
-    InstanceStart,
-    /// Shut an instance down.
-    #[serde(rename = "instance.stop")]
-    InstanceStop,
-    /// Merge the chain of layers behind an instance's disk into one file (S50).
-    #[serde(rename = "instance.coalesce")]
-    InstanceCoalesce,
-    /// Stop an instance and remove its disks.
-    #[serde(rename = "instance.delete")]
-    InstanceDelete,
+string_enum! {
+    /// What a task does.
+    pub enum TaskKind {
+        /// Captures the primary disk of an instance as an image.
+        ImageCapture = "image.capture",
+        /// Registers a stock image: reads its file's map and digests.
+        ImageAdopt = "image.adopt",
+        /// Removes an image's file.
+        ImageDelete = "image.delete",
+        /// Writes a new disk from an image and starts an instance on it.
+        InstanceDeploy = "instance.deploy",
+        /// Starts an instance.
+        InstanceStart = "instance.start",
+        /// Shuts an instance down.
+        InstanceStop = "instance.stop",
+        /// Merges the layers of an instance's disk into one file (S50).
+        InstanceCoalesce = "instance.coalesce",
+        /// Stops an instance and removes its disks.
+        InstanceDelete = "instance.delete",
+    }
 }
 
-/// Where a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskState {
-    /// Waits for an agent.
-    Queued,
-    /// An agent holds its lease.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Ended without success; may be retried.
-    Failed,
-    /// Ended because somebody asked.
-    Cancelled,
+string_enum! {
+    /// The state of a task.
+    pub enum TaskState {
+        /// Waits for an agent.
+        Queued = "queued",
+        /// An agent holds its lease.
+        Running = "running",
+        /// Done.
+        Succeeded = "succeeded",
+        /// Ended without success; may be retried.
+        Failed = "failed",
+        /// Ended by request.
+        Cancelled = "cancelled",
+    }
 }
 
-/// The phases of tasks, in the order in which a task goes through its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Not claimed yet.
-    Queued,
-    /// Preflight: gates, space, scratch.
-    Preparing,
-    /// The chain of layers behind the disk is merged into one file (S36).
-    Coalesce,
-    /// Freeze, point in time, thaw.
-    Snapshotting,
-    /// Bytes move.
-    Copying,
-    /// Tables, sync, publish, teardown.
-    Finalizing,
-    /// The instance's process starts, or its power changes.
-    Starting,
-    /// Files are removed.
-    Removing,
-    /// Over.
-    Done,
+string_enum! {
+    /// The phases of tasks, in the order in which a task goes through its own.
+    #[derive(PartialOrd, Ord)]
+    pub enum Phase {
+        /// Not claimed yet.
+        Queued = "queued",
+        /// Preflight: gates, space, scratch.
+        Preparing = "preparing",
+        /// The layers of the disk are merged into one file (S36).
+        Coalesce = "coalesce",
+        /// Freeze, point in time, thaw.
+        Snapshotting = "snapshotting",
+        /// Bytes are copied.
+        Copying = "copying",
+        /// Tables, sync, publish, teardown.
+        Finalizing = "finalizing",
+        /// The instance's process starts, or its power changes.
+        Starting = "starting",
+        /// Files are removed.
+        Removing = "removing",
+        /// Over.
+        Done = "done",
+    }
 }
 
 /// How far a task is. None of it ever goes back within one attempt (X12).
@@ -154,34 +149,9 @@ impl TaskState {
             Self::Succeeded | Self::Failed | Self::Cancelled => true,
         }
     }
-
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 impl TaskKind {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ImageCapture => "image.capture",
-            Self::ImageAdopt => "image.adopt",
-            Self::ImageDelete => "image.delete",
-            Self::InstanceDeploy => "instance.deploy",
-            Self::InstanceStart => "instance.start",
-            Self::InstanceStop => "instance.stop",
-            Self::InstanceCoalesce => "instance.coalesce",
-            Self::InstanceDelete => "instance.delete",
-        }
-    }
-
     /// How long a task may take before a reconciler fails it, in seconds: 24 hours where bytes move
     /// (S29, S138).
     pub const fn deadline_s(self) -> i64 {
@@ -195,21 +165,6 @@ impl TaskKind {
 }
 
 impl Phase {
-    /// As it is stored and sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Preparing => "preparing",
-            Self::Coalesce => "coalesce",
-            Self::Snapshotting => "snapshotting",
-            Self::Copying => "copying",
-            Self::Finalizing => "finalizing",
-            Self::Starting => "starting",
-            Self::Removing => "removing",
-            Self::Done => "done",
-        }
-    }
-
     /// The coarse figure of the seeds (S36 to S38, D9): 0 while queued, 25 preparing and merging,
     /// 50 from the copy on, 100 at the end.
     pub const fn checkpoint(self) -> u8 {

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use imprint_agent_protocol::Compression;
 use imprint_domain::{
     Code, Error,
     consistency::Consistency,
     hypervisor::Hypervisor,
     id::{AccountId, HypervisorId, ImageId, LocationId, TaskId},
-    image::{Image, ImageKind, ImageStatus},
+    image::{Compression, Image, ImageKind, ImageStatus},
     instance::{Disk, Instance},
     location::Location,
     rules,

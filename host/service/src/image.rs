@@ -1,11 +1,10 @@
 //! Images: capture, list, show, rename, delete; stock images for admins.
 
-use imprint_agent_protocol::Compression;
 use imprint_domain::{
     Code, Error,
     consistency::Consistency,
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{ImageKind, ImageStatus},
+    image::{Compression, ImageKind, ImageStatus},
     name::Name,
     size::ByteSize,
     task::TaskKind,

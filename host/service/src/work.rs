@@ -2,14 +2,15 @@
 //! claimed.
 
 use imprint_agent_protocol::{
-    AdoptWork, CaptureWork, CoalesceWork, Compression, DeleteImageWork, DeployWork, ImageRef, InstanceRef,
-    PowerWork, Seed, Work,
+    AdoptWork, CaptureWork, CoalesceWork, DeleteImageWork, DeployWork, ImageRef, InstanceRef, PowerWork,
+    Seed, Work,
 };
 use imprint_domain::{
     Error,
     coalesce::CoalescePolicy,
     consistency::Consistency,
     id::{ImageId, InstanceId},
+    image::Compression,
     task::{Task, TaskKind},
 };
 use imprint_store::{Conn, image, instance, storage, task::TaskRecord};

@@ -48,12 +48,12 @@ impl AccountRecord {
             account: Account {
                 id: AccountId::new(row.id),
                 name: codec::name(&row.name)?,
-                role: codec::word("role", &row.role)?,
-                image_limit: row.image_limit.map(|limit| codec::count("image_limit", limit)).transpose()?,
+                role: codec::parse_enum("role", &row.role)?,
+                image_limit: row.image_limit.map(|limit| codec::to_u32("image_limit", limit)).transpose()?,
                 created_at: row.created_at,
             },
             password_hash: row.password_hash,
-            event_sequence: codec::number("event_sequence", row.event_sequence)?,
+            event_sequence: codec::to_u64("event_sequence", row.event_sequence)?,
         })
     }
 
@@ -65,7 +65,7 @@ impl AccountRecord {
             role: account.role.as_str().to_owned(),
             password_hash: self.password_hash.clone(),
             image_limit: account.image_limit.map(i64::from),
-            event_sequence: codec::column(self.event_sequence),
+            event_sequence: codec::to_i64(self.event_sequence),
             created_at: account.created_at,
         }
     }

@@ -1,10 +1,9 @@
 //! Between columns and domain types.
 
+use std::str::FromStr;
+
 use imprint_domain::{coalesce::CoalesceTimeout, name::Name, size::ByteSize};
-use serde::{
-    Serialize,
-    de::{DeserializeOwned, IntoDeserializer, value::Error as ValueError},
-};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::StoreError;
 
@@ -12,36 +11,35 @@ fn corrupt(column: &'static str, value: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt { column, value: value.to_string().chars().take(80).collect() }
 }
 
-/// An enumeration from its text.
-pub(crate) fn word<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, StoreError> {
-    let deserializer: serde::de::value::StrDeserializer<'_, ValueError> = text.into_deserializer();
-    T::deserialize(deserializer).map_err(|_| corrupt(column, text))
+/// Parses the stored spelling of an enumeration.
+pub(crate) fn parse_enum<T: FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| corrupt(column, text))
 }
 
 /// A count.
-pub(crate) fn count(column: &'static str, value: i64) -> Result<u32, StoreError> {
+pub(crate) fn to_u32(column: &'static str, value: i64) -> Result<u32, StoreError> {
     u32::try_from(value).map_err(|_| corrupt(column, value))
 }
 
 /// A number that only grows.
-pub(crate) fn number(column: &'static str, value: i64) -> Result<u64, StoreError> {
+pub(crate) fn to_u64(column: &'static str, value: i64) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| corrupt(column, value))
 }
 
 /// A `u64` as a column holds it; what does not fit is capped, as no counter of ours gets there.
-pub(crate) fn column(value: u64) -> i64 {
+pub(crate) fn to_i64(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// How long a merge may take.
 pub(crate) fn coalesce_timeout(seconds: i64) -> Result<CoalesceTimeout, StoreError> {
     const COLUMN: &str = "coalesce_timeout_s";
-    CoalesceTimeout::new(number(COLUMN, seconds)?).map_err(|error| corrupt(COLUMN, error))
+    CoalesceTimeout::new(to_u64(COLUMN, seconds)?).map_err(|error| corrupt(COLUMN, error))
 }
 
 /// A size.
 pub(crate) fn size(column: &'static str, value: i64) -> Result<ByteSize, StoreError> {
-    number(column, value).and_then(|bytes| ByteSize::new(bytes).map_err(|error| corrupt(column, error)))
+    to_u64(column, value).and_then(|bytes| ByteSize::new(bytes).map_err(|error| corrupt(column, error)))
 }
 
 /// A size that may be unknown.

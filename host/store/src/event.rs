@@ -55,7 +55,7 @@ pub async fn append(tx: &WriteTx, event: &Happening) -> Result<u64, StoreError> 
     let sequence = account::next_sequence(tx, event.account_id).await?;
     let row = row::Model {
         account_id: event.account_id.uuid(),
-        sequence: codec::column(sequence),
+        sequence: codec::to_i64(sequence),
         kind: event.kind.as_str().to_owned(),
         image_id: event.image_id.map(ImageId::uuid),
         instance_id: event.instance_id.map(InstanceId::uuid),
@@ -75,7 +75,7 @@ pub async fn after(
 ) -> Result<Vec<Event>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::AccountId.eq(account_id.uuid()))
-        .filter(row::Column::Sequence.gt(codec::column(sequence)))
+        .filter(row::Column::Sequence.gt(codec::to_i64(sequence)))
         .order_by_asc(row::Column::Sequence)
         .limit(u64::from(limit))
         .all(&conn.0)
@@ -84,8 +84,8 @@ pub async fn after(
         .map(|row| {
             Ok(Event {
                 account_id: AccountId::new(row.account_id),
-                sequence: codec::number("sequence", row.sequence)?,
-                kind: codec::word("kind", &row.kind)?,
+                sequence: codec::to_u64("sequence", row.sequence)?,
+                kind: codec::parse_enum("kind", &row.kind)?,
                 image_id: row.image_id.map(ImageId::new),
                 instance_id: row.instance_id.map(InstanceId::new),
                 task_id: row.task_id.map(TaskId::new),

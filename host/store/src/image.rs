@@ -163,7 +163,11 @@ fn stored(row: &row::Model) -> Result<Option<StoredImage>, StoreError> {
         format: row.format.clone(),
         logical_digest: logical.clone(),
         stored_digest: digest.clone(),
-        consistency: row.consistency.as_deref().map(|text| codec::word("consistency", text)).transpose()?,
+        consistency: row
+            .consistency
+            .as_deref()
+            .map(|text| codec::parse_enum("consistency", text))
+            .transpose()?,
     }))
 }
 
@@ -174,10 +178,10 @@ fn from_row(row: row::Model) -> Result<ImageRecord, StoreError> {
             id: ImageId::new(row.id),
             account_id: AccountId::new(row.account_id),
             location_id: LocationId::new(row.location_id),
-            kind: codec::word("kind", &row.kind)?,
+            kind: codec::parse_enum("kind", &row.kind)?,
             name: codec::name(&row.name)?,
             description: row.description,
-            status: codec::word("status", &row.status)?,
+            status: codec::parse_enum("status", &row.status)?,
             source_instance_id: row.source_instance_id.map(InstanceId::new),
             source_instance_name: row.source_instance_name,
             storage_id: StorageId::new(row.storage_id),
@@ -186,14 +190,14 @@ fn from_row(row: row::Model) -> Result<ImageRecord, StoreError> {
             task_id: row.task_id.map(TaskId::new),
             created_at: row.created_at,
             available_at: row.available_at,
-            version: codec::count("version", row.version)?,
+            version: codec::to_u32("version", row.version)?,
         },
         format: row.format,
         capture: CaptureNotes {
             downgraded_because: row.downgraded_because,
             method: row.capture_method,
-            frozen_ms: row.frozen_ms.map(|ms| codec::count("frozen_ms", ms)).transpose()?,
-            stopped_ms: row.stopped_ms.map(|ms| codec::count("stopped_ms", ms)).transpose()?,
+            frozen_ms: row.frozen_ms.map(|ms| codec::to_u32("frozen_ms", ms)).transpose()?,
+            stopped_ms: row.stopped_ms.map(|ms| codec::to_u32("stopped_ms", ms)).transpose()?,
         },
     })
 }

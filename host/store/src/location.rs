@@ -47,7 +47,7 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
             images_enabled: row.images_enabled,
             default_image_limit: row
                 .default_image_limit
-                .map(|limit| codec::count("default_image_limit", limit))
+                .map(|limit| codec::to_u32("default_image_limit", limit))
                 .transpose()?,
             coalesce: CoalescePolicy {
                 before_capture: row.coalesce_before_capture,

@@ -73,7 +73,7 @@ fn from_row(row: row::Model) -> Result<StorageRecord, StoreError> {
         storage: ImageStorage {
             id: StorageId::new(row.id),
             name: codec::name(&row.name)?,
-            role: codec::word("role", &row.role)?,
+            role: codec::parse_enum("role", &row.role)?,
             kind: row.kind,
             settings: codec::json("settings", &row.settings)?,
             available: codec::opt_size("available_bytes", row.available_bytes)?,

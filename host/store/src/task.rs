@@ -129,7 +129,7 @@ fn error_of(row: &row::Model) -> Result<Option<TaskError>, StoreError> {
 }
 
 fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
-    let fence = codec::number("fence", row.fence)?;
+    let fence = codec::to_u64("fence", row.fence)?;
     let lease = match (row.agent_id, row.lease_until) {
         (Some(agent), Some(until)) => Some(Lease { agent_id: AgentId::new(agent), fence, until }),
         (Some(_), None) | (None, Some(_)) | (None, None) => None,
@@ -139,17 +139,17 @@ fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
         task: Task {
             id: TaskId::new(row.id),
             account_id: AccountId::new(row.account_id),
-            kind: codec::word("kind", &row.kind)?,
-            state: codec::word("state", &row.state)?,
+            kind: codec::parse_enum("kind", &row.kind)?,
+            state: codec::parse_enum("state", &row.state)?,
             progress: Progress {
-                phase: codec::word("phase", &row.phase)?,
-                bytes_done: codec::number("bytes_done", row.bytes_done)?,
-                bytes_total: row.bytes_total.map(|total| codec::number("bytes_total", total)).transpose()?,
+                phase: codec::parse_enum("phase", &row.phase)?,
+                bytes_done: codec::to_u64("bytes_done", row.bytes_done)?,
+                bytes_total: row.bytes_total.map(|total| codec::to_u64("bytes_total", total)).transpose()?,
             },
             image_id: row.image_id.map(ImageId::new),
             instance_id: row.instance_id.map(InstanceId::new),
             hypervisor_id: HypervisorId::new(row.hypervisor_id),
-            attempts: codec::count("attempts", row.attempts)?,
+            attempts: codec::to_u32("attempts", row.attempts)?,
             cancel_requested: row.cancel_requested,
             run_after: row.run_after,
             deadline: row.deadline,
@@ -161,13 +161,13 @@ fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
             finished_at: row.finished_at,
         },
         payload: row.payload,
-        attempts_allowed: codec::count("attempts_allowed", row.attempts_allowed)?,
+        attempts_allowed: codec::to_u32("attempts_allowed", row.attempts_allowed)?,
         fence,
-        finished_fence: codec::number("finished_fence", row.finished_fence)?,
+        finished_fence: codec::to_u64("finished_fence", row.finished_fence)?,
         sampled_at: row.sampled_at,
-        sampled_bytes: codec::number("sampled_bytes", row.sampled_bytes)?,
-        rate_bps: row.rate_bps.map(|rate| codec::number("rate_bps", rate)).transpose()?,
-        change: codec::number("change", row.change)?,
+        sampled_bytes: codec::to_u64("sampled_bytes", row.sampled_bytes)?,
+        rate_bps: row.rate_bps.map(|rate| codec::to_u64("rate_bps", rate)).transpose()?,
+        change: codec::to_u64("change", row.change)?,
     })
 }
 
@@ -180,8 +180,8 @@ fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
         kind: task.kind.as_str().to_owned(),
         state: task.state.as_str().to_owned(),
         phase: task.progress.phase.as_str().to_owned(),
-        bytes_done: codec::column(task.progress.bytes_done),
-        bytes_total: task.progress.bytes_total.map(codec::column),
+        bytes_done: codec::to_i64(task.progress.bytes_done),
+        bytes_total: task.progress.bytes_total.map(codec::to_i64),
         image_id: task.image_id.map(ImageId::uuid),
         instance_id: task.instance_id.map(InstanceId::uuid),
         hypervisor_id: task.hypervisor_id.uuid(),
@@ -192,8 +192,8 @@ fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
         run_after: task.run_after,
         deadline: task.deadline,
         agent_id: task.lease.map(|lease| lease.agent_id.uuid()),
-        fence: codec::column(record.fence),
-        finished_fence: codec::column(record.finished_fence),
+        fence: codec::to_i64(record.fence),
+        finished_fence: codec::to_i64(record.finished_fence),
         lease_until: task.lease.map(|lease| lease.until),
         error_code: error.map(|error| error.code().to_owned()),
         error_detail: error.map(|error| error.operator_detail().to_owned()),
@@ -204,9 +204,9 @@ fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
         started_at: task.started_at,
         finished_at: task.finished_at,
         sampled_at: record.sampled_at,
-        sampled_bytes: codec::column(record.sampled_bytes),
-        rate_bps: record.rate_bps.map(codec::column),
-        change: codec::column(record.change),
+        sampled_bytes: codec::to_i64(record.sampled_bytes),
+        rate_bps: record.rate_bps.map(codec::to_i64),
+        change: codec::to_i64(record.change),
     })
 }
 

@@ -14,9 +14,9 @@ use async_trait::async_trait;
 use cap_std::{ambient_authority, fs::Dir};
 use chrono::Utc;
 use imprint_agent_protocol::{
-    Assignment, CaptureWork, ClaimRequest, ClaimResponse, Compression, ControlPlane, DeployWork, Finish,
-    Heartbeat, HeartbeatResponse, ImageRef, InstanceRef, Outcome, ProgressReport, ProgressResponse,
-    ProtocolError, Register, RegisterResponse, Seed, StorageRef, Work,
+    Assignment, CaptureWork, ClaimRequest, ClaimResponse, ControlPlane, DeployWork, Finish, Heartbeat,
+    HeartbeatResponse, ImageRef, InstanceRef, Outcome, ProgressReport, ProgressResponse, ProtocolError,
+    Register, RegisterResponse, Seed, StorageRef, Work,
 };
 use imprint_data_path::{
     io::BlockSource,
@@ -32,6 +32,7 @@ use imprint_data_path::{
 use imprint_domain::{
     consistency::Consistency,
     id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
+    image::Compression,
     name::Name,
     size::ByteSize,
     time::{Context, Timestamp},

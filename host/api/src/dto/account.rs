@@ -1,14 +1,14 @@
 //! Accounts, sessions and API tokens.
 
 use chrono::{DateTime, Utc};
-use imprint_domain::id::{AccountId, TokenId};
+use imprint_domain::{
+    account::{Role, Scope},
+    id::{AccountId, TokenId},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    patch::nullable,
-    words::{Role, Scope},
-};
+use super::patch::nullable;
 
 /// An account.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

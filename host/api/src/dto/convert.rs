@@ -19,7 +19,7 @@ impl From<service::AccountView> for account::Account {
         Self {
             id: view.id,
             name: view.name.to_string(),
-            role: view.role.into(),
+            role: view.role,
             image_limit: view.image_limit,
             created_at: view.created_at,
         }
@@ -31,7 +31,7 @@ impl From<service::TokenView> for account::Token {
         Self {
             id: view.id,
             name: view.name.to_string(),
-            scopes: view.scopes.into_iter().map(Into::into).collect(),
+            scopes: view.scopes.into_iter().collect(),
             created_at: view.created_at,
             expires_at: view.expires_at,
         }
@@ -114,7 +114,7 @@ impl From<service::StorageView> for storage::ImageStorage {
         Self {
             id: view.id,
             name: view.name.to_string(),
-            role: view.role.into(),
+            role: view.role,
             kind: view.kind,
             settings: view.settings,
             available_bytes: view.available_bytes.map(ByteSize::bytes),
@@ -132,8 +132,8 @@ impl From<service::ImageView> for image::Image {
             id: view.id,
             name: view.name.to_string(),
             description: view.description,
-            kind: view.kind.into(),
-            status: view.status.into(),
+            kind: view.kind,
+            status: view.status,
             status_text: view.status_text,
             location_id: view.location_id,
             source_instance: view
@@ -142,7 +142,7 @@ impl From<service::ImageView> for image::Image {
             size_bytes: view.size_bytes.map(ByteSize::bytes),
             virtual_size_bytes: view.virtual_size_bytes.map(ByteSize::bytes),
             format: view.format,
-            consistency: view.consistency.map(Into::into),
+            consistency: view.consistency,
             logical_digest: view.logical_digest,
             stored_digest: view.stored_digest,
             task_id: view.task_id,
@@ -164,12 +164,12 @@ impl From<service::InstanceView> for instance::Instance {
         Self {
             id: view.id,
             name: view.name.to_string(),
-            status: view.status.into(),
-            power: view.power.into(),
+            status: view.status,
+            power: view.power,
             location_id: view.location_id,
             hypervisor_id: view.hypervisor_id,
             image: view.image.map(|image| instance::ImageName { id: image.id, name: image.name.to_string() }),
-            boot_source: view.boot_source.into(),
+            boot_source: view.boot_source,
             vcpus: view.vcpus,
             memory_bytes: view.memory_bytes.bytes(),
             disks: view.disks.into_iter().map(Into::into).collect(),
@@ -220,10 +220,10 @@ impl From<service::TaskView> for task::Task {
     fn from(view: service::TaskView) -> Self {
         Self {
             id: view.id,
-            kind: view.kind.into(),
-            state: view.state.into(),
+            kind: view.kind,
+            state: view.state,
             checkpoint: view.checkpoint,
-            phase: view.phase.into(),
+            phase: view.phase,
             percent: view.percent,
             bytes_done: view.bytes_done,
             bytes_total: view.bytes_total,
@@ -249,7 +249,7 @@ impl From<service::EventView> for event::Event {
         use service::Subject;
         let mut event = Self {
             sequence: view.sequence,
-            kind: view.kind.into(),
+            kind: view.kind,
             at: view.at,
             task: None,
             image: None,

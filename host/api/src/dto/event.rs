@@ -1,10 +1,11 @@
 //! Events, as the streams send them.
 
 use chrono::{DateTime, Utc};
+use imprint_domain::event::EventKind;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{image::Image, instance::Instance, task::Task, words::EventKind};
+use super::{image::Image, instance::Instance, task::Task};
 
 /// The `data` of an event in a stream.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

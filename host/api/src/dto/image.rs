@@ -1,15 +1,15 @@
 //! Images.
 
 use chrono::{DateTime, Utc};
-use imprint_domain::id::{ImageId, InstanceId, LocationId, TaskId};
+use imprint_domain::{
+    consistency::Consistency,
+    id::{ImageId, InstanceId, LocationId, TaskId},
+    image::{Compression, ImageKind, ImageStatus},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    patch::nullable,
-    task::Task,
-    words::{Compression, Consistency, ImageKind, ImageStatus},
-};
+use super::{patch::nullable, task::Task};
 
 /// An image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -1,14 +1,14 @@
 //! Instances.
 
 use chrono::{DateTime, Utc};
-use imprint_domain::id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId};
+use imprint_domain::{
+    id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
+    instance::{BootSource, InstanceStatus, Power},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    task::Task,
-    words::{BootSource, InstanceStatus, Power},
-};
+use super::task::Task;
 
 /// An instance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

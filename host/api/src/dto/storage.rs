@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
-use imprint_domain::id::{HypervisorId, LocationId, StorageId};
+use imprint_domain::{
+    id::{HypervisorId, LocationId, StorageId},
+    storage::StorageRole,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-use super::words::StorageRole;
 
 /// An image storage.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -1,11 +1,12 @@
 //! Tasks.
 
 use chrono::{DateTime, Utc};
-use imprint_domain::id::{ImageId, InstanceId, TaskId};
+use imprint_domain::{
+    id::{ImageId, InstanceId, TaskId},
+    task::{Phase, TaskKind, TaskState},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-use super::words::{Phase, TaskKind, TaskState};
 
 /// A piece of background work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

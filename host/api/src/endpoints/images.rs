@@ -21,7 +21,6 @@ use crate::{
             ImageSourceType, InstanceImageCreate,
         },
         page::Page,
-        words::ImageStatus,
     },
     extract::{
         Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, description, etag, name, page_request,
@@ -48,7 +47,7 @@ pub(crate) async fn image_list(
             ImageScope::Stock => service::ImageScope::Stock,
             ImageScope::All => service::ImageScope::All,
         },
-        status: words::<ImageStatus, _>(query.status.as_deref(), "?status")?,
+        status: words(query.status.as_deref(), "?status")?,
         location_id: query.location_id,
         sort: sort(query.sort.as_deref())?,
         page: page_request(query.limit, query.page_token)?,
@@ -108,14 +107,14 @@ fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service
         instance_id,
         name: name(&body.name, "/name")?,
         description: description(body.description.as_deref().unwrap_or(""), "/description")?,
-        compression: body.compression.map(Into::into),
+        compression: body.compression,
         consistency: body.consistency.map(wish).transpose()?,
     })
 }
 
 fn wish(wish: ConsistencyWish) -> Result<service::ConsistencyWish, Error> {
-    let minimum = wish.minimum.map_or(Consistency::Crash, Into::into);
-    let want = wish.want.map_or(Consistency::Application.max(minimum), Into::into);
+    let minimum = wish.minimum.unwrap_or(Consistency::Crash);
+    let want = wish.want.unwrap_or(Consistency::Application.max(minimum));
     if minimum > want {
         return Err(Error::new(Code::InvalidRequest, "the minimum is above what is wanted; lower it")
             .at("/consistency/minimum"));

@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn the_catalogue_lists_every_code() {
         let rows: Vec<_> = catalogue().collect();
-        for code in Code::ALL {
+        for &code in Code::ALL {
             let row = rows.iter().find(|row| row.first() == Some(&code.as_str()));
             let row = row.unwrap_or_else(|| panic!("docs/API.md does not list {}", code.as_str()));
             let status = status_of(code).as_u16().to_string();
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_page_has_an_anchor_for_each_code() {
         let page = html();
-        for code in Code::ALL {
+        for &code in Code::ALL {
             assert!(page.contains(&format!("<tr id=\"{}\">", code.as_str())), "{}", code.as_str());
         }
     }

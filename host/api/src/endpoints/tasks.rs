@@ -15,7 +15,6 @@ use crate::{
     dto::{
         page::Page,
         task::{MAX_WAIT_S, Task, TaskListQuery, TaskShowQuery},
-        words::TaskState,
     },
     extract::{Id, Query, Read, Write, page_request, words},
     problem::ApiError,
@@ -34,7 +33,7 @@ pub(crate) async fn task_list(
     Query(query): Query<TaskListQuery>,
 ) -> Result<Json<Page<Task>>, ApiError> {
     let list = service::TaskList {
-        state: words::<TaskState, _>(query.state.as_deref(), "?state")?,
+        state: words(query.state.as_deref(), "?state")?,
         image_id: query.image_id,
         instance_id: query.instance_id,
         page: page_request(query.limit, query.page_token)?,

@@ -40,7 +40,7 @@ pub(crate) async fn token_create(
     }
     let request = service::TokenCreate {
         name: name(&text, "/name")?,
-        scopes: scopes.into_iter().map(Into::into).collect(),
+        scopes: scopes.into_iter().collect(),
         expires_at,
     };
     let created = state.service().token_create(&op, request).await?;

@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, Query as AxumQuery},
     http::request::Parts,
 };
-use imprint_domain::{Code, Error};
+use imprint_domain::{Code, Error, UnknownValue};
 use imprint_service::{MAX_PAGE, PageRequest};
 use serde::de::DeserializeOwned;
 
@@ -53,17 +53,17 @@ pub(crate) fn page_request(limit: Option<u32>, page_token: Option<String>) -> Re
 }
 
 /// Words of a closed vocabulary, separated by commas.
-pub(crate) fn words<W, D>(list: Option<&str>, parameter: &str) -> Result<Vec<D>, Error>
+pub(crate) fn words<T>(list: Option<&str>, parameter: &str) -> Result<Vec<T>, Error>
 where
-    W: FromStr<Err = String> + Into<D>,
+    T: FromStr<Err = UnknownValue>,
 {
     list.unwrap_or("")
         .split(',')
         .map(str::trim)
         .filter(|word| !word.is_empty())
         .map(|word| {
-            W::from_str(word).map(Into::into).map_err(|expected| {
-                Error::new(Code::InvalidRequest, format!("{expected}, got `{word}`")).at(parameter)
+            word.parse().map_err(|error: UnknownValue| {
+                Error::new(Code::InvalidRequest, format!("{error}, got `{word}`")).at(parameter)
             })
         })
         .collect()

@@ -55,7 +55,7 @@ async fn every_code_can_be_provoked() {
     let anon = world.app.anon();
     let page = anon.send(anon.plain(Method::GET, "/docs/problems")).await.expect(StatusCode::OK);
     assert!(page.header("content-type").starts_with("text/html"));
-    for code in Code::ALL {
+    for &code in Code::ALL {
         assert!(
             seen.0.contains(code.as_str()) != NOT_AT_WILL.contains(&code),
             "{} is provoked here, or cannot be",

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use imprint_api::dto::words::{Compression, Consistency, ImageStatus, TaskState};
 use imprint_domain::id::TaskId;
+use imprint_domain::{
+    consistency::Consistency,
+    image::{Compression, ImageStatus},
+    task::TaskState,
+};
 
 use super::output::parse_size;
 

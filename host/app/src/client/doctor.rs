@@ -3,12 +3,8 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use imprint_api::dto::{
-    account::Account,
-    hypervisor::AdminHypervisor,
-    storage::ImageStorage,
-    words::{Role, StorageRole},
-};
+use imprint_api::dto::{account::Account, hypervisor::AdminHypervisor, storage::ImageStorage};
+use imprint_domain::{account::Role, storage::StorageRole};
 use serde::Serialize;
 
 use super::{

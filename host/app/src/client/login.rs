@@ -3,10 +3,8 @@
 use std::io::{self, Read};
 
 use chrono::{TimeDelta, Utc};
-use imprint_api::dto::{
-    account::{Session, SessionCreate, TokenCreate, TokenCreated},
-    words::{Role, Scope},
-};
+use imprint_api::dto::account::{Session, SessionCreate, TokenCreate, TokenCreated};
+use imprint_domain::account::{Role, Scope};
 use reqwest::{Method, header};
 use serde::Serialize;
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use imprint_api::dto::{
-    task::Task,
-    words::{Phase, TaskState},
-};
+use imprint_api::dto::task::Task;
+use imprint_domain::task::{Phase, TaskState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{api::Api, failure::Failure};

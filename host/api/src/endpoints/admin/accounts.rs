@@ -51,7 +51,7 @@ pub(crate) async fn admin_account_create(
     let request = service::AccountCreate {
         name: name(&body.value.name, "/name")?,
         password: body.value.password,
-        role: body.value.role.into(),
+        role: body.value.role,
         image_limit: body.value.image_limit,
     };
     let account = state.service().account_create(&op, request).await?;

@@ -51,7 +51,7 @@ pub(crate) async fn admin_storage_create(
     let body = body.value;
     let request = service::StorageCreate {
         name: name(&body.name, "/name")?,
-        role: body.role.into(),
+        role: body.role,
         kind: body.kind,
         settings: body.settings,
     };
