@@ -14,7 +14,7 @@ use imprint_agent_protocol::{
 };
 use imprint_domain::{
     id::{AgentId, TaskId},
-    time::Context,
+    time::Environment,
 };
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -80,7 +80,7 @@ pub(crate) struct Shared {
     pub(crate) machine: Arc<Machine>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) control_plane: Arc<dyn ControlPlane>,
-    pub(crate) context: Arc<dyn Context>,
+    pub(crate) environment: Arc<dyn Environment>,
     pub(crate) running: Mutex<HashMap<TaskId, Running>>,
     /// A piece of work has ended: there is room for another.
     pub(crate) room: Notify,
@@ -106,12 +106,12 @@ impl Agent {
         settings: Settings,
         ports: Arc<dyn Ports>,
         control_plane: Arc<dyn ControlPlane>,
-        context: Arc<dyn Context>,
+        environment: Arc<dyn Environment>,
     ) -> Result<Self, AgentError> {
         let fault = Fault::from_env()?;
         let folders = Folders::make(&settings)?;
         let lock = lock(&folders.lock_file())?;
-        let id = AgentId::new(context.new_uuid());
+        let id = AgentId::new(environment.new_uuid());
         let outbox = Arc::new(Outbox::new(&folders));
         let machine = Arc::new(Machine::new(settings, folders, fault, ports));
         let shared = Arc::new(Shared {
@@ -119,7 +119,7 @@ impl Agent {
             machine,
             outbox,
             control_plane,
-            context,
+            environment,
             running: Mutex::default(),
             room: Notify::new(),
             unknown: Notify::new(),
@@ -223,7 +223,7 @@ impl Shared {
     }
 
     fn look_at_clock(&self, answer: &RegisterResponse) {
-        let off = (self.context.now() - answer.control_plane_time).num_seconds();
+        let off = (self.environment.now() - answer.control_plane_time).num_seconds();
         if off.abs() > 5 {
             warn!(
                 seconds = off,

@@ -116,7 +116,7 @@ fn take(shared: &Arc<Shared>, assignment: Assignment) {
 /// One piece of work, with its reporter and its timer.
 async fn attend(shared: &Shared, assignment: Assignment, control: Arc<Control>) {
     let lease = HeldLease { task_id: assignment.task_id, fence: assignment.fence };
-    let deadline = (assignment.deadline - shared.context.now()).to_std().unwrap_or_default();
+    let deadline = (assignment.deadline - shared.environment.now()).to_std().unwrap_or_default();
     let timing = async {
         tokio::time::sleep(deadline).await;
         control.stop(StopReason::Deadline);

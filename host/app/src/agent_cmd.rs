@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use imprint_agent::{Agent, AgentError, HttpControlPlane};
 use imprint_data_path::{Scratch, scratch};
-use imprint_service::SystemContext;
+use imprint_service::SystemEnvironment;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -66,7 +66,7 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
         settings(&common, false),
         plugins.clone(),
         Arc::new(control_plane),
-        Arc::new(SystemContext),
+        Arc::new(SystemEnvironment),
     )?;
     let result = run(agent, plugins, stop.clone()).await;
     stop.cancel();

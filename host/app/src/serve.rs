@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use imprint_agent::Agent;
 use imprint_agent_protocol::Peer;
-use imprint_domain::time::Context as _;
-use imprint_service::{Database, Service, SystemContext};
+use imprint_domain::time::Environment as _;
+use imprint_service::{Database, Service, SystemEnvironment};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -93,7 +93,7 @@ impl Common {
 
     pub(crate) async fn service(&self) -> Result<Service> {
         let settings = imprint_service::Settings::default();
-        Service::open(&self.database()?, settings, Arc::new(SystemContext)).await.map_err(local::told)
+        Service::open(&self.database()?, settings, Arc::new(SystemEnvironment)).await.map_err(local::told)
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         let plugins = Arc::new(plugin_ports::PluginPorts::load(&common).await?);
         let settings = agent_cmd::settings(&common, args.demo);
         let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });
-        let agent = Agent::new(settings, plugins.clone(), control_plane, Arc::new(SystemContext))?;
+        let agent = Agent::new(settings, plugins.clone(), control_plane, Arc::new(SystemEnvironment))?;
         Some(tokio::spawn(agent_cmd::run(agent, plugins, stop.clone())))
     };
     tasks.spawn(reconcile(service.clone(), stop.clone()));
@@ -220,6 +220,6 @@ pub(crate) async fn migrate(args: CommonArgs) -> Result<()> {
     common.make_data_dir()?;
     let service = common.service().await?;
     service.ready().await.map_err(local::told)?;
-    tracing::info!(at = %SystemContext.now(), "the schema is up to date");
+    tracing::info!(at = %SystemEnvironment.now(), "the schema is up to date");
     Ok(())
 }

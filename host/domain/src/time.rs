@@ -1,4 +1,4 @@
-//! Time and fresh ids, handed in from outside so that tests hold the clock.
+//! Time and fresh ids, passed in from outside so that tests control the clock.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,12 +6,13 @@ use uuid::Uuid;
 /// An instant, UTC; printed as RFC 3339 with `Z`.
 pub type Timestamp = DateTime<Utc>;
 
-/// Where time and randomness come from. One implementation reads the system, one is held by tests.
-pub trait Context: Send + Sync {
-    /// Now.
+/// The source of time and randomness. One implementation asks the operating system; tests have one
+/// that they control.
+pub trait Environment: Send + Sync {
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
-    /// A fresh UUIDv7 of now.
+    /// Returns a fresh UUIDv7 of the current time.
     fn new_uuid(&self) -> Uuid;
-    /// Fills `buffer` with bytes that nobody can guess.
+    /// Fills `buffer` with bytes that cannot be guessed.
     fn fill_random(&self, buffer: &mut [u8]);
 }

@@ -5,7 +5,7 @@
 //! event, stored answer), and wakes whoever follows.
 //!
 //! Ground rules: what an account may not know of is `not_found`; a limit is a reservation inside
-//! the transaction; time and randomness come from the context that the service was opened with.
+//! the transaction; time and randomness come from the environment that the service was opened with.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -15,9 +15,9 @@ mod bootstrap;
 mod capture;
 mod change;
 mod coalesce;
-mod context;
 mod deploy;
 mod engine;
+mod environment;
 mod event;
 mod finish;
 mod hub;
@@ -41,7 +41,7 @@ mod work;
 
 pub use account::{AccountCreate, AccountPatch, AccountView};
 pub use bootstrap::{DemoRequest, DemoSetup, LocalRequest, LocalSetup, StockImageFile};
-pub use context::SystemContext;
+pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
 pub use hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
 pub use image::{

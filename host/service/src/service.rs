@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use chrono::SubsecRound;
 use imprint_domain::{
     Code, Error,
-    time::{Context, Timestamp},
+    time::{Environment, Timestamp},
 };
 use imprint_store::{Conn, Store, StoreError, Target};
 use uuid::Uuid;
@@ -48,7 +48,7 @@ pub struct Service {
 
 struct Inner {
     store: Store,
-    context: Arc<dyn Context>,
+    environment: Arc<dyn Environment>,
     settings: Settings,
     hub: Hub,
     passwords: Passwords,
@@ -61,7 +61,7 @@ impl Service {
     pub async fn open(
         database: &Database,
         settings: Settings,
-        context: Arc<dyn Context>,
+        environment: Arc<dyn Environment>,
     ) -> Result<Self, Error> {
         let target = match database {
             Database::SqliteFile(path) => Target::SqliteFile(path.clone()),
@@ -73,10 +73,12 @@ impl Service {
             Error { internal: Some(chain(&error)), ..Error::new(Code::Unavailable, what) }
         })?;
         let passwords = Passwords::new(settings.password_memory_kib)?;
-        let opened_at = context.now().trunc_subsecs(6);
+        let opened_at = environment.now().trunc_subsecs(6);
         let hub = Hub::default();
         let attempts = Attempts::default();
-        Ok(Self { inner: Arc::new(Inner { store, context, settings, hub, passwords, attempts, opened_at }) })
+        Ok(Self {
+            inner: Arc::new(Inner { store, environment, settings, hub, passwords, attempts, opened_at }),
+        })
     }
 
     /// Whether the database answers.
@@ -116,16 +118,16 @@ impl Service {
 
     /// Now, in microseconds: what both databases hold.
     pub(crate) fn now(&self) -> Timestamp {
-        self.inner.context.now().trunc_subsecs(6)
+        self.inner.environment.now().trunc_subsecs(6)
     }
 
     pub(crate) fn new_uuid(&self) -> Uuid {
-        self.inner.context.new_uuid()
+        self.inner.environment.new_uuid()
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.inner.context.fill_random(&mut bytes);
+        self.inner.environment.fill_random(&mut bytes);
         bytes
     }
 }

@@ -35,7 +35,7 @@ use imprint_domain::{
     image::Compression,
     name::Name,
     size::ByteSize,
-    time::{Context, Timestamp},
+    time::{Environment, Timestamp},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -58,9 +58,9 @@ use crate::{
 /// Generous: the machine may be busy.
 pub(super) const SOON: Duration = Duration::from_secs(30);
 
-pub(super) struct SystemContext;
+pub(super) struct SystemEnvironment;
 
-impl Context for SystemContext {
+impl Environment for SystemEnvironment {
     fn now(&self) -> Timestamp {
         Utc::now()
     }
@@ -767,8 +767,13 @@ impl World {
     }
 
     pub(super) fn agent(&self) -> Agent {
-        Agent::new(self.settings.clone(), self.ports.clone(), self.control.clone(), Arc::new(SystemContext))
-            .unwrap()
+        Agent::new(
+            self.settings.clone(),
+            self.ports.clone(),
+            self.control.clone(),
+            Arc::new(SystemEnvironment),
+        )
+        .unwrap()
     }
 
     pub(super) fn start(&self) -> Started {

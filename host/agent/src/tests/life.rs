@@ -127,7 +127,7 @@ async fn one_agent_a_folder() {
         world.settings.clone(),
         world.ports.clone(),
         world.control.clone(),
-        std::sync::Arc::new(super::fakes::SystemContext),
+        std::sync::Arc::new(super::fakes::SystemEnvironment),
     );
     assert!(matches!(second, Err(AgentError::Locked { .. })));
     drop(first);

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use imprint_api::{Asset, Assets, Options};
-use imprint_service::{Database, Service, Settings, SystemContext};
+use imprint_service::{Database, Service, Settings, SystemEnvironment};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -46,7 +46,7 @@ impl TestApp {
     pub(crate) async fn start_with(https: bool) -> Self {
         let settings = Settings { password_memory_kib: 64, ..Settings::default() };
         let service =
-            Service::open(&Database::SqliteMemory, settings, Arc::new(SystemContext)).await.unwrap();
+            Service::open(&Database::SqliteMemory, settings, Arc::new(SystemEnvironment)).await.unwrap();
         service.ensure_admin(Some(PASSWORD.to_owned())).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -15,7 +15,7 @@ use imprint_domain::{
     size::ByteSize,
 };
 use imprint_service::{
-    Database, DemoRequest, LocalRequest, Service, Settings, StockImageFile, SystemContext,
+    Database, DemoRequest, LocalRequest, Service, Settings, StockImageFile, SystemEnvironment,
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -45,7 +45,7 @@ impl Server {
     pub(crate) async fn start() -> Self {
         let settings = Settings { password_memory_kib: 64, ..Settings::default() };
         let service =
-            Service::open(&Database::SqliteMemory, settings, Arc::new(SystemContext)).await.unwrap();
+            Service::open(&Database::SqliteMemory, settings, Arc::new(SystemEnvironment)).await.unwrap();
         service.ensure_admin(Some(PASSWORD.to_owned())).await.unwrap();
         let local = LocalRequest {
             location: Name::parse("home").unwrap(),

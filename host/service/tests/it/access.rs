@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use imprint_domain::{Code, account::Scope, id::RequestId, time::Context};
+use imprint_domain::{Code, account::Scope, id::RequestId, time::Environment};
 use imprint_service::{SignIn, SignedIn, TokenCreate};
 use uuid::Uuid;
 
@@ -27,16 +27,16 @@ pub(crate) async fn sessions_end_by_time_and_by_wish(world: World) {
     }
     // Used now and then it lasts, but not for ever.
     for _ in 0..14 {
-        world.context.advance(11 * 3600);
+        world.environment.advance(11 * 3600);
         authenticate(&token).await.unwrap();
     }
-    world.context.advance(11 * 3600);
+    world.environment.advance(11 * 3600);
     let at = authenticate(&token).await;
     assert!(at.is_ok(), "165 hours are less than seven days");
-    world.context.advance(3 * 3600);
+    world.environment.advance(3 * 3600);
     assert_eq!(authenticate(&token).await.unwrap_err().code, Code::Unauthenticated, "seven days");
     let token = sign_in(&world, "correct horse").await.unwrap().token;
-    world.context.advance(12 * 3600);
+    world.environment.advance(12 * 3600);
     assert_eq!(authenticate(&token).await.unwrap_err().code, Code::Unauthenticated, "not used");
     let token = sign_in(&world, "correct horse").await.unwrap().token;
     let actor = authenticate(&token).await.unwrap();
@@ -52,7 +52,7 @@ pub(crate) async fn guessing_a_password_is_slowed_down(world: World) {
     let limited = sign_in(&world, "correct horse").await.unwrap_err();
     assert_eq!(limited.code, Code::RateLimited);
     assert_eq!(limited.context["retry_after_s"], "300");
-    world.context.advance(300);
+    world.environment.advance(300);
     sign_in(&world, "correct horse").await.unwrap();
     let request = SignIn {
         account: "nobody".into(),
@@ -66,7 +66,7 @@ pub(crate) async fn tokens_do_what_their_scopes_say(world: World) {
     let create = |scopes: &[Scope], hours: i64| TokenCreate {
         name: name("script"),
         scopes: scopes.iter().copied().collect(),
-        expires_at: Some(world.context.now() + TimeDelta::hours(hours)),
+        expires_at: Some(world.environment.now() + TimeDelta::hours(hours)),
     };
     for scopes in [&[][..], &[Scope::Admin][..], &[Scope::Agent][..]] {
         let error = world.service.token_create(&world.customer, create(scopes, 1)).await.unwrap_err();
@@ -101,7 +101,7 @@ pub(crate) async fn tokens_do_what_their_scopes_say(world: World) {
     assert_eq!(listed.unwrap().items, std::slice::from_ref(&made.view));
     let foreign = world.service.token_delete(&world.other, made.view.id).await.unwrap_err();
     assert_eq!(foreign.code, Code::NotFound);
-    world.context.advance(3600);
+    world.environment.advance(3600);
     let expired = world.service.token_authenticate(&made.token).await.unwrap_err();
     assert_eq!(expired.code, Code::Unauthenticated);
     let made = world.service.token_create(&world.customer, create(&[Scope::ImagesRead], 1)).await.unwrap();

@@ -129,7 +129,7 @@ impl Walk {
     }
 
     async fn pass(&self, seconds: i64) {
-        self.world.context.advance(seconds);
+        self.world.environment.advance(seconds);
         let leases: Vec<_> = self.work.iter().map(lease).collect();
         self.agent.heartbeat(&leases).await.unwrap();
     }

@@ -78,7 +78,7 @@ pub(crate) async fn a_follower_resumes_and_is_told_when_it_cannot(world: World) 
     // A number of another life, and one whose successors are gone.
     let ahead = follow(&world, &world.customer, Some(1_000_000)).await;
     assert!(matches!(ahead.start(), EventStart::Reset { .. }));
-    world.context.advance(24 * 3600 + 1);
+    world.environment.advance(24 * 3600 + 1);
     assert!(world.service.reconcile_once().await.unwrap().rows > 0);
     let late = follow(&world, &world.customer, Some(first.sequence)).await;
     assert!(matches!(late.start(), EventStart::Reset { .. }));
@@ -127,7 +127,7 @@ pub(crate) async fn a_wait_ends_with_the_change(world: World) {
 }
 
 pub(crate) async fn another_control_plane_hears_of_it(world: World) {
-    let second = open(&world.target, &world.context).await;
+    let second = open(&world.target, &world.environment).await;
     let mut follower = second.event_follow(&world.customer, EventFilter::default(), None).await.unwrap();
     let made = world.capture("golden").await;
     assert!(matches!(next(&mut follower).await.subject, Subject::Image(image) if image.id == made.image.id));

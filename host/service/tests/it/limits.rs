@@ -18,7 +18,7 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
     world.image("second").await;
     let world = Arc::new(world);
     // Two control planes over one database.
-    let second = open(&world.target, &world.context).await;
+    let second = open(&world.target, &world.environment).await;
     let requests: Vec<_> = (0..200)
         .map(|index| {
             let world = Arc::clone(&world);
@@ -101,7 +101,7 @@ pub(crate) async fn a_key_makes_one_image_however_often_it_is_sent(world: World)
     world.service.location_update(&world.admin, world.location.id, on).await.unwrap();
     assert!(!world.service.image_capture(&with_key("three", 1), world.wish("x")).await.unwrap().replayed);
     // After a day it is forgotten.
-    world.context.advance(24 * 3600);
+    world.environment.advance(24 * 3600);
     world.agent.heartbeat(&[]).await.unwrap();
     let fresh = world.service.image_capture(&with_key("one", 2), world.wish("next day")).await.unwrap();
     assert!(!fresh.replayed);
@@ -140,7 +140,7 @@ pub(crate) async fn what_forbids_a_capture_says_so(world: World) {
     imprint_store::instance::update(&tx, &record).await.unwrap();
     tx.commit().await.unwrap();
 
-    world.context.advance(46);
+    world.environment.advance(46);
     assert_eq!(refused(world.wish("x")).await.code, Code::HypervisorOffline);
     let offline = world.service.instance_create(&world.customer, world.deployment("x")).await.unwrap_err();
     assert_eq!(offline.code, Code::HypervisorOffline);
@@ -159,7 +159,7 @@ async fn unbound(world: &World) {
         max_captures: None,
     };
     let second = world.service.hypervisor_create(&world.admin, request).await.unwrap().id;
-    let agent = Agent::new(&world.service, second, &world.context);
+    let agent = Agent::new(&world.service, second, &world.environment);
     agent.register().await.unwrap();
     let there = InstanceCreate { hypervisor_id: Some(second), ..world.deployment("there") };
     let error = world.service.instance_create(&world.customer, there.clone()).await.unwrap_err();

@@ -22,7 +22,7 @@ async fn fill(world: &World) {
     let names = ["alpha", "Alpha", "beta", "älpha", "zeta", "beta "];
     for index in 0..23 {
         let text = names[usize::try_from(random(6)).unwrap()];
-        world.context.advance(i64::try_from(random(2)).unwrap());
+        world.environment.advance(i64::try_from(random(2)).unwrap());
         let made = world.capture(text).await;
         let work = world.agent.claim_one().await;
         assert_eq!(work.task_id, made.task.id);

@@ -29,7 +29,7 @@ pub(crate) async fn captures_wait_for_their_turn_and_say_why(mut world: World) {
     world.agent.finish(&work[0], success(&work[0].work)).await.unwrap();
     assert_eq!(world.agent.claim(8, 0).await.len(), 1);
     world.capture("again").await;
-    world.context.advance(60);
+    world.environment.advance(60);
     let list = imprint_service::TaskList { state: vec![TaskState::Queued], ..Default::default() };
     let waiting = world.service.task_list(&world.customer, &list).await.unwrap().items.remove(0);
     assert!(waiting.waiting_for.unwrap().contains("agent to come back"));

@@ -72,7 +72,7 @@ pub(crate) async fn the_first_start_can_be_repeated(world: World) {
 
 pub(crate) async fn a_demo_has_its_instance(world: World) {
     let (local, made) = setup(&world, None).await;
-    let agent = Agent::new(&world.service, local.hypervisor_id, &world.context);
+    let agent = Agent::new(&world.service, local.hypervisor_id, &world.environment);
     let waited = world.service.ensure_demo_instance(&made, &demo(None), Duration::ZERO).await.unwrap_err();
     assert_eq!(waited.code, Code::ImageNotAvailable);
     let world = Arc::new(world);
@@ -91,8 +91,8 @@ pub(crate) async fn a_demo_has_its_instance(world: World) {
     let again = world.service.ensure_demo_instance(&made, &demo(None), Duration::ZERO).await.unwrap();
     assert_eq!(again, Some(instance), "no second one");
     // The program was stopped with its guests, and is started again.
-    world.context.advance(60);
-    let service = open(&world.target, &world.context).await;
+    world.environment.advance(60);
+    let service = open(&world.target, &world.environment).await;
     let starting = {
         let (service, made) = (service.clone(), made.clone());
         tokio::spawn(async move {
@@ -101,7 +101,7 @@ pub(crate) async fn a_demo_has_its_instance(world: World) {
     };
     let report = || InstanceReport { id: instance, power: Power::Off, disk_allocated: None };
     let work = loop {
-        world.context.advance(1);
+        world.environment.advance(1);
         agent.report_instances(vec![report()]).await;
         let mut work = agent.claim(1, 50).await;
         if let Some(work) = work.pop() {

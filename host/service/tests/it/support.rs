@@ -27,7 +27,7 @@ use imprint_domain::{
     storage::StorageRole,
     task::Phase,
     task_error::TaskError,
-    time::{Context, Timestamp},
+    time::{Environment, Timestamp},
 };
 use imprint_service::{
     AccountCreate, Actor, Authenticated, CaptureCreate, Database, HypervisorCreate, ImageTask,
@@ -38,12 +38,12 @@ use imprint_store::Target;
 use uuid::{Builder, Uuid};
 
 /// A clock that the test holds, and ids and random bytes that follow from a counter.
-pub(crate) struct ManualContext {
+pub(crate) struct ManualEnvironment {
     now: Mutex<Timestamp>,
     counter: AtomicU64,
 }
 
-impl ManualContext {
+impl ManualEnvironment {
     fn new() -> Self {
         let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
         Self { now: Mutex::new(start), counter: AtomicU64::new(1) }
@@ -58,7 +58,7 @@ impl ManualContext {
     }
 }
 
-impl Context for ManualContext {
+impl Environment for ManualEnvironment {
     fn now(&self) -> Timestamp {
         *self.now.lock().unwrap()
     }
@@ -80,7 +80,7 @@ impl Context for ManualContext {
 
 pub(crate) struct World {
     pub(crate) service: Service,
-    pub(crate) context: Arc<ManualContext>,
+    pub(crate) environment: Arc<ManualEnvironment>,
     pub(crate) target: Target,
     pub(crate) admin: Op,
     pub(crate) customer: Op,
@@ -115,9 +115,9 @@ pub(crate) fn settings() -> Settings {
     Settings { password_memory_kib: 8, ..Settings::default() }
 }
 
-pub(crate) async fn open(target: &Target, context: &Arc<ManualContext>) -> Service {
-    let context: Arc<ManualContext> = Arc::clone(context);
-    Service::open(&database(target), settings(), context).await.unwrap()
+pub(crate) async fn open(target: &Target, environment: &Arc<ManualEnvironment>) -> Service {
+    let environment: Arc<ManualEnvironment> = Arc::clone(environment);
+    Service::open(&database(target), settings(), environment).await.unwrap()
 }
 
 pub(crate) fn op(actor: Actor) -> Op {
@@ -126,8 +126,8 @@ pub(crate) fn op(actor: Actor) -> Op {
 
 impl World {
     pub(crate) async fn open(target: Target) -> Self {
-        let context = Arc::new(ManualContext::new());
-        let service = open(&target, &context).await;
+        let environment = Arc::new(ManualEnvironment::new());
+        let service = open(&target, &environment).await;
         assert_eq!(service.ensure_admin(Some("admin password".into())).await.unwrap(), None);
         let admin = sign_in(&service, "admin", "admin password").await;
         let location = LocationCreate {
@@ -150,7 +150,7 @@ impl World {
         let stock = storage(&service, &admin, hypervisor, "stock", StorageRole::Stock).await;
         let customer = account(&service, &admin, "customer").await;
         let other = account(&service, &admin, "other").await;
-        let agent = Agent::new(&service, hypervisor, &context);
+        let agent = Agent::new(&service, hypervisor, &environment);
         agent.register().await.unwrap();
         let request = OsImageCreate {
             name: name("Small Linux"),
@@ -164,7 +164,7 @@ impl World {
         agent.work_all().await;
         let mut world = Self {
             service,
-            context,
+            environment,
             target,
             admin,
             customer,
@@ -232,7 +232,7 @@ impl World {
         let mut left = seconds;
         while left > 0 {
             let step = left.min(5);
-            self.context.advance(step);
+            self.environment.advance(step);
             self.agent.heartbeat(leases).await.unwrap();
             left -= step;
         }
@@ -287,7 +287,7 @@ pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) hypervisor: HypervisorId,
     pub(crate) control: Arc<dyn ControlPlane>,
-    pub(crate) context: Arc<ManualContext>,
+    pub(crate) environment: Arc<ManualEnvironment>,
 }
 
 pub(crate) fn lease(work: &Assignment) -> HeldLease {
@@ -333,22 +333,26 @@ pub(crate) fn failure(retryable: bool) -> Outcome {
 }
 
 impl Agent {
-    pub(crate) fn new(service: &Service, hypervisor: HypervisorId, context: &Arc<ManualContext>) -> Self {
+    pub(crate) fn new(
+        service: &Service,
+        hypervisor: HypervisorId,
+        environment: &Arc<ManualEnvironment>,
+    ) -> Self {
         Self {
-            id: AgentId::new(context.new_uuid()),
+            id: AgentId::new(environment.new_uuid()),
             hypervisor,
             control: service.control_plane(Peer { hypervisor_id: hypervisor }),
-            context: Arc::clone(context),
+            environment: Arc::clone(environment),
         }
     }
 
     /// The same machine's next process: what SIGKILL leaves.
     pub(crate) async fn restarted(&self) -> Self {
         let next = Self {
-            id: AgentId::new(self.context.new_uuid()),
+            id: AgentId::new(self.environment.new_uuid()),
             hypervisor: self.hypervisor,
             control: Arc::clone(&self.control),
-            context: Arc::clone(&self.context),
+            environment: Arc::clone(&self.environment),
         };
         next.register().await.unwrap();
         next

@@ -32,7 +32,7 @@ pub(crate) async fn a_capture_goes_all_the_way(world: World) {
     assert_eq!(capture.image.storage.settings["path"], "/srv/images");
     assert_eq!(world.task(made.task.id).await.checkpoint, 25);
     world.agent.progress(&work, Phase::Copying, 0).await.unwrap();
-    world.context.advance(2);
+    world.environment.advance(2);
     world.agent.progress(&work, Phase::Copying, 400).await.unwrap();
     let task = world.task(made.task.id).await;
     assert_eq!(
@@ -119,13 +119,13 @@ pub(crate) async fn a_restarted_control_plane_waits_for_its_agents(world: World)
     let made = world.capture("long").await;
     let work = world.agent.claim_one().await;
     // It was gone for an hour; the agent went on copying.
-    world.context.advance(3600);
-    let service = open(&world.target, &world.context).await;
+    world.environment.advance(3600);
+    let service = open(&world.target, &world.environment).await;
     assert_eq!(service.reconcile_once().await.unwrap().leases, 0);
     let agent = Agent {
         id: world.agent.id,
         control: service.control_plane(imprint_agent_protocol::Peer { hypervisor_id: world.hypervisor }),
-        ..Agent::new(&service, world.hypervisor, &world.context)
+        ..Agent::new(&service, world.hypervisor, &world.environment)
     };
     agent.finish(&work, success(&work.work)).await.unwrap();
     assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded));
@@ -133,7 +133,7 @@ pub(crate) async fn a_restarted_control_plane_waits_for_its_agents(world: World)
     agent.heartbeat(&[]).await.unwrap();
     let made = world.capture("silent").await;
     let _work = agent.claim_one().await;
-    world.context.advance(31);
+    world.environment.advance(31);
     assert_eq!(service.reconcile_once().await.unwrap().leases, 1);
     assert_eq!(world.task(made.task.id).await.state, TaskState::Queued);
 }
@@ -146,7 +146,7 @@ async fn killed_after(world: &World, agent: &Agent, steps: usize) {
     let work = agent.claim_one().await;
     let phases = [Phase::Preparing, Phase::Snapshotting, Phase::Copying, Phase::Finalizing];
     for (index, phase) in phases.into_iter().enumerate().take(steps - 1) {
-        world.context.advance(1);
+        world.environment.advance(1);
         agent.progress(&work, phase, u64::try_from(index).unwrap() * 100).await.unwrap();
     }
     if steps == 6 {
@@ -268,10 +268,10 @@ pub(crate) async fn a_deadline_ends_a_task(world: World) {
     let first = world.capture("running").await;
     let work = world.agent.claim_one().await;
     let second = world.capture("queued").await;
-    world.context.advance(24 * 3600 - 1);
+    world.environment.advance(24 * 3600 - 1);
     world.agent.heartbeat(&[lease(&work)]).await.unwrap();
     assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 0);
-    world.context.advance(1);
+    world.environment.advance(1);
     assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 2);
     assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 0, "once");
     for made in [first, second] {
@@ -403,7 +403,7 @@ pub(crate) async fn reports_that_make_no_sense_are_refused(world: World) {
         assert!(matches!(refused, ProtocolError::Refused { .. }), "{refused}");
     }
     assert_eq!(status(&world, &made).await, (ImageStatus::Creating, TaskState::Running));
-    let stranger = Agent::new(&world.service, world.hypervisor, &world.context);
+    let stranger = Agent::new(&world.service, world.hypervisor, &world.environment);
     assert_eq!(stranger.heartbeat(&[]).await.unwrap_err(), ProtocolError::NotRegistered);
     let lost = stranger.finish(&work, success(&work.work)).await.unwrap_err();
     assert_eq!(lost, ProtocolError::LeaseLost);

@@ -1,15 +1,15 @@
 //! Time and randomness of the system.
 
 use chrono::{SubsecRound, Utc};
-use imprint_domain::time::{Context, Timestamp};
+use imprint_domain::time::{Environment, Timestamp};
 use rand::Rng;
 use uuid::Uuid;
 
 /// The system's clock and random numbers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemContext;
+pub struct SystemEnvironment;
 
-impl Context for SystemContext {
+impl Environment for SystemEnvironment {
     /// Now, in microseconds: what both databases can hold.
     fn now(&self) -> Timestamp {
         Utc::now().trunc_subsecs(6)
