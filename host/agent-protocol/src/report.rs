@@ -7,6 +7,7 @@ use imprint_domain::{
     id::{AgentId, InstanceId, StorageId, TaskId},
     image::StoredImage,
     instance::Power,
+    plugin_kind::DriverKind,
     size::ByteSize,
     task::Phase,
     task_error::TaskError,
@@ -34,8 +35,8 @@ pub struct Register {
 /// What a new agent process learns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegisterResponse {
-    /// The driver to use: `qemu`.
-    pub driver: String,
+    /// The driver to use.
+    pub driver: DriverKind,
     /// Settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
     /// Pieces of work that may run at once.

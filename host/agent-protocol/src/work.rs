@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use imprint_domain::{
     consistency::Consistency,
+    digest::LogicalDigest,
     id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
-    image::Compression,
+    image::{Compression, ImageFormat},
     name::Name,
+    plugin_kind::StorageKind,
     size::ByteSize,
     time::Timestamp,
 };
@@ -57,7 +59,7 @@ pub struct StorageRef {
     /// Its id.
     pub id: StorageId,
     /// The kind of plugin: `local`.
-    pub kind: String,
+    pub kind: StorageKind,
     /// The plugin's settings; for `local`: `path`.
     pub settings: BTreeMap<String, String>,
 }
@@ -71,8 +73,8 @@ pub struct ImageRef {
     pub storage: StorageRef,
     /// The file's key there.
     pub key: String,
-    /// `raw` or `qcow2`.
-    pub format: String,
+    /// The format of the file.
+    pub format: ImageFormat,
 }
 
 /// An instance and what the agent needs to find or make it. Its files are below the agent's own
@@ -85,8 +87,8 @@ pub struct InstanceRef {
     pub name: Name,
     /// Its primary disk.
     pub disk_id: DiskId,
-    /// `raw`, `qcow2`, `vhd`, ...
-    pub disk_format: String,
+    /// The format of its primary disk's file.
+    pub disk_format: ImageFormat,
     /// What the guest sees of it.
     pub disk_size: ByteSize,
     /// Virtual processors.
@@ -150,7 +152,7 @@ pub struct DeployWork {
     pub image: ImageRef,
     /// The image's logical digest, as it was reported when it was stored: an instance is not
     /// started from other bytes.
-    pub logical_digest: Option<String>,
+    pub logical_digest: Option<LogicalDigest>,
     /// For cloud-init (NoCloud).
     pub seed: Seed,
     /// Start it at the end.

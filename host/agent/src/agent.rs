@@ -200,7 +200,7 @@ impl Shared {
             match self.control_plane.register(request).await {
                 Ok(answer) => {
                     self.look_at_clock(&answer);
-                    info!(agent = %self.id, driver = answer.driver, "registered");
+                    info!(agent = %self.id, driver = %answer.driver, "registered");
                     lock_of(&self.storages).clone_from(&answer.storages);
                     *lock_of(&self.registration) = Some(Arc::new(answer));
                     return Ok(());

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     copy::{self, Request, Target},
     error::Halt,
-    image::{self, size_of},
+    image::{self, invalid_digest, size_of},
     instance::{allocated, disk_file},
     job::{Job, to_hex},
     step,
@@ -44,7 +44,7 @@ pub(crate) async fn run(job: &Job, work: &CaptureWork) -> Result<CaptureResult, 
     job.machine.require_recovered(work.instance.id)?;
     home.definition()?;
     let storage = job.machine.storage(&work.image.storage).await?;
-    let stored = allocated(&home.file(&disk_file(&work.instance.disk_format)))
+    let stored = allocated(&home.file(&disk_file(work.instance.disk_format.as_str())))
         .map_err(|error| Halt::io("look at the instance's disk", &error))?;
     // What the disk occupies bounds what its image takes: better to refuse now than in the middle
     // (S100).
@@ -64,7 +64,7 @@ async fn store(
     disk: &Arc<Disk>,
     cancel: CancellationToken,
 ) -> Result<Written, Halt> {
-    let format = job.machine.format(&work.image.format)?;
+    let format = job.machine.format(work.image.format.as_str())?;
     // The engine writes in turn where a target can do no other.
     let request = WriteRequest {
         key: work.image.key.clone(),
@@ -103,9 +103,9 @@ fn stored_image(work: &CaptureWork, written: &Written, level: Consistency) -> Re
     Ok(StoredImage {
         size: size_of(written.file_size)?,
         virtual_size: size_of(written.virtual_size)?,
-        format: work.image.format.clone(),
-        logical_digest: written.logical.to_string(),
-        stored_digest: written.stored.to_string(),
+        format: work.image.format,
+        logical_digest: written.logical.to_string().parse().map_err(invalid_digest)?,
+        stored_digest: written.stored.to_string().parse().map_err(invalid_digest)?,
         consistency: Some(level),
     })
 }

@@ -106,7 +106,7 @@ async fn write_and_verify(
     cancel: tokio_util::sync::CancellationToken,
 ) -> Result<(), Halt> {
     let home = job.machine.home(instance.id);
-    let format = job.machine.format(&instance.disk_format)?;
+    let format = job.machine.format(instance.disk_format.as_str())?;
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());
     let request = Request {
@@ -139,7 +139,7 @@ fn same(chain: &Disk, merged: &Disk, digests: bool) -> Result<(), Halt> {
 
 /// Puts the new file in the place of the top layer.
 async fn replace(job: &Job, home: &Home, instance: &InstanceRef, below: &[String]) -> Result<(), Halt> {
-    let (top, merged) = (home.file(&disk_file(&instance.disk_format)), home.file(MERGED));
+    let (top, merged) = (home.file(&disk_file(instance.disk_format.as_str())), home.file(MERGED));
     let names = serde_json::to_string(below).map_err(|error| Halt::failed(TaskErrorCode::Internal, error))?;
     let (old, new) = (top.clone(), merged.clone());
     blocking(move || {

@@ -60,7 +60,7 @@ pub(crate) async fn run(job: &Job, work: &DeployWork) -> Result<DeployResult, Ha
         job.control.phase(Phase::Starting);
         power::launch(job, &home, &definition, driver).await?;
     }
-    let disk_allocated = allocated(&home.file(&disk_file(&work.instance.disk_format)))
+    let disk_allocated = allocated(&home.file(&disk_file(work.instance.disk_format.as_str())))
         .map_err(|error| Halt::io("look at the new disk", &error))?;
     Ok(DeployResult { power: if work.start { Power::Running } else { Power::Off }, disk_allocated })
 }
@@ -68,8 +68,8 @@ pub(crate) async fn run(job: &Job, work: &DeployWork) -> Result<DeployResult, Ha
 /// Copies the image's disk into a new file of the instance's own format, grown to the wanted size.
 async fn write_disk(job: &Job, work: &DeployWork, home: &Home) -> Result<(), Halt> {
     let storage = job.machine.storage(&work.image.storage).await?;
-    let source_format = job.machine.format(&work.image.format)?;
-    let target_format = job.machine.format(&work.instance.disk_format)?;
+    let source_format = job.machine.format(work.image.format.as_str())?;
+    let target_format = job.machine.format(work.instance.disk_format.as_str())?;
     let locator = storage.open_read(&work.image.key).await?;
     let cancel = job.control.child_token();
     let (disk, _) = copy::open_image(&job.machine, source_format.as_ref(), locator, cancel).await?;
@@ -87,7 +87,7 @@ async fn write_disk(job: &Job, work: &DeployWork, home: &Home) -> Result<(), Hal
     let request = Request {
         disk: &disk,
         format: target_format.as_ref(),
-        target: Target::Disk(copy::local(home.folder(), &disk_file(&work.instance.disk_format))?),
+        target: Target::Disk(copy::local(home.folder(), &disk_file(work.instance.disk_format.as_str()))?),
         compression: Compression::None,
         grow_to: Some(wanted),
         progress,
@@ -100,7 +100,7 @@ async fn write_disk(job: &Job, work: &DeployWork, home: &Home) -> Result<(), Hal
 /// The disk that was read must be the disk that was stored.
 fn verify(work: &DeployWork, written: &Written) -> Result<(), Halt> {
     match &work.logical_digest {
-        Some(expected) if *expected != written.logical.to_string() => Err(Halt::failed(
+        Some(expected) if expected.as_str() != written.logical.to_string() => Err(Halt::failed(
             TaskErrorCode::ImageDamaged,
             "the image's content is not what was stored; restore its file from a good copy, or delete the image",
         )),

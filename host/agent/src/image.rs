@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imprint_agent_protocol::{AdoptWork, DeleteImageWork, ImageResult};
 use imprint_data_path::{DiskDigest, Progress, WriteOptions, digest, ports::StorageBackend};
 use imprint_domain::{
+    digest::InvalidDigest,
     image::StoredImage,
     size::{ByteSize, TooManyBytes},
     task::Phase,
@@ -22,7 +23,7 @@ use crate::{
 pub(crate) async fn adopt(job: &Job, work: &AdoptWork) -> Result<ImageResult, Halt> {
     job.control.phase(Phase::Preparing);
     let storage = job.machine.storage(&work.image.storage).await?;
-    let format = job.machine.format(&work.image.format)?;
+    let format = job.machine.format(work.image.format.as_str())?;
     let key = &work.image.key;
     let locator = storage.open_read(key).await?;
     let (disk, size) =
@@ -38,9 +39,9 @@ pub(crate) async fn adopt(job: &Job, work: &AdoptWork) -> Result<ImageResult, Ha
         image: StoredImage {
             size: size_of(size)?,
             virtual_size: size_of(virtual_size)?,
-            format: work.image.format.clone(),
-            logical_digest: logical.to_string(),
-            stored_digest: stored.to_string(),
+            format: work.image.format,
+            logical_digest: logical.to_string().parse().map_err(invalid_digest)?,
+            stored_digest: stored.to_string().parse().map_err(invalid_digest)?,
             consistency: None,
         },
     })
@@ -78,6 +79,11 @@ pub(crate) async fn require_room(storage: &dyn StorageBackend, needed: u64) -> R
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Maps a digest that the domain does not accept, which would be a defect.
+pub(crate) fn invalid_digest(error: InvalidDigest) -> Halt {
+    Halt::failed(TaskErrorCode::Internal, error)
 }
 
 pub(crate) fn size_of(bytes: u64) -> Result<ByteSize, Halt> {

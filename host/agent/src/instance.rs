@@ -145,7 +145,9 @@ impl Home {
     pub(crate) fn report(&self) -> InstanceReport {
         let power = if self.process().is_some() { Power::Running } else { Power::Off };
         let disk_allocated = match self.definition() {
-            Ok(definition) => allocated(&self.file(&disk_file(&definition.instance.disk_format))).ok(),
+            Ok(definition) => {
+                allocated(&self.file(&disk_file(definition.instance.disk_format.as_str()))).ok()
+            }
             Err(Halt::Failed(error)) => {
                 warn!(instance = %self.id, error = error.operator_detail(), "cannot look at an instance");
                 None

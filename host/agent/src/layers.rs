@@ -50,10 +50,10 @@ impl Chain {
     /// Opens and locks the instance's disk with all layers.
     pub(crate) async fn open(job: &Job, instance: &InstanceRef) -> Result<Self, Halt> {
         let home = job.machine.home(instance.id);
-        let name = disk_file(&instance.disk_format);
+        let name = disk_file(instance.disk_format.as_str());
         let path = home.file(&name);
         let lock = blocking(move || ReadLock::take(&path)).await?.map_err(locked)?;
-        let format = job.machine.format(&instance.disk_format)?;
+        let format = job.machine.format(instance.disk_format.as_str())?;
         let file = copy::local(home.folder(), &name)?;
         let folder = Arc::new(Folder {
             machine: job.machine.clone(),

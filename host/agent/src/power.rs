@@ -191,8 +191,8 @@ fn vm_spec(home: &Home, definition: &Definition) -> VmSpec {
         vcpus: instance.vcpus,
         memory_bytes: instance.memory.bytes(),
         disks: vec![disk(
-            home.file(&disk_file(&instance.disk_format)),
-            &instance.disk_format,
+            home.file(&disk_file(instance.disk_format.as_str())),
+            instance.disk_format.as_str(),
             false,
             uuid[uuid.len() - 20..].to_owned(),
         )],

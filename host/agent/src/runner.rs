@@ -143,8 +143,11 @@ async fn attend(shared: &Shared, assignment: Assignment, control: Arc<Control>) 
 async fn carry_out(shared: &Shared, assignment: Assignment, control: Arc<Control>) -> Option<()> {
     let lease = HeldLease { task_id: assignment.task_id, fence: assignment.fence };
     let registration = shared.registration();
-    let header =
-        Header::new(assignment.clone(), registration.driver.clone(), registration.driver_settings.clone());
+    let header = Header::new(
+        assignment.clone(),
+        registration.driver.to_string(),
+        registration.driver_settings.clone(),
+    );
     let (folder, fault) = (shared.machine.folders.journal(), shared.machine.fault.clone());
     let journal = blocking(move || FileJournal::create(&folder, header, fault)).await;
     let journal = match journal.map(|made| made.map_err(|error| Halt::io("begin the journal", &error))) {

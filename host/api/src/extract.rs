@@ -14,4 +14,4 @@ pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use path::{Id, Ids};
 pub(crate) use precondition::{IfMatch, etag};
 pub(crate) use query::{Query, page_request, words};
-pub(crate) use text::{description, name};
+pub(crate) use text::{description, name, parse};

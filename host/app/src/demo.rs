@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use imprint_domain::{name::Name, size::ByteSize};
+use imprint_domain::{image::ImageFormat, name::Name, size::ByteSize};
 use imprint_service::{DemoRequest, DemoSetup, Service, StockImageFile};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
@@ -60,8 +60,8 @@ fn stock_file(path: &Path) -> Result<StockImageFile> {
         bail!("there is no stock image at {}; `cargo xtask build guest` makes one", path.display());
     }
     let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("raw" | "img") => "raw",
-        Some("qcow2") => "qcow2",
+        Some("raw" | "img") => ImageFormat::Raw,
+        Some("qcow2") => ImageFormat::Qcow2,
         Some(_) | None => {
             bail!("{} must end in .raw, .img or .qcow2: the format is never guessed", path.display())
         }
@@ -73,7 +73,7 @@ fn stock_file(path: &Path) -> Result<StockImageFile> {
         description: "A small Linux that writes to its disk all the time; busybox, QEMU guest agent, NoCloud"
             .to_owned(),
         key: key.to_owned(),
-        format: format.to_owned(),
+        format,
     })
 }
 

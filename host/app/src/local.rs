@@ -34,7 +34,7 @@ pub(crate) fn request(common: &Common, demo: bool, stock_image: Option<&Path>) -
     Ok(LocalRequest {
         location: Name::parse("home")?,
         hypervisor: Name::parse("this-machine")?,
-        driver: "qemu".to_owned(),
+        driver: "qemu".parse()?,
         driver_settings,
         customer_path: images.to_string_lossy().into_owned(),
         stock_path: stock.to_string_lossy().into_owned(),

@@ -118,13 +118,13 @@ impl Ports for PluginPorts {
 
     async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
         let mut dirs = BTreeMap::new();
-        if let Some(plugin) = self.of_kind(Kind::Storage, &storage.kind) {
+        if let Some(plugin) = self.of_kind(Kind::Storage, storage.kind.as_str()) {
             for id in asked(&plugin, "dir") {
                 dirs.insert(id.to_owned(), Arc::new(storage_dir(storage)?));
             }
         }
         let grants = StorageGrants { settings: storage.settings.clone(), dirs };
-        self.host.storage(&storage.kind, grants).await
+        self.host.storage(storage.kind.as_str(), grants).await
     }
 
     async fn driver(&self, kind: &str, grants: &DriverGrants) -> Result<Arc<dyn Driver>, PortError> {

@@ -1,4 +1,6 @@
-//! Accounts: who owns images, and who looks after the provider's side.
+//! Accounts: the owners of images, and the administrators of the provider.
+
+use std::collections::BTreeSet;
 
 use crate::{id::AccountId, name::Name, string_enum::string_enum, time::Timestamp};
 
@@ -30,14 +32,25 @@ string_enum! {
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its id.
+    /// The account's id.
     pub id: AccountId,
-    /// What its owner signs in with; unique.
+    /// The unique name that its owner signs in with.
     pub name: Name,
-    /// What it may do.
+    /// What the account may do.
     pub role: Role,
-    /// Images it may have; `None` takes the location's default (S122, S123).
+    /// The number of images that it may have in a location; `None` takes the location's default
+    /// (S122, S123).
     pub image_limit: Option<u32>,
-    /// When it came to be.
+    /// When it was created.
     pub created_at: Timestamp,
+}
+
+impl Role {
+    /// Returns what an account of this role may do when no token narrows it.
+    pub fn scopes(self) -> BTreeSet<Scope> {
+        match self {
+            Self::Admin => BTreeSet::from([Scope::ImagesRead, Scope::ImagesWrite, Scope::Admin]),
+            Self::Customer => BTreeSet::from([Scope::ImagesRead, Scope::ImagesWrite]),
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Coalescing: a disk that is a chain of layers, each with the differences from the one below,
-//! becomes one file (S36, S39).
+//! Coalescing: the layers of a disk, each with the differences from the one below, are merged into
+//! one file (S36, S39).
 
 use std::time::Duration;
 
@@ -9,45 +9,49 @@ use crate::{
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 
-/// How long a merge may take, in whole seconds.
+/// The time limit of a merge, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CoalesceTimeout(u32);
 
-/// Not a time that a merge can be given.
+/// The number of seconds is not a time limit of a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} s is not a time limit of a merge; give {min} to {max} seconds", min = CoalesceTimeout::MIN_S, max = CoalesceTimeout::MAX_S)]
-pub struct BadCoalesceTimeout(pub u64);
+pub struct InvalidCoalesceTimeout(pub u64);
 
 impl CoalesceTimeout {
-    /// The shortest, in seconds.
+    /// The shortest limit, in seconds.
     pub const MIN_S: u32 = 1;
-    /// The longest, in seconds: it ends before the task's own deadline does.
+    /// The longest limit, in seconds: it ends before the task's own deadline does.
     pub const MAX_S: u32 = 20 * 3600;
-    /// Two hours.
+    /// The default: two hours.
     pub const DEFAULT: Self = Self(2 * 3600);
 
-    /// Takes a number of seconds.
-    pub fn new(seconds: u64) -> Result<Self, BadCoalesceTimeout> {
+    /// Checks a number of seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCoalesceTimeout`] when it is not within [`Self::MIN_S`] and [`Self::MAX_S`].
+    pub fn new(seconds: u64) -> Result<Self, InvalidCoalesceTimeout> {
         u32::try_from(seconds)
             .ok()
             .filter(|seconds| (Self::MIN_S..=Self::MAX_S).contains(seconds))
             .map(Self)
-            .ok_or(BadCoalesceTimeout(seconds))
+            .ok_or(InvalidCoalesceTimeout(seconds))
     }
 
-    /// In seconds.
+    /// Returns the number of seconds.
     pub const fn seconds(self) -> u32 {
         self.0
     }
 }
 
-/// How chains are merged in a location.
+/// How the layers of disks are merged in a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoalescePolicy {
-    /// The chain of a stopped instance is merged before its image is created, so that the next one
-    /// is faster (S42). Without it the chain is read as one disk and stays.
+    /// Whether the layers of a stopped instance's disk are merged before its image is created, so
+    /// that the next image is created faster (S42). Otherwise they are read as one disk and stay.
     pub before_capture: bool,
-    /// How long a merge may take.
+    /// The time limit of a merge.
     pub timeout: CoalesceTimeout,
 }
 
@@ -57,7 +61,12 @@ impl Default for CoalescePolicy {
     }
 }
 
-/// Judges a merge outside of an image creation (S50): the instance must be ready, and off.
+/// Refuses to merge the layers of an instance's disk outside of an image creation (S50) unless the
+/// instance is ready and off.
+///
+/// # Errors
+///
+/// [`Code::InstanceBusy`] when it is not ready, [`Code::InvalidTransition`] when it runs.
 pub fn require_mergeable(instance: &Instance) -> Result<(), Error> {
     instance.require_ready()?;
     match instance.power {
@@ -65,8 +74,8 @@ pub fn require_mergeable(instance: &Instance) -> Result<(), Error> {
         Power::Running | Power::Paused => Err(Error::new(
             Code::InvalidTransition,
             format!(
-                "the instance is {}, and its hypervisor holds the layers of its disk open; stop the instance first",
-                instance.power.as_str()
+                "the instance is {}, and its hypervisor has the layers of its disk open; stop the instance first",
+                instance.power
             ),
         )),
     }
@@ -88,7 +97,7 @@ mod tests {
     fn limits_are_bounded() {
         assert_eq!(CoalesceTimeout::new(7200), Ok(CoalesceTimeout::DEFAULT));
         for seconds in [0, u64::from(CoalesceTimeout::MAX_S) + 1, u64::MAX] {
-            assert_eq!(CoalesceTimeout::new(seconds), Err(BadCoalesceTimeout(seconds)));
+            assert_eq!(CoalesceTimeout::new(seconds), Err(InvalidCoalesceTimeout(seconds)));
         }
     }
 

@@ -1,5 +1,4 @@
-//! The one error that use cases answer with; `api` maps it to problem details, the CLI to an exit
-//! status.
+//! The error of all use cases; `api` maps it to problem details, the CLI to an exit status.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -101,29 +100,29 @@ impl Code {
     }
 }
 
-/// A refused or failed use case. `detail` is for the client; `internal` is for the log and never
-/// leaves the host.
+/// A refused or failed use case. `detail` is for the client; `internal` is for the log and is never
+/// sent to a client.
 #[derive(Clone, Debug)]
 pub struct Error {
-    /// What it is.
+    /// The stable code.
     pub code: Code,
-    /// What happened and what to do about it, for the client.
+    /// What happened and what the client can do about it.
     pub detail: String,
     /// Figures that belong to the code (`limit`, `used`, ...).
     pub context: BTreeMap<&'static str, String>,
-    /// The member of the request that is wrong, as a JSON pointer.
+    /// A JSON pointer to the wrong member of the request.
     pub pointer: Option<String>,
-    /// For the log only.
+    /// The cause, for the log only.
     pub internal: Option<String>,
 }
 
 impl Error {
-    /// An error with its code and what the client should know.
+    /// Builds an error from its code and its text for the client.
     pub fn new(code: Code, detail: impl fmt::Display) -> Self {
         Self { code, detail: detail.to_string(), context: BTreeMap::new(), pointer: None, internal: None }
     }
 
-    /// A defect or a failed dependency: the client learns nothing but the code.
+    /// Builds the error of a defect or a failed dependency: the client gets the code and no details.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self {
             internal: Some(cause.to_string()),
@@ -134,19 +133,19 @@ impl Error {
         }
     }
 
-    /// Something that is not there, or that this account may not know of.
+    /// Builds the error of a resource that does not exist or that the account may not know of.
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("there is no such {what}"))
     }
 
-    /// The same error with a figure for the client.
+    /// Adds a figure for the client.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         self.context.insert(key, value.to_string());
         self
     }
 
-    /// The same error, naming the wrong member of the request.
+    /// Names the wrong member of the request by a JSON pointer.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());

@@ -1,4 +1,4 @@
-//! Events: every change of state, numbered without gaps per account.
+//! Events: every change of state, numbered without gaps for each account.
 
 use crate::{
     id::{AccountId, ImageId, InstanceId, TaskId},
@@ -25,18 +25,18 @@ string_enum! {
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whose it is.
+    /// The account whose events it is part of.
     pub account_id: AccountId,
-    /// 1, 2, 3, ... within the account.
+    /// The number of the event within the account: 1, 2, 3, ...
     pub sequence: u64,
     /// What changed.
     pub kind: EventKind,
-    /// The image concerned.
+    /// The image that changed or that the task works on.
     pub image_id: Option<ImageId>,
-    /// The instance concerned.
+    /// The instance that changed or that the task works on.
     pub instance_id: Option<InstanceId>,
-    /// The task concerned.
+    /// The task that changed.
     pub task_id: Option<TaskId>,
-    /// When.
+    /// When it was recorded.
     pub at: Timestamp,
 }

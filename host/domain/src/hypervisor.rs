@@ -3,31 +3,32 @@
 use crate::{
     id::{HypervisorId, LocationId},
     name::Name,
+    plugin_kind::DriverKind,
     time::Timestamp,
 };
 
-/// Without a heartbeat for this long an agent counts as offline, in seconds.
+/// The time without a heartbeat after which an agent counts as offline, in seconds.
 pub const OFFLINE_AFTER_S: i64 = 45;
 
 /// A hypervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hypervisor {
-    /// Its id.
+    /// The hypervisor's id.
     pub id: HypervisorId,
-    /// Its name; unique.
+    /// The unique name.
     pub name: Name,
-    /// Where it stands.
+    /// The location of the machine.
     pub location_id: LocationId,
-    /// The driver that speaks to it: `qemu`.
-    pub driver: String,
-    /// Captures that may run on it at once (S28).
+    /// The plugin that controls it.
+    pub driver: DriverKind,
+    /// The number of captures that may run on it at once (S28).
     pub max_captures: u32,
-    /// The last sign of life of its agent.
+    /// When its agent called last.
     pub last_seen_at: Option<Timestamp>,
 }
 
 impl Hypervisor {
-    /// Whether its agent has given a sign of life lately.
+    /// Returns whether its agent has called within the last [`OFFLINE_AFTER_S`] seconds.
     pub fn is_online(&self, now: Timestamp) -> bool {
         self.last_seen_at.is_some_and(|seen| (now - seen).num_seconds() < OFFLINE_AFTER_S)
     }

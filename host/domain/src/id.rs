@@ -1,4 +1,4 @@
-//! Typed identifiers: a prefix that says what it names, and a UUIDv7, so that ids sort by age.
+//! Typed identifiers: a prefix for the kind of resource and a UUIDv7, so that ids sort by age.
 
 use std::{fmt, str::FromStr};
 
@@ -20,15 +20,15 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// What the text form starts with, before the underscore.
+            /// The start of the text form, before the underscore.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Wraps a UUID that was made for this kind of thing.
+            /// Wraps a UUID that was created for this kind of resource.
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
-            /// The bare UUID, as it is stored.
+            /// Returns the UUID without the prefix, as databases store it.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -89,7 +89,7 @@ ids! {
     DiskId = "dsk";
     /// An image.
     ImageId = "img";
-    /// A piece of background work.
+    /// A task.
     TaskId = "tsk";
     /// An API token.
     TokenId = "tok";

@@ -1,15 +1,19 @@
 //! Images: stored copies of a disk that new instances are made from (S1).
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     consistency::Consistency,
+    digest::{LogicalDigest, StoredDigest},
     error::{Code, Error},
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
     name::Name,
     size::ByteSize,
     string_enum::string_enum,
     time::Timestamp,
+    transition::IllegalTransition,
 };
 
 string_enum! {
@@ -24,9 +28,7 @@ string_enum! {
         /// "Image is being removed".
         Deleting = "deleting",
     }
-}
 
-string_enum! {
     /// The origin of an image.
     pub enum ImageKind {
         /// Captured by a customer from an instance: "My Images" (S3).
@@ -34,9 +36,7 @@ string_enum! {
         /// Provided by the operator (S2).
         Stock = "stock",
     }
-}
 
-string_enum! {
     /// The encoding of stored clusters.
     pub enum Compression {
         /// The bytes as they are.
@@ -46,73 +46,146 @@ string_enum! {
         /// Zstandard.
         Zstd = "zstd",
     }
+
+    /// The format of a disk image file. Captures are qcow2; stock images come in any of these.
+    #[derive(PartialOrd, Ord)]
+    pub enum ImageFormat {
+        /// The bytes of the disk and nothing else.
+        Raw = "raw",
+        /// QEMU copy-on-write, version 2 or 3.
+        Qcow2 = "qcow2",
+        /// Virtual PC virtual hard disk.
+        Vhd = "vhd",
+        /// Hyper-V virtual hard disk, version 2.
+        Vhdx = "vhdx",
+        /// VMware virtual disk.
+        Vmdk = "vmdk",
+        /// VirtualBox disk image.
+        Vdi = "vdi",
+        /// Open virtual appliance: a TAR archive with a virtual disk.
+        Ova = "ova",
+    }
 }
 
-/// The formats that an image may be stored in: captures are qcow2, stock images what their operator
-/// has.
-pub const IMAGE_FORMATS: [&str; 7] = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "ova"];
-
-/// Whether an image may be stored in the format of that name.
-pub fn is_image_format(name: &str) -> bool {
-    IMAGE_FORMATS.contains(&name)
-}
-
-/// What is known of an image's bytes once they are stored.
+/// The properties of an image's bytes once they are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredImage {
-    /// Bytes in the image storage: billed, and shown as Size (D1).
+    /// The size of the stored file in bytes: billed, and shown as Size (D1).
     pub size: ByteSize,
-    /// Bytes of the disk that a guest sees.
+    /// The size in bytes of the disk that a guest sees.
     pub virtual_size: ByteSize,
-    /// One of [`IMAGE_FORMATS`].
-    pub format: String,
-    /// The same for the same disk in every format (X6).
-    pub logical_digest: String,
-    /// Of the stored file.
-    pub stored_digest: String,
-    /// How consistent the disk was; stock images have none.
+    /// The format of the stored file.
+    pub format: ImageFormat,
+    /// The digest of the disk that a guest sees.
+    pub logical_digest: LogicalDigest,
+    /// The digest of the stored file.
+    pub stored_digest: StoredDigest,
+    /// How consistent the captured disk was; `None` for stock images.
     pub consistency: Option<Consistency>,
 }
 
-/// An image.
+/// The instance that an image was captured from, which may have been removed since.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Its id.
+pub struct ImageSource {
+    /// The instance's id.
+    pub instance_id: InstanceId,
+    /// The instance's name at the time of the capture.
+    pub instance_name: String,
+}
+
+/// The parts of an image that are given when its slot is reserved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewImage {
+    /// The image's id.
     pub id: ImageId,
-    /// Who owns it; stock images belong to an admin account.
+    /// The account that owns it; an admin account for stock images.
     pub account_id: AccountId,
-    /// Where it can be used (S10).
+    /// The location where it can be used (S10).
     pub location_id: LocationId,
-    /// How it came to be.
+    /// The origin of the image.
     pub kind: ImageKind,
-    /// Its name.
+    /// The image's name.
     pub name: Name,
-    /// For people.
+    /// Human-readable text.
     pub description: String,
-    /// Where it is in its life.
-    pub status: ImageStatus,
-    /// The instance it was captured from, which may be gone by now.
-    pub source_instance_id: Option<InstanceId>,
-    /// That instance's name, kept for when it is gone.
-    pub source_instance_name: Option<String>,
-    /// Where its file is, or will be.
+    /// The instance that it is captured from; `None` for stock images.
+    pub source: Option<ImageSource>,
+    /// The storage that holds its file.
     pub storage_id: StorageId,
     /// The file's key in that storage.
     pub storage_key: String,
-    /// Once it is stored.
+    /// The format of the file.
+    pub format: ImageFormat,
+    /// The task that creates it.
+    pub task_id: TaskId,
+}
+
+/// The parts of an image, to read it and to build it from a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageParts {
+    /// The image's id.
+    pub id: ImageId,
+    /// The account that owns it; an admin account for stock images.
+    pub account_id: AccountId,
+    /// The location where it can be used (S10).
+    pub location_id: LocationId,
+    /// The origin of the image.
+    pub kind: ImageKind,
+    /// The image's name.
+    pub name: Name,
+    /// Human-readable text.
+    pub description: String,
+    /// The status of the image.
+    pub status: ImageStatus,
+    /// The instance that it was captured from; `None` for stock images.
+    pub source: Option<ImageSource>,
+    /// The storage that holds its file.
+    pub storage_id: StorageId,
+    /// The file's key in that storage.
+    pub storage_key: String,
+    /// The format that the file has or will have.
+    pub format: ImageFormat,
+    /// The properties of the stored bytes; `None` until they are stored.
     pub stored: Option<StoredImage>,
     /// The last task that worked on it.
     pub task_id: Option<TaskId>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
     /// When it became available: billing starts here (S116).
     pub available_at: Option<Timestamp>,
-    /// Changes with every change; the ETag.
+    /// Increases with every change; the ETag.
     pub version: u32,
 }
 
+/// An image. Its parts can be read by dereferencing; only its methods change it, and each of them
+/// counts a new version.
+///
+/// ```text
+///  reserve -> creating ----------> available
+///               ^  |   publish        |
+///        retry  |  | fail             | delete
+///               |  v                  v
+///              error ------------> deleting
+///                       delete
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image(ImageParts);
+
+impl Deref for Image {
+    type Target = ImageParts;
+
+    fn deref(&self) -> &ImageParts {
+        &self.0
+    }
+}
+
+/// An available image has stored bytes and the time since when it is available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an image is available without stored bytes")]
+pub struct InconsistentImage;
+
 impl ImageStatus {
-    /// The seeds' sentence for the status.
+    /// Returns the seeds' sentence for the status.
     pub const fn description(self) -> &'static str {
         match self {
             Self::Creating => "Image is being generated from the instance disk",
@@ -122,19 +195,18 @@ impl ImageStatus {
         }
     }
 
-    /// Whether an image may go from this status to `next`.
+    /// Returns whether an image may go from this status to `next`.
     pub const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Creating => matches!(next, Self::Available | Self::Error),
             Self::Available => matches!(next, Self::Deleting),
-            // A retry of the task brings it back to `creating`.
             Self::Error => matches!(next, Self::Creating | Self::Deleting),
             Self::Deleting => false,
         }
     }
 
-    /// Whether the image takes a slot of its account's limit: from the reservation on, until it is
-    /// gone (S62, S126).
+    /// Returns whether the image takes a slot of its account's limit: from the reservation until it
+    /// is being removed (S62, S126).
     pub const fn takes_slot(self) -> bool {
         match self {
             Self::Creating | Self::Available | Self::Error => true,
@@ -144,38 +216,126 @@ impl ImageStatus {
 }
 
 impl Image {
-    /// Only an available image can be deployed.
+    /// Builds an image whose slot is reserved and whose bytes are being created.
+    pub fn reserve(new: NewImage, now: Timestamp) -> Self {
+        Self(ImageParts {
+            id: new.id,
+            account_id: new.account_id,
+            location_id: new.location_id,
+            kind: new.kind,
+            name: new.name,
+            description: new.description,
+            status: ImageStatus::Creating,
+            source: new.source,
+            storage_id: new.storage_id,
+            storage_key: new.storage_key,
+            format: new.format,
+            stored: None,
+            task_id: Some(new.task_id),
+            created_at: now,
+            available_at: None,
+            version: 1,
+        })
+    }
+
+    /// Builds an image from the parts that a row holds.
+    ///
+    /// # Errors
+    ///
+    /// [`InconsistentImage`] when the image is available, but not its bytes.
+    pub fn from_parts(parts: ImageParts) -> Result<Self, InconsistentImage> {
+        match parts.status {
+            ImageStatus::Available if parts.stored.is_none() || parts.available_at.is_none() => {
+                Err(InconsistentImage)
+            }
+            ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error | ImageStatus::Deleting => {
+                Ok(Self(parts))
+            }
+        }
+    }
+
+    fn transition(&mut self, to: ImageStatus) -> Result<(), IllegalTransition> {
+        let from = self.0.status;
+        if !from.may_become(to) {
+            return Err(IllegalTransition { noun: "image", from: from.as_str(), to: to.as_str() });
+        }
+        self.0.status = to;
+        self.count_version();
+        Ok(())
+    }
+
+    fn count_version(&mut self) {
+        self.0.version = self.0.version.saturating_add(1);
+    }
+
+    /// Makes an image available whose bytes are durable.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is not being created.
+    pub fn publish(&mut self, stored: StoredImage, now: Timestamp) -> Result<(), IllegalTransition> {
+        self.transition(ImageStatus::Available)?;
+        self.0.format = stored.format;
+        self.0.stored = Some(stored);
+        self.0.available_at = Some(now);
+        Ok(())
+    }
+
+    /// Ends the creation of an image without success.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is not being created.
+    pub fn fail(&mut self) -> Result<(), IllegalTransition> {
+        self.transition(ImageStatus::Error)
+    }
+
+    /// Starts the creation of a failed image anew.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is not in error.
+    pub fn retry(&mut self) -> Result<(), IllegalTransition> {
+        self.transition(ImageStatus::Creating)
+    }
+
+    /// Starts the removal of an image by a task.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is being created or removed.
+    pub fn delete(&mut self, task_id: TaskId) -> Result<(), IllegalTransition> {
+        self.transition(ImageStatus::Deleting)?;
+        self.0.task_id = Some(task_id);
+        Ok(())
+    }
+
+    /// Changes the name, the description, or both.
+    pub fn edit(&mut self, name: Option<Name>, description: Option<String>) {
+        if let Some(name) = name {
+            self.0.name = name;
+        }
+        if let Some(description) = description {
+            self.0.description = description;
+        }
+        self.count_version();
+    }
+
+    /// Returns the stored bytes of an available image: only such an image can be deployed.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ImageNotAvailable`] in any other status.
     pub fn require_available(&self) -> Result<&StoredImage, Error> {
-        match (self.status, &self.stored) {
+        match (self.0.status, &self.0.stored) {
             (ImageStatus::Available, Some(stored)) => Ok(stored),
             (status, _) => Err(Error::new(
                 Code::ImageNotAvailable,
-                format!("the image is {}; only an available image can be deployed", status.as_str()),
+                format!("the image is {status}; only an available image can be deployed"),
             )),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::ImageStatus::{Available, Creating, Deleting, Error};
-
-    #[test]
-    fn the_life_of_an_image_has_no_way_back_from_deleting() {
-        let all = [Creating, Available, Error, Deleting];
-        let allowed: Vec<_> = all
-            .iter()
-            .flat_map(|from| all.iter().filter(|to| from.may_become(**to)).map(move |to| (*from, *to)))
-            .collect();
-        assert_eq!(
-            allowed,
-            [
-                (Creating, Available),
-                (Creating, Error),
-                (Available, Deleting),
-                (Error, Creating),
-                (Error, Deleting)
-            ]
-        );
-    }
-}
+mod tests;

@@ -1,12 +1,16 @@
 //! Instances and their disks.
 
+use std::ops::Deref;
+
 use crate::{
     error::{Code, Error},
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId},
+    image::ImageFormat,
     name::Name,
     size::ByteSize,
     string_enum::string_enum,
     time::Timestamp,
+    transition::IllegalTransition,
 };
 
 string_enum! {
@@ -21,9 +25,7 @@ string_enum! {
         /// It is being removed.
         Deleting = "deleting",
     }
-}
 
-string_enum! {
     /// The power state of an instance.
     pub enum Power {
         /// It runs.
@@ -35,9 +37,7 @@ string_enum! {
         /// Its hypervisor has not reported it yet.
         Unknown = "unknown",
     }
-}
 
-string_enum! {
     /// The origin of the primary disk of an instance.
     pub enum BootSource {
         /// A disk of its own, on its hypervisor.
@@ -47,59 +47,277 @@ string_enum! {
     }
 }
 
-/// An instance.
+/// The parts of an instance that are given when it is deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instance {
-    /// Its id.
+pub struct NewInstance {
+    /// The instance's id.
     pub id: InstanceId,
-    /// Who owns it.
+    /// The account that owns it.
     pub account_id: AccountId,
-    /// Its name.
+    /// The instance's name.
     pub name: Name,
-    /// Where it runs.
+    /// The hypervisor that runs it.
     pub hypervisor_id: HypervisorId,
-    /// Where that stands.
+    /// The location of that hypervisor.
     pub location_id: LocationId,
-    /// Where it is in its life.
-    pub status: InstanceStatus,
-    /// Whether it runs, as its agent saw it last.
-    pub power: Power,
-    /// Where its primary disk comes from.
+    /// The origin of its primary disk.
     pub boot_source: BootSource,
-    /// The image that it was deployed from.
+    /// The image that it is deployed from.
     pub image_id: Option<ImageId>,
-    /// Virtual processors.
+    /// The number of virtual processors.
     pub vcpus: u32,
-    /// Memory.
+    /// The size of its memory.
     pub memory: ByteSize,
-    /// When it came to be.
+}
+
+/// The parts of an instance, to read it and to build it from a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceParts {
+    /// The instance's id.
+    pub id: InstanceId,
+    /// The account that owns it.
+    pub account_id: AccountId,
+    /// The instance's name.
+    pub name: Name,
+    /// The hypervisor that runs it.
+    pub hypervisor_id: HypervisorId,
+    /// The location of that hypervisor.
+    pub location_id: LocationId,
+    /// The status of the instance.
+    pub status: InstanceStatus,
+    /// The power state that its agent saw last.
+    pub power: Power,
+    /// The origin of its primary disk.
+    pub boot_source: BootSource,
+    /// The image that it was deployed from; `None` when that image has been removed.
+    pub image_id: Option<ImageId>,
+    /// The number of virtual processors.
+    pub vcpus: u32,
+    /// The size of its memory.
+    pub memory: ByteSize,
+    /// When it was requested.
     pub created_at: Timestamp,
+}
+
+/// An instance. Its parts can be read by dereferencing; only its methods change it.
+///
+/// ```text
+///  deploy -> deploying ---------> ready
+///              ^  |   deployed      |
+///        retry |  | fail            | delete
+///              |  v                 v
+///             error ------------> deleting   (also from deploying)
+///                      delete
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance(InstanceParts);
+
+impl Deref for Instance {
+    type Target = InstanceParts;
+
+    fn deref(&self) -> &InstanceParts {
+        &self.0
+    }
 }
 
 /// A disk of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// Its id.
+    /// The disk's id.
     pub id: DiskId,
-    /// Whose disk it is.
+    /// The instance that it belongs to.
     pub instance_id: InstanceId,
-    /// The one that is captured (S16).
+    /// Whether it is the disk that is captured (S16).
     pub primary: bool,
-    /// What the guest sees.
+    /// The size in bytes that the guest sees.
     pub virtual_size: ByteSize,
-    /// `raw` or `qcow2`.
-    pub format: String,
+    /// The format of its file on the hypervisor's machine.
+    pub format: ImageFormat,
+}
+
+impl InstanceStatus {
+    /// Returns whether an instance may go from this status to `next`.
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Deploying => matches!(next, Self::Ready | Self::Error | Self::Deleting),
+            Self::Ready => matches!(next, Self::Deleting),
+            Self::Error => matches!(next, Self::Deploying | Self::Deleting),
+            Self::Deleting => false,
+        }
+    }
 }
 
 impl Instance {
-    /// Only a ready instance can be captured, started, stopped or deployed over.
+    /// Builds an instance whose disk is being written.
+    pub fn deploy(new: NewInstance, now: Timestamp) -> Self {
+        Self(InstanceParts {
+            id: new.id,
+            account_id: new.account_id,
+            name: new.name,
+            hypervisor_id: new.hypervisor_id,
+            location_id: new.location_id,
+            status: InstanceStatus::Deploying,
+            power: Power::Off,
+            boot_source: new.boot_source,
+            image_id: new.image_id,
+            vcpus: new.vcpus,
+            memory: new.memory,
+            created_at: now,
+        })
+    }
+
+    /// Builds an instance from the parts that a row holds.
+    pub const fn from_parts(parts: InstanceParts) -> Self {
+        Self(parts)
+    }
+
+    fn transition(&mut self, to: InstanceStatus) -> Result<(), IllegalTransition> {
+        let from = self.0.status;
+        if !from.may_become(to) {
+            return Err(IllegalTransition { noun: "instance", from: from.as_str(), to: to.as_str() });
+        }
+        self.0.status = to;
+        Ok(())
+    }
+
+    /// Ends the deployment with success, in the power state that the agent reported.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the instance is not being deployed.
+    pub fn deployed(&mut self, power: Power) -> Result<(), IllegalTransition> {
+        self.transition(InstanceStatus::Ready)?;
+        self.0.power = power;
+        Ok(())
+    }
+
+    /// Ends the deployment without success.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the instance is not being deployed.
+    pub fn fail(&mut self) -> Result<(), IllegalTransition> {
+        self.transition(InstanceStatus::Error)
+    }
+
+    /// Starts the deployment of a failed instance anew.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the instance is not in error.
+    pub fn retry(&mut self) -> Result<(), IllegalTransition> {
+        self.transition(InstanceStatus::Deploying)
+    }
+
+    /// Starts the removal of the instance.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the instance is being removed already.
+    pub fn delete(&mut self) -> Result<(), IllegalTransition> {
+        self.transition(InstanceStatus::Deleting)
+    }
+
+    /// Records the power state of a ready instance, and returns whether it changed. Of an instance
+    /// in any other status its task knows more than a heartbeat.
+    pub fn observe_power(&mut self, power: Power) -> bool {
+        let changed = self.0.status == InstanceStatus::Ready && self.0.power != power;
+        if changed {
+            self.0.power = power;
+        }
+        changed
+    }
+
+    /// Refuses an instance that is not ready: only a ready one can be captured, started, stopped or
+    /// merged.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InstanceBusy`] in any other status.
     pub fn require_ready(&self) -> Result<(), Error> {
-        match self.status {
+        match self.0.status {
             InstanceStatus::Ready => Ok(()),
             InstanceStatus::Deploying | InstanceStatus::Error | InstanceStatus::Deleting => Err(Error::new(
                 Code::InstanceBusy,
-                format!("the instance is {}; wait until it is ready", self.status.as_str()),
+                format!("the instance is {}; wait until it is ready", self.0.status),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn deploying() -> Instance {
+        let new = NewInstance {
+            id: InstanceId::new(Uuid::from_u128(1)),
+            account_id: AccountId::new(Uuid::from_u128(2)),
+            name: Name::parse("instance").unwrap(),
+            hypervisor_id: HypervisorId::new(Uuid::from_u128(3)),
+            location_id: LocationId::new(Uuid::from_u128(4)),
+            boot_source: BootSource::Disk,
+            image_id: None,
+            vcpus: 1,
+            memory: ByteSize::GIB,
+        };
+        Instance::deploy(new, DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap())
+    }
+
+    fn in_status(status: InstanceStatus) -> Instance {
+        let parts = InstanceParts { status, ..(*deploying()).clone() };
+        Instance::from_parts(parts)
+    }
+
+    #[test]
+    fn every_transition_is_made_or_refused_without_effect() {
+        type Step = fn(&mut Instance) -> Result<(), IllegalTransition>;
+        let steps: [(InstanceStatus, Step); 4] = [
+            (InstanceStatus::Deploying, Instance::retry),
+            (InstanceStatus::Ready, |instance| instance.deployed(Power::Running)),
+            (InstanceStatus::Error, Instance::fail),
+            (InstanceStatus::Deleting, Instance::delete),
+        ];
+        let mut allowed = Vec::new();
+        for &from in InstanceStatus::ALL {
+            for (to, step) in steps {
+                let before = in_status(from);
+                let mut instance = before.clone();
+                match step(&mut instance) {
+                    Ok(()) => {
+                        assert_eq!(instance.status, to);
+                        allowed.push((from, to));
+                    }
+                    Err(error) => {
+                        assert_eq!((error.from, error.to), (from.as_str(), to.as_str()));
+                        assert_eq!(instance, before);
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            allowed,
+            [
+                (InstanceStatus::Deploying, InstanceStatus::Ready),
+                (InstanceStatus::Deploying, InstanceStatus::Error),
+                (InstanceStatus::Deploying, InstanceStatus::Deleting),
+                (InstanceStatus::Ready, InstanceStatus::Deleting),
+                (InstanceStatus::Error, InstanceStatus::Deploying),
+                (InstanceStatus::Error, InstanceStatus::Deleting),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_a_ready_instance_takes_an_observed_power_state() {
+        let mut instance = deploying();
+        assert!(!instance.observe_power(Power::Running));
+        instance.deployed(Power::Off).unwrap();
+        assert!(instance.observe_power(Power::Running));
+        assert!(!instance.observe_power(Power::Running));
+        assert_eq!(instance.power, Power::Running);
     }
 }

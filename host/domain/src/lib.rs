@@ -1,14 +1,17 @@
 //! The nouns and rules of Imprint: images, instances, image storages, locations, accounts, tasks.
 //!
 //! Ground rules: no I/O, no clock, no randomness, no async. Time and fresh ids come in as
-//! arguments. Whatever enters is parsed into one of these types at the border, and an illegal state
-//! or transition cannot be expressed or is an error.
+//! arguments. Input is parsed into one of these types at the border. What has a life cycle
+//! (images, instances, tasks) is built by constructors and changed by methods only: an illegal state
+//! cannot be built, an illegal transition is a typed error that changes nothing. Accounts, locations,
+//! hypervisors and storages are plain data without a life cycle.
 //!
-//! Not here: rows (`store`), HTTP shapes (`api`), moving bytes (`data-path`).
+//! Not here: rows (`store`), HTTP shapes (`api`), copying bytes (`data-path`).
 
 pub mod account;
 pub mod coalesce;
 pub mod consistency;
+pub mod digest;
 pub mod error;
 pub mod event;
 pub mod hypervisor;
@@ -17,6 +20,7 @@ pub mod image;
 pub mod instance;
 pub mod location;
 pub mod name;
+pub mod plugin_kind;
 pub mod rules;
 pub mod size;
 pub mod storage;
@@ -24,6 +28,8 @@ mod string_enum;
 pub mod task;
 pub mod task_error;
 pub mod time;
+mod transition;
 
 pub use error::{Code, Error};
 pub use string_enum::UnknownValue;
+pub use transition::IllegalTransition;

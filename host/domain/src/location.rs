@@ -1,19 +1,19 @@
-//! Locations: images live and are used in one place, with its own flags and limits.
+//! Locations: where images are stored and used, each with its own flags and limits.
 
 use crate::{coalesce::CoalescePolicy, id::LocationId, name::Name};
 
 /// A location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Its id.
+    /// The location's id.
     pub id: LocationId,
-    /// Its name; unique.
+    /// The unique name.
     pub name: Name,
     /// Whether customers may create images here (S124).
     pub images_enabled: bool,
-    /// Images that an account may have, unless its own limit says otherwise; `None` is no limit
+    /// The number of images that an account without its own limit may have here; `None` is no limit
     /// (S122).
     pub default_image_limit: Option<u32>,
-    /// How chains of layers behind disks are merged here.
+    /// How the layers of disks are merged here.
     pub coalesce: CoalescePolicy,
 }

@@ -1,4 +1,4 @@
-//! Names that people give to things.
+//! Names of accounts, images, instances and other resources.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub enum NameError {
     #[error("a name has at most {MAX_NAME_CHARS} characters, this one has {0}")]
     TooLong(usize),
     /// A control character, or one that hides or reorders text.
-    #[error("a name holds no control or invisible characters")]
+    #[error("a name must not contain control or invisible characters")]
     Control,
 }
 
@@ -26,7 +26,12 @@ pub enum NameError {
 pub struct Name(String);
 
 impl Name {
-    /// Parses what a person typed; surrounding white space is dropped.
+    /// Parses typed text; surrounding white space is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] when nothing is left, when it is too long, or when it has control or invisible
+    /// characters.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = text.trim();
         let chars = text.chars().count();
@@ -42,14 +47,14 @@ impl Name {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Control characters, zero-width characters and bidirectional overrides: a list with them can be
-/// made to lie.
+/// Control characters, zero-width characters and bidirectional overrides: with them one entry of a
+/// list can look like another.
 fn hides_or_controls(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

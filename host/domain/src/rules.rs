@@ -1,4 +1,5 @@
-//! The rules that decide whether a use case may begin. Pure: everything they need is handed in.
+//! The rules that decide whether a use case may start. They are pure: everything that they need is
+//! an argument.
 
 use crate::{
     account::Account,
@@ -12,35 +13,39 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a capture is judged by.
+/// The facts that decide about a capture.
 #[derive(Debug)]
 pub struct CaptureFacts<'a> {
-    /// The instance.
+    /// The instance to capture.
     pub instance: &'a Instance,
-    /// All of its disks.
+    /// All disks of the instance.
     pub disks: &'a [Disk],
-    /// Its location.
+    /// The instance's location.
     pub location: &'a Location,
-    /// Its hypervisor.
+    /// The instance's hypervisor.
     pub hypervisor: &'a Hypervisor,
     /// The customer storages bound to that hypervisor.
     pub storages: &'a [ImageStorage],
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What a capture will read and where it will write.
+/// What a capture reads and where it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CaptureChoice<'a> {
     /// The primary disk (S16).
     pub disk: &'a Disk,
-    /// The bound storage with the most room (S21).
+    /// The bound storage with the most free space (S21).
     pub storage: &'a ImageStorage,
 }
 
-/// Judges a capture: feature flag (S125), boot from volume (S23), primary disk (S16), busy
-/// instance, agent online, storage bound (S21), space (S100, S129). The limit is not here: it is a
-/// reservation in the transaction (see [`reserve_slot`]).
+/// Decides whether an instance can be captured, and chooses disk and storage. The limit is not here:
+/// it is a reservation in the transaction (see [`reserve_slot`]).
+///
+/// # Errors
+///
+/// One code for each rule: feature flag (S125), boot from volume (S23), busy instance, primary disk
+/// (S16), agent online, storage bound (S21), free space (S100, S129).
 pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error> {
     if !facts.location.images_enabled {
         return Err(Error::new(
@@ -75,10 +80,14 @@ pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error>
     Ok(CaptureChoice { disk, storage })
 }
 
-/// Room that stays free on a storage whatever happens, in bytes.
+/// The space that always stays free on a storage.
 pub const RESERVED_SPACE: ByteSize = ByteSize::MIB;
 
-/// Refuses a storage that is known to have no room for `needed` bytes.
+/// Refuses a storage that is known to have less free space than `needed`.
+///
+/// # Errors
+///
+/// [`Code::InsufficientStorage`]. A storage whose free space is not known is accepted.
 pub fn require_space(storage: &ImageStorage, needed: ByteSize) -> Result<(), Error> {
     let wanted = needed.checked_add(RESERVED_SPACE).unwrap_or(needed);
     match storage.available {
@@ -92,7 +101,11 @@ pub fn require_space(storage: &ImageStorage, needed: ByteSize) -> Result<(), Err
     }
 }
 
-/// Refuses a hypervisor whose agent is silent.
+/// Refuses a hypervisor whose agent is offline.
+///
+/// # Errors
+///
+/// [`Code::HypervisorOffline`].
 pub fn require_online(hypervisor: &Hypervisor, now: Timestamp) -> Result<(), Error> {
     if hypervisor.is_online(now) {
         return Ok(());
@@ -103,14 +116,18 @@ pub fn require_online(hypervisor: &Hypervisor, now: Timestamp) -> Result<(), Err
     ))
 }
 
-/// The number of images that an account may have in a location: its own limit, else the location's;
-/// `None` is no limit.
+/// Returns the number of images that an account may have in a location: its own limit, otherwise the
+/// location's; `None` is no limit.
 pub fn image_limit(account: &Account, location: &Location) -> Option<u32> {
     account.image_limit.or(location.default_image_limit)
 }
 
-/// Takes one more slot, given the slots taken. Called inside the transaction that inserts the image
+/// Decides whether one more slot can be taken. Called inside the transaction that inserts the image
 /// (S126, X7).
+///
+/// # Errors
+///
+/// [`Code::ImageLimitReached`] when `taken` has reached the limit.
 pub fn reserve_slot(limit: Option<u32>, taken: u32) -> Result<(), Error> {
     match limit {
         Some(limit) if taken >= limit => Err(Error::new(
@@ -123,22 +140,27 @@ pub fn reserve_slot(limit: Option<u32>, taken: u32) -> Result<(), Error> {
     }
 }
 
-/// What a deployment is judged by.
+/// The facts that decide about a deployment.
 #[derive(Debug)]
 pub struct DeployFacts<'a> {
-    /// Who deploys.
+    /// The account that deploys.
     pub account: &'a Account,
-    /// From which image.
+    /// The image to deploy.
     pub image: &'a Image,
-    /// Onto which hypervisor.
+    /// The hypervisor that will run the instance.
     pub hypervisor: &'a Hypervisor,
-    /// The wanted size of the new disk; `None` takes the image's.
+    /// The requested size of the new disk; `None` takes the image's.
     pub disk_size: Option<ByteSize>,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// Judges a deployment and answers the size of the new disk (D1: never smaller than the image's).
+/// Decides whether an image can be deployed, and returns the size of the new disk (D1: never smaller
+/// than the image's).
+///
+/// # Errors
+///
+/// One code for each rule: image visible and available, same location, agent online, size.
 pub fn deploy(facts: &DeployFacts<'_>) -> Result<ByteSize, Error> {
     let visible = match facts.image.kind {
         ImageKind::Stock => true,

@@ -22,27 +22,31 @@ impl ByteSize {
     /// One MiB.
     pub const MIB: Self = Self(1 << 20);
 
-    /// Wraps a number of bytes.
+    /// Checks a number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyBytes`] above 2^63 - 1.
     pub const fn new(bytes: u64) -> Result<Self, TooManyBytes> {
         if bytes > i64::MAX.cast_unsigned() { Err(TooManyBytes(bytes)) } else { Ok(Self(bytes)) }
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// As a database column holds it.
+    /// Returns the number of bytes as a database column stores it.
     pub const fn as_i64(self) -> i64 {
         self.0.cast_signed()
     }
 
-    /// Sum, if it still can be accounted for.
+    /// Returns the sum; `None` above 2^63 - 1.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(|sum| Self::new(sum).ok())
     }
 
-    /// This many times as much, if it still can be accounted for.
+    /// Returns the product; `None` above 2^63 - 1.
     pub fn checked_mul(self, times: u64) -> Option<Self> {
         self.0.checked_mul(times).and_then(|product| Self::new(product).ok())
     }
@@ -63,7 +67,7 @@ impl<'de> Deserialize<'de> for ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// For people: binary units, one decimal (`1.5 GiB`).
+    /// Writes a human-readable size: binary units, one decimal (`1.5 GiB`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
         let mut scale = 1024_u64;

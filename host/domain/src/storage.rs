@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{id::StorageId, name::Name, size::ByteSize, string_enum::string_enum, time::Timestamp};
+use crate::{
+    id::StorageId, name::Name, plugin_kind::StorageKind, size::ByteSize, string_enum::string_enum,
+    time::Timestamp,
+};
 
 string_enum! {
     /// The purpose of an image storage (D5).
@@ -20,20 +23,20 @@ string_enum! {
 /// An image storage. It is bound to the hypervisors that use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageStorage {
-    /// Its id.
+    /// The storage's id.
     pub id: StorageId,
-    /// Its name; unique.
+    /// The unique name.
     pub name: Name,
-    /// What it is for.
+    /// The purpose of the storage.
     pub role: StorageRole,
-    /// The kind of plugin that reaches it: `local`, later `nfs`, `s3`.
-    pub kind: String,
+    /// The plugin that reaches it.
+    pub kind: StorageKind,
     /// The plugin's settings; for `local`: `path`, a folder on the hypervisor's machine.
     pub settings: BTreeMap<String, String>,
-    /// Room left, as an agent saw it last.
+    /// The free space that an agent saw last.
     pub available: Option<ByteSize>,
-    /// Room in all, as an agent saw it last.
+    /// The total space that an agent saw last.
     pub total: Option<ByteSize>,
-    /// When an agent saw it last.
+    /// When an agent reported it last.
     pub seen_at: Option<Timestamp>,
 }

@@ -62,30 +62,23 @@ pub(crate) use string_enum;
 
 #[cfg(test)]
 mod tests {
-    string_enum! {
-        /// Two values.
-        pub enum Example {
-            /// The first.
-            First = "a.first",
-            /// The second.
-            Second = "second",
-        }
-    }
+    use crate::task::TaskKind;
 
     #[test]
     fn a_value_has_one_spelling_in_every_representation() {
-        for (value, name) in Example::ALL.iter().zip(Example::NAMES) {
+        for (value, name) in TaskKind::ALL.iter().zip(TaskKind::NAMES) {
             assert_eq!(value.as_str(), *name);
             assert_eq!(value.to_string(), *name);
             assert_eq!(name.parse(), Ok(*value));
-            assert_eq!(serde_json::to_value(value).unwrap(), serde_json::Value::from(*name));
-            assert_eq!(serde_json::from_value::<Example>(serde_json::Value::from(*name)).unwrap(), *value);
+            let json = serde_json::Value::from(*name);
+            assert_eq!(serde_json::to_value(value).unwrap(), json);
+            assert_eq!(serde_json::from_value::<TaskKind>(json).unwrap(), *value);
         }
     }
 
     #[test]
     fn an_unknown_text_is_answered_with_what_is_expected() {
-        let error = "First".parse::<Example>().unwrap_err();
-        assert_eq!(error.to_string(), "expected one of: a.first, second");
+        let error = "Image.capture".parse::<TaskKind>().unwrap_err();
+        assert_eq!(error.to_string(), format!("expected one of: {}", TaskKind::NAMES.join(", ")));
     }
 }

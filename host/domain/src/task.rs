@@ -1,6 +1,12 @@
 //! Tasks: background work with a stable id, phases, progress, a lease and a deadline (S19, S132).
 
-use serde::{Deserialize, Serialize};
+mod life_cycle;
+mod spec;
+
+use std::ops::Deref;
+
+pub use life_cycle::RetryPolicy;
+pub use spec::{OnFailure, OnSuccess, TaskResult, TaskSpec};
 
 use crate::{
     id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
@@ -29,9 +35,7 @@ string_enum! {
         /// Stops an instance and removes its disks.
         InstanceDelete = "instance.delete",
     }
-}
 
-string_enum! {
     /// The state of a task.
     pub enum TaskState {
         /// Waits for an agent.
@@ -45,9 +49,7 @@ string_enum! {
         /// Ended by request.
         Cancelled = "cancelled",
     }
-}
 
-string_enum! {
     /// The phases of tasks, in the order in which a task goes through its own.
     #[derive(PartialOrd, Ord)]
     pub enum Phase {
@@ -72,77 +74,153 @@ string_enum! {
     }
 }
 
-/// How far a task is. None of it ever goes back within one attempt (X12).
+/// How far a task is. No part of it ever decreases within one attempt (X12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The present phase.
+    /// The current phase.
     pub phase: Phase,
-    /// Bytes of the virtual disk that are dealt with.
+    /// Bytes of the virtual disk that have been processed.
     pub bytes_done: u64,
-    /// Bytes to deal with, once known.
+    /// Bytes to process, once known.
     pub bytes_total: Option<u64>,
 }
 
-/// An agent's hold on a task.
+impl Progress {
+    /// The progress of a task that has not been claimed yet.
+    pub const NONE: Self = Self { phase: Phase::Queued, bytes_done: 0, bytes_total: None };
+}
+
+/// The throughput of a running task, from two samples of its progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Throughput {
+    /// When the last sample was taken.
+    pub sampled_at: Option<Timestamp>,
+    /// The bytes that had been processed then.
+    pub sampled_bytes: u64,
+    /// The smoothed rate in bytes per second.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// An agent's exclusive right to execute a task, for a limited time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it.
+    /// The agent process that holds it.
     pub agent_id: AgentId,
-    /// Grows with every claim; a report with an older one is refused.
+    /// The fencing token: larger with every claim; a report with an older one is refused.
     pub fence: u64,
-    /// When it ends, unless a heartbeat prolongs it.
+    /// When the lease ends, unless a heartbeat extends it.
     pub until: Timestamp,
 }
 
-/// A task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// Its id.
+/// The parts of a task that are given when it is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewTask {
+    /// The task's id.
     pub id: TaskId,
-    /// Whose task it is.
+    /// The account that owns the task.
     pub account_id: AccountId,
-    /// What it does.
+    /// What the task does.
     pub kind: TaskKind,
-    /// Where it is.
+    /// The image that it works on.
+    pub image_id: Option<ImageId>,
+    /// The instance that it works on.
+    pub instance_id: Option<InstanceId>,
+    /// The hypervisor whose agent executes it.
+    pub hypervisor_id: HypervisorId,
+    /// The request that caused it.
+    pub request_id: RequestId,
+}
+
+/// The parts of a task, to read it and to build it from a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskParts {
+    /// The task's id.
+    pub id: TaskId,
+    /// The account that owns the task.
+    pub account_id: AccountId,
+    /// What the task does.
+    pub kind: TaskKind,
+    /// The state of the task.
     pub state: TaskState,
     /// How far it is.
     pub progress: Progress,
-    /// The image it works on.
+    /// How fast it is.
+    pub throughput: Throughput,
+    /// The image that it works on.
     pub image_id: Option<ImageId>,
-    /// The instance it works on.
+    /// The instance that it works on.
     pub instance_id: Option<InstanceId>,
-    /// Whose agent does it.
+    /// The hypervisor whose agent executes it.
     pub hypervisor_id: HypervisorId,
-    /// Attempts begun, at most [`MAX_ATTEMPTS`] without a person's retry.
+    /// Attempts that were started.
     pub attempts: u32,
-    /// Somebody asked to stop it.
+    /// Attempts that may be started before a failure is final.
+    pub attempts_allowed: u32,
+    /// Whether its cancellation was requested.
     pub cancel_requested: bool,
-    /// Not before this.
+    /// The earliest start of the next attempt.
     pub run_after: Timestamp,
-    /// After this a reconciler fails it.
+    /// When a reconciler fails the task if it is not over.
     pub deadline: Timestamp,
-    /// Who holds it, while it runs.
+    /// The lease of the agent that executes it, while it runs.
     pub lease: Option<Lease>,
+    /// The fencing token of the last claim; 0 before the first.
+    pub fence: u64,
+    /// The fencing token of the last accepted report of an end; 0 before the first.
+    pub finished_fence: u64,
     /// Why the last attempt failed.
     pub error: Option<TaskError>,
-    /// The request that asked for it.
+    /// The request that caused it.
     pub request_id: RequestId,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
-    /// When its first attempt began.
+    /// When its first attempt started.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
 }
 
-/// Attempts that a task gets by itself, when its failures are retryable.
+/// A task. Its parts can be read by dereferencing; only its methods change it.
+///
+/// ```text
+///            claim                succeed
+///  queued ----------> running -------------------> succeeded
+///    ^ | |              | |                            ^
+///    | | +--------------|-|----------------------------+
+///    | |   succeed      | | fail: for good, attempts used up, deadline
+///    | |                | +----------------------> failed
+///    | | cancel, fail   |
+///    | +-> cancelled,   | cancel
+///    |     failed       +------------------------> cancelled
+///    |                  |
+///    |                  | requeue: retryable failure, lease expired, agent restarted
+///    +------------------+
+///    +---- retry by request, from failed or cancelled
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task(TaskParts);
+
+impl Deref for Task {
+    type Target = TaskParts;
+
+    fn deref(&self) -> &TaskParts {
+        &self.0
+    }
+}
+
+/// A running task has a lease, and no other task has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a task has a lease exactly while it is running")]
+pub struct InconsistentTask;
+
+/// Attempts that a task gets by itself when its failures are retryable.
 pub const MAX_ATTEMPTS: u32 = 3;
 
-/// How long a lease lasts without a heartbeat, in seconds.
+/// The term of a lease without a heartbeat, in seconds.
 pub const LEASE_S: i64 = 30;
 
 impl TaskState {
-    /// Whether nothing more will happen by itself.
+    /// Returns whether the task is over: only a request can change it.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Queued | Self::Running => false,
@@ -151,22 +229,9 @@ impl TaskState {
     }
 }
 
-impl TaskKind {
-    /// How long a task may take before a reconciler fails it, in seconds: 24 hours where bytes move
-    /// (S29, S138).
-    pub const fn deadline_s(self) -> i64 {
-        match self {
-            Self::ImageCapture | Self::ImageAdopt | Self::InstanceDeploy | Self::InstanceCoalesce => {
-                24 * 3600
-            }
-            Self::ImageDelete | Self::InstanceStart | Self::InstanceStop | Self::InstanceDelete => 15 * 60,
-        }
-    }
-}
-
 impl Phase {
-    /// The coarse figure of the seeds (S36 to S38, D9): 0 while queued, 25 preparing and merging,
-    /// 50 from the copy on, 100 at the end.
+    /// Returns the coarse figure of the seeds in percent (S36 to S38, D9): 0 while queued, 25 while
+    /// preparing and merging, 50 from the copy on, 100 at the end.
     pub const fn checkpoint(self) -> u8 {
         match self {
             Self::Queued => 0,

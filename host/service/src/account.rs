@@ -1,10 +1,8 @@
 //! Accounts.
 
-use std::collections::BTreeSet;
-
 use imprint_domain::{
     Code, Error,
-    account::{Account, Role, Scope},
+    account::{Account, Role},
     id::AccountId,
     name::Name,
     time::Timestamp,
@@ -59,14 +57,6 @@ pub(crate) fn view(account: &Account) -> AccountView {
         role: account.role,
         image_limit: account.image_limit,
         created_at: account.created_at,
-    }
-}
-
-/// What an account may do when nothing narrows it.
-pub(crate) fn all_scopes(role: Role) -> BTreeSet<Scope> {
-    match role {
-        Role::Admin => BTreeSet::from([Scope::ImagesRead, Scope::ImagesWrite, Scope::Admin]),
-        Role::Customer => BTreeSet::from([Scope::ImagesRead, Scope::ImagesWrite]),
     }
 }
 

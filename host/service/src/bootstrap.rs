@@ -11,9 +11,10 @@ use imprint_domain::{
     account::{Account, Role},
     coalesce::CoalescePolicy,
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, RequestId, StorageId},
-    image::ImageStatus,
+    image::{ImageFormat, ImageStatus},
     instance::{InstanceStatus, Power},
     name::Name,
+    plugin_kind::{DriverKind, StorageKind},
     size::ByteSize,
     storage::StorageRole,
     time::Timestamp,
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::{
     AccountCreate, Actor, Authenticated, HypervisorCreate, InstanceCreate, LocationCreate, Op, OsImageCreate,
-    Service, StorageCreate, account::all_scopes, change::Change, service::DbResult,
+    Service, StorageCreate, change::Change, service::DbResult,
 };
 
 /// The first admin's name.
@@ -45,8 +46,8 @@ pub struct StockImageFile {
     pub description: String,
     /// The file's key in the stock storage.
     pub key: String,
-    /// Its format, as in [`crate::OsImageCreate`].
-    pub format: String,
+    /// The format of the file.
+    pub format: ImageFormat,
 }
 
 /// What this machine needs to be a hypervisor with a local storage. Everything is found by its name
@@ -57,8 +58,8 @@ pub struct LocalRequest {
     pub location: Name,
     /// This machine's name as a hypervisor.
     pub hypervisor: Name,
-    /// `qemu`.
-    pub driver: String,
+    /// The plugin that controls it.
+    pub driver: DriverKind,
     /// Settings of the driver; brought up to date when the hypervisor exists already.
     pub driver_settings: BTreeMap<String, String>,
     /// Folder of the local storage for customers' images (named `images`).
@@ -115,7 +116,7 @@ fn fixed_name(text: &str) -> Result<Name, Error> {
 
 impl Service {
     fn system(&self, account: Account) -> Op {
-        let scopes = all_scopes(account.role);
+        let scopes = account.role.scopes();
         let actor = Actor { account, scopes, by: Authenticated::System };
         Op::new(actor, RequestId::new(self.new_uuid()))
     }
@@ -261,7 +262,7 @@ impl Service {
         let id = match storage::by_name(&self.read(), name).await.db()? {
             None => {
                 let name = fixed_name(name)?;
-                let create = StorageCreate { name, role, kind: "local".to_owned(), settings };
+                let create = StorageCreate { name, role, kind: StorageKind::local(), settings };
                 self.storage_create(op, create).await?.id
             }
             Some(found) if found.storage.settings == settings => found.storage.id,
@@ -321,7 +322,7 @@ impl Service {
                 description: file.description.clone(),
                 storage_id: local.stock_storage_id,
                 key: file.key.clone(),
-                format: file.format.clone(),
+                format: file.format,
                 location_id: local.location_id,
             };
             return Ok(self.os_image_create(op, create).await?.image.id);

@@ -7,7 +7,7 @@ use imprint_domain::{
     consistency::Consistency,
     hypervisor::Hypervisor,
     id::{AccountId, HypervisorId, ImageId, LocationId, TaskId},
-    image::{Compression, Image, ImageKind, ImageStatus},
+    image::{Compression, Image, ImageFormat, ImageKind, ImageSource, NewImage},
     instance::{Disk, Instance},
     location::Location,
     rules,
@@ -22,7 +22,7 @@ use imprint_store::{
 };
 
 use crate::{
-    CaptureAllowed, CaptureCreate, ConsistencyWish, ImageTask, Op, Service, account,
+    CaptureAllowed, CaptureCreate, ConsistencyRequirement, ImageTask, Op, Service, account,
     change::Change,
     engine::{self, NewTask},
     hypervisor, idempotency,
@@ -30,13 +30,13 @@ use crate::{
     location,
     service::DbResult,
     task::view as task_view,
-    work::Order,
+    work::TaskPayload,
 };
 
 /// The format that captures are stored in (S20).
-const FORMAT: &str = "qcow2";
+const FORMAT: ImageFormat = ImageFormat::Qcow2;
 
-/// Everything that a capture of an instance is judged by.
+/// The facts that decide about a capture of an instance.
 pub(crate) struct Facts {
     disks: Vec<Disk>,
     location: Location,
@@ -116,7 +116,7 @@ impl Facts {
         &self.disks
     }
 
-    fn judge<'a>(
+    fn decide<'a>(
         &'a self,
         instance: &'a Instance,
         now: Timestamp,
@@ -133,9 +133,9 @@ impl Facts {
         Ok(choice)
     }
 
-    /// Whether the camera can be pressed.
+    /// Returns whether the instance can be captured, and if not why.
     pub(crate) fn allowed(&self, instance: &Instance, now: Timestamp) -> CaptureAllowed {
-        match self.judge(instance, now) {
+        match self.decide(instance, now) {
             Ok(_) => CaptureAllowed { allowed: true, code: None, reason: None },
             Err(error) => CaptureAllowed {
                 allowed: false,
@@ -158,14 +158,16 @@ async fn customer_storages(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<Imag
     Ok(chosen.into_iter().map(|record| record.storage).collect())
 }
 
-fn wish(request: &CaptureCreate) -> Result<ConsistencyWish, Error> {
-    let wish = request
+fn required_consistency(request: &CaptureCreate) -> Result<ConsistencyRequirement, Error> {
+    let consistency = request
         .consistency
-        .unwrap_or(ConsistencyWish { want: Consistency::Application, minimum: Consistency::Crash });
-    if wish.minimum > wish.want {
-        return Err(Error::new(Code::InvalidRequest, "minimum is at most want").at("/consistency/minimum"));
+        .unwrap_or(ConsistencyRequirement { want: Consistency::Application, minimum: Consistency::Crash });
+    if consistency.minimum > consistency.want {
+        return Err(
+            Error::new(Code::InvalidRequest, "`minimum` must not be above `want`").at("/consistency/minimum")
+        );
     }
-    Ok(wish)
+    Ok(consistency)
 }
 
 impl Service {
@@ -175,19 +177,19 @@ impl Service {
     pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
         op.require_write()?;
         check_description(&request.description)?;
-        let wish = wish(&request)?;
+        let consistency = required_consistency(&request)?;
         let mut change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(ImageTask { replayed: true, ..stored });
         }
         let mut source = crate::instance::visible(&change.conn(), op, request.instance_id).await?;
         let facts = Facts::read(&change.conn(), &source.instance, &mut Shared::default()).await?;
-        let choice = facts.judge(&source.instance, change.now)?;
+        let choice = facts.decide(&source.instance, change.now)?;
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
-        let order = Order::Capture {
+        let payload = TaskPayload::Capture {
             compression: request.compression.unwrap_or(Compression::Zstd),
-            want: wish.want,
-            minimum: wish.minimum,
+            want: consistency.want,
+            minimum: consistency.minimum,
         };
         let new = NewTask {
             account_id: source.instance.account_id,
@@ -195,7 +197,7 @@ impl Service {
             image_id: Some(image_id),
             instance_id: Some(source.instance.id),
             hypervisor_id: source.instance.hypervisor_id,
-            order,
+            payload,
             request_id: op.request_id,
         };
         let task = engine::new_task(&change, task_id, new)?;
@@ -221,26 +223,18 @@ fn captured(
     request: CaptureCreate,
     (id, task_id): (ImageId, TaskId),
 ) -> ImageRecord {
-    ImageRecord {
-        image: Image {
-            id,
-            account_id: source.account_id,
-            location_id: source.location_id,
-            kind: ImageKind::Custom,
-            name: request.name,
-            description: request.description,
-            status: ImageStatus::Creating,
-            source_instance_id: Some(source.id),
-            source_instance_name: Some(source.name.to_string()),
-            storage_id: storage.id,
-            storage_key: format!("{id}.{FORMAT}"),
-            stored: None,
-            task_id: Some(task_id),
-            created_at: change.now,
-            available_at: None,
-            version: 1,
-        },
-        format: FORMAT.to_owned(),
-        capture: CaptureNotes::default(),
-    }
+    let new = NewImage {
+        id,
+        account_id: source.account_id,
+        location_id: source.location_id,
+        kind: ImageKind::Custom,
+        name: request.name,
+        description: request.description,
+        source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
+        storage_id: storage.id,
+        storage_key: format!("{id}.{FORMAT}"),
+        format: FORMAT,
+        task_id,
+    };
+    ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }
 }

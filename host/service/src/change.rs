@@ -1,5 +1,5 @@
-//! A change: one write transaction with its events and audit rows, and whom to wake once it is
-//! committed.
+//! A change: one write transaction with its events and audit rows, and the followers and agents to
+//! wake once it is committed.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use imprint_domain::{
 };
 use imprint_store::{
     Conn, WriteTx, audit,
-    event::{self, Happening},
+    event::{self, NewEvent},
     image::ImageRecord,
     instance::InstanceRecord,
     task::{self, TaskRecord},
@@ -20,42 +20,50 @@ use imprint_store::{
 
 use crate::{Authenticated, Op, Service, service::DbResult};
 
-/// A change that is under way; dropping it undoes it.
+/// A change in progress; dropping it rolls it back.
 pub(crate) struct Change<'a> {
     pub(crate) service: &'a Service,
     pub(crate) tx: WriteTx,
     pub(crate) now: Timestamp,
     accounts: BTreeSet<AccountId>,
     hypervisors: BTreeSet<HypervisorId>,
-    /// Hypervisors whose queue moved.
-    moved: BTreeSet<HypervisorId>,
-    /// Tasks that were told of.
-    told: BTreeSet<TaskId>,
+    /// Hypervisors whose queue was reordered.
+    reordered: BTreeSet<HypervisorId>,
+    /// Tasks whose followers were notified.
+    notified: BTreeSet<TaskId>,
 }
 
-/// Waiting tasks that are told of when their queue moves: those at its head, whose place people
-/// watch.
-const TOLD_OF_MOVE: u32 = 50;
+/// The number of waiting tasks at the head of a queue whose followers are notified when it is
+/// reordered.
+const MAX_QUEUE_NOTIFICATIONS: u32 = 50;
 
 impl<'a> Change<'a> {
-    /// Waits for its turn to write.
+    /// Waits for the write lock and starts a transaction.
     pub(crate) async fn begin(service: &'a Service) -> Result<Self, Error> {
         let tx = service.store().write_tx().await.db()?;
-        // After the wait: what is judged by the clock is judged now.
+        // Read after the wait, so that decisions by the clock are current.
         let now = service.now();
         let (accounts, hypervisors) = (BTreeSet::new(), BTreeSet::new());
-        Ok(Self { service, tx, now, accounts, hypervisors, moved: BTreeSet::new(), told: BTreeSet::new() })
+        Ok(Self {
+            service,
+            tx,
+            now,
+            accounts,
+            hypervisors,
+            reordered: BTreeSet::new(),
+            notified: BTreeSet::new(),
+        })
     }
 
-    /// To read what the change sees.
+    /// Returns a connection that reads inside the transaction.
     pub(crate) fn conn(&self) -> Conn<'_> {
         self.tx.conn()
     }
 
-    /// Commits, and wakes whoever waits for the news.
+    /// Commits, and wakes followers and agents.
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
-        for hypervisor in std::mem::take(&mut self.moved) {
-            self.tell_waiting(hypervisor).await?;
+        for hypervisor in std::mem::take(&mut self.reordered) {
+            self.notify_waiting(hypervisor).await?;
         }
         self.tx.commit().await.db()?;
         for account in self.accounts {
@@ -67,23 +75,24 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Notes that tasks behind this one have another place in the queue, or another reason to wait
-    /// (X12).
-    pub(crate) fn queue_moved(&mut self, record: &TaskRecord) {
-        self.moved.insert(record.task.hypervisor_id);
+    /// Records that the tasks behind this one have another position in the queue, or another reason
+    /// to wait (X12).
+    pub(crate) fn queue_reordered(&mut self, record: &TaskRecord) {
+        self.reordered.insert(record.task.hypervisor_id);
     }
 
-    async fn tell_waiting(&mut self, id: HypervisorId) -> Result<(), Error> {
-        let waiting = task::of_hypervisor(&self.conn(), id, TaskState::Queued, TOLD_OF_MOVE).await.db()?;
+    async fn notify_waiting(&mut self, id: HypervisorId) -> Result<(), Error> {
+        let waiting =
+            task::of_hypervisor(&self.conn(), id, TaskState::Queued, MAX_QUEUE_NOTIFICATIONS).await.db()?;
         for record in waiting {
-            if !self.told.contains(&record.task.id) {
+            if !self.notified.contains(&record.task.id) {
                 self.task_changed(&record).await?;
             }
         }
         Ok(())
     }
 
-    /// Writes down who did what.
+    /// Writes an audit row.
     pub(crate) async fn audit(
         &self,
         op: &Op,
@@ -107,48 +116,49 @@ impl<'a> Change<'a> {
         audit::insert(&self.tx, &record).await.db()
     }
 
-    async fn happened(&mut self, happening: Happening) -> Result<(), Error> {
-        event::append(&self.tx, &happening).await.db()?;
-        self.accounts.insert(happening.account_id);
+    async fn append_event(&mut self, event: NewEvent) -> Result<(), Error> {
+        event::append(&self.tx, &event).await.db()?;
+        self.accounts.insert(event.account_id);
         Ok(())
     }
 
-    fn happening(&self, account_id: AccountId, kind: EventKind) -> Happening {
-        Happening { account_id, kind, image_id: None, instance_id: None, task_id: None, at: self.now }
+    fn new_event(&self, account_id: AccountId, kind: EventKind) -> NewEvent {
+        NewEvent { account_id, kind, image_id: None, instance_id: None, task_id: None, at: self.now }
     }
 
-    /// Tells that an image came to be or changed.
+    /// Writes the event of an image that was created or changed.
     pub(crate) async fn image_changed(&mut self, record: &ImageRecord) -> Result<(), Error> {
         let image_id = Some(record.image.id);
-        let base = self.happening(record.image.account_id, EventKind::ImageChanged);
-        self.happened(Happening { image_id, ..base }).await
+        let base = self.new_event(record.image.account_id, EventKind::ImageChanged);
+        self.append_event(NewEvent { image_id, ..base }).await
     }
 
-    /// Tells that an image is gone.
-    pub(crate) async fn image_gone(&mut self, account: AccountId, id: ImageId) -> Result<(), Error> {
-        let base = self.happening(account, EventKind::ImageDeleted);
-        self.happened(Happening { image_id: Some(id), ..base }).await
+    /// Writes the event of an image that was removed.
+    pub(crate) async fn image_removed(&mut self, account: AccountId, id: ImageId) -> Result<(), Error> {
+        let base = self.new_event(account, EventKind::ImageDeleted);
+        self.append_event(NewEvent { image_id: Some(id), ..base }).await
     }
 
-    /// Tells that an instance came to be or changed.
+    /// Writes the event of an instance that was created or changed.
     pub(crate) async fn instance_changed(&mut self, record: &InstanceRecord) -> Result<(), Error> {
         let instance_id = Some(record.instance.id);
-        let base = self.happening(record.instance.account_id, EventKind::InstanceChanged);
-        self.happened(Happening { instance_id, ..base }).await
+        let base = self.new_event(record.instance.account_id, EventKind::InstanceChanged);
+        self.append_event(NewEvent { instance_id, ..base }).await
     }
 
-    /// Tells that an instance is gone.
-    pub(crate) async fn instance_gone(&mut self, account: AccountId, id: InstanceId) -> Result<(), Error> {
-        let base = self.happening(account, EventKind::InstanceDeleted);
-        self.happened(Happening { instance_id: Some(id), ..base }).await
+    /// Writes the event of an instance that was removed.
+    pub(crate) async fn instance_removed(&mut self, account: AccountId, id: InstanceId) -> Result<(), Error> {
+        let base = self.new_event(account, EventKind::InstanceDeleted);
+        self.append_event(NewEvent { instance_id: Some(id), ..base }).await
     }
 
-    /// Tells that a task came to be, moved on, or ended; the agent looks at its queue again.
+    /// Writes the event of a task that was created, made progress or ended; the agent is woken to
+    /// read its queue.
     pub(crate) async fn task_changed(&mut self, record: &TaskRecord) -> Result<(), Error> {
-        let base = self.happening(record.task.account_id, EventKind::TaskChanged);
+        let base = self.new_event(record.task.account_id, EventKind::TaskChanged);
         let task_id = Some(record.task.id);
-        self.happened(Happening { task_id, ..base }).await?;
-        self.told.insert(record.task.id);
+        self.append_event(NewEvent { task_id, ..base }).await?;
+        self.notified.insert(record.task.id);
         self.hypervisors.insert(record.task.hypervisor_id);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Coalescing outside of an image creation (S50), and what is said when one took too long.
+//! Coalescing outside of an image creation (S50), and the error of one that took too long.
 
 use imprint_domain::{
     Error, coalesce,
@@ -13,12 +13,12 @@ use crate::{
     InstanceTask, Op, Service, change::Change, hypervisor, idempotency, instance, service::DbResult,
 };
 
-/// Earlier failures of an instance that are looked at.
-const LOOKED_BACK: u32 = 20;
+/// The number of earlier failures of an instance that are considered.
+const MAX_HISTORY: u32 = 20;
 
 impl Service {
-    /// Merges the chain of layers behind the disk of a stopped instance into one file. Admins only;
-    /// the task is the owner's.
+    /// Merges the layers of a stopped instance's disk into one file. Admins only; the task belongs
+    /// to the owner of the instance.
     pub async fn instance_coalesce(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
         op.require_admin()?;
         let mut change = Change::begin(self).await?;
@@ -53,7 +53,7 @@ pub(crate) async fn mark_repeated(
         image_id: None,
         instance_id: record.task.instance_id,
         before: None,
-        limit: LOOKED_BACK,
+        limit: MAX_HISTORY,
     };
     let failed = task::list(&change.conn(), &filter).await.db()?;
     let before = failed.iter().filter(|earlier| earlier.task.id != record.task.id).any(is_timeout);

@@ -4,8 +4,8 @@ use imprint_agent_protocol::Seed;
 use imprint_domain::{
     Code, Error,
     id::{DiskId, InstanceId, TaskId},
-    image::Image,
-    instance::{BootSource, Disk, Instance, InstanceStatus, Power},
+    image::{Image, ImageFormat},
+    instance::{BootSource, Disk, Instance, NewInstance},
     rules,
     size::ByteSize,
     task::TaskKind,
@@ -23,10 +23,10 @@ use crate::{
     instance::view,
     service::DbResult,
     task::view as task_view,
-    work::Order,
+    work::TaskPayload,
 };
 
-/// Bounds of what can be asked for.
+/// The bounds of what can be requested.
 const VCPUS: std::ops::RangeInclusive<u32> = 1..=64;
 const MIN_MEMORY: u64 = 64 << 20;
 const MAX_MEMORY: u64 = 1 << 40;
@@ -36,11 +36,11 @@ const MAX_KEY: usize = 16 << 10;
 const MAX_USER_DATA: usize = 64 << 10;
 /// The longest host name label.
 const MAX_HOSTNAME: usize = 63;
-/// Unless the request says otherwise.
+/// The defaults of what a request may leave out.
 const DEFAULT_VCPUS: u32 = 1;
 const DEFAULT_MEMORY: u64 = 512 << 20;
-/// What new disks are written as.
-const DISK_FORMAT: &str = "qcow2";
+/// The format of new disks.
+const DISK_FORMAT: ImageFormat = ImageFormat::Qcow2;
 
 fn invalid(pointer: &str, detail: impl std::fmt::Display) -> Error {
     Error::new(Code::InvalidRequest, detail).at(pointer)
@@ -91,8 +91,8 @@ fn hostname(name: &str) -> String {
     if label.is_empty() { "instance".to_owned() } else { label.to_owned() }
 }
 
-/// The machine: the wanted one, or the one with the fewest instances among those that can reach the
-/// image.
+/// Chooses the hypervisor: the requested one, or the one with the fewest instances among those that
+/// can reach the image.
 async fn choose(
     change: &Change<'_>,
     request: &InstanceCreate,
@@ -144,29 +144,24 @@ impl Service {
             now: change.now,
         })?;
         let (id, task_id) = (InstanceId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
-        let record = InstanceRecord {
-            instance: Instance {
-                id,
-                account_id: op.account_id(),
-                name: request.name.clone(),
-                hypervisor_id: host.id,
-                location_id: host.location_id,
-                status: InstanceStatus::Deploying,
-                power: Power::Off,
-                boot_source: BootSource::Disk,
-                image_id: Some(image.id),
-                vcpus,
-                memory,
-                created_at: change.now,
-            },
-            task_id: Some(task_id),
+        let new = NewInstance {
+            id,
+            account_id: op.account_id(),
+            name: request.name.clone(),
+            hypervisor_id: host.id,
+            location_id: host.location_id,
+            boot_source: BootSource::Disk,
+            image_id: Some(image.id),
+            vcpus,
+            memory,
         };
+        let record = InstanceRecord { instance: Instance::deploy(new, change.now), task_id: Some(task_id) };
         let disk = Disk {
             id: DiskId::new(self.new_uuid()),
             instance_id: id,
             primary: true,
             virtual_size: disk_size,
-            format: DISK_FORMAT.to_owned(),
+            format: DISK_FORMAT,
         };
         instance::insert(&change.tx, &record, &[disk]).await.db()?;
         change.instance_changed(&record).await?;
@@ -196,7 +191,7 @@ async fn queue(
         image_id: instance.image_id,
         instance_id: Some(instance.id),
         hypervisor_id: instance.hypervisor_id,
-        order: Order::Deploy { seed, start: request.start },
+        payload: TaskPayload::Deploy { seed, start: request.start },
         request_id: op.request_id,
     };
     let task = engine::new_task(change, task_id, new)?;

@@ -1,4 +1,4 @@
-//! Following what happens: a gap-free numbered stream per account.
+//! Following events: a stream for each account, numbered without gaps.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     ImageView, InstanceView, Op, Service, TaskView, account,
-    hub::news,
+    hub::wait_for_change,
     service::DbResult,
     task::{Audience, view_for},
 };
@@ -91,8 +91,8 @@ pub struct EventView {
 
 /// Events read at once.
 const BATCH: u32 = 100;
-/// One wait; the follower looks again much more often than that.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// The longest wait; the follower polls much more often than that.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Follows an account's events.
 pub struct EventFollower {
@@ -140,7 +140,7 @@ impl EventFollower {
             }
             let events = event::after(&self.service.read(), self.account_id, self.last, BATCH).await.db()?;
             if events.is_empty() {
-                news(&mut self.receiver, self.account_id, PATIENCE).await;
+                wait_for_change(&mut self.receiver, self.account_id, LONGEST_WAIT).await;
             }
             self.ahead.extend(events);
         }
@@ -197,7 +197,7 @@ impl Service {
         after: Option<u64>,
     ) -> Result<EventFollower, Error> {
         op.require_read()?;
-        // Heard before the last event is read, so that nothing falls between.
+        // Subscribed before the last event is read, so that none is missed in between.
         let receiver = self.hub().follow();
         let conn = self.read();
         let mut account_id = op.account_id();

@@ -1,5 +1,5 @@
-//! Who is waiting for what: followers of events and agents that wait for work, within this process.
-//! Other control planes are noticed by looking again every second.
+//! Wakes followers of events and agents that wait for tasks, within this process. Changes by other
+//! control planes are found by polling every second.
 
 use std::{
     collections::HashMap,
@@ -10,55 +10,56 @@ use std::{
 use imprint_domain::id::{AccountId, HypervisorId};
 use tokio::sync::{Notify, broadcast};
 
-/// How often what other control planes wrote is looked for.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The interval of polling for changes by other control planes.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Wake-ups that a slow follower may fall behind before it simply looks again.
+/// The number of wake-ups that a slow follower may miss before it reads everything anew.
 const BACKLOG: usize = 256;
 
-/// Wakes those who wait.
+/// The waiting followers and agents.
 pub(crate) struct Hub {
     events: broadcast::Sender<AccountId>,
-    work: Mutex<HashMap<HypervisorId, Arc<Notify>>>,
+    agents: Mutex<HashMap<HypervisorId, Arc<Notify>>>,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { events: broadcast::Sender::new(BACKLOG), work: Mutex::default() }
+        Self { events: broadcast::Sender::new(BACKLOG), agents: Mutex::default() }
     }
 }
 
 impl Hub {
-    /// Tells that an account has new events.
+    /// Wakes the followers of an account, which has new events.
     pub(crate) fn wake_followers(&self, account: AccountId) {
-        // Nobody listening is fine.
+        // No follower is no error.
         let _listeners = self.events.send(account);
     }
 
-    /// Hears of new events from now on.
+    /// Subscribes to wake-ups from now on.
     pub(crate) fn follow(&self) -> broadcast::Receiver<AccountId> {
         self.events.subscribe()
     }
 
-    /// Tells that a hypervisor's queue changed.
+    /// Wakes the agent of a hypervisor, whose queue changed.
     pub(crate) fn wake_agent(&self, hypervisor: HypervisorId) {
         self.agent(hypervisor).notify_waiters();
     }
 
-    /// What a hypervisor's agent waits on. One entry a hypervisor, as many as there are rows.
+    /// Returns what a hypervisor's agent waits on. There is one entry for each hypervisor, so as many as
+    /// there are rows.
     pub(crate) fn agent(&self, hypervisor: HypervisorId) -> Arc<Notify> {
-        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(work.entry(hypervisor).or_default())
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(agents.entry(hypervisor).or_default())
     }
 }
 
-/// Waits until an account has new events, or until it is time to look again. Cancel-safe.
-pub(crate) async fn news(
+/// Waits until an account has new events, or until it is time to poll. Cancel-safe.
+pub(crate) async fn wait_for_change(
     receiver: &mut broadcast::Receiver<AccountId>,
     account: AccountId,
     at_most: Duration,
 ) {
-    let heard = async {
+    let woken = async {
         loop {
             match receiver.recv().await {
                 Ok(other) if other != account => {}
@@ -67,6 +68,6 @@ pub(crate) async fn news(
             }
         }
     };
-    // Late or not: the caller looks again.
-    let _in_time = tokio::time::timeout(at_most.min(LOOK_AGAIN), heard).await;
+    // Woken or not: the caller reads the events.
+    let _in_time = tokio::time::timeout(at_most.min(POLL_INTERVAL), woken).await;
 }

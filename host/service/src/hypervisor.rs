@@ -8,6 +8,7 @@ use imprint_domain::{
     hypervisor::Hypervisor,
     id::{HypervisorId, LocationId, StorageId},
     name::Name,
+    plugin_kind::DriverKind,
     time::Timestamp,
 };
 use imprint_store::{
@@ -44,8 +45,8 @@ pub struct AdminHypervisorView {
     pub name: Name,
     /// Where it stands.
     pub location_id: LocationId,
-    /// `qemu`.
-    pub driver: String,
+    /// The plugin that controls it.
+    pub driver: DriverKind,
     /// Settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
     /// Pieces of work that may run on it at once.
@@ -73,8 +74,8 @@ pub struct HypervisorCreate {
     pub name: Name,
     /// Where it stands.
     pub location_id: LocationId,
-    /// `qemu`.
-    pub driver: String,
+    /// The plugin that controls it.
+    pub driver: DriverKind,
     /// Settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
     /// Pieces of work at once; `None` takes 4.
@@ -144,19 +145,6 @@ pub(crate) fn check_settings(settings: &BTreeMap<String, String>, pointer: &str)
     Ok(())
 }
 
-/// Refuses what is not the name of a kind of plugin.
-pub(crate) fn check_kind(kind: &str, pointer: &str) -> Result<(), Error> {
-    let plain = kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if kind.is_empty() || kind.len() > 64 || !plain {
-        return Err(Error::new(
-            Code::InvalidRequest,
-            "name the kind of plugin in lower-case letters, digits and hyphens, such as `qemu` or `local`",
-        )
-        .at(pointer));
-    }
-    Ok(())
-}
-
 fn check_bounds(max_work: u32, max_captures: u32) -> Result<(), Error> {
     if max_work == 0 || max_work > MAX_WORK {
         return Err(Error::new(Code::InvalidRequest, format!("max_work is 1 to {MAX_WORK}")).at("/max_work"));
@@ -215,7 +203,6 @@ impl Service {
         request: HypervisorCreate,
     ) -> Result<AdminHypervisorView, Error> {
         op.require_admin()?;
-        check_kind(&request.driver, "/driver")?;
         check_settings(&request.driver_settings, "/driver_settings")?;
         let max_work = request.max_work.unwrap_or(DEFAULT_WORK);
         let max_captures = request.max_captures.unwrap_or(DEFAULT_CAPTURES.min(max_work));

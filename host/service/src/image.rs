@@ -3,8 +3,9 @@
 use imprint_domain::{
     Code, Error,
     consistency::Consistency,
+    digest::{LogicalDigest, StoredDigest},
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Compression, ImageKind, ImageStatus},
+    image::{Compression, ImageFormat, ImageKind, ImageStatus},
     name::Name,
     size::ByteSize,
     task::TaskKind,
@@ -12,7 +13,7 @@ use imprint_domain::{
 };
 use imprint_store::{
     Conn, hypervisor,
-    image::{self, ImageFilter, ImageRecord, SortBy, SortKey, Sorted, Whose},
+    image::{self, ImageFilter, ImageRecord, OwnerFilter, SortBy, SortKey, Sorted},
     task,
 };
 use serde::{Deserialize, Serialize};
@@ -21,11 +22,11 @@ use uuid::Uuid;
 use crate::{
     Op, Page, PageRequest, Service, TaskView,
     change::Change,
-    engine::{self, NewTask, not_now},
+    engine::{self, NewTask, invalid_transition},
     page::Listing,
     service::DbResult,
     task::view as task_view,
-    work::Order,
+    work::TaskPayload,
 };
 
 /// The instance that an image was captured from.
@@ -42,7 +43,7 @@ pub struct SourceInstance {
 pub struct ImageView {
     /// Its id.
     pub id: ImageId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account_id: AccountId,
     /// Its name.
     pub name: Name,
@@ -63,13 +64,13 @@ pub struct ImageView {
     /// Bytes of the disk that a guest sees.
     pub virtual_size_bytes: Option<ByteSize>,
     /// Of the file in the storage: what captures are stored as, or what a stock image came as.
-    pub format: Option<String>,
+    pub format: Option<ImageFormat>,
     /// The level reached.
     pub consistency: Option<Consistency>,
     /// Of the disk, in any format.
-    pub logical_digest: Option<String>,
+    pub logical_digest: Option<LogicalDigest>,
     /// Of the stored file.
-    pub stored_digest: Option<String>,
+    pub stored_digest: Option<StoredDigest>,
     /// The last task that worked on it.
     pub task_id: Option<TaskId>,
     /// When it was asked for.
@@ -94,7 +95,7 @@ pub struct ImageTask {
 
 /// How consistent a capture should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConsistencyWish {
+pub struct ConsistencyRequirement {
     /// The level to try for.
     pub want: Consistency,
     /// The weakest that is a success (X11).
@@ -113,10 +114,10 @@ pub struct CaptureCreate {
     /// `None` takes zstd.
     pub compression: Option<Compression>,
     /// `None` wants `application` and takes `crash`.
-    pub consistency: Option<ConsistencyWish>,
+    pub consistency: Option<ConsistencyRequirement>,
 }
 
-/// Whose images to list.
+/// The owners of the images to list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ImageScope {
     /// The account's own captured images: My Images.
@@ -158,7 +159,7 @@ impl Default for ImageSort {
 /// Which images to list, and how.
 #[derive(Clone, Debug, Default)]
 pub struct ImageList {
-    /// Whose.
+    /// The owners.
     pub scope: ImageScope,
     /// Any of these; empty takes all.
     pub status: Vec<ImageStatus>,
@@ -185,10 +186,10 @@ const MAX_DESCRIPTION: usize = 1024;
 pub(crate) fn view(record: &ImageRecord) -> ImageView {
     let image = &record.image;
     let stored = image.stored.as_ref();
-    let source_instance = match (image.source_instance_id, &image.source_instance_name) {
-        (Some(id), Some(name)) => Some(SourceInstance { id, name: name.clone() }),
-        (Some(_) | None, Some(_) | None) => None,
-    };
+    let source_instance = image
+        .source
+        .as_ref()
+        .map(|source| SourceInstance { id: source.instance_id, name: source.instance_name.clone() });
     ImageView {
         id: image.id,
         account_id: image.account_id,
@@ -201,7 +202,7 @@ pub(crate) fn view(record: &ImageRecord) -> ImageView {
         source_instance,
         size_bytes: stored.map(|stored| stored.size),
         virtual_size_bytes: stored.map(|stored| stored.virtual_size),
-        format: stored.map(|stored| stored.format.clone()),
+        format: stored.map(|stored| stored.format),
         consistency: stored.and_then(|stored| stored.consistency),
         logical_digest: stored.map(|stored| stored.logical_digest.clone()),
         stored_digest: stored.map(|stored| stored.stored_digest.clone()),
@@ -223,7 +224,7 @@ pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: ImageId) -> Result<Ima
 }
 
 /// An image that the actor may change.
-async fn changeable(
+async fn load_for_update(
     conn: &Conn<'_>,
     op: &Op,
     id: ImageId,
@@ -254,8 +255,11 @@ pub(crate) fn check_description(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// A hypervisor that can reach a storage: one whose agent is there, if possible.
-pub(crate) async fn reaching(change: &Change<'_>, id: StorageId) -> Result<HypervisorId, Error> {
+/// A hypervisor that can reach a storage: one owner agent is there, if possible.
+pub(crate) async fn hypervisor_reaching_storage(
+    change: &Change<'_>,
+    id: StorageId,
+) -> Result<HypervisorId, Error> {
     let bound = hypervisor::of_storage(&change.conn(), id).await.db()?;
     let chosen = bound
         .iter()
@@ -271,21 +275,21 @@ impl Service {
     /// Images.
     pub async fn image_list(&self, op: &Op, list: &ImageList) -> Result<Page<ImageView>, Error> {
         op.require_read()?;
-        let whose = match list.scope {
-            ImageScope::Own => Whose::CustomOf(op.account_id()),
-            ImageScope::Stock => Whose::Stock,
-            ImageScope::All if op.is_admin() => Whose::Everybody,
-            ImageScope::All => Whose::VisibleTo(op.account_id()),
+        let owner = match list.scope {
+            ImageScope::Own => OwnerFilter::CustomOf(op.account_id()),
+            ImageScope::Stock => OwnerFilter::Stock,
+            ImageScope::All if op.is_admin() => OwnerFilter::All,
+            ImageScope::All => OwnerFilter::VisibleTo(op.account_id()),
         };
         let by = match list.sort.field {
             ImageSortField::CreatedAt => SortBy::CreatedAt,
             ImageSortField::Name => SortBy::Name,
             ImageSortField::SizeBytes => SortBy::Size,
         };
-        let what = format!("images {whose:?} {:?} {:?} {:?}", list.status, list.location_id, list.sort);
+        let what = format!("images {owner:?} {:?} {:?} {:?}", list.status, list.location_id, list.sort);
         let listing = Listing::new(&list.page, &what)?;
         let after = listing.after::<(SortKey, Uuid)>()?;
-        let filter = ImageFilter { whose, status: list.status.clone(), location_id: list.location_id };
+        let filter = ImageFilter { owner, status: list.status.clone(), location_id: list.location_id };
         let sorted = Sorted { by, descending: list.sort.descending, after, limit: listing.rows() };
         let rows = image::list(&self.read(), &filter, &sorted).await.db()?;
         let (rows, next_page_token) =
@@ -311,14 +315,8 @@ impl Service {
         op.require_write()?;
         patch.description.as_deref().map_or(Ok(()), check_description)?;
         let mut change = Change::begin(self).await?;
-        let mut record = changeable(&change.conn(), op, id, if_match).await?;
-        if let Some(name) = patch.name {
-            record.image.name = name;
-        }
-        if let Some(description) = patch.description {
-            record.image.description = description;
-        }
-        record.image.version = record.image.version.saturating_add(1);
+        let mut record = load_for_update(&change.conn(), op, id, if_match).await?;
+        record.image.edit(patch.name, patch.description);
         image::update(&change.tx, &record).await.db()?;
         change.image_changed(&record).await?;
         change.audit(op, "image.update", id).await?;
@@ -340,15 +338,15 @@ impl Service {
         if let Some(task) = being_deleted(&change, op, id).await? {
             return Ok(task);
         }
-        let mut record = changeable(&change.conn(), op, id, if_match).await?;
+        let mut record = load_for_update(&change.conn(), op, id, if_match).await?;
         if !record.image.status.may_become(ImageStatus::Deleting) {
-            return Err(not_now(format!(
+            return Err(invalid_transition(format!(
                 "the image is {}; cancel its task first",
-                record.image.status.as_str()
+                record.image.status
             )));
         }
         if !task::active_of_image(&change.conn(), id).await.db()?.is_empty() {
-            return Err(Error::new(Code::ImageInUse, "a task works with it; wait until that is over"));
+            return Err(Error::new(Code::ImageInUse, "a task uses it; wait until that is over"));
         }
         let task_id = TaskId::new(self.new_uuid());
         let new = NewTask {
@@ -356,14 +354,12 @@ impl Service {
             kind: TaskKind::ImageDelete,
             image_id: Some(id),
             instance_id: None,
-            hypervisor_id: reaching(&change, record.image.storage_id).await?,
-            order: Order::Plain,
+            hypervisor_id: hypervisor_reaching_storage(&change, record.image.storage_id).await?,
+            payload: TaskPayload::Plain,
             request_id: op.request_id,
         };
         let mut task = engine::new_task(&change, task_id, new)?;
-        record.image.status = ImageStatus::Deleting;
-        record.image.version = record.image.version.saturating_add(1);
-        record.image.task_id = Some(task_id);
+        record.image.delete(task_id)?;
         image::update(&change.tx, &record).await.db()?;
         change.image_changed(&record).await?;
         engine::queue(&mut change, &task).await?;
@@ -380,7 +376,7 @@ impl Service {
 
 /// The image and its task, when it is being deleted already.
 async fn being_deleted(change: &Change<'_>, op: &Op, id: ImageId) -> Result<Option<ImageTask>, Error> {
-    let record = changeable(&change.conn(), op, id, None).await?;
+    let record = load_for_update(&change.conn(), op, id, None).await?;
     match record.image.status {
         ImageStatus::Deleting => {}
         ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => return Ok(None),

@@ -3,6 +3,7 @@
 use imprint_domain::{
     Code, Error,
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
+    image::ImageFormat,
     instance::{BootSource, InstanceStatus, Power},
     name::Name,
     rules,
@@ -21,12 +22,12 @@ use crate::{
     Op, Page, PageRequest, Service, TaskView,
     capture::{Facts, Shared},
     change::Change,
-    engine::{self, NewTask, not_now},
+    engine::{self, NewTask, invalid_transition},
     hypervisor, idempotency,
     page::Listing,
     service::DbResult,
     task::view as task_view,
-    work::Order,
+    work::TaskPayload,
 };
 
 /// The image that an instance was deployed from, while it exists.
@@ -47,8 +48,8 @@ pub struct DiskView {
     pub primary: bool,
     /// What the guest sees.
     pub virtual_size_bytes: ByteSize,
-    /// `raw` or `qcow2`.
-    pub format: String,
+    /// The format of its file: `raw` or `qcow2`.
+    pub format: ImageFormat,
 }
 
 /// Whether the camera can be pressed, and if not why.
@@ -158,14 +159,16 @@ async fn view_one_of(
     let instance = &record.instance;
     let facts = Facts::read(conn, instance, shared).await?;
     let image = match instance.image_id {
-        Some(id) => image::get(conn, id).await.db()?.map(|found| ImageName { id, name: found.image.name }),
+        Some(id) => {
+            image::get(conn, id).await.db()?.map(|found| ImageName { id, name: found.image.name.clone() })
+        }
         None => None,
     };
     let disks = facts.disks().iter().map(|disk| DiskView {
         id: disk.id,
         primary: disk.primary,
         virtual_size_bytes: disk.virtual_size,
-        format: disk.format.clone(),
+        format: disk.format,
     });
     Ok(InstanceView {
         id: instance.id,
@@ -199,10 +202,7 @@ pub(crate) async fn require_idle(conn: &Conn<'_>, id: InstanceId) -> Result<(), 
         None => Ok(()),
         Some(record) => Err(Error::new(
             Code::InstanceBusy,
-            format!(
-                "the task {} works on it; wait until it is over, or cancel it",
-                record.task.kind.as_str()
-            ),
+            format!("the task {} works on it; wait until it is over, or cancel it", record.task.kind),
         )
         .with("task_id", record.task.id)),
     }
@@ -259,7 +259,7 @@ impl Service {
         record.instance.require_ready()?;
         require_idle(&change.conn(), id).await?;
         if record.instance.power == goal {
-            return Err(not_now(format!("the instance is {} already", goal.as_str())));
+            return Err(invalid_transition(format!("the instance is {} already", goal)));
         }
         let host = hypervisor::get(&change.conn(), record.instance.hypervisor_id).await?.hypervisor;
         rules::require_online(&host, change.now)?;
@@ -286,7 +286,7 @@ impl Service {
             InstanceStatus::Deploying | InstanceStatus::Ready | InstanceStatus::Error => {}
         }
         require_idle(&change.conn(), id).await?;
-        record.instance.status = InstanceStatus::Deleting;
+        record.instance.delete()?;
         let answer = queue(&mut change, op, record, TaskKind::InstanceDelete).await?;
         change.commit().await?;
         Ok(answer)
@@ -308,7 +308,7 @@ pub(crate) async fn queue(
         image_id: None,
         instance_id: Some(id),
         hypervisor_id: record.instance.hypervisor_id,
-        order: Order::Plain,
+        payload: TaskPayload::Plain,
         request_id: op.request_id,
     };
     let task = engine::new_task(change, task_id, new)?;

@@ -45,8 +45,8 @@ pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
 pub use hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
 pub use image::{
-    CaptureCreate, ConsistencyWish, ImageList, ImagePatch, ImageScope, ImageSort, ImageSortField, ImageTask,
-    ImageView, SourceInstance,
+    CaptureCreate, ConsistencyRequirement, ImageList, ImagePatch, ImageScope, ImageSort, ImageSortField,
+    ImageTask, ImageView, SourceInstance,
 };
 pub use instance::{
     CaptureAllowed, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,

@@ -1,36 +1,36 @@
-//! Which queued task may run now, and why the others wait. Pure: one judgement for claiming and for
+//! Which queued task may run now, and why the others wait. Pure: one decision for claiming and for
 //! showing.
 
 use std::collections::BTreeSet;
 
 use imprint_domain::{
     id::{InstanceId, TaskId},
-    task::{Task, TaskKind},
+    task::Task,
     time::Timestamp,
 };
 
-/// Queued tasks of a hypervisor that are looked at; those behind them wait for their turn.
-pub(crate) const LOOKED_AT: u32 = 1000;
+/// The number of queued tasks of a hypervisor that are considered; those behind them wait.
+pub(crate) const MAX_SCANNED: u32 = 1000;
 
-/// What a queue is judged by.
+/// The facts that decide which tasks of a hypervisor may run.
 pub(crate) struct Queue<'a> {
     /// Queued tasks, oldest first.
     pub(crate) queued: &'a [Task],
     /// Running tasks.
     pub(crate) running: &'a [Task],
-    /// Pieces of work at once.
+    /// The number of tasks that may run at once.
     pub(crate) max_work: u32,
-    /// Captures at once (S28).
+    /// The number of captures that may run at once (S28).
     pub(crate) max_captures: u32,
-    /// Whether the agent is there.
+    /// Whether the agent is online.
     pub(crate) online: bool,
-    /// Now.
+    /// The current time.
     pub(crate) now: Timestamp,
 }
 
-/// The judgement on one task.
+/// The decision about one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     /// It may run.
     Run,
     /// It waits.
@@ -40,16 +40,16 @@ pub(crate) enum Verdict {
 /// Why a task waits (S27, X12).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Nobody is there to take it.
+    /// The agent is offline.
     AgentOffline,
     /// A pause after a failure.
     Pause(Timestamp),
     /// Another task of the instance comes first.
     Instance,
-    /// So many captures run already.
+    /// The hypervisor's limit of captures is reached.
     Captures(u32),
-    /// So much runs already.
-    Work(u32),
+    /// The hypervisor's limit of tasks is reached.
+    Tasks(u32),
 }
 
 impl std::fmt::Display for Reason {
@@ -63,7 +63,7 @@ impl std::fmt::Display for Reason {
             Self::Captures(limit) => {
                 write!(f, "one of the {limit} captures that may run at once on this hypervisor")
             }
-            Self::Work(limit) => {
+            Self::Tasks(limit) => {
                 write!(f, "one of the {limit} tasks that may run at once on this hypervisor")
             }
         }
@@ -71,34 +71,34 @@ impl std::fmt::Display for Reason {
 }
 
 impl Queue<'_> {
-    /// The judgement on every queued task, in their order.
-    pub(crate) fn judge(&self) -> Vec<(TaskId, Verdict)> {
+    /// Returns the decision about every queued task, in their order.
+    pub(crate) fn schedule(&self) -> Vec<(TaskId, Decision)> {
         let mut busy: BTreeSet<InstanceId> = self.running.iter().filter_map(exclusive).collect();
-        let mut work = self.running.len();
+        let mut tasks = self.running.len();
         let mut captures = self.running.iter().filter(|task| is_capture(task)).count();
-        let mut verdicts = Vec::with_capacity(self.queued.len());
+        let mut decisions = Vec::with_capacity(self.queued.len());
         for task in self.queued {
-            let reason = self.obstacle(task, &busy, work, captures);
+            let reason = self.obstacle(task, &busy, tasks, captures);
             // Tasks of one instance keep their order, so one that waits holds back those behind it.
             busy.extend(exclusive(task));
-            let verdict = match reason {
-                Some(reason) => Verdict::Wait(reason),
+            let decision = match reason {
+                Some(reason) => Decision::Wait(reason),
                 None => {
-                    work += 1;
+                    tasks += 1;
                     captures += usize::from(is_capture(task));
-                    Verdict::Run
+                    Decision::Run
                 }
             };
-            verdicts.push((task.id, verdict));
+            decisions.push((task.id, decision));
         }
-        verdicts
+        decisions
     }
 
     fn obstacle(
         &self,
         task: &Task,
         busy: &BTreeSet<InstanceId>,
-        work: usize,
+        tasks: usize,
         captures: usize,
     ) -> Option<Reason> {
         let full = |count: usize, limit: u32| u32::try_from(count).is_ok_and(|count| count >= limit);
@@ -114,32 +114,15 @@ impl Queue<'_> {
         if is_capture(task) && full(captures, self.max_captures) {
             return Some(Reason::Captures(self.max_captures));
         }
-        full(work, self.max_work).then_some(Reason::Work(self.max_work))
+        full(tasks, self.max_work).then_some(Reason::Tasks(self.max_work))
     }
 }
 
 fn is_capture(task: &Task) -> bool {
-    match task.kind {
-        TaskKind::ImageCapture => true,
-        TaskKind::ImageAdopt
-        | TaskKind::ImageDelete
-        | TaskKind::InstanceDeploy
-        | TaskKind::InstanceStart
-        | TaskKind::InstanceStop
-        | TaskKind::InstanceCoalesce
-        | TaskKind::InstanceDelete => false,
-    }
+    task.kind.spec().counts_as_capture
 }
 
 /// The instance that a task needs for itself.
 fn exclusive(task: &Task) -> Option<InstanceId> {
-    match task.kind {
-        TaskKind::ImageCapture
-        | TaskKind::InstanceDeploy
-        | TaskKind::InstanceStart
-        | TaskKind::InstanceStop
-        | TaskKind::InstanceCoalesce
-        | TaskKind::InstanceDelete => task.instance_id,
-        TaskKind::ImageAdopt | TaskKind::ImageDelete => None,
-    }
+    if task.kind.spec().exclusive { task.instance_id } else { None }
 }

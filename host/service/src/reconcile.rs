@@ -1,32 +1,26 @@
-//! Reconcilers: what makes reality match, whatever happened (X8).
+//! Reconcilers: they bring the rows back to a consistent state after any failure (X8).
 
 use chrono::TimeDelta;
 use imprint_domain::{
     Error,
     image::ImageStatus,
     instance::InstanceStatus,
-    task::{LEASE_S, TaskKind, TaskState},
+    task::{LEASE_S, RetryPolicy, TaskKind, TaskState},
     task_error::{TaskError, TaskErrorCode},
     time::Timestamp,
 };
 use imprint_store::{event, idempotency, image, instance, session, task, task::TaskRecord};
 
-use crate::{
-    Service,
-    change::Change,
-    engine::{self, Again},
-    idempotency::KEPT_H,
-    service::DbResult,
-};
+use crate::{Service, change::Change, engine, idempotency::KEPT_H, service::DbResult};
 
-/// Tasks that one run deals with; the next run takes the rest.
+/// The number of tasks that one run processes; the next run continues.
 const BATCH: u32 = 100;
-/// How long events are kept, in hours.
+/// The retention of events, in hours.
 const EVENTS_KEPT_H: i64 = 24;
-/// The pause before a failed deletion is tried again, in seconds.
+/// The pause before a failed deletion is retried, in seconds.
 const DELETION_PAUSE_S: i64 = 600;
 
-/// What a run found to do.
+/// What one run changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reconciled {
     /// Tasks whose lease had expired: queued again or failed.
@@ -35,7 +29,7 @@ pub struct Reconciled {
     pub deadlines: u32,
     /// Failed deletions that got a new attempt.
     pub deletions: u32,
-    /// Rows that were past their time: sessions, idempotency keys, events.
+    /// Rows that had expired: sessions, idempotency keys, events.
     pub rows: u64,
 }
 
@@ -51,8 +45,8 @@ impl Service {
         })
     }
 
-    /// Fails tasks past their deadline. A running one loses its lease, and its agent learns so with
-    /// its next call.
+    /// Fails tasks past their deadline. A running one loses its lease, and its agent learns of it
+    /// with its next call.
     async fn end_overdue(&self) -> Result<u32, Error> {
         if task::past_deadline(&self.read(), self.now(), 1).await.db()?.is_empty() {
             return Ok(0);
@@ -68,18 +62,18 @@ impl Service {
                 }
             };
             let error = TaskError::new(TaskErrorCode::DeadlineExceeded, detail);
-            engine::attempt_failed(&mut change, &mut record, error, Again::Never).await?;
+            engine::attempt_failed(&mut change, &mut record, error, RetryPolicy::Never).await?;
         }
         change.commit().await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// Takes back leases that nobody prolonged. Agents get a full term after a start of the control
-    /// plane, as nobody was there to hear them before: losing the control plane stops no copy.
+    /// Takes back leases that have expired. Agents get a full term after a start of the control plane,
+    /// which could not receive their heartbeats before: losing the control plane stops no copy.
     async fn take_back_leases(&self) -> Result<u32, Error> {
         let expired = |now: Timestamp| {
-            let heard_since = self.opened_at() + TimeDelta::seconds(LEASE_S);
-            (now >= heard_since).then_some(now)
+            let listening_since = self.opened_at() + TimeDelta::seconds(LEASE_S);
+            (now >= listening_since).then_some(now)
         };
         let Some(now) = expired(self.now()) else { return Ok(0) };
         if task::with_expired_lease(&self.read(), now, 1).await.db()?.is_empty() {
@@ -89,17 +83,17 @@ impl Service {
         let found = task::with_expired_lease(&change.conn(), change.now, BATCH).await.db()?;
         let count = found.len();
         for mut record in found {
-            let error = TaskError::new(TaskErrorCode::AgentLost, "the agent did not prolong its lease");
-            engine::attempt_failed(&mut change, &mut record, error, Again::AfterPause).await?;
+            let error = TaskError::new(TaskErrorCode::AgentLost, "the agent did not extend its lease");
+            engine::attempt_failed(&mut change, &mut record, error, RetryPolicy::AfterPause).await?;
         }
         change.commit().await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// Gives failed deletions another try: what is being removed must go in the end.
+    /// Retries failed deletions: what is being removed must be removed in the end.
     async fn repeat_deletions(&self) -> Result<u32, Error> {
         let mut count = 0;
-        for kind in [TaskKind::ImageDelete, TaskKind::InstanceDelete] {
+        for &kind in TaskKind::ALL.iter().filter(|kind| kind.spec().repeat_until_done) {
             let before = self.now() - TimeDelta::seconds(DELETION_PAUSE_S);
             if task::failed_before(&self.read(), kind, before, 1).await.db()?.is_empty() {
                 continue;
@@ -107,7 +101,7 @@ impl Service {
             let mut change = Change::begin(self).await?;
             for mut record in task::failed_before(&change.conn(), kind, before, BATCH).await.db()? {
                 if still_deleting(&change, &record).await? {
-                    engine::again(&mut change, &mut record).await?;
+                    engine::retry(&mut change, &mut record).await?;
                     count += 1;
                 }
             }

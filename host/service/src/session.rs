@@ -19,10 +19,7 @@ use imprint_store::{
 };
 
 use crate::{
-    AccountView, Actor, Authenticated, Op, Service,
-    account::{all_scopes, view as account_view},
-    change::Change,
-    secret,
+    AccountView, Actor, Authenticated, Op, Service, account::view as account_view, change::Change, secret,
     service::DbResult,
 };
 
@@ -160,7 +157,7 @@ impl Service {
         }
         let record = account::get(&self.read(), session.account_id).await.db()?;
         let account = record.ok_or_else(unauthenticated)?.account;
-        let scopes = all_scopes(account.role);
+        let scopes = account.role.scopes();
         Ok(Actor { account, scopes, by: Authenticated::Session(session.id) })
     }
 

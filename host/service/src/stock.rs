@@ -3,7 +3,7 @@
 use imprint_domain::{
     Code, Error,
     id::{ImageId, LocationId, StorageId, TaskId},
-    image::{IMAGE_FORMATS, Image, ImageKind, ImageStatus, is_image_format},
+    image::{Image, ImageFormat, ImageKind, NewImage},
     name::Name,
     storage::StorageRole,
     task::TaskKind,
@@ -15,12 +15,12 @@ use crate::{
     change::Change,
     engine::{self, NewTask},
     idempotency,
-    image::{check_description, reaching, view},
+    image::{check_description, hypervisor_reaching_storage, view},
     location,
     service::DbResult,
     storage,
     task::view as task_view,
-    work::Order,
+    work::TaskPayload,
 };
 
 /// The longest key of a file, in bytes.
@@ -37,8 +37,8 @@ pub struct OsImageCreate {
     pub storage_id: StorageId,
     /// The file's key there.
     pub key: String,
-    /// Its format: `raw`, `qcow2`, `vhd`, `vhdx`, `vmdk`, `vdi` or `ova`.
-    pub format: String,
+    /// The format of the file.
+    pub format: ImageFormat,
     /// Where it can be used.
     pub location_id: LocationId,
 }
@@ -67,7 +67,7 @@ impl Service {
             .at("/storage_id"));
         }
         if image::by_key(&change.conn(), storage.id, &request.key).await.db()?.is_some() {
-            return Err(Error::new(Code::NameTaken, "this file is an image already").at("/key"));
+            return Err(Error::new(Code::NameTaken, "an image already uses this file").at("/key"));
         }
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let new = NewTask {
@@ -75,8 +75,8 @@ impl Service {
             kind: TaskKind::ImageAdopt,
             image_id: Some(image_id),
             instance_id: None,
-            hypervisor_id: reaching(&change, storage.id).await?,
-            order: Order::Plain,
+            hypervisor_id: hypervisor_reaching_storage(&change, storage.id).await?,
+            payload: TaskPayload::Plain,
             request_id: op.request_id,
         };
         let task = engine::new_task(&change, task_id, new)?;
@@ -103,10 +103,6 @@ fn check_file(request: &OsImageCreate) -> Result<(), Error> {
         )
         .at("/key"));
     }
-    if !is_image_format(&request.format) {
-        let text = format!("the format is one of {}", IMAGE_FORMATS.join(", "));
-        return Err(Error::new(Code::InvalidRequest, text).at("/format"));
-    }
     Ok(())
 }
 
@@ -116,26 +112,18 @@ fn stock_record(
     request: OsImageCreate,
     (id, task_id): (ImageId, TaskId),
 ) -> ImageRecord {
-    ImageRecord {
-        image: Image {
-            id,
-            account_id: op.account_id(),
-            location_id: request.location_id,
-            kind: ImageKind::Stock,
-            name: request.name,
-            description: request.description,
-            status: ImageStatus::Creating,
-            source_instance_id: None,
-            source_instance_name: None,
-            storage_id: request.storage_id,
-            storage_key: request.key,
-            stored: None,
-            task_id: Some(task_id),
-            created_at: change.now,
-            available_at: None,
-            version: 1,
-        },
+    let new = NewImage {
+        id,
+        account_id: op.account_id(),
+        location_id: request.location_id,
+        kind: ImageKind::Stock,
+        name: request.name,
+        description: request.description,
+        source: None,
+        storage_id: request.storage_id,
+        storage_key: request.key,
         format: request.format,
-        capture: CaptureNotes::default(),
-    }
+        task_id,
+    };
+    ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }
 }

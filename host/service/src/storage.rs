@@ -7,6 +7,7 @@ use imprint_domain::{
     Code, Error,
     id::{HypervisorId, StorageId},
     name::Name,
+    plugin_kind::StorageKind,
     size::ByteSize,
     storage::{ImageStorage, StorageRole},
     time::Timestamp,
@@ -31,8 +32,8 @@ pub struct StorageView {
     pub name: Name,
     /// What it is for.
     pub role: StorageRole,
-    /// The kind of plugin: `local`.
-    pub kind: String,
+    /// The plugin that reaches it.
+    pub kind: StorageKind,
     /// The plugin's settings; for `local`: `path`.
     pub settings: BTreeMap<String, String>,
     /// Room left, as an agent saw it last.
@@ -54,8 +55,8 @@ pub struct StorageCreate {
     pub name: Name,
     /// What it is for.
     pub role: StorageRole,
-    /// The kind of plugin: `local`.
-    pub kind: String,
+    /// The plugin that reaches it.
+    pub kind: StorageKind,
     /// The plugin's settings; for `local`: `path`, absolute.
     pub settings: BTreeMap<String, String>,
 }
@@ -86,10 +87,10 @@ pub(crate) fn reference(storage: &ImageStorage) -> StorageRef {
     StorageRef { id: storage.id, kind: storage.kind.clone(), settings: storage.settings.clone() }
 }
 
-fn check_settings(kind: &str, settings: &BTreeMap<String, String>) -> Result<(), Error> {
+fn check_settings(kind: &StorageKind, settings: &BTreeMap<String, String>) -> Result<(), Error> {
     hypervisor::check_settings(settings, "/settings")?;
     let path = settings.get("path").map(String::as_str).unwrap_or_default();
-    if kind == "local" && !path.starts_with('/') {
+    if kind.is_local() && !path.starts_with('/') {
         return Err(Error::new(
             Code::InvalidRequest,
             "a local storage needs the setting `path`, an absolute folder on the hypervisor's machine",
@@ -117,7 +118,6 @@ impl Service {
     /// Creates an image storage. Admins only; `name_taken`.
     pub async fn storage_create(&self, op: &Op, request: StorageCreate) -> Result<StorageView, Error> {
         op.require_admin()?;
-        hypervisor::check_kind(&request.kind, "/kind")?;
         check_settings(&request.kind, &request.settings)?;
         let change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {

@@ -24,11 +24,11 @@ use tokio::time::Instant;
 use crate::{
     Op, Page, PageRequest, Service,
     change::Change,
-    engine::{self, not_now},
-    hub::news,
+    engine::{self, invalid_transition},
+    hub::wait_for_change,
     hypervisor,
     page::Listing,
-    queue::{LOOKED_AT, Queue, Verdict},
+    queue::{Decision, MAX_SCANNED, Queue},
     service::DbResult,
 };
 
@@ -169,8 +169,8 @@ fn percent(task: &Task) -> Option<u8> {
 /// A task as it is shown, without its place in the queue.
 fn bare_view(record: &TaskRecord, now: Timestamp, audience: Audience) -> TaskView {
     let task = &record.task;
-    let fresh = record.sampled_at.is_some_and(|at| (now - at).num_seconds() < RATE_VALID_S);
-    let rate_bps = record.rate_bps.filter(|_| fresh && task.state == TaskState::Running);
+    let fresh = task.throughput.sampled_at.is_some_and(|at| (now - at).num_seconds() < RATE_VALID_S);
+    let rate_bps = task.throughput.bytes_per_second.filter(|_| fresh && task.state == TaskState::Running);
     let eta_s = match (rate_bps, task.progress.bytes_total) {
         (Some(rate), Some(total)) if rate > 0 => {
             Some(total.saturating_sub(task.progress.bytes_done).div_ceil(rate))
@@ -203,12 +203,12 @@ fn bare_view(record: &TaskRecord, now: Timestamp, audience: Audience) -> TaskVie
     }
 }
 
-/// Views of tasks; the queue of a hypervisor is judged once for all of them.
+/// Views of tasks; the queue of a hypervisor is decided once for all of them.
 pub(crate) struct Viewer<'a> {
     conn: &'a Conn<'a>,
     now: Timestamp,
     audience: Audience,
-    queues: HashMap<HypervisorId, Vec<(TaskId, Verdict)>>,
+    queues: HashMap<HypervisorId, Vec<(TaskId, Decision)>>,
 }
 
 impl<'a> Viewer<'a> {
@@ -224,16 +224,16 @@ impl<'a> Viewer<'a> {
         }
         let hypervisor = record.task.hypervisor_id;
         if !self.queues.contains_key(&hypervisor) {
-            let judged = judge(self.conn, hypervisor, self.now).await?;
-            self.queues.insert(hypervisor, judged);
+            let decided = schedule(self.conn, hypervisor, self.now).await?;
+            self.queues.insert(hypervisor, decided);
         }
         let queue = self.queues.get(&hypervisor).map(Vec::as_slice).unwrap_or_default();
         match queue.iter().position(|(id, _)| *id == record.task.id) {
             Some(index) => {
                 view.queue_position = u32::try_from(index + 1).ok();
                 view.waiting_for = Some(match &queue[index].1 {
-                    Verdict::Run => "the agent to take it".to_owned(),
-                    Verdict::Wait(reason) => reason.to_string(),
+                    Decision::Run => "the agent to take it".to_owned(),
+                    Decision::Wait(reason) => reason.to_string(),
                 });
             }
             None => {
@@ -247,16 +247,16 @@ impl<'a> Viewer<'a> {
 }
 
 /// The judgement on a hypervisor's queue.
-pub(crate) async fn judge(
+pub(crate) async fn schedule(
     conn: &Conn<'_>,
     id: HypervisorId,
     now: Timestamp,
-) -> Result<Vec<(TaskId, Verdict)>, Error> {
+) -> Result<Vec<(TaskId, Decision)>, Error> {
     let record = hypervisor::get(conn, id).await?;
     let bare =
         |records: Vec<TaskRecord>| -> Vec<Task> { records.into_iter().map(|record| record.task).collect() };
-    let queued = bare(task::of_hypervisor(conn, id, TaskState::Queued, LOOKED_AT).await.db()?);
-    let running = bare(task::of_hypervisor(conn, id, TaskState::Running, LOOKED_AT).await.db()?);
+    let queued = bare(task::of_hypervisor(conn, id, TaskState::Queued, MAX_SCANNED).await.db()?);
+    let running = bare(task::of_hypervisor(conn, id, TaskState::Running, MAX_SCANNED).await.db()?);
     let queue = Queue {
         queued: &queued,
         running: &running,
@@ -265,7 +265,7 @@ pub(crate) async fn judge(
         online: record.hypervisor.is_online(now),
         now,
     };
-    Ok(queue.judge())
+    Ok(queue.schedule())
 }
 
 /// Returns one task as its owner sees it.
@@ -336,7 +336,7 @@ impl Service {
             if left.is_zero() {
                 break;
             }
-            news(&mut receiver, record.task.account_id, left).await;
+            wait_for_change(&mut receiver, record.task.account_id, left).await;
             record = visible(&self.read(), op, id).await?;
         }
         view_for(&self.read(), &record, self.now(), Audience::of(op)).await
@@ -348,29 +348,20 @@ impl Service {
         op.require_write()?;
         let mut change = Change::begin(self).await?;
         let mut record = visible(&change.conn(), op, id).await?;
-        match record.task.kind {
-            TaskKind::ImageDelete | TaskKind::InstanceDelete => {
-                return Err(not_now("a deletion cannot be taken back"));
-            }
-            TaskKind::ImageCapture
-            | TaskKind::ImageAdopt
-            | TaskKind::InstanceDeploy
-            | TaskKind::InstanceStart
-            | TaskKind::InstanceStop
-            | TaskKind::InstanceCoalesce => {}
+        if !record.task.kind.spec().cancellable {
+            return Err(invalid_transition("a deletion cannot be cancelled"));
         }
         match record.task.state {
-            TaskState::Queued => {
-                record.task.cancel_requested = true;
-                engine::end(&mut change, &mut record, TaskState::Cancelled).await?;
-            }
+            TaskState::Queued => engine::cancel(&mut change, &mut record).await?,
             TaskState::Running if record.task.cancel_requested => {}
             TaskState::Running => {
-                record.task.cancel_requested = true;
+                record.task.request_cancellation()?;
                 engine::save(&mut change, &record).await?;
             }
             TaskState::Cancelled => {}
-            TaskState::Succeeded | TaskState::Failed => return Err(not_now("the task is already over")),
+            TaskState::Succeeded | TaskState::Failed => {
+                return Err(invalid_transition("the task is already over"));
+            }
         }
         change.audit(op, "task.cancel", id).await?;
         let answer = view_for(&change.conn(), &record, change.now, Audience::of(op)).await?;
@@ -385,11 +376,15 @@ impl Service {
         let mut record = visible(&change.conn(), op, id).await?;
         match record.task.state {
             TaskState::Failed | TaskState::Cancelled => {}
-            TaskState::Queued | TaskState::Running => return Err(not_now("the task is not over yet")),
-            TaskState::Succeeded => return Err(not_now("the task has succeeded; there is nothing to retry")),
+            TaskState::Queued | TaskState::Running => {
+                return Err(invalid_transition("the task is not over yet"));
+            }
+            TaskState::Succeeded => {
+                return Err(invalid_transition("the task has succeeded; there is nothing to retry"));
+            }
         }
         prepare_retry(&mut change, &record).await?;
-        engine::again(&mut change, &mut record).await?;
+        engine::retry(&mut change, &mut record).await?;
         change.audit(op, "task.retry", id).await?;
         let answer = view_for(&change.conn(), &record, change.now, Audience::of(op)).await?;
         change.commit().await?;
@@ -403,22 +398,19 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
         TaskKind::ImageCapture => {
             let instance = its_instance(change, record).await?;
             instance.instance.require_ready()?;
-            image_again(change, record).await
+            retry_image(change, record).await
         }
-        TaskKind::ImageAdopt => image_again(change, record).await,
+        TaskKind::ImageAdopt => retry_image(change, record).await,
         TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
             ImageStatus::Deleting => Ok(()),
             ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {
-                Err(not_now("the image is not being deleted"))
+                Err(invalid_transition("the image is not being deleted"))
             }
         },
         TaskKind::InstanceDeploy => {
             its_image(change, record).await?.image.require_available()?;
             let mut instance = its_instance(change, record).await?;
-            if instance.instance.status != InstanceStatus::Error {
-                return Err(not_now("the instance is not in error any more"));
-            }
-            instance.instance.status = InstanceStatus::Deploying;
+            instance.instance.retry()?;
             instance::update(&change.tx, &instance).await.db()?;
             change.instance_changed(&instance).await
         }
@@ -435,31 +427,25 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
         TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {
             InstanceStatus::Deleting => Ok(()),
             InstanceStatus::Deploying | InstanceStatus::Ready | InstanceStatus::Error => {
-                Err(not_now("the instance is not being deleted"))
+                Err(invalid_transition("the instance is not being deleted"))
             }
         },
     }
 }
 
 async fn its_image(change: &Change<'_>, record: &TaskRecord) -> Result<ImageRecord, Error> {
-    let id = record.task.image_id.ok_or_else(|| not_now("the task has no image"))?;
-    let found = image::get(&change.conn(), id).await.db()?;
-    found.ok_or_else(|| not_now("the image is gone; start anew"))
+    let found = engine::image_of(change, record).await?;
+    found.ok_or_else(|| invalid_transition("the image has been removed; create a new one"))
 }
 
 async fn its_instance(change: &Change<'_>, record: &TaskRecord) -> Result<InstanceRecord, Error> {
-    let id = record.task.instance_id.ok_or_else(|| not_now("the task has no instance"))?;
-    let found = instance::get(&change.conn(), id).await.db()?;
-    found.ok_or_else(|| not_now("the instance is gone; start anew"))
+    let found = engine::instance_of(change, record).await?;
+    found.ok_or_else(|| invalid_transition("the instance has been removed; create a new one"))
 }
 
-async fn image_again(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+async fn retry_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
     let mut found = its_image(change, record).await?;
-    if !found.image.status.may_become(ImageStatus::Creating) {
-        return Err(not_now(format!("the image is {}", found.image.status.as_str())));
-    }
-    found.image.status = ImageStatus::Creating;
-    found.image.version = found.image.version.saturating_add(1);
+    found.image.retry()?;
     image::update(&change.tx, &found).await.db()?;
     change.image_changed(&found).await
 }

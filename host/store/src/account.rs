@@ -48,7 +48,7 @@ impl AccountRecord {
             account: Account {
                 id: AccountId::new(row.id),
                 name: codec::name(&row.name)?,
-                role: codec::parse_enum("role", &row.role)?,
+                role: codec::parse("role", &row.role)?,
                 image_limit: row.image_limit.map(|limit| codec::to_u32("image_limit", limit)).transpose()?,
                 created_at: row.created_at,
             },

@@ -7,12 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::StoreError;
 
-fn corrupt(column: &'static str, value: impl std::fmt::Display) -> StoreError {
+pub(crate) fn corrupt(column: &'static str, value: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt { column, value: value.to_string().chars().take(80).collect() }
 }
 
-/// Parses the stored spelling of an enumeration.
-pub(crate) fn parse_enum<T: FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
+/// Parses text: an enumeration, a digest, the name of a plugin.
+pub(crate) fn parse<T: FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| corrupt(column, text))
 }
 

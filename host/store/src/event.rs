@@ -33,25 +33,25 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// What happened, before it has its number.
+/// An event that has no number yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Happening {
-    /// Whose.
+pub struct NewEvent {
+    /// The account whose events it is part of.
     pub account_id: AccountId,
-    /// What.
+    /// What changed.
     pub kind: EventKind,
-    /// To which image.
+    /// The image that changed.
     pub image_id: Option<ImageId>,
-    /// To which instance.
+    /// The instance that changed.
     pub instance_id: Option<InstanceId>,
-    /// To which task.
+    /// The task that changed.
     pub task_id: Option<TaskId>,
-    /// When.
+    /// When it changed.
     pub at: Timestamp,
 }
 
 /// Writes an event in the transaction of the change that it tells of, and answers its number.
-pub async fn append(tx: &WriteTx, event: &Happening) -> Result<u64, StoreError> {
+pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
     let sequence = account::next_sequence(tx, event.account_id).await?;
     let row = row::Model {
         account_id: event.account_id.uuid(),
@@ -85,7 +85,7 @@ pub async fn after(
             Ok(Event {
                 account_id: AccountId::new(row.account_id),
                 sequence: codec::to_u64("sequence", row.sequence)?,
-                kind: codec::parse_enum("kind", &row.kind)?,
+                kind: codec::parse("kind", &row.kind)?,
                 image_id: row.image_id.map(ImageId::new),
                 instance_id: row.instance_id.map(InstanceId::new),
                 task_id: row.task_id.map(TaskId::new),

@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Image, ImageKind, ImageStatus, StoredImage},
+    image::{Image, ImageKind, ImageParts, ImageSource, ImageStatus, StoredImage},
     time::Timestamp,
 };
 use sea_orm::{
@@ -61,8 +61,6 @@ mod row {
 pub struct ImageRecord {
     /// The image.
     pub image: Image,
-    /// The format that its file has or will have.
-    pub format: String,
     /// How it was captured.
     pub capture: CaptureNotes,
 }
@@ -80,9 +78,9 @@ pub struct CaptureNotes {
     pub stopped_ms: Option<u32>,
 }
 
-/// Whose images to list.
+/// The owners of the images to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum OwnerFilter {
     /// Captured ones of an account.
     CustomOf(AccountId),
     /// Stock images.
@@ -90,14 +88,14 @@ pub enum Whose {
     /// Captured ones of an account, and stock images.
     VisibleTo(AccountId),
     /// All.
-    Everybody,
+    All,
 }
 
 /// Which images to list.
 #[derive(Clone, Debug)]
 pub struct ImageFilter {
-    /// Whose.
-    pub whose: Whose,
+    /// The owners.
+    pub owner: OwnerFilter,
     /// Any of these; empty takes all.
     pub status: Vec<ImageStatus>,
     /// Only there.
@@ -160,39 +158,41 @@ fn stored(row: &row::Model) -> Result<Option<StoredImage>, StoreError> {
     Ok(Some(StoredImage {
         size: codec::size("size_bytes", size)?,
         virtual_size: codec::size("virtual_size_bytes", virtual_size)?,
-        format: row.format.clone(),
-        logical_digest: logical.clone(),
-        stored_digest: digest.clone(),
-        consistency: row
-            .consistency
-            .as_deref()
-            .map(|text| codec::parse_enum("consistency", text))
-            .transpose()?,
+        format: codec::parse("format", &row.format)?,
+        logical_digest: codec::parse("logical_digest", logical)?,
+        stored_digest: codec::parse("stored_digest", digest)?,
+        consistency: row.consistency.as_deref().map(|text| codec::parse("consistency", text)).transpose()?,
     }))
 }
 
+fn source(row: &row::Model) -> Option<ImageSource> {
+    Some(ImageSource {
+        instance_id: InstanceId::new(row.source_instance_id?),
+        instance_name: row.source_instance_name.clone()?,
+    })
+}
+
 fn from_row(row: row::Model) -> Result<ImageRecord, StoreError> {
-    let stored = stored(&row)?;
+    let parts = ImageParts {
+        id: ImageId::new(row.id),
+        account_id: AccountId::new(row.account_id),
+        location_id: LocationId::new(row.location_id),
+        kind: codec::parse("kind", &row.kind)?,
+        name: codec::name(&row.name)?,
+        status: codec::parse("status", &row.status)?,
+        source: source(&row),
+        storage_id: StorageId::new(row.storage_id),
+        format: codec::parse("format", &row.format)?,
+        stored: stored(&row)?,
+        task_id: row.task_id.map(TaskId::new),
+        created_at: row.created_at,
+        available_at: row.available_at,
+        version: codec::to_u32("version", row.version)?,
+        description: row.description,
+        storage_key: row.storage_key,
+    };
     Ok(ImageRecord {
-        image: Image {
-            id: ImageId::new(row.id),
-            account_id: AccountId::new(row.account_id),
-            location_id: LocationId::new(row.location_id),
-            kind: codec::parse_enum("kind", &row.kind)?,
-            name: codec::name(&row.name)?,
-            description: row.description,
-            status: codec::parse_enum("status", &row.status)?,
-            source_instance_id: row.source_instance_id.map(InstanceId::new),
-            source_instance_name: row.source_instance_name,
-            storage_id: StorageId::new(row.storage_id),
-            storage_key: row.storage_key,
-            stored,
-            task_id: row.task_id.map(TaskId::new),
-            created_at: row.created_at,
-            available_at: row.available_at,
-            version: codec::to_u32("version", row.version)?,
-        },
-        format: row.format,
+        image: Image::from_parts(parts).map_err(|error| codec::corrupt("status", error))?,
         capture: CaptureNotes {
             downgraded_because: row.downgraded_because,
             method: row.capture_method,
@@ -209,20 +209,20 @@ fn to_row(record: &ImageRecord) -> row::Model {
         id: image.id.uuid(),
         account_id: image.account_id.uuid(),
         location_id: image.location_id.uuid(),
-        kind: image.kind.as_str().to_owned(),
+        kind: image.kind.to_string(),
         name: image.name.to_string(),
         description: image.description.clone(),
-        status: image.status.as_str().to_owned(),
-        source_instance_id: image.source_instance_id.map(InstanceId::uuid),
-        source_instance_name: image.source_instance_name.clone(),
+        status: image.status.to_string(),
+        source_instance_id: image.source.as_ref().map(|source| source.instance_id.uuid()),
+        source_instance_name: image.source.as_ref().map(|source| source.instance_name.clone()),
         storage_id: image.storage_id.uuid(),
         storage_key: image.storage_key.clone(),
-        format: stored.map_or_else(|| record.format.clone(), |stored| stored.format.clone()),
+        format: image.format.to_string(),
         size_bytes: stored.map(|stored| stored.size.as_i64()),
         virtual_size_bytes: stored.map(|stored| stored.virtual_size.as_i64()),
-        logical_digest: stored.map(|stored| stored.logical_digest.clone()),
-        stored_digest: stored.map(|stored| stored.stored_digest.clone()),
-        consistency: stored.and_then(|stored| stored.consistency).map(|level| level.as_str().to_owned()),
+        logical_digest: stored.map(|stored| stored.logical_digest.to_string()),
+        stored_digest: stored.map(|stored| stored.stored_digest.to_string()),
+        consistency: stored.and_then(|stored| stored.consistency).map(|level| level.to_string()),
         downgraded_because: record.capture.downgraded_because.clone(),
         capture_method: record.capture.method.clone(),
         frozen_ms: record.capture.frozen_ms.map(i64::from),
@@ -288,13 +288,13 @@ pub async fn list(
             .add(row::Column::Kind.eq(ImageKind::Custom.as_str()))
     };
     let stock = row::Column::Kind.eq(ImageKind::Stock.as_str());
-    let whose = match filter.whose {
-        Whose::CustomOf(account) => custom_of(account),
-        Whose::Stock => Condition::all().add(stock),
-        Whose::VisibleTo(account) => Condition::any().add(custom_of(account)).add(stock),
-        Whose::Everybody => Condition::all(),
+    let owner = match filter.owner {
+        OwnerFilter::CustomOf(account) => custom_of(account),
+        OwnerFilter::Stock => Condition::all().add(stock),
+        OwnerFilter::VisibleTo(account) => Condition::any().add(custom_of(account)).add(stock),
+        OwnerFilter::All => Condition::all(),
     };
-    let mut query = row::Entity::find().filter(whose).limit(u64::from(sorted.limit));
+    let mut query = row::Entity::find().filter(owner).limit(u64::from(sorted.limit));
     if !filter.status.is_empty() {
         query = query.filter(row::Column::Status.is_in(filter.status.iter().map(|status| status.as_str())));
     }
@@ -319,10 +319,7 @@ pub async fn slots_taken(
     account: AccountId,
     location: LocationId,
 ) -> Result<u32, StoreError> {
-    let takes = [ImageStatus::Creating, ImageStatus::Available, ImageStatus::Error, ImageStatus::Deleting]
-        .into_iter()
-        .filter(|status| status.takes_slot())
-        .map(ImageStatus::as_str);
+    let takes = ImageStatus::ALL.iter().filter(|status| status.takes_slot()).map(|status| status.as_str());
     let taken = row::Entity::find()
         .filter(row::Column::AccountId.eq(account.uuid()))
         .filter(row::Column::LocationId.eq(location.uuid()))

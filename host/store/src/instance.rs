@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
-    instance::{Disk, Instance},
+    instance::{Disk, Instance, InstanceParts},
     size::ByteSize,
 };
 use sea_orm::{
@@ -74,20 +74,20 @@ pub struct InstanceRecord {
 
 fn from_row(row: row::Model) -> Result<InstanceRecord, StoreError> {
     Ok(InstanceRecord {
-        instance: Instance {
+        instance: Instance::from_parts(InstanceParts {
             id: InstanceId::new(row.id),
             account_id: AccountId::new(row.account_id),
             name: codec::name(&row.name)?,
             hypervisor_id: HypervisorId::new(row.hypervisor_id),
             location_id: LocationId::new(row.location_id),
-            status: codec::parse_enum("status", &row.status)?,
-            power: codec::parse_enum("power", &row.power)?,
-            boot_source: codec::parse_enum("boot_source", &row.boot_source)?,
+            status: codec::parse("status", &row.status)?,
+            power: codec::parse("power", &row.power)?,
+            boot_source: codec::parse("boot_source", &row.boot_source)?,
             image_id: row.image_id.map(ImageId::new),
             vcpus: codec::to_u32("vcpus", row.vcpus)?,
             memory: codec::size("memory_bytes", row.memory_bytes)?,
             created_at: row.created_at,
-        },
+        }),
         task_id: row.task_id.map(TaskId::new),
     })
 }
@@ -100,9 +100,9 @@ fn to_row(record: &InstanceRecord) -> row::Model {
         name: instance.name.to_string(),
         hypervisor_id: instance.hypervisor_id.uuid(),
         location_id: instance.location_id.uuid(),
-        status: instance.status.as_str().to_owned(),
-        power: instance.power.as_str().to_owned(),
-        boot_source: instance.boot_source.as_str().to_owned(),
+        status: instance.status.to_string(),
+        power: instance.power.to_string(),
+        boot_source: instance.boot_source.to_string(),
         image_id: instance.image_id.map(ImageId::uuid),
         vcpus: i64::from(instance.vcpus),
         memory_bytes: instance.memory.as_i64(),
@@ -159,7 +159,7 @@ pub async fn disks(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<Disk>, StoreEr
                 instance_id: id,
                 primary: row.is_primary,
                 virtual_size: codec::size("virtual_size_bytes", row.virtual_size_bytes)?,
-                format: row.format,
+                format: codec::parse("format", &row.format)?,
             })
         })
         .collect()
@@ -174,7 +174,7 @@ pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Re
             instance_id: disk.instance_id.uuid(),
             is_primary: disk.primary,
             virtual_size_bytes: disk.virtual_size.as_i64(),
-            format: disk.format.clone(),
+            format: disk.format.to_string(),
             allocated_bytes: None,
         };
         disk::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;

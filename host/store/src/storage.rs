@@ -73,8 +73,8 @@ fn from_row(row: row::Model) -> Result<StorageRecord, StoreError> {
         storage: ImageStorage {
             id: StorageId::new(row.id),
             name: codec::name(&row.name)?,
-            role: codec::parse_enum("role", &row.role)?,
-            kind: row.kind,
+            role: codec::parse("role", &row.role)?,
+            kind: codec::parse("kind", &row.kind)?,
             settings: codec::json("settings", &row.settings)?,
             available: codec::opt_size("available_bytes", row.available_bytes)?,
             total: codec::opt_size("total_bytes", row.total_bytes)?,
@@ -90,8 +90,8 @@ fn to_row(record: &StorageRecord) -> Result<row::Model, StoreError> {
     Ok(row::Model {
         id: storage.id.uuid(),
         name: storage.name.to_string(),
-        role: storage.role.as_str().to_owned(),
-        kind: storage.kind.clone(),
+        role: storage.role.to_string(),
+        kind: storage.kind.to_string(),
         settings: codec::to_json("settings", &storage.settings)?,
         available_bytes: storage.available.map(|size| size.as_i64()),
         total_bytes: storage.total.map(|size| size.as_i64()),

@@ -2,13 +2,13 @@
 
 use imprint_domain::{
     id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
-    task::{Lease, Progress, Task, TaskKind, TaskState},
+    task::{Lease, Progress, Task, TaskKind, TaskParts, TaskState, Throughput},
     task_error::{TaskError, TaskErrorContext},
     time::Timestamp,
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::Expr,
 };
 
 use crate::{Conn, StoreError, WriteTx, codec};
@@ -61,40 +61,15 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A task with what only the engine needs.
+/// A task with what its row holds besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskRecord {
     /// The task.
     pub task: Task,
     /// What to do, as versioned JSON.
     pub payload: String,
-    /// Attempts that it may begin before a failure is final.
-    pub attempts_allowed: u32,
-    /// Grows with every claim.
-    pub fence: u64,
-    /// The fence of the last end that was reported and taken.
-    pub finished_fence: u64,
-    /// When the last sample of its rate was taken.
-    pub sampled_at: Option<Timestamp>,
-    /// Bytes done then.
-    pub sampled_bytes: u64,
-    /// Bytes a second, lately.
-    pub rate_bps: Option<u64>,
-    /// Grows with every change of the row.
+    /// The number of changes of the row.
     pub change: u64,
-}
-
-/// A claim: one guarded update.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim {
-    /// Which task.
-    pub id: TaskId,
-    /// For which agent process.
-    pub agent_id: AgentId,
-    /// Now.
-    pub now: Timestamp,
-    /// When the lease ends without a heartbeat.
-    pub until: Timestamp,
 }
 
 /// Which tasks to list, latest first.
@@ -135,38 +110,41 @@ fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
         (Some(_), None) | (None, Some(_)) | (None, None) => None,
     };
     let error = error_of(&row)?;
-    Ok(TaskRecord {
-        task: Task {
-            id: TaskId::new(row.id),
-            account_id: AccountId::new(row.account_id),
-            kind: codec::parse_enum("kind", &row.kind)?,
-            state: codec::parse_enum("state", &row.state)?,
-            progress: Progress {
-                phase: codec::parse_enum("phase", &row.phase)?,
-                bytes_done: codec::to_u64("bytes_done", row.bytes_done)?,
-                bytes_total: row.bytes_total.map(|total| codec::to_u64("bytes_total", total)).transpose()?,
-            },
-            image_id: row.image_id.map(ImageId::new),
-            instance_id: row.instance_id.map(InstanceId::new),
-            hypervisor_id: HypervisorId::new(row.hypervisor_id),
-            attempts: codec::to_u32("attempts", row.attempts)?,
-            cancel_requested: row.cancel_requested,
-            run_after: row.run_after,
-            deadline: row.deadline,
-            lease,
-            error,
-            request_id: RequestId::new(row.request_id),
-            created_at: row.created_at,
-            started_at: row.started_at,
-            finished_at: row.finished_at,
+    let parts = TaskParts {
+        id: TaskId::new(row.id),
+        account_id: AccountId::new(row.account_id),
+        kind: codec::parse("kind", &row.kind)?,
+        state: codec::parse("state", &row.state)?,
+        progress: Progress {
+            phase: codec::parse("phase", &row.phase)?,
+            bytes_done: codec::to_u64("bytes_done", row.bytes_done)?,
+            bytes_total: row.bytes_total.map(|total| codec::to_u64("bytes_total", total)).transpose()?,
         },
-        payload: row.payload,
+        throughput: Throughput {
+            sampled_at: row.sampled_at,
+            sampled_bytes: codec::to_u64("sampled_bytes", row.sampled_bytes)?,
+            bytes_per_second: row.rate_bps.map(|rate| codec::to_u64("rate_bps", rate)).transpose()?,
+        },
+        image_id: row.image_id.map(ImageId::new),
+        instance_id: row.instance_id.map(InstanceId::new),
+        hypervisor_id: HypervisorId::new(row.hypervisor_id),
+        attempts: codec::to_u32("attempts", row.attempts)?,
         attempts_allowed: codec::to_u32("attempts_allowed", row.attempts_allowed)?,
+        cancel_requested: row.cancel_requested,
+        run_after: row.run_after,
+        deadline: row.deadline,
+        lease,
         fence,
         finished_fence: codec::to_u64("finished_fence", row.finished_fence)?,
-        sampled_at: row.sampled_at,
-        sampled_bytes: codec::to_u64("sampled_bytes", row.sampled_bytes)?,
-        rate_bps: row.rate_bps.map(|rate| codec::to_u64("rate_bps", rate)).transpose()?,
+        error,
+        request_id: RequestId::new(row.request_id),
+        created_at: row.created_at,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+    };
+    Ok(TaskRecord {
+        task: Task::from_parts(parts).map_err(|error| codec::corrupt("state", error))?,
+        payload: row.payload,
         change: codec::to_u64("change", row.change)?,
     })
 }
@@ -177,9 +155,9 @@ fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
     Ok(row::Model {
         id: task.id.uuid(),
         account_id: task.account_id.uuid(),
-        kind: task.kind.as_str().to_owned(),
-        state: task.state.as_str().to_owned(),
-        phase: task.progress.phase.as_str().to_owned(),
+        kind: task.kind.to_string(),
+        state: task.state.to_string(),
+        phase: task.progress.phase.to_string(),
         bytes_done: codec::to_i64(task.progress.bytes_done),
         bytes_total: task.progress.bytes_total.map(codec::to_i64),
         image_id: task.image_id.map(ImageId::uuid),
@@ -187,13 +165,13 @@ fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
         hypervisor_id: task.hypervisor_id.uuid(),
         payload: record.payload.clone(),
         attempts: i64::from(task.attempts),
-        attempts_allowed: i64::from(record.attempts_allowed),
+        attempts_allowed: i64::from(task.attempts_allowed),
         cancel_requested: task.cancel_requested,
         run_after: task.run_after,
         deadline: task.deadline,
         agent_id: task.lease.map(|lease| lease.agent_id.uuid()),
-        fence: codec::to_i64(record.fence),
-        finished_fence: codec::to_i64(record.finished_fence),
+        fence: codec::to_i64(task.fence),
+        finished_fence: codec::to_i64(task.finished_fence),
         lease_until: task.lease.map(|lease| lease.until),
         error_code: error.map(|error| error.code().to_owned()),
         error_detail: error.map(|error| error.operator_detail().to_owned()),
@@ -203,9 +181,9 @@ fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
         created_at: task.created_at,
         started_at: task.started_at,
         finished_at: task.finished_at,
-        sampled_at: record.sampled_at,
-        sampled_bytes: codec::to_i64(record.sampled_bytes),
-        rate_bps: record.rate_bps.map(codec::to_i64),
+        sampled_at: task.throughput.sampled_at,
+        sampled_bytes: codec::to_i64(task.throughput.sampled_bytes),
+        rate_bps: task.throughput.bytes_per_second.map(codec::to_i64),
         change: codec::to_i64(record.change),
     })
 }
@@ -369,8 +347,12 @@ pub async fn update(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Writes the end of a task's lease, and nothing else: no change that anybody follows.
-pub async fn prolong(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
+/// Writes the end of a task's lease and nothing else, which counts as no change.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn update_lease(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
     row::Entity::update_many()
         .col_expr(row::Column::LeaseUntil, Expr::value(record.task.lease.map(|lease| lease.until)))
         .filter(row::Column::Id.eq(record.task.id.uuid()))
@@ -379,19 +361,19 @@ pub async fn prolong(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError
     Ok(())
 }
 
-/// Claims a queued task: one guarded update that gives it a lease and the next fence. `false` when
-/// it was not queued any more.
-pub async fn claim(tx: &WriteTx, claim: &Claim) -> Result<bool, StoreError> {
+/// Writes the row of a task that was claimed by one guarded update, and counts the change. Returns
+/// `false`, and writes nothing, when the row is not queued.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn claim(tx: &WriteTx, record: &TaskRecord) -> Result<bool, StoreError> {
+    let mut row = to_row(record)?;
+    row.change = row.change.saturating_add(1);
     let done = row::Entity::update_many()
-        .col_expr(row::Column::State, Expr::value(TaskState::Running.as_str()))
-        .col_expr(row::Column::AgentId, Expr::value(claim.agent_id.uuid()))
-        .col_expr(row::Column::LeaseUntil, Expr::value(claim.until))
-        .col_expr(row::Column::Fence, Expr::col(row::Column::Fence).add(1))
-        .col_expr(row::Column::Attempts, Expr::col(row::Column::Attempts).add(1))
-        .col_expr(row::Column::Change, Expr::col(row::Column::Change).add(1))
-        .filter(row::Column::Id.eq(claim.id.uuid()))
+        .set(row.into_active_model().reset_all())
+        .filter(row::Column::Id.eq(record.task.id.uuid()))
         .filter(row::Column::State.eq(TaskState::Queued.as_str()))
-        .filter(row::Column::RunAfter.lte(claim.now))
         .exec(&tx.0)
         .await?;
     Ok(done.rows_affected == 1)

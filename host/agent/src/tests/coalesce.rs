@@ -35,7 +35,7 @@ fn chained(world: &World) -> (InstanceRef, Home) {
 /// A stopped instance of that format, whose disk the test writes.
 fn empty(world: &World) -> (InstanceRef, Home) {
     let stopped = world.stopped_instance();
-    let instance = InstanceRef { disk_format: STACK.to_owned(), ..stopped };
+    let instance = InstanceRef { disk_format: STACK.parse().unwrap(), ..stopped };
     let home = Home::new(&world.folders(), instance.id);
     fs::remove_file(home.file("disk.raw")).unwrap();
     home.define(&Definition::new(instance.clone(), "fake".to_owned(), super::recovery::settings())).unwrap();

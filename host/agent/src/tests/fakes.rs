@@ -32,8 +32,9 @@ use imprint_data_path::{
 use imprint_domain::{
     consistency::Consistency,
     id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
-    image::Compression,
+    image::{Compression, ImageFormat},
     name::Name,
+    plugin_kind::StorageKind,
     size::ByteSize,
     time::{Environment, Timestamp},
 };
@@ -151,7 +152,7 @@ impl ControlPlane for FakeControl {
         self.heard.send_modify(|heard| heard.registers.push(request));
         let script = self.script.lock().unwrap();
         Ok(RegisterResponse {
-            driver: "fake".to_owned(),
+            driver: "fake".parse().unwrap(),
             driver_settings: BTreeMap::from([("accelerator".to_owned(), "tcg".to_owned())]),
             max_work: script.max_work,
             max_captures: script.max_captures,
@@ -248,7 +249,7 @@ impl DiskFormat for FakeFormat {
 }
 
 /// A format whose files hold a raw disk behind some bytes of their own.
-pub(super) const WRAPPER: &str = "wrapper";
+pub(super) const WRAPPER: &str = "vdi";
 pub(super) const WRAPPED_AT: u64 = 65536;
 
 struct FakeImage {
@@ -854,7 +855,7 @@ impl World {
         assignment(Work::Deploy(DeployWork {
             instance,
             image: image_ref("raw"),
-            logical_digest: digest,
+            logical_digest: digest.map(|text| text.parse().unwrap()),
             seed: Seed { hostname: "web-1".to_owned(), ssh_keys: Vec::new(), user_data: None },
             start: true,
         }))
@@ -873,7 +874,11 @@ pub(super) fn assignment(work: Work) -> Assignment {
 }
 
 pub(super) fn storage_ref() -> StorageRef {
-    StorageRef { id: StorageId::new(Uuid::from_u128(9)), kind: "local".to_owned(), settings: BTreeMap::new() }
+    StorageRef {
+        id: StorageId::new(Uuid::from_u128(9)),
+        kind: StorageKind::local(),
+        settings: BTreeMap::new(),
+    }
 }
 
 pub(super) fn image_ref(format: &str) -> ImageRef {
@@ -881,7 +886,7 @@ pub(super) fn image_ref(format: &str) -> ImageRef {
         id: ImageId::new(Uuid::from_u128(4)),
         storage: storage_ref(),
         key: "image-1".to_owned(),
-        format: format.to_owned(),
+        format: format.parse().unwrap(),
     }
 }
 
@@ -890,7 +895,7 @@ fn instance_ref() -> InstanceRef {
         id: InstanceId::new(Uuid::now_v7()),
         name: Name::parse("web 1").unwrap(),
         disk_id: DiskId::new(Uuid::now_v7()),
-        disk_format: "raw".to_owned(),
+        disk_format: ImageFormat::Raw,
         disk_size: ByteSize::new(DISK_SIZE).unwrap(),
         vcpus: 1,
         memory: ByteSize::new(256 << 20).unwrap(),

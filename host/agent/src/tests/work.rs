@@ -9,7 +9,9 @@ use imprint_agent_protocol::{
     AdoptWork, CaptureResult, DeleteImageWork, Outcome, PowerWork, ProtocolError, Work,
 };
 use imprint_data_path::{Disk, Limits, MemorySource, WriteOptions, digest, ports::Consistency as Level};
-use imprint_domain::{consistency::Consistency, instance::Power, task::Phase, task_error::TaskError};
+use imprint_domain::{
+    consistency::Consistency, image::ImageFormat, instance::Power, task::Phase, task_error::TaskError,
+};
 
 use super::fakes::{DISK_SIZE, WRAPPED_AT, WRAPPER, World, assignment, image_ref};
 use crate::instance::{Home, disk_file};
@@ -321,7 +323,7 @@ async fn a_deployment_that_fails_leaves_nothing() {
     // It is approved, and ends at once: the disk is not its kind of thing.
     let mut work = world.deploy(1 << 20, Some(digest));
     if let Work::Deploy(deploy) = &mut work.work {
-        deploy.instance.disk_format = "unknown".to_owned();
+        deploy.instance.disk_format = ImageFormat::Vhdx;
     }
     assert_eq!(run(&|| program("guest"), work).await.code(), "format_unknown");
     agent.stop().await;

@@ -112,14 +112,14 @@ fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service
     })
 }
 
-fn wish(wish: ConsistencyWish) -> Result<service::ConsistencyWish, Error> {
+fn wish(wish: ConsistencyWish) -> Result<service::ConsistencyRequirement, Error> {
     let minimum = wish.minimum.unwrap_or(Consistency::Crash);
     let want = wish.want.unwrap_or(Consistency::Application.max(minimum));
     if minimum > want {
         return Err(Error::new(Code::InvalidRequest, "the minimum is above what is wanted; lower it")
             .at("/consistency/minimum"));
     }
-    Ok(service::ConsistencyWish { want, minimum })
+    Ok(service::ConsistencyRequirement { want, minimum })
 }
 
 fn created(made: service::ImageTask) -> Response {

@@ -1,10 +1,20 @@
 //! Texts that people type.
 
+use std::{fmt, str::FromStr};
+
 use imprint_domain::{Code, Error, name::Name};
 
 /// A name, or a refusal that points at `pointer`.
 pub(crate) fn name(text: &str, pointer: &str) -> Result<Name, Error> {
     Name::parse(text).map_err(|error| Error::new(Code::InvalidName, error).at(pointer))
+}
+
+/// Parses the text of a closed vocabulary or a constrained name.
+pub(crate) fn parse<T>(text: &str, pointer: &str) -> Result<T, Error>
+where
+    T: FromStr<Err: fmt::Display>,
+{
+    text.parse().map_err(|error| Error::new(Code::InvalidRequest, error).at(pointer))
 }
 
 /// The longest description, in characters.

@@ -9,7 +9,7 @@ use imprint_agent_protocol::{
 };
 use imprint_domain::{
     id::{AgentId, StorageId},
-    image::StoredImage,
+    image::{ImageFormat, StoredImage},
     instance::Power,
     name::Name,
     size::ByteSize,
@@ -50,7 +50,7 @@ impl Server {
         let local = LocalRequest {
             location: Name::parse("home").unwrap(),
             hypervisor: Name::parse("this-machine").unwrap(),
-            driver: "qemu".to_owned(),
+            driver: "qemu".parse().unwrap(),
             driver_settings: [].into(),
             customer_path: "/srv/images".to_owned(),
             stock_path: "/srv/stock".to_owned(),
@@ -61,7 +61,7 @@ impl Server {
                 name: Name::parse("Debian").unwrap(),
                 description: String::new(),
                 key: "debian.qcow2".to_owned(),
-                format: "qcow2".to_owned(),
+                format: ImageFormat::Qcow2,
             }),
             account: Name::parse("demo").unwrap(),
             password: Some(PASSWORD.to_owned()),
@@ -157,9 +157,9 @@ pub(crate) fn stored() -> StoredImage {
     StoredImage {
         size: ByteSize::MIB,
         virtual_size: ByteSize::GIB,
-        format: "qcow2".to_owned(),
-        logical_digest: format!("imprint1:{}", "1".repeat(64)),
-        stored_digest: format!("sha256:{}", "2".repeat(64)),
+        format: ImageFormat::Qcow2,
+        logical_digest: format!("imprint1:{}", "1".repeat(64)).parse().unwrap(),
+        stored_digest: format!("sha256:{}", "2".repeat(64)).parse().unwrap(),
         consistency: None,
     }
 }

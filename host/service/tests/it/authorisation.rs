@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use imprint_domain::{
-    Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, storage::StorageRole,
+    Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, image::ImageFormat,
+    plugin_kind::StorageKind, storage::StorageRole,
 };
 use imprint_service::{
     AccountCreate, AccountPatch, EventFilter, HypervisorCreate, ImageList, ImagePatch, ImageScope,
@@ -84,7 +85,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
         let hypervisor = HypervisorCreate {
             name: name("x"),
             location_id: world.location.id,
-            driver: "qemu".into(),
+            driver: "qemu".parse().unwrap(),
             driver_settings: BTreeMap::new(),
             max_work: None,
             max_captures: None,
@@ -92,7 +93,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
         let storage = StorageCreate {
             name: name("x"),
             role: StorageRole::Stock,
-            kind: "local".into(),
+            kind: StorageKind::local(),
             settings: BTreeMap::from([("path".to_owned(), "/etc".to_owned())]),
         };
         let os_image = OsImageCreate {
@@ -100,7 +101,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             description: String::new(),
             storage_id: world.stock,
             key: "shadow".into(),
-            format: "raw".into(),
+            format: ImageFormat::Raw,
             location_id: world.location.id,
         };
         let id = op.account_id();
@@ -174,7 +175,7 @@ pub(crate) async fn stock_images_are_for_all_to_use_and_for_admins_to_change(wor
             description: String::new(),
             storage_id: world.stock,
             key: key.into(),
-            format: "raw".into(),
+            format: ImageFormat::Raw,
             location_id: world.location.id,
         };
         let refused = world.service.os_image_create(&world.admin, request).await;

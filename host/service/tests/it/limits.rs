@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use imprint_agent_protocol::StorageReport;
-use imprint_domain::{Code, instance::BootSource, storage::StorageRole};
+use imprint_domain::{
+    Code,
+    instance::{BootSource, Instance, InstanceParts},
+    storage::StorageRole,
+};
 use imprint_service::{
     AccountPatch, HypervisorCreate, Idempotency, ImageList, InstanceCreate, LocationPatch, PageRequest,
 };
@@ -131,12 +135,14 @@ pub(crate) async fn what_forbids_a_capture_says_so(world: World) {
     let store = Store::open(&world.target).await.unwrap();
     let tx = store.write_tx().await.unwrap();
     let mut record = imprint_store::instance::get(&tx.conn(), world.instance).await.unwrap().unwrap();
-    record.instance.boot_source = BootSource::Volume;
+    let parts = InstanceParts { boot_source: BootSource::Volume, ..(*record.instance).clone() };
+    record.instance = Instance::from_parts(parts);
     imprint_store::instance::update(&tx, &record).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(refused(world.wish("x")).await.code, Code::BootFromVolumeNotSupported);
     let tx = store.write_tx().await.unwrap();
-    record.instance.boot_source = BootSource::Disk;
+    let parts = InstanceParts { boot_source: BootSource::Disk, ..(*record.instance).clone() };
+    record.instance = Instance::from_parts(parts);
     imprint_store::instance::update(&tx, &record).await.unwrap();
     tx.commit().await.unwrap();
 
@@ -153,7 +159,7 @@ async fn unbound(world: &World) {
     let request = HypervisorCreate {
         name: name("host-2"),
         location_id: world.location.id,
-        driver: "qemu".into(),
+        driver: "qemu".parse().unwrap(),
         driver_settings: BTreeMap::new(),
         max_work: None,
         max_captures: None,

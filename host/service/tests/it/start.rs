@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{InstanceReport, Work};
-use imprint_domain::{Code, image::ImageKind, instance::Power};
+use imprint_domain::{
+    Code,
+    image::{ImageFormat, ImageKind},
+    instance::Power,
+};
 use imprint_service::{
     DemoRequest, DemoSetup, ImageList, ImageScope, LocalRequest, LocalSetup, StockImageFile,
 };
@@ -14,7 +18,7 @@ fn local() -> LocalRequest {
     LocalRequest {
         location: name("Demo"),
         hypervisor: name("this-machine"),
-        driver: "qemu".into(),
+        driver: "qemu".parse().unwrap(),
         driver_settings: BTreeMap::from([("dir".to_owned(), "/var/lib/imprint".to_owned())]),
         customer_path: "/var/lib/imprint/images".into(),
         stock_path: "/var/lib/imprint/stock".into(),
@@ -27,7 +31,7 @@ fn demo(password: Option<&str>) -> DemoRequest {
             name: name("Demo Linux"),
             description: "boots in two seconds".into(),
             key: "demo.qcow2".into(),
-            format: "qcow2".into(),
+            format: ImageFormat::Qcow2,
         }),
         account: name("demo"),
         password: password.map(str::to_owned),

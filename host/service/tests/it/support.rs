@@ -20,9 +20,10 @@ use imprint_domain::{
     coalesce::CoalescePolicy,
     consistency::Consistency,
     id::{AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
-    image::StoredImage,
+    image::{ImageFormat, StoredImage},
     instance::Power,
     name::Name,
+    plugin_kind::StorageKind,
     size::ByteSize,
     storage::StorageRole,
     task::Phase,
@@ -140,7 +141,7 @@ impl World {
         let hypervisor = HypervisorCreate {
             name: name("host-1"),
             location_id: location.id,
-            driver: "qemu".into(),
+            driver: "qemu".parse().unwrap(),
             driver_settings: BTreeMap::new(),
             max_work: None,
             max_captures: None,
@@ -157,7 +158,7 @@ impl World {
             description: String::new(),
             storage_id: stock,
             key: "small.qcow2".into(),
-            format: "qcow2".into(),
+            format: ImageFormat::Qcow2,
             location_id: location.id,
         };
         let stock_image = service.os_image_create(&admin, request).await.unwrap().image.id;
@@ -276,7 +277,7 @@ async fn storage(
     role: StorageRole,
 ) -> StorageId {
     let settings = BTreeMap::from([("path".to_owned(), format!("/srv/{text}"))]);
-    let request = StorageCreate { name: name(text), role, kind: "local".into(), settings };
+    let request = StorageCreate { name: name(text), role, kind: StorageKind::local(), settings };
     let id = service.storage_create(admin, request).await.unwrap().id;
     service.storage_bind(admin, id, hypervisor).await.unwrap();
     id
@@ -294,13 +295,18 @@ pub(crate) fn lease(work: &Assignment) -> HeldLease {
     HeldLease { task_id: work.task_id, fence: work.fence }
 }
 
+/// A digest of 64 times that hexadecimal digit.
+pub(crate) fn digest(hex: &str) -> String {
+    format!("imprint1:{}", hex.repeat(64))
+}
+
 pub(crate) fn stored() -> StoredImage {
     StoredImage {
         size: size(5 << 20),
         virtual_size: size(64 << 20),
-        format: "qcow2".into(),
-        logical_digest: "logical".into(),
-        stored_digest: "stored".into(),
+        format: ImageFormat::Qcow2,
+        logical_digest: digest("1").parse().unwrap(),
+        stored_digest: digest("2").parse().unwrap(),
         consistency: Some(Consistency::Filesystem),
     }
 }

@@ -12,9 +12,9 @@ use imprint_domain::{
     task::{MAX_ATTEMPTS, Phase, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
-use imprint_service::{ConsistencyWish, ImageTask, TaskList};
+use imprint_service::{ConsistencyRequirement, ImageTask, TaskList};
 
-use crate::support::{Agent, World, failure, lease, open, stored, success};
+use crate::support::{Agent, World, digest, failure, lease, open, stored, success};
 
 async fn status(world: &World, made: &ImageTask) -> (ImageStatus, TaskState) {
     let image = world.service.image_show(&world.customer, made.image.id).await.unwrap();
@@ -301,7 +301,7 @@ pub(crate) async fn progress_never_goes_back(world: World) {
 pub(crate) async fn a_level_not_reached_is_a_failure(world: World) {
     let mut wish = world.wish("strict");
     wish.consistency =
-        Some(ConsistencyWish { want: Consistency::Application, minimum: Consistency::Application });
+        Some(ConsistencyRequirement { want: Consistency::Application, minimum: Consistency::Application });
     let made = world.service.image_capture(&world.customer, wish).await.unwrap();
     let work = world.agent.claim_one().await;
     world.agent.finish(&work, success(&work.work)).await.unwrap();
@@ -360,7 +360,7 @@ pub(crate) async fn a_failed_deployment_can_be_retried(world: World) {
     let work = world.agent.claim_one().await;
     let Work::Deploy(deploy) = &work.work else { panic!("not a deployment") };
     assert_eq!(deploy.seed.hostname, "web-2");
-    assert_eq!(deploy.logical_digest.as_deref(), Some("logical"));
+    assert_eq!(deploy.logical_digest, Some(digest("1").parse().unwrap()));
     world.agent.finish(&work, failure(false)).await.unwrap();
     let shown = world.service.instance_show(&world.customer, made.instance.id).await.unwrap();
     assert_eq!(shown.status, InstanceStatus::Error);

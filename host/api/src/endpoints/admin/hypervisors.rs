@@ -14,7 +14,7 @@ use crate::{
         hypervisor::{AdminHypervisor, AgentToken, HypervisorCreate},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Id, IdempotencyKey, JsonBody, Query, name, page_request},
+    extract::{Admin, Id, IdempotencyKey, JsonBody, Query, name, page_request, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -52,7 +52,7 @@ pub(crate) async fn admin_hypervisor_create(
     let request = service::HypervisorCreate {
         name: name(&body.name, "/name")?,
         location_id: body.location_id,
-        driver: body.driver,
+        driver: parse(&body.driver, "/driver")?,
         driver_settings: body.driver_settings,
         max_work: body.max_work,
         max_captures: body.max_captures,

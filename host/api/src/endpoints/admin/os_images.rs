@@ -6,7 +6,7 @@ use imprint_service as service;
 use crate::{
     dto::{image::ImageAndTask, storage::OsImageCreate},
     endpoints::accepted::{Created, accepted},
-    extract::{Admin, IdempotencyKey, JsonBody, description, name},
+    extract::{Admin, IdempotencyKey, JsonBody, description, name, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -31,7 +31,7 @@ pub(crate) async fn admin_os_image_create(
         description: description(&about, "/description")?,
         storage_id,
         key: file,
-        format,
+        format: parse(&format, "/format")?,
         location_id,
     };
     let op = op.with_idempotency(key.bind(body.digest));

@@ -14,7 +14,7 @@ use crate::{
         page::{Page, PageQuery},
         storage::{ImageStorage, ImageStorageCreate},
     },
-    extract::{Admin, IdempotencyKey, Ids, JsonBody, Query, name, page_request},
+    extract::{Admin, IdempotencyKey, Ids, JsonBody, Query, name, page_request, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -52,7 +52,7 @@ pub(crate) async fn admin_storage_create(
     let request = service::StorageCreate {
         name: name(&body.name, "/name")?,
         role: body.role,
-        kind: body.kind,
+        kind: parse(&body.kind, "/kind")?,
         settings: body.settings,
     };
     let storage = state.service().storage_create(&op, request).await?;

@@ -1,0 +1,115 @@
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::*;
+
+fn now() -> Timestamp {
+    DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn stored() -> StoredImage {
+    StoredImage {
+        size: ByteSize::MIB,
+        virtual_size: ByteSize::GIB,
+        format: ImageFormat::Qcow2,
+        logical_digest: format!("imprint1:{}", "1".repeat(64)).parse().unwrap(),
+        stored_digest: format!("imprint1:{}", "2".repeat(64)).parse().unwrap(),
+        consistency: Some(Consistency::Crash),
+    }
+}
+
+fn task_id() -> TaskId {
+    TaskId::new(Uuid::from_u128(9))
+}
+
+fn creating() -> Image {
+    let new = NewImage {
+        id: ImageId::new(Uuid::from_u128(1)),
+        account_id: AccountId::new(Uuid::from_u128(2)),
+        location_id: LocationId::new(Uuid::from_u128(3)),
+        kind: ImageKind::Custom,
+        name: Name::parse("image").unwrap(),
+        description: String::new(),
+        source: None,
+        storage_id: StorageId::new(Uuid::from_u128(4)),
+        storage_key: "key".to_owned(),
+        format: ImageFormat::Raw,
+        task_id: TaskId::new(Uuid::from_u128(5)),
+    };
+    Image::reserve(new, now())
+}
+
+fn in_status(status: ImageStatus) -> Image {
+    let mut image = creating();
+    match status {
+        ImageStatus::Creating => {}
+        ImageStatus::Available => image.publish(stored(), now()).unwrap(),
+        ImageStatus::Error => image.fail().unwrap(),
+        ImageStatus::Deleting => {
+            image.fail().unwrap();
+            image.delete(task_id()).unwrap();
+        }
+    }
+    assert_eq!(image.status, status);
+    image
+}
+
+type Step = fn(&mut Image) -> Result<(), IllegalTransition>;
+
+#[test]
+fn every_transition_counts_a_version_or_is_refused_without_effect() {
+    let steps: [(ImageStatus, Step); 4] = [
+        (ImageStatus::Available, |image| image.publish(stored(), now())),
+        (ImageStatus::Error, Image::fail),
+        (ImageStatus::Creating, Image::retry),
+        (ImageStatus::Deleting, |image| image.delete(task_id())),
+    ];
+    let mut allowed = Vec::new();
+    for &from in ImageStatus::ALL {
+        for (to, step) in steps {
+            let before = in_status(from);
+            let mut image = before.clone();
+            match step(&mut image) {
+                Ok(()) => {
+                    assert_eq!((image.status, image.version), (to, before.version + 1));
+                    allowed.push((from, to));
+                }
+                Err(error) => {
+                    assert_eq!((error.from, error.to), (from.as_str(), to.as_str()));
+                    assert_eq!(image, before);
+                }
+            }
+        }
+    }
+    assert_eq!(
+        allowed,
+        [
+            (ImageStatus::Creating, ImageStatus::Available),
+            (ImageStatus::Creating, ImageStatus::Error),
+            (ImageStatus::Available, ImageStatus::Deleting),
+            (ImageStatus::Error, ImageStatus::Creating),
+            (ImageStatus::Error, ImageStatus::Deleting),
+        ]
+    );
+}
+
+#[test]
+fn a_published_image_has_the_format_that_was_stored() {
+    let image = in_status(ImageStatus::Available);
+    assert_eq!((image.format, image.available_at), (ImageFormat::Qcow2, Some(now())));
+    assert_eq!(image.require_available().unwrap(), &stored());
+}
+
+#[test]
+fn an_available_image_without_bytes_cannot_be_built() {
+    let mut parts = (*in_status(ImageStatus::Available)).clone();
+    parts.stored = None;
+    assert_eq!(Image::from_parts(parts), Err(InconsistentImage));
+}
+
+#[test]
+fn an_edit_counts_a_version() {
+    let mut image = creating();
+    image.edit(None, Some("text".to_owned()));
+    assert_eq!((image.version, image.description.as_str()), (2, "text"));
+}

@@ -1,0 +1,98 @@
+//! The names of plugins that rows refer to, such as the driver `qemu` and the storage kind `local`.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// The longest name, in bytes.
+const MAX_BYTES: usize = 64;
+
+/// The text is not the name of a kind of plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("name the kind of plugin in lower-case letters, digits and hyphens, such as `qemu` or `local`")]
+pub struct InvalidPluginKind;
+
+fn check(text: &str) -> Result<(), InvalidPluginKind> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if text.is_empty() || text.len() > MAX_BYTES || !plain { Err(InvalidPluginKind) } else { Ok(()) }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidPluginKind;
+
+            fn from_str(text: &str) -> Result<Self, InvalidPluginKind> {
+                check(text).map(|()| Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidPluginKind;
+
+            fn try_from(text: String) -> Result<Self, InvalidPluginKind> {
+                check(&text).map(|()| Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(kind: $name) -> Self {
+                kind.0
+            }
+        }
+    )*};
+}
+
+kinds! {
+    /// The hypervisor plugin that controls a hypervisor: `qemu`.
+    DriverKind;
+    /// The storage plugin that reaches an image storage: `local`, later `nfs`, `s3`.
+    StorageKind;
+}
+
+impl StorageKind {
+    /// The kind of storages that are a folder on the hypervisor's machine.
+    pub const LOCAL: &'static str = "local";
+
+    /// Returns the kind of storages that are a folder on the hypervisor's machine.
+    pub fn local() -> Self {
+        Self(Self::LOCAL.to_owned())
+    }
+
+    /// Returns whether storages of this kind are a folder on the hypervisor's machine.
+    pub fn is_local(&self) -> bool {
+        self.0 == Self::LOCAL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_a_plain_lower_case_name() {
+        assert_eq!("qemu".parse::<DriverKind>().map(|kind| kind.to_string()).as_deref(), Ok("qemu"));
+        assert!("local".parse::<StorageKind>().unwrap().is_local());
+        for wrong in ["", "Qemu", "a_b", "a/b", "ä", &"a".repeat(65)] {
+            assert_eq!(wrong.parse::<DriverKind>(), Err(InvalidPluginKind), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One description of each kind of task.
+
+use super::TaskKind;
+use crate::instance::Power;
+
+/// The deadline of tasks that copy bytes, in seconds (S29, S138).
+const COPY_DEADLINE_S: i64 = 24 * 3600;
+/// The deadline of the others, in seconds.
+const SHORT_DEADLINE_S: i64 = 15 * 60;
+
+/// What is special about a kind of task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// How long a task may take before a reconciler fails it, in seconds.
+    pub deadline_s: i64,
+    /// Whether a task needs its instance for itself.
+    pub exclusive: bool,
+    /// Whether a task can be cancelled.
+    pub cancellable: bool,
+    /// Whether a failed task is retried by a reconciler until it succeeds.
+    pub repeat_until_done: bool,
+    /// Whether a task counts against the hypervisor's limit of captures (S28).
+    pub counts_as_capture: bool,
+    /// What an agent reports when a task succeeded.
+    pub result: TaskResult,
+    /// What success means for the image or the instance.
+    pub on_success: OnSuccess,
+    /// What a final failure or cancellation means for the image or the instance.
+    pub on_failure: OnFailure,
+}
+
+/// What an agent reports when a task succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskResult {
+    /// The captured image.
+    CapturedImage,
+    /// The digests and sizes of a stock image.
+    RegisteredImage,
+    /// The deployed instance.
+    DeployedInstance,
+    /// Nothing but the success.
+    Nothing,
+}
+
+/// What success means for the image or the instance, beyond the reported result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSuccess {
+    /// Nothing.
+    Nothing,
+    /// The image's row is removed.
+    RemoveImage,
+    /// The instance's row is removed.
+    RemoveInstance,
+    /// The instance has that power state.
+    SetPower(Power),
+}
+
+/// What a final failure or cancellation means for the image or the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing.
+    Nothing,
+    /// The image is in error.
+    FailImage,
+    /// The instance is in error.
+    FailInstance,
+}
+
+impl TaskKind {
+    /// Returns the description of this kind of task.
+    pub const fn spec(self) -> TaskSpec {
+        // A short operation on an instance; the others say how they differ.
+        let power = TaskSpec {
+            deadline_s: SHORT_DEADLINE_S,
+            exclusive: true,
+            cancellable: true,
+            repeat_until_done: false,
+            counts_as_capture: false,
+            result: TaskResult::Nothing,
+            on_success: OnSuccess::Nothing,
+            on_failure: OnFailure::Nothing,
+        };
+        match self {
+            Self::ImageCapture => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                counts_as_capture: true,
+                result: TaskResult::CapturedImage,
+                on_failure: OnFailure::FailImage,
+                ..power
+            },
+            Self::ImageAdopt => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                exclusive: false,
+                result: TaskResult::RegisteredImage,
+                on_failure: OnFailure::FailImage,
+                ..power
+            },
+            Self::ImageDelete => TaskSpec {
+                exclusive: false,
+                cancellable: false,
+                repeat_until_done: true,
+                on_success: OnSuccess::RemoveImage,
+                ..power
+            },
+            Self::InstanceDeploy => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                result: TaskResult::DeployedInstance,
+                on_failure: OnFailure::FailInstance,
+                ..power
+            },
+            Self::InstanceStart => TaskSpec { on_success: OnSuccess::SetPower(Power::Running), ..power },
+            Self::InstanceStop => TaskSpec { on_success: OnSuccess::SetPower(Power::Off), ..power },
+            Self::InstanceCoalesce => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },
+            Self::InstanceDelete => TaskSpec {
+                cancellable: false,
+                repeat_until_done: true,
+                on_success: OnSuccess::RemoveInstance,
+                ..power
+            },
+        }
+    }
+}
