@@ -14,6 +14,7 @@ mod m20261120_000004_create_tasks;
 mod m20261120_000005_create_journal;
 mod m20261120_000006_add_coalescing;
 mod m20261129_000007_add_task_error_context;
+mod m20261129_000008_rename_image_adopt;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -23,9 +24,23 @@ use sea_orm_migration::{
 /// All migrations, oldest first.
 struct Migrator;
 
-/// Brings a database's schema up to date; nothing to do is fine.
+/// Brings a database's schema up to date, and does nothing when it is.
+///
+/// # Errors
+///
+/// [`DbErr`] of the first statement that the database refuses.
 pub async fn up(connection: &DatabaseConnection) -> Result<(), DbErr> {
     Migrator::up(connection, None).await
+}
+
+/// Applies the next `steps` migrations only, for tests of the following ones with the rows of an
+/// older version.
+///
+/// # Errors
+///
+/// [`DbErr`] of the first statement that the database refuses.
+pub async fn up_by(connection: &DatabaseConnection, steps: u32) -> Result<(), DbErr> {
+    Migrator::up(connection, Some(steps)).await
 }
 
 #[async_trait::async_trait]
@@ -39,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000005_create_journal::Migration),
             Box::new(m20261120_000006_add_coalescing::Migration),
             Box::new(m20261129_000007_add_task_error_context::Migration),
+            Box::new(m20261129_000008_rename_image_adopt::Migration),
         ]
     }
 }

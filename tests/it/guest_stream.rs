@@ -179,7 +179,7 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
         std::fs::write(demo.pool.join(key), vec![7; 8 << 20])?;
         let body = json!({"name": format!("from {key}"), "description": "", "storage_id": id(&stock), "key": key,
             "format": "raw", "location_id": id(&location)});
-        let begun = demo.admin.post("/admin/os-images", &body).await?;
+        let begun = demo.admin.post("/admin/stock-images", &body).await?;
         let task = demo.admin.finished(&begun["task"]).await?;
         assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!(code)), "{task}");
         let cause = task["error"]["operator_detail"].as_str().unwrap_or_default();

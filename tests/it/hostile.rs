@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 async fn adopted(admin: &Client, storage: &Value, location: &Value, key: &str) -> Result<Value> {
     let body = json!({"name": format!("from {key}"), "description": "", "storage_id": id(storage), "key": key,
         "format": "raw", "location_id": id(location)});
-    let begun = admin.post("/admin/os-images", &body).await?;
+    let begun = admin.post("/admin/stock-images", &body).await?;
     admin.finished(&begun["task"]).await
 }
 

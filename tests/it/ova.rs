@@ -202,7 +202,7 @@ async fn an_appliance_is_taken_into_service_unless_it_is_damaged() -> Result<()>
     for (name, code) in [("good", None), ("bad", Some("corrupt.checksum"))] {
         let body = json!({"name": name, "description": "", "storage_id": id(&storage), "key": format!("{name}.ova"),
             "format": "ova", "location_id": id(&location)});
-        let begun = admin.post("/admin/os-images", &body).await?;
+        let begun = admin.post("/admin/stock-images", &body).await?;
         let task = admin.finished(&begun["task"]).await?;
         assert_eq!(task["error"]["code"].as_str(), code, "{task}");
         assert_eq!(task["state"] == "succeeded", code.is_none(), "{task}");

@@ -14,6 +14,7 @@ pub mod location;
 pub mod page;
 pub mod patch;
 pub mod problem;
+pub mod stock_image;
 pub mod storage;
 pub mod task;
 

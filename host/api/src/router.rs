@@ -111,7 +111,7 @@ fn operator() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::instances::admin_instance_coalesce))
         .routes(routes!(admin::storages::admin_storage_list, admin::storages::admin_storage_create))
         .routes(routes!(admin::storages::admin_storage_bind))
-        .routes(routes!(admin::os_images::admin_os_image_create))
+        .routes(routes!(admin::stock_images::admin_stock_image_create))
 }
 
 async fn method_not_allowed() -> ApiError {

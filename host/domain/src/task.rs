@@ -21,7 +21,7 @@ string_enum! {
         /// Captures the primary disk of an instance as an image.
         ImageCapture = "image.capture",
         /// Registers a stock image: reads its file's map and digests.
-        ImageAdopt = "image.adopt",
+        ImageRegister = "image.register",
         /// Removes an image's file.
         ImageDelete = "image.delete",
         /// Writes a new disk from an image and starts an instance on it.

@@ -26,8 +26,8 @@ use imprint_store::{
 use tokio::time::Instant;
 
 use crate::{
-    AccountCreate, Actor, Authenticated, HypervisorCreate, InstanceCreate, LocationCreate, Op, OsImageCreate,
-    Service, StorageCreate, change::Change, service::DbResult,
+    AccountCreate, Actor, Authenticated, HypervisorCreate, InstanceCreate, LocationCreate, Op, Service,
+    StockImageCreate, StorageCreate, change::Change, service::DbResult,
 };
 
 /// The first admin's name.
@@ -317,7 +317,7 @@ impl Service {
     async fn demo_image(&self, op: &Op, local: LocalSetup, file: &StockImageFile) -> Result<ImageId, Error> {
         let found = image::by_key(&self.read(), local.stock_storage_id, &file.key).await.db()?;
         let Some(found) = found else {
-            let create = OsImageCreate {
+            let create = StockImageCreate {
                 name: file.name.clone(),
                 description: file.description.clone(),
                 storage_id: local.stock_storage_id,
@@ -325,7 +325,7 @@ impl Service {
                 format: file.format,
                 location_id: local.location_id,
             };
-            return Ok(self.os_image_create(op, create).await?.image.id);
+            return Ok(self.stock_image_create(op, create).await?.image.id);
         };
         match (found.image.status, found.image.task_id) {
             (ImageStatus::Error, Some(task_id)) => {

@@ -400,7 +400,7 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
             instance.instance.require_ready()?;
             retry_image(change, record).await
         }
-        TaskKind::ImageAdopt => retry_image(change, record).await,
+        TaskKind::ImageRegister => retry_image(change, record).await,
         TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
             ImageStatus::Deleting => Ok(()),
             ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {

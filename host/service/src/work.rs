@@ -99,7 +99,7 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
                 coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
             })
         }
-        (TaskKind::ImageAdopt, TaskPayload::Plain) => {
+        (TaskKind::ImageRegister, TaskPayload::Plain) => {
             Work::Adopt(AdoptWork { image: image_ref(conn, task).await? })
         }
         (TaskKind::ImageDelete, TaskPayload::Plain) => {

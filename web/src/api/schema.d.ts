@@ -187,7 +187,7 @@ export interface paths {
         patch: operations["admin_location_update"];
         trace?: never;
     };
-    "/api/v1/admin/os-images": {
+    "/api/v1/admin/stock-images": {
         parameters: {
             query?: never;
             header?: never;
@@ -197,7 +197,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Take a file of a stock storage into service as a stock image */
-        post: operations["admin_os_image_create"];
+        post: operations["admin_stock_image_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1272,7 +1272,7 @@ export interface components {
             coalesce_timeout_s?: number | null;
         };
         /** @description Takes a file in a stock storage into service as a stock image. */
-        OsImageCreate: {
+        StockImageCreate: {
             /** @description The image's name. */
             name: string;
             /** @description For people. */
@@ -1595,7 +1595,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.adopt" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete";
         /**
          * @description Where a task is.
          * @enum {string}
@@ -2154,7 +2154,7 @@ export interface operations {
             };
         };
     };
-    admin_os_image_create: {
+    admin_stock_image_create: {
         parameters: {
             query?: never;
             header?: {
@@ -2166,7 +2166,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["OsImageCreate"];
+                "application/json": components["schemas"]["StockImageCreate"];
             };
         };
         responses: {

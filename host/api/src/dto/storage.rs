@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 use imprint_domain::{
-    id::{HypervisorId, LocationId, StorageId},
+    id::{HypervisorId, StorageId},
     storage::StorageRole,
 };
 use serde::{Deserialize, Serialize};
@@ -57,29 +57,4 @@ pub struct ImageStorageCreate {
     /// The plugin's settings; for `local`: `path`, a folder on the hypervisor's machine.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-}
-
-/// Takes a file in a stock storage into service as a stock image.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OsImageCreate {
-    /// The image's name.
-    #[schema(max_length = 128)]
-    pub name: String,
-    /// For people.
-    #[serde(default)]
-    #[schema(max_length = 1024)]
-    pub description: String,
-    /// The storage that holds the file; its role is `stock`.
-    #[schema(value_type = String)]
-    pub storage_id: StorageId,
-    /// The file's key there.
-    #[schema(max_length = 512)]
-    pub key: String,
-    /// The file's format.
-    #[schema(example = "qcow2", max_length = 32)]
-    pub format: String,
-    /// Where instances can be made from it.
-    #[schema(value_type = String)]
-    pub location_id: LocationId,
 }

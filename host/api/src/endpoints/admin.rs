@@ -4,5 +4,5 @@ pub(crate) mod accounts;
 pub(crate) mod hypervisors;
 pub(crate) mod instances;
 pub(crate) mod locations;
-pub(crate) mod os_images;
+pub(crate) mod stock_images;
 pub(crate) mod storages;

@@ -77,7 +77,7 @@ fn rows(world: &World) -> Vec<Row> {
         ("admin_storage_create", Admin, Some(json!({"name": "x", "role": "customer", "kind": "local"}))),
         ("admin_storage_bind", Admin, None),
         (
-            "admin_os_image_create",
+            "admin_stock_image_create",
             Admin,
             Some(json!({"name": "x", "storage_id": world.stock_storage, "key": "k", "format": "raw",
                 "location_id": world.location})),

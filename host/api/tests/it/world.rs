@@ -72,7 +72,7 @@ impl World {
     async fn adopt(&self) -> String {
         let body = json!({"name": "Debian", "storage_id": self.stock_storage, "key": "debian.qcow2",
             "format": "qcow2", "location_id": self.location});
-        let made = self.admin.post("/admin/os-images", body).await.expect(StatusCode::ACCEPTED);
+        let made = self.admin.post("/admin/stock-images", body).await.expect(StatusCode::ACCEPTED);
         self.agent.work(json!({"outcome": "adopted", "image": stored()})).await;
         made.text("/image/id").to_owned()
     }

@@ -88,7 +88,7 @@ impl TaskKind {
                 on_failure: OnFailure::FailImage,
                 ..power
             },
-            Self::ImageAdopt => TaskSpec {
+            Self::ImageRegister => TaskSpec {
                 deadline_s: COPY_DEADLINE_S,
                 exclusive: false,
                 result: TaskResult::RegisteredImage,

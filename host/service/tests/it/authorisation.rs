@@ -8,7 +8,7 @@ use imprint_domain::{
 };
 use imprint_service::{
     AccountCreate, AccountPatch, EventFilter, HypervisorCreate, ImageList, ImagePatch, ImageScope,
-    InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, OsImageCreate, PageRequest,
+    InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, PageRequest, StockImageCreate,
     StorageCreate, TaskList,
 };
 use imprint_store::Store;
@@ -96,7 +96,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             kind: StorageKind::local(),
             settings: BTreeMap::from([("path".to_owned(), "/etc".to_owned())]),
         };
-        let os_image = OsImageCreate {
+        let stock_image = StockImageCreate {
             name: name("x"),
             description: String::new(),
             storage_id: world.stock,
@@ -119,7 +119,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             code(service.storage_list(op, &page).await),
             code(service.storage_create(op, storage).await),
             code(service.storage_bind(op, world.images, world.hypervisor).await),
-            code(service.os_image_create(op, os_image).await),
+            code(service.stock_image_create(op, stock_image).await),
         ];
         for answer in answers {
             assert_eq!(answer, Some(Code::Forbidden));
@@ -170,7 +170,7 @@ pub(crate) async fn stock_images_are_for_all_to_use_and_for_admins_to_change(wor
     assert!(world.agent.claim(8, 0).await.is_empty());
     assert_eq!(code(world.service.image_show(&world.admin, id).await), Some(Code::NotFound));
     for key in ["", "/etc/passwd", "../x", "a//b", "a/./b"] {
-        let request = OsImageCreate {
+        let request = StockImageCreate {
             name: name("x"),
             description: String::new(),
             storage_id: world.stock,
@@ -178,7 +178,7 @@ pub(crate) async fn stock_images_are_for_all_to_use_and_for_admins_to_change(wor
             format: ImageFormat::Raw,
             location_id: world.location.id,
         };
-        let refused = world.service.os_image_create(&world.admin, request).await;
+        let refused = world.service.stock_image_create(&world.admin, request).await;
         assert_eq!(code(refused), Some(Code::InvalidRequest), "{key}");
     }
 }

@@ -32,7 +32,7 @@ use imprint_domain::{
 };
 use imprint_service::{
     AccountCreate, Actor, Authenticated, CaptureCreate, Database, HypervisorCreate, ImageTask,
-    InstanceCreate, LocationCreate, LocationView, Op, OsImageCreate, Service, Settings, StorageCreate,
+    InstanceCreate, LocationCreate, LocationView, Op, Service, Settings, StockImageCreate, StorageCreate,
     TaskView,
 };
 use imprint_store::Target;
@@ -153,7 +153,7 @@ impl World {
         let other = account(&service, &admin, "other").await;
         let agent = Agent::new(&service, hypervisor, &environment);
         agent.register().await.unwrap();
-        let request = OsImageCreate {
+        let request = StockImageCreate {
             name: name("Small Linux"),
             description: String::new(),
             storage_id: stock,
@@ -161,7 +161,7 @@ impl World {
             format: ImageFormat::Qcow2,
             location_id: location.id,
         };
-        let stock_image = service.os_image_create(&admin, request).await.unwrap().image.id;
+        let stock_image = service.stock_image_create(&admin, request).await.unwrap().image.id;
         agent.work_all().await;
         let mut world = Self {
             service,

@@ -18,7 +18,7 @@ import styles from './TaskCard.module.css'
 
 const ICONS: Record<TaskKind, ReactNode> = {
   'image.capture': <Camera />,
-  'image.adopt': <Layers />,
+  'image.register': <Layers />,
   'image.delete': <Trash2 />,
   'instance.deploy': <Rocket />,
   'instance.start': <Power />,

@@ -18,7 +18,7 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Image creation failed',
     steps: ['queued', 'preparing', 'snapshotting', 'copying', 'finalizing'],
   },
-  'image.adopt': {
+  'image.register': {
     title: 'Add stock image',
     done: 'Stock image added',
     failed: 'Adding the stock image failed',

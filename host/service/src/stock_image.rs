@@ -1,4 +1,4 @@
-//! Stock images: the operator's files, taken into service (S101 to S105).
+//! Stock images: the operator's files, registered as images (S101 to S105).
 
 use imprint_domain::{
     Code, Error,
@@ -26,27 +26,26 @@ use crate::{
 /// The longest key of a file, in bytes.
 const MAX_KEY: usize = 1024;
 
-/// A stock image to take into service (S101 to S105).
+/// A file to register as a stock image (S101 to S105).
 #[derive(Clone, Debug)]
-pub struct OsImageCreate {
-    /// Its name.
+pub struct StockImageCreate {
+    /// The image's name.
     pub name: Name,
-    /// For people.
+    /// Human-readable text.
     pub description: String,
     /// A storage of role `stock`.
     pub storage_id: StorageId,
-    /// The file's key there.
+    /// The file's key in that storage.
     pub key: String,
     /// The format of the file.
     pub format: ImageFormat,
-    /// Where it can be used.
+    /// The location where it can be used.
     pub location_id: LocationId,
 }
 
 impl Service {
-    /// Takes a stock image into service: registers it and queues the task that reads its file.
-    /// Admins only.
-    pub async fn os_image_create(&self, op: &Op, request: OsImageCreate) -> Result<ImageTask, Error> {
+    /// Registers a stock image and queues the task that reads its file. Admins only.
+    pub async fn stock_image_create(&self, op: &Op, request: StockImageCreate) -> Result<ImageTask, Error> {
         op.require_admin()?;
         check_description(&request.description)?;
         check_file(&request)?;
@@ -72,7 +71,7 @@ impl Service {
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let new = NewTask {
             account_id: op.account_id(),
-            kind: TaskKind::ImageAdopt,
+            kind: TaskKind::ImageRegister,
             image_id: Some(image_id),
             instance_id: None,
             hypervisor_id: hypervisor_reaching_storage(&change, storage.id).await?,
@@ -84,7 +83,7 @@ impl Service {
         image::insert(&change.tx, &record).await.db()?;
         change.image_changed(&record).await?;
         engine::queue(&mut change, &task).await?;
-        change.audit(op, "image.adopt", image_id).await?;
+        change.audit(op, "image.register", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
         let answer = ImageTask { image: view(&record), task, replayed: false };
         idempotency::remember(&change, op, &answer).await?;
@@ -93,7 +92,7 @@ impl Service {
     }
 }
 
-fn check_file(request: &OsImageCreate) -> Result<(), Error> {
+fn check_file(request: &StockImageCreate) -> Result<(), Error> {
     let key = &request.key;
     let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
     if key.len() > MAX_KEY || climbs || key.chars().any(char::is_control) {
@@ -109,7 +108,7 @@ fn check_file(request: &OsImageCreate) -> Result<(), Error> {
 fn stock_record(
     change: &Change<'_>,
     op: &Op,
-    request: OsImageCreate,
+    request: StockImageCreate,
     (id, task_id): (ImageId, TaskId),
 ) -> ImageRecord {
     let new = NewImage {

@@ -4,29 +4,32 @@ use axum::{extract::State, response::Response};
 use imprint_service as service;
 
 use crate::{
-    dto::{image::ImageAndTask, storage::OsImageCreate},
+    dto::{image::ImageAndTask, stock_image::StockImageCreate},
     endpoints::accepted::{Created, accepted},
     extract::{Admin, IdempotencyKey, JsonBody, description, name, parse},
     problem::ApiError,
     state::ApiState,
 };
 
-/// Take a file of a stock storage into service as a stock image
+/// Register a stock image
+///
+/// The file is in a storage of role `stock`. A task reads its sizes and digests; the file itself is not
+/// copied.
 #[utoipa::path(
-    post, path = "/admin/os-images", tag = "admin",
+    post, path = "/admin/stock-images", tag = "admin",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
-    request_body = OsImageCreate,
+    request_body = StockImageCreate,
     responses((status = 202, description = "The image and the task that reads its file", body = ImageAndTask)),
 )]
-pub(crate) async fn admin_os_image_create(
+pub(crate) async fn admin_stock_image_create(
     State(state): State<ApiState>,
     Admin(op): Admin,
     key: IdempotencyKey,
-    body: JsonBody<OsImageCreate>,
+    body: JsonBody<StockImageCreate>,
 ) -> Result<Response, ApiError> {
-    let OsImageCreate { name: text, description: about, storage_id, key: file, format, location_id } =
+    let StockImageCreate { name: text, description: about, storage_id, key: file, format, location_id } =
         body.value;
-    let request = service::OsImageCreate {
+    let request = service::StockImageCreate {
         name: name(&text, "/name")?,
         description: description(&about, "/description")?,
         storage_id,
@@ -35,7 +38,7 @@ pub(crate) async fn admin_os_image_create(
         location_id,
     };
     let op = op.with_idempotency(key.bind(body.digest));
-    let made = state.service().os_image_create(&op, request).await?;
+    let made = state.service().stock_image_create(&op, request).await?;
     let created = Created {
         location: Some(format!("/api/v1/images/{}", made.image.id)),
         task: made.task.id,

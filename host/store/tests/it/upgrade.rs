@@ -1,0 +1,86 @@
+//! Rows of an earlier version, after the migrations that change them.
+
+use imprint_domain::{
+    id::{LocationId, TaskId},
+    task::TaskKind,
+};
+use imprint_store::{
+    Store, Target, location, task,
+    testing::{PostgresServer, SqliteFolder},
+};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use uuid::Uuid;
+
+/// The number of migrations of the version whose rows are inserted.
+const EARLIER: u32 = 6;
+
+const ROWS: [&str; 5] = [
+    "insert into accounts (id, name, role, password_hash, created_at) values ({1}, 'a', 'admin', 'x', {now})",
+    "insert into locations (id, name, images_enabled, created_at) values ({2}, 'l', true, {now})",
+    "insert into hypervisors (id, name, location_id, driver, driver_settings, max_work, max_captures, plugins,
+        findings, created_at) values ({3}, 'h', {2}, 'qemu', '{}', 4, 2, '{}', '[]', {now})",
+    "insert into tasks (id, account_id, kind, state, phase, bytes_done, hypervisor_id, payload, attempts,
+        attempts_allowed, cancel_requested, run_after, deadline, fence, finished_fence, request_id, created_at,
+        sampled_bytes, change) values ({4}, {1}, 'image.adopt', 'queued', 'queued', 0, {3}, '{}', 0, 3, false,
+        {now}, {now}, 0, 0, {5}, {now}, 0, 0)",
+    "insert into idempotency_keys (account_id, method, path, key, body_hash, answer, created_at)
+        values ({1}, 'POST', '/', 'k', {1}, '{\"task\":{\"kind\":\"image.adopt\"}}', {now})",
+];
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+async fn insert_rows(connection: &DatabaseConnection, postgres: bool) {
+    imprint_migrations::up_by(connection, EARLIER).await.unwrap();
+    for row in ROWS {
+        let mut sql = row.replace("{now}", "'2026-11-20T10:00:00.000000+00:00'");
+        for number in 1..=5 {
+            let (uuid, place) = (id(number), format!("{{{number}}}"));
+            let literal = if postgres { format!("'{uuid}'") } else { format!("x'{}'", uuid.simple()) };
+            // The digest of a request's body is bytes on both databases.
+            let bytes = format!("'k', {place}");
+            sql = sql.replace(&bytes, if postgres { "'k', '\\x00'" } else { "'k', x'00'" });
+            sql = sql.replace(&place, &literal);
+        }
+        connection.execute_unprepared(&sql).await.unwrap();
+    }
+}
+
+async fn assert_upgraded(target: &Target, url: &str) {
+    let store = Store::open(target).await.unwrap();
+    let conn = store.read();
+    let found = task::get(&conn, TaskId::new(id(4))).await.unwrap().unwrap();
+    assert_eq!(found.task.kind, TaskKind::ImageRegister);
+    assert!(location::get(&conn, LocationId::new(id(2))).await.unwrap().is_some());
+    let connection = Database::connect(url).await.unwrap();
+    let done = connection.execute_unprepared(
+        "delete from idempotency_keys where answer = '{\"task\":{\"kind\":\"image.register\"}}'",
+    );
+    assert_eq!(done.await.unwrap().rows_affected(), 1);
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn sqlite_rows_of_an_earlier_version_are_upgraded() {
+    let mut folder = SqliteFolder::new().unwrap();
+    let target = folder.fresh();
+    let Target::SqliteFile(path) = &target else { panic!("not a file") };
+    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let connection =
+        Database::connect(ConnectOptions::new(&url).max_connections(1).to_owned()).await.unwrap();
+    insert_rows(&connection, false).await;
+    connection.close().await.unwrap();
+    assert_upgraded(&target, &url).await;
+}
+
+#[tokio::test]
+async fn postgres_rows_of_an_earlier_version_are_upgraded() {
+    let mut server = PostgresServer::start().await.unwrap();
+    let target = server.fresh().await.unwrap();
+    let Target::Postgres(url) = &target else { panic!("not PostgreSQL") };
+    let connection = Database::connect(url).await.unwrap();
+    insert_rows(&connection, true).await;
+    connection.close().await.unwrap();
+    assert_upgraded(&target, url).await;
+}
