@@ -15,6 +15,7 @@ mod m20261120_000005_create_journal;
 mod m20261120_000006_add_coalescing;
 mod m20261129_000007_add_task_error_context;
 mod m20261129_000008_rename_image_adopt;
+mod m20261129_000009_add_freeze_limit;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000006_add_coalescing::Migration),
             Box::new(m20261129_000007_add_task_error_context::Migration),
             Box::new(m20261129_000008_rename_image_adopt::Migration),
+            Box::new(m20261129_000009_add_freeze_limit::Migration),
         ]
     }
 }

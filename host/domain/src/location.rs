@@ -16,4 +16,64 @@ pub struct Location {
     pub default_image_limit: Option<u32>,
     /// How the layers of disks are merged here.
     pub coalesce: CoalescePolicy,
+    /// How long a capture may freeze a guest's file systems here.
+    pub freeze_limit: FreezeLimit,
+}
+
+/// The longest time for which a capture freezes a guest's file systems (X11), in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FreezeLimit(u32);
+
+/// The number of milliseconds is not a freeze limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} ms is not a freeze limit; give {min} to {max} milliseconds", min = FreezeLimit::MIN_MS, max = FreezeLimit::MAX_MS)]
+pub struct InvalidFreezeLimit(pub u64);
+
+impl FreezeLimit {
+    /// The shortest limit, in milliseconds.
+    pub const MIN_MS: u32 = 100;
+    /// The longest limit, in milliseconds: guests notice longer freezes.
+    pub const MAX_MS: u32 = 10_000;
+    /// The default: two seconds.
+    pub const DEFAULT: Self = Self(2_000);
+
+    /// Checks a number of milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFreezeLimit`] when it is not within [`Self::MIN_MS`] and [`Self::MAX_MS`].
+    pub fn new(milliseconds: u64) -> Result<Self, InvalidFreezeLimit> {
+        u32::try_from(milliseconds)
+            .ok()
+            .filter(|milliseconds| (Self::MIN_MS..=Self::MAX_MS).contains(milliseconds))
+            .map(Self)
+            .ok_or(InvalidFreezeLimit(milliseconds))
+    }
+
+    /// Returns the number of milliseconds.
+    pub const fn milliseconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for FreezeLimit {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_is_bounded() {
+        assert_eq!(FreezeLimit::new(2_000), Ok(FreezeLimit::default()));
+        for accepted in [100, 10_000] {
+            assert!(FreezeLimit::new(accepted).is_ok());
+        }
+        for refused in [0, 99, 10_001, u64::MAX] {
+            assert_eq!(FreezeLimit::new(refused), Err(InvalidFreezeLimit(refused)));
+        }
+    }
 }

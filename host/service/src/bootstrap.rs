@@ -13,6 +13,7 @@ use imprint_domain::{
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, RequestId, StorageId},
     image::{ImageFormat, ImageStatus},
     instance::{InstanceStatus, Power},
+    location::FreezeLimit,
     name::Name,
     plugin_kind::{DriverKind, StorageKind},
     size::ByteSize,
@@ -217,6 +218,7 @@ impl Service {
             images_enabled: true,
             default_image_limit: None,
             coalesce: CoalescePolicy::default(),
+            freeze_limit: FreezeLimit::default(),
         };
         Ok(self.location_create(op, create).await?.id)
     }

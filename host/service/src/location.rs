@@ -5,7 +5,7 @@ use imprint_domain::{
     account::Account,
     coalesce::{CoalescePolicy, CoalesceTimeout},
     id::LocationId,
-    location::Location,
+    location::{FreezeLimit, Location},
     name::Name,
     rules,
 };
@@ -37,8 +37,11 @@ pub struct LocationView {
     pub default_image_limit: Option<u32>,
     /// Whether the chain of a stopped instance's disk is merged before its image is created (S42).
     pub coalesce_before_capture: bool,
-    /// How long a merge may take, in seconds.
+    /// The time limit of a merge, in seconds.
     pub coalesce_timeout_s: u32,
+    /// How long a capture may freeze a guest's file systems, in milliseconds.
+    #[serde(default = "default_freeze_limit_ms")]
+    pub freeze_limit_ms: u32,
 }
 
 /// The asking account's limits in a location.
@@ -61,8 +64,10 @@ pub struct LocationCreate {
     pub images_enabled: bool,
     /// The limit for accounts without their own.
     pub default_image_limit: Option<u32>,
-    /// How chains of layers behind disks are merged there.
+    /// How the layers of disks are merged there.
     pub coalesce: CoalescePolicy,
+    /// How long a capture may freeze a guest's file systems there.
+    pub freeze_limit: FreezeLimit,
 }
 
 /// A change of a location.
@@ -74,8 +79,15 @@ pub struct LocationPatch {
     pub default_image_limit: Option<Option<u32>>,
     /// Whether chains are merged before images are created.
     pub coalesce_before_capture: Option<bool>,
-    /// How long a merge may take.
+    /// The time limit of a merge.
     pub coalesce_timeout: Option<CoalesceTimeout>,
+    /// How long a capture may freeze a guest's file systems.
+    pub freeze_limit: Option<FreezeLimit>,
+}
+
+/// For answers that were stored before the setting existed.
+const fn default_freeze_limit_ms() -> u32 {
+    FreezeLimit::DEFAULT.milliseconds()
 }
 
 async fn view(conn: &Conn<'_>, account: &Account, location: &Location) -> Result<LocationView, Error> {
@@ -88,6 +100,7 @@ async fn view(conn: &Conn<'_>, account: &Account, location: &Location) -> Result
         default_image_limit: location.default_image_limit,
         coalesce_before_capture: location.coalesce.before_capture,
         coalesce_timeout_s: location.coalesce.timeout.seconds(),
+        freeze_limit_ms: location.freeze_limit.milliseconds(),
     })
 }
 
@@ -133,6 +146,7 @@ impl Service {
             images_enabled: request.images_enabled,
             default_image_limit: request.default_image_limit,
             coalesce: request.coalesce,
+            freeze_limit: request.freeze_limit,
         };
         let record = LocationRecord { location, created_at: change.now };
         location::insert(&change.tx, &record).await.map_err(name_taken("location"))?;
@@ -164,6 +178,9 @@ impl Service {
         }
         if let Some(timeout) = patch.coalesce_timeout {
             record.location.coalesce.timeout = timeout;
+        }
+        if let Some(limit) = patch.freeze_limit {
+            record.location.freeze_limit = limit;
         }
         location::update(&change.tx, &record).await.db()?;
         let answer = view(&change.conn(), &op.actor.account, &record.location).await?;

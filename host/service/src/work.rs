@@ -7,11 +7,11 @@ use imprint_agent_protocol::{
 };
 use imprint_domain::{
     Error,
-    coalesce::CoalescePolicy,
     consistency::Consistency,
     digest::LogicalDigest,
     id::{ImageId, InstanceId},
     image::Compression,
+    location::Location,
     task::{Task, TaskKind},
 };
 use imprint_store::{Conn, image, instance, storage, task::TaskRecord};
@@ -19,8 +19,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{location, service::DbResult, storage::reference};
 
-/// Longest freeze of a guest's file systems, in milliseconds (X11).
-const FREEZE_LIMIT_MS: u32 = 10_000;
 /// How long a guest may take to shut down, in milliseconds.
 const STOP_GRACE_MS: u32 = 60_000;
 /// How long it may take when the instance is deleted: nothing of it is kept.
@@ -87,14 +85,15 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
     let payload = TaskPayload::of(record)?;
     Ok(match (task.kind, payload) {
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum }) => {
-            let policy = coalesce_policy(conn, task).await?;
+            let location = location_of(conn, task).await?;
+            let policy = location.coalesce;
             Work::Capture(CaptureWork {
                 instance: instance_ref(conn, task).await?,
                 image: image_ref(conn, task).await?,
                 compression,
                 want,
                 minimum,
-                freeze_limit_ms: FREEZE_LIMIT_MS,
+                freeze_limit_ms: location.freeze_limit.milliseconds(),
                 scratch_limit: None,
                 coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
             })
@@ -120,7 +119,7 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
         }
         (TaskKind::InstanceCoalesce, TaskPayload::Plain) => Work::Coalesce(CoalesceWork {
             instance: instance_ref(conn, task).await?,
-            timeout_s: coalesce_policy(conn, task).await?.timeout.seconds(),
+            timeout_s: location_of(conn, task).await?.coalesce.timeout.seconds(),
         }),
         (TaskKind::InstanceDelete, TaskPayload::Plain) => Work::DeleteInstance(PowerWork {
             instance: instance_ref(conn, task).await?,
@@ -136,11 +135,11 @@ fn require<T>(id: Option<T>, what: &str) -> Result<T, Error> {
     id.ok_or_else(|| Error::not_found(what))
 }
 
-/// Reads the current policy of the instance's location.
-async fn coalesce_policy(conn: &Conn<'_>, task: &Task) -> Result<CoalescePolicy, Error> {
+/// Reads the instance's location with its current settings.
+async fn location_of(conn: &Conn<'_>, task: &Task) -> Result<Location, Error> {
     let id: InstanceId = require(task.instance_id, "instance")?;
     let record = require(instance::get(conn, id).await.db()?, "instance")?;
-    Ok(location::get(conn, record.instance.location_id).await?.location.coalesce)
+    Ok(location::get(conn, record.instance.location_id).await?.location)
 }
 
 async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<LogicalDigest>, Error> {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use imprint_domain::{coalesce::CoalesceTimeout, name::Name, size::ByteSize};
+use imprint_domain::{coalesce::CoalesceTimeout, location::FreezeLimit, name::Name, size::ByteSize};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::StoreError;
@@ -35,6 +35,12 @@ pub(crate) fn to_i64(value: u64) -> i64 {
 pub(crate) fn coalesce_timeout(seconds: i64) -> Result<CoalesceTimeout, StoreError> {
     const COLUMN: &str = "coalesce_timeout_s";
     CoalesceTimeout::new(to_u64(COLUMN, seconds)?).map_err(|error| corrupt(COLUMN, error))
+}
+
+/// How long a guest may be frozen.
+pub(crate) fn freeze_limit(milliseconds: i64) -> Result<FreezeLimit, StoreError> {
+    const COLUMN: &str = "freeze_limit_ms";
+    FreezeLimit::new(to_u64(COLUMN, milliseconds)?).map_err(|error| corrupt(COLUMN, error))
 }
 
 /// A size.

@@ -21,6 +21,7 @@ mod row {
         pub default_image_limit: Option<i64>,
         pub coalesce_before_capture: bool,
         pub coalesce_timeout_s: i64,
+        pub freeze_limit_ms: i64,
         pub created_at: DateTimeUtc,
     }
 
@@ -53,6 +54,7 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
                 before_capture: row.coalesce_before_capture,
                 timeout: codec::coalesce_timeout(row.coalesce_timeout_s)?,
             },
+            freeze_limit: codec::freeze_limit(row.freeze_limit_ms)?,
         },
         created_at: row.created_at,
     })
@@ -66,6 +68,7 @@ fn to_row(record: &LocationRecord) -> row::Model {
         default_image_limit: record.location.default_image_limit.map(i64::from),
         coalesce_before_capture: record.location.coalesce.before_capture,
         coalesce_timeout_s: i64::from(record.location.coalesce.timeout.seconds()),
+        freeze_limit_ms: i64::from(record.location.freeze_limit.milliseconds()),
         created_at: record.created_at,
     }
 }

@@ -73,6 +73,7 @@ impl From<service::LocationView> for location::AdminLocation {
             default_image_limit: view.default_image_limit,
             coalesce_before_capture: view.coalesce_before_capture,
             coalesce_timeout_s: view.coalesce_timeout_s,
+            freeze_limit_ms: view.freeze_limit_ms,
         }
     }
 }

@@ -56,6 +56,9 @@ pub struct AdminLocation {
     /// How long merging a chain may take, in seconds; the task then fails with `coalesce_timeout`.
     #[schema(minimum = 1, maximum = 72000)]
     pub coalesce_timeout_s: u32,
+    /// How long a capture may freeze a guest's file systems, in milliseconds.
+    #[schema(minimum = 100, maximum = 10000)]
+    pub freeze_limit_ms: u32,
 }
 
 /// Makes a location.
@@ -80,6 +83,10 @@ pub struct LocationCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 72000, default = 7200)]
     pub coalesce_timeout_s: Option<u32>,
+    /// How long a capture may freeze a guest's file systems, in milliseconds; without it, 2000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 10000, default = 2000)]
+    pub freeze_limit_ms: Option<u32>,
 }
 
 /// Changes a location.
@@ -100,6 +107,10 @@ pub struct LocationPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 72000)]
     pub coalesce_timeout_s: Option<u32>,
+    /// How long a capture may freeze a guest's file systems, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 10000)]
+    pub freeze_limit_ms: Option<u32>,
 }
 
 /// Where to look.

@@ -244,6 +244,21 @@ async fn a_location_says_how_chains_are_merged() {
 }
 
 #[tokio::test]
+async fn a_location_limits_how_long_guests_are_frozen() {
+    let world = World::new().await;
+    let location = format!("/admin/locations/{}", world.location);
+    let shown = world.admin.get("/admin/locations").await.expect(StatusCode::OK);
+    assert_eq!(shown.body["items"][0]["freeze_limit_ms"], 2000);
+    let changed = world.admin.patch(&location, json!({"freeze_limit_ms": 100})).await;
+    assert_eq!(changed.expect(StatusCode::OK).body["freeze_limit_ms"], 100);
+    for wrong in [99, 10_001] {
+        let refused = world.admin.patch(&location, json!({"freeze_limit_ms": wrong})).await;
+        let refused = refused.expect_problem("invalid_request");
+        assert_eq!(refused.text("/errors/0/pointer"), "/freeze_limit_ms", "{}", refused.body);
+    }
+}
+
+#[tokio::test]
 async fn a_failed_task_is_retried_and_a_queued_one_cancelled() {
     let world = World::new().await;
     let made = world.customer.post("/images", world.capture("x")).await.expect(StatusCode::ACCEPTED);

@@ -36,10 +36,11 @@ async fn list(api: &Api, output: Output) -> Result<(), Failure> {
                 text(location.default_image_limit),
                 location.coalesce_before_capture.to_string(),
                 format!("{} s", location.coalesce_timeout_s),
+                format!("{} ms", location.freeze_limit_ms),
                 location.id.to_string(),
             ]
         });
-        let headings = ["NAME", "IMAGES", "LIMIT", "COALESCE", "COALESCE TIMEOUT", "ID"];
+        let headings = ["NAME", "IMAGES", "LIMIT", "COALESCE", "COALESCE TIMEOUT", "FREEZE LIMIT", "ID"];
         Table::list(headings, rows, "no locations")
     })
 }
@@ -51,6 +52,7 @@ async fn set(api: &Api, output: Output, args: LocationSetArgs) -> Result<(), Fai
         default_image_limit: None,
         coalesce_before_capture: args.coalesce_before_capture,
         coalesce_timeout_s: args.coalesce_timeout,
+        freeze_limit_ms: args.freeze_limit_ms,
     };
     let request = api.request(Method::PATCH, &format!("/admin/locations/{id}")).json(&patch);
     let location: AdminLocation = api.once(request).await?;
@@ -65,5 +67,6 @@ fn details(location: &AdminLocation) -> Table {
         ("image limit", text(location.default_image_limit)),
         ("coalesce before capture", location.coalesce_before_capture.to_string()),
         ("coalesce timeout", format!("{} s", location.coalesce_timeout_s)),
+        ("freeze limit", format!("{} ms", location.freeze_limit_ms)),
     ])
 }

@@ -344,4 +344,7 @@ pub(crate) struct LocationSetArgs {
     /// How long merging a chain may take, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) coalesce_timeout: Option<u32>,
+    /// How long a capture may freeze a guest's file systems, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) freeze_limit_ms: Option<u32>,
 }

@@ -176,12 +176,23 @@ async fn an_operator_merges_the_layers_of_a_disk() {
         (&json!(true), &json!(7200))
     );
     let name = location["name"].as_str().unwrap();
-    let set =
-        ["admin", "location", "set", name, "--coalesce-before-capture", "false", "--coalesce-timeout", "60"];
+    let set = [
+        "admin",
+        "location",
+        "set",
+        name,
+        "--coalesce-before-capture",
+        "false",
+        "--coalesce-timeout",
+        "60",
+        "--freeze-limit-ms",
+        "500",
+    ];
     let changed = server.imprint(&set).await.expect(0).json();
     assert_eq!(
         (&changed["coalesce_before_capture"], &changed["coalesce_timeout_s"]),
         (&json!(false), &json!(60))
     );
+    assert_eq!((&location["freeze_limit_ms"], &changed["freeze_limit_ms"]), (&json!(2000), &json!(500)));
     assert_eq!(changed["images_enabled"], location["images_enabled"], "what is not given stays");
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use imprint_domain::{
     Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, image::ImageFormat,
-    plugin_kind::StorageKind, storage::StorageRole,
+    location::FreezeLimit, plugin_kind::StorageKind, storage::StorageRole,
 };
 use imprint_service::{
     AccountCreate, AccountPatch, EventFilter, HypervisorCreate, ImageList, ImagePatch, ImageScope,
@@ -81,6 +81,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             images_enabled: true,
             default_image_limit: None,
             coalesce: CoalescePolicy::default(),
+            freeze_limit: FreezeLimit::default(),
         };
         let hypervisor = HypervisorCreate {
             name: name("x"),
@@ -130,6 +131,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
         images_enabled: true,
         default_image_limit: None,
         coalesce: CoalescePolicy::default(),
+        freeze_limit: FreezeLimit::default(),
     };
     assert_eq!(code(world.service.location_create(&world.admin, taken).await), Some(Code::NameTaken));
 }

@@ -1,9 +1,10 @@
 //! Merging chains of layers: who may ask, what becomes of it, and what the agent is told.
 
-use imprint_agent_protocol::{Outcome, Work};
+use imprint_agent_protocol::{CaptureWork, Outcome, Work};
 use imprint_domain::{
     Code,
     coalesce::{CoalesceTimeout, timed_out},
+    location::FreezeLimit,
     task::{Phase, TaskKind, TaskState},
 };
 use imprint_service::{InstanceTask, LocationPatch};
@@ -72,29 +73,40 @@ pub(crate) async fn a_merge_that_takes_too_long_is_not_repeated_and_says_what_he
     assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
 }
 
+/// What the agent gets for a capture; the capture itself fails.
+async fn assigned_capture(world: &World) -> CaptureWork {
+    let made = world.capture("assigned").await;
+    let assignment = world.agent.claim_one().await;
+    let Work::Capture(capture) = assignment.work.clone() else { panic!("{:?}", assignment.work) };
+    world.agent.finish(&assignment, failure(false)).await.unwrap();
+    world.service.image_delete(&world.customer, made.image.id, None).await.unwrap();
+    world.agent.work_all().await;
+    capture
+}
+
+pub(crate) async fn the_location_limits_the_freeze(world: World) {
+    assert_eq!(assigned_capture(&world).await.freeze_limit_ms, 2000);
+    let patch =
+        LocationPatch { freeze_limit: Some(FreezeLimit::new(500).unwrap()), ..LocationPatch::default() };
+    let changed = world.service.location_update(&world.admin, world.location.id, patch).await.unwrap();
+    assert_eq!(changed.freeze_limit_ms, 500);
+    assert_eq!(assigned_capture(&world).await.freeze_limit_ms, 500);
+}
+
 pub(crate) async fn the_location_decides_whether_and_for_how_long(world: World) {
     stop(&world).await;
-    let told = async || {
-        let made = world.capture("told").await;
-        let work = world.agent.claim_one().await;
-        let Work::Capture(order) = &work.work else { panic!("{:?}", work.work) };
-        let told = order.coalesce_timeout_s;
-        world.agent.finish(&work, failure(false)).await.unwrap();
-        world.service.image_delete(&world.customer, made.image.id, None).await.unwrap();
-        world.agent.work_all().await;
-        told
-    };
-    assert_eq!(told().await, Some(7200));
+    let assigned = async || assigned_capture(&world).await.coalesce_timeout_s;
+    assert_eq!(assigned().await, Some(7200));
     let patch = LocationPatch {
         coalesce_timeout: Some(CoalesceTimeout::new(60).unwrap()),
         ..LocationPatch::default()
     };
     let changed = world.service.location_update(&world.admin, world.location.id, patch).await.unwrap();
     assert_eq!((changed.coalesce_before_capture, changed.coalesce_timeout_s), (true, 60));
-    assert_eq!(told().await, Some(60));
+    assert_eq!(assigned().await, Some(60));
     let patch = LocationPatch { coalesce_before_capture: Some(false), ..LocationPatch::default() };
     world.service.location_update(&world.admin, world.location.id, patch).await.unwrap();
-    assert_eq!(told().await, None);
+    assert_eq!(assigned().await, None);
     let made = begin(&world).await;
     let work = world.agent.claim_one().await;
     let Work::Coalesce(order) = &work.work else { panic!("{:?}", work.work) };

@@ -64,6 +64,7 @@ scenarios! {
         only_a_stopped_and_idle_instance_is_merged,
         a_merge_that_takes_too_long_is_not_repeated_and_says_what_helps,
         the_location_decides_whether_and_for_how_long,
+        the_location_limits_the_freeze,
     }
     events {
         events_have_no_gaps_under_concurrency,

@@ -22,6 +22,7 @@ use imprint_domain::{
     id::{AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
     image::{ImageFormat, StoredImage},
     instance::Power,
+    location::FreezeLimit,
     name::Name,
     plugin_kind::StorageKind,
     size::ByteSize,
@@ -136,6 +137,7 @@ impl World {
             images_enabled: true,
             default_image_limit: None,
             coalesce: CoalescePolicy::default(),
+            freeze_limit: FreezeLimit::default(),
         };
         let location = service.location_create(&admin, location).await.unwrap();
         let hypervisor = HypervisorCreate {

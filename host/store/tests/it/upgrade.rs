@@ -52,7 +52,8 @@ async fn assert_upgraded(target: &Target, url: &str) {
     let conn = store.read();
     let found = task::get(&conn, TaskId::new(id(4))).await.unwrap().unwrap();
     assert_eq!(found.task.kind, TaskKind::ImageRegister);
-    assert!(location::get(&conn, LocationId::new(id(2))).await.unwrap().is_some());
+    let found = location::get(&conn, LocationId::new(id(2))).await.unwrap().unwrap();
+    assert_eq!(found.location.freeze_limit.milliseconds(), 2000);
     let connection = Database::connect(url).await.unwrap();
     let done = connection.execute_unprepared(
         "delete from idempotency_keys where answer = '{\"task\":{\"kind\":\"image.register\"}}'",

@@ -10,6 +10,7 @@ use imprint_domain::{
     Code, Error,
     coalesce::{CoalescePolicy, CoalesceTimeout},
     id::LocationId,
+    location::FreezeLimit,
 };
 use imprint_service as service;
 
@@ -60,6 +61,7 @@ pub(crate) async fn admin_location_create(
             before_capture: body.value.coalesce_before_capture.unwrap_or(standard.before_capture),
             timeout: coalesce_timeout(body.value.coalesce_timeout_s)?.unwrap_or(standard.timeout),
         },
+        freeze_limit: freeze_limit(body.value.freeze_limit_ms)?.unwrap_or_default(),
     };
     let op = op.with_idempotency(key.bind(body.digest));
     let location = state.service().location_create(&op, request).await?;
@@ -84,6 +86,7 @@ pub(crate) async fn admin_location_update(
         default_image_limit: body.value.default_image_limit,
         coalesce_before_capture: body.value.coalesce_before_capture,
         coalesce_timeout: coalesce_timeout(body.value.coalesce_timeout_s)?,
+        freeze_limit: freeze_limit(body.value.freeze_limit_ms)?,
     };
     Ok(Json(state.service().location_update(&op, id, patch).await?.into()))
 }
@@ -93,4 +96,11 @@ fn coalesce_timeout(seconds: Option<u32>) -> Result<Option<CoalesceTimeout>, Err
         .map(|seconds| CoalesceTimeout::new(seconds.into()))
         .transpose()
         .map_err(|error| Error::new(Code::InvalidRequest, error).at("/coalesce_timeout_s"))
+}
+
+fn freeze_limit(milliseconds: Option<u32>) -> Result<Option<FreezeLimit>, Error> {
+    milliseconds
+        .map(|milliseconds| FreezeLimit::new(milliseconds.into()))
+        .transpose()
+        .map_err(|error| Error::new(Code::InvalidRequest, error).at("/freeze_limit_ms"))
 }
