@@ -68,6 +68,48 @@ test('tasks', async ({ page }) => {
   await expectTree(page, 'tasks')
 })
 
+const STORAGE_FULL = {
+  code: 'insufficient_storage',
+  title: 'Insufficient storage space on the image storage backend',
+  detail: 'Insufficient storage space on the image storage backend: 1.0 GiB free, 2.0 GiB needed.',
+  action: 'Delete images that are not needed, or contact the provider; then retry the task.',
+  retryable: false,
+  reference: 'tsk_00000000-0000-7000-8000-000000000001',
+  request_id: 'req_00000000-0000-7000-8000-000000000001',
+  operator_detail: null,
+}
+
+/** Replaces the newest task in the responses of the server. */
+async function replaceTask(page: Page, task: object): Promise<void> {
+  await page.route('**/api/v1/tasks?*', async (route) => {
+    const response = await route.fetch()
+    const body = await response.json()
+    body.items = [{ ...body.items[0], kind: 'image.capture', ...task }]
+    await route.fulfill({ response, json: body })
+  })
+}
+
+test('a failed task', async ({ page }) => {
+  await signIn(page)
+  await replaceTask(page, { state: 'failed', attempt: 3, error: STORAGE_FULL })
+  await page.goto('/tasks')
+  const task = page.getByRole('article', { name: 'Create image, Failed' })
+  await expect(task).toMatchAriaSnapshot({ name: 'task-failed.aria.yml' })
+  await expect(task.getByRole('button', { name: 'Technical detail' })).toHaveCount(0)
+  await expectAccessible(page)
+})
+
+test('a task that is retried, as an administrator sees it', async ({ page }) => {
+  await signIn(page)
+  const error = { ...STORAGE_FULL, operator_detail: 'write /srv/images/.tmp/1: No space left on device' }
+  await replaceTask(page, { state: 'queued', phase: 'queued', attempt: 1, finished_at: null, error })
+  await page.goto('/tasks')
+  const task = page.getByRole('article', { name: 'Create image, Queued' })
+  await task.getByRole('button', { name: 'Technical detail' }).click()
+  await expect(task).toMatchAriaSnapshot({ name: 'task-retried.aria.yml' })
+  await expectAccessible(page)
+})
+
 test('creating an instance', async ({ page }) => {
   await signIn(page)
   await page.goto('/instances/new')

@@ -4,10 +4,19 @@ import { Disclosure as AriaDisclosure, Button, DisclosurePanel, Heading } from '
 import styles from './Disclosure.module.css'
 
 /** Content that is collapsed at first. */
-export function Disclosure({ title, children }: { title: string; children: ReactNode }) {
+export function Disclosure({
+  title,
+  level = 3,
+  children,
+}: {
+  title: string
+  /** The level of the heading. */
+  level?: 3 | 4
+  children: ReactNode
+}) {
   return (
     <AriaDisclosure className={styles.disclosure}>
-      <Heading level={3} className={styles.heading}>
+      <Heading level={level} className={styles.heading}>
         <Button slot="trigger" className={styles.trigger}>
           <ChevronRight aria-hidden="true" />
           {title}

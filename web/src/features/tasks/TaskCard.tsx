@@ -5,16 +5,17 @@ import type { Names } from '@/api/queries/names'
 import { useTaskAction } from '@/api/queries/tasks'
 import { isFinal, type Task, type TaskKind } from '@/api/types'
 import { formatBytes, formatDuration, formatRate, NONE, percentOf, shortId } from '@/lib/format'
-import { asProblem, toSentence } from '@/lib/problem'
+import { asProblem } from '@/lib/problem'
 import { secondsBetween, withLocalTimes } from '@/lib/time'
 import { Button } from '@/ui/Button'
 import { ClampedText } from '@/ui/ClampedText'
-import { Notice, ProblemNotice } from '@/ui/Notice'
+import { ProblemNotice } from '@/ui/Notice'
 import { Progress, Steps } from '@/ui/Progress'
 import { Since } from '@/ui/Since'
 import { Status } from '@/ui/Status'
-import { errorTitle, kindTitle, phaseName, stateName, stateTone, stepsOf } from './labels'
+import { kindTitle, phaseName, stateName, stateTone, stepsOf } from './labels'
 import styles from './TaskCard.module.css'
+import { TaskErrorNotice } from './TaskErrorNotice'
 
 const ICONS: Record<TaskKind, ReactNode> = {
   'image.capture': <Camera />,
@@ -61,7 +62,7 @@ export function TaskCard({ task, names }: { task: Task; names: Names }) {
         </div>
       </div>
       {!isFinal(task.state) && <TaskProgress task={task} />}
-      {task.state !== 'succeeded' && task.error && <TaskErrorNotice task={task} />}
+      {task.state !== 'succeeded' && task.error && <TaskErrorNotice task={task} error={task.error} />}
       {action.isError && <ProblemNotice problem={asProblem(action.error)} />}
     </article>
   )
@@ -176,26 +177,5 @@ function ProgressFigures({ task, percent }: { task: Task; percent: number | null
       {task.eta_s != null && <span>about {formatDuration(task.eta_s)} left</span>}
       <span className={styles.checkpoint}>checkpoint {task.checkpoint} %</span>
     </>
-  )
-}
-
-/** Why the last attempt failed; a task that has not ended is retried. */
-function TaskErrorNotice({ task }: { task: Task }) {
-  if (!task.error) return null
-  const willRetry = !isFinal(task.state)
-  return (
-    <Notice
-      tone={willRetry ? 'warn' : 'bad'}
-      title={
-        willRetry
-          ? `Attempt ${Math.max(task.attempt, 1)} failed and will be retried automatically`
-          : errorTitle(task, task.error.code)
-      }
-    >
-      <p>{toSentence(task.error.detail)}</p>
-      <p>
-        <code>{task.error.code}</code>
-      </p>
-    </Notice>
   )
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { endTitle, errorTitle, stepsOf } from './labels'
+import { detailAfterTitle, endTitle, errorTitle, stepsOf } from './labels'
 
 describe('the steps of a task', () => {
   test('lead from queued to finalizing for a capture', () => {
@@ -43,9 +43,16 @@ test('the title of an ended task is in the past tense', () => {
   expect(endTitle({ kind: 'instance.deploy', state: 'cancelled' })).toBe('Create instance: cancelled')
 })
 
-test('a coalesce timeout is named in the title', () => {
-  expect(errorTitle({ kind: 'image.capture' }, 'coalesce_timeout')).toBe(
+test('a failure names what failed and why', () => {
+  expect(errorTitle({ kind: 'image.capture' }, { title: 'Coalesce timeout' })).toBe(
     'Image creation failed: Coalesce timeout',
   )
-  expect(errorTitle({ kind: 'image.capture' }, 'qemu.vm-gone')).toBe('Image creation failed')
 })
+
+test.each([
+  ['Disk full', 'Disk full.', ''],
+  ['Disk full', 'Disk full: 1.0 GiB free.', '1.0 GiB free.'],
+  ['Disk full', 'The disk is full.', 'The disk is full.'],
+])('after the title %j, the detail %j adds %j', (title, detail, rest) =>
+  expect(detailAfterTitle({ title, detail })).toBe(rest),
+)

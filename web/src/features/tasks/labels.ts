@@ -1,5 +1,5 @@
 /** The labels of tasks, phases and states. */
-import type { Phase, Task, TaskKind, TaskState } from '@/api/types'
+import type { Phase, Task, TaskError, TaskKind, TaskState } from '@/api/types'
 import type { Tone } from '@/ui/Status'
 
 interface KindLabels {
@@ -135,11 +135,14 @@ function withCoalesce(steps: readonly Phase[], phase: Phase): readonly Phase[] {
   return steps.flatMap((step) => (step === 'preparing' ? [step, phase] : [step]))
 }
 
-/** Returns the title of a failure; requirement S48 names the coalesce timeout. */
-export function errorTitle(task: Pick<Task, 'kind'>, code: string): string {
-  return code === 'coalesce_timeout'
-    ? `${failureTitle(task.kind)}: Coalesce timeout`
-    : failureTitle(task.kind)
+/** Returns the title of a task that failed: what failed, and why in the words of the catalogue. */
+export function errorTitle(task: Pick<Task, 'kind'>, error: Pick<TaskError, 'title'>): string {
+  return `${failureTitle(task.kind)}: ${error.title}`
+}
+
+/** Returns what the detail of an error adds to its title, for example figures; often nothing. */
+export function detailAfterTitle({ title, detail }: Pick<TaskError, 'title' | 'detail'>): string {
+  return detail.startsWith(title) ? detail.slice(title.length).replace(/^[\s:.,;]+/, '') : detail
 }
 
 /**
