@@ -101,9 +101,9 @@ export function Stack({ children, tight = false }: { children: ReactNode; tight?
   return <div className={tight ? styles.tight : styles.stack}>{children}</div>
 }
 
-/** Places its children in a row. */
-export function Bar({ children }: { children: ReactNode }) {
-  return <div className={styles.bar}>{children}</div>
+/** Places buttons in a row. */
+export function ButtonRow({ children }: { children: ReactNode }) {
+  return <div className={styles.buttons}>{children}</div>
 }
 
 /** Text in the secondary colour. */

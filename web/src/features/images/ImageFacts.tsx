@@ -2,7 +2,7 @@ import type { Names } from '@/api/queries/names'
 import type { Image } from '@/api/types'
 import { formatBytes, NONE } from '@/lib/format'
 import { formatInstant } from '@/lib/time'
-import { Copy } from '@/ui/Copy'
+import { CopyableText } from '@/ui/CopyableText'
 import { Card, type Fact, Facts, MutedText } from '@/ui/Page'
 import { SourceInstance } from './ImageTable'
 
@@ -46,7 +46,7 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
       <Card title="Identity">
         <Facts
           facts={[
-            { name: 'ID', value: <Copy label="ID" value={image.id} />, wide: true },
+            { name: 'ID', value: <CopyableText label="ID" value={image.id} />, wide: true },
             {
               name: 'Disk digest (the same in every format)',
               value: <Digest label="disk digest" value={image.logical_digest} />,
@@ -66,7 +66,7 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
 
 function Digest({ label, value }: { label: string; value: string | null | undefined }) {
   return value ? (
-    <Copy label={label} value={value} />
+    <CopyableText label={label} value={value} />
   ) : (
     <MutedText>Not known until the image is available</MutedText>
   )

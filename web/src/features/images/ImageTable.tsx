@@ -6,7 +6,7 @@ import { formatBytes } from '@/lib/format'
 import { ClampedText } from '@/ui/ClampedText'
 import { RowMenu } from '@/ui/Menu'
 import { MutedText } from '@/ui/Page'
-import { Since } from '@/ui/Since'
+import { RelativeTime } from '@/ui/RelativeTime'
 import { type Column, Table, type TableProps } from '@/ui/Table'
 import { type ImageCommands, imageActions } from './actions'
 import { ImageStatusBadge } from './ImageStatusBadge'
@@ -53,7 +53,7 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
         id: 'created_at',
         name: 'Created',
         sort: { ascending: 'Oldest first', descending: 'Newest first' },
-        cell: (image) => <Since at={image.created_at} />,
+        cell: (image) => <RelativeTime at={image.created_at} />,
       },
     ],
     [names, taskOf],

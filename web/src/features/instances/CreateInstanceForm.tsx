@@ -10,7 +10,7 @@ import { Button } from '@/ui/Button'
 import { Disclosure } from '@/ui/Disclosure'
 import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
-import { Bar, Card, Stack } from '@/ui/Page'
+import { ButtonRow, Card, Stack } from '@/ui/Page'
 import { diskProblem, parseDiskGib } from './disk'
 
 const VCPUS = [1, 2, 4, 8, 16].map((count) => ({ id: String(count), label: String(count) }))
@@ -167,14 +167,14 @@ export function CreateInstanceForm({
           </Disclosure>
         </Card>
         {refusal && <ProblemNotice problem={refusal} />}
-        <Bar>
+        <ButtonRow>
           <Button type="submit" variant="primary" busy={create.isPending}>
             Create instance
           </Button>
           <Button variant="quiet" onPress={onCancel}>
             Cancel
           </Button>
-        </Bar>
+        </ButtonRow>
       </Stack>
     </form>
   )

@@ -11,7 +11,7 @@ import { Button } from '@/ui/Button'
 import { ClampedText } from '@/ui/ClampedText'
 import { ProblemNotice } from '@/ui/Notice'
 import { EmptyState, Skeleton } from '@/ui/Page'
-import { Since } from '@/ui/Since'
+import { RelativeTime } from '@/ui/RelativeTime'
 import styles from './ImagePicker.module.css'
 
 export interface ImagePickerProps {
@@ -61,7 +61,7 @@ export function ImagePicker({ scope, label, selected, onSelect, locationName, em
               {formatBytes(image.virtual_size_bytes)} disk, {locationName(image.location_id)}
               {scope === 'own' && (
                 <>
-                  , <Since at={image.created_at} />
+                  , <RelativeTime at={image.created_at} />
                 </>
               )}
             </span>

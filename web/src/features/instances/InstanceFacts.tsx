@@ -3,7 +3,7 @@ import type { Instance } from '@/api/types'
 import { formatBytes, NONE, plural } from '@/lib/format'
 import { formatInstant } from '@/lib/time'
 import { ClampedText } from '@/ui/ClampedText'
-import { Copy } from '@/ui/Copy'
+import { CopyableText } from '@/ui/CopyableText'
 import { Card, Facts } from '@/ui/Page'
 
 export interface InstanceFactsProps {
@@ -36,7 +36,7 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
             name: disk.primary ? 'Primary disk' : `Disk ${index + 1} (not captured)`,
             value: `${formatBytes(disk.virtual_size_bytes)}, ${disk.format}`,
           })),
-          { name: 'ID', value: <Copy label="ID" value={instance.id} />, wide: true },
+          { name: 'ID', value: <CopyableText label="ID" value={instance.id} />, wide: true },
         ]}
       />
     </Card>

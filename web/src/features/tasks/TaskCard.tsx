@@ -11,7 +11,7 @@ import { Button } from '@/ui/Button'
 import { ClampedText } from '@/ui/ClampedText'
 import { ProblemNotice } from '@/ui/Notice'
 import { Progress, Steps } from '@/ui/Progress'
-import { Since } from '@/ui/Since'
+import { RelativeTime } from '@/ui/RelativeTime'
 import { Status } from '@/ui/Status'
 import { kindTitle, phaseName, stateName, stateTone, stepsOf } from './labels'
 import styles from './TaskCard.module.css'
@@ -111,14 +111,14 @@ function TaskTimes({ task }: { task: Task }) {
   if (task.finished_at) {
     return (
       <span className={styles.when}>
-        <Since at={task.finished_at} />
+        <RelativeTime at={task.finished_at} />
         {task.attempt > 1 ? `, after ${task.attempt} attempts` : `, took ${formatTook(task)}`}
       </span>
     )
   }
   return (
     <span className={styles.when}>
-      <Since at={task.created_at} />
+      <RelativeTime at={task.created_at} />
       {task.attempt > 1 && `, attempt ${task.attempt}`}
     </span>
   )

@@ -1,6 +1,6 @@
 import { isFinal, type Task, type TaskError } from '@/api/types'
 import { toSentence } from '@/lib/problem'
-import { Copy } from '@/ui/Copy'
+import { CopyableText } from '@/ui/CopyableText'
 import { Disclosure } from '@/ui/Disclosure'
 import { Notice } from '@/ui/Notice'
 import { detailAfterTitle, errorTitle } from './labels'
@@ -27,7 +27,7 @@ export function TaskErrorNotice({ task, error }: { task: Task; error: TaskError 
         <div>
           <dt>Reference</dt>
           <dd>
-            <Copy label="reference" value={error.reference} />
+            <CopyableText label="reference" value={error.reference} />
           </dd>
         </div>
       </dl>

@@ -28,7 +28,7 @@ export function useNow(): number {
 }
 
 /** Shows how long ago an instant was, and the exact instant on hover. */
-export function Since({ at }: { at: string }) {
+export function RelativeTime({ at }: { at: string }) {
   return (
     <time dateTime={at} title={formatInstant(at)}>
       {formatSince(at, useNow())}

@@ -1,10 +1,10 @@
 import { Check, Copy as CopyIcon } from 'lucide-react'
 import { useState } from 'react'
 import { IconButton } from './Button'
-import styles from './Copy.module.css'
+import styles from './CopyableText.module.css'
 
 /** Shows a value in full with a button that copies it, where the browser allows that. */
-export function Copy({ label, value }: { label: string; value: string }) {
+export function CopyableText({ label, value }: { label: string; value: string }) {
   const [done, setDone] = useState(false)
   const copy = async () => {
     await navigator.clipboard.writeText(value)
