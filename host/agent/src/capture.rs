@@ -18,11 +18,9 @@ mod watch;
 use std::sync::Arc;
 
 use imprint_agent_protocol::{CaptureResult, CaptureWork};
-use imprint_data_path::{
-    Disk, DiskDigest, Progress, Written,
-    ports::{Consistency as Level, StorageBackend, WriteRequest},
-};
+use imprint_data_path::{Disk, DiskDigest, Progress, Written};
 use imprint_domain::{consistency::Consistency, image::StoredImage, task::Phase};
+use imprint_ports::{StorageBackend, WriteRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -108,22 +106,4 @@ fn stored_image(work: &CaptureWork, written: &Written, level: Consistency) -> Re
         stored_digest: written.stored.to_string().parse().map_err(invalid_digest)?,
         consistency: Some(level),
     })
-}
-
-const fn to_driver(level: Consistency) -> Level {
-    match level {
-        Consistency::Crash => Level::Crash,
-        Consistency::Filesystem => Level::Filesystem,
-        Consistency::Application => Level::Application,
-        Consistency::Stopped => Level::Stopped,
-    }
-}
-
-const fn to_domain(level: Level) -> Consistency {
-    match level {
-        Level::Crash => Consistency::Crash,
-        Level::Filesystem => Consistency::Filesystem,
-        Level::Application => Consistency::Application,
-        Level::Stopped => Consistency::Stopped,
-    }
 }

@@ -7,12 +7,7 @@ use cap_std::{ambient_authority, fs::Dir};
 use imprint_data_path::{
     ChainProblem, Disk, EngineError, FileSink, FileSource, Limits, OpenOptions, Progress, WriteOptions,
     Written,
-    io::{BlockSink, BlockSource, Segment},
     nbd::{NbdClient, NbdError, NbdOptions},
-    ports::{
-        ByteRange, DiskFormat, ErrorClass, LocalFile, NbdSource as NbdLocator, PortError, Props, ReadLocator,
-        WriteTarget,
-    },
     write_image,
 };
 use imprint_domain::{

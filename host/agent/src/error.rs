@@ -2,11 +2,11 @@
 
 use std::{fmt, io};
 
-use imprint_data_path::ports::{ErrorClass, Origin, PortError};
 use imprint_domain::{
     size::ByteSize,
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
+use imprint_ports::{ErrorClass, Origin, PortError};
 
 /// Why work is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

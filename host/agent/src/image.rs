@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use imprint_agent_protocol::{AdoptWork, DeleteImageWork, ImageResult};
-use imprint_data_path::{DiskDigest, Progress, WriteOptions, digest, ports::StorageBackend};
+use imprint_data_path::{DiskDigest, Progress, WriteOptions, digest};
 use imprint_domain::{
     digest::InvalidDigest,
     image::StoredImage,
@@ -12,6 +12,7 @@ use imprint_domain::{
     task::Phase,
     task_error::TaskErrorCode,
 };
+use imprint_ports::StorageBackend;
 
 use crate::{
     copy::{self, Place},

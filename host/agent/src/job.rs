@@ -4,8 +4,8 @@
 use std::{fmt::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{HeldLease, Work};
-use imprint_data_path::ports::{Driver, PortError, SharedJournal};
 use imprint_domain::id::{InstanceId, TaskId};
+use imprint_ports::{Driver, PortError, SharedJournal};
 use tracing::{info, warn};
 
 use crate::{

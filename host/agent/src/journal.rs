@@ -17,8 +17,8 @@ use std::{
 };
 
 use imprint_agent_protocol::Assignment;
-use imprint_data_path::ports::{Journal, JournalNote, Props};
 use imprint_domain::id::TaskId;
+use imprint_ports::{Journal, JournalNote, Props};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 

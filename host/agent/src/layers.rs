@@ -14,12 +14,9 @@ use std::{
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use imprint_agent_protocol::InstanceRef;
-use imprint_data_path::{
-    Disk, EngineError, FileSource, OpenOptions, Resolved, Resolver,
-    io::BlockSource,
-    ports::{DiskFormat, ErrorClass, PortError, Props, SourceRef},
-};
+use imprint_data_path::{Disk, EngineError, FileSource, OpenOptions, Resolved, Resolver};
 use imprint_domain::task_error::TaskErrorCode;
+use imprint_ports::{BlockSource, DiskFormat, ErrorClass, PortError, Props, SourceRef};
 
 use crate::{
     copy::{self, Place},

@@ -7,11 +7,11 @@ use std::{
 };
 
 use imprint_agent_protocol::StorageRef;
-use imprint_data_path::ports::{DiskFormat, Driver, PortError, StorageBackend};
 use imprint_domain::{
     id::{InstanceId, StorageId},
     task_error::TaskErrorCode,
 };
+use imprint_ports::{DiskFormat, Driver, PortError, StorageBackend};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use imprint_agent_protocol::StorageRef;
-use imprint_data_path::ports::{DiskFormat, Driver, PortError, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, PortError, StorageBackend};
 
 /// What a driver may reach on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

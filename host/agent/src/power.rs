@@ -11,8 +11,8 @@ use std::{
 };
 
 use imprint_agent_protocol::PowerWork;
-use imprint_data_path::ports::{DiskSpec, Driver, Power as DriverPower, PowerAction, Props, VmSpec};
 use imprint_domain::{task::Phase, task_error::TaskErrorCode};
+use imprint_ports::{DiskSpec, Driver, Power as DriverPower, PowerAction, Props, VmSpec};
 use tokio::{process::Child, time::Instant};
 use tracing::{info, warn};
 

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use imprint_data_path::ports::Launch;
+use imprint_ports::Launch;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,

@@ -21,7 +21,8 @@ mod watch;
 use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Subcommand, ValueEnum};
-use imprint_data_path::{Disk, EngineError, Limits, WriteOptions, ports::Props};
+use imprint_data_path::{Disk, EngineError, Limits, WriteOptions};
+use imprint_ports::Props;
 use serde_json::json;
 
 use self::{

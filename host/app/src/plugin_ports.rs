@@ -12,11 +12,11 @@ use async_trait::async_trait;
 use cap_std::{ambient_authority, fs::Dir};
 use imprint_agent::{DriverGrants, Ports};
 use imprint_agent_protocol::StorageRef;
-use imprint_data_path::ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
 use imprint_plugin_runtime::{
     self as runtime, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, StorageGrants, Usage,
     manifest::Kind,
 };
+use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
 
 use crate::{embedded::PLUGINS, serve::Common};
 

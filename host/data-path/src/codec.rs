@@ -1,14 +1,14 @@
 //! Decoding and encoding of units, with contexts that are reused for a thread's whole life.
 
-use deflate::{DeflateEncoder, Wrapper};
+mod deflate;
+
+use imprint_ports::Codec;
 use libdeflater::{DecompressionError, Decompressor};
 use serde::{Deserialize, Serialize};
 use zlib_rs::{Inflate, InflateFlush, Status};
 use zstd_safe::{CCtx, CParameter, DCtx};
 
-use crate::ports::Codec;
-
-mod deflate;
+use deflate::{DeflateEncoder, Wrapper};
 
 /// An encoding that the engine knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

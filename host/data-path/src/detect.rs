@@ -7,13 +7,9 @@
 
 use std::sync::Arc;
 
-use crate::{
-    disk::offload,
-    error::EngineError,
-    file::head_and_tail,
-    io::BlockSource,
-    ports::{DiskFormat, Guess, Props},
-};
+use imprint_ports::{BlockSource, DiskFormat, Guess, Props};
+
+use crate::{disk::offload, error::EngineError, file::head_and_tail};
 
 /// Bytes that formats are asked with: the head and the tail.
 const PROBE: (u32, u32) = (64 << 10, 4 << 10);
@@ -132,7 +128,7 @@ fn names(claims: &[&Claim]) -> String {
 async fn explain(claim: &Claim, blob: &Arc<dyn BlockSource>) -> Result<EngineError, EngineError> {
     match claim.by.open(blob.clone(), &Props::new()).await {
         Err(error) => Ok(error.into()),
-        Ok(_) => Err(crate::ports::PortError::bad_answer(
+        Ok(_) => Err(imprint_ports::PortError::bad_answer(
             "plugin.bad-answer.open",
             "a format plugin opened what it says it only recognises; report this to its author",
         )

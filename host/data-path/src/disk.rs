@@ -5,16 +5,15 @@ mod wrapped;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use imprint_ports::{BlockSource, ByteRange, DiskFormat, Props, Segment, SourceRef};
 
 use crate::{
     codec::CodecSpec,
     error::{ChainProblem, EngineError},
     extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
-    io::{BlockSource, Segment},
     layer::{self, Attached, Layer, LayerOptions},
     limits::Limits,
     num::to_u64,
-    ports::{ByteRange, DiskFormat, Props, SourceRef},
     reader::DiskReader,
     scratch::Scratch,
     stated::Stated,

@@ -2,13 +2,10 @@
 
 use std::io;
 
+use imprint_ports::{ErrorClass, PortError};
+
 use crate::{
-    codec::DecodeError,
-    extent_map::MapError,
-    http::HttpError,
-    mover::MoverError,
-    nbd::NbdError,
-    ports::{ErrorClass, PortError},
+    codec::DecodeError, extent_map::MapError, http::HttpError, mover::MoverError, nbd::NbdError,
     scratch::ScratchError,
 };
 
@@ -281,14 +278,7 @@ impl EngineError {
 
     /// The message with its causes, separated by `: `.
     pub fn report(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        imprint_ports::error_chain(self)
     }
 
     pub(crate) fn read(offset: u64, length: u64, source: io::Error) -> Self {

@@ -7,14 +7,15 @@ mod spilled;
 
 use std::sync::Arc;
 
+use imprint_ports::ByteRange;
+
 use crate::{
     num::to_u64,
-    ports::ByteRange,
     scratch::{Scratch, ScratchFile},
 };
+use chunk::Chunk;
 
 pub use builder::MapBuilder;
-use chunk::Chunk;
 pub use error::MapError;
 pub(crate) use spilled::{Entry, Spilled};
 

@@ -1,5 +1,11 @@
 //! Sources and sinks over regular files.
 
+mod cold;
+mod device;
+mod direct;
+mod gather;
+mod reflink;
+
 use std::{
     fs::File,
     io,
@@ -11,28 +17,20 @@ use std::{
 };
 
 use cap_std::fs::Dir;
+use imprint_ports::{BlockSink, BlockSource, ByteRange, Descriptors, Segment, openat};
 use rustix::{
     fs::{FileType, Mode, OFlags, SeekFrom, Stat},
     io::Errno,
 };
 
-mod cold;
-mod device;
-mod direct;
-mod gather;
-mod reflink;
-
+use crate::{
+    error::EngineError,
+    num::{to_u64, to_usize},
+};
 use cold::Cold;
-pub use device::{DeviceSink, DeviceSource};
 use direct::Direct;
 
-use crate::{
-    beneath,
-    error::EngineError,
-    io::{BlockSink, BlockSource, Descriptors, Segment},
-    num::{to_u64, to_usize},
-    ports::ByteRange,
-};
+pub use device::{DeviceSink, DeviceSource};
 
 /// Most holes of a file that are told apart; behind them everything counts as data.
 const MAX_SEGMENTS: usize = 1 << 22;
@@ -69,7 +67,7 @@ impl FileSource {
     /// Opens a file below `dir`. `path` is relative; symlinks are not followed, and anything but a
     /// regular file is refused.
     pub fn open(dir: &Dir, path: &str) -> Result<Self, EngineError> {
-        beneath::open(dir, path, OFlags::RDONLY, Mode::empty())
+        openat::open(dir, path, OFlags::RDONLY, Mode::empty())
             .and_then(Self::new)
             .map_err(|source| EngineError::Open { path: path.to_owned(), source })
     }
@@ -216,7 +214,7 @@ impl FileSink {
     }
 
     fn open_with(dir: &Dir, path: &str, flags: OFlags) -> Result<Self, EngineError> {
-        let opened = beneath::open(dir, path, flags, Mode::RUSR | Mode::WUSR)
+        let opened = openat::open(dir, path, flags, Mode::RUSR | Mode::WUSR)
             .and_then(|file| regular(&file).map(|_| file));
         match opened {
             Ok(file) => Ok(Self::over(file)),

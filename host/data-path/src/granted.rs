@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use imprint_ports::{BlockSource, DiskFormat, SourceRef};
 
 use crate::{
     detect::confirm_format,
     disk::{Resolved, Resolver},
     error::EngineError,
-    io::BlockSource,
-    ports::{DiskFormat, SourceRef},
 };
 
 /// The most files that can be granted: more than any chain has layers.

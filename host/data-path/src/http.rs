@@ -9,6 +9,8 @@
 //! Behind `https://` the server has to show a certificate for its name from an authority of the
 //! system, or from one that the caller adds.
 
+mod tls;
+
 use std::{
     io::{self, Read},
     net::{IpAddr, SocketAddr, ToSocketAddrs},
@@ -16,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use imprint_ports::BlockSource;
 use ureq::{
     Agent,
     config::Config,
@@ -27,11 +30,9 @@ use ureq::{
     },
 };
 
-mod tls;
+use crate::num::to_u64;
 
 pub use tls::{Authority, CertificateProblem};
-
-use crate::{io::BlockSource, num::to_u64};
 
 /// Worth a round trip.
 const PREFERRED_READ: u64 = 4 << 20;

@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use imprint_ports::BlockSource;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,6 @@ use crate::{
     aligned::AlignedBuffer,
     disk::offload,
     error::EngineError,
-    io::BlockSource,
     num::{to_u64, to_usize},
 };
 
@@ -105,10 +105,11 @@ fn read(
 mod tests {
     use std::io;
 
+    use imprint_ports::{ByteRange, Segment};
     use sha1::Sha1;
 
     use super::*;
-    use crate::{file::MemorySource, io::Segment, ports::ByteRange, testing::Pattern};
+    use crate::{file::MemorySource, testing::Pattern};
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -4,20 +4,19 @@ mod intervals;
 
 use std::{pin::Pin, sync::Arc};
 
+use imprint_ports::{
+    BlockSource, ByteRange, DiskFormat, Extent, ExtentKind, ExtentPage, FormatImage, ImageInfo, Origin,
+    PortError, Props, SourceRef,
+};
+
 use crate::{
     codec::{CodecSpec, Tail},
     disk::{Resolved, Resolver, offload},
     error::EngineError,
     extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece},
-    io::BlockSource,
     limits::{EXPANSION_FLOOR, Limits, MAX_METADATA_RANGES, MAX_UNIT, PAGE_EXTENTS, PAGE_RANGES},
-    ports::{
-        ByteRange, DiskFormat, Extent, ExtentKind, ExtentPage, FormatImage, ImageInfo, Origin, PortError,
-        Props, SourceRef,
-    },
     scratch::Scratch,
 };
-
 use intervals::StoredIntervals;
 
 /// Most sources and codecs that an image may list.

@@ -1,4 +1,4 @@
-//! The native engine that moves disk images, and the ports through which it talks to plugins.
+//! The native engine that moves disk images. It talks to plugins through the ports (`imprint-ports`).
 //!
 //! A plugin describes (where bytes are, how a disk maps to them, how to lay out a new file); this
 //! crate validates every description, and then opens, reads, decodes, hashes, encodes and writes,
@@ -18,18 +18,16 @@
 //! // Write it as an image in any format; `written` has the sizes and both digests.
 //! let sink: Arc<dyn BlockSink> = Arc::new(FileSink::create(&dir, "images/.upload-1")?);           // blocking
 //! let written = write_image(&disk, format, &sink, &WriteOptions::default()).await?;
-//! durable::publish(&dir, "images/.upload-1", "images/web.qcow2", Existing::Keep)?;                 // blocking
+//! durable::publish(&dir, "images/.upload-1", "images/web.qcow2", Existing::Keep, Durability::Synced)?; // blocking
 //! ```
 //!
 //! `blocking` means what it says: inside async code call it through `tokio::task::spawn_blocking`.
 //!
 //! # Map of the crate
 //!
-//! - [`io`]: the traits [`io::BlockSource`] and [`io::BlockSink`]; over files [`FileSource`],
-//!   [`FileSink`]; over block devices [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over
-//!   anything that can be appended to [`io::AppendSink`].
-//! - [`ports`]: the three traits that `plugin-runtime` implements over components, and their
-//!   shapes.
+//! - Sources and sinks: over files [`FileSource`], [`FileSink`]; over block devices
+//!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over HTTP [`http`]; over anything that can
+//!   be appended to [`AppendSink`].
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
 //!   [`GrantedFiles`]: chains of files.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system
@@ -38,26 +36,23 @@
 //!   cancellation token stops it.
 //! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`],
 //!   [`confirm_format`], [`refuse_foreign`].
-//! - [`durable`]: publishing files.
 //! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` for
 //!   people.
 //!
-//! Not here: components and sandboxes (`plugin-runtime`), tasks and limits of accounts (`service`).
+//! Not here: the ports and the traits of sources and sinks (`ports`), components and sandboxes (`plugin-runtime`), tasks and limits of accounts (`service`).
 
 mod aligned;
-mod beneath;
+mod append;
 mod codec;
 mod detect;
 mod digest;
 mod disk;
-pub mod durable;
 mod error;
 mod extent_map;
 mod file;
 mod granted;
 pub mod http;
 mod in_order;
-pub mod io;
 mod layer;
 mod limits;
 mod movement;
@@ -66,7 +61,6 @@ pub mod nbd;
 mod num;
 mod pipeline;
 mod place;
-pub mod ports;
 mod progress;
 mod reader;
 pub mod scratch;
@@ -78,6 +72,7 @@ mod window;
 mod write;
 mod zero;
 
+pub use append::AppendSink;
 pub use codec::{CodecKind, CodecSpec, DecodeError, Tail};
 pub use detect::{confirm_format, detect, refuse_foreign};
 pub use digest::{CLUSTER, DiskDigest, InvalidDigest};

@@ -10,6 +10,7 @@ mod in_process;
 use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 use async_trait::async_trait;
+use imprint_ports::{BlockSink, MetadataSegment, Placed};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +18,7 @@ use crate::{
     digest::{Digests, DiskDigest},
     disk::Disk,
     error::EngineError,
-    io::BlockSink,
     place::Layout,
-    ports::{Placed, Segment},
     progress::Progress,
     tools::Comparison,
 };
@@ -173,7 +172,7 @@ pub(crate) trait Movement: Send {
     async fn interleave(&mut self, bytes: Vec<u8>) -> Result<(), EngineError>;
     /// Writes tables and headers, in this order; ascending for a sink that takes every byte in
     /// turn.
-    async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError>;
+    async fn tables(&mut self, segments: Vec<MetadataSegment>) -> Result<(), EngineError>;
     /// Makes the file exactly this long, makes everything durable if the plan says so, and makes
     /// sure that the sources are still what they were. With `verify` it reads the file again and
     /// compares.

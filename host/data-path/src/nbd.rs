@@ -19,19 +19,16 @@ use std::{
     time::Duration,
 };
 
+use imprint_ports::{BlockSource, ByteRange, Segment};
 use tokio_util::sync::CancellationToken;
 
-pub use error::NbdError;
-pub use sink::NbdSink;
-
-use crate::{
-    io::{BlockSource, Segment},
-    num::{align_down, align_up, to_u64, to_usize},
-    ports::{self, ByteRange},
-};
+use crate::num::{align_down, align_up, to_u64, to_usize};
 use handshake::Export;
 use transmission::Connection;
 use wire::{Deadline, Wire};
+
+pub use error::NbdError;
+pub use sink::NbdSink;
 
 /// Most connections to one server.
 const MAX_CONNECTIONS: u16 = 16;
@@ -73,7 +70,7 @@ impl NbdOptions {
     }
 
     /// For what a hypervisor serves.
-    pub fn for_capture(source: &ports::NbdSource) -> Self {
+    pub fn for_capture(source: &imprint_ports::NbdSource) -> Self {
         let options = Self::new(&source.socket, &source.export);
         Self { connections: source.max_connections.max(1), ..options }
     }

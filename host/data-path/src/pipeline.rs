@@ -21,6 +21,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use imprint_ports::{BlockSink, ByteRange, Placed};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -29,17 +30,15 @@ use crate::{
     disk::Disk,
     error::EngineError,
     extent_map::{ExtentMap, MapError},
-    io::BlockSink,
     limits::MAX_UNIT,
     movement::{Event, Manner, Pass, Running, WritePlan},
     num::{align_down, to_u64, to_usize},
     place::{Layout, Placer},
-    ports::{ByteRange, Placed},
 };
-
 use ordered::{Ordered, Shared};
-pub(crate) use output::fill_zeroes;
 use worker::Worker;
+
+pub(crate) use output::fill_zeroes;
 
 /// Bytes of the disk that a worker takes at once.
 const WINDOW: u64 = 1 << 20;

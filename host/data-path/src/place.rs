@@ -1,12 +1,12 @@
 //! Where stored units go in a new file, by the rules that its format gave.
 
+use imprint_ports::{FrameField, Placed, PortError, Rules};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{CodecKind, CodecSpec},
     error::EngineError,
     num::{align_up, from_u32, to_u64},
-    ports::{FrameField, Placed, PortError, Rules},
 };
 
 /// Largest unit that is placed.

@@ -1,13 +1,14 @@
 //! Reads a disk: gathers the stored bytes of a window with few large reads, and decodes straight
 //! into the window.
 
+use imprint_ports::ByteRange;
+
 use crate::{
     codec::{DecodeError, Decoder},
     disk::Disk,
     error::EngineError,
     extent_map::{Content, EncodedUnit},
     num::{from_u32, to_u64, to_usize},
-    ports::ByteRange,
     zero::ZeroMap,
 };
 

@@ -16,13 +16,14 @@ use std::{
     },
 };
 
+use imprint_ports::openat;
 use rustix::{
     fs::{CWD, Mode, OFlags},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{beneath, num::to_u64};
+use crate::num::to_u64;
 
 /// Bytes of one map that stay in memory: all of it, where there are not more.
 const KEEP: usize = 2 << 20;
@@ -184,8 +185,8 @@ fn system_folder(said: Option<&OsStr>) -> PathBuf {
 /// A file without a name: open for writing, and once more for reading only.
 fn open(folder: &Path) -> io::Result<(File, File)> {
     let owner = Mode::RUSR | Mode::WUSR;
-    let Some(file) = beneath::unnamed(CWD, folder, OFlags::EXCL, owner)? else { return open_named(folder) };
-    let reader = rustix::fs::open(beneath::itself(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let Some(file) = openat::unnamed(CWD, folder, OFlags::EXCL, owner)? else { return open_named(folder) };
+    let reader = rustix::fs::open(openat::itself(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok((file, reader.into()))
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use imprint_ports::{BlockSource, Props};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use tokio_util::sync::CancellationToken;
@@ -11,8 +12,6 @@ use crate::{
     disk::{Disk, offload},
     error::EngineError,
     in_order,
-    io::BlockSource,
-    ports::Props,
 };
 
 /// How digests of manifests are made (DSP0243, section 6, names the first two; tools also write the

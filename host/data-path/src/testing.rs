@@ -7,16 +7,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use imprint_ports::{
+    BlockSink, BlockSource, ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, ErrorClass, Extent,
+    ExtentKind, ExtentPage, FormatImage, FormatLayout, Guess, ImageInfo, MetadataPage, MetadataSegment,
+    Origin, Placed, PortError, Props, Rules, Segment as Stretch, SourceRef,
+};
 
 use crate::{
     file::MemorySource,
-    io::{BlockSink, BlockSource, Segment as Stretch},
     num::{from_u32, to_u64, to_usize},
-    ports::{
-        ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, ErrorClass, Extent, ExtentKind, ExtentPage,
-        FormatImage, FormatLayout, Guess, ImageInfo, MetadataPage, Origin, Placed, PortError, Props, Rules,
-        Segment, SourceRef,
-    },
 };
 
 /// A small real format: a header of 4 KiB, payload, then a table of placements. All numbers are 64
@@ -219,14 +218,14 @@ impl FormatLayout for FakeLayout {
         if !rest.is_empty() {
             let bytes = rest[..rest.len().min(from_u32(max_bytes))].to_vec();
             let resume = start + to_u64(bytes.len());
-            let segments = vec![Segment { file_offset: end + start, bytes }];
+            let segments = vec![MetadataSegment { file_offset: end + start, bytes }];
             return Ok(MetadataPage { segments, resume, done: false, final_size: None });
         }
         let mut header = b"FAKE\0\0\0\0".to_vec();
         for number in [self.size, u64::from(self.rules.unit), end, to_u64(self.placed.len())] {
             header.extend(number.to_le_bytes());
         }
-        let segments = vec![Segment { file_offset: 0, bytes: header }];
+        let segments = vec![MetadataSegment { file_offset: 0, bytes: header }];
         let final_size = Some((end + to_u64(table.len())).next_multiple_of(512));
         Ok(MetadataPage { segments, resume: start, done: true, final_size })
     }

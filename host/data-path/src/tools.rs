@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use imprint_ports::{BlockSource, ByteRange, DiskFormat, Finding, PortError, Props, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,10 +10,8 @@ use crate::{
     disk::Disk,
     error::EngineError,
     extent_map::MapError,
-    io::BlockSource,
     movement::Running,
     num::{to_u64, to_usize},
-    ports::{ByteRange, DiskFormat, Finding, PortError, Props, Severity},
     stated::while_checked,
     write::WriteOptions,
 };

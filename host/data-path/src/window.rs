@@ -2,11 +2,9 @@
 
 use std::{io, sync::Arc};
 
-use crate::{
-    io::{BlockSource, Segment},
-    num::to_u64,
-    ports::ByteRange,
-};
+use imprint_ports::{BlockSource, ByteRange, Segment};
+
+use crate::num::to_u64;
 
 /// The bytes of `range` of another source.
 pub(crate) struct Window {

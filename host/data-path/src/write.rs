@@ -1,27 +1,28 @@
 //! Writes a disk as a new image: the pipeline for the payload, the format plugin for rules, headers
 //! and tables.
 
-use std::{num::NonZeroUsize, sync::Arc};
-
 mod clone;
 mod turn;
 
-use tokio_util::sync::CancellationToken;
+use std::{num::NonZeroUsize, sync::Arc};
 
-pub use clone::{Cloned, clone_image};
+use imprint_ports::{
+    BlockSink, CreateRequest, DiskFormat, FormatLayout, MetadataPage, MetadataSegment, PortError, Props,
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     digest::{Digests, DiskDigest},
     disk::Disk,
     error::EngineError,
-    io::BlockSink,
     movement::{Event, Manner, Moved, Movement, Mover, Pass, Running, WritePlan},
     num::{from_u32, to_u64},
     place::Layout,
-    ports::{CreateRequest, DiskFormat, FormatLayout, MetadataPage, PortError, Props, Segment},
     progress::Progress,
     stated::while_checked,
 };
+
+pub use clone::{Cloned, clone_image};
 
 /// Bytes of tables asked for in one call.
 const METADATA_PAGE: u32 = 1 << 20;
@@ -305,7 +306,7 @@ impl Tables {
         &mut self,
         plugin: &mut dyn FormatLayout,
         cancel: &CancellationToken,
-    ) -> Result<Option<Vec<Segment>>, EngineError> {
+    ) -> Result<Option<Vec<MetadataSegment>>, EngineError> {
         let Some(start) = self.next else { return Ok(None) };
         let page = or_cancelled(cancel, plugin.metadata(self.payload.1, start, METADATA_PAGE)).await?;
         self.check(&page, start)?;

@@ -13,6 +13,7 @@ pub mod coalesce;
 pub mod consistency;
 pub mod digest;
 pub mod error;
+pub mod error_chain;
 pub mod event;
 pub mod hypervisor;
 pub mod id;

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use imprint_data_path::ports::SharedJournal;
+use imprint_ports::SharedJournal;
 use tokio_util::task::TaskTracker;
 
 use self::guard::Fired;

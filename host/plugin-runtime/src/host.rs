@@ -12,7 +12,7 @@ pub(crate) use blobs::CachedSource;
 pub(crate) use dirs::check_relative;
 pub(crate) use journal::note_out;
 
-use imprint_data_path::ports::{ErrorClass, PortError};
+use imprint_ports::{ErrorClass, PortError};
 
 use crate::{
     bindings::host::imprint::types::{block_map, http_types, locators, types},

@@ -10,7 +10,7 @@
 //!   time and bytes.
 //! - Whatever a plugin says is checked for form and size here; what extents mean is checked by the
 //!   data path.
-//! - A call ends in an answer or in a typed [`PortError`](imprint_data_path::ports::PortError): the
+//! - A call ends in an answer or in a typed [`PortError`](imprint_ports::PortError): the
 //!   host goes on.
 //!
 //! Not here: bytes of disks (`data-path`), what to do with an image (`agent`).

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use imprint_data_path::ports::{ErrorClass, PortError};
+use imprint_ports::{ErrorClass, PortError};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::task::TaskTracker;
 

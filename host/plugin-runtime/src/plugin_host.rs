@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use imprint_data_path::ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;

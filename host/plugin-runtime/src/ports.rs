@@ -11,7 +11,7 @@ pub(crate) use format::ComponentFormat;
 pub(crate) use storage::ComponentStorage;
 pub use storage::StorageGrants;
 
-use imprint_data_path::ports::{PortError, Props};
+use imprint_ports::{PortError, Props};
 
 const MAX_PROPS: usize = 256;
 const MAX_VALUE: usize = 64 << 10;

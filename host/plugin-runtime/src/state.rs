@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cap_std::fs::Dir;
-use imprint_data_path::ports::{Props, SharedJournal};
+use imprint_ports::{Props, SharedJournal};
 use tokio::time::Instant;
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use imprint_data_path::ports::{ErrorClass, Origin, PortError};
+use imprint_ports::{ErrorClass, Origin, PortError};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, error::Elapsed},

@@ -10,16 +10,14 @@ use crate::sh;
 /// decision.
 const TABLE: &[(&str, &[&str])] = &[
     ("imprint-domain", &[]),
-    ("imprint-data-path", &["imprint-domain"]),
-    ("imprint-plugin-runtime", &["imprint-domain", "imprint-data-path"]),
+    ("imprint-ports", &["imprint-domain"]),
+    ("imprint-data-path", &["imprint-ports"]),
+    ("imprint-plugin-runtime", &["imprint-ports"]),
     ("imprint-migrations", &[]),
     ("imprint-store", &["imprint-domain", "imprint-migrations"]),
     ("imprint-agent-protocol", &["imprint-domain"]),
     ("imprint-service", &["imprint-domain", "imprint-store", "imprint-agent-protocol"]),
-    (
-        "imprint-agent",
-        &["imprint-domain", "imprint-data-path", "imprint-plugin-runtime", "imprint-agent-protocol"],
-    ),
+    ("imprint-agent", &["imprint-domain", "imprint-ports", "imprint-data-path", "imprint-agent-protocol"]),
     ("imprint-api", &["imprint-domain", "imprint-service", "imprint-agent-protocol"]),
     ("imprint-plugin-sdk", &[]),
     ("imprint-format-kit", &["imprint-corpus", "imprint-plugin-sdk"]),

@@ -3,15 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use imprint_agent_protocol::{CaptureResult, CaptureWork};
-use imprint_data_path::{
-    Disk, Written,
-    ports::{Begun, CaptureRequest, Driver, Outcome, StorageBackend},
-};
+use imprint_data_path::{Disk, Written};
 use imprint_domain::{
     consistency::Consistency,
     task::Phase,
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
+use imprint_ports::{Begun, CaptureRequest, Driver, Outcome, StorageBackend};
 use tracing::warn;
 
 use super::watch::{self, SCRATCH_RESERVE, Watched};
@@ -64,8 +62,8 @@ fn request(job: &Job, work: &CaptureWork) -> CaptureRequest {
     CaptureRequest {
         vm_id: work.instance.id.to_string(),
         capture_id: capture_id(job.journal.header().assignment.task_id),
-        want: super::to_driver(work.want),
-        minimum: super::to_driver(work.minimum),
+        want: work.want,
+        minimum: work.minimum,
         scratch_path: job.scratch_file(),
         scratch_limit: work.scratch_limit.unwrap_or(work.instance.disk_size).bytes(),
         freeze_limit_ms: work.freeze_limit_ms.min(LONGEST_FREEZE_MS),
@@ -81,7 +79,7 @@ async fn plan(
 ) -> Result<u64, Halt> {
     let plan = job.control.unless_stopped(driver.plan_capture(request)).await??;
     if plan.expected < request.minimum {
-        return Err(not_reached(work, super::to_domain(plan.expected), &plan.remarks.join("; ")));
+        return Err(not_reached(work, plan.expected, &plan.remarks.join("; ")));
     }
     Ok(plan.virtual_size)
 }
@@ -97,7 +95,7 @@ async fn make_scratch(job: &Job, request: &CaptureRequest, virtual_size: u64) ->
 }
 
 fn reached(work: &CaptureWork, begun: &Begun) -> Result<Consistency, Halt> {
-    let level = super::to_domain(begun.quiesce.level);
+    let level = begun.quiesce.level;
     if level < work.minimum {
         let because = begun.quiesce.downgraded_because.as_deref().unwrap_or("the driver does not say why");
         return Err(not_reached(work, level, because));

@@ -5,8 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{CaptureResult, CaptureWork};
-use imprint_data_path::ports::StorageBackend;
 use imprint_domain::consistency::Consistency;
+use imprint_ports::StorageBackend;
 use tracing::info;
 
 use crate::{

@@ -2,11 +2,11 @@
 
 use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration};
 
-use imprint_data_path::ports::{CaptureStatus, Driver, PortError, Power};
 use imprint_domain::{
     size::ByteSize,
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
+use imprint_ports::{CaptureStatus, Driver, PortError, Power};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{error::Halt, instance::Home, journal::Held, machine::free_space, settings::Settings};

@@ -18,17 +18,6 @@ use imprint_agent_protocol::{
     HeartbeatResponse, ImageRef, InstanceRef, Outcome, ProgressReport, ProgressResponse, ProtocolError,
     Register, RegisterResponse, Seed, StorageRef, Work,
 };
-use imprint_data_path::{
-    io::BlockSource,
-    ports::{
-        Begun, ByteRange, CaptureRequest, CaptureStatus, CheckPage, Codec, Consistency as Level,
-        CreateRequest, DiskFormat, Driver, ErrorClass, Extent, ExtentKind, ExtentPage, FormatImage,
-        FormatLayout, Guess, ImageInfo, JournalNote, Launch, Listing, LocalFile, MetadataPage, NbdSource,
-        Object, Outcome as EndOutcome, Placed, Plan, PortError, Power, PowerAction, Props, QuiesceReport,
-        ReadLocator, Recovered, Rules, SharedJournal, SourceRef, Space, StorageBackend, Upload, Vm, VmSpec,
-        WriteRequest, WriteTarget,
-    },
-};
 use imprint_domain::{
     consistency::Consistency,
     id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
@@ -37,6 +26,14 @@ use imprint_domain::{
     plugin_kind::StorageKind,
     size::ByteSize,
     time::{Environment, Timestamp},
+};
+use imprint_ports::{
+    Begun, BlockSource, ByteRange, CaptureRequest, CaptureStatus, CheckPage, Codec, CreateRequest,
+    DiskFormat, Driver, ErrorClass, Extent, ExtentKind, ExtentPage, FormatImage, FormatLayout, Guess,
+    ImageInfo, JournalNote, Launch, Listing, LocalFile, MetadataPage, NbdSource, Object,
+    Outcome as EndOutcome, Placed, Plan, PortError, Power, PowerAction, Props, QuiesceReport, ReadLocator,
+    Recovered, Rules, SharedJournal, SourceRef, Space, StorageBackend, Upload, Vm, VmSpec, WriteRequest,
+    WriteTarget,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -460,8 +457,8 @@ impl Upload for FakeUpload {
 /// What the fake driver shall do.
 #[derive(Clone, Debug)]
 pub(super) struct Behaviour {
-    pub(super) level: Level,
-    pub(super) expected: Level,
+    pub(super) level: Consistency,
+    pub(super) expected: Consistency,
     /// Hangs in `begin_capture` behind this note.
     pub(super) hang_behind: Option<&'static str>,
     pub(super) panic_in_plan: bool,
@@ -594,7 +591,8 @@ impl Driver for FakeDriver {
                 freeze_ms: 10,
                 frozen_total_ms: 20,
                 vm_stopped_ms: 3,
-                downgraded_because: (behaviour.level == Level::Crash).then(|| "no guest agent".to_owned()),
+                downgraded_because: (behaviour.level == Consistency::Crash)
+                    .then(|| "no guest agent".to_owned()),
             },
             method: "fake".to_owned(),
         })
@@ -731,8 +729,8 @@ impl World {
             full_at_commit: AtomicBool::new(false),
         });
         let behaviour = Behaviour {
-            level: Level::Filesystem,
-            expected: Level::Filesystem,
+            level: Consistency::Filesystem,
+            expected: Consistency::Filesystem,
             hang_behind: None,
             panic_in_plan: false,
             broken: None,

@@ -6,8 +6,8 @@ use std::{
 };
 
 use imprint_agent_protocol::{Assignment, Finish, HeldLease, Outcome, Work};
-use imprint_data_path::ports::{Journal, JournalNote, Props};
 use imprint_domain::id::AgentId;
+use imprint_ports::{Journal, JournalNote, Props};
 use uuid::Uuid;
 
 use super::fakes::World;

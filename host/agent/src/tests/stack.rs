@@ -12,13 +12,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use imprint_data_path::{
-    io::BlockSource,
-    ports::{
-        ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, ErrorClass, Extent, ExtentKind, ExtentPage,
-        FormatImage, FormatLayout, Guess, ImageInfo, MetadataPage, Placed, PortError, Props, Rules, Segment,
-        SourceRef,
-    },
+use imprint_ports::{
+    BlockSource, ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, ErrorClass, Extent, ExtentKind,
+    ExtentPage, FormatImage, FormatLayout, Guess, ImageInfo, MetadataPage, MetadataSegment, Placed,
+    PortError, Props, Rules, SourceRef,
 };
 
 use super::fakes::DISK_SIZE;
@@ -219,7 +216,7 @@ impl FormatLayout for StackLayout {
         if self.hold.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        let segment = Segment { file_offset: 0, bytes: self.header.bytes() };
+        let segment = MetadataSegment { file_offset: 0, bytes: self.header.bytes() };
         Ok(MetadataPage { segments: vec![segment], resume: 0, done: true, final_size: Some(end) })
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use imprint_agent_protocol::{
     AdoptWork, CaptureResult, DeleteImageWork, Outcome, PowerWork, ProtocolError, Work,
 };
-use imprint_data_path::{Disk, Limits, MemorySource, WriteOptions, digest, ports::Consistency as Level};
+use imprint_data_path::{Disk, Limits, MemorySource, WriteOptions, digest};
 use imprint_domain::{
     consistency::Consistency, image::ImageFormat, instance::Power, task::Phase, task_error::TaskError,
 };
@@ -99,9 +99,9 @@ async fn a_level_below_the_minimum_fails_and_leaves_nothing() {
     let world = World::new();
     let instance = world.running_instance();
     let agent = world.start();
-    for expected in [Level::Crash, Level::Filesystem] {
+    for expected in [Consistency::Crash, Consistency::Filesystem] {
         world.driver().behaviour.lock().unwrap().expected = expected;
-        world.driver().behaviour.lock().unwrap().level = Level::Crash;
+        world.driver().behaviour.lock().unwrap().level = Consistency::Crash;
         let mut work = world.capture(&instance);
         let task = work.task_id;
         if let Work::Capture(capture) = &mut work.work {

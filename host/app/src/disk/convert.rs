@@ -8,12 +8,9 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use imprint_data_path::{
-    Cloned, Copied, Disk, EngineError, WriteOptions, Written, clone_image, copy_image,
-    durable::Durability,
-    io::BlockSink,
-    ports::{DiskFormat, Props},
-    write_image,
+    Cloned, Copied, Disk, EngineError, WriteOptions, Written, clone_image, copy_image, write_image,
 };
+use imprint_ports::{BlockSink, DiskFormat, Props, durable::Durability};
 use serde_json::{Value, json};
 
 use super::{

@@ -9,12 +9,10 @@ use std::{
 };
 
 use imprint_data_path::{
-    DeviceSink, EngineError,
-    durable::Durability,
-    io::{AppendSink, BlockSink},
+    AppendSink, DeviceSink, EngineError,
     nbd::{NbdOptions, NbdSink},
 };
-
+use imprint_ports::{BlockSink, durable::Durability};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,

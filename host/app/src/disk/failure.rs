@@ -1,8 +1,12 @@
 //! How a command ends when it does not end well.
 
-use std::{io, io::Write as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
-use imprint_data_path::{EngineError, ports::ErrorClass};
+use imprint_data_path::EngineError;
+use imprint_ports::ErrorClass;
 
 /// What the exit status says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +145,7 @@ pub(super) fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use imprint_data_path::ports::PortError;
+    use imprint_ports::PortError;
 
     use super::*;
 

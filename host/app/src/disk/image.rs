@@ -3,11 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use imprint_data_path::{
-    Disk, EngineError, GrantedFiles, OpenOptions, confirm_format, detect,
-    io::BlockSource,
-    ports::{DiskFormat, Props},
-    refuse_foreign,
+    Disk, EngineError, GrantedFiles, OpenOptions, confirm_format, detect, refuse_foreign,
 };
+use imprint_ports::{BlockSource, DiskFormat, Props};
 
 use super::{
     ReadArgs,

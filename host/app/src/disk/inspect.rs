@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures::future::OptionFuture;
-use imprint_data_path::{
-    CheckReport, EngineError, check_stated,
-    ports::{Finding, ImageInfo, Severity, SourceRef},
-};
+use imprint_data_path::{CheckReport, EngineError, check_stated};
+use imprint_ports::{Finding, ImageInfo, Severity, SourceRef};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 

@@ -1,9 +1,13 @@
 //! `imprint disk map`.
 
-use std::{io, io::Write, path::PathBuf};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use clap::Args;
-use imprint_data_path::{Content, Disk, Piece, ports::ByteRange};
+use imprint_data_path::{Content, Disk, Piece};
+use imprint_ports::ByteRange;
 use serde::Serialize;
 
 use super::{

@@ -12,9 +12,9 @@ use std::{
 use imprint_data_path::{
     DeviceSource, EngineError, FileSource,
     http::{Authority, HttpOptions, HttpSource},
-    io::BlockSource,
     nbd::{NbdClient, NbdOptions},
 };
+use imprint_ports::BlockSource;
 use rustix::fs::{Mode, OFlags};
 
 use super::{ReadArgs, failure::printable, spool, watch::Watch};

@@ -12,11 +12,10 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, OpenOptions},
 };
-use imprint_data_path::{
-    EngineError, FileSink, FileSource,
+use imprint_data_path::{EngineError, FileSink, FileSource, sha256};
+use imprint_ports::{
+    BlockSink,
     durable::{self, Durability, Existing},
-    io::BlockSink,
-    sha256,
 };
 
 use super::{
@@ -151,7 +150,7 @@ impl Target {
         let existing = self.existing;
         let (file, named) = (self.file()?, self.is_named());
         let publishing = tokio::task::spawn_blocking(move || match named {
-            true => durable::publish_with(&dir, &temporary, &name, existing, durability),
+            true => durable::publish(&dir, &temporary, &name, existing, durability),
             false => durable::publish_unnamed(&dir, &file, &temporary, &name, existing, durability),
         });
         let published = publishing.await.map_err(|_| EngineError::WorkerLost)?;
@@ -172,7 +171,8 @@ impl Drop for Target {
         if self.is_named()
             && let Err(error) = durable::remove(&self.dir, &self.temporary)
         {
-            tracing::error!(file = self.temporary, error = error.report(), "a temporary file is left behind");
+            let error = EngineError::write_open(&self.temporary, error).report();
+            tracing::error!(file = self.temporary, error, "a temporary file is left behind");
         }
     }
 }

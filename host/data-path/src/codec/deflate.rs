@@ -4,10 +4,10 @@
 //! same bytes. Level 0 is ISA-L, which is twice as fast as libdeflate's level 1; where there is
 //! none (see [`encoder`]), level 0 is level 1.
 
-use libdeflater::{CompressionLvl, Compressor};
-
 #[cfg(all(feature = "isal", target_arch = "x86_64"))]
 mod isal;
+
+use libdeflater::{CompressionLvl, Compressor};
 
 /// What stands around the deflate stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

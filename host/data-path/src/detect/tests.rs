@@ -1,11 +1,8 @@
 use async_trait::async_trait;
+use imprint_ports::{CreateRequest, ErrorClass, FormatImage, FormatLayout, PortError};
 
 use super::*;
-use crate::{
-    file::MemorySource,
-    ports::{CreateRequest, ErrorClass, FormatImage, FormatLayout, PortError},
-    testing::FakeFormat,
-};
+use crate::{file::MemorySource, testing::FakeFormat};
 
 /// Claims files by a mark at their begin or their end.
 struct Marked {

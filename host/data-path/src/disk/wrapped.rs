@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use imprint_ports::{BlockSource, ByteRange, Props};
+
 use super::{CONTAINS, Disk, OpenOptions};
 use crate::{
     detect::confirm_format,
     error::EngineError,
     extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
-    io::BlockSource,
-    ports::{ByteRange, Props},
     stated::Stated,
     window::Window,
 };
@@ -100,10 +100,11 @@ fn wrapper_facts(outer: Disk) -> Props {
 
 #[cfg(test)]
 mod tests {
+    use imprint_ports::{DiskFormat, ExtentKind};
+
     use super::*;
     use crate::{
         file::MemorySource,
-        ports::{DiskFormat, ExtentKind},
         testing::{FakeFormat, Script, extent, page},
     };
 

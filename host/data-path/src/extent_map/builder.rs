@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use imprint_ports::ByteRange;
+
 use super::{
     Content, EncodedUnit, ExtentMap, MapError, Parts, Piece,
     chunk::{Chunk, Run, RunKind},
     spilled::{MAX_ENTRIES, Spilling},
 };
-use crate::{ports::ByteRange, scratch::Scratch};
+use crate::scratch::Scratch;
 
 /// Builds a map from pieces that come in ascending order without gaps, merging neighbours.
 ///

@@ -1,10 +1,9 @@
 //! A part of a map in memory: runs, and the places of the encoded units in them.
 
+use imprint_ports::ByteRange;
+
 use super::{Content, EncodedUnit, Piece};
-use crate::{
-    num::{to_u64, to_usize},
-    ports::ByteRange,
-};
+use crate::num::{to_u64, to_usize};
 
 /// A run in a file: offset (8 bytes, as all numbers little endian), where the bytes are (8) or unit
 /// and skip (4 each), source, codec and first (2 each), kind (1), nothing (1).

@@ -1,6 +1,8 @@
 //! What can be wrong with a map.
 
-use crate::{ports::ErrorClass, scratch::ScratchError};
+use imprint_ports::ErrorClass;
+
+use crate::scratch::ScratchError;
 
 /// Why a map is refused. The messages speak of offsets in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

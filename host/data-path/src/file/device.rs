@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use imprint_ports::{BlockSink, BlockSource, block::write_zeroes_plainly};
 use rustix::{
     fs::{FallocateFlags, FileType, SeekFrom},
     io::Errno,
@@ -22,7 +23,6 @@ use super::{
 use crate::{
     aligned::PAGE,
     error::{EngineError, TooSmall},
-    io::{BlockSink, BlockSource, write_zeroes_plainly},
     num::{align_down, align_up, to_u64},
 };
 

@@ -28,6 +28,7 @@ use std::{
     },
 };
 
+use imprint_ports::{ByteRange, openat};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
@@ -36,9 +37,7 @@ use rustix::{
 use super::gather::{Block, Gather};
 use crate::{
     aligned::{PAGE, is_aligned},
-    beneath,
     num::{align_down, align_up, to_u64, to_usize},
-    ports::ByteRange,
 };
 
 /// Shorter runs of pages go through the cache, which puts neighbours together.
@@ -89,7 +88,7 @@ pub(super) fn is_worthwhile(file: &File) -> bool {
 /// Another descriptor of the file, without the cache.
 pub(super) fn open_direct(file: &File, access: OFlags) -> Option<File> {
     let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
-    rustix::fs::open(beneath::itself(file), flags, Mode::empty()).ok().map(File::from)
+    rustix::fs::open(openat::itself(file), flags, Mode::empty()).ok().map(File::from)
 }
 
 /// The whole pages of a range; where there are none, nothing at its end.

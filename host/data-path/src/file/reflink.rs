@@ -6,9 +6,8 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
+use imprint_ports::ByteRange;
 use rustix::ioctl::{Opcode, Setter, opcode};
-
-use crate::ports::ByteRange;
 
 /// `struct file_clone_range` (linux/fs.h).
 #[repr(C)]

@@ -177,7 +177,7 @@ async fn a_trap_costs_one_page() {
     assert_eq!(code(&script, 0).await, "plugin.trap");
     assert_eq!(script.asked.lock().unwrap().len(), 5, "one more try than restarts");
     // Other failures are not tried again.
-    let error = PortError::host(crate::ports::ErrorClass::Corrupt, "fake.table", "broken");
+    let error = PortError::host(imprint_ports::ErrorClass::Corrupt, "fake.table", "broken");
     let script = Script::new(3 * K, vec![Err(error)]);
     assert_eq!(code(&script, 0).await, "fake.table");
     assert_eq!(script.asked.lock().unwrap().len(), 1);
@@ -197,7 +197,7 @@ async fn references_are_refused_unless_somebody_resolves_them() {
     script.sources = vec![];
     assert_eq!(code(&script, 0).await, "plugin.sources");
     let mut unknown = one_page(K, vec![extent(0, K, ExtentKind::Hole, 0, 0)]);
-    unknown.codecs = vec![crate::ports::Codec { name: "lzma".to_owned(), params: Props::new() }];
+    unknown.codecs = vec![imprint_ports::Codec { name: "lzma".to_owned(), params: Props::new() }];
     assert_eq!(code(&unknown, 0).await, "unsupported.layout");
 }
 
@@ -324,10 +324,10 @@ async fn a_parent_that_is_larger_is_cut_and_one_that_is_smaller_goes_on_as_zeroe
 
 #[tokio::test]
 async fn the_layer_that_is_broken_is_named() {
-    let broken = PortError::host(crate::ports::ErrorClass::Corrupt, "fake.table", "a broken table");
+    let broken = PortError::host(imprint_ports::ErrorClass::Corrupt, "fake.table", "a broken table");
     let error = over(identified(K, ExtentKind::Hole, &[]), vec![Script::new(K, vec![Err(broken)])]).await;
     let error = error.err().unwrap();
-    assert_eq!((error.code(), error.class()), ("fake.table", crate::ports::ErrorClass::Corrupt));
+    assert_eq!((error.code(), error.class()), ("fake.table", imprint_ports::ErrorClass::Corrupt));
     assert!(error.report().contains("'0', layer 1") && error.report().contains("a broken table"));
 }
 
@@ -461,7 +461,7 @@ async fn a_map_that_is_too_large_for_memory_needs_a_scratch_file() {
         open_with(&one_page(1000 * 512, extents()), 1000 * 512, &options).await
     };
     let error = opened("/nowhere".as_ref()).await.err().unwrap();
-    assert_eq!((error.code(), error.class()), ("scratch.open", crate::ports::ErrorClass::Transient));
+    assert_eq!((error.code(), error.class()), ("scratch.open", imprint_ports::ErrorClass::Transient));
     let folder = tempfile::tempdir().unwrap();
     let large = opened(folder.path()).await.unwrap();
     assert!(large.map().scratch().is_some());

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use imprint_ports::{BlockSink, BlockSource, ByteRange, MetadataSegment};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{ByteMover, Event, Manner, Moved, Movement, Pass, Running, WritePlan};
@@ -10,12 +11,10 @@ use crate::{
     digest::{DigestBuilder, DiskDigest, StoredDigest},
     disk::{Disk, offload},
     error::EngineError,
-    io::{BlockSink, BlockSource},
     limits::Limits,
     num::to_u64,
     pipeline::{self, FileTarget, Job, Outcome, REPORTS, Target},
     place::{FileTooLarge, Layout},
-    ports::{ByteRange, Segment},
     progress::Phase,
     tools::{self, Comparison},
     window::Window,
@@ -280,8 +279,8 @@ impl Movement for Local {
         Ok(())
     }
 
-    async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError> {
-        for Segment { file_offset: at, bytes } in segments {
+    async fn tables(&mut self, segments: Vec<MetadataSegment>) -> Result<(), EngineError> {
+        for MetadataSegment { file_offset: at, bytes } in segments {
             let length = to_u64(bytes.len());
             let end = at.checked_add(length).ok_or(FileTooLarge)?;
             self.reach(at).await?;

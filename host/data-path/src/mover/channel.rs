@@ -7,16 +7,14 @@ use std::{
     sync::{Arc, Condvar, Mutex},
 };
 
+use imprint_ports::{BlockSink, BlockSource};
 use serde::{Deserialize, Serialize};
 
 use super::{
     error::{KeptErrors, WireIo},
     wire,
 };
-use crate::{
-    io::{BlockSink, BlockSource},
-    num::{from_u32, to_u64},
-};
+use crate::num::{from_u32, to_u64};
 
 /// Longest read or write of one request; longer ones are cut.
 const MAX_REQUEST: usize = 1 << 20;

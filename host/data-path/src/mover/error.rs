@@ -3,14 +3,10 @@
 
 use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Mutex};
 
+use imprint_ports::{ErrorClass, Origin, PortError};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    codec::DecodeError,
-    error::EngineError,
-    ports::{ErrorClass, Origin, PortError},
-    scratch::ScratchError,
-};
+use crate::{codec::DecodeError, error::EngineError, scratch::ScratchError};
 
 /// Longest text that is taken from a mover, in characters.
 const MAX_TEXT: usize = 1000;

@@ -7,6 +7,7 @@ mod start;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use imprint_ports::{BlockSink, MetadataSegment, Placed};
 
 use super::{
     MoverConfig,
@@ -17,15 +18,13 @@ use crate::{
     digest::DiskDigest,
     disk::Disk,
     error::EngineError,
-    io::BlockSink,
     movement::{ByteMover, Event, InProcess, Moved, Movement, Pass, Running, WritePlan},
     num::to_u64,
     place::{Layout, REPORT},
-    ports::{Placed, Segment},
     tools::Comparison,
 };
-
 use session::Session;
+
 pub(super) use start::probe;
 
 /// Largest offset that a file may reach.
@@ -170,7 +169,7 @@ impl Movement for Remote {
         self.done(Command::Interleave(bytes)).await
     }
 
-    async fn tables(&mut self, segments: Vec<Segment>) -> Result<(), EngineError> {
+    async fn tables(&mut self, segments: Vec<MetadataSegment>) -> Result<(), EngineError> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         for segment in segments {

@@ -6,13 +6,13 @@ use std::{
     io::{self, Read, Write},
 };
 
+use imprint_ports::ByteRange;
 use serde::{Deserialize, Serialize};
 
 use super::wire;
 use crate::{
     extent_map::{Content, EncodedUnit, Entry, ExtentMap, MapBuilder, MapError, Piece, Spilled},
     num::{to_u64, to_usize},
-    ports::ByteRange,
     scratch::{Scratch, ScratchFile},
 };
 

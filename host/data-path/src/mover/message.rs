@@ -5,6 +5,7 @@
 //! sends one [`Command`] after the other, and the mover answers each with one [`FromMover::Reply`].
 //! When either end of the socket is closed, the mover ends.
 
+use imprint_ports::MetadataSegment;
 use serde::{Deserialize, Serialize};
 
 use super::{error::WireError, map::MapHead, sandbox::Isolation};
@@ -12,7 +13,6 @@ use crate::{
     codec::CodecSpec,
     digest::DiskDigest,
     movement::{Event, Moved, Pass, WritePlan},
-    ports::Segment,
     progress::ProgressSnapshot,
     tools::Comparison,
 };
@@ -90,7 +90,7 @@ pub(super) enum Command {
     Start(Pass),
     Next,
     Interleave(Vec<u8>),
-    Tables(Vec<Segment>),
+    Tables(Vec<MetadataSegment>),
     Finish { file_size: u64, verify: bool },
     Run,
 }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use imprint_ports::{BlockSink, BlockSource};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -26,7 +27,6 @@ use crate::{
     disk::Disk,
     error::EngineError,
     file::{FileSink, FileSource},
-    io::{BlockSink, BlockSource},
     movement::{ByteMover, InProcess, Running},
     num::from_u32,
     progress::{Progress, ProgressSnapshot},

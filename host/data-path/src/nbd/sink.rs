@@ -2,12 +2,12 @@
 
 use std::{io, sync::Arc};
 
+use imprint_ports::{BlockSink, BlockSource, ByteRange};
+
 use super::{NbdClient, NbdError, NbdOptions, ZERO_RANGE};
 use crate::{
     error::TooSmall,
-    io::{BlockSink, BlockSource},
     num::{align_down, align_up, to_u64, to_usize},
-    ports::ByteRange,
 };
 
 /// Writes to an export. Its size is given: an image that is longer does not fit, and what lies

@@ -10,12 +10,12 @@ use std::{
     time::Instant,
 };
 
+use imprint_ports::BlockSink;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
 use crate::{
     Disk, EngineError, Limits, WriteOptions,
-    io::BlockSink,
     testing::{FakeFormat, MemorySink, Pattern},
     write_image,
 };
@@ -201,7 +201,7 @@ fn a_server_that_is_killed_in_the_middle_of_a_read_is_an_error_at_once() {
         assert_eq!(code(&error), "nbd.disconnected");
         assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
         let error = EngineError::read(0, 1, error);
-        assert_eq!((error.code(), error.class()), ("nbd.disconnected", ports::ErrorClass::Transient));
+        assert_eq!((error.code(), error.class()), ("nbd.disconnected", imprint_ports::ErrorClass::Transient));
     });
     // The connection ends first, and what listens a moment later.
     await_state(server.child.id(), 'Z');

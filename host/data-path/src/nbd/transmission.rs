@@ -1,16 +1,15 @@
 //! Requests on one connection. Several requests are in flight; replies come in any order and in
 //! pieces, and each piece goes straight into the caller's buffer once it has been checked.
 
+use imprint_ports::ByteRange;
+
 use super::{
     NbdError,
     error::clean,
     handshake::Export,
     wire::{Deadline, Fields, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, Wire},
 };
-use crate::{
-    num::{from_u32, to_u64, to_usize},
-    ports::ByteRange,
-};
+use crate::num::{from_u32, to_u64, to_usize};
 
 const CMD_READ: u16 = 0;
 const CMD_WRITE: u16 = 1;

@@ -1,5 +1,7 @@
 //! Writing windows into the file, in each of the three manners.
 
+use imprint_ports::{BlockSink, ByteRange};
+
 use super::{
     FileTarget,
     ordered::{Insert, Ordered, Submission},
@@ -8,11 +10,9 @@ use super::{
 use crate::{
     digest::{CLUSTER, StoredDigest},
     error::EngineError,
-    io::BlockSink,
     movement::{Manner, Running},
     num::{from_u32, to_u64, to_usize},
     place::{Layout, Unit, UnitRules},
-    ports::ByteRange,
 };
 
 /// Runs of zeroes shorter than this are written as they are where something must be written.

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use imprint_ports::{ByteRange, PortError};
+
 use super::{
     FileTarget, Job, Planner, Target, Window, encoded_room, encoder_for,
     ordered::{Insert, Ordered, Shared, Stopped, Submission},
@@ -15,7 +17,6 @@ use crate::{
     movement::{Event, Manner, Pass},
     num::{to_u64, to_usize},
     place::{Encoded, FileTooLarge, Layout, Placer, Unit, UnitRules},
-    ports::{ByteRange, PortError},
     reader::DiskReader,
     zero::ZeroMap,
 };

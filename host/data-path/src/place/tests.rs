@@ -119,7 +119,7 @@ fn rules_that_make_no_sense_are_refused() {
     assert_eq!(code(|rules| (rules.verbatim_if_larger, rules.max_encoded) = (true, 65537)), bad);
     assert_eq!(code(|rules| (rules.identity, rules.interleave_every) = (true, 1)), bad);
     assert_eq!(
-        code(|rules| rules.codec = Some(crate::ports::Codec { name: "lzma".to_owned(), params: [].into() })),
+        code(|rules| rules.codec = Some(imprint_ports::Codec { name: "lzma".to_owned(), params: [].into() })),
         Err("unsupported.layout".to_owned())
     );
 }

@@ -2,19 +2,18 @@
 
 use std::{io, sync::Arc};
 
+use imprint_ports::{BlockSink, ByteRange, DiskFormat, Placed};
+
+use super::{Begun, Tables, WriteOptions, begin, or_cancelled};
 use crate::{
     disk::{Disk, offload},
     error::EngineError,
     extent_map::Content,
-    io::BlockSink,
     movement::Manner,
     num::{align_down, to_u64, to_usize},
     place::{FileTooLarge, Layout, Placer, Unit},
-    ports::{ByteRange, DiskFormat, Placed},
     progress::Progress,
 };
-
-use super::{Begun, Tables, WriteOptions, begin, or_cancelled};
 
 /// Bytes of the disk between two looks at whether the job is cancelled.
 const BATCH: u64 = 64 << 20;

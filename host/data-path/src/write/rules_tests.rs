@@ -10,15 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use imprint_ports::{BlockSource, Codec, FormatImage, FrameField, Guess, Placed, Rules};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    append::AppendSink,
     codec::{CodecSpec, Decoder},
-    io::{AppendSink, BlockSource},
     limits::Limits,
     num::to_usize,
-    ports::{Codec, FormatImage, FrameField, Guess, Placed, Rules},
     progress::Phase,
     testing::{MemorySink, Pattern},
 };
@@ -585,9 +585,9 @@ impl BlockSource for Hole {
         Ok(())
     }
 
-    fn segments(&self, range: crate::ports::ByteRange) -> io::Result<Vec<crate::io::Segment>> {
-        let cut = |offset, length, zero| crate::io::Segment {
-            range: crate::ports::ByteRange { offset, length },
+    fn segments(&self, range: imprint_ports::ByteRange) -> io::Result<Vec<imprint_ports::Segment>> {
+        let cut = |offset, length, zero| imprint_ports::Segment {
+            range: imprint_ports::ByteRange { offset, length },
             zero,
         };
         let (start, end) = (range.offset, range.offset + range.length);

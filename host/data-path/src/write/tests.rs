@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use imprint_ports::{BlockSource, ByteRange, Placed};
+
 use super::*;
 use crate::{
     disk::OpenOptions,
-    io::BlockSource,
     limits::Limits,
-    ports::{ByteRange, Placed},
     testing::{FakeFormat, MemorySink, Pattern},
     tools::{Comparison, compare, digest},
 };
@@ -311,7 +311,7 @@ impl DiskFormat for Rogue {
         true
     }
 
-    async fn probe(&self, _: &[u8], _: &[u8], _: u64) -> Result<Option<crate::ports::Guess>, PortError> {
+    async fn probe(&self, _: &[u8], _: &[u8], _: u64) -> Result<Option<imprint_ports::Guess>, PortError> {
         Ok(None)
     }
 
@@ -319,7 +319,7 @@ impl DiskFormat for Rogue {
         &self,
         _: Arc<dyn BlockSource>,
         _: &Props,
-    ) -> Result<Box<dyn crate::ports::FormatImage>, PortError> {
+    ) -> Result<Box<dyn imprint_ports::FormatImage>, PortError> {
         Err(PortError::bad_answer("rogue.open", "it cannot be read"))
     }
 
@@ -330,7 +330,7 @@ impl DiskFormat for Rogue {
 
 #[async_trait::async_trait]
 impl FormatLayout for RogueLayout {
-    async fn rules(&mut self) -> Result<crate::ports::Rules, PortError> {
+    async fn rules(&mut self) -> Result<imprint_ports::Rules, PortError> {
         self.0.rules().await
     }
 
@@ -407,14 +407,14 @@ impl BlockSource for Holes {
         Ok(())
     }
 
-    fn segments(&self, range: ByteRange) -> io::Result<Vec<crate::io::Segment>> {
+    fn segments(&self, range: ByteRange) -> io::Result<Vec<imprint_ports::Segment>> {
         let (start, end) = (range.offset, range.offset + range.length);
         let all =
             [(0, 3 << 30, true), (3 << 30, (3 << 30) + 8192, false), ((3 << 30) + 8192, self.size(), true)];
         let cut = all.map(|(from, to, zero)| (from.clamp(start, end), to.clamp(start, end), zero));
         let there = cut.iter().filter(|(from, to, _)| from < to);
         Ok(there
-            .map(|(from, to, zero)| crate::io::Segment {
+            .map(|(from, to, zero)| imprint_ports::Segment {
                 range: ByteRange { offset: *from, length: to - from },
                 zero: *zero,
             })

@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 
+use imprint_ports::{ErrorClass, MetadataSegment, Placed, PortError};
+
 use super::{Conversation, Tables, bad_tables, or_cancelled};
 use crate::{
     error::EngineError,
     movement::{Event, Pass},
     num::{from_u32, to_u64, to_usize},
     place::Layout,
-    ports::{ErrorClass, Placed, PortError, Segment},
 };
 
 /// Most bytes of tables that are held until their turn comes.
@@ -90,10 +91,10 @@ impl Conversation {
 
     /// The head is known: one pass.
     async fn once(&mut self, head: Vec<u8>) -> Result<u64, EngineError> {
-        self.movement.tables(vec![Segment { file_offset: 0, bytes: head.clone() }]).await?;
+        self.movement.tables(vec![MetadataSegment { file_offset: 0, bytes: head.clone() }]).await?;
         let end = self.payload(Pass::Write).await?;
         let (front, behind, file_size) = self.all_tables(end, Dry::default()).await?;
-        let said = |segment: &Segment| {
+        let said = |segment: &MetadataSegment| {
             let start = to_usize(segment.file_offset);
             head.get(start..start + segment.bytes.len()) == Some(&segment.bytes)
         };
@@ -161,7 +162,7 @@ impl Conversation {
         &mut self,
         end: u64,
         mut dry: Dry,
-    ) -> Result<(Vec<Segment>, Vec<Segment>, u64), EngineError> {
+    ) -> Result<(Vec<MetadataSegment>, Vec<MetadataSegment>, u64), EngineError> {
         let mut tables = Tables::new(&self.layout, end, self.virtual_size);
         let mut all = Vec::new();
         while let Some(segments) = tables.next(self.plugin.as_mut(), &self.cancel).await? {

@@ -3,14 +3,10 @@
 use std::{io, num::NonZeroUsize, sync::Arc};
 
 use async_trait::async_trait;
-use imprint_data_path::{
-    Disk, Limits, WriteOptions,
-    io::{AppendSink, BlockSink, BlockSource},
-    ports::{
-        Codec, CreateRequest, DiskFormat, FormatImage, FormatLayout, FrameField, Guess, MetadataPage, Placed,
-        PortError, Props, Rules,
-    },
-    write_image,
+use imprint_data_path::{AppendSink, Disk, Limits, WriteOptions, write_image};
+use imprint_ports::{
+    BlockSink, BlockSource, Codec, CreateRequest, DiskFormat, FormatImage, FormatLayout, FrameField, Guess,
+    MetadataPage, Placed, PortError, Props, Rules,
 };
 
 const SIZE: u64 = 512 << 20;

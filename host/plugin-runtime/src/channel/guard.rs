@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use imprint_data_path::ports::{JournalNote, SharedJournal};
+use imprint_ports::{JournalNote, SharedJournal};
 use serde_json::Value;
 use tokio::{
     runtime::Handle,

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use imprint_data_path::{io::BlockSource, ports::PortError};
+use imprint_ports::{BlockSource, PortError};
 use wasmtime::component::Resource;
 
 use super::{error, port_error};

@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
-use imprint_data_path::durable::{self, Durability, Existing};
+use imprint_ports::durable::{self, Durability, Existing};
 use rustix::fs::{Mode, OFlags};
 
 use super::{denied, error};
@@ -229,7 +229,7 @@ impl dirs::Host for State {
         }
         blocking(move || {
             let existing = if replace { Existing::Replace } else { Existing::Keep };
-            durable::publish_with(&dir, &temporary, &target, existing, Durability::Synced)
+            durable::publish(&dir, &temporary, &target, existing, Durability::Synced)
                 .map_err(|failed| io_error(&target, &failed))
         })
         .await

@@ -1,6 +1,6 @@
 //! `journal`: notes before risky steps.
 
-use imprint_data_path::ports::JournalNote;
+use imprint_ports::JournalNote;
 
 use super::error;
 use crate::{

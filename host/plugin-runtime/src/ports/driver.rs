@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use imprint_data_path::ports::{
+use imprint_ports::{
     AgentInfo, Begun, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, ErrorClass, Launch,
     NbdSource, Origin, Outcome, Plan, PortError, Power, PowerAction, Props, QuiesceReport, Recovered,
     SharedJournal, Vm, VmDisk, VmSpec,

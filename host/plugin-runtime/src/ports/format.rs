@@ -5,13 +5,10 @@ mod followers;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use imprint_data_path::{
-    io::BlockSource,
-    ports::{
-        ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, ExtentPage, Finding, FormatImage,
-        FormatLayout, FrameField, Guess, ImageInfo, MetadataPage, Placed, PortError, Props, Rules, Segment,
-        Severity, SourceRef,
-    },
+use imprint_ports::{
+    BlockSource, ByteRange, CheckPage, Codec, CreateRequest, DiskFormat, ExtentPage, Finding, FormatImage,
+    FormatLayout, FrameField, Guess, ImageInfo, MetadataPage, MetadataSegment, Placed, PortError, Props,
+    Rules, Severity, SourceRef,
 };
 use wasmtime::{
     Engine,
@@ -146,7 +143,7 @@ impl DiskFormat for ComponentFormat {
         let Session { mut work, bindings } = self.reading().await?;
         let blob = BlobHandle(Arc::new(CachedSource::new(primary)));
         let blob: Resource<BlobHandle> = work.store.data_mut().table.push(blob).map_err(|error| {
-            PortError::host(imprint_data_path::ports::ErrorClass::LimitExceeded, "plugin.handles", error)
+            PortError::host(imprint_ports::ErrorClass::LimitExceeded, "plugin.handles", error)
         })?;
         let options = props_out(options);
         let reader = bindings.imprint_format_reader().image();
@@ -291,7 +288,7 @@ impl FormatImage for ComponentImage {
     async fn attach(&mut self, index: u16, bytes: Arc<dyn BlockSource>) -> Result<(), PortError> {
         let blob = BlobHandle(Arc::new(CachedSource::new(bytes)));
         let blob: Resource<BlobHandle> = self.work.store.data_mut().table.push(blob).map_err(|error| {
-            PortError::host(imprint_data_path::ports::ErrorClass::LimitExceeded, "plugin.handles", error)
+            PortError::host(imprint_ports::ErrorClass::LimitExceeded, "plugin.handles", error)
         })?;
         let reader = self.bindings.imprint_format_reader().image();
         let answer = call!(self.work, "attach", |store| reader.call_attach(store, self.image, index, blob))?;
@@ -424,15 +421,15 @@ fn metadata_page(page: writer::MetadataPage, start: u64, max_bytes: u32) -> Resu
 
 /// The segments with their zeroes, and in one piece where one goes on where the one before ends.
 /// Their lengths are checked.
-fn segments(parts: Vec<writer::Segment>) -> Vec<Segment> {
-    let mut whole: Vec<Segment> = Vec::new();
+fn segments(parts: Vec<writer::Segment>) -> Vec<MetadataSegment> {
+    let mut whole: Vec<MetadataSegment> = Vec::new();
     let mut end = None;
     for writer::Segment { file_offset, bytes, zeroes } in parts {
         match whole.last_mut().filter(|_| end == Some(file_offset)) {
             Some(last) => last.bytes.extend(bytes),
-            None => whole.push(Segment { file_offset, bytes }),
+            None => whole.push(MetadataSegment { file_offset, bytes }),
         }
-        if let Some(Segment { file_offset, bytes }) = whole.last_mut() {
+        if let Some(MetadataSegment { file_offset, bytes }) = whole.last_mut() {
             bytes.resize(bytes.len() + count(zeroes), 0);
             end = u64::try_from(bytes.len()).ok().and_then(|length| file_offset.checked_add(length));
         }

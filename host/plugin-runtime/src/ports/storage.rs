@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use cap_std::fs::Dir;
-use imprint_data_path::ports::{
+use imprint_ports::{
     ErrorClass, Listing, LocalFile, Object, PortError, Props, ReadLocator, Space, StorageBackend, Upload,
     WriteRequest, WriteTarget,
 };

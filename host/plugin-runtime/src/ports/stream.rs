@@ -16,10 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use imprint_data_path::{
-    io::{BlockSink, BlockSource},
-    ports::{ErrorClass, GuestObject, GuestUpload, Origin, PortError},
-};
+use imprint_ports::{BlockSink, BlockSource, ErrorClass, GuestObject, GuestUpload, Origin, PortError};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, SemaphorePermit},

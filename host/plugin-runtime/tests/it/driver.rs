@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use imprint_data_path::ports::{
+use imprint_plugin_runtime::{DriverGrants, PluginHost};
+use imprint_ports::{
     CaptureRequest, Consistency, Driver, ErrorClass, Journal, JournalNote, Origin, Outcome, PortError,
     SharedJournal,
 };
-use imprint_plugin_runtime::{DriverGrants, PluginHost};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{

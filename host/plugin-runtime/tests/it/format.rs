@@ -1,10 +1,9 @@
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
-use imprint_data_path::{
-    io::BlockSource,
-    ports::{CreateRequest, DiskFormat, ErrorClass, ExtentKind, FormatImage, Origin, PortError, Props},
-};
 use imprint_plugin_runtime::{HostOptions, PluginHost, PluginSource, manifest::section};
+use imprint_ports::{
+    BlockSource, CreateRequest, DiskFormat, ErrorClass, ExtentKind, FormatImage, Origin, PortError, Props,
+};
 use tokio::time::Instant;
 
 use crate::components::{bare, host, manifest};

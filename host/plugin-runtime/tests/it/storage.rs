@@ -1,10 +1,8 @@
 use std::{collections::BTreeMap, fs, sync::Arc};
 
 use cap_std::{ambient_authority, fs::Dir};
-use imprint_data_path::ports::{
-    ErrorClass, Origin, PortError, ReadLocator, StorageBackend, WriteRequest, WriteTarget,
-};
 use imprint_plugin_runtime::{PluginHost, StorageGrants};
+use imprint_ports::{ErrorClass, Origin, PortError, ReadLocator, StorageBackend, WriteRequest, WriteTarget};
 use tempfile::TempDir;
 
 use crate::components::host;

@@ -9,15 +9,13 @@ use std::{
 };
 
 use cap_std::{ambient_authority, fs::Dir};
-use imprint_data_path::{
-    Disk, EngineError, Limits, Progress, WriteOptions, digest,
-    io::{BlockSink, BlockSource},
-    ports::{
-        ErrorClass, Origin, PortError, Props, ReadLocator, StorageBackend, Upload, WriteRequest, WriteTarget,
-    },
-};
+use imprint_data_path::{Disk, EngineError, Limits, Progress, WriteOptions, digest};
 use imprint_plugin_runtime::{
     HostOptions, LoadError, PluginHost, PluginSource, StorageGrants, manifest::section,
+};
+use imprint_ports::{
+    BlockSink, BlockSource, ErrorClass, Origin, PortError, Props, ReadLocator, StorageBackend, Upload,
+    WriteRequest, WriteTarget,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

@@ -10,6 +10,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use imprint_ports::{BlockSink, BlockSource, Descriptors};
 use rustix::fs::{FileType, OFlags};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,6 @@ use super::{
 use crate::{
     disk::Disk,
     error::EngineError,
-    io::{BlockSink, BlockSource, Descriptors},
     movement::{Running, WritePlan},
     num::to_u64,
     pipeline,

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use imprint_ports::{BlockSource, CreateRequest, DiskFormat as _, ErrorClass};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,6 @@ use crate::{
     digest::Digests,
     disk::OpenOptions,
     file::{FileSink, FileSource, MemorySource},
-    io::BlockSource,
     movement::{Manner, Mover},
     mover::{
         message::{FromMover, Job, Preamble},
@@ -24,7 +24,6 @@ use crate::{
     },
     nbd::NbdError,
     num::from_u32,
-    ports::{CreateRequest, DiskFormat as _, ErrorClass},
     testing::{FakeFormat, MemorySink, Pattern},
     write::{WriteOptions, write_image},
 };

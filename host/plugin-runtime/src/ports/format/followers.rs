@@ -1,7 +1,7 @@
 //! Units that follow each other on the disk, as they cross the sandbox (`followers` in the
 //! contract).
 
-use imprint_data_path::ports::{Extent, ExtentKind, Placed, PortError};
+use imprint_ports::{Extent, ExtentKind, Placed, PortError};
 
 use crate::{
     bindings::{format::exports::imprint::format::writer, host::imprint::types::block_map},

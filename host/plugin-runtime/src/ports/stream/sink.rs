@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use imprint_data_path::{io::BlockSink, ports::PortError};
+use imprint_ports::{BlockSink, PortError};
 
 use super::{Lane, Lanes, MAX_CALL};
 use crate::{bindings::stream::exports::imprint::storage::stream_io::Order, work::call};

@@ -1,16 +1,9 @@
 //! Where bytes come from and go to. Blocking calls: the engine's own threads make them, never an
 //! async task.
 
-use std::{
-    io::{self, Write},
-    os::fd::BorrowedFd,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{io, os::fd::BorrowedFd, sync::Arc};
 
-use crate::{
-    num::{to_u64, to_usize},
-    ports::ByteRange,
-};
+use crate::ByteRange;
 
 /// A piece of a source as the transport sees it, before anybody looks at the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,69 +105,18 @@ pub struct Descriptors<'a> {
     pub direct: Option<BorrowedFd<'a>>,
 }
 
-static ZEROES: [u8; 65536] = [0; 65536];
+/// Bytes of one write of zeroes.
+const ZEROES_LENGTH: usize = 65536;
+static ZEROES: [u8; ZEROES_LENGTH] = [0; ZEROES_LENGTH];
 
 /// Writes zeroes as any other bytes.
-pub(crate) fn write_zeroes_plainly<S: BlockSink + ?Sized>(
-    sink: &S,
-    offset: u64,
-    length: u64,
-) -> io::Result<()> {
+pub fn write_zeroes_plainly<S: BlockSink + ?Sized>(sink: &S, offset: u64, length: u64) -> io::Result<()> {
     let mut at = offset;
     let end = offset.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
     while at < end {
-        let length = (end - at).min(to_u64(ZEROES.len()));
-        sink.write_all_at(&ZEROES[..to_usize(length)], at)?;
-        at += length;
+        let count = usize::try_from(end - at).map_or(ZEROES_LENGTH, |rest| rest.min(ZEROES_LENGTH));
+        sink.write_all_at(&ZEROES[..count], at)?;
+        at += u64::try_from(count).expect("usize has 64 bits");
     }
     Ok(())
-}
-
-/// A stream as a sink: whatever can only be appended to. Durability is the business of whoever is
-/// behind the stream: syncing flushes it.
-///
-/// A stream that blocks for long is closed by its owner to cancel the job.
-pub struct AppendSink<W> {
-    state: Mutex<(W, u64)>,
-}
-
-impl<W: Write + Send> AppendSink<W> {
-    /// Appends to `stream`, whose present end is offset 0.
-    pub fn new(stream: W) -> Self {
-        Self { state: Mutex::new((stream, 0)) }
-    }
-
-    /// The stream, and how many bytes went into it.
-    pub fn into_inner(self) -> (W, u64) {
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<W: Write + Send> BlockSink for AppendSink<W> {
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.1 != offset {
-            let text = format!("a stream at byte {} cannot take byte {offset}", state.1);
-            return Err(io::Error::new(io::ErrorKind::NotSeekable, text));
-        }
-        state.0.write_all(buf)?;
-        state.1 += to_u64(buf.len());
-        Ok(())
-    }
-
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        let at = self.state.lock().unwrap_or_else(PoisonError::into_inner).1;
-        match at == size {
-            true => Ok(()),
-            false => Err(io::ErrorKind::NotSeekable.into()),
-        }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.flush()
-    }
-
-    fn append_only(&self) -> bool {
-        true
-    }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::{PortError, Props};
+use crate::{Consistency, PortError, Props};
 
-/// Power state of an instance, as its hypervisor sees it.
+/// Power state of an instance, as its hypervisor sees it: one more than the product's, which shows
+/// an instance that stopped after a failed disk access as paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Power {
@@ -16,19 +17,6 @@ pub enum Power {
     IoError,
     Off,
     Unknown,
-}
-
-/// Consistency of a captured disk, weakest first (X11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Consistency {
-    /// As after a power cut.
-    Crash,
-    /// File systems were frozen by the guest agent.
-    Filesystem,
-    /// Frozen, with the guest's own freeze hooks run.
-    Application,
-    /// The guest was off.
-    Stopped,
 }
 
 /// A disk of an instance.

@@ -8,7 +8,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{beneath, error::EngineError};
+use crate::openat;
 
 /// What happens when the final name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +30,8 @@ pub enum Durability {
 
 /// Makes a finished file visible under its final name: syncs the file, renames it, syncs the
 /// folders of both names. When this returns, a power cut leaves the file under its final name,
-/// whole. Blocks.
-pub fn publish(dir: &Dir, temporary: &str, name: &str, existing: Existing) -> Result<(), EngineError> {
-    publish_with(dir, temporary, name, existing, Durability::Synced)
-        .map_err(|source| EngineError::write_open(name, source))
-}
-
-/// [`publish`] for those who want the system's own error, or do without the syncs.
-pub fn publish_with(
+/// whole; without the syncs ([`Durability::Unsynced`]) it may undo the step. Blocks.
+pub fn publish(
     dir: &Dir,
     temporary: &str,
     name: &str,
@@ -45,10 +39,10 @@ pub fn publish_with(
     durability: Durability,
 ) -> io::Result<()> {
     if durability == Durability::Synced {
-        beneath::open(dir, temporary, OFlags::RDONLY, Mode::empty())?.sync_all()?;
+        openat::open(dir, temporary, OFlags::RDONLY, Mode::empty())?.sync_all()?;
     }
-    let (from, from_name) = beneath::parent(dir, temporary)?;
-    let (to, to_name) = beneath::parent(dir, name)?;
+    let (from, from_name) = openat::parent(dir, temporary)?;
+    let (to, to_name) = openat::parent(dir, name)?;
     match existing {
         Existing::Replace => rustix::fs::renameat(&from, from_name, &to, to_name)?,
         Existing::Keep => {
@@ -76,10 +70,10 @@ pub fn publish_with(
 /// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves: if its
 /// maker is killed, nothing of it stays. `None` where that is not possible (NFS).
 pub fn create_unnamed(dir: &Dir) -> io::Result<Option<File>> {
-    beneath::unnamed(dir, ".", OFlags::empty(), Mode::from_raw_mode(0o666))
+    openat::unnamed(dir, ".", OFlags::empty(), Mode::from_raw_mode(0o666))
 }
 
-/// [`publish_with`] for a file of [`create_unnamed`]. `aside` is a name that nobody else uses:
+/// [`publish`] for a file of [`create_unnamed`]. `aside` is a name that nobody else uses:
 /// where another file is replaced, this one has it for a moment, because a name that is taken
 /// cannot be given in one step.
 pub fn publish_unnamed(
@@ -93,9 +87,9 @@ pub fn publish_unnamed(
     if durability == Durability::Synced {
         file.sync_all()?;
     }
-    let (folder, last) = beneath::parent(dir, name)?;
+    let (folder, last) = openat::parent(dir, name)?;
     let give =
-        |name: &str| rustix::fs::linkat(CWD, beneath::itself(file), &folder, name, AtFlags::SYMLINK_FOLLOW);
+        |name: &str| rustix::fs::linkat(CWD, openat::itself(file), &folder, name, AtFlags::SYMLINK_FOLLOW);
     match give(last) {
         Err(Errno::EXIST) if existing == Existing::Replace => {
             give(aside)?;
@@ -114,33 +108,28 @@ pub fn publish_unnamed(
 
 /// Writes a small file durably: under `.NAME.tmp`, synced, renamed over `name`, folder synced.
 /// Blocks.
-pub fn write(dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+pub fn write(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = match name.rsplit_once('/') {
         Some((folder, last)) => format!("{folder}/.{last}.tmp"),
         None => format!(".{name}.tmp"),
     };
     let written = write_temporary(dir, &temporary, bytes)
-        .and_then(|()| publish_with(dir, &temporary, name, Existing::Replace, Durability::Synced));
-    written.map_err(|source| {
+        .and_then(|()| publish(dir, &temporary, name, Existing::Replace, Durability::Synced));
+    written.inspect_err(|_| {
         // The error that counts is the first one.
-        let _ = remove_io(dir, &temporary);
-        EngineError::write_open(name, source)
+        let _ = remove(dir, &temporary);
     })
 }
 
 fn write_temporary(dir: &Dir, path: &str, bytes: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-    let mut file: File = beneath::open(dir, path, flags, Mode::RUSR | Mode::WUSR)?;
+    let mut file: File = openat::open(dir, path, flags, Mode::RUSR | Mode::WUSR)?;
     file.write_all(bytes)
 }
 
 /// Removes a file durably. Removing what is not there succeeds. Blocks.
-pub fn remove(dir: &Dir, name: &str) -> Result<(), EngineError> {
-    remove_io(dir, name).map_err(|source| EngineError::write_open(name, source))
-}
-
-fn remove_io(dir: &Dir, path: &str) -> io::Result<()> {
-    let (folder, name) = match beneath::parent(dir, path) {
+pub fn remove(dir: &Dir, path: &str) -> io::Result<()> {
+    let (folder, name) = match openat::parent(dir, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
@@ -170,10 +159,10 @@ mod tests {
         let (path, dir) = folder();
         std::fs::write(path.path().join("t"), b"new").unwrap();
         std::fs::write(path.path().join("final"), b"old").unwrap();
-        let error = publish(&dir, "t", "final", Existing::Keep).unwrap_err();
-        assert_eq!(error.code(), "io.already-exists");
+        let publish = |existing| publish(&dir, "t", "final", existing, Durability::Synced);
+        assert_eq!(publish(Existing::Keep).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(path.path().join("final")).unwrap(), b"old");
-        publish(&dir, "t", "final", Existing::Replace).unwrap();
+        publish(Existing::Replace).unwrap();
         assert_eq!(std::fs::read(path.path().join("final")).unwrap(), b"new");
         assert!(!path.path().join("t").exists());
     }
@@ -186,9 +175,9 @@ mod tests {
         }
         for durability in [Durability::Synced, Durability::Unsynced] {
             std::fs::write(path.path().join("tmp/one"), b"one").unwrap();
-            publish_with(&dir, "tmp/one", "final/image", Existing::Replace, durability).unwrap();
+            publish(&dir, "tmp/one", "final/image", Existing::Replace, durability).unwrap();
             std::fs::write(path.path().join("tmp/two"), b"two").unwrap();
-            let error = publish_with(&dir, "tmp/two", "final/image", Existing::Keep, durability).unwrap_err();
+            let error = publish(&dir, "tmp/two", "final/image", Existing::Keep, durability).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
             assert_eq!(std::fs::read(path.path().join("final/image")).unwrap(), b"one");
             assert_eq!(std::fs::read(path.path().join("tmp/two")).unwrap(), b"two");

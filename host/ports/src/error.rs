@@ -1,39 +1,6 @@
-//! The ports: what the engine asks of a storage, a disk format and a hypervisor.
-//!
-//! The shapes mirror `wit/` (0.1), in Rust's types. Whatever comes through a port is untrusted
-//! until the engine has validated it; the traits say what is asked, not that the answer is right.
+//! How a call through a port fails.
 
-mod format;
-mod hypervisor;
-mod storage;
-
-use std::{collections::BTreeMap, fmt, io};
-
-pub use format::{
-    CheckPage, Codec, CreateRequest, DiskFormat, Extent, ExtentKind, ExtentPage, Finding, FormatImage,
-    FormatLayout, FrameField, Guess, ImageInfo, MetadataPage, Placed, Rules, Segment, Severity, SourceRef,
-};
-pub use hypervisor::{
-    AgentInfo, Begun, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, Journal, JournalNote,
-    Launch, NbdSource, Outcome, Plan, Power, PowerAction, QuiesceReport, Recovered, SharedJournal, Vm,
-    VmDisk, VmSpec,
-};
-pub use storage::{
-    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend,
-    Upload, WriteRequest, WriteTarget,
-};
-
-/// Ordered extension bag with lower-kebab keys.
-pub type Props = BTreeMap<String, String>;
-
-/// A half-open byte range `[offset, offset + length)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ByteRange {
-    /// First byte.
-    pub offset: u64,
-    /// Bytes.
-    pub length: u64,
-}
+use std::{fmt, io};
 
 /// What kind of failure a port reports; decides what the caller does next (`types.error-class` in
 /// WIT).

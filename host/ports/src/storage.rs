@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use cap_std::fs::Dir;
 use tokio_util::sync::CancellationToken;
 
-use super::{PortError, Props};
-use crate::io::{BlockSink, BlockSource};
+use crate::{BlockSink, BlockSource, PortError, Props};
 
 /// A file below a granted directory, already resolved to the directory's handle: `path` is relative
 /// and is opened beneath `dir` only.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteRange, ErrorClass, PortError, Props};
-use crate::io::BlockSource;
+use crate::{BlockSource, ByteRange, ErrorClass, PortError, Props};
 
 /// An encoding of stored bytes: `deflate` (RFC 1951), `zlib` (RFC 1950), `gzip` (RFC 1952) or
 /// `zstd` (RFC 8878).
@@ -196,7 +195,7 @@ pub struct Placed {
 
 /// Bytes that a layout wants written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Segment {
+pub struct MetadataSegment {
     /// Where in the file.
     pub file_offset: u64,
     /// What.
@@ -207,7 +206,7 @@ pub struct Segment {
 #[derive(Clone, Debug)]
 pub struct MetadataPage {
     /// To be written in this order.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<MetadataSegment>,
     /// Opaque place to go on from.
     pub resume: u64,
     /// Nothing is left.

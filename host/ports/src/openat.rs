@@ -28,7 +28,7 @@ fn parts(path: &str) -> io::Result<Vec<&str>> {
 
 /// The folder of `path` and the last part of it. Every folder on the way is opened without
 /// following symlinks, so the walk cannot leave `dir`.
-pub(crate) fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
+pub fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
     let mut parts = parts(path)?;
     let name = parts.pop().ok_or(io::ErrorKind::InvalidInput)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
@@ -40,7 +40,7 @@ pub(crate) fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p s
 }
 
 /// Opens a file; neither the last part nor a folder on the way may be a symlink.
-pub(crate) fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
+pub fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
     let (folder, name) = parent(dir, path)?;
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     Ok(File::from(rustix::fs::openat(&folder, name, flags, mode)?))
@@ -49,12 +49,7 @@ pub(crate) fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Resu
 /// Creates a file without a name in a folder, open for reading and writing: nothing of it stays
 /// when its last descriptor is closed, however its owner ends. `None` where the file system or the
 /// kernel has no such files, or where there is no /proc to reach one by.
-pub(crate) fn unnamed(
-    dir: impl AsFd,
-    folder: impl Arg,
-    flags: OFlags,
-    mode: Mode,
-) -> io::Result<Option<File>> {
+pub fn unnamed(dir: impl AsFd, folder: impl Arg, flags: OFlags, mode: Mode) -> io::Result<Option<File>> {
     let flags = flags | OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::openat(dir, folder, flags, mode) {
         Ok(file) => Ok(rustix::fs::stat(itself(&file)).is_ok().then_some(file.into())),
@@ -64,7 +59,7 @@ pub(crate) fn unnamed(
 }
 
 /// A path that leads to an open file, whatever its name is.
-pub(crate) fn itself(file: impl AsFd) -> String {
+pub fn itself(file: impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 

@@ -1,0 +1,59 @@
+//! The ports: what the host asks of a storage, a disk format and a hypervisor, and the bytes that
+//! pass between them.
+//!
+//! The traits are between those who implement them and those who use them, so that neither builds
+//! the other: `plugin-runtime` implements [`DiskFormat`], [`StorageBackend`] and [`Driver`] over
+//! components, `data-path` moves disks through them, and `agent` calls both.
+//!
+//! - [`DiskFormat`], [`StorageBackend`], [`Driver`]: the three ports. Their types mirror `wit/`
+//!   (0.1). Whatever comes through a port is untrusted until the caller has validated it; the
+//!   traits say what is asked, not that the answer is right.
+//! - [`PortError`]: how a call through a port fails.
+//! - [`BlockSource`], [`BlockSink`]: random-access bytes to read from and to write to.
+//! - [`durable`], [`openat`]: files below a granted directory, which the data path and the
+//!   sandbox's host functions open and publish in the same way.
+//!
+//! Not here: anything that moves bytes (`data-path`) or runs components (`plugin-runtime`).
+
+pub mod block;
+pub mod durable;
+mod error;
+mod format;
+mod hypervisor;
+pub mod openat;
+mod storage;
+
+use std::collections::BTreeMap;
+
+pub use block::{BlockSink, BlockSource, Descriptors, Segment};
+pub use error::{ErrorClass, Origin, PortError};
+pub use format::{
+    CheckPage, Codec, CreateRequest, DiskFormat, Extent, ExtentKind, ExtentPage, Finding, FormatImage,
+    FormatLayout, FrameField, Guess, ImageInfo, MetadataPage, MetadataSegment, Placed, Rules, Severity,
+    SourceRef,
+};
+pub use hypervisor::{
+    AgentInfo, Begun, CaptureRequest, CaptureStatus, DiskSpec, Driver, Journal, JournalNote, Launch,
+    NbdSource, Outcome, Plan, Power, PowerAction, QuiesceReport, Recovered, SharedJournal, Vm, VmDisk,
+    VmSpec,
+};
+/// The level is a noun of the product: it is decided by an account, reached by a driver and stored
+/// with the image.
+pub use imprint_domain::consistency::Consistency;
+pub use imprint_domain::error_chain::error_chain;
+pub use storage::{
+    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend,
+    Upload, WriteRequest, WriteTarget,
+};
+
+/// An extension bag, ordered by its lower-kebab keys.
+pub type Props = BTreeMap<String, String>;
+
+/// A half-open byte range `[offset, offset + length)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteRange {
+    /// The first byte.
+    pub offset: u64,
+    /// The number of bytes.
+    pub length: u64,
+}
