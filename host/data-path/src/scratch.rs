@@ -185,8 +185,11 @@ fn system_folder(said: Option<&OsStr>) -> PathBuf {
 /// A file without a name: open for writing, and once more for reading only.
 fn open(folder: &Path) -> io::Result<(File, File)> {
     let owner = Mode::RUSR | Mode::WUSR;
-    let Some(file) = openat::unnamed(CWD, folder, OFlags::EXCL, owner)? else { return open_named(folder) };
-    let reader = rustix::fs::open(openat::itself(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let Some(file) = openat::create_unnamed(CWD, folder, OFlags::EXCL, owner)? else {
+        return open_named(folder);
+    };
+    let reader =
+        rustix::fs::open(openat::descriptor_path(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok((file, reader.into()))
 }
 

@@ -1,107 +1,166 @@
-//! Where bytes come from and go to. Blocking calls: the engine's own threads make them, never an
-//! async task.
+//! Random-access bytes: where they are read from and written to.
+//!
+//! All calls block: the threads of the data path make them, never an async task.
 
 use std::{io, os::fd::BorrowedFd, sync::Arc};
 
 use crate::ByteRange;
 
-/// A piece of a source as the transport sees it, before anybody looks at the bytes.
+/// A piece of a source as its transport describes it, without reading the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where.
+    /// The bytes of the source that the segment covers.
     pub range: ByteRange,
-    /// Known to read as zeroes without reading it.
+    /// Whether the bytes are known to be zeroes without reading them.
     pub zero: bool,
 }
 
-/// Random-access bytes that can be read from several threads at once.
+/// Random-access bytes that several threads can read at once.
 pub trait BlockSource: Send + Sync {
-    /// Bytes, fixed when it was opened.
+    /// Returns the size in bytes, fixed when the source was opened.
     fn size(&self) -> u64;
-    /// Fills `buf` from `offset`; anything shorter is [`io::ErrorKind::UnexpectedEof`].
+
+    /// Fills `buf` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`] where fewer bytes follow; otherwise what the transport
+    /// reports.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Describes `[range]` in ascending order without gaps: what the transport knows to be zero
+
+    /// Describes `range` in ascending order without gaps: what the transport knows to be zero
     /// (holes of a file, NBD block status). The default knows nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the transport reports when it is asked.
     fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
         Ok(vec![Segment { range, zero: false }])
     }
-    /// Bytes that are best read at once, where the transport has an opinion: one that keeps several
-    /// requests in flight wants reads that are longer than one request.
+
+    /// Returns the number of bytes that is best read at once; 0 where it does not matter. A
+    /// transport that keeps several requests in flight prefers reads longer than one request.
     fn preferred_read(&self) -> u64 {
         0
     }
-    /// The open file whose bytes these are, offset for offset, where there is one: another process
-    /// may read it instead.
+
+    /// Returns the open file that has these bytes at the same offsets, if there is one: another
+    /// process may read it instead.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-    /// Whether the source is still what it was when it was opened, as far as the transport can
-    /// tell.
+
+    /// Returns whether the source is the same as when it was opened, as far as the transport can
+    /// see.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the transport reports when it is asked.
     fn unchanged(&self) -> io::Result<bool> {
         Ok(true)
     }
 }
 
-/// Bytes that can be written from several threads at once, to disjoint ranges.
+/// Bytes that several threads can write at once, to disjoint ranges.
 pub trait BlockSink: Send + Sync {
-    /// Takes all of `buf` for `offset`, growing the sink as needed, or more: [`Self::set_size`]
-    /// settles how long it is. Whoever reads the sink finds it there when [`Self::set_size`] or
-    /// [`Self::sync`] has returned after it.
+    /// Takes all of `buf` for `offset` and grows the sink as needed or further: [`Self::set_size`]
+    /// sets the final size. Readers of the sink find the bytes once [`Self::set_size`] or
+    /// [`Self::sync`] has returned afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::StorageFull`] and the like where there is no room; otherwise what the
+    /// transport reports.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes the sink exactly this long, with all that was written to it; what was never written
-    /// reads as zeroes where the sink is [fresh](Self::fresh).
+
+    /// Makes the sink exactly `size` bytes long, with all that was written to it. What was never
+    /// written reads as zeroes where the sink is [fresh](Self::fresh).
+    ///
+    /// # Errors
+    ///
+    /// An error where the sink cannot have that size; otherwise what the transport reports.
     fn set_size(&self, size: u64) -> io::Result<()>;
-    /// Bytes that are best written at once, where the sink has an opinion.
+
+    /// Returns the number of bytes that is best written at once; 0 where it does not matter.
     fn preferred_write(&self) -> u64 {
         0
     }
-    /// Everything written is durable when this returns.
+
+    /// Makes everything that was written durable.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the transport reports; nothing is known to be durable then.
     fn sync(&self) -> io::Result<()>;
-    /// Whether what was never written reads as zeroes. A device that held something before is not
-    /// fresh: all of the file is written there.
+
+    /// Returns whether bytes that were never written read as zeroes. A device that held something
+    /// before is not fresh: every byte of the file is written there.
     fn fresh(&self) -> bool {
         true
     }
-    /// Whether it takes every byte in turn, from the first to the last, and never an earlier one
-    /// again: a pipe, a socket, an upload in parts.
+
+    /// Returns whether the sink takes every byte in order, from the first to the last, and never an
+    /// earlier one afterwards: a pipe, a socket, an upload in parts.
     fn append_only(&self) -> bool {
         false
     }
-    /// Hears that a range will never be written; it reads as zeroes already. A sink that puts
-    /// neighbours together need not wait for it, and may write the zeroes.
+
+    /// Announces that a range will never be written and so reads as zeroes. A sink that gathers
+    /// neighbouring writes need not wait for the range, and may write the zeroes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever writing the gathered neighbours reports.
     fn leave_out(&self, range: ByteRange) -> io::Result<()> {
         let _ = range;
         Ok(())
     }
-    /// Makes a range read as zeroes. A sink that has an operation for that uses it; the default
-    /// writes them.
+
+    /// Makes a range read as zeroes, by an operation of the sink where it has one. The default
+    /// writes zeroes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write_all_at`].
     fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
-        write_zeroes_plainly(self, offset, length)
+        write_zeroes_as_data(self, offset, length)
     }
-    /// Makes the sink share a range of a source from `to` on, without moving bytes. All numbers are
-    /// multiples of the file system's block size. [`io::ErrorKind::Unsupported`] and other errors
-    /// say that it has to be copied.
+
+    /// Makes the sink share a range of a source from offset `to` on, without moving bytes. All
+    /// three numbers are multiples of the file system's block size.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] (the default) and other errors mean that the range has to be
+    /// copied.
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
         let _ = (source, range, to);
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// The bytes that were written, from where they are now; `None` for a sink that cannot be read.
+
+    /// Returns the written bytes as a source that reads them from where they are stored; `None` for
+    /// a sink that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Whatever opening the stored bytes reports.
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
         Ok(None)
     }
-    /// The open file that the bytes go to, offset for offset, where there is one: another process
-    /// may write it instead.
+
+    /// Returns the open file that takes the bytes at the same offsets, if there is one: another
+    /// process may write it instead.
     fn descriptors(&self) -> Option<Descriptors<'_>> {
         None
     }
 }
 
-/// An open file that is written.
+/// The descriptors of a file that a sink writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptors<'a> {
-    /// The file.
+    /// The file, written through the page cache.
     pub file: BorrowedFd<'a>,
-    /// The same one, past the page cache.
+    /// The same file, written past the page cache (`O_DIRECT`), where that is possible.
     pub direct: Option<BorrowedFd<'a>>,
 }
 
@@ -109,8 +168,13 @@ pub struct Descriptors<'a> {
 const ZEROES_LENGTH: usize = 65536;
 static ZEROES: [u8; ZEROES_LENGTH] = [0; ZEROES_LENGTH];
 
-/// Writes zeroes as any other bytes.
-pub fn write_zeroes_plainly<S: BlockSink + ?Sized>(sink: &S, offset: u64, length: u64) -> io::Result<()> {
+/// Writes `length` zeroes at `offset` like any other bytes.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`] for a range that no file has; otherwise as
+/// [`BlockSink::write_all_at`].
+pub fn write_zeroes_as_data<S: BlockSink + ?Sized>(sink: &S, offset: u64, length: u64) -> io::Result<()> {
     let mut at = offset;
     let end = offset.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
     while at < end {

@@ -10,27 +10,32 @@ use rustix::{
 
 use crate::openat;
 
-/// What happens when the final name is taken.
+/// What to do when the final name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It is replaced in one step.
+    /// Replace the file in one step.
     Replace,
-    /// It stays, and publishing fails with [`io::ErrorKind::AlreadyExists`].
+    /// Keep the file; publishing fails with [`io::ErrorKind::AlreadyExists`].
     Keep,
 }
 
-/// Whether a step is on stable storage when it is done.
+/// Whether a step is on stable storage when its call returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It is: a power cut finds it done.
+    /// It is: a power cut cannot undo it.
     Synced,
-    /// It is in the system's hands: a power cut may undo it.
+    /// It is in the page cache: a power cut may undo it.
     Unsynced,
 }
 
 /// Makes a finished file visible under its final name: syncs the file, renames it, syncs the
 /// folders of both names. When this returns, a power cut leaves the file under its final name,
 /// whole; without the syncs ([`Durability::Unsynced`]) it may undo the step. Blocks.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::AlreadyExists`] where the name is taken and [`Existing::Keep`] was asked for;
+/// otherwise what the system reports.
 pub fn publish(
     dir: &Dir,
     temporary: &str,
@@ -41,8 +46,8 @@ pub fn publish(
     if durability == Durability::Synced {
         openat::open(dir, temporary, OFlags::RDONLY, Mode::empty())?.sync_all()?;
     }
-    let (from, from_name) = openat::parent(dir, temporary)?;
-    let (to, to_name) = openat::parent(dir, name)?;
+    let (from, from_name) = openat::open_parent(dir, temporary)?;
+    let (to, to_name) = openat::open_parent(dir, name)?;
     match existing {
         Existing::Replace => rustix::fs::renameat(&from, from_name, &to, to_name)?,
         Existing::Keep => {
@@ -67,15 +72,23 @@ pub fn publish(
     }
 }
 
-/// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves: if its
-/// maker is killed, nothing of it stays. `None` where that is not possible (NFS).
+/// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves: nothing
+/// of it stays when the process is killed. `None` where that is not possible (NFS).
+///
+/// # Errors
+///
+/// Whatever the system reports when it creates the file.
 pub fn create_unnamed(dir: &Dir) -> io::Result<Option<File>> {
-    openat::unnamed(dir, ".", OFlags::empty(), Mode::from_raw_mode(0o666))
+    openat::create_unnamed(dir, ".", OFlags::empty(), Mode::from_raw_mode(0o666))
 }
 
-/// [`publish`] for a file of [`create_unnamed`]. `aside` is a name that nobody else uses:
-/// where another file is replaced, this one has it for a moment, because a name that is taken
-/// cannot be given in one step.
+/// Publishes a file of [`create_unnamed`] as [`publish`] does. `aside` is a name that nothing else
+/// uses: where another file is replaced, this one has it for a moment, because a hard link cannot
+/// replace a name.
+///
+/// # Errors
+///
+/// As [`publish`].
 pub fn publish_unnamed(
     dir: &Dir,
     file: &File,
@@ -87,18 +100,19 @@ pub fn publish_unnamed(
     if durability == Durability::Synced {
         file.sync_all()?;
     }
-    let (folder, last) = openat::parent(dir, name)?;
-    let give =
-        |name: &str| rustix::fs::linkat(CWD, openat::itself(file), &folder, name, AtFlags::SYMLINK_FOLLOW);
-    match give(last) {
+    let (folder, last) = openat::open_parent(dir, name)?;
+    let link_as = |name: &str| {
+        rustix::fs::linkat(CWD, openat::descriptor_path(file), &folder, name, AtFlags::SYMLINK_FOLLOW)
+    };
+    match link_as(last) {
         Err(Errno::EXIST) if existing == Existing::Replace => {
-            give(aside)?;
+            link_as(aside)?;
             rustix::fs::renameat(&folder, aside, &folder, last).inspect_err(|_| {
                 // The error that counts is the first one.
                 let _ = rustix::fs::unlinkat(&folder, aside, AtFlags::empty());
             })?;
         }
-        given => given?,
+        linked => linked?,
     }
     match durability {
         Durability::Synced => sync_folder(&folder),
@@ -108,6 +122,10 @@ pub fn publish_unnamed(
 
 /// Writes a small file durably: under `.NAME.tmp`, synced, renamed over `name`, folder synced.
 /// Blocks.
+///
+/// # Errors
+///
+/// Whatever the system reports; the temporary file is removed then.
 pub fn write(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = match name.rsplit_once('/') {
         Some((folder, last)) => format!("{folder}/.{last}.tmp"),
@@ -127,9 +145,13 @@ fn write_temporary(dir: &Dir, path: &str, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Removes a file durably. Removing what is not there succeeds. Blocks.
+/// Removes a file durably. Removing a file that does not exist succeeds. Blocks.
+///
+/// # Errors
+///
+/// Whatever the system reports.
 pub fn remove(dir: &Dir, path: &str) -> io::Result<()> {
-    let (folder, name) = match openat::parent(dir, path) {
+    let (folder, name) = match openat::open_parent(dir, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
@@ -185,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_name_gets_one_when_it_is_whole() {
+    fn an_unnamed_file_gets_its_name_when_it_is_whole() {
         let (path, dir) = folder();
         let path = path.path();
         let count = || std::fs::read_dir(path).unwrap().count();

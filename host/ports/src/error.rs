@@ -2,77 +2,69 @@
 
 use std::{fmt, io};
 
-/// What kind of failure a port reports; decides what the caller does next (`types.error-class` in
-/// WIT).
+/// The kind of a failure, which decides what the caller does next (`types.error-class` in WIT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// The request itself is wrong.
     InvalidInput,
-    /// Right, but this plugin or host cannot do it.
+    /// The request is valid, but this plugin or host cannot carry it out.
     Unsupported,
-    /// The thing asked for does not exist.
+    /// The object of the request does not exist.
     NotFound,
     /// The name is taken.
     AlreadyExists,
-    /// Not granted.
+    /// The request is outside of what was granted.
     Denied,
-    /// The present state forbids it.
+    /// The current state forbids the request.
     Conflict,
     /// Stored bytes contradict themselves.
     Corrupt,
-    /// A written-down bound was hit.
+    /// A documented limit was reached.
     LimitExceeded,
-    /// May succeed when tried again.
+    /// The request may succeed when it is repeated.
     Transient,
-    /// Somebody asked to stop.
+    /// The call was cancelled.
     Cancelled,
     /// A defect in the plugin or the host.
     Internal,
 }
 
-/// How a call into a plugin ended, when it did not end with an answer.
+/// How a call into a plugin ended when it did not return an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The plugin answered with an error of its own.
+    /// The plugin returned an error of its own.
     Plugin,
     /// The plugin trapped (panic, memory limit); its store is gone.
     Trap,
-    /// CPU or wall time ran out.
+    /// The limit on processor time or elapsed time was reached.
     Timeout,
-    /// The plugin asked for what it was not granted.
+    /// The plugin used a capability that it was not granted.
     Denied,
-    /// The plugin answered, and the answer breaks the contract.
+    /// The plugin returned an answer that breaks the contract.
     BadAnswer,
     /// The host itself failed (I/O and the like).
     Host,
 }
 
-/// The failed read or write of a source or sink behind a port.
-impl From<PortError> for io::Error {
-    fn from(error: PortError) -> Self {
-        let full = error.class == ErrorClass::LimitExceeded && error.code.ends_with("no-space");
-        Self::new(if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other }, error)
-    }
-}
-
-/// Failure of a port call.
+/// The failure of a call through a port.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct PortError {
-    /// Who failed, and how.
+    /// Which side failed, and how.
     pub origin: Origin,
-    /// What the caller may do about it.
+    /// The kind of the failure, for deciding what to do next.
     pub class: ErrorClass,
-    /// Dotted code for programs, such as `qcow2.table`, `plugin.trap`, `storage.no-space`.
+    /// The dotted code for programs, such as `qcow2.table`, `plugin.trap`, `storage.no-space`.
     pub code: String,
-    /// For people: what is wrong and what to do.
+    /// The human-readable description: what is wrong and what to do about it.
     pub message: String,
-    /// With [`ErrorClass::Transient`]: wait at least this long, in milliseconds.
+    /// With [`ErrorClass::Transient`], the shortest time to wait before the next attempt, in
+    /// milliseconds.
     pub retry_after_ms: Option<u32>,
 }
 
 impl PortError {
-    /// A failure of the host itself.
+    /// Returns a failure of the host itself.
     pub fn host(class: ErrorClass, code: &str, message: impl fmt::Display) -> Self {
         Self {
             origin: Origin::Host,
@@ -83,17 +75,17 @@ impl PortError {
         }
     }
 
-    /// Somebody asked to stop while the plugin was at work.
+    /// Returns the failure of a call that was cancelled.
     pub fn cancelled() -> Self {
         Self::host(ErrorClass::Cancelled, "cancelled", "cancelled")
     }
 
-    /// Inside of the error of a source or a sink.
+    /// Returns the port's failure inside an error of a source or a sink, if that is its cause.
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// The plugin's answer breaks the contract; `code` names the rule.
+    /// Returns the failure for an answer that breaks the contract; `code` names the rule.
     pub fn bad_answer(code: &str, message: impl fmt::Display) -> Self {
         Self {
             origin: Origin::BadAnswer,
@@ -102,5 +94,13 @@ impl PortError {
             message: message.to_string(),
             retry_after_ms: None,
         }
+    }
+}
+
+/// For the sources and sinks behind a port, whose calls fail with [`io::Error`].
+impl From<PortError> for io::Error {
+    fn from(error: PortError) -> Self {
+        let full = error.class == ErrorClass::LimitExceeded && error.code.ends_with("no-space");
+        Self::new(if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other }, error)
     }
 }

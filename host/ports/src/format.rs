@@ -11,77 +11,77 @@ use crate::{BlockSource, ByteRange, ErrorClass, PortError, Props};
 /// `zstd` (RFC 8878).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codec {
-    /// Name as above.
+    /// One of the names above.
     pub name: String,
-    /// `tail` = `exact` or `garbage` (an extent's `source_length` is an upper bound); `head` =
-    /// bytes in front of an extent's `source_offset` that belong to it.
+    /// `tail` = `exact` or `garbage` (an extent's `source_length` is an upper bound); `head` = the
+    /// number of bytes in front of an extent's `source_offset` that belong to it.
     pub params: Props,
 }
 
-/// How an extent's bytes come about.
+/// How the bytes of an extent are obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExtentKind {
-    /// Stored as it is.
+    /// Stored unencoded.
     Data,
-    /// Reads as zeroes, hides the parent.
+    /// Zeroes, which hide the parent's bytes.
     Zero,
-    /// Absent: the parent answers.
+    /// Absent from this layer: the parent has the bytes.
     Hole,
     /// Stored encoded.
     Encoded,
 }
 
-/// One piece of a virtual disk, in bytes.
+/// One piece of a virtual disk. All offsets and lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Virtual offset.
+    /// The offset on the virtual disk.
     pub offset: u64,
-    /// Virtual length.
+    /// The length on the virtual disk.
     pub length: u64,
-    /// How the bytes come about.
+    /// How the bytes are obtained.
     pub kind: ExtentKind,
-    /// Index into the image's sources.
+    /// The index into the image's sources.
     pub source: u16,
-    /// Index into the image's codecs; for [`ExtentKind::Encoded`].
+    /// The index into the image's codecs; for [`ExtentKind::Encoded`].
     pub codec: u16,
-    /// Where the stored bytes start in that source.
+    /// The offset of the stored bytes in that source.
     pub source_offset: u64,
-    /// Stored bytes; for [`ExtentKind::Encoded`].
+    /// The number of stored bytes; for [`ExtentKind::Encoded`].
     pub source_length: u32,
 }
 
-/// A page of extents as a plugin gave it: NOT yet validated.
+/// A page of extents as a plugin returned it: NOT yet validated.
 #[derive(Clone, Debug)]
 pub struct ExtentPage {
-    /// In ascending order.
+    /// The extents in ascending order.
     pub extents: Vec<Extent>,
-    /// First virtual byte not described.
+    /// The first virtual byte that the page does not describe.
     pub resume: u64,
-    /// Nothing is left up to the asked end.
+    /// Whether everything up to the requested end is described.
     pub done: bool,
 }
 
-/// What a format makes of the first and last bytes of a file.
+/// What a format recognises in the first and last bytes of a file.
 #[derive(Clone, Debug)]
 pub struct Guess {
     /// 0 to 100; raw answers 1.
     pub confidence: u8,
-    /// `raw`, `qcow2`, ...
+    /// The format's name: `raw`, `qcow2`, ...
     pub format: String,
-    /// `dynamic`, `streamOptimized`, ...
+    /// The variant of the format: `dynamic`, `streamOptimized`, ...
     pub subformat: Option<String>,
 }
 
-/// What an image says of itself.
+/// The description of an image as its format reads it.
 #[derive(Clone, Debug)]
 pub struct ImageInfo {
-    /// `raw`, `qcow2`, ...
+    /// The format's name: `raw`, `qcow2`, ...
     pub format: String,
-    /// `dynamic`, `streamOptimized`, ...
+    /// The variant of the format: `dynamic`, `streamOptimized`, ...
     pub subformat: Option<String>,
-    /// Bytes of the disk that the guest sees.
+    /// The size in bytes of the disk that the guest sees.
     pub virtual_size: u64,
-    /// Cluster, block or grain in bytes; 1 for byte-exact formats.
+    /// The size in bytes of a cluster, block or grain; 1 for byte-exact formats.
     pub unit: u32,
     /// `dirty`, `corrupt`, `encrypted`, `internal-snapshots`, ...
     pub facts: Props,
@@ -90,13 +90,13 @@ pub struct ImageInfo {
 /// Another source that an image names. `reference` is untrusted text.
 #[derive(Clone, Debug)]
 pub struct SourceRef {
-    /// `primary`, `parent`, `extent`, `log`.
+    /// `primary`, `parent`, `extent` or `log`.
     pub role: String,
-    /// What the file says.
+    /// The name or path that the image's file contains.
     pub reference: String,
-    /// Format that the file claims for it.
+    /// The format that the image's file claims for the source.
     pub format_hint: Option<String>,
-    /// The image cannot be read without it.
+    /// Whether the image cannot be read without the source.
     pub required: bool,
 }
 
@@ -105,9 +105,9 @@ pub struct SourceRef {
 pub enum Severity {
     /// Data may be wrong.
     Error,
-    /// Space is lost, data is right.
+    /// Space is lost; the data is right.
     Leak,
-    /// Worth knowing.
+    /// Worth knowing; nothing is wrong.
     Note,
 }
 
@@ -116,11 +116,11 @@ pub enum Severity {
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// Dotted code.
+    /// The dotted code for programs.
     pub code: String,
-    /// For people.
+    /// The human-readable description.
     pub message: String,
-    /// Where in the file.
+    /// The offset in the file, in bytes, where the finding has one.
     pub offset: Option<u64>,
 }
 
@@ -129,128 +129,162 @@ pub struct Finding {
 pub struct CheckPage {
     /// The findings.
     pub items: Vec<Finding>,
-    /// Opaque place to go on from.
+    /// The opaque position from which to continue.
     pub resume: u64,
-    /// Nothing is left.
+    /// Whether the check is complete.
     pub done: bool,
 }
 
-/// What a new file shall hold.
+/// The contents of a new file.
 #[derive(Clone, Debug)]
 pub struct CreateRequest {
-    /// Bytes of the disk that the guest sees.
+    /// The size in bytes of the disk that the guest sees.
     pub virtual_size: u64,
-    /// Payload to expect.
+    /// The number of bytes of payload to expect.
     pub allocated: u64,
-    /// Variant of the format.
+    /// The variant of the format.
     pub subformat: Option<String>,
     /// `compress` = `none|zlib|zstd`, `cluster-size`, ...
     pub options: Props,
-    /// The destination can only be appended to.
+    /// Whether the destination can only be appended to.
     pub append_only: bool,
 }
 
-/// What precedes every stored unit.
+/// A field that precedes every stored unit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FrameField {
     /// These bytes.
     Literal(Vec<u8>),
-    /// Unit number times the factor, 8 bytes little endian.
+    /// The number of the unit multiplied by this factor, 8 bytes little endian.
     AddressU64Le(u32),
-    /// Stored length, 4 bytes little endian.
+    /// The stored length, 4 bytes little endian.
     StoredLengthU32Le,
 }
 
-/// How the host places payload (`writer.rules` in WIT, which documents each field).
+/// The rules by which the host places payload (`writer.rules` in WIT). Offsets, lengths and
+/// alignments are in bytes.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "each field is documented in wit/format")]
 pub struct Rules {
+    /// The offset in the file at which the payload starts; bytes before it belong to the plugin.
     pub data_start: u64,
+    /// The size of a unit of the virtual disk.
     pub unit: u32,
+    /// The alignment of every stored unit in the file, with its frame. The space left free for it
+    /// reads as zeroes.
     pub align: u32,
+    /// Whether the file offset is `data_start` plus the virtual offset; placements are not reported
+    /// then.
     pub identity: bool,
+    /// Whether units of zeroes are not stored.
     pub skip_zero: bool,
+    /// The encoding of stored units.
     pub codec: Option<Codec>,
+    /// Whether a unit is stored unencoded when encoding does not bring it to `max_encoded` bytes or
+    /// fewer.
     pub verbatim_if_larger: bool,
+    /// The alignment of units that are stored unencoded where encoded ones are packed; 0 means
+    /// `align`.
     pub verbatim_align: u32,
+    /// The longest encoded unit, without its frame; 0 means shorter than `unit`.
     pub max_encoded: u32,
+    /// The alignment of the payload behind the frame; 0 means none.
     pub align_data: u32,
+    /// The fields that precede every stored unit.
     pub frame: Vec<FrameField>,
+    /// The number of units in a group that is followed by tables of the plugin
+    /// ([`FormatLayout::interleave`]); 0 means no tables between units.
     pub interleave_every: u32,
+    /// Whether placements are reported in ascending virtual order.
     pub ascending: bool,
 }
 
 /// A run of consecutive units stored back to back; with a frame always one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
-    /// Virtual offset.
+    /// The offset on the virtual disk, in bytes.
     pub offset: u64,
-    /// Virtual length.
+    /// The length on the virtual disk, in bytes.
     pub length: u64,
-    /// Where in the file; of the frame, where there is one.
+    /// The offset in the file, in bytes; that of the frame, where there is one.
     pub file_offset: u64,
-    /// Encoded bytes of the one unit, without the frame; 0 when stored as they are.
+    /// The number of encoded bytes of the one unit, without the frame; 0 when stored unencoded.
     pub stored_length: u32,
 }
 
-/// Bytes that a layout wants written.
+/// Bytes of a header or a table that a layout writes to the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MetadataSegment {
-    /// Where in the file.
+    /// The offset in the file, in bytes.
     pub file_offset: u64,
-    /// What.
+    /// The bytes to write there.
     pub bytes: Vec<u8>,
 }
 
 /// A page of tables and headers.
 #[derive(Clone, Debug)]
 pub struct MetadataPage {
-    /// To be written in this order.
+    /// The segments, to be written in this order.
     pub segments: Vec<MetadataSegment>,
-    /// Opaque place to go on from.
+    /// The opaque position from which to continue.
     pub resume: u64,
-    /// Nothing is left.
+    /// Whether this is the last page.
     pub done: bool,
-    /// Length of the finished file; in the last page at the latest.
+    /// The length in bytes of the finished file; set in the last page at the latest.
     pub final_size: Option<u64>,
 }
 
 /// A disk format.
+///
+/// # Errors
+///
+/// Every call fails with a [`PortError`]: an error of the plugin itself, a trap, a timeout, or an
+/// answer that breaks the contract.
 #[async_trait]
 pub trait DiskFormat: Send + Sync {
-    /// Name in the product: `raw`, `qcow2`, ...
+    /// Returns the product's name for the format: `raw`, `qcow2`, ...
     fn name(&self) -> &str;
-    /// Whether it reads images at all. One that does not only recognises files, under names of
-    /// their own, and refuses to open them with a sentence that says what they are.
+
+    /// Returns whether the format reads images at all. One that does not only recognises files,
+    /// under names of their own, and refuses to open them with a sentence that names what they are.
     fn reads(&self) -> bool {
         true
     }
-    /// Whether it has a write side.
+
+    /// Returns whether the format can write images.
     fn writes(&self) -> bool;
-    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as it needs) and its
-    /// size.
+
+    /// Returns what the format recognises in a file, by its first 64 KiB, its last 4 KiB (or fewer,
+    /// where the plugin needs fewer) and its size in bytes.
     async fn probe(&self, head: &[u8], tail: &[u8], size: u64) -> Result<Option<Guess>, PortError>;
+
     /// Opens an image of this format for reading its map.
     async fn open(
         &self,
         primary: Arc<dyn BlockSource>,
         options: &Props,
     ) -> Result<Box<dyn FormatImage>, PortError>;
-    /// Begins the layout of a new file.
+
+    /// Starts the layout of a new file.
     async fn begin_layout(&self, request: &CreateRequest) -> Result<Box<dyn FormatLayout>, PortError>;
 }
 
-/// An open image. One call at a time. After a trap every call fails; open it again and go on from
-/// `resume`.
+/// An open image, which takes one call at a time. After a trap every call fails; open the image
+/// afresh and continue from `resume`.
+///
+/// # Errors
+///
+/// As for [`DiskFormat`].
 #[async_trait]
 pub trait FormatImage: Send {
-    /// What the image says of itself.
+    /// Returns the description of the image.
     async fn info(&mut self) -> Result<ImageInfo, PortError>;
-    /// The sources; index 0 is the primary.
+
+    /// Returns the sources; index 0 is the primary.
     async fn sources(&mut self) -> Result<Vec<SourceRef>, PortError>;
+
     /// Hands over the bytes of a source of the role `extent` that the host granted; `index` is its
-    /// place in [`Self::sources`]. Whatever refers to it is asked for afterwards. An image that has
-    /// no such sources need not implement it.
+    /// position in [`Self::sources`]. Calls that depend on it come afterwards. An image without
+    /// such sources need not implement it.
     async fn attach(&mut self, index: u16, _bytes: Arc<dyn BlockSource>) -> Result<(), PortError> {
         Err(PortError::host(
             ErrorClass::Unsupported,
@@ -258,27 +292,38 @@ pub trait FormatImage: Send {
             format!("source {index} cannot be attached to an image of this format"),
         ))
     }
-    /// The codecs that extents refer to.
+
+    /// Returns the codecs that extents refer to.
     async fn codecs(&mut self) -> Result<Vec<Codec>, PortError>;
-    /// File ranges of the format's own tables, at most `max`, from the `start`th on; an empty
-    /// answer ends the list.
+
+    /// Returns file ranges of the format's own tables, at most `max`, from the `start`th on; an
+    /// empty answer ends the list.
     async fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, PortError>;
-    /// A page of the map of `[start, end)`.
+
+    /// Returns a page of the map of `[start, end)` with at most `max` extents.
     async fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<ExtentPage, PortError>;
-    /// A page of the consistency check.
+
+    /// Returns a page of the consistency check with at most `max` findings.
     async fn check(&mut self, start: u64, max: u32) -> Result<CheckPage, PortError>;
 }
 
-/// The layout of a file being written.
+/// The layout of a file that is being written.
+///
+/// # Errors
+///
+/// As for [`DiskFormat`].
 #[async_trait]
 pub trait FormatLayout: Send {
-    /// The placement rules.
+    /// Returns the placement rules.
     async fn rules(&mut self) -> Result<Rules, PortError>;
+
     /// Reports at most 4096 runs.
     async fn placed(&mut self, runs: &[Placed]) -> Result<(), PortError>;
-    /// Tables that lie at `at`, between the units; at 0 the head of an append-only stream, if it is
-    /// known already.
+
+    /// Returns the tables at file offset `at`, between the units; with `at` = 0 the head of an
+    /// append-only stream, if it is known already.
     async fn interleave(&mut self, at: u64) -> Result<Vec<u8>, PortError>;
-    /// A page of tables and headers; `end` is where the payload ended.
+
+    /// Returns a page of tables and headers; `end` is the file offset at which the payload ended.
     async fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage, PortError>;
 }

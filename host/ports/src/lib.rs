@@ -33,17 +33,17 @@ pub use format::{
     SourceRef,
 };
 pub use hypervisor::{
-    AgentInfo, Begun, CaptureRequest, CaptureStatus, DiskSpec, Driver, Journal, JournalNote, Launch,
-    NbdSource, Outcome, Plan, Power, PowerAction, QuiesceReport, Recovered, SharedJournal, Vm, VmDisk,
-    VmSpec,
+    AgentInfo, CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, DiskSpec, Driver, Journal,
+    JournalNote, Launch, NbdSource, Power, PowerAction, QuiesceReport, Recovered, SharedJournal,
+    StartedCapture, Vm, VmDisk, VmSpec,
 };
 /// The level is a noun of the product: it is decided by an account, reached by a driver and stored
 /// with the image.
 pub use imprint_domain::consistency::Consistency;
 pub use imprint_domain::error_chain::error_chain;
 pub use storage::{
-    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Settings, Space, StorageBackend,
-    Upload, WriteRequest, WriteTarget,
+    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Space, StorageBackend, Upload,
+    WriteRequest, WriteTarget,
 };
 
 /// An extension bag, ordered by its lower-kebab keys.

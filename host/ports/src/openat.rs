@@ -13,22 +13,27 @@ use rustix::{
     path::Arg,
 };
 
-/// Longest path that is looked at.
+/// Longest path that is opened.
 const MAX_PATH: usize = 4096;
 
 /// The parts of a relative path: no `.`, no `..`, no empty ones, no leading slash.
 fn parts(path: &str) -> io::Result<Vec<&str>> {
     let parts: Vec<&str> = path.split('/').collect();
-    let wrong = |part: &&str| part.is_empty() || *part == "." || *part == ".." || part.contains('\0');
-    if path.len() > MAX_PATH || parts.iter().any(wrong) {
+    let is_forbidden = |part: &&str| part.is_empty() || *part == "." || *part == ".." || part.contains('\0');
+    if path.len() > MAX_PATH || parts.iter().any(is_forbidden) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain relative path"));
     }
     Ok(parts)
 }
 
-/// The folder of `path` and the last part of it. Every folder on the way is opened without
-/// following symlinks, so the walk cannot leave `dir`.
-pub fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
+/// Opens the folder of `path` and returns it with the last part of the path. Every folder on the way
+/// is opened without following symlinks, so the walk cannot leave `dir`.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`] for a path that is not plain and relative; otherwise what the
+/// system reports.
+pub fn open_parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
     let mut parts = parts(path)?;
     let name = parts.pop().ok_or(io::ErrorKind::InvalidInput)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
@@ -39,27 +44,40 @@ pub fn parent<'p>(dir: &Dir, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
     Ok((at, name))
 }
 
-/// Opens a file; neither the last part nor a folder on the way may be a symlink.
+/// Opens a file; neither the last part of the path nor a folder on the way may be a symlink.
+///
+/// # Errors
+///
+/// As [`open_parent`].
 pub fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
-    let (folder, name) = parent(dir, path)?;
+    let (folder, name) = open_parent(dir, path)?;
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     Ok(File::from(rustix::fs::openat(&folder, name, flags, mode)?))
 }
 
 /// Creates a file without a name in a folder, open for reading and writing: nothing of it stays
-/// when its last descriptor is closed, however its owner ends. `None` where the file system or the
+/// when its last descriptor is closed, however the process ends. `None` where the file system or the
 /// kernel has no such files, or where there is no /proc to reach one by.
-pub fn unnamed(dir: impl AsFd, folder: impl Arg, flags: OFlags, mode: Mode) -> io::Result<Option<File>> {
+///
+/// # Errors
+///
+/// Whatever the system reports when it creates the file.
+pub fn create_unnamed(
+    dir: impl AsFd,
+    folder: impl Arg,
+    flags: OFlags,
+    mode: Mode,
+) -> io::Result<Option<File>> {
     let flags = flags | OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::openat(dir, folder, flags, mode) {
-        Ok(file) => Ok(rustix::fs::stat(itself(&file)).is_ok().then_some(file.into())),
+        Ok(file) => Ok(rustix::fs::stat(descriptor_path(&file)).is_ok().then_some(file.into())),
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A path that leads to an open file, whatever its name is.
-pub fn itself(file: impl AsFd) -> String {
+/// Returns a path that leads to an open file, whatever its name is.
+pub fn descriptor_path(file: impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
@@ -68,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_leads_out() {
+    fn no_path_leads_out_of_the_directory() {
         let folder = tempfile::tempdir().unwrap();
         let dir = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
         std::fs::create_dir(folder.path().join("in")).unwrap();

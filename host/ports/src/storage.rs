@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use cap_std::fs::Dir;
 use tokio_util::sync::CancellationToken;
 
-use crate::{BlockSink, BlockSource, PortError, Props};
+use crate::{BlockSink, BlockSource, PortError};
 
 /// A file below a granted directory, already resolved to the directory's handle: `path` is relative
 /// and is opened beneath `dir` only.
@@ -14,125 +14,149 @@ use crate::{BlockSink, BlockSource, PortError, Props};
 pub struct LocalFile {
     /// The granted directory.
     pub dir: Arc<Dir>,
-    /// Validated relative path.
+    /// The validated relative path.
     pub path: String,
 }
 
-/// An object whose bytes only its storage's plugin can give: the slow path (`path=guest` in logs).
+/// An object whose bytes only its storage's plugin can provide: the slow path (`path=guest` in
+/// logs).
 ///
-/// Failures of its source are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors
-/// bring them out again.
+/// Failures of its source are [`PortError`]s inside of [`std::io::Error`]s; the data path's errors
+/// expose them.
 #[async_trait]
 pub trait GuestObject: fmt::Debug + Send + Sync {
-    /// Opens it. Reads that wait for the plugin end within 100 ms of `cancel`.
+    /// Opens the object. Reads that wait for the plugin end within 100 ms of `cancel`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the plugin or its sandbox reports.
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSource>, PortError>;
 }
 
 /// An upload whose bytes only its storage's plugin can take: the slow path (`path=guest` in logs).
 ///
-/// Failures of its sink are [`PortError`]s inside of [`std::io::Error`]s; the engine's errors bring
-/// them out again.
+/// Failures of its sink are [`PortError`]s inside of [`std::io::Error`]s; the data path's errors
+/// expose them.
 #[async_trait]
 pub trait GuestUpload: fmt::Debug + Send + Sync {
-    /// Opens it for writing, once. Writes that wait for the plugin end within 100 ms of `cancel`.
-    /// The sink must be synced before the upload is committed.
+    /// Opens the upload for writing, once. Writes that wait for the plugin end within 100 ms of
+    /// `cancel`. The sink must be synced before the upload is committed.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the plugin or its sandbox reports.
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError>;
 }
 
-/// Where an object's bytes are. HTTP and NBD come with their storages.
+/// How to read the bytes of an object. HTTP and NBD follow with the storages that need them.
 #[derive(Clone, Debug)]
 pub enum ReadLocator {
-    /// A local file.
+    /// From a local file.
     File(LocalFile),
-    /// Behind the plugin.
+    /// Through the plugin.
     Guest(Arc<dyn GuestObject>),
 }
 
-/// Where an upload's bytes go.
+/// How to write the bytes of an upload.
 #[derive(Clone, Debug)]
 pub enum WriteTarget {
-    /// A new local file under a temporary name.
+    /// To a new local file under a temporary name.
     File(LocalFile),
-    /// To the plugin.
+    /// Through the plugin.
     Guest(Arc<dyn GuestUpload>),
 }
 
 /// A stored object.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// `/`-separated relative key.
+    /// The `/`-separated relative key.
     pub key: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Bytes that the storage occupies, where it knows.
+    /// The number of bytes that the storage occupies for it, where it knows.
     pub stored: Option<u64>,
-    /// Milliseconds since 1970.
+    /// The time of the last change, in milliseconds since 1970.
     pub modified_ms: Option<u64>,
 }
 
 /// A page of a listing.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// In ascending byte order of the keys.
+    /// The objects in ascending byte order of their keys.
     pub objects: Vec<Object>,
-    /// Pass back to go on; `None` is the end.
+    /// What to pass for the next page; `None` after the last one.
     pub resume: Option<String>,
 }
 
-/// Room on a storage, in bytes.
+/// The space on a storage, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// In all.
+    /// All of it.
     pub total: u64,
-    /// Free for us.
+    /// The part that uploads may take.
     pub available: u64,
 }
 
-/// What is about to be written.
+/// A request to write an object.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {
     /// The final key.
     pub key: String,
-    /// At most this many bytes.
+    /// The largest number of bytes that will be written, where it is known.
     pub upper_bound: Option<u64>,
-    /// The writer goes back to patch headers.
+    /// Whether the writer goes back to patch headers.
     pub needs_random: bool,
-    /// An object that is already there is an error.
+    /// Whether an object that exists already is an error.
     pub if_absent: bool,
 }
 
 /// An image storage.
+///
+/// # Errors
+///
+/// Every call fails with a [`PortError`]: an error of the plugin itself, a trap, a timeout, or an
+/// answer that breaks the contract.
 #[async_trait]
 pub trait StorageBackend: Send + Sync {
-    /// Room left; `None` where the storage has no such notion.
+    /// Returns the space; `None` where the storage has no such notion.
     async fn space(&self) -> Result<Option<Space>, PortError>;
-    /// One object.
+
+    /// Returns one object.
     async fn stat(&self, key: &str) -> Result<Object, PortError>;
-    /// A page of objects whose key starts with `prefix`.
+
+    /// Returns a page of at most `max` objects whose keys start with `prefix`.
     async fn list(&self, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing, PortError>;
-    /// Where to read an object.
+
+    /// Returns how to read an object.
     async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError>;
-    /// Idempotent.
+
+    /// Deletes an object. Idempotent.
     async fn delete(&self, key: &str) -> Result<(), PortError>;
-    /// Begins an upload.
+
+    /// Starts an upload.
     async fn begin_upload(&self, request: &WriteRequest) -> Result<Box<dyn Upload>, PortError>;
+
     /// Undoes whatever an upload's token describes. Idempotent.
     async fn cleanup(&self, token: &[u8]) -> Result<(), PortError>;
 }
 
 /// An upload in progress. Nothing is visible under its key before [`Upload::commit`].
+///
+/// # Errors
+///
+/// As for [`StorageBackend`].
 #[async_trait]
 pub trait Upload: Send {
-    /// Opaque, at most 4 KiB; store it before the first byte moves.
+    /// Returns the upload's opaque token of at most 4 KiB; store it before the first byte moves.
     fn token(&self) -> &[u8];
-    /// Where the bytes go.
+
+    /// Returns how to write the bytes.
     fn target(&self) -> &WriteTarget;
-    /// The bytes are complete and durable: makes the object visible in one step. `digests` are
-    /// `(algorithm, value)`.
+
+    /// Makes the object visible in one step; its bytes are complete and durable. `total` is their
+    /// number, `digests` are pairs of algorithm and value.
     async fn commit(&mut self, total: u64, digests: &[(String, Vec<u8>)]) -> Result<Object, PortError>;
-    /// Gives up; nothing stays behind.
+
+    /// Gives the upload up; nothing stays behind.
     async fn abort(&mut self) -> Result<(), PortError>;
 }
-
-/// Settings of a storage, handed to its plugin as they are.
-pub type Settings = Props;

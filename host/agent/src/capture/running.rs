@@ -9,7 +9,7 @@ use imprint_domain::{
     task::Phase,
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
-use imprint_ports::{Begun, CaptureRequest, Driver, Outcome, StorageBackend};
+use imprint_ports::{CaptureOutcome, CaptureRequest, Driver, StartedCapture, StorageBackend};
 use tracing::warn;
 
 use super::watch::{self, SCRATCH_RESERVE, Watched};
@@ -51,7 +51,7 @@ pub(super) async fn run(
     Ok(CaptureResult {
         image: super::stored_image(work, &written, level)?,
         consistency: level,
-        downgraded_because: begun.quiesce.downgraded_because,
+        downgraded_because: begun.quiesce.downgrade_reason,
         method: begun.method,
         frozen_ms: begun.quiesce.frozen_total_ms,
         stopped_ms: begun.quiesce.vm_stopped_ms,
@@ -94,10 +94,10 @@ async fn make_scratch(job: &Job, request: &CaptureRequest, virtual_size: u64) ->
     copy::write_empty(format.as_ref(), copy::local(folder, name)?, virtual_size).await
 }
 
-fn reached(work: &CaptureWork, begun: &Begun) -> Result<Consistency, Halt> {
+fn reached(work: &CaptureWork, begun: &StartedCapture) -> Result<Consistency, Halt> {
     let level = begun.quiesce.level;
     if level < work.minimum {
-        let because = begun.quiesce.downgraded_because.as_deref().unwrap_or("the driver does not say why");
+        let because = begun.quiesce.downgrade_reason.as_deref().unwrap_or("the driver does not say why");
         return Err(not_reached(work, level, because));
     }
     if begun.content != "raw" {
@@ -120,7 +120,7 @@ async fn copy_out(
     job: &Job,
     work: &CaptureWork,
     storage: Arc<dyn StorageBackend>,
-    begun: &Begun,
+    begun: &StartedCapture,
     request: &CaptureRequest,
     driver: Arc<dyn Driver>,
 ) -> Result<Written, Halt> {
@@ -174,7 +174,7 @@ async fn deeper(watched: &Watched, error: TaskError) -> Halt {
     }
 }
 
-fn same_size(disk: &Disk, begun: &Begun) -> Result<(), Halt> {
+fn same_size(disk: &Disk, begun: &StartedCapture) -> Result<(), Halt> {
     if disk.size() == begun.virtual_size {
         return Ok(());
     }
@@ -185,7 +185,7 @@ fn same_size(disk: &Disk, begun: &Begun) -> Result<(), Halt> {
 /// fails nothing.
 async fn take_down(job: &Job, driver: &dyn Driver, request: &CaptureRequest) {
     let ended = driver
-        .end_capture(&request.vm_id, &request.capture_id, Outcome::Commit, &job.shared_journal())
+        .end_capture(&request.vm_id, &request.capture_id, CaptureOutcome::Commit, &job.shared_journal())
         .await
         .map_err(Halt::from);
     let noted = match ended {

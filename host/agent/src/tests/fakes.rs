@@ -28,12 +28,11 @@ use imprint_domain::{
     time::{Environment, Timestamp},
 };
 use imprint_ports::{
-    Begun, BlockSource, ByteRange, CaptureRequest, CaptureStatus, CheckPage, Codec, CreateRequest,
-    DiskFormat, Driver, ErrorClass, Extent, ExtentKind, ExtentPage, FormatImage, FormatLayout, Guess,
-    ImageInfo, JournalNote, Launch, Listing, LocalFile, MetadataPage, NbdSource, Object,
-    Outcome as EndOutcome, Placed, Plan, PortError, Power, PowerAction, Props, QuiesceReport, ReadLocator,
-    Recovered, Rules, SharedJournal, SourceRef, Space, StorageBackend, Upload, Vm, VmSpec, WriteRequest,
-    WriteTarget,
+    BlockSource, ByteRange, CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, CheckPage, Codec,
+    CreateRequest, DiskFormat, Driver, ErrorClass, Extent, ExtentKind, ExtentPage, FormatImage, FormatLayout,
+    Guess, ImageInfo, JournalNote, Launch, Listing, LocalFile, MetadataPage, NbdSource, Object, Placed,
+    PortError, Power, PowerAction, Props, QuiesceReport, ReadLocator, Recovered, Rules, SharedJournal,
+    SourceRef, Space, StartedCapture, StorageBackend, Upload, Vm, VmSpec, WriteRequest, WriteTarget,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -546,11 +545,11 @@ impl Driver for FakeDriver {
         })
     }
 
-    async fn plan_capture(&self, _request: &CaptureRequest) -> Result<Plan, PortError> {
+    async fn plan_capture(&self, _request: &CaptureRequest) -> Result<CapturePlan, PortError> {
         let behaviour = self.behaviour.lock().unwrap().clone();
         assert!(!behaviour.panic_in_plan, "asked to panic");
         let virtual_size = fs::metadata(&*self.disk.lock().unwrap()).unwrap().len();
-        Ok(Plan {
+        Ok(CapturePlan {
             method: "fake".to_owned(),
             expected: behaviour.expected,
             virtual_size,
@@ -562,7 +561,7 @@ impl Driver for FakeDriver {
         &self,
         request: &CaptureRequest,
         journal: &SharedJournal,
-    ) -> Result<Begun, PortError> {
+    ) -> Result<StartedCapture, PortError> {
         self.call("begin");
         let behaviour = self.behaviour.lock().unwrap().clone();
         assert!(request.scratch_path.exists(), "the scratch file is there before the capture begins");
@@ -576,7 +575,7 @@ impl Driver for FakeDriver {
         let socket = self.folder.join(format!("{}.sock", request.capture_id));
         self.serve(&socket).await;
         let virtual_size = fs::metadata(&*self.disk.lock().unwrap()).unwrap().len();
-        Ok(Begun {
+        Ok(StartedCapture {
             source: NbdSource {
                 socket,
                 export: "disk".to_owned(),
@@ -591,7 +590,7 @@ impl Driver for FakeDriver {
                 freeze_ms: 10,
                 frozen_total_ms: 20,
                 vm_stopped_ms: 3,
-                downgraded_because: (behaviour.level == Consistency::Crash)
+                downgrade_reason: (behaviour.level == Consistency::Crash)
                     .then(|| "no guest agent".to_owned()),
             },
             method: "fake".to_owned(),
@@ -608,7 +607,7 @@ impl Driver for FakeDriver {
         &self,
         _vm_id: &str,
         _capture_id: &str,
-        outcome: EndOutcome,
+        outcome: CaptureOutcome,
         journal: &SharedJournal,
     ) -> Result<(), PortError> {
         note(journal, "ending");

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use imprint_ports::{BlockSink, BlockSource, block::write_zeroes_plainly};
+use imprint_ports::{BlockSink, BlockSource, block::write_zeroes_as_data};
 use rustix::{
     fs::{FallocateFlags, FileType, SeekFrom},
     io::Errno,
@@ -191,10 +191,10 @@ impl BlockSink for DeviceSink {
         let first = align_up(offset, page).ok_or(io::ErrorKind::InvalidInput)?;
         let last = align_down(end, page);
         if first >= last || !self.zero_pages(first, last - first)? {
-            return write_zeroes_plainly(self, offset, length);
+            return write_zeroes_as_data(self, offset, length);
         }
-        write_zeroes_plainly(self, offset, first - offset)?;
-        write_zeroes_plainly(self, last, end - last)
+        write_zeroes_as_data(self, offset, first - offset)?;
+        write_zeroes_as_data(self, last, end - last)
     }
 
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {

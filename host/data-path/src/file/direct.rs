@@ -88,7 +88,7 @@ pub(super) fn is_worthwhile(file: &File) -> bool {
 /// Another descriptor of the file, without the cache.
 pub(super) fn open_direct(file: &File, access: OFlags) -> Option<File> {
     let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
-    rustix::fs::open(openat::itself(file), flags, Mode::empty()).ok().map(File::from)
+    rustix::fs::open(openat::descriptor_path(file), flags, Mode::empty()).ok().map(File::from)
 }
 
 /// The whole pages of a range; where there are none, nothing at its end.

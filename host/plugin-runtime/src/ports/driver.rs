@@ -9,9 +9,9 @@ use std::{
 
 use async_trait::async_trait;
 use imprint_ports::{
-    AgentInfo, Begun, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, ErrorClass, Launch,
-    NbdSource, Origin, Outcome, Plan, PortError, Power, PowerAction, Props, QuiesceReport, Recovered,
-    SharedJournal, Vm, VmDisk, VmSpec,
+    AgentInfo, CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver,
+    ErrorClass, Launch, NbdSource, Origin, PortError, Power, PowerAction, Props, QuiesceReport, Recovered,
+    SharedJournal, StartedCapture, Vm, VmDisk, VmSpec,
 };
 use tokio_util::task::TaskTracker;
 use wasmtime::Engine;
@@ -273,19 +273,20 @@ fn disk(disk: wit::Disk) -> Result<VmDisk, PortError> {
 }
 
 fn quiesce(report: wit::QuiesceReport) -> Result<QuiesceReport, PortError> {
-    let because = report.downgraded_because.map(|text| bounded("a reason", text, MAX_TEXT)).transpose()?;
+    let downgrade_reason =
+        report.downgraded_because.map(|text| bounded("a reason", text, MAX_TEXT)).transpose()?;
     Ok(QuiesceReport {
         level: level_in(report.level),
         frozen_filesystems: report.frozen_filesystems,
         freeze_ms: report.freeze_ms,
         frozen_total_ms: report.frozen_total_ms,
         vm_stopped_ms: report.vm_stopped_ms,
-        downgraded_because: because,
+        downgrade_reason,
     })
 }
 
 /// A capture is served by NBD, on an endpoint that this very call reserved.
-fn begun(begun: wit::Begun, shared: &WorkShared, minimum: Consistency) -> Result<Begun, PortError> {
+fn begun(begun: wit::Begun, shared: &WorkShared, minimum: Consistency) -> Result<StartedCapture, PortError> {
     let locators::ReadLocator::Nbd(nbd) = begun.source else {
         let message = "a capture must be served by NBD";
         return Err(PortError::bad_answer("plugin.bad-answer.locator", message));
@@ -300,7 +301,7 @@ fn begun(begun: wit::Begun, shared: &WorkShared, minimum: Consistency) -> Result
         let message = format!("the capture reached {:?}, at least {minimum:?} was asked for", quiesce.level);
         return Err(PortError::bad_answer("plugin.bad-answer.consistency", message));
     }
-    Ok(Begun {
+    Ok(StartedCapture {
         source: NbdSource {
             socket,
             export: bounded("an export's name", nbd.export_name, MAX_TEXT)?,
@@ -357,14 +358,14 @@ impl Driver for ComponentDriver {
         vm(answer?.map_err(|error| self.said(error))?, vm_id)
     }
 
-    async fn plan_capture(&self, asked: &CaptureRequest) -> Result<Plan, PortError> {
+    async fn plan_capture(&self, asked: &CaptureRequest) -> Result<CapturePlan, PortError> {
         let wanted = request(asked)?;
         let mut session = self.session(About::vm(&asked.vm_id)).await?;
         let driver = session.bindings.imprint_hypervisor_driver();
         let answer = call!(session.work, "plan-capture", |store| driver.call_plan_capture(store, &wanted));
         session.end().await;
         let plan = answer?.map_err(|error| self.said(error))?;
-        Ok(Plan {
+        Ok(CapturePlan {
             method: bounded("the method", plan.method, MAX_TEXT)?,
             expected: level_in(plan.expected),
             virtual_size: plan.virtual_size,
@@ -376,7 +377,7 @@ impl Driver for ComponentDriver {
         &self,
         asked: &CaptureRequest,
         journal: &SharedJournal,
-    ) -> Result<Begun, PortError> {
+    ) -> Result<StartedCapture, PortError> {
         let wanted = request(asked)?;
         let about = About {
             vm_id: &asked.vm_id,
@@ -420,15 +421,15 @@ impl Driver for ComponentDriver {
         &self,
         vm_id: &str,
         capture_id: &str,
-        outcome: Outcome,
+        outcome: CaptureOutcome,
         journal: &SharedJournal,
     ) -> Result<(), PortError> {
         check_capture_id(capture_id)?;
         let about = About { vm_id, capture_id: Some(capture_id), journal: Some(journal), paths: &[] };
         let mut session = self.session(about).await?;
         let outcome = match outcome {
-            Outcome::Commit => wit::Outcome::Commit,
-            Outcome::Discard => wit::Outcome::Discard,
+            CaptureOutcome::Commit => wit::Outcome::Commit,
+            CaptureOutcome::Discard => wit::Outcome::Discard,
         };
         let driver = session.bindings.imprint_hypervisor_driver();
         let answer = call!(session.work, "end-capture", |store| driver

@@ -7,7 +7,7 @@ use std::{
 
 use imprint_plugin_runtime::{DriverGrants, PluginHost};
 use imprint_ports::{
-    CaptureRequest, Consistency, Driver, ErrorClass, Journal, JournalNote, Origin, Outcome, PortError,
+    CaptureOutcome, CaptureRequest, Consistency, Driver, ErrorClass, Journal, JournalNote, Origin, PortError,
     SharedJournal,
 };
 use serde_json::{Value, json};
@@ -228,7 +228,7 @@ async fn a_capture_that_thaws_is_served_and_taken_down() {
     let socket = machine.folder.path().join("run/thaw-nbd.sock");
     std::fs::write(&socket, "").unwrap();
     let journal: SharedJournal = machine.journal.clone();
-    machine.driver.end_capture("vm1", "thaw", Outcome::Commit, &journal).await.unwrap();
+    machine.driver.end_capture("vm1", "thaw", CaptureOutcome::Commit, &journal).await.unwrap();
     assert!(!socket.exists(), "the endpoint goes with the capture");
     let recovered = machine.driver.recover("vm1", "thaw", &journal).await.unwrap();
     assert_eq!(recovered.actions, ["freezing"], "recovery gets the notes");
