@@ -159,7 +159,7 @@ fn zstd_window(frame: &[u8]) -> Option<u64> {
 fn inflate_slowly(zlib_header: bool, input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let mut inflate = Inflate::new(zlib_header, 15);
     let status = inflate.decompress(input, out, InflateFlush::Finish);
-    let length = crate::num::to_usize(inflate.total_out());
+    let length = crate::util::num::to_usize(inflate.total_out());
     match status {
         Ok(Status::StreamEnd) => Ok(length),
         Ok(Status::Ok | Status::BufError) if length == out.len() => Ok(length),

@@ -1,11 +1,13 @@
 //! The digest `imprint1`: one definition for the disk that a guest sees and for a file as it is
 //! stored.
 
+pub(crate) mod in_order;
+
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use crate::num::{align_down, to_u64, to_usize};
+use crate::util::num::{align_down, to_u64, to_usize};
 
 /// Bytes of a leaf.
 pub const CLUSTER: usize = 65536;
@@ -205,10 +207,10 @@ impl StoredDigest {
             let within = to_usize(offset % to_u64(CLUSTER));
             let (now, rest) = bytes.split_at(bytes.len().min(CLUSTER - within));
             if now.len() == CLUSTER {
-                let leaf = (!crate::zero::is_zero(now)).then(|| self.digests.leaf(now));
+                let leaf = (!crate::util::zero::is_zero(now)).then(|| self.digests.leaf(now));
                 self.leaf(block, leaf)?;
             } else if let Some(whole) = self.part(block, within, now)? {
-                let leaf = (!crate::zero::is_zero(&whole)).then(|| self.digests.leaf(&whole));
+                let leaf = (!crate::util::zero::is_zero(&whole)).then(|| self.digests.leaf(&whole));
                 self.leaf(block, leaf)?;
             }
             offset += to_u64(now.len());
@@ -271,7 +273,8 @@ impl StoredDigest {
     pub(crate) fn finish(self, mut prefix: DigestBuilder, size: u64) -> DiskDigest {
         let mut state = self.state.into_inner().expect("no holder of this lock panics");
         for (block, partial) in std::mem::take(&mut state.partial) {
-            let leaf = (!crate::zero::is_zero(&partial.bytes)).then(|| self.digests.leaf(&partial.bytes));
+            let leaf =
+                (!crate::util::zero::is_zero(&partial.bytes)).then(|| self.digests.leaf(&partial.bytes));
             state.set(block, leaf).expect("a partial block was never seen whole");
         }
         for (number, segment) in state.segments {

@@ -1,5 +1,10 @@
 //! A virtual disk that can be read: layers put together into one map.
 
+pub(crate) mod detect;
+pub(crate) mod granted;
+pub(crate) mod layer;
+pub(crate) mod reader;
+pub(crate) mod stated;
 mod wrapped;
 
 use std::sync::Arc;
@@ -9,14 +14,18 @@ use imprint_ports::{BlockSource, ByteRange, DiskFormat, Props, Segment, SourceRe
 
 use crate::{
     codec::CodecSpec,
+    disk::{
+        layer::{self, Attached, Layer, LayerOptions},
+        reader::DiskReader,
+        stated::Stated,
+    },
     error::{ChainProblem, EngineError},
-    extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
-    layer::{self, Attached, Layer, LayerOptions},
     limits::Limits,
-    num::to_u64,
-    reader::DiskReader,
-    scratch::Scratch,
-    stated::Stated,
+    map::{
+        extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
+        scratch::Scratch,
+    },
+    util::num::to_u64,
 };
 
 /// Runs of data shorter than this are not looked at for holes of the transport.

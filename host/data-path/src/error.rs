@@ -5,8 +5,10 @@ use std::io;
 use imprint_ports::{ErrorClass, PortError};
 
 use crate::{
-    codec::DecodeError, extent_map::MapError, http::HttpError, mover::MoverError, nbd::NbdError,
-    scratch::ScratchError,
+    codec::DecodeError,
+    map::{extent_map::MapError, scratch::ScratchError},
+    mover::MoverError,
+    transport::{http::HttpError, nbd::NbdError},
 };
 
 /// Failure of a job of the engine. [`EngineError::code`] is for programs, [`EngineError::report`]

@@ -41,53 +41,43 @@
 //!
 //! Not here: the ports and the traits of sources and sinks (`ports`), components and sandboxes (`plugin-runtime`), tasks and limits of accounts (`service`).
 
-mod aligned;
-mod append;
 mod codec;
-mod detect;
 mod digest;
 mod disk;
 mod error;
-mod extent_map;
-mod file;
-mod granted;
-pub mod http;
-mod in_order;
-mod layer;
 mod limits;
-mod movement;
+mod map;
 pub mod mover;
-pub mod nbd;
-mod num;
-mod pipeline;
-mod place;
-mod progress;
-mod reader;
-pub mod scratch;
-mod stated;
 #[cfg(test)]
 mod testing;
-mod tools;
-mod window;
-mod write;
-mod zero;
+mod transfer;
+mod transport;
+mod util;
 
-pub use append::AppendSink;
 pub use codec::{CodecKind, CodecSpec, DecodeError, Tail};
-pub use detect::{confirm_format, detect, refuse_foreign};
-pub use digest::{CLUSTER, DiskDigest, InvalidDigest};
-pub use disk::{DenyReferences, Disk, OpenOptions, Resolved, Resolver};
+pub use digest::{CLUSTER, DiskDigest, InvalidDigest, in_order::sha256};
+pub use disk::{
+    DenyReferences, Disk, OpenOptions, Resolved, Resolver,
+    detect::{confirm_format, detect, refuse_foreign},
+    granted::GrantedFiles,
+    reader::DiskReader,
+    stated::check_stated,
+};
 pub use error::{ChainProblem, EngineError, TooSmall};
-pub use extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece, Pieces};
-pub use file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail};
-pub use granted::GrantedFiles;
-pub use in_order::sha256;
 pub use limits::Limits;
-pub use movement::Mover;
-pub use progress::{Phase, Progress, ProgressSnapshot};
-pub use reader::DiskReader;
-pub use scratch::{Scratch, ScratchError};
-pub use stated::check_stated;
-pub use tools::{CheckReport, Comparison, check, compare, digest};
-pub use write::{Cloned, Copied, WriteOptions, Written, clone_image, copy_image, write_image};
-pub use zero::is_zero;
+pub use map::{
+    extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece, Pieces},
+    scratch::{self, Scratch, ScratchError},
+};
+pub use transfer::{
+    movement::Mover,
+    progress::{Phase, Progress, ProgressSnapshot},
+    tools::{CheckReport, Comparison, check, compare, digest},
+    write::{Cloned, Copied, WriteOptions, Written, clone_image, copy_image, write_image},
+};
+pub use transport::{
+    append::AppendSink,
+    file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail},
+    http, nbd,
+};
+pub use util::zero::is_zero;

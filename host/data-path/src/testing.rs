@@ -14,8 +14,8 @@ use imprint_ports::{
 };
 
 use crate::{
-    file::MemorySource,
-    num::{from_u32, to_u64, to_usize},
+    transport::file::MemorySource,
+    util::num::{from_u32, to_u64, to_usize},
 };
 
 /// A small real format: a header of 4 KiB, payload, then a table of placements. All numbers are 64

@@ -63,7 +63,7 @@ fn deflate_without_a_final_block_is_good_when_it_fills_the_unit() {
     let mut stream = vec![0; 200_000];
     let mut deflate = zlib_rs::Deflate::new(6, false, 12);
     deflate.compress(&unit(), &mut stream, zlib_rs::DeflateFlush::SyncFlush).unwrap();
-    stream.truncate(crate::num::to_usize(deflate.total_out()));
+    stream.truncate(crate::util::num::to_usize(deflate.total_out()));
     assert_eq!(decode(CodecKind::Deflate, &stream, 65536).unwrap(), unit());
     assert_eq!(decode(CodecKind::Deflate, &stream, 65537), Err(DecodeError::Invalid));
 }
@@ -120,11 +120,11 @@ fn inflate_in_rust(zlib_header: bool, stored: &[u8], unit: usize) -> Vec<u8> {
     let status = inflate.decompress(stored, &mut out, InflateFlush::Finish).unwrap();
     assert_eq!(status, Status::StreamEnd);
     assert_eq!(
-        crate::num::to_usize(inflate.total_in()),
+        crate::util::num::to_usize(inflate.total_in()),
         stored.len(),
         "the stream ends where the encoder says"
     );
-    out.truncate(crate::num::to_usize(inflate.total_out()));
+    out.truncate(crate::util::num::to_usize(inflate.total_out()));
     out
 }
 

@@ -7,11 +7,10 @@ use imprint_ports::{BlockSource, ByteRange, Props};
 
 use super::{CONTAINS, Disk, OpenOptions};
 use crate::{
-    detect::confirm_format,
+    disk::{detect::confirm_format, stated::Stated},
     error::EngineError,
-    extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
-    stated::Stated,
-    window::Window,
+    map::extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
+    transport::window::Window,
 };
 
 /// The format option that chooses among the disks of a wrapper: not for the format inside.
@@ -104,8 +103,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        file::MemorySource,
         testing::{FakeFormat, Script, extent, page},
+        transport::file::MemorySource,
     };
 
     /// A wrapper of 8 KiB that holds bytes 1024 to 5120 of itself as a disk of the format

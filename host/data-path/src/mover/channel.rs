@@ -14,7 +14,7 @@ use super::{
     error::{KeptErrors, WireIo},
     wire,
 };
-use crate::num::{from_u32, to_u64};
+use crate::util::num::{from_u32, to_u64};
 
 /// Longest read or write of one request; longer ones are cut.
 const MAX_REQUEST: usize = 1 << 20;
@@ -258,9 +258,9 @@ fn bounded(length: u32) -> io::Result<usize> {
 mod tests {
     use super::*;
     use crate::{
-        file::MemorySource,
-        num::to_usize,
         testing::{MemorySink, Pattern},
+        transport::file::MemorySource,
+        util::num::to_usize,
     };
 
     fn channel(served: Served) -> (Arc<Channels>, std::thread::JoinHandle<io::Result<()>>) {

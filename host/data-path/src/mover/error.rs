@@ -6,7 +6,7 @@ use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::
 use imprint_ports::{ErrorClass, Origin, PortError};
 use serde::{Deserialize, Serialize};
 
-use crate::{codec::DecodeError, error::EngineError, scratch::ScratchError};
+use crate::{codec::DecodeError, error::EngineError, map::scratch::ScratchError};
 
 /// Longest text that is taken from a mover, in characters.
 const MAX_TEXT: usize = 1000;
@@ -180,7 +180,7 @@ impl KeptErrors {
 
     fn take(&self, number: u32) -> Option<io::Error> {
         let mut kept = self.0.lock().expect("no holder of this lock panics");
-        kept.get_mut(crate::num::from_u32(number))?.take()
+        kept.get_mut(crate::util::num::from_u32(number))?.take()
     }
 }
 

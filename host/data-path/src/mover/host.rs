@@ -18,10 +18,12 @@ use crate::{
     digest::DiskDigest,
     disk::Disk,
     error::EngineError,
-    movement::{ByteMover, Event, InProcess, Moved, Movement, Pass, Running, WritePlan},
-    num::to_u64,
-    place::{Layout, REPORT},
-    tools::Comparison,
+    transfer::{
+        movement::{ByteMover, Event, InProcess, Moved, Movement, Pass, Running, WritePlan},
+        place::{Layout, REPORT},
+        tools::Comparison,
+    },
+    util::num::to_u64,
 };
 use session::Session;
 

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::wire;
 use crate::{
-    extent_map::{Content, EncodedUnit, Entry, ExtentMap, MapBuilder, MapError, Piece, Spilled},
-    num::{to_u64, to_usize},
-    scratch::{Scratch, ScratchFile},
+    map::{
+        extent_map::{Content, EncodedUnit, Entry, ExtentMap, MapBuilder, MapError, Piece, Spilled},
+        scratch::{Scratch, ScratchFile},
+    },
+    util::num::{to_u64, to_usize},
 };
 
 /// Pieces in one page, at most about 400 KiB.

@@ -12,9 +12,11 @@ use super::{error::WireError, map::MapHead, sandbox::Isolation};
 use crate::{
     codec::CodecSpec,
     digest::DiskDigest,
-    movement::{Event, Moved, Pass, WritePlan},
-    progress::ProgressSnapshot,
-    tools::Comparison,
+    transfer::{
+        movement::{Event, Moved, Pass, WritePlan},
+        progress::ProgressSnapshot,
+        tools::Comparison,
+    },
 };
 
 /// What a mover has to know before it enters its sandbox.
@@ -84,7 +86,7 @@ pub(super) enum Work {
     Compare,
 }
 
-/// The next thing to do; those of [`crate::movement::Movement`], and `Run` for jobs of one step.
+/// The next thing to do; those of [`crate::transfer::movement::Movement`], and `Run` for jobs of one step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Command {
     Start(Pass),

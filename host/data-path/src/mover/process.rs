@@ -26,11 +26,13 @@ use super::{
 use crate::{
     disk::Disk,
     error::EngineError,
-    file::{FileSink, FileSource},
-    movement::{ByteMover, InProcess, Running},
-    num::from_u32,
-    progress::{Progress, ProgressSnapshot},
-    scratch::{self, Scratch},
+    map::scratch::{self, Scratch},
+    transfer::{
+        movement::{ByteMover, InProcess, Running},
+        progress::{Progress, ProgressSnapshot},
+    },
+    transport::file::{FileSink, FileSource},
+    util::num::from_u32,
 };
 
 /// Between two looks at the counters.

@@ -32,7 +32,7 @@ fn invalid(what: &str) -> io::Error {
 pub(super) fn send(stream: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let mut bytes = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
     let length =
-        u32::try_from(bytes.len() - 4).ok().filter(|length| crate::num::from_u32(*length) <= MAX_FRAME);
+        u32::try_from(bytes.len() - 4).ok().filter(|length| crate::util::num::from_u32(*length) <= MAX_FRAME);
     let length = length.ok_or_else(|| invalid("a message is too long"))?;
     bytes[..4].copy_from_slice(&length.to_le_bytes());
     stream.write_all(&bytes)
@@ -50,7 +50,7 @@ pub(super) fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result
         }
     };
     stream.read_exact(&mut length[some..])?;
-    let length = crate::num::from_u32(u32::from_le_bytes(length));
+    let length = crate::util::num::from_u32(u32::from_le_bytes(length));
     if length > MAX_FRAME {
         return Err(invalid("a message is too long"));
     }
@@ -113,7 +113,7 @@ mod tests {
         let (a, b) = UnixStream::pair().unwrap();
         let files: Vec<_> = (0..120).map(|_| tempfile::tempfile().unwrap()).collect();
         for (number, file) in files.iter().enumerate() {
-            file.set_len(crate::num::to_u64(number)).unwrap();
+            file.set_len(crate::util::num::to_u64(number)).unwrap();
         }
         let descriptors: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         send_descriptors(&a, &descriptors).unwrap();

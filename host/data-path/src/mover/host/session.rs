@@ -29,10 +29,12 @@ use super::{
 use crate::{
     disk::Disk,
     error::EngineError,
-    movement::{Running, WritePlan},
-    num::to_u64,
-    pipeline,
-    progress::{Progress, ProgressSnapshot},
+    transfer::{
+        movement::{Running, WritePlan},
+        pipeline,
+        progress::{Progress, ProgressSnapshot},
+    },
+    util::num::to_u64,
 };
 
 /// Most reads and writes that the host does at once for one mover.

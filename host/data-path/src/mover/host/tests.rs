@@ -15,17 +15,21 @@ use crate::{
     codec::DecodeError,
     digest::Digests,
     disk::OpenOptions,
-    file::{FileSink, FileSource, MemorySource},
-    movement::{Manner, Mover},
     mover::{
         message::{FromMover, Job, Preamble},
         sandbox::Isolation,
         wire,
     },
-    nbd::NbdError,
-    num::from_u32,
     testing::{FakeFormat, MemorySink, Pattern},
-    write::{WriteOptions, write_image},
+    transfer::{
+        movement::{Manner, Mover},
+        write::{WriteOptions, write_image},
+    },
+    transport::{
+        file::{FileSink, FileSource, MemorySource},
+        nbd::NbdError,
+    },
+    util::num::from_u32,
 };
 
 const SIZE: u64 = (9 << 20) + 5 * 512;
@@ -163,13 +167,16 @@ async fn a_mover_writes_what_this_process_would() {
             assert_eq!((progress.read, progress.written), (written.read_bytes, written.written_bytes));
             assert!(progress.total > 0);
         }
-        let expected = crate::tools::digest(&disk, &in_process()).await.unwrap();
-        assert_eq!(crate::tools::digest(&disk, &options("a_mover")).await.unwrap(), expected);
+        let expected = crate::transfer::tools::digest(&disk, &in_process()).await.unwrap();
+        assert_eq!(crate::transfer::tools::digest(&disk, &options("a_mover")).await.unwrap(), expected);
         let pattern: Arc<dyn BlockSource> = Arc::new(Pattern { size: SIZE, seed: 6 });
         let other = Arc::new(Disk::from_raw(pattern, &Default::default()).unwrap());
-        let expected = crate::tools::compare(&disk, &other, &in_process()).await.unwrap();
+        let expected = crate::transfer::tools::compare(&disk, &other, &in_process()).await.unwrap();
         assert!(matches!(expected, Comparison::Content { .. }));
-        assert_eq!(crate::tools::compare(&disk, &other, &options("a_mover")).await.unwrap(), expected);
+        assert_eq!(
+            crate::transfer::tools::compare(&disk, &other, &options("a_mover")).await.unwrap(),
+            expected
+        );
     }
     wait_for("every mover is seen to its end", || children().is_empty());
 }
@@ -259,8 +266,8 @@ async fn damage_is_the_same_error_on_both_sides() {
         let options = options("a_mover");
         let here = write_image(&disk, &FakeFormat::raw(), &sink, &in_process()).await.unwrap_err();
         let there = write_image(&disk, &FakeFormat::raw(), &sink, &options).await.unwrap_err();
-        let digest = crate::tools::digest(&disk, &options).await.unwrap_err();
-        let compared = crate::tools::compare(&disk, &disk, &options).await.unwrap_err();
+        let digest = crate::transfer::tools::digest(&disk, &options).await.unwrap_err();
+        let compared = crate::transfer::tools::compare(&disk, &disk, &options).await.unwrap_err();
         for error in [&here, &there, &digest, &compared] {
             assert_eq!((error.code(), error.class()), ("corrupt.encoded", ErrorClass::Corrupt), "{codec}");
         }
@@ -326,7 +333,7 @@ async fn a_mover_that_lies_is_not_believed() {
 async fn weaker_isolation_is_refused_unless_the_operator_allows_it() {
     let folder = tempfile::tempdir().unwrap();
     let disk = image(folder.path(), &FakeFormat::compressed("zstd")).await;
-    let error = crate::tools::digest(&disk, &options("an_open_mover")).await.unwrap_err();
+    let error = crate::transfer::tools::digest(&disk, &options("an_open_mover")).await.unwrap_err();
     assert_eq!((error.code(), error.class()), ("mover.sandbox", ErrorClass::Unsupported));
     assert!(error.report().contains("Landlock is not available"), "{}", error.report());
     let found = config("an_open_mover").probe().unwrap();
@@ -338,7 +345,9 @@ async fn weaker_isolation_is_refused_unless_the_operator_allows_it() {
     let pattern: Arc<dyn BlockSource> = Arc::new(Pattern { size: SIZE, seed: 5 });
     let disk = Arc::new(Disk::from_raw(pattern, &Default::default()).unwrap());
     let options = WriteOptions { mover: plain, ..WriteOptions::default() };
-    crate::tools::digest(&disk, &options).await.expect("a disk with nothing encoded needs no mover");
+    crate::transfer::tools::digest(&disk, &options)
+        .await
+        .expect("a disk with nothing encoded needs no mover");
 }
 
 #[tokio::test]

@@ -1,0 +1,159 @@
+//! Hashes that begin with the first byte, and so have to wait for it: the first bytes of most
+//! formats are written last.
+//!
+//! One thread hashes, and others read ahead of it into a few pieces that go round. What was written
+//! past the page cache comes from the disk again, and into the same pieces each time: through the
+//! cache, finding pages for a file that is read once took three times as long as hashing it.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use imprint_ports::BlockSource;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    disk::offload,
+    error::EngineError,
+    util::{
+        aligned::AlignedBuffer,
+        num::{to_u64, to_usize},
+    },
+};
+
+/// Bytes that are read at once, which is also how often a cancellation is looked at.
+const PIECE: u64 = 1 << 20;
+/// Threads that read: a disk is faster with two reads under way, and no hash is faster than that.
+const READERS: usize = 2;
+/// Pieces of each of them.
+const PIECES: usize = 2;
+
+/// What goes from a reader to whoever hashes.
+type Filled = Result<(AlignedBuffer, usize), EngineError>;
+
+/// A reader's two ends.
+struct Lane {
+    filled: mpsc::Receiver<Filled>,
+    emptied: mpsc::Sender<AlignedBuffer>,
+}
+
+/// SHA-256 of all bytes of a source, in lower hexadecimal digits. 4 MiB of memory; it stops when it
+/// is dropped.
+pub async fn sha256(source: Arc<dyn BlockSource>) -> Result<String, EngineError> {
+    let cancel = CancellationToken::new();
+    let _stop_when_dropped = cancel.clone().drop_guard();
+    offload(move || hash::<Sha256>(source.as_ref(), &cancel)).await?
+}
+
+/// The hash of all bytes of a source, in lower hexadecimal digits. Blocks.
+pub(crate) fn hash<D: Digest>(
+    source: &dyn BlockSource,
+    cancel: &CancellationToken,
+) -> Result<String, EngineError> {
+    let pieces = to_usize(source.size().div_ceil(PIECE));
+    thread::scope(|scope| {
+        let lanes: Vec<Lane> = (0..READERS.min(pieces))
+            .map(|first| {
+                let (to_hash, filled) = mpsc::sync_channel(PIECES);
+                let (emptied, to_fill) = mpsc::channel();
+                for piece in AlignedBuffer::several(PIECES, to_usize(PIECE)) {
+                    // The other end is here.
+                    let _ = emptied.send(piece);
+                }
+                scope.spawn(move || read(source, (first..pieces).step_by(READERS), &to_fill, &to_hash));
+                Lane { filled, emptied }
+            })
+            .collect();
+        let mut hash = D::new();
+        for lane in lanes.iter().cycle().take(pieces) {
+            if cancel.is_cancelled() {
+                return Err(EngineError::Cancelled);
+            }
+            let (piece, length) = lane.filled.recv().map_err(|_| EngineError::WorkerLost)??;
+            hash.update(&piece[..length]);
+            // The reader may have come to its end.
+            let _ = lane.emptied.send(piece);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    })
+}
+
+/// Reads these pieces until nobody wants them any more, or one cannot be read.
+fn read(
+    source: &dyn BlockSource,
+    numbers: impl Iterator<Item = usize>,
+    to_fill: &mpsc::Receiver<AlignedBuffer>,
+    to_hash: &mpsc::SyncSender<Filled>,
+) {
+    for number in numbers {
+        let Ok(mut piece) = to_fill.recv() else { return };
+        let at = to_u64(number) * PIECE;
+        let length = PIECE.min(source.size() - at);
+        let bytes = &mut piece[..to_usize(length)];
+        let filled = match source.read_exact_at(bytes, at) {
+            Ok(()) => Ok((piece, to_usize(length))),
+            Err(error) => Err(EngineError::read(at, length, error)),
+        };
+        let failed = filled.is_err();
+        if to_hash.send(filled).is_err() || failed {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use imprint_ports::{ByteRange, Segment};
+    use sha1::Sha1;
+
+    use super::*;
+    use crate::{testing::Pattern, transport::file::MemorySource};
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn it_is_the_hash_of_the_bytes() {
+        for size in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 7 * PIECE + 13] {
+            let bytes = Pattern { size, seed: 5 }.bytes();
+            let (sha256, sha1) = (hex(&Sha256::digest(&bytes)), hex(&Sha1::digest(&bytes)));
+            let source = MemorySource::new(bytes);
+            assert_eq!(hash::<Sha256>(&source, &CancellationToken::new()).unwrap(), sha256, "{size}");
+            assert_eq!(hash::<Sha1>(&source, &CancellationToken::new()).unwrap(), sha1, "{size}");
+        }
+    }
+
+    /// Can be read up to a place.
+    struct Broken(u64);
+
+    impl BlockSource for Broken {
+        fn size(&self) -> u64 {
+            9 * PIECE
+        }
+
+        fn read_exact_at(&self, _buf: &mut [u8], offset: u64) -> io::Result<()> {
+            if offset >= self.0 { Err(io::Error::other("worn out")) } else { Ok(()) }
+        }
+
+        fn segments(&self, range: ByteRange) -> io::Result<Vec<Segment>> {
+            Ok(vec![Segment { range, zero: false }])
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_it_and_so_does_a_cancellation() {
+        for place in [0, PIECE, 4 * PIECE, 8 * PIECE] {
+            let error = hash::<Sha256>(&Broken(place), &CancellationToken::new()).unwrap_err();
+            assert!(error.to_string().contains(&format!("at offset {place} ")), "{error}");
+        }
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        let ended = hash::<Sha256>(&Broken(u64::MAX), &cancelled);
+        assert!(matches!(ended, Err(EngineError::Cancelled)), "{ended:?}");
+    }
+}

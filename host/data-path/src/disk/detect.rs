@@ -1,0 +1,140 @@
+//! What a file is: declared by its owner, and confirmed by its content.
+//!
+//! Content never decides what an image IS (a guest can write any header into its own raw disk), it
+//! only contradicts. Every format is asked, and every answer counts, not only the surest: a file
+//! that two formats claim is read differently by whoever looks at it next, so it is refused
+//! whatever it was declared to be.
+
+use std::sync::Arc;
+
+use imprint_ports::{BlockSource, DiskFormat, Guess, Props};
+
+use crate::{disk::offload, error::EngineError, transport::file::head_and_tail};
+
+/// Bytes that formats are asked with: the head and the tail.
+const PROBE: (u32, u32) = (64 << 10, 4 << 10);
+/// What disks without any container are called.
+const RAW: &str = "raw";
+/// An answer up to this says no more than "it could be": raw gives it to anything.
+const FALLBACK: u8 = 1;
+/// Media that a raw disk may hold from its first byte on: their bytes are the disk.
+const MEDIA: [&str; 2] = ["iso9660", "udf"];
+
+const DECLARE: &str = "declare the right format or remove the foreign header";
+const FORGED: &str = "only a forged file is several things at once; fetch it again from where it was made";
+
+/// An answer of a format.
+struct Claim {
+    guess: Guess,
+    by: Arc<dyn DiskFormat>,
+}
+
+/// Asks each format what it makes of a file; the most confident answer comes first. For saying what
+/// a file looks like: what an image IS, its owner declares.
+pub async fn detect(
+    formats: &[Arc<dyn DiskFormat>],
+    blob: &Arc<dyn BlockSource>,
+) -> Result<Vec<Guess>, EngineError> {
+    Ok(ask(formats, blob).await?.into_iter().map(|claim| claim.guess).collect())
+}
+
+async fn ask(
+    formats: &[Arc<dyn DiskFormat>],
+    blob: &Arc<dyn BlockSource>,
+) -> Result<Vec<Claim>, EngineError> {
+    let source = blob.clone();
+    let (head, tail) = offload(move || head_and_tail(source.as_ref(), PROBE.0, PROBE.1)).await??;
+    let mut claims = Vec::new();
+    for by in formats {
+        let answer = by.probe(&head, &tail, blob.size()).await?;
+        claims.extend(answer.map(|guess| Claim { guess, by: by.clone() }));
+    }
+    claims.sort_by_key(|claim| std::cmp::Reverse(claim.guess.confidence));
+    Ok(claims)
+}
+
+/// Confirms that a file may be what it is declared to be; refused with `denied.ambiguous-content`
+/// otherwise.
+///
+/// - Two formats that claim it refuse it, whatever is declared: a disc image that begins like a
+///   qcow2 file, a qcow2 file that ends like a VHD.
+/// - One that claims it has to be the declared one. A raw disk may hold a medium (ISO 9660, UDF),
+///   and what the caller allows in `accepted`, such as `luks`.
+/// - Where nobody claims it, the declared format must at least think it possible: that is raw.
+pub async fn confirm_format(
+    declared: &str,
+    accepted: &[&str],
+    formats: &[Arc<dyn DiskFormat>],
+    blob: &Arc<dyn BlockSource>,
+) -> Result<(), EngineError> {
+    let answers = ask(formats, blob).await?;
+    let ambiguous = |found: String, advice: String| {
+        Err(EngineError::AmbiguousContent { declared: declared.to_owned(), found, advice })
+    };
+    let claims: Vec<_> = answers.iter().filter(|claim| claim.guess.confidence > FALLBACK).collect();
+    match claims.as_slice() {
+        [] if answers.iter().any(|claim| claim.guess.format == declared) => Ok(()),
+        [] => ambiguous("no known format".to_owned(), DECLARE.to_owned()),
+        [one] if one.guess.format == declared => Ok(()),
+        [one] if declared == RAW && may_be_raw(&one.guess.format, accepted) => Ok(()),
+        [one] => {
+            let advice = match one.by.reads() {
+                true => DECLARE.to_owned(),
+                false => explain(one, blob).await?.report(),
+            };
+            ambiguous(one.guess.format.clone(), advice)
+        }
+        several => ambiguous(names(several), FORGED.to_owned()),
+    }
+}
+
+/// Refuses what no format reads although one knows what it is, with that one's own words
+/// (`unsupported.gzip`: this is a gzip stream; ...), and what several formats claim. For files
+/// whose owner declares nothing.
+pub async fn refuse_foreign(
+    formats: &[Arc<dyn DiskFormat>],
+    blob: &Arc<dyn BlockSource>,
+) -> Result<(), EngineError> {
+    let answers = ask(formats, blob).await?;
+    let claims: Vec<_> = answers.iter().filter(|claim| claim.guess.confidence > FALLBACK).collect();
+    match claims.as_slice() {
+        [one] if !one.by.reads() => Err(explain(one, blob).await?),
+        [] | [_] => Ok(()),
+        several => Err(EngineError::AmbiguousContent {
+            declared: "nothing".to_owned(),
+            found: names(several),
+            advice: FORGED.to_owned(),
+        }),
+    }
+}
+
+fn may_be_raw(found: &str, accepted: &[&str]) -> bool {
+    MEDIA.contains(&found) || accepted.contains(&found)
+}
+
+fn names(claims: &[&Claim]) -> String {
+    let names: Vec<_> = claims
+        .iter()
+        .map(|claim| match &claim.guess.subformat {
+            Some(subformat) if !claim.by.reads() => format!("{} ({subformat})", claim.guess.format),
+            Some(_) | None => claim.guess.format.clone(),
+        })
+        .collect();
+    names.join(" and ")
+}
+
+/// What the format that recognises a file, and does not read it, says of it: its refusal to open
+/// it.
+async fn explain(claim: &Claim, blob: &Arc<dyn BlockSource>) -> Result<EngineError, EngineError> {
+    match claim.by.open(blob.clone(), &Props::new()).await {
+        Err(error) => Ok(error.into()),
+        Ok(_) => Err(imprint_ports::PortError::bad_answer(
+            "plugin.bad-answer.open",
+            "a format plugin opened what it says it only recognises; report this to its author",
+        )
+        .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Files that somebody granted by naming them: all that an image's references can ever resolve to.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use imprint_ports::{BlockSource, DiskFormat, SourceRef};
+
+use crate::{
+    disk::{Resolved, Resolver, detect::confirm_format},
+    error::EngineError,
+};
+
+/// The most files that can be granted: more than any chain has layers.
+const MAX_GRANTED: usize = 64;
+
+/// Resolves references by name among files that were granted, and opened, beforehand: whatever an
+/// image says, nothing else is opened, and no path of it is looked at.
+///
+/// A reference matches the granted file whose name is exactly the last part of it, behind the last
+/// separator of either kind: `base.vhd`, `./base.vhd`, `C:\disks\base.vhd` and
+/// `file:///disks/base.vhd` all mean a granted `base.vhd`. References to anything but files
+/// (`nbd://host/base.vhd`, `json:{...}`) match nothing.
+#[derive(Default)]
+pub struct GrantedFiles {
+    files: Vec<Granted>,
+}
+
+struct Granted {
+    name: String,
+    identity: String,
+    source: Arc<dyn BlockSource>,
+    format: Arc<dyn DiskFormat>,
+}
+
+impl GrantedFiles {
+    /// Grants nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Grants an open file under the last part of `path`, as an image of the format `declared`,
+    /// which its content has to confirm. `identity` is the same for the same file, whatever it is
+    /// called (device and inode, for one), and for the image itself it is
+    /// [`crate::OpenOptions::identity`].
+    ///
+    /// # Errors
+    ///
+    /// `invalid.option` for an unknown format, for a name that is taken, and for more than 64
+    /// files; `denied.ambiguous-content` when the content is not of the format; whatever reading
+    /// the file gives.
+    pub async fn grant(
+        &mut self,
+        path: &str,
+        identity: String,
+        source: Arc<dyn BlockSource>,
+        declared: &str,
+        formats: &[Arc<dyn DiskFormat>],
+    ) -> Result<(), EngineError> {
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let refuse = |what: String| Err(EngineError::InvalidOption { what });
+        if self.files.len() >= MAX_GRANTED {
+            return refuse(format!("at most {MAX_GRANTED} files can be granted to one image"));
+        }
+        if self.files.iter().any(|file| file.name == name) {
+            return refuse(format!(
+                "two of the granted files are called '{name}'; grant the one that is meant"
+            ));
+        }
+        let Some(format) = formats.iter().find(|format| format.name() == declared) else {
+            return refuse(format!("there is no format '{declared}' for the granted file '{name}'"));
+        };
+        confirm_format(declared, &[], formats, &source).await?;
+        self.files.push(Granted { name, identity, source, format: format.clone() });
+        Ok(())
+    }
+
+    fn find(&self, reference: &str) -> Option<&Granted> {
+        let name = last_part(reference)?;
+        self.files.iter().find(|file| file.name == name)
+    }
+}
+
+#[async_trait]
+impl Resolver for GrantedFiles {
+    async fn resolve(&self, reference: &SourceRef) -> Result<Option<Resolved>, EngineError> {
+        let Some(file) = self.find(&reference.reference) else { return Ok(None) };
+        // An image that means another format than was granted would show another disk than it was
+        // made for.
+        let hint = reference.format_hint.as_deref().map(product_name).filter(|_| reference.role == "parent");
+        if let Some(hint) = hint.filter(|hint| *hint != file.format.name()) {
+            return Err(EngineError::AmbiguousContent {
+                declared: file.format.name().to_owned(),
+                found: format!("'{}' to the image that refers to it", hint.escape_debug()),
+                advice: "grant the file in the format that the image means, or make the image anew"
+                    .to_owned(),
+            });
+        }
+        Ok(Some(Resolved {
+            identity: file.identity.clone(),
+            source: file.source.clone(),
+            format: file.format.clone(),
+        }))
+    }
+}
+
+/// What a reference calls the file; `None` when it does not mean a file.
+fn last_part(reference: &str) -> Option<&str> {
+    let scheme = reference.split_once("://").map(|(scheme, _)| scheme);
+    if scheme.is_some_and(|scheme| scheme != "file") || reference.starts_with("json:") {
+        return None;
+    }
+    let last = reference.rsplit(['/', '\\']).next()?;
+    (!last.is_empty()).then_some(last)
+}
+
+/// QEMU's name of a format as the product's.
+fn product_name(hint: &str) -> &str {
+    match hint {
+        "vpc" => "vhd",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

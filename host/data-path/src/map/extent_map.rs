@@ -1,0 +1,294 @@
+//! How a virtual disk maps to stored bytes: compact, ordered, without gaps.
+
+mod builder;
+mod chunk;
+mod error;
+mod spilled;
+
+use std::sync::Arc;
+
+use imprint_ports::ByteRange;
+
+use crate::{
+    map::scratch::{Scratch, ScratchFile},
+    util::num::to_u64,
+};
+use chunk::Chunk;
+
+pub use builder::MapBuilder;
+pub use error::MapError;
+pub(crate) use spilled::{Entry, Spilled};
+
+/// One encoded unit, as a piece of a map refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodedUnit {
+    /// Index into the disk's sources.
+    pub source: u16,
+    /// Index into the disk's codecs.
+    pub codec: u16,
+    /// Where the encoded bytes start.
+    pub at: u64,
+    /// How many they are, at most.
+    pub stored: u32,
+    /// Length of the decoded unit.
+    pub unit: u32,
+    /// Where in the decoded unit the piece begins.
+    pub skip: u32,
+}
+
+/// What a piece of a disk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Zeroes.
+    Zero,
+    /// Nothing of its own: the parent answers, or zeroes where there is none.
+    Hole,
+    /// Bytes as they are stored.
+    Data {
+        /// Index into the disk's sources.
+        source: u16,
+        /// Where the bytes start.
+        at: u64,
+    },
+    /// (A part of) an encoded unit.
+    Encoded(EncodedUnit),
+}
+
+/// A piece of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where, in the virtual disk.
+    pub range: ByteRange,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// The map of a virtual disk: every byte of `[0, size)` lies in exactly one piece.
+///
+/// Memory: 32 bytes a run, and 12 bytes an encoded unit, as long as that is at most 2 MiB. A larger
+/// map lies in a scratch file (24 bytes a run and 12 a unit), and in memory are 24 bytes for each
+/// 1024 runs and units, at most 800 KiB with the default limits, and 256 KiB of what was read last.
+#[derive(Clone, Debug)]
+pub struct ExtentMap {
+    size: u64,
+    parts: Parts,
+    data_bytes: u64,
+    encoded_bytes: u64,
+    /// There is a hole.
+    holes: bool,
+    /// Bytes of the longest run of data.
+    longest_data: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Parts {
+    Memory(Chunk),
+    Scratch(Arc<Spilled>),
+}
+
+impl ExtentMap {
+    /// Bytes of the virtual disk.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Virtual bytes that are stored as they are.
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
+    /// Virtual bytes that are stored encoded.
+    pub fn encoded_bytes(&self) -> u64 {
+        self.encoded_bytes
+    }
+
+    /// Virtual bytes that are stored in either way: what a job has to move at most.
+    pub fn stored_bytes(&self) -> u64 {
+        self.data_bytes + self.encoded_bytes
+    }
+
+    /// Whether some byte is nobody's.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.holes
+    }
+
+    /// Bytes of the longest run of data.
+    pub(crate) fn longest_data(&self) -> u64 {
+        self.longest_data
+    }
+
+    /// Bytes of memory that the map takes.
+    pub(crate) fn memory(&self) -> u64 {
+        to_u64(match &self.parts {
+            Parts::Memory(chunk) => chunk.memory(),
+            Parts::Scratch(spilled) => spilled.memory(),
+        })
+    }
+
+    /// What is in a scratch file, if the map is.
+    pub(crate) fn scratch(&self) -> Option<&Spilled> {
+        match &self.parts {
+            Parts::Memory(_) => None,
+            Parts::Scratch(spilled) => Some(spilled),
+        }
+    }
+
+    /// A map in a scratch file that another process has written; `None` when it cannot be one. It
+    /// has so many bytes of data and of encoded units; holes are resolved in it.
+    pub(crate) fn from_scratch(
+        file: ScratchFile,
+        size: u64,
+        data_bytes: u64,
+        encoded_bytes: u64,
+        entries: impl Iterator<Item = Entry>,
+    ) -> Option<Self> {
+        data_bytes.checked_add(encoded_bytes).filter(|stored| *stored <= size)?;
+        let parts = Parts::Scratch(Arc::new(Spilled::open(file, size, entries)?));
+        Some(Self { size, parts, data_bytes, encoded_bytes, holes: false, longest_data: data_bytes })
+    }
+
+    /// The pieces of a range in ascending order, cut to it. An encoded unit is one piece; runs of
+    /// data are one piece. What cannot be read from the scratch file of a large map is
+    /// [`MapError::Scratch`], and the last that the iterator gives.
+    pub fn pieces(&self, range: ByteRange) -> Pieces<'_> {
+        let ByteRange { offset: at, length } = range;
+        let end = at.saturating_add(length).min(self.size);
+        match &self.parts {
+            Parts::Memory(chunk) => {
+                Pieces { held: Held::Whole(chunk), run: chunk.run_at(at), at, end, chunk_end: end }
+            }
+            // The chunk is read when the first piece is asked for.
+            Parts::Scratch(map) => Pieces {
+                held: Held::Part { map, next: map.chunk_at(at), chunk: None },
+                run: 0,
+                at,
+                end,
+                chunk_end: at,
+            },
+        }
+    }
+
+    /// All pieces; see [`Self::pieces`].
+    pub fn iter(&self) -> Pieces<'_> {
+        self.pieces(ByteRange { offset: 0, length: self.size })
+    }
+
+    /// How many bytes of a range are stored, as data or encoded.
+    pub(crate) fn stored_in(&self, range: ByteRange) -> Result<u64, MapError> {
+        self.pieces(range).try_fold(0, |sum, piece| {
+            let Piece { range, content } = piece?;
+            let stored = matches!(content, Content::Data { .. } | Content::Encoded(_));
+            Ok(sum + if stored { range.length } else { 0 })
+        })
+    }
+
+    /// The first byte at or behind `offset` that is neither zero nor hole. Errors as with
+    /// [`Self::pieces`].
+    pub fn next_stored(&self, offset: u64) -> Result<Option<u64>, MapError> {
+        if offset >= self.size {
+            return Ok(None);
+        }
+        let map = match &self.parts {
+            Parts::Memory(chunk) => return Ok(chunk.next_stored(offset)),
+            Parts::Scratch(map) => map,
+        };
+        for number in map.chunk_at(offset)..map.chunks() {
+            let chunk = map.chunk(number)?;
+            if let Some(found) = chunk.next_stored(offset.max(chunk.start)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// This map over another one: where this one has holes, the other answers, and zeroes behind
+    /// the other's end. Indices of sources and codecs are kept as they are.
+    pub(crate) fn over(&self, below: &Self, limit: u64, scratch: &Scratch) -> Result<Self, MapError> {
+        let mut flat = MapBuilder::new(self.size, limit).with_scratch(scratch);
+        for piece in self {
+            let piece = piece?;
+            if piece.content != Content::Hole {
+                flat.push(piece)?;
+                continue;
+            }
+            let end = piece.range.offset + piece.range.length;
+            if piece.range.offset < below.size {
+                below.pieces(piece.range).try_for_each(|piece| flat.push(piece?))?;
+            }
+            flat.push_until(end, Content::Zero)?;
+        }
+        flat.finish()
+    }
+}
+
+impl<'a> IntoIterator for &'a ExtentMap {
+    type Item = Result<Piece, MapError>;
+    type IntoIter = Pieces<'a>;
+
+    fn into_iter(self) -> Pieces<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over the pieces of a range; see [`ExtentMap::pieces`].
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    held: Held<'a>,
+    /// The run that `at` lies in.
+    run: usize,
+    at: u64,
+    end: u64,
+    /// Where what is held ends, at the latest at `end`.
+    chunk_end: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Held<'a> {
+    Whole(&'a Chunk),
+    /// A chunk of a large map, and the number of the next one.
+    Part {
+        map: &'a Spilled,
+        next: usize,
+        chunk: Option<Arc<Chunk>>,
+    },
+}
+
+impl Pieces<'_> {
+    /// Goes on with the next chunk.
+    fn turn(&mut self) -> Result<(), MapError> {
+        if let Held::Part { map, next, chunk } = &mut self.held {
+            let read = map.chunk(*next)?;
+            *next += 1;
+            self.run = read.run_at(self.at);
+            self.chunk_end = read.end.min(self.end);
+            *chunk = Some(read);
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Result<Piece, MapError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            return None;
+        }
+        if self.at >= self.chunk_end
+            && let Err(error) = self.turn()
+        {
+            self.at = self.end;
+            return Some(Err(error));
+        }
+        let chunk = match &self.held {
+            Held::Whole(chunk) => chunk,
+            Held::Part { chunk, .. } => chunk.as_deref()?,
+        };
+        let piece = chunk.piece(&mut self.run, self.at, self.chunk_end)?;
+        self.at = piece.range.offset + piece.range.length;
+        Some(Ok(piece))
+    }
+}
+
+#[cfg(test)]
+mod tests;

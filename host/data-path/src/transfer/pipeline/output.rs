@@ -1,0 +1,292 @@
+//! Writing windows into the file, in each of the three manners.
+
+use imprint_ports::{BlockSink, ByteRange};
+
+use super::{
+    FileTarget,
+    ordered::{Insert, Ordered, Submission},
+    worker::Slot,
+};
+use crate::{
+    digest::{CLUSTER, StoredDigest},
+    error::EngineError,
+    transfer::{
+        movement::{Manner, Running},
+        place::{Layout, Unit, UnitRules},
+    },
+    util::num::{from_u32, to_u64, to_usize},
+};
+
+/// Runs of zeroes shorter than this are written as they are where something must be written.
+const ZEROES_FROM: usize = 64 << 10;
+/// Bytes of zeroes between two looks at the cancellation.
+const ZEROES_STEP: u64 = 4 << 20;
+
+/// Makes a range of a sink read as zeroes, with a look at the cancellation from time to time. Says
+/// how many bytes went into a sink that takes them in turn.
+pub(crate) fn fill_zeroes(
+    sink: &dyn BlockSink,
+    running: &Running,
+    start: u64,
+    end: u64,
+) -> Result<u64, EngineError> {
+    let mut at = start;
+    while at < end {
+        if running.cancel.is_cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        let length = (end - at).min(ZEROES_STEP);
+        sink.write_zeroes(at, length).map_err(|error| EngineError::write(at, error))?;
+        at += length;
+        if sink.append_only() {
+            running.progress.moved_out(length);
+        }
+    }
+    Ok(if sink.append_only() { end.saturating_sub(start) } else { 0 })
+}
+
+/// A range between the units stays empty for good: the digest of the file hears of it, and so does
+/// a sink that starts empty.
+pub(super) fn stay_empty(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
+    file.stored.empty(start, end)?;
+    if file.plan.manner != Manner::Sparse {
+        return Ok(());
+    }
+    let range = ByteRange { offset: start, length: end - start };
+    file.sink.leave_out(range).map_err(|error| EngineError::write(start, error))
+}
+
+/// Where windows go.
+pub(super) struct Output<'a> {
+    pub(super) file: &'a FileTarget,
+    pub(super) ordered: &'a Ordered,
+    pub(super) running: &'a Running,
+}
+
+/// The bytes of the file that come next, where they come in turn; and what was written.
+struct Pen {
+    at: u64,
+    written: u64,
+}
+
+impl Output<'_> {
+    /// Writes a window that the ordered step placed. Says how many bytes went.
+    pub(super) fn store(&self, slot: &Slot, placed: &mut Submission) -> Result<u64, EngineError> {
+        let manner = self.file.plan.manner;
+        if manner == Manner::Append {
+            self.ordered.await_turn(placed.run.0)?;
+        }
+        let mut pen = Pen { at: placed.run.0, written: 0 };
+        match &self.file.plan.layout {
+            Layout::Identity { data_start } => {
+                let at = data_start + slot.window.range.offset;
+                self.reach(&mut pen, at)?;
+                pen.written += self.store_identity(slot)?;
+            }
+            Layout::Units(rules) => {
+                placed.units.sort_unstable_by_key(|unit| unit.file_offset);
+                self.store_units(&mut pen, rules, slot, &placed.units, &placed.inserts)?;
+                placed.empty.iter().try_for_each(|(start, end)| stay_empty(self.file, *start, *end))?;
+            }
+        }
+        match manner {
+            Manner::Sparse => {}
+            Manner::Dense => {
+                for (start, end) in &placed.empty {
+                    fill_zeroes(self.file.sink.as_ref(), self.running, *start, *end)?;
+                }
+            }
+            Manner::Append => self.ordered.pass_turn(placed.run.1),
+        }
+        Ok(pen.written)
+    }
+
+    /// Where the file is the disk.
+    pub(super) fn store_identity(&self, slot: &Slot) -> Result<u64, EngineError> {
+        let offset = slot.window.range.offset;
+        let length = to_usize(slot.window.range.length);
+        let data_start = self.file.plan.layout.data_start();
+        let bytes = &slot.bytes[..length];
+        let written = self.plain(slot, 0, bytes, data_start + offset, true)?;
+        let stored = &self.file.stored;
+        if data_start != 0 {
+            stored.write(data_start + offset, bytes)?;
+        } else {
+            // A last cluster that is not whole may share its block of the file with a footer.
+            let whole = length / CLUSTER * CLUSTER;
+            stored.write(offset + to_u64(whole), &bytes[whole..])?;
+        }
+        Ok(written)
+    }
+
+    fn store_units(
+        &self,
+        pen: &mut Pen,
+        rules: &UnitRules,
+        slot: &Slot,
+        units: &[Unit],
+        inserts: &[Insert],
+    ) -> Result<(), EngineError> {
+        let mut inserts = inserts.iter().peekable();
+        let mut rest = units;
+        while let Some(first) = rest.first() {
+            while let Some(insert) = inserts.next_if(|insert| insert.at < first.file_offset) {
+                self.put(pen, insert.at, &insert.bytes)?;
+            }
+            let neighbours = 1 + match first.encoded {
+                Some(_) => rest[1..].iter().take_while(|unit| unit.joined).count(),
+                None => follow_up(rules, rest),
+            };
+            let (now, later) = rest.split_at(neighbours);
+            match first.encoded {
+                Some(encoded) => {
+                    let last = now.last().and_then(|unit| unit.encoded).unwrap_or(encoded);
+                    let end = last.at + rules.frame.length + from_u32(last.length);
+                    self.put(pen, first.file_offset, &slot.encoded[encoded.at..end])?;
+                }
+                None => self.put_verbatim(pen, rules, slot, now)?,
+            }
+            rest = later;
+        }
+        inserts.try_for_each(|insert| self.put(pen, insert.at, &insert.bytes))
+    }
+
+    /// Units that are stored as they are, and are neighbours in the file.
+    fn put_verbatim(
+        &self,
+        pen: &mut Pen,
+        rules: &UnitRules,
+        slot: &Slot,
+        units: &[Unit],
+    ) -> Result<(), EngineError> {
+        let Some(first) = units.first() else { return Ok(()) };
+        let unit = u64::from(rules.unit);
+        let mut at = first.file_offset;
+        if rules.frame.length > 0 {
+            let mut frame = vec![0; rules.frame.length];
+            rules.frame.write(first.offset / unit, rules.unit, &mut frame);
+            self.put(pen, at, &frame)?;
+            at += to_u64(frame.len());
+        }
+        let start = to_usize(first.offset - slot.window.range.offset);
+        let length = unit * to_u64(units.len());
+        let bytes = &slot.bytes[start..start + to_usize(length)];
+        self.reach(pen, at)?;
+        // Holes inside of small units are not worth a write of their own.
+        let moved = self.plain(slot, start, bytes, at, from_u32(rules.unit) > CLUSTER)?;
+        pen.written += moved;
+        pen.at = at + length;
+        note_verbatim(&self.file.stored, &slot.leaves, start, at, bytes)
+    }
+
+    /// Bytes of the window as they are; its zeroes are left out or made, as the manner wants it.
+    /// Says how many went.
+    fn plain(
+        &self,
+        slot: &Slot,
+        start: usize,
+        bytes: &[u8],
+        at: u64,
+        holes: bool,
+    ) -> Result<u64, EngineError> {
+        let sink = self.file.sink.as_ref();
+        let end = start + bytes.len();
+        let write = |from: usize, to: usize| {
+            let at = at + to_u64(from - start);
+            let bytes = &bytes[from - start..to.min(end) - start];
+            sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
+            self.running.progress.moved_out(to_u64(bytes.len()));
+            Ok::<_, EngineError>(to_u64(bytes.len()))
+        };
+        let manner = self.file.plan.manner;
+        if manner == Manner::Append || !holes {
+            return write(start, end);
+        }
+        let zeroes = |from: usize, to: usize| match manner {
+            Manner::Dense if from < to => {
+                let at = at + to_u64(from - start);
+                fill_zeroes(sink, self.running, at, at + to_u64(to - from)).map(|_| ())
+            }
+            Manner::Dense | Manner::Sparse | Manner::Append => Ok(()),
+        };
+        let least = if manner == Manner::Dense { ZEROES_FROM } else { 1 };
+        let mut written = 0;
+        let mut open: Option<(usize, usize)> = None;
+        for (from, to) in slot.zeroes.data_runs(start, end.next_multiple_of(crate::util::zero::BLOCK)) {
+            open = match open {
+                Some((first, last)) if from - last < least => Some((first, to)),
+                Some((first, last)) => {
+                    written += write(first, last)?;
+                    zeroes(last, from)?;
+                    Some((from, to))
+                }
+                None => {
+                    zeroes(start, from)?;
+                    Some((from, to))
+                }
+            };
+        }
+        match open {
+            Some((first, last)) => {
+                written += write(first, last)?;
+                zeroes(last, end)?;
+            }
+            None => zeroes(start, end)?,
+        }
+        Ok(written)
+    }
+
+    fn put(&self, pen: &mut Pen, at: u64, bytes: &[u8]) -> Result<(), EngineError> {
+        self.reach(pen, at)?;
+        self.file.sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
+        self.file.stored.write(at, bytes)?;
+        let length = to_u64(bytes.len());
+        self.running.progress.moved_out(length);
+        pen.written += length;
+        pen.at = at + length;
+        Ok(())
+    }
+
+    /// Fills up to where the next bytes go, where they come in turn.
+    fn reach(&self, pen: &mut Pen, at: u64) -> Result<(), EngineError> {
+        if self.file.plan.manner == Manner::Append {
+            pen.written += fill_zeroes(self.file.sink.as_ref(), self.running, pen.at, at)?;
+        }
+        Ok(())
+    }
+}
+
+/// How many units follow the first one in the file as they do in the disk.
+fn follow_up(rules: &UnitRules, units: &[Unit]) -> usize {
+    if rules.frame.length > 0 {
+        return 0;
+    }
+    let unit = u64::from(rules.unit);
+    let follows = |(before, unit_after): (&Unit, &Unit)| {
+        unit_after.encoded.is_none()
+            && unit_after.offset == before.offset + unit
+            && unit_after.file_offset == before.file_offset + unit
+    };
+    units.iter().zip(&units[1..]).take_while(|pair| follows(*pair)).count()
+}
+
+/// Where clusters of the disk become blocks of the file, their leaves are known already.
+fn note_verbatim(
+    stored: &StoredDigest,
+    leaves: &[Option<[u8; 32]>],
+    start: usize,
+    at: u64,
+    bytes: &[u8],
+) -> Result<(), EngineError> {
+    let cluster = to_u64(CLUSTER);
+    let aligned =
+        at.is_multiple_of(cluster) && start.is_multiple_of(CLUSTER) && bytes.len().is_multiple_of(CLUSTER);
+    if !aligned {
+        return Ok(stored.write(at, bytes)?);
+    }
+    let first = start / CLUSTER;
+    for (leaf, block) in leaves[first..first + bytes.len() / CLUSTER].iter().zip(at / cluster..) {
+        stored.leaf(block, *leaf)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! What one thread of the pipeline does.
+
+use std::collections::VecDeque;
+
+use imprint_ports::{ByteRange, PortError};
+
+use super::{
+    FileTarget, Job, Planner, Target, Window, encoded_room, encoder_for,
+    ordered::{Insert, Ordered, Shared, Stopped, Submission},
+    output::Output,
+};
+use crate::{
+    codec::Encoder,
+    digest::{CLUSTER, Digests, WrittenTwice},
+    disk::reader::DiskReader,
+    error::EngineError,
+    transfer::{
+        movement::{Event, Manner, Pass},
+        place::{Encoded, FileTooLarge, Layout, Placer, Unit, UnitRules},
+    },
+    util::{
+        aligned::AlignedBuffer,
+        num::{to_u64, to_usize},
+        zero::ZeroMap,
+    },
+};
+
+/// Longest answer to a question for tables between units.
+const MAX_INSERT: usize = 1 << 20;
+
+/// Bytes that are read between two looks at the cancellation: no unit of any source is longer.
+const READ_STEP: usize = 4 << 20;
+
+impl From<Stopped> for EngineError {
+    /// The worker that failed reports why; this one is only told to go.
+    fn from(_: Stopped) -> Self {
+        Self::Cancelled
+    }
+}
+
+impl From<FileTooLarge> for EngineError {
+    fn from(_: FileTooLarge) -> Self {
+        Self::Unsupported { what: "a file of more than 4 EiB".to_owned() }
+    }
+}
+
+impl From<WrittenTwice> for EngineError {
+    fn from(twice: WrittenTwice) -> Self {
+        let message = format!(
+            "the format plugin's layout writes file offset {} twice; report this to its author",
+            twice.offset
+        );
+        PortError::bad_answer("plugin.layout-overlap", message).into()
+    }
+}
+
+/// A window on its way, with the buffers that it needs until it is in the file.
+pub(super) struct Slot {
+    pub(super) window: Window,
+    pub(super) bytes: AlignedBuffer,
+    pub(super) encoded: Vec<u8>,
+    pub(super) zeroes: ZeroMap,
+    /// Leaf of each cluster of the window; `None` is a cluster of zeroes.
+    pub(super) leaves: Vec<Option<[u8; 32]>>,
+    pub(super) units: Vec<Unit>,
+    /// What the ordered step made of it; empty before.
+    pub(super) placed: Option<Submission>,
+}
+
+pub(super) struct Worker<'a> {
+    job: &'a Job,
+    planner: &'a Planner<'a>,
+    ordered: &'a Ordered,
+    reader: DiskReader<'a>,
+    encoder: Option<Encoder>,
+    /// For slots that are not made yet.
+    buffers: Vec<AlignedBuffer>,
+    free: Vec<Slot>,
+    /// Handed in, and not yet in the file; oldest first.
+    waiting: VecDeque<Slot>,
+    /// Bytes that this worker wrote.
+    written: u64,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(
+        job: &'a Job,
+        planner: &'a Planner<'a>,
+        ordered: &'a Ordered,
+    ) -> Result<Self, EngineError> {
+        Ok(Self {
+            job,
+            planner,
+            ordered,
+            reader: job.disk.reader(),
+            encoder: encoder_for(&job.target)?,
+            buffers: AlignedBuffer::several(planner.slots, to_usize(planner.window)),
+            free: Vec::new(),
+            waiting: VecDeque::new(),
+            written: 0,
+        })
+    }
+
+    pub(super) fn run(&mut self) -> Result<(), EngineError> {
+        loop {
+            let mut slot = self.free_slot()?;
+            let Some(window) = self.planner.take()? else { break };
+            if self.job.running.cancel.is_cancelled() {
+                return Err(EngineError::Cancelled);
+            }
+            self.load(window, &mut slot)?;
+            let waits = match &self.job.target {
+                Target::Nothing => self.hand_in(&slot, false, 0)?,
+                Target::File(file) => self.prepare(&mut slot, file)?,
+            };
+            self.job.running.progress.advance(self.job.disk.map().stored_in(window.range)?);
+            match waits {
+                true => self.waiting.push_back(slot),
+                false => self.free.push(slot),
+            }
+            self.write_what_is_placed()?;
+        }
+        while let Some(slot) = self.waiting.pop_front() {
+            self.finish_slot(slot)?;
+        }
+        self.ordered.count_written(self.written);
+        Ok(())
+    }
+
+    /// Buffers for the next window: free ones, new ones, or those of the oldest window once it is
+    /// in the file.
+    fn free_slot(&mut self) -> Result<Slot, EngineError> {
+        if let Some(slot) = self.free.pop() {
+            return Ok(slot);
+        }
+        match self.waiting.len() < self.planner.slots {
+            false => match self.waiting.pop_front() {
+                Some(oldest) => self.finish_slot(oldest),
+                None => Ok(self.new_slot()),
+            },
+            true => Ok(self.new_slot()),
+        }
+    }
+
+    fn new_slot(&mut self) -> Slot {
+        let window = to_usize(self.planner.window);
+        Slot {
+            window: Window { number: 0, range: ByteRange { offset: 0, length: 0 } },
+            bytes: self.buffers.pop().unwrap_or_else(|| AlignedBuffer::new(window)),
+            encoded: vec![0; encoded_room(self.job.target.layout(), self.planner.window)],
+            zeroes: ZeroMap::default(),
+            leaves: Vec::new(),
+            units: Vec::new(),
+            placed: None,
+        }
+    }
+
+    /// Reads the window, finds its zeroes, hashes the rest.
+    fn load(&mut self, window: Window, slot: &mut Slot) -> Result<(), EngineError> {
+        let ByteRange { offset, length } = window.range;
+        let before = self.reader.bytes_read();
+        let length = to_usize(length);
+        let bytes = &mut slot.bytes[..];
+        // Behind the end of the disk there are zeroes up to the end of the window.
+        slot.zeroes.reset(bytes.len());
+        bytes[length..].fill(0);
+        slot.zeroes.known(length, bytes.len());
+        match length <= READ_STEP {
+            true => self.reader.fill(&mut bytes[..length], offset, Some(&mut slot.zeroes))?,
+            false => {
+                for (chunk, number) in bytes[..length].chunks_mut(READ_STEP).zip(0u64..) {
+                    if self.job.running.cancel.is_cancelled() {
+                        return Err(EngineError::Cancelled);
+                    }
+                    self.reader.fill(chunk, offset + number * to_u64(READ_STEP), None)?;
+                }
+            }
+        }
+        self.job.running.progress.moved_in(self.reader.bytes_read() - before);
+        slot.zeroes.scan(bytes);
+        let zeroes = &slot.zeroes;
+        let digests = match &self.job.target {
+            Target::File(file) => file.plan.digests,
+            Target::Nothing => Digests::Computed,
+        };
+        slot.leaves.clear();
+        slot.leaves.extend(bytes.chunks_exact(CLUSTER).zip(0u64..).map(|(cluster, number)| {
+            let start = number * to_u64(CLUSTER);
+            (!zeroes.all(start, start + to_u64(CLUSTER))).then(|| digests.leaf(cluster))
+        }));
+        slot.window = window;
+        slot.units.clear();
+        Ok(())
+    }
+
+    /// Hands the window in for the ordered step, and says whether something is to be written after
+    /// it. The slot keeps what it needs for that.
+    fn hand_in(&self, slot: &Slot, waits: bool, at: u64) -> Result<bool, EngineError> {
+        let job = self.job;
+        let submission = Submission {
+            cluster: slot.window.range.offset / to_u64(CLUSTER),
+            leaves: slot.leaves.clone(),
+            units: slot.units.clone(),
+            waits,
+            at,
+            run: (at, at + slot.window.range.length),
+            empty: Vec::new(),
+            inserts: Vec::new(),
+        };
+        self.ordered.submit(slot.window.number, submission, |shared, submission| {
+            take_step(job, shared, submission)
+        })?;
+        Ok(waits)
+    }
+
+    /// Gets a window ready for the file, and hands it in.
+    fn prepare(&mut self, slot: &mut Slot, file: &FileTarget) -> Result<bool, EngineError> {
+        match &file.plan.layout {
+            Layout::Identity { data_start } => {
+                let waits = file.plan.manner != Manner::Sparse;
+                if !waits {
+                    let output = Output { file, ordered: self.ordered, running: &self.job.running };
+                    self.written += output.store_identity(slot)?;
+                }
+                self.hand_in(slot, waits, data_start + slot.window.range.offset)
+            }
+            Layout::Units(rules) => {
+                self.encode(slot, rules)?;
+                self.hand_in(slot, file.pass == Pass::Write && !slot.units.is_empty(), 0)
+            }
+        }
+    }
+
+    /// Lists the units to store, and encodes those that become small enough.
+    fn encode(&mut self, slot: &mut Slot, rules: &UnitRules) -> Result<(), EngineError> {
+        let ByteRange { offset, length } = slot.window.range;
+        let unit = u64::from(rules.unit);
+        let mut at = 0;
+        for number in 0..length.div_ceil(unit) {
+            let start = number * unit;
+            let bytes = &slot.bytes[to_usize(start)..to_usize(start + unit)];
+            if rules.skip_zero && is_zero(&slot.zeroes, start, bytes) {
+                continue;
+            }
+            let encoded = match &mut self.encoder {
+                Some(encoder) => {
+                    let body = at + rules.frame.length;
+                    encoder.encode(bytes, &mut slot.encoded[body..body + rules.room()])
+                }
+                None => None,
+            };
+            if encoded.is_none() && self.encoder.is_some() && !rules.verbatim_if_larger {
+                let what = "storing data that does not compress in this layout".to_owned();
+                return Err(EngineError::Unsupported { what });
+            }
+            let encoded = encoded.map(|length| {
+                let next = at + rules.stride(length);
+                let (frame, body) = slot.encoded[at..next].split_at_mut(rules.frame.length);
+                body[length..].fill(0);
+                let length = u32::try_from(length).expect("the room for an encoded unit is below 4 GiB");
+                rules.frame.write((offset + start) / unit, length, frame);
+                Encoded { at: std::mem::replace(&mut at, next), length }
+            });
+            slot.units.push(Unit { offset: offset + start, encoded, file_offset: 0, joined: false });
+        }
+        Ok(())
+    }
+
+    /// Writes the windows whose turn has come, without waiting for any.
+    fn write_what_is_placed(&mut self) -> Result<(), EngineError> {
+        while let Some(oldest) = self.waiting.front_mut() {
+            if oldest.placed.is_none() {
+                oldest.placed = self.ordered.placed(oldest.window.number);
+            }
+            let Some(placed) = &oldest.placed else { break };
+            if in_turn(self.job) && !self.ordered.is_turn(placed.run.0) {
+                break;
+            }
+            if let Some(slot) = self.waiting.pop_front() {
+                let slot = self.finish_slot(slot)?;
+                self.free.push(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a window's turn and writes it.
+    fn finish_slot(&mut self, mut slot: Slot) -> Result<Slot, EngineError> {
+        let mut placed = match slot.placed.take() {
+            Some(placed) => placed,
+            None => self.ordered.await_placed(slot.window.number)?,
+        };
+        if let Target::File(file) = &self.job.target {
+            let output = Output { file, ordered: self.ordered, running: &self.job.running };
+            self.written += output.store(&slot, &mut placed)?;
+        }
+        Ok(slot)
+    }
+}
+
+fn in_turn(job: &Job) -> bool {
+    matches!(&job.target, Target::File(file) if file.plan.manner == Manner::Append)
+}
+
+/// Whether a unit is zero; units smaller than a block are looked at again.
+fn is_zero(zeroes: &ZeroMap, start: u64, bytes: &[u8]) -> bool {
+    match bytes.len().is_multiple_of(crate::util::zero::BLOCK) {
+        true => zeroes.all(start, start + to_u64(bytes.len())),
+        false => crate::util::zero::is_zero(bytes),
+    }
+}
+
+/// The ordered step of one window: leaves, then placements.
+fn take_step(job: &Job, shared: &mut Shared, submission: &mut Submission) -> Result<(), EngineError> {
+    let size = job.disk.size();
+    for (leaf, cluster) in submission.leaves.iter().zip(submission.cluster..) {
+        let Some(leaf) = leaf else { continue };
+        shared.logical.push(cluster, leaf);
+        let end = (cluster + 1) * to_u64(CLUSTER);
+        shared.data_bytes += to_u64(CLUSTER) - end.saturating_sub(size);
+        if end <= size {
+            shared.stored_prefix.push(cluster, leaf);
+        }
+    }
+    match (&mut shared.placer, &job.target) {
+        (Some(placer), Target::File(file)) => place(placer, file, submission),
+        (None, Target::File(_)) => {
+            submission.run.0 = std::mem::replace(&mut shared.position, submission.run.1);
+            submission
+                .empty
+                .extend((submission.run.0 < submission.at).then_some((submission.run.0, submission.at)));
+            Ok(())
+        }
+        (_, Target::Nothing) => Ok(()),
+    }
+}
+
+/// Places the units of a window, and asks for what lies between them.
+fn place(placer: &mut Placer, file: &FileTarget, submission: &mut Submission) -> Result<(), EngineError> {
+    let Submission { units, empty, inserts, .. } = submission;
+    submission.run.0 = placer.end();
+    placer.begin_batch();
+    let mut rest = units.as_mut_slice();
+    while let Some(first) = rest.first() {
+        if placer.tables_before(first) {
+            let at = placer.tables_at()?;
+            let bytes = file.ask(placer.take_reports(), at)?;
+            if bytes.len() > MAX_INSERT {
+                let message = "the format plugin's tables between units are longer than 1 MiB; report this to its author";
+                return Err(PortError::bad_answer("plugin.interleave", message).into());
+            }
+            placer.insert_tables(at, bytes.len(), empty);
+            inserts.extend((!bytes.is_empty()).then_some(Insert { at, bytes }));
+        }
+        let (now, later) = rest.split_at_mut(placer.until_tables(rest));
+        placer.place(now, empty)?;
+        rest = later;
+    }
+    submission.run.1 = placer.end();
+    while let Some(report) = placer.take_report() {
+        file.events.blocking_send(Event::Placed(report)).map_err(|_| EngineError::Cancelled)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Writing to a sink that takes every byte in turn: a pipe, a socket, an upload in parts.
+//!
+//! What lies before the payload must be known before the payload: it is, where the file is the
+//! disk, and where the layout gives its head in advance. Otherwise a dry pass finds the placements
+//! first, and the second one must find the same.
+
+use std::collections::VecDeque;
+
+use imprint_ports::{ErrorClass, MetadataSegment, Placed, PortError};
+
+use super::{Conversation, Tables, bad_tables, or_cancelled};
+use crate::{
+    error::EngineError,
+    transfer::{
+        movement::{Event, Pass},
+        place::Layout,
+    },
+    util::num::{from_u32, to_u64, to_usize},
+};
+
+/// Most bytes of tables that are held until their turn comes.
+const HELD: u64 = 128 << 20;
+/// Longest head that a layout may give in advance.
+const MAX_HEAD: u64 = 1 << 20;
+
+/// What the dry pass found.
+#[derive(Default)]
+struct Dry {
+    placements: blake3::Hasher,
+    interleaved: VecDeque<(u64, Vec<u8>)>,
+    held: u64,
+}
+
+impl Dry {
+    fn placed(&mut self, runs: &[Placed]) {
+        for Placed { offset, length, file_offset, stored_length } in runs {
+            for number in [*offset, *length, *file_offset, u64::from(*stored_length)] {
+                self.placements.update(&number.to_le_bytes());
+            }
+        }
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), EngineError> {
+        self.held += to_u64(bytes);
+        match self.held <= HELD {
+            true => Ok(()),
+            false => Err(PortError::host(
+                ErrorClass::LimitExceeded,
+                "limit.table",
+                format!(
+                    "the image's tables are larger than {} MiB, which is all that a stream can wait for; use larger units, or write to a file",
+                    HELD >> 20
+                ),
+            )
+            .into()),
+        }
+    }
+}
+
+impl Conversation {
+    /// Everything in the order of the file. Says how long it is.
+    pub(super) async fn in_turn(&mut self) -> Result<u64, EngineError> {
+        let data_start = self.layout.data_start();
+        if let Layout::Identity { .. } = self.layout {
+            let end =
+                data_start.checked_add(self.virtual_size).ok_or(crate::transfer::place::FileTooLarge)?;
+            let (front, behind, file_size) = self.all_tables(end, Dry::default()).await?;
+            self.movement.tables(front).await?;
+            self.payload(Pass::Write).await?;
+            self.movement.tables(behind).await?;
+            return Ok(file_size);
+        }
+        match self.head(data_start).await? {
+            Some(head) => self.once(head).await,
+            None => self.twice().await,
+        }
+    }
+
+    /// What lies before the payload, if it is known already.
+    async fn head(&mut self, data_start: u64) -> Result<Option<Vec<u8>>, EngineError> {
+        if data_start == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let mut head = or_cancelled(&self.cancel, self.plugin.interleave(0)).await?;
+        if to_u64(head.len()) > data_start.min(MAX_HEAD) {
+            return Err(bad_tables("begin with a head that is longer than its place"));
+        }
+        if head.is_empty() || data_start > MAX_HEAD {
+            return Ok(None);
+        }
+        head.resize(to_usize(data_start), 0);
+        Ok(Some(head))
+    }
+
+    /// The head is known: one pass.
+    async fn once(&mut self, head: Vec<u8>) -> Result<u64, EngineError> {
+        self.movement.tables(vec![MetadataSegment { file_offset: 0, bytes: head.clone() }]).await?;
+        let end = self.payload(Pass::Write).await?;
+        let (front, behind, file_size) = self.all_tables(end, Dry::default()).await?;
+        let said = |segment: &MetadataSegment| {
+            let start = to_usize(segment.file_offset);
+            head.get(start..start + segment.bytes.len()) == Some(&segment.bytes)
+        };
+        if !front.iter().all(said) {
+            return Err(bad_tables("begin with another head than before the payload"));
+        }
+        self.movement.tables(behind).await?;
+        Ok(file_size)
+    }
+
+    /// The head depends on the payload: one pass to find out, one to write.
+    async fn twice(&mut self) -> Result<u64, EngineError> {
+        let mut dry = Dry::default();
+        let end = self.measure(&mut dry).await?;
+        let found = dry.placements.finalize();
+        let interleaved = std::mem::take(&mut dry.interleaved);
+        let (front, behind, file_size) = self.all_tables(end, dry).await?;
+        self.movement.tables(front).await?;
+        let mut again = Dry { interleaved, ..Dry::default() };
+        if self.repeat(&mut again).await? != end || again.placements.finalize() != found {
+            return Err(EngineError::SourceChanged);
+        }
+        self.movement.tables(behind).await?;
+        Ok(file_size)
+    }
+
+    async fn measure(&mut self, dry: &mut Dry) -> Result<u64, EngineError> {
+        self.movement.start(Pass::Dry).await?;
+        loop {
+            match self.movement.next().await? {
+                Event::Placed(runs) => {
+                    dry.placed(&runs);
+                    or_cancelled(&self.cancel, self.plugin.placed(&runs)).await?;
+                }
+                Event::Interleave { at } => {
+                    let bytes = or_cancelled(&self.cancel, self.plugin.interleave(at)).await?;
+                    dry.hold(bytes.len())?;
+                    dry.interleaved.push_back((at, bytes.clone()));
+                    self.movement.interleave(bytes).await?;
+                }
+                Event::End { end } => return Ok(end),
+            }
+        }
+    }
+
+    /// The second pass: the format plugin said everything already.
+    async fn repeat(&mut self, again: &mut Dry) -> Result<u64, EngineError> {
+        self.movement.start(Pass::Write).await?;
+        loop {
+            match self.movement.next().await? {
+                Event::Placed(runs) => again.placed(&runs),
+                Event::Interleave { at } => {
+                    let known = again.interleaved.pop_front().filter(|(known, _)| *known == at);
+                    let (_, bytes) = known.ok_or(EngineError::SourceChanged)?;
+                    self.movement.interleave(bytes).await?;
+                }
+                Event::End { end } => return Ok(end),
+            }
+        }
+    }
+
+    /// All tables, those before the payload and those behind it, in the order of the file; and how
+    /// long that is.
+    async fn all_tables(
+        &mut self,
+        end: u64,
+        mut dry: Dry,
+    ) -> Result<(Vec<MetadataSegment>, Vec<MetadataSegment>, u64), EngineError> {
+        let mut tables = Tables::new(&self.layout, end, self.virtual_size);
+        let mut all = Vec::new();
+        while let Some(segments) = tables.next(self.plugin.as_mut(), &self.cancel).await? {
+            for segment in segments.into_iter().filter(|segment| !segment.bytes.is_empty()) {
+                dry.hold(segment.bytes.len() + from_u32(SEGMENT_BYTES))?;
+                all.push(segment);
+            }
+        }
+        all.sort_unstable_by_key(|segment| segment.file_offset);
+        let ends = all.iter().map(|segment| segment.file_offset + to_u64(segment.bytes.len()));
+        if ends.zip(all.iter().skip(1)).any(|(end, next)| next.file_offset < end) {
+            let message = "the format plugin's tables lie over each other; report this to its author";
+            return Err(PortError::bad_answer("plugin.layout-overlap", message).into());
+        }
+        let front = all.iter().take_while(|segment| segment.file_offset < self.layout.data_start()).count();
+        let behind = all.split_off(front);
+        Ok((all, behind, tables.file_size()?))
+    }
+}
+
+/// What a segment costs besides its bytes.
+const SEGMENT_BYTES: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_wait_have_a_bound() {
+        let mut dry = Dry::default();
+        assert!(dry.hold(to_usize(HELD)).is_ok());
+        let error = dry.hold(1).unwrap_err();
+        assert_eq!(error.code(), "limit.table");
+        assert!(error.to_string().contains("write to a file"));
+    }
+}

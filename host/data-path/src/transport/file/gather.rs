@@ -1,0 +1,251 @@
+//! Bytes on their way to a file, put together to blocks that can go past the page cache.
+//!
+//! Encoded units end anywhere. Written one by one, each run of them has a page at either end that
+//! it shares with its neighbours, and that would have to go through the page cache: several
+//! thousand single pages of a job, which whoever reads the file next waits for. Here neighbours
+//! meet in memory first, whichever thread brings them.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::util::{
+    aligned::{AlignedBuffer, HUGE},
+    num::{to_u64, to_usize},
+};
+
+/// Bytes of a block.
+const BLOCK: usize = HUGE / TOGETHER;
+/// Blocks that share a huge page.
+const TOGETHER: usize = 2;
+/// Blocks that are waited for. Then the lowest goes as it is: who writes elsewhere than its
+/// neighbours leaves blocks behind.
+const MOST: usize = 8;
+/// Pieces of a block that are told apart; with more it goes as it is.
+const MOST_PIECES: usize = 64;
+/// Blocks of which is remembered how much went past.
+const MOST_PASSED: usize = 1024;
+
+/// The blocks of a file that are not whole yet. At most 10 MiB, and 1 MiB for each thread that
+/// writes.
+#[derive(Debug, Default)]
+pub(super) struct Gather(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// By their number.
+    begun: BTreeMap<u64, Block>,
+    /// Bytes of other blocks that went past.
+    passed: BTreeMap<u64, usize>,
+    spare: Vec<AlignedBuffer>,
+}
+
+/// A block that is to be written.
+#[derive(Debug)]
+pub(super) struct Block {
+    number: u64,
+    bytes: AlignedBuffer,
+    /// What of it was brought: in order, with gaps in between.
+    pieces: Vec<Range<usize>>,
+    /// Bytes that were brought or went past. Every byte comes once.
+    known: usize,
+}
+
+/// The block of an offset, where in it that is, and how much of a length belongs to it.
+fn place(offset: u64, length: usize) -> (u64, usize, usize) {
+    let start = to_usize(offset % to_u64(BLOCK));
+    (offset / to_u64(BLOCK), start, length.min(BLOCK - start))
+}
+
+impl Gather {
+    /// Takes those of `bytes` that belong to the same block as the first one. Says how many, and
+    /// what is to be written now.
+    pub(super) fn add(&self, bytes: &[u8], offset: u64) -> (usize, Option<Block>) {
+        let (number, start, length) = place(offset, bytes.len());
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { begun, passed, spare } = &mut *state;
+        let block = begun.entry(number).or_insert_with(|| Block {
+            number,
+            bytes: spare.pop().unwrap_or_else(|| {
+                spare.extend(AlignedBuffer::several(TOGETHER, BLOCK));
+                spare.pop().expect("they were just made")
+            }),
+            pieces: Vec::new(),
+            known: passed.remove(&number).unwrap_or(0),
+        });
+        block.take(&bytes[..length], start);
+        let ready = match block.is_done() {
+            true => begun.remove(&number),
+            false if begun.len() > MOST => begun.pop_first().map(|(_, block)| block),
+            false => None,
+        };
+        (length, ready)
+    }
+
+    /// Hears of bytes that are written past it: nobody has to wait for them. Says of how many, all
+    /// of the same block, and what is to be written now.
+    pub(super) fn pass(&self, length: usize, offset: u64) -> (usize, Option<Block>) {
+        let (number, _, length) = place(offset, length);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { begun, passed, .. } = &mut *state;
+        if let Some(block) = begun.get_mut(&number) {
+            block.known += length;
+            return (length, if block.is_done() { begun.remove(&number) } else { None });
+        }
+        let known = passed.entry(number).or_insert(0);
+        *known += length;
+        if *known >= BLOCK {
+            passed.remove(&number);
+        } else if passed.len() > MOST_PASSED {
+            passed.pop_first();
+        }
+        (length, None)
+    }
+
+    /// Everything that has not been written.
+    pub(super) fn take_rest(&self) -> Vec<Block> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut state.begun).into_values().collect()
+    }
+
+    /// Gives the memory of a block back that was written.
+    pub(super) fn recycle(&self, block: Block) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.spare.len() + state.begun.len() < MOST {
+            state.spare.push(block.bytes);
+        }
+    }
+}
+
+impl Block {
+    fn take(&mut self, bytes: &[u8], start: usize) {
+        self.known += bytes.len();
+        let mut piece = start..start + bytes.len();
+        self.bytes[piece.clone()].copy_from_slice(bytes);
+        // Those that touch the new one become part of it.
+        let first = self.pieces.partition_point(|other| other.end < piece.start);
+        let last = self.pieces.partition_point(|other| other.start <= piece.end);
+        if let Some(touched) = self.pieces.get(first..last).filter(|touched| !touched.is_empty()) {
+            piece.start = piece.start.min(touched[0].start);
+            piece.end = piece.end.max(touched[touched.len() - 1].end);
+        }
+        self.pieces.splice(first..last, [piece]);
+    }
+
+    fn is_done(&self) -> bool {
+        self.known >= BLOCK || self.pieces.len() > MOST_PIECES
+    }
+
+    /// What is to be written, and where.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let at = self.number * to_u64(BLOCK);
+        self.pieces.iter().map(move |piece| (&self.bytes[piece.clone()], at + to_u64(piece.start)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces_of(block: &Block) -> Vec<(u64, usize)> {
+        block.pieces().map(|(bytes, at)| (at, bytes.len())).collect()
+    }
+
+    #[test]
+    fn a_block_is_ready_with_its_last_byte() {
+        let gather = Gather::default();
+        let at = 3 * to_u64(BLOCK);
+        assert!(matches!(gather.add(&[1; 100], at + 50), (100, None)));
+        assert!(matches!(gather.add(&vec![2; BLOCK], at + 150), (taken, None) if taken == BLOCK - 150));
+        let (taken, ready) = gather.add(&[3; 50], at);
+        let ready = ready.unwrap();
+        assert_eq!((taken, pieces_of(&ready)), (50, vec![(at, BLOCK)]));
+        let (bytes, _) = ready.pieces().next().unwrap();
+        assert!(bytes[..50] == [3; 50] && bytes[50..150] == [1; 100] && bytes[150..].iter().all(|b| *b == 2));
+        assert!(gather.take_rest().is_empty());
+    }
+
+    #[test]
+    fn nobody_waits_for_what_went_past() {
+        let gather = Gather::default();
+        let (rest, half) = (to_u64(BLOCK / 2), BLOCK / 2);
+        assert!(matches!(gather.pass(BLOCK, rest), (taken, None) if taken == half));
+        let (_, ready) = gather.add(&vec![1; half], 0);
+        assert_eq!(pieces_of(&ready.unwrap()), [(0, half)]);
+        assert!(matches!(gather.add(&vec![1; half], 0), (_, None)));
+        let (taken, ready) = gather.pass(BLOCK, rest);
+        assert_eq!((taken, pieces_of(&ready.unwrap())), (half, vec![(0, half)]));
+        // What is told of blocks that nothing is gathered of is bounded.
+        (0..3 * to_u64(MOST_PASSED))
+            .for_each(|number| assert!(gather.pass(1, number * to_u64(BLOCK)).1.is_none()));
+        assert_eq!(gather.0.lock().unwrap().passed.len(), MOST_PASSED);
+        assert!(gather.take_rest().is_empty());
+    }
+
+    #[test]
+    fn what_stays_incomplete_goes_when_there_is_too_much_of_it() {
+        let gather = Gather::default();
+        for number in (0..=to_u64(MOST)).rev() {
+            let (_, ready) = gather.add(&[1; 10], number * to_u64(BLOCK) + 7);
+            assert_eq!(ready.map(|block| pieces_of(&block)), (number == 0).then(|| vec![(7, 10)]));
+        }
+        assert_eq!(gather.take_rest().len(), MOST);
+        let gather = Gather::default();
+        let count = to_u64(MOST_PIECES);
+        for number in 0..=count {
+            let (_, ready) = gather.add(&[1], number * 2);
+            assert_eq!(
+                ready.map(|block| pieces_of(&block).len()),
+                (number == count).then_some(MOST_PIECES + 1)
+            );
+        }
+    }
+
+    proptest! {
+        /// Whatever comes in whatever order: what is handed out is what was brought, once.
+        #[test]
+        fn nothing_is_lost_and_nothing_invented(
+            lengths in prop::collection::vec((1usize..700_000, 0usize..3), 1..40),
+            order in any::<prop::sample::Index>(),
+        ) {
+            let mut at = 0;
+            let mut writes: Vec<(usize, usize)> = Vec::new();
+            for (length, gap) in lengths {
+                writes.push((at, length));
+                at += length + gap * 5000;
+            }
+            let turn = order.index(writes.len());
+            writes.rotate_left(turn);
+            writes[..turn].reverse();
+            let value = |at: usize| u8::try_from(at % 251).unwrap() + 1;
+            let (gather, mut file) = (Gather::default(), vec![0u8; at]);
+            let mut store = |block: Block| {
+                for (bytes, at) in block.pieces() {
+                    let target = &mut file[to_usize(at)..to_usize(at) + bytes.len()];
+                    assert!(target.iter().all(|byte| *byte == 0));
+                    target.copy_from_slice(bytes);
+                }
+                gather.recycle(block);
+            };
+            for (at, length) in &writes {
+                let bytes: Vec<u8> = (*at..at + length).map(value).collect();
+                let mut done = 0;
+                while done < bytes.len() {
+                    let (taken, ready) = gather.add(&bytes[done..], to_u64(at + done));
+                    ready.into_iter().for_each(&mut store);
+                    done += taken;
+                }
+            }
+            gather.take_rest().into_iter().for_each(&mut store);
+            let mut expected = vec![0u8; at];
+            for (at, length) in writes {
+                (at..at + length).for_each(|at| expected[at] = value(at));
+            }
+            prop_assert!(file == expected);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Who is trusted behind `https://`: the certificate authorities of the system, and those that the
+//! caller adds.
+
+use std::sync::Arc;
+
+use rustls::{
+    CertificateError,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use super::HttpError;
+use crate::util::num::to_u64;
+
+/// Most certificates of one file. The error's text says it, too.
+const MAX_CERTIFICATES: usize = 4096;
+
+/// The certificate of an authority that may vouch for servers, beside those of the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority(CertificateDer<'static>);
+
+impl Authority {
+    /// Longest PEM file, in bytes. The error's text says it, too.
+    pub const MAX_PEM: u64 = 4 << 20;
+
+    /// All certificates of a PEM file (RFC 7468). `name` is for the message.
+    ///
+    /// Whoever reads a file does not have to read more than one byte over [`Self::MAX_PEM`]: a list
+    /// that is longer, or has too many certificates, is an error. Without its end it would be a
+    /// server that nobody vouches for.
+    pub fn of_pem(pem: &[u8], name: &str) -> Result<Vec<Self>, HttpError> {
+        let wrong = |what: String| HttpError::Authority { name: name.to_owned(), what };
+        if to_u64(pem.len()) > Self::MAX_PEM {
+            return Err(wrong("it is too long".to_owned()));
+        }
+        let mut found = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+            if found.len() == MAX_CERTIFICATES {
+                return Err(wrong("there are too many in it".to_owned()));
+            }
+            // What cannot be an authority is told now, and not as a server that nobody vouches for.
+            let mut store = rustls::RootCertStore::empty();
+            store.add(certificate.clone()).map_err(|error| wrong(error.to_string()))?;
+            found.push(Self(certificate));
+        }
+        match found.is_empty() {
+            true => Err(wrong("there is none in it".to_owned())),
+            false => Ok(found),
+        }
+    }
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateProblem {
+    /// No authority that is known here has signed it.
+    #[error(
+        "is signed by nobody that this machine trusts; if the server is the right one, give the certificate of its authority (imprint disk: --ca-file FILE)"
+    )]
+    UnknownAuthority,
+    /// It is too old.
+    #[error("has expired; have it renewed, and check this machine's clock")]
+    Expired,
+    /// It is not valid yet.
+    #[error("is not valid yet; check the clocks of both machines")]
+    NotYetValid,
+    /// It was made for another server.
+    #[error("is for another name; use the name that it was made for")]
+    OtherName,
+    /// Everything else.
+    #[error("is not acceptable ({0}); have it replaced")]
+    Other(String),
+}
+
+impl CertificateProblem {
+    fn of(error: &CertificateError) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum, and it may grow")]
+        match error {
+            // The latter by an authority that only has the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::OtherName
+            }
+            other => {
+                Self::Other(format!("{other:?}").chars().filter(|c| !c.is_control()).take(200).collect())
+            }
+        }
+    }
+}
+
+/// For connections to `https://` addresses. Reads the system's authorities: where they are is what
+/// OpenSSL says, or the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::debug!(%error, "some certificate authorities of the system cannot be read");
+    }
+    let all = system.certs.iter().chain(added.iter().map(|authority| &authority.0));
+    let roots: Vec<_> = all.map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    if roots.is_empty() {
+        return Err(HttpError::NoAuthorities);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .unversioned_rustls_crypto_provider(provider)
+        .build())
+}
+
+/// What a failed request says of the server's certificate or of the encryption, if that was the
+/// trouble.
+pub(super) fn trouble(host: &str, error: &ureq::Error) -> Option<HttpError> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum")]
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    let host = host.to_owned();
+    Some(if let rustls::Error::InvalidCertificate(error) = error {
+        HttpError::Certificate { host, problem: CertificateProblem::of(error) }
+    } else {
+        HttpError::Tls { host, why: error.to_string() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An authority that was made for this test; its key is gone.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBcDCCARWgAwIBAgIUC7yyUpWO9YgiM9p5OOfoJzK3bjMwCgYIKoZIzj0EAwIw\n\
+DDEKMAgGA1UEAwwBYTAgFw0yNjExMjgwMDExMTBaGA8yMTI2MTEwNDAwMTExMFow\n\
+DDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBCZhOzm+pOU\n\
+g30+KcCSCOtUj9o1176+SOVeOWbQ4svS7V4Rv8MeJn5MimY0Zfgp34taMFqohSAF\n\
+jOiB/yddSQKjUzBRMB0GA1UdDgQWBBQDtAMXvxOB3MuSgAo2GvqltJquQTAfBgNV\n\
+HSMEGDAWgBQDtAMXvxOB3MuSgAo2GvqltJquQTAPBgNVHRMBAf8EBTADAQH/MAoG\n\
+CCqGSM49BAMCA0kAMEYCIQCpNsd7z+GJDFQcuzsCQ10Ebm9y9Cfc8hTJ0L2E2vjg\n\
+2QIhANPZuvCqlxmfOU1mRt31SKaw8/ZvMw9Y9MU4jCAnXL3A\n\
+-----END CERTIFICATE-----\n\
+";
+
+    /// What is too much is refused, and not left out.
+    #[test]
+    fn a_list_has_as_many_authorities_as_its_file_or_is_refused() {
+        let found = |pem: &str| Authority::of_pem(pem.as_bytes(), "ca.pem").map(|found| found.len());
+        let refused = |pem: &str| {
+            let error = found(pem).unwrap_err();
+            assert_eq!(error.code(), "invalid.authority");
+            let said = error.to_string();
+            assert!(["ca.pem", "4096", "4 MiB"].iter().all(|part| said.contains(part)), "{said}");
+            said
+        };
+        assert_eq!(found(CERTIFICATE), Ok(1));
+        assert_eq!(found(&CERTIFICATE.repeat(4096)), Ok(4096));
+        assert!(refused(&CERTIFICATE.repeat(4097)).contains("too many"));
+        let padding = "\n".repeat((4 << 20) - CERTIFICATE.len());
+        assert_eq!(found(&format!("{padding}{CERTIFICATE}")), Ok(1));
+        assert!(refused(&format!("\n{padding}{CERTIFICATE}")).contains("too long"));
+        assert!(refused("no certificate").contains("none"));
+    }
+}

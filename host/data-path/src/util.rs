@@ -1,0 +1,5 @@
+//! Helpers that every part of the crate uses.
+
+pub(crate) mod aligned;
+pub(crate) mod num;
+pub(crate) mod zero;
