@@ -1,7 +1,8 @@
 //! The digest `imprint1`: one definition for the disk that a guest sees and for a file as it is
 //! stored.
 
-pub(crate) mod in_order;
+pub(crate) mod declared;
+pub(crate) mod sha256;
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Mutex};
 

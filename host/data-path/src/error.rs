@@ -127,13 +127,13 @@ pub enum EngineError {
     Mismatch,
     /// The disk in a wrapper is not what the wrapper says.
     #[error(
-        "the {algorithm} of the disk is {found}, and the manifest says {stated}: one of them is damaged; get the file again"
+        "the {algorithm} of the disk is {found}, and the manifest says {declared}: one of them is damaged; get the file again"
     )]
     Digest {
         /// `sha256` and the like.
         algorithm: &'static str,
         /// What the manifest says, in hex.
-        stated: String,
+        declared: String,
         /// What is there, in hex.
         found: String,
     },

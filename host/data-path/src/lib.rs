@@ -55,13 +55,16 @@ mod transport;
 mod util;
 
 pub use codec::{CodecKind, CodecSpec, DecodeError, Tail};
-pub use digest::{CLUSTER, DiskDigest, InvalidDigest, in_order::sha256};
+pub use digest::{CLUSTER, DiskDigest, InvalidDigest, sha256::sha256};
 pub use disk::{
-    DenyReferences, Disk, OpenOptions, Resolved, Resolver,
+    Disk,
+    check::{CheckReport, check},
+    declared_digest::check_declared_digest,
     detect::{confirm_format, detect, refuse_foreign},
     granted::GrantedFiles,
+    options::OpenOptions,
     reader::DiskReader,
-    stated::check_stated,
+    resolve::{DenyReferences, Resolved, Resolver},
 };
 pub use error::{ChainProblem, EngineError, TooSmall};
 pub use limits::Limits;
@@ -70,10 +73,15 @@ pub use map::{
     scratch::{self, Scratch, ScratchError},
 };
 pub use transfer::{
-    movement::Mover,
+    compare::Comparison,
+    options::{Mover, WriteOptions},
     progress::{Phase, Progress, ProgressSnapshot},
-    tools::{CheckReport, Comparison, check, compare, digest},
-    write::{Cloned, Copied, WriteOptions, Written, clone_image, copy_image, write_image},
+    read::{compare, digest},
+    write::{
+        Copied, Written,
+        clone::{Cloned, clone_image},
+        copy_image, write_image,
+    },
 };
 pub use transport::{
     append::AppendSink,

@@ -11,6 +11,7 @@
 //! host on the mover's behalf.
 
 mod channel;
+mod config;
 mod error;
 mod host;
 mod map;
@@ -18,48 +19,27 @@ mod message;
 mod process;
 mod sandbox;
 mod wire;
+mod wire_error;
 
-use std::{ffi::OsString, path::PathBuf, sync::OnceLock};
+use std::sync::Arc;
 
+use crate::transfer::options::{Mover, set_default_mover};
+
+pub use config::MoverConfig;
 pub use error::MoverError;
 pub use process::mover_main;
 pub use sandbox::Isolation;
 
-/// How movers are started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MoverConfig {
-    /// The program; it calls [`mover_main`] before it does anything else.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-    /// Goes on where the system does not offer all of the sandbox. Otherwise that is an error,
-    /// `mover.sandbox`.
-    pub best_effort: bool,
-}
-
-impl MoverConfig {
-    /// Starts one mover, asks what holds it in, and ends it. Blocks.
-    pub fn probe(&self) -> Result<Isolation, MoverError> {
-        host::probe(self)
-    }
-}
-
-static CONFIGURED: OnceLock<MoverConfig> = OnceLock::new();
-
 /// Says, once and before any job, how movers are started in this process: from then on
 /// [`crate::Mover::default`] uses them. `false` when it was said before.
 pub fn configure(config: MoverConfig) -> bool {
-    CONFIGURED.set(config).is_ok()
+    set_default_mover(Mover::process(config))
 }
 
-pub(crate) fn configured() -> Option<&'static MoverConfig> {
-    CONFIGURED.get()
-}
-
-impl crate::Mover {
+impl Mover {
     /// A process for each job whose source has encoded units; other jobs are done by the threads of
     /// this process.
     pub fn process(config: MoverConfig) -> Self {
-        Self(std::sync::Arc::new(host::Process::new(config)))
+        Self(Arc::new(host::Process::new(config)))
     }
 }

@@ -1,5 +1,6 @@
 //! Helpers that every part of the crate uses.
 
 pub(crate) mod aligned;
+pub(crate) mod blocking;
 pub(crate) mod num;
 pub(crate) mod zero;

@@ -183,7 +183,7 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let usage = plugins.usage();
     let mut report = made.report();
     report["source"] =
-        json!({"path": source.name(), "format": source.format(), "manifest": disk.stated_digest()});
+        json!({"path": source.name(), "format": source.format(), "manifest": disk.declared_algorithm()});
     report["target"] = json!({"path": shown, "format": to, "compress": args.compress.word()});
     if let Some(device) = device_size {
         report["target"]["device_size"] = json!(device);

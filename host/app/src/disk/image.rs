@@ -135,7 +135,7 @@ impl Image {
             formats: self.formats.clone(),
             resolver: self.granted.clone(),
             identity: identity(self.file),
-            ignore_stated: self.ignore_manifest,
+            ignore_declared_digest: self.ignore_manifest,
             ..OpenOptions::default()
         };
         Ok(Arc::new(Disk::open(self.plugin.as_ref(), self.source.clone(), &options).await?))

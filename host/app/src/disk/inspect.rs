@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use futures::future::OptionFuture;
-use imprint_data_path::{CheckReport, EngineError, check_stated};
+use imprint_data_path::{CheckReport, EngineError, check_declared_digest};
 use imprint_ports::{Finding, ImageInfo, Severity, SourceRef};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
@@ -214,8 +214,8 @@ async fn check_manifest(image: &Image, watch: &Watch) -> Result<Option<&'static 
             return Ok(None);
         }
         let disk = image.disk().await?;
-        check_stated(&disk, &watch.options().cancel).await?;
-        Ok(disk.stated_digest())
+        check_declared_digest(&disk, &watch.options().cancel).await?;
+        Ok(disk.declared_algorithm())
     };
     watch.until(comparing).await.map_err(|error| image.failure(error))
 }

@@ -4,27 +4,13 @@
 //! same bytes. Level 0 is ISA-L, which is twice as fast as libdeflate's level 1; where there is
 //! none (see [`encoder`]), level 0 is level 1.
 
+mod encoder;
 #[cfg(all(feature = "isal", target_arch = "x86_64"))]
 mod isal;
 
 use libdeflater::{CompressionLvl, Compressor};
 
-/// What stands around the deflate stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrapper {
-    /// Nothing.
-    None,
-    /// The header and the Adler-32 of RFC 1950.
-    Zlib,
-    /// The header without a name, CRC-32 and length of RFC 1952.
-    Gzip,
-}
-
-/// Encodes units, each a stream of its own.
-pub(crate) trait DeflateEncoder: Send {
-    /// Encodes a unit into `out`; `None` when it does not fit there.
-    fn encode(&mut self, unit: &[u8], out: &mut [u8]) -> Option<usize>;
-}
+pub(super) use encoder::{DeflateEncoder, Wrapper};
 
 /// The encoder for a level: 1 to 12 is libdeflate's scale (default 1, which compresses better than
 /// QEMU's default does), 0 is the fastest that there is on this platform. `None` when the level is

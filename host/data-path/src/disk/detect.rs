@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use imprint_ports::{BlockSource, DiskFormat, Guess, Props};
 
-use crate::{disk::offload, error::EngineError, transport::file::head_and_tail};
+use crate::{error::EngineError, transport::file::head_and_tail, util::blocking::run_blocking};
 
 /// Bytes that formats are asked with: the head and the tail.
 const PROBE: (u32, u32) = (64 << 10, 4 << 10);
@@ -43,7 +43,7 @@ async fn ask(
     blob: &Arc<dyn BlockSource>,
 ) -> Result<Vec<Claim>, EngineError> {
     let source = blob.clone();
-    let (head, tail) = offload(move || head_and_tail(source.as_ref(), PROBE.0, PROBE.1)).await??;
+    let (head, tail) = run_blocking(move || head_and_tail(source.as_ref(), PROBE.0, PROBE.1)).await??;
     let mut claims = Vec::new();
     for by in formats {
         let answer = by.probe(&head, &tail, blob.size()).await?;

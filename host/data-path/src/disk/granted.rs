@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use imprint_ports::{BlockSource, DiskFormat, SourceRef};
 
 use crate::{
-    disk::{Resolved, Resolver, detect::confirm_format},
+    disk::{
+        detect::confirm_format,
+        resolve::{Resolved, Resolver},
+    },
     error::EngineError,
 };
 

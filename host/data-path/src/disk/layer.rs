@@ -11,13 +11,14 @@ use imprint_ports::{
 
 use crate::{
     codec::{CodecSpec, Tail},
-    disk::{Resolved, Resolver, offload},
+    disk::resolve::{Resolved, Resolver},
     error::EngineError,
     limits::{EXPANSION_FLOOR, Limits, MAX_METADATA_RANGES, MAX_UNIT, PAGE_EXTENTS, PAGE_RANGES},
     map::{
         extent_map::{Content, EncodedUnit, ExtentMap, MapBuilder, MapError, Piece},
         scratch::Scratch,
     },
+    util::blocking::run_blocking,
 };
 use intervals::StoredIntervals;
 
@@ -347,7 +348,7 @@ impl PageChecker<'_> {
             return Err(MapError::Expansion { limit: self.limits.expansion }.into());
         }
         let Self { builder, used, .. } = self;
-        let map = offload(move || {
+        let map = run_blocking(move || {
             used.into_iter().try_for_each(StoredIntervals::check_disjoint)?;
             builder.finish()
         });

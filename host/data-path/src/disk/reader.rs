@@ -190,3 +190,16 @@ impl<'a> DiskReader<'a> {
         Ok(())
     }
 }
+
+impl Disk {
+    /// A reader with its own buffers and decoders: make one for each thread.
+    pub fn reader(&self) -> DiskReader<'_> {
+        DiskReader::new(self)
+    }
+
+    /// Fills `buf` from `offset`, which must lie inside the disk. Blocks. For more than one read
+    /// use [`Disk::reader`].
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), EngineError> {
+        self.reader().read_at(buf, offset)
+    }
+}

@@ -5,18 +5,25 @@ use std::sync::Arc;
 
 use imprint_ports::{BlockSource, ByteRange, Props};
 
-use super::{CONTAINS, Disk, OpenOptions};
+use super::{chain::open_image, detect::confirm_format, options::OpenOptions, virtual_disk::Disk};
 use crate::{
-    disk::{detect::confirm_format, stated::Stated},
+    digest::declared::DeclaredDigest,
     error::EngineError,
     map::extent_map::{Content, ExtentMap, MapBuilder, MapError, Piece},
     transport::window::Window,
 };
 
+/// The fact with the format of what is in a wrapper.
+const CONTAINS: &str = "contains";
 /// The format option that chooses among the disks of a wrapper: not for the format inside.
 const CHOICE: &str = "disk";
 /// The fact with the wrapper's format, beside those of the disk inside.
 const WRAPPER: &str = "wrapper";
+
+/// Returns whether a disk is the file inside a wrapper.
+pub(super) fn is_wrapper(disk: &Disk) -> bool {
+    disk.facts.contains_key(CONTAINS)
+}
 
 /// Opens what is inside. A wrapper in a wrapper is refused.
 pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, EngineError> {
@@ -37,16 +44,17 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
     let mut format_options = options.format_options.clone();
     format_options.remove(CHOICE);
     let inner = OpenOptions { format_options, ..options.clone() };
-    let stated = if options.ignore_stated { None } else { Stated::of(&outer.facts, &source) };
-    let mut disk = Disk::open_image(format.as_ref(), source, &inner).await?;
-    if disk.facts.contains_key(CONTAINS) {
+    let declared_digest =
+        if options.ignore_declared_digest { None } else { DeclaredDigest::of(&outer.facts, &source) };
+    let mut disk = open_image(format.as_ref(), source, &inner).await?;
+    if is_wrapper(&disk) {
         return Err(unsupported("a wrapper inside of a wrapper".to_owned()));
     }
     // From here on the file itself is read, not the window.
     disk.map = moved(&disk.map, place.offset, options)?;
     disk.sources[0] = whole;
     disk.facts.extend(wrapper_facts(outer));
-    disk.stated = stated;
+    disk.declared_digest = declared_digest;
     Ok(disk)
 }
 

@@ -3,6 +3,7 @@
 mod builder;
 mod chunk;
 mod error;
+mod piece;
 mod spilled;
 
 use std::sync::Arc;
@@ -17,51 +18,8 @@ use chunk::Chunk;
 
 pub use builder::MapBuilder;
 pub use error::MapError;
+pub use piece::{Content, EncodedUnit, Piece};
 pub(crate) use spilled::{Entry, Spilled};
-
-/// One encoded unit, as a piece of a map refers to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncodedUnit {
-    /// Index into the disk's sources.
-    pub source: u16,
-    /// Index into the disk's codecs.
-    pub codec: u16,
-    /// Where the encoded bytes start.
-    pub at: u64,
-    /// How many they are, at most.
-    pub stored: u32,
-    /// Length of the decoded unit.
-    pub unit: u32,
-    /// Where in the decoded unit the piece begins.
-    pub skip: u32,
-}
-
-/// What a piece of a disk holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// Zeroes.
-    Zero,
-    /// Nothing of its own: the parent answers, or zeroes where there is none.
-    Hole,
-    /// Bytes as they are stored.
-    Data {
-        /// Index into the disk's sources.
-        source: u16,
-        /// Where the bytes start.
-        at: u64,
-    },
-    /// (A part of) an encoded unit.
-    Encoded(EncodedUnit),
-}
-
-/// A piece of a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Where, in the virtual disk.
-    pub range: ByteRange,
-    /// What it holds.
-    pub content: Content,
-}
 
 /// The map of a virtual disk: every byte of `[0, size)` lies in exactly one piece.
 ///
@@ -199,25 +157,6 @@ impl ExtentMap {
             }
         }
         Ok(None)
-    }
-
-    /// This map over another one: where this one has holes, the other answers, and zeroes behind
-    /// the other's end. Indices of sources and codecs are kept as they are.
-    pub(crate) fn over(&self, below: &Self, limit: u64, scratch: &Scratch) -> Result<Self, MapError> {
-        let mut flat = MapBuilder::new(self.size, limit).with_scratch(scratch);
-        for piece in self {
-            let piece = piece?;
-            if piece.content != Content::Hole {
-                flat.push(piece)?;
-                continue;
-            }
-            let end = piece.range.offset + piece.range.length;
-            if piece.range.offset < below.size {
-                below.pieces(piece.range).try_for_each(|piece| flat.push(piece?))?;
-            }
-            flat.push_until(end, Content::Zero)?;
-        }
-        flat.finish()
     }
 }
 

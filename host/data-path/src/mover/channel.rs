@@ -11,8 +11,8 @@ use imprint_ports::{BlockSink, BlockSource};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    error::{KeptErrors, WireIo},
     wire,
+    wire_error::{KeptErrors, WireIo},
 };
 use crate::util::num::{from_u32, to_u64};
 

@@ -1,6 +1,7 @@
 //! The host's side of movers: starting them, telling them what to do, believing little, and
 //! cleaning up behind them.
 
+mod budget;
 mod session;
 mod start;
 
@@ -10,24 +11,24 @@ use async_trait::async_trait;
 use imprint_ports::{BlockSink, MetadataSegment, Placed};
 
 use super::{
-    MoverConfig,
+    config::MoverConfig,
     error::MoverError,
-    message::{Command, Reply, SinkHead, Work},
+    message::{Command, Reply},
 };
 use crate::{
     digest::DiskDigest,
     disk::Disk,
     error::EngineError,
     transfer::{
-        movement::{ByteMover, Event, InProcess, Moved, Movement, Pass, Running, WritePlan},
+        backend::{ByteMover, Movement},
+        compare::Comparison,
+        context::Running,
+        in_process::InProcess,
         place::{Layout, REPORT},
-        tools::Comparison,
+        plan::{Event, Moved, Pass, WritePlan},
     },
-    util::num::to_u64,
 };
 use session::Session;
-
-pub(super) use start::probe;
 
 /// Largest offset that a file may reach.
 const MAX_FILE: u64 = 1 << 62;
@@ -127,7 +128,7 @@ impl ByteMover for Process {
 /// Only the host's own descriptors were open all the time.
 async fn check_unchanged(disk: &Arc<Disk>) -> Result<(), EngineError> {
     let disk = disk.clone();
-    crate::disk::offload(move || disk.check_unchanged()).await?
+    crate::util::blocking::run_blocking(move || disk.check_unchanged()).await?
 }
 
 /// A movement in another process.
@@ -256,31 +257,6 @@ impl Checker {
         self.at = end.unwrap_or(last);
         Ok(())
     }
-}
-
-/// Work as it is told to a mover.
-fn work(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> Work {
-    match target {
-        Some((plan, sink)) => Work::Write { plan: plan.clone(), sink },
-        None if disks == 1 => Work::Digest,
-        None => Work::Compare,
-    }
-}
-
-/// Address space of a mover beyond its program: the queues and the libraries, the map while it
-/// grows, and for each thread its stack, the codecs' contexts, windows of the disk and what becomes
-/// of them.
-fn memory(disks: &[&Arc<Disk>], plan: Option<&WritePlan>, threads: usize) -> u64 {
-    const BASE: u64 = 256 << 20;
-    const THREAD: u64 = 64 << 20;
-    let maps: u64 = disks.iter().map(|disk| disk.map().memory()).sum();
-    let target = match plan.map(|plan| &plan.layout) {
-        Some(Layout::Units(rules)) => u64::from(rules.unit),
-        Some(Layout::Identity { .. }) | None => 0,
-    };
-    let unit = disks.iter().map(|disk| u64::from(disk.unit())).max().unwrap_or(0).max(target);
-    let per_thread = THREAD + unit.min(64 << 20).saturating_mul(4);
-    BASE + maps.saturating_mul(3) + to_u64(threads).saturating_mul(per_thread)
 }
 
 #[cfg(test)]

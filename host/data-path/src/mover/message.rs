@@ -8,14 +8,14 @@
 use imprint_ports::MetadataSegment;
 use serde::{Deserialize, Serialize};
 
-use super::{error::WireError, map::MapHead, sandbox::Isolation};
+use super::{map::MapHead, sandbox::Isolation, wire_error::WireError};
 use crate::{
     codec::CodecSpec,
     digest::DiskDigest,
     transfer::{
-        movement::{Event, Moved, Pass, WritePlan},
+        compare::Comparison,
+        plan::{Event, Moved, Pass, WritePlan},
         progress::ProgressSnapshot,
-        tools::Comparison,
     },
 };
 
@@ -86,7 +86,7 @@ pub(super) enum Work {
     Compare,
 }
 
-/// The next thing to do; those of [`crate::transfer::movement::Movement`], and `Run` for jobs of one step.
+/// The next thing to do; those of [`crate::transfer::backend::Movement`], and `Run` for jobs of one step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Command {
     Start(Pass),

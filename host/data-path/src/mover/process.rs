@@ -17,18 +17,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     channel::{Channels, HostSink, HostSource},
-    error::WireError,
     map::{self, MapHead},
     message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, Work},
     sandbox::{self, Bounds},
     wire,
+    wire_error::WireError,
 };
 use crate::{
     disk::Disk,
     error::EngineError,
     map::scratch::{self, Scratch},
     transfer::{
-        movement::{ByteMover, InProcess, Running},
+        backend::ByteMover,
+        context::Running,
+        in_process::InProcess,
         progress::{Progress, ProgressSnapshot},
     },
     transport::file::{FileSink, FileSource},

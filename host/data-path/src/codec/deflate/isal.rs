@@ -17,7 +17,7 @@ use isal_sys::igzip_lib::{
 };
 use libdeflater::{adler32, crc32};
 
-use super::{DeflateEncoder, Wrapper};
+use super::encoder::{DeflateEncoder, Wrapper};
 
 const LEVEL: u32 = 1;
 /// RFC 1950: deflate with a window of 32 KiB, by a fast encoder, no preset dictionary.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    disk::{Disk, OpenOptions},
+    disk::{Disk, options::OpenOptions},
     testing::{Script, extent, page, parent, primary, trap},
     transport::file::MemorySource,
 };

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use imprint_ports::ByteRange;
 
 use super::{
-    Content, EncodedUnit, ExtentMap, MapError, Parts, Piece,
+    ExtentMap, Parts,
     chunk::{Chunk, Run, RunKind},
+    error::MapError,
+    piece::{Content, EncodedUnit, Piece},
     spilled::{MAX_ENTRIES, Spilling},
 };
 use crate::map::scratch::Scratch;
@@ -215,6 +217,27 @@ impl MapBuilder {
             self.push(piece)?;
         }
         Ok(())
+    }
+}
+
+impl ExtentMap {
+    /// This map over another one: where this one has holes, the other answers, and zeroes behind
+    /// the other's end. Indices of sources and codecs are kept as they are.
+    pub(crate) fn over(&self, below: &Self, limit: u64, scratch: &Scratch) -> Result<Self, MapError> {
+        let mut flat = MapBuilder::new(self.size, limit).with_scratch(scratch);
+        for piece in self {
+            let piece = piece?;
+            if piece.content != Content::Hole {
+                flat.push(piece)?;
+                continue;
+            }
+            let end = piece.range.offset + piece.range.length;
+            if piece.range.offset < below.size {
+                below.pieces(piece.range).try_for_each(|piece| flat.push(piece?))?;
+            }
+            flat.push_until(end, Content::Zero)?;
+        }
+        flat.finish()
     }
 }
 

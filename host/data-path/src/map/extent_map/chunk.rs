@@ -2,7 +2,7 @@
 
 use imprint_ports::ByteRange;
 
-use super::{Content, EncodedUnit, Piece};
+use super::piece::{Content, EncodedUnit, Piece};
 use crate::util::num::{to_u64, to_usize};
 
 /// A run in a file: offset (8 bytes, as all numbers little endian), where the bytes are (8) or unit

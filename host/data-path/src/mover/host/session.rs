@@ -17,21 +17,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        MoverConfig,
         channel::Served,
-        error::{KeptErrors, MoverError},
+        config::MoverConfig,
+        error::MoverError,
         map::{self, MapHead, SendError},
-        message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, SourceHead},
+        message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, SourceHead, Work},
         wire::{self, MAX_DESCRIPTORS},
+        wire_error::KeptErrors,
     },
+    budget::memory,
     start::{Handle, start},
 };
 use crate::{
     disk::Disk,
     error::EngineError,
     transfer::{
-        movement::{Running, WritePlan},
+        context::Running,
         pipeline,
+        plan::WritePlan,
         progress::{Progress, ProgressSnapshot},
     },
     util::num::to_u64,
@@ -75,7 +78,7 @@ impl Session {
             disks: disks.iter().map(|disk| Arc::clone(disk)).collect(),
             target: target.map(|(sink, plan)| (sink.clone(), plan.clone())),
             threads,
-            memory: super::memory(disks, plan, threads),
+            memory: memory(disks, plan, threads),
             handle: Arc::default(),
             progress: running.progress.clone(),
             told: ProgressSnapshot::default(),
@@ -111,7 +114,7 @@ impl Session {
         self.commands = None;
         if let Some(thread) = self.thread.take() {
             // One that panicked has answered nothing, and that was told.
-            let _ = crate::disk::offload(move || thread.join().is_ok()).await;
+            let _ = crate::util::blocking::run_blocking(move || thread.join().is_ok()).await;
         }
     }
 
@@ -286,7 +289,7 @@ impl Conversation {
         let all: Vec<_> = pairs.iter().map(|(_, theirs)| theirs.as_fd()).chain(descriptors).collect();
         let count = |length: usize| u32::try_from(length).expect("bounded above");
         let job = Job {
-            work: super::work(plan.zip(sink), heads.len()),
+            work: work(plan.zip(sink), heads.len()),
             disks: heads,
             threads: u32::try_from(self.threads).unwrap_or(u32::MAX),
             channels: count(pairs.len()),
@@ -351,5 +354,14 @@ impl Conversation {
                 Err(_) => MoverError::Start { source: error }.into(),
             },
         }
+    }
+}
+
+/// Work as it is told to a mover.
+fn work(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> Work {
+    match target {
+        Some((plan, sink)) => Work::Write { plan: plan.clone(), sink },
+        None if disks == 1 => Work::Digest,
+        None => Work::Compare,
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::super::{
-    MoverConfig,
+    config::MoverConfig,
     error::MoverError,
     message::{FromMover, Preamble},
     sandbox::Isolation,
@@ -155,10 +155,12 @@ fn missing(isolation: Isolation) -> &'static str {
     }
 }
 
-/// See [`MoverConfig::probe`].
-pub(crate) fn probe(config: &MoverConfig) -> Result<Isolation, MoverError> {
-    let handle = Handle::default();
-    let config = MoverConfig { best_effort: true, ..config.clone() };
-    let preamble = Preamble { memory: 64 << 20, descriptors: 16 };
-    start(&config, &preamble, &handle).map(|(_, isolation)| isolation)
+impl MoverConfig {
+    /// Starts one mover, asks what holds it in, and ends it. Blocks.
+    pub fn probe(&self) -> Result<Isolation, MoverError> {
+        let handle = Handle::default();
+        let config = Self { best_effort: true, ..self.clone() };
+        let preamble = Preamble { memory: 64 << 20, descriptors: 16 };
+        start(&config, &preamble, &handle).map(|(_, isolation)| isolation)
+    }
 }

@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     codec::DecodeError,
     digest::Digests,
-    disk::OpenOptions,
+    disk::options::OpenOptions,
     mover::{
         message::{FromMover, Job, Preamble},
         sandbox::Isolation,
@@ -22,8 +22,9 @@ use crate::{
     },
     testing::{FakeFormat, MemorySink, Pattern},
     transfer::{
-        movement::{Manner, Mover},
-        write::{WriteOptions, write_image},
+        options::{Mover, WriteOptions},
+        plan::Manner,
+        write::write_image,
     },
     transport::{
         file::{FileSink, FileSource, MemorySource},
@@ -167,14 +168,14 @@ async fn a_mover_writes_what_this_process_would() {
             assert_eq!((progress.read, progress.written), (written.read_bytes, written.written_bytes));
             assert!(progress.total > 0);
         }
-        let expected = crate::transfer::tools::digest(&disk, &in_process()).await.unwrap();
-        assert_eq!(crate::transfer::tools::digest(&disk, &options("a_mover")).await.unwrap(), expected);
+        let expected = crate::transfer::read::digest(&disk, &in_process()).await.unwrap();
+        assert_eq!(crate::transfer::read::digest(&disk, &options("a_mover")).await.unwrap(), expected);
         let pattern: Arc<dyn BlockSource> = Arc::new(Pattern { size: SIZE, seed: 6 });
         let other = Arc::new(Disk::from_raw(pattern, &Default::default()).unwrap());
-        let expected = crate::transfer::tools::compare(&disk, &other, &in_process()).await.unwrap();
+        let expected = crate::transfer::read::compare(&disk, &other, &in_process()).await.unwrap();
         assert!(matches!(expected, Comparison::Content { .. }));
         assert_eq!(
-            crate::transfer::tools::compare(&disk, &other, &options("a_mover")).await.unwrap(),
+            crate::transfer::read::compare(&disk, &other, &options("a_mover")).await.unwrap(),
             expected
         );
     }
@@ -266,8 +267,8 @@ async fn damage_is_the_same_error_on_both_sides() {
         let options = options("a_mover");
         let here = write_image(&disk, &FakeFormat::raw(), &sink, &in_process()).await.unwrap_err();
         let there = write_image(&disk, &FakeFormat::raw(), &sink, &options).await.unwrap_err();
-        let digest = crate::transfer::tools::digest(&disk, &options).await.unwrap_err();
-        let compared = crate::transfer::tools::compare(&disk, &disk, &options).await.unwrap_err();
+        let digest = crate::transfer::read::digest(&disk, &options).await.unwrap_err();
+        let compared = crate::transfer::read::compare(&disk, &disk, &options).await.unwrap_err();
         for error in [&here, &there, &digest, &compared] {
             assert_eq!((error.code(), error.class()), ("corrupt.encoded", ErrorClass::Corrupt), "{codec}");
         }
@@ -333,7 +334,7 @@ async fn a_mover_that_lies_is_not_believed() {
 async fn weaker_isolation_is_refused_unless_the_operator_allows_it() {
     let folder = tempfile::tempdir().unwrap();
     let disk = image(folder.path(), &FakeFormat::compressed("zstd")).await;
-    let error = crate::transfer::tools::digest(&disk, &options("an_open_mover")).await.unwrap_err();
+    let error = crate::transfer::read::digest(&disk, &options("an_open_mover")).await.unwrap_err();
     assert_eq!((error.code(), error.class()), ("mover.sandbox", ErrorClass::Unsupported));
     assert!(error.report().contains("Landlock is not available"), "{}", error.report());
     let found = config("an_open_mover").probe().unwrap();
@@ -345,9 +346,7 @@ async fn weaker_isolation_is_refused_unless_the_operator_allows_it() {
     let pattern: Arc<dyn BlockSource> = Arc::new(Pattern { size: SIZE, seed: 5 });
     let disk = Arc::new(Disk::from_raw(pattern, &Default::default()).unwrap());
     let options = WriteOptions { mover: plain, ..WriteOptions::default() };
-    crate::transfer::tools::digest(&disk, &options)
-        .await
-        .expect("a disk with nothing encoded needs no mover");
+    crate::transfer::read::digest(&disk, &options).await.expect("a disk with nothing encoded needs no mover");
 }
 
 #[tokio::test]

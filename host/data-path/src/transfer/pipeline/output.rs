@@ -3,16 +3,17 @@
 use imprint_ports::{BlockSink, ByteRange};
 
 use super::{
-    FileTarget,
     ordered::{Insert, Ordered, Submission},
-    worker::Slot,
+    slot::Slot,
+    target::FileTarget,
 };
 use crate::{
     digest::{CLUSTER, StoredDigest},
     error::EngineError,
     transfer::{
-        movement::{Manner, Running},
+        context::Running,
         place::{Layout, Unit, UnitRules},
+        plan::Manner,
     },
     util::num::{from_u32, to_u64, to_usize},
 };

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use imprint_ports::{ByteRange, PortError};
 
 use super::{
-    FileTarget, Job, Planner, Target, Window, encoded_room, encoder_for,
     ordered::{Insert, Ordered, Shared, Stopped, Submission},
     output::Output,
+    planner::{Planner, Window, encoded_room},
+    slot::Slot,
+    target::{FileTarget, Job, Target},
 };
 use crate::{
     codec::Encoder,
@@ -15,8 +17,8 @@ use crate::{
     disk::reader::DiskReader,
     error::EngineError,
     transfer::{
-        movement::{Event, Manner, Pass},
         place::{Encoded, FileTooLarge, Layout, Placer, Unit, UnitRules},
+        plan::{Event, Manner, Pass, WritePlan},
     },
     util::{
         aligned::AlignedBuffer,
@@ -52,19 +54,6 @@ impl From<WrittenTwice> for EngineError {
         );
         PortError::bad_answer("plugin.layout-overlap", message).into()
     }
-}
-
-/// A window on its way, with the buffers that it needs until it is in the file.
-pub(super) struct Slot {
-    pub(super) window: Window,
-    pub(super) bytes: AlignedBuffer,
-    pub(super) encoded: Vec<u8>,
-    pub(super) zeroes: ZeroMap,
-    /// Leaf of each cluster of the window; `None` is a cluster of zeroes.
-    pub(super) leaves: Vec<Option<[u8; 32]>>,
-    pub(super) units: Vec<Unit>,
-    /// What the ordered step made of it; empty before.
-    pub(super) placed: Option<Submission>,
 }
 
 pub(super) struct Worker<'a> {
@@ -361,4 +350,17 @@ fn place(placer: &mut Placer, file: &FileTarget, submission: &mut Submission) ->
         file.events.blocking_send(Event::Placed(report)).map_err(|_| EngineError::Cancelled)?;
     }
     Ok(())
+}
+
+/// The encoder that a target needs, if any.
+fn encoder_for(target: &Target) -> Result<Option<Encoder>, EngineError> {
+    let Target::File(file) = target else { return Ok(None) };
+    let WritePlan { layout: Layout::Units(rules), level, .. } = &file.plan else { return Ok(None) };
+    let Some(kind) = rules.codec else { return Ok(None) };
+    match Encoder::new(kind, *level, rules.unit) {
+        Some(encoder) => Ok(Some(encoder)),
+        None => Err(EngineError::InvalidOption {
+            what: "the compression level is out of range; use 0 to 12 for zlib, -7 to 19 for zstd".to_owned(),
+        }),
+    }
 }

@@ -4,17 +4,24 @@ use std::{io, sync::Arc};
 
 use imprint_ports::{BlockSink, ByteRange, DiskFormat, Placed};
 
-use super::{Begun, Tables, WriteOptions, begin, or_cancelled};
+use super::{
+    prepare::{Begun, begin, or_cancelled},
+    tables::Tables,
+};
 use crate::{
-    disk::{Disk, offload},
+    disk::Disk,
     error::EngineError,
     map::extent_map::Content,
     transfer::{
-        movement::Manner,
+        options::WriteOptions,
         place::{FileTooLarge, Layout, Placer, Unit},
+        plan::Manner,
         progress::Progress,
     },
-    util::num::{align_down, to_u64, to_usize},
+    util::{
+        blocking::run_blocking,
+        num::{align_down, to_u64, to_usize},
+    },
 };
 
 /// Bytes of the disk between two looks at whether the job is cancelled.
@@ -53,7 +60,7 @@ pub async fn clone_image(
     let _stop_when_dropped = cancel.clone().drop_guard();
     let manner = Manner::of(sink.as_ref());
     // A digest that is stated has to be compared, and that reads the bytes.
-    if manner != Manner::Sparse || disk.map().encoded_bytes() > 0 || disk.stated().is_some() {
+    if manner != Manner::Sparse || disk.map().encoded_bytes() > 0 || disk.declared_digest().is_some() {
         return Ok(None);
     }
     let Begun { mut plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
@@ -69,7 +76,7 @@ pub async fn clone_image(
         copied: 0,
     };
     let end = loop {
-        let (back, outcome) = offload(move || {
+        let (back, outcome) = run_blocking(move || {
             let outcome = cloning.step();
             (cloning, outcome)
         })
@@ -96,7 +103,7 @@ pub async fn clone_image(
     let mut tables = Tables::new(&layout, end, virtual_size);
     while let Some(segments) = tables.next(plugin.as_mut(), &cancel).await? {
         let sink = sink.clone();
-        offload(move || {
+        run_blocking(move || {
             segments.iter().try_for_each(|segment| {
                 let at = segment.file_offset;
                 sink.write_all_at(&segment.bytes, at).map_err(|error| EngineError::write(at, error))
@@ -106,7 +113,7 @@ pub async fn clone_image(
     }
     let file_size = tables.file_size()?;
     let (target, source, durable) = (sink.clone(), disk.clone(), options.durable);
-    offload(move || {
+    run_blocking(move || {
         target.set_size(file_size).map_err(|error| EngineError::write(file_size, error))?;
         if durable {
             target.sync().map_err(|error| EngineError::write(0, error))?;

@@ -11,10 +11,13 @@ use imprint_ports::{BlockSource, ByteRange, Placed};
 
 use super::*;
 use crate::{
-    disk::OpenOptions,
+    disk::options::OpenOptions,
     limits::Limits,
     testing::{FakeFormat, MemorySink, Pattern},
-    transfer::tools::{Comparison, compare, digest},
+    transfer::{
+        compare::Comparison,
+        read::{compare, digest},
+    },
 };
 
 const SIZE: u64 = (9 << 20) + 5 * 512;

@@ -3,13 +3,10 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    CertificateError,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::HttpError;
+use super::error::{CertificateProblem, HttpError};
 use crate::util::num::to_u64;
 
 /// Most certificates of one file. The error's text says it, too.
@@ -47,46 +44,6 @@ impl Authority {
         match found.is_empty() {
             true => Err(wrong("there is none in it".to_owned())),
             false => Ok(found),
-        }
-    }
-}
-
-/// What is wrong with a server's certificate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CertificateProblem {
-    /// No authority that is known here has signed it.
-    #[error(
-        "is signed by nobody that this machine trusts; if the server is the right one, give the certificate of its authority (imprint disk: --ca-file FILE)"
-    )]
-    UnknownAuthority,
-    /// It is too old.
-    #[error("has expired; have it renewed, and check this machine's clock")]
-    Expired,
-    /// It is not valid yet.
-    #[error("is not valid yet; check the clocks of both machines")]
-    NotYetValid,
-    /// It was made for another server.
-    #[error("is for another name; use the name that it was made for")]
-    OtherName,
-    /// Everything else.
-    #[error("is not acceptable ({0}); have it replaced")]
-    Other(String),
-}
-
-impl CertificateProblem {
-    fn of(error: &CertificateError) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum, and it may grow")]
-        match error {
-            // The latter by an authority that only has the same name.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Self::OtherName
-            }
-            other => {
-                Self::Other(format!("{other:?}").chars().filter(|c| !c.is_control()).take(200).collect())
-            }
         }
     }
 }

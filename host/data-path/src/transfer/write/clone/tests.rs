@@ -2,13 +2,10 @@ use std::{fs::File, path::Path, process::Command};
 
 use super::*;
 use crate::{
-    disk::OpenOptions,
+    disk::options::OpenOptions,
     limits::Limits,
     testing::{FakeFormat, MemorySink, Pattern},
-    transfer::{
-        tools::{Comparison, compare},
-        write::write_image,
-    },
+    transfer::{compare::Comparison, read::compare, write::write_image},
     transport::file::{FileSink, FileSource},
 };
 

@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    disk::offload,
     error::EngineError,
     util::{
         aligned::AlignedBuffer,
+        blocking::run_blocking,
         num::{to_u64, to_usize},
     },
 };
@@ -44,11 +44,11 @@ struct Lane {
 pub async fn sha256(source: Arc<dyn BlockSource>) -> Result<String, EngineError> {
     let cancel = CancellationToken::new();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    offload(move || hash::<Sha256>(source.as_ref(), &cancel)).await?
+    run_blocking(move || hash_in_order::<Sha256>(source.as_ref(), &cancel)).await?
 }
 
 /// The hash of all bytes of a source, in lower hexadecimal digits. Blocks.
-pub(crate) fn hash<D: Digest>(
+pub(crate) fn hash_in_order<D: Digest>(
     source: &dyn BlockSource,
     cancel: &CancellationToken,
 ) -> Result<String, EngineError> {
@@ -123,8 +123,12 @@ mod tests {
             let bytes = Pattern { size, seed: 5 }.bytes();
             let (sha256, sha1) = (hex(&Sha256::digest(&bytes)), hex(&Sha1::digest(&bytes)));
             let source = MemorySource::new(bytes);
-            assert_eq!(hash::<Sha256>(&source, &CancellationToken::new()).unwrap(), sha256, "{size}");
-            assert_eq!(hash::<Sha1>(&source, &CancellationToken::new()).unwrap(), sha1, "{size}");
+            assert_eq!(
+                hash_in_order::<Sha256>(&source, &CancellationToken::new()).unwrap(),
+                sha256,
+                "{size}"
+            );
+            assert_eq!(hash_in_order::<Sha1>(&source, &CancellationToken::new()).unwrap(), sha1, "{size}");
         }
     }
 
@@ -148,12 +152,12 @@ mod tests {
     #[test]
     fn what_cannot_be_read_ends_it_and_so_does_a_cancellation() {
         for place in [0, PIECE, 4 * PIECE, 8 * PIECE] {
-            let error = hash::<Sha256>(&Broken(place), &CancellationToken::new()).unwrap_err();
+            let error = hash_in_order::<Sha256>(&Broken(place), &CancellationToken::new()).unwrap_err();
             assert!(error.to_string().contains(&format!("at offset {place} ")), "{error}");
         }
         let cancelled = CancellationToken::new();
         cancelled.cancel();
-        let ended = hash::<Sha256>(&Broken(u64::MAX), &cancelled);
+        let ended = hash_in_order::<Sha256>(&Broken(u64::MAX), &cancelled);
         assert!(matches!(ended, Err(EngineError::Cancelled)), "{ended:?}");
     }
 }

@@ -6,20 +6,24 @@ use async_trait::async_trait;
 use imprint_ports::{BlockSink, BlockSource, ByteRange, MetadataSegment};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{ByteMover, Event, Manner, Moved, Movement, Pass, Running, WritePlan};
+use super::{
+    backend::{ByteMover, Movement},
+    compare::{self, Comparison},
+    context::Running,
+    plan::{Event, Manner, Moved, Pass, WritePlan},
+};
 use crate::{
     digest::{DigestBuilder, DiskDigest, StoredDigest},
-    disk::{Disk, offload},
+    disk::Disk,
     error::EngineError,
     limits::Limits,
     transfer::{
         pipeline::{self, FileTarget, Job, Outcome, REPORTS, Target},
         place::{FileTooLarge, Layout},
         progress::Phase,
-        tools::{self, Comparison},
     },
     transport::window::Window,
-    util::num::to_u64,
+    util::{blocking::run_blocking, num::to_u64},
 };
 
 /// The threads of this process.
@@ -65,12 +69,12 @@ impl ByteMover for InProcess {
         running: &Running,
     ) -> Result<Comparison, EngineError> {
         let (first, second, running) = (first.clone(), second.clone(), running.clone());
-        offload(move || tools::compare_blocking(&first, &second, &running)).await?
+        run_blocking(move || compare::compare_blocking(&first, &second, &running)).await?
     }
 }
 
 async fn logical_digest(disk: Arc<Disk>, running: Running) -> Result<DiskDigest, EngineError> {
-    offload(move || {
+    run_blocking(move || {
         let job = Job { disk, target: Target::Nothing, running };
         let outcome = pipeline::run(&job)?;
         job.disk.check_unchanged()?;
@@ -120,14 +124,14 @@ fn out_of_order() -> EngineError {
 impl Local {
     async fn set_size(&self, size: u64) -> Result<(), EngineError> {
         let sink = self.sink.clone();
-        offload(move || sink.set_size(size).map_err(|error| EngineError::write(size, error))).await?
+        run_blocking(move || sink.set_size(size).map_err(|error| EngineError::write(size, error))).await?
     }
 
     async fn zeroes(&mut self, start: u64, end: u64) -> Result<(), EngineError> {
         if start < end {
             let (sink, running) = (self.sink.clone(), self.running.clone());
             self.written +=
-                offload(move || pipeline::fill_zeroes(sink.as_ref(), &running, start, end)).await??;
+                run_blocking(move || pipeline::fill_zeroes(sink.as_ref(), &running, start, end)).await??;
         }
         Ok(())
     }
@@ -199,7 +203,7 @@ impl Local {
     async fn verify(&self, file_size: u64, stored: DiskDigest) -> Result<(), EngineError> {
         let (sink, progress) = (self.sink.clone(), self.running.progress.clone());
         let dense = self.plan.manner == Manner::Dense;
-        let file = offload(move || {
+        let file = run_blocking(move || {
             let source = sink.read_back().map_err(|error| EngineError::read(0, file_size, error))?;
             let source = source.ok_or_else(|| EngineError::InvalidOption {
                 what: "this destination cannot be read back; write without verification".to_owned(),
@@ -287,7 +291,7 @@ impl Movement for Local {
             let end = at.checked_add(length).ok_or(FileTooLarge)?;
             self.reach(at).await?;
             let (sink, stored) = (self.sink.clone(), self.stored.clone());
-            offload(move || {
+            run_blocking(move || {
                 sink.write_all_at(&bytes, at).map_err(|error| EngineError::write(at, error))?;
                 Ok::<(), EngineError>(stored.write(at, &bytes)?)
             })
@@ -312,7 +316,7 @@ impl Movement for Local {
         }
         self.set_size(file_size).await?;
         let (disk, sink, durable) = (self.disk.clone(), self.sink.clone(), self.plan.durable);
-        offload(move || {
+        run_blocking(move || {
             if durable {
                 sink.sync().map_err(|error| EngineError::write(0, error))?;
             }

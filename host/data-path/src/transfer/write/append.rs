@@ -8,12 +8,16 @@ use std::collections::VecDeque;
 
 use imprint_ports::{ErrorClass, MetadataSegment, Placed, PortError};
 
-use super::{Conversation, Tables, bad_tables, or_cancelled};
+use super::{
+    prepare::or_cancelled,
+    session::Conversation,
+    tables::{Tables, bad_tables},
+};
 use crate::{
     error::EngineError,
     transfer::{
-        movement::{Event, Pass},
-        place::Layout,
+        place::{FileTooLarge, Layout},
+        plan::{Event, Pass},
     },
     util::num::{from_u32, to_u64, to_usize},
 };
@@ -62,8 +66,7 @@ impl Conversation {
     pub(super) async fn in_turn(&mut self) -> Result<u64, EngineError> {
         let data_start = self.layout.data_start();
         if let Layout::Identity { .. } = self.layout {
-            let end =
-                data_start.checked_add(self.virtual_size).ok_or(crate::transfer::place::FileTooLarge)?;
+            let end = data_start.checked_add(self.virtual_size).ok_or(FileTooLarge)?;
             let (front, behind, file_size) = self.all_tables(end, Dry::default()).await?;
             self.movement.tables(front).await?;
             self.payload(Pass::Write).await?;

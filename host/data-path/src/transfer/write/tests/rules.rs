@@ -1,27 +1,13 @@
 //! Every placement rule, in every manner of writing: the file decodes to the disk by what was
 //! reported.
 
-use std::{
-    io,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{io, sync::{Mutex, atomic::{AtomicBool, AtomicU64, Ordering}}, time::{Duration, Instant}};
 
 use imprint_ports::{BlockSource, Codec, FormatImage, FrameField, Guess, Placed, Rules};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    codec::{CodecSpec, Decoder},
-    limits::Limits,
-    testing::{MemorySink, Pattern},
-    transfer::progress::Phase,
-    transport::append::AppendSink,
-    util::num::to_usize,
-};
+use crate::{codec::{CodecSpec, Decoder}, limits::Limits, testing::{MemorySink, Pattern}, transfer::progress::Phase, transport::append::AppendSink, util::num::to_usize};
 
 /// Where a test layout puts its table of placements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,7 +251,7 @@ fn options(threads: usize) -> WriteOptions {
 async fn stored_digest(bytes: Vec<u8>) -> DiskDigest {
     let source = Arc::new(crate::transport::file::MemorySource::new(bytes));
     let file = Arc::new(Disk::from_raw(source, &Limits::default()).unwrap());
-    crate::transfer::tools::digest(&file, &options(2)).await.unwrap()
+    crate::transfer::read::digest(&file, &options(2)).await.unwrap()
 }
 
 async fn check(

@@ -1,0 +1,28 @@
+//! Opening an image as a disk.
+
+use std::sync::Arc;
+
+use imprint_ports::{BlockSource, DiskFormat};
+
+use super::{chain::open_image, options::OpenOptions, virtual_disk::Disk, wrapped};
+use crate::error::EngineError;
+
+impl Disk {
+    /// Opens an image: asks its format for the map, validates it, follows parents as far as the
+    /// resolver allows. Where the image is a wrapper (the fact `contains`), the disk is the one
+    /// inside it.
+    ///
+    /// Not cancel-safe in the sense that work is lost, but nothing is left behind when the future
+    /// is dropped.
+    pub async fn open(
+        format: &dyn DiskFormat,
+        blob: Arc<dyn BlockSource>,
+        options: &OpenOptions,
+    ) -> Result<Self, EngineError> {
+        let disk = open_image(format, blob, options).await?;
+        match wrapped::is_wrapper(&disk) {
+            true => wrapped::open(disk, options).await,
+            false => Ok(disk),
+        }
+    }
+}

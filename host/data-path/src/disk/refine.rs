@@ -1,0 +1,92 @@
+//! What transports know to be zero, in the map of a disk.
+
+use std::sync::Arc;
+
+use imprint_ports::{BlockSource, ByteRange, Segment};
+
+use crate::{
+    error::EngineError,
+    limits::Limits,
+    map::{
+        extent_map::{Content, ExtentMap, MapBuilder, Piece},
+        scratch::Scratch,
+    },
+};
+
+/// Runs of data shorter than this are not looked at for holes of the transport.
+const REFINE_FROM: u64 = 1 << 20;
+/// Bytes that a transport is asked about at once: at most 262 144 blocks of 4 KiB, which take 6 MiB
+/// as segments.
+const REFINE_STEP: u64 = 1 << 30;
+/// Segments after which no transport is asked any more.
+const MAX_SEGMENTS: usize = 1 << 22;
+
+/// Replaces holes by zeroes, and data that the transport knows to be zero too.
+pub(super) fn refine(
+    map: ExtentMap,
+    sources: &[Arc<dyn BlockSource>],
+    limits: &Limits,
+    scratch: &Scratch,
+) -> Result<ExtentMap, EngineError> {
+    if !map.has_holes() && map.longest_data() < REFINE_FROM {
+        return Ok(map);
+    }
+    let mut refined = MapBuilder::new(map.size(), limits.extents).with_scratch(scratch);
+    let mut asked = 0;
+    for piece in &map {
+        let piece = piece?;
+        let ByteRange { offset, length } = piece.range;
+        match piece.content {
+            Content::Zero | Content::Hole => refined.push_until(offset + length, Content::Zero)?,
+            Content::Data { source, at } if length >= REFINE_FROM => {
+                let bytes = sources[usize::from(source)].as_ref();
+                refine_data(
+                    &mut refined,
+                    (bytes, source),
+                    ByteRange { offset: at, length },
+                    &mut asked,
+                    scratch,
+                )?;
+            }
+            Content::Encoded(_) | Content::Data { .. } => refined.push(piece)?,
+        }
+    }
+    Ok(refined.finish()?)
+}
+
+/// Adds a run of data, as its transport describes it. What the transport is not asked about counts
+/// as data: zeroes are found later, by looking at them.
+fn refine_data(
+    refined: &mut MapBuilder,
+    (bytes, source): (&dyn BlockSource, u16),
+    stored: ByteRange,
+    asked: &mut usize,
+    scratch: &Scratch,
+) -> Result<(), EngineError> {
+    let (start, end) = (stored.offset, stored.offset + stored.length);
+    let moved = refined.at();
+    let mut at = start;
+    while at < end {
+        let enough = *asked >= MAX_SEGMENTS || (refined.is_large() && !scratch.has_files());
+        let step =
+            ByteRange { offset: at, length: if enough { end - at } else { (end - at).min(REFINE_STEP) } };
+        let segments = match enough {
+            true => vec![Segment { range: step, zero: false }],
+            false => {
+                bytes.segments(step).map_err(|error| EngineError::read(step.offset, step.length, error))?
+            }
+        };
+        *asked += segments.len();
+        for Segment { range, zero } in segments {
+            debug_assert_eq!(range.offset, at, "transports describe without gaps");
+            let offset = moved + (range.offset - start);
+            let content = match zero {
+                true => Content::Zero,
+                false => Content::Data { source, at: range.offset },
+            };
+            refined.push(Piece { range: ByteRange { offset, length: range.length }, content })?;
+            at += range.length;
+        }
+    }
+    Ok(())
+}

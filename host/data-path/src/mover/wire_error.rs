@@ -1,0 +1,212 @@
+//! How the engine's errors cross to the host and stay what they are.
+
+use std::{io, sync::Mutex};
+
+use imprint_ports::{ErrorClass, Origin, PortError};
+use serde::{Deserialize, Serialize};
+
+use super::error::MoverError;
+use crate::{codec::DecodeError, error::EngineError, map::scratch::ScratchError, util::num::from_u32};
+
+/// Longest text that is taken from a mover, in characters.
+const MAX_TEXT: usize = 1000;
+/// Errors of proxied reads and writes that are kept for one job.
+const MAX_KEPT: usize = 64;
+
+/// Kinds of I/O errors that decide what an error of the engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum IoKind {
+    EndOfFile,
+    StorageFull,
+    QuotaExceeded,
+    InvalidInput,
+    Other,
+}
+
+/// An I/O error on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WireIo {
+    kind: IoKind,
+    os: Option<i32>,
+    /// The host made it itself, and has kept it under this number.
+    kept: Option<u32>,
+    text: String,
+}
+
+/// An error that the host has kept; what a mover sees of it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the host could not do it")]
+struct Kept(u32);
+
+impl WireIo {
+    fn new(error: &io::Error) -> Self {
+        let kept = error.get_ref().and_then(|inner| inner.downcast_ref::<Kept>()).map(|kept| kept.0);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum")]
+        let kind = match error.kind() {
+            io::ErrorKind::UnexpectedEof => IoKind::EndOfFile,
+            io::ErrorKind::StorageFull => IoKind::StorageFull,
+            io::ErrorKind::QuotaExceeded => IoKind::QuotaExceeded,
+            io::ErrorKind::InvalidInput => IoKind::InvalidInput,
+            _ => IoKind::Other,
+        };
+        Self { kind, os: error.raw_os_error(), kept, text: plain(&error.to_string()) }
+    }
+
+    fn std_kind(&self) -> io::ErrorKind {
+        match self.kind {
+            IoKind::EndOfFile => io::ErrorKind::UnexpectedEof,
+            IoKind::StorageFull => io::ErrorKind::StorageFull,
+            IoKind::QuotaExceeded => io::ErrorKind::QuotaExceeded,
+            IoKind::InvalidInput => io::ErrorKind::InvalidInput,
+            IoKind::Other => io::ErrorKind::Other,
+        }
+    }
+
+    /// In the mover: an error that carries the number of the host's own.
+    pub(super) fn in_mover(self) -> io::Error {
+        match self.kept {
+            Some(number) => io::Error::new(self.std_kind(), Kept(number)),
+            None => io::Error::new(self.std_kind(), self.text),
+        }
+    }
+
+    fn in_host(self, kept: &KeptErrors) -> io::Error {
+        if let Some(error) = self.kept.and_then(|number| kept.take(number)) {
+            return error;
+        }
+        match self.os {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::new(self.std_kind(), plain(&self.text)),
+        }
+    }
+}
+
+/// Errors of what the host does for a mover, kept until the mover says which one ended its job.
+#[derive(Debug, Default)]
+pub(super) struct KeptErrors(Mutex<Vec<Option<io::Error>>>);
+
+impl KeptErrors {
+    pub(super) fn keep(&self, error: io::Error) -> WireIo {
+        let mut wire = WireIo::new(&error);
+        let mut kept = self.0.lock().expect("no holder of this lock panics");
+        if kept.len() < MAX_KEPT {
+            wire.kept = u32::try_from(kept.len()).ok();
+            kept.push(Some(error));
+        }
+        wire
+    }
+
+    fn take(&self, number: u32) -> Option<io::Error> {
+        let mut kept = self.0.lock().expect("no holder of this lock panics");
+        kept.get_mut(from_u32(number))?.take()
+    }
+}
+
+/// Text of a mover: bounded, and nothing that moves a cursor.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+}
+
+/// An error of the engine on its way to the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum WireError {
+    Decode {
+        offset: u64,
+        source: DecodeError,
+    },
+    Read {
+        offset: u64,
+        length: u64,
+        source: WireIo,
+    },
+    Write {
+        offset: u64,
+        source: WireIo,
+    },
+    NoSpace {
+        offset: u64,
+        source: WireIo,
+    },
+    Unsupported {
+        what: String,
+    },
+    InvalidOption {
+        what: String,
+    },
+    /// The engine blames the layout of a format plugin.
+    Layout {
+        code: String,
+        message: String,
+    },
+    Scratch(ScratchError),
+    SourceChanged,
+    Mismatch,
+    Cancelled,
+    WorkerLost,
+    /// Nothing that moving bytes can meet.
+    Unexpected {
+        text: String,
+    },
+}
+
+impl WireError {
+    pub(super) fn new(error: &EngineError) -> Self {
+        match error {
+            EngineError::Decode { offset, source } => Self::Decode { offset: *offset, source: *source },
+            EngineError::Read { offset, length, source } => {
+                Self::Read { offset: *offset, length: *length, source: WireIo::new(source) }
+            }
+            EngineError::Write { offset, source } => {
+                Self::Write { offset: *offset, source: WireIo::new(source) }
+            }
+            EngineError::NoSpace { offset, source } => {
+                Self::NoSpace { offset: *offset, source: WireIo::new(source) }
+            }
+            EngineError::Unsupported { what } => Self::Unsupported { what: what.clone() },
+            EngineError::InvalidOption { what } => Self::InvalidOption { what: what.clone() },
+            EngineError::Port(error) => {
+                Self::Layout { code: error.code.clone(), message: error.message.clone() }
+            }
+            EngineError::Scratch(error) => Self::Scratch(error.clone()),
+            EngineError::SourceChanged => Self::SourceChanged,
+            EngineError::Mismatch => Self::Mismatch,
+            EngineError::Cancelled => Self::Cancelled,
+            EngineError::WorkerLost => Self::WorkerLost,
+            EngineError::Map(_)
+            | EngineError::TooSmall(_)
+            | EngineError::Digest { .. }
+            | EngineError::Open { .. }
+            | EngineError::ExternalReference { .. }
+            | EngineError::Chain { .. }
+            | EngineError::AmbiguousContent { .. }
+            | EngineError::Mover(_) => Self::Unexpected { text: error.report() },
+        }
+    }
+
+    /// In the host: the same error as if the work had been done there.
+    pub(super) fn in_host(self, kept: &KeptErrors) -> EngineError {
+        match self {
+            Self::Decode { offset, source } => EngineError::Decode { offset, source },
+            Self::Read { offset, length, source } => EngineError::read(offset, length, source.in_host(kept)),
+            Self::Write { offset, source } | Self::NoSpace { offset, source } => {
+                EngineError::write(offset, source.in_host(kept))
+            }
+            Self::Unsupported { what } => EngineError::Unsupported { what: plain(&what) },
+            Self::InvalidOption { what } => EngineError::InvalidOption { what: plain(&what) },
+            Self::Layout { code, message } => PortError {
+                origin: Origin::BadAnswer,
+                class: ErrorClass::Internal,
+                code: plain(&code),
+                message: plain(&message),
+                retry_after_ms: None,
+            }
+            .into(),
+            Self::Scratch(error) => EngineError::Scratch(error.map_text(plain)),
+            Self::SourceChanged => EngineError::SourceChanged,
+            Self::Mismatch => EngineError::Mismatch,
+            Self::Cancelled => EngineError::Cancelled,
+            Self::WorkerLost => EngineError::WorkerLost,
+            Self::Unexpected { text } => MoverError::BadAnswer { what: plain(&text) }.into(),
+        }
+    }
+}

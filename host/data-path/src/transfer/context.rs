@@ -1,0 +1,15 @@
+//! What every operation on a disk runs with.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+
+/// What a job of any kind is run with.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) progress: Arc<Progress>,
+}

@@ -1,0 +1,75 @@
+//! What the pipeline works on.
+
+use std::sync::{Arc, Mutex};
+
+use imprint_ports::{BlockSink, Placed};
+use tokio::sync::mpsc;
+
+use crate::{
+    digest::StoredDigest,
+    disk::Disk,
+    error::EngineError,
+    transfer::{
+        context::Running,
+        place::Layout,
+        plan::{Event, Pass, WritePlan},
+    },
+};
+
+/// Reports of placements that may wait for the format plugin.
+pub(crate) const REPORTS: usize = 16;
+
+/// What the pipeline does with the bytes of a disk.
+pub(crate) enum Target {
+    /// Only the logical digest.
+    Nothing,
+    /// Writes them.
+    File(FileTarget),
+}
+
+/// A file to write.
+pub(crate) struct FileTarget {
+    pub(crate) sink: Arc<dyn BlockSink>,
+    pub(crate) plan: WritePlan,
+    pub(crate) pass: Pass,
+    /// Takes note of all that is written, except leaves of a file that is the disk.
+    pub(crate) stored: Arc<StoredDigest>,
+    /// Where placements go, in ascending order.
+    pub(crate) events: mpsc::Sender<Event>,
+    /// Where what is interleaved comes from.
+    pub(crate) answers: Mutex<mpsc::Receiver<Vec<u8>>>,
+}
+
+/// A job for the pipeline.
+pub(crate) struct Job {
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) target: Target,
+    pub(crate) running: Running,
+}
+
+impl Target {
+    /// Placement rules of the file, if there is one.
+    pub(super) fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Nothing => None,
+            Self::File(file) => Some(&file.plan.layout),
+        }
+    }
+}
+
+impl FileTarget {
+    /// Asks for the bytes that lie at `at`, after all placements before it.
+    pub(super) fn ask(&self, reports: Vec<Vec<Placed>>, at: u64) -> Result<Vec<u8>, EngineError> {
+        self.report(reports)?;
+        let stopped = |()| EngineError::Cancelled;
+        self.events.blocking_send(Event::Interleave { at }).map_err(|_| stopped(()))?;
+        let mut answers = self.answers.lock().expect("no holder of this lock panics");
+        answers.blocking_recv().ok_or(()).map_err(stopped)
+    }
+
+    pub(super) fn report(&self, reports: Vec<Vec<Placed>>) -> Result<(), EngineError> {
+        let sent =
+            reports.into_iter().try_for_each(|report| self.events.blocking_send(Event::Placed(report)));
+        sent.map_err(|_| EngineError::Cancelled)
+    }
+}

@@ -1,0 +1,33 @@
+//! Operations that read whole disks: their digest and their comparison.
+
+use std::sync::Arc;
+
+use super::{compare::Comparison, options::WriteOptions};
+use crate::{
+    digest::DiskDigest,
+    disk::{Disk, declared_digest::with_digest_check},
+    error::EngineError,
+};
+
+/// Reads the whole disk with all cores and returns its logical digest. Of the options, `threads`,
+/// `cancel` and `progress` count.
+pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDigest, EngineError> {
+    let cancel = options.cancel.child_token();
+    let _stop_when_dropped = cancel.clone().drop_guard();
+    let running = options.running(&cancel);
+    with_digest_check(disk, &cancel, options.mover.0.digest(disk, &running)).await
+}
+
+/// Compares two disks byte for byte, skipping what both know to be zero. Of the options, `cancel`
+/// and `progress` count.
+pub async fn compare(
+    first: &Arc<Disk>,
+    second: &Arc<Disk>,
+    options: &WriteOptions,
+) -> Result<Comparison, EngineError> {
+    let cancel = options.cancel.child_token();
+    let _stop_when_dropped = cancel.clone().drop_guard();
+    let running = options.running(&cancel);
+    let comparing = options.mover.0.compare(first, second, &running);
+    with_digest_check(first, &cancel, with_digest_check(second, &cancel, comparing)).await
+}

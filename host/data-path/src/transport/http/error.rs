@@ -1,0 +1,168 @@
+//! What can go wrong with an HTTP server.
+
+use std::{io, net::IpAddr};
+
+use rustls::CertificateError;
+
+/// Failure of an HTTP source. Inside an [`io::Error`] it is found again with `get_ref` and
+/// `downcast_ref`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// Not an address that can be asked.
+    #[error("'{url}' is no http:// or https:// address of an object")]
+    Url {
+        /// As it was given, without control characters.
+        url: String,
+    },
+    /// The address is on a network that may not be asked.
+    #[error(
+        "{host} is in a private network ({address}), which is not asked unless its operator allows it; allow private networks for this source"
+    )]
+    PrivateNetwork {
+        /// Name in the URL.
+        host: String,
+        /// What it resolved to.
+        address: IpAddr,
+    },
+    /// No connection.
+    #[error("{host} cannot be reached: {why}; check the address and that the server runs")]
+    Connect {
+        /// Name in the URL.
+        host: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The server does not prove who it is.
+    #[error("the certificate of {host} {problem}")]
+    Certificate {
+        /// Name in the URL.
+        host: String,
+        /// What is wrong, and what to do.
+        problem: CertificateProblem,
+    },
+    /// Encryption could not be agreed upon.
+    #[error(
+        "no encrypted connection to {host}: {why}; check that the address is one for https and that the server offers TLS 1.2 or 1.3"
+    )]
+    Tls {
+        /// Name in the URL.
+        host: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// Nobody can vouch for a server.
+    #[error(
+        "this system has no certificate authorities; install them (the package ca-certificates), or give the one of the server"
+    )]
+    NoAuthorities,
+    /// A file is no list of authorities.
+    #[error(
+        "{name} cannot be used as certificates of authorities: {what}; give a PEM file with 1 to 4096 of them, of at most 4 MiB"
+    )]
+    Authority {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The server answers something else than the object.
+    #[error("the server answers with status {status}; check the address and the access to it")]
+    Status {
+        /// HTTP status code.
+        status: u16,
+    },
+    /// The server sends whole objects only.
+    #[error("the server does not support range requests; download the file first")]
+    NoRanges,
+    /// The object is not the one that was opened.
+    #[error("the object changed while it was read; start again")]
+    Changed,
+    /// An answer that cannot be right.
+    #[error("the server's answer is wrong: {what}; its data cannot be trusted")]
+    Protocol {
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl HttpError {
+    /// Dotted code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "http.url",
+            Self::PrivateNetwork { .. } => "denied.private-network",
+            Self::Connect { .. } => "http.connect",
+            Self::Certificate { .. } => "http.certificate",
+            Self::Tls { .. } => "http.tls",
+            Self::NoAuthorities => "http.no-authorities",
+            Self::Authority { .. } => "invalid.authority",
+            Self::Status { .. } => "http.status",
+            Self::NoRanges => "http.no-ranges",
+            Self::Changed => "conflict.source-changed",
+            Self::Protocol { .. } => "http.protocol",
+        }
+    }
+
+    /// Whether the same request may succeed soon.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Connect { .. } => true,
+            Self::Status { status } => matches!(status, 429 | 500 | 502 | 503 | 504),
+            Self::Url { .. }
+            | Self::PrivateNetwork { .. }
+            | Self::Certificate { .. }
+            | Self::Tls { .. }
+            | Self::NoAuthorities
+            | Self::Authority { .. }
+            | Self::NoRanges
+            | Self::Changed
+            | Self::Protocol { .. } => false,
+        }
+    }
+}
+
+impl From<HttpError> for io::Error {
+    fn from(error: HttpError) -> Self {
+        Self::other(error)
+    }
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateProblem {
+    /// No authority that is known here has signed it.
+    #[error(
+        "is signed by nobody that this machine trusts; if the server is the right one, give the certificate of its authority (imprint disk: --ca-file FILE)"
+    )]
+    UnknownAuthority,
+    /// It is too old.
+    #[error("has expired; have it renewed, and check this machine's clock")]
+    Expired,
+    /// It is not valid yet.
+    #[error("is not valid yet; check the clocks of both machines")]
+    NotYetValid,
+    /// It was made for another server.
+    #[error("is for another name; use the name that it was made for")]
+    OtherName,
+    /// Everything else.
+    #[error("is not acceptable ({0}); have it replaced")]
+    Other(String),
+}
+
+impl CertificateProblem {
+    pub(super) fn of(error: &CertificateError) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum, and it may grow")]
+        match error {
+            // The latter by an authority that only has the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::OtherName
+            }
+            other => {
+                Self::Other(format!("{other:?}").chars().filter(|c| !c.is_control()).take(200).collect())
+            }
+        }
+    }
+}
