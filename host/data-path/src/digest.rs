@@ -92,14 +92,14 @@ impl FromStr for DiskDigest {
 
 /// Whether anybody wants to know digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) enum Digests {
+pub(crate) enum DigestMode {
     #[default]
     Computed,
     /// Leaves are all the same, and what is made of them means nothing: it is dropped.
     Skipped,
 }
 
-impl Digests {
+impl DigestMode {
     /// The leaf of one cluster, padded already.
     pub(crate) fn leaf(self, cluster: &[u8]) -> Hash {
         debug_assert_eq!(cluster.len(), CLUSTER);
@@ -174,7 +174,7 @@ pub(crate) struct WrittenTwice {
 /// under way), 35 KiB for each 64 MiB segment that is not complete, 48 bytes for each that is.
 #[derive(Default)]
 pub(crate) struct StoredDigest {
-    digests: Digests,
+    digests: DigestMode,
     state: Mutex<State>,
 }
 
@@ -196,8 +196,8 @@ struct Partial {
 }
 
 impl StoredDigest {
-    /// With [`Digests::Skipped`] it sees to it that nothing is written twice, and no more.
-    pub(crate) fn new(digests: Digests) -> Self {
+    /// With [`DigestMode::Skipped`] it sees to it that nothing is written twice, and no more.
+    pub(crate) fn new(digests: DigestMode) -> Self {
         Self { digests, ..Self::default() }
     }
 

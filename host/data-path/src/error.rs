@@ -330,17 +330,17 @@ impl EngineError {
     }
 
     pub(crate) fn external(reference: &str) -> Self {
-        Self::ExternalReference { reference: shown(reference) }
+        Self::ExternalReference { reference: sanitized(reference) }
     }
 
     /// `depth` layers are above the one that the reference calls so.
     pub(crate) fn chain(reference: &str, depth: usize, problem: ChainProblem) -> Self {
-        Self::Chain { layer: shown(reference), depth, problem }
+        Self::Chain { layer: sanitized(reference), depth, problem }
     }
 }
 
 /// Untrusted text for people.
-fn shown(reference: &str) -> String {
+fn sanitized(reference: &str) -> String {
     reference.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 

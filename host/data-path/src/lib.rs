@@ -74,7 +74,7 @@ pub use map::{
 };
 pub use transfer::{
     compare::Comparison,
-    options::{Mover, WriteOptions},
+    options::{Backend, WriteOptions},
     progress::{Phase, Progress, ProgressSnapshot},
     read::{compare, digest},
     write::{

@@ -23,7 +23,7 @@ mod wire_error;
 
 use std::sync::Arc;
 
-use crate::transfer::options::{Mover, set_default_mover};
+use crate::transfer::options::{Backend, set_default_backend};
 
 pub use config::MoverConfig;
 pub use error::MoverError;
@@ -31,15 +31,15 @@ pub use process::mover_main;
 pub use sandbox::Isolation;
 
 /// Says, once and before any job, how movers are started in this process: from then on
-/// [`crate::Mover::default`] uses them. `false` when it was said before.
+/// [`crate::Backend::default`] uses them. `false` when it was said before.
 pub fn configure(config: MoverConfig) -> bool {
-    set_default_mover(Mover::process(config))
+    set_default_backend(Backend::process(config))
 }
 
-impl Mover {
+impl Backend {
     /// A process for each job whose source has encoded units; other jobs are done by the threads of
     /// this process.
     pub fn process(config: MoverConfig) -> Self {
-        Self(Arc::new(host::Process::new(config)))
+        Self(Arc::new(host::MoverBackend::new(config)))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imprint_ports::{BlockSource, DiskFormat, Props, SourceRef};
 
 use super::{
-    layer::{self, Attached, Layer, LayerOptions},
+    layer::{self, AttachedExtent, Layer, LayerOptions},
     options::OpenOptions,
     refine::refine,
     resolve::{Resolved, Resolver},
@@ -113,7 +113,7 @@ fn take_extents(
     sources: &mut Vec<Arc<dyn BlockSource>>,
     seen: &mut Vec<String>,
 ) -> Result<(), MapError> {
-    for Attached { identity, source } in layer.extents.drain(..) {
+    for AttachedExtent { identity, source } in layer.extents.drain(..) {
         if seen.contains(&identity) {
             return Err(MapError::Aliased { stored: 0 });
         }

@@ -20,8 +20,9 @@ const FALLBACK: u8 = 1;
 /// Media that a raw disk may hold from its first byte on: their bytes are the disk.
 const MEDIA: [&str; 2] = ["iso9660", "udf"];
 
-const DECLARE: &str = "declare the right format or remove the foreign header";
-const FORGED: &str = "only a forged file is several things at once; fetch it again from where it was made";
+const DECLARE_ADVICE: &str = "declare the right format or remove the foreign header";
+const FORGED_ADVICE: &str =
+    "only a forged file is several things at once; fetch it again from where it was made";
 
 /// An answer of a format.
 struct Claim {
@@ -35,10 +36,10 @@ pub async fn detect(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
 ) -> Result<Vec<Guess>, EngineError> {
-    Ok(ask(formats, blob).await?.into_iter().map(|claim| claim.guess).collect())
+    Ok(probe_all(formats, blob).await?.into_iter().map(|claim| claim.guess).collect())
 }
 
-async fn ask(
+async fn probe_all(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
 ) -> Result<Vec<Claim>, EngineError> {
@@ -67,24 +68,24 @@ pub async fn confirm_format(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
 ) -> Result<(), EngineError> {
-    let answers = ask(formats, blob).await?;
+    let answers = probe_all(formats, blob).await?;
     let ambiguous = |found: String, advice: String| {
         Err(EngineError::AmbiguousContent { declared: declared.to_owned(), found, advice })
     };
     let claims: Vec<_> = answers.iter().filter(|claim| claim.guess.confidence > FALLBACK).collect();
     match claims.as_slice() {
         [] if answers.iter().any(|claim| claim.guess.format == declared) => Ok(()),
-        [] => ambiguous("no known format".to_owned(), DECLARE.to_owned()),
+        [] => ambiguous("no known format".to_owned(), DECLARE_ADVICE.to_owned()),
         [one] if one.guess.format == declared => Ok(()),
         [one] if declared == RAW && may_be_raw(&one.guess.format, accepted) => Ok(()),
         [one] => {
             let advice = match one.by.reads() {
-                true => DECLARE.to_owned(),
-                false => explain(one, blob).await?.report(),
+                true => DECLARE_ADVICE.to_owned(),
+                false => refusal(one, blob).await?.report(),
             };
             ambiguous(one.guess.format.clone(), advice)
         }
-        several => ambiguous(names(several), FORGED.to_owned()),
+        several => ambiguous(names(several), FORGED_ADVICE.to_owned()),
     }
 }
 
@@ -95,15 +96,15 @@ pub async fn refuse_foreign(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
 ) -> Result<(), EngineError> {
-    let answers = ask(formats, blob).await?;
+    let answers = probe_all(formats, blob).await?;
     let claims: Vec<_> = answers.iter().filter(|claim| claim.guess.confidence > FALLBACK).collect();
     match claims.as_slice() {
-        [one] if !one.by.reads() => Err(explain(one, blob).await?),
+        [one] if !one.by.reads() => Err(refusal(one, blob).await?),
         [] | [_] => Ok(()),
         several => Err(EngineError::AmbiguousContent {
             declared: "nothing".to_owned(),
             found: names(several),
-            advice: FORGED.to_owned(),
+            advice: FORGED_ADVICE.to_owned(),
         }),
     }
 }
@@ -125,7 +126,7 @@ fn names(claims: &[&Claim]) -> String {
 
 /// What the format that recognises a file, and does not read it, says of it: its refusal to open
 /// it.
-async fn explain(claim: &Claim, blob: &Arc<dyn BlockSource>) -> Result<EngineError, EngineError> {
+async fn refusal(claim: &Claim, blob: &Arc<dyn BlockSource>) -> Result<EngineError, EngineError> {
     match claim.by.open(blob.clone(), &Props::new()).await {
         Err(error) => Ok(error.into()),
         Ok(_) => Err(imprint_ports::PortError::bad_answer(

@@ -25,7 +25,7 @@ use intervals::StoredIntervals;
 /// Most sources and codecs that an image may list.
 const MAX_LISTED: usize = 64;
 
-/// A layer as its plugin described it, validated. Indices of sources and codecs count from the
+/// A layer as its plugin read_info it, validated. Indices of sources and codecs count from the
 /// given bases.
 pub(crate) struct Layer {
     pub(crate) info: ImageInfo,
@@ -34,11 +34,11 @@ pub(crate) struct Layer {
     /// What it calls its parent, the most useful name first; empty without one.
     pub(crate) parent: Vec<SourceRef>,
     /// Files with parts of the disk beside the image's own; their indices follow its own.
-    pub(crate) extents: Vec<Attached>,
+    pub(crate) extents: Vec<AttachedExtent>,
 }
 
 /// A granted file with a part of the disk.
-pub(crate) struct Attached {
+pub(crate) struct AttachedExtent {
     pub(crate) identity: String,
     pub(crate) source: Arc<dyn BlockSource>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Attached {
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
 
 /// An open image that survives traps: after one it is opened afresh, and the call is made again.
-struct Reopening<'a> {
+struct RestartingImage<'a> {
     format: &'a dyn DiskFormat,
     primary: &'a Arc<dyn BlockSource>,
     options: &'a Props,
@@ -55,7 +55,7 @@ struct Reopening<'a> {
     restarts_left: u32,
 }
 
-impl<'a> Reopening<'a> {
+impl<'a> RestartingImage<'a> {
     async fn open(
         format: &'a dyn DiskFormat,
         primary: &'a Arc<dyn BlockSource>,
@@ -108,14 +108,14 @@ pub(crate) async fn load(
     codec_base: u16,
 ) -> Result<Layer, EngineError> {
     let limits = options.limits;
-    let mut image = Reopening::open(format, primary, options.format_options, limits.restarts).await?;
-    let mut info = described(&mut image, limits).await?;
+    let mut image = RestartingImage::open(format, primary, options.format_options, limits.restarts).await?;
+    let mut info = read_info(&mut image, limits).await?;
     let listed = image.call(|image| image.sources()).await?;
     let References { parent, extents: wanted } = references(&listed)?;
     let mut indices = vec![None; listed.len()];
     indices[0] = Some(source);
     // They share what memory there is for sorting.
-    let room = options.scratch.sort() / (wanted.len() + 1);
+    let room = options.scratch.sort_buffer() / (wanted.len() + 1);
     let stored = |size| StoredIntervals::new(size, options.scratch, room);
     let mut used = vec![stored(primary.size())];
     let mut extents = Vec::new();
@@ -124,12 +124,12 @@ pub(crate) async fn load(
         let Resolved { identity, source: bytes, .. } =
             granted.ok_or_else(|| EngineError::external(&reference.reference))?;
         image.attach(index, &bytes).await?;
-        extents.push(Attached { identity, source: bytes.clone() });
+        extents.push(AttachedExtent { identity, source: bytes.clone() });
         used.push(stored(bytes.size()));
         indices[usize::from(index)] = source.checked_add(listed_index(extents.len()));
     }
     if !extents.is_empty() {
-        info = described(&mut image, limits).await?;
+        info = read_info(&mut image, limits).await?;
     }
     let codecs = image.call(|image| image.codecs()).await?;
     if codecs.len() > MAX_LISTED {
@@ -177,7 +177,7 @@ pub(crate) struct LayerOptions<'a> {
 }
 
 /// What the image says of itself, within the bounds.
-async fn described(image: &mut Reopening<'_>, limits: &Limits) -> Result<ImageInfo, EngineError> {
+async fn read_info(image: &mut RestartingImage<'_>, limits: &Limits) -> Result<ImageInfo, EngineError> {
     let info = image.call(|image| image.info()).await?;
     match info.virtual_size > limits.virtual_size {
         true => Err(MapError::VirtualSize { size: info.virtual_size, limit: limits.virtual_size }.into()),
@@ -225,7 +225,7 @@ fn references(sources: &[SourceRef]) -> Result<References, EngineError> {
 }
 
 async fn read_metadata_ranges(
-    image: &mut Reopening<'_>,
+    image: &mut RestartingImage<'_>,
     used: &mut StoredIntervals,
 ) -> Result<(), EngineError> {
     let mut start = 0u64;

@@ -113,11 +113,11 @@ impl ExtentMap {
         let end = at.saturating_add(length).min(self.size);
         match &self.parts {
             Parts::Memory(chunk) => {
-                Pieces { held: Held::Whole(chunk), run: chunk.run_at(at), at, end, chunk_end: end }
+                Pieces { source: ChunkSource::Whole(chunk), run: chunk.run_at(at), at, end, chunk_end: end }
             }
             // The chunk is read when the first piece is asked for.
             Parts::Scratch(map) => Pieces {
-                held: Held::Part { map, next: map.chunk_at(at), chunk: None },
+                source: ChunkSource::Part { map, next: map.chunk_at(at), chunk: None },
                 run: 0,
                 at,
                 end,
@@ -172,17 +172,17 @@ impl<'a> IntoIterator for &'a ExtentMap {
 /// Iterator over the pieces of a range; see [`ExtentMap::pieces`].
 #[derive(Clone, Debug)]
 pub struct Pieces<'a> {
-    held: Held<'a>,
+    source: ChunkSource<'a>,
     /// The run that `at` lies in.
     run: usize,
     at: u64,
     end: u64,
-    /// Where what is held ends, at the latest at `end`.
+    /// Where what is source ends, at the latest at `end`.
     chunk_end: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Held<'a> {
+enum ChunkSource<'a> {
     Whole(&'a Chunk),
     /// A chunk of a large map, and the number of the next one.
     Part {
@@ -194,8 +194,8 @@ enum Held<'a> {
 
 impl Pieces<'_> {
     /// Goes on with the next chunk.
-    fn turn(&mut self) -> Result<(), MapError> {
-        if let Held::Part { map, next, chunk } = &mut self.held {
+    fn next_chunk(&mut self) -> Result<(), MapError> {
+        if let ChunkSource::Part { map, next, chunk } = &mut self.source {
             let read = map.chunk(*next)?;
             *next += 1;
             self.run = read.run_at(self.at);
@@ -214,14 +214,14 @@ impl Iterator for Pieces<'_> {
             return None;
         }
         if self.at >= self.chunk_end
-            && let Err(error) = self.turn()
+            && let Err(error) = self.next_chunk()
         {
             self.at = self.end;
             return Some(Err(error));
         }
-        let chunk = match &self.held {
-            Held::Whole(chunk) => chunk,
-            Held::Part { chunk, .. } => chunk.as_deref()?,
+        let chunk = match &self.source {
+            ChunkSource::Whole(chunk) => chunk,
+            ChunkSource::Part { chunk, .. } => chunk.as_deref()?,
         };
         let piece = chunk.piece(&mut self.run, self.at, self.chunk_end)?;
         self.at = piece.range.offset + piece.range.length;

@@ -26,10 +26,10 @@ use serde::{Deserialize, Serialize};
 use crate::util::num::to_u64;
 
 /// Bytes of one map that stay in memory: all of it, where there are not more.
-const KEEP: usize = 2 << 20;
+const MEMORY_LIMIT: usize = 2 << 20;
 /// Bytes of intervals that are sorted at once, for all sources of a layer together; twice as many
 /// bytes merge them.
-const SORT: usize = 4 << 20;
+const SORT_BUFFER: usize = 4 << 20;
 /// Bytes that are written at once.
 const BUFFER: usize = 256 << 10;
 /// Where scratch files are when nobody says where: not `/tmp`, which often is memory.
@@ -37,7 +37,7 @@ const SYSTEM: &str = "/var/tmp";
 /// `TMPFS_MAGIC`, linux/magic.h.
 const TMPFS: i64 = 0x0102_1994;
 /// Names that are tried where the file system has no files without one.
-const NAMES: usize = 16;
+const MAX_NAMES: usize = 16;
 
 /// Why a scratch file is of no use. Nothing of it is left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub enum ScratchError {
     Open {
         /// Where it was to be.
         folder: String,
-        /// What the system said.
+        /// What the system tmpdir.
         cause: String,
     },
     /// There is no room for it.
@@ -68,7 +68,7 @@ pub enum ScratchError {
     Io {
         /// Where it is.
         folder: String,
-        /// What the system said.
+        /// What the system tmpdir.
         cause: String,
     },
 }
@@ -95,13 +95,13 @@ impl ScratchError {
 
 /// Where scratch files are made, and how much stays in memory.
 ///
-/// The default is what [`configure`] said; without that it is the folder that `TMPDIR` names, and
+/// The default is what [`configure`] tmpdir; without that it is the folder that `TMPDIR` names, and
 /// `/var/tmp` without one.
 #[derive(Clone, Debug)]
 pub struct Scratch {
     place: Place,
-    keep: usize,
-    sort: usize,
+    memory_limit: usize,
+    sort_buffer: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -116,33 +116,41 @@ enum Place {
 static CONFIGURED: OnceLock<Scratch> = OnceLock::new();
 
 /// Says, once and before any job, where scratch files are made in this process: from then on
-/// [`Scratch::default`] is that. `false` when it was said before.
+/// [`Scratch::default`] is that. `false` when it was tmpdir before.
 pub fn configure(scratch: Scratch) -> bool {
     CONFIGURED.set(scratch).is_ok()
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        CONFIGURED.get().cloned().unwrap_or(Self { place: Place::System, keep: KEEP, sort: SORT })
+        CONFIGURED.get().cloned().unwrap_or(Self {
+            place: Place::System,
+            memory_limit: MEMORY_LIMIT,
+            sort_buffer: SORT_BUFFER,
+        })
     }
 }
 
 impl Scratch {
     /// Files in this folder. It has to be there when the first one is made.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { place: Place::Folder(folder.into().into()), keep: KEEP, sort: SORT }
+        Self {
+            place: Place::Folder(folder.into().into()),
+            memory_limit: MEMORY_LIMIT,
+            sort_buffer: SORT_BUFFER,
+        }
     }
 
     /// No files: all of a map is in memory, whatever its size.
     pub(crate) fn memory_only() -> Self {
-        Self { place: Place::Memory, keep: KEEP, sort: usize::MAX }
+        Self { place: Place::Memory, memory_limit: MEMORY_LIMIT, sort_buffer: usize::MAX }
     }
 
     /// Other bounds: bytes of a map that stay in memory, and bytes of intervals that are sorted at
     /// once.
     #[cfg(test)]
-    pub(crate) fn keeping(self, keep: usize, sort: usize) -> Self {
-        Self { keep, sort, ..self }
+    pub(crate) fn with_limits(self, memory_limit: usize, sort_buffer: usize) -> Self {
+        Self { memory_limit, sort_buffer, ..self }
     }
 
     /// Whether there may be files at all.
@@ -151,13 +159,13 @@ impl Scratch {
     }
 
     /// Bytes of a map that stay in memory, if there may be files.
-    pub(crate) fn keep(&self) -> usize {
-        self.keep
+    pub(crate) fn memory_limit(&self) -> usize {
+        self.memory_limit
     }
 
     /// Bytes of intervals that are sorted at once.
-    pub(crate) fn sort(&self) -> usize {
-        self.sort
+    pub(crate) fn sort_buffer(&self) -> usize {
+        self.sort_buffer
     }
 
     /// Makes a file.
@@ -178,8 +186,8 @@ impl Scratch {
     }
 }
 
-fn system_folder(said: Option<&OsStr>) -> PathBuf {
-    said.filter(|folder| !folder.is_empty()).unwrap_or(OsStr::new(SYSTEM)).into()
+fn system_folder(tmpdir: Option<&OsStr>) -> PathBuf {
+    tmpdir.filter(|folder| !folder.is_empty()).unwrap_or(OsStr::new(SYSTEM)).into()
 }
 
 /// A file without a name: open for writing, and once more for reading only.
@@ -198,7 +206,7 @@ fn open_named(folder: &Path) -> io::Result<(File, File)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let owner = Mode::RUSR | Mode::WUSR;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-    for _ in 0..NAMES {
+    for _ in 0..MAX_NAMES {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!(".imprint-scratch.{}.{number}", std::process::id()));
         let file = match rustix::fs::open(&path, flags, owner) {

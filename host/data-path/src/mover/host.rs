@@ -20,12 +20,12 @@ use crate::{
     disk::Disk,
     error::EngineError,
     transfer::{
-        backend::{ByteMover, Movement},
+        backend::{Transfer, TransferBackend},
         compare::Comparison,
-        context::Running,
+        context::OperationContext,
         in_process::InProcess,
         place::{Layout, REPORT},
-        plan::{Event, Moved, Pass, WritePlan},
+        plan::{Event, Pass, TransferResult, WritePlan},
     },
 };
 use session::Session;
@@ -36,11 +36,11 @@ const MAX_FILE: u64 = 1 << 62;
 const TABLES: (usize, usize) = (1 << 20, 4096);
 
 /// Does the work of jobs with encoded units in processes of their own.
-pub(super) struct Process {
+pub(super) struct MoverBackend {
     config: MoverConfig,
 }
 
-impl Process {
+impl MoverBackend {
     pub(super) fn new(config: MoverConfig) -> Self {
         Self { config }
     }
@@ -55,19 +55,19 @@ fn unexpected(reply: &Reply) -> EngineError {
     let what = match reply {
         Reply::Done => "done",
         Reply::Event(_) => "an event",
-        Reply::Moved(_) => "a result",
+        Reply::Finished(_) => "a result",
         Reply::Digest(_) => "a digest",
         Reply::Comparison(_) => "a comparison",
     };
-    bad(format!("{what} where something else was due"))
+    bad_answer(format!("{what} where something else was due"))
 }
 
-fn bad(what: impl Into<String>) -> EngineError {
+fn bad_answer(what: impl Into<String>) -> EngineError {
     MoverError::BadAnswer { what: what.into() }.into()
 }
 
 #[async_trait]
-impl ByteMover for Process {
+impl TransferBackend for MoverBackend {
     fn name(&self) -> &'static str {
         "in a process of its own"
     }
@@ -77,27 +77,27 @@ impl ByteMover for Process {
         disk: &Arc<Disk>,
         sink: &Arc<dyn BlockSink>,
         plan: &WritePlan,
-        running: &Running,
-    ) -> Result<Box<dyn Movement>, EngineError> {
+        context: &OperationContext,
+    ) -> Result<Box<dyn Transfer>, EngineError> {
         if !decodes(disk) {
-            return InProcess.write(disk, sink, plan, running).await;
+            return InProcess.write(disk, sink, plan, context).await;
         }
-        let session = Session::open(&self.config, &[disk], Some((sink, plan)), running).await?;
-        Ok(Box::new(Remote { session, disk: disk.clone(), checker: Checker::new(plan) }))
+        let session = Session::open(&self.config, &[disk], Some((sink, plan)), context).await?;
+        Ok(Box::new(MoverTransfer { session, disk: disk.clone(), checker: Checker::new(plan) }))
     }
 
-    async fn digest(&self, disk: &Arc<Disk>, running: &Running) -> Result<DiskDigest, EngineError> {
+    async fn digest(&self, disk: &Arc<Disk>, context: &OperationContext) -> Result<DiskDigest, EngineError> {
         if !decodes(disk) {
-            return InProcess.digest(disk, running).await;
+            return InProcess.digest(disk, context).await;
         }
-        let mut session = Session::open(&self.config, &[disk], None, running).await?;
+        let mut session = Session::open(&self.config, &[disk], None, context).await?;
         match session.call(Command::Run).await? {
             Reply::Digest(digest) => {
                 session.close().await;
                 check_unchanged(disk).await?;
                 Ok(digest)
             }
-            other @ (Reply::Done | Reply::Event(_) | Reply::Moved(_) | Reply::Comparison(_)) => {
+            other @ (Reply::Done | Reply::Event(_) | Reply::Finished(_) | Reply::Comparison(_)) => {
                 Err(unexpected(&other))
             }
         }
@@ -107,18 +107,18 @@ impl ByteMover for Process {
         &self,
         first: &Arc<Disk>,
         second: &Arc<Disk>,
-        running: &Running,
+        context: &OperationContext,
     ) -> Result<Comparison, EngineError> {
         if !decodes(first) && !decodes(second) {
-            return InProcess.compare(first, second, running).await;
+            return InProcess.compare(first, second, context).await;
         }
-        let mut session = Session::open(&self.config, &[first, second], None, running).await?;
+        let mut session = Session::open(&self.config, &[first, second], None, context).await?;
         match session.call(Command::Run).await? {
             Reply::Comparison(comparison) => {
                 session.close().await;
                 Ok(comparison)
             }
-            other @ (Reply::Done | Reply::Event(_) | Reply::Moved(_) | Reply::Digest(_)) => {
+            other @ (Reply::Done | Reply::Event(_) | Reply::Finished(_) | Reply::Digest(_)) => {
                 Err(unexpected(&other))
             }
         }
@@ -131,18 +131,18 @@ async fn check_unchanged(disk: &Arc<Disk>) -> Result<(), EngineError> {
     crate::util::blocking::run_blocking(move || disk.check_unchanged()).await?
 }
 
-/// A movement in another process.
-struct Remote {
+/// A transfer in another process.
+struct MoverTransfer {
     session: Session,
     disk: Arc<Disk>,
     checker: Checker,
 }
 
-impl Remote {
+impl MoverTransfer {
     async fn done(&mut self, command: Command) -> Result<(), EngineError> {
         match self.session.call(command).await? {
             Reply::Done => Ok(()),
-            other @ (Reply::Event(_) | Reply::Moved(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
+            other @ (Reply::Event(_) | Reply::Finished(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
                 Err(unexpected(&other))
             }
         }
@@ -150,7 +150,7 @@ impl Remote {
 }
 
 #[async_trait]
-impl Movement for Remote {
+impl Transfer for MoverTransfer {
     async fn start(&mut self, pass: Pass) -> Result<(), EngineError> {
         self.checker.at = 0;
         self.done(Command::Start(pass)).await
@@ -159,10 +159,10 @@ impl Movement for Remote {
     async fn next(&mut self) -> Result<Event, EngineError> {
         match self.session.call(Command::Next).await? {
             Reply::Event(event) => {
-                self.checker.check(&event).map_err(bad)?;
+                self.checker.check(&event).map_err(bad_answer)?;
                 Ok(event)
             }
-            other @ (Reply::Done | Reply::Moved(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
+            other @ (Reply::Done | Reply::Finished(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
                 Err(unexpected(&other))
             }
         }
@@ -190,14 +190,14 @@ impl Movement for Remote {
         }
     }
 
-    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<Moved, EngineError> {
+    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<TransferResult, EngineError> {
         match self.session.call(Command::Finish { file_size, verify }).await? {
-            Reply::Moved(moved) if moved.data_bytes <= self.disk.size() => {
+            Reply::Finished(moved) if moved.data_bytes <= self.disk.size() => {
                 self.session.close().await;
                 check_unchanged(&self.disk).await?;
                 Ok(moved)
             }
-            Reply::Moved(_) => Err(bad("more data than the disk has")),
+            Reply::Finished(_) => Err(bad_answer("more data than the disk has")),
             other @ (Reply::Done | Reply::Event(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
                 Err(unexpected(&other))
             }

@@ -264,7 +264,7 @@ mod tests {
     /// A map in a scratch file, and what is sent of it.
     fn large() -> (tempfile::TempDir, ExtentMap, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::in_folder(folder.path()).keeping(1000, 1000);
+        let scratch = Scratch::in_folder(folder.path()).with_limits(1000, 1000);
         let unit =
             |n: u64| EncodedUnit { source: 0, codec: 0, at: n * 600, stored: 500, unit: 4096, skip: 0 };
         let contents: Vec<_> = (0..20_000)

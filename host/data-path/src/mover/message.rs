@@ -1,7 +1,7 @@
 //! What the host and a mover say to each other.
 //!
 //! A mover's life: it closes what it inherited, receives a [`Preamble`], enters its sandbox, says
-//! [`FromMover::Hello`], and receives one [`Job`] with its descriptors and maps. Then the host
+//! [`FromMover::Hello`], and receives one [`Setup`] with its descriptors and maps. Then the host
 //! sends one [`Command`] after the other, and the mover answers each with one [`FromMover::Reply`].
 //! When either end of the socket is closed, the mover ends.
 
@@ -14,7 +14,7 @@ use crate::{
     digest::DiskDigest,
     transfer::{
         compare::Comparison,
-        plan::{Event, Moved, Pass, WritePlan},
+        plan::{Event, Pass, TransferResult, WritePlan},
         progress::ProgressSnapshot,
     },
 };
@@ -31,7 +31,7 @@ pub(super) struct Preamble {
 /// Where the bytes of a source are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
-    /// The next of the descriptors that came with the job.
+    /// The next of the descriptors that came with the setup.
     Descriptor,
     /// The host moves them, over one of the channels.
     Host,
@@ -58,8 +58,8 @@ pub(super) struct DiskHead {
 /// What a mover is for. Descriptors: the channels, then those of the sources in their order, then
 /// that of the sink, then those of the maps that are in scratch files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Job {
-    pub(super) work: Work,
+pub(super) struct Setup {
+    pub(super) operation: OperationKind,
     pub(super) disks: Vec<DiskHead>,
     pub(super) threads: u32,
     pub(super) channels: u32,
@@ -75,9 +75,9 @@ pub(super) enum SinkHead {
     Host { fresh: bool, append_only: bool, preferred_write: u64 },
 }
 
-/// The kind of a job.
+/// The kind of a setup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Work {
+pub(super) enum OperationKind {
     /// Writes the first disk.
     Write { plan: WritePlan, sink: SinkHead },
     /// The logical digest of the first disk.
@@ -86,7 +86,7 @@ pub(super) enum Work {
     Compare,
 }
 
-/// The next thing to do; those of [`crate::transfer::backend::Movement`], and `Run` for jobs of one step.
+/// The next thing to do; those of [`crate::transfer::backend::Transfer`], and `Run` for jobs of one step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Command {
     Start(Pass),
@@ -102,7 +102,7 @@ pub(super) enum Command {
 pub(super) enum Reply {
     Done,
     Event(Event),
-    Moved(Moved),
+    Finished(TransferResult),
     Digest(DiskDigest),
     Comparison(Comparison),
 }
@@ -112,7 +112,7 @@ pub(super) enum Reply {
 pub(super) enum FromMover {
     /// It is in its sandbox, or says why not.
     Hello(Result<Isolation, String>),
-    /// It has the job.
+    /// It has the setup.
     Ready,
     /// Its counters.
     Progress(ProgressSnapshot),

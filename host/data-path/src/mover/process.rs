@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     channel::{Channels, HostSink, HostSource},
     map::{self, MapHead},
-    message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, Work},
+    message::{Command, DiskHead, FromMover, OperationKind, Place, Preamble, Reply, Setup, SinkHead},
     sandbox::{self, Bounds},
     wire,
     wire_error::WireError,
@@ -28,8 +28,8 @@ use crate::{
     error::EngineError,
     map::scratch::{self, Scratch},
     transfer::{
-        backend::ByteMover,
-        context::Running,
+        backend::TransferBackend,
+        context::OperationContext,
         in_process::InProcess,
         progress::{Progress, ProgressSnapshot},
     },
@@ -38,19 +38,19 @@ use crate::{
 };
 
 /// Between two looks at the counters.
-const TICK: Duration = Duration::from_millis(50);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The whole life of a mover: a program that is started as one calls this before it does anything
 /// else, and ends with what it returns. The host's end of the socket is its standard input.
 pub fn mover_main() -> ExitCode {
     // Nobody hears what it would say; how it ends tells the host enough.
-    match live() {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn live() -> io::Result<()> {
+fn run() -> io::Result<()> {
     // It cannot open any file from here on.
     scratch::configure(Scratch::memory_only());
     sandbox::close_inherited()?;
@@ -59,15 +59,15 @@ fn live() -> io::Result<()> {
     let bounds = Bounds { memory: preamble.memory, descriptors: preamble.descriptors };
     let entered = sandbox::enter(bounds).map_err(|error| error.to_string());
     wire::send(&mut control, &FromMover::Hello(entered))?;
-    let Some(job) = wire::receive::<Job>(&mut control)? else { return Ok(()) };
-    let task = Task::receive(&mut control, job)?;
+    let Some(setup) = wire::receive::<Setup>(&mut control)? else { return Ok(()) };
+    let process = MoverProcess::receive(&mut control, setup)?;
     wire::send(&mut control, &FromMover::Ready)?;
-    task.run(control)
+    process.run(control)
 }
 
 /// A job with everything that it needs.
-struct Task {
-    work: Work,
+struct MoverProcess {
+    operation: OperationKind,
     disks: Vec<Arc<Disk>>,
     sink: Option<Arc<dyn BlockSink>>,
     threads: NonZeroUsize,
@@ -77,30 +77,30 @@ fn invalid() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 
-impl Task {
-    fn receive(control: &mut UnixStream, job: Job) -> io::Result<Self> {
-        let mut descriptors = wire::receive_descriptors(control, from_u32(job.descriptors))?.into_iter();
+impl MoverProcess {
+    fn receive(control: &mut UnixStream, setup: Setup) -> io::Result<Self> {
+        let mut descriptors = wire::receive_descriptors(control, from_u32(setup.descriptors))?.into_iter();
         let streams: Vec<_> =
-            descriptors.by_ref().take(from_u32(job.channels)).map(UnixStream::from).collect();
+            descriptors.by_ref().take(from_u32(setup.channels)).map(UnixStream::from).collect();
         let channels = Channels::new(streams);
         let mut number = 0u32;
         let mut sources = Vec::new();
-        for disk in &job.disks {
+        for disk in &setup.disks {
             sources.push(open_sources(disk, &mut descriptors, &channels, &mut number)?);
         }
-        let sink: Option<Arc<dyn BlockSink>> = match job.work {
-            Work::Write { sink: SinkHead::Descriptor { direct }, .. } => {
+        let sink: Option<Arc<dyn BlockSink>> = match setup.operation {
+            OperationKind::Write { sink: SinkHead::Descriptor { direct }, .. } => {
                 let file = descriptors.next().ok_or_else(invalid)?.into();
                 let direct = if direct { Some(descriptors.next().ok_or_else(invalid)?.into()) } else { None };
                 Some(Arc::new(FileSink::from_descriptors(file, direct)?))
             }
-            Work::Write { sink: SinkHead::Host { fresh, append_only, preferred_write }, .. } => {
+            OperationKind::Write { sink: SinkHead::Host { fresh, append_only, preferred_write }, .. } => {
                 Some(Arc::new(HostSink { channels, fresh, append_only, preferred_write }))
             }
-            Work::Digest | Work::Compare => None,
+            OperationKind::Digest | OperationKind::Compare => None,
         };
         let mut disks = Vec::new();
-        for (head, sources) in job.disks.into_iter().zip(sources) {
+        for (head, sources) in setup.disks.into_iter().zip(sources) {
             let scratch = match head.map {
                 MapHead::Pieces => None,
                 MapHead::Scratch { .. } => Some(descriptors.next().ok_or_else(invalid)?.into()),
@@ -108,63 +108,64 @@ impl Task {
             let map = map::receive(control, head.size, head.map, scratch)?;
             disks.push(Arc::new(Disk::assemble(map, sources, head.codecs, head.unit)));
         }
-        let threads = NonZeroUsize::new(from_u32(job.threads)).ok_or_else(invalid)?;
-        Ok(Self { work: job.work, disks, sink, threads })
+        let threads = NonZeroUsize::new(from_u32(setup.threads)).ok_or_else(invalid)?;
+        Ok(Self { operation: setup.operation, disks, sink, threads })
     }
 
     /// Does what the host says, until it is gone.
     fn run(&self, control: UnixStream) -> io::Result<()> {
         let replies = Arc::new(Mutex::new(control.try_clone()?));
-        let commands = listen(control)?;
+        let commands = receive_commands(control)?;
         let progress = Arc::new(Progress::default());
-        let told = Arc::new(Mutex::new(ProgressSnapshot::default()));
-        let teller = Teller { replies, progress: progress.clone(), told };
-        let ticking = teller.clone();
+        let sent = Arc::new(Mutex::new(ProgressSnapshot::default()));
+        let replies = ReplySender { replies, progress: progress.clone(), sent };
+        let ticking = replies.clone();
         std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
             loop {
-                std::thread::sleep(TICK);
-                if ticking.progress().is_err() {
+                std::thread::sleep(PROGRESS_INTERVAL);
+                if ticking.send_progress().is_err() {
                     return;
                 }
             }
         })?;
-        let running = Running { threads: Some(self.threads), cancel: CancellationToken::new(), progress };
+        let context =
+            OperationContext { threads: Some(self.threads), cancel: CancellationToken::new(), progress };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        runtime.block_on(self.obey(&commands, &teller, &running))
+        runtime.block_on(self.serve_commands(&commands, &replies, &context))
     }
 
-    async fn obey(
+    async fn serve_commands(
         &self,
         commands: &mpsc::Receiver<Command>,
-        teller: &Teller,
-        running: &Running,
+        replies: &ReplySender,
+        context: &OperationContext,
     ) -> io::Result<()> {
         let first = self.disks.first().ok_or_else(invalid)?;
-        let mut movement = match (&self.work, &self.sink) {
-            (Work::Write { plan, .. }, Some(sink)) => {
-                Some(InProcess.write(first, sink, plan, running).await.map_err(io::Error::other)?)
+        let mut transfer = match (&self.operation, &self.sink) {
+            (OperationKind::Write { plan, .. }, Some(sink)) => {
+                Some(InProcess.write(first, sink, plan, context).await.map_err(io::Error::other)?)
             }
-            (Work::Write { .. } | Work::Digest | Work::Compare, _) => None,
+            (OperationKind::Write { .. } | OperationKind::Digest | OperationKind::Compare, _) => None,
         };
         while let Ok(command) = commands.recv() {
-            let reply: Result<Reply, EngineError> = match (command, &mut movement) {
-                (Command::Start(pass), Some(movement)) => movement.start(pass).await.map(|()| Reply::Done),
-                (Command::Next, Some(movement)) => movement.next().await.map(Reply::Event),
-                (Command::Tables(segments), Some(movement)) => {
-                    movement.tables(segments).await.map(|()| Reply::Done)
+            let reply: Result<Reply, EngineError> = match (command, &mut transfer) {
+                (Command::Start(pass), Some(transfer)) => transfer.start(pass).await.map(|()| Reply::Done),
+                (Command::Next, Some(transfer)) => transfer.next().await.map(Reply::Event),
+                (Command::Tables(segments), Some(transfer)) => {
+                    transfer.tables(segments).await.map(|()| Reply::Done)
                 }
-                (Command::Interleave(bytes), Some(movement)) => {
-                    movement.interleave(bytes).await.map(|()| Reply::Done)
+                (Command::Interleave(bytes), Some(transfer)) => {
+                    transfer.interleave(bytes).await.map(|()| Reply::Done)
                 }
-                (Command::Finish { file_size, verify }, Some(movement)) => {
-                    movement.finish(file_size, verify).await.map(Reply::Moved)
+                (Command::Finish { file_size, verify }, Some(transfer)) => {
+                    transfer.finish(file_size, verify).await.map(Reply::Finished)
                 }
-                (Command::Run, None) => match (&self.work, self.disks.get(1)) {
-                    (Work::Digest, _) => InProcess.digest(first, running).await.map(Reply::Digest),
-                    (Work::Compare, Some(second)) => {
-                        InProcess.compare(first, second, running).await.map(Reply::Comparison)
+                (Command::Run, None) => match (&self.operation, self.disks.get(1)) {
+                    (OperationKind::Digest, _) => InProcess.digest(first, context).await.map(Reply::Digest),
+                    (OperationKind::Compare, Some(second)) => {
+                        InProcess.compare(first, second, context).await.map(Reply::Comparison)
                     }
-                    (Work::Compare | Work::Write { .. }, _) => return Err(invalid()),
+                    (OperationKind::Compare | OperationKind::Write { .. }, _) => return Err(invalid()),
                 },
                 (Command::Run, Some(_))
                 | (
@@ -176,8 +177,8 @@ impl Task {
                     None,
                 ) => return Err(invalid()),
             };
-            teller.progress()?;
-            teller.tell(&FromMover::Reply(reply.map_err(|error| WireError::new(&error))))?;
+            replies.send_progress()?;
+            replies.send(&FromMover::Reply(reply.map_err(|error| WireError::new(&error))))?;
         }
         Ok(())
     }
@@ -210,7 +211,7 @@ fn open_sources(
 
 /// Hears the host's commands on a thread of its own, which ends the process when the host is gone:
 /// no work outlives it.
-fn listen(mut control: UnixStream) -> io::Result<mpsc::Receiver<Command>> {
+fn receive_commands(mut control: UnixStream) -> io::Result<mpsc::Receiver<Command>> {
     let (sender, commands) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
         while let Ok(Some(command)) = wire::receive(&mut control) {
@@ -225,25 +226,25 @@ fn listen(mut control: UnixStream) -> io::Result<mpsc::Receiver<Command>> {
 
 /// Tells the host things, from several threads.
 #[derive(Clone)]
-struct Teller {
+struct ReplySender {
     replies: Arc<Mutex<UnixStream>>,
     progress: Arc<Progress>,
-    told: Arc<Mutex<ProgressSnapshot>>,
+    sent: Arc<Mutex<ProgressSnapshot>>,
 }
 
-impl Teller {
-    fn tell(&self, message: &FromMover) -> io::Result<()> {
+impl ReplySender {
+    fn send(&self, message: &FromMover) -> io::Result<()> {
         wire::send(&mut *self.replies.lock().expect("no holder of this lock panics"), message)
     }
 
     /// Tells the counters, if they have moved.
-    fn progress(&self) -> io::Result<()> {
-        let mut told = self.told.lock().expect("no holder of this lock panics");
+    fn send_progress(&self) -> io::Result<()> {
+        let mut sent = self.sent.lock().expect("no holder of this lock panics");
         let now = self.progress.snapshot();
-        if *told == now {
+        if *sent == now {
             return Ok(());
         }
-        *told = now;
-        self.tell(&FromMover::Progress(now))
+        *sent = now;
+        self.send(&FromMover::Progress(now))
     }
 }

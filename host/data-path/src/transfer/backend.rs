@@ -1,6 +1,6 @@
 //! The seam between the conversation with a format plugin and the work on bytes.
 //!
-//! A [`ByteMover`] does all work that touches the bytes of a disk: reading, decoding, hashing,
+//! A [`TransferBackend`] does all work that touches the bytes of a disk: reading, decoding, hashing,
 //! encoding, writing. What it is told and what it answers is plain data, so that it may live in
 //! another process; [`super::in_process::InProcess`] works on this process's threads. The conversation with the format
 //! plugin stays with the caller: see [`crate::write_image`].
@@ -12,14 +12,14 @@ use imprint_ports::{BlockSink, MetadataSegment};
 
 use super::{
     compare::Comparison,
-    context::Running,
-    plan::{Event, Moved, Pass, WritePlan},
+    context::OperationContext,
+    plan::{Event, Pass, TransferResult, WritePlan},
 };
 use crate::{digest::DiskDigest, disk::Disk, error::EngineError};
 
 /// Does the work on bytes.
 #[async_trait]
-pub(crate) trait ByteMover: Send + Sync {
+pub(crate) trait TransferBackend: Send + Sync {
     /// For logs.
     fn name(&self) -> &'static str;
     /// Takes a disk and an empty sink for writing one into the other.
@@ -28,16 +28,16 @@ pub(crate) trait ByteMover: Send + Sync {
         disk: &Arc<Disk>,
         sink: &Arc<dyn BlockSink>,
         plan: &WritePlan,
-        running: &Running,
-    ) -> Result<Box<dyn Movement>, EngineError>;
+        context: &OperationContext,
+    ) -> Result<Box<dyn Transfer>, EngineError>;
     /// The logical digest of a disk.
-    async fn digest(&self, disk: &Arc<Disk>, running: &Running) -> Result<DiskDigest, EngineError>;
+    async fn digest(&self, disk: &Arc<Disk>, context: &OperationContext) -> Result<DiskDigest, EngineError>;
     /// How two disks differ.
     async fn compare(
         &self,
         first: &Arc<Disk>,
         second: &Arc<Disk>,
-        running: &Running,
+        context: &OperationContext,
     ) -> Result<Comparison, EngineError>;
 }
 
@@ -48,7 +48,7 @@ pub(crate) trait ByteMover: Send + Sync {
 /// come before `start(Pass::Write)`, and all of this may follow a whole dry pass
 /// (`start(Pass::Dry)`, `next` up to its end), whose placements come out again in the second one.
 #[async_trait]
-pub(crate) trait Movement: Send {
+pub(crate) trait Transfer: Send {
     /// Starts a pass over the payload.
     async fn start(&mut self, pass: Pass) -> Result<(), EngineError>;
     /// What comes next.
@@ -61,5 +61,5 @@ pub(crate) trait Movement: Send {
     /// Makes the file exactly this long, makes everything durable if the plan says so, and makes
     /// sure that the sources are still what they were. With `verify` it reads the file again and
     /// compares.
-    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<Moved, EngineError>;
+    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<TransferResult, EngineError>;
 }

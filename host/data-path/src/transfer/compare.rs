@@ -3,7 +3,7 @@
 use imprint_ports::ByteRange;
 use serde::{Deserialize, Serialize};
 
-use super::context::Running;
+use super::context::OperationContext;
 use crate::{
     disk::Disk,
     error::EngineError,
@@ -35,16 +35,16 @@ pub enum Comparison {
 }
 
 /// The work of [`compare`].
-pub(crate) fn compare_blocking(
+pub(crate) fn compare_disks(
     first: &Disk,
     second: &Disk,
-    running: &Running,
+    context: &OperationContext,
 ) -> Result<Comparison, EngineError> {
-    let Running { cancel, progress, .. } = running;
+    let OperationContext { cancel, progress, .. } = context;
     let mut readers = [first.reader(), second.reader()];
     let mut windows = [vec![0; to_usize(WINDOW)], vec![0; to_usize(WINDOW)]];
     let end = first.size().max(second.size());
-    progress.start(first.map().stored_bytes() + second.map().stored_bytes());
+    progress.add_total(first.map().stored_bytes() + second.map().stored_bytes());
     let mut at = 0;
     while let Some(found) = next_stored([first, second], at)? {
         if cancel.is_cancelled() {
@@ -58,7 +58,7 @@ pub(crate) fn compare_blocking(
                 reader.read_at(&mut window[..has], start)?;
             }
             window[has..].fill(0);
-            progress.advance(disk.map().stored_in(ByteRange { offset: start, length })?);
+            progress.count_done(disk.map().stored_in(ByteRange { offset: start, length })?);
         }
         let [a, b] = [&windows[0][..to_usize(length)], &windows[1][..to_usize(length)]];
         if a != b {

@@ -8,7 +8,7 @@ use super::progress::Progress;
 
 /// What a job of any kind is run with.
 #[derive(Clone)]
-pub(crate) struct Running {
+pub(crate) struct OperationContext {
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) cancel: CancellationToken,
     pub(crate) progress: Arc<Progress>,

@@ -7,10 +7,10 @@ use imprint_ports::{BlockSink, BlockSource, ByteRange, MetadataSegment};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    backend::{ByteMover, Movement},
+    backend::{Transfer, TransferBackend},
     compare::{self, Comparison},
-    context::Running,
-    plan::{Event, Manner, Moved, Pass, WritePlan},
+    context::OperationContext,
+    plan::{Event, Pass, TransferResult, WriteMode, WritePlan},
 };
 use crate::{
     digest::{DigestBuilder, DiskDigest, StoredDigest},
@@ -18,7 +18,7 @@ use crate::{
     error::EngineError,
     limits::Limits,
     transfer::{
-        pipeline::{self, FileTarget, Job, Outcome, REPORTS, Target},
+        pipeline::{self, FileTarget, Operation, Outcome, REPORTS, Target},
         place::{FileTooLarge, Layout},
         progress::Phase,
     },
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct InProcess;
 
 #[async_trait]
-impl ByteMover for InProcess {
+impl TransferBackend for InProcess {
     fn name(&self) -> &'static str {
         "in this process"
     }
@@ -40,54 +40,54 @@ impl ByteMover for InProcess {
         disk: &Arc<Disk>,
         sink: &Arc<dyn BlockSink>,
         plan: &WritePlan,
-        running: &Running,
-    ) -> Result<Box<dyn Movement>, EngineError> {
-        Ok(Box::new(Local {
+        context: &OperationContext,
+    ) -> Result<Box<dyn Transfer>, EngineError> {
+        Ok(Box::new(InProcessTransfer {
             disk: disk.clone(),
             sink: sink.clone(),
             plan: plan.clone(),
-            running: running.clone(),
+            context: context.clone(),
             stored: Arc::new(StoredDigest::new(plan.digests)),
-            read_before: running.progress.snapshot().read,
+            read_before: context.progress.snapshot().read,
             written: 0,
             covered: Vec::new(),
             position: 0,
             measured: None,
-            payload: Payload::Before,
+            payload: Payload::NotStarted,
         }))
     }
 
-    async fn digest(&self, disk: &Arc<Disk>, running: &Running) -> Result<DiskDigest, EngineError> {
-        running.progress.start(disk.map().stored_bytes());
-        logical_digest(disk.clone(), running.clone()).await
+    async fn digest(&self, disk: &Arc<Disk>, context: &OperationContext) -> Result<DiskDigest, EngineError> {
+        context.progress.add_total(disk.map().stored_bytes());
+        logical_digest(disk.clone(), context.clone()).await
     }
 
     async fn compare(
         &self,
         first: &Arc<Disk>,
         second: &Arc<Disk>,
-        running: &Running,
+        context: &OperationContext,
     ) -> Result<Comparison, EngineError> {
-        let (first, second, running) = (first.clone(), second.clone(), running.clone());
-        run_blocking(move || compare::compare_blocking(&first, &second, &running)).await?
+        let (first, second, context) = (first.clone(), second.clone(), context.clone());
+        run_blocking(move || compare::compare_disks(&first, &second, &context)).await?
     }
 }
 
-async fn logical_digest(disk: Arc<Disk>, running: Running) -> Result<DiskDigest, EngineError> {
+async fn logical_digest(disk: Arc<Disk>, context: OperationContext) -> Result<DiskDigest, EngineError> {
     run_blocking(move || {
-        let job = Job { disk, target: Target::Nothing, running };
-        let outcome = pipeline::run(&job)?;
-        job.disk.check_unchanged()?;
-        Ok(outcome.logical.finish(job.disk.size()))
+        let operation = Operation { disk, target: Target::Nothing, context };
+        let outcome = pipeline::run(&operation)?;
+        operation.disk.check_unchanged()?;
+        Ok(outcome.logical.finish(operation.disk.size()))
     })
     .await?
 }
 
-struct Local {
+struct InProcessTransfer {
     disk: Arc<Disk>,
     sink: Arc<dyn BlockSink>,
     plan: WritePlan,
-    running: Running,
+    context: OperationContext,
     stored: Arc<StoredDigest>,
     read_before: u64,
     /// Bytes that were written outside of the pipeline.
@@ -103,14 +103,14 @@ struct Local {
 
 /// How far the payload is.
 enum Payload {
-    Before,
-    Under {
+    NotStarted,
+    Moving {
         pass: Pass,
         events: mpsc::Receiver<Event>,
         answers: mpsc::Sender<Vec<u8>>,
         pipeline: JoinHandle<Result<Outcome, EngineError>>,
     },
-    Done(Box<Outcome>),
+    Finished(Box<Outcome>),
 }
 
 /// Tables of one image that is written where every byte counts: more pieces than this are no
@@ -118,38 +118,38 @@ enum Payload {
 const MAX_PIECES: usize = 1 << 20;
 
 fn out_of_order() -> EngineError {
-    EngineError::InvalidOption { what: "a movement was asked for its steps in another order".to_owned() }
+    EngineError::InvalidOption { what: "a transfer was asked for its steps in another order".to_owned() }
 }
 
-impl Local {
+impl InProcessTransfer {
     async fn set_size(&self, size: u64) -> Result<(), EngineError> {
         let sink = self.sink.clone();
         run_blocking(move || sink.set_size(size).map_err(|error| EngineError::write(size, error))).await?
     }
 
-    async fn zeroes(&mut self, start: u64, end: u64) -> Result<(), EngineError> {
+    async fn write_zeroes(&mut self, start: u64, end: u64) -> Result<(), EngineError> {
         if start < end {
-            let (sink, running) = (self.sink.clone(), self.running.clone());
+            let (sink, context) = (self.sink.clone(), self.context.clone());
             self.written +=
-                run_blocking(move || pipeline::fill_zeroes(sink.as_ref(), &running, start, end)).await??;
+                run_blocking(move || pipeline::fill_zeroes(sink.as_ref(), &context, start, end)).await??;
         }
         Ok(())
     }
 
     /// Fills a sink that takes every byte in turn up to `at`.
-    async fn reach(&mut self, at: u64) -> Result<(), EngineError> {
-        match self.plan.manner {
-            Manner::Append => {
+    async fn fill_up_to(&mut self, at: u64) -> Result<(), EngineError> {
+        match self.plan.mode {
+            WriteMode::Append => {
                 let from = std::mem::replace(&mut self.position, at);
-                self.zeroes(from, at).await
+                self.write_zeroes(from, at).await
             }
-            Manner::Sparse | Manner::Dense => Ok(()),
+            WriteMode::Sparse | WriteMode::Dense => Ok(()),
         }
     }
 
     /// Remembers what was written, where the rest is to be made zero.
     fn cover(&mut self, start: u64, end: u64) -> Result<(), EngineError> {
-        if self.plan.manner == Manner::Dense && start < end {
+        if self.plan.mode == WriteMode::Dense && start < end {
             match self.covered.last_mut() {
                 Some(last) if last.1 == start => last.1 = end,
                 Some(_) | None => self.covered.push((start, end)),
@@ -170,39 +170,39 @@ impl Local {
         covered.push((file_size, file_size));
         let mut at = 0;
         for (start, end) in covered {
-            self.zeroes(at, start).await?;
+            self.write_zeroes(at, start).await?;
             at = at.max(end);
         }
         Ok(())
     }
 
     /// The payload of this pass is where it belongs.
-    async fn settle(&mut self, pass: Pass, outcome: Outcome) -> Result<u64, EngineError> {
+    async fn finish_payload(&mut self, pass: Pass, outcome: Outcome) -> Result<u64, EngineError> {
         let end = outcome.end;
         if pass == Pass::Dry {
             self.measured = Some(outcome.logical.finish(self.disk.size()));
-            self.payload = Payload::Before;
+            self.payload = Payload::NotStarted;
             return Ok(end);
         }
-        match self.plan.manner {
-            Manner::Sparse => {}
-            Manner::Dense => {
-                self.zeroes(outcome.position, end).await?;
+        match self.plan.mode {
+            WriteMode::Sparse => {}
+            WriteMode::Dense => {
+                self.write_zeroes(outcome.position, end).await?;
                 self.cover(self.plan.layout.data_start(), end)?;
             }
-            Manner::Append => {
+            WriteMode::Append => {
                 self.position = outcome.position;
-                self.reach(end).await?;
+                self.fill_up_to(end).await?;
             }
         }
-        self.payload = Payload::Done(Box::new(outcome));
+        self.payload = Payload::Finished(Box::new(outcome));
         Ok(end)
     }
 
     /// Reads the file again.
     async fn verify(&self, file_size: u64, stored: DiskDigest) -> Result<(), EngineError> {
-        let (sink, progress) = (self.sink.clone(), self.running.progress.clone());
-        let dense = self.plan.manner == Manner::Dense;
+        let (sink, progress) = (self.sink.clone(), self.context.progress.clone());
+        let dense = self.plan.mode == WriteMode::Dense;
         let file = run_blocking(move || {
             let source = sink.read_back().map_err(|error| EngineError::read(0, file_size, error))?;
             let source = source.ok_or_else(|| EngineError::InvalidOption {
@@ -215,12 +215,12 @@ impl Local {
             };
             let limits = Limits { virtual_size: u64::MAX, ..Limits::default() };
             let file = Arc::new(Disk::from_raw(source, &limits)?);
-            progress.enter(Phase::Verifying);
-            progress.start(file.map().stored_bytes());
+            progress.set_phase(Phase::Verifying);
+            progress.add_total(file.map().stored_bytes());
             Ok::<_, EngineError>(file)
         })
         .await??;
-        match logical_digest(file, self.running.clone()).await? == stored {
+        match logical_digest(file, self.context.clone()).await? == stored {
             true => Ok(()),
             false => Err(EngineError::Mismatch),
         }
@@ -228,26 +228,26 @@ impl Local {
 }
 
 #[async_trait]
-impl Movement for Local {
+impl Transfer for InProcessTransfer {
     async fn start(&mut self, pass: Pass) -> Result<(), EngineError> {
-        let progress = &self.running.progress;
+        let progress = &self.context.progress;
         let total = self.disk.map().stored_bytes();
         match (pass, self.measured) {
             (Pass::Dry, _) => {
-                progress.enter(Phase::Measuring);
-                progress.start(total.saturating_mul(2));
+                progress.set_phase(Phase::Measuring);
+                progress.add_total(total.saturating_mul(2));
             }
-            (Pass::Write, None) => progress.start(total),
-            (Pass::Write, Some(_)) => progress.enter(Phase::Moving),
+            (Pass::Write, None) => progress.add_total(total),
+            (Pass::Write, Some(_)) => progress.set_phase(Phase::Moving),
         }
         if pass == Pass::Write {
-            match (&self.plan.layout, self.plan.manner) {
-                (_, Manner::Append) => self.reach(self.plan.layout.data_start()).await?,
-                (Layout::Identity { data_start }, Manner::Sparse | Manner::Dense) => {
+            match (&self.plan.layout, self.plan.mode) {
+                (_, WriteMode::Append) => self.fill_up_to(self.plan.layout.data_start()).await?,
+                (Layout::Identity { data_start }, WriteMode::Sparse | WriteMode::Dense) => {
                     let end = data_start.checked_add(self.plan.virtual_size).ok_or(FileTooLarge)?;
                     self.set_size(end).await?;
                 }
-                (Layout::Units(_), Manner::Sparse | Manner::Dense) => {}
+                (Layout::Units(_), WriteMode::Sparse | WriteMode::Dense) => {}
             }
         }
         let (sender, events) = mpsc::channel(REPORTS);
@@ -260,14 +260,14 @@ impl Movement for Local {
             events: sender,
             answers: Mutex::new(receiver),
         });
-        let job = Job { disk: self.disk.clone(), target, running: self.running.clone() };
-        let pipeline = tokio::task::spawn_blocking(move || pipeline::run(&job));
-        self.payload = Payload::Under { pass, events, answers, pipeline };
+        let operation = Operation { disk: self.disk.clone(), target, context: self.context.clone() };
+        let pipeline = tokio::task::spawn_blocking(move || pipeline::run(&operation));
+        self.payload = Payload::Moving { pass, events, answers, pipeline };
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Event, EngineError> {
-        let Payload::Under { pass, events, pipeline, .. } = &mut self.payload else {
+        let Payload::Moving { pass, events, pipeline, .. } = &mut self.payload else {
             return Err(out_of_order());
         };
         if let Some(event) = events.recv().await {
@@ -275,11 +275,11 @@ impl Movement for Local {
         }
         let pass = *pass;
         let outcome = pipeline.await.map_err(|_| EngineError::WorkerLost)??;
-        Ok(Event::End { end: self.settle(pass, outcome).await? })
+        Ok(Event::End { end: self.finish_payload(pass, outcome).await? })
     }
 
     async fn interleave(&mut self, bytes: Vec<u8>) -> Result<(), EngineError> {
-        let Payload::Under { answers, .. } = &self.payload else { return Err(out_of_order()) };
+        let Payload::Moving { answers, .. } = &self.payload else { return Err(out_of_order()) };
         // When nobody waits for it any more, the next event says why.
         let _ = answers.send(bytes).await;
         Ok(())
@@ -289,7 +289,7 @@ impl Movement for Local {
         for MetadataSegment { file_offset: at, bytes } in segments {
             let length = to_u64(bytes.len());
             let end = at.checked_add(length).ok_or(FileTooLarge)?;
-            self.reach(at).await?;
+            self.fill_up_to(at).await?;
             let (sink, stored) = (self.sink.clone(), self.stored.clone());
             run_blocking(move || {
                 sink.write_all_at(&bytes, at).map_err(|error| EngineError::write(at, error))?;
@@ -299,20 +299,20 @@ impl Movement for Local {
             self.cover(at, end)?;
             self.position = end;
             self.written += length;
-            self.running.progress.moved_out(length);
+            self.context.progress.count_written(length);
         }
         Ok(())
     }
 
-    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<Moved, EngineError> {
-        let Payload::Done(outcome) = std::mem::replace(&mut self.payload, Payload::Before) else {
+    async fn finish(&mut self, file_size: u64, verify: bool) -> Result<TransferResult, EngineError> {
+        let Payload::Finished(outcome) = std::mem::replace(&mut self.payload, Payload::NotStarted) else {
             return Err(out_of_order());
         };
         let Outcome { logical, stored_prefix, data_bytes, written, .. } = *outcome;
-        match self.plan.manner {
-            Manner::Sparse => {}
-            Manner::Dense => self.clear_the_rest(file_size).await?,
-            Manner::Append => self.reach(file_size).await?,
+        match self.plan.mode {
+            WriteMode::Sparse => {}
+            WriteMode::Dense => self.clear_the_rest(file_size).await?,
+            WriteMode::Append => self.fill_up_to(file_size).await?,
         }
         self.set_size(file_size).await?;
         let (disk, sink, durable) = (self.disk.clone(), self.sink.clone(), self.plan.durable);
@@ -333,11 +333,11 @@ impl Movement for Local {
         };
         let stored = Arc::into_inner(std::mem::take(&mut self.stored)).ok_or(EngineError::WorkerLost)?;
         let stored = stored.finish(prefix, file_size);
-        let read = self.running.progress.snapshot().read;
+        let read = self.context.progress.snapshot().read;
         if verify {
             self.verify(file_size, stored).await?;
         }
-        Ok(Moved {
+        Ok(TransferResult {
             logical,
             stored,
             data_bytes,

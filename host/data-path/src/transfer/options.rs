@@ -9,30 +9,30 @@ use std::{
 use imprint_ports::Props;
 use tokio_util::sync::CancellationToken;
 
-use super::{backend::ByteMover, context::Running, in_process::InProcess, progress::Progress};
+use super::{backend::TransferBackend, context::OperationContext, in_process::InProcess, progress::Progress};
 
 /// Who moves the bytes of a job.
 #[derive(Clone)]
-pub struct Mover(pub(crate) Arc<dyn ByteMover>);
+pub struct Backend(pub(crate) Arc<dyn TransferBackend>);
 
-impl Default for Mover {
-    /// What [`set_default_mover`] said; without that, the threads of this process.
+impl Default for Backend {
+    /// What [`set_default_backend`] said; without that, the threads of this process.
     fn default() -> Self {
         DEFAULT.get().cloned().unwrap_or_else(|| Self(Arc::new(InProcess)))
     }
 }
 
-static DEFAULT: OnceLock<Mover> = OnceLock::new();
+static DEFAULT: OnceLock<Backend> = OnceLock::new();
 
-/// Says, once and before any job, what [`Mover::default`] is in this process. `false` when it was
+/// Says, once and before any job, what [`Backend::default`] is in this process. `false` when it was
 /// said before.
-pub(crate) fn set_default_mover(mover: Mover) -> bool {
-    DEFAULT.set(mover).is_ok()
+pub(crate) fn set_default_backend(backend: Backend) -> bool {
+    DEFAULT.set(backend).is_ok()
 }
 
-impl fmt::Debug for Mover {
+impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mover({})", self.0.name())
+        write!(f, "Backend({})", self.0.name())
     }
 }
 
@@ -61,7 +61,7 @@ pub struct WriteOptions {
     /// was written. For sinks that can be read.
     pub verify: bool,
     /// Who moves the bytes.
-    pub mover: Mover,
+    pub backend: Backend,
     /// Whether the bytes are on stable storage when [`write_image`] returns (the default), or in
     /// the system's hands only.
     pub durable: bool,
@@ -78,7 +78,7 @@ impl Default for WriteOptions {
             cancel: CancellationToken::new(),
             progress: Arc::default(),
             verify: false,
-            mover: Mover::default(),
+            backend: Backend::default(),
             durable: true,
         }
     }
@@ -86,7 +86,7 @@ impl Default for WriteOptions {
 
 impl WriteOptions {
     /// What a job runs with that stops with `cancel`.
-    pub(crate) fn running(&self, cancel: &CancellationToken) -> Running {
-        Running { threads: self.threads, cancel: cancel.clone(), progress: self.progress.clone() }
+    pub(crate) fn context(&self, cancel: &CancellationToken) -> OperationContext {
+        OperationContext { threads: self.threads, cancel: cancel.clone(), progress: self.progress.clone() }
     }
 }

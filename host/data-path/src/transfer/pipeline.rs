@@ -6,7 +6,7 @@
 //! holds a lock for the time it takes to hand out a few offsets; it makes the output independent of
 //! the number of threads.
 //!
-//! Memory of a job: for each thread 4 MiB of windows and their encoded form (two units where units
+//! Memory of a operation: for each thread 4 MiB of windows and their encoded form (two units where units
 //! are larger than 2 MiB; then fewer threads run, so that all together hold 160 MiB at most), the
 //! buffers of a [`DiskReader`](crate::DiskReader) and the codecs' contexts, in all at most 12 MiB
 //! with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); what waits in a
@@ -28,15 +28,15 @@ use self::{
 };
 use super::{
     place::{Layout, Placer},
-    plan::{Manner, Pass, WritePlan},
+    plan::{Pass, WriteMode, WritePlan},
 };
 use crate::{digest::DigestBuilder, error::EngineError};
 
 pub(crate) use output::fill_zeroes;
 pub(crate) use planner::default_threads;
-pub(crate) use target::{FileTarget, Job, REPORTS, Target};
+pub(crate) use target::{FileTarget, Operation, REPORTS, Target};
 
-/// What a finished job leaves.
+/// What a finished operation leaves.
 pub(crate) struct Outcome {
     /// Leaves of the disk.
     pub(crate) logical: DigestBuilder,
@@ -52,26 +52,26 @@ pub(crate) struct Outcome {
     pub(crate) written: u64,
 }
 
-/// Runs a job on its threads and the calling one. Blocks.
-pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
-    let planner = Planner::of(job);
+/// Runs a operation on its threads and the calling one. Blocks.
+pub(crate) fn run(operation: &Operation) -> Result<Outcome, EngineError> {
+    let planner = Planner::of(operation);
     let ordered = Ordered::new(Shared {
         logical: DigestBuilder::new(),
         stored_prefix: DigestBuilder::new(),
-        placer: match &job.target {
+        placer: match &operation.target {
             Target::File(FileTarget {
-                plan: WritePlan { layout: Layout::Units(rules), manner, .. }, ..
-            }) => Some(Placer::new(rules.clone(), *manner == Manner::Sparse)),
+                plan: WritePlan { layout: Layout::Units(rules), mode, .. }, ..
+            }) => Some(Placer::new(rules.clone(), *mode == WriteMode::Sparse)),
             Target::File(_) | Target::Nothing => None,
         },
-        position: job.target.layout().map_or(0, Layout::data_start),
+        position: operation.target.layout().map_or(0, Layout::data_start),
         data_bytes: 0,
         written: 0,
     });
     let first_error: Mutex<Option<EngineError>> = Mutex::new(None);
     let work = || {
         let _guard = ordered.fail_on_panic();
-        let outcome = Worker::new(job, &planner, &ordered).and_then(|mut worker| worker.run());
+        let outcome = Worker::new(operation, &planner, &ordered).and_then(|mut worker| worker.run());
         if let Err(error) = outcome {
             let mut first = first_error.lock().expect("no holder of this lock panics");
             // Workers that were only told to stop do not hide why.
@@ -83,7 +83,7 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
         }
     };
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..thread_count(job, &planner))
+        let helpers: Vec<_> = (1..thread_count(operation, &planner))
             .map(|number| {
                 std::thread::Builder::new().name(format!("data-path-{number}")).spawn_scoped(scope, work)
             })
@@ -97,20 +97,20 @@ pub(crate) fn run(job: &Job) -> Result<Outcome, EngineError> {
     })?;
     if let Some(error) = first_error.into_inner().expect("no holder of this lock panics") {
         // What other workers met after a cancellation is a consequence of it.
-        return Err(if job.running.cancel.is_cancelled() { EngineError::Cancelled } else { error });
+        return Err(if operation.context.cancel.is_cancelled() { EngineError::Cancelled } else { error });
     }
-    finish(job, ordered.into_shared())
+    finish(operation, ordered.into_shared())
 }
 
 /// The last placements.
-fn finish(job: &Job, shared: Shared) -> Result<Outcome, EngineError> {
+fn finish(operation: &Operation, shared: Shared) -> Result<Outcome, EngineError> {
     let Shared { logical, stored_prefix, placer, position, data_bytes, written } = shared;
-    let (end, position) = match (&job.target, placer) {
+    let (end, position) = match (&operation.target, placer) {
         (Target::File(file), Some(mut placer)) => {
             file.report(placer.take_reports())?;
             let (start, end) = placer.last_gap();
             if file.pass == Pass::Write {
-                output::stay_empty(file, start, end)?;
+                output::leave_empty(file, start, end)?;
             }
             (placer.end(), placer.end())
         }

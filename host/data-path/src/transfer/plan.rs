@@ -4,11 +4,11 @@ use imprint_ports::{BlockSink, Placed};
 use serde::{Deserialize, Serialize};
 
 use super::place::Layout;
-use crate::digest::{Digests, DiskDigest};
+use crate::digest::{DigestMode, DiskDigest};
 
-/// In which manner a sink is written.
+/// In which mode a sink is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Manner {
+pub(crate) enum WriteMode {
     /// In any order; what is not written reads as zeroes.
     Sparse,
     /// In any order; every byte of the file is written, because the sink held something before.
@@ -17,7 +17,7 @@ pub(crate) enum Manner {
     Append,
 }
 
-impl Manner {
+impl WriteMode {
     /// What a sink needs.
     pub(crate) fn of(sink: &dyn BlockSink) -> Self {
         match (sink.append_only(), sink.fresh()) {
@@ -47,16 +47,16 @@ pub(crate) struct WritePlan {
     pub(crate) level: Option<i32>,
     /// Whether the file has to be on stable storage at the end.
     pub(crate) durable: bool,
-    pub(crate) manner: Manner,
-    pub(crate) digests: Digests,
+    pub(crate) mode: WriteMode,
+    pub(crate) digests: DigestMode,
 }
 
-/// What a movement says while its payload is under way.
+/// What a transfer says while its payload is under way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// Where payload is: at most 4096 runs, ascending.
     Placed(Vec<Placed>),
-    /// The bytes of the layout that lie at `at` are wanted, perhaps none: [`Movement::interleave`].
+    /// The bytes of the layout that lie at `at` are wanted, perhaps none: [`Transfer::interleave`].
     /// All placements before it were reported.
     Interleave {
         /// Where in the file.
@@ -69,9 +69,9 @@ pub(crate) enum Event {
     },
 }
 
-/// What a finished movement knows.
+/// What a finished transfer knows.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Moved {
+pub(crate) struct TransferResult {
     /// Of the disk. Meaningless where the plan skips the digests.
     pub(crate) logical: DiskDigest,
     /// Of the file. Likewise.

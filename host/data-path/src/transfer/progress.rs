@@ -1,4 +1,4 @@
-//! Counters that a running job keeps, for whoever watches it.
+//! Counters that a context job keeps, for whoever watches it.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -60,7 +60,7 @@ impl Progress {
         ProgressSnapshot { total, done, read, written, phase }
     }
 
-    pub(crate) fn enter(&self, phase: Phase) {
+    pub(crate) fn set_phase(&self, phase: Phase) {
         let number = match phase {
             Phase::Moving => 0,
             Phase::Measuring => 1,
@@ -70,7 +70,7 @@ impl Progress {
     }
 
     /// Adds what another process has counted since it said `before`.
-    pub(crate) fn follow(&self, before: ProgressSnapshot, now: ProgressSnapshot) {
+    pub(crate) fn add_remote(&self, before: ProgressSnapshot, now: ProgressSnapshot) {
         let add = |counter: &AtomicU64, before: u64, now: u64| {
             counter.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
         };
@@ -78,22 +78,22 @@ impl Progress {
         add(&self.done, before.done, now.done);
         add(&self.read, before.read, now.read);
         add(&self.written, before.written, now.written);
-        self.enter(now.phase);
+        self.set_phase(now.phase);
     }
 
-    pub(crate) fn start(&self, total: u64) {
+    pub(crate) fn add_total(&self, total: u64) {
         self.total.fetch_add(total, Ordering::Relaxed);
     }
 
-    pub(crate) fn advance(&self, bytes: u64) {
+    pub(crate) fn count_done(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn moved_in(&self, bytes: u64) {
+    pub(crate) fn count_read(&self, bytes: u64) {
         self.read.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn moved_out(&self, bytes: u64) {
+    pub(crate) fn count_written(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::Relaxed);
     }
 }

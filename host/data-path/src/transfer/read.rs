@@ -14,8 +14,8 @@ use crate::{
 pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDigest, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    let running = options.running(&cancel);
-    with_digest_check(disk, &cancel, options.mover.0.digest(disk, &running)).await
+    let context = options.context(&cancel);
+    with_digest_check(disk, &cancel, options.backend.0.digest(disk, &context)).await
 }
 
 /// Compares two disks byte for byte, skipping what both know to be zero. Of the options, `cancel`
@@ -27,7 +27,7 @@ pub async fn compare(
 ) -> Result<Comparison, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    let running = options.running(&cancel);
-    let comparing = options.mover.0.compare(first, second, &running);
+    let context = options.context(&cancel);
+    let comparing = options.backend.0.compare(first, second, &context);
     with_digest_check(first, &cancel, with_digest_check(second, &cancel, comparing)).await
 }

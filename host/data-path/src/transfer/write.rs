@@ -12,15 +12,15 @@ use std::sync::Arc;
 use imprint_ports::{BlockSink, DiskFormat};
 
 use self::{
-    prepare::{Begun, begin},
-    session::Conversation,
+    prepare::{PreparedTransfer, prepare},
+    session::WriteSession,
 };
 use super::{
     options::WriteOptions,
-    plan::{Manner, Moved, WritePlan},
+    plan::{TransferResult, WriteMode, WritePlan},
 };
 use crate::{
-    digest::{Digests, DiskDigest},
+    digest::{DigestMode, DiskDigest},
     disk::{Disk, declared_digest::with_digest_check},
     error::EngineError,
 };
@@ -74,8 +74,8 @@ pub async fn write_image(
     sink: &Arc<dyn BlockSink>,
     options: &WriteOptions,
 ) -> Result<Written, EngineError> {
-    let (copied, Moved { logical, stored, .. }) =
-        transfer(disk, format, sink, options, Digests::Computed).await?;
+    let (copied, TransferResult { logical, stored, .. }) =
+        transfer(disk, format, sink, options, DigestMode::Computed).await?;
     let Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes } = copied;
     Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
 }
@@ -92,7 +92,7 @@ pub async fn copy_image(
         let what = "verification needs the digests; write with them".to_owned();
         return Err(EngineError::InvalidOption { what });
     }
-    Ok(transfer(disk, format, sink, options, Digests::Skipped).await?.0)
+    Ok(transfer(disk, format, sink, options, DigestMode::Skipped).await?.0)
 }
 
 /// Moves the disk, and compares what is stated of it beside that.
@@ -101,25 +101,26 @@ async fn transfer(
     format: &dyn DiskFormat,
     sink: &Arc<dyn BlockSink>,
     options: &WriteOptions,
-    digests: Digests,
-) -> Result<(Copied, Moved), EngineError> {
+    digests: DigestMode,
+) -> Result<(Copied, TransferResult), EngineError> {
     let moving = async {
         let cancel = options.cancel.child_token();
         let _stop_when_dropped = cancel.clone().drop_guard();
-        let manner = Manner::of(sink.as_ref());
-        let Begun { plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
+        let mode = WriteMode::of(sink.as_ref());
+        let PreparedTransfer { plugin, layout, virtual_size } =
+            prepare(disk, format, options, mode, &cancel).await?;
         let WriteOptions { level, durable, .. } = *options;
         // Two passes over the source have to agree.
-        let digests = if manner == Manner::Append { Digests::Computed } else { digests };
-        let plan = WritePlan { layout, virtual_size, level, durable, manner, digests };
-        let movement = options.mover.0.write(disk, sink, &plan, &options.running(&cancel)).await?;
-        let mut talk = Conversation { plugin, movement, cancel, layout: plan.layout, virtual_size };
-        let file_size = match manner {
-            Manner::Sparse | Manner::Dense => talk.in_any_order().await?,
-            Manner::Append => talk.in_turn().await?,
+        let digests = if mode == WriteMode::Append { DigestMode::Computed } else { digests };
+        let plan = WritePlan { layout, virtual_size, level, durable, mode, digests };
+        let transfer = options.backend.0.write(disk, sink, &plan, &options.context(&cancel)).await?;
+        let mut session = WriteSession { plugin, transfer, cancel, layout: plan.layout, virtual_size };
+        let file_size = match mode {
+            WriteMode::Sparse | WriteMode::Dense => session.write_in_any_order().await?,
+            WriteMode::Append => session.write_in_order().await?,
         };
-        let moved = talk.movement.finish(file_size, options.verify).await?;
-        let Moved { data_bytes, written_bytes, read_bytes, .. } = moved;
+        let moved = session.transfer.finish(file_size, options.verify).await?;
+        let TransferResult { data_bytes, written_bytes, read_bytes, .. } = moved;
         Ok((Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes }, moved))
     };
     with_digest_check(disk, &options.cancel, moving).await

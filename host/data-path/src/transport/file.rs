@@ -236,7 +236,7 @@ impl BlockSink for FileSink {
     fn clone_range(&self, source: &dyn BlockSource, range: ByteRange, to: u64) -> io::Result<()> {
         let source = source.descriptor().ok_or(io::ErrorKind::Unsupported)?;
         if let Some(direct) = &self.direct {
-            direct.reach(to.saturating_add(range.length));
+            direct.grow_to(to.saturating_add(range.length));
         }
         reflink::clone_range(&self.file, source, range, to)
     }
@@ -249,7 +249,7 @@ impl BlockSink for FileSink {
         self.flush()?;
         self.file.set_len(size)?;
         if let Some(direct) = &self.direct {
-            direct.settle(size);
+            direct.set_length(size);
         }
         Ok(())
     }

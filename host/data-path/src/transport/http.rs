@@ -149,7 +149,7 @@ impl HttpSource {
             None => request,
         };
         request.call().map_err(|error| {
-            tls::trouble(&self.host, &error)
+            tls::tls_error(&self.host, &error)
                 .unwrap_or_else(|| HttpError::Connect { host: self.host.clone(), why: error.to_string() })
         })
     }
@@ -221,7 +221,7 @@ fn retry<T>(mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, Http
     let mut attempt = 1;
     loop {
         match request() {
-            Err(error) if error.passes() && attempt < ATTEMPTS => {
+            Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                 tracing::debug!(%error, attempt, "HTTP request failed and is made again");
                 std::thread::sleep(PAUSE * (1 << (attempt - 1)));
                 attempt += 1;

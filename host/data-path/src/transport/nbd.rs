@@ -123,7 +123,7 @@ impl NbdClient {
         deadline: &Deadline,
         call: impl FnOnce(&mut Connection) -> Result<T, NbdError>,
     ) -> Result<T, NbdError> {
-        let taken = self.take(deadline)?;
+        let taken = self.acquire(deadline)?;
         let outcome = taken.map_or_else(|| self.reopen(), Ok).and_then(|mut connection| {
             let answer = call(&mut connection)?;
             Ok((connection, answer))
@@ -145,7 +145,7 @@ impl NbdClient {
     }
 
     /// An idle connection, or the right to open one.
-    fn take(&self, deadline: &Deadline) -> Result<Option<Connection>, NbdError> {
+    fn acquire(&self, deadline: &Deadline) -> Result<Option<Connection>, NbdError> {
         let mut pool = self.pool.lock().expect("no holder of this lock panics");
         loop {
             let tick = deadline.tick()?;

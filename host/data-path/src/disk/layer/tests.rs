@@ -456,7 +456,7 @@ async fn a_map_that_is_too_large_for_memory_needs_a_scratch_file() {
     use crate::map::scratch::Scratch;
     let extents = || (0..1000).map(|n| data(n * 512, 512, (n ^ 1) * 512)).collect();
     let opened = async |folder: &std::path::Path| {
-        let scratch = Scratch::in_folder(folder).keeping(1000, 1000);
+        let scratch = Scratch::in_folder(folder).with_limits(1000, 1000);
         let options = OpenOptions { scratch, ..OpenOptions::default() };
         open_with(&one_page(1000 * 512, extents()), 1000 * 512, &options).await
     };

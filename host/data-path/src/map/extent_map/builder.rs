@@ -71,7 +71,7 @@ impl MapBuilder {
 
     /// Whether the map would be in a scratch file by now, if there may be one.
     pub(crate) fn is_large(&self) -> bool {
-        self.spilling.is_some() || self.chunk.memory() > self.scratch.keep()
+        self.spilling.is_some() || self.chunk.memory() > self.scratch.memory_limit()
     }
 
     /// Adds the next piece.
@@ -190,7 +190,7 @@ impl MapBuilder {
     /// Before a run or a unit is added at `offset`: what is there goes to the scratch file, if it
     /// is enough.
     fn make_room(&mut self, offset: u64) -> Result<(), MapError> {
-        let too_much = self.chunk.memory() > self.scratch.keep() && self.scratch.has_files();
+        let too_much = self.chunk.memory() > self.scratch.memory_limit() && self.scratch.has_files();
         if self.spilling.is_none() && too_much {
             self.spill(offset)?;
         }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_run_in_two_chunks_counts_once() {
         let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::in_folder(folder.path()).keeping(100, 100);
+        let scratch = Scratch::in_folder(folder.path()).with_limits(100, 100);
         let units = to_u64(MAX_ENTRIES) * 3;
         let fill = |limit| {
             let mut builder = MapBuilder::new(units * 8, limit).with_scratch(&scratch);

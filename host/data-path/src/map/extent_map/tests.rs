@@ -145,7 +145,7 @@ proptest! {
         places in prop::collection::vec(any::<prop::sample::Index>(), 20),
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::in_folder(folder.path()).keeping(keep, 0);
+        let scratch = Scratch::in_folder(folder.path()).with_limits(keep, 0);
         let pieces = many(&pieces, times);
         let (small, _) = build(&pieces);
         let (large, _) = build_in(&pieces, &scratch);

@@ -21,7 +21,9 @@ use super::{
         config::MoverConfig,
         error::MoverError,
         map::{self, MapHead, SendError},
-        message::{Command, DiskHead, FromMover, Job, Place, Preamble, Reply, SinkHead, SourceHead, Work},
+        message::{
+            Command, DiskHead, FromMover, OperationKind, Place, Preamble, Reply, Setup, SinkHead, SourceHead,
+        },
         wire::{self, MAX_DESCRIPTORS},
         wire_error::KeptErrors,
     },
@@ -32,7 +34,7 @@ use crate::{
     disk::Disk,
     error::EngineError,
     transfer::{
-        context::Running,
+        context::OperationContext,
         pipeline,
         plan::WritePlan,
         progress::{Progress, ProgressSnapshot},
@@ -42,12 +44,12 @@ use crate::{
 
 /// Most reads and writes that the host does at once for one mover.
 const MAX_CHANNELS: usize = 8;
-/// Descriptors of a mover beyond those of its job.
+/// Descriptors of a mover beyond those of its setup.
 const OWN_DESCRIPTORS: usize = 16;
 
 type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
 
-/// A mover that has its job. When it is dropped, the mover is killed.
+/// A mover that has its setup. When it is dropped, the mover is killed.
 pub(super) struct Session {
     /// The thread ends with it.
     commands: Option<mpsc::Sender<(Command, Answer<Reply>)>>,
@@ -69,30 +71,30 @@ impl Session {
         config: &MoverConfig,
         disks: &[&Arc<Disk>],
         target: Option<(&Arc<dyn BlockSink>, &WritePlan)>,
-        running: &Running,
+        context: &OperationContext,
     ) -> Result<Self, EngineError> {
-        let threads = running.threads.unwrap_or_else(pipeline::default_threads).get();
+        let threads = context.threads.unwrap_or_else(pipeline::default_threads).get();
         let plan = target.map(|(_, plan)| plan);
-        let conversation = Conversation {
+        let mover = MoverThread {
             config: config.clone(),
             disks: disks.iter().map(|disk| Arc::clone(disk)).collect(),
             target: target.map(|(sink, plan)| (sink.clone(), plan.clone())),
             threads,
             memory: memory(disks, plan, threads),
             handle: Arc::default(),
-            progress: running.progress.clone(),
-            told: ProgressSnapshot::default(),
+            progress: context.progress.clone(),
+            reported: ProgressSnapshot::default(),
             errors: Arc::default(),
         };
-        let handle = conversation.handle.clone();
+        let handle = mover.handle.clone();
         let (commands, queue) = mpsc::channel();
         let (opened, opening) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("mover".to_owned())
-            .spawn(move || conversation.hold(opened, &queue))
+            .spawn(move || mover.run(opened, &queue))
             .map_err(|source| MoverError::Start { source })?;
         let (commands, thread) = (Some(commands), Some(thread));
-        let session = Self { commands, thread, handle, cancel: running.cancel.clone() };
+        let session = Self { commands, thread, handle, cancel: context.cancel.clone() };
         session.answer(opening).await?;
         Ok(session)
     }
@@ -113,7 +115,7 @@ impl Session {
         self.handle.kill();
         self.commands = None;
         if let Some(thread) = self.thread.take() {
-            // One that panicked has answered nothing, and that was told.
+            // One that panicked has answered nothing, and that was reported.
             let _ = crate::util::blocking::run_blocking(move || thread.join().is_ok()).await;
         }
     }
@@ -131,7 +133,7 @@ impl Session {
 }
 
 /// Everything that the thread of a mover needs.
-struct Conversation {
+struct MoverThread {
     config: MoverConfig,
     disks: Vec<Arc<Disk>>,
     target: Option<(Arc<dyn BlockSink>, WritePlan)>,
@@ -139,47 +141,47 @@ struct Conversation {
     memory: u64,
     handle: Arc<Handle>,
     progress: Arc<Progress>,
-    told: ProgressSnapshot,
+    reported: ProgressSnapshot,
     errors: Arc<KeptErrors>,
 }
 
 /// Why there is no answer.
-enum Trouble {
+enum ExchangeError {
     /// The other end is gone, or cannot be understood.
-    Gone(io::Error),
-    Known(EngineError),
+    Disconnected(io::Error),
+    Engine(EngineError),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ExchangeError {
     fn from(error: io::Error) -> Self {
-        Self::Gone(error)
+        Self::Disconnected(error)
     }
 }
 
-impl From<MoverError> for Trouble {
+impl From<MoverError> for ExchangeError {
     fn from(error: MoverError) -> Self {
-        Self::Known(error.into())
+        Self::Engine(error.into())
     }
 }
 
-impl From<SendError> for Trouble {
+impl From<SendError> for ExchangeError {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Stream(error) => Self::Gone(error),
-            SendError::Map(error) => Self::Known(error.into()),
+            SendError::Stream(error) => Self::Disconnected(error),
+            SendError::Map(error) => Self::Engine(error.into()),
         }
     }
 }
 
 /// What goes where: descriptors to the mover, everything else stays with the host.
 #[derive(Default)]
-struct Parts<'a> {
+struct Handover<'a> {
     heads: Vec<DiskHead>,
     descriptors: Vec<BorrowedFd<'a>>,
     served: Served,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> Handover<'a> {
     fn source(&mut self, source: &'a Arc<dyn BlockSource>) -> io::Result<SourceHead> {
         let descriptor = source.descriptor().filter(|_| self.descriptors.len() < MAX_DESCRIPTORS);
         let place = match descriptor {
@@ -222,20 +224,20 @@ fn is_read_only(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(descriptor)? & OFlags::ACCMODE == OFlags::RDONLY)
 }
 
-/// A mover that has its job.
-struct Begun {
+/// A mover that has its setup.
+struct StartedMover {
     control: UnixStream,
     channels: Vec<UnixStream>,
     served: Served,
 }
 
-impl Conversation {
+impl MoverThread {
     /// Starts the mover, has it do what is asked, and sees it to its end.
-    fn hold(mut self, opened: Answer<()>, queue: &mpsc::Receiver<(Command, Answer<Reply>)>) {
-        let Begun { mut control, channels, served } = match self.begin() {
-            Ok(begun) => begun,
-            Err(trouble) => {
-                let error = self.explain(trouble);
+    fn run(mut self, opened: Answer<()>, queue: &mpsc::Receiver<(Command, Answer<Reply>)>) {
+        let StartedMover { mut control, channels, served } = match self.start() {
+            Ok(started) => started,
+            Err(error) => {
+                let error = self.to_engine_error(error);
                 self.handle.kill();
                 let _ = self.handle.reap();
                 let _ = opened.send(Err(error));
@@ -254,7 +256,8 @@ impl Conversation {
             // Answers that nobody waits for are lost with the session that asked.
             let _ = opened.send(Ok(()));
             while let Ok((command, answer)) = queue.recv() {
-                let reply = self.exchange(&mut control, &command).map_err(|trouble| self.explain(trouble));
+                let reply =
+                    self.exchange(&mut control, &command).map_err(|error| self.to_engine_error(error));
                 let failed = reply.is_err();
                 let _ = answer.send(reply);
                 if failed {
@@ -268,28 +271,28 @@ impl Conversation {
     }
 
     /// Starts the mover and hands the job over.
-    fn begin(&mut self) -> Result<Begun, Trouble> {
-        let mut parts = Parts { served: Served::new(self.errors.clone()), ..Parts::default() };
+    fn start(&mut self) -> Result<StartedMover, ExchangeError> {
+        let mut handover = Handover { served: Served::new(self.errors.clone()), ..Handover::default() };
         for disk in &self.disks {
             let mut sources = Vec::new();
             for source in disk.sources() {
-                sources.push(parts.source(source)?);
+                sources.push(handover.source(source)?);
             }
             let codecs = disk.codecs().to_vec();
             let map = MapHead::of(disk.map());
-            parts.heads.push(DiskHead { size: disk.size(), unit: disk.unit(), codecs, sources, map });
+            handover.heads.push(DiskHead { size: disk.size(), unit: disk.unit(), codecs, sources, map });
         }
-        let sink = self.target.as_ref().map(|(sink, _)| parts.sink(sink)).transpose()?;
+        let sink = self.target.as_ref().map(|(sink, _)| handover.sink(sink)).transpose()?;
         let maps = self.disks.iter().filter_map(|disk| disk.map().scratch());
-        parts.descriptors.extend(maps.map(|map| map.file().file().as_fd()));
+        handover.descriptors.extend(maps.map(|map| map.file().file().as_fd()));
         let plan = self.target.as_ref().map(|(_, plan)| plan);
-        let Parts { heads, descriptors, served } = parts;
+        let Handover { heads, descriptors, served } = handover;
         let pairs = if served.is_idle() { 0 } else { self.threads.min(MAX_CHANNELS) };
         let pairs = (0..pairs).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
         let all: Vec<_> = pairs.iter().map(|(_, theirs)| theirs.as_fd()).chain(descriptors).collect();
         let count = |length: usize| u32::try_from(length).expect("bounded above");
-        let job = Job {
-            work: work(plan.zip(sink), heads.len()),
+        let setup = Setup {
+            operation: operation_kind(plan.zip(sink), heads.len()),
             disks: heads,
             threads: u32::try_from(self.threads).unwrap_or(u32::MAX),
             channels: count(pairs.len()),
@@ -301,7 +304,7 @@ impl Conversation {
         if !isolation.is_full() {
             tracing::warn!(?isolation, "a mover is not fully isolated, as the operator allows");
         }
-        wire::send(&mut control, &job)?;
+        wire::send(&mut control, &setup)?;
         wire::send_descriptors(&control, &all)?;
         for disk in &self.disks {
             map::send(&mut control, disk.map())?;
@@ -316,20 +319,20 @@ impl Conversation {
         drop(all);
         // The other ends are the mover's alone from here on, so that a channel ends with it.
         let channels = pairs.into_iter().map(|(ours, _)| ours).collect();
-        Ok(Begun { control, channels, served })
+        Ok(StartedMover { control, channels, served })
     }
 
-    fn exchange(&mut self, control: &mut UnixStream, command: &Command) -> Result<Reply, Trouble> {
+    fn exchange(&mut self, control: &mut UnixStream, command: &Command) -> Result<Reply, ExchangeError> {
         wire::send(control, command)?;
         loop {
             match wire::receive(control)? {
                 Some(FromMover::Progress(now)) => {
-                    self.progress.follow(self.told, now);
-                    self.told = now;
+                    self.progress.add_remote(self.reported, now);
+                    self.reported = now;
                 }
                 Some(FromMover::Reply(Ok(reply))) => return Ok(reply),
                 Some(FromMover::Reply(Err(error))) => {
-                    return Err(Trouble::Known(error.in_host(&self.errors)));
+                    return Err(ExchangeError::Engine(error.in_host(&self.errors)));
                 }
                 Some(FromMover::Hello(_) | FromMover::Ready) => {
                     return Err(MoverError::BadAnswer { what: "a second greeting".to_owned() }.into());
@@ -341,14 +344,14 @@ impl Conversation {
 
     /// What it means that there is no answer: often the mover has died, and how says more than its
     /// silence.
-    fn explain(&self, trouble: Trouble) -> EngineError {
-        match trouble {
-            Trouble::Known(error) => error,
-            Trouble::Gone(error) if error.kind() == io::ErrorKind::InvalidData => {
+    fn to_engine_error(&self, error: ExchangeError) -> EngineError {
+        match error {
+            ExchangeError::Engine(error) => error,
+            ExchangeError::Disconnected(error) if error.kind() == io::ErrorKind::InvalidData => {
                 self.handle.kill();
                 MoverError::BadAnswer { what: error.to_string() }.into()
             }
-            Trouble::Gone(error) => match self.handle.reap() {
+            ExchangeError::Disconnected(error) => match self.handle.reap() {
                 Ok(status) => MoverError::died(status).into(),
                 // It was never started.
                 Err(_) => MoverError::Start { source: error }.into(),
@@ -357,11 +360,11 @@ impl Conversation {
     }
 }
 
-/// Work as it is told to a mover.
-fn work(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> Work {
+/// OperationKind as it is reported to a mover.
+fn operation_kind(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> OperationKind {
     match target {
-        Some((plan, sink)) => Work::Write { plan: plan.clone(), sink },
-        None if disks == 1 => Work::Digest,
-        None => Work::Compare,
+        Some((plan, sink)) => OperationKind::Write { plan: plan.clone(), sink },
+        None if disks == 1 => OperationKind::Digest,
+        None => OperationKind::Compare,
     }
 }

@@ -17,10 +17,10 @@ use super::super::{
 };
 
 /// How long a mover may take to enter its sandbox.
-const START: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a mover that has closed its socket may take to end by itself, so that it is seen how it
 /// ended.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// The process of a mover. It is killed at the latest when this is dropped.
 #[derive(Debug, Default)]
@@ -29,10 +29,10 @@ pub(super) struct Handle(Mutex<State>);
 #[derive(Debug, Default)]
 enum State {
     #[default]
-    Before,
+    NotStarted,
     Running(Child),
     /// Nothing is started any more, or it is over.
-    Over,
+    Ended,
 }
 
 impl Handle {
@@ -40,8 +40,8 @@ impl Handle {
     fn started(&self, mut child: Child) {
         let mut state = self.0.lock().expect("no holder of this lock panics");
         match *state {
-            State::Before | State::Running(_) => *state = State::Running(child),
-            State::Over => end(&mut child),
+            State::NotStarted | State::Running(_) => *state = State::Running(child),
+            State::Ended => end(&mut child),
         }
     }
 
@@ -55,22 +55,22 @@ impl Handle {
                     tracing::warn!(error = %error, "a mover cannot be killed");
                 }
             }
-            State::Before => *state = State::Over,
-            State::Over => {}
+            State::NotStarted => *state = State::Ended,
+            State::Ended => {}
         }
     }
 
     /// Sees the process to its end. One that does not end by itself is killed.
     pub(super) fn reap(&self) -> io::Result<ExitStatus> {
         let mut state = self.0.lock().expect("no holder of this lock panics");
-        match std::mem::replace(&mut *state, State::Over) {
+        match std::mem::replace(&mut *state, State::Ended) {
             State::Running(mut child) => {
                 drop(state);
                 await_end(&child);
                 end(&mut child);
                 child.wait()
             }
-            State::Before | State::Over => Err(io::ErrorKind::NotFound.into()),
+            State::NotStarted | State::Ended => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }
@@ -97,7 +97,7 @@ fn await_end(child: &Child) {
     let flags = rustix::process::PidfdFlags::empty();
     let Ok(process) = rustix::process::pidfd_open(number, flags) else { return };
     let mut ends = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-    let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(LAST_WORDS.subsec_nanos()) };
+    let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(EXIT_GRACE.subsec_nanos()) };
     // Interrupted or not: it is ended now.
     let _ = rustix::event::poll(&mut ends, Some(&timeout));
 }
@@ -124,7 +124,7 @@ pub(super) fn start(
         .spawn()
         .map_err(failed)?;
     handle.started(child);
-    ours.set_read_timeout(Some(START)).map_err(failed)?;
+    ours.set_read_timeout(Some(START_TIMEOUT)).map_err(failed)?;
     let hello = wire::send(&mut ours, preamble).and_then(|()| wire::receive(&mut ours));
     ours.set_read_timeout(None).map_err(failed)?;
     let isolation = match hello {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     codec::DecodeError,
-    digest::Digests,
+    digest::DigestMode,
     disk::options::OpenOptions,
     mover::{
         message::{FromMover, Job, Preamble},
@@ -22,8 +22,8 @@ use crate::{
     },
     testing::{FakeFormat, MemorySink, Pattern},
     transfer::{
-        options::{Mover, WriteOptions},
-        plan::Manner,
+        options::{Backend, WriteOptions},
+        plan::WriteMode,
         write::write_image,
     },
     transport::{
@@ -95,7 +95,7 @@ fn one_that_is_confused() {
 
 fn options(inside: &str) -> WriteOptions {
     WriteOptions {
-        mover: Mover::process(config(inside)),
+        backend: Backend::process(config(inside)),
         threads: std::num::NonZeroUsize::new(2),
         ..WriteOptions::default()
     }
@@ -342,7 +342,7 @@ async fn weaker_isolation_is_refused_unless_the_operator_allows_it() {
     assert_eq!(config("a_mover").probe().unwrap(), FULL);
     let nothing = MoverConfig { program: "/nonexistent/imprint".into(), ..config("a_mover") };
     assert_eq!(nothing.probe().unwrap_err().code(), "mover.start");
-    let plain = Mover::process(nothing);
+    let plain = Backend::process(nothing);
     let pattern: Arc<dyn BlockSource> = Arc::new(Pattern { size: SIZE, seed: 5 });
     let disk = Arc::new(Disk::from_raw(pattern, &Default::default()).unwrap());
     let options = WriteOptions { mover: plain, ..WriteOptions::default() };
@@ -365,8 +365,8 @@ async fn reports_of_placements_are_checked() {
         virtual_size: 10 * 65536 - 512,
         level: None,
         durable: true,
-        manner: Manner::Sparse,
-        digests: Digests::Computed,
+        mode: WriteMode::Sparse,
+        digests: DigestMode::Computed,
     };
     let run = |offset, length, file_offset, stored_length| {
         Event::Placed(vec![Placed { offset, length, file_offset, stored_length }])

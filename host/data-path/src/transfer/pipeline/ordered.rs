@@ -34,7 +34,7 @@ pub(super) struct Submission {
     /// What is to be placed.
     pub(super) units: Vec<Unit>,
     /// There is something to write when its turn has come.
-    pub(super) waits: bool,
+    pub(super) has_output: bool,
     /// Where the window's bytes would be, if the file is the disk.
     pub(super) at: u64,
     /// The part of the file that the window answers for. Not set where gaps are filled.
@@ -59,13 +59,13 @@ pub(super) struct Stopped;
 /// each worker.
 pub(super) struct Ordered {
     state: Mutex<State>,
-    moved: Condvar,
+    changed: Condvar,
 }
 
 struct State {
     next: u64,
     /// Where a sink that takes every byte in turn is.
-    turn: u64,
+    write_position: u64,
     failed: bool,
     shared: Shared,
     submitted: BTreeMap<u64, Submission>,
@@ -74,16 +74,16 @@ struct State {
 
 impl Ordered {
     pub(super) fn new(shared: Shared) -> Self {
-        let turn = shared.position;
+        let write_position = shared.position;
         let state = State {
             next: 0,
-            turn,
+            write_position,
             failed: false,
             shared,
             submitted: BTreeMap::new(),
             placed: BTreeMap::new(),
         };
-        Self { state: Mutex::new(state), moved: Condvar::new() }
+        Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Hands in a window, and takes every step whose turn has come. When one fails, nobody gets on
@@ -107,14 +107,14 @@ impl Ordered {
                 state.failed = true;
                 break;
             }
-            if submission.waits {
+            if submission.has_output {
                 state.placed.insert(number, submission);
             }
         }
-        let moved = state.next != first;
+        let advanced = state.next != first;
         drop(state);
-        if moved {
-            self.moved.notify_all();
+        if advanced {
+            self.changed.notify_all();
         }
         outcome
     }
@@ -127,26 +127,26 @@ impl Ordered {
     /// The same, once its turn has come.
     pub(super) fn await_placed(&self, number: u64) -> Result<Submission, Stopped> {
         let waiting = |state: &mut State| !state.failed && !state.placed.contains_key(&number);
-        let mut state = self.moved.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         state.placed.remove(&number).filter(|_| !state.failed).ok_or(Stopped)
     }
 
     /// Whether it is the turn of what comes at this place of the file.
-    pub(super) fn is_turn(&self, at: u64) -> bool {
-        self.lock().turn == at
+    pub(super) fn is_write_position(&self, at: u64) -> bool {
+        self.lock().write_position == at
     }
 
     /// Waits for that.
-    pub(super) fn await_turn(&self, at: u64) -> Result<(), Stopped> {
-        let waiting = |state: &mut State| !state.failed && state.turn != at;
-        let state = self.moved.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn await_write_position(&self, at: u64) -> Result<(), Stopped> {
+        let waiting = |state: &mut State| !state.failed && state.write_position != at;
+        let state = self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         if state.failed { Err(Stopped) } else { Ok(()) }
     }
 
     /// It is the turn of what comes at this place of the file.
-    pub(super) fn pass_turn(&self, at: u64) {
-        self.lock().turn = at;
-        self.moved.notify_all();
+    pub(super) fn set_write_position(&self, at: u64) {
+        self.lock().write_position = at;
+        self.changed.notify_all();
     }
 
     /// Adds to the bytes that were written.
@@ -154,10 +154,10 @@ impl Ordered {
         self.lock().shared.written += bytes;
     }
 
-    /// Lets everybody who waits for a turn give up.
+    /// Lets everybody who has_output for a turn give up.
     pub(super) fn fail(&self) {
         self.lock().failed = true;
-        self.moved.notify_all();
+        self.changed.notify_all();
     }
 
     /// Lets everybody give up when the thread that holds this panics: its turn would never come.
@@ -169,7 +169,7 @@ impl Ordered {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).shared
     }
 
-    /// A panic of another holder makes the whole job fail, so what it left behind is not used.
+    /// A panic of another holder makes the whole operation fail, so what it left behind is not used.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

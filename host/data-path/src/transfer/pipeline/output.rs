@@ -1,4 +1,4 @@
-//! Writing windows into the file, in each of the three manners.
+//! Writing windows into the file, in each of the three modes.
 
 use imprint_ports::{BlockSink, ByteRange};
 
@@ -11,36 +11,36 @@ use crate::{
     digest::{CLUSTER, StoredDigest},
     error::EngineError,
     transfer::{
-        context::Running,
+        context::OperationContext,
         place::{Layout, Unit, UnitRules},
-        plan::Manner,
+        plan::WriteMode,
     },
     util::num::{from_u32, to_u64, to_usize},
 };
 
 /// Runs of zeroes shorter than this are written as they are where something must be written.
-const ZEROES_FROM: usize = 64 << 10;
+const MIN_ZERO_RUN: usize = 64 << 10;
 /// Bytes of zeroes between two looks at the cancellation.
-const ZEROES_STEP: u64 = 4 << 20;
+const ZERO_STEP: u64 = 4 << 20;
 
 /// Makes a range of a sink read as zeroes, with a look at the cancellation from time to time. Says
 /// how many bytes went into a sink that takes them in turn.
 pub(crate) fn fill_zeroes(
     sink: &dyn BlockSink,
-    running: &Running,
+    context: &OperationContext,
     start: u64,
     end: u64,
 ) -> Result<u64, EngineError> {
     let mut at = start;
     while at < end {
-        if running.cancel.is_cancelled() {
+        if context.cancel.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
-        let length = (end - at).min(ZEROES_STEP);
+        let length = (end - at).min(ZERO_STEP);
         sink.write_zeroes(at, length).map_err(|error| EngineError::write(at, error))?;
         at += length;
         if sink.append_only() {
-            running.progress.moved_out(length);
+            context.progress.count_written(length);
         }
     }
     Ok(if sink.append_only() { end.saturating_sub(start) } else { 0 })
@@ -48,9 +48,9 @@ pub(crate) fn fill_zeroes(
 
 /// A range between the units stays empty for good: the digest of the file hears of it, and so does
 /// a sink that starts empty.
-pub(super) fn stay_empty(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
+pub(super) fn leave_empty(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
     file.stored.empty(start, end)?;
-    if file.plan.manner != Manner::Sparse {
+    if file.plan.mode != WriteMode::Sparse {
         return Ok(());
     }
     let range = ByteRange { offset: start, length: end - start };
@@ -61,11 +61,11 @@ pub(super) fn stay_empty(file: &FileTarget, start: u64, end: u64) -> Result<(), 
 pub(super) struct Output<'a> {
     pub(super) file: &'a FileTarget,
     pub(super) ordered: &'a Ordered,
-    pub(super) running: &'a Running,
+    pub(super) context: &'a OperationContext,
 }
 
 /// The bytes of the file that come next, where they come in turn; and what was written.
-struct Pen {
+struct WriteCursor {
     at: u64,
     written: u64,
 }
@@ -73,33 +73,33 @@ struct Pen {
 impl Output<'_> {
     /// Writes a window that the ordered step placed. Says how many bytes went.
     pub(super) fn store(&self, slot: &Slot, placed: &mut Submission) -> Result<u64, EngineError> {
-        let manner = self.file.plan.manner;
-        if manner == Manner::Append {
-            self.ordered.await_turn(placed.run.0)?;
+        let mode = self.file.plan.mode;
+        if mode == WriteMode::Append {
+            self.ordered.await_write_position(placed.run.0)?;
         }
-        let mut pen = Pen { at: placed.run.0, written: 0 };
+        let mut cursor = WriteCursor { at: placed.run.0, written: 0 };
         match &self.file.plan.layout {
             Layout::Identity { data_start } => {
                 let at = data_start + slot.window.range.offset;
-                self.reach(&mut pen, at)?;
-                pen.written += self.store_identity(slot)?;
+                self.fill_up_to(&mut cursor, at)?;
+                cursor.written += self.store_identity(slot)?;
             }
             Layout::Units(rules) => {
                 placed.units.sort_unstable_by_key(|unit| unit.file_offset);
-                self.store_units(&mut pen, rules, slot, &placed.units, &placed.inserts)?;
-                placed.empty.iter().try_for_each(|(start, end)| stay_empty(self.file, *start, *end))?;
+                self.store_units(&mut cursor, rules, slot, &placed.units, &placed.inserts)?;
+                placed.empty.iter().try_for_each(|(start, end)| leave_empty(self.file, *start, *end))?;
             }
         }
-        match manner {
-            Manner::Sparse => {}
-            Manner::Dense => {
+        match mode {
+            WriteMode::Sparse => {}
+            WriteMode::Dense => {
                 for (start, end) in &placed.empty {
-                    fill_zeroes(self.file.sink.as_ref(), self.running, *start, *end)?;
+                    fill_zeroes(self.file.sink.as_ref(), self.context, *start, *end)?;
                 }
             }
-            Manner::Append => self.ordered.pass_turn(placed.run.1),
+            WriteMode::Append => self.ordered.set_write_position(placed.run.1),
         }
-        Ok(pen.written)
+        Ok(cursor.written)
     }
 
     /// Where the file is the disk.
@@ -108,7 +108,7 @@ impl Output<'_> {
         let length = to_usize(slot.window.range.length);
         let data_start = self.file.plan.layout.data_start();
         let bytes = &slot.bytes[..length];
-        let written = self.plain(slot, 0, bytes, data_start + offset, true)?;
+        let written = self.write_window(slot, 0, bytes, data_start + offset, true)?;
         let stored = &self.file.stored;
         if data_start != 0 {
             stored.write(data_start + offset, bytes)?;
@@ -122,7 +122,7 @@ impl Output<'_> {
 
     fn store_units(
         &self,
-        pen: &mut Pen,
+        cursor: &mut WriteCursor,
         rules: &UnitRules,
         slot: &Slot,
         units: &[Unit],
@@ -132,30 +132,30 @@ impl Output<'_> {
         let mut rest = units;
         while let Some(first) = rest.first() {
             while let Some(insert) = inserts.next_if(|insert| insert.at < first.file_offset) {
-                self.put(pen, insert.at, &insert.bytes)?;
+                self.write(cursor, insert.at, &insert.bytes)?;
             }
             let neighbours = 1 + match first.encoded {
                 Some(_) => rest[1..].iter().take_while(|unit| unit.joined).count(),
-                None => follow_up(rules, rest),
+                None => following_units(rules, rest),
             };
             let (now, later) = rest.split_at(neighbours);
             match first.encoded {
                 Some(encoded) => {
                     let last = now.last().and_then(|unit| unit.encoded).unwrap_or(encoded);
                     let end = last.at + rules.frame.length + from_u32(last.length);
-                    self.put(pen, first.file_offset, &slot.encoded[encoded.at..end])?;
+                    self.write(cursor, first.file_offset, &slot.encoded[encoded.at..end])?;
                 }
-                None => self.put_verbatim(pen, rules, slot, now)?,
+                None => self.write_verbatim(cursor, rules, slot, now)?,
             }
             rest = later;
         }
-        inserts.try_for_each(|insert| self.put(pen, insert.at, &insert.bytes))
+        inserts.try_for_each(|insert| self.write(cursor, insert.at, &insert.bytes))
     }
 
     /// Units that are stored as they are, and are neighbours in the file.
-    fn put_verbatim(
+    fn write_verbatim(
         &self,
-        pen: &mut Pen,
+        cursor: &mut WriteCursor,
         rules: &UnitRules,
         slot: &Slot,
         units: &[Unit],
@@ -166,23 +166,23 @@ impl Output<'_> {
         if rules.frame.length > 0 {
             let mut frame = vec![0; rules.frame.length];
             rules.frame.write(first.offset / unit, rules.unit, &mut frame);
-            self.put(pen, at, &frame)?;
+            self.write(cursor, at, &frame)?;
             at += to_u64(frame.len());
         }
         let start = to_usize(first.offset - slot.window.range.offset);
         let length = unit * to_u64(units.len());
         let bytes = &slot.bytes[start..start + to_usize(length)];
-        self.reach(pen, at)?;
+        self.fill_up_to(cursor, at)?;
         // Holes inside of small units are not worth a write of their own.
-        let moved = self.plain(slot, start, bytes, at, from_u32(rules.unit) > CLUSTER)?;
-        pen.written += moved;
-        pen.at = at + length;
-        note_verbatim(&self.file.stored, &slot.leaves, start, at, bytes)
+        let moved = self.write_window(slot, start, bytes, at, from_u32(rules.unit) > CLUSTER)?;
+        cursor.written += moved;
+        cursor.at = at + length;
+        record_verbatim(&self.file.stored, &slot.leaves, start, at, bytes)
     }
 
-    /// Bytes of the window as they are; its zeroes are left out or made, as the manner wants it.
+    /// Bytes of the window as they are; its zeroes are left out or made, as the mode wants it.
     /// Says how many went.
-    fn plain(
+    fn write_window(
         &self,
         slot: &Slot,
         start: usize,
@@ -196,21 +196,21 @@ impl Output<'_> {
             let at = at + to_u64(from - start);
             let bytes = &bytes[from - start..to.min(end) - start];
             sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
-            self.running.progress.moved_out(to_u64(bytes.len()));
+            self.context.progress.count_written(to_u64(bytes.len()));
             Ok::<_, EngineError>(to_u64(bytes.len()))
         };
-        let manner = self.file.plan.manner;
-        if manner == Manner::Append || !holes {
+        let mode = self.file.plan.mode;
+        if mode == WriteMode::Append || !holes {
             return write(start, end);
         }
-        let zeroes = |from: usize, to: usize| match manner {
-            Manner::Dense if from < to => {
+        let zeroes = |from: usize, to: usize| match mode {
+            WriteMode::Dense if from < to => {
                 let at = at + to_u64(from - start);
-                fill_zeroes(sink, self.running, at, at + to_u64(to - from)).map(|_| ())
+                fill_zeroes(sink, self.context, at, at + to_u64(to - from)).map(|_| ())
             }
-            Manner::Dense | Manner::Sparse | Manner::Append => Ok(()),
+            WriteMode::Dense | WriteMode::Sparse | WriteMode::Append => Ok(()),
         };
-        let least = if manner == Manner::Dense { ZEROES_FROM } else { 1 };
+        let least = if mode == WriteMode::Dense { MIN_ZERO_RUN } else { 1 };
         let mut written = 0;
         let mut open: Option<(usize, usize)> = None;
         for (from, to) in slot.zeroes.data_runs(start, end.next_multiple_of(crate::util::zero::BLOCK)) {
@@ -237,28 +237,28 @@ impl Output<'_> {
         Ok(written)
     }
 
-    fn put(&self, pen: &mut Pen, at: u64, bytes: &[u8]) -> Result<(), EngineError> {
-        self.reach(pen, at)?;
+    fn write(&self, cursor: &mut WriteCursor, at: u64, bytes: &[u8]) -> Result<(), EngineError> {
+        self.fill_up_to(cursor, at)?;
         self.file.sink.write_all_at(bytes, at).map_err(|error| EngineError::write(at, error))?;
         self.file.stored.write(at, bytes)?;
         let length = to_u64(bytes.len());
-        self.running.progress.moved_out(length);
-        pen.written += length;
-        pen.at = at + length;
+        self.context.progress.count_written(length);
+        cursor.written += length;
+        cursor.at = at + length;
         Ok(())
     }
 
     /// Fills up to where the next bytes go, where they come in turn.
-    fn reach(&self, pen: &mut Pen, at: u64) -> Result<(), EngineError> {
-        if self.file.plan.manner == Manner::Append {
-            pen.written += fill_zeroes(self.file.sink.as_ref(), self.running, pen.at, at)?;
+    fn fill_up_to(&self, cursor: &mut WriteCursor, at: u64) -> Result<(), EngineError> {
+        if self.file.plan.mode == WriteMode::Append {
+            cursor.written += fill_zeroes(self.file.sink.as_ref(), self.context, cursor.at, at)?;
         }
         Ok(())
     }
 }
 
 /// How many units follow the first one in the file as they do in the disk.
-fn follow_up(rules: &UnitRules, units: &[Unit]) -> usize {
+fn following_units(rules: &UnitRules, units: &[Unit]) -> usize {
     if rules.frame.length > 0 {
         return 0;
     }
@@ -272,7 +272,7 @@ fn follow_up(rules: &UnitRules, units: &[Unit]) -> usize {
 }
 
 /// Where clusters of the disk become blocks of the file, their leaves are known already.
-fn note_verbatim(
+fn record_verbatim(
     stored: &StoredDigest,
     leaves: &[Option<[u8; 32]>],
     start: usize,

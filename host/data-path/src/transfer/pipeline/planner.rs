@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Mutex};
 
 use imprint_ports::ByteRange;
 
-use super::target::{Job, Target};
+use super::target::{Operation, Target};
 use crate::{
     digest::CLUSTER,
     limits::MAX_UNIT,
@@ -29,21 +29,21 @@ const SPARE_THREADS: usize = 4;
 /// that is more.
 const WINDOWS_BYTES: u64 = 160 << 20;
 const THREAD_BYTES: u64 = 6 << 20;
-/// Most threads of one job.
+/// Most threads of one operation.
 const MAX_THREADS: usize = 256;
 /// A window holds whole units of the target and of the source, so that no unit is decoded twice,
 /// and what the sources like to be asked for.
-fn window_of(job: &Job) -> u64 {
-    let (unit, encodes) = match job.target.layout() {
+fn window_of(operation: &Operation) -> u64 {
+    let (unit, encodes) = match operation.target.layout() {
         Some(Layout::Units(rules)) => (u64::from(rules.unit), rules.codec.is_some()),
         Some(Layout::Identity { .. }) | None => (1, false),
     };
-    let decodes = job.disk.map().encoded_bytes() > 0;
-    let source_unit = if decodes { u64::from(job.disk.unit()) } else { 1 };
-    let liked = job.disk.preferred_read().max(source_unit).min(MAX_UNIT);
+    let decodes = operation.disk.map().encoded_bytes() > 0;
+    let source_unit = if decodes { u64::from(operation.disk.unit()) } else { 1 };
+    let liked = operation.disk.preferred_read().max(source_unit).min(MAX_UNIT);
     // Encoded units are placed window by window, so that a window of theirs must not depend on
     // where they go.
-    let least = match (encodes || decodes, &job.target) {
+    let least = match (encodes || decodes, &operation.target) {
         (true, _) => WINDOW,
         (false, Target::File(file)) => PLAIN_WINDOW.max(file.sink.preferred_write().min(WINDOW)),
         (false, Target::Nothing) => PLAIN_WINDOW,
@@ -55,7 +55,7 @@ fn keeps_zeroes(target: &Target) -> bool {
     matches!(target.layout(), Some(Layout::Units(rules)) if !rules.skip_zero)
 }
 
-/// Threads of a job for which nobody says how many.
+/// Threads of a operation for which nobody says how many.
 pub(crate) fn default_threads() -> NonZeroUsize {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     cores.saturating_add(cores.get().min(SPARE_THREADS))
@@ -63,9 +63,9 @@ pub(crate) fn default_threads() -> NonZeroUsize {
 
 /// Large windows bound the number of threads: what all of them hold together does not grow with the
 /// unit.
-pub(super) fn thread_count(job: &Job, planner: &Planner<'_>) -> usize {
-    let wanted = job.running.threads.unwrap_or_else(default_threads).get().min(MAX_THREADS);
-    let encoded = to_u64(encoded_room(job.target.layout(), planner.window));
+pub(super) fn thread_count(operation: &Operation, planner: &Planner<'_>) -> usize {
+    let wanted = operation.context.threads.unwrap_or_else(default_threads).get().min(MAX_THREADS);
+    let encoded = to_u64(encoded_room(operation.target.layout(), planner.window));
     let held = (planner.window + encoded) * to_u64(planner.slots);
     let affordable = to_usize(WINDOWS_BYTES.max(THREAD_BYTES * to_u64(wanted)) / held);
     let windows = usize::try_from(planner.map.size().div_ceil(planner.window)).unwrap_or(usize::MAX);
@@ -100,8 +100,8 @@ pub(super) struct Window {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn of(job: &'a Job) -> Self {
-        Self::new(job.disk.map(), window_of(job), keeps_zeroes(&job.target))
+    pub(super) fn of(operation: &'a Operation) -> Self {
+        Self::new(operation.disk.map(), window_of(operation), keeps_zeroes(&operation.target))
     }
 
     fn new(map: &'a ExtentMap, window: u64, keep_zeroes: bool) -> Self {

@@ -10,7 +10,7 @@ use crate::{
     disk::Disk,
     error::EngineError,
     transfer::{
-        context::Running,
+        context::OperationContext,
         place::Layout,
         plan::{Event, Pass, WritePlan},
     },
@@ -40,11 +40,11 @@ pub(crate) struct FileTarget {
     pub(crate) answers: Mutex<mpsc::Receiver<Vec<u8>>>,
 }
 
-/// A job for the pipeline.
-pub(crate) struct Job {
+/// A operation for the pipeline.
+pub(crate) struct Operation {
     pub(crate) disk: Arc<Disk>,
     pub(crate) target: Target,
-    pub(crate) running: Running,
+    pub(crate) context: OperationContext,
 }
 
 impl Target {

@@ -9,16 +9,16 @@ use super::{
     output::Output,
     planner::{Planner, Window, encoded_room},
     slot::Slot,
-    target::{FileTarget, Job, Target},
+    target::{FileTarget, Operation, Target},
 };
 use crate::{
     codec::Encoder,
-    digest::{CLUSTER, Digests, WrittenTwice},
+    digest::{CLUSTER, DigestMode, WrittenTwice},
     disk::reader::DiskReader,
     error::EngineError,
     transfer::{
         place::{Encoded, FileTooLarge, Layout, Placer, Unit, UnitRules},
-        plan::{Event, Manner, Pass, WritePlan},
+        plan::{Event, Pass, WriteMode, WritePlan},
     },
     util::{
         aligned::AlignedBuffer,
@@ -57,7 +57,7 @@ impl From<WrittenTwice> for EngineError {
 }
 
 pub(super) struct Worker<'a> {
-    job: &'a Job,
+    operation: &'a Operation,
     planner: &'a Planner<'a>,
     ordered: &'a Ordered,
     reader: DiskReader<'a>,
@@ -73,16 +73,16 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(
-        job: &'a Job,
+        operation: &'a Operation,
         planner: &'a Planner<'a>,
         ordered: &'a Ordered,
     ) -> Result<Self, EngineError> {
         Ok(Self {
-            job,
+            operation,
             planner,
             ordered,
-            reader: job.disk.reader(),
-            encoder: encoder_for(&job.target)?,
+            reader: operation.disk.reader(),
+            encoder: encoder_for(&operation.target)?,
             buffers: AlignedBuffer::several(planner.slots, to_usize(planner.window)),
             free: Vec::new(),
             waiting: VecDeque::new(),
@@ -94,20 +94,20 @@ impl<'a> Worker<'a> {
         loop {
             let mut slot = self.free_slot()?;
             let Some(window) = self.planner.take()? else { break };
-            if self.job.running.cancel.is_cancelled() {
+            if self.operation.context.cancel.is_cancelled() {
                 return Err(EngineError::Cancelled);
             }
             self.load(window, &mut slot)?;
-            let waits = match &self.job.target {
-                Target::Nothing => self.hand_in(&slot, false, 0)?,
+            let has_output = match &self.operation.target {
+                Target::Nothing => self.submit(&slot, false, 0)?,
                 Target::File(file) => self.prepare(&mut slot, file)?,
             };
-            self.job.running.progress.advance(self.job.disk.map().stored_in(window.range)?);
-            match waits {
+            self.operation.context.progress.count_done(self.operation.disk.map().stored_in(window.range)?);
+            match has_output {
                 true => self.waiting.push_back(slot),
                 false => self.free.push(slot),
             }
-            self.write_what_is_placed()?;
+            self.write_placed()?;
         }
         while let Some(slot) = self.waiting.pop_front() {
             self.finish_slot(slot)?;
@@ -136,7 +136,7 @@ impl<'a> Worker<'a> {
         Slot {
             window: Window { number: 0, range: ByteRange { offset: 0, length: 0 } },
             bytes: self.buffers.pop().unwrap_or_else(|| AlignedBuffer::new(window)),
-            encoded: vec![0; encoded_room(self.job.target.layout(), self.planner.window)],
+            encoded: vec![0; encoded_room(self.operation.target.layout(), self.planner.window)],
             zeroes: ZeroMap::default(),
             leaves: Vec::new(),
             units: Vec::new(),
@@ -158,19 +158,19 @@ impl<'a> Worker<'a> {
             true => self.reader.fill(&mut bytes[..length], offset, Some(&mut slot.zeroes))?,
             false => {
                 for (chunk, number) in bytes[..length].chunks_mut(READ_STEP).zip(0u64..) {
-                    if self.job.running.cancel.is_cancelled() {
+                    if self.operation.context.cancel.is_cancelled() {
                         return Err(EngineError::Cancelled);
                     }
                     self.reader.fill(chunk, offset + number * to_u64(READ_STEP), None)?;
                 }
             }
         }
-        self.job.running.progress.moved_in(self.reader.bytes_read() - before);
+        self.operation.context.progress.count_read(self.reader.bytes_read() - before);
         slot.zeroes.scan(bytes);
         let zeroes = &slot.zeroes;
-        let digests = match &self.job.target {
+        let digests = match &self.operation.target {
             Target::File(file) => file.plan.digests,
-            Target::Nothing => Digests::Computed,
+            Target::Nothing => DigestMode::Computed,
         };
         slot.leaves.clear();
         slot.leaves.extend(bytes.chunks_exact(CLUSTER).zip(0u64..).map(|(cluster, number)| {
@@ -184,38 +184,38 @@ impl<'a> Worker<'a> {
 
     /// Hands the window in for the ordered step, and says whether something is to be written after
     /// it. The slot keeps what it needs for that.
-    fn hand_in(&self, slot: &Slot, waits: bool, at: u64) -> Result<bool, EngineError> {
-        let job = self.job;
+    fn submit(&self, slot: &Slot, has_output: bool, at: u64) -> Result<bool, EngineError> {
+        let operation = self.operation;
         let submission = Submission {
             cluster: slot.window.range.offset / to_u64(CLUSTER),
             leaves: slot.leaves.clone(),
             units: slot.units.clone(),
-            waits,
+            has_output,
             at,
             run: (at, at + slot.window.range.length),
             empty: Vec::new(),
             inserts: Vec::new(),
         };
         self.ordered.submit(slot.window.number, submission, |shared, submission| {
-            take_step(job, shared, submission)
+            ordered_step(operation, shared, submission)
         })?;
-        Ok(waits)
+        Ok(has_output)
     }
 
     /// Gets a window ready for the file, and hands it in.
     fn prepare(&mut self, slot: &mut Slot, file: &FileTarget) -> Result<bool, EngineError> {
         match &file.plan.layout {
             Layout::Identity { data_start } => {
-                let waits = file.plan.manner != Manner::Sparse;
-                if !waits {
-                    let output = Output { file, ordered: self.ordered, running: &self.job.running };
+                let has_output = file.plan.mode != WriteMode::Sparse;
+                if !has_output {
+                    let output = Output { file, ordered: self.ordered, context: &self.operation.context };
                     self.written += output.store_identity(slot)?;
                 }
-                self.hand_in(slot, waits, data_start + slot.window.range.offset)
+                self.submit(slot, has_output, data_start + slot.window.range.offset)
             }
             Layout::Units(rules) => {
                 self.encode(slot, rules)?;
-                self.hand_in(slot, file.pass == Pass::Write && !slot.units.is_empty(), 0)
+                self.submit(slot, file.pass == Pass::Write && !slot.units.is_empty(), 0)
             }
         }
     }
@@ -256,13 +256,13 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes the windows whose turn has come, without waiting for any.
-    fn write_what_is_placed(&mut self) -> Result<(), EngineError> {
+    fn write_placed(&mut self) -> Result<(), EngineError> {
         while let Some(oldest) = self.waiting.front_mut() {
             if oldest.placed.is_none() {
                 oldest.placed = self.ordered.placed(oldest.window.number);
             }
             let Some(placed) = &oldest.placed else { break };
-            if in_turn(self.job) && !self.ordered.is_turn(placed.run.0) {
+            if writes_in_order(self.operation) && !self.ordered.is_write_position(placed.run.0) {
                 break;
             }
             if let Some(slot) = self.waiting.pop_front() {
@@ -279,16 +279,16 @@ impl<'a> Worker<'a> {
             Some(placed) => placed,
             None => self.ordered.await_placed(slot.window.number)?,
         };
-        if let Target::File(file) = &self.job.target {
-            let output = Output { file, ordered: self.ordered, running: &self.job.running };
+        if let Target::File(file) = &self.operation.target {
+            let output = Output { file, ordered: self.ordered, context: &self.operation.context };
             self.written += output.store(&slot, &mut placed)?;
         }
         Ok(slot)
     }
 }
 
-fn in_turn(job: &Job) -> bool {
-    matches!(&job.target, Target::File(file) if file.plan.manner == Manner::Append)
+fn writes_in_order(operation: &Operation) -> bool {
+    matches!(&operation.target, Target::File(file) if file.plan.mode == WriteMode::Append)
 }
 
 /// Whether a unit is zero; units smaller than a block are looked at again.
@@ -300,8 +300,12 @@ fn is_zero(zeroes: &ZeroMap, start: u64, bytes: &[u8]) -> bool {
 }
 
 /// The ordered step of one window: leaves, then placements.
-fn take_step(job: &Job, shared: &mut Shared, submission: &mut Submission) -> Result<(), EngineError> {
-    let size = job.disk.size();
+fn ordered_step(
+    operation: &Operation,
+    shared: &mut Shared,
+    submission: &mut Submission,
+) -> Result<(), EngineError> {
+    let size = operation.disk.size();
     for (leaf, cluster) in submission.leaves.iter().zip(submission.cluster..) {
         let Some(leaf) = leaf else { continue };
         shared.logical.push(cluster, leaf);
@@ -311,7 +315,7 @@ fn take_step(job: &Job, shared: &mut Shared, submission: &mut Submission) -> Res
             shared.stored_prefix.push(cluster, leaf);
         }
     }
-    match (&mut shared.placer, &job.target) {
+    match (&mut shared.placer, &operation.target) {
         (Some(placer), Target::File(file)) => place(placer, file, submission),
         (None, Target::File(_)) => {
             submission.run.0 = std::mem::replace(&mut shared.position, submission.run.1);

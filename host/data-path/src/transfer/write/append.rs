@@ -1,7 +1,7 @@
 //! Writing to a sink that takes every byte in turn: a pipe, a socket, an upload in parts.
 //!
 //! What lies before the payload must be known before the payload: it is, where the file is the
-//! disk, and where the layout gives its head in advance. Otherwise a dry pass finds the placements
+//! disk, and where the layout gives its head in advance. Otherwise a dry_pass pass finds the placements
 //! first, and the second one must find the same.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use imprint_ports::{ErrorClass, MetadataSegment, Placed, PortError};
 
 use super::{
     prepare::or_cancelled,
-    session::Conversation,
+    session::WriteSession,
     tables::{Tables, bad_tables},
 };
 use crate::{
@@ -23,19 +23,19 @@ use crate::{
 };
 
 /// Most bytes of tables that are held until their turn comes.
-const HELD: u64 = 128 << 20;
+const MAX_HELD_TABLES: u64 = 128 << 20;
 /// Longest head that a layout may give in advance.
 const MAX_HEAD: u64 = 1 << 20;
 
-/// What the dry pass found.
+/// What the dry_pass pass found.
 #[derive(Default)]
-struct Dry {
+struct DryPass {
     placements: blake3::Hasher,
     interleaved: VecDeque<(u64, Vec<u8>)>,
     held: u64,
 }
 
-impl Dry {
+impl DryPass {
     fn placed(&mut self, runs: &[Placed]) {
         for Placed { offset, length, file_offset, stored_length } in runs {
             for number in [*offset, *length, *file_offset, u64::from(*stored_length)] {
@@ -44,16 +44,16 @@ impl Dry {
         }
     }
 
-    fn hold(&mut self, bytes: usize) -> Result<(), EngineError> {
+    fn reserve(&mut self, bytes: usize) -> Result<(), EngineError> {
         self.held += to_u64(bytes);
-        match self.held <= HELD {
+        match self.held <= MAX_HELD_TABLES {
             true => Ok(()),
             false => Err(PortError::host(
                 ErrorClass::LimitExceeded,
                 "limit.table",
                 format!(
                     "the image's tables are larger than {} MiB, which is all that a stream can wait for; use larger units, or write to a file",
-                    HELD >> 20
+                    MAX_HELD_TABLES >> 20
                 ),
             )
             .into()),
@@ -61,21 +61,21 @@ impl Dry {
     }
 }
 
-impl Conversation {
+impl WriteSession {
     /// Everything in the order of the file. Says how long it is.
-    pub(super) async fn in_turn(&mut self) -> Result<u64, EngineError> {
+    pub(super) async fn write_in_order(&mut self) -> Result<u64, EngineError> {
         let data_start = self.layout.data_start();
         if let Layout::Identity { .. } = self.layout {
             let end = data_start.checked_add(self.virtual_size).ok_or(FileTooLarge)?;
-            let (front, behind, file_size) = self.all_tables(end, Dry::default()).await?;
-            self.movement.tables(front).await?;
+            let (front, behind, file_size) = self.all_tables(end, DryPass::default()).await?;
+            self.transfer.tables(front).await?;
             self.payload(Pass::Write).await?;
-            self.movement.tables(behind).await?;
+            self.transfer.tables(behind).await?;
             return Ok(file_size);
         }
         match self.head(data_start).await? {
-            Some(head) => self.once(head).await,
-            None => self.twice().await,
+            Some(head) => self.write_in_one_pass(head).await,
+            None => self.write_in_two_passes().await,
         }
     }
 
@@ -96,50 +96,50 @@ impl Conversation {
     }
 
     /// The head is known: one pass.
-    async fn once(&mut self, head: Vec<u8>) -> Result<u64, EngineError> {
-        self.movement.tables(vec![MetadataSegment { file_offset: 0, bytes: head.clone() }]).await?;
+    async fn write_in_one_pass(&mut self, head: Vec<u8>) -> Result<u64, EngineError> {
+        self.transfer.tables(vec![MetadataSegment { file_offset: 0, bytes: head.clone() }]).await?;
         let end = self.payload(Pass::Write).await?;
-        let (front, behind, file_size) = self.all_tables(end, Dry::default()).await?;
-        let said = |segment: &MetadataSegment| {
+        let (front, behind, file_size) = self.all_tables(end, DryPass::default()).await?;
+        let matches_head = |segment: &MetadataSegment| {
             let start = to_usize(segment.file_offset);
             head.get(start..start + segment.bytes.len()) == Some(&segment.bytes)
         };
-        if !front.iter().all(said) {
+        if !front.iter().all(matches_head) {
             return Err(bad_tables("begin with another head than before the payload"));
         }
-        self.movement.tables(behind).await?;
+        self.transfer.tables(behind).await?;
         Ok(file_size)
     }
 
     /// The head depends on the payload: one pass to find out, one to write.
-    async fn twice(&mut self) -> Result<u64, EngineError> {
-        let mut dry = Dry::default();
-        let end = self.measure(&mut dry).await?;
-        let found = dry.placements.finalize();
-        let interleaved = std::mem::take(&mut dry.interleaved);
-        let (front, behind, file_size) = self.all_tables(end, dry).await?;
-        self.movement.tables(front).await?;
-        let mut again = Dry { interleaved, ..Dry::default() };
-        if self.repeat(&mut again).await? != end || again.placements.finalize() != found {
+    async fn write_in_two_passes(&mut self) -> Result<u64, EngineError> {
+        let mut dry_pass = DryPass::default();
+        let end = self.measure(&mut dry_pass).await?;
+        let found = dry_pass.placements.finalize();
+        let interleaved = std::mem::take(&mut dry_pass.interleaved);
+        let (front, behind, file_size) = self.all_tables(end, dry_pass).await?;
+        self.transfer.tables(front).await?;
+        let mut second = DryPass { interleaved, ..DryPass::default() };
+        if self.repeat(&mut second).await? != end || second.placements.finalize() != found {
             return Err(EngineError::SourceChanged);
         }
-        self.movement.tables(behind).await?;
+        self.transfer.tables(behind).await?;
         Ok(file_size)
     }
 
-    async fn measure(&mut self, dry: &mut Dry) -> Result<u64, EngineError> {
-        self.movement.start(Pass::Dry).await?;
+    async fn measure(&mut self, dry_pass: &mut DryPass) -> Result<u64, EngineError> {
+        self.transfer.start(Pass::Dry).await?;
         loop {
-            match self.movement.next().await? {
+            match self.transfer.next().await? {
                 Event::Placed(runs) => {
-                    dry.placed(&runs);
+                    dry_pass.placed(&runs);
                     or_cancelled(&self.cancel, self.plugin.placed(&runs)).await?;
                 }
                 Event::Interleave { at } => {
                     let bytes = or_cancelled(&self.cancel, self.plugin.interleave(at)).await?;
-                    dry.hold(bytes.len())?;
-                    dry.interleaved.push_back((at, bytes.clone()));
-                    self.movement.interleave(bytes).await?;
+                    dry_pass.reserve(bytes.len())?;
+                    dry_pass.interleaved.push_back((at, bytes.clone()));
+                    self.transfer.interleave(bytes).await?;
                 }
                 Event::End { end } => return Ok(end),
             }
@@ -147,15 +147,15 @@ impl Conversation {
     }
 
     /// The second pass: the format plugin said everything already.
-    async fn repeat(&mut self, again: &mut Dry) -> Result<u64, EngineError> {
-        self.movement.start(Pass::Write).await?;
+    async fn repeat(&mut self, second: &mut DryPass) -> Result<u64, EngineError> {
+        self.transfer.start(Pass::Write).await?;
         loop {
-            match self.movement.next().await? {
-                Event::Placed(runs) => again.placed(&runs),
+            match self.transfer.next().await? {
+                Event::Placed(runs) => second.placed(&runs),
                 Event::Interleave { at } => {
-                    let known = again.interleaved.pop_front().filter(|(known, _)| *known == at);
+                    let known = second.interleaved.pop_front().filter(|(known, _)| *known == at);
                     let (_, bytes) = known.ok_or(EngineError::SourceChanged)?;
-                    self.movement.interleave(bytes).await?;
+                    self.transfer.interleave(bytes).await?;
                 }
                 Event::End { end } => return Ok(end),
             }
@@ -167,13 +167,13 @@ impl Conversation {
     async fn all_tables(
         &mut self,
         end: u64,
-        mut dry: Dry,
+        mut dry_pass: DryPass,
     ) -> Result<(Vec<MetadataSegment>, Vec<MetadataSegment>, u64), EngineError> {
         let mut tables = Tables::new(&self.layout, end, self.virtual_size);
         let mut all = Vec::new();
         while let Some(segments) = tables.next(self.plugin.as_mut(), &self.cancel).await? {
             for segment in segments.into_iter().filter(|segment| !segment.bytes.is_empty()) {
-                dry.hold(segment.bytes.len() + from_u32(SEGMENT_BYTES))?;
+                dry_pass.reserve(segment.bytes.len() + from_u32(SEGMENT_BYTES))?;
                 all.push(segment);
             }
         }
@@ -198,9 +198,9 @@ mod tests {
 
     #[test]
     fn tables_that_wait_have_a_bound() {
-        let mut dry = Dry::default();
-        assert!(dry.hold(to_usize(HELD)).is_ok());
-        let error = dry.hold(1).unwrap_err();
+        let mut dry_pass = DryPass::default();
+        assert!(dry_pass.reserve(to_usize(MAX_HELD_TABLES)).is_ok());
+        let error = dry_pass.reserve(1).unwrap_err();
         assert_eq!(error.code(), "limit.table");
         assert!(error.to_string().contains("write to a file"));
     }

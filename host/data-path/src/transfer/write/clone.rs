@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use imprint_ports::{BlockSink, ByteRange, DiskFormat, Placed};
 
 use super::{
-    prepare::{Begun, begin, or_cancelled},
+    prepare::{PreparedTransfer, or_cancelled, prepare},
     tables::Tables,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     transfer::{
         options::WriteOptions,
         place::{FileTooLarge, Layout, Placer, Unit},
-        plan::Manner,
+        plan::WriteMode,
         progress::Progress,
     },
     util::{
@@ -58,14 +58,15 @@ pub async fn clone_image(
 ) -> Result<Option<Cloned>, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
-    let manner = Manner::of(sink.as_ref());
+    let mode = WriteMode::of(sink.as_ref());
     // A digest that is stated has to be compared, and that reads the bytes.
-    if manner != Manner::Sparse || disk.map().encoded_bytes() > 0 || disk.declared_digest().is_some() {
+    if mode != WriteMode::Sparse || disk.map().encoded_bytes() > 0 || disk.declared_digest().is_some() {
         return Ok(None);
     }
-    let Begun { mut plugin, layout, virtual_size } = begin(disk, format, options, manner, &cancel).await?;
+    let PreparedTransfer { mut plugin, layout, virtual_size } =
+        prepare(disk, format, options, mode, &cancel).await?;
     let Some(placing) = Placing::of(&layout) else { return Ok(None) };
-    options.progress.start(disk.map().stored_bytes());
+    options.progress.add_total(disk.map().stored_bytes());
     let mut cloning = Cloning {
         disk: disk.clone(),
         sink: sink.clone(),
@@ -198,7 +199,7 @@ impl Cloning {
                 if !self.transfer(source, ByteRange { offset: at, length: piece.range.length }, to)? {
                     return Ok(Step::Impossible);
                 }
-                self.progress.advance(piece.range.length);
+                self.progress.count_done(piece.range.length);
             }
         }
         self.at = range.offset + range.length;
@@ -289,8 +290,8 @@ impl Cloning {
                 .read_exact_at(bytes, at)
                 .map_err(|error| EngineError::read(at, length, error))?;
             self.sink.write_all_at(bytes, to + done).map_err(|error| EngineError::write(to + done, error))?;
-            self.progress.moved_in(length);
-            self.progress.moved_out(length);
+            self.progress.count_read(length);
+            self.progress.count_written(length);
             self.copied += length;
             done += length;
         }

@@ -6,23 +6,23 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     disk::Disk,
     error::EngineError,
-    transfer::{options::WriteOptions, place::Layout, plan::Manner},
+    transfer::{options::WriteOptions, place::Layout, plan::WriteMode},
 };
 
 /// A format plugin that has said how it lays out a disk.
-pub(super) struct Begun {
+pub(super) struct PreparedTransfer {
     pub(super) plugin: Box<dyn FormatLayout>,
     pub(super) layout: Layout,
     pub(super) virtual_size: u64,
 }
 
-pub(super) async fn begin(
+pub(super) async fn prepare(
     disk: &Disk,
     format: &dyn DiskFormat,
     options: &WriteOptions,
-    manner: Manner,
+    mode: WriteMode,
     cancel: &CancellationToken,
-) -> Result<Begun, EngineError> {
+) -> Result<PreparedTransfer, EngineError> {
     let virtual_size = options.grow_to.unwrap_or(disk.size());
     if virtual_size < disk.size() {
         let what = format!("a disk of {} bytes does not fit into {virtual_size}", disk.size());
@@ -33,7 +33,7 @@ pub(super) async fn begin(
         allocated: disk.map().stored_bytes(),
         subformat: options.subformat.clone(),
         options: options.format_options.clone(),
-        append_only: manner == Manner::Append,
+        append_only: mode == WriteMode::Append,
     };
     let mut plugin = or_cancelled(cancel, format.begin_layout(&request)).await?;
     let layout = Layout::parse(&or_cancelled(cancel, plugin.rules()).await?)?;
@@ -49,7 +49,7 @@ pub(super) async fn begin(
         let what = "this layout is not compressed; leave the level out, or ask for compression".to_owned();
         return Err(EngineError::InvalidOption { what });
     }
-    Ok(Begun { plugin, layout, virtual_size })
+    Ok(PreparedTransfer { plugin, layout, virtual_size })
 }
 
 pub(super) async fn or_cancelled<T>(

@@ -7,28 +7,28 @@ use super::{prepare::or_cancelled, tables::Tables};
 use crate::{
     error::EngineError,
     transfer::{
-        backend::Movement,
+        backend::Transfer,
         place::Layout,
         plan::{Event, Pass},
     },
 };
 
 /// Between the format plugin and whoever moves the bytes.
-pub(super) struct Conversation {
+pub(super) struct WriteSession {
     pub(super) plugin: Box<dyn FormatLayout>,
-    pub(super) movement: Box<dyn Movement>,
+    pub(super) transfer: Box<dyn Transfer>,
     pub(super) cancel: CancellationToken,
     pub(super) layout: Layout,
     pub(super) virtual_size: u64,
 }
 
-impl Conversation {
+impl WriteSession {
     /// Payload first, then tables as they come. Says how long the file is.
-    pub(super) async fn in_any_order(&mut self) -> Result<u64, EngineError> {
+    pub(super) async fn write_in_any_order(&mut self) -> Result<u64, EngineError> {
         let end = self.payload(Pass::Write).await?;
         let mut tables = Tables::new(&self.layout, end, self.virtual_size);
         while let Some(segments) = tables.next(self.plugin.as_mut(), &self.cancel).await? {
-            self.movement.tables(segments).await?;
+            self.transfer.tables(segments).await?;
         }
         tables.file_size()
     }
@@ -36,13 +36,13 @@ impl Conversation {
     /// Lets the payload move, and hands its placements to the format plugin as they come. Says
     /// where it ends.
     pub(super) async fn payload(&mut self, pass: Pass) -> Result<u64, EngineError> {
-        self.movement.start(pass).await?;
+        self.transfer.start(pass).await?;
         loop {
-            match self.movement.next().await? {
+            match self.transfer.next().await? {
                 Event::Placed(runs) => or_cancelled(&self.cancel, self.plugin.placed(&runs)).await?,
                 Event::Interleave { at } => {
                     let bytes = or_cancelled(&self.cancel, self.plugin.interleave(at)).await?;
-                    self.movement.interleave(bytes).await?;
+                    self.transfer.interleave(bytes).await?;
                 }
                 Event::End { end } => return Ok(end),
             }

@@ -21,16 +21,16 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::direct::{is_worthwhile, open_direct};
+use super::direct::{is_fast_uncached, open_direct};
 use crate::util::{
     aligned::{PAGE, is_aligned},
     num::{align_down, align_up, to_u64, to_usize},
 };
 
 /// Smaller files are read through the cache: they will be read again, and nothing is to be won.
-const LEAST_FILE: u64 = 16 << 20;
+const MIN_FILE: u64 = 16 << 20;
 /// Shorter reads go through the cache.
-const LEAST_READ: u64 = 64 << 10;
+const MIN_READ: u64 = 64 << 10;
 /// Of a range of which so large a part is in the cache, the rest is read through it as well.
 const WARM_SHARE: u64 = 4;
 
@@ -81,7 +81,7 @@ fn cached_pages(file: RawFd, offset: u64, length: u64) -> Option<u64> {
 impl Cold {
     /// `None` where the page cache is the better way, or the only one.
     pub(super) fn of(file: &File, size: u64) -> Option<Self> {
-        if !is_worthwhile(file) {
+        if !is_fast_uncached(file) {
             return None;
         }
         Self::of_device(file, size)
@@ -90,7 +90,7 @@ impl Cold {
     /// The same for a block device. Its blocks are pages at most; otherwise it refuses the first
     /// read, and the page cache does it.
     pub(super) fn of_device(file: &File, size: u64) -> Option<Self> {
-        if size < LEAST_FILE {
+        if size < MIN_FILE {
             return None;
         }
         let cached = cached_pages(file.as_raw_fd(), 0, size)?;
@@ -107,7 +107,7 @@ impl Cold {
         let page = to_u64(PAGE);
         let first = align_up(offset, page).ok_or(io::ErrorKind::InvalidInput)?;
         let end = align_down(offset.saturating_add(to_u64(buf.len())), page);
-        if end < first.saturating_add(LEAST_READ) || !self.usable.load(Ordering::Relaxed) {
+        if end < first.saturating_add(MIN_READ) || !self.usable.load(Ordering::Relaxed) {
             return Ok(0..0);
         }
         let part = to_usize(first - offset)..to_usize(end - offset);
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::testing::Pattern;
 
-    const SIZE: u64 = LEAST_FILE + 5000;
+    const SIZE: u64 = MIN_FILE + 5000;
 
     /// A file that is in the cache. `None` where nothing can be read directly: then it has to be
     /// read through the cache.
@@ -163,7 +163,7 @@ mod tests {
         file.sync_all().unwrap();
         let file = File::open(path).unwrap();
         assert!(Cold::of(&file, SIZE).is_none(), "just written");
-        if is_worthwhile(&file) && cached_pages(file.as_raw_fd(), 0, SIZE).is_some() {
+        if is_fast_uncached(&file) && cached_pages(file.as_raw_fd(), 0, SIZE).is_some() {
             return Some(file);
         }
         evict(&file);

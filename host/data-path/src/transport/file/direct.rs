@@ -41,17 +41,17 @@ use crate::util::{
 };
 
 /// Shorter runs of pages go through the cache, which puts neighbours together.
-const LEAST: u64 = 64 << 10;
+const MIN_DIRECT: u64 = 64 << 10;
 /// Shorter writes meet their neighbours first: a write costs a disk as much time as it needs for
 /// half a MiB, so that a disk of which some clusters compress and some do not kept four threads
 /// waiting for small ones.
-const STRAIGHT: usize = 512 << 10;
+const MIN_UNGATHERED: usize = 512 << 10;
 /// Shorter gaps are written, as zeroes.
-const GAP: usize = 64 << 10;
+const MIN_HOLE: usize = 64 << 10;
 /// What one write by [`Direct`] is best.
-const PREFERRED: u64 = 1 << 20;
+const PREFERRED_WRITE: u64 = 1 << 20;
 /// Steps in which the file grows.
-const GROWTH: u64 = 64 << 20;
+const GROWTH_STEP: u64 = 64 << 20;
 
 /// File systems that read and write directly as fast as their device can, by the magic numbers of
 /// statfs(2): ext2 to ext4, and XFS. Others keep data in memory anyway (tmpfs), compute checksums
@@ -69,7 +69,7 @@ pub(super) struct Direct {
     /// Ext4 lets one writer at a time through the cache into a file, and the others spin: that was
     /// 38 % of the processor time of a job whose writes end inside pages. Here they sleep. Direct
     /// writes share it.
-    turn: Option<RwLock<()>>,
+    cache_lock: Option<RwLock<()>>,
     /// The file is at least this long.
     length: AtomicU64,
     growing: Mutex<()>,
@@ -81,7 +81,7 @@ fn kind(file: &File) -> Option<u64> {
 }
 
 /// Whether the file lies on a file system that is as fast without its cache.
-pub(super) fn is_worthwhile(file: &File) -> bool {
+pub(super) fn is_fast_uncached(file: &File) -> bool {
     matches!(kind(file), Some(EXT | XFS))
 }
 
@@ -102,7 +102,7 @@ fn whole_pages(start: u64, end: u64) -> io::Result<Range<u64>> {
 impl Direct {
     /// `None` where the page cache is the better way, or the only one.
     pub(super) fn of(file: &File) -> Option<Self> {
-        if !is_worthwhile(file) {
+        if !is_fast_uncached(file) {
             return None;
         }
         Some(Self::from_descriptor(open_direct(file, OFlags::WRONLY)?))
@@ -116,7 +116,7 @@ impl Direct {
         Some(Self {
             file: open_direct(device, OFlags::WRONLY)?,
             usable: AtomicBool::new(true),
-            turn: None,
+            cache_lock: None,
             length,
             growing,
             gather: Gather::default(),
@@ -125,12 +125,12 @@ impl Direct {
 
     /// A descriptor of [`Direct::descriptor`] in another process.
     pub(super) fn from_descriptor(file: File) -> Self {
-        let turn = (kind(&file) == Some(EXT)).then(RwLock::default);
+        let cache_lock = (kind(&file) == Some(EXT)).then(RwLock::default);
         let length = rustix::fs::fstat(&file).ok().and_then(|stat| u64::try_from(stat.st_size).ok());
         Self {
             file,
             usable: AtomicBool::new(true),
-            turn,
+            cache_lock,
             length: AtomicU64::new(length.unwrap_or(0)),
             growing: Mutex::new(()),
             gather: Gather::default(),
@@ -139,7 +139,7 @@ impl Direct {
 
     /// Makes the file long enough for what is to be written up to `end`. All that may make it
     /// longer has to come by here, or it would be cut.
-    pub(super) fn reach(&self, end: u64) {
+    pub(super) fn grow_to(&self, end: u64) {
         if end <= self.length.load(Ordering::Acquire) {
             return;
         }
@@ -148,25 +148,26 @@ impl Direct {
             return;
         }
         // Where the file must not be so long, the writes themselves make it longer, or say why not.
-        let grown = align_up(end, GROWTH).filter(|size| rustix::fs::ftruncate(&self.file, *size).is_ok());
+        let grown =
+            align_up(end, GROWTH_STEP).filter(|size| rustix::fs::ftruncate(&self.file, *size).is_ok());
         self.length.store(grown.unwrap_or(end), Ordering::Release);
     }
 
     /// The file is exactly so long now.
-    pub(super) fn settle(&self, size: u64) {
+    pub(super) fn set_length(&self, size: u64) {
         self.length.store(size, Ordering::Release);
     }
 
     /// Takes bytes for the file, which `file` is, too. They are written when [`Self::flush`]
     /// returns, if not before.
     pub(super) fn write_with(&self, file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.reach(offset.saturating_add(to_u64(buf.len())));
+        self.grow_to(offset.saturating_add(to_u64(buf.len())));
         if !self.usable() {
             return self.write_cached(file, buf, offset);
         }
-        let pages = if buf.len() < STRAIGHT { 0..0 } else { self.write_pages(buf, offset)? };
+        let pages = if buf.len() < MIN_UNGATHERED { 0..0 } else { self.write_pages(buf, offset)? };
         self.gather(file, &buf[..pages.start], offset)?;
-        self.pass(file, offset + to_u64(pages.start), pages.len())?;
+        self.skip(file, offset + to_u64(pages.start), pages.len())?;
         self.gather(file, &buf[pages.end..], offset + to_u64(pages.end))
     }
 
@@ -182,9 +183,9 @@ impl Direct {
     }
 
     /// So many bytes that their neighbours need not wait for.
-    fn pass(&self, file: &File, mut offset: u64, mut length: usize) -> io::Result<()> {
+    fn skip(&self, file: &File, mut offset: u64, mut length: usize) -> io::Result<()> {
         while length > 0 {
-            let (taken, ready) = self.gather.pass(length, offset);
+            let (taken, ready) = self.gather.skip(length, offset);
             length -= taken;
             offset += to_u64(taken);
             ready.map_or(Ok(()), |block| self.write_block(file, block))?;
@@ -200,12 +201,12 @@ impl Direct {
         if !self.usable() {
             return Ok(());
         }
-        self.reach(end);
+        self.grow_to(end);
         let pages = whole_pages(start, end)?;
-        let hole = if pages.end - pages.start < to_u64(GAP) { end..end } else { pages };
-        static ZEROES: [u8; GAP + 2 * PAGE] = [0; GAP + 2 * PAGE];
+        let hole = if pages.end - pages.start < to_u64(MIN_HOLE) { end..end } else { pages };
+        static ZEROES: [u8; MIN_HOLE + 2 * PAGE] = [0; MIN_HOLE + 2 * PAGE];
         self.gather(file, &ZEROES[..to_usize(hole.start - start)], start)?;
-        self.pass(file, hole.start, to_usize(hole.end - hole.start))?;
+        self.skip(file, hole.start, to_usize(hole.end - hole.start))?;
         self.gather(file, &ZEROES[..to_usize(end - hole.end)], hole.end)
     }
 
@@ -228,12 +229,13 @@ impl Direct {
         if bytes.is_empty() {
             return Ok(());
         }
-        let _turn = self.turn.as_ref().map(|turn| turn.write().unwrap_or_else(PoisonError::into_inner));
+        let _guard =
+            self.cache_lock.as_ref().map(|lock| lock.write().unwrap_or_else(PoisonError::into_inner));
         file.write_all_at(bytes, offset)
     }
 
     fn write_direct(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let _turn = self.turn.as_ref().map(|turn| turn.read().unwrap_or_else(PoisonError::into_inner));
+        let _guard = self.cache_lock.as_ref().map(|lock| lock.read().unwrap_or_else(PoisonError::into_inner));
         self.file.write_all_at(bytes, offset)
     }
 
@@ -243,7 +245,7 @@ impl Direct {
 
     /// Bytes that are best written at once, where writes go directly.
     pub(super) fn preferred(direct: Option<&Self>) -> u64 {
-        direct.filter(|direct| direct.usable()).map_or(0, |_| PREFERRED)
+        direct.filter(|direct| direct.usable()).map_or(0, |_| PREFERRED_WRITE)
     }
 
     /// Whether writes may still go directly.
@@ -255,7 +257,7 @@ impl Direct {
     /// and says which part of it that was.
     fn write_pages(&self, buf: &[u8], offset: u64) -> io::Result<Range<usize>> {
         let pages = whole_pages(offset, offset + to_u64(buf.len()))?;
-        if pages.end - pages.start < LEAST || !self.usable() {
+        if pages.end - pages.start < MIN_DIRECT || !self.usable() {
             return Ok(0..0);
         }
         let part = to_usize(pages.start - offset)..to_usize(pages.end - offset);

@@ -17,16 +17,16 @@ use crate::util::{
 };
 
 /// Bytes of a block.
-const BLOCK: usize = HUGE / TOGETHER;
+const BLOCK: usize = HUGE / BLOCKS_PER_HUGE_PAGE;
 /// Blocks that share a huge page.
-const TOGETHER: usize = 2;
+const BLOCKS_PER_HUGE_PAGE: usize = 2;
 /// Blocks that are waited for. Then the lowest goes as it is: who writes elsewhere than its
 /// neighbours leaves blocks behind.
-const MOST: usize = 8;
+const MAX_OPEN: usize = 8;
 /// Pieces of a block that are told apart; with more it goes as it is.
-const MOST_PIECES: usize = 64;
+const MAX_PIECES: usize = 64;
 /// Blocks of which is remembered how much went past.
-const MOST_PASSED: usize = 1024;
+const MAX_SKIPPED: usize = 1024;
 
 /// The blocks of a file that are not whole yet. At most 10 MiB, and 1 MiB for each thread that
 /// writes.
@@ -36,9 +36,9 @@ pub(super) struct Gather(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// By their number.
-    begun: BTreeMap<u64, Block>,
+    open: BTreeMap<u64, Block>,
     /// Bytes of other blocks that went past.
-    passed: BTreeMap<u64, usize>,
+    skipped: BTreeMap<u64, usize>,
     spare: Vec<AlignedBuffer>,
 }
 
@@ -65,20 +65,20 @@ impl Gather {
     pub(super) fn add(&self, bytes: &[u8], offset: u64) -> (usize, Option<Block>) {
         let (number, start, length) = place(offset, bytes.len());
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { begun, passed, spare } = &mut *state;
-        let block = begun.entry(number).or_insert_with(|| Block {
+        let State { open, skipped, spare } = &mut *state;
+        let block = open.entry(number).or_insert_with(|| Block {
             number,
             bytes: spare.pop().unwrap_or_else(|| {
-                spare.extend(AlignedBuffer::several(TOGETHER, BLOCK));
+                spare.extend(AlignedBuffer::several(BLOCKS_PER_HUGE_PAGE, BLOCK));
                 spare.pop().expect("they were just made")
             }),
             pieces: Vec::new(),
-            known: passed.remove(&number).unwrap_or(0),
+            known: skipped.remove(&number).unwrap_or(0),
         });
-        block.take(&bytes[..length], start);
+        block.insert(&bytes[..length], start);
         let ready = match block.is_done() {
-            true => begun.remove(&number),
-            false if begun.len() > MOST => begun.pop_first().map(|(_, block)| block),
+            true => open.remove(&number),
+            false if open.len() > MAX_OPEN => open.pop_first().map(|(_, block)| block),
             false => None,
         };
         (length, ready)
@@ -86,20 +86,20 @@ impl Gather {
 
     /// Hears of bytes that are written past it: nobody has to wait for them. Says of how many, all
     /// of the same block, and what is to be written now.
-    pub(super) fn pass(&self, length: usize, offset: u64) -> (usize, Option<Block>) {
+    pub(super) fn skip(&self, length: usize, offset: u64) -> (usize, Option<Block>) {
         let (number, _, length) = place(offset, length);
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { begun, passed, .. } = &mut *state;
-        if let Some(block) = begun.get_mut(&number) {
+        let State { open, skipped, .. } = &mut *state;
+        if let Some(block) = open.get_mut(&number) {
             block.known += length;
-            return (length, if block.is_done() { begun.remove(&number) } else { None });
+            return (length, if block.is_done() { open.remove(&number) } else { None });
         }
-        let known = passed.entry(number).or_insert(0);
+        let known = skipped.entry(number).or_insert(0);
         *known += length;
         if *known >= BLOCK {
-            passed.remove(&number);
-        } else if passed.len() > MOST_PASSED {
-            passed.pop_first();
+            skipped.remove(&number);
+        } else if skipped.len() > MAX_SKIPPED {
+            skipped.pop_first();
         }
         (length, None)
     }
@@ -107,20 +107,20 @@ impl Gather {
     /// Everything that has not been written.
     pub(super) fn take_rest(&self) -> Vec<Block> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut state.begun).into_values().collect()
+        std::mem::take(&mut state.open).into_values().collect()
     }
 
     /// Gives the memory of a block back that was written.
     pub(super) fn recycle(&self, block: Block) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.spare.len() + state.begun.len() < MOST {
+        if state.spare.len() + state.open.len() < MAX_OPEN {
             state.spare.push(block.bytes);
         }
     }
 }
 
 impl Block {
-    fn take(&mut self, bytes: &[u8], start: usize) {
+    fn insert(&mut self, bytes: &[u8], start: usize) {
         self.known += bytes.len();
         let mut piece = start..start + bytes.len();
         self.bytes[piece.clone()].copy_from_slice(bytes);
@@ -135,7 +135,7 @@ impl Block {
     }
 
     fn is_done(&self) -> bool {
-        self.known >= BLOCK || self.pieces.len() > MOST_PIECES
+        self.known >= BLOCK || self.pieces.len() > MAX_PIECES
     }
 
     /// What is to be written, and where.
@@ -173,34 +173,34 @@ mod tests {
     fn nobody_waits_for_what_went_past() {
         let gather = Gather::default();
         let (rest, half) = (to_u64(BLOCK / 2), BLOCK / 2);
-        assert!(matches!(gather.pass(BLOCK, rest), (taken, None) if taken == half));
+        assert!(matches!(gather.skip(BLOCK, rest), (taken, None) if taken == half));
         let (_, ready) = gather.add(&vec![1; half], 0);
         assert_eq!(pieces_of(&ready.unwrap()), [(0, half)]);
         assert!(matches!(gather.add(&vec![1; half], 0), (_, None)));
-        let (taken, ready) = gather.pass(BLOCK, rest);
+        let (taken, ready) = gather.skip(BLOCK, rest);
         assert_eq!((taken, pieces_of(&ready.unwrap())), (half, vec![(0, half)]));
         // What is told of blocks that nothing is gathered of is bounded.
-        (0..3 * to_u64(MOST_PASSED))
-            .for_each(|number| assert!(gather.pass(1, number * to_u64(BLOCK)).1.is_none()));
-        assert_eq!(gather.0.lock().unwrap().passed.len(), MOST_PASSED);
+        (0..3 * to_u64(MAX_SKIPPED))
+            .for_each(|number| assert!(gather.skip(1, number * to_u64(BLOCK)).1.is_none()));
+        assert_eq!(gather.0.lock().unwrap().skipped.len(), MAX_SKIPPED);
         assert!(gather.take_rest().is_empty());
     }
 
     #[test]
     fn what_stays_incomplete_goes_when_there_is_too_much_of_it() {
         let gather = Gather::default();
-        for number in (0..=to_u64(MOST)).rev() {
+        for number in (0..=to_u64(MAX_OPEN)).rev() {
             let (_, ready) = gather.add(&[1; 10], number * to_u64(BLOCK) + 7);
             assert_eq!(ready.map(|block| pieces_of(&block)), (number == 0).then(|| vec![(7, 10)]));
         }
-        assert_eq!(gather.take_rest().len(), MOST);
+        assert_eq!(gather.take_rest().len(), MAX_OPEN);
         let gather = Gather::default();
-        let count = to_u64(MOST_PIECES);
+        let count = to_u64(MAX_PIECES);
         for number in 0..=count {
             let (_, ready) = gather.add(&[1], number * 2);
             assert_eq!(
                 ready.map(|block| pieces_of(&block).len()),
-                (number == count).then_some(MOST_PIECES + 1)
+                (number == count).then_some(MAX_PIECES + 1)
             );
         }
     }

@@ -104,7 +104,7 @@ impl HttpError {
     }
 
     /// Whether the same request may succeed soon.
-    pub(super) fn passes(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
             Self::Status { status } => matches!(status, 429 | 500 | 502 | 503 | 504),

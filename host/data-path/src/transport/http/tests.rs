@@ -9,7 +9,7 @@ use crate::error::EngineError;
 
 /// How a server of the tests misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+enum WriteMode {
     Good,
     NoTag,
     NoRanges,
@@ -31,7 +31,7 @@ fn object() -> Vec<u8> {
 }
 
 /// A server on loopback; its threads end with the test's process.
-fn serve(manner: Manner) -> (HttpOptions, Arc<AtomicUsize>) {
+fn serve(mode: WriteMode) -> (HttpOptions, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/disk.raw", listener.local_addr().unwrap());
     let count = Arc::new(AtomicUsize::new(0));
@@ -44,8 +44,10 @@ fn serve(manner: Manner) -> (HttpOptions, Arc<AtomicUsize>) {
                 let mut stream = stream;
                 while let Some(head) = head(&mut reader) {
                     let number = counter.fetch_add(1, Ordering::SeqCst);
-                    let answer = answer(manner, number, &head);
-                    if stream.write_all(&answer).is_err() || matches!(manner, Manner::Short | Manner::Long) {
+                    let answer = answer(mode, number, &head);
+                    if stream.write_all(&answer).is_err()
+                        || matches!(mode, WriteMode::Short | WriteMode::Long)
+                    {
                         return;
                     }
                 }
@@ -69,27 +71,29 @@ fn head(reader: &mut impl BufRead) -> Option<Vec<String>> {
     }
 }
 
-fn answer(manner: Manner, number: usize, head: &[String]) -> Vec<u8> {
+fn answer(mode: WriteMode, number: usize, head: &[String]) -> Vec<u8> {
     let field = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let plain = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes();
-    let new = matches!(manner, Manner::ChangesAfter(after) if number >= after);
+    let new = matches!(mode, WriteMode::ChangesAfter(after) if number >= after);
     let etag = if new { "\"two\"" } else { "\"one\"" };
-    match manner {
-        Manner::NoRanges => return format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").into_bytes(),
-        Manner::Redirects => {
+    match mode {
+        WriteMode::NoRanges => {
+            return format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").into_bytes();
+        }
+        WriteMode::Redirects => {
             return b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n"
                 .to_vec();
         }
-        Manner::Flaky if number.is_multiple_of(2) => return plain("503 Service Unavailable"),
-        Manner::Gone if number > 0 => return plain("404 Not Found"),
-        Manner::Good
-        | Manner::NoTag
-        | Manner::Flaky
-        | Manner::OtherRange
-        | Manner::Short
-        | Manner::Long
-        | Manner::ChangesAfter(_)
-        | Manner::Gone => {}
+        WriteMode::Flaky if number.is_multiple_of(2) => return plain("503 Service Unavailable"),
+        WriteMode::Gone if number > 0 => return plain("404 Not Found"),
+        WriteMode::Good
+        | WriteMode::NoTag
+        | WriteMode::Flaky
+        | WriteMode::OtherRange
+        | WriteMode::Short
+        | WriteMode::Long
+        | WriteMode::ChangesAfter(_)
+        | WriteMode::Gone => {}
     }
     if field("if-match:").is_some_and(|tag| tag != etag) {
         return plain("412 Precondition Failed");
@@ -102,17 +106,17 @@ fn answer(manner: Manner, number: usize, head: &[String]) -> Vec<u8> {
     let length = body.len();
     let mut shown = first;
     let late = number > 0;
-    if late && manner == Manner::OtherRange {
+    if late && mode == WriteMode::OtherRange {
         shown += 1;
     }
-    if late && manner == Manner::Short {
+    if late && mode == WriteMode::Short {
         body.truncate(length / 2);
     }
-    if late && manner == Manner::Long {
+    if late && mode == WriteMode::Long {
         body.extend(b"more");
     }
-    let declared = if manner == Manner::Long { body.len() } else { length };
-    let etag = if manner == Manner::NoTag { String::new() } else { format!("ETag: {etag}\r\n") };
+    let declared = if mode == WriteMode::Long { body.len() } else { length };
+    let etag = if mode == WriteMode::NoTag { String::new() } else { format!("ETag: {etag}\r\n") };
     let end = shown + length - 1;
     let head = format!(
         "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {shown}-{end}/{SIZE}\r\n{etag}Content-Length: {declared}\r\n\r\n"
@@ -129,14 +133,14 @@ fn code(error: &io::Error) -> &'static str {
 
 #[test]
 fn any_range_is_read_as_it_is() {
-    for manner in [Manner::Good, Manner::NoTag, Manner::Flaky] {
-        let source = HttpSource::open(&serve(manner).0).unwrap();
+    for mode in [WriteMode::Good, WriteMode::NoTag, WriteMode::Flaky] {
+        let source = HttpSource::open(&serve(mode).0).unwrap();
         assert_eq!(source.size(), to_u64(SIZE));
         let object = object();
         for (start, length) in [(0, 1), (0, SIZE), (SIZE - 1, 1), (12345, 99_999)] {
             let mut buf = vec![0; length];
             source.read_exact_at(&mut buf, to_u64(start)).unwrap();
-            assert!(buf == object[start..start + length], "{manner:?} {start}");
+            assert!(buf == object[start..start + length], "{mode:?} {start}");
         }
         source.read_exact_at(&mut [], 5).unwrap();
         let behind = source.read_exact_at(&mut [0; 2], to_u64(SIZE - 1)).unwrap_err();
@@ -147,9 +151,9 @@ fn any_range_is_read_as_it_is() {
 
 #[test]
 fn servers_that_cannot_be_used_are_told_at_once() {
-    let open = |manner| HttpSource::open(&serve(manner).0).map(|_| ()).unwrap_err();
-    assert_eq!(open(Manner::NoRanges), HttpError::NoRanges);
-    assert_eq!(open(Manner::Redirects), HttpError::Status { status: 302 });
+    let open = |mode| HttpSource::open(&serve(mode).0).map(|_| ()).unwrap_err();
+    assert_eq!(open(WriteMode::NoRanges), HttpError::NoRanges);
+    assert_eq!(open(WriteMode::Redirects), HttpError::Status { status: 302 });
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let options =
         HttpOptions { url: format!("http://{gone}/x"), private_networks: true, authorities: Vec::new() };
@@ -158,21 +162,21 @@ fn servers_that_cannot_be_used_are_told_at_once() {
 
 #[test]
 fn answers_that_are_wrong_are_errors_and_never_bytes() {
-    for (manner, expected) in [
-        (Manner::OtherRange, "http.protocol"),
-        (Manner::Long, "http.protocol"),
-        (Manner::Gone, "conflict.source-changed"),
-        (Manner::ChangesAfter(1), "conflict.source-changed"),
+    for (mode, expected) in [
+        (WriteMode::OtherRange, "http.protocol"),
+        (WriteMode::Long, "http.protocol"),
+        (WriteMode::Gone, "conflict.source-changed"),
+        (WriteMode::ChangesAfter(1), "conflict.source-changed"),
     ] {
-        let source = HttpSource::open(&serve(manner).0).unwrap();
+        let source = HttpSource::open(&serve(mode).0).unwrap();
         let error = source.read_exact_at(&mut [0; 1000], 500).unwrap_err();
-        assert_eq!(code(&error), expected, "{manner:?}");
-        assert_eq!(EngineError::read(500, 1000, error).code(), expected, "{manner:?}");
+        assert_eq!(code(&error), expected, "{mode:?}");
+        assert_eq!(EngineError::read(500, 1000, error).code(), expected, "{mode:?}");
         if expected == "conflict.source-changed" {
             assert!(!source.unchanged().unwrap());
         }
     }
-    let (options, requests) = serve(Manner::Short);
+    let (options, requests) = serve(WriteMode::Short);
     let source = HttpSource::open(&options).unwrap();
     let error = source.read_exact_at(&mut [0; 1000], 500).unwrap_err();
     assert!(matches!(code(&error), "http.protocol" | "http.connect"), "{error}");

@@ -69,7 +69,7 @@ pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
 
 /// What a failed request says of the server's certificate or of the encryption, if that was the
 /// trouble.
-pub(super) fn trouble(host: &str, error: &ureq::Error) -> Option<HttpError> {
+pub(super) fn tls_error(host: &str, error: &ureq::Error) -> Option<HttpError> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum")]
     let error = match error {
         ureq::Error::Rustls(error) => error,

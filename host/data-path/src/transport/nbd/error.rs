@@ -101,6 +101,6 @@ impl From<NbdError> for io::Error {
 }
 
 /// What a server says, fit for a log: no control characters, at most 200 of the others.
-pub(super) fn clean(message: &[u8]) -> String {
+pub(super) fn sanitize(message: &[u8]) -> String {
     String::from_utf8_lossy(message).chars().filter(|c| !c.is_control()).take(200).collect()
 }

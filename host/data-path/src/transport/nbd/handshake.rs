@@ -2,7 +2,7 @@
 
 use super::{
     NbdError,
-    error::clean,
+    error::sanitize,
     wire::{Deadline, Fields, INIT_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, Wire},
 };
 
@@ -113,7 +113,7 @@ fn option(
         let mut data = vec![0; crate::util::num::from_u32(length)];
         wire.read(&mut data, deadline)?;
         if kind & REP_FLAG_ERROR != 0 {
-            return Ok(Err(clean(&data)));
+            return Ok(Err(sanitize(&data)));
         }
         reply(kind, &data)?;
         if kind == REP_ACK {

@@ -5,7 +5,7 @@ use imprint_ports::ByteRange;
 
 use super::{
     NbdError,
-    error::clean,
+    error::sanitize,
     handshake::Export,
     wire::{Deadline, Fields, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC, Wire},
 };
@@ -81,20 +81,20 @@ impl Connection {
     pub(super) fn read(&mut self, buf: &mut [u8], offset: u64, deadline: &Deadline) -> Result<(), NbdError> {
         let step =
             from_u32(REQUEST.min(self.export.max_request) / self.export.min_block * self.export.min_block);
-        let mut flying: Vec<Request> = Vec::with_capacity(IN_FLIGHT);
+        let mut in_flight: Vec<Request> = Vec::with_capacity(IN_FLIGHT);
         let mut sent = 0;
-        while sent < buf.len() || !flying.is_empty() {
-            while sent < buf.len() && flying.len() < IN_FLIGHT {
+        while sent < buf.len() || !in_flight.is_empty() {
+            while sent < buf.len() && in_flight.len() < IN_FLIGHT {
                 let length = step.min(buf.len() - sent);
                 let handle = self.send(CMD_READ, offset + to_u64(sent), to_u64(length), deadline)?;
-                flying.push(Request { handle, start: sent, length, arrived: Vec::new() });
+                in_flight.push(Request { handle, start: sent, length, arrived: Vec::new() });
                 sent += length;
             }
             let head = self.head(deadline)?;
-            let known = flying.iter().position(|request| request.handle == head.handle);
+            let known = in_flight.iter().position(|request| request.handle == head.handle);
             let index = known.ok_or(NbdError::Protocol { what: "a reply to a request that was not made" })?;
-            if self.read_piece(&mut flying[index], &head.body, buf, offset, deadline)? {
-                flying.swap_remove(index);
+            if self.read_piece(&mut in_flight[index], &head.body, buf, offset, deadline)? {
+                in_flight.swap_remove(index);
             }
         }
         Ok(())
@@ -104,16 +104,16 @@ impl Connection {
     pub(super) fn write(&mut self, buf: &[u8], offset: u64, deadline: &Deadline) -> Result<(), NbdError> {
         let step =
             from_u32(REQUEST.min(self.export.max_request) / self.export.min_block * self.export.min_block);
-        let mut flying = Vec::with_capacity(IN_FLIGHT);
+        let mut in_flight = Vec::with_capacity(IN_FLIGHT);
         let mut pieces = buf.chunks(step).zip((offset..).step_by(step));
         let mut next = pieces.next();
-        while next.is_some() || !flying.is_empty() {
-            while let Some((piece, at)) = next.filter(|_| flying.len() < IN_FLIGHT) {
-                flying.push(self.send(CMD_WRITE, at, to_u64(piece.len()), deadline)?);
+        while next.is_some() || !in_flight.is_empty() {
+            while let Some((piece, at)) = next.filter(|_| in_flight.len() < IN_FLIGHT) {
+                in_flight.push(self.send(CMD_WRITE, at, to_u64(piece.len()), deadline)?);
                 self.wire.write(piece, deadline)?;
                 next = pieces.next();
             }
-            self.acknowledged(&mut flying, deadline)?;
+            self.acknowledged(&mut in_flight, deadline)?;
         }
         Ok(())
     }
@@ -131,9 +131,9 @@ impl Connection {
     }
 
     /// Waits for the end of one of these requests, whose answers have no content.
-    fn acknowledged(&mut self, flying: &mut Vec<u64>, deadline: &Deadline) -> Result<(), NbdError> {
+    fn acknowledged(&mut self, in_flight: &mut Vec<u64>, deadline: &Deadline) -> Result<(), NbdError> {
         let head = self.head(deadline)?;
-        let known = flying.iter().position(|handle| *handle == head.handle);
+        let known = in_flight.iter().position(|handle| *handle == head.handle);
         let index = known.ok_or(NbdError::Protocol { what: "a reply to a request that was not made" })?;
         match head.body {
             Body::Simple { error: 0 } => {}
@@ -141,7 +141,7 @@ impl Connection {
             Body::Chunk { done: true, kind: CHUNK_NONE, length: 0 } => {}
             Body::Chunk { kind, length, .. } => return Err(self.unexpected(kind, length, deadline)?),
         }
-        flying.swap_remove(index);
+        in_flight.swap_remove(index);
         Ok(())
     }
 
@@ -291,7 +291,7 @@ impl Connection {
         let text = from_u32(u32::from(self.wire.u16(deadline)?));
         let mut rest = vec![0; from_u32(length - 6)];
         self.wire.read(&mut rest, deadline)?;
-        Ok(NbdError::Server { errno, message: clean(rest.get(..text).unwrap_or(&[])) })
+        Ok(NbdError::Server { errno, message: sanitize(rest.get(..text).unwrap_or(&[])) })
     }
 }
 

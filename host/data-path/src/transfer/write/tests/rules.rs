@@ -1,4 +1,4 @@
-//! Every placement rule, in every manner of writing: the file decodes to the disk by what was
+//! Every placement rule, in every mode of writing: the file decodes to the disk by what was
 //! reported.
 
 use std::{io, sync::{Mutex, atomic::{AtomicBool, AtomicU64, Ordering}}, time::{Duration, Instant}};
@@ -258,22 +258,22 @@ async fn check(
     format: &dyn DiskFormat,
     disk: &Arc<Disk>,
     threads: usize,
-    manner: Manner,
+    mode: WriteMode,
 ) -> (Vec<u8>, Written) {
-    let (bytes, written) = match manner {
-        Manner::Sparse => {
+    let (bytes, written) = match mode {
+        WriteMode::Sparse => {
             let sink = Arc::new(MemorySink::default());
             let dynamic: Arc<dyn BlockSink> = sink.clone();
             let written = write_image(disk, format, &dynamic, &options(threads)).await.unwrap();
             (sink.bytes(), written)
         }
-        Manner::Dense => {
+        WriteMode::Dense => {
             let sink = Arc::new(Used::new());
             let dynamic: Arc<dyn BlockSink> = sink.clone();
             let written = write_image(disk, format, &dynamic, &options(threads)).await.unwrap();
             (sink.0.bytes(), written)
         }
-        Manner::Append => {
+        WriteMode::Append => {
             let pipe = Pipe::default();
             let sink: Arc<dyn BlockSink> = Arc::new(AppendSink::new(pipe.clone()));
             let written = write_image(disk, format, &sink, &options(threads)).await.unwrap();
@@ -282,25 +282,25 @@ async fn check(
         }
     };
     assert_eq!(to_u64(bytes.len()), written.file_size);
-    assert_eq!(stored_digest(bytes.clone()).await, written.stored, "{manner:?}: the stored digest");
+    assert_eq!(stored_digest(bytes.clone()).await, written.stored, "{mode:?}: the stored digest");
     (bytes, written)
 }
 
-const MANNERS: [Manner; 3] = [Manner::Sparse, Manner::Dense, Manner::Append];
+const MANNERS: [WriteMode; 3] = [WriteMode::Sparse, WriteMode::Dense, WriteMode::Append];
 
-/// Writes with 1, 2 and 8 threads in every manner. `same`: all files are the same.
+/// Writes with 1, 2 and 8 threads in every mode. `same`: all files are the same.
 async fn holds(odd: &Odd, disk: &Arc<Disk>, expected: &[u8], same: bool) {
     let mut first: Option<(Vec<u8>, Told)> = None;
-    for manner in MANNERS {
+    for mode in MANNERS {
         let mut one: Option<(Vec<u8>, Written)> = None;
         for threads in [1, 2, 8] {
-            let (bytes, written) = check(odd, disk, threads, manner).await;
-            assert!(decode(odd, &bytes, disk.size()) == expected, "{manner:?} {threads}: the disk differs");
+            let (bytes, written) = check(odd, disk, threads, mode).await;
+            assert!(decode(odd, &bytes, disk.size()) == expected, "{mode:?} {threads}: the disk differs");
             assert!(bytes.starts_with(&odd.header()));
             let (one, known) = one.get_or_insert_with(|| (bytes.clone(), written));
-            assert!(*one == bytes && *known == written, "{manner:?}: {threads} threads make another file");
+            assert!(*one == bytes && *known == written, "{mode:?}: {threads} threads make another file");
             let (file, told) = first.get_or_insert_with(|| (bytes.clone(), odd.told()));
-            assert!(!same || (*file == bytes && *told == odd.told()), "{manner:?} makes another file");
+            assert!(!same || (*file == bytes && *told == odd.told()), "{mode:?} makes another file");
         }
     }
 }
@@ -336,7 +336,7 @@ async fn frames_tables_between_units_and_alignments_are_kept() {
     }
     assert!(vmdk_like().told().interleaved.is_empty());
     let odd = vmdk_like();
-    check(&odd, &disk, 2, Manner::Append).await;
+    check(&odd, &disk, 2, WriteMode::Append).await;
     let groups: std::collections::BTreeSet<u64> =
         odd.told().placed.iter().map(|run| run.offset >> 20).collect();
     assert_eq!(odd.told().interleaved.len(), groups.len() - 1, "each group but the last one");
@@ -387,10 +387,10 @@ proptest! {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raw_disk_is_the_same_in_every_manner() {
     let (disk, bytes) = pattern((9 << 20) + 512, 7);
-    for manner in MANNERS {
+    for mode in MANNERS {
         for threads in [1, 2, 8] {
-            let (file, written) = check(&crate::testing::FakeFormat::raw(), &disk, threads, manner).await;
-            assert!(file == bytes, "{manner:?}");
+            let (file, written) = check(&crate::testing::FakeFormat::raw(), &disk, threads, mode).await;
+            assert!(file == bytes, "{mode:?}");
             assert_eq!(written.logical, written.stored);
         }
     }
@@ -408,7 +408,7 @@ async fn zero_blocks_inside_of_large_units_stay_holes() {
     bytes[(4 << 20) - 1] = 2;
     let disk = raw_disk(bytes);
     let odd = vhd_like(Table::Front);
-    let (_, written) = check(&odd, &disk, 2, Manner::Sparse).await;
+    let (_, written) = check(&odd, &disk, 2, WriteMode::Sparse).await;
     assert_eq!(odd.told().placed.len(), 1);
     let tables = to_u64(odd.header().len()) + 640;
     assert_eq!(written.written_bytes, 2 * 4096 + 512 + tables);
@@ -473,7 +473,7 @@ async fn a_head_that_was_told_in_advance_stays_as_it_was() {
     let odd = Odd::new(Table::Lying, |_| {});
     let error = write_image(&disk, &odd, &stream(), &options(1)).await.unwrap_err();
     assert_eq!(error.code(), "plugin.metadata");
-    check(&odd, &disk, 1, Manner::Sparse).await;
+    check(&odd, &disk, 1, WriteMode::Sparse).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
