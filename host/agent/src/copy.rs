@@ -14,6 +14,10 @@ use imprint_domain::{
     image::Compression,
     task_error::{TaskError, TaskErrorCode},
 };
+use imprint_ports::{
+    BlockSink, BlockSource, ByteRange, DiskFormat, ErrorClass, LocalFile, NbdSource as NbdLocator, PortError,
+    Props, ReadLocator, Segment, WriteTarget,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{

@@ -10,10 +10,7 @@ use std::sync::Arc;
 
 use imprint_ports::ByteRange;
 
-use crate::{
-    map::scratch::{Scratch, ScratchFile},
-    util::num::to_u64,
-};
+use crate::{map::scratch::ScratchFile, util::num::to_u64};
 use chunk::Chunk;
 
 pub use builder::MapBuilder;

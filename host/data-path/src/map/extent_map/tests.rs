@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::util::num::to_usize;
+use crate::{map::scratch::Scratch, util::num::to_usize};
 
 /// What one byte of a disk is, in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::{
     digest::DigestMode,
     disk::options::OpenOptions,
     mover::{
-        message::{FromMover, Job, Preamble},
+        message::{FromMover, Preamble, Setup},
         sandbox::Isolation,
         wire,
     },
@@ -30,7 +30,7 @@ use crate::{
         file::{FileSink, FileSource, MemorySource},
         nbd::NbdError,
     },
-    util::num::from_u32,
+    util::num::{from_u32, to_u64},
 };
 
 const SIZE: u64 = (9 << 20) + 5 * 512;
@@ -57,9 +57,9 @@ fn say(hello: Isolation, messages: Vec<FromMover>) {
     let mut control = std::os::unix::net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
     wire::receive::<Preamble>(&mut control).unwrap().unwrap();
     wire::send(&mut control, &FromMover::Hello(Ok(hello))).unwrap();
-    let Some(job) = wire::receive::<Job>(&mut control).unwrap() else { return };
-    wire::receive_descriptors(&control, from_u32(job.descriptors)).unwrap();
-    for disk in &job.disks {
+    let Some(setup) = wire::receive::<Setup>(&mut control).unwrap() else { return };
+    wire::receive_descriptors(&control, from_u32(setup.descriptors)).unwrap();
+    for disk in &setup.disks {
         super::super::map::receive(&mut control, disk.size, disk.map, None).unwrap();
     }
     wire::send(&mut control, &FromMover::Ready).unwrap();
@@ -114,7 +114,7 @@ async fn image(folder: &Path, format: &FakeFormat) -> Arc<Disk> {
 }
 
 fn in_process() -> WriteOptions {
-    WriteOptions { mover: Mover(Arc::new(InProcess)), ..options("a_mover") }
+    WriteOptions { backend: Backend(Arc::new(InProcess)), ..options("a_mover") }
 }
 
 async fn open(format: &FakeFormat, source: Arc<dyn BlockSource>) -> Arc<Disk> {
@@ -227,7 +227,7 @@ async fn trap<F: Fn() -> io::Result<()> + Send + Sync + 'static>(folder: &Path, 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mover_that_is_killed_is_a_failed_job() {
+async fn a_mover_that_is_killed_fails_its_operation() {
     for (signal, class) in [(Signal::KILL, ErrorClass::Transient), (Signal::SYS, ErrorClass::Internal)] {
         let folder = tempfile::tempdir().unwrap();
         let disk = trap(folder.path(), move || {
@@ -296,24 +296,24 @@ async fn whoever_cancels_or_loses_interest_is_rid_of_the_mover() {
     .await;
     let sink: Arc<dyn BlockSink> = Arc::new(MemorySink::default());
     let options = options("a_mover");
-    let job = {
+    let writing = {
         let (disk, sink, options) = (disk.clone(), sink.clone(), options.clone());
         tokio::spawn(async move { write_image(&disk, &FakeFormat::raw(), &sink, &options).await })
     };
     wait_for("the mover reads", || reads.load(Ordering::SeqCst) > 0);
     let begun = Instant::now();
     options.cancel.cancel();
-    let error = job.await.unwrap().unwrap_err();
+    let error = writing.await.unwrap().unwrap_err();
     assert_eq!(error.code(), "cancelled");
     assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
     wait_for("the mover is gone", || children().is_empty());
 
     let before = reads.load(Ordering::SeqCst);
     let options = WriteOptions { cancel: CancellationToken::new(), ..options };
-    let job = tokio::spawn(async move { write_image(&disk, &FakeFormat::raw(), &sink, &options).await });
+    let writing = tokio::spawn(async move { write_image(&disk, &FakeFormat::raw(), &sink, &options).await });
     wait_for("the mover reads", || reads.load(Ordering::SeqCst) > before);
-    job.abort();
-    assert!(job.await.unwrap_err().is_cancelled());
+    writing.abort();
+    assert!(writing.await.unwrap_err().is_cancelled());
     wait_for("the mover is gone", || children().is_empty());
     release.cancel();
 }
@@ -345,7 +345,7 @@ async fn weaker_isolation_is_refused_unless_the_operator_allows_it() {
     let plain = Backend::process(nothing);
     let pattern: Arc<dyn BlockSource> = Arc::new(Pattern { size: SIZE, seed: 5 });
     let disk = Arc::new(Disk::from_raw(pattern, &Default::default()).unwrap());
-    let options = WriteOptions { mover: plain, ..WriteOptions::default() };
+    let options = WriteOptions { backend: plain, ..WriteOptions::default() };
     crate::transfer::read::digest(&disk, &options).await.expect("a disk with nothing encoded needs no mover");
 }
 

@@ -1,5 +1,8 @@
+mod rules;
+
 use std::{
     io,
+    num::NonZeroUsize,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -7,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use imprint_ports::{BlockSource, ByteRange, Placed};
+use imprint_ports::{
+    BlockSource, ByteRange, CreateRequest, FormatLayout, MetadataPage, Placed, PortError, Props,
+};
 
 use super::*;
 use crate::{
@@ -18,6 +23,7 @@ use crate::{
         compare::Comparison,
         read::{compare, digest},
     },
+    util::num::to_u64,
 };
 
 const SIZE: u64 = (9 << 20) + 5 * 512;

@@ -46,6 +46,6 @@ fn a_way_out_is_denied() {
     std::os::unix::fs::symlink("/etc", temporary.path().join("way-out")).unwrap();
     let error = list(&dir, "way-out", None, 10).unwrap_err();
     assert_eq!(io_error("way-out", &error).class, ErrorClass::Denied);
-    let moved = durable::publish_with(&dir, "way-out/passwd", "mine", Existing::Replace, Durability::Synced);
+    let moved = durable::publish(&dir, "way-out/passwd", "mine", Existing::Replace, Durability::Synced);
     assert!(moved.is_err());
 }

@@ -1,13 +1,18 @@
 //! Every placement rule, in every mode of writing: the file decodes to the disk by what was
 //! reported.
 
-use std::{io, sync::{Mutex, atomic::{AtomicBool, AtomicU64, Ordering}}, time::{Duration, Instant}};
+use std::sync::atomic::AtomicBool;
 
-use imprint_ports::{BlockSource, Codec, FormatImage, FrameField, Guess, Placed, Rules};
+use imprint_ports::{Codec, FormatImage, FrameField, Guess, MetadataSegment, Rules};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{codec::{CodecSpec, Decoder}, limits::Limits, testing::{MemorySink, Pattern}, transfer::progress::Phase, transport::append::AppendSink, util::num::to_usize};
+use crate::{
+    codec::{CodecSpec, Decoder},
+    transfer::progress::Phase,
+    transport::append::AppendSink,
+    util::num::{from_u32, to_usize},
+};
 
 /// Where a test layout puts its table of placements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +140,7 @@ impl FormatLayout for Odd {
         let table = blake3::hash(format!("{:?}", told.placed).as_bytes()).as_bytes().repeat(20);
         let at = if self.table == Table::Front { TABLE } else { end.next_multiple_of(512) + 512 };
         let page = |file_offset, bytes, done| MetadataPage {
-            segments: vec![Segment { file_offset, bytes }],
+            segments: vec![MetadataSegment { file_offset, bytes }],
             resume: start + 1,
             done,
             final_size: done.then(|| end.max(at + 640).next_multiple_of(4096)),
