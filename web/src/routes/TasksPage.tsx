@@ -50,7 +50,10 @@ export function TasksPage() {
           content: (
             <>
               <h2 className="visually-hidden">{label}</h2>
-              <TaskList filter={filterOf({ ...search, state: id })} />
+              <TaskList
+                filter={filterOf({ ...search, state: id })}
+                emptyTitle={id === ALL ? 'No tasks yet' : `No ${label.toLowerCase()} tasks`}
+              />
             </>
           ),
         }))}

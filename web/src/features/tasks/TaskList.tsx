@@ -16,12 +16,14 @@ const QUEUE_POLL_MS = 5000
 
 export interface TaskListProps {
   filter: TaskFilter
-  /** Shown when there are no tasks; the default text otherwise. */
+  /** The title of the empty state. */
+  emptyTitle?: string
+  /** Shown instead of the empty state. */
   empty?: ReactNode
 }
 
 /** Shows tasks, newest first, and keeps them up to date. */
-export function TaskList({ filter, empty }: TaskListProps) {
+export function TaskList({ filter, emptyTitle = 'No tasks', empty }: TaskListProps) {
   const names = useNames()
   const poll = usePollInterval()
   const tasks = useInfiniteQuery({
@@ -45,7 +47,7 @@ export function TaskList({ filter, empty }: TaskListProps) {
   if (items.length === 0) {
     return (
       empty ?? (
-        <EmptyState icon={<ListChecks />} title="No tasks">
+        <EmptyState icon={<ListChecks />} title={emptyTitle}>
           Images and instances are created in the background. The progress appears here.
         </EmptyState>
       )
