@@ -1,7 +1,5 @@
 //! What has to hold of the sources and of what they depend on, besides what `tidy` checks.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use crate::{plugins, sh};
@@ -35,12 +33,11 @@ pub(crate) fn documentation() -> Result<()> {
 /// Licences and bans by deny.toml, in the workspace and in the fuzz targets, and dependencies that
 /// no source names.
 pub(crate) fn dependencies() -> Result<()> {
+    let config = sh::root().join("deny.toml");
     for manifest in ["Cargo.toml", "tests/fuzz/Cargo.toml"] {
         let mut deny = sh::cargo();
-        deny.args(["deny", "--offline", "--log-level", "warn", "--manifest-path", manifest]);
-        let config = sh::root().join("deny.toml");
-        deny.arg("check").arg("--config").arg(config).args(["licenses", "bans", "sources"]);
-        sh::run(&mut deny)?;
+        deny.args(["deny", "--locked", "--log-level", "warn", "--manifest-path", manifest, "--config"]);
+        sh::run(deny.arg(&config).args(["check", "licenses", "bans", "sources"]))?;
     }
-    sh::run(sh::cargo().arg("machete").arg("--skip-target-dir").arg(Path::new(".")))
+    sh::run(sh::cargo().args(["machete", "--skip-target-dir"]))
 }

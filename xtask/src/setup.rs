@@ -81,18 +81,33 @@ pub(crate) fn setup(purpose: Purpose) -> Result<()> {
     packages(purpose)?;
     node()?;
     if purpose == Purpose::Tests {
-        for command in ["nextest", "fuzz", "deny", "machete"] {
-            cargo_command(command)?;
+        cargo_command("nextest", Build::Optimised)?;
+        for command in ["fuzz", "deny", "machete"] {
+            cargo_command(command, Build::Quick)?;
         }
     }
     Ok(())
 }
 
+/// How a tool is built when it is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Build {
+    /// It runs for long: the minutes of its own build pay.
+    Optimised,
+    /// It runs for a second: building it takes a quarter of the time without optimisation.
+    Quick,
+}
+
 /// A subcommand of cargo, from the registry.
-fn cargo_command(name: &str) -> Result<()> {
+fn cargo_command(name: &str, build: Build) -> Result<()> {
     if sh::cargo().args([name, "--version"]).output().is_ok_and(|o| !o.status.success()) {
         sh::say(&format!("installing cargo-{name}"));
-        sh::run(sh::cargo().args(["install", "--locked", &format!("cargo-{name}")]))?;
+        let mut install = sh::cargo();
+        install.args(["install", "--locked", &format!("cargo-{name}")]);
+        if build == Build::Quick {
+            install.arg("--debug");
+        }
+        sh::run(&mut install)?;
     }
     Ok(())
 }
