@@ -12,7 +12,7 @@ use imprint_tests::{
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(400);
 
 #[tokio::test]
-async fn the_panel_does_the_main_job() -> Result<()> {
+async fn an_instance_is_captured_and_deployed_in_the_panel() -> Result<()> {
     let server = Server::demo().await?;
     let customer = server.customer().await?;
     customer.running_instance("demo-1").await?;
@@ -23,13 +23,13 @@ async fn the_panel_does_the_main_job() -> Result<()> {
         .env("IMPRINT_URL", &server.url)
         .env("IMPRINT_ACCOUNT", "demo")
         .env("IMPRINT_PASSWORD", DEMO_PASSWORD);
-    let begun = std::time::Instant::now();
+    let start = std::time::Instant::now();
     let mut browser = Process::start(&mut command, &server.dir.path().join("browser.log"))?;
     // Playwright has its own limits for each test; this one is for Playwright.
     let status = loop {
         match imprint_tests::eventually("the browser's tests to end", async || browser.ended()).await {
             Ok(status) => break status,
-            Err(_) if begun.elapsed() < LONGEST => {}
+            Err(_) if start.elapsed() < LONGEST => {}
             Err(error) => return Err(error.context(browser.log())),
         }
     };

@@ -46,11 +46,11 @@ impl Demo {
         let start = self.server.console_says(id(&instance), "LEDGER start").await?;
         // After a power cut the very last record may be torn; the writer counts it, the verdict
         // does not.
-        let records = captured.verdict.records;
+        let records = captured.verification.records;
         let begins = last_sequence(&start).unwrap_or_default();
         assert!(begins == records || begins == records + 1, "{start}: {captured:?}");
-        let begun = self.customer.delete(&format!("/instances/{}", id(&instance))).await?;
-        self.customer.succeeded(&begun["task"]).await.map(drop)
+        let accepted = self.customer.delete(&format!("/instances/{}", id(&instance))).await?;
+        self.customer.succeeded(&accepted["task"]).await.map(drop)
     }
 
     async fn inspect(&self, image: &Value) -> Result<ledger::Captured> {
@@ -74,7 +74,7 @@ async fn the_level_reached_is_recorded_and_a_required_one_is_not_lowered() -> Re
     demo.server.console_says(id(&with_hook), "HOOK freeze").await?;
     demo.server.console_says(id(&with_hook), "HOOK thaw").await?;
     let captured = demo.inspect(&image).await?;
-    assert!(captured.verdict.is_consistent() && !captured.needs_recovery, "{captured:?}");
+    assert!(captured.verification.is_consistent() && !captured.needs_recovery, "{captured:?}");
     demo.boots(&image, &captured).await?;
 
     let without_agent = demo.instance("without-agent", "touch /etc/no-guest-agent").await?;
@@ -82,21 +82,21 @@ async fn the_level_reached_is_recorded_and_a_required_one_is_not_lowered() -> Re
         demo.customer.capture(id(&without_agent), "crash", json!({"compression": "none"})).await?;
     assert_eq!(image["consistency"], "crash", "{image}");
     let captured = demo.inspect(&image).await?;
-    assert!(captured.verdict.is_consistent(), "{captured:?}");
-    assert!(captured.verdict.records > 0, "{captured:?}");
+    assert!(captured.verification.is_consistent(), "{captured:?}");
+    assert!(captured.verification.records > 0, "{captured:?}");
     demo.boots(&image, &captured).await?;
 
     let files = demo.server.stored_files()?;
     let strict = json!({"source": {"type": "instance", "id": id(&without_agent)}, "name": "strict",
         "consistency": {"want": "filesystem", "minimum": "filesystem"}});
-    let begun = demo.customer.post("/images", &strict).await?;
-    let task = demo.customer.finished(&begun["task"]).await?;
+    let accepted = demo.customer.post("/images", &strict).await?;
+    let task = demo.customer.finished(&accepted["task"]).await?;
     assert_eq!(
         (&task["state"], &task["error"]["code"]),
         (&json!("failed"), &json!("consistency_not_reached")),
         "{task}"
     );
-    let image = demo.customer.get(&format!("/images/{}", id(&begun["image"]))).await?;
+    let image = demo.customer.get(&format!("/images/{}", id(&accepted["image"]))).await?;
     assert_eq!(
         (&image["status"], &image["status_text"]),
         (&json!("error"), &json!("Image creation failed -- check tasks for details"))
@@ -114,8 +114,8 @@ async fn a_stopped_instance_is_captured_from_its_file() -> Result<()> {
     let demo = demo("").await?;
     let first = demo.customer.running_instance("demo-1").await?;
     demo.server.console_says(id(&first), "LEDGER seq=").await?;
-    let begun = demo.customer.post(&format!("/instances/{}/actions/stop", id(&first)), &json!({})).await?;
-    demo.customer.succeeded(&begun["task"]).await?;
+    let accepted = demo.customer.post(&format!("/instances/{}/actions/stop", id(&first)), &json!({})).await?;
+    demo.customer.succeeded(&accepted["task"]).await?;
     assert!(
         demo.server.console(id(&first)).contains("Power down"),
         "the guest was asked, and shut down by itself"
@@ -124,16 +124,17 @@ async fn a_stopped_instance_is_captured_from_its_file() -> Result<()> {
     let (image, _) = demo.customer.capture(id(&first), "stopped", json!({})).await?;
     assert_eq!(image["consistency"], "stopped", "{image}");
     let captured = demo.inspect(&image).await?;
-    assert!(captured.verdict.mismatched_slots.is_empty() && !captured.needs_recovery, "{captured:?}");
-    assert!(captured.verdict.records > 0, "{captured:?}");
+    assert!(captured.verification.mismatched_slots.is_empty() && !captured.needs_recovery, "{captured:?}");
+    assert!(captured.verification.records > 0, "{captured:?}");
 
     let second =
         demo.customer.deploy(id(&image), "from-stopped", json!({"disk_size_bytes": 768 << 20})).await?;
     assert_eq!(second["disks"][0]["virtual_size_bytes"], 768 << 20);
     let start = demo.server.console_says(id(&second), "LEDGER start").await?;
-    assert_eq!(last_sequence(&start), Some(captured.verdict.last_sequence));
+    assert_eq!(last_sequence(&start), Some(captured.verification.last_sequence));
 
-    let begun = demo.customer.post(&format!("/instances/{}/actions/start", id(&first)), &json!({})).await?;
-    demo.customer.succeeded(&begun["task"]).await?;
+    let accepted =
+        demo.customer.post(&format!("/instances/{}/actions/start", id(&first)), &json!({})).await?;
+    demo.customer.succeeded(&accepted["task"]).await?;
     demo.customer.running_instance("demo-1").await.map(drop)
 }

@@ -25,18 +25,18 @@ async fn stopped(customer: &Client, name: &str) -> Result<String> {
     })
     .await?;
     let body = json!({"image_id": image, "name": name, "start": false});
-    let begun = customer.post("/instances", &body).await?;
-    customer.succeeded(&begun["task"]).await?;
-    Ok(id(&begun["instance"]).to_owned())
+    let accepted = customer.post("/instances", &body).await?;
+    customer.succeeded(&accepted["task"]).await?;
+    Ok(id(&accepted["instance"]).to_owned())
 }
 
-fn home(server: &Server, instance: &str) -> PathBuf {
+fn folder(server: &Server, instance: &str) -> PathBuf {
     server.agent_dir().join("instances").join(instance)
 }
 
 /// Puts two layers over an instance's disk, and answers what the guest sees then, as a raw file.
-fn put_layers(home: &Path, dir: &Path) -> Result<PathBuf> {
-    let file = |name: &str| home.join(name);
+fn put_layers(folder: &Path, dir: &Path) -> Result<PathBuf> {
+    let file = |name: &str| folder.join(name);
     std::fs::rename(file("disk.qcow2"), file("base.qcow2"))?;
     let over = |parent: &str, name: &str, writes: &[&str]| -> Result<()> {
         ok("qemu-img", &["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", parent, arg(&file(name))])?;
@@ -60,12 +60,12 @@ fn same(raw: &Path, image: &Path) -> Result<()> {
 }
 
 /// The disk is one file with that content, and its layers are gone.
-fn is_merged(home: &Path, raw: &Path) -> Result<()> {
-    same(raw, &home.join("disk.qcow2"))?;
-    let info = ok("qemu-img", &["info", "--output", "json", arg(&home.join("disk.qcow2"))])?;
+fn is_merged(folder: &Path, raw: &Path) -> Result<()> {
+    same(raw, &folder.join("disk.qcow2"))?;
+    let info = ok("qemu-img", &["info", "--output", "json", arg(&folder.join("disk.qcow2"))])?;
     let info: Value = serde_json::from_str(&info)?;
     assert_eq!(info["backing-filename"], Value::Null, "{info}");
-    let names: BTreeSet<_> = std::fs::read_dir(home)?
+    let names: BTreeSet<_> = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<Result<_>>()?;
     let disks: Vec<_> =
@@ -79,9 +79,9 @@ async fn a_chain_is_captured_as_one_disk_and_merged_where_the_operator_wants_it(
     let server = Server::demo().await?;
     let (customer, admin) = (server.customer().await?, server.admin().await?);
     let instance = stopped(&customer, "chained").await?;
-    let home = home(&server, &instance);
-    let raw = put_layers(&home, server.dir.path())?;
-    let chain = std::fs::read(home.join("disk.qcow2"))?;
+    let folder = folder(&server, &instance);
+    let raw = put_layers(&folder, server.dir.path())?;
+    let chain = std::fs::read(folder.join("disk.qcow2"))?;
 
     let locations = admin.get("/admin/locations").await?;
     let location = format!("/admin/locations/{}", id(&locations["items"][0]));
@@ -89,12 +89,12 @@ async fn a_chain_is_captured_as_one_disk_and_merged_where_the_operator_wants_it(
     let (image, _) = customer.capture(&instance, "as-it-is", json!({})).await?;
     let file = |image: &Value| server.image_storage().join(format!("{}.qcow2", id(image)));
     same(&raw, &file(&image))?;
-    assert!(chain == std::fs::read(home.join("disk.qcow2"))?, "the chain stays as it was");
+    assert!(chain == std::fs::read(folder.join("disk.qcow2"))?, "the chain stays as it was");
 
     admin.patch(&location, &json!({"coalesce_before_capture": true})).await?;
     let (image, _) = customer.capture(&instance, "merged", json!({})).await?;
     same(&raw, &file(&image))?;
-    is_merged(&home, &raw)
+    is_merged(&folder, &raw)
 }
 
 /// What an operator types.
@@ -116,8 +116,8 @@ async fn an_operator_merges_a_chain_and_not_one_in_use() -> Result<()> {
     assert!(format!("{refused:#}").contains("forbidden"), "{refused:#}");
 
     let instance = stopped(&customer, "chained").await?;
-    let home = home(&server, &instance);
-    let raw = put_layers(&home, server.dir.path())?;
+    let folder = folder(&server, &instance);
+    let raw = put_layers(&folder, server.dir.path())?;
     imprint(&server, &["login", "--account", "admin", "-o", "json"])?;
     let ran = imprint(&server, &["admin", "coalesce", "chained", "--wait", "-o", "json"])?;
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
@@ -127,27 +127,27 @@ async fn an_operator_merges_a_chain_and_not_one_in_use() -> Result<()> {
         (&json!("instance.coalesce"), &json!("succeeded"), &json!(100)),
         "{answer}"
     );
-    is_merged(&home, &raw)?;
+    is_merged(&folder, &raw)?;
 
     // The merged disk is the instance's: it boots.
-    let begun = customer.post(&format!("/instances/{instance}/actions/start"), &json!({})).await?;
-    customer.succeeded(&begun["task"]).await.map(drop)
+    let accepted = customer.post(&format!("/instances/{instance}/actions/start"), &json!({})).await?;
+    customer.succeeded(&accepted["task"]).await.map(drop)
 }
 
 async fn kill_at(server: &mut Server, admin: &Client, instance: &str, step: &str) -> Result<()> {
-    let home = home(server, instance);
-    let raw = put_layers(&home, server.dir.path())?;
+    let folder = folder(server, instance);
+    let raw = put_layers(&folder, server.dir.path())?;
     server.start_agent(Some(&format!("kill@{step}"))).await?;
     let path = format!("/admin/instances/{instance}/actions/coalesce");
-    let begun =
+    let accepted =
         eventually("the agent to be online", async || Ok(admin.post(&path, &json!({})).await.ok())).await?;
     let status = eventually("the agent to be killed", async || server.agent()?.ended()).await?;
     assert!(!status.success());
     // Whatever was cut off, the disk is whole.
-    same(&raw, &home.join("disk.qcow2")).context("after the kill")?;
+    same(&raw, &folder.join("disk.qcow2")).context("after the kill")?;
     server.start_agent(None).await?;
-    admin.succeeded(&begun["task"]).await?;
-    is_merged(&home, &raw)?;
+    admin.succeeded(&accepted["task"]).await?;
+    is_merged(&folder, &raw)?;
     server.agent()?.stop().await.map(drop)
 }
 
@@ -240,8 +240,8 @@ async fn a_chain_of_vhds_is_captured_and_merged() -> Result<()> {
     let server = Server::demo().await?;
     let (customer, admin) = (server.customer().await?, server.admin().await?);
     let instance = stopped(&customer, "from-elsewhere").await?;
-    let home = home(&server, &instance);
-    let file = |name: &str| home.join(name);
+    let folder = folder(&server, &instance);
+    let file = |name: &str| folder.join(name);
     // A disk that came from a hypervisor which writes VHDs: nothing of ours makes such an instance
     // yet.
     let vhd = ["-O", "vpc", "-o", "subformat=dynamic,force_size=on"];

@@ -31,7 +31,7 @@ impl Shell<'_> {
 }
 
 #[tokio::test]
-async fn the_main_job_from_the_command_line() -> Result<()> {
+async fn an_instance_is_captured_and_deployed_from_the_command_line() -> Result<()> {
     let server = Server::demo().await?;
     server.customer().await?.running_instance("demo-1").await?;
     let shell = Shell { server: &server };

@@ -101,7 +101,7 @@ impl Watched {
         self.stderr.strip_prefix("error[")?.split_once("]: ").map(|(code, _)| code)
     }
 
-    fn verdict(&self, expected: Expected) -> Result<()> {
+    fn verify(&self, expected: Expected) -> Result<()> {
         let said = format!("status {:?}, {}", self.status, self.stderr.trim());
         let read = self.status == Some(0);
         let blamed = self.status == Some(3)
@@ -160,7 +160,7 @@ impl Watched {
 /// Runs one case; every case is read whole, and what names other files is also inspected.
 fn judge(lab: &Lab, case: &Case, image: &Path) -> Result<()> {
     let watched = lab.watch(case, "digest", image)?;
-    watched.verdict(case.expected)?;
+    watched.verify(case.expected)?;
     watched.cost()?;
     watched.opened(image, lab)?;
     if case.expected == Expected::Refused(&["denied.external-reference"]) {

@@ -114,21 +114,21 @@ pub(crate) async fn nothing_is_left(server: &Server, instance: &str) -> Result<(
 async fn kill_at(server: &mut Server, customer: &Client, instance: &str, step: &str) -> Result<()> {
     server.start_agent(Some(&format!("kill@{step}"))).await?;
     let body = json!({"source": {"type": "instance", "id": instance}, "name": format!("killed at {step}")});
-    let begun =
+    let accepted =
         eventually("the agent to be online", async || Ok(Some(customer.post("/images", &body).await?)))
             .await?;
     let status = eventually("the agent to be killed", async || server.agent()?.ended()).await?;
     assert!(!status.success(), "killed at {step}");
     server.start_agent(None).await?;
-    let task = customer.finished(&begun["task"]).await?;
+    let task = customer.finished(&accepted["task"]).await?;
     assert_eq!(task["state"], "succeeded", "killed at {step}: {task}\n{}", server.logs());
     nothing_is_left(server, instance).await.with_context(|| format!("killed at {step}"))?;
-    let image = customer.get(&format!("/images/{}", id(&begun["image"]))).await?;
+    let image = customer.get(&format!("/images/{}", id(&accepted["image"]))).await?;
     assert_eq!(image["status"], "available", "killed at {step}: {image}");
     let files = server.stored_files()?;
     assert_eq!(files.len(), 1, "killed at {step}: {files:?}");
     let captured = ledger::inspect(&files[0], "qcow2")?;
-    assert!(captured.verdict.is_consistent(), "killed at {step}: {captured:?}");
+    assert!(captured.verification.is_consistent(), "killed at {step}: {captured:?}");
     let deleted = customer.delete(&format!("/images/{}", id(&image))).await?;
     customer.succeeded(&deleted["task"]).await?;
     server.agent()?.stop().await.map(drop)

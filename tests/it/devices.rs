@@ -78,8 +78,8 @@ fn a_device_is_read_as_what_it_holds() -> Result<()> {
     let container = Loop::over(&packed, &["--read-only"])?;
     let answer = done(&["digest", container.path(), "--format", "qcow2"])?;
     assert_eq!(answer["logical_digest"], digest(&plain)?.as_str());
-    let told = done(&["inspect", container.path(), "--format", "qcow2"])?;
-    assert_eq!(told["virtual_size"], 24 * MIB, "{told}");
+    let report = done(&["inspect", container.path(), "--format", "qcow2"])?;
+    assert_eq!(report["virtual_size"], 24 * MIB, "{report}");
     fails(&["digest", container.path(), "--format", "raw"], 3, "denied.ambiguous-content")?;
     fails(&["digest", raw.path()], 2, "invalid.format")?;
     Ok(())

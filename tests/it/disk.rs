@@ -555,7 +555,7 @@ fn a_target_is_not_written_over_by_accident() -> Result<()> {
 }
 
 #[test]
-fn comparing_tells_where_disks_differ() -> Result<()> {
+fn a_comparison_shows_where_disks_differ() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = |name: &str| dir.path().join(name);
     let bytes = noise(1 << 20, 18);
@@ -664,13 +664,13 @@ fn wrong_usage_ends_with_2() -> Result<()> {
         assert_eq!(disk(args)?.status.code(), Some(2), "imprint disk {}", args.join(" "));
     }
     let plain = dir.path().join("new.raw");
-    let told: [(&[&str], &str); 4] = [
+    let report: [(&[&str], &str); 4] = [
         (&["convert", "--level", "3", raw, target], "invalid.option"),
         (&["convert", "--compress", "zstd", "--level", "99", raw, target], "invalid.option"),
         (&["convert", "--subformat", "dynamic", raw, target], "unsupported.option"),
         (&["convert", "--compress", "zlib", raw, arg(&plain)], "unsupported.option"),
     ];
-    for (args, code) in told {
+    for (args, code) in report {
         fails(args, 2, code)?;
     }
     assert_eq!(names(dir.path())?, ["disk.raw"]);

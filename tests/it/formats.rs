@@ -182,9 +182,9 @@ fn pipe_from(file: &Path) -> Result<Stdio> {
 
 /// Until `cat` has written what it was given.
 fn wait_for(file: &Path, size: u64) -> Result<()> {
-    let begun = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while fs::metadata(file)?.len() < size {
-        ensure!(begun.elapsed().as_secs() < 60, "{} has not {size} bytes", file.display());
+        ensure!(start.elapsed().as_secs() < 60, "{} has not {size} bytes", file.display());
         std::thread::yield_now();
     }
     assert_eq!(fs::metadata(file)?.len(), size);

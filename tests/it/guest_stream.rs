@@ -32,7 +32,7 @@ struct Demo {
 enum Agent {
     Inside,
     /// As a process of its own, which can be killed.
-    Beside,
+    Separate,
 }
 
 impl Demo {
@@ -51,12 +51,12 @@ impl Demo {
             .context("the test plugins are not built")?;
         let config = dir.path().join("imprint.toml");
         std::fs::write(&config, format!("[plugins]\ndir = {plugins:?}\n"))?;
-        let beside: &[&str] = if agent == Agent::Beside { &["--no-agent"] } else { &[] };
-        let args = [&["--demo", "--config", tools::arg(&config)], beside].concat();
+        let separate: &[&str] = if agent == Agent::Separate { &["--no-agent"] } else { &[] };
+        let args = [&["--demo", "--config", tools::arg(&config)], separate].concat();
         let server = Server::start_in(dir, &args, &[]).await?;
         let (admin, customer) = (server.admin().await?, server.customer().await?);
         let mut demo = Self { server, admin, customer, pool, config, _small: small };
-        if agent == Agent::Beside {
+        if agent == Agent::Separate {
             demo.start_agent().await?;
         }
         demo.bind("streams", "customer", settings).await?;
@@ -112,7 +112,7 @@ fn consistent_guest(object: &Path) -> Result<ledger::Captured> {
     readable(object, &plain)?;
     tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&plain)])?;
     let found = ledger::inspect(&plain, "qcow2")?;
-    assert!(found.verdict.is_consistent(), "{found:?}");
+    assert!(found.verification.is_consistent(), "{found:?}");
     Ok(found)
 }
 
@@ -136,7 +136,7 @@ async fn captured_and_deployed(order: &str, compression: &str) -> Result<()> {
 
     let second = demo.customer.deploy(id(&image), "second", json!({})).await?;
     let start = demo.server.console_says(id(&second), "LEDGER start").await?;
-    assert_eq!(last_sequence(&start), Some(found.verdict.last_sequence));
+    assert_eq!(last_sequence(&start), Some(found.verification.last_sequence));
     let logs = demo.server.logs();
     for what in ["reading", "writing"] {
         let said = logs.lines().any(|line| line.contains(what) && line.contains("goes through the plugin"));
@@ -166,8 +166,8 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
     let pid = demo.server.instance_pid(id(&first))?;
     let body =
         json!({"source": {"type": "instance", "id": id(&first)}, "name": "too big", "compression": "none"});
-    let begun = demo.customer.post("/images", &body).await?;
-    let task = demo.customer.finished(&begun["task"]).await?;
+    let accepted = demo.customer.post("/images", &body).await?;
+    let task = demo.customer.finished(&accepted["task"]).await?;
     let outcome = (&task["state"], &task["error"]["code"]);
     assert_eq!(outcome, (&json!("failed"), &json!("insufficient_storage")), "{task}");
     assert!(demo.objects()?.is_empty(), "nothing of it stays");
@@ -179,8 +179,8 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
         std::fs::write(demo.pool.join(key), vec![7; 8 << 20])?;
         let body = json!({"name": format!("from {key}"), "description": "", "storage_id": id(&stock), "key": key,
             "format": "raw", "location_id": id(&location)});
-        let begun = demo.admin.post("/admin/stock-images", &body).await?;
-        let task = demo.admin.finished(&begun["task"]).await?;
+        let accepted = demo.admin.post("/admin/stock-images", &body).await?;
+        let task = demo.admin.finished(&accepted["task"]).await?;
         assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!(code)), "{task}");
         let cause = task["error"]["operator_detail"].as_str().unwrap_or_default();
         assert!(cause.contains("hostile-stream"), "it names the plugin: {task}");
@@ -192,7 +192,7 @@ async fn a_plugin_that_fails_in_the_middle_fails_the_task_and_leaves_nothing() -
 /// the task.
 async fn killed_in_the_middle(demo: &mut Demo, instance: &str, name: &str) -> Result<Value> {
     let body = json!({"source": {"type": "instance", "id": instance}, "name": name, "compression": "none"});
-    let begun =
+    let accepted =
         eventually("the agent to be online", async || Ok(Some(demo.customer.post("/images", &body).await?)))
             .await?;
     eventually("some of the image to arrive", async || {
@@ -204,34 +204,34 @@ async fn killed_in_the_middle(demo: &mut Demo, instance: &str, name: &str) -> Re
     let objects = demo.objects()?;
     let part = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "part");
     ensure!(objects.len() == 1 && objects.iter().all(part), "killed in the middle: {objects:?}");
-    Ok(begun)
+    Ok(accepted)
 }
 
 async fn killed_and_tried_again(order: &str) -> Result<()> {
-    let mut demo = Demo::start_with(json!({"order": order, "trick": "slow"}), Agent::Beside).await?;
+    let mut demo = Demo::start_with(json!({"order": order, "trick": "slow"}), Agent::Separate).await?;
     let instance = id(&demo.customer.running_instance("demo-1").await?).to_owned();
     demo.server.console_says(&instance, "LEDGER seq=").await?;
     let pid = demo.server.instance_pid(&instance)?;
 
-    let begun = killed_in_the_middle(&mut demo, &instance, "tried again").await?;
+    let accepted = killed_in_the_middle(&mut demo, &instance, "tried again").await?;
     assert!(is_alive(pid), "the guest runs on");
     demo.start_agent().await?;
-    let task = demo.customer.finished(&begun["task"]).await?;
+    let task = demo.customer.finished(&accepted["task"]).await?;
     assert_eq!((&task["state"], &task["attempt"]), (&json!("succeeded"), &json!(2)), "{task}");
     nothing_is_left(&demo.server, &instance).await?;
     let objects = demo.objects()?;
     assert_eq!(objects.len(), 1, "{objects:?}");
     consistent_guest(&objects[0])?;
-    let deleted = demo.customer.delete(&format!("/images/{}", id(&begun["image"]))).await?;
+    let deleted = demo.customer.delete(&format!("/images/{}", id(&accepted["image"]))).await?;
     demo.customer.succeeded(&deleted["task"]).await?;
     assert!(demo.objects()?.is_empty());
 
     // Nobody tries this one again: what is there is removed for its own sake, and not written over.
-    let begun = killed_in_the_middle(&mut demo, &instance, "given up").await?;
-    let cancel = format!("/tasks/{}/actions/cancel", id(&begun["task"]));
+    let accepted = killed_in_the_middle(&mut demo, &instance, "given up").await?;
+    let cancel = format!("/tasks/{}/actions/cancel", id(&accepted["task"]));
     demo.customer.post(&cancel, &json!({})).await?;
     demo.start_agent().await?;
-    let task = demo.customer.finished(&begun["task"]).await?;
+    let task = demo.customer.finished(&accepted["task"]).await?;
     assert_eq!(task["state"], "cancelled", "{task}");
     eventually("the pool to be empty", async || {
         let objects = demo.objects()?;

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 /// Takes a file of the hostile storage into service as a stock image; answers the task, which has
 /// ended.
-async fn adopted(admin: &Client, storage: &Value, location: &Value, key: &str) -> Result<Value> {
+async fn registered(admin: &Client, storage: &Value, location: &Value, key: &str) -> Result<Value> {
     let body = json!({"name": format!("from {key}"), "description": "", "storage_id": id(storage), "key": key,
         "format": "raw", "location_id": id(location)});
-    let begun = admin.post("/admin/stock-images", &body).await?;
-    admin.finished(&begun["task"]).await
+    let accepted = admin.post("/admin/stock-images", &body).await?;
+    admin.finished(&accepted["task"]).await
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn a_storage_plugin_that_answers_with_foreign_paths_reaches_nothing() -> R
     assert!(bound.status.is_success(), "{bound:?}");
 
     for key in ["escape", "absolute", "grant", "link"] {
-        let task = adopted(&admin, &storage, &location, key).await?;
+        let task = registered(&admin, &storage, &location, key).await?;
         assert_eq!(task["state"], "failed", "{key}: {task}");
         assert!(
             task["error"]["code"].as_str().is_some_and(|code| code.contains('.') || code.contains('_')),
@@ -56,7 +56,7 @@ async fn a_storage_plugin_that_answers_with_foreign_paths_reaches_nothing() -> R
         );
         assert!(!task["error"].to_string().contains("root:"), "nothing of the foreign file is told: {task}");
     }
-    let task = adopted(&admin, &storage, &location, "good").await?;
+    let task = registered(&admin, &storage, &location, "good").await?;
     assert_eq!(task["state"], "succeeded", "the same plugin still works for what is its own: {task}");
     let (image, _) = customer.capture(id(&instance), "beside a hostile plugin", json!({})).await?;
     assert_eq!(image["status"], "available");

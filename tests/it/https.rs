@@ -141,7 +141,7 @@ fn a_server_has_to_prove_who_it_is() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_certificate_and_no_encryption_is_told() -> Result<()> {
+fn files_without_certificates_and_servers_without_encryption_are_refused() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let junk = dir.path().join("junk.pem");
     fs::write(&junk, "no certificate")?;
@@ -166,7 +166,7 @@ fn what_is_no_certificate_and_no_encryption_is_told() -> Result<()> {
 
 /// Nothing of a list is left out: it is taken as a whole, or refused.
 #[test]
-fn a_list_of_authorities_has_limits_that_are_told() -> Result<()> {
+fn the_limits_of_a_list_of_authorities_are_reported() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = |name: &str| dir.path().join(name);
     sparse(&path("disk.raw"), MIB, &[(0, &noise(70_000, 3))])?;

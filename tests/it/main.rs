@@ -2,19 +2,19 @@
 
 mod browser;
 mod capture;
+mod capture_and_deploy;
 mod chains;
-mod changing;
+mod changing_sources;
 mod coalesce;
 mod command_line;
 mod corpus;
 mod crash;
 mod devices;
 mod disk;
+mod failures;
 mod formats;
 mod guest_stream;
 mod hostile;
 mod https;
-mod main_job;
 mod mover;
 mod ova;
-mod trouble;

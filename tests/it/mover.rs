@@ -106,9 +106,9 @@ fn a_mover_that_is_killed_leaves_nothing() -> Result<()> {
     let image = compressed_image(dir.path())?;
     let mut command = convert(Command::new(binary()?), &image, &dir.path().join("target.raw"));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let begun = Instant::now();
+    let start = Instant::now();
     let mover = loop {
-        ensure!(begun.elapsed() < Duration::from_secs(60), "no mover was started");
+        ensure!(start.elapsed() < Duration::from_secs(60), "no mover was started");
         if let Some(mover) = mover_of(child.id()) {
             break mover;
         }
@@ -217,12 +217,12 @@ fn peaks(image: &Path, scratch: &Path) -> Result<(u64, u64)> {
     let mut host = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     // Nobody reads the rest: both wait in the middle of the work, with all that they need for it.
     let mut first = vec![0; 48 << 10];
-    let begun = host.stdout.as_mut().context("a pipe")?.read_exact(&mut first);
+    let accepted = host.stdout.as_mut().context("a pipe")?.read_exact(&mut first);
     let mover = mover_of(host.id());
     let peaks = mover.map(|mover| Ok::<_, anyhow::Error>((peak_kib(host.id())?, peak_kib(mover)?)));
     host.kill()?;
     let output = host.wait_with_output()?;
-    begun.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    accepted.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
     ensure!(first.iter().all(|byte| *byte == 7), "the disk is what was stored");
     peaks.context("no mover at work")?
 }
@@ -249,7 +249,7 @@ fn host_and_mover_share_a_bound_of_memory() -> Result<()> {
 }
 
 #[test]
-fn the_bound_holds_for_data_that_lies_in_pieces() -> Result<()> {
+fn the_bound_holds_for_fragmented_data() -> Result<()> {
     println!("{}", bounded(PIECES, Clusters::Data)?);
     Ok(())
 }

@@ -126,8 +126,8 @@ fn the_digest_of_the_manifest_is_compared() -> Result<()> {
         appliance(dir.path(), &[("disk1.vmdk", "vmdk")])?;
         seal(dir.path(), "disk1.vmdk", algorithm, None)?;
         let (from, to) = (dir.path().join("a.ova"), dir.path().join("out.raw"));
-        let told = crate::disk::done(&["convert", arg(&from), arg(&to)])?;
-        assert_eq!(told["source"]["manifest"], algorithm, "{told}");
+        let report = crate::disk::done(&["convert", arg(&from), arg(&to)])?;
+        assert_eq!(report["source"]["manifest"], algorithm, "{report}");
         ensure!(fs::read(&to)? == fs::read(dir.path().join("disk1.vmdk.raw"))?, "{algorithm}");
         assert_eq!(crate::disk::done(&["check", arg(&from)])?["manifest"], algorithm);
     }
@@ -170,8 +170,8 @@ fn a_manifest_can_be_left_out() -> Result<()> {
     appliance(dir.path(), &[("disk1.qcow2", "qcow2")])?;
     seal(dir.path(), "disk1.qcow2", "sha256", Some(3000))?;
     let (from, to) = (dir.path().join("a.ova"), dir.path().join("out.raw"));
-    let told = crate::disk::done(&["convert", arg(&from), arg(&to), "--ignore-manifest"])?;
-    ensure!(told["source"]["manifest"].is_null(), "{told}");
+    let report = crate::disk::done(&["convert", arg(&from), arg(&to), "--ignore-manifest"])?;
+    ensure!(report["source"]["manifest"].is_null(), "{report}");
     let (found, expected) = (fs::read(&to)?, fs::read(dir.path().join("disk1.qcow2.raw"))?);
     let differing = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
     assert_eq!((found.len(), differing), (expected.len(), 1), "the damage is in the data");
@@ -179,7 +179,7 @@ fn a_manifest_can_be_left_out() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_appliance_is_taken_into_service_unless_it_is_damaged() -> Result<()> {
+async fn an_appliance_is_registered_unless_it_is_damaged() -> Result<()> {
     let dir = TempDir::new()?;
     let pool = dir.path().join("pool");
     fs::create_dir(&pool)?;
@@ -202,8 +202,8 @@ async fn an_appliance_is_taken_into_service_unless_it_is_damaged() -> Result<()>
     for (name, code) in [("good", None), ("bad", Some("corrupt.checksum"))] {
         let body = json!({"name": name, "description": "", "storage_id": id(&storage), "key": format!("{name}.ova"),
             "format": "ova", "location_id": id(&location)});
-        let begun = admin.post("/admin/stock-images", &body).await?;
-        let task = admin.finished(&begun["task"]).await?;
+        let accepted = admin.post("/admin/stock-images", &body).await?;
+        let task = admin.finished(&accepted["task"]).await?;
         assert_eq!(task["error"]["code"].as_str(), code, "{task}");
         assert_eq!(task["state"] == "succeeded", code.is_none(), "{task}");
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::eventually;
 
-/// An account's way in.
+/// A client that is signed in to one account, or to none.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -14,25 +14,25 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// An answer: status, headers that matter, body.
+/// The parts of an answer that tests use.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// `ETag`.
+    /// The header `ETag`.
     pub etag: Option<String>,
-    /// JSON body, `null` when there is none.
+    /// The JSON body; `null` when there is none.
     pub body: Value,
 }
 
 impl Client {
-    /// Without an account.
+    /// Returns a client without an account.
     pub fn anonymous(base: &str) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
         Ok(Self { http, base: format!("{base}/api/v1"), token: None })
     }
 
-    /// Signs in and makes itself an API token.
+    /// Signs in and creates an API token for the client.
     pub async fn sign_in(base: &str, account: &str, password: &str) -> Result<Self> {
         let mut client = Self::anonymous(base)?;
         let request = client.http.post(format!("{}/sessions", client.base));
@@ -57,12 +57,12 @@ impl Client {
         Ok(client)
     }
 
-    /// The token, for the CLI.
+    /// Returns the API token, for the command line.
     pub fn token(&self) -> &str {
         self.token.as_deref().unwrap_or_default()
     }
 
-    /// Any request; every status is an answer.
+    /// Sends a request and returns its answer, whatever its status is.
     pub async fn send(
         &self,
         method: Method,
@@ -93,22 +93,22 @@ impl Client {
         Ok(Answer { status, etag, body })
     }
 
-    /// GET that has to succeed.
+    /// Sends a GET request that must succeed, and returns its body.
     pub async fn get(&self, path: &str) -> Result<Value> {
         self.expect(Method::GET, path, None).await
     }
 
-    /// POST that has to succeed.
+    /// Sends a POST request that must succeed, and returns its body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.expect(Method::POST, path, Some(body)).await
     }
 
-    /// PATCH that has to succeed.
+    /// Sends a PATCH request that must succeed, and returns its body.
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
         self.expect(Method::PATCH, path, Some(body)).await
     }
 
-    /// DELETE that has to succeed.
+    /// Sends a DELETE request that must succeed, and returns its body.
     pub async fn delete(&self, path: &str) -> Result<Value> {
         self.expect(Method::DELETE, path, None).await
     }
@@ -121,7 +121,7 @@ impl Client {
         Ok(answer.body)
     }
 
-    /// Waits until the task has ended; answers it.
+    /// Waits until a task has ended, and returns it.
     pub async fn finished(&self, task: &Value) -> Result<Value> {
         let id = task["id"].as_str().context("a task has an id")?;
         eventually("the task to end", async || {
@@ -132,7 +132,7 @@ impl Client {
         .await
     }
 
-    /// Waits until the task has succeeded.
+    /// Waits until a task has ended; it must have succeeded.
     pub async fn succeeded(&self, task: &Value) -> Result<Value> {
         let task = self.finished(task).await?;
         if task["state"] != "succeeded" {
@@ -141,7 +141,7 @@ impl Client {
         Ok(task)
     }
 
-    /// The only instance, once it is ready and runs.
+    /// Waits until the instance of that name is ready and running, and returns it.
     pub async fn running_instance(&self, name: &str) -> Result<Value> {
         eventually("the instance to run", async || {
             let list = self.get("/instances").await?;
@@ -153,23 +153,23 @@ impl Client {
         .await
     }
 
-    /// Captures an instance and waits for the image.
+    /// Captures an instance, and returns the image and the task when both are complete.
     pub async fn capture(&self, instance: &str, name: &str, more: Value) -> Result<(Value, Value)> {
         let mut body = json!({"source": {"type": "instance", "id": instance}, "name": name});
         merge(&mut body, more);
-        let begun = self.post("/images", &body).await?;
-        let task = self.succeeded(&begun["task"]).await?;
-        let id = begun["image"]["id"].as_str().context("an image has an id")?;
+        let accepted = self.post("/images", &body).await?;
+        let task = self.succeeded(&accepted["task"]).await?;
+        let id = accepted["image"]["id"].as_str().context("an image has an id")?;
         Ok((self.get(&format!("/images/{id}")).await?, task))
     }
 
-    /// Deploys an instance and waits until it is ready.
+    /// Deploys an instance, and returns it when it is ready.
     pub async fn deploy(&self, image: &str, name: &str, more: Value) -> Result<Value> {
         let mut body = json!({"image_id": image, "name": name});
         merge(&mut body, more);
-        let begun = self.post("/instances", &body).await?;
-        self.succeeded(&begun["task"]).await?;
-        let id = begun["instance"]["id"].as_str().context("an instance has an id")?;
+        let accepted = self.post("/instances", &body).await?;
+        self.succeeded(&accepted["task"]).await?;
+        let id = accepted["instance"]["id"].as_str().context("an instance has an id")?;
         self.get(&format!("/instances/{id}")).await
     }
 }
@@ -180,7 +180,7 @@ fn merge(into: &mut Value, more: Value) {
     }
 }
 
-/// The id of a resource.
+/// Returns the id of a resource.
 pub fn id(resource: &Value) -> &str {
     resource["id"].as_str().unwrap_or_default()
 }

@@ -1,25 +1,25 @@
-//! Whether a captured disk is consistent with the write ledger of its guest.
+//! Verifies a captured disk by the write ledger of its guest.
 
 use std::{fs::File, path::Path};
 
 use anyhow::{Context, Result, bail};
-use imprint_ledger::Verdict;
+use imprint_ledger::Verification;
 
 use crate::tools;
 
-/// The stock image's root file system starts here (see `xtask/src/guest.rs`).
+/// The offset of the root file system in the stock image, in bytes (see `xtask/src/guest.rs`).
 const ROOT_OFFSET: u64 = 43_008 * 512;
 
-/// What a captured disk says.
+/// The state of a captured disk.
 #[derive(Debug)]
 pub struct Captured {
-    /// Records against slots.
-    pub verdict: Verdict,
-    /// The file system's journal had to be replayed.
+    /// The comparison of the ledger's records with the slots.
+    pub verification: Verification,
+    /// Whether the file system's journal had to be replayed.
     pub needs_recovery: bool,
 }
 
-/// Takes the root file system out of a disk image, lets e2fsck judge and repair it, and compares
+/// Extracts the root file system from a disk image, checks and repairs it with e2fsck, and compares
 /// ledger and blob.
 pub fn inspect(image: &Path, format: &str) -> Result<Captured> {
     let dir = tempfile::tempdir()?;
@@ -44,11 +44,11 @@ pub fn inspect(image: &Path, format: &str) -> Result<Captured> {
         tools::ok("debugfs", &["-R", &format!("dump /data/{name} {}", path.display()), tools::arg(&root)])?;
         File::open(&path).with_context(|| format!("the disk holds no /data/{name}"))
     };
-    let verdict = imprint_ledger::verify(&mut take("ledger")?, &mut take("blob")?)?;
-    Ok(Captured { verdict, needs_recovery })
+    let verification = imprint_ledger::verify(&mut take("ledger")?, &mut take("blob")?)?;
+    Ok(Captured { verification, needs_recovery })
 }
 
-/// The last sequence number that a guest printed on its console.
+/// Returns the last sequence number that a guest printed on its console.
 pub fn last_sequence(console: &str) -> Option<u64> {
     console.lines().rev().find_map(|line| line.split("seq=").nth(1)?.split_whitespace().next()?.parse().ok())
 }

@@ -9,14 +9,14 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// A child whose output goes to a file; killed when the test lets go of it.
+/// A child process with its output in a file; it is killed when the value is dropped.
 pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts it with standard output and error in `log`.
+    /// Starts a command with its standard output and error in `log`.
     pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         let child = command
@@ -28,29 +28,29 @@ impl Process {
         Ok(Self { child, log: log.to_owned() })
     }
 
-    /// Its id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it printed so far.
+    /// Returns what the process has printed so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Whether it has ended by itself.
+    /// Returns the exit status, if the process has ended.
     pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Ends the process at once, as a power cut would.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Asks it to end, as an operator would, and waits until it has.
+    /// Asks the process to end, as an operator would, and waits until it has.
     pub async fn stop(&mut self) -> Result<std::process::ExitStatus> {
         signal(self.child.id(), Signal::TERM)?;
         crate::eventually("the process to end", async || self.ended()).await
@@ -77,7 +77,7 @@ pub fn signal(id: u32, signal: Signal) -> Result<()> {
     Ok(kill_process(pid(id)?, signal)?)
 }
 
-/// Whether a process of that id exists.
+/// Returns whether a process of that id exists.
 pub fn is_alive(id: u32) -> bool {
     pid(id).is_ok_and(|pid| test_kill_process(pid).is_ok())
 }

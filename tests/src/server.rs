@@ -10,46 +10,46 @@ use tempfile::TempDir;
 
 use crate::{binary, client::Client, dist, eventually, process::Process};
 
-/// Passwords of the two accounts.
+/// The password of the account `admin`.
 pub const ADMIN_PASSWORD: &str = "admin-password-of-the-tests";
-/// Of the account `demo`.
+/// The password of the account `demo`.
 pub const DEMO_PASSWORD: &str = "demo-password-of-the-tests";
 
-/// A demo server, with its agent inside or beside it.
+/// A demo server, with its agent in the same process or in one of its own.
 pub struct Server {
-    /// Everything that it keeps.
+    /// The folder for all of its data.
     pub dir: TempDir,
-    /// `http://127.0.0.1:PORT`.
+    /// The address, `http://127.0.0.1:PORT`.
     pub url: String,
     process: Process,
     agent: Option<Process>,
 }
 
-/// The agent's folder on the machine.
+/// The name of the data folder of an agent in a process of its own.
 const AGENT: &str = "agent-data";
 
 impl Server {
-    /// A demo with everything in one process.
+    /// Starts a demo with everything in one process.
     pub async fn demo() -> Result<Self> {
         Self::start(&["--demo"], &[]).await
     }
 
-    /// A demo whose agent is a process of its own, so that it can be killed; it is not started yet.
+    /// Starts a demo without an agent, which the test starts as a process of its own.
     pub async fn without_agent() -> Result<Self> {
         Self::start(&["--demo", "--no-agent"], &[]).await
     }
 
-    /// Starts the binary with more arguments and variables.
+    /// Starts the binary with further arguments and variables.
     pub async fn start(args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
         Self::start_in(Self::folder()?, args, env).await
     }
 
-    /// A folder for [`Server::start_in`].
+    /// Returns a new folder for [`Server::start_in`].
     pub fn folder() -> Result<TempDir> {
         Ok(tempfile::Builder::new().prefix("imprint-").tempdir()?)
     }
 
-    /// Where a server that is started in this folder keeps the customers' images.
+    /// Returns the folder of the customers' image storage of a server that is started in `dir`.
     pub fn image_storage_in(dir: &Path) -> PathBuf {
         dir.join("data/storage/images")
     }
@@ -84,12 +84,12 @@ impl Server {
         .await
     }
 
-    /// A client of the customer account.
+    /// Returns a client of the customer account.
     pub async fn customer(&self) -> Result<Client> {
         Client::sign_in(&self.url, "demo", DEMO_PASSWORD).await
     }
 
-    /// A client of the admin account.
+    /// Returns a client of the admin account.
     pub async fn admin(&self) -> Result<Client> {
         Client::sign_in(&self.url, "admin", ADMIN_PASSWORD).await
     }
@@ -99,7 +99,7 @@ impl Server {
         self.start_agent_with(&[], fault).await
     }
 
-    /// The same with more arguments.
+    /// Starts the agent with further arguments.
     pub async fn start_agent_with(&mut self, args: &[&str], fault: Option<&str>) -> Result<()> {
         let token = self.dir.path().join("agent-token");
         if !token.is_file() {
@@ -125,12 +125,12 @@ impl Server {
         Ok(())
     }
 
-    /// The agent's process.
+    /// Returns the agent's process.
     pub fn agent(&mut self) -> Result<&mut Process> {
         self.agent.as_mut().context("the agent was not started")
     }
 
-    /// The server's own process.
+    /// Returns the server's process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -139,19 +139,19 @@ impl Server {
         self.dir.path().join("server.log")
     }
 
-    /// What the server and the agent printed.
+    /// Returns what the server and the agent have printed.
     pub fn logs(&self) -> String {
         let agent = self.agent.as_ref().map(Process::log).unwrap_or_default();
         format!("{}\n{agent}", self.process.log())
     }
 
-    /// Where the agent keeps its files, whichever process it is in.
+    /// Returns the folder of the agent's files.
     pub fn agent_dir(&self) -> PathBuf {
         let own = self.dir.path().join(AGENT).join("agent");
         if own.is_dir() { own } else { self.dir.path().join("data/agent") }
     }
 
-    /// The console of an instance.
+    /// Returns what an instance has printed on its console.
     pub fn console(&self, instance: &str) -> String {
         let path = self.agent_dir().join("instances").join(instance).join("console.log");
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
@@ -166,7 +166,7 @@ impl Server {
         seen.await.with_context(|| format!("console: {}", self.console(instance)))
     }
 
-    /// The process id of an instance.
+    /// Returns the process id of an instance.
     pub fn instance_pid(&self, instance: &str) -> Result<u32> {
         let path = self.agent_dir().join("instances").join(instance).join("pid");
         let text =
@@ -174,7 +174,7 @@ impl Server {
         Ok(text.trim().parse()?)
     }
 
-    /// The files in the customers' image storage, by their path below it.
+    /// Returns the paths of the files in the customers' image storage, relative to it.
     pub fn stored_files(&self) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         let mut open = vec![self.image_storage()];
@@ -188,7 +188,7 @@ impl Server {
         Ok(found)
     }
 
-    /// The folder of the customers' image storage.
+    /// Returns the folder of the customers' image storage.
     pub fn image_storage(&self) -> PathBuf {
         Self::image_storage_in(self.dir.path())
     }

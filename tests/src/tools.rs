@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// Runs a program; any exit status is an answer.
+/// Runs a program and returns its output, whatever its exit status is.
 pub fn run(program: &str, args: &[&str]) -> Result<Output> {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     Command::new(program)
@@ -17,7 +17,7 @@ pub fn run(program: &str, args: &[&str]) -> Result<Output> {
         .with_context(|| format!("{program} cannot be started"))
 }
 
-/// Runs a program that has to succeed; answers what it printed.
+/// Runs a program that must succeed, and returns what it printed.
 pub fn ok(program: &str, args: &[&str]) -> Result<String> {
     let output = run(program, args)?;
     if !output.status.success() {
@@ -31,7 +31,7 @@ pub fn ok(program: &str, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A path as an argument.
+/// Returns a path as an argument.
 pub fn arg(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
 }
@@ -43,18 +43,18 @@ pub fn to_raw(image: &Path, format: &str, dir: &Path) -> Result<PathBuf> {
     Ok(raw)
 }
 
-/// A small file system of its own; needs root, as the tests' set-up does.
+/// A mounted file system of a small size. Needs root, as the set-up of the tests does.
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts a tmpfs of this size, such as `12m`.
+    /// Mounts a tmpfs of a size such as `12m`.
     pub fn mount(dir: &Path, size: &str) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         ok("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", arg(dir)])?;
         Ok(Self(dir.to_owned()))
     }
 
-    /// Gives it more room.
+    /// Changes the size of the file system.
     pub fn grow(&self, size: &str) -> Result<()> {
         ok("mount", &["-o", &format!("remount,size={size}"), arg(&self.0)]).map(drop)
     }

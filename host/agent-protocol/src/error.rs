@@ -1,38 +1,41 @@
-//! What can go wrong between agent and control plane.
+//! The errors of calls from an agent to the control plane.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a call was not answered.
+/// The reason why the control plane did not answer a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum ProtocolError {
-    /// The lease is over or somebody else's: stop the work, undo it, and do not report it again.
-    #[error("the lease of this task is lost; stop working on it")]
+    /// The lease has ended or belongs to another agent process: the job is to be stopped and
+    /// undone, and not reported again.
+    #[error("the lease of this task is lost; stop the job")]
     LeaseLost,
-    /// The token is unknown, revoked, or of another hypervisor.
+    /// The token is unknown, revoked, or belongs to another hypervisor.
     #[error("the agent's token is not valid; create a new one and pass it with --token-file")]
     Unauthenticated,
-    /// Agent and control plane speak different versions.
-    #[error("agent speaks protocol {agent}, control plane {control_plane}; install the same version on both")]
+    /// The agent and the control plane support different protocol versions.
+    #[error(
+        "the agent supports protocol {agent} and the control plane protocol {control_plane}; install the same version on both"
+    )]
     Version {
-        /// The agent's.
+        /// The version that the agent supports.
         agent: u32,
-        /// The control plane's.
+        /// The version that the control plane supports.
         control_plane: u32,
     },
-    /// This agent process is not the hypervisor's present one: register again.
+    /// This agent process is not the one that is registered for the hypervisor.
     #[error("this agent process is not registered; register again")]
     NotRegistered,
-    /// The report makes no sense.
+    /// The report does not fit the task.
     #[error("the control plane refused the report: {detail}")]
     Refused {
-        /// Why.
+        /// What does not fit.
         detail: String,
     },
-    /// The control plane cannot be reached or failed: try again later, and keep working.
+    /// The control plane cannot be reached or failed: the agent continues and tries again later.
     #[error("the control plane cannot be reached: {detail}")]
     Unavailable {
-        /// Why.
+        /// What failed.
         detail: String,
     },
 }

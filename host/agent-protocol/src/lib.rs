@@ -1,19 +1,26 @@
 //! The wire between the control plane and the agents.
 //!
-//! An agent calls the control plane, never the other way. It registers, claims work, keeps its
-//! leases alive with heartbeats, reports progress, and reports the end of each piece of work until
-//! the control plane has taken it: every report is idempotent, and one that carries an old fence is
+//! An agent calls the control plane, never the other way. It registers, claims assignments, keeps
+//! their leases alive with heartbeats, reports progress, and reports the end of each until the
+//! control plane has answered: every report is idempotent, and one that carries an old fence is
 //! refused with [`ProtocolError::LeaseLost`].
+//!
+//! **Terms.** A *task* is the control plane's row; an [`Assignment`] is what an agent gets of it; a
+//! *job* is the agent's execution of an assignment.
 //!
 //! [`ControlPlane`] is the whole protocol. `service` implements it; the agent in the same process
 //! calls it directly, a remote one through HTTP with the same shapes as JSON
 //! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish}`, bearer token of the
 //! hypervisor).
 
+mod assignment;
 mod error;
 mod report;
-mod work;
 
+pub use assignment::{
+    Assignment, AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment,
+    DeployAssignment, ImageRef, InstanceRef, PowerAssignment, RegisterImageAssignment, Seed, StorageRef,
+};
 use async_trait::async_trait;
 pub use error::ProtocolError;
 use imprint_domain::id::HypervisorId;
@@ -22,40 +29,58 @@ pub use report::{
     HeldLease, ImageResult, InstanceReport, Outcome, ProgressReport, ProgressResponse, Register,
     RegisterResponse, StorageReport,
 };
-pub use work::{
-    AdoptWork, Assignment, CaptureWork, CoalesceWork, DeleteImageWork, DeployWork, ImageRef, InstanceRef,
-    PowerWork, Seed, StorageRef, Work,
-};
 
-/// The version of these shapes. An agent and a control plane with different ones refuse each other
-/// at registration.
-pub const PROTOCOL_VERSION: u32 = 2;
+/// The version of the protocol. An agent that supports another one than the control plane is
+/// refused at its registration.
+pub const PROTOCOL_VERSION: u32 = 3;
 
-/// The longest that [`ControlPlane::claim`] waits for work, in milliseconds.
+/// The longest time that [`ControlPlane::claim`] waits for an assignment, in milliseconds.
 pub const MAX_CLAIM_WAIT_MS: u32 = 10_000;
 
-/// Seconds between heartbeats.
+/// The time between heartbeats, in seconds.
 pub const HEARTBEAT_S: u64 = 5;
 
-/// Who speaks: proven by the token over HTTP, known in process.
+/// The agent that calls: proven by its token over HTTP, known inside one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The hypervisor that the agent's token belongs to.
     pub hypervisor_id: HypervisorId,
 }
 
-/// What an agent may ask of the control plane.
+/// The calls of an agent to the control plane.
 #[async_trait]
 pub trait ControlPlane: Send + Sync {
-    /// First call of an agent process: says what it can do, and learns its settings. Work that an
-    /// earlier process of the same hypervisor held is handed back (its leases end now).
+    /// Announces an agent process and what it can do, and returns its settings. Tasks that an
+    /// earlier process of the same hypervisor worked on go back to the queue.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the token or the version does not fit, or the control plane cannot be reached.
     async fn register(&self, request: Register) -> Result<RegisterResponse, ProtocolError>;
-    /// Every [`HEARTBEAT_S`] seconds: prolongs leases, tells what instances and storages look like.
+    /// Prolongs leases and reports the state of instances and storages. Called every
+    /// [`HEARTBEAT_S`] seconds.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the agent process is not registered, or the control plane cannot be reached.
     async fn heartbeat(&self, request: Heartbeat) -> Result<HeartbeatResponse, ProtocolError>;
-    /// Waits for work, at most as long as the request says.
+    /// Waits for assignments, at most as long as the request says, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the agent process is not registered, or the control plane cannot be reached.
     async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, ProtocolError>;
-    /// How far a piece of work is; at most twice a second for each.
+    /// Reports the progress of a job, at most twice a second for each.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the lease is lost, or the control plane cannot be reached.
     async fn progress(&self, report: ProgressReport) -> Result<ProgressResponse, ProtocolError>;
-    /// How a piece of work ended. Sent again until it is answered.
+    /// Reports the end of a job. Repeated until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the lease is lost, the outcome does not fit the task, or the control plane cannot
+    /// be reached.
     async fn finish(&self, report: Finish) -> Result<(), ProtocolError>;
 }

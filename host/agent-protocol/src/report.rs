@@ -1,4 +1,4 @@
-//! What an agent tells the control plane.
+//! Reports: what an agent sends to the control plane, and the answers.
 
 use std::collections::BTreeMap;
 
@@ -15,197 +15,200 @@ use imprint_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::work::{Assignment, StorageRef};
+use crate::assignment::{Assignment, StorageRef};
 
-/// First call of an agent process. Its hypervisor is the peer's: the token's over HTTP.
+/// The first call of an agent process. Its hypervisor is the one that its token belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Register {
-    /// New at every start of the process.
+    /// The id of the process, new at every start.
     pub agent_id: AgentId,
-    /// [`crate::PROTOCOL_VERSION`].
+    /// The protocol version that the agent supports, [`crate::PROTOCOL_VERSION`].
     pub protocol: u32,
-    /// The agent's own version.
+    /// The version of the agent's program.
     pub version: String,
-    /// Loaded plugins: id to version.
+    /// The versions of the loaded plugins by their ids.
     pub plugins: BTreeMap<String, String>,
-    /// What is missing on the machine, for people (no QEMU, no KVM, ...).
+    /// What is missing on the machine, such as QEMU, as human-readable sentences.
     pub findings: Vec<String>,
 }
 
-/// What a new agent process learns.
+/// The settings of a new agent process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegisterResponse {
     /// The driver to use.
     pub driver: DriverKind,
-    /// Settings of the driver.
+    /// The settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
-    /// Pieces of work that may run at once.
-    pub max_work: u32,
-    /// Captures that may run at once (S28); never more than `max_work`.
+    /// The number of jobs that may run at once.
+    pub max_jobs: u32,
+    /// The number of captures that may run at once (S28), at most `max_jobs`.
     pub max_captures: u32,
-    /// Storages bound to the hypervisor, to be watched for room.
+    /// The image storages that are bound to the hypervisor, whose free space is reported.
     pub storages: Vec<StorageRef>,
-    /// The control plane's clock, so that an agent with a wrong one can say so.
+    /// The time of the control plane's clock, by which the agent notices that its own is wrong.
     pub control_plane_time: Timestamp,
 }
 
-/// A lease that the agent still works under.
+/// A lease that an agent holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldLease {
-    /// The task.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// Its fence.
+    /// The number of the lease.
     pub fence: u64,
 }
 
-/// An instance as its hypervisor shows it.
+/// The state of an instance on its hypervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceReport {
-    /// The instance.
+    /// The id of the instance.
     pub id: InstanceId,
-    /// Whether it runs.
+    /// The power state.
     pub power: Power,
-    /// Bytes that its primary disk occupies.
+    /// The space that its primary disk occupies, in bytes; `None` if it cannot be read.
     pub disk_allocated: Option<ByteSize>,
 }
 
-/// A storage as the agent sees it.
+/// The state of an image storage, as the agent sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageReport {
-    /// The storage.
+    /// The id of the storage.
     pub id: StorageId,
-    /// Room in all.
+    /// The size of the storage in bytes; `None` if it has no fixed size.
     pub total: Option<ByteSize>,
-    /// Room left.
+    /// The free space in bytes; `None` if it is not known.
     pub available: Option<ByteSize>,
-    /// Why it cannot be used, if it cannot.
+    /// The reason why it cannot be used; `None` if it can.
     pub problem: Option<String>,
 }
 
-/// A sign of life.
+/// A heartbeat of an agent process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Who.
+    /// The id of the agent process.
     pub agent_id: AgentId,
-    /// Prolonged by this call.
+    /// The leases that the call prolongs.
     pub leases: Vec<HeldLease>,
-    /// Every instance on the machine.
+    /// The state of every instance on the machine.
     pub instances: Vec<InstanceReport>,
-    /// Every bound storage.
+    /// The state of every bound storage.
     pub storages: Vec<StorageReport>,
 }
 
-/// The answer to a sign of life.
+/// The answer to a heartbeat.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeartbeatResponse {
-    /// Tasks whose lease is lost: stop them and undo what they did.
+    /// The tasks with a lost lease: their jobs are to be stopped and undone.
     pub lost: Vec<TaskId>,
-    /// Tasks that somebody asked to cancel.
+    /// The tasks that are to be cancelled.
     pub cancelled: Vec<TaskId>,
-    /// Storages that are bound now.
+    /// The image storages that are bound to the hypervisor now.
     pub storages: Vec<StorageRef>,
 }
 
-/// Asks for work.
+/// A request for assignments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClaimRequest {
-    /// Who.
+    /// The id of the agent process.
     pub agent_id: AgentId,
-    /// Pieces of work that it has room for.
+    /// The number of further jobs that the agent can run.
     pub max: u32,
-    /// How many of them may be captures.
+    /// The number of them that may be captures.
     pub max_captures: u32,
-    /// How long the control plane may wait for work to come, at most [`crate::MAX_CLAIM_WAIT_MS`].
+    /// The time that the control plane may wait, in milliseconds, at most
+    /// [`crate::MAX_CLAIM_WAIT_MS`].
     pub wait_ms: u32,
 }
 
-/// Work, if there was any in time.
+/// The assignments, if there were any in time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClaimResponse {
-    /// At most as many as asked for.
+    /// At most as many assignments as were requested.
     pub assignments: Vec<Assignment>,
 }
 
-/// How far a piece of work is.
+/// The progress of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProgressReport {
-    /// Who.
+    /// The id of the agent process.
     pub agent_id: AgentId,
-    /// Under which lease.
+    /// The lease of the task.
     pub lease: HeldLease,
-    /// The present phase.
+    /// The current phase.
     pub phase: Phase,
-    /// Bytes dealt with.
+    /// The number of bytes that are done.
     pub bytes_done: u64,
-    /// Bytes to deal with, once known.
+    /// The number of bytes in all; `None` until it is known.
     pub bytes_total: Option<u64>,
 }
 
 /// The answer to a progress report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressResponse {
-    /// Somebody asked to stop: undo, and finish as cancelled.
+    /// Whether the job is to be stopped and undone, and reported as cancelled.
     pub cancel: bool,
 }
 
-/// How a piece of work ended.
+/// The report that a job has ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finish {
-    /// Who.
+    /// The id of the agent process.
     pub agent_id: AgentId,
-    /// Under which lease.
+    /// The lease of the task.
     pub lease: HeldLease,
-    /// How.
+    /// How the job ended.
     pub outcome: Outcome,
 }
 
-/// The end of a piece of work.
+/// How a job ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// An image was captured and is durable under its key.
     Captured(CaptureResult),
-    /// A stock image was read.
-    Adopted(ImageResult),
+    /// The file of a stock image was read.
+    #[serde(alias = "adopted")]
+    ImageRegistered(ImageResult),
     /// An instance was deployed.
     Deployed(DeployResult),
-    /// Anything else that was asked for is done.
+    /// Any other assignment was done.
     Done,
-    /// It failed, and nothing of it is left behind.
+    /// The job failed and left nothing behind.
     Failed(TaskError),
-    /// It was cancelled, and nothing of it is left behind.
+    /// The job was cancelled and left nothing behind.
     Cancelled,
 }
 
-/// What a capture made.
+/// The result of a capture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaptureResult {
     /// The stored image.
     pub image: StoredImage,
-    /// The level reached.
+    /// The consistency that was reached.
     pub consistency: Consistency,
-    /// Why it is below the wanted one.
+    /// The reason why it is weaker than requested; `None` if it is not.
     pub downgraded_because: Option<String>,
-    /// How the point in time was taken: `cbw-snapshot-access`, `stopped-file`, ...
+    /// The name of the method that captured the point in time, such as `cbw-snapshot-access` or
+    /// `stopped-file`.
     pub method: String,
-    /// How long the guest's file systems were frozen, in milliseconds.
+    /// The time for which the guest's file systems were frozen, in milliseconds.
     pub frozen_ms: u32,
-    /// How long the guest's processors stood still, in milliseconds.
+    /// The time for which the guest's processors were stopped, in milliseconds.
     pub stopped_ms: u32,
 }
 
-/// What was found out about an image's file.
+/// The properties of a stock image's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageResult {
     /// The stored image.
     pub image: StoredImage,
 }
 
-/// What a deployment made.
+/// The result of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployResult {
-    /// Whether the instance runs.
+    /// The power state of the new instance.
     pub power: Power,
-    /// Bytes that its new disk occupies.
+    /// The space that its disk occupies, in bytes.
     pub disk_allocated: ByteSize,
 }

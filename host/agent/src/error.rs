@@ -1,4 +1,4 @@
-//! How a piece of work ends early, and what the control plane is told about it.
+//! The reasons why a job does not succeed.
 
 use std::{fmt, io};
 
@@ -8,29 +8,31 @@ use imprint_domain::{
 };
 use imprint_ports::{ErrorClass, Origin, PortError};
 
-/// Why work is asked to stop.
+/// The reason why a job is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
-    /// Somebody asked.
+    /// The task is cancelled.
     Cancelled,
-    /// The lease is somebody else's by now: undo, and do not report.
+    /// The lease belongs to another agent process: the job is undone and not reported.
     LeaseLost,
     /// The task's deadline has passed.
     Deadline,
-    /// The agent shuts down; another process tries again.
+    /// The agent shuts down; the task is retried by another process.
     Stopping,
 }
 
-/// Why a piece of work did not succeed.
-#[derive(Debug)]
-pub(crate) enum Halt {
-    /// It failed.
+/// The reason why a job did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobError {
+    /// The job failed.
+    #[error("{}: {}", .0.code(), .0.operator_detail())]
     Failed(TaskError),
-    /// It was asked to stop.
+    /// The job was asked to stop.
+    #[error("stopped: {0:?}")]
     Stopped(StopReason),
 }
 
-impl Halt {
+impl JobError {
     /// Returns a failure with a code of the catalogue, which says whether it is retried. Only
     /// operators read the detail.
     pub(crate) fn failed(code: TaskErrorCode, detail: impl fmt::Display) -> Self {
@@ -68,18 +70,18 @@ impl Halt {
     }
 }
 
-/// Whether the disk, or the quota, is full.
+/// Returns whether the disk or the quota is full.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-impl From<StopReason> for Halt {
+impl From<StopReason> for JobError {
     fn from(reason: StopReason) -> Self {
         Self::Stopped(reason)
     }
 }
 
-impl From<PortError> for Halt {
+impl From<PortError> for JobError {
     fn from(error: PortError) -> Self {
         if error.code.ends_with("no-space") {
             return Self::failed(TaskErrorCode::InsufficientStorage, error.message);
@@ -89,4 +91,17 @@ impl From<PortError> for Halt {
         }
         Self::reported(&error, &error.message)
     }
+}
+
+/// The reason why one part of a clean-up failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CleanupError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error(transparent)]
+    Job(#[from] JobError),
+    #[error("the journal is damaged: {0}")]
+    Journal(&'static str),
 }

@@ -1,19 +1,23 @@
-//! The journal: one append-only file for each piece of work, written before every risky step.
+//! The journal: one append-only file for each job, written before every step that must be undone
+//! after a crash.
 //!
 //! `<data>/agent/journal/<task>.<fence>.journal` holds JSON lines. The first is the [`Header`];
 //! each other one is a note of the host or of the driver. A note counts once its line feed is on
-//! disk (`fdatasync`); a last line without one is what a crash tore, and is dropped. The file lives
-//! until its work is over and undone or reported.
+//! disk (`fdatasync`); a last line without one was cut off by a crash and is dropped. The file
+//! exists until the clean-up of its job is complete.
 //!
 //! Drivers see and write only their own notes: a plugin cannot make recovery remove a file of its
 //! choice.
+
+pub(crate) mod fault;
+pub(crate) mod steps;
 
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
 
 use imprint_agent_protocol::Assignment;
@@ -22,25 +26,22 @@ use imprint_ports::{Journal, JournalNote, Props};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{
-    durable,
-    step::{self, Fault},
-};
+use crate::{durable, journal::fault::Fault, sync::lock};
 
-/// Of the lines' shapes.
+/// The version of the lines' format.
 const VERSION: u32 = 1;
-/// Longest line, in bytes, and most notes: what `imprint:host/journal` promises, and as much again
-/// for the host.
+/// The longest line in bytes, and the largest number of notes: what `imprint:host/journal` promises
+/// to drivers, and as much again for the host.
 const MAX_LINE: usize = 128 * 1024;
 const MAX_NOTES: usize = 2000;
 
-/// The first line: what recovery needs to know before any note.
+/// The first line: what recovery needs to know besides the notes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Header {
     version: u32,
-    /// The work, with its lease.
+    /// The assignment, with its lease.
     pub(crate) assignment: Assignment,
-    /// The driver in use and its settings, as the control plane gave them.
+    /// The driver in use, and its settings from the control plane.
     pub(crate) driver: String,
     pub(crate) driver_settings: BTreeMap<String, String>,
 }
@@ -55,7 +56,7 @@ impl Header {
     }
 }
 
-/// Who wrote a note.
+/// The author of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Author {
@@ -70,12 +71,12 @@ struct Entry {
     data: Props,
 }
 
-/// Why a journal cannot be read.
+/// The reason why a journal cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
     #[error("cannot read the journal {}: {source}; check the disk and the folder's permissions", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("the journal {} has no first line: its work had not begun", path.display())]
+    #[error("the journal {} has no first line, so its job had done nothing yet", path.display())]
     Empty { path: PathBuf },
     #[error("line {line} of the journal {} is damaged: {problem}", path.display())]
     Damaged { path: PathBuf, line: usize, problem: String },
@@ -83,12 +84,12 @@ pub(crate) enum JournalError {
     Version { path: PathBuf, version: u32 },
 }
 
-/// How far a driver's capture is, for the watchdogs.
+/// What a driver's capture holds in the guest, for the watchdogs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// Between `freezing` and `thawed`.
+pub(crate) struct GuestHold {
+    /// Whether the file systems are frozen: between `freezing` and `thawed`.
     pub(crate) frozen: bool,
-    /// Between `stopping` and `resumed`.
+    /// Whether the processors are stopped: between `stopping` and `resumed`.
     pub(crate) stopped: bool,
 }
 
@@ -97,7 +98,7 @@ pub(crate) struct FileJournal {
     path: PathBuf,
     header: Header,
     inner: Mutex<Inner>,
-    held: watch::Sender<Held>,
+    guest_hold: watch::Sender<GuestHold>,
     fault: Fault,
 }
 
@@ -107,24 +108,25 @@ struct Inner {
 }
 
 impl FileJournal {
-    /// Begins a journal; the header is durable when this returns.
+    /// Creates a journal; its header is durable when this returns.
     pub(crate) fn create(folder: &Path, header: Header, fault: Fault) -> io::Result<Self> {
         let path = Self::path_for(folder, header.assignment.task_id, header.assignment.fence);
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         file.write_all(&line(&header)?)?;
         file.sync_all()?;
         durable::sync_parent(&path)?;
-        fault.strike(step::CLAIMED);
+        fault.trigger(steps::CLAIMED);
         let inner = Mutex::new(Inner { file, entries: Vec::new() });
-        Ok(Self { path, header, inner, held: watch::Sender::new(Held::default()), fault })
+        Ok(Self { path, header, inner, guest_hold: watch::Sender::new(GuestHold::default()), fault })
     }
 
-    /// Where the journal of a piece of work is.
+    /// Returns the path of the journal of a job.
     pub(crate) fn path_for(folder: &Path, task: TaskId, fence: u64) -> PathBuf {
         folder.join(format!("{task}.{fence}.journal"))
     }
 
-    /// Opens what an earlier process left; cuts off a torn last line, so that new notes can follow.
+    /// Opens a journal of an earlier process; cuts off an incomplete last line, so that new notes
+    /// can follow.
     pub(crate) fn open(path: &Path, fault: Fault) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
@@ -136,7 +138,13 @@ impl FileJournal {
         file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length))).map_err(failed)?;
         let (header, entries) = parse(path, &text)?;
         let inner = Mutex::new(Inner { file, entries });
-        Ok(Self { path: path.to_owned(), header, inner, held: watch::Sender::new(Held::default()), fault })
+        Ok(Self {
+            path: path.to_owned(),
+            header,
+            inner,
+            guest_hold: watch::Sender::new(GuestHold::default()),
+            fault,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -153,42 +161,37 @@ impl FileJournal {
         self.append(Entry { by: Author::Host, step: step.to_owned(), data })
     }
 
-    /// The data of the host's last note of that step.
+    /// Returns the data of the host's last note of a step.
     pub(crate) fn last(&self, step: &str) -> Option<Props> {
-        let inner = self.lock();
+        let inner = lock(&self.inner);
         let found = inner.entries.iter().rev().find(|entry| entry.by == Author::Host && entry.step == step);
         found.map(|entry| entry.data.clone())
     }
 
     /// Follows what the driver holds in the guest.
-    pub(crate) fn watch(&self) -> watch::Receiver<Held> {
-        self.held.subscribe()
+    pub(crate) fn guest_hold(&self) -> watch::Receiver<GuestHold> {
+        self.guest_hold.subscribe()
     }
 
-    /// The work is over: the file goes.
+    /// Removes the journal, at the end of the clean-up.
     pub(crate) fn remove(&self) -> io::Result<()> {
         durable::remove_file(&self.path)
     }
 
     fn append(&self, entry: Entry) -> io::Result<()> {
         let text = line(&entry)?;
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         if inner.entries.len() >= MAX_NOTES {
             return Err(io::Error::other(format!("a journal holds at most {MAX_NOTES} notes")));
         }
         inner.file.write_all(&text)?;
         inner.file.sync_data()?;
-        self.fault.strike(&entry.step);
+        self.fault.trigger(&entry.step);
         if entry.by == Author::Driver {
-            self.held.send_modify(|held| held.follow(&entry.step));
+            self.guest_hold.send_modify(|held| held.follow(&entry.step));
         }
         inner.entries.push(entry);
         Ok(())
-    }
-
-    /// A panic elsewhere does not make the notes wrong: they are pushed whole.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,19 +201,19 @@ impl Journal for FileJournal {
     }
 
     fn notes(&self) -> Vec<JournalNote> {
-        let inner = self.lock();
+        let inner = lock(&self.inner);
         let of_driver = inner.entries.iter().filter(|entry| entry.by == Author::Driver);
         of_driver.map(|entry| JournalNote { step: entry.step.clone(), data: entry.data.clone() }).collect()
     }
 }
 
-impl Held {
+impl GuestHold {
     fn follow(&mut self, step: &str) {
         match step {
-            step::FREEZING => self.frozen = true,
-            step::THAWED => self.frozen = false,
-            step::STOPPING => self.stopped = true,
-            step::RESUMED => self.stopped = false,
+            steps::FREEZING => self.frozen = true,
+            steps::THAWED => self.frozen = false,
+            steps::STOPPING => self.stopped = true,
+            steps::RESUMED => self.stopped = false,
             _ => {}
         }
     }

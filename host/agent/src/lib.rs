@@ -1,64 +1,54 @@
-//! The agent: the work next to the disks.
+//! The agent: it captures, deploys and controls the instances of one hypervisor.
 //!
-//! It claims work from a control plane, in the same process or over HTTP, and does it with plugins
-//! that the application hands in: captures disks of running and stopped instances, deploys
-//! instances from images, starts, stops and removes them. It never decides who may do what: that is
-//! the control plane's.
+//! It claims assignments from a control plane, in the same process or over HTTP, and executes them
+//! with plugins that the application provides: it captures disks of running and stopped instances,
+//! deploys instances from images, starts, stops and removes them. Who may do what is decided by the
+//! control plane alone.
 //!
 //! **Ground rules.**
-//! - Every piece of work has a journal, and a note in it before every risky step. One function
-//!   undoes work from its journal, whether it failed, was cancelled, or the whole agent was killed.
-//! - A result is on disk before it is sent, and is sent until it is answered. Losing the control
-//!   plane stops no copy.
-//! - Everything that runs for long can be stopped: cancelled, lease lost, deadline passed, agent
-//!   stopping.
-//! - Instances are detached processes: they outlive the agent, and the next agent process finds
-//!   them again.
+//! - Every job has a journal, with a note before every step that must be undone after a crash. One
+//!   function, `jobs::cleanup::clean_up`, undoes a job from its journal, whether it failed, was
+//!   cancelled, or the whole agent was killed.
+//! - The outcome of a job is on disk before it is reported, and is reported until it is answered.
+//!   Jobs continue while the control plane cannot be reached.
+//! - Everything that takes long can be stopped: by a cancellation, a lost lease, a deadline, or the
+//!   end of the agent.
+//! - Instances are detached processes: they continue without the agent, and the next agent process
+//!   finds them.
+//! - A failure has a code of the catalogue of task errors, or the one that a plugin or the data
+//!   path reported. Its detail is for operators only.
+//! - Poisoned locks are used as they are ([`sync`]): a job that panics must not end the others.
 //!
-//! **Terms.** A *lease* is the right to work on a task, its *fence* the number of that right. To
-//! *settle* is to put away what a piece of work has on the machine, in the hypervisor and on the
-//! storage.
+//! **Terms.** An *assignment* is what the control plane sends; a *job* is its execution. A *lease*
+//! is the right to work on a task, its *fence* the number of that right. The *clean-up* of a job
+//! removes what it left on the machine, in the hypervisor and on the storage.
 //!
-//! **Map.** [`Agent`] lives in `agent`; `runner` takes work and knows how it ended; `heartbeat`
-//! keeps leases; `outbox` holds results; `job` settles; `recovery` settles for an earlier process;
-//! `capture`, `coalesce`, `deploy`, `power` and `image` do the work; `copy` is the one place that
-//! calls the data path; `step` lists the journal's steps and the fault hook of the crash tests.
+//! **Map.** `runtime` is the process: [`Agent`], its state, registration, heartbeats, the runner,
+//! the outbox and recovery. `jobs` has a module for each kind of job, its context (`job`,
+//! `control`) and its clean-up; `jobs::copy` is the one place that calls the data path. `machine`
+//! has the instances and their processes, `journal` the journal, its steps and the fault hook of
+//! the crash tests.
 //!
-//! Not here: the sandbox (`plugin-runtime`), the engine that moves bytes (`data-path`), tasks and
+//! Not here: the sandbox (`plugin-runtime`), the transfer of bytes (`data-path`), tasks and
 //! accounts (`service`).
 
-mod agent;
-mod capture;
-mod coalesce;
-mod control;
-mod copy;
-mod deploy;
 mod durable;
 mod error;
-mod heartbeat;
-mod http;
-mod image;
-mod instance;
-mod job;
+mod jobs;
 mod journal;
-mod layers;
-mod lock_probe;
 mod machine;
-mod outbox;
 mod ports;
-mod power;
-mod process;
-mod recovery;
-mod runner;
-mod seed;
+mod runtime;
 mod settings;
-mod step;
+mod sync;
 
-pub use agent::{Agent, AgentError};
-pub use http::{HttpControlPlane, HttpError};
+pub use journal::fault::{FaultError, fault_steps};
 pub use ports::{DriverGrants, Ports};
+pub use runtime::{
+    agent::{Agent, AgentError},
+    http::{HttpControlPlane, HttpError},
+};
 pub use settings::{FolderError, Program, Settings};
-pub use step::{FaultError, fault_steps};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,13 @@
-//! What every piece of work shares: folders, plugins, instances.
+//! The machine of the agent: its folders, plugins and instances, which all jobs share.
+
+pub(crate) mod image_lock;
+pub(crate) mod instance;
+pub(crate) mod process;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 
 use imprint_agent_protocol::StorageRef;
@@ -15,26 +19,15 @@ use imprint_ports::{DiskFormat, Driver, PortError, StorageBackend};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
-    error::Halt,
-    instance::Home,
+    error::JobError,
+    journal::fault::Fault,
+    machine::instance::InstanceDir,
     ports::{DriverGrants, Ports},
     settings::{Folders, Program, Settings},
-    step::Fault,
+    sync::lock,
 };
 
-/// Runs blocking work on tokio's threads for such work.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Halt> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| {
-        Halt::failed(
-            TaskErrorCode::Internal,
-            "a helper thread of the agent stopped unexpectedly; the log has the cause",
-        )
-    })
-}
-
-/// Shared by every piece of work.
+/// The machine, as jobs use it.
 pub(crate) struct Machine {
     pub(crate) settings: Settings,
     pub(crate) folders: Folders,
@@ -45,7 +38,7 @@ pub(crate) struct Machine {
     unrecovered: Mutex<HashSet<InstanceId>>,
 }
 
-/// An open storage, and what it was opened with.
+/// An open storage, and the reference that it was opened with.
 struct OpenStorage {
     with: StorageRef,
     backend: Arc<dyn StorageBackend>,
@@ -68,22 +61,22 @@ impl Machine {
         self.ports.plugins()
     }
 
-    pub(crate) fn format(&self, name: &str) -> Result<Arc<dyn DiskFormat>, Halt> {
+    pub(crate) fn format(&self, name: &str) -> Result<Arc<dyn DiskFormat>, JobError> {
         self.ports.format(name).ok_or_else(|| {
             let name: String = name.chars().take(40).collect();
-            Halt::failed(
+            JobError::failed(
                 TaskErrorCode::FormatUnknown,
                 format!("no plugin knows the disk format `{name}`; install one for it"),
             )
         })
     }
 
-    /// Every disk format.
+    /// Returns every disk format.
     pub(crate) fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
         self.ports.formats()
     }
 
-    /// The storage, opened once for each of its settings.
+    /// Returns the storage; it is opened once, and again when its settings have changed.
     pub(crate) async fn storage(&self, wanted: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
         if let Some(known) = lock(&self.storages).get(&wanted.id).filter(|known| known.with == *wanted) {
             return Ok(known.backend.clone());
@@ -102,12 +95,12 @@ impl Machine {
         self.ports.driver(kind, &DriverGrants::new(self.folders.run(), settings.clone())).await
     }
 
-    pub(crate) fn home(&self, id: InstanceId) -> Home {
-        Home::new(&self.folders, id)
+    pub(crate) fn instance_dir(&self, id: InstanceId) -> InstanceDir {
+        InstanceDir::new(&self.folders, id)
     }
 
-    /// Waits until no other piece of work is at that instance.
-    pub(crate) async fn only(&self, id: InstanceId) -> OwnedMutexGuard<()> {
+    /// Waits until no other job uses the instance, and locks it.
+    pub(crate) async fn lock_instance(&self, id: InstanceId) -> OwnedMutexGuard<()> {
         let mutex = {
             let mut busy = lock(&self.busy);
             busy.retain(|_, mutex| mutex.strong_count() > 0);
@@ -121,7 +114,7 @@ impl Machine {
         mutex.lock_owned().await
     }
 
-    /// An earlier piece of work at that instance could not be undone yet.
+    /// Marks an instance with an earlier job that could not be undone yet.
     pub(crate) fn set_unrecovered(&self, id: InstanceId) {
         lock(&self.unrecovered).insert(id);
     }
@@ -130,10 +123,10 @@ impl Machine {
         lock(&self.unrecovered).remove(&id);
     }
 
-    /// Refuses an instance that still carries what an earlier piece of work left.
-    pub(crate) fn require_recovered(&self, id: InstanceId) -> Result<(), Halt> {
+    /// Refuses an instance with an earlier job that could not be undone yet.
+    pub(crate) fn require_recovered(&self, id: InstanceId) -> Result<(), JobError> {
         if lock(&self.unrecovered).contains(&id) {
-            return Err(Halt::failed(
+            return Err(JobError::failed(
                 TaskErrorCode::RecoveryPending,
                 "an earlier capture of this instance could not be undone yet; it is tried again every few seconds",
             ));
@@ -141,25 +134,25 @@ impl Machine {
         Ok(())
     }
 
-    /// The program that a driver wants run, if the operator approved it and it is there.
-    pub(crate) fn program(&self, wanted: &str) -> Result<&Program, Halt> {
+    /// Returns the program that a driver asks for, if the operator approved it and it exists.
+    pub(crate) fn program(&self, requested: &str) -> Result<&Program, JobError> {
         let approved = self
             .settings
             .programs
             .iter()
-            .find(|program| program.name == wanted || program.path.as_path() == Path::new(wanted));
+            .find(|program| program.name == requested || program.path.as_path() == Path::new(requested));
         let program = approved.ok_or_else(|| {
-            let wanted: String = wanted.chars().filter(|c| !c.is_control()).take(200).collect();
-            Halt::failed(
+            let requested: String = requested.chars().filter(|c| !c.is_control()).take(200).collect();
+            JobError::failed(
                 TaskErrorCode::ProgramNotApproved,
-                format!("the driver wants `{wanted}` run, which the operator has not approved"),
+                format!("the driver asks for the program `{requested}`, which the operator has not approved"),
             )
         })?;
         missing(program)
-            .map_or(Ok(program), |finding| Err(Halt::failed(TaskErrorCode::ProgramMissing, finding)))
+            .map_or(Ok(program), |finding| Err(JobError::failed(TaskErrorCode::ProgramMissing, finding)))
     }
 
-    /// What is missing on the machine, for people.
+    /// Returns what is missing on the machine, as human-readable sentences.
     pub(crate) fn findings(&self) -> Vec<String> {
         let mut findings: Vec<_> = self.settings.programs.iter().filter_map(missing).collect();
         if !lock(&self.unrecovered).is_empty() {
@@ -170,18 +163,18 @@ impl Machine {
         findings
     }
 
-    /// Fails when the folder's file system has less room than that. Blocks.
-    pub(crate) fn require_room(&self, folder: &Path, bytes: u64) -> Result<(), Halt> {
-        let free = free_space(folder).map_err(|error| Halt::io("look at the free space", &error))?;
+    /// Refuses a folder with less free space than that. Blocks.
+    pub(crate) fn require_room(&self, folder: &Path, bytes: u64) -> Result<(), JobError> {
+        let free = free_space(folder).map_err(|error| JobError::io("read the free space", &error))?;
         if free < bytes {
             let place = folder.display().to_string();
-            return Err(Halt::no_room(TaskErrorCode::HypervisorStorageFull, &place, free, bytes));
+            return Err(JobError::no_room(TaskErrorCode::HypervisorStorageFull, &place, free, bytes));
         }
         Ok(())
     }
 }
 
-/// What to install, if the program is not there.
+/// Returns what to install, if the program does not exist.
 fn missing(program: &Program) -> Option<String> {
     (!program.path.exists()).then(|| {
         format!(
@@ -193,13 +186,8 @@ fn missing(program: &Program) -> Option<String> {
     })
 }
 
-/// Bytes that are free for us in the folder's file system.
+/// Returns the number of free bytes in the folder's file system.
 pub(crate) fn free_space(folder: &Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(folder)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// None of these maps is left half changed by a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What the application hands to the agent: plugins, as the ports of `data-path`.
+//! The plugins of the agent, which the application implements by `plugin-runtime`.
 
 use std::{
     collections::BTreeMap,
@@ -10,14 +10,15 @@ use async_trait::async_trait;
 use imprint_agent_protocol::StorageRef;
 use imprint_ports::{DiskFormat, Driver, PortError, StorageBackend};
 
-/// What a driver may reach on this machine.
+/// What a driver is granted on the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverGrants {
-    /// Sockets of instances: `{run}/{vm}/qmp.sock` and `{run}/{vm}/qga.sock`, where `{vm}` is the
-    /// instance's id. Sockets that exports are served on are `{run}/{capture}-*.sock`, where
-    /// `{capture}` is the capture's id: the agent removes those that a lost capture left.
+    /// The folder of sockets. Those of an instance are `{run}/{vm}/qmp.sock` and
+    /// `{run}/{vm}/qga.sock`, where `{vm}` is the instance's id. Those that exports are served on
+    /// are `{run}/{capture}-*.sock`, where `{capture}` is the capture's id: the agent removes those
+    /// that a lost capture left.
     pub run_dir: PathBuf,
-    /// The driver's settings, as the control plane gives them.
+    /// The driver's settings from the control plane.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -27,17 +28,25 @@ impl DriverGrants {
     }
 }
 
-/// The plugins, as ports.
+/// The plugins of the agent.
 #[async_trait]
 pub trait Ports: Send + Sync {
-    /// Loaded plugins: id to version.
+    /// Returns the versions of the loaded plugins by their ids.
     fn plugins(&self) -> BTreeMap<String, String>;
-    /// A disk format by its name in the product: `raw`, `qcow2`.
+    /// Returns a disk format by its name, such as `qcow2`; `None` if no plugin provides it.
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>>;
-    /// Every disk format: what may be inside a wrapper, such as an OVA.
+    /// Returns every disk format, for what is inside a wrapper such as an OVA.
     fn formats(&self) -> Vec<Arc<dyn DiskFormat>>;
     /// Opens an image storage.
+    ///
+    /// # Errors
+    ///
+    /// Fails when no plugin provides it, or its settings are not valid.
     async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError>;
-    /// Opens a hypervisor driver by its kind: `qemu`.
+    /// Opens a hypervisor driver by its kind, such as `qemu`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when no plugin provides it, or its settings are not valid.
     async fn driver(&self, kind: &str, grants: &DriverGrants) -> Result<Arc<dyn Driver>, PortError>;
 }

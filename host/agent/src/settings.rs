@@ -1,4 +1,4 @@
-//! What the agent is told at its start, and where it keeps things.
+//! The settings of the agent, and its folders.
 
 use std::{
     io,
@@ -10,43 +10,45 @@ use std::{
 use imprint_domain::id::{InstanceId, TaskId};
 use rustix::process::geteuid;
 
-/// A program that drivers may have run.
+/// A program that drivers may start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// What a driver calls it.
+    /// The name by which drivers ask for it.
     pub name: String,
-    /// Where it is. Never looked up in `PATH`.
+    /// The path of the program, which is never searched in `PATH`.
     pub path: PathBuf,
-    /// What to install when it is missing.
+    /// The package to install when it is missing.
     pub package: String,
 }
 
-/// Settings of an agent.
+/// The settings of an agent.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its files are in `agent/` below it: journal, results, scratch files, instances.
+    /// The folder for data; the agent's journals, results, scratch files and instances are in
+    /// `agent/` below it.
     pub data_dir: PathBuf,
-    /// For sockets: short, because a socket's path has at most 107 bytes, and the same at every
-    /// start, because instances that outlived an agent still listen there.
+    /// The folder for sockets: short, because a socket's path has at most 107 bytes, and the same
+    /// at every start, because running instances still listen there.
     pub run_dir: PathBuf,
-    /// Programs that drivers may have run, and no others.
+    /// The programs that drivers may start, and no others.
     pub programs: Vec<Program>,
-    /// Whether instances end with the agent (for demonstrations), or go on without it.
+    /// Whether instances end with the agent (for demonstrations) or continue without it.
     pub stop_guests: bool,
-    /// How long a started instance may take until its driver can speak to it.
+    /// The time that a started instance has until its driver can reach it.
     pub start_deadline: Duration,
-    /// After this a driver that does not say that it thawed the guest's file systems is abandoned
-    /// and its work undone. The bound that counts is the guard of the channel to the guest agent;
-    /// this one stands behind it.
+    /// The time after which a driver that has not noted the thaw of the guest's file systems is
+    /// stopped and its capture undone. It backs up the guard of the channel to the guest agent,
+    /// which acts earlier.
     pub freeze_watchdog: Duration,
-    /// The same for the guest's processors. Its clock includes a sync of the journal's disk.
+    /// The same for the guest's processors. The time includes a sync of the journal's disk.
     pub stop_watchdog: Duration,
-    /// How long work may take to undo itself when the agent stops.
+    /// The time that jobs have to be undone when the agent stops.
     pub stop_deadline: Duration,
 }
 
 impl Settings {
-    /// The defaults: QEMU where Debian puts it, instances outlive the agent.
+    /// Returns the defaults: QEMU at its path on Debian, and instances that continue without the
+    /// agent.
     pub fn new(data_dir: PathBuf, run_dir: PathBuf) -> Self {
         Self {
             data_dir,
@@ -65,34 +67,34 @@ impl Settings {
     }
 }
 
-/// Longest path of a socket, without the zero at its end.
+/// The longest path of a socket in bytes, without the zero at its end (`sun_path`, unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Why the folders cannot be used.
+/// The reason why the agent's folders cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// Making one failed.
-    #[error("cannot make the folder {}: {source}; check its permissions or choose another with --data-dir", path.display())]
-    Make {
-        /// Which.
+    /// A folder cannot be created.
+    #[error("cannot create the folder {}: {source}; check its permissions or choose another with --data-dir", path.display())]
+    Create {
+        /// The path of the folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// Sockets in it would have paths that the system does not take.
+    /// Sockets in the folder would have longer paths than the system accepts.
     #[error("the runtime folder {} is {length} bytes long; choose one of at most {max} bytes", path.display())]
     TooLong {
-        /// Which.
+        /// The path of the folder.
         path: PathBuf,
-        /// Its length.
+        /// The length of its path in bytes.
         length: usize,
-        /// The longest that works.
+        /// The longest path that works, in bytes.
         max: usize,
     },
 }
 
-/// Where the agent keeps things. Absolute paths: other processes are told them.
+/// The folders of the agent, as absolute paths, because other processes get them.
 #[derive(Clone, Debug)]
 pub(crate) struct Folders {
     root: PathBuf,
@@ -100,10 +102,10 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
-    /// Makes what is missing; nobody but the agent's user can look in.
-    pub(crate) fn make(settings: &Settings) -> Result<Self, FolderError> {
+    /// Creates the folders that are missing, closed to other users.
+    pub(crate) fn create(settings: &Settings) -> Result<Self, FolderError> {
         let absolute = |path: &Path| {
-            std::path::absolute(path).map_err(|source| FolderError::Make { path: path.to_owned(), source })
+            std::path::absolute(path).map_err(|source| FolderError::Create { path: path.to_owned(), source })
         };
         let root = absolute(&settings.data_dir)?.join("agent");
         let run = absolute(&settings.run_dir)?;
@@ -123,7 +125,7 @@ impl Folders {
             &folders.instances(),
             &folders.run,
         ] {
-            make_private(path).map_err(|source| FolderError::Make { path: path.clone(), source })?;
+            create_private(path).map_err(|source| FolderError::Create { path: path.clone(), source })?;
         }
         Ok(folders)
     }
@@ -144,7 +146,7 @@ impl Folders {
         self.root.join("scratch")
     }
 
-    /// The scratch file of one piece of work.
+    /// Returns the path of the scratch file of a job.
     pub(crate) fn scratch_file(&self, task: TaskId, fence: u64) -> PathBuf {
         self.scratch().join(format!("{task}.{fence}.qcow2"))
     }
@@ -161,15 +163,15 @@ impl Folders {
         &self.run
     }
 
-    /// The folder of an instance's sockets: `qmp.sock` and `qga.sock`.
+    /// Returns the folder of an instance's sockets, `qmp.sock` and `qga.sock`.
     pub(crate) fn sockets(&self, id: InstanceId) -> PathBuf {
         self.run.join(id.to_string())
     }
 }
 
-/// Makes a folder that is closed to others. One that is there is left as it is, but it must be
-/// ours: whoever owns a folder can put something else in the place of what we keep there.
-pub(crate) fn make_private(path: &Path) -> io::Result<()> {
+/// Creates a folder that is closed to other users. An existing one is left as it is, but must
+/// belong to this user: the owner of a folder can replace what is in it.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     if std::fs::metadata(path)?.uid() == geteuid().as_raw() {
         return Ok(());

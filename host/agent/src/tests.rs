@@ -1,9 +1,8 @@
-//! The agent against a fake control plane and fake plugins; live exports come from a real NBD
-//! server.
+//! The agent with a fake control plane and fake plugins; a real NBD server serves live exports.
 
 mod coalesce;
 mod fakes;
-mod life;
+mod jobs;
+mod lifecycle;
 mod recovery;
 mod stack;
-mod work;

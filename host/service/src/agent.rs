@@ -167,7 +167,7 @@ impl Handle {
         let answer = RegisterResponse {
             driver: record.hypervisor.driver.clone(),
             driver_settings: record.driver_settings.clone(),
-            max_work: record.max_work,
+            max_jobs: record.max_work,
             max_captures: record.hypervisor.max_captures,
             storages: self.bound(&change).await?,
             control_plane_time: change.now,
@@ -339,7 +339,7 @@ impl Handle {
             attempt: record.task.attempts,
             lease_until: record.task.lease.map_or(change.now, |lease| lease.until),
             deadline: record.task.deadline,
-            work,
+            kind: work,
         }))
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn finish(
 fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), ProtocolError> {
     let reported = match outcome {
         Outcome::Captured(_) => TaskResult::CapturedImage,
-        Outcome::Adopted(_) => TaskResult::RegisteredImage,
+        Outcome::ImageRegistered(_) => TaskResult::RegisteredImage,
         Outcome::Deployed(_) => TaskResult::DeployedInstance,
         Outcome::Done => TaskResult::Nothing,
         Outcome::Failed(_) | Outcome::Cancelled => return Ok(()),
@@ -63,7 +63,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         return Err(refused(format!("a task {kind} does not end with this result")));
     }
     match outcome {
-        Outcome::Captured(CaptureResult { image, .. }) | Outcome::Adopted(ImageResult { image }) => {
+        Outcome::Captured(CaptureResult { image, .. }) | Outcome::ImageRegistered(ImageResult { image }) => {
             validate_image(image)
         }
         Outcome::Deployed(_) | Outcome::Done | Outcome::Failed(_) | Outcome::Cancelled => Ok(()),
@@ -80,7 +80,7 @@ fn validate_image(image: &StoredImage) -> Result<(), ProtocolError> {
 async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Captured(result) => captured(change, record, result).await,
-        Outcome::Adopted(result) => {
+        Outcome::ImageRegistered(result) => {
             publish(change, record, result.image, CaptureNotes::default()).await?;
             engine::succeed(change, record).await
         }

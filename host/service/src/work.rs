@@ -2,8 +2,8 @@
 //! it is claimed.
 
 use imprint_agent_protocol::{
-    AdoptWork, CaptureWork, CoalesceWork, DeleteImageWork, DeployWork, ImageRef, InstanceRef, PowerWork,
-    Seed, Work,
+    AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment, DeployAssignment, ImageRef,
+    InstanceRef, PowerAssignment, RegisterImageAssignment, Seed,
 };
 use imprint_domain::{
     Error,
@@ -80,14 +80,14 @@ impl TaskPayload {
 }
 
 /// Builds the agent's work for a task; `not_found` when what it works on has been removed.
-pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, Error> {
+pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<AssignmentKind, Error> {
     let task = &record.task;
     let payload = TaskPayload::of(record)?;
     Ok(match (task.kind, payload) {
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum }) => {
             let location = location_of(conn, task).await?;
             let policy = location.coalesce;
-            Work::Capture(CaptureWork {
+            AssignmentKind::Capture(CaptureAssignment {
                 instance: instance_ref(conn, task).await?,
                 image: image_ref(conn, task).await?,
                 compression,
@@ -99,29 +99,33 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Work, 
             })
         }
         (TaskKind::ImageRegister, TaskPayload::Plain) => {
-            Work::Adopt(AdoptWork { image: image_ref(conn, task).await? })
+            AssignmentKind::RegisterImage(RegisterImageAssignment { image: image_ref(conn, task).await? })
         }
         (TaskKind::ImageDelete, TaskPayload::Plain) => {
-            Work::DeleteImage(DeleteImageWork { image: image_ref(conn, task).await? })
+            AssignmentKind::DeleteImage(DeleteImageAssignment { image: image_ref(conn, task).await? })
         }
-        (TaskKind::InstanceDeploy, TaskPayload::Deploy { seed, start }) => Work::Deploy(DeployWork {
+        (TaskKind::InstanceDeploy, TaskPayload::Deploy { seed, start }) => {
+            AssignmentKind::Deploy(DeployAssignment {
+                instance: instance_ref(conn, task).await?,
+                image: image_ref(conn, task).await?,
+                logical_digest: logical_digest(conn, task).await?,
+                seed,
+                start,
+            })
+        }
+        (TaskKind::InstanceStart, TaskPayload::Plain) => AssignmentKind::Start(PowerAssignment {
             instance: instance_ref(conn, task).await?,
-            image: image_ref(conn, task).await?,
-            logical_digest: logical_digest(conn, task).await?,
-            seed,
-            start,
+            grace_ms: STOP_GRACE_MS,
         }),
-        (TaskKind::InstanceStart, TaskPayload::Plain) => {
-            Work::Start(PowerWork { instance: instance_ref(conn, task).await?, grace_ms: STOP_GRACE_MS })
-        }
-        (TaskKind::InstanceStop, TaskPayload::Plain) => {
-            Work::Stop(PowerWork { instance: instance_ref(conn, task).await?, grace_ms: STOP_GRACE_MS })
-        }
-        (TaskKind::InstanceCoalesce, TaskPayload::Plain) => Work::Coalesce(CoalesceWork {
+        (TaskKind::InstanceStop, TaskPayload::Plain) => AssignmentKind::Stop(PowerAssignment {
+            instance: instance_ref(conn, task).await?,
+            grace_ms: STOP_GRACE_MS,
+        }),
+        (TaskKind::InstanceCoalesce, TaskPayload::Plain) => AssignmentKind::Coalesce(CoalesceAssignment {
             instance: instance_ref(conn, task).await?,
             timeout_s: location_of(conn, task).await?.coalesce.timeout.seconds(),
         }),
-        (TaskKind::InstanceDelete, TaskPayload::Plain) => Work::DeleteInstance(PowerWork {
+        (TaskKind::InstanceDelete, TaskPayload::Plain) => AssignmentKind::DeleteInstance(PowerAssignment {
             instance: instance_ref(conn, task).await?,
             grace_ms: DELETE_GRACE_MS,
         }),

@@ -1,4 +1,4 @@
-//! A guest workload that can tell later whether a copy of its disk is consistent.
+//! A guest workload that shows later whether a copy of its disk is consistent.
 //!
 //! The writer fills a 64 KiB slot of a file (`blob`) with bytes that follow from a sequence number,
 //! syncs, and only then appends a record to a second file (`ledger`) and syncs that. So in every
@@ -11,14 +11,14 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
 };
 
-/// Bytes of a slot.
+/// The size of a slot in bytes.
 pub const SLOT: usize = 64 * 1024;
-/// Bytes of a record: `SEQUENCE(10) SLOT(12) CHECK(6)` in decimal, one space between, padded, one
-/// line feed.
+/// The size of a record in bytes: `SEQUENCE(10) SLOT(12) CHECK(6)` in decimal with one space
+/// between, padded, and a line feed.
 pub const RECORD: usize = 32;
 const CHECK_MODULUS: u64 = 999_983;
 
-/// The bytes that write number `sequence` puts into its slot.
+/// Returns the bytes that the write of number `sequence` puts into its slot.
 pub fn slot_bytes(sequence: u64) -> Vec<u8> {
     let words = u64::try_from(SLOT / 8).unwrap_or(0);
     (0..words)
@@ -26,7 +26,7 @@ pub fn slot_bytes(sequence: u64) -> Vec<u8> {
         .collect()
 }
 
-/// The record of a write.
+/// Returns the record of a write.
 pub fn record_bytes(sequence: u64, slot: u64) -> Vec<u8> {
     let mut line = format!("{sequence:010} {slot:012} {:06}", sequence % CHECK_MODULUS).into_bytes();
     line.resize(RECORD - 1, b' ');
@@ -34,7 +34,7 @@ pub fn record_bytes(sequence: u64, slot: u64) -> Vec<u8> {
     line
 }
 
-/// The sequence number and the slot of a record; `None` when it is not whole.
+/// Returns the sequence number and the slot of a record; `None` when it is not complete.
 pub fn parse_record(record: &[u8]) -> Option<(u64, u64)> {
     let text = std::str::from_utf8(record).ok()?;
     let mut fields = text.split_whitespace().map(str::parse::<u64>);
@@ -43,44 +43,48 @@ pub fn parse_record(record: &[u8]) -> Option<(u64, u64)> {
         .then_some((sequence, slot))
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// Whole records.
+pub struct Verification {
+    /// The number of complete records.
     pub records: u64,
     /// The highest sequence number.
     pub last_sequence: u64,
-    /// Records that are not whole although whole ones follow.
+    /// The number of incomplete records that are followed by complete ones.
     pub bad_records: u64,
-    /// Slots that do not hold what their last record says.
+    /// The slots with other content than their last record says.
     pub mismatched_slots: Vec<u64>,
 }
 
-impl Verdict {
-    /// Whether the copy is one that could have been seen after a power cut: at most the write under
-    /// way differs.
+impl Verification {
+    /// Returns whether the copy could be the disk after a power cut: at most the last write
+    /// differs.
     pub fn is_consistent(&self) -> bool {
         self.bad_records == 0 && self.mismatched_slots.len() <= 1
     }
 }
 
-/// Compares a copy of the two files with each other.
-pub fn verify(ledger: &mut File, blob: &mut File) -> io::Result<Verdict> {
+/// Compares the ledger and the blob of a copy.
+///
+/// # Errors
+///
+/// Fails when a file cannot be read.
+pub fn verify(ledger: &mut File, blob: &mut File) -> io::Result<Verification> {
     let mut bytes = Vec::new();
     ledger.read_to_end(&mut bytes)?;
-    let mut verdict = Verdict::default();
+    let mut verification = Verification::default();
     let mut last = BTreeMap::new();
     let whole = bytes.len() / RECORD;
     for (index, record) in bytes.chunks_exact(RECORD).enumerate() {
         match parse_record(record) {
             Some((sequence, slot)) => {
-                verdict.records += 1;
-                verdict.last_sequence = verdict.last_sequence.max(sequence);
+                verification.records += 1;
+                verification.last_sequence = verification.last_sequence.max(sequence);
                 last.insert(slot, sequence);
             }
             // The very last record may be torn by the cut.
             None if index + 1 == whole => {}
-            None => verdict.bad_records += 1,
+            None => verification.bad_records += 1,
         }
     }
     for (slot, sequence) in last {
@@ -88,10 +92,10 @@ pub fn verify(ledger: &mut File, blob: &mut File) -> io::Result<Verdict> {
         blob.seek(SeekFrom::Start(slot.saturating_mul(u64::try_from(SLOT).unwrap_or(0))))?;
         let whole = blob.read_exact(&mut found).is_ok();
         if !whole || found != slot_bytes(sequence) {
-            verdict.mismatched_slots.push(slot);
+            verification.mismatched_slots.push(slot);
         }
     }
-    Ok(verdict)
+    Ok(verification)
 }
 
 #[cfg(test)]
@@ -119,7 +123,7 @@ mod tests {
         };
         assert_eq!(
             check("a", &ledger, &good),
-            Verdict { records: 3, last_sequence: 3, ..Verdict::default() }
+            Verification { records: 3, last_sequence: 3, ..Verification::default() }
         );
         let under_way = [slot_bytes(4), slot_bytes(2)].concat();
         assert!(check("b", &ledger, &under_way).is_consistent());

@@ -31,13 +31,13 @@ fn main() -> io::Result<()> {
         random ^= random >> 7;
         random ^= random << 17;
         let slot = random % slots;
-        let begun = Instant::now();
+        let start = Instant::now();
         blob.write_all_at(&slot_bytes(sequence), slot * u64::try_from(SLOT).unwrap_or(0))?;
         blob.sync_data()?;
         ledger.write_all_at(&record_bytes(sequence, slot), records * record)?;
         ledger.sync_data()?;
         records = sequence;
-        let took = begun.elapsed();
+        let took = start.elapsed();
         longest = longest.max(took);
         if took > Duration::from_millis(500) {
             println!("STALL ms={}", took.as_millis());

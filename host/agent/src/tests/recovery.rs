@@ -5,20 +5,20 @@ use std::{
     sync::Arc,
 };
 
-use imprint_agent_protocol::{Assignment, Finish, HeldLease, Outcome, Work};
+use imprint_agent_protocol::{Assignment, AssignmentKind, Finish, HeldLease, Outcome};
 use imprint_domain::id::AgentId;
 use imprint_ports::{Journal, JournalNote, Props};
 use uuid::Uuid;
 
 use super::fakes::World;
 use crate::{
-    instance::{Definition, Home},
-    job::{Fate, settle, to_hex},
-    journal::{FileJournal, Header, JournalError},
-    machine::Machine,
-    outbox::Outbox,
-    recovery::recover_all,
-    step::{self, Fault},
+    jobs::cleanup::{Cleanup, clean_up},
+    journal::{FileJournal, Header, JournalError, fault::Fault, steps},
+    machine::{
+        Machine,
+        instance::{Definition, InstanceDir},
+    },
+    runtime::{outbox::Outbox, recovery::recover_all},
 };
 
 pub(super) fn settings() -> BTreeMap<String, String> {
@@ -39,12 +39,12 @@ fn driver_note(step: &str) -> JournalNote {
 }
 
 #[test]
-fn a_torn_line_is_dropped_and_written_over() {
+fn an_incomplete_line_is_dropped_and_overwritten() {
     let world = World::new();
     let instance = world.stopped_instance();
     let work = world.capture(&instance);
     let first = journal(&world, &work);
-    first.note(step::SCRATCH, [("path", "/x".to_owned())]).unwrap();
+    first.note(steps::SCRATCH, [("path", "/x".to_owned())]).unwrap();
     first.record(&driver_note("freezing")).unwrap();
     let path = first.path().to_owned();
     drop(first);
@@ -54,7 +54,7 @@ fn a_torn_line_is_dropped_and_written_over() {
         fs::write(&path, &whole[..torn]).unwrap();
         let opened = FileJournal::open(&path, Fault::default()).unwrap();
         assert_eq!(opened.notes(), [], "cut at {torn}");
-        assert_eq!(opened.last(step::SCRATCH).unwrap()["path"], "/x");
+        assert_eq!(opened.last(steps::SCRATCH).unwrap()["path"], "/x");
         opened.record(&driver_note("thawed")).unwrap();
         let again = FileJournal::open(&path, Fault::default()).unwrap();
         assert_eq!(again.notes(), [driver_note("thawed")]);
@@ -75,17 +75,17 @@ fn a_torn_line_is_dropped_and_written_over() {
 fn drivers_see_only_their_own_notes_and_cannot_write_the_hosts() {
     let world = World::new();
     let journal = journal(&world, &world.capture(&world.stopped_instance()));
-    journal.note(step::SNAPSHOT, []).unwrap();
-    journal.record(&driver_note(step::UPLOAD)).unwrap();
-    assert_eq!(journal.notes(), [driver_note(step::UPLOAD)]);
-    assert_eq!(journal.last(step::UPLOAD), None);
+    journal.note(steps::SNAPSHOT, []).unwrap();
+    journal.record(&driver_note(steps::UPLOAD)).unwrap();
+    assert_eq!(journal.notes(), [driver_note(steps::UPLOAD)]);
+    assert_eq!(journal.last(steps::UPLOAD), None);
     let long = JournalNote { step: "x".repeat(200_000), data: Props::new() };
     assert!(journal.record(&long).is_err());
     let mut file = OpenOptions::new().append(true).open(journal.path()).unwrap();
     file.write_all(b"{}").unwrap();
     assert_eq!(
         FileJournal::open(journal.path(), Fault::default()).unwrap().notes(),
-        [driver_note(step::UPLOAD)]
+        [driver_note(steps::UPLOAD)]
     );
 }
 
@@ -97,10 +97,10 @@ fn interrupted_capture(world: &World) -> Assignment {
     let scratch = world.folders().scratch_file(work.task_id, work.fence);
     fs::write(&scratch, b"scratch").unwrap();
     fs::write(world.ports.storage.path(".image-1"), b"half").unwrap();
-    journal.note(step::SCRATCH, [("path", scratch.display().to_string())]).unwrap();
-    journal.note(step::SNAPSHOT, []).unwrap();
+    journal.note(steps::SCRATCH, [("path", scratch.display().to_string())]).unwrap();
+    journal.note(steps::SNAPSHOT, []).unwrap();
     journal.record(&driver_note("freezing")).unwrap();
-    journal.note(step::UPLOAD, [("token", to_hex(b".image-1"))]).unwrap();
+    journal.note(steps::UPLOAD, [("token", hex::encode(b".image-1"))]).unwrap();
     work
 }
 
@@ -123,7 +123,7 @@ async fn what_cannot_be_undone_yet_is_kept_and_tried_again() {
     let (machine, outbox) = (machine(&world), Outbox::new(&world.folders()));
     world.driver().behaviour.lock().unwrap().refuse_recovery = true;
     recover_all(&machine, &outbox).await;
-    let Work::Capture(capture) = &work.work else { unreachable!() };
+    let AssignmentKind::Capture(capture) = &work.kind else { unreachable!() };
     assert!(
         machine.require_recovered(capture.instance.id).is_err(),
         "no new capture over the old one's remains"
@@ -137,12 +137,12 @@ async fn what_cannot_be_undone_yet_is_kept_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hypervisor_that_is_gone_needs_no_driver() {
+async fn a_hypervisor_that_has_ended_needs_no_driver() {
     let world = World::new();
     let work = interrupted_capture(&world);
-    let Work::Capture(capture) = &work.work else { unreachable!() };
-    let home = Home::new(&world.folders(), capture.instance.id);
-    home.process().unwrap().end(super::fakes::SOON).await.unwrap();
+    let AssignmentKind::Capture(capture) = &work.kind else { unreachable!() };
+    let dir = InstanceDir::new(&world.folders(), capture.instance.id);
+    dir.process().unwrap().terminate().await.unwrap();
     recover_all(&machine(&world), &Outbox::new(&world.folders())).await;
     assert!(world.driver().calls().is_empty());
     world.assert_nothing_left(&[]);
@@ -155,11 +155,11 @@ async fn a_visible_image_and_a_stored_result_are_kept() {
     let work = world.capture(&instance);
     let held = journal(&world, &work);
     fs::write(world.ports.storage.path("image-1"), b"whole").unwrap();
-    held.note(step::SNAPSHOT, []).unwrap();
-    held.note(step::UPLOAD, [("token", to_hex(b"image-1"))]).unwrap();
-    held.note(step::COMMITTED, []).unwrap();
+    held.note(steps::SNAPSHOT, []).unwrap();
+    held.note(steps::UPLOAD, [("token", hex::encode(b"image-1"))]).unwrap();
+    held.note(steps::COMMITTED, []).unwrap();
     // The token names the visible file: a clean-up would remove it.
-    settle(&machine(&world), &Arc::new(held), Fate::Undone).await.unwrap();
+    clean_up(&machine(&world), &Arc::new(held), Cleanup::Rollback).await.unwrap();
     world.assert_nothing_left(&["image-1"]);
 }
 
@@ -168,14 +168,14 @@ async fn an_unfinished_instance_is_removed_unless_its_result_is_stored() {
     for stored in [false, true] {
         let world = World::new();
         let work = world.deploy(1 << 20, None);
-        let Work::Deploy(deploy) = &work.work else { unreachable!() };
+        let AssignmentKind::Deploy(deploy) = &work.kind else { unreachable!() };
         let held = journal(&world, &work);
-        held.note(step::NEW_INSTANCE, [("instance", deploy.instance.id.to_string())]).unwrap();
-        held.note(step::LAUNCHING, []).unwrap();
-        let home = Home::new(&world.folders(), deploy.instance.id);
-        fs::create_dir(home.folder()).unwrap();
-        fs::write(home.file("disk.raw"), b"disk").unwrap();
-        home.define(&Definition::new(deploy.instance.clone(), "fake".to_owned(), settings())).unwrap();
+        held.note(steps::NEW_INSTANCE, [("instance", deploy.instance.id.to_string())]).unwrap();
+        held.note(steps::LAUNCHING, []).unwrap();
+        let dir = InstanceDir::new(&world.folders(), deploy.instance.id);
+        fs::create_dir(dir.folder()).unwrap();
+        fs::write(dir.file("disk.raw"), b"disk").unwrap();
+        dir.define(&Definition::new(deploy.instance.clone(), "fake".to_owned(), settings())).unwrap();
         let outbox = Outbox::new(&world.folders());
         if stored {
             let lease = HeldLease { task_id: work.task_id, fence: work.fence };
@@ -183,7 +183,7 @@ async fn an_unfinished_instance_is_removed_unless_its_result_is_stored() {
             outbox.store(Finish { agent_id, lease, outcome: Outcome::Done }).unwrap();
         }
         recover_all(&machine(&world), &outbox).await;
-        assert_eq!(home.folder().exists(), stored);
+        assert_eq!(dir.folder().exists(), stored);
         assert_eq!(fs::read_dir(world.folders().journal()).unwrap().count(), 0);
     }
 }

@@ -73,7 +73,7 @@ impl World {
         let body = json!({"name": "Debian", "storage_id": self.stock_storage, "key": "debian.qcow2",
             "format": "qcow2", "location_id": self.location});
         let made = self.admin.post("/admin/stock-images", body).await.expect(StatusCode::ACCEPTED);
-        self.agent.work(json!({"outcome": "adopted", "image": stored()})).await;
+        self.agent.work(json!({"outcome": "image_registered", "image": stored()})).await;
         made.text("/image/id").to_owned()
     }
 

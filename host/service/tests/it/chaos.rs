@@ -115,7 +115,7 @@ impl Walk {
         let Some(work) = self.work.get(held) else { return };
         let outcome = match how {
             12 => failure(lost),
-            13 => success(&work.work),
+            13 => success(&work.kind),
             _ => return drop(self.agent.progress(work, Phase::Copying, 300).await),
         };
         let answer = self.agent.finish(work, outcome).await;

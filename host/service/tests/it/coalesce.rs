@@ -1,6 +1,6 @@
 //! Merging chains of layers: who may ask, what becomes of it, and what the agent is told.
 
-use imprint_agent_protocol::{CaptureWork, Outcome, Work};
+use imprint_agent_protocol::{AssignmentKind, CaptureAssignment, Outcome};
 use imprint_domain::{
     Code,
     coalesce::{CoalesceTimeout, timed_out},
@@ -32,12 +32,12 @@ pub(crate) async fn only_a_stopped_and_idle_instance_is_merged(world: World) {
     let busy = world.service.instance_coalesce(&world.admin, world.instance).await.unwrap_err();
     assert_eq!(busy.code, Code::InstanceBusy);
     let work = world.agent.claim_one().await;
-    let Work::Coalesce(order) = &work.work else { panic!("{:?}", work.work) };
+    let AssignmentKind::Coalesce(order) = &work.kind else { panic!("{:?}", work.kind) };
     assert_eq!((order.instance.id, order.timeout_s), (world.instance, 7200));
     world.agent.progress(&work, Phase::Coalesce, 300).await.unwrap();
     let shown = world.task(made.task.id).await;
     assert_eq!((shown.phase, shown.checkpoint, shown.percent), (Phase::Coalesce, 25, Some(30)));
-    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
     let shown = world.task(made.task.id).await;
     assert_eq!((shown.state, shown.checkpoint), (TaskState::Succeeded, 100));
     let store = Store::open(&world.target).await.unwrap();
@@ -74,10 +74,10 @@ pub(crate) async fn a_merge_that_takes_too_long_is_not_repeated_and_says_what_he
 }
 
 /// What the agent gets for a capture; the capture itself fails.
-async fn assigned_capture(world: &World) -> CaptureWork {
+async fn assigned_capture(world: &World) -> CaptureAssignment {
     let made = world.capture("assigned").await;
     let assignment = world.agent.claim_one().await;
-    let Work::Capture(capture) = assignment.work.clone() else { panic!("{:?}", assignment.work) };
+    let AssignmentKind::Capture(capture) = assignment.kind.clone() else { panic!("{:?}", assignment.kind) };
     world.agent.finish(&assignment, failure(false)).await.unwrap();
     world.service.image_delete(&world.customer, made.image.id, None).await.unwrap();
     world.agent.work_all().await;
@@ -109,7 +109,7 @@ pub(crate) async fn the_location_decides_whether_and_for_how_long(world: World) 
     assert_eq!(assigned().await, None);
     let made = begin(&world).await;
     let work = world.agent.claim_one().await;
-    let Work::Coalesce(order) = &work.work else { panic!("{:?}", work.work) };
+    let AssignmentKind::Coalesce(order) = &work.kind else { panic!("{:?}", work.kind) };
     assert_eq!(order.timeout_s, 60, "the time limit holds outside of captures, too");
     // Cancelled, and retried by a person.
     world.service.task_cancel(&world.admin, made.task.id).await.unwrap();

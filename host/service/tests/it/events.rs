@@ -71,7 +71,7 @@ pub(crate) async fn a_follower_resumes_and_is_told_when_it_cannot(world: World) 
     let filter = EventFilter { topics: Vec::new(), task_id: Some(made.task.id) };
     let mut of_task = world.service.event_follow(&world.admin, filter, None).await.unwrap();
     let work = world.agent.claim_one().await;
-    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
     let Subject::Task(task) = next(&mut of_task).await.subject else { panic!("not the task") };
     assert_eq!(task.id, made.task.id);
     assert_eq!(next(&mut images).await.subject_status(), Some(ImageStatus::Available));
@@ -118,7 +118,7 @@ pub(crate) async fn a_wait_ends_with_the_change(world: World) {
     // The waiter may come first or second: either way it sees the task move.
     let work = world.agent.claim_one().await;
     let seen = tokio::time::timeout(Duration::from_secs(10), async {
-        world.agent.finish(&work, success(&work.work)).await.unwrap();
+        world.agent.finish(&work, success(&work.kind)).await.unwrap();
         waiting.await.unwrap()
     });
     assert_ne!(seen.await.expect("in time").state, TaskState::Queued);
@@ -138,7 +138,7 @@ pub(crate) async fn another_control_plane_hears_of_it(world: World) {
     let work = agent.claim_one().await;
     let again = second.reconcile_once().await.unwrap();
     assert_eq!(again.leases, 0);
-    agent.finish(&work, success(&work.work)).await.unwrap();
+    agent.finish(&work, success(&work.kind)).await.unwrap();
     let image = world.service.image_show(&world.customer, made.image.id).await.unwrap();
     assert_eq!(image.status, ImageStatus::Available);
 }
@@ -153,7 +153,7 @@ pub(crate) async fn who_waits_is_told_when_the_queue_moves(world: World) {
     let Subject::Task(task) = next(&mut follower).await.subject else { panic!("not a task") };
     assert_eq!((task.id, task.queue_position), (second.task.id, Some(1)));
     assert_eq!(task.waiting_for.as_deref(), Some("another task of this instance"));
-    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
     let Subject::Task(task) = next(&mut follower).await.subject else { panic!("not a task") };
     assert_eq!(task.waiting_for.as_deref(), Some("the agent to take it"));
 }

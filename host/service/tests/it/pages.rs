@@ -30,7 +30,7 @@ async fn fill(world: &World) {
             world.agent.finish(&work, crate::support::failure(false)).await.unwrap();
             continue;
         }
-        let mut outcome = success(&work.work);
+        let mut outcome = success(&work.kind);
         if let Outcome::Captured(result) = &mut outcome {
             result.image.size = size((random(4) + 1) << 20);
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use imprint_agent_protocol::{ClaimRequest, Work};
+use imprint_agent_protocol::{AssignmentKind, ClaimRequest};
 use imprint_domain::task::TaskState;
 
 use crate::support::{World, success};
@@ -25,8 +25,8 @@ pub(crate) async fn captures_wait_for_their_turn_and_say_why(mut world: World) {
     // Other work is not held back by them.
     world.service.instance_create(&world.customer, world.deployment("web-4")).await.unwrap();
     let other = world.agent.claim(8, 0).await;
-    assert!(matches!(other.as_slice(), [only] if matches!(only.work, Work::Deploy(_))));
-    world.agent.finish(&work[0], success(&work[0].work)).await.unwrap();
+    assert!(matches!(other.as_slice(), [only] if matches!(only.kind, AssignmentKind::Deploy(_))));
+    world.agent.finish(&work[0], success(&work[0].kind)).await.unwrap();
     assert_eq!(world.agent.claim(8, 0).await.len(), 1);
     world.capture("again").await;
     world.environment.advance(60);
@@ -42,7 +42,7 @@ pub(crate) async fn tasks_of_an_instance_keep_their_order(world: World) {
     assert_eq!(work.iter().map(|work| work.task_id).collect::<Vec<_>>(), [first.task.id]);
     let waiting = world.task(second.task.id).await;
     assert_eq!(waiting.waiting_for.as_deref(), Some("another task of this instance"));
-    world.agent.finish(&work[0], success(&work[0].work)).await.unwrap();
+    world.agent.finish(&work[0], success(&work[0].kind)).await.unwrap();
     assert_eq!(world.agent.claim_one().await.task_id, second.task.id);
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn an_agent_takes_no_more_than_it_has_room_for(world: World) {
     let agent = world.agent.restarted().await;
     let request = ClaimRequest { agent_id: agent.id, max: 8, max_captures: 0, wait_ms: 0 };
     let work = agent.control.claim(request).await.unwrap().assignments;
-    assert!(work.iter().all(|work| matches!(work.work, Work::Deploy(_))));
+    assert!(work.iter().all(|work| matches!(work.kind, AssignmentKind::Deploy(_))));
 }
 
 pub(crate) async fn a_task_is_claimed_once(mut world: World) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use imprint_agent_protocol::{InstanceReport, Work};
+use imprint_agent_protocol::{AssignmentKind, InstanceReport};
 use imprint_domain::{
     Code,
     image::{ImageFormat, ImageKind},
@@ -112,8 +112,8 @@ pub(crate) async fn a_demo_has_its_instance(world: World) {
             break work;
         }
     };
-    assert!(matches!(&work.work, Work::Start(start) if start.instance.id == instance));
-    agent.finish(&work, success(&work.work)).await.unwrap();
+    assert!(matches!(&work.kind, AssignmentKind::Start(start) if start.instance.id == instance));
+    agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(starting.await.unwrap().unwrap(), Some(instance));
     let list = ImageList { scope: ImageScope::Stock, ..ImageList::default() };
     let stock = world.service.image_list(&world.customer, &list).await.unwrap().items;

@@ -11,9 +11,9 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
-    Assignment, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
+    Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
     HeartbeatResponse, HeldLease, ImageResult, InstanceReport, Outcome, PROTOCOL_VERSION, Peer,
-    ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport, Work,
+    ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport,
 };
 use imprint_domain::{
     account::{Role, Scope},
@@ -314,9 +314,9 @@ pub(crate) fn stored() -> StoredImage {
 }
 
 /// How a piece of work ends well.
-pub(crate) fn success(work: &Work) -> Outcome {
+pub(crate) fn success(work: &AssignmentKind) -> Outcome {
     match work {
-        Work::Capture(_) => Outcome::Captured(CaptureResult {
+        AssignmentKind::Capture(_) => Outcome::Captured(CaptureResult {
             image: stored(),
             consistency: Consistency::Filesystem,
             downgraded_because: Some("the guest has no freeze hooks".into()),
@@ -324,15 +324,15 @@ pub(crate) fn success(work: &Work) -> Outcome {
             frozen_ms: 40,
             stopped_ms: 0,
         }),
-        Work::Adopt(_) => Outcome::Adopted(ImageResult { image: stored() }),
-        Work::Deploy(_) => {
+        AssignmentKind::RegisterImage(_) => Outcome::ImageRegistered(ImageResult { image: stored() }),
+        AssignmentKind::Deploy(_) => {
             Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: size(4 << 20) })
         }
-        Work::DeleteImage(_)
-        | Work::Start(_)
-        | Work::Stop(_)
-        | Work::Coalesce(_)
-        | Work::DeleteInstance(_) => Outcome::Done,
+        AssignmentKind::DeleteImage(_)
+        | AssignmentKind::Start(_)
+        | AssignmentKind::Stop(_)
+        | AssignmentKind::Coalesce(_)
+        | AssignmentKind::DeleteInstance(_) => Outcome::Done,
     }
 }
 
@@ -433,7 +433,7 @@ impl Agent {
                 return;
             }
             for assignment in work {
-                self.finish(&assignment, success(&assignment.work)).await.unwrap();
+                self.finish(&assignment, success(&assignment.kind)).await.unwrap();
             }
         }
     }

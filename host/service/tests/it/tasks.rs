@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{Outcome, ProtocolError, Work};
+use imprint_agent_protocol::{AssignmentKind, Outcome, ProtocolError};
 use imprint_domain::{
     Code,
     consistency::Consistency,
@@ -26,7 +26,7 @@ pub(crate) async fn a_capture_goes_all_the_way(world: World) {
     assert_eq!(made.image.status, ImageStatus::Creating);
     assert_eq!((made.task.state, made.task.checkpoint), (TaskState::Queued, 0));
     let work = world.agent.claim_one().await;
-    let Work::Capture(capture) = &work.work else { panic!("not a capture") };
+    let AssignmentKind::Capture(capture) = &work.kind else { panic!("not a capture") };
     assert_eq!(capture.instance.id, world.instance);
     assert_eq!(capture.image.id, made.image.id);
     assert_eq!(capture.image.storage.settings["path"], "/srv/images");
@@ -39,7 +39,7 @@ pub(crate) async fn a_capture_goes_all_the_way(world: World) {
         (task.checkpoint, task.percent, task.rate_bps, task.eta_s),
         (50, Some(40), Some(200), Some(3))
     );
-    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
     let task = world.task(made.task.id).await;
     assert_eq!((task.state, task.checkpoint, task.percent), (TaskState::Succeeded, 100, Some(100)));
     let image = world.service.image_show(&world.customer, made.image.id).await.unwrap();
@@ -62,13 +62,13 @@ pub(crate) async fn a_lost_answer_changes_nothing(world: World) {
         world.agent.heartbeat(&[lease(&work)]).await.unwrap();
         world.agent.progress(&work, Phase::Copying, 10).await.unwrap();
     }
-    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
     let before = world.service.image_show(&world.customer, made.image.id).await.unwrap();
     let follower =
         world.service.event_follow(&world.customer, imprint_service::EventFilter::default(), None).await;
     let start = follower.unwrap().start();
     for _ in 0..3 {
-        world.agent.finish(&work, success(&work.work)).await.unwrap();
+        world.agent.finish(&work, success(&work.kind)).await.unwrap();
     }
     // Not even another end is taken then.
     world.agent.finish(&work, failure(false)).await.unwrap();
@@ -103,7 +103,7 @@ pub(crate) async fn an_expired_lease_is_taken_back_once(world: World) {
     // The old worker learns it, whatever it says.
     assert_eq!(world.agent.heartbeat(&[lease(&work)]).await.unwrap().lost, [made.task.id]);
     assert_eq!(world.agent.progress(&work, Phase::Copying, 1).await.unwrap_err(), ProtocolError::LeaseLost);
-    let late = world.agent.finish(&work, success(&work.work)).await;
+    let late = world.agent.finish(&work, success(&work.kind)).await;
     assert_eq!(late.unwrap_err(), ProtocolError::LeaseLost);
     assert_eq!(status(&world, &made).await, (ImageStatus::Creating, TaskState::Queued));
     world.pass(5, &[]).await;
@@ -111,7 +111,7 @@ pub(crate) async fn an_expired_lease_is_taken_back_once(world: World) {
     assert_eq!((again.task_id, again.fence, again.attempt), (made.task.id, work.fence + 1, 2));
     let late = world.agent.finish(&work, failure(false)).await;
     assert_eq!(late.unwrap_err(), ProtocolError::LeaseLost, "also when somebody else works on it");
-    world.agent.finish(&again, success(&again.work)).await.unwrap();
+    world.agent.finish(&again, success(&again.kind)).await.unwrap();
     assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded));
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn a_restarted_control_plane_waits_for_its_agents(world: World)
         control: service.control_plane(imprint_agent_protocol::Peer { hypervisor_id: world.hypervisor }),
         ..Agent::new(&service, world.hypervisor, &world.environment)
     };
-    agent.finish(&work, success(&work.work)).await.unwrap();
+    agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded));
     // One that stays silent is given up after a full term.
     agent.heartbeat(&[]).await.unwrap();
@@ -151,7 +151,7 @@ async fn killed_after(world: &World, agent: &Agent, steps: usize) {
     }
     if steps == 6 {
         // Killed after the report was taken, before the answer came.
-        agent.finish(&work, success(&work.work)).await.unwrap();
+        agent.finish(&work, success(&work.kind)).await.unwrap();
     }
 }
 
@@ -200,7 +200,7 @@ pub(crate) async fn an_agent_that_is_shut_down_costs_no_attempt(world: World) {
     let finish = imprint_agent_protocol::Finish {
         agent_id: world.agent.id,
         lease: lease(&work),
-        outcome: success(&work.work),
+        outcome: success(&work.kind),
     };
     next.control.finish(finish).await.unwrap();
     next.register().await.unwrap();
@@ -278,7 +278,7 @@ pub(crate) async fn a_deadline_ends_a_task(world: World) {
         assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Failed));
         assert_eq!(world.task(made.task.id).await.error.unwrap().code, "deadline_exceeded");
     }
-    let late = world.agent.finish(&work, success(&work.work)).await;
+    let late = world.agent.finish(&work, success(&work.kind)).await;
     assert_eq!(late.unwrap_err(), ProtocolError::LeaseLost);
 }
 
@@ -304,7 +304,7 @@ pub(crate) async fn a_level_not_reached_is_a_failure(world: World) {
         Some(ConsistencyRequirement { want: Consistency::Application, minimum: Consistency::Application });
     let made = world.service.image_capture(&world.customer, wish).await.unwrap();
     let work = world.agent.claim_one().await;
-    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Failed));
     assert_eq!(world.task(made.task.id).await.error.unwrap().code, "consistency_not_reached");
 }
@@ -358,7 +358,7 @@ pub(crate) async fn a_failed_deletion_is_tried_again(world: World) {
 pub(crate) async fn a_failed_deployment_can_be_retried(world: World) {
     let made = world.service.instance_create(&world.customer, world.deployment("web-2")).await.unwrap();
     let work = world.agent.claim_one().await;
-    let Work::Deploy(deploy) = &work.work else { panic!("not a deployment") };
+    let AssignmentKind::Deploy(deploy) = &work.kind else { panic!("not a deployment") };
     assert_eq!(deploy.seed.hostname, "web-2");
     assert_eq!(deploy.logical_digest, Some(digest("1").parse().unwrap()));
     world.agent.finish(&work, failure(false)).await.unwrap();
@@ -367,9 +367,9 @@ pub(crate) async fn a_failed_deployment_can_be_retried(world: World) {
     assert!(!shown.capture.allowed);
     world.service.task_retry(&world.customer, made.task.id).await.unwrap();
     let work = world.agent.claim_one().await;
-    let Work::Deploy(deploy) = &work.work else { panic!("not a deployment") };
+    let AssignmentKind::Deploy(deploy) = &work.kind else { panic!("not a deployment") };
     assert_eq!(deploy.seed.user_data.as_deref(), Some("#cloud-config\n"), "kept until it succeeds");
-    world.agent.finish(&work, success(&work.work)).await.unwrap();
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
     let shown = world.service.instance_show(&world.customer, made.instance.id).await.unwrap();
     assert_eq!((shown.status, shown.power), (InstanceStatus::Ready, Power::Running));
     // Stop, start, delete.
@@ -405,7 +405,7 @@ pub(crate) async fn reports_that_make_no_sense_are_refused(world: World) {
     assert_eq!(status(&world, &made).await, (ImageStatus::Creating, TaskState::Running));
     let stranger = Agent::new(&world.service, world.hypervisor, &world.environment);
     assert_eq!(stranger.heartbeat(&[]).await.unwrap_err(), ProtocolError::NotRegistered);
-    let lost = stranger.finish(&work, success(&work.work)).await.unwrap_err();
+    let lost = stranger.finish(&work, success(&work.kind)).await.unwrap_err();
     assert_eq!(lost, ProtocolError::LeaseLost);
     let mut old = imprint_agent_protocol::Register {
         agent_id: stranger.id,

@@ -1,0 +1,185 @@
+//! Assignments: what the control plane sends to an agent that asks for them.
+
+use std::collections::BTreeMap;
+
+use imprint_domain::{
+    consistency::Consistency,
+    digest::LogicalDigest,
+    id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
+    image::{Compression, ImageFormat},
+    name::Name,
+    plugin_kind::StorageKind,
+    size::ByteSize,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// A task as an agent gets it, with its lease.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The id of the task.
+    pub task_id: TaskId,
+    /// The number of the lease, which every report about the task repeats.
+    pub fence: u64,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The time at which the lease ends without a heartbeat.
+    pub lease_until: Timestamp,
+    /// The time after which the control plane fails the task.
+    pub deadline: Timestamp,
+    /// What to do.
+    #[serde(alias = "work")]
+    pub kind: AssignmentKind,
+}
+
+/// What an assignment asks for.
+///
+/// The aliases are the spellings of protocol version 2, in which journals of an earlier agent may
+/// still be written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum AssignmentKind {
+    /// Capture the primary disk of an instance.
+    Capture(CaptureAssignment),
+    /// Read a stock image's file and report its sizes and digests.
+    #[serde(alias = "adopt")]
+    RegisterImage(RegisterImageAssignment),
+    /// Remove an image's file.
+    DeleteImage(DeleteImageAssignment),
+    /// Write a disk and start an instance on it.
+    Deploy(DeployAssignment),
+    /// Start an instance.
+    Start(PowerAssignment),
+    /// Shut an instance down, then power it off after the grace.
+    Stop(PowerAssignment),
+    /// Merge the layers of a stopped instance's disk into one file.
+    Coalesce(CoalesceAssignment),
+    /// Power an instance off and remove everything it has on the machine.
+    DeleteInstance(PowerAssignment),
+}
+
+/// A storage, as its plugin needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageRef {
+    /// The id of the image storage.
+    pub id: StorageId,
+    /// The kind of plugin that it needs.
+    pub kind: StorageKind,
+    /// The settings of the plugin, such as `path` for `local`.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// An image's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// The id of the image.
+    pub id: ImageId,
+    /// The storage that holds its file.
+    pub storage: StorageRef,
+    /// The key of the file in that storage.
+    pub key: String,
+    /// The format of the file.
+    pub format: ImageFormat,
+}
+
+/// An instance, and what the agent needs to find or create it. Its files are in the agent's folder
+/// for the instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRef {
+    /// The id of the instance, by which the driver knows it as well.
+    pub id: InstanceId,
+    /// The name that its owner gave it.
+    pub name: Name,
+    /// The id of its primary disk.
+    pub disk_id: DiskId,
+    /// The format of the disk's file.
+    pub disk_format: ImageFormat,
+    /// The size of the disk in bytes, as the guest sees it.
+    pub disk_size: ByteSize,
+    /// The number of virtual processors.
+    pub vcpus: u32,
+    /// The size of the memory in bytes.
+    pub memory: ByteSize,
+}
+
+/// Capture the primary disk of an instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaptureAssignment {
+    /// The instance to capture.
+    pub instance: InstanceRef,
+    /// The image to write.
+    pub image: ImageRef,
+    /// The compression of the image.
+    pub compression: Compression,
+    /// The consistency to try for.
+    pub want: Consistency,
+    /// The weakest consistency that counts as a success.
+    pub minimum: Consistency,
+    /// The longest freeze of the guest's file systems, in milliseconds.
+    pub freeze_limit_ms: u32,
+    /// The largest size of the scratch file in bytes; `None` stands for the disk's virtual size.
+    pub scratch_limit: Option<ByteSize>,
+    /// The time limit, in seconds, for merging the layers of a stopped instance's disk before the
+    /// capture. `None` leaves the layers as they are and reads them as one disk.
+    #[serde(default)]
+    pub coalesce_timeout_s: Option<u32>,
+}
+
+/// Merge the layers of a stopped instance's disk into one file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CoalesceAssignment {
+    /// The instance with the disk.
+    pub instance: InstanceRef,
+    /// The time limit in seconds.
+    pub timeout_s: u32,
+}
+
+/// Read a stock image's file and report its sizes and digests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RegisterImageAssignment {
+    /// The image with the file.
+    pub image: ImageRef,
+}
+
+/// Remove an image's file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeleteImageAssignment {
+    /// The image with the file.
+    pub image: ImageRef,
+}
+
+/// Write a disk from an image and start an instance on it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeployAssignment {
+    /// The instance to create.
+    pub instance: InstanceRef,
+    /// The image to write its disk from.
+    pub image: ImageRef,
+    /// The logical digest that was reported when the image was stored; an image with other content
+    /// is refused.
+    pub logical_digest: Option<LogicalDigest>,
+    /// The data for cloud-init.
+    pub seed: Seed,
+    /// Whether to start the instance at the end.
+    pub start: bool,
+}
+
+/// The data that cloud-init reads at the first boot of an instance (data source NoCloud).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// The host name.
+    pub hostname: String,
+    /// The SSH keys, one line each as in `authorized_keys`.
+    pub ssh_keys: Vec<String>,
+    /// A user script or cloud-config of at most 64 KiB.
+    pub user_data: Option<String>,
+}
+
+/// Change an instance's power, or remove it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PowerAssignment {
+    /// The instance to change.
+    pub instance: InstanceRef,
+    /// The time that the guest has to shut down, in milliseconds.
+    pub grace_ms: u32,
+}

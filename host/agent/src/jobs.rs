@@ -1,0 +1,13 @@
+//! Jobs: what the agent does for each kind of assignment, and how it is undone.
+
+pub(crate) mod capture;
+pub(crate) mod cleanup;
+pub(crate) mod coalesce;
+pub(crate) mod control;
+mod copy;
+pub(crate) mod deploy;
+pub(crate) mod image;
+pub(crate) mod job;
+mod layers;
+pub(crate) mod power;
+mod seed;

@@ -1,0 +1,81 @@
+//! Writing a disk to the image storage, and publishing it as an image.
+
+use std::sync::Arc;
+
+use imprint_agent_protocol::CaptureAssignment;
+use imprint_data_path::{Disk, DiskDigest, Progress, Written};
+use imprint_domain::{consistency::Consistency, image::StoredImage, task::Phase};
+use imprint_ports::{StorageBackend, WriteRequest};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::{JobError, StopReason},
+    jobs::{
+        copy::{self, Request, Target},
+        image::{invalid_digest, size_of},
+        job::Job,
+    },
+    journal::steps,
+};
+
+/// The space that an image needs beyond its own bytes: for tables, and for other uploads.
+pub(super) const RESERVED_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Copies a disk to the storage and makes the image visible.
+pub(super) async fn upload(
+    job: &Job,
+    assignment: &CaptureAssignment,
+    storage: &dyn StorageBackend,
+    disk: &Arc<Disk>,
+    cancel: CancellationToken,
+) -> Result<Written, JobError> {
+    let format = job.machine.format(assignment.image.format.as_str())?;
+    // The data path writes in ascending order where a target cannot do otherwise.
+    let request = WriteRequest {
+        key: assignment.image.key.clone(),
+        upper_bound: None,
+        needs_random: false,
+        if_absent: false,
+    };
+    let mut upload = storage.begin_upload(&request).await?;
+    job.note(steps::UPLOAD, [("token", hex::encode(upload.token()))]).await?;
+    job.control.phase(Phase::Copying);
+    let progress = Arc::<Progress>::default();
+    job.control.copying(progress.clone());
+    let written = copy::write(Request {
+        disk,
+        format: format.as_ref(),
+        target: Target::Upload(upload.target().clone()),
+        compression: assignment.compression,
+        grow_to: None,
+        progress,
+        cancel: cancel.clone(),
+    });
+    let written = written.await.map_err(|error| job.control.prefer_stop_reason(error))?;
+    job.control.phase(Phase::Finalizing);
+    job.control.check()?;
+    if cancel.is_cancelled() {
+        return Err(JobError::Stopped(StopReason::Cancelled));
+    }
+    job.note(steps::COMMITTING, []).await?;
+    let digests = [(DiskDigest::ALGORITHM.to_owned(), written.stored.as_bytes().to_vec())];
+    upload.commit(written.file_size, &digests).await?;
+    job.note(steps::COMMITTED, []).await?;
+    Ok(written)
+}
+
+/// Returns what the control plane stores about the image.
+pub(super) fn stored_image(
+    assignment: &CaptureAssignment,
+    written: &Written,
+    level: Consistency,
+) -> Result<StoredImage, JobError> {
+    Ok(StoredImage {
+        size: size_of(written.file_size)?,
+        virtual_size: size_of(written.virtual_size)?,
+        format: assignment.image.format,
+        logical_digest: written.logical.to_string().parse().map_err(invalid_digest)?,
+        stored_digest: written.stored.to_string().parse().map_err(invalid_digest)?,
+        consistency: Some(level),
+    })
+}

@@ -1,0 +1,162 @@
+//! The clean-up of a job: the same way after a success, a failure, a cancellation, a panic, and a
+//! crash of the whole agent.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use imprint_agent_protocol::AssignmentKind;
+use imprint_ports::SharedJournal;
+use tracing::{info, warn};
+
+use crate::{
+    durable,
+    error::CleanupError,
+    jobs::{
+        coalesce,
+        job::{capture_id, instance_of, lease, scratch_file},
+    },
+    journal::{FileJournal, steps},
+    machine::Machine,
+};
+
+/// What becomes of the results of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cleanup {
+    /// The job succeeded and its outcome is stored: only its tools are removed.
+    Commit,
+    /// The job did not succeed: its results are removed as well.
+    Rollback,
+}
+
+/// The parts of a clean-up that failed.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers(Vec<(&'static str, CleanupError)>);
+
+impl Leftovers {
+    /// Remembers the error of a part.
+    fn collect(&mut self, part: &'static str, outcome: Result<(), CleanupError>) {
+        if let Err(error) = outcome {
+            self.0.push((part, error));
+        }
+    }
+}
+
+impl fmt::Display for Leftovers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (part, error)) in self.0.iter().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
+            write!(f, "{separator}{part}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a job left in the hypervisor, on the storage and on the machine, and then its
+/// journal. Idempotent.
+///
+/// # Errors
+///
+/// Fails when a part cannot be cleaned up. The others are, and the journal stays for the next try.
+pub(crate) async fn clean_up(
+    machine: &Machine,
+    journal: &Arc<FileJournal>,
+    cleanup: Cleanup,
+) -> Result<(), Leftovers> {
+    let mut left = Leftovers::default();
+    if cleanup == Cleanup::Rollback {
+        left.collect("the new instance", remove_new_instance(machine, journal).await);
+    }
+    left.collect("the hypervisor", undo_capture(machine, journal).await);
+    left.collect("the export's sockets", remove_sockets(machine, journal));
+    left.collect("the upload", clean_up_upload(machine, journal).await);
+    left.collect("the merged disk", coalesce::clean_up(machine, journal).await);
+    if journal.last(steps::SCRATCH).is_some() {
+        let removed = durable::remove_file(&scratch_file(machine, journal));
+        left.collect("the scratch file", removed.map_err(CleanupError::from));
+    }
+    let instance = instance_of(&journal.header().assignment.kind);
+    if !left.0.is_empty() {
+        if let Some(id) = instance {
+            machine.set_unrecovered(id);
+        }
+        return Err(left);
+    }
+    journal.remove().map_err(|error| Leftovers(vec![("the journal", error.into())]))?;
+    if let Some(id) = instance {
+        machine.set_recovered(id);
+    }
+    Ok(())
+}
+
+/// Calls [`clean_up`] a few times; recovery repeats later what still fails.
+pub(crate) async fn clean_up_with_retries(machine: &Machine, journal: &Arc<FileJournal>, cleanup: Cleanup) {
+    for pause in [Duration::from_millis(500), Duration::from_secs(2), Duration::ZERO] {
+        let Err(left) = clean_up(machine, journal, cleanup).await else { return };
+        warn!(task = %lease(journal).task_id, %left, "the clean-up is not complete yet");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks the driver to undo a capture that it started. When the hypervisor's process has ended,
+/// nothing of the capture is left.
+async fn undo_capture(machine: &Machine, journal: &Arc<FileJournal>) -> Result<(), CleanupError> {
+    let header = journal.header();
+    let started = journal.last(steps::SNAPSHOT).is_some() && journal.last(steps::DOWN).is_none();
+    let AssignmentKind::Capture(capture) = &header.assignment.kind else { return Ok(()) };
+    let instance = capture.instance.id;
+    if !started || machine.instance_dir(instance).process().is_none() {
+        return Ok(());
+    }
+    let driver = machine.driver(&header.driver, &header.driver_settings).await?;
+    let shared: SharedJournal = journal.clone();
+    let capture_id = capture_id(header.assignment.task_id);
+    match driver.recover(&instance.to_string(), &capture_id, &shared).await {
+        Ok(recovered) => {
+            info!(%instance, actions = ?recovered.actions, "undid a capture in the hypervisor");
+            Ok(())
+        }
+        // The process may have ended during the call.
+        Err(_) if machine.instance_dir(instance).process().is_none() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the sockets that the capture was served on, which a hypervisor that died left. They are
+/// named after the capture.
+fn remove_sockets(machine: &Machine, journal: &FileJournal) -> Result<(), CleanupError> {
+    if journal.last(steps::SNAPSHOT).is_none() {
+        return Ok(());
+    }
+    let prefix = format!("{}-", capture_id(lease(journal).task_id));
+    for entry in std::fs::read_dir(machine.folders.run())?.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".sock"));
+        if ours {
+            durable::remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the upload's token to its storage, unless the image is visible.
+async fn clean_up_upload(machine: &Machine, journal: &FileJournal) -> Result<(), CleanupError> {
+    let Some(note) = journal.last(steps::UPLOAD) else { return Ok(()) };
+    let AssignmentKind::Capture(capture) = &journal.header().assignment.kind else { return Ok(()) };
+    if journal.last(steps::COMMITTED).is_some() {
+        return Ok(());
+    }
+    let token = note.get("token").and_then(|text| hex::decode(text).ok());
+    let token = token.ok_or(CleanupError::Journal("it has no token of the upload"))?;
+    let storage = machine.storage(&capture.image.storage).await?;
+    Ok(storage.cleanup(&token).await?)
+}
+
+/// Ends the process of an instance that was being deployed, and removes its folder.
+async fn remove_new_instance(machine: &Machine, journal: &FileJournal) -> Result<(), CleanupError> {
+    if journal.last(steps::NEW_INSTANCE).is_none() {
+        return Ok(());
+    }
+    if let AssignmentKind::Deploy(deploy) = &journal.header().assignment.kind {
+        machine.instance_dir(deploy.instance.id).terminate_and_remove().await?;
+    }
+    Ok(())
+}

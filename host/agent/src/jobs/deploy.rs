@@ -1,0 +1,116 @@
+//! Deploying: a new disk is written from an image, then a seed and a definition, and the process is
+//! started.
+//!
+//! ```text
+//! read locator -> map -> copy (digest on the way) -> seed -> definition -> launch -> ready
+//! ```
+//!
+//! The new disk never depends on the image. Until the outcome is stored, the journal says that the
+//! whole instance is to be removed.
+
+use std::sync::Arc;
+
+use imprint_agent_protocol::{DeployAssignment, DeployResult};
+use imprint_data_path::{Progress, Written};
+use imprint_domain::{image::Compression, instance::Power, task::Phase, task_error::TaskErrorCode};
+
+use crate::{
+    durable,
+    error::JobError,
+    jobs::{
+        copy::{self, Request, Target},
+        job::Job,
+        power, seed,
+    },
+    journal::steps,
+    machine::instance::{Definition, InstanceDir, allocated, disk_file},
+    sync::blocking,
+};
+
+/// The space that stays free on the machine's disk, in bytes.
+const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Creates the instance and, if requested, starts it.
+pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<DeployResult, JobError> {
+    job.control.phase(Phase::Preparing);
+    let dir = job.machine.instance_dir(assignment.instance.id);
+    let iso = seed::image(assignment.instance.id, &assignment.seed)
+        .map_err(|error| JobError::failed(TaskErrorCode::SeedInvalid, error))?;
+    let driver = job.driver().await?;
+    job.note(steps::NEW_INSTANCE, [("instance", assignment.instance.id.to_string())]).await?;
+    // An earlier attempt may have left an instance behind, if its report was lost.
+    dir.terminate_and_remove().await.map_err(|error| JobError::io("remove an earlier attempt", &error))?;
+    let of = dir.clone();
+    blocking(move || {
+        std::fs::create_dir(of.folder())?;
+        durable::sync_parent(of.folder())
+    })
+    .await?
+    .map_err(|error| JobError::io("create the folder of the instance", &error))?;
+    write_disk(job, assignment, &dir).await?;
+    job.control.phase(Phase::Finalizing);
+    job.control.check()?;
+    let header = job.journal.header();
+    let definition =
+        Definition::new(assignment.instance.clone(), header.driver.clone(), header.driver_settings.clone());
+    let (of, written) = (dir.clone(), definition.clone());
+    blocking(move || {
+        durable::write(&of.file(power::SEED_FILE), &iso)?;
+        of.define(&written)
+    })
+    .await?
+    .map_err(|error| JobError::io("write the seed and the definition", &error))?;
+    if assignment.start {
+        job.control.phase(Phase::Starting);
+        power::launch(job, &dir, &definition, driver).await?;
+    }
+    let disk_allocated = allocated(&dir.file(&disk_file(assignment.instance.disk_format.as_str())))
+        .map_err(|error| JobError::io("read the size of the new disk", &error))?;
+    Ok(DeployResult { power: if assignment.start { Power::Running } else { Power::Off }, disk_allocated })
+}
+
+/// Copies the image's disk into a new file of the instance's format, grown to the requested size.
+async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir) -> Result<(), JobError> {
+    let storage = job.machine.storage(&assignment.image.storage).await?;
+    let source_format = job.machine.format(assignment.image.format.as_str())?;
+    let target_format = job.machine.format(assignment.instance.disk_format.as_str())?;
+    let locator = storage.open_read(&assignment.image.key).await?;
+    let cancel = job.control.child_token();
+    let (disk, _) = copy::open_image(&job.machine, source_format.as_ref(), locator, cancel).await?;
+    let requested = assignment.instance.disk_size.bytes();
+    if requested < disk.size() {
+        return Err(JobError::failed(
+            TaskErrorCode::DiskTooSmall,
+            "the new disk is smaller than the image's; ask for a larger one",
+        ));
+    }
+    job.machine.require_room(dir.folder(), disk.map().stored_bytes().saturating_add(RESERVED_BYTES))?;
+    job.control.phase(Phase::Copying);
+    let progress = Arc::<Progress>::default();
+    job.control.copying(progress.clone());
+    let request = Request {
+        disk: &disk,
+        format: target_format.as_ref(),
+        target: Target::Disk(copy::local(
+            dir.folder(),
+            &disk_file(assignment.instance.disk_format.as_str()),
+        )?),
+        compression: Compression::None,
+        grow_to: Some(requested),
+        progress,
+        cancel: job.control.child_token(),
+    };
+    let written = copy::write(request).await.map_err(|error| job.control.prefer_stop_reason(error))?;
+    verify(assignment, &written)
+}
+
+/// Refuses an image with other content than was stored.
+fn verify(assignment: &DeployAssignment, written: &Written) -> Result<(), JobError> {
+    match &assignment.logical_digest {
+        Some(expected) if expected.as_str() != written.logical.to_string() => Err(JobError::failed(
+            TaskErrorCode::ImageDamaged,
+            "the image's content is not what was stored; restore its file from a good copy, or delete the image",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,99 @@
+//! Jobs on images alone: registering a stock image, and deleting an image's file.
+
+use std::sync::Arc;
+
+use imprint_agent_protocol::{DeleteImageAssignment, ImageResult, RegisterImageAssignment};
+use imprint_data_path::{DiskDigest, Progress, WriteOptions, digest};
+use imprint_domain::{
+    digest::InvalidDigest,
+    image::StoredImage,
+    size::{ByteSize, TooManyBytes},
+    task::Phase,
+    task_error::TaskErrorCode,
+};
+use imprint_ports::StorageBackend;
+
+use crate::{
+    error::JobError,
+    jobs::{
+        copy::{self, Place},
+        job::Job,
+    },
+};
+
+/// Reads a stock image through its declared format, and its file as it is, and returns the sizes
+/// and both digests.
+pub(crate) async fn register(
+    job: &Job,
+    assignment: &RegisterImageAssignment,
+) -> Result<ImageResult, JobError> {
+    job.control.phase(Phase::Preparing);
+    let storage = job.machine.storage(&assignment.image.storage).await?;
+    let format = job.machine.format(assignment.image.format.as_str())?;
+    let key = &assignment.image.key;
+    let locator = storage.open_read(key).await?;
+    let (disk, size) =
+        copy::open_image(&job.machine, format.as_ref(), locator, job.control.child_token()).await?;
+    let file = copy::open_stored(storage.open_read(key).await?, job.control.child_token()).await?;
+    job.control.phase(Phase::Copying);
+    let progress = Arc::<Progress>::default();
+    job.control.copying(progress.clone());
+    let virtual_size = disk.size();
+    let logical = read_digest(job, &disk, &progress).await?;
+    let stored = read_digest(job, &file, &progress).await?;
+    Ok(ImageResult {
+        image: StoredImage {
+            size: size_of(size)?,
+            virtual_size: size_of(virtual_size)?,
+            format: assignment.image.format,
+            logical_digest: logical.to_string().parse().map_err(invalid_digest)?,
+            stored_digest: stored.to_string().parse().map_err(invalid_digest)?,
+            consistency: None,
+        },
+    })
+}
+
+async fn read_digest(
+    job: &Job,
+    disk: &Arc<imprint_data_path::Disk>,
+    progress: &Arc<Progress>,
+) -> Result<DiskDigest, JobError> {
+    let options = WriteOptions {
+        cancel: job.control.child_token(),
+        progress: progress.clone(),
+        ..WriteOptions::default()
+    };
+    digest(disk, &options)
+        .await
+        .map_err(|error| job.control.prefer_stop_reason(copy::job_error(error, Place::Storage)))
+}
+
+/// Removes an image's file, if it exists.
+pub(crate) async fn delete(job: &Job, assignment: &DeleteImageAssignment) -> Result<(), JobError> {
+    job.control.phase(Phase::Removing);
+    let storage = job.machine.storage(&assignment.image.storage).await?;
+    Ok(storage.delete(&assignment.image.key).await?)
+}
+
+/// Refuses a storage with less free space than is needed (S100). A storage that does not report its
+/// free space is accepted.
+pub(crate) async fn require_room(storage: &dyn StorageBackend, needed: u64) -> Result<(), JobError> {
+    match storage.space().await? {
+        Some(space) if space.available < needed => Err(JobError::no_room(
+            TaskErrorCode::InsufficientStorage,
+            "the image storage",
+            space.available,
+            needed,
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Maps a digest that the domain does not accept, which would be a defect.
+pub(crate) fn invalid_digest(error: InvalidDigest) -> JobError {
+    JobError::failed(TaskErrorCode::Internal, error)
+}
+
+pub(crate) fn size_of(bytes: u64) -> Result<ByteSize, JobError> {
+    ByteSize::new(bytes).map_err(|error: TooManyBytes| JobError::failed(TaskErrorCode::DiskTooLarge, error))
+}

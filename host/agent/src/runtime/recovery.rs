@@ -1,0 +1,101 @@
+//! Recovery: what a new agent process does about the jobs of earlier ones, before it claims its
+//! own.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    durable,
+    jobs::{
+        cleanup::{Cleanup, clean_up},
+        job::{instance_of, lease},
+    },
+    journal::{FileJournal, JournalError},
+    machine::Machine,
+    runtime::outbox::Outbox,
+};
+
+/// The time between two tries to undo what could not be undone at once.
+const RETRY_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Goes through every journal once: undoes jobs without a stored result, and removes the tools of
+/// those with one.
+pub(crate) async fn recover_all(machine: &Machine, outbox: &Outbox) {
+    for path in journal_paths(machine) {
+        let Some(journal) = open(machine, path) else { continue };
+        recover(machine, outbox, &journal).await;
+    }
+}
+
+/// Tries again, until `stop`, what could not be undone; `is_running` returns whether a running job
+/// uses a journal.
+pub(crate) async fn retry_unfinished(
+    machine: Arc<Machine>,
+    outbox: Arc<Outbox>,
+    is_running: impl Fn(&Path) -> bool + Send,
+    stop: CancellationToken,
+) {
+    while stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some() {
+        for path in journal_paths(&machine) {
+            if is_running(&path) {
+                continue;
+            }
+            let Some(journal) = open(&machine, path) else { continue };
+            let Some(instance) = instance_of(&journal.header().assignment.kind) else {
+                recover(&machine, &outbox, &journal).await;
+                continue;
+            };
+            let _instance_lock = machine.lock_instance(instance).await;
+            // Its own job may have removed it while we waited.
+            if journal.path().exists() {
+                recover(&machine, &outbox, &journal).await;
+            }
+        }
+    }
+}
+
+async fn recover(machine: &Machine, outbox: &Outbox, journal: &Arc<FileJournal>) {
+    let lease = lease(journal);
+    let cleanup = if outbox.holds(lease) { Cleanup::Commit } else { Cleanup::Rollback };
+    match clean_up(machine, journal, cleanup).await {
+        Ok(()) => info!(task = %lease.task_id, ?cleanup, "cleaned up after a job of an earlier process"),
+        Err(left) => {
+            warn!(task = %lease.task_id, %left, "cannot clean up after a job of an earlier process yet");
+        }
+    }
+}
+
+fn journal_paths(machine: &Machine) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(machine.folders.journal()) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "journal")).collect();
+    paths.sort_unstable();
+    paths
+}
+
+fn open(machine: &Machine, path: PathBuf) -> Option<Arc<FileJournal>> {
+    match FileJournal::open(&path, machine.fault.clone()) {
+        Ok(journal) => Some(Arc::new(journal)),
+        // The job had not done anything before the first line was durable.
+        Err(problem @ JournalError::Empty { .. }) => {
+            info!(%problem, "removed an empty journal");
+            if let Err(error) = durable::remove_file(&path) {
+                error!(%error, "cannot remove an empty journal");
+            }
+            None
+        }
+        Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+        Err(problem) => {
+            error!(%problem, "cannot recover a job");
+            None
+        }
+    }
+}

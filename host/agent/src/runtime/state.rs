@@ -1,0 +1,87 @@
+//! What the loops of an agent process share.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use imprint_agent_protocol::{ControlPlane, RegisterResponse, StorageRef};
+use imprint_domain::{
+    id::{AgentId, TaskId},
+    time::Environment,
+};
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use crate::{jobs::control::Control, machine::Machine, runtime::outbox::Outbox, sync::lock};
+
+/// The state of an agent process.
+pub(crate) struct AgentState {
+    /// The id of the process.
+    pub(crate) id: AgentId,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) control_plane: Arc<dyn ControlPlane>,
+    pub(crate) environment: Arc<dyn Environment>,
+    /// The jobs that are being executed.
+    pub(crate) running: Mutex<HashMap<TaskId, RunningJob>>,
+    /// Notified when a job has ended, so that another one can start.
+    pub(crate) job_ended: Notify,
+    /// Notified when the control plane does not know this process any more.
+    pub(crate) registration_lost: Notify,
+    pub(crate) jobs: TaskTracker,
+    registration: Mutex<Option<Arc<RegisterResponse>>>,
+    /// The image storages to report on, as the control plane last named them.
+    pub(crate) storages: Mutex<Vec<StorageRef>>,
+}
+
+/// A job that is being executed.
+pub(crate) struct RunningJob {
+    /// The number of its lease.
+    pub(crate) fence: u64,
+    pub(crate) is_capture: bool,
+    /// The path of its journal.
+    pub(crate) journal: PathBuf,
+    pub(crate) control: Arc<Control>,
+}
+
+impl AgentState {
+    pub(crate) fn new(
+        id: AgentId,
+        machine: Arc<Machine>,
+        outbox: Arc<Outbox>,
+        control_plane: Arc<dyn ControlPlane>,
+        environment: Arc<dyn Environment>,
+    ) -> Self {
+        Self {
+            id,
+            machine,
+            outbox,
+            control_plane,
+            environment,
+            running: Mutex::default(),
+            job_ended: Notify::new(),
+            registration_lost: Notify::new(),
+            jobs: TaskTracker::new(),
+            registration: Mutex::default(),
+            storages: Mutex::default(),
+        }
+    }
+
+    /// Returns what the control plane answered to the registration.
+    pub(crate) fn registration(&self) -> Arc<RegisterResponse> {
+        lock(&self.registration).clone().expect("the loops start after the registration")
+    }
+
+    /// Stores the answer to a registration.
+    pub(crate) fn set_registration(&self, answer: RegisterResponse) {
+        lock(&self.storages).clone_from(&answer.storages);
+        *lock(&self.registration) = Some(Arc::new(answer));
+    }
+
+    /// Returns whether a running job uses that journal.
+    pub(crate) fn uses_journal(&self, journal: &Path) -> bool {
+        lock(&self.running).values().any(|running| running.journal == journal)
+    }
+}

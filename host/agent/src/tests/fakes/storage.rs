@@ -1,0 +1,128 @@
+//! An image storage in a folder.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use cap_std::{ambient_authority, fs::Dir};
+use imprint_ports::{
+    ErrorClass, Listing, LocalFile, Object, PortError, ReadLocator, Space, StorageBackend, Upload,
+    WriteRequest, WriteTarget,
+};
+
+/// A storage in a folder. Temporary names begin with a dot.
+pub(in crate::tests) struct FakeStorage {
+    folder: PathBuf,
+    pub(in crate::tests) available: AtomicU64,
+    pub(in crate::tests) full_at_commit: AtomicBool,
+}
+
+impl FakeStorage {
+    pub(in crate::tests) fn new(folder: PathBuf) -> Self {
+        Self { folder, available: AtomicU64::new(1 << 40), full_at_commit: AtomicBool::new(false) }
+    }
+
+    fn dir(&self) -> Arc<Dir> {
+        Arc::new(Dir::open_ambient_dir(&self.folder, ambient_authority()).unwrap())
+    }
+
+    /// Every name in the folder, temporary ones too.
+    pub(in crate::tests) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(&self.folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(in crate::tests) fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(key)
+    }
+}
+
+#[async_trait]
+impl StorageBackend for FakeStorage {
+    async fn space(&self) -> Result<Option<Space>, PortError> {
+        Ok(Some(Space { total: 1 << 40, available: self.available.load(Ordering::SeqCst) }))
+    }
+
+    async fn stat(&self, key: &str) -> Result<Object, PortError> {
+        let size = fs::metadata(self.path(key)).map_err(not_found)?.len();
+        Ok(Object { key: key.to_owned(), size, stored: None, modified_ms: None })
+    }
+
+    async fn list(&self, _prefix: &str, _resume: Option<&str>, _max: u32) -> Result<Listing, PortError> {
+        Ok(Listing { objects: Vec::new(), resume: None })
+    }
+
+    async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError> {
+        Ok(ReadLocator::File(LocalFile { dir: self.dir(), path: key.to_owned() }))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), PortError> {
+        fs::remove_file(self.path(key)).ok();
+        Ok(())
+    }
+
+    async fn begin_upload(&self, request: &WriteRequest) -> Result<Box<dyn Upload>, PortError> {
+        let temporary = format!(".{}", request.key);
+        let target = WriteTarget::File(LocalFile { dir: self.dir(), path: temporary.clone() });
+        Ok(Box::new(FakeUpload {
+            token: temporary.clone().into_bytes(),
+            target,
+            temporary: self.path(&temporary),
+            key: request.key.clone(),
+            path: self.path(&request.key),
+            full: self.full_at_commit.load(Ordering::SeqCst),
+        }))
+    }
+
+    async fn cleanup(&self, token: &[u8]) -> Result<(), PortError> {
+        fs::remove_file(self.path(std::str::from_utf8(token).unwrap())).ok();
+        Ok(())
+    }
+}
+
+fn not_found(error: std::io::Error) -> PortError {
+    PortError::host(ErrorClass::NotFound, "storage.not-found", error)
+}
+
+struct FakeUpload {
+    token: Vec<u8>,
+    target: WriteTarget,
+    temporary: PathBuf,
+    key: String,
+    path: PathBuf,
+    full: bool,
+}
+
+#[async_trait]
+impl Upload for FakeUpload {
+    fn token(&self) -> &[u8] {
+        &self.token
+    }
+
+    fn target(&self) -> &WriteTarget {
+        &self.target
+    }
+
+    async fn commit(&mut self, total: u64, _digests: &[(String, Vec<u8>)]) -> Result<Object, PortError> {
+        if self.full {
+            return Err(PortError::host(ErrorClass::LimitExceeded, "storage.no-space", "no space"));
+        }
+        fs::rename(&self.temporary, &self.path).map_err(not_found)?;
+        Ok(Object { key: self.key.clone(), size: total, stored: None, modified_ms: None })
+    }
+
+    async fn abort(&mut self) -> Result<(), PortError> {
+        fs::remove_file(&self.temporary).ok();
+        Ok(())
+    }
+}

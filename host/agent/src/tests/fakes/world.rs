@@ -1,0 +1,279 @@
+//! An agent with fakes of everything around it, in a temporary folder.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use async_trait::async_trait;
+use chrono::Utc;
+use imprint_agent_protocol::{
+    Assignment, AssignmentKind, CaptureAssignment, DeployAssignment, ImageRef, InstanceRef, Seed, StorageRef,
+};
+use imprint_domain::{
+    consistency::Consistency,
+    id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
+    image::{Compression, ImageFormat},
+    name::Name,
+    plugin_kind::StorageKind,
+    size::ByteSize,
+    time::{Environment, Timestamp},
+};
+use imprint_ports::{DiskFormat, Driver, Launch, PortError, Props, StorageBackend};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    SOON,
+    control_plane::FakeControl,
+    driver::FakeDriver,
+    format::{FakeFormat, WRAPPER},
+    storage::FakeStorage,
+};
+use crate::{
+    machine::{
+        instance::{Definition, InstanceDir, disk_file},
+        process,
+    },
+    ports::{DriverGrants, Ports},
+    runtime::agent::{Agent, AgentError},
+    settings::{Folders, Program, Settings},
+    tests::stack::{STACK, StackFormat},
+};
+
+pub(in crate::tests) struct SystemEnvironment;
+
+impl Environment for SystemEnvironment {
+    fn now(&self) -> Timestamp {
+        Utc::now()
+    }
+
+    fn new_uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) {
+        buffer.fill(7);
+    }
+}
+
+/// Everything together, in a temporary folder.
+pub(in crate::tests) struct World {
+    pub(in crate::tests) folder: TempDir,
+    pub(in crate::tests) control: Arc<FakeControl>,
+    pub(in crate::tests) ports: Arc<FakePorts>,
+    pub(in crate::tests) settings: Settings,
+}
+
+pub(in crate::tests) struct FakePorts {
+    pub(in crate::tests) storage: Arc<FakeStorage>,
+    pub(in crate::tests) driver: Arc<FakeDriver>,
+    pub(in crate::tests) hold: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Ports for FakePorts {
+    fn plugins(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("fake".to_owned(), "1".to_owned())])
+    }
+
+    fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>> {
+        if name == STACK {
+            return Some(Arc::new(StackFormat { hold: self.hold.clone() }));
+        }
+        let known = ["raw", "qcow2", WRAPPER].contains(&name);
+        let format: Arc<dyn DiskFormat> = Arc::new(FakeFormat::new(name, self.hold.clone()));
+        known.then_some(format)
+    }
+
+    fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
+        ["raw", WRAPPER].into_iter().filter_map(|name| self.format(name)).collect()
+    }
+
+    async fn storage(&self, _storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
+        Ok(self.storage.clone())
+    }
+
+    async fn driver(&self, _kind: &str, grants: &DriverGrants) -> Result<Arc<dyn Driver>, PortError> {
+        assert_eq!(grants.settings["accelerator"], "tcg");
+        Ok(self.driver.clone())
+    }
+}
+
+/// A running agent.
+pub(in crate::tests) struct Started {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), AgentError>>,
+}
+
+impl Started {
+    pub(in crate::tests) async fn stop(self) {
+        self.stop.cancel();
+        timeout(SOON, self.task).await.expect("the agent stops in time").unwrap().unwrap();
+    }
+}
+
+pub(in crate::tests) const DISK_SIZE: u64 = 4 << 20;
+
+impl World {
+    pub(in crate::tests) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let storage = Arc::new(FakeStorage::new(path("storage")));
+        let driver = Arc::new(FakeDriver::new(path("exports")));
+        let mut settings = Settings::new(path("data"), folder.path().join("r"));
+        settings.programs = vec![Program {
+            name: "guest".to_owned(),
+            path: PathBuf::from("/usr/bin/tail"),
+            package: "coreutils".to_owned(),
+        }];
+        settings.stop_guests = true;
+        let ports = Arc::new(FakePorts { storage, driver, hold: Arc::default() });
+        Self { folder, control: FakeControl::new(storage_ref()), ports, settings }
+    }
+
+    pub(in crate::tests) fn driver(&self) -> &FakeDriver {
+        &self.ports.driver
+    }
+
+    pub(in crate::tests) fn folders(&self) -> Folders {
+        Folders::create(&self.settings).unwrap()
+    }
+
+    pub(in crate::tests) fn agent(&self) -> Agent {
+        Agent::new(
+            self.settings.clone(),
+            self.ports.clone(),
+            self.control.clone(),
+            Arc::new(SystemEnvironment),
+        )
+        .unwrap()
+    }
+
+    pub(in crate::tests) fn start(&self) -> Started {
+        let agent = self.agent();
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        Started { stop, task: tokio::spawn(async move { agent.run(token).await }) }
+    }
+
+    /// A stopped instance with some bytes on its disk.
+    pub(in crate::tests) fn stopped_instance(&self) -> InstanceRef {
+        let instance = instance_ref();
+        let dir = InstanceDir::new(&self.folders(), instance.id);
+        fs::create_dir(dir.folder()).unwrap();
+        let mut bytes = vec![0; usize::try_from(DISK_SIZE).unwrap()];
+        bytes[..100_000].fill(3);
+        bytes[2_000_000..2_500_000].fill(5);
+        fs::write(dir.file(&disk_file("raw")), &bytes).unwrap();
+        let settings = BTreeMap::from([("accelerator".to_owned(), "tcg".to_owned())]);
+        dir.define(&Definition::new(instance.clone(), "fake".to_owned(), settings)).unwrap();
+        self.driver().serves(dir.file(&disk_file("raw")));
+        instance
+    }
+
+    /// The same with a process.
+    pub(in crate::tests) fn running_instance(&self) -> InstanceRef {
+        let instance = self.stopped_instance();
+        let dir = InstanceDir::new(&self.folders(), instance.id);
+        let launch = Launch {
+            program: "guest".to_owned(),
+            arguments: vec![
+                "-n0".to_owned(),
+                "-f".to_owned(),
+                dir.file(&disk_file("raw")).display().to_string(),
+            ],
+            environment: Props::new(),
+        };
+        process::start(Path::new("/usr/bin/tail"), &launch, &dir.process_record(), &dir.file("process.log"))
+            .unwrap();
+        instance
+    }
+
+    /// Nothing but finished things is left: no journal, result, scratch file or temporary name.
+    pub(in crate::tests) fn assert_nothing_left(&self, keys: &[&str]) {
+        let folders = self.folders();
+        for folder in [folders.journal(), folders.results(), folders.scratch()] {
+            let names: Vec<_> =
+                fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert!(names.is_empty(), "{}: {names:?}", folder.display());
+        }
+        assert_eq!(self.ports.storage.names(), keys);
+    }
+
+    pub(in crate::tests) fn capture(&self, instance: &InstanceRef) -> Assignment {
+        assignment(AssignmentKind::Capture(CaptureAssignment {
+            instance: instance.clone(),
+            image: image_ref("raw"),
+            compression: Compression::None,
+            want: Consistency::Application,
+            minimum: Consistency::Crash,
+            freeze_limit_ms: 2000,
+            scratch_limit: None,
+            coalesce_timeout_s: Some(7200),
+        }))
+    }
+
+    pub(in crate::tests) fn deploy(&self, disk_size: u64, digest: Option<String>) -> Assignment {
+        let instance = InstanceRef {
+            id: InstanceId::new(Uuid::now_v7()),
+            disk_size: ByteSize::new(disk_size).unwrap(),
+            ..instance_ref()
+        };
+        assignment(AssignmentKind::Deploy(DeployAssignment {
+            instance,
+            image: image_ref("raw"),
+            logical_digest: digest.map(|text| text.parse().unwrap()),
+            seed: Seed { hostname: "web-1".to_owned(), ssh_keys: Vec::new(), user_data: None },
+            start: true,
+        }))
+    }
+}
+
+pub(in crate::tests) fn assignment(work: AssignmentKind) -> Assignment {
+    Assignment {
+        task_id: TaskId::new(Uuid::now_v7()),
+        fence: 1,
+        attempt: 1,
+        lease_until: Utc::now() + chrono::Duration::seconds(30),
+        deadline: Utc::now() + chrono::Duration::hours(1),
+        kind: work,
+    }
+}
+
+pub(in crate::tests) fn storage_ref() -> StorageRef {
+    StorageRef {
+        id: StorageId::new(Uuid::from_u128(9)),
+        kind: StorageKind::local(),
+        settings: BTreeMap::new(),
+    }
+}
+
+pub(in crate::tests) fn image_ref(format: &str) -> ImageRef {
+    ImageRef {
+        id: ImageId::new(Uuid::from_u128(4)),
+        storage: storage_ref(),
+        key: "image-1".to_owned(),
+        format: format.parse().unwrap(),
+    }
+}
+
+fn instance_ref() -> InstanceRef {
+    InstanceRef {
+        id: InstanceId::new(Uuid::now_v7()),
+        name: Name::parse("web 1").unwrap(),
+        disk_id: DiskId::new(Uuid::now_v7()),
+        disk_format: ImageFormat::Raw,
+        disk_size: ByteSize::new(DISK_SIZE).unwrap(),
+        vcpus: 1,
+        memory: ByteSize::new(256 << 20).unwrap(),
+    }
+}
