@@ -1,4 +1,4 @@
-//! Decoding and encoding of units, with contexts that are reused for a thread's whole life.
+//! Decoding and encoding of units, with contexts that a thread reuses for as long as it runs.
 
 mod deflate;
 
@@ -10,16 +10,16 @@ use zstd_safe::{CCtx, CParameter, DCtx};
 
 use deflate::{DeflateEncoder, Wrapper};
 
-/// An encoding that the engine knows.
+/// An encoding that the data path decodes and encodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CodecKind {
-    /// RFC 1951.
+    /// Deflate, RFC 1951.
     Deflate,
-    /// RFC 1950.
+    /// Zlib, RFC 1950.
     Zlib,
-    /// RFC 1952, one member.
+    /// Gzip, RFC 1952, one member.
     Gzip,
-    /// RFC 8878, one frame.
+    /// Zstandard, RFC 8878, one frame.
     Zstd,
 }
 
@@ -33,14 +33,14 @@ pub enum Tail {
     Garbage,
 }
 
-/// A codec of an image, understood.
+/// A codec of an image, parsed from its plugin's description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodecSpec {
-    /// Which encoding.
+    /// The encoding.
     pub kind: CodecKind,
     /// What follows the encoded bytes.
     pub tail: Tail,
-    /// Bytes in front of the encoded ones that belong to the unit as well.
+    /// The number of bytes in front of the encoded ones that belong to the unit as well.
     pub head: u32,
 }
 
@@ -48,7 +48,7 @@ pub struct CodecSpec {
 const MAX_HEAD: u32 = 4096;
 
 impl CodecSpec {
-    /// Understands what a plugin said; `None` for a codec that the engine does not know.
+    /// Parses a plugin's description; `None` for a codec that the data path does not know.
     pub fn parse(codec: &Codec) -> Option<Self> {
         let kind = match codec.name.as_str() {
             "deflate" => CodecKind::Deflate,
@@ -67,16 +67,16 @@ impl CodecSpec {
     }
 }
 
-/// Why stored bytes do not decode.
+/// Why stored bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum DecodeError {
-    /// Not a stream of this encoding, or cut off.
+    /// The bytes are not a stream of this encoding, or are cut off.
     #[error("not a valid compressed stream")]
     Invalid,
-    /// More comes out than the unit holds.
+    /// The bytes decode to more than the unit holds.
     #[error("the compressed stream is longer than its unit")]
     TooLong,
-    /// Less comes out than the unit holds.
+    /// The bytes decode to less than the unit holds.
     #[error("the compressed stream is shorter than its unit")]
     TooShort,
     /// The frame asks for more memory than any unit needs.
@@ -99,7 +99,7 @@ impl Decoder {
         Self { deflate: Decompressor::new(), zstd: DCtx::create() }
     }
 
-    /// Decodes one unit to the start of `out` and says how long it is. A stream that is longer than
+    /// Decodes one unit to the start of `out` and returns its length. A stream that is longer than
     /// `out` is an error.
     pub(crate) fn decode(
         &mut self,
@@ -116,13 +116,13 @@ impl Decoder {
         match fast {
             Ok(length) => Ok(length),
             Err(DecompressionError::InsufficientSpace) => Err(DecodeError::TooLong),
-            // A member without its end is cut off.
+            // A gzip member without its trailer is cut off.
             Err(DecompressionError::BadData) if kind == CodecKind::Gzip => Err(DecodeError::Invalid),
             Err(DecompressionError::BadData) => inflate_slowly(kind == CodecKind::Zlib, input, out),
         }
     }
 
-    /// The frame's end is found first, because other bytes may follow it; then one call decodes
+    /// Finds the frame's end first, because other bytes may follow it; then one call decodes
     /// straight into `out`, which is also the window, so that no frame can ask for memory.
     fn zstd(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
         if input.get(..4) != Some(&ZSTD_MAGIC) {
@@ -142,8 +142,8 @@ impl Decoder {
     }
 }
 
-/// Window size that a zstd frame header declares (RFC 8878, 3.1.1.1.2). A single-segment frame has
-/// none of its own: its window is its content, which `out` bounds.
+/// Returns the window size that a zstd frame header declares (RFC 8878, 3.1.1.1.2). A
+/// single-segment frame has none of its own: its window is its content, which `out` bounds.
 fn zstd_window(frame: &[u8]) -> Option<u64> {
     let descriptor = frame.get(4)?;
     if descriptor & 0x20 != 0 {
@@ -154,8 +154,8 @@ fn zstd_window(frame: &[u8]) -> Option<u64> {
     Some(base + base / 8 * u64::from(window & 7))
 }
 
-/// For streams without a final block, which QEMU writes and accepts: whatever fills the unit is
-/// good.
+/// Decodes streams without a final block, which QEMU writes and accepts: whatever fills the unit is
+/// accepted.
 fn inflate_slowly(zlib_header: bool, input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let mut inflate = Inflate::new(zlib_header, 15);
     let status = inflate.decompress(input, out, InflateFlush::Finish);
@@ -167,8 +167,9 @@ fn inflate_slowly(zlib_header: bool, input: &[u8], out: &mut [u8]) -> Result<usi
     }
 }
 
-/// Entries of the hash table, as a power of two, where zstd's own choice (for anything up to 128
-/// KiB) is not the best for units. Measured over the disk of the bench, cut into units of 64 KiB:
+/// Returns the size of the hash table, as a power of two, where zstd's own choice (for anything up
+/// to 128 KiB) is not the best for units. Measured over the disk of the bench, cut into units of 64
+/// KiB:
 ///
 /// - Level 1: 2^13 are two hundredths faster than these, and their output is 2.5 % larger than that
 ///   of level 3. With these it is 1.9 %.
@@ -191,9 +192,9 @@ pub(crate) enum Encoder {
 }
 
 impl Encoder {
-    /// `level` is in the encoder's own scale: 0 to 12 for deflate, zlib and gzip (default 1; 0 is
-    /// the fastest of the platform), -7 to 19 for zstd (default 3). `unit` is the length of what
-    /// will be encoded. `None` when the level is out of range.
+    /// Returns an encoder for units of `unit` bytes. `level` is in the encoder's own scale: 0 to 12
+    /// for deflate, zlib and gzip (default 1; 0 is the fastest of the platform), -7 to 19 for zstd
+    /// (default 3). `None` when the level is out of range.
     pub(crate) fn new(kind: CodecKind, level: Option<i32>, unit: u32) -> Option<Self> {
         match kind {
             CodecKind::Deflate => deflate::encoder(Wrapper::None, level).map(Self::Deflate),
@@ -214,7 +215,7 @@ impl Encoder {
         }
     }
 
-    /// Encodes a unit into `out`; `None` when it does not fit there.
+    /// Encodes a unit into `out` and returns the encoded length; `None` when it does not fit.
     pub(crate) fn encode(&mut self, unit: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
             Self::Deflate(encoder) => encoder.encode(unit, out),

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::util::num::{align_down, to_u64, to_usize};
 
-/// Bytes of a leaf.
+/// The number of bytes that a leaf covers.
 pub const CLUSTER: usize = 65536;
-/// Leaves of a segment, which therefore covers 64 MiB.
+/// The number of leaves in a segment, which therefore covers 64 MiB.
 const SEGMENT_CLUSTERS: u64 = 1024;
 const SEGMENT_CONTEXT: &str = "imprint disk digest 1 segment";
 const ROOT_CONTEXT: &str = "imprint disk digest 1 root";
@@ -46,10 +46,10 @@ type Hash = [u8; 32];
 pub struct DiskDigest(Hash);
 
 impl DiskDigest {
-    /// Name of the algorithm, for digest lists.
+    /// The name of the algorithm, for lists of digests.
     pub const ALGORITHM: &'static str = "imprint1";
 
-    /// The 32 bytes of the root.
+    /// Returns the 32 bytes of the root.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -68,7 +68,7 @@ impl fmt::Debug for DiskDigest {
     }
 }
 
-/// A text that is not a digest.
+/// The error for a text that is not a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a disk digest; it is 'imprint1:' and 64 hexadecimal digits")]
 pub struct InvalidDigest;
@@ -90,17 +90,17 @@ impl FromStr for DiskDigest {
     }
 }
 
-/// Whether anybody wants to know digests.
+/// Whether digests are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) enum DigestMode {
     #[default]
     Computed,
-    /// Leaves are all the same, and what is made of them means nothing: it is dropped.
+    /// All leaves are the same, and the resulting digests are discarded.
     Skipped,
 }
 
 impl DigestMode {
-    /// The leaf of one cluster, padded already.
+    /// Returns the leaf of one cluster, which is padded already.
     pub(crate) fn leaf(self, cluster: &[u8]) -> Hash {
         debug_assert_eq!(cluster.len(), CLUSTER);
         match self {
@@ -110,7 +110,7 @@ impl DigestMode {
     }
 }
 
-/// Puts leaves together that come in ascending order.
+/// Combines leaves that come in ascending order.
 #[derive(Clone)]
 pub(crate) struct DigestBuilder {
     nodes: Vec<(u64, Hash)>,
@@ -122,7 +122,7 @@ impl DigestBuilder {
         Self { nodes: Vec::new(), open: None }
     }
 
-    /// Adds the leaf of a cluster that is not zero and lies behind all earlier ones.
+    /// Adds the leaf of a cluster that is not zero and follows all earlier ones.
     pub(crate) fn push(&mut self, cluster: u64, leaf: &Hash) {
         let segment = cluster / SEGMENT_CLUSTERS;
         if self.open.as_ref().is_none_or(|(open, _)| *open != segment) {
@@ -135,7 +135,7 @@ impl DigestBuilder {
         }
     }
 
-    /// Adds the node of a segment that lies behind all earlier clusters.
+    /// Adds the node of a segment that follows all earlier clusters.
     fn push_node(&mut self, segment: u64, node: Hash) {
         self.close();
         self.nodes.push((segment, node));
@@ -147,7 +147,7 @@ impl DigestBuilder {
         }
     }
 
-    /// The digest of `size` bytes.
+    /// Returns the digest of `size` bytes.
     pub(crate) fn finish(mut self, size: u64) -> DiskDigest {
         self.close();
         let mut root = blake3::Hasher::new_derive_key(ROOT_CONTEXT);
@@ -159,19 +159,21 @@ impl DigestBuilder {
     }
 }
 
-/// Bytes were written twice: the digest on the way cannot follow that.
+/// The error for bytes that were written twice, which a digest computed during the write cannot
+/// follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WrittenTwice {
-    /// Of the second write.
+    /// The offset of the second write.
     pub(crate) offset: u64,
 }
 
-/// Digest of a file that is written in any order from several threads, each byte at most once.
+/// The digest of a file that several threads write in any order, each byte at most once.
 ///
 /// Blocks that are written whole are hashed by their writer; of blocks that are written in parts,
 /// the parts are kept until the block is whole or the file is finished: ranges that stay empty for
-/// good are told as well. Memory: 64 KiB for each block that is written in part (two for each write
-/// under way), 35 KiB for each 64 MiB segment that is not complete, 48 bytes for each that is.
+/// good are recorded as well. Memory: 64 KiB for each block that is written in part (two for each
+/// write in progress), 35 KiB for each 64 MiB segment that is not complete, 48 bytes for each that
+/// is.
 #[derive(Default)]
 pub(crate) struct StoredDigest {
     digests: DigestMode,
@@ -191,17 +193,18 @@ enum Segment {
 
 struct Partial {
     bytes: Vec<u8>,
-    /// Disjoint ranges that were written.
+    /// The disjoint ranges that were written.
     written: Vec<(usize, usize)>,
 }
 
 impl StoredDigest {
-    /// With [`DigestMode::Skipped`] it sees to it that nothing is written twice, and no more.
+    /// Returns an empty digest. With [`DigestMode::Skipped`] it only checks that nothing is written
+    /// twice.
     pub(crate) fn new(digests: DigestMode) -> Self {
         Self { digests, ..Self::default() }
     }
 
-    /// Takes note of bytes that go to `offset`.
+    /// Records bytes that are written at `offset`.
     pub(crate) fn write(&self, mut offset: u64, mut bytes: &[u8]) -> Result<(), WrittenTwice> {
         while !bytes.is_empty() {
             let block = offset / to_u64(CLUSTER);
@@ -220,7 +223,7 @@ impl StoredDigest {
         Ok(())
     }
 
-    /// Takes note of a range that stays empty for good, so that no block waits for its bytes.
+    /// Records a range that stays empty for good, so that no block waits for its bytes.
     pub(crate) fn empty(&self, start: u64, end: u64) -> Result<(), WrittenTwice> {
         static ZEROES: [u8; CLUSTER] = [0; CLUSTER];
         let mut at = start;
@@ -236,7 +239,7 @@ impl StoredDigest {
         Ok(())
     }
 
-    /// Takes note of a whole block whose leaf is known; `None` is a block of zeroes.
+    /// Records a whole block with a known leaf; `None` is a block of zeroes.
     pub(crate) fn leaf(&self, block: u64, leaf: Option<Hash>) -> Result<(), WrittenTwice> {
         let twice = WrittenTwice { offset: block * to_u64(CLUSTER) };
         let mut state = self.state.lock().expect("no holder of this lock panics");
@@ -269,8 +272,8 @@ impl StoredDigest {
         })
     }
 
-    /// The digest of the finished file of `size` bytes. `prefix` holds leaves of blocks before all
-    /// that came here.
+    /// Returns the digest of the finished file of `size` bytes. `prefix` holds the leaves of blocks
+    /// before all that were recorded.
     pub(crate) fn finish(self, mut prefix: DigestBuilder, size: u64) -> DiskDigest {
         let mut state = self.state.into_inner().expect("no holder of this lock panics");
         for (block, partial) in std::mem::take(&mut state.partial) {
@@ -301,7 +304,7 @@ impl State {
         }
     }
 
-    /// `None` when the block was seen before.
+    /// Sets a block's leaf; `None` when the block was recorded before.
     fn set(&mut self, block: u64, leaf: Option<Hash>) -> Option<()> {
         let number = block / SEGMENT_CLUSTERS;
         let segment = self.segments.entry(number).or_insert_with(|| Segment::Open {

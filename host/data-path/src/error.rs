@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, as one type for its callers.
+//! What can go wrong in the data path, as one type for its callers.
 
 use std::io;
 
@@ -11,25 +11,25 @@ use crate::{
     transport::{http::HttpError, nbd::NbdError},
 };
 
-/// Failure of a job of the engine. [`EngineError::code`] is for programs, [`EngineError::report`]
-/// for people.
+/// The failure of an operation. [`EngineError::code`] is for programs, [`EngineError::report`] is
+/// human-readable.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A plugin failed, or broke the contract of its port.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// The map that a format gave is not acceptable.
+    /// The map that a format plugin returned is refused.
     #[error(transparent)]
     Map(MapError),
-    /// There is no room for a map that is too large for memory.
+    /// A map is too large for memory, and there is no scratch file for it.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
-    /// Stored bytes do not decode to what the map says.
+    /// Stored bytes do not decode to what the map describes.
     #[error("stored data for disk offset {offset} is damaged; restore the image from a good copy")]
     Decode {
-        /// Virtual offset of the unit.
+        /// The virtual offset of the unit.
         offset: u64,
-        /// What the decoder saw.
+        /// What the decoder reports.
         #[source]
         source: DecodeError,
     },
@@ -38,20 +38,20 @@ pub enum EngineError {
         "cannot read {length} bytes at offset {offset} of the source; check that it is still there and whole"
     )]
     Read {
-        /// Offset in the source.
+        /// The offset in the source.
         offset: u64,
-        /// Bytes that were wanted.
+        /// The number of requested bytes.
         length: u64,
-        /// What the transport said.
+        /// What the transport reports.
         #[source]
         source: io::Error,
     },
     /// The destination could not be written.
     #[error("cannot write at offset {offset} of the destination")]
     Write {
-        /// Offset in the destination.
+        /// The offset in the destination.
         offset: u64,
-        /// What the transport said.
+        /// What the transport reports.
         #[source]
         source: io::Error,
     },
@@ -60,9 +60,9 @@ pub enum EngineError {
         "no space left at the destination at offset {offset}; free space there or choose another storage, then try again"
     )]
     NoSpace {
-        /// Offset in the destination.
+        /// The offset in the destination.
         offset: u64,
-        /// What the transport said.
+        /// What the transport reports.
         #[source]
         source: io::Error,
     },
@@ -72,78 +72,78 @@ pub enum EngineError {
     /// Opening or preparing a file failed.
     #[error("cannot open or publish '{path}'{}", advice(source))]
     Open {
-        /// Relative path, or the name that the caller gave.
+        /// The relative path, or the name that the caller gave.
         path: String,
-        /// What the system said.
+        /// What the system reports.
         #[source]
         source: io::Error,
     },
-    /// An image names another file, and nobody allowed that.
+    /// An image names another file, which was not granted.
     #[error(
         "the image refers to '{reference}', which was not granted; grant the file that is meant, or flatten the image into a single file"
     )]
     ExternalReference {
-        /// What the file says; untrusted text, shortened to 200 characters.
+        /// The reference in the file; untrusted text, shortened to 200 characters.
         reference: String,
     },
-    /// A chain of images is too deep, bites its own tail, or is made of layers that do not belong
+    /// A chain of images is too deep, has a cycle, or is made of layers that do not belong
     /// together.
     #[error("the image's chain of parents {problem} (at '{layer}', layer {depth} below the image)")]
     Chain {
-        /// What the layer above calls it; untrusted text, shortened to 200 characters.
+        /// The reference in the layer above; untrusted text, shortened to 200 characters.
         layer: String,
-        /// How many layers are above it; the image's own parent has 1.
+        /// The number of layers above it; 1 for the image's own parent.
         depth: usize,
-        /// What is wrong with it.
+        /// What is wrong with the chain.
         problem: ChainProblem,
     },
-    /// Content that claims to be another format than declared.
+    /// The content looks like another format than the declared one.
     #[error("declared as {declared}, but the content looks like {found}; {advice}")]
     AmbiguousContent {
-        /// What the caller said.
+        /// The declared format.
         declared: String,
-        /// What the content says.
+        /// The format that the content looks like.
         found: String,
         /// What to do about it.
         advice: String,
     },
-    /// The engine cannot do this.
+    /// The data path cannot do this.
     #[error("{what} is not supported by this version")]
     Unsupported {
-        /// What.
+        /// What is not supported.
         what: String,
     },
     /// An option of the caller is out of range.
     #[error("{what}")]
     InvalidOption {
-        /// What, and which values are allowed.
+        /// The option, and which values are allowed.
         what: String,
     },
     /// A source changed while it was read.
     #[error("the source changed while it was read; stop whoever writes to it and try again")]
     SourceChanged,
-    /// What was written reads back differently.
+    /// The written bytes read back differently.
     #[error("the written file reads back differently; check the storage, then write it again")]
     Mismatch,
-    /// The disk in a wrapper is not what the wrapper says.
+    /// The disk in a wrapper does not have the digest that the wrapper declares.
     #[error(
         "the {algorithm} of the disk is {found}, and the manifest says {declared}: one of them is damaged; get the file again"
     )]
     Digest {
-        /// `sha256` and the like.
+        /// The algorithm: `sha256` and the like.
         algorithm: &'static str,
-        /// What the manifest says, in hex.
+        /// The digest in the manifest, in hexadecimal digits.
         declared: String,
-        /// What is there, in hex.
+        /// The digest of the disk, in hexadecimal digits.
         found: String,
     },
-    /// Somebody asked to stop.
+    /// The operation was cancelled.
     #[error("cancelled")]
     Cancelled,
     /// The process that decodes images failed.
     #[error(transparent)]
     Mover(#[from] MoverError),
-    /// A worker thread died.
+    /// A worker thread panicked.
     #[error("a worker of the engine stopped unexpectedly; try again and report it")]
     WorkerLost,
 }
@@ -166,13 +166,13 @@ impl From<MapError> for EngineError {
 }
 
 /// A destination that cannot grow, such as a device, is smaller than the image. Inside an
-/// [`io::Error`] it is found again with `get_ref` and `downcast_ref`.
+/// [`io::Error`] it is found with `get_ref` and `downcast_ref`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the target has {capacity} bytes, and the image needs at least {needed}; choose a larger one")]
 pub struct TooSmall {
-    /// Bytes that it has.
+    /// The size of the destination in bytes.
     pub capacity: u64,
-    /// Bytes that are known to be needed, the image's end as far as it was reached.
+    /// The number of bytes that are known to be needed: the image's end as far as it was reached.
     pub needed: u64,
 }
 
@@ -196,9 +196,9 @@ pub enum ChainProblem {
         "does not fit together: the layer above was made on the parent with the id {expected}, and this one has {found}; grant the right file"
     )]
     ParentMismatch {
-        /// What the layer above says.
+        /// The id in the layer above.
         expected: String,
-        /// What the file says.
+        /// The id in the file.
         found: String,
     },
     /// The layer itself is refused.
@@ -207,7 +207,7 @@ pub enum ChainProblem {
 }
 
 impl EngineError {
-    /// Dotted code for programs.
+    /// Returns the dotted code for programs.
     pub fn code(&self) -> &str {
         match self {
             Self::Port(error) => &error.code,
@@ -244,7 +244,7 @@ impl EngineError {
         }
     }
 
-    /// What the caller may do about it.
+    /// Returns the kind of the failure, for deciding what to do next.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Port(error) => error.class,
@@ -278,7 +278,7 @@ impl EngineError {
         }
     }
 
-    /// The message with its causes, separated by `: `.
+    /// Returns the message with its causes, separated by `: `.
     pub fn report(&self) -> String {
         imprint_ports::error_chain(self)
     }
@@ -291,7 +291,8 @@ impl EngineError {
         }
     }
 
-    /// A source or a sink behind a plugin knows better than the system what went wrong.
+    /// Returns the plugin's own error, which describes a failure of a source or a sink behind it
+    /// better than the system's.
     fn of_plugin(error: &PortError) -> Self {
         match error.class {
             ErrorClass::Cancelled => Self::Cancelled,
@@ -308,8 +309,8 @@ impl EngineError {
         }
     }
 
-    /// A failed write at `offset`; a full file system and a device that is too small are told
-    /// apart.
+    /// Returns the error for a failed write at `offset`; a full file system and a device that is
+    /// too small have errors of their own.
     pub fn write(offset: u64, source: io::Error) -> Self {
         if let Some(too_small) = source.get_ref().and_then(|inner| inner.downcast_ref::<TooSmall>()) {
             return Self::TooSmall(*too_small);
@@ -321,7 +322,7 @@ impl EngineError {
         }
     }
 
-    /// For creating, renaming and removing at a destination.
+    /// Returns the error for a failure to create, rename or remove a file at a destination.
     pub fn write_open(path: &str, source: io::Error) -> Self {
         match is_full(&source) {
             true => Self::NoSpace { offset: 0, source },
@@ -333,13 +334,14 @@ impl EngineError {
         Self::ExternalReference { reference: sanitized(reference) }
     }
 
-    /// `depth` layers are above the one that the reference calls so.
+    /// Returns the error for a problem with the layer that `reference` names; `depth` layers are
+    /// above it.
     pub(crate) fn chain(reference: &str, depth: usize, problem: ChainProblem) -> Self {
         Self::Chain { layer: sanitized(reference), depth, problem }
     }
 }
 
-/// Untrusted text for people.
+/// Returns untrusted text without control characters, shortened.
 fn sanitized(reference: &str) -> String {
     reference.chars().filter(|c| !c.is_control()).take(200).collect()
 }
@@ -348,7 +350,7 @@ fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded
 }
 
-/// A transport's own error says itself what to do.
+/// Returns advice for a system error; a transport's own error has its own.
 fn advice(error: &io::Error) -> &'static str {
     match transport_code(error) {
         Some(_) => "",
@@ -358,7 +360,7 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// The code of a transport's own error inside a system's.
+/// Returns the code of a transport's own error inside a system's.
 fn transport_code(error: &io::Error) -> Option<&'static str> {
     let inner = error.get_ref()?;
     let nbd = inner.downcast_ref::<NbdError>().map(NbdError::code);

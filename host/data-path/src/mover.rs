@@ -1,14 +1,14 @@
-//! Movers: processes that do the work on bytes where a decoder written in C sees bytes of unknown
-//! origin.
+//! Movers: processes that do the work on bytes where a decoder written in C handles bytes of
+//! unknown origin.
 //!
-//! One process a job. It has the descriptors of the files that the job reads and writes, and
-//! nothing else: no path, no network, no other process, bounded memory (see `sandbox.rs` for what
-//! it may call). The conversation with the format plugin and all that is named by a path stay in
-//! the host. What a mover says is checked as a plugin's answers are; one that dies is a failed job
-//! (`mover.died`), and nothing else.
+//! One process for each operation. It has the descriptors of the files that the operation reads and
+//! writes, and nothing else: no path, no network, no other process, bounded memory (see
+//! `sandbox.rs` for the permitted system calls). The conversation with the format plugin and
+//! everything that is named by a path stay in the host. A mover's answers are checked as a plugin's
+//! are; one that dies is a failed operation (`mover.died`), and nothing else.
 //!
-//! What is read or written and is no file (an NBD export, a part of a file, a pipe) is moved by the
-//! host on the mover's behalf.
+//! The host reads and writes on the mover's behalf what is no file (an NBD export, a part of a
+//! file, a pipe).
 
 mod channel;
 mod config;
@@ -30,15 +30,15 @@ pub use error::MoverError;
 pub use process::mover_main;
 pub use sandbox::Isolation;
 
-/// Says, once and before any job, how movers are started in this process: from then on
-/// [`crate::Backend::default`] uses them. `false` when it was said before.
+/// Sets, once and before any operation, how this process starts movers: [`crate::Backend::default`]
+/// uses them from then on. Returns `false` when it was set before.
 pub fn configure(config: MoverConfig) -> bool {
     set_default_backend(Backend::process(config))
 }
 
 impl Backend {
-    /// A process for each job whose source has encoded units; other jobs are done by the threads of
-    /// this process.
+    /// Returns a backend that starts a process for each operation whose source has encoded units;
+    /// other operations use the threads of this process.
     pub fn process(config: MoverConfig) -> Self {
         Self(Arc::new(host::MoverBackend::new(config)))
     }

@@ -21,7 +21,7 @@ use crate::{
 /// A small real format: a header of 4 KiB, payload, then a table of placements. All numbers are 64
 /// bits, little endian.
 ///
-/// Header: `FAKE`, virtual size, unit, place of the table, entries. Entry: offset, length, file
+/// Header: `FAKE`, virtual size, unit, offset of the table, entries. Entry: offset, length, file
 /// offset, stored length.
 pub(crate) struct FakeFormat {
     pub(crate) codec: Option<&'static str>,
@@ -231,7 +231,7 @@ impl FormatLayout for FakeLayout {
     }
 }
 
-/// A format that answers what a test tells it to.
+/// A format with answers that a test chooses.
 #[derive(Clone)]
 pub(crate) struct Script {
     pub(crate) info: ImageInfo,
@@ -361,7 +361,7 @@ pub(crate) fn page(extents: Vec<Extent>, done: bool) -> Result<ExtentPage, PortE
     Ok(ExtentPage { extents, resume, done })
 }
 
-/// A file in memory. What is left out in it must be neither written before nor after.
+/// A file in memory. A range that is left out must be written neither before nor after.
 #[derive(Default)]
 pub(crate) struct MemorySink {
     bytes: Mutex<Vec<u8>>,
@@ -409,8 +409,8 @@ impl BlockSink for MemorySink {
     }
 }
 
-/// A source that calculates its bytes: clusters of 64 KiB that are zero, compress well, or do not
-/// compress, by turns.
+/// A source that computes its bytes: clusters of 64 KiB that are zero, compress well, or do not
+/// compress, in turn.
 pub(crate) struct Pattern {
     pub(crate) size: u64,
     pub(crate) seed: u64,
@@ -436,7 +436,7 @@ impl Pattern {
         }
     }
 
-    /// All of it.
+    /// Returns all bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes: Vec<u8> =
             (0..self.size.div_ceil(65536)).flat_map(|number| self.cluster(number)).collect();

@@ -1,8 +1,8 @@
 //! Encoders of deflate (RFC 1951) and zlib (RFC 1950) behind one trait.
 //!
-//! Which one encodes is a matter of the level alone: the same disk with the same options gives the
-//! same bytes. Level 0 is ISA-L, which is twice as fast as libdeflate's level 1; where there is
-//! none (see [`encoder`]), level 0 is level 1.
+//! The level alone selects the encoder: the same disk with the same options gives the same bytes.
+//! Level 0 is ISA-L, which is twice as fast as libdeflate's level 1; where there is none (see
+//! [`encoder`]), level 0 is level 1.
 
 mod encoder;
 #[cfg(all(feature = "isal", target_arch = "x86_64"))]
@@ -12,9 +12,9 @@ use libdeflater::{CompressionLvl, Compressor};
 
 pub(super) use encoder::{DeflateEncoder, Wrapper};
 
-/// The encoder for a level: 1 to 12 is libdeflate's scale (default 1, which compresses better than
-/// QEMU's default does), 0 is the fastest that there is on this platform. `None` when the level is
-/// out of range.
+/// Returns the encoder for a level: 1 to 12 is libdeflate's scale (default 1, which compresses
+/// better than QEMU's default does), 0 is the fastest encoder of this platform. `None` when the
+/// level is out of range.
 pub(super) fn encoder(wrapper: Wrapper, level: Option<i32>) -> Option<Box<dyn DeflateEncoder>> {
     #[cfg(all(feature = "isal", target_arch = "x86_64"))]
     if level == Some(0) {
@@ -28,7 +28,7 @@ pub(super) fn encoder(wrapper: Wrapper, level: Option<i32>) -> Option<Box<dyn De
     Some(Box::new(Libdeflate { wrapper, compressor: Compressor::new(level) }))
 }
 
-/// 230 MB/s on a core at level 1; smaller output with higher levels.
+/// libdeflate: 230 MB/s on a core at level 1; smaller output with higher levels.
 struct Libdeflate {
     wrapper: Wrapper,
     compressor: Compressor,

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::sha256::hash_in_order;
 use crate::error::EngineError;
 
-/// How digests of manifests are made (DSP0243, section 6, names the first two; tools also write the
-/// last one).
+/// The algorithms of digests in manifests (DSP0243, section 6, names the first two; tools also
+/// write the last one).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     Sha1,
@@ -19,7 +19,7 @@ enum Algorithm {
     Sha512,
 }
 
-/// The strongest first.
+/// All algorithms, the strongest first.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Sha512, Algorithm::Sha256, Algorithm::Sha1];
 
 impl Algorithm {
@@ -40,17 +40,19 @@ impl Algorithm {
     }
 }
 
-/// The digest of the file in a wrapper, as the wrapper says it.
+/// The digest that a wrapper declares for the file in it.
 #[derive(Clone)]
 pub(crate) struct DeclaredDigest {
     source: Arc<dyn BlockSource>,
     algorithm: Algorithm,
-    /// Lower hexadecimal digits, as far as the plugin kept its word; anything else does not match.
+    /// The digest in lower-case hexadecimal digits, if the plugin keeps to the contract; anything
+    /// else does not match.
     value: String,
 }
 
 impl DeclaredDigest {
-    /// What the facts of a wrapper (`manifest-sha256` and the like) say of `source`.
+    /// Returns the digest that the facts of a wrapper (`manifest-sha256` and the like) declare for
+    /// `source`.
     pub(crate) fn of(facts: &Props, source: &Arc<dyn BlockSource>) -> Option<Self> {
         ALGORITHMS.iter().find_map(|algorithm| {
             let value = facts.get(&format!("manifest-{}", algorithm.name()))?.clone();
@@ -58,7 +60,7 @@ impl DeclaredDigest {
         })
     }
 
-    /// The algorithm's name, such as `sha256`.
+    /// Returns the algorithm's name, such as `sha256`.
     pub(crate) fn algorithm(&self) -> &'static str {
         self.algorithm.name()
     }

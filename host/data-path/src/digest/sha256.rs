@@ -1,9 +1,10 @@
-//! Hashes that begin with the first byte, and so have to wait for it: the first bytes of most
-//! formats are written last.
+//! Hashes over bytes in order, which have to wait for the first byte: most formats write their
+//! first bytes last.
 //!
-//! One thread hashes, and others read ahead of it into a few pieces that go round. What was written
-//! past the page cache comes from the disk again, and into the same pieces each time: through the
-//! cache, finding pages for a file that is read once took three times as long as hashing it.
+//! One thread hashes, and others read ahead of it into a few buffers that are reused. Bytes that
+//! were written past the page cache come from the disk again, and into the same buffers each time:
+//! through the cache, finding pages for a file that is read once took three times as long as
+//! hashing it.
 
 use std::{
     sync::{Arc, mpsc},
@@ -23,31 +24,36 @@ use crate::{
     },
 };
 
-/// Bytes that are read at once, which is also how often a cancellation is looked at.
+/// The number of bytes that are read at once, and so the interval at which cancellation is checked.
 const PIECE: u64 = 1 << 20;
-/// Threads that read: a disk is faster with two reads under way, and no hash is faster than that.
+/// The number of threads that read: a disk is faster with two reads in flight, and no hash is
+/// faster than that.
 const READERS: usize = 2;
-/// Pieces of each of them.
+/// The number of buffers of each reader.
 const PIECES: usize = 2;
 
-/// What goes from a reader to whoever hashes.
+/// What a reader passes to the hashing thread: a buffer and the number of bytes in it.
 type Filled = Result<(AlignedBuffer, usize), EngineError>;
 
-/// A reader's two ends.
+/// The two channels between a reader and the hashing thread.
 struct Lane {
     filled: mpsc::Receiver<Filled>,
     emptied: mpsc::Sender<AlignedBuffer>,
 }
 
-/// SHA-256 of all bytes of a source, in lower hexadecimal digits. 4 MiB of memory; it stops when it
-/// is dropped.
+/// Returns the SHA-256 of all bytes of a source, in lower-case hexadecimal digits. Takes 4 MiB of
+/// memory; stops when it is dropped.
+///
+/// # Errors
+///
+/// Whatever reading the source reports.
 pub async fn sha256(source: Arc<dyn BlockSource>) -> Result<String, EngineError> {
     let cancel = CancellationToken::new();
     let _stop_when_dropped = cancel.clone().drop_guard();
     run_blocking(move || hash_in_order::<Sha256>(source.as_ref(), &cancel)).await?
 }
 
-/// The hash of all bytes of a source, in lower hexadecimal digits. Blocks.
+/// Returns the hash of all bytes of a source, in lower-case hexadecimal digits. Blocks.
 pub(crate) fn hash_in_order<D: Digest>(
     source: &dyn BlockSource,
     cancel: &CancellationToken,
@@ -59,7 +65,7 @@ pub(crate) fn hash_in_order<D: Digest>(
                 let (to_hash, filled) = mpsc::sync_channel(PIECES);
                 let (emptied, to_fill) = mpsc::channel();
                 for piece in AlignedBuffer::several(PIECES, to_usize(PIECE)) {
-                    // The other end is here.
+                    // It cannot fail: the receiver is still in scope.
                     let _ = emptied.send(piece);
                 }
                 scope.spawn(move || read(source, (first..pieces).step_by(READERS), &to_fill, &to_hash));
@@ -73,14 +79,14 @@ pub(crate) fn hash_in_order<D: Digest>(
             }
             let (piece, length) = lane.filled.recv().map_err(|_| EngineError::WorkerLost)??;
             hash.update(&piece[..length]);
-            // The reader may have come to its end.
+            // It fails once the reader has no more to read.
             let _ = lane.emptied.send(piece);
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     })
 }
 
-/// Reads these pieces until nobody wants them any more, or one cannot be read.
+/// Reads these pieces until they are no longer wanted, or one cannot be read.
 fn read(
     source: &dyn BlockSource,
     numbers: impl Iterator<Item = usize>,
@@ -132,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Can be read up to a place.
+    /// A source that can be read up to an offset.
     struct Broken(u64);
 
     impl BlockSource for Broken {

@@ -21,11 +21,10 @@ use crate::{
     util::{blocking::run_blocking, num::to_u64},
 };
 
-/// The fact with a layer's own identity.
+/// The fact that holds a layer's own identity.
 const ID: &str = "id";
-/// The facts with the identity of the layer that it was made on. A format may take two for the
-/// same: VHDX has a second one for the time while a parent is changed ([MS-VHDX] 2.6.2.6.3,
-/// `parent_linkage2`).
+/// The facts that hold the identity of the layer below. A format may accept two: VHDX has a second
+/// one for the time while a parent is changed ([MS-VHDX] 2.6.2.6.3, `parent_linkage2`).
 const PARENT_IDS: [&str; 2] = ["parent-id", "parent-id-2"];
 
 fn parent_ids(facts: &Props) -> Vec<String> {
@@ -106,8 +105,8 @@ pub(super) async fn open_image(
     })
 }
 
-/// Takes the files with parts of a layer: their indices follow the one of the layer itself. A file
-/// that is there already would be used twice.
+/// Takes the files with parts of a layer: their indices follow that of the layer itself. A file
+/// that is in the list already would be used twice.
 fn take_extents(
     layer: &mut Layer,
     sources: &mut Vec<Arc<dyn BlockSource>>,
@@ -123,7 +122,7 @@ fn take_extents(
     Ok(())
 }
 
-/// The parent by the first of its names that resolves.
+/// Returns the parent by the first of its names that resolves.
 async fn resolve_any(resolver: &dyn Resolver, names: &[SourceRef]) -> Result<Option<Resolved>, EngineError> {
     for name in names {
         if let Some(resolved) = resolver.resolve(name).await? {
@@ -133,8 +132,8 @@ async fn resolve_any(resolver: &dyn Resolver, names: &[SourceRef]) -> Result<Opt
     Ok(None)
 }
 
-/// Resolves the holes of each layer in the layers below it; what no layer has is zero. What is
-/// resolved is dropped.
+/// Resolves the holes of each layer in the layers below it; what no layer has is zero. Drops what
+/// is resolved.
 fn flatten(
     top: ExtentMap,
     mut below: Vec<Layer>,

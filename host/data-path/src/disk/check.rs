@@ -6,9 +6,9 @@ use imprint_ports::{BlockSource, DiskFormat, Finding, PortError, Props, Severity
 
 use crate::error::EngineError;
 
-/// Most findings of a check that are kept.
+/// The largest number of findings of a check that are kept.
 const MAX_FINDINGS: usize = 10_000;
-/// Findings asked for in one call.
+/// The number of findings requested in one call.
 const PAGE_FINDINGS: u32 = 256;
 
 /// What a consistency check found.
@@ -16,18 +16,22 @@ const PAGE_FINDINGS: u32 = 256;
 pub struct CheckReport {
     /// The findings, at most 10 000.
     pub findings: Vec<Finding>,
-    /// There were more.
+    /// Whether there were more findings.
     pub cut_off: bool,
 }
 
 impl CheckReport {
-    /// How many findings have this severity.
+    /// Returns the number of findings with this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 }
 
 /// Runs a format's own consistency check over a file.
+///
+/// # Errors
+///
+/// Whatever the format plugin reports, and `plugin.check` for a check that makes no progress.
 pub async fn check(
     format: &dyn DiskFormat,
     blob: Arc<dyn BlockSource>,

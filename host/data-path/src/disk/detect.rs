@@ -1,8 +1,8 @@
 //! What a file is: declared by its owner, and confirmed by its content.
 //!
 //! Content never decides what an image IS (a guest can write any header into its own raw disk), it
-//! only contradicts. Every format is asked, and every answer counts, not only the surest: a file
-//! that two formats claim is read differently by whoever looks at it next, so it is refused
+//! only contradicts. Every format is asked, and every answer counts, not only the most confident
+//! one: a file that two formats claim may be read differently by the next program, so it is refused
 //! whatever it was declared to be.
 
 use std::sync::Arc;
@@ -11,27 +11,31 @@ use imprint_ports::{BlockSource, DiskFormat, Guess, Props};
 
 use crate::{error::EngineError, transport::file::head_and_tail, util::blocking::run_blocking};
 
-/// Bytes that formats are asked with: the head and the tail.
+/// The number of bytes at the start and at the end that formats probe.
 const PROBE: (u32, u32) = (64 << 10, 4 << 10);
-/// What disks without any container are called.
+/// The name of the format without a container.
 const RAW: &str = "raw";
-/// An answer up to this says no more than "it could be": raw gives it to anything.
+/// The confidence up to which an answer only means "possible": raw gives it to anything.
 const FALLBACK: u8 = 1;
-/// Media that a raw disk may hold from its first byte on: their bytes are the disk.
+/// The media that a raw disk may hold from its first byte on: their bytes are the disk.
 const MEDIA: [&str; 2] = ["iso9660", "udf"];
 
 const DECLARE_ADVICE: &str = "declare the right format or remove the foreign header";
 const FORGED_ADVICE: &str =
     "only a forged file is several things at once; fetch it again from where it was made";
 
-/// An answer of a format.
+/// The answer of a format.
 struct Claim {
     guess: Guess,
     by: Arc<dyn DiskFormat>,
 }
 
-/// Asks each format what it makes of a file; the most confident answer comes first. For saying what
-/// a file looks like: what an image IS, its owner declares.
+/// Asks each format whether it recognises a file and returns the answers, the most confident one
+/// first. They describe what a file looks like: what an image IS, its owner declares.
+///
+/// # Errors
+///
+/// Whatever a format plugin or reading the file reports.
 pub async fn detect(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
@@ -54,14 +58,18 @@ async fn probe_all(
     Ok(claims)
 }
 
-/// Confirms that a file may be what it is declared to be; refused with `denied.ambiguous-content`
-/// otherwise.
+/// Confirms that a file may be what it is declared to be.
 ///
 /// - Two formats that claim it refuse it, whatever is declared: a disc image that begins like a
 ///   qcow2 file, a qcow2 file that ends like a VHD.
 /// - One that claims it has to be the declared one. A raw disk may hold a medium (ISO 9660, UDF),
 ///   and what the caller allows in `accepted`, such as `luks`.
-/// - Where nobody claims it, the declared format must at least think it possible: that is raw.
+/// - Where no format claims it, the declared format must at least consider it possible: that is
+///   raw.
+///
+/// # Errors
+///
+/// `denied.ambiguous-content` otherwise, and whatever a format plugin or reading the file reports.
 pub async fn confirm_format(
     declared: &str,
     accepted: &[&str],
@@ -89,9 +97,13 @@ pub async fn confirm_format(
     }
 }
 
-/// Refuses what no format reads although one knows what it is, with that one's own words
-/// (`unsupported.gzip`: this is a gzip stream; ...), and what several formats claim. For files
-/// whose owner declares nothing.
+/// Refuses files that a format recognises but does not read, with that format's own text
+/// (`unsupported.gzip`: this is a gzip stream; ...), and files that several formats claim. For
+/// files without a declared format.
+///
+/// # Errors
+///
+/// The refusal, and whatever a format plugin or reading the file reports.
 pub async fn refuse_foreign(
     formats: &[Arc<dyn DiskFormat>],
     blob: &Arc<dyn BlockSource>,
@@ -124,8 +136,7 @@ fn names(claims: &[&Claim]) -> String {
     names.join(" and ")
 }
 
-/// What the format that recognises a file, and does not read it, says of it: its refusal to open
-/// it.
+/// Returns how the format that recognises a file, but does not read it, refuses to open it.
 async fn refusal(claim: &Claim, blob: &Arc<dyn BlockSource>) -> Result<EngineError, EngineError> {
     match claim.by.open(blob.clone(), &Props::new()).await {
         Err(error) => Ok(error.into()),

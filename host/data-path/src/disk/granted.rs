@@ -1,4 +1,4 @@
-//! Files that somebody granted by naming them: all that an image's references can ever resolve to.
+//! Files that were granted by name: all that an image's references can resolve to.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::{
     error::EngineError,
 };
 
-/// The most files that can be granted: more than any chain has layers.
+/// The largest number of files that can be granted: more than any chain has layers.
 const MAX_GRANTED: usize = 64;
 
 /// Resolves references by name among files that were granted, and opened, beforehand: whatever an
-/// image says, nothing else is opened, and no path of it is looked at.
+/// image refers to, nothing else is opened, and its paths are not followed.
 ///
-/// A reference matches the granted file whose name is exactly the last part of it, behind the last
+/// A reference matches the granted file whose name is exactly its last part, behind the last
 /// separator of either kind: `base.vhd`, `./base.vhd`, `C:\disks\base.vhd` and
 /// `file:///disks/base.vhd` all mean a granted `base.vhd`. References to anything but files
 /// (`nbd://host/base.vhd`, `json:{...}`) match nothing.
@@ -36,21 +36,21 @@ struct Granted {
 }
 
 impl GrantedFiles {
-    /// Grants nothing yet.
+    /// Returns a resolver without any files.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Grants an open file under the last part of `path`, as an image of the format `declared`,
-    /// which its content has to confirm. `identity` is the same for the same file, whatever it is
-    /// called (device and inode, for one), and for the image itself it is
+    /// which its content has to confirm. `identity` is the same for the same file under any name
+    /// (device and inode, for one), and for the image itself it is
     /// [`crate::OpenOptions::identity`].
     ///
     /// # Errors
     ///
     /// `invalid.option` for an unknown format, for a name that is taken, and for more than 64
     /// files; `denied.ambiguous-content` when the content is not of the format; whatever reading
-    /// the file gives.
+    /// the file reports.
     pub async fn grant(
         &mut self,
         path: &str,
@@ -87,8 +87,8 @@ impl GrantedFiles {
 impl Resolver for GrantedFiles {
     async fn resolve(&self, reference: &SourceRef) -> Result<Option<Resolved>, EngineError> {
         let Some(file) = self.find(&reference.reference) else { return Ok(None) };
-        // An image that means another format than was granted would show another disk than it was
-        // made for.
+        // An image that refers to another format than the granted one would show another disk than
+        // it was made for.
         let hint = reference.format_hint.as_deref().map(product_name).filter(|_| reference.role == "parent");
         if let Some(hint) = hint.filter(|hint| *hint != file.format.name()) {
             return Err(EngineError::AmbiguousContent {
@@ -106,7 +106,7 @@ impl Resolver for GrantedFiles {
     }
 }
 
-/// What a reference calls the file; `None` when it does not mean a file.
+/// Returns the name of the file in a reference; `None` when the reference is not to a file.
 fn last_part(reference: &str) -> Option<&str> {
     let scheme = reference.split_once("://").map(|(scheme, _)| scheme);
     if scheme.is_some_and(|scheme| scheme != "file") || reference.starts_with("json:") {
@@ -116,7 +116,7 @@ fn last_part(reference: &str) -> Option<&str> {
     (!last.is_empty()).then_some(last)
 }
 
-/// QEMU's name of a format as the product's.
+/// Returns the product's name of a format for QEMU's name of it.
 fn product_name(hint: &str) -> &str {
     match hint {
         "vpc" => "vhd",

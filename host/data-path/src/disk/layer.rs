@@ -1,4 +1,4 @@
-//! Reads the map of one layer from a format plugin, believing nothing.
+//! Reads the map of one layer from a format plugin, which is not trusted.
 
 mod intervals;
 
@@ -22,18 +22,18 @@ use crate::{
 };
 use intervals::StoredIntervals;
 
-/// Most sources and codecs that an image may list.
+/// The largest number of sources and codecs that an image may list.
 const MAX_LISTED: usize = 64;
 
-/// A layer as its plugin read_info it, validated. Indices of sources and codecs count from the
+/// A layer as its plugin described it, validated. Indices of sources and codecs count from the
 /// given bases.
 pub(crate) struct Layer {
     pub(crate) info: ImageInfo,
     pub(crate) map: ExtentMap,
     pub(crate) codecs: Vec<CodecSpec>,
-    /// What it calls its parent, the most useful name first; empty without one.
+    /// The references to its parent, the most useful name first; empty without one.
     pub(crate) parent: Vec<SourceRef>,
-    /// Files with parts of the disk beside the image's own; their indices follow its own.
+    /// Files with parts of the disk in addition to the image's own; their indices follow its own.
     pub(crate) extents: Vec<AttachedExtent>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct AttachedExtent {
 
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
 
-/// An open image that survives traps: after one it is opened afresh, and the call is made again.
+/// An open image that survives traps: after one it is opened afresh, and the call is repeated.
 struct RestartingImage<'a> {
     format: &'a dyn DiskFormat,
     primary: &'a Arc<dyn BlockSource>,
@@ -71,7 +71,7 @@ impl<'a> RestartingImage<'a> {
         Ok(Self { format, primary, options, image, attached: Vec::new(), restarts_left })
     }
 
-    /// Hands the image another source; it has it after a restart, too.
+    /// Hands the image another source, which it keeps after a restart.
     async fn attach(&mut self, index: u16, source: &Arc<dyn BlockSource>) -> Result<(), PortError> {
         self.call(|image| image.attach(index, source.clone())).await?;
         self.attached.push((index, source.clone()));
@@ -98,8 +98,8 @@ impl<'a> RestartingImage<'a> {
     }
 }
 
-/// Describes one image. `source` and `codec_base` are the indices that its extents get; what
-/// `resolver` grants of the files that it names as parts of itself follows.
+/// Loads one layer. `source` and `codec_base` are the indices that its extents get; those of the
+/// files that `resolver` grants as parts of it follow.
 pub(crate) async fn load(
     format: &dyn DiskFormat,
     primary: &Arc<dyn BlockSource>,
@@ -114,7 +114,7 @@ pub(crate) async fn load(
     let References { parent, extents: wanted } = references(&listed)?;
     let mut indices = vec![None; listed.len()];
     indices[0] = Some(source);
-    // They share what memory there is for sorting.
+    // They share the memory for sorting.
     let room = options.scratch.sort_buffer() / (wanted.len() + 1);
     let stored = |size| StoredIntervals::new(size, options.scratch, room);
     let mut used = vec![stored(primary.size())];
@@ -168,7 +168,7 @@ pub(crate) async fn load(
     Ok(Layer { info, map, codecs, parent, extents })
 }
 
-/// What an image is opened with.
+/// The options of loading a layer.
 pub(crate) struct LayerOptions<'a> {
     pub(crate) format_options: &'a Props,
     pub(crate) limits: &'a Limits,
@@ -176,7 +176,7 @@ pub(crate) struct LayerOptions<'a> {
     pub(crate) scratch: &'a Scratch,
 }
 
-/// What the image says of itself, within the bounds.
+/// Returns the image's description, within the limits.
 async fn read_info(image: &mut RestartingImage<'_>, limits: &Limits) -> Result<ImageInfo, EngineError> {
     let info = image.call(|image| image.info()).await?;
     match info.virtual_size > limits.virtual_size {
@@ -185,8 +185,8 @@ async fn read_info(image: &mut RestartingImage<'_>, limits: &Limits) -> Result<I
     }
 }
 
-/// What an image refers to: its parent by all the names it has for it, and files with parts of the
-/// disk by their place in the list.
+/// The references of an image: to its parent by all of its names, and to files with parts of the
+/// disk by their positions in the list.
 struct References {
     parent: Vec<SourceRef>,
     extents: Vec<(u16, SourceRef)>,
@@ -196,8 +196,8 @@ fn listed_index(index: usize) -> u16 {
     u16::try_from(index).expect("an image lists at most 64 sources")
 }
 
-/// The parent and the parts that an image names. Other references (data files, logs) are never
-/// followed.
+/// Returns the parent and the parts that an image names. Other references (data files, logs) are
+/// never followed.
 fn references(sources: &[SourceRef]) -> Result<References, EngineError> {
     let Some((primary, others)) = sources.split_first().filter(|_| sources.len() <= MAX_LISTED) else {
         return Err(PortError::bad_answer(
@@ -255,15 +255,15 @@ struct PageChecker<'a> {
     builder: MapBuilder,
     unit: u64,
     codecs: &'a [CodecSpec],
-    /// The disk's index of each source that the image lists; `None` for what no extent may point
-    /// into.
+    /// The disk's index of each source that the image lists; `None` for a source that no extent may
+    /// refer to.
     indices: &'a [Option<u16>],
     /// The disk's index of the image itself.
     first_source: u16,
     codec_base: u16,
-    /// One for each source of this layer.
+    /// The stored ranges of each source of this layer.
     used: Vec<StoredIntervals>,
-    /// Decoded and stored bytes of encoded extents.
+    /// The numbers of decoded and of stored bytes of encoded extents.
     encoded: (u64, u64),
     limits: Limits,
 }
@@ -328,7 +328,7 @@ impl PageChecker<'_> {
         }))
     }
 
-    /// The disk's index of the extent's source.
+    /// Returns the disk's index of the extent's source.
     fn known_source(&self, extent: &Extent) -> Result<u16, MapError> {
         let index = self.indices.get(usize::from(extent.source)).copied().flatten();
         index.ok_or(MapError::UnknownIndex { what: "source", offset: extent.offset })
@@ -338,11 +338,10 @@ impl PageChecker<'_> {
         &mut self.used[usize::from(source - self.first_source)]
     }
 
-    /// What can only be judged over the whole map; on another thread, because large maps take a
-    /// while.
+    /// Checks what depends on the whole map; on another thread, because large maps take a while.
     async fn finish(self) -> Result<ExtentMap, EngineError> {
         let (decoded, claimed) = self.encoded;
-        // Many units may claim the same sector, of which each has but a few bytes.
+        // Many units may claim the same sector, of which each has a few bytes only.
         let stored = claimed.min(self.used.iter().map(StoredIntervals::size).sum());
         if decoded > EXPANSION_FLOOR && decoded / self.limits.expansion.max(1) > stored {
             return Err(MapError::Expansion { limit: self.limits.expansion }.into());

@@ -8,12 +8,17 @@ use super::{chain::open_image, options::OpenOptions, virtual_disk::Disk, wrapped
 use crate::error::EngineError;
 
 impl Disk {
-    /// Opens an image: asks its format for the map, validates it, follows parents as far as the
-    /// resolver allows. Where the image is a wrapper (the fact `contains`), the disk is the one
+    /// Opens an image: requests its map from the format, validates it, follows parents as far as
+    /// the resolver allows. Where the image is a wrapper (the fact `contains`), the disk is the one
     /// inside it.
     ///
-    /// Not cancel-safe in the sense that work is lost, but nothing is left behind when the future
-    /// is dropped.
+    /// When the future is dropped, its work is lost, but nothing is left behind.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Port`] from the format plugin, [`EngineError::Map`] for a map that is
+    /// refused, [`EngineError::ExternalReference`] and [`EngineError::Chain`] for parents,
+    /// [`EngineError::Scratch`], and whatever reading the sources reports.
     pub async fn open(
         format: &dyn DiskFormat,
         blob: Arc<dyn BlockSource>,

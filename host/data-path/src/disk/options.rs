@@ -1,4 +1,4 @@
-//! How an image is opened.
+//! The options of opening an image.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use imprint_ports::{DiskFormat, Props};
 use super::resolve::{DenyReferences, Resolver};
 use crate::{limits::Limits, map::scratch::Scratch};
 
-/// How an image is opened.
+/// The options of opening an image.
 #[derive(Clone)]
 pub struct OpenOptions {
-    /// Bounds.
+    /// The limits for the image.
     pub limits: Limits,
-    /// For references to parents; the default refuses all.
+    /// What resolves references to parents and parts; the default refuses all.
     pub resolver: Arc<dyn Resolver>,
-    /// Identity of the image itself, for finding cycles; whatever the resolver uses.
+    /// The identity of the image itself, for finding cycles, in the form that the resolver uses.
     pub identity: String,
-    /// For the format plugin.
+    /// The options for the format plugin.
     pub format_options: Props,
-    /// What may be inside a wrapper; the default is nothing.
+    /// The formats that may be inside a wrapper; none by default.
     pub formats: Vec<Arc<dyn DiskFormat>>,
-    /// What a wrapper states of the digest of its disk does not count.
+    /// Whether the digest that a wrapper declares for its disk is ignored.
     pub ignore_declared_digest: bool,
-    /// Where a map goes that is too large for memory.
+    /// Where a map is stored that is too large for memory.
     pub scratch: Scratch,
 }
 

@@ -14,20 +14,20 @@ use crate::{
     },
 };
 
-/// Encoded units whose stored bytes are at most this far apart are fetched in one read. Images that
-/// were written out of order have units of other windows between those of one: what lies in a gap
-/// is copied for nothing.
+/// The largest distance in bytes between the stored bytes of encoded units that are fetched in one
+/// read. Images that were written out of order have units of other windows between those of one:
+/// the bytes of a gap are copied for nothing.
 const MAX_GAP: u64 = 16 << 10;
-/// Longest such read.
+/// The longest such read, in bytes.
 const MAX_GATHER: u64 = 4 << 20;
 
-/// Reads a [`Disk`], with buffers and decoders of its own. Memory: at most 4 MiB for stored bytes
-/// (8 MiB and 4 KiB when a single unit needs that), one decoded unit, and the decoders.
+/// A reader of a [`Disk`], with buffers and decoders of its own. Memory: at most 4 MiB for stored
+/// bytes (8 MiB and 4 KiB when a single unit needs that), one decoded unit, and the decoders.
 pub struct DiskReader<'a> {
     disk: &'a Disk,
     decoder: Decoder,
     stored: Vec<u8>,
-    /// The last unit that was needed in part, decoded; random reads come back to it.
+    /// The last unit that was needed in part, decoded: random reads return to it.
     unit: Vec<u8>,
     unit_key: Option<(u16, u64)>,
     wanted: Vec<Wanted>,
@@ -38,10 +38,10 @@ pub struct DiskReader<'a> {
 #[derive(Clone, Copy)]
 struct Wanted {
     encoded: EncodedUnit,
-    /// Where its bytes go in the window.
+    /// The range of the window that its bytes fill.
     start: usize,
     end: usize,
-    /// Virtual offset, for errors.
+    /// The virtual offset, for errors.
     offset: u64,
 }
 
@@ -58,7 +58,12 @@ impl<'a> DiskReader<'a> {
         }
     }
 
-    /// Fills `buf` from `offset`; all of it must lie inside the disk. Blocks.
+    /// Fills `buf` from `offset`; all of it must be inside the disk. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::InvalidOption`] for a range that is not inside the disk,
+    /// [`EngineError::Decode`], and whatever reading the sources reports.
     pub fn read_at(&mut self, buf: &mut [u8], offset: u64) -> Result<(), EngineError> {
         let end = offset.checked_add(to_u64(buf.len()));
         if end.is_none_or(|end| end > self.disk.size()) {
@@ -69,12 +74,12 @@ impl<'a> DiskReader<'a> {
         self.fill(buf, offset, None)
     }
 
-    /// Bytes that were read from the sources so far.
+    /// Returns the number of bytes that were read from the sources so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read
     }
 
-    /// Fills a window and notes in `zeroes` what the map knows to be zero.
+    /// Fills a window and records in `zeroes` what the map knows to be zero.
     pub(crate) fn fill(
         &mut self,
         buf: &mut [u8],
@@ -113,7 +118,8 @@ impl<'a> DiskReader<'a> {
         Ok(())
     }
 
-    /// In the order in which the units are stored, so that neighbours come with one read.
+    /// Decodes the wanted units in the order in which they are stored, so that neighbours come with
+    /// one read.
     fn decode_wanted(&mut self, buf: &mut [u8]) -> Result<(), EngineError> {
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.sort_unstable_by_key(|unit| (unit.encoded.source, unit.encoded.at));
@@ -179,7 +185,7 @@ impl<'a> DiskReader<'a> {
             self.unit_key = None;
             self.unit.resize(unit, 0);
             let length = self.decoder.decode(kind, input, &mut self.unit).map_err(failed)?;
-            // The unit at the disk's end may have been encoded without what lies behind the end.
+            // The unit at the disk's end may have been encoded without the bytes behind the end.
             let cut = offset + to_u64(end - start) == self.disk.size() && length == skip + (end - start);
             if length != unit && !cut {
                 return Err(failed(DecodeError::TooShort));
@@ -192,13 +198,17 @@ impl<'a> DiskReader<'a> {
 }
 
 impl Disk {
-    /// A reader with its own buffers and decoders: make one for each thread.
+    /// Returns a reader with its own buffers and decoders: create one for each thread.
     pub fn reader(&self) -> DiskReader<'_> {
         DiskReader::new(self)
     }
 
-    /// Fills `buf` from `offset`, which must lie inside the disk. Blocks. For more than one read
-    /// use [`Disk::reader`].
+    /// Fills `buf` from `offset`, which must be inside the disk. Blocks. For more than one read use
+    /// [`Disk::reader`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DiskReader::read_at`].
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), EngineError> {
         self.reader().read_at(buf, offset)
     }

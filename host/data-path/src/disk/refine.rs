@@ -1,4 +1,4 @@
-//! What transports know to be zero, in the map of a disk.
+//! Adds to the map of a disk what transports know to be zero.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::{
     },
 };
 
-/// Runs of data shorter than this are not looked at for holes of the transport.
+/// The shortest run of data in which holes of the transport are searched, in bytes.
 const REFINE_FROM: u64 = 1 << 20;
-/// Bytes that a transport is asked about at once: at most 262 144 blocks of 4 KiB, which take 6 MiB
-/// as segments.
+/// The number of bytes in one request to a transport: at most 262 144 blocks of 4 KiB, which take 6
+/// MiB as segments.
 const REFINE_STEP: u64 = 1 << 30;
-/// Segments after which no transport is asked any more.
+/// The number of segments after which no transport is asked any more.
 const MAX_SEGMENTS: usize = 1 << 22;
 
 /// Replaces holes by zeroes, and data that the transport knows to be zero too.
@@ -54,8 +54,8 @@ pub(super) fn refine(
     Ok(refined.finish()?)
 }
 
-/// Adds a run of data, as its transport describes it. What the transport is not asked about counts
-/// as data: zeroes are found later, by looking at them.
+/// Adds a run of data, as its transport describes it. A part that the transport is not asked about
+/// counts as data: its zeroes are found later, by reading it.
 fn refine_data(
     refined: &mut MapBuilder,
     (bytes, source): (&dyn BlockSource, u16),

@@ -1,4 +1,4 @@
-//! What the references in an image resolve to: nothing that was not granted.
+//! Resolving the references in an image, to nothing that was not granted.
 
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use crate::error::EngineError;
 
 /// What a reference in an image resolves to.
 pub struct Resolved {
-    /// Identity of the thing, for finding cycles: two references to the same thing have the same.
+    /// The identity of the resolved object, for finding cycles: two references to the same object
+    /// have the same.
     pub identity: String,
-    /// Its bytes.
+    /// The bytes of the object.
     pub source: Arc<dyn BlockSource>,
-    /// The format that the host knows it has; never what the file claims.
+    /// The format that the host knows the object has; never the one that the file claims.
     pub format: Arc<dyn DiskFormat>,
 }
 
@@ -22,11 +23,16 @@ pub struct Resolved {
 /// is untrusted text.
 #[async_trait]
 pub trait Resolver: Send + Sync {
-    /// `None` refuses: the job ends with `denied.external-reference`.
+    /// Returns what a reference resolves to; `None` refuses it, and the operation ends with
+    /// `denied.external-reference`.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the operation.
     async fn resolve(&self, reference: &SourceRef) -> Result<Option<Resolved>, EngineError>;
 }
 
-/// Refuses every reference.
+/// A resolver that refuses every reference.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DenyReferences;
 

@@ -31,8 +31,12 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A source whose bytes are the disk, such as a live export; holes come from the transport.
-    /// Blocks while it asks.
+    /// Returns a disk over a source whose bytes are the disk, such as a live export; holes come
+    /// from the transport. Blocks while it asks the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::VirtualSize`] for a disk beyond the limit, and whatever the transport reports.
     pub fn from_raw(source: Arc<dyn BlockSource>, limits: &Limits) -> Result<Self, EngineError> {
         let size = source.size();
         if size > limits.virtual_size {
@@ -55,7 +59,7 @@ impl Disk {
         })
     }
 
-    /// A disk whose map somebody has validated already.
+    /// Returns a disk over a map that was validated already.
     pub(crate) fn assemble(
         map: ExtentMap,
         sources: Vec<Arc<dyn BlockSource>>,
@@ -74,39 +78,39 @@ impl Disk {
         &self.codecs
     }
 
-    /// Bytes that the guest sees.
+    /// Returns the size in bytes of the disk that the guest sees.
     pub fn size(&self) -> u64 {
         self.map.size()
     }
 
-    /// The map over all layers. The source of a piece counts files: 0 is the image itself, then
-    /// come the files with parts of it, then its parent, and so on.
+    /// Returns the map over all layers. The source of a piece counts files: 0 is the image itself,
+    /// then come the files with parts of it, then its parent, and so on.
     pub fn map(&self) -> &ExtentMap {
         &self.map
     }
 
-    /// The format of the image itself.
+    /// Returns the format of the image itself.
     pub fn format(&self) -> &str {
         &self.format
     }
 
-    /// Its variant of the format.
+    /// Returns the image's variant of the format.
     pub fn subformat(&self) -> Option<&str> {
         self.subformat.as_deref()
     }
 
-    /// Cluster, block or grain in bytes; 1 for byte-exact formats.
+    /// Returns the size of a cluster, block or grain in bytes; 1 for byte-exact formats.
     pub fn unit(&self) -> u32 {
         self.unit
     }
 
-    /// `dirty`, `encrypted`, `internal-snapshots`, ... of the image itself.
+    /// Returns the facts of the image itself: `dirty`, `encrypted`, `internal-snapshots`, ...
     pub fn facts(&self) -> &Props {
         &self.facts
     }
 
-    /// How the digest was made that a wrapper states of the disk in it, if it does: `sha256` and
-    /// the like. Whoever reads the whole disk, with this crate, also compares it.
+    /// Returns the algorithm of the digest that a wrapper declares for the disk in it, if it does:
+    /// `sha256` and the like. Operations that read the whole disk also compare the digest.
     pub fn declared_algorithm(&self) -> Option<&'static str> {
         self.declared_digest.as_ref().map(DeclaredDigest::algorithm)
     }
@@ -115,12 +119,12 @@ impl Disk {
         self.declared_digest.as_ref()
     }
 
-    /// How many layers there are.
+    /// Returns the number of layers.
     pub fn layers(&self) -> usize {
         self.layers
     }
 
-    /// Fails when a source is known to have changed since it was opened.
+    /// Returns an error when a source is known to have changed since it was opened.
     pub(crate) fn check_unchanged(&self) -> Result<(), EngineError> {
         for source in &self.sources {
             let unchanged = source.unchanged().map_err(|error| EngineError::read(0, source.size(), error))?;
@@ -131,7 +135,7 @@ impl Disk {
         Ok(())
     }
 
-    /// The longest of the reads that the sources would like.
+    /// Returns the longest of the sources' preferred reads, in bytes.
     pub(crate) fn preferred_read(&self) -> u64 {
         self.sources.iter().map(|source| source.preferred_read()).max().unwrap_or(0)
     }

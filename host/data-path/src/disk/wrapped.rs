@@ -1,4 +1,4 @@
-//! The disk in a wrapper, such as an OVA: the wrapper's plugin says where the file with the disk
+//! The disk in a wrapper, such as an OVA: the wrapper's plugin reports where the file with the disk
 //! is, and the format of that file is opened over its bytes.
 
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::{
     transport::window::Window,
 };
 
-/// The fact with the format of what is in a wrapper.
+/// The fact that holds the format of the file in a wrapper.
 const CONTAINS: &str = "contains";
-/// The format option that chooses among the disks of a wrapper: not for the format inside.
+/// The format option that selects among the disks of a wrapper: not for the format inside.
 const CHOICE: &str = "disk";
-/// The fact with the wrapper's format, beside those of the disk inside.
+/// The fact that holds the wrapper's format, next to those of the disk inside.
 const WRAPPER: &str = "wrapper";
 
 /// Returns whether a disk is the file inside a wrapper.
@@ -25,7 +25,7 @@ pub(super) fn is_wrapper(disk: &Disk) -> bool {
     disk.facts.contains_key(CONTAINS)
 }
 
-/// Opens what is inside. A wrapper in a wrapper is refused.
+/// Opens the file inside. A wrapper in a wrapper is refused.
 pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, EngineError> {
     let unsupported = |what: String| EngineError::Unsupported { what };
     let inside = outer.facts.get(CONTAINS).map_or("", String::as_str);
@@ -58,8 +58,8 @@ pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, Eng
     Ok(disk)
 }
 
-/// Where the file is that the wrapper holds, when it is in one piece of the wrapper itself. Holes
-/// that the transport knows of do not cut it.
+/// Returns where the file in the wrapper is, when it is in one piece of the wrapper itself. Holes
+/// that the transport knows of do not split it.
 fn place(outer: &Disk) -> Result<Option<ByteRange>, MapError> {
     let mut start = None;
     for piece in &outer.map {
@@ -79,7 +79,7 @@ fn place(outer: &Disk) -> Result<Option<ByteRange>, MapError> {
     }))
 }
 
-/// The map with everything in the first source `by` bytes further on.
+/// Returns the map with everything in the first source shifted by `by` bytes.
 fn moved(map: &ExtentMap, by: u64, options: &OpenOptions) -> Result<ExtentMap, MapError> {
     let mut moved = MapBuilder::new(map.size(), options.limits.extents).with_scratch(&options.scratch);
     for piece in map {
@@ -97,7 +97,7 @@ fn moved(map: &ExtentMap, by: u64, options: &OpenOptions) -> Result<ExtentMap, M
     moved.finish()
 }
 
-/// What the wrapper says of itself, under names that do not hide what the disk says.
+/// Returns the facts of the wrapper, under names that do not hide those of the disk.
 fn wrapper_facts(outer: Disk) -> Props {
     let mut facts: Props =
         outer.facts.into_iter().map(|(key, value)| (format!("{WRAPPER}-{key}"), value)).collect();

@@ -18,20 +18,21 @@ pub use error::MapError;
 pub use piece::{Content, EncodedUnit, Piece};
 pub(crate) use spilled::{Entry, Spilled};
 
-/// The map of a virtual disk: every byte of `[0, size)` lies in exactly one piece.
+/// The map of a virtual disk: every byte of `[0, size)` is in exactly one piece.
 ///
 /// Memory: 32 bytes a run, and 12 bytes an encoded unit, as long as that is at most 2 MiB. A larger
-/// map lies in a scratch file (24 bytes a run and 12 a unit), and in memory are 24 bytes for each
-/// 1024 runs and units, at most 800 KiB with the default limits, and 256 KiB of what was read last.
+/// map is stored in a scratch file (24 bytes a run and 12 a unit), and takes 24 bytes of memory for
+/// each 1024 runs and units, at most 800 KiB with the default limits, and 256 KiB for what was read
+/// last.
 #[derive(Clone, Debug)]
 pub struct ExtentMap {
     size: u64,
     parts: Parts,
     data_bytes: u64,
     encoded_bytes: u64,
-    /// There is a hole.
+    /// Whether the map has holes.
     holes: bool,
-    /// Bytes of the longest run of data.
+    /// The length of the longest run of data, in bytes.
     longest_data: u64,
 }
 
@@ -42,37 +43,38 @@ enum Parts {
 }
 
 impl ExtentMap {
-    /// Bytes of the virtual disk.
+    /// Returns the size of the virtual disk in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Virtual bytes that are stored as they are.
+    /// Returns the number of virtual bytes that are stored unencoded.
     pub fn data_bytes(&self) -> u64 {
         self.data_bytes
     }
 
-    /// Virtual bytes that are stored encoded.
+    /// Returns the number of virtual bytes that are stored encoded.
     pub fn encoded_bytes(&self) -> u64 {
         self.encoded_bytes
     }
 
-    /// Virtual bytes that are stored in either way: what a job has to move at most.
+    /// Returns the number of virtual bytes that are stored in either way: the most that an
+    /// operation has to move.
     pub fn stored_bytes(&self) -> u64 {
         self.data_bytes + self.encoded_bytes
     }
 
-    /// Whether some byte is nobody's.
+    /// Returns whether the map has holes.
     pub(crate) fn has_holes(&self) -> bool {
         self.holes
     }
 
-    /// Bytes of the longest run of data.
+    /// The length of the longest run of data, in bytes.
     pub(crate) fn longest_data(&self) -> u64 {
         self.longest_data
     }
 
-    /// Bytes of memory that the map takes.
+    /// Returns the number of bytes of memory that the map takes.
     pub(crate) fn memory(&self) -> u64 {
         to_u64(match &self.parts {
             Parts::Memory(chunk) => chunk.memory(),
@@ -80,7 +82,7 @@ impl ExtentMap {
         })
     }
 
-    /// What is in a scratch file, if the map is.
+    /// Returns the part in a scratch file, if the map is in one.
     pub(crate) fn scratch(&self) -> Option<&Spilled> {
         match &self.parts {
             Parts::Memory(_) => None,
@@ -88,8 +90,9 @@ impl ExtentMap {
         }
     }
 
-    /// A map in a scratch file that another process has written; `None` when it cannot be one. It
-    /// has so many bytes of data and of encoded units; holes are resolved in it.
+    /// Returns a map in a scratch file that another process has written; `None` when it cannot be
+    /// one. `data_bytes` and `encoded_bytes` are its numbers of bytes of data and of encoded units;
+    /// holes are resolved in it.
     pub(crate) fn from_scratch(
         file: ScratchFile,
         size: u64,
@@ -102,9 +105,9 @@ impl ExtentMap {
         Some(Self { size, parts, data_bytes, encoded_bytes, holes: false, longest_data: data_bytes })
     }
 
-    /// The pieces of a range in ascending order, cut to it. An encoded unit is one piece; runs of
-    /// data are one piece. What cannot be read from the scratch file of a large map is
-    /// [`MapError::Scratch`], and the last that the iterator gives.
+    /// Returns the pieces of a range in ascending order, cut to it. An encoded unit is one piece;
+    /// runs of data are one piece. A failed read from the scratch file of a large map is
+    /// [`MapError::Scratch`], and the last item of the iterator.
     pub fn pieces(&self, range: ByteRange) -> Pieces<'_> {
         let ByteRange { offset: at, length } = range;
         let end = at.saturating_add(length).min(self.size);
@@ -112,7 +115,7 @@ impl ExtentMap {
             Parts::Memory(chunk) => {
                 Pieces { source: ChunkSource::Whole(chunk), run: chunk.run_at(at), at, end, chunk_end: end }
             }
-            // The chunk is read when the first piece is asked for.
+            // The chunk is read when the first piece is requested.
             Parts::Scratch(map) => Pieces {
                 source: ChunkSource::Part { map, next: map.chunk_at(at), chunk: None },
                 run: 0,
@@ -123,12 +126,12 @@ impl ExtentMap {
         }
     }
 
-    /// All pieces; see [`Self::pieces`].
+    /// Returns all pieces; see [`Self::pieces`].
     pub fn iter(&self) -> Pieces<'_> {
         self.pieces(ByteRange { offset: 0, length: self.size })
     }
 
-    /// How many bytes of a range are stored, as data or encoded.
+    /// Returns how many bytes of a range are stored, as data or encoded.
     pub(crate) fn stored_in(&self, range: ByteRange) -> Result<u64, MapError> {
         self.pieces(range).try_fold(0, |sum, piece| {
             let Piece { range, content } = piece?;
@@ -137,8 +140,11 @@ impl ExtentMap {
         })
     }
 
-    /// The first byte at or behind `offset` that is neither zero nor hole. Errors as with
-    /// [`Self::pieces`].
+    /// Returns the first byte at or behind `offset` that is neither zero nor a hole.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Scratch`], as with [`Self::pieces`].
     pub fn next_stored(&self, offset: u64) -> Result<Option<u64>, MapError> {
         if offset >= self.size {
             return Ok(None);
@@ -166,15 +172,15 @@ impl<'a> IntoIterator for &'a ExtentMap {
     }
 }
 
-/// Iterator over the pieces of a range; see [`ExtentMap::pieces`].
+/// An iterator over the pieces of a range; see [`ExtentMap::pieces`].
 #[derive(Clone, Debug)]
 pub struct Pieces<'a> {
     source: ChunkSource<'a>,
-    /// The run that `at` lies in.
+    /// The run that contains `at`.
     run: usize,
     at: u64,
     end: u64,
-    /// Where what is source ends, at the latest at `end`.
+    /// The end of the current chunk, at most `end`.
     chunk_end: u64,
 }
 
@@ -190,7 +196,7 @@ enum ChunkSource<'a> {
 }
 
 impl Pieces<'_> {
-    /// Goes on with the next chunk.
+    /// Reads the next chunk.
     fn next_chunk(&mut self) -> Result<(), MapError> {
         if let ChunkSource::Part { map, next, chunk } = &mut self.source {
             let read = map.chunk(*next)?;

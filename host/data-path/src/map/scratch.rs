@@ -1,7 +1,8 @@
-//! Scratch files: what a map holds beyond a few MiB lies in a file without a name, not in memory.
+//! Scratch files: what a map holds beyond a few MiB is stored in a file without a name, not in
+//! memory.
 //!
-//! A file is written once, from its begin to its end, and then only read. It has no name as soon as
-//! it is there, so that nothing of it stays, whatever ends the process; only its owner could have
+//! A file is written once, from its start to its end, and then only read. It loses its name as soon
+//! as it exists, so that nothing of it stays, however the process ends; only its owner could have
 //! opened it.
 
 use std::{
@@ -25,40 +26,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::util::num::to_u64;
 
-/// Bytes of one map that stay in memory: all of it, where there are not more.
+/// The number of bytes of one map that stay in memory: all of it, where there are not more.
 const MEMORY_LIMIT: usize = 2 << 20;
-/// Bytes of intervals that are sorted at once, for all sources of a layer together; twice as many
-/// bytes merge them.
+/// The number of bytes of intervals that are sorted at once, for all sources of a layer together;
+/// twice as many bytes merge them.
 const SORT_BUFFER: usize = 4 << 20;
-/// Bytes that are written at once.
+/// The number of bytes that are written at once.
 const BUFFER: usize = 256 << 10;
-/// Where scratch files are when nobody says where: not `/tmp`, which often is memory.
+/// The folder for scratch files without a setting: not `/tmp`, which often is in memory.
 const SYSTEM: &str = "/var/tmp";
 /// `TMPFS_MAGIC`, linux/magic.h.
 const TMPFS: i64 = 0x0102_1994;
-/// Names that are tried where the file system has no files without one.
+/// The number of names that are tried where the file system has no unnamed files.
 const MAX_NAMES: usize = 16;
 
-/// Why a scratch file is of no use. Nothing of it is left.
+/// Why a scratch file cannot be used. Nothing of it is left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ScratchError {
-    /// It cannot be made.
+    /// It cannot be created.
     #[error(
         "the map is too large for memory, and no scratch file can be made in '{folder}' ({cause}); make the folder, or set \
          TMPDIR to one that may be written and is not in memory"
     )]
     Open {
-        /// Where it was to be.
+        /// The folder where it was to be created.
         folder: String,
-        /// What the system tmpdir.
+        /// What the system reports.
         cause: String,
     },
-    /// There is no room for it.
+    /// The file system is full.
     #[error(
         "no space left for scratch files in '{folder}'; free space there, or set TMPDIR to a folder with more, then try again"
     )]
     NoSpace {
-        /// Where it is.
+        /// The folder of the file.
         folder: String,
     },
     /// It cannot be written or read.
@@ -66,15 +67,15 @@ pub enum ScratchError {
         "a scratch file in '{folder}' cannot be written or read ({cause}); check that disk, or set TMPDIR to a folder elsewhere"
     )]
     Io {
-        /// Where it is.
+        /// The folder of the file.
         folder: String,
-        /// What the system tmpdir.
+        /// What the system reports.
         cause: String,
     },
 }
 
 impl ScratchError {
-    /// Dotted code for programs.
+    /// Returns the dotted code for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Open { .. } => "scratch.open",
@@ -83,7 +84,7 @@ impl ScratchError {
         }
     }
 
-    /// The same with other texts.
+    /// Returns the same error with changed texts.
     pub(crate) fn map_text(self, change: impl Fn(&str) -> String) -> Self {
         match self {
             Self::Open { folder, cause } => Self::Open { folder: change(&folder), cause: change(&cause) },
@@ -93,10 +94,10 @@ impl ScratchError {
     }
 }
 
-/// Where scratch files are made, and how much stays in memory.
+/// Where scratch files are created, and how much of a map stays in memory.
 ///
-/// The default is what [`configure`] tmpdir; without that it is the folder that `TMPDIR` names, and
-/// `/var/tmp` without one.
+/// The default is the setting of [`configure`]; without one it is the folder that `TMPDIR` names,
+/// and `/var/tmp` without that.
 #[derive(Clone, Debug)]
 pub struct Scratch {
     place: Place,
@@ -106,7 +107,7 @@ pub struct Scratch {
 
 #[derive(Clone, Debug)]
 enum Place {
-    /// What the environment says.
+    /// The folder that the environment names.
     System,
     Folder(Arc<Path>),
     /// Nowhere: this process cannot open anything.
@@ -115,8 +116,8 @@ enum Place {
 
 static CONFIGURED: OnceLock<Scratch> = OnceLock::new();
 
-/// Says, once and before any job, where scratch files are made in this process: from then on
-/// [`Scratch::default`] is that. `false` when it was tmpdir before.
+/// Sets, once and before any operation, where this process creates scratch files:
+/// [`Scratch::default`] returns it from then on. Returns `false` when it was set before.
 pub fn configure(scratch: Scratch) -> bool {
     CONFIGURED.set(scratch).is_ok()
 }
@@ -132,7 +133,8 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    /// Files in this folder. It has to be there when the first one is made.
+    /// Returns a setting for files in this folder, which has to exist when the first file is
+    /// created.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self {
             place: Place::Folder(folder.into().into()),
@@ -141,34 +143,34 @@ impl Scratch {
         }
     }
 
-    /// No files: all of a map is in memory, whatever its size.
+    /// Returns a setting without files: all of a map is in memory, whatever its size.
     pub(crate) fn memory_only() -> Self {
         Self { place: Place::Memory, memory_limit: MEMORY_LIMIT, sort_buffer: usize::MAX }
     }
 
-    /// Other bounds: bytes of a map that stay in memory, and bytes of intervals that are sorted at
-    /// once.
+    /// Returns the setting with other limits: the number of bytes of a map that stay in memory, and
+    /// the number of bytes of intervals that are sorted at once.
     #[cfg(test)]
     pub(crate) fn with_limits(self, memory_limit: usize, sort_buffer: usize) -> Self {
         Self { memory_limit, sort_buffer, ..self }
     }
 
-    /// Whether there may be files at all.
+    /// Returns whether files may be created.
     pub(crate) fn has_files(&self) -> bool {
         !matches!(self.place, Place::Memory)
     }
 
-    /// Bytes of a map that stay in memory, if there may be files.
+    /// Returns the number of bytes of a map that stay in memory, if files may be created.
     pub(crate) fn memory_limit(&self) -> usize {
         self.memory_limit
     }
 
-    /// Bytes of intervals that are sorted at once.
+    /// Returns the number of bytes of intervals that are sorted at once.
     pub(crate) fn sort_buffer(&self) -> usize {
         self.sort_buffer
     }
 
-    /// Makes a file.
+    /// Creates a file.
     pub(crate) fn create(&self) -> Result<ScratchWriter, ScratchError> {
         let folder = match &self.place {
             Place::System => system_folder(std::env::var_os("TMPDIR").as_deref()),
@@ -190,7 +192,7 @@ fn system_folder(tmpdir: Option<&OsStr>) -> PathBuf {
     tmpdir.filter(|folder| !folder.is_empty()).unwrap_or(OsStr::new(SYSTEM)).into()
 }
 
-/// A file without a name: open for writing, and once more for reading only.
+/// Creates a file without a name and returns two descriptors: for writing, and for reading only.
 fn open(folder: &Path) -> io::Result<(File, File)> {
     let owner = Mode::RUSR | Mode::WUSR;
     let Some(file) = openat::create_unnamed(CWD, folder, OFlags::EXCL, owner)? else {
@@ -201,7 +203,7 @@ fn open(folder: &Path) -> io::Result<(File, File)> {
     Ok((file, reader.into()))
 }
 
-/// The same with a name that is gone when this returns.
+/// Does the same with a name, which is removed when this returns.
 fn open_named(folder: &Path) -> io::Result<(File, File)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let owner = Mode::RUSR | Mode::WUSR;
@@ -228,12 +230,12 @@ pub(crate) struct ScratchWriter {
     file: File,
     reader: ScratchFile,
     buffer: Vec<u8>,
-    /// Bytes that are in the file.
+    /// The number of bytes in the file.
     at: u64,
 }
 
 impl ScratchWriter {
-    /// Where the next byte goes.
+    /// Returns the offset of the next byte.
     pub(crate) fn position(&self) -> u64 {
         self.at + to_u64(self.buffer.len())
     }
@@ -254,7 +256,7 @@ impl ScratchWriter {
         Ok(())
     }
 
-    /// What was written, for reading. From here on nobody can write to it.
+    /// Returns what was written, for reading. It cannot be written any more.
     pub(crate) fn finish(mut self) -> Result<ScratchFile, ScratchError> {
         self.flush()?;
         Ok(self.reader)
@@ -269,12 +271,12 @@ pub(crate) struct ScratchFile {
 }
 
 impl ScratchFile {
-    /// One that another process has written.
+    /// Returns a file that another process has written.
     pub(crate) fn from_file(file: File) -> Self {
         Self { file: Arc::new(file), folder: "the host's scratch folder".into() }
     }
 
-    /// The open file.
+    /// Returns the open file.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
@@ -284,7 +286,7 @@ impl ScratchFile {
         self.file.read_exact_at(buf, at).map_err(|error| self.error(&error))
     }
 
-    /// What is in the file is not what was written.
+    /// Returns the error for a file that does not contain what was written.
     pub(crate) fn damaged(&self) -> ScratchError {
         ScratchError::Io {
             folder: self.folder.to_string(),

@@ -1,4 +1,4 @@
-//! Reads and writes that the host does for a mover, because what is read or written is no file: one
+//! Reads and writes that the host does for a mover, for sources and sinks that are no files: one
 //! request at a time on each channel, as many channels as threads may wait at once.
 
 use std::{
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::util::num::{from_u32, to_u64};
 
-/// Longest read or write of one request; longer ones are cut.
+/// The longest read or write of one request, in bytes; longer ones are split.
 const MAX_REQUEST: usize = 1 << 20;
 
-/// What a mover asks the host to do. The bytes of a write follow the request; those of a read
+/// A request of a mover to the host. The bytes of a write follow the request; those of a read
 /// follow the answer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Request {
@@ -39,17 +39,17 @@ enum Request {
     },
     SetSize(u64),
     Sync,
-    /// Answered by the size of what can be read back as [`READ_BACK`], 8 bytes little endian;
+    /// The answer is the size of what can be read back as [`READ_BACK`], 8 bytes little endian;
     /// [`u64::MAX`] where nothing can.
     ReadBack,
 }
 
-/// Number of the source that is what the sink has become.
+/// The number of the source that reads the sink back.
 const READ_BACK: u32 = u32::MAX;
 
 type Answer = Result<(), WireIo>;
 
-/// The mover's end.
+/// The mover's end of the channels.
 pub(super) struct Channels {
     free: Mutex<Vec<UnixStream>>,
     returned: Condvar,
@@ -164,10 +164,10 @@ impl BlockSink for HostSink {
     }
 }
 
-/// The host's end: what may be read and written over the channels of one job.
+/// The host's end of the channels: what may be read and written over them in one operation.
 #[derive(Default)]
 pub(super) struct Served {
-    /// `None` where the mover has the descriptor.
+    /// The sources; `None` where the mover has the descriptor.
     pub(super) sources: Vec<Option<Arc<dyn BlockSource>>>,
     pub(super) sink: Option<Arc<dyn BlockSink>>,
     read_back: Mutex<Option<Arc<dyn BlockSource>>>,
@@ -179,12 +179,12 @@ impl Served {
         Self { errors, ..Self::default() }
     }
 
-    /// Whether the mover has the descriptors of everything.
+    /// Returns whether the mover has the descriptors of everything.
     pub(super) fn is_idle(&self) -> bool {
         self.sink.is_none() && self.sources.iter().all(Option::is_none)
     }
 
-    /// Serves one channel until the mover is gone, or says what no mover says. Blocks.
+    /// Serves one channel until the mover is gone, or violates the protocol. Blocks.
     pub(super) fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
         let mut bytes = Vec::new();
         while let Some(request) = wire::receive::<Request>(&mut stream)? {

@@ -5,11 +5,11 @@ use std::{ffi::OsString, path::PathBuf};
 /// How movers are started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoverConfig {
-    /// The program; it calls [`crate::mover::mover_main`] before it does anything else.
+    /// The path of the program; it calls [`crate::mover::mover_main`] before it does anything else.
     pub program: PathBuf,
-    /// Its arguments.
+    /// The arguments of the program.
     pub args: Vec<OsString>,
-    /// Goes on where the system does not offer all of the sandbox. Otherwise that is an error,
-    /// `mover.sandbox`.
+    /// Whether to continue where the system does not offer all of the sandbox. Otherwise that is an
+    /// error, `mover.sandbox`.
     pub best_effort: bool,
 }

@@ -4,7 +4,7 @@ use std::{io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use imprint_ports::ErrorClass;
 
-/// The process that decodes images could not do its work.
+/// The failure of the process that decodes images.
 #[derive(Debug, thiserror::Error)]
 pub enum MoverError {
     /// It could not be started.
@@ -12,11 +12,11 @@ pub enum MoverError {
         "the process that decodes images cannot be started; check that the program is still there and may be executed"
     )]
     Start {
-        /// What the system said.
+        /// What the system reports.
         #[source]
         source: io::Error,
     },
-    /// This system does not offer what shall hold it in.
+    /// This system does not offer the isolation.
     #[error(
         "compressed images are decoded in a process of their own, and this system cannot isolate it: {missing}; use a kernel \
          with Landlock (5.13 or newer, in its list of security modules) and allow seccomp filters in the container, or accept \
@@ -26,28 +26,28 @@ pub enum MoverError {
         /// What is missing.
         missing: String,
     },
-    /// It ended in the middle of its work.
+    /// It ended during its work.
     #[error("the process that decodes the image ended unexpectedly ({how}); {advice}")]
     Died {
         /// How it ended.
         how: String,
-        /// What the reader may do.
+        /// What the reader can do.
         advice: &'static str,
-        /// What the caller may do.
+        /// The kind of the failure.
         class: ErrorClass,
     },
-    /// It said what no mover says.
+    /// It violated the protocol.
     #[error(
         "the process that decodes the image broke its protocol ({what}); the image may be hostile, take it from a trusted source"
     )]
     BadAnswer {
-        /// What was wrong.
+        /// How it violated the protocol.
         what: String,
     },
 }
 
 impl MoverError {
-    /// Dotted code for programs.
+    /// Returns the dotted code for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Start { .. } => "mover.start",
@@ -57,7 +57,7 @@ impl MoverError {
         }
     }
 
-    /// What the caller may do about it.
+    /// Returns the kind of the failure, for deciding what to do next.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Start { .. } => ErrorClass::Transient,
@@ -67,7 +67,7 @@ impl MoverError {
         }
     }
 
-    /// By how the process ended.
+    /// Returns the error for how the process ended.
     pub(super) fn died(status: ExitStatus) -> Self {
         const KILLED: &str = "somebody ended it, or the system ran out of memory; try again";
         const HOSTILE: &str = "the image may be hostile: take it from a trusted source, and report this";

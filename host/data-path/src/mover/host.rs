@@ -1,5 +1,5 @@
-//! The host's side of movers: starting them, telling them what to do, believing little, and
-//! cleaning up behind them.
+//! The host's side of movers: starting them, sending commands, checking their answers, and cleaning
+//! up behind them.
 
 mod budget;
 mod session;
@@ -30,12 +30,12 @@ use crate::{
 };
 use session::Session;
 
-/// Largest offset that a file may reach.
+/// The largest offset that a file may reach.
 const MAX_FILE: u64 = 1 << 62;
-/// Tables in one message: bytes, and segments.
+/// The largest tables in one message: bytes, and segments.
 const TABLES: (usize, usize) = (1 << 20, 4096);
 
-/// Does the work of jobs with encoded units in processes of their own.
+/// The backend that runs operations with encoded units in processes of their own.
 pub(super) struct MoverBackend {
     config: MoverConfig,
 }
@@ -46,7 +46,7 @@ impl MoverBackend {
     }
 }
 
-/// Bytes of unknown origin would reach a decoder.
+/// Returns whether bytes of unknown origin would reach a decoder.
 fn decodes(disk: &Disk) -> bool {
     disk.map().encoded_bytes() > 0
 }
@@ -125,7 +125,7 @@ impl TransferBackend for MoverBackend {
     }
 }
 
-/// Only the host's own descriptors were open all the time.
+/// Checks the sources here: only the host's own descriptors were open all the time.
 async fn check_unchanged(disk: &Arc<Disk>) -> Result<(), EngineError> {
     let disk = disk.clone();
     crate::util::blocking::run_blocking(move || disk.check_unchanged()).await?
@@ -205,11 +205,11 @@ impl Transfer for MoverTransfer {
     }
 }
 
-/// Checks what a mover reports before a format plugin hears it.
+/// Checks what a mover reports before it reaches a format plugin.
 struct Checker {
     layout: Layout,
     virtual_size: u64,
-    /// The next placement begins here or later, in the disk.
+    /// The virtual offset from which on the next placement may start.
     at: u64,
 }
 

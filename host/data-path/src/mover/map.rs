@@ -1,5 +1,5 @@
-//! The map of a disk on its way to a mover. A small one goes there page after page; of a large one
-//! the mover gets the scratch file, open for reading only, and pages that say what is where in it.
+//! The map of a disk on its way to a mover. A small one is sent page after page; of a large one the
+//! mover gets the scratch file, open for reading only, and pages with the positions of its chunks.
 
 use std::{
     fs::File,
@@ -18,18 +18,18 @@ use crate::{
     util::num::{to_u64, to_usize},
 };
 
-/// Pieces in one page, at most about 400 KiB.
+/// The number of pieces in one page, at most about 400 KiB.
 const PAGE: usize = 8192;
 
-/// Chunks of a scratch file in one page, at most about 130 KiB.
+/// The number of chunks of a scratch file in one page, at most about 130 KiB.
 const CHUNK_PAGE: usize = 8192;
 
-/// What is sent of a map.
+/// How a map is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum MapHead {
     /// All of it, in pages of pieces.
     Pieces,
-    /// Where the chunks of a scratch file begin. The file is the next of the descriptors.
+    /// The positions of the chunks of a scratch file. The file is the next of the descriptors.
     Scratch { data_bytes: u64, encoded_bytes: u64, chunks: u64 },
 }
 
@@ -46,10 +46,10 @@ impl MapHead {
     }
 }
 
-/// A chunk of a scratch file: where it begins in the disk, its runs, its units.
+/// A chunk of a scratch file: its virtual offset, its runs, its units.
 type WireChunk = (u64, u16, u16);
 
-/// A piece that begins where the last one ended.
+/// A piece that starts where the last one ended.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct WirePiece {
     length: u64,
@@ -136,7 +136,7 @@ fn send_chunks(stream: &mut impl Write, spilled: &Spilled) -> io::Result<()> {
 }
 
 /// Receives the map of a disk of `size` bytes. It is checked as a plugin's map is: no gap, nothing
-/// outside the disk. What is in a scratch file is checked when it is read.
+/// outside the disk. The chunks of a scratch file are checked when they are read.
 pub(super) fn receive(
     stream: &mut impl Read,
     size: u64,

@@ -1,6 +1,6 @@
-//! What the host and a mover say to each other.
+//! The messages between the host and a mover.
 //!
-//! A mover's life: it closes what it inherited, receives a [`Preamble`], enters its sandbox, says
+//! A mover closes what it inherited, receives a [`Preamble`], enters its sandbox, sends
 //! [`FromMover::Hello`], and receives one [`Setup`] with its descriptors and maps. Then the host
 //! sends one [`Command`] after the other, and the mover answers each with one [`FromMover::Reply`].
 //! When either end of the socket is closed, the mover ends.
@@ -19,21 +19,21 @@ use crate::{
     },
 };
 
-/// What a mover has to know before it enters its sandbox.
+/// What a mover needs before it enters its sandbox.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Preamble {
-    /// Bytes of address space beyond what the program itself takes.
+    /// The number of bytes of address space beyond those of the program itself.
     pub(super) memory: u64,
-    /// Descriptors that it may have open.
+    /// The number of descriptors that it may have open.
     pub(super) descriptors: u64,
 }
 
-/// Where the bytes of a source are.
+/// How the bytes of a source are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
-    /// The next of the descriptors that came with the setup.
+    /// From the next of the descriptors that came with the setup.
     Descriptor,
-    /// The host moves them, over one of the channels.
+    /// By the host, over one of the channels.
     Host,
 }
 
@@ -55,8 +55,8 @@ pub(super) struct DiskHead {
     pub(super) map: MapHead,
 }
 
-/// What a mover is for. Descriptors: the channels, then those of the sources in their order, then
-/// that of the sink, then those of the maps that are in scratch files.
+/// The operation of a mover and its operands. Descriptors: the channels, then those of the sources
+/// in their order, then that of the sink, then those of the maps that are in scratch files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Setup {
     pub(super) operation: OperationKind,
@@ -66,27 +66,28 @@ pub(super) struct Setup {
     pub(super) descriptors: u32,
 }
 
-/// Where what is written goes.
+/// How the sink is written.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum SinkHead {
-    /// The next of the descriptors; with `direct` one more, past the page cache.
+    /// To the next of the descriptors; with `direct` one more, past the page cache.
     Descriptor { direct: bool },
-    /// The host writes it, over the channels.
+    /// By the host, over the channels.
     Host { fresh: bool, append_only: bool, preferred_write: u64 },
 }
 
-/// The kind of a setup.
+/// The kind of an operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum OperationKind {
     /// Writes the first disk.
     Write { plan: WritePlan, sink: SinkHead },
-    /// The logical digest of the first disk.
+    /// Computes the logical digest of the first disk.
     Digest,
     /// Compares the first with the second disk.
     Compare,
 }
 
-/// The next thing to do; those of [`crate::transfer::backend::Transfer`], and `Run` for jobs of one step.
+/// A command: the calls of [`crate::transfer::backend::Transfer`], and `Run` for operations of one
+/// step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Command {
     Start(Pass),
@@ -97,7 +98,7 @@ pub(super) enum Command {
     Run,
 }
 
-/// What a command answers.
+/// The answer to a command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     Done,
@@ -110,12 +111,12 @@ pub(super) enum Reply {
 /// Everything that comes from a mover.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum FromMover {
-    /// It is in its sandbox, or says why not.
+    /// It is in its sandbox, or reports why not.
     Hello(Result<Isolation, String>),
     /// It has the setup.
     Ready,
     /// Its counters.
     Progress(ProgressSnapshot),
-    /// To the last command.
+    /// The answer to the last command.
     Reply(Result<Reply, WireError>),
 }

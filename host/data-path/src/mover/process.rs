@@ -1,4 +1,4 @@
-//! The life of a mover, from its side.
+//! The process of a mover.
 
 use std::{
     io,
@@ -37,13 +37,13 @@ use crate::{
     util::num::from_u32,
 };
 
-/// Between two looks at the counters.
+/// The interval at which the counters are sent.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The whole life of a mover: a program that is started as one calls this before it does anything
-/// else, and ends with what it returns. The host's end of the socket is its standard input.
+/// Runs a mover: a program that is started as one calls this before it does anything else, and ends
+/// with the returned code. The host's end of the socket is its standard input.
 pub fn mover_main() -> ExitCode {
-    // Nobody hears what it would say; how it ends tells the host enough.
+    // It has no output for a text; its exit code is enough for the host.
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -65,7 +65,7 @@ fn run() -> io::Result<()> {
     process.run(control)
 }
 
-/// A job with everything that it needs.
+/// An operation with its operands.
 struct MoverProcess {
     operation: OperationKind,
     disks: Vec<Arc<Disk>>,
@@ -112,7 +112,7 @@ impl MoverProcess {
         Ok(Self { operation: setup.operation, disks, sink, threads })
     }
 
-    /// Does what the host says, until it is gone.
+    /// Serves the host's commands until the host is gone.
     fn run(&self, control: UnixStream) -> io::Result<()> {
         let replies = Arc::new(Mutex::new(control.try_clone()?));
         let commands = receive_commands(control)?;
@@ -209,8 +209,8 @@ fn open_sources(
     Ok(sources)
 }
 
-/// Hears the host's commands on a thread of its own, which ends the process when the host is gone:
-/// no work outlives it.
+/// Receives the host's commands on a thread of its own, which ends the process when the host is
+/// gone: no work outlives it.
 fn receive_commands(mut control: UnixStream) -> io::Result<mpsc::Receiver<Command>> {
     let (sender, commands) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
@@ -224,7 +224,7 @@ fn receive_commands(mut control: UnixStream) -> io::Result<mpsc::Receiver<Comman
     Ok(commands)
 }
 
-/// Tells the host things, from several threads.
+/// Sends messages to the host, from several threads.
 #[derive(Clone)]
 struct ReplySender {
     replies: Arc<Mutex<UnixStream>>,
@@ -237,7 +237,7 @@ impl ReplySender {
         wire::send(&mut *self.replies.lock().expect("no holder of this lock panics"), message)
     }
 
-    /// Tells the counters, if they have moved.
+    /// Sends the counters, if they have changed.
     fn send_progress(&self) -> io::Result<()> {
         let mut sent = self.sent.lock().expect("no holder of this lock panics");
         let now = self.progress.snapshot();

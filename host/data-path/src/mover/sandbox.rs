@@ -1,9 +1,9 @@
-//! What a mover process may still do once it has entered its sandbox.
+//! The sandbox of a mover process.
 //!
 //! Nothing is opened, connected or executed any more: Landlock handles every right and grants none,
 //! the seccomp filter ends the process at the first system call that moving bytes does not need,
-//! the limits bound its memory and its descriptors, and nobody can look into it or make it write a
-//! core.
+//! the limits bound its memory and its descriptors, and no other process can trace it or make it
+//! write a core.
 
 use std::{
     collections::BTreeMap,
@@ -20,39 +20,39 @@ use seccompiler::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Newest set of Landlock rights that is asked for; older kernels give what they have, and file
-/// access they all have.
+/// The newest set of Landlock rights that is requested; older kernels provide a part of it, and all
+/// of them restrict file access.
 const LANDLOCK: ABI = ABI::V6;
 
-/// What holds a mover in.
+/// The parts of the sandbox that are in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Isolation {
-    /// Landlock refuses every path (and, with newer kernels, TCP and signals).
+    /// Whether Landlock refuses every path (and, with newer kernels, TCP and signals).
     pub landlock: bool,
-    /// The seccomp filter is in force.
+    /// Whether the seccomp filter is in force.
     pub seccomp: bool,
 }
 
 impl Isolation {
-    /// Whether all of it is in force.
+    /// Returns whether all of it is in force.
     pub fn is_full(self) -> bool {
         self.landlock && self.seccomp
     }
 }
 
-/// Bounds of one mover.
+/// The limits of one mover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Bytes of address space beyond what the program itself takes.
+    /// The number of bytes of address space beyond those of the program itself.
     pub(super) memory: u64,
-    /// Descriptors, the three standard ones included.
+    /// The number of descriptors, the three standard ones included.
     pub(super) descriptors: u64,
 }
 
 /// Enters the sandbox for good (`no_new_privs` comes with it): this thread, and every thread that
 /// it starts from now on. Call it while there is no other.
 ///
-/// What the kernel does not offer is missing in the answer; what fails in another way is an error.
+/// A part that the kernel does not offer is missing in the answer; any other failure is an error.
 pub(super) fn enter(bounds: Bounds) -> io::Result<Isolation> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -68,7 +68,7 @@ pub(super) fn enter(bounds: Bounds) -> io::Result<Isolation> {
     Ok(Isolation { landlock, seccomp: filter_system_calls() })
 }
 
-/// Closes every descriptor but the standard ones: whoever started the host may have left some open
+/// Closes every descriptor but the standard ones: the parent of the host may have left some open
 /// across `exec`. Call it first of all.
 pub(super) fn close_inherited() -> io::Result<()> {
     let listing = fs::read_dir("/proc/self/fd")?;
@@ -77,7 +77,7 @@ pub(super) fn close_inherited() -> io::Result<()> {
         .filter(|number| *number > io::stderr().as_raw_fd())
         .collect();
     for number in open {
-        // The one of the listing itself is closed already; the system says so, and that is all.
+        // The one of the listing itself is closed already, as the system reports.
         if is_open(number) {
             #[expect(unsafe_code, reason = "a descriptor that is known by its number only")]
             // SAFETY: the descriptor is open, this process has a single thread, and nothing in it
@@ -92,7 +92,7 @@ fn is_open(number: RawFd) -> bool {
     fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok()
 }
 
-/// Bytes of address space that the program takes before it does anything.
+/// Returns the number of bytes of address space that the program takes before it does anything.
 fn own_address_space() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
@@ -114,10 +114,10 @@ fn restrict_paths() -> Result<bool, landlock::RulesetError> {
     })
 }
 
-/// Whether the filters are in force.
+/// Installs the filters and returns whether they are in force.
 fn filter_system_calls() -> bool {
     let Ok(target) = TargetArch::try_from(std::env::consts::ARCH) else { return false };
-    // The strictest last: it does not let any other be added.
+    // The strictest last: it does not permit adding another one.
     let filters = [
         filter(absent(), SeccompAction::Allow, errno(libc::ENOSYS), target),
         filter(refused(), SeccompAction::Allow, errno(libc::EACCES), target),
@@ -143,7 +143,7 @@ fn filter(
     SeccompFilter::new(rules?, otherwise, matching, target).ok()?.try_into().ok()
 }
 
-/// A rule on one argument of a call.
+/// Returns a rule on one argument of a call.
 fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Option<SeccompRule> {
     let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value).ok()?;
     SeccompRule::new(vec![condition]).ok()
@@ -156,11 +156,11 @@ fn one_of(index: u8, values: &[i64]) -> Option<Vec<SeccompRule>> {
         .collect()
 }
 
-/// What moving bytes needs. Whatever is missing here ends the process.
+/// Returns the rules for what moving bytes needs. Whatever is missing here ends the process.
 fn allowed() -> Option<Rules> {
     let mut rules: Rules = CALLS.iter().chain(ARCH_CALLS).map(|call| (*call, Vec::new())).collect();
-    // They are refused by another filter, with an error instead of the end: the C library may try
-    // them.
+    // Another filter refuses them, with an error instead of the end of the process: the C library
+    // may try them.
     rules.extend(REFUSED.iter().chain(ARCH_REFUSED).chain(ABSENT).map(|call| (*call, Vec::new())));
     let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
     let not_executable = || Some(vec![argument(2, SeccompCmpOp::MaskedEq(executable), 0)?]);
@@ -168,7 +168,7 @@ fn allowed() -> Option<Rules> {
     rules.insert(libc::SYS_mprotect, not_executable()?);
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     rules.insert(libc::SYS_clone, vec![argument(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
-    // For aborting; nobody else can be signalled.
+    // For aborting; no other process can be signalled.
     let own = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
     rules.insert(libc::SYS_tgkill, vec![argument(0, SeccompCmpOp::Eq, own)?]);
     rules.insert(libc::SYS_ioctl, one_of(1, &[FICLONERANGE])?);
@@ -188,7 +188,7 @@ fn absent() -> Option<Rules> {
 /// `_IOW(0x94, 13, struct file_clone_range)`, linux/fs.h.
 const FICLONERANGE: i64 = 0x4020_940D;
 
-/// Looking at a descriptor, duplicating it, and choosing how it is cached.
+/// Reading the flags of a descriptor, duplicating it, and choosing how it is cached.
 const FCNTL: [i32; 5] = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC];
 
 const CALLS: &[i64] = &[
@@ -244,7 +244,7 @@ const CALLS: &[i64] = &[
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Time and chance.
+    // Time and randomness.
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
     libc::SYS_clock_nanosleep,
@@ -252,11 +252,11 @@ const CALLS: &[i64] = &[
     libc::SYS_getrandom,
 ];
 
-/// What the C library may try by itself; it goes on without.
+/// Calls that the C library may try by itself; it continues without them.
 const REFUSED: &[i64] =
     &[libc::SYS_openat, libc::SYS_newfstatat, libc::SYS_readlinkat, libc::SYS_faccessat, libc::SYS_prlimit64];
 
-/// What the C library has another way for, which the filter can look into: `clone` for starting a
+/// Calls for which the C library has another one that the filter can check: `clone` for starting a
 /// thread, `fstat`.
 const ABSENT: &[i64] = &[libc::SYS_clone3, libc::SYS_statx];
 

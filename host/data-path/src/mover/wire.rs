@@ -1,7 +1,7 @@
 //! Frames between the host and a mover: a length, then one message.
 //!
-//! Both ends bound what they accept. The host believes nothing that a mover says: it may be in the
-//! hands of the image that it decodes.
+//! Both ends bound what they accept. The host does not trust a mover, which may be controlled by
+//! the image that it decodes.
 
 use std::{
     io::{self, Read, Write},
@@ -17,11 +17,12 @@ use rustix::net::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Longest message.
+/// The longest message in bytes.
 pub(super) const MAX_FRAME: usize = 4 << 20;
-/// Most descriptors of a job: the sources and the sink of two disks, and the channels.
+/// The largest number of descriptors of an operation: the sources and the sink of two disks, and
+/// the channels.
 pub(super) const MAX_DESCRIPTORS: usize = 200;
-/// Descriptors in one message, below the kernel's bound of 253.
+/// The number of descriptors in one message, below the kernel's bound of 253.
 const BATCH: usize = 50;
 
 fn invalid(what: &str) -> io::Error {
@@ -76,7 +77,7 @@ pub(super) fn send_descriptors(stream: &UnixStream, descriptors: &[BorrowedFd<'_
     Ok(())
 }
 
-/// Receives so many descriptors. Nothing else may be on its way in front of them.
+/// Receives `count` descriptors. Nothing else may be in the socket in front of them.
 pub(super) fn receive_descriptors(stream: &UnixStream, count: usize) -> io::Result<Vec<OwnedFd>> {
     let mut received = Vec::new();
     while received.len() < count {
@@ -142,7 +143,7 @@ mod tests {
             send(&mut bytes, &message).unwrap();
             let back: Option<Vec<(u64, String)>> = receive(&mut bytes.as_slice()).unwrap();
             prop_assert_eq!(back, Some(message));
-            // Cut anywhere, it is an error or the end, and never something else.
+            // Cut anywhere, it is an error or the end, and never another message.
             let cut = garbage.len().min(bytes.len() - 1);
             let partial = receive::<Vec<(u64, String)>>(&mut &bytes[..cut]);
             prop_assert!(matches!(partial, Ok(None) | Err(_)));

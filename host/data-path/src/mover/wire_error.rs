@@ -1,4 +1,4 @@
-//! How the engine's errors cross to the host and stay what they are.
+//! How errors of the data path cross to the host unchanged.
 
 use std::{io, sync::Mutex};
 
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::error::MoverError;
 use crate::{codec::DecodeError, error::EngineError, map::scratch::ScratchError, util::num::from_u32};
 
-/// Longest text that is taken from a mover, in characters.
+/// The longest text that is taken from a mover, in characters.
 const MAX_TEXT: usize = 1000;
-/// Errors of proxied reads and writes that are kept for one job.
+/// The number of errors of proxied reads and writes that are kept for one operation.
 const MAX_KEPT: usize = 64;
 
-/// Kinds of I/O errors that decide what an error of the engine is.
+/// The kinds of I/O errors that decide which error of the data path they become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum IoKind {
     EndOfFile,
@@ -28,12 +28,12 @@ enum IoKind {
 pub(super) struct WireIo {
     kind: IoKind,
     os: Option<i32>,
-    /// The host made it itself, and has kept it under this number.
+    /// The number under which the host has kept the error, where it is the host's own.
     kept: Option<u32>,
     text: String,
 }
 
-/// An error that the host has kept; what a mover sees of it.
+/// The number of an error that the host has kept; what a mover sees of it.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the host could not do it")]
 struct Kept(u32);
@@ -62,7 +62,7 @@ impl WireIo {
         }
     }
 
-    /// In the mover: an error that carries the number of the host's own.
+    /// Returns the error for the mover, which carries the number of the host's own.
     pub(super) fn in_mover(self) -> io::Error {
         match self.kept {
             Some(number) => io::Error::new(self.std_kind(), Kept(number)),
@@ -81,7 +81,8 @@ impl WireIo {
     }
 }
 
-/// Errors of what the host does for a mover, kept until the mover says which one ended its job.
+/// Errors of the host's reads and writes for a mover, kept until the mover reports which one ended
+/// its operation.
 #[derive(Debug, Default)]
 pub(super) struct KeptErrors(Mutex<Vec<Option<io::Error>>>);
 
@@ -102,12 +103,12 @@ impl KeptErrors {
     }
 }
 
-/// Text of a mover: bounded, and nothing that moves a cursor.
+/// Returns text of a mover, bounded and without control characters.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 
-/// An error of the engine on its way to the host.
+/// An error of the data path on its way to the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum WireError {
     Decode {
@@ -133,7 +134,7 @@ pub(super) enum WireError {
     InvalidOption {
         what: String,
     },
-    /// The engine blames the layout of a format plugin.
+    /// The layout of a format plugin is wrong.
     Layout {
         code: String,
         message: String,
@@ -143,7 +144,7 @@ pub(super) enum WireError {
     Mismatch,
     Cancelled,
     WorkerLost,
-    /// Nothing that moving bytes can meet.
+    /// An error that moving bytes cannot cause.
     Unexpected {
         text: String,
     },
@@ -183,7 +184,7 @@ impl WireError {
         }
     }
 
-    /// In the host: the same error as if the work had been done there.
+    /// Returns the error for the host: the same as if the work had been done there.
     pub(super) fn in_host(self, kept: &KeptErrors) -> EngineError {
         match self {
             Self::Decode { offset, source } => EngineError::Decode { offset, source },

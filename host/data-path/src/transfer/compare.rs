@@ -11,7 +11,7 @@ use crate::{
     util::num::{to_u64, to_usize},
 };
 
-/// Bytes that are compared at once.
+/// The number of bytes that are compared at once.
 const WINDOW: u64 = 1 << 20;
 
 /// How two disks differ.
@@ -19,22 +19,22 @@ const WINDOW: u64 = 1 << 20;
 pub enum Comparison {
     /// Same size, same bytes.
     Identical,
-    /// Same bytes as far as both go; what only one has is zero.
+    /// Same bytes up to the end of the shorter disk; the rest of the longer one is zero.
     SizeOnly {
-        /// Size of the first disk.
+        /// The size of the first disk in bytes.
         first: u64,
-        /// Size of the second disk.
+        /// The size of the second disk in bytes.
         second: u64,
     },
     /// Different bytes.
     Content {
-        /// Offset of the first byte that differs; behind the end of the shorter disk its bytes
+        /// The offset of the first byte that differs; behind the end of the shorter disk its bytes
         /// count as zero.
         offset: u64,
     },
 }
 
-/// The work of [`compare`].
+/// Compares two disks byte for byte. Blocks.
 pub(crate) fn compare_disks(
     first: &Disk,
     second: &Disk,
@@ -73,7 +73,7 @@ pub(crate) fn compare_disks(
     })
 }
 
-/// The first byte at or behind `from` that one of the disks stores.
+/// Returns the first byte at or behind `from` that one of the disks stores.
 fn next_stored(disks: [&Disk; 2], from: u64) -> Result<Option<u64>, MapError> {
     let [first, second] = disks.map(|disk| disk.map().next_stored(from));
     Ok(first?.into_iter().chain(second?).min())

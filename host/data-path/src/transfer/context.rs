@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 
-/// What a job of any kind is run with.
+/// The settings and counters of one operation.
 #[derive(Clone)]
 pub(crate) struct OperationContext {
     pub(crate) threads: Option<NonZeroUsize>,

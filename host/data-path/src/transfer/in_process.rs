@@ -1,4 +1,4 @@
-//! Work on bytes on the threads of this process.
+//! The work on bytes by the threads of this process.
 
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ use crate::{
     util::{blocking::run_blocking, num::to_u64},
 };
 
-/// The threads of this process.
+/// The backend that uses the threads of this process.
 pub(crate) struct InProcess;
 
 #[async_trait]
@@ -90,18 +90,19 @@ struct InProcessTransfer {
     context: OperationContext,
     stored: Arc<StoredDigest>,
     read_before: u64,
-    /// Bytes that were written outside of the pipeline.
+    /// The number of bytes that were written outside of the pipeline.
     written: u64,
-    /// What was written outside of the pipeline, and the payload; where every byte is written.
+    /// The ranges of the payload and of what was written outside of the pipeline; where every byte
+    /// is written.
     covered: Vec<(u64, u64)>,
-    /// Where a sink is that takes every byte in turn.
+    /// The position of a sink that takes every byte in order.
     position: u64,
     /// The disk's digest in the dry pass.
     measured: Option<DiskDigest>,
     payload: Payload,
 }
 
-/// How far the payload is.
+/// The state of the payload.
 enum Payload {
     NotStarted,
     Moving {
@@ -113,8 +114,7 @@ enum Payload {
     Finished(Box<Outcome>),
 }
 
-/// Tables of one image that is written where every byte counts: more pieces than this are no
-/// tables.
+/// The largest number of ranges that are recorded where every byte is written.
 const MAX_PIECES: usize = 1 << 20;
 
 fn out_of_order() -> EngineError {
@@ -136,7 +136,7 @@ impl InProcessTransfer {
         Ok(())
     }
 
-    /// Fills a sink that takes every byte in turn up to `at`.
+    /// Fills a sink that takes every byte in order up to `at`.
     async fn fill_up_to(&mut self, at: u64) -> Result<(), EngineError> {
         match self.plan.mode {
             WriteMode::Append => {
@@ -147,7 +147,7 @@ impl InProcessTransfer {
         }
     }
 
-    /// Remembers what was written, where the rest is to be made zero.
+    /// Records what was written, where the rest has to be made zero.
     fn cover(&mut self, start: u64, end: u64) -> Result<(), EngineError> {
         if self.plan.mode == WriteMode::Dense && start < end {
             match self.covered.last_mut() {
@@ -163,7 +163,7 @@ impl InProcessTransfer {
         }
     }
 
-    /// Whatever was not written on a sink that held something before.
+    /// Makes everything zero that was not written on a sink that held something before.
     async fn clear_the_rest(&mut self, file_size: u64) -> Result<(), EngineError> {
         let mut covered = std::mem::take(&mut self.covered);
         covered.sort_unstable();
@@ -176,7 +176,7 @@ impl InProcessTransfer {
         Ok(())
     }
 
-    /// The payload of this pass is where it belongs.
+    /// Ends a pass whose payload is complete, and returns where the payload ends.
     async fn finish_payload(&mut self, pass: Pass, outcome: Outcome) -> Result<u64, EngineError> {
         let end = outcome.end;
         if pass == Pass::Dry {
@@ -199,7 +199,7 @@ impl InProcessTransfer {
         Ok(end)
     }
 
-    /// Reads the file again.
+    /// Reads the file back and compares its digest.
     async fn verify(&self, file_size: u64, stored: DiskDigest) -> Result<(), EngineError> {
         let (sink, progress) = (self.sink.clone(), self.context.progress.clone());
         let dense = self.plan.mode == WriteMode::Dense;
@@ -208,7 +208,7 @@ impl InProcessTransfer {
             let source = source.ok_or_else(|| EngineError::InvalidOption {
                 what: "this destination cannot be read back; write without verification".to_owned(),
             })?;
-            // A device may go on behind the image.
+            // A device may be longer than the image.
             let source: Arc<dyn BlockSource> = match dense && source.size() > file_size {
                 true => Arc::new(Window::new(source, ByteRange { offset: 0, length: file_size })),
                 false => source,
@@ -280,7 +280,7 @@ impl Transfer for InProcessTransfer {
 
     async fn interleave(&mut self, bytes: Vec<u8>) -> Result<(), EngineError> {
         let Payload::Moving { answers, .. } = &self.payload else { return Err(out_of_order()) };
-        // When nobody waits for it any more, the next event says why.
+        // When the pipeline no longer waits for it, the next event is the reason.
         let _ = answers.send(bytes).await;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How an image is written.
+//! The options of writing an image and of the other operations.
 
 use std::{
     fmt,
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{backend::TransferBackend, context::OperationContext, in_process::InProcess, progress::Progress};
 
-/// Who moves the bytes of a job.
+/// What moves the bytes of an operation.
 #[derive(Clone)]
 pub struct Backend(pub(crate) Arc<dyn TransferBackend>);
 
 impl Default for Backend {
-    /// What [`set_default_backend`] said; without that, the threads of this process.
+    /// Returns the setting of [`set_default_backend`]; without one, the threads of this process.
     fn default() -> Self {
         DEFAULT.get().cloned().unwrap_or_else(|| Self(Arc::new(InProcess)))
     }
@@ -24,8 +24,8 @@ impl Default for Backend {
 
 static DEFAULT: OnceLock<Backend> = OnceLock::new();
 
-/// Says, once and before any job, what [`Backend::default`] is in this process. `false` when it was
-/// said before.
+/// Sets, once and before any operation, what [`Backend::default`] returns in this process. Returns
+/// `false` when it was set before.
 pub(crate) fn set_default_backend(backend: Backend) -> bool {
     DEFAULT.set(backend).is_ok()
 }
@@ -36,34 +36,34 @@ impl fmt::Debug for Backend {
     }
 }
 
-/// How an image is written.
+/// The options of writing an image and of the other operations.
 #[derive(Clone, Debug)]
 pub struct WriteOptions {
-    /// Variant of the format.
+    /// The variant of the format.
     pub subformat: Option<String>,
-    /// For the format plugin: `compress` = `none|zlib|zstd`, `cluster-size`, ...
+    /// The options for the format plugin: `compress` = `none|zlib|zstd`, `cluster-size`, ...
     pub format_options: Props,
-    /// Compression level in the encoder's own scale: 1 to 12 for zlib, deflate and gzip (default 1,
-    /// which compresses better than QEMU's default), -7 to 19 for zstd (default 3). Level 0 of the
-    /// former is the fastest encoder of the platform (ISA-L on x86-64, level 1 elsewhere): within 1
-    /// % of QEMU's size.
+    /// The compression level in the encoder's own scale: 1 to 12 for zlib, deflate and gzip
+    /// (default 1, which compresses better than QEMU's default), -7 to 19 for zstd (default 3).
+    /// Level 0 of the former is the fastest encoder of the platform (ISA-L on x86-64, level 1
+    /// elsewhere): within 1 % of QEMU's size.
     pub level: Option<i32>,
-    /// Virtual size of the new image, where it shall be larger than the disk: what comes behind the
-    /// disk reads as zeroes. The logical digest stays that of the disk.
+    /// The virtual size of the new image in bytes, where it is to be larger than the disk: what
+    /// comes behind the disk reads as zeroes. The logical digest stays that of the disk.
     pub grow_to: Option<u64>,
-    /// Default: one for each core, and a few that work while others wait.
+    /// The number of threads. Default: one for each core, and a few that work while others wait.
     pub threads: Option<NonZeroUsize>,
-    /// Stops the job within 100 ms, between two windows.
+    /// Stops the operation within 100 ms, between two windows.
     pub cancel: CancellationToken,
-    /// Kept up to date while the job runs.
+    /// The counters, which are updated while the operation runs.
     pub progress: Arc<Progress>,
-    /// Reads the file again once it is durable, and fails with `verify.mismatch` if it is not what
-    /// was written. For sinks that can be read.
+    /// Whether the file is read back once it is durable; `verify.mismatch` if it is not what was
+    /// written. For sinks that can be read.
     pub verify: bool,
-    /// Who moves the bytes.
+    /// What moves the bytes.
     pub backend: Backend,
-    /// Whether the bytes are on stable storage when [`write_image`] returns (the default), or in
-    /// the system's hands only.
+    /// Whether the bytes are on stable storage when [`crate::write_image`] returns (the default),
+    /// or only in the system's cache.
     pub durable: bool,
 }
 
@@ -85,7 +85,7 @@ impl Default for WriteOptions {
 }
 
 impl WriteOptions {
-    /// What a job runs with that stops with `cancel`.
+    /// Returns the context of an operation that stops with `cancel`.
     pub(crate) fn context(&self, cancel: &CancellationToken) -> OperationContext {
         OperationContext { threads: self.threads, cancel: cancel.clone(), progress: self.progress.clone() }
     }

@@ -2,15 +2,15 @@
 //! cache-hot buffer.
 //!
 //! read -> decode -> zero detection -> digest -> encode -> (in order) reserve -> write. There are
-//! no queues of buffers: each worker owns the few windows that it has under way. The ordered step
-//! holds a lock for the time it takes to hand out a few offsets; it makes the output independent of
+//! no queues of buffers: each worker owns the few windows that it has in progress. The ordered step
+//! holds a lock for the time it takes to assign a few offsets; it makes the output independent of
 //! the number of threads.
 //!
-//! Memory of a operation: for each thread 4 MiB of windows and their encoded form (two units where units
-//! are larger than 2 MiB; then fewer threads run, so that all together hold 160 MiB at most), the
-//! buffers of a [`DiskReader`](crate::DiskReader) and the codecs' contexts, in all at most 12 MiB
-//! with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); what waits in a
-//! [file](crate::FileSink) for its neighbours; and the source's map.
+//! Memory of an operation: for each thread 4 MiB of windows and their encoded form (two units where
+//! units are larger than 2 MiB; then fewer threads run, so that all together hold 160 MiB at most),
+//! the buffers of a [`DiskReader`](crate::DiskReader) and the codecs' contexts, in all at most 12
+//! MiB with units up to 1 MiB; 16 reports of 4096 placements (2 MiB); what a
+//! [file](crate::FileSink) gathers; and the source's map.
 
 mod ordered;
 mod output;
@@ -36,23 +36,23 @@ pub(crate) use output::fill_zeroes;
 pub(crate) use planner::default_threads;
 pub(crate) use target::{FileTarget, Operation, REPORTS, Target};
 
-/// What a finished operation leaves.
+/// The result of a finished operation.
 pub(crate) struct Outcome {
-    /// Leaves of the disk.
+    /// The leaves of the disk.
     pub(crate) logical: DigestBuilder,
-    /// Leaves of the file's blocks, where the file is the disk.
+    /// The leaves of the file's blocks, where the file is the disk.
     pub(crate) stored_prefix: DigestBuilder,
-    /// Where the payload ends.
+    /// The file offset at which the payload ends.
     pub(crate) end: u64,
-    /// Up to where its bytes were written, where every byte is written.
+    /// The file offset up to which its bytes were written, where every byte is written.
     pub(crate) position: u64,
-    /// Virtual bytes in clusters that are not zero.
+    /// The number of virtual bytes in clusters that are not zero.
     pub(crate) data_bytes: u64,
-    /// Bytes of payload that were written.
+    /// The number of bytes of payload that were written.
     pub(crate) written: u64,
 }
 
-/// Runs a operation on its threads and the calling one. Blocks.
+/// Runs an operation on its threads and the calling one. Blocks.
 pub(crate) fn run(operation: &Operation) -> Result<Outcome, EngineError> {
     let planner = Planner::of(operation);
     let ordered = Ordered::new(Shared {
@@ -74,7 +74,7 @@ pub(crate) fn run(operation: &Operation) -> Result<Outcome, EngineError> {
         let outcome = Worker::new(operation, &planner, &ordered).and_then(|mut worker| worker.run());
         if let Err(error) = outcome {
             let mut first = first_error.lock().expect("no holder of this lock panics");
-            // Workers that were only told to stop do not hide why.
+            // The cancellation of the other workers does not hide the cause.
             if matches!(*first, None | Some(EngineError::Cancelled)) {
                 *first = Some(error);
             }
@@ -89,20 +89,20 @@ pub(crate) fn run(operation: &Operation) -> Result<Outcome, EngineError> {
             })
             .collect();
         work();
-        // Fewer threads than asked for are slower, not wrong.
+        // Fewer threads than requested are slower, not wrong.
         helpers
             .into_iter()
             .flatten()
             .try_for_each(|helper| helper.join().map_err(|_| EngineError::WorkerLost))
     })?;
     if let Some(error) = first_error.into_inner().expect("no holder of this lock panics") {
-        // What other workers met after a cancellation is a consequence of it.
+        // What other workers report after a cancellation is a consequence of it.
         return Err(if operation.context.cancel.is_cancelled() { EngineError::Cancelled } else { error });
     }
     finish(operation, ordered.into_shared())
 }
 
-/// The last placements.
+/// Reports the last placements.
 fn finish(operation: &Operation, shared: Shared) -> Result<Outcome, EngineError> {
     let Shared { logical, stored_prefix, placer, position, data_bytes, written } = shared;
     let (end, position) = match (&operation.target, placer) {

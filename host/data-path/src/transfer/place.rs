@@ -9,44 +9,45 @@ use crate::{
     util::num::{align_up, from_u32, to_u64},
 };
 
-/// Largest unit that is placed.
+/// The largest unit that is placed, in bytes.
 const MAX_UNIT: u32 = 32 << 20;
-/// Longest frame: a sector bitmap of the largest unit is an eighth of it.
+/// The longest frame in bytes: a sector bitmap of the largest unit is an eighth of it.
 const MAX_FRAME: usize = 64 << 10;
-/// Largest offset that a file may reach.
+/// The largest offset that a file may reach.
 const MAX_FILE: u64 = 1 << 62;
-/// Runs in one report.
+/// The number of runs in one report.
 pub(crate) const REPORT: usize = 4096;
 
-/// Rules that make sense.
+/// Validated placement rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Layout {
-    /// The file is the disk, shifted.
+    /// The file is the disk, shifted by an offset.
     Identity { data_start: u64 },
     /// Units are placed one behind the other.
     Units(UnitRules),
 }
 
-/// Placement of units.
+/// The rules for the placement of units.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct UnitRules {
     pub(crate) data_start: u64,
     pub(crate) unit: u32,
     pub(crate) align: u64,
     pub(crate) verbatim_align: u64,
-    /// Of what is behind the frame; 1 is none.
+    /// The alignment of what is behind the frame; 1 means none.
     pub(crate) align_data: u64,
     pub(crate) frame: Frame,
     pub(crate) skip_zero: bool,
     pub(crate) codec: Option<CodecKind>,
     pub(crate) verbatim_if_larger: bool,
-    /// Longest encoded unit, without its frame.
+    /// The longest encoded unit in bytes, without its frame.
     pub(crate) max_encoded: u32,
-    /// Units of the disk in a group that ends with bytes of the plugin; 0 is none.
+    /// The number of units of the disk in a group that ends with bytes of the plugin; 0 means no
+    /// groups.
     pub(crate) interleave_every: u32,
 }
 
-/// What precedes every stored unit.
+/// The fields that precede every stored unit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Frame {
     fields: Vec<FrameField>,
@@ -84,7 +85,7 @@ impl Frame {
     }
 }
 
-/// Where something may begin: `lead` bytes before a multiple of `align`.
+/// Where something may start: `lead` bytes before a multiple of `align`.
 #[derive(Clone, Copy, Debug)]
 struct Fit {
     align: u64,
@@ -99,12 +100,12 @@ impl Fit {
         }
     }
 
-    /// Whether both alignments hold at once.
+    /// Returns whether both alignments can hold at once.
     fn holds(align: u64, align_data: u64, frame: usize) -> bool {
         to_u64(frame).is_multiple_of(align.min(align_data))
     }
 
-    /// The first place from `at` on.
+    /// Returns the first such offset from `at` on.
     fn next(self, at: u64) -> Result<u64, FileTooLarge> {
         let data = at.checked_add(self.lead).and_then(|at| align_up(at, self.align)).ok_or(FileTooLarge)?;
         Ok(data - self.lead)
@@ -112,14 +113,15 @@ impl Fit {
 }
 
 impl UnitRules {
-    /// Room that encoding a unit may take; no encoder needs more for what does not compress.
+    /// Returns the space for an encoded unit in bytes; no encoder needs more for data that does not
+    /// compress.
     pub(crate) fn room(&self) -> usize {
         let unit = from_u32(self.unit);
         from_u32(self.max_encoded).min(unit + unit / 64 + 512)
     }
 
-    /// Bytes that an encoded unit with its frame takes in the batch's buffer: padded, so that
-    /// neighbours are written in one go.
+    /// Returns the number of bytes that an encoded unit with its frame takes in the batch's buffer:
+    /// padded, so that neighbours are written together.
     pub(crate) fn stride(&self, length: usize) -> usize {
         let align = crate::util::num::to_usize(self.align.max(self.align_data));
         (self.frame.length + length).next_multiple_of(align)
@@ -140,7 +142,7 @@ fn bad(what: &str) -> EngineError {
 }
 
 impl Layout {
-    /// Whether units are encoded.
+    /// Returns whether units are encoded.
     pub(crate) fn encodes(&self) -> bool {
         match self {
             Self::Identity { .. } => false,
@@ -148,7 +150,7 @@ impl Layout {
         }
     }
 
-    /// Where the payload begins.
+    /// Returns the file offset at which the payload starts.
     pub(crate) fn data_start(&self) -> u64 {
         match self {
             Self::Identity { data_start } => *data_start,
@@ -156,7 +158,7 @@ impl Layout {
         }
     }
 
-    /// Understands a plugin's rules.
+    /// Parses and validates a plugin's rules.
     pub(crate) fn parse(rules: &Rules) -> Result<Self, EngineError> {
         if rules.data_start > MAX_FILE {
             return Err(bad("data starts behind any file's end"));
@@ -222,32 +224,31 @@ impl UnitRules {
 /// One unit of a batch on its way to the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unit {
-    /// Virtual offset.
+    /// The virtual offset.
     pub(crate) offset: u64,
-    /// Encoded bytes and where they are in the batch's buffer of encoded units; `None` stores the
-    /// unit as it is.
+    /// The encoded bytes in the batch's buffer of encoded units; `None` stores the unit unencoded.
     pub(crate) encoded: Option<Encoded>,
-    /// Of the frame, or of the unit itself; set by the placer.
+    /// The file offset of the frame, or of the unit itself; set by the placer.
     pub(crate) file_offset: u64,
-    /// Follows the encoded unit before it in the file as it does in the buffer, padding and all;
-    /// set by the placer.
+    /// Whether the unit follows the encoded unit before it in the file as it does in the buffer,
+    /// padding included; set by the placer.
     pub(crate) joined: bool,
 }
 
-/// See [`Unit`].
+/// The encoded bytes of a [`Unit`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encoded {
-    /// Of the frame.
+    /// The offset of the frame in the buffer.
     pub(crate) at: usize,
-    /// Without the frame.
+    /// The length without the frame.
     pub(crate) length: u32,
 }
 
-/// Hands out file offsets, batch after batch in the order of the disk, so that the result does not
-/// depend on who was faster.
+/// Assigns file offsets, batch after batch in the order of the disk, so that the result does not
+/// depend on the speed of the threads.
 ///
-/// Within a batch the encoded units come first, packed by `align`, then those that are stored as
-/// they are, by `verbatim_align`. The gap that this alignment leaves takes encoded units of later
+/// Within a batch the encoded units come first, packed by `align`, then those that are stored
+/// unencoded, by `verbatim_align`. The gap that this alignment leaves takes encoded units of later
 /// batches, where the file can be written in any order; one gap is remembered. With tables between
 /// the units, everything is in the order of the disk.
 #[derive(Debug)]
@@ -256,15 +257,15 @@ pub(crate) struct Placer {
     fills_gaps: bool,
     end: u64,
     gap: (u64, u64),
-    /// Where the encoded unit before ends in the file; encoded units of one batch only.
+    /// The end of the previous encoded unit in the file; encoded units of one batch only.
     last: Option<u64>,
-    /// Of the units so far.
+    /// The group of the units so far.
     group: Option<u64>,
     pending: Option<Placed>,
     finished: Vec<Placed>,
 }
 
-/// The file would end behind the last possible offset.
+/// The error for a file that would end behind the last possible offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileTooLarge;
 
@@ -272,7 +273,7 @@ pub(crate) struct FileTooLarge;
 pub(crate) type Empty = Vec<(u64, u64)>;
 
 impl Placer {
-    /// `fills_gaps` is for files that can be written in any order.
+    /// Returns a placer. `fills_gaps` is for files that can be written in any order.
     pub(crate) fn new(rules: UnitRules, fills_gaps: bool) -> Self {
         Self {
             fills_gaps: fills_gaps && rules.codec.is_some() && rules.interleave_every == 0,
@@ -286,17 +287,17 @@ impl Placer {
         }
     }
 
-    /// Where the payload ends so far.
+    /// Returns the file offset at which the payload ends so far.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Begins a batch: a new buffer of encoded units.
+    /// Starts a batch: a new buffer of encoded units.
     pub(crate) fn begin_batch(&mut self) {
         self.last = None;
     }
 
-    /// How many of the next units come before tables may have to.
+    /// Returns how many of the next units come before tables may have to.
     pub(crate) fn until_tables(&self, units: &[Unit]) -> usize {
         match self.rules.interleave_every {
             0 => units.len(),
@@ -304,19 +305,19 @@ impl Placer {
         }
     }
 
-    /// Whether tables come before this unit.
+    /// Returns whether tables come before this unit.
     pub(crate) fn tables_before(&mut self, unit: &Unit) -> bool {
         let Some(every) = std::num::NonZeroU32::new(self.rules.interleave_every) else { return false };
         let group = unit.offset / u64::from(self.rules.unit) / u64::from(every.get());
         self.group.replace(group).is_some_and(|before| before != group)
     }
 
-    /// Where tables would lie now.
+    /// Returns the file offset of tables that would come next.
     pub(crate) fn tables_at(&self) -> Result<u64, FileTooLarge> {
         align_up(self.end, self.rules.align).ok_or(FileTooLarge)
     }
 
-    /// Leaves room for so many bytes of tables at `at`.
+    /// Reserves `length` bytes of tables at `at`.
     pub(crate) fn insert_tables(&mut self, at: u64, length: usize, empty: &mut Empty) {
         if length > 0 {
             empty.extend((self.end < at).then_some((self.end, at)));
@@ -324,7 +325,8 @@ impl Placer {
         }
     }
 
-    /// Places the next units of a batch, which are in ascending order, and notes what stays empty.
+    /// Places the next units of a batch, which are in ascending order, and records what stays
+    /// empty.
     pub(crate) fn place(&mut self, units: &mut [Unit], empty: &mut Empty) -> Result<(), FileTooLarge> {
         let frame = to_u64(self.rules.frame.length);
         for unit in units.iter_mut() {
@@ -346,7 +348,7 @@ impl Placer {
         }
     }
 
-    /// Leaves out what is before `start`; the largest such gap waits for encoded units.
+    /// Leaves a gap before `start`; the largest such gap is kept for encoded units.
     fn leave(&mut self, start: u64, empty: &mut Empty) {
         let mut left = (self.end, start);
         if self.fills_gaps && left.1 - left.0 > self.gap.1 - self.gap.0 {
@@ -390,12 +392,12 @@ impl Placer {
         }
     }
 
-    /// Takes a report when there is enough for one.
+    /// Returns a report when there are enough placements for one.
     pub(crate) fn take_report(&mut self) -> Option<Vec<Placed>> {
         (self.finished.len() >= REPORT).then(|| self.finished.drain(..REPORT).collect())
     }
 
-    /// All that was not reported yet.
+    /// Returns all placements that were not reported yet.
     pub(crate) fn take_reports(&mut self) -> Vec<Vec<Placed>> {
         self.finished.extend(self.pending.take());
         let reports = self.finished.chunks(REPORT).map(<[Placed]>::to_vec).collect();
@@ -403,7 +405,7 @@ impl Placer {
         reports
     }
 
-    /// The gap that nothing came to fill.
+    /// Returns the gap that was not filled.
     pub(crate) fn last_gap(&self) -> (u64, u64) {
         self.gap
     }

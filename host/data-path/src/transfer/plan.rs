@@ -1,4 +1,4 @@
-//! What a transfer is told and what it answers: plain data, which another process understands too.
+//! The calls and answers of a transfer: plain data, which another process understands too.
 
 use imprint_ports::{BlockSink, Placed};
 use serde::{Deserialize, Serialize};
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use super::place::Layout;
 use crate::digest::{DigestMode, DiskDigest};
 
-/// In which mode a sink is written.
+/// How a sink is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum WriteMode {
-    /// In any order; what is not written reads as zeroes.
+    /// In any order; bytes that are not written read as zeroes.
     Sparse,
     /// In any order; every byte of the file is written, because the sink held something before.
     Dense,
-    /// Every byte in turn.
+    /// Every byte in order.
     Append,
 }
 
 impl WriteMode {
-    /// What a sink needs.
+    /// Returns the mode that a sink needs.
     pub(crate) fn of(sink: &dyn BlockSink) -> Self {
         match (sink.append_only(), sink.fresh()) {
             (true, _) => Self::Append,
@@ -28,22 +28,22 @@ impl WriteMode {
     }
 }
 
-/// What happens to the payload.
+/// What a pass does with the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Pass {
-    /// Everything but the writing: it tells where everything will be.
+    /// Everything but writing it: it reports all placements.
     Dry,
-    /// It is written.
+    /// Writes it.
     Write,
 }
 
-/// What a new file is made by.
+/// The plan of a new file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct WritePlan {
     pub(crate) layout: Layout,
-    /// Of the new image; not smaller than the disk.
+    /// The virtual size of the new image; not smaller than the disk.
     pub(crate) virtual_size: u64,
-    /// Compression level in the encoder's own scale.
+    /// The compression level in the encoder's own scale.
     pub(crate) level: Option<i32>,
     /// Whether the file has to be on stable storage at the end.
     pub(crate) durable: bool,
@@ -51,35 +51,35 @@ pub(crate) struct WritePlan {
     pub(crate) digests: DigestMode,
 }
 
-/// What a transfer says while its payload is under way.
+/// What a transfer reports while its payload is moved.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
-    /// Where payload is: at most 4096 runs, ascending.
+    /// The placement of payload: at most 4096 runs, ascending.
     Placed(Vec<Placed>),
-    /// The bytes of the layout that lie at `at` are wanted, perhaps none: [`Transfer::interleave`].
-    /// All placements before it were reported.
+    /// The bytes of the layout at `at` are needed, perhaps none:
+    /// [`super::backend::Transfer::interleave`]. All placements before it were reported.
     Interleave {
-        /// Where in the file.
+        /// The offset in the file.
         at: u64,
     },
-    /// All payload is where it was reported to be, and the last report was given.
+    /// All payload is written as reported, and this is the last report.
     End {
-        /// Where it ends.
+        /// The file offset at which it ends.
         end: u64,
     },
 }
 
-/// What a finished transfer knows.
+/// The result of a finished transfer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct TransferResult {
-    /// Of the disk. Meaningless where the plan skips the digests.
+    /// The digest of the disk. Meaningless where the plan skips digests.
     pub(crate) logical: DiskDigest,
-    /// Of the file. Likewise.
+    /// The digest of the file. Meaningless where the plan skips digests.
     pub(crate) stored: DiskDigest,
-    /// Virtual bytes in clusters that are not zero.
+    /// The number of virtual bytes in clusters that are not zero.
     pub(crate) data_bytes: u64,
-    /// Payload and tables, without holes.
+    /// The number of bytes that were written: payload and tables, without holes.
     pub(crate) written_bytes: u64,
-    /// From the sources.
+    /// The number of bytes that were read from the sources.
     pub(crate) read_bytes: u64,
 }

@@ -1,27 +1,27 @@
-//! Counters that a context job keeps, for whoever watches it.
+//! Counters that an operation updates while it runs.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-/// What a job is doing.
+/// What an operation is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Moving the payload.
     #[default]
     Moving,
-    /// Finding out what the payload will be, before the first byte of a stream is written.
+    /// Measuring the payload, before the first byte of a stream is written.
     Measuring,
     /// Reading back what was written.
     Verifying,
 }
 
-/// How far a job is. Share it through an `Arc` and read it as often as you like.
+/// The counters of an operation. Share them through an `Arc` and read them at any time.
 ///
 /// `total` and `done` count virtual bytes that hold data in the source's map (zeroes and holes cost
 /// nothing and count nothing); a stream that is measured first counts twice, and what is read back
-/// counts again when that begins. `read` and `written` count what moved natively: compared with the
-/// bytes that the plugin runtime counts at its boundary, they give the share that crossed the
+/// counts once more when that starts. `read` and `written` count what moved natively: compared with
+/// the bytes that the plugin runtime counts at its boundary, they give the share that crossed the
 /// sandbox.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -35,20 +35,20 @@ pub struct Progress {
 /// The counters at one moment, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressSnapshot {
-    /// Virtual bytes with data, in all.
+    /// The total number of virtual bytes with data.
     pub total: u64,
-    /// Of those, finished.
+    /// The number of those that are finished.
     pub done: u64,
-    /// Read from the sources.
+    /// The number of bytes that were read from the sources.
     pub read: u64,
-    /// Written to the destination.
+    /// The number of bytes that were written to the destination.
     pub written: u64,
-    /// What is being done.
+    /// What the operation is doing.
     pub phase: Phase,
 }
 
 impl Progress {
-    /// The counters now.
+    /// Returns the current counters.
     pub fn snapshot(&self) -> ProgressSnapshot {
         let [total, done, read, written] = [&self.total, &self.done, &self.read, &self.written]
             .map(|counter| counter.load(Ordering::Relaxed));
@@ -69,7 +69,7 @@ impl Progress {
         self.phase.store(number, Ordering::Relaxed);
     }
 
-    /// Adds what another process has counted since it said `before`.
+    /// Adds what another process has counted since its report `before`.
     pub(crate) fn add_remote(&self, before: ProgressSnapshot, now: ProgressSnapshot) {
         let add = |counter: &AtomicU64, before: u64, now: u64| {
             counter.fetch_add(now.saturating_sub(before), Ordering::Relaxed);

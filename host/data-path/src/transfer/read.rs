@@ -9,8 +9,13 @@ use crate::{
     error::EngineError,
 };
 
-/// Reads the whole disk with all cores and returns its logical digest. Of the options, `threads`,
-/// `cancel` and `progress` count.
+/// Reads the whole disk with all cores and returns its logical digest. Uses the options `threads`,
+/// `cancel`, `progress` and `backend`.
+///
+/// # Errors
+///
+/// Whatever reading and decoding report, [`EngineError::Digest`] where the disk is not the one that
+/// its wrapper declares, and [`EngineError::Cancelled`].
 pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDigest, EngineError> {
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
@@ -18,8 +23,12 @@ pub async fn digest(disk: &Arc<Disk>, options: &WriteOptions) -> Result<DiskDige
     with_digest_check(disk, &cancel, options.backend.0.digest(disk, &context)).await
 }
 
-/// Compares two disks byte for byte, skipping what both know to be zero. Of the options, `cancel`
-/// and `progress` count.
+/// Compares two disks byte for byte, skipping what both know to be zero. Uses the options `cancel`,
+/// `progress` and `backend`.
+///
+/// # Errors
+///
+/// As [`digest`].
 pub async fn compare(
     first: &Arc<Disk>,
     second: &Arc<Disk>,

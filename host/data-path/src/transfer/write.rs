@@ -25,26 +25,26 @@ use crate::{
     error::EngineError,
 };
 
-/// What was written.
+/// The result of [`write_image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Bytes of the disk that the guest sees.
+    /// The size in bytes of the disk that the guest sees.
     pub virtual_size: u64,
-    /// Length of the file.
+    /// The length of the file in bytes.
     pub file_size: u64,
-    /// Virtual bytes in 64 KiB clusters that are not zero.
+    /// The number of virtual bytes in 64 KiB clusters that are not zero.
     pub data_bytes: u64,
-    /// Bytes that were written: payload and tables, without holes.
+    /// The number of bytes that were written: payload and tables, without holes.
     pub written_bytes: u64,
-    /// Bytes that were read from the sources.
+    /// The number of bytes that were read from the sources.
     pub read_bytes: u64,
-    /// Digest of the disk, the same in every format.
+    /// The digest of the disk, the same in every format.
     pub logical: DiskDigest,
-    /// Digest of the file.
+    /// The digest of the file.
     pub stored: DiskDigest,
 }
 
-/// What was written without a look at what it is.
+/// The result of [`copy_image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// See [`Written::virtual_size`].
@@ -60,14 +60,21 @@ pub struct Copied {
 }
 
 /// Writes a disk to a sink in the given format. When this returns, the bytes are durable (unless
-/// the options say that they need not be); making them visible is the caller's business. On any
-/// error, also when the future is dropped, the threads stop, and the caller discards the sink.
+/// the options do not require it); making them visible is up to the caller. On any error, also when
+/// the future is dropped, the threads stop, and the caller discards the sink.
 ///
 /// The bytes depend on the disk, the format and the options only, not on the number of threads. A
 /// sink that can only be appended to gets the same bytes as a file, except where a layout packs
 /// compressed units into gaps that were left before.
 ///
-/// What a wrapper states of the disk's digest is compared on the way.
+/// Compares the digest that a wrapper declares for the disk at the same time.
+///
+/// # Errors
+///
+/// Whatever the format plugin reports, whatever reading, decoding and writing report,
+/// [`EngineError::InvalidOption`] and [`EngineError::Unsupported`] for options that the layout
+/// cannot meet, [`EngineError::SourceChanged`], [`EngineError::Mismatch`] with `verify`, and
+/// [`EngineError::Cancelled`].
 pub async fn write_image(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -80,8 +87,12 @@ pub async fn write_image(
     Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
 }
 
-/// The same file as [`write_image`] makes, without digests: for who has no use for them, or has
-/// them already. Therefore without verification as well.
+/// Writes the same file as [`write_image`] without computing digests, for callers that do not need
+/// them or have them already; therefore without verification as well.
+///
+/// # Errors
+///
+/// As [`write_image`].
 pub async fn copy_image(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -95,7 +106,7 @@ pub async fn copy_image(
     Ok(transfer(disk, format, sink, options, DigestMode::Skipped).await?.0)
 }
 
-/// Moves the disk, and compares what is stated of it beside that.
+/// Writes the disk and compares its declared digest at the same time.
 async fn transfer(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,

@@ -9,21 +9,21 @@ use imprint_ports::BlockSink;
 
 use crate::util::num::to_u64;
 
-/// A stream as a sink: whatever can only be appended to. Durability is the business of whoever is
-/// behind the stream: syncing flushes it.
+/// A stream as a sink that can only be appended to. Durability is the stream's own matter:
+/// [`BlockSink::sync`] flushes it.
 ///
-/// A stream that blocks for long is closed by its owner to cancel the job.
+/// The owner of a stream that blocks for long closes it to cancel the operation.
 pub struct AppendSink<W> {
     state: Mutex<(W, u64)>,
 }
 
 impl<W: Write + Send> AppendSink<W> {
-    /// Appends to `stream`, whose present end is offset 0.
+    /// Returns a sink that appends to `stream`. The stream's current end is offset 0.
     pub fn new(stream: W) -> Self {
         Self { state: Mutex::new((stream, 0)) }
     }
 
-    /// The stream, and how many bytes went into it.
+    /// Returns the stream and the number of bytes that were written to it.
     pub fn into_inner(self) -> (W, u64) {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
     }

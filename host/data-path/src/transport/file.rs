@@ -32,31 +32,31 @@ use direct::Direct;
 
 pub use device::{DeviceSink, DeviceSource};
 
-/// Most holes of a file that are told apart; behind them everything counts as data.
+/// The largest number of holes that are distinguished; everything behind them counts as data.
 const MAX_SEGMENTS: usize = 1 << 22;
 
-/// Holes are looked for where they make up at least so much of a file, or this share of it: looking
-/// costs memory file systems a step for every page that is there (a third of a whole copy), and the
-/// zeroes of a hole are found by whoever reads them.
+/// The smallest number of bytes, and the smallest share of the file, in holes for which they are
+/// searched: the search costs memory file systems a step for every page that exists (a third of a
+/// whole copy), and whoever reads a hole finds its zeroes anyway.
 const WORTHWHILE_HOLES: u64 = 1 << 20;
 const WORTHWHILE_SHARE: u64 = 64;
 
-/// A regular file to read. Its size is fixed when it is opened: a file that is shorter later is an
-/// error.
+/// A regular file as a source. Its size is fixed when it is opened: a file that is shorter later is
+/// an error.
 ///
-/// On ext4 and XFS, what is not in the page cache is read past it, in whole pages into memory that
-/// lies right for it.
+/// On ext4 and XFS, what is not in the page cache is read past it, in whole pages into aligned
+/// memory.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
     cold: Option<Cold>,
     size: u64,
-    /// It has holes that are worth looking for.
+    /// Whether the file has enough holes to search for them.
     sparse: bool,
     stamp: Stamp,
 }
 
-/// What changes when somebody writes to a file.
+/// The properties of a file that change when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     size: u64,
@@ -66,13 +66,21 @@ struct Stamp {
 impl FileSource {
     /// Opens a file below `dir`. `path` is relative; symlinks are not followed, and anything but a
     /// regular file is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] with what the system reports.
     pub fn open(dir: &Dir, path: &str) -> Result<Self, EngineError> {
         openat::open(dir, path, OFlags::RDONLY, Mode::empty())
             .and_then(Self::new)
             .map_err(|source| EngineError::Open { path: path.to_owned(), source })
     }
 
-    /// Reads a file that is already open. `name` is for error messages.
+    /// Returns a source over an open file. `name` is for error messages.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] where it is no regular file.
     pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
         Self::new(file).map_err(|source| EngineError::Open { path: name.to_owned(), source })
     }
@@ -82,11 +90,12 @@ impl FileSource {
         Ok(Self { cold: Cold::of(&source.file, source.size), ..source })
     }
 
-    /// Reads through the page cache alone, with the few system calls that a mover may make.
+    /// Returns a source that reads through the page cache alone, with the few system calls that a
+    /// mover may make.
     pub(crate) fn from_descriptor(file: File) -> io::Result<Self> {
         let stat = rustix::fs::fstat(&file)?;
         let stamp = Stamp::of(&stat)?;
-        // POSIX counts blocks of 512 bytes, whatever the file system's are.
+        // POSIX counts blocks of 512 bytes, whatever the block size of the file system is.
         let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
         let holes = stamp.size.saturating_sub(allocated);
         let sparse = holes >= WORTHWHILE_HOLES.max(stamp.size / WORTHWHILE_SHARE);
@@ -94,13 +103,14 @@ impl FileSource {
     }
 }
 
-/// Asks with `fstat`, which a mover may call, and not with `statx`, which takes paths, too.
+/// Returns the stamp of a regular file. Uses `fstat`, which a mover may call, and not `statx`,
+/// which takes paths, too.
 fn regular(file: &File) -> io::Result<Stamp> {
     Stamp::of(&rustix::fs::fstat(file)?)
 }
 
 impl Stamp {
-    /// Refuses anything but a regular file.
+    /// Returns the stamp; an error for anything but a regular file.
     fn of(stat: &Stat) -> io::Result<Self> {
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -132,7 +142,7 @@ impl BlockSource for FileSource {
                 Ok(data) => data.min(end),
                 // Nothing but a hole up to the end of the file.
                 Err(Errno::NXIO) => end,
-                // The file system cannot tell.
+                // The file system does not know its holes.
                 Err(Errno::INVAL | Errno::OPNOTSUPP) => break,
                 Err(error) => return Err(error.into()),
             };
@@ -142,7 +152,7 @@ impl BlockSource for FileSource {
             if data < end {
                 let hole = rustix::fs::seek(&self.file, SeekFrom::Hole(data))?.min(end);
                 if hole <= data {
-                    // A file that shrinks under us.
+                    // The file became shorter in the meantime.
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 segments
@@ -167,12 +177,12 @@ impl BlockSource for FileSource {
     }
 }
 
-/// A regular file to write, each byte once. What is never written stays a hole.
+/// A regular file as a sink that takes each byte once. What is never written stays a hole.
 ///
 /// On ext4 and XFS writes go past the page cache (a second descriptor with `O_DIRECT`), elsewhere
-/// through it. Writes below 512 KiB, and bytes that do not lie at a multiple of 4 KiB in memory and
-/// in the file alike, wait for their neighbours; [`BlockSink::set_size`] writes what still waits.
-/// Memory for that: 10 MiB, and 1 MiB for each thread that writes.
+/// through it. Writes below 512 KiB, and bytes that are not at a multiple of 4 KiB both in memory
+/// and in the file, are gathered with their neighbours; [`BlockSink::set_size`] writes what is
+/// still gathered. Memory for that: 10 MiB, and 1 MiB for each thread that writes.
 #[derive(Debug)]
 pub struct FileSink {
     file: File,
@@ -180,17 +190,30 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Creates a file below `dir`, for the owner alone. A name that is taken is an error.
+    /// Creates a file below `dir` that only its owner may read and write.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] where the name is taken, and with what the system reports;
+    /// [`EngineError::NoSpace`] where the file system is full.
     pub fn create(dir: &Dir, path: &str) -> Result<Self, EngineError> {
         Self::open_with(dir, path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
     }
 
     /// Opens an existing file below `dir` and empties it.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileSink::create`].
     pub fn truncate(dir: &Dir, path: &str) -> Result<Self, EngineError> {
         Self::open_with(dir, path, OFlags::RDWR | OFlags::TRUNC)
     }
 
-    /// Writes to a new, empty file that is already open.
+    /// Returns a sink over a new, empty file that is already open. `name` is for error messages.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] where it is no regular file.
     pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
         match regular(&file) {
             Ok(_) => Ok(Self::over(file)),
@@ -198,7 +221,7 @@ impl FileSink {
         }
     }
 
-    /// Writes to the descriptors of another process's sink.
+    /// Returns a sink over the descriptors of another process's sink.
     pub(crate) fn from_descriptors(file: File, direct: Option<File>) -> io::Result<Self> {
         regular(&file)?;
         Ok(Self { file, direct: direct.map(Direct::from_descriptor) })
@@ -262,8 +285,8 @@ impl BlockSink for FileSink {
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
         self.flush()?;
         let file = self.file.try_clone()?;
-        // What is in the page cache is what was written; what is on the disk is what counts. Only
-        // advice: a file system that keeps its cache is read from there.
+        // What counts is what is on the disk, not what is in the page cache. This is only advice: a
+        // file system that keeps its cache is read from there.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         Ok(Some(Arc::new(FileSource::new(file)?)))
     }
@@ -274,12 +297,12 @@ impl BlockSink for FileSink {
     }
 }
 
-/// Bytes in memory as a source: small things, and tests.
+/// Bytes in memory as a source, for small things and for tests.
 #[derive(Clone, Debug, Default)]
 pub struct MemorySource(Vec<u8>);
 
 impl MemorySource {
-    /// Serves these bytes.
+    /// Returns a source of these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
@@ -302,6 +325,10 @@ impl BlockSource for MemorySource {
 
 /// Reads the first `head` and the last `tail` bytes of a source (fewer where it is shorter), as
 /// probing needs them.
+///
+/// # Errors
+///
+/// Whatever reading the source reports.
 pub fn head_and_tail(
     source: &dyn BlockSource,
     head: u32,

@@ -1,12 +1,12 @@
 //! An object behind HTTP as a source: range requests (RFC 9110, section 14), several at once.
 //!
-//! The server is not trusted: every answer has to be exactly the range that was asked for, of the
-//! object that was opened (strong entity tag, or the time of its last change, and its size).
-//! Redirects are not followed. A name is looked up once and its addresses are kept, so that what
-//! was checked is what is connected to; addresses of private networks are refused unless the caller
-//! allows them. Requests that fail on the way are made again a few times.
+//! The server is not trusted: every answer has to be exactly the requested range, of the object
+//! that was opened (strong entity tag, or the time of its last change, and its size). Redirects are
+//! not followed. A name is resolved once and its addresses are kept, so that the checked addresses
+//! are the ones that are connected to; addresses of private networks are refused unless the caller
+//! allows them. Requests that fail with a transient error are repeated a few times.
 //!
-//! Behind `https://` the server has to show a certificate for its name from an authority of the
+//! With `https://` the server has to present a certificate for its name from an authority of the
 //! system, or from one that the caller adds.
 
 mod error;
@@ -36,50 +36,52 @@ use crate::util::num::to_u64;
 pub use error::{CertificateProblem, HttpError};
 pub use tls::Authority;
 
-/// Worth a round trip.
+/// The number of bytes that is worth a round trip.
 const PREFERRED_READ: u64 = 4 << 20;
-/// Longest time to connect, and until the head of an answer has come; a body gets as long again for
-/// each MiB.
+/// The longest time to connect, and the longest time until the head of an answer has arrived; a
+/// body gets as long again for each MiB.
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(30);
-/// How often a request is made, and what is waited before the second time; then twice that.
+/// The number of attempts for a request, and the pause before the second one; it doubles before
+/// each further one.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
-/// Most addresses of one name that are tried.
+/// The largest number of addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
 /// How to reach an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// `http://host[:port]/path`, or the same with `https`.
+    /// The address: `http://host[:port]/path`, or the same with `https`.
     pub url: String,
-    /// Addresses of this machine and of private networks may be connected to.
+    /// Whether addresses of this machine and of private networks may be connected to.
     pub private_networks: bool,
-    /// Who may vouch for a server behind `https://`, beside the authorities of the system.
+    /// The authorities that are trusted to certify servers with `https://`, in addition to those of
+    /// the system.
     pub authorities: Vec<Authority>,
 }
 
-/// An object that can be read from several threads: connections are kept and used again.
+/// An HTTP object that several threads can read: connections are kept and reused.
 #[derive(Debug)]
 pub struct HttpSource {
     agent: Agent,
     url: String,
     host: String,
     size: u64,
-    /// What the object is recognised by.
+    /// The version of the object that was opened.
     tag: Option<Tag>,
     changed: AtomicBool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tag {
-    /// A strong entity tag.
+    /// The object's strong entity tag.
     Entity(String),
-    /// The time of the last change.
+    /// The time of the object's last change.
     Modified(String),
 }
 
-/// Where an answer's bytes lie in the object.
+/// The range of the object that an answer contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ContentRange {
     first: u64,
@@ -88,7 +90,11 @@ struct ContentRange {
 }
 
 impl HttpSource {
-    /// Asks for the first byte, and learns the object's size from the answer. Blocks.
+    /// Requests the first byte, whose answer has the object's size, and returns the source. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Any [`HttpError`].
     pub fn open(options: &HttpOptions) -> Result<Self, HttpError> {
         let shown: String = options.url.chars().filter(|c| !c.is_control()).take(200).collect();
         let bad = || HttpError::Url { url: shown.clone() };
@@ -176,7 +182,7 @@ impl HttpSource {
             true => HttpError::Protocol { what: "it is shorter than it says" },
             false => HttpError::Connect { host: self.host.clone(), why: error.to_string() },
         })?;
-        // Nothing more comes: the connection can be used again.
+        // The body is complete, so the connection can be reused.
         match body.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => Err(HttpError::Protocol { what: "it is longer than was asked for" }),
@@ -216,7 +222,7 @@ impl BlockSource for HttpSource {
     }
 }
 
-/// Makes a request again when it failed in a way that passes.
+/// Repeats a request that failed with a transient error.
 fn retry<T>(mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
     let mut attempt = 1;
     loop {
@@ -235,7 +241,7 @@ fn header_text(headers: &http::HeaderMap, name: header::HeaderName) -> Option<&s
     headers.get(name)?.to_str().ok()
 }
 
-/// Weak tags (RFC 9110, 8.8.3) do not promise the same bytes.
+/// Returns the object's version. Weak tags (RFC 9110, 8.8.3) do not promise the same bytes.
 fn tag(headers: &http::HeaderMap) -> Option<Tag> {
     let entity = header_text(headers, header::ETAG).filter(|tag| tag.starts_with('"'));
     let modified = || header_text(headers, header::LAST_MODIFIED);
@@ -244,7 +250,7 @@ fn tag(headers: &http::HeaderMap) -> Option<Tag> {
         .or_else(|| modified().map(|date| Tag::Modified(date.to_owned())))
 }
 
-/// `bytes FIRST-LAST/SIZE` (RFC 9110, 14.4).
+/// Parses `bytes FIRST-LAST/SIZE` (RFC 9110, 14.4).
 fn content_range(headers: &http::HeaderMap) -> Option<ContentRange> {
     let text = header_text(headers, header::CONTENT_RANGE)?.strip_prefix("bytes ")?;
     let (range, size) = text.split_once('/')?;
@@ -254,7 +260,7 @@ fn content_range(headers: &http::HeaderMap) -> Option<ContentRange> {
     (range.first <= range.last && range.last < range.size).then_some(range)
 }
 
-/// The addresses of a name, looked up once.
+/// The addresses of a name, resolved once.
 #[derive(Clone, Debug)]
 struct Pinned(Vec<SocketAddr>);
 
@@ -278,14 +284,15 @@ fn resolve(host: &str, port: u16, private_networks: bool) -> Result<Vec<SocketAd
     if found.is_empty() {
         return Err(failed("its name has no address".to_owned()));
     }
-    // One bad address refuses the name: which one would be connected to is not this side's choice.
+    // One forbidden address refuses the name: which of them would be connected to is not decided
+    // here.
     match found.iter().find(|address| !private_networks && is_private(address.ip())) {
         Some(address) => Err(HttpError::PrivateNetwork { host: host.to_owned(), address: address.ip() }),
         None => Ok(found),
     }
 }
 
-/// Everything but addresses of the public internet (RFC 6890).
+/// Returns whether an address is anything but one of the public internet (RFC 6890).
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -311,7 +318,7 @@ fn is_private(address: IpAddr) -> bool {
                     || v6.is_multicast()
                     || v6.is_unique_local()
                     || v6.is_unicast_link_local()
-                    // NAT64 leads to IPv4 addresses that were not looked at.
+                    // NAT64 leads to IPv4 addresses that were not checked.
                     || v6.segments()[..2] == [0x64, 0xff9b]
             }
         },

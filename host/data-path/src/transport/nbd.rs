@@ -3,8 +3,8 @@
 //! Fixed newstyle, structured replies and `base:allocation` where the server has them, several
 //! requests in flight on each connection, and several connections where the server allows it. The
 //! server is not trusted: every length, offset and handle is checked, no byte of the buffer is
-//! written twice, and every call has a deadline. A connection on which anything went wrong is
-//! dropped; the next call makes a new one.
+//! written twice, and every call has a deadline. A connection that fails in any way is dropped; the
+//! next call opens a new one.
 
 mod error;
 mod handshake;
@@ -30,35 +30,36 @@ use wire::{Deadline, Wire};
 pub use error::NbdError;
 pub use sink::NbdSink;
 
-/// Most connections to one server.
+/// The largest number of connections to one server.
 const MAX_CONNECTIONS: u16 = 16;
-/// Most segments that are told apart; behind them everything counts as data.
+/// The largest number of segments that are distinguished; everything behind them counts as data.
 const MAX_SEGMENTS: usize = 1 << 22;
-/// Longest range that block status is asked about at once.
+/// The longest range in one request for the block status, in bytes.
 const STATUS_RANGE: u64 = 1 << 30;
 
-/// Longest range that is made zero at once, so that it ends within the time of a call.
+/// The longest range in one request to write zeroes, in bytes, so that it ends within the time of a
+/// call.
 const ZERO_RANGE: u64 = 256 << 20;
-/// Four requests in flight.
+/// The number of bytes of four requests.
 const PREFERRED_READ: u64 = 1 << 20;
 
 /// How to reach an export.
 #[derive(Clone, Debug)]
 pub struct NbdOptions {
-    /// The server's socket.
+    /// The path of the server's socket.
     pub socket: PathBuf,
-    /// Name of the export; empty is the default one.
+    /// The name of the export; empty for the default one.
     pub export: String,
-    /// Connections at once, if the server allows more than one; at most 16. Default 4.
+    /// The number of connections, if the server allows more than one; at most 16. Default 4.
     pub connections: u16,
-    /// How long one call may take. Default 30 s.
+    /// The longest time for one call. Default 30 s.
     pub timeout: Duration,
-    /// Ends every waiting call within 50 ms.
+    /// Cancels every waiting call within 50 ms.
     pub cancel: CancellationToken,
 }
 
 impl NbdOptions {
-    /// With the defaults.
+    /// Returns options with the defaults.
     pub fn new(socket: impl Into<PathBuf>, export: impl Into<String>) -> Self {
         Self {
             socket: socket.into(),
@@ -69,15 +70,14 @@ impl NbdOptions {
         }
     }
 
-    /// For what a hypervisor serves.
+    /// Returns options for an export that a hypervisor serves.
     pub fn for_capture(source: &imprint_ports::NbdSource) -> Self {
         let options = Self::new(&source.socket, &source.export);
         Self { connections: source.max_connections.max(1), ..options }
     }
 }
 
-/// An export that can be read from several threads: each call has a connection to itself while it
-/// lasts.
+/// An NBD export that several threads can read: each call has a connection to itself.
 pub struct NbdClient {
     options: NbdOptions,
     export: Export,
@@ -88,12 +88,16 @@ pub struct NbdClient {
 
 struct Pool {
     idle: Vec<Connection>,
-    /// Idle and busy ones.
+    /// The number of connections, idle and busy.
     open: u16,
 }
 
 impl NbdClient {
     /// Connects and negotiates. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NbdError`].
     pub fn connect(options: &NbdOptions) -> Result<Self, NbdError> {
         let first = open(options)?;
         let export = first.export();
@@ -102,13 +106,13 @@ impl NbdClient {
         Ok(Self { options: options.clone(), export, limit, pool, returned: Condvar::new() })
     }
 
-    /// Connections that calls may use at once: what was asked for, or one where the server allows
-    /// no more.
+    /// Returns the number of connections that calls may use at once: the requested one, or 1 where
+    /// the server allows no more.
     pub fn connections(&self) -> u16 {
         self.limit
     }
 
-    /// Whether the server says which parts are zero.
+    /// Returns whether the server reports which parts are zero.
     pub fn has_block_status(&self) -> bool {
         self.export.allocation.is_some()
     }
@@ -117,7 +121,7 @@ impl NbdClient {
         Deadline::after(self.options.timeout, &self.options.cancel)
     }
 
-    /// Runs a call on a connection of its own. After an error the connection is gone.
+    /// Runs a call on a connection of its own. After an error the connection is closed.
     fn with_connection<T>(
         &self,
         deadline: &Deadline,
@@ -144,7 +148,7 @@ impl NbdClient {
         outcome
     }
 
-    /// An idle connection, or the right to open one.
+    /// Returns an idle connection; `None` where the caller may open another one.
     fn acquire(&self, deadline: &Deadline) -> Result<Option<Connection>, NbdError> {
         let mut pool = self.pool.lock().expect("no holder of this lock panics");
         loop {
@@ -210,7 +214,8 @@ impl BlockSource for NbdClient {
         if (start, stop) == (offset, end) {
             return Ok(self.with_connection(&deadline, |connection| connection.read(buf, offset, &deadline))?);
         }
-        // Reads that do not fit the server's blocks are rare: the edges of odd disks.
+        // Reads that are not aligned to the server's blocks are rare: the ends of disks of odd
+        // sizes.
         let mut wide = vec![0; to_usize(stop - start)];
         self.with_connection(&deadline, |connection| connection.read(&mut wide, start, &deadline))?;
         let skip = to_usize(offset - start);
@@ -248,7 +253,7 @@ impl BlockSource for NbdClient {
     }
 }
 
-/// Adds `[start, end)`, merging it with a neighbour of its kind.
+/// Adds `[start, end)`, merging it with a neighbour of the same kind.
 fn push_segment(segments: &mut Vec<Segment>, start: u64, end: u64, zero: bool) {
     let Some(length) = end.checked_sub(start).filter(|length| *length > 0) else { return };
     match segments.last_mut() {

@@ -13,7 +13,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// `range` lies inside the source.
+    /// Returns the window. `range` must be inside the source.
     pub(crate) fn new(whole: Arc<dyn BlockSource>, range: ByteRange) -> Self {
         Self { whole, range }
     }

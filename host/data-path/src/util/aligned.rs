@@ -1,28 +1,28 @@
-//! Memory that a disk's controller can read and write itself.
+//! Memory that a disk's controller can read and write by itself.
 
 use std::ops::{Deref, DerefMut};
 
 use bytes::BytesMut;
 
-/// Alignment of [`AlignedBuffer`]: the page, which no device asks more than.
+/// The alignment of an [`AlignedBuffer`]: a page, which is all that any device needs.
 pub(crate) const PAGE: usize = 4096;
-/// Bytes of a huge page. A transfer of one is one piece for the controller, where 4 KiB pages are
-/// 512, and virtio takes 254 at once: with huge pages, durable plain copies took 7 % less time, and
-/// jobs that encode and read again 10 %.
+/// The size of a huge page in bytes. A huge page is one piece for the disk's controller, where 4
+/// KiB pages are 512, and virtio takes 254 at once: with huge pages, durable plain copies took 7 %
+/// less time, and operations that encode and read back 10 %.
 pub(crate) const HUGE: usize = 2 << 20;
 
-/// Bytes that begin at a multiple of 4 KiB in memory. Their number is fixed.
+/// A fixed number of bytes that start at a multiple of 4 KiB in memory.
 #[derive(Debug)]
 pub(crate) struct AlignedBuffer(BytesMut);
 
 impl AlignedBuffer {
-    /// All zeroes.
+    /// Returns a buffer of zeroes.
     pub(crate) fn new(length: usize) -> Self {
         Self(aligned(length))
     }
 
-    /// Several of the same length, one behind the other in memory: huge pages are shared by small
-    /// ones. A length that is no multiple of 4 KiB is rounded up for it.
+    /// Returns several buffers of the same length, one behind the other in memory, so that small
+    /// ones share huge pages. A length that is no multiple of 4 KiB is rounded up for that.
     pub(crate) fn several(count: usize, length: usize) -> Vec<Self> {
         let stride = length.next_multiple_of(PAGE);
         let mut memory = aligned(stride * count);
@@ -36,13 +36,13 @@ impl AlignedBuffer {
     }
 }
 
-/// So many zeroes, in huge pages where there are enough.
+/// Returns `length` zeroes, in huge pages where there are enough of them.
 fn aligned(length: usize) -> BytesMut {
     let (page, room) = match length < HUGE {
         true => (PAGE, length),
         false => (HUGE, length.next_multiple_of(HUGE)),
     };
-    // What lies around the pages is never touched, and so takes no memory.
+    // The memory around the pages is never touched, so it is never allocated.
     let mut memory = BytesMut::with_capacity(room + page);
     let mut memory = memory.split_off(memory.as_ptr().align_offset(page));
     if page == HUGE {
@@ -75,7 +75,7 @@ impl DerefMut for AlignedBuffer {
     }
 }
 
-/// Whether bytes lie where a device can reach them by itself.
+/// Returns whether bytes are aligned as direct reads and writes need them.
 pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
     bytes.as_ptr().align_offset(PAGE) == 0
 }

@@ -1,12 +1,12 @@
-//! Zero detection on the block that is hot in the cache.
+//! Zero detection, on blocks that are hot in the processor's cache.
 
 use crate::util::num::to_usize;
 
-/// Granularity of zero detection, and of the holes that a sparse file is written with.
+/// The granularity of zero detection, and of the holes that a sparse file is written with, in
+/// bytes.
 pub(crate) const BLOCK: usize = 4096;
 
-/// Whether all bytes are zero. Bytes that are not are found by the first probes in nearly all
-/// cases.
+/// Returns whether all bytes are zero. The first probes find nearly all data that is not.
 pub fn is_zero(bytes: &[u8]) -> bool {
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return true };
     if (first | last | bytes[bytes.len() / 2]) != 0 {
@@ -17,21 +17,21 @@ pub fn is_zero(bytes: &[u8]) -> bool {
         && chunks.remainder().iter().all(|byte| *byte == 0)
 }
 
-/// Which 4 KiB blocks of a window are zero.
+/// The 4 KiB blocks of a window that are zero.
 #[derive(Default)]
 pub(crate) struct ZeroMap {
     zero: Vec<bool>,
 }
 
 impl ZeroMap {
-    /// Forgets everything; the window has `length` bytes, a multiple of 4 KiB.
+    /// Forgets everything; the next window has `length` bytes, a multiple of 4 KiB.
     pub(crate) fn reset(&mut self, length: usize) {
         self.zero.clear();
         self.zero.resize(length / BLOCK, false);
     }
 
-    /// Notes that a byte range of the window is known to be zero: the blocks that lie in it need no
-    /// look.
+    /// Records that a byte range of the window is known to be zero: the blocks inside of it need
+    /// not be scanned.
     pub(crate) fn known(&mut self, start: usize, end: usize) {
         let (first, last) = (start.div_ceil(BLOCK), end / BLOCK);
         if first < last {
@@ -39,20 +39,20 @@ impl ZeroMap {
         }
     }
 
-    /// Looks at the blocks that are not known yet.
+    /// Scans the blocks that are not known yet.
     pub(crate) fn scan(&mut self, window: &[u8]) {
         for (zero, block) in self.zero.iter_mut().zip(window.chunks(BLOCK)) {
             *zero = *zero || is_zero(block);
         }
     }
 
-    /// Whether a byte range, of whole blocks, is zero.
+    /// Returns whether a byte range of whole blocks is zero.
     pub(crate) fn all(&self, start: u64, end: u64) -> bool {
         self.zero[to_usize(start) / BLOCK..to_usize(end).div_ceil(BLOCK)].iter().all(|zero| *zero)
     }
 
-    /// The runs of blocks that are not zero within a range of whole blocks, as byte ranges of the
-    /// window.
+    /// Returns the runs of blocks that are not zero within a range of whole blocks, as byte ranges
+    /// of the window.
     pub(crate) fn data_runs(&self, start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         let blocks = &self.zero[..end / BLOCK];
         let mut at = start / BLOCK;

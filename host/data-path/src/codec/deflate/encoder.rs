@@ -1,9 +1,9 @@
 //! What all encoders of deflate have in common.
 
-/// What stands around the deflate stream.
+/// The container around a deflate stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrapper {
-    /// Nothing.
+    /// No container.
     None,
     /// The header and the Adler-32 of RFC 1950.
     Zlib,
@@ -11,8 +11,8 @@ pub(crate) enum Wrapper {
     Gzip,
 }
 
-/// Encodes units, each a stream of its own.
+/// An encoder of units, each a stream of its own.
 pub(crate) trait DeflateEncoder: Send {
-    /// Encodes a unit into `out`; `None` when it does not fit there.
+    /// Encodes a unit into `out` and returns the encoded length; `None` when it does not fit.
     fn encode(&mut self, unit: &[u8], out: &mut [u8]) -> Option<usize>;
 }

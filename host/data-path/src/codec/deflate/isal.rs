@@ -56,7 +56,7 @@ impl Isal {
         let room = u32::try_from(out.len()).unwrap_or(u32::MAX);
         let stream = self.stream.as_mut();
         #[expect(unsafe_code, reason = "initialises the state")]
-        // SAFETY: `stream` is a whole `isal_zstream` that nobody else refers to; the call reads
+        // SAFETY: `stream` is a whole `isal_zstream` with no other reference to it; the call reads
         // nothing of it. It is called for each unit because a unit that did not fit leaves the
         // state in the middle of a block.
         unsafe {

@@ -1,5 +1,5 @@
-//! The stored ranges of a layer: no byte may belong to two of them. Many ranges are sorted in a
-//! scratch file.
+//! The stored ranges of a layer: no byte may be in two of them. Many ranges are sorted in a scratch
+//! file.
 
 use std::{
     cmp::Reverse,
@@ -15,36 +15,35 @@ use crate::{
     util::num::to_u64,
 };
 
-/// Sector that a garbage-tailed unit may share with its neighbour.
+/// The size of the sector that a unit with a garbage tail may share with its neighbour, in bytes.
 const SECTOR: u64 = 512;
-/// An interval in a file: where it begins and where it ends, 8 bytes each, little endian.
+/// The size of an interval in a file: its start and its end, 8 bytes each, little endian.
 const BYTES: usize = 16;
-/// Fewest and most intervals that are read at once of a sorted part.
+/// The smallest and the largest number of intervals that are read at once of a sorted part.
 const READ: (usize, usize) = (16, 16 << 10);
 
-/// Begin and end of a stored range.
+/// The start and the end of a stored range.
 type Interval = (u64, u64);
 
-/// The stored ranges of one source: tables, data and encoded units. No byte may belong to two of
-/// them.
+/// The stored ranges of one source: tables, data and encoded units. No byte may be in two of them.
 ///
-/// Of a unit with a garbage tail, the last sector is left out, because its neighbour may begin
-/// there; its first byte always counts. What remains possible is that units within one sector
-/// overlap, which the bound on expansion covers.
+/// Of a unit with a garbage tail, the last sector is left out, because its neighbour may start
+/// there; its first byte always counts. It remains possible that units within one sector overlap,
+/// which the limit on expansion covers.
 ///
-/// Memory: 16 bytes a range, and no more than it may have of that at once: whenever so much has
-/// come, it is sorted and written to a scratch file. In the end the parts are merged, which takes
-/// as much again.
+/// Memory: 16 bytes a range, up to a limit: whenever it is reached, the ranges are sorted and
+/// written to a scratch file. In the end the parts are merged, which takes as much memory once
+/// more.
 pub(super) struct StoredIntervals {
     size: u64,
     scratch: Scratch,
-    /// Most intervals in memory.
+    /// The largest number of intervals in memory.
     room: usize,
     intervals: Vec<Interval>,
     sorted: Option<Sorted>,
 }
 
-/// What is sorted already.
+/// The intervals that are sorted already.
 struct Sorted {
     writer: ScratchWriter,
     parts: Vec<Part>,
@@ -53,31 +52,31 @@ struct Sorted {
 /// Intervals in ascending order.
 #[derive(Clone, Copy)]
 struct Part {
-    /// Where they are in the file.
+    /// The offset of the part in the file.
     at: u64,
     count: usize,
-    /// Begin of the first.
+    /// The start of the first interval.
     first: u64,
-    /// End of the one that ends last.
+    /// The largest end of an interval.
     end: u64,
-    /// Where the first overlap in it is.
+    /// The first overlap in the part.
     overlap: Option<u64>,
 }
 
 impl StoredIntervals {
-    /// For a source of `size` bytes. `room` is how many bytes of intervals are sorted in memory at
-    /// once.
+    /// Returns an empty set for a source of `size` bytes. `room` is the number of bytes of
+    /// intervals that are sorted in memory at once.
     pub(super) fn new(size: u64, scratch: &Scratch, room: usize) -> Self {
         let room = (room / BYTES).max(READ.0);
         Self { size, scratch: scratch.clone(), room, intervals: Vec::new(), sorted: None }
     }
 
-    /// Bytes of the source.
+    /// Returns the size of the source in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Adds a range that the extent at disk offset `offset` is stored in.
+    /// Adds a range that stores the extent at disk offset `offset`.
     pub(super) fn add(&mut self, offset: u64, at: u64, length: u64, tail: Tail) -> Result<(), MapError> {
         if length == 0 {
             return Ok(());
@@ -138,7 +137,7 @@ impl StoredIntervals {
         Ok(())
     }
 
-    /// Finds the first byte that belongs to two ranges. Blocks, and may take seconds.
+    /// Finds the first byte that is in two ranges. Blocks, and may take seconds.
     pub(super) fn check_disjoint(mut self) -> Result<(), MapError> {
         let overlap = match self.sorted {
             None => {
@@ -161,13 +160,13 @@ impl StoredIntervals {
     }
 }
 
-/// Begin of the first interval that begins before another one ends.
+/// Returns the start of the first interval that starts before another one ends.
 fn overlap(sorted: &[Interval]) -> Option<u64> {
     sorted.windows(2).find(|pair| pair[1].0 < pair[0].1).map(|pair| pair[1].0)
 }
 
-/// The same over all parts; `room` intervals may be in memory. Parts that lie apart, as those of an
-/// image that was written in order do, are not read again.
+/// Does the same over all parts; `room` intervals may be in memory. Disjoint parts, as those of an
+/// image that was written in order, are not read once more.
 fn merged_overlap(
     file: &ScratchFile,
     mut parts: Vec<Part>,
@@ -247,13 +246,13 @@ impl Ord for Head {
 
 /// Reads a part, some intervals at once.
 struct PartReader {
-    /// Where the next ones are that are not read yet, and how many.
+    /// The offset and the number of the intervals that are not read yet.
     at: u64,
     left: usize,
-    /// How many are read at once.
+    /// The number of intervals that are read at once.
     each: usize,
     bytes: Vec<u8>,
-    /// Bytes of those that were given out.
+    /// The number of bytes of the buffer that were consumed.
     used: usize,
 }
 
@@ -280,7 +279,7 @@ mod tests {
 
     use super::*;
 
-    /// The verdict with so much room.
+    /// Returns whether the ranges are disjoint, sorted within so much room.
     fn verdict(ranges: &[(u64, u64, bool)], room: usize, scratch: &Scratch) -> Result<(), MapError> {
         let mut stored = StoredIntervals::new(1 << 20, scratch, room * BYTES);
         for (at, length, garbage) in ranges {
@@ -289,7 +288,7 @@ mod tests {
         stored.check_disjoint()
     }
 
-    /// Ranges that mostly lie apart: places in some order, and a few that may be anywhere.
+    /// Ranges that are mostly disjoint: offsets in some order, and a few that may be anywhere.
     fn ranges() -> impl Strategy<Value = Vec<(u64, u64, bool)>> {
         let apart = prop::collection::vec((1..16_u64, any::<bool>()), 0..400).prop_flat_map(|some| {
             let placed: Vec<_> = some

@@ -176,7 +176,7 @@ async fn a_trap_costs_one_page() {
     );
     assert_eq!(code(&script, 0).await, "plugin.trap");
     assert_eq!(script.asked.lock().unwrap().len(), 5, "one more try than restarts");
-    // Other failures are not tried again.
+    // Other failures are not repeated.
     let error = PortError::host(imprint_ports::ErrorClass::Corrupt, "fake.table", "broken");
     let script = Script::new(3 * K, vec![Err(error)]);
     assert_eq!(code(&script, 0).await, "fake.table");

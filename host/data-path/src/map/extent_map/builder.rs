@@ -15,19 +15,19 @@ use crate::map::scratch::Scratch;
 
 /// Builds a map from pieces that come in ascending order without gaps, merging neighbours.
 ///
-/// Memory: that of the finished map, twice while it grows; at most a few MiB, because what is more
-/// goes to a scratch file.
+/// Memory: that of the finished map, twice while it grows; at most a few MiB, because more than
+/// that goes to a scratch file.
 #[derive(Debug)]
 pub struct MapBuilder {
     size: u64,
     limit: u64,
     scratch: Scratch,
     at: u64,
-    /// Runs and units so far. A run that is in two chunks counts once.
+    /// The number of runs and units so far. A run that is in two chunks counts once.
     entries: u64,
-    /// All of the map, or its last chunk.
+    /// The whole map, or its last chunk.
     chunk: Chunk,
-    /// Where the chunks before it are.
+    /// The chunks before it, in a scratch file.
     spilling: Option<Spilling>,
     data_bytes: u64,
     encoded_bytes: u64,
@@ -36,7 +36,7 @@ pub struct MapBuilder {
 }
 
 impl MapBuilder {
-    /// For a disk of `size` bytes and at most `limit` runs and encoded units.
+    /// Returns a builder for a disk of `size` bytes and at most `limit` runs and encoded units.
     pub fn new(size: u64, limit: u64) -> Self {
         Self {
             size,
@@ -53,28 +53,34 @@ impl MapBuilder {
         }
     }
 
-    /// Chooses where the map goes that becomes too large for memory.
+    /// Sets where a map goes that becomes too large for memory.
     #[must_use]
     pub fn with_scratch(self, scratch: &Scratch) -> Self {
         Self { scratch: scratch.clone(), ..self }
     }
 
-    /// Bytes of the disk.
+    /// Returns the size of the disk in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The first byte that no piece describes yet.
+    /// Returns the first byte that no piece describes yet.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// Whether the map would be in a scratch file by now, if there may be one.
+    /// Returns whether the map would be in a scratch file by now, if files may be created.
     pub(crate) fn is_large(&self) -> bool {
         self.spilling.is_some() || self.chunk.memory() > self.scratch.memory_limit()
     }
 
     /// Adds the next piece.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Order`] for a piece that does not start where the last one ended,
+    /// [`MapError::EncodedLength`] for a unit that cannot be one, [`MapError::Extents`] beyond the
+    /// limit, and [`MapError::Scratch`].
     pub fn push(&mut self, piece: Piece) -> Result<(), MapError> {
         let ByteRange { offset, length } = piece.range;
         let end = offset.checked_add(length).filter(|end| *end <= self.size);
@@ -100,7 +106,11 @@ impl MapBuilder {
         Ok(())
     }
 
-    /// Fills up to `end`, if it is not reached yet.
+    /// Adds one piece of `content` up to `end`, if that is not reached yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
     pub fn push_until(&mut self, end: u64, content: Content) -> Result<(), MapError> {
         match end.checked_sub(self.at) {
             Some(length) if length > 0 => {
@@ -110,7 +120,11 @@ impl MapBuilder {
         }
     }
 
-    /// The map, when all of the disk is described.
+    /// Returns the map.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Order`] where a part of the disk is not described, and [`MapError::Scratch`].
     pub fn finish(mut self) -> Result<ExtentMap, MapError> {
         if self.at != self.size {
             return Err(MapError::Order { offset: self.at });
@@ -163,7 +177,7 @@ impl MapBuilder {
             let first = u32::try_from(self.chunk.unit_at.len())
                 .map_err(|_| MapError::Extents { limit: self.limit })?;
             self.add_run(Run { offset, kind: RunKind::Encoded { source, codec, unit, skip, first } });
-            // A run that goes on in another chunk is the same one.
+            // A run that continues in another chunk is the same one.
             self.entries -= u64::from(extends);
         }
         self.chunk.unit_at.push(at);
@@ -180,15 +194,15 @@ impl MapBuilder {
         self.entries += 1;
     }
 
-    /// Takes note of the last run, which ends here.
+    /// Records the length of the last run, which ends here.
     fn end_run(&mut self, end: u64) {
         if let Some(Run { offset, kind: RunKind::Data { .. } }) = self.chunk.runs.last() {
             self.longest_data = self.longest_data.max(end - offset);
         }
     }
 
-    /// Before a run or a unit is added at `offset`: what is there goes to the scratch file, if it
-    /// is enough.
+    /// Makes room before a run or a unit is added at `offset`: the chunk goes to the scratch file,
+    /// if it is large enough.
     fn make_room(&mut self, offset: u64) -> Result<(), MapError> {
         let too_much = self.chunk.memory() > self.scratch.memory_limit() && self.scratch.has_files();
         if self.spilling.is_none() && too_much {
@@ -204,13 +218,13 @@ impl MapBuilder {
         Ok(())
     }
 
-    /// From memory to a scratch file, in chunks of its own size.
+    /// Moves the map from memory to a scratch file, in chunks of the file's size.
     fn spill(&mut self, end: u64) -> Result<(), MapError> {
         let spilling = Spilling::new(self.scratch.create()?);
         let whole = std::mem::take(&mut self.chunk);
         let whole = Chunk { end, ..whole };
         self.spilling = Some(spilling);
-        // All of it is counted once more, up to what is added now.
+        // All of it is counted once more, up to the piece that is added now.
         (self.at, self.entries, self.data_bytes, self.encoded_bytes) = (0, 0, 0, 0);
         let mut run = 0;
         while let Some(piece) = whole.piece(&mut run, self.at, end) {
@@ -221,8 +235,8 @@ impl MapBuilder {
 }
 
 impl ExtentMap {
-    /// This map over another one: where this one has holes, the other answers, and zeroes behind
-    /// the other's end. Indices of sources and codecs are kept as they are.
+    /// Returns this map over another one: where this one has holes, the other answers, and zeroes
+    /// behind the other's end. Indices of sources and codecs are kept as they are.
     pub(crate) fn over(&self, below: &Self, limit: u64, scratch: &Scratch) -> Result<Self, MapError> {
         let mut flat = MapBuilder::new(self.size, limit).with_scratch(scratch);
         for piece in self {

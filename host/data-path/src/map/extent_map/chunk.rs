@@ -1,14 +1,14 @@
-//! A part of a map in memory: runs, and the places of the encoded units in them.
+//! A part of a map in memory: runs, and the positions of the encoded units in them.
 
 use imprint_ports::ByteRange;
 
 use super::piece::{Content, EncodedUnit, Piece};
 use crate::util::num::{to_u64, to_usize};
 
-/// A run in a file: offset (8 bytes, as all numbers little endian), where the bytes are (8) or unit
-/// and skip (4 each), source, codec and first (2 each), kind (1), nothing (1).
+/// The size of a run in a file: offset (8 bytes, as all numbers little endian), position of the
+/// bytes (8) or unit and skip (4 each), source, codec and first (2 each), kind (1), unused (1).
 const RUN_BYTES: usize = 24;
-/// A unit in a file: all places (8 bytes each), then all lengths (4 bytes each).
+/// The size of a unit in a file: all positions (8 bytes each), then all lengths (4 bytes each).
 const UNIT_BYTES: usize = 12;
 
 /// A run of pieces of one kind, up to where the next run begins.
@@ -26,8 +26,8 @@ pub(super) enum RunKind {
         source: u16,
         at: u64,
     },
-    /// Consecutive units of one length; the run begins `skip` bytes into the first, whose place is
-    /// `unit_at[first]`.
+    /// Consecutive units of one length; the run starts `skip` bytes into the first, whose position
+    /// is `unit_at[first]`.
     Encoded {
         source: u16,
         codec: u16,
@@ -54,12 +54,12 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Runs and units.
+    /// Returns the number of runs and units.
     pub(super) fn entries(&self) -> usize {
         self.runs.len() + self.unit_at.len()
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the number of bytes of memory that it takes.
     pub(super) fn memory(&self) -> usize {
         self.runs.len() * size_of::<Run>() + self.unit_at.len() * UNIT_BYTES
     }
@@ -70,7 +70,7 @@ impl Chunk {
         self.unit_stored.shrink_to_fit();
     }
 
-    /// The run that an offset inside the chunk lies in.
+    /// Returns the run that contains an offset inside the chunk.
     pub(super) fn run_at(&self, offset: u64) -> usize {
         self.runs.partition_point(|run| run.offset <= offset).saturating_sub(1)
     }
@@ -79,8 +79,8 @@ impl Chunk {
         self.runs.get(run + 1).map_or(self.end, |next| next.offset)
     }
 
-    /// The piece at `at`, which lies in `run`, cut at `end`. `run` goes on where the piece is the
-    /// last of its run.
+    /// Returns the piece at `at`, which is in `run`, cut at `end`. Advances `run` where the piece
+    /// is the last of its run.
     pub(super) fn piece(&self, run: &mut usize, at: u64, end: u64) -> Option<Piece> {
         let Run { offset, kind } = *self.runs.get(*run)?;
         let whole = self.run_end(*run);
@@ -111,27 +111,27 @@ impl Chunk {
         Some(Piece { range: ByteRange { offset: at, length: end - at }, content })
     }
 
-    /// The first byte at or behind `offset`, which lies in the chunk, that is neither zero nor
-    /// hole.
+    /// Returns the first byte at or behind `offset`, which is in the chunk, that is neither zero
+    /// nor a hole.
     pub(super) fn next_stored(&self, offset: u64) -> Option<u64> {
         let run = self.runs.get(self.run_at(offset)..)?.iter().find(|run| run.kind.is_stored())?;
         Some(run.offset.max(offset))
     }
 
-    /// Appends what [`Self::decode`] reads.
+    /// Appends the chunk in the form that [`Self::decode`] reads.
     pub(super) fn encode(&self, into: &mut Vec<u8>) {
         self.runs.iter().for_each(|run| into.extend(encode_run(*run)));
         self.unit_at.iter().for_each(|at| into.extend(at.to_le_bytes()));
         self.unit_stored.iter().for_each(|stored| into.extend(stored.to_le_bytes()));
     }
 
-    /// Bytes of a chunk in a file.
+    /// Returns the size of a chunk in a file, in bytes.
     pub(super) fn encoded_length(runs: usize, units: usize) -> usize {
         runs * RUN_BYTES + units * UNIT_BYTES
     }
 
-    /// A chunk of a file, of which nothing is believed: `None` unless its runs fill `[start, end)`
-    /// in ascending order, and have exactly the units that are there.
+    /// Decodes a chunk of an untrusted file: `None` unless its runs fill `[start, end)` in
+    /// ascending order, and have exactly the units that are there.
     pub(super) fn decode(bytes: &[u8], start: u64, end: u64, runs: usize, units: usize) -> Option<Self> {
         let (run_bytes, rest) = bytes.split_at_checked(runs.checked_mul(RUN_BYTES)?)?;
         let (places, lengths) = rest.split_at_checked(units.checked_mul(8)?)?;

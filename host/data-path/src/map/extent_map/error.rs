@@ -4,23 +4,23 @@ use imprint_ports::ErrorClass;
 
 use crate::map::scratch::ScratchError;
 
-/// Why a map is refused. The messages speak of offsets in bytes.
+/// Why a map is refused. Offsets in the messages are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MapError {
-    /// The page is not ascending, has a gap, or leaves the range that was asked for.
+    /// The page is not ascending, has a gap, or leaves the requested range.
     #[error(
         "the format plugin's map is out of order at disk offset {offset}; report this to the plugin's author"
     )]
     Order {
-        /// Virtual offset where it breaks.
+        /// The virtual offset of the first wrong extent.
         offset: u64,
     },
-    /// The page does not get on, or is longer than asked for.
+    /// The page makes no progress, or is longer than requested.
     #[error(
         "the format plugin's map makes no progress at disk offset {offset}; report this to the plugin's author"
     )]
     Stuck {
-        /// Virtual offset where it stands.
+        /// The virtual offset at which the page was requested.
         offset: u64,
     },
     /// The page names a source or a codec that the image does not list.
@@ -28,17 +28,17 @@ pub enum MapError {
         "the format plugin's map names an unknown {what} at disk offset {offset}; report this to the plugin's author"
     )]
     UnknownIndex {
-        /// `source` or `codec`.
+        /// What is unknown: `source` or `codec`.
         what: &'static str,
-        /// Virtual offset of the extent.
+        /// The virtual offset of the extent.
         offset: u64,
     },
-    /// Encoded extents that no format has.
+    /// An encoded extent has a length that no format produces.
     #[error(
         "a compressed unit at disk offset {offset} has an impossible length; the image is damaged or hostile"
     )]
     EncodedLength {
-        /// Virtual offset of the extent.
+        /// The virtual offset of the extent.
         offset: u64,
     },
     /// The map points behind the end of the file.
@@ -46,17 +46,17 @@ pub enum MapError {
         "the image is cut off: disk offset {offset} is stored at {stored}, behind the end of the file at {size}; fetch it again"
     )]
     Truncated {
-        /// Virtual offset, or 0 for tables.
+        /// The virtual offset, or 0 for tables.
         offset: u64,
-        /// End of the stored range.
+        /// The end of the stored range.
         stored: u64,
-        /// Size of the file.
+        /// The size of the file.
         size: u64,
     },
     /// Two extents, or an extent and a table, share stored bytes.
     #[error("the image uses the bytes at file offset {stored} more than once; it is damaged or hostile")]
     Aliased {
-        /// File offset of the shared bytes.
+        /// The file offset of the shared bytes.
         stored: u64,
     },
     /// The disk is larger than allowed.
@@ -64,9 +64,9 @@ pub enum MapError {
         "the disk has {size} bytes, more than the limit of {limit}; raise the limit or use a smaller disk"
     )]
     VirtualSize {
-        /// Of the disk.
+        /// The size of the disk.
         size: u64,
-        /// Allowed.
+        /// The limit.
         limit: u64,
     },
     /// The map has more pieces than allowed.
@@ -74,22 +74,22 @@ pub enum MapError {
         "the image's map has more than {limit} pieces; rewrite the image with larger clusters or raise the limit"
     )]
     Extents {
-        /// Allowed.
+        /// The limit.
         limit: u64,
     },
     /// The compressed data expands more than allowed.
     #[error("the image expands more than {limit} times; it is hostile, or the limit must be raised for it")]
     Expansion {
-        /// Allowed.
+        /// The limit.
         limit: u64,
     },
-    /// The map is too large for memory, and what is not in memory is of no use.
+    /// The map is too large for memory, and the scratch file cannot be used.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
 }
 
 impl MapError {
-    /// Dotted code for programs.
+    /// Returns the dotted code for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Order { .. } => "plugin.map-order",
@@ -105,7 +105,7 @@ impl MapError {
         }
     }
 
-    /// What the caller may do about it.
+    /// Returns the kind of the failure, for deciding what to do next.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Order { .. } | Self::Stuck { .. } | Self::UnknownIndex { .. } => ErrorClass::Internal,
@@ -113,7 +113,7 @@ impl MapError {
             Self::VirtualSize { .. } | Self::Extents { .. } | Self::Expansion { .. } => {
                 ErrorClass::LimitExceeded
             }
-            // Of this machine, not of the image.
+            // A failure of this machine, not of the image.
             Self::Scratch(_) => ErrorClass::Transient,
         }
     }

@@ -5,17 +5,17 @@ use imprint_ports::ByteRange;
 /// One encoded unit, as a piece of a map refers to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodedUnit {
-    /// Index into the disk's sources.
+    /// The index into the disk's sources.
     pub source: u16,
-    /// Index into the disk's codecs.
+    /// The index into the disk's codecs.
     pub codec: u16,
-    /// Where the encoded bytes start.
+    /// The offset of the encoded bytes in the source.
     pub at: u64,
-    /// How many they are, at most.
+    /// The largest number of encoded bytes.
     pub stored: u32,
-    /// Length of the decoded unit.
+    /// The length of the decoded unit in bytes.
     pub unit: u32,
-    /// Where in the decoded unit the piece begins.
+    /// The offset of the piece in the decoded unit.
     pub skip: u32,
 }
 
@@ -24,13 +24,13 @@ pub struct EncodedUnit {
 pub enum Content {
     /// Zeroes.
     Zero,
-    /// Nothing of its own: the parent answers, or zeroes where there is none.
+    /// Nothing: the parent answers, or zeroes where there is none.
     Hole,
-    /// Bytes as they are stored.
+    /// Bytes that are stored unencoded.
     Data {
-        /// Index into the disk's sources.
+        /// The index into the disk's sources.
         source: u16,
-        /// Where the bytes start.
+        /// The offset of the bytes in the source.
         at: u64,
     },
     /// (A part of) an encoded unit.
@@ -40,8 +40,8 @@ pub enum Content {
 /// A piece of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where, in the virtual disk.
+    /// The range on the virtual disk.
     pub range: ByteRange,
-    /// What it holds.
+    /// What the range holds.
     pub content: Content,
 }

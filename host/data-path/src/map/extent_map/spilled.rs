@@ -1,4 +1,4 @@
-//! A large map in a scratch file: chunks of records, and in memory where each of them begins.
+//! A large map: chunks of records in a scratch file, and in memory the position of each of them.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,28 +8,29 @@ use crate::{
     util::num::to_u64,
 };
 
-/// Most runs and units in a chunk: at most 24 KiB in the file, 32 KiB in memory. Every look at the
-/// map reads one, so it is small.
+/// The largest number of runs and units in a chunk: at most 24 KiB in the file, 32 KiB in memory.
+/// Every access to the map reads one, so it is small.
 pub(super) const MAX_ENTRIES: usize = 1024;
-/// Chunks that are kept after they were read: threads that work side by side ask for the same ones.
+/// The number of chunks that are cached after they were read: threads that work side by side need
+/// the same ones.
 const CACHED: usize = 8;
 
-/// A chunk in the file. The chunks lie one behind the other, and each ends where the next one
-/// begins, in the disk too.
+/// A chunk in the file. The chunks follow each other, and each ends where the next one starts, on
+/// the disk too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Where it begins, in the disk.
+    /// The virtual offset of its start.
     pub(crate) start: u64,
-    /// Runs in it.
+    /// The number of runs in it.
     pub(crate) runs: u16,
-    /// Units in it.
+    /// The number of units in it.
     pub(crate) units: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Indexed {
     entry: Entry,
-    /// Where it is in the file.
+    /// Its offset in the file.
     at: u64,
 }
 
@@ -65,7 +66,7 @@ impl Spilling {
         self.writer.append(&self.bytes)
     }
 
-    /// All of a map of `size` bytes.
+    /// Returns the whole map of `size` bytes.
     pub(super) fn finish(self, size: u64) -> Result<Spilled, ScratchError> {
         let Self { writer, mut index, .. } = self;
         index.shrink_to_fit();
@@ -86,8 +87,8 @@ pub(crate) struct Spilled {
 }
 
 impl Spilled {
-    /// A map of `size` bytes that another process has written; `None` unless the chunks are in
-    /// order. Each of them is looked at when it is read.
+    /// Returns a map of `size` bytes that another process has written; `None` unless the chunks are
+    /// in order. Each of them is checked when it is read.
     pub(crate) fn open(file: ScratchFile, size: u64, entries: impl Iterator<Item = Entry>) -> Option<Self> {
         let mut index: Vec<Indexed> = Vec::new();
         let mut at = 0;
@@ -106,17 +107,17 @@ impl Spilled {
         (!index.is_empty()).then(|| Self { file, index, size, cache: Mutex::default() })
     }
 
-    /// Where the chunks begin, and what they hold.
+    /// Returns the chunks' positions and contents.
     pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = Entry> + '_ {
         self.index.iter().map(|indexed| indexed.entry)
     }
 
-    /// The file, open for reading only.
+    /// Returns the file, open for reading only.
     pub(crate) fn file(&self) -> &ScratchFile {
         &self.file
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the number of bytes of memory that it takes.
     pub(super) fn memory(&self) -> usize {
         self.index.len() * size_of::<Indexed>() + CACHED * MAX_ENTRIES * size_of::<Run>()
     }
@@ -125,12 +126,12 @@ impl Spilled {
         self.index.len()
     }
 
-    /// The chunk that an offset inside the disk lies in.
+    /// Returns the number of the chunk that contains an offset inside the disk.
     pub(super) fn chunk_at(&self, offset: u64) -> usize {
         self.index.partition_point(|indexed| indexed.entry.start <= offset).saturating_sub(1)
     }
 
-    /// Reads a chunk, unless it was read just now.
+    /// Returns a chunk, from the cache or from the file.
     pub(super) fn chunk(&self, number: usize) -> Result<Arc<Chunk>, ScratchError> {
         let slot = number % CACHED;
         let lock = || self.cache.lock().expect("no holder of this lock panics");

@@ -115,7 +115,7 @@ proptest! {
     }
 }
 
-/// As many pieces as fill several chunks: some again and again.
+/// As many pieces as fill several chunks: a few, repeated.
 fn many(pieces: &[Piece], times: u64) -> Vec<Piece> {
     let length: u64 = pieces.iter().map(|piece| piece.range.length).sum();
     (0..times)
@@ -149,7 +149,7 @@ proptest! {
         let pieces = many(&pieces, times);
         let (small, _) = build(&pieces);
         let (large, _) = build_in(&pieces, &scratch);
-        // What comes last may fit beside it.
+        // The last one may fit next to it.
         prop_assert!(large.scratch().is_some() || small.memory() <= to_u64(keep) + 2 * 44);
         prop_assert!(large.iter().eq(small.iter()));
         let figures = |map: &ExtentMap| {

@@ -8,9 +8,9 @@ use crate::{
     util::num::to_u64,
 };
 
-/// Address space of a mover beyond its program: the queues and the libraries, the map while it
-/// grows, and for each thread its stack, the codecs' contexts, windows of the disk and what becomes
-/// of them.
+/// Returns the address space of a mover beyond its program, in bytes: the queues and the libraries,
+/// the map while it grows, and for each thread its stack, the codecs' contexts, windows of the disk
+/// and their encoded form.
 pub(super) fn memory(disks: &[&Arc<Disk>], plan: Option<&WritePlan>, threads: usize) -> u64 {
     const BASE: u64 = 256 << 20;
     const THREAD: u64 = 64 << 20;

@@ -1,4 +1,5 @@
-//! One mover at work. A thread of its own talks to it: the mover lives as long as that thread.
+//! A running mover. A thread of its own communicates with it: the mover runs as long as that
+//! thread.
 
 use std::{
     io,
@@ -42,16 +43,16 @@ use crate::{
     util::num::to_u64,
 };
 
-/// Most reads and writes that the host does at once for one mover.
+/// The largest number of reads and writes that the host does at once for one mover.
 const MAX_CHANNELS: usize = 8;
-/// Descriptors of a mover beyond those of its setup.
+/// The number of descriptors of a mover beyond those of its operation.
 const OWN_DESCRIPTORS: usize = 16;
 
 type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
 
-/// A mover that has its setup. When it is dropped, the mover is killed.
+/// A mover that has its operation. When it is dropped, the mover is killed.
 pub(super) struct Session {
-    /// The thread ends with it.
+    /// The channel for commands; the thread ends with it.
     commands: Option<mpsc::Sender<(Command, Answer<Reply>)>>,
     thread: Option<JoinHandle<()>>,
     handle: Arc<Handle>,
@@ -65,8 +66,8 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Starts a mover and gives it a job: to write the first disk, or, without a target, to read
-    /// one or two.
+    /// Starts a mover for an operation: to write the first disk, or, without a target, to read one
+    /// or two.
     pub(super) async fn open(
         config: &MoverConfig,
         disks: &[&Arc<Disk>],
@@ -99,23 +100,23 @@ impl Session {
         Ok(session)
     }
 
-    /// Has the mover do the next thing.
+    /// Sends a command to the mover and returns its answer.
     pub(super) async fn call(&mut self, command: Command) -> Result<Reply, EngineError> {
         let (answer, answered) = oneshot::channel();
-        // A thread that has ended does not answer; that is found out below.
+        // A thread that has ended does not answer, which is noticed below.
         if let Some(commands) = &self.commands {
             let _ = commands.send((command, answer));
         }
         self.answer(answered).await
     }
 
-    /// Sees the mover to its end once its work is done: its memory is free then, and what it cost
-    /// is counted with this process.
+    /// Waits for the end of the mover once its work is done: its memory is free then, and its
+    /// resource usage is counted with this process.
     pub(super) async fn close(&mut self) {
         self.handle.kill();
         self.commands = None;
         if let Some(thread) = self.thread.take() {
-            // One that panicked has answered nothing, and that was reported.
+            // One that panicked has not answered, and that was reported.
             let _ = crate::util::blocking::run_blocking(move || thread.join().is_ok()).await;
         }
     }
@@ -147,7 +148,7 @@ struct MoverThread {
 
 /// Why there is no answer.
 enum ExchangeError {
-    /// The other end is gone, or cannot be understood.
+    /// The other end is gone, or violates the protocol.
     Disconnected(io::Error),
     Engine(EngineError),
 }
@@ -173,7 +174,7 @@ impl From<SendError> for ExchangeError {
     }
 }
 
-/// What goes where: descriptors to the mover, everything else stays with the host.
+/// What goes to the mover (descriptors), and what the host serves.
 #[derive(Default)]
 struct Handover<'a> {
     heads: Vec<DiskHead>,
@@ -214,8 +215,8 @@ impl<'a> Handover<'a> {
     }
 }
 
-/// Anything but a regular file is moved by the host: a device or a socket can do more than be read
-/// and written.
+/// Returns whether a descriptor is a regular file. The host moves the bytes of anything else: a
+/// device or a socket can do more than be read and written.
 fn is_file(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode).is_file())
 }
@@ -224,7 +225,7 @@ fn is_read_only(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(descriptor)? & OFlags::ACCMODE == OFlags::RDONLY)
 }
 
-/// A mover that has its setup.
+/// A mover that has its operation.
 struct StartedMover {
     control: UnixStream,
     channels: Vec<UnixStream>,
@@ -232,7 +233,7 @@ struct StartedMover {
 }
 
 impl MoverThread {
-    /// Starts the mover, has it do what is asked, and sees it to its end.
+    /// Starts the mover, passes commands to it, and waits for its end.
     fn run(mut self, opened: Answer<()>, queue: &mpsc::Receiver<(Command, Answer<Reply>)>) {
         let StartedMover { mut control, channels, served } = match self.start() {
             Ok(started) => started,
@@ -253,7 +254,7 @@ impl MoverThread {
                     }
                 });
             }
-            // Answers that nobody waits for are lost with the session that asked.
+            // Answers that are not awaited are lost with the session that asked.
             let _ = opened.send(Ok(()));
             while let Ok((command, answer)) = queue.recv() {
                 let reply =
@@ -264,13 +265,13 @@ impl MoverThread {
                     break;
                 }
             }
-            // Before the channels are waited for: they end with the mover.
+            // Before waiting for the channels, which end with the mover.
             self.handle.kill();
             let _ = self.handle.reap();
         });
     }
 
-    /// Starts the mover and hands the job over.
+    /// Starts the mover and hands the operation over.
     fn start(&mut self) -> Result<StartedMover, ExchangeError> {
         let mut handover = Handover { served: Served::new(self.errors.clone()), ..Handover::default() };
         for disk in &self.disks {
@@ -317,7 +318,7 @@ impl MoverThread {
             None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         }
         drop(all);
-        // The other ends are the mover's alone from here on, so that a channel ends with it.
+        // From here on only the mover has the other ends, so that a channel ends with it.
         let channels = pairs.into_iter().map(|(ours, _)| ours).collect();
         Ok(StartedMover { control, channels, served })
     }
@@ -342,8 +343,8 @@ impl MoverThread {
         }
     }
 
-    /// What it means that there is no answer: often the mover has died, and how says more than its
-    /// silence.
+    /// Returns the error for a missing answer: often the mover has died, and its exit status says
+    /// more than its silence.
     fn to_engine_error(&self, error: ExchangeError) -> EngineError {
         match error {
             ExchangeError::Engine(error) => error,
@@ -360,7 +361,7 @@ impl MoverThread {
     }
 }
 
-/// OperationKind as it is reported to a mover.
+/// Returns the operation for a mover.
 fn operation_kind(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> OperationKind {
     match target {
         Some((plan, sink)) => OperationKind::Write { plan: plan.clone(), sink },

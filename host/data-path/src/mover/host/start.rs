@@ -16,10 +16,10 @@ use super::super::{
     wire,
 };
 
-/// How long a mover may take to enter its sandbox.
+/// The longest time in which a mover enters its sandbox.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a mover that has closed its socket may take to end by itself, so that it is seen how it
-/// ended.
+/// The time in which a mover that has closed its socket may end by itself, so that its exit status
+/// is known.
 const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// The process of a mover. It is killed at the latest when this is dropped.
@@ -31,7 +31,7 @@ enum State {
     #[default]
     NotStarted,
     Running(Child),
-    /// Nothing is started any more, or it is over.
+    /// Nothing is started any more, or the process has ended.
     Ended,
 }
 
@@ -45,11 +45,11 @@ impl Handle {
         }
     }
 
-    /// Ends the process at once.
+    /// Kills the process.
     pub(super) fn kill(&self) {
         let mut state = self.0.lock().expect("no holder of this lock panics");
         match &mut *state {
-            // Not waited for here: that is the business of the thread that started it.
+            // The thread that started it waits for its end.
             State::Running(child) => {
                 if let Err(error) = child.kill() {
                     tracing::warn!(error = %error, "a mover cannot be killed");
@@ -60,7 +60,7 @@ impl Handle {
         }
     }
 
-    /// Sees the process to its end. One that does not end by itself is killed.
+    /// Waits for the end of the process. One that does not end by itself is killed.
     pub(super) fn reap(&self) -> io::Result<ExitStatus> {
         let mut state = self.0.lock().expect("no holder of this lock panics");
         match std::mem::replace(&mut *state, State::Ended) {
@@ -98,7 +98,7 @@ fn await_end(child: &Child) {
     let Ok(process) = rustix::process::pidfd_open(number, flags) else { return };
     let mut ends = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
     let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(EXIT_GRACE.subsec_nanos()) };
-    // Interrupted or not: it is ended now.
+    // Interrupted or not: it is killed now.
     let _ = rustix::event::poll(&mut ends, Some(&timeout));
 }
 
@@ -137,7 +137,7 @@ pub(super) fn start(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(failed(io::ErrorKind::TimedOut.into()));
         }
-        // The socket is closed: how the process ended says why.
+        // The socket is closed: how the process ended is the reason.
         Err(error) => return Err(handle.reap().map_or_else(|_| failed(error), MoverError::died)),
     };
     match isolation.is_full() || config.best_effort {
@@ -156,7 +156,11 @@ fn missing(isolation: Isolation) -> &'static str {
 }
 
 impl MoverConfig {
-    /// Starts one mover, asks what holds it in, and ends it. Blocks.
+    /// Starts one mover, reads which parts of the sandbox are in force, and ends it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MoverError`].
     pub fn probe(&self) -> Result<Isolation, MoverError> {
         let handle = Handle::default();
         let config = Self { best_effort: true, ..self.clone() };

@@ -1,7 +1,7 @@
 //! The one step of the pipeline that happens in the order of the disk.
 //!
-//! A worker hands in what it knows of its window and goes on with another one. Whoever hands in the
-//! next window in the order takes all steps that have become possible; the workers collect their
+//! A worker submits its window and continues with another one. Whichever worker submits the next
+//! window in the order takes all steps that have become possible; the workers collect their
 //! placements when they need the buffers back.
 
 use std::{
@@ -14,44 +14,44 @@ use crate::{
     transfer::place::{Empty, Placer, Unit},
 };
 
-/// What the ordered step works on.
+/// The state that the ordered step updates.
 pub(super) struct Shared {
     pub(super) logical: DigestBuilder,
     pub(super) stored_prefix: DigestBuilder,
     pub(super) placer: Option<Placer>,
-    /// Up to where the file is accounted for, where it is the disk.
+    /// The file offset up to which the file is accounted for, where it is the disk.
     pub(super) position: u64,
     pub(super) data_bytes: u64,
     pub(super) written: u64,
 }
 
-/// What a worker knows of a window.
+/// A window that a worker submits.
 pub(super) struct Submission {
-    /// First cluster of the window.
+    /// The first cluster of the window.
     pub(super) cluster: u64,
-    /// Leaf of each cluster; `None` is a cluster of zeroes.
+    /// The leaf of each cluster; `None` is a cluster of zeroes.
     pub(super) leaves: Vec<Option<[u8; 32]>>,
-    /// What is to be placed.
+    /// The units to place.
     pub(super) units: Vec<Unit>,
-    /// There is something to write when its turn has come.
+    /// Whether there is something to write once the window is placed.
     pub(super) has_output: bool,
-    /// Where the window's bytes would be, if the file is the disk.
+    /// The file offset of the window's bytes, if the file is the disk.
     pub(super) at: u64,
-    /// The part of the file that the window answers for. Not set where gaps are filled.
+    /// The part of the file that the window covers. Not set where gaps are filled.
     pub(super) run: (u64, u64),
-    /// File ranges that stay empty.
+    /// The file ranges that stay empty.
     pub(super) empty: Empty,
-    /// Tables between the units.
+    /// The tables between the units.
     pub(super) inserts: Vec<Insert>,
 }
 
-/// Bytes of the format's own between the units.
+/// Bytes of the format between the units.
 pub(super) struct Insert {
     pub(super) at: u64,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Another worker failed: there is nothing left to do.
+/// The error of a worker that stops because another one failed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopped;
 
@@ -64,7 +64,7 @@ pub(super) struct Ordered {
 
 struct State {
     next: u64,
-    /// Where a sink that takes every byte in turn is.
+    /// The position of a sink that takes every byte in order.
     write_position: u64,
     failed: bool,
     shared: Shared,
@@ -86,8 +86,7 @@ impl Ordered {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Hands in a window, and takes every step whose turn has come. When one fails, nobody gets on
-    /// any more.
+    /// Submits a window, and takes every step that is next. When one fails, all workers stop.
     pub(super) fn submit<E: From<Stopped>>(
         &self,
         number: u64,
@@ -119,48 +118,48 @@ impl Ordered {
         outcome
     }
 
-    /// The placements of a window that was handed in with units, if its turn has come.
+    /// Returns the placements of a window that was submitted with units, if it was placed.
     pub(super) fn placed(&self, number: u64) -> Option<Submission> {
         self.lock().placed.remove(&number)
     }
 
-    /// The same, once its turn has come.
+    /// Waits until a window is placed and returns its placements.
     pub(super) fn await_placed(&self, number: u64) -> Result<Submission, Stopped> {
         let waiting = |state: &mut State| !state.failed && !state.placed.contains_key(&number);
         let mut state = self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         state.placed.remove(&number).filter(|_| !state.failed).ok_or(Stopped)
     }
 
-    /// Whether it is the turn of what comes at this place of the file.
+    /// Returns whether `at` is the position of the sink.
     pub(super) fn is_write_position(&self, at: u64) -> bool {
         self.lock().write_position == at
     }
 
-    /// Waits for that.
+    /// Waits until `at` is the position of the sink.
     pub(super) fn await_write_position(&self, at: u64) -> Result<(), Stopped> {
         let waiting = |state: &mut State| !state.failed && state.write_position != at;
         let state = self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         if state.failed { Err(Stopped) } else { Ok(()) }
     }
 
-    /// It is the turn of what comes at this place of the file.
+    /// Sets the position of the sink.
     pub(super) fn set_write_position(&self, at: u64) {
         self.lock().write_position = at;
         self.changed.notify_all();
     }
 
-    /// Adds to the bytes that were written.
+    /// Adds to the number of bytes that were written.
     pub(super) fn count_written(&self, bytes: u64) {
         self.lock().shared.written += bytes;
     }
 
-    /// Lets everybody who has_output for a turn give up.
+    /// Stops all workers that wait.
     pub(super) fn fail(&self) {
         self.lock().failed = true;
         self.changed.notify_all();
     }
 
-    /// Lets everybody give up when the thread that holds this panics: its turn would never come.
+    /// Stops all workers when the thread that holds this panics: its window would never be placed.
     pub(super) fn fail_on_panic(&self) -> FailOnPanic<'_> {
         FailOnPanic(self)
     }
@@ -169,7 +168,8 @@ impl Ordered {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).shared
     }
 
-    /// A panic of another holder makes the whole operation fail, so what it left behind is not used.
+    /// A panic of another holder makes the whole operation fail, so its state is not used, and
+    /// [`Ordered::fail`] has to work even then.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

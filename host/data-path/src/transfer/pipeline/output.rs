@@ -18,13 +18,14 @@ use crate::{
     util::num::{from_u32, to_u64, to_usize},
 };
 
-/// Runs of zeroes shorter than this are written as they are where something must be written.
+/// The shortest run of zeroes that is made by an operation of the sink, in bytes, where every byte
+/// is written.
 const MIN_ZERO_RUN: usize = 64 << 10;
-/// Bytes of zeroes between two looks at the cancellation.
+/// The number of bytes of zeroes between two checks of the cancellation.
 const ZERO_STEP: u64 = 4 << 20;
 
-/// Makes a range of a sink read as zeroes, with a look at the cancellation from time to time. Says
-/// how many bytes went into a sink that takes them in turn.
+/// Makes a range of a sink read as zeroes, checking the cancellation from time to time. Returns the
+/// number of bytes that went into a sink that takes them in order.
 pub(crate) fn fill_zeroes(
     sink: &dyn BlockSink,
     context: &OperationContext,
@@ -46,8 +47,8 @@ pub(crate) fn fill_zeroes(
     Ok(if sink.append_only() { end.saturating_sub(start) } else { 0 })
 }
 
-/// A range between the units stays empty for good: the digest of the file hears of it, and so does
-/// a sink that starts empty.
+/// Records that a range between the units stays empty for good, in the digest of the file and in a
+/// sink that starts empty.
 pub(super) fn leave_empty(file: &FileTarget, start: u64, end: u64) -> Result<(), EngineError> {
     file.stored.empty(start, end)?;
     if file.plan.mode != WriteMode::Sparse {
@@ -57,21 +58,21 @@ pub(super) fn leave_empty(file: &FileTarget, start: u64, end: u64) -> Result<(),
     file.sink.leave_out(range).map_err(|error| EngineError::write(start, error))
 }
 
-/// Where windows go.
+/// Writes windows to the file.
 pub(super) struct Output<'a> {
     pub(super) file: &'a FileTarget,
     pub(super) ordered: &'a Ordered,
     pub(super) context: &'a OperationContext,
 }
 
-/// The bytes of the file that come next, where they come in turn; and what was written.
+/// The position in the file, where bytes come in order, and the number of bytes that were written.
 struct WriteCursor {
     at: u64,
     written: u64,
 }
 
 impl Output<'_> {
-    /// Writes a window that the ordered step placed. Says how many bytes went.
+    /// Writes a window that the ordered step placed. Returns the number of bytes that were written.
     pub(super) fn store(&self, slot: &Slot, placed: &mut Submission) -> Result<u64, EngineError> {
         let mode = self.file.plan.mode;
         if mode == WriteMode::Append {
@@ -102,7 +103,7 @@ impl Output<'_> {
         Ok(cursor.written)
     }
 
-    /// Where the file is the disk.
+    /// Writes a window where the file is the disk.
     pub(super) fn store_identity(&self, slot: &Slot) -> Result<u64, EngineError> {
         let offset = slot.window.range.offset;
         let length = to_usize(slot.window.range.length);
@@ -152,7 +153,7 @@ impl Output<'_> {
         inserts.try_for_each(|insert| self.write(cursor, insert.at, &insert.bytes))
     }
 
-    /// Units that are stored as they are, and are neighbours in the file.
+    /// Writes units that are stored unencoded and are neighbours in the file.
     fn write_verbatim(
         &self,
         cursor: &mut WriteCursor,
@@ -180,8 +181,8 @@ impl Output<'_> {
         record_verbatim(&self.file.stored, &slot.leaves, start, at, bytes)
     }
 
-    /// Bytes of the window as they are; its zeroes are left out or made, as the mode wants it.
-    /// Says how many went.
+    /// Writes bytes of the window unencoded; their zeroes are left out or made, depending on the
+    /// mode. Returns the number of bytes that were written.
     fn write_window(
         &self,
         slot: &Slot,
@@ -248,7 +249,7 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Fills up to where the next bytes go, where they come in turn.
+    /// Fills the file up to the next bytes, where bytes come in order.
     fn fill_up_to(&self, cursor: &mut WriteCursor, at: u64) -> Result<(), EngineError> {
         if self.file.plan.mode == WriteMode::Append {
             cursor.written += fill_zeroes(self.file.sink.as_ref(), self.context, cursor.at, at)?;
@@ -257,7 +258,7 @@ impl Output<'_> {
     }
 }
 
-/// How many units follow the first one in the file as they do in the disk.
+/// Returns how many units follow the first one in the file as they do on the disk.
 fn following_units(rules: &UnitRules, units: &[Unit]) -> usize {
     if rules.frame.length > 0 {
         return 0;
@@ -271,7 +272,8 @@ fn following_units(rules: &UnitRules, units: &[Unit]) -> usize {
     units.iter().zip(&units[1..]).take_while(|pair| follows(*pair)).count()
 }
 
-/// Where clusters of the disk become blocks of the file, their leaves are known already.
+/// Records in the digest of the file what was written unencoded. Where clusters of the disk become
+/// blocks of the file, their leaves are known already.
 fn record_verbatim(
     stored: &StoredDigest,
     leaves: &[Option<[u8; 32]>],

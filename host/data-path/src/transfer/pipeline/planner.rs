@@ -13,26 +13,26 @@ use crate::{
     util::num::{align_down, to_u64, to_usize},
 };
 
-/// Bytes of the disk that a worker takes at once.
+/// The number of bytes of the disk that a worker takes at once.
 const WINDOW: u64 = 1 << 20;
-/// The same where nothing is encoded or decoded: it stays in the second-level cache. Sinks may like
-/// longer writes.
+/// The same where nothing is encoded or decoded, which stays in the second-level cache. Sinks may
+/// prefer longer writes.
 const PLAIN_WINDOW: u64 = 256 << 10;
-/// Windows that one worker may have under way: as many as fit into so many bytes, at most four.
-/// While one waits for its turn, the worker goes on with the next.
+/// The number of bytes of windows that one worker may have in progress, and the largest number of
+/// those windows. While one waits to be placed, the worker continues with the next.
 const SLOT_BYTES: u64 = 2 << 20;
 const MAX_SLOTS: usize = 4;
-/// Threads beyond one for each core, at most as many again: they work while others wait for a disk
-/// or for their turn.
+/// The number of threads beyond one for each core, at most as many as there are cores: they work
+/// while others wait for a disk or to be placed.
 const SPARE_THREADS: usize = 4;
-/// Bytes of windows of all threads together, where windows are large; and of each thread, where
-/// that is more.
+/// The number of bytes of windows of all threads together, where windows are large; and of each
+/// thread, where that is more.
 const WINDOWS_BYTES: u64 = 160 << 20;
 const THREAD_BYTES: u64 = 6 << 20;
-/// Most threads of one operation.
+/// The largest number of threads of one operation.
 const MAX_THREADS: usize = 256;
-/// A window holds whole units of the target and of the source, so that no unit is decoded twice,
-/// and what the sources like to be asked for.
+/// Returns the size of a window in bytes: whole units of the target and of the source, so that no
+/// unit is decoded twice, and what the sources prefer to read.
 fn window_of(operation: &Operation) -> u64 {
     let (unit, encodes) = match operation.target.layout() {
         Some(Layout::Units(rules)) => (u64::from(rules.unit), rules.codec.is_some()),
@@ -41,8 +41,8 @@ fn window_of(operation: &Operation) -> u64 {
     let decodes = operation.disk.map().encoded_bytes() > 0;
     let source_unit = if decodes { u64::from(operation.disk.unit()) } else { 1 };
     let liked = operation.disk.preferred_read().max(source_unit).min(MAX_UNIT);
-    // Encoded units are placed window by window, so that a window of theirs must not depend on
-    // where they go.
+    // Encoded units are placed window by window, so that their windows must not depend on where
+    // they are written.
     let least = match (encodes || decodes, &operation.target) {
         (true, _) => WINDOW,
         (false, Target::File(file)) => PLAIN_WINDOW.max(file.sink.preferred_write().min(WINDOW)),
@@ -55,14 +55,14 @@ fn keeps_zeroes(target: &Target) -> bool {
     matches!(target.layout(), Some(Layout::Units(rules)) if !rules.skip_zero)
 }
 
-/// Threads of a operation for which nobody says how many.
+/// Returns the default number of threads.
 pub(crate) fn default_threads() -> NonZeroUsize {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     cores.saturating_add(cores.get().min(SPARE_THREADS))
 }
 
-/// Large windows bound the number of threads: what all of them hold together does not grow with the
-/// unit.
+/// Returns the number of threads. Large windows bound it: what all of them hold together does not
+/// grow with the unit.
 pub(super) fn thread_count(operation: &Operation, planner: &Planner<'_>) -> usize {
     let wanted = operation.context.threads.unwrap_or_else(default_threads).get().min(MAX_THREADS);
     let encoded = to_u64(encoded_room(operation.target.layout(), planner.window));
@@ -72,7 +72,7 @@ pub(super) fn thread_count(operation: &Operation, planner: &Planner<'_>) -> usiz
     wanted.min(affordable).min(windows).max(1)
 }
 
-/// Room for the encoded form of a window.
+/// Returns the space for the encoded form of a window, in bytes.
 pub(super) fn encoded_room(layout: Option<&Layout>, window: u64) -> usize {
     match layout {
         Some(Layout::Units(rules)) if rules.codec.is_some() => {
@@ -86,13 +86,13 @@ pub(super) fn encoded_room(layout: Option<&Layout>, window: u64) -> usize {
 pub(super) struct Planner<'a> {
     map: &'a ExtentMap,
     pub(super) window: u64,
-    /// Windows that one worker may have under way.
+    /// The number of windows that one worker may have in progress.
     pub(super) slots: usize,
     keep_zeroes: bool,
     next: Mutex<(u64, u64)>,
 }
 
-/// A window: its place in the order, and in the disk.
+/// A window: its number in the order, and its range on the disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) number: u64,

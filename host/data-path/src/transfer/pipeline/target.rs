@@ -16,31 +16,31 @@ use crate::{
     },
 };
 
-/// Reports of placements that may wait for the format plugin.
+/// The number of reports of placements that may wait for the format plugin.
 pub(crate) const REPORTS: usize = 16;
 
 /// What the pipeline does with the bytes of a disk.
 pub(crate) enum Target {
-    /// Only the logical digest.
+    /// Computes the logical digest only.
     Nothing,
-    /// Writes them.
+    /// Writes them to a file.
     File(FileTarget),
 }
 
-/// A file to write.
+/// A file that is written.
 pub(crate) struct FileTarget {
     pub(crate) sink: Arc<dyn BlockSink>,
     pub(crate) plan: WritePlan,
     pub(crate) pass: Pass,
-    /// Takes note of all that is written, except leaves of a file that is the disk.
+    /// Records everything that is written, except leaves of a file that is the disk.
     pub(crate) stored: Arc<StoredDigest>,
-    /// Where placements go, in ascending order.
+    /// The channel for placements, in ascending order.
     pub(crate) events: mpsc::Sender<Event>,
-    /// Where what is interleaved comes from.
+    /// The channel for the bytes of tables between units.
     pub(crate) answers: Mutex<mpsc::Receiver<Vec<u8>>>,
 }
 
-/// A operation for the pipeline.
+/// An operation for the pipeline.
 pub(crate) struct Operation {
     pub(crate) disk: Arc<Disk>,
     pub(crate) target: Target,
@@ -48,7 +48,7 @@ pub(crate) struct Operation {
 }
 
 impl Target {
-    /// Placement rules of the file, if there is one.
+    /// Returns the placement rules of the file, if there is one.
     pub(super) fn layout(&self) -> Option<&Layout> {
         match self {
             Self::Nothing => None,
@@ -58,7 +58,7 @@ impl Target {
 }
 
 impl FileTarget {
-    /// Asks for the bytes that lie at `at`, after all placements before it.
+    /// Requests the bytes at file offset `at`, after all placements before it.
     pub(super) fn ask(&self, reports: Vec<Vec<Placed>>, at: u64) -> Result<Vec<u8>, EngineError> {
         self.report(reports)?;
         let stopped = |()| EngineError::Cancelled;

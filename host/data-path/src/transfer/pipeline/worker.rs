@@ -27,14 +27,15 @@ use crate::{
     },
 };
 
-/// Longest answer to a question for tables between units.
+/// The longest answer to a request for tables between units, in bytes.
 const MAX_INSERT: usize = 1 << 20;
 
-/// Bytes that are read between two looks at the cancellation: no unit of any source is longer.
+/// The number of bytes that are read between two checks of the cancellation: no unit of any source
+/// is longer.
 const READ_STEP: usize = 4 << 20;
 
 impl From<Stopped> for EngineError {
-    /// The worker that failed reports why; this one is only told to go.
+    /// The worker that failed reports the cause; this one is only stopped.
     fn from(_: Stopped) -> Self {
         Self::Cancelled
     }
@@ -62,12 +63,12 @@ pub(super) struct Worker<'a> {
     ordered: &'a Ordered,
     reader: DiskReader<'a>,
     encoder: Option<Encoder>,
-    /// For slots that are not made yet.
+    /// The buffers for slots that do not exist yet.
     buffers: Vec<AlignedBuffer>,
     free: Vec<Slot>,
-    /// Handed in, and not yet in the file; oldest first.
+    /// Submitted, and not yet in the file; oldest first.
     waiting: VecDeque<Slot>,
-    /// Bytes that this worker wrote.
+    /// The number of bytes that this worker wrote.
     written: u64,
 }
 
@@ -116,8 +117,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Buffers for the next window: free ones, new ones, or those of the oldest window once it is
-    /// in the file.
+    /// Returns buffers for the next window: free ones, new ones, or those of the oldest window once
+    /// it is in the file.
     fn free_slot(&mut self) -> Result<Slot, EngineError> {
         if let Some(slot) = self.free.pop() {
             return Ok(slot);
@@ -182,8 +183,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Hands the window in for the ordered step, and says whether something is to be written after
-    /// it. The slot keeps what it needs for that.
+    /// Submits the window for the ordered step, and returns whether something is to be written
+    /// after it. The slot keeps what it needs for that.
     fn submit(&self, slot: &Slot, has_output: bool, at: u64) -> Result<bool, EngineError> {
         let operation = self.operation;
         let submission = Submission {
@@ -202,7 +203,7 @@ impl<'a> Worker<'a> {
         Ok(has_output)
     }
 
-    /// Gets a window ready for the file, and hands it in.
+    /// Prepares a window for the file, and submits it.
     fn prepare(&mut self, slot: &mut Slot, file: &FileTarget) -> Result<bool, EngineError> {
         match &file.plan.layout {
             Layout::Identity { data_start } => {
@@ -255,7 +256,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Writes the windows whose turn has come, without waiting for any.
+    /// Writes the windows that are placed, without waiting for any.
     fn write_placed(&mut self) -> Result<(), EngineError> {
         while let Some(oldest) = self.waiting.front_mut() {
             if oldest.placed.is_none() {
@@ -273,7 +274,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Waits for a window's turn and writes it.
+    /// Waits until a window is placed and writes it.
     fn finish_slot(&mut self, mut slot: Slot) -> Result<Slot, EngineError> {
         let mut placed = match slot.placed.take() {
             Some(placed) => placed,
@@ -291,7 +292,7 @@ fn writes_in_order(operation: &Operation) -> bool {
     matches!(&operation.target, Target::File(file) if file.plan.mode == WriteMode::Append)
 }
 
-/// Whether a unit is zero; units smaller than a block are looked at again.
+/// Returns whether a unit is zero; units smaller than a block are scanned once more.
 fn is_zero(zeroes: &ZeroMap, start: u64, bytes: &[u8]) -> bool {
     match bytes.len().is_multiple_of(crate::util::zero::BLOCK) {
         true => zeroes.all(start, start + to_u64(bytes.len())),
@@ -328,7 +329,7 @@ fn ordered_step(
     }
 }
 
-/// Places the units of a window, and asks for what lies between them.
+/// Places the units of a window, and requests the tables between them.
 fn place(placer: &mut Placer, file: &FileTarget, submission: &mut Submission) -> Result<(), EngineError> {
     let Submission { units, empty, inserts, .. } = submission;
     submission.run.0 = placer.end();
@@ -356,7 +357,7 @@ fn place(placer: &mut Placer, file: &FileTarget, submission: &mut Submission) ->
     Ok(())
 }
 
-/// The encoder that a target needs, if any.
+/// Returns the encoder that a target needs, if any.
 fn encoder_for(target: &Target) -> Result<Option<Encoder>, EngineError> {
     let Target::File(file) = target else { return Ok(None) };
     let WritePlan { layout: Layout::Units(rules), level, .. } = &file.plan else { return Ok(None) };

@@ -1,8 +1,8 @@
-//! Writing to a sink that takes every byte in turn: a pipe, a socket, an upload in parts.
+//! Writing to a sink that takes every byte in order: a pipe, a socket, an upload in parts.
 //!
-//! What lies before the payload must be known before the payload: it is, where the file is the
-//! disk, and where the layout gives its head in advance. Otherwise a dry_pass pass finds the placements
-//! first, and the second one must find the same.
+//! What comes before the payload must be known first: it is, where the file is the disk, and where
+//! the layout gives its head in advance. Otherwise a dry pass finds the placements first, and the
+//! second pass must find the same.
 
 use std::collections::VecDeque;
 
@@ -22,12 +22,12 @@ use crate::{
     util::num::{from_u32, to_u64, to_usize},
 };
 
-/// Most bytes of tables that are held until their turn comes.
+/// The largest number of bytes of tables that are held until they are written.
 const MAX_HELD_TABLES: u64 = 128 << 20;
-/// Longest head that a layout may give in advance.
+/// The longest head that a layout may give in advance, in bytes.
 const MAX_HEAD: u64 = 1 << 20;
 
-/// What the dry_pass pass found.
+/// The result of the dry pass.
 #[derive(Default)]
 struct DryPass {
     placements: blake3::Hasher,
@@ -62,7 +62,7 @@ impl DryPass {
 }
 
 impl WriteSession {
-    /// Everything in the order of the file. Says how long it is.
+    /// Writes everything in the order of the file. Returns the file's length.
     pub(super) async fn write_in_order(&mut self) -> Result<u64, EngineError> {
         let data_start = self.layout.data_start();
         if let Layout::Identity { .. } = self.layout {
@@ -79,7 +79,7 @@ impl WriteSession {
         }
     }
 
-    /// What lies before the payload, if it is known already.
+    /// Returns what comes before the payload, if it is known already.
     async fn head(&mut self, data_start: u64) -> Result<Option<Vec<u8>>, EngineError> {
         if data_start == 0 {
             return Ok(Some(Vec::new()));
@@ -95,7 +95,7 @@ impl WriteSession {
         Ok(Some(head))
     }
 
-    /// The head is known: one pass.
+    /// Writes the file in one pass: the head is known.
     async fn write_in_one_pass(&mut self, head: Vec<u8>) -> Result<u64, EngineError> {
         self.transfer.tables(vec![MetadataSegment { file_offset: 0, bytes: head.clone() }]).await?;
         let end = self.payload(Pass::Write).await?;
@@ -111,7 +111,8 @@ impl WriteSession {
         Ok(file_size)
     }
 
-    /// The head depends on the payload: one pass to find out, one to write.
+    /// Writes the file in two passes, the first to find the placements: the head depends on the
+    /// payload.
     async fn write_in_two_passes(&mut self) -> Result<u64, EngineError> {
         let mut dry_pass = DryPass::default();
         let end = self.measure(&mut dry_pass).await?;
@@ -146,7 +147,7 @@ impl WriteSession {
         }
     }
 
-    /// The second pass: the format plugin said everything already.
+    /// The second pass: the format plugin has given everything already.
     async fn repeat(&mut self, second: &mut DryPass) -> Result<u64, EngineError> {
         self.transfer.start(Pass::Write).await?;
         loop {
@@ -162,8 +163,8 @@ impl WriteSession {
         }
     }
 
-    /// All tables, those before the payload and those behind it, in the order of the file; and how
-    /// long that is.
+    /// Returns all tables, those before the payload and those behind it, in the order of the file,
+    /// and the file's length.
     async fn all_tables(
         &mut self,
         end: u64,
@@ -189,7 +190,7 @@ impl WriteSession {
     }
 }
 
-/// What a segment costs besides its bytes.
+/// The memory that a segment takes in addition to its bytes.
 const SEGMENT_BYTES: u32 = 64;
 
 #[cfg(test)]

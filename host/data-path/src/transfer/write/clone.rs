@@ -24,21 +24,22 @@ use crate::{
     },
 };
 
-/// Bytes of the disk between two looks at whether the job is cancelled.
+/// The number of bytes of the disk between two checks of the cancellation.
 const BATCH: u64 = 64 << 20;
-/// What file systems share at least. Those with larger blocks refuse, and the range is copied.
+/// The smallest block that file systems share, in bytes. Those with larger blocks refuse, and the
+/// range is copied.
 const BLOCK: u64 = 4096;
 
-/// What was made by sharing.
+/// The result of [`clone_image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cloned {
-    /// Bytes of the disk that the guest sees.
+    /// The size in bytes of the disk that the guest sees.
     pub virtual_size: u64,
-    /// Length of the file.
+    /// The length of the file in bytes.
     pub file_size: u64,
-    /// Bytes of payload that the file shares with the source.
+    /// The number of bytes of payload that the file shares with the source.
     pub cloned_bytes: u64,
-    /// Bytes of payload that had to be copied, because they do not lie at whole blocks.
+    /// The number of bytes of payload that had to be copied, because they are not whole blocks.
     pub copied_bytes: u64,
 }
 
@@ -47,9 +48,13 @@ pub struct Cloned {
 /// when the disk or the layout has encoded or framed units, when source and target are not files of
 /// one file system, or when that cannot share blocks (XFS and btrfs can).
 ///
-/// Nobody looks at the bytes: there are no digests, and zeroes in allocated blocks stay allocated.
-/// For that, and whenever the result has to be proven, there is `write_image`. The file's content
-/// depends on the disk, the format and the options only.
+/// The bytes are not read: there are no digests, and zeroes in allocated blocks stay allocated. For
+/// digests, and whenever the result has to be proven, use `write_image`. The file's content depends
+/// on the disk, the format and the options only.
+///
+/// # Errors
+///
+/// As [`crate::write_image`].
 pub async fn clone_image(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
@@ -59,7 +64,7 @@ pub async fn clone_image(
     let cancel = options.cancel.child_token();
     let _stop_when_dropped = cancel.clone().drop_guard();
     let mode = WriteMode::of(sink.as_ref());
-    // A digest that is stated has to be compared, and that reads the bytes.
+    // A declared digest has to be compared, and that reads the bytes.
     if mode != WriteMode::Sparse || disk.map().encoded_bytes() > 0 || disk.declared_digest().is_some() {
         return Ok(None);
     }
@@ -126,14 +131,15 @@ pub async fn clone_image(
     Ok(Some(Cloned { virtual_size, file_size, cloned_bytes: cloned, copied_bytes: copied }))
 }
 
-/// Where payload goes.
+/// Where payload is placed.
 enum Placing {
     Identity { data_start: u64 },
     Units { unit: u64, placer: Box<Placer> },
 }
 
 impl Placing {
-    /// `None` for layouts whose payload is not the disk's own bytes at whole blocks.
+    /// Returns the placement; `None` for layouts whose payload is not the disk's own bytes in whole
+    /// blocks.
     fn of(layout: &Layout) -> Option<Self> {
         match layout {
             Layout::Identity { data_start } => {
@@ -153,7 +159,7 @@ impl Placing {
     }
 }
 
-/// What came of a batch.
+/// The result of a batch.
 enum Step {
     /// The first range could not be shared.
     Impossible,
@@ -167,13 +173,13 @@ struct Cloning {
     sink: Arc<dyn BlockSink>,
     progress: Arc<Progress>,
     placing: Placing,
-    /// Up to where the disk is done.
+    /// The virtual offset up to which the disk is done.
     at: u64,
     cloned: u64,
     copied: u64,
 }
 
-/// A range of the disk, and where it goes.
+/// A range of the disk, and its offset in the file.
 struct Run {
     range: ByteRange,
     to: u64,
@@ -209,7 +215,8 @@ impl Cloning {
         }))
     }
 
-    /// Where the parts of a batch go: units that hold something, neighbours together.
+    /// Returns where the parts of a batch are placed: units that hold something, neighbours
+    /// together.
     fn place(&mut self, range: ByteRange) -> Result<Vec<Run>, EngineError> {
         let (unit, placer) = match &mut self.placing {
             Placing::Identity { data_start } => {
@@ -234,7 +241,7 @@ impl Cloning {
             }
         }
         placer.begin_batch();
-        // What stays empty reads as zeroes in a file that is new.
+        // Ranges that stay empty read as zeroes in a new file.
         placer.place(&mut units, &mut Vec::new())?;
         let mut runs: Vec<Run> = Vec::new();
         for placed in units {
@@ -265,7 +272,7 @@ impl Cloning {
         Ok(true)
     }
 
-    /// Says how many bytes at the beginning of a range the file shares now.
+    /// Returns how many bytes at the start of a range the file shares now.
     fn share(&self, source: u16, range: ByteRange, to: u64) -> Result<u64, EngineError> {
         let length = align_down(range.length, BLOCK);
         if length == 0 || !range.offset.is_multiple_of(BLOCK) || !to.is_multiple_of(BLOCK) {
@@ -298,7 +305,7 @@ impl Cloning {
         Ok(())
     }
 
-    /// Where the payload ends.
+    /// Returns the file offset at which the payload ends.
     fn end(&self, virtual_size: u64) -> Result<u64, FileTooLarge> {
         match &self.placing {
             Placing::Identity { data_start } => data_start.checked_add(virtual_size).ok_or(FileTooLarge),
@@ -307,8 +314,8 @@ impl Cloning {
     }
 }
 
-/// Whether an error says that these files cannot share these blocks (ioctl_ficlonerange(2)), and
-/// not that something broke.
+/// Returns whether an error means that these files cannot share these blocks
+/// (ioctl_ficlonerange(2)), and not that something failed.
 fn must_copy(error: &io::Error) -> bool {
     use rustix::io::Errno;
     error.kind() == io::ErrorKind::Unsupported

@@ -1,4 +1,4 @@
-//! What comes before the first byte: the format plugin says how it lays out the disk.
+//! What precedes the first byte: the format plugin describes how it lays out the disk.
 
 use imprint_ports::{CreateRequest, DiskFormat, FormatLayout, PortError};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +9,7 @@ use crate::{
     transfer::{options::WriteOptions, place::Layout, plan::WriteMode},
 };
 
-/// A format plugin that has said how it lays out a disk.
+/// A format plugin that has described how it lays out a disk.
 pub(super) struct PreparedTransfer {
     pub(super) plugin: Box<dyn FormatLayout>,
     pub(super) layout: Layout,

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Between the format plugin and whoever moves the bytes.
+/// Passes placements and tables between the format plugin and a transfer.
 pub(super) struct WriteSession {
     pub(super) plugin: Box<dyn FormatLayout>,
     pub(super) transfer: Box<dyn Transfer>,
@@ -23,7 +23,7 @@ pub(super) struct WriteSession {
 }
 
 impl WriteSession {
-    /// Payload first, then tables as they come. Says how long the file is.
+    /// Writes the payload first, then tables as they come. Returns the file's length.
     pub(super) async fn write_in_any_order(&mut self) -> Result<u64, EngineError> {
         let end = self.payload(Pass::Write).await?;
         let mut tables = Tables::new(&self.layout, end, self.virtual_size);
@@ -33,8 +33,8 @@ impl WriteSession {
         tables.file_size()
     }
 
-    /// Lets the payload move, and hands its placements to the format plugin as they come. Says
-    /// where it ends.
+    /// Moves the payload and passes its placements to the format plugin as they come. Returns where
+    /// it ends.
     pub(super) async fn payload(&mut self, pass: Pass) -> Result<u64, EngineError> {
         self.transfer.start(pass).await?;
         loop {

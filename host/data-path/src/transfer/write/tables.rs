@@ -10,22 +10,23 @@ use crate::{
     util::num::{from_u32, to_u64},
 };
 
-/// Bytes of tables asked for in one call.
+/// The number of bytes of tables requested in one call.
 const METADATA_PAGE: u32 = 1 << 20;
-/// Tables of one image: this, and a thirty-second of the virtual size.
+/// The largest number of bytes of tables of one image: this, and a thirty-second of the virtual
+/// size.
 const METADATA_FLOOR: u64 = 64 << 20;
 
 /// The pages of headers and tables that the format plugin gives, checked.
 pub(super) struct Tables {
-    /// Where the payload lies: tables stay outside.
+    /// The range of the payload: tables stay outside.
     payload: (u64, u64),
-    /// Bytes so far.
+    /// The number of bytes so far.
     bytes: u64,
     limit: u64,
-    /// End of everything.
+    /// The end of everything so far.
     end: u64,
     final_size: Option<u64>,
-    /// Where the next page starts, in the plugin's own terms; `None` behind the last one.
+    /// The start of the next page, in the plugin's own terms; `None` behind the last one.
     next: Option<u64>,
 }
 
@@ -41,7 +42,7 @@ impl Tables {
         }
     }
 
-    /// The next page.
+    /// Returns the next page; `None` behind the last one.
     pub(super) async fn next(
         &mut self,
         plugin: &mut dyn FormatLayout,
@@ -55,7 +56,7 @@ impl Tables {
         Ok(Some(page.segments))
     }
 
-    /// How long the file is, after the last page.
+    /// Returns the file's length, after the last page.
     pub(super) fn file_size(&self) -> Result<u64, EngineError> {
         match self.final_size.unwrap_or(self.end) {
             size if size < self.end => Err(PortError::bad_answer(

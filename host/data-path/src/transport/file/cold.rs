@@ -1,12 +1,12 @@
 //! Reading past the page cache what is not in it.
 //!
-//! What comes from a disk through the page cache is copied once more, and pages have to be found
-//! for it: two thirds of the processor time of copying a cold disk were that, and what others had
-//! in the cache had to go for a file that is read once. What is in the cache already is read from
-//! there: no disk is as fast.
+//! Bytes that come from a disk through the page cache are copied once more, and pages have to be
+//! found for them: that was two thirds of the processor time of copying a cold disk, and it evicted
+//! what others had in the cache for a file that is read once. What is in the cache already is read
+//! from there: no disk is as fast.
 //!
-//! Whether it is there is asked of cachestat(2), of Linux 6.5 and later. Elsewhere everything is
-//! read through the cache.
+//! cachestat(2), of Linux 6.5 and later, reports what is in the cache. Elsewhere everything is read
+//! through the cache.
 
 use std::{
     fs::File,
@@ -27,21 +27,23 @@ use crate::util::{
     num::{align_down, align_up, to_u64, to_usize},
 };
 
-/// Smaller files are read through the cache: they will be read again, and nothing is to be won.
+/// The smallest file that is read past the cache, in bytes: smaller ones will be read repeatedly,
+/// and there is nothing to gain.
 const MIN_FILE: u64 = 16 << 20;
-/// Shorter reads go through the cache.
+/// The shortest read past the cache, in bytes.
 const MIN_READ: u64 = 64 << 10;
-/// Of a range of which so large a part is in the cache, the rest is read through it as well.
+/// The share of a range in the cache from which on the rest of it is read through the cache as
+/// well: one part in this many.
 const WARM_SHARE: u64 = 4;
 
-/// A second descriptor of a file, which does not use the cache.
+/// A second descriptor of a file, which bypasses the cache.
 #[derive(Debug)]
 pub(super) struct Cold {
     file: File,
-    /// Something of it was in the cache when it was opened, so that every range has to be asked
-    /// for.
+    /// Whether a part of the file was in the cache when it was opened, so that every range has to
+    /// be checked.
     mixed: bool,
-    /// Until the device refuses, because it wants more than pages.
+    /// False once the device has refused, because it requires more than page alignment.
     usable: AtomicBool,
 }
 
@@ -63,11 +65,12 @@ struct Cachestat {
     recently_evicted: u64,
 }
 
-/// cachestat(2): one number on all architectures (asm-generic/unistd.h). The C library's names for
-/// it are newer than what is built against.
+/// The number of cachestat(2), the same on all architectures (asm-generic/unistd.h). The C
+/// library's names for it are newer than the one that is built against.
 const CACHESTAT: libc::c_long = 451;
 
-/// Pages of a range that are in the cache; `None` where the system does not say.
+/// Returns the number of pages of a range that are in the cache; `None` where the system does not
+/// report it.
 fn cached_pages(file: RawFd, offset: u64, length: u64) -> Option<u64> {
     let range = CachestatRange { offset, length };
     let mut found = Cachestat::default();
@@ -79,7 +82,7 @@ fn cached_pages(file: RawFd, offset: u64, length: u64) -> Option<u64> {
 }
 
 impl Cold {
-    /// `None` where the page cache is the better way, or the only one.
+    /// Opens the second descriptor; `None` where the page cache is better, or the only way.
     pub(super) fn of(file: &File, size: u64) -> Option<Self> {
         if !is_fast_uncached(file) {
             return None;
@@ -87,8 +90,8 @@ impl Cold {
         Self::of_device(file, size)
     }
 
-    /// The same for a block device. Its blocks are pages at most; otherwise it refuses the first
-    /// read, and the page cache does it.
+    /// Opens the second descriptor of a block device. Its blocks are pages at most; otherwise it
+    /// refuses the first read, and the page cache is used.
     pub(super) fn of_device(file: &File, size: u64) -> Option<Self> {
         if size < MIN_FILE {
             return None;
@@ -101,8 +104,8 @@ impl Cold {
         Some(Self { file, mixed: cached > 0, usable: AtomicBool::new(true) })
     }
 
-    /// Reads the whole pages of `buf` that are not in the cache, and says which part of it that
-    /// was.
+    /// Reads the whole pages of `buf` that are not in the cache, and returns the part of `buf` that
+    /// was read.
     pub(super) fn read(&self, buf: &mut [u8], offset: u64) -> io::Result<Range<usize>> {
         let page = to_u64(PAGE);
         let first = align_up(offset, page).ok_or(io::ErrorKind::InvalidInput)?;
@@ -117,7 +120,7 @@ impl Cold {
         }
         match self.file.read_exact_at(bytes, first) {
             Ok(()) => Ok(part),
-            // The device wants larger or differently placed blocks.
+            // The device requires larger or differently placed blocks.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {
                 self.usable.store(false, Ordering::Relaxed);
                 Ok(0..0)
@@ -131,8 +134,8 @@ impl Cold {
     }
 }
 
-/// Reads what is not in the cache directly, if there is a way, and the rest through the cache of
-/// `file`, which is the same one.
+/// Reads what is not in the cache directly, if that is possible, and the rest through the cache of
+/// `file`, which is the same file.
 pub(super) fn read_exact_at(cold: Option<&Cold>, file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
     let Some(cold) = cold else { return file.read_exact_at(buf, offset) };
     let done = cold.read(buf, offset)?;
@@ -140,7 +143,7 @@ pub(super) fn read_exact_at(cold: Option<&Cold>, file: &File, buf: &mut [u8], of
     file.read_exact_at(&mut buf[done.end..], offset.saturating_add(to_u64(done.end)))
 }
 
-/// Whether the cache has enough of so many bytes.
+/// Returns whether the cache has enough of `size` bytes.
 fn is_warm(pages: u64, length: u64) -> bool {
     pages.saturating_mul(WARM_SHARE) >= length.div_ceil(to_u64(PAGE))
 }
@@ -154,8 +157,8 @@ mod tests {
 
     const SIZE: u64 = MIN_FILE + 5000;
 
-    /// A file that is in the cache. `None` where nothing can be read directly: then it has to be
-    /// read through the cache.
+    /// Returns a file that is in the cache. `None` where nothing can be read directly: then it has
+    /// to be read through the cache.
     fn file(dir: &std::path::Path) -> Option<File> {
         let path = dir.join("file");
         let mut file = File::create_new(&path).unwrap();

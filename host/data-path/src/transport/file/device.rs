@@ -28,7 +28,8 @@ use crate::{
     },
 };
 
-/// Bytes of a device, if it is one. It is found by its end (lseek(2) works on block devices, too).
+/// Returns the size of a device in bytes; an error for anything else. The size is the position of
+/// its end (lseek(2) works on block devices, too).
 fn size_of(file: &File) -> io::Result<u64> {
     let stat = rustix::fs::fstat(file)?;
     if !FileType::from_raw_mode(stat.st_mode).is_block_device() {
@@ -37,10 +38,10 @@ fn size_of(file: &File) -> io::Result<u64> {
     Ok(rustix::fs::seek(file, SeekFrom::End(0))?)
 }
 
-/// A block device to read. It has no holes that could be asked for: zeroes are found by reading.
+/// A block device as a source. It reports no holes: zeroes are found by reading.
 ///
-/// Whether somebody else writes to it meanwhile is not noticed: a device has no time of its last
-/// change. What is not in the page cache is read past it, as with [`super::FileSource`].
+/// Writes by others in the meantime are not noticed: a device has no time of its last change. What
+/// is not in the page cache is read past it, as with [`super::FileSource`].
 #[derive(Debug)]
 pub struct DeviceSource {
     file: File,
@@ -49,7 +50,11 @@ pub struct DeviceSource {
 }
 
 impl DeviceSource {
-    /// Reads a device that is open. `name` is for error messages.
+    /// Returns a source over an open device. `name` is for error messages.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] where it is no block device.
     pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
         match size_of(&file) {
             Ok(size) => Ok(Self::new(file, size)),
@@ -76,12 +81,12 @@ impl BlockSource for DeviceSource {
     }
 }
 
-/// How a device makes a range zero, best first.
+/// How a device makes a range zero, the best way first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Zeroing {
-    /// Gives the blocks back, where the device promises that they read as zeroes then.
+    /// Discards the blocks, where the device promises that they read as zeroes then.
     Discard,
-    /// The device's own operation, or pages of zeroes by the kernel.
+    /// Uses the device's own operation, or lets the kernel write pages of zeroes.
     Zero,
 }
 
@@ -94,8 +99,9 @@ impl Zeroing {
     }
 }
 
-/// A block device to write, which held something before: every byte of the image is written, zeroes
-/// by the device's own operations where it has them. What lies behind the image stays as it is.
+/// A block device as a sink, which may have held something before: every byte of the image is
+/// written, zeroes by the device's own operations where it has them. What is behind the image stays
+/// as it is.
 ///
 /// Whole pages go past the page cache, as with [`super::FileSink`].
 #[derive(Debug)]
@@ -103,14 +109,18 @@ pub struct DeviceSink {
     file: File,
     direct: Option<Direct>,
     size: u64,
-    /// Until the device refuses.
+    /// False once the device has refused to discard.
     discards: AtomicBool,
     zeroes: AtomicBool,
 }
 
 impl DeviceSink {
-    /// Writes to a device that is open for reading and writing, best with `O_EXCL`, so that nobody
-    /// else has it mounted. `name` is for error messages.
+    /// Returns a sink over a device that is open for reading and writing, best with `O_EXCL`, so
+    /// that it is not mounted. `name` is for error messages.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] where it is no block device.
     pub fn from_file(file: File, name: &str) -> Result<Self, EngineError> {
         match size_of(&file) {
             Ok(size) => Ok(Self {
@@ -124,7 +134,7 @@ impl DeviceSink {
         }
     }
 
-    /// Bytes of the device.
+    /// Returns the size of the device in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -140,8 +150,8 @@ impl DeviceSink {
         }
     }
 
-    /// Whether the range is zero now. The kernel takes whole blocks of the device only, and pages
-    /// are that.
+    /// Makes whole pages zero by an operation of the device; returns whether it did. The kernel
+    /// accepts whole blocks of the device only, and pages are that.
     fn zero_pages(&self, offset: u64, length: u64) -> io::Result<bool> {
         for (way, usable) in [(Zeroing::Discard, &self.discards), (Zeroing::Zero, &self.zeroes)] {
             if !usable.load(Ordering::Relaxed) {
@@ -149,7 +159,7 @@ impl DeviceSink {
             }
             match rustix::fs::fallocate(&self.file, way.flags(), offset, length) {
                 Ok(()) => return Ok(true),
-                // The device, or the kernel before 4.9, cannot.
+                // The device, or a kernel before 4.9, cannot do it.
                 Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NODEV | Errno::NOSYS) => {
                     usable.store(false, Ordering::Relaxed);
                 }
@@ -171,7 +181,7 @@ impl BlockSink for DeviceSink {
         Direct::preferred(self.direct.as_ref())
     }
 
-    /// Sees to it that the image fits; a device keeps its size.
+    /// Checks that the image fits; a device keeps its size.
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.fits(size)?;
         self.flush()
@@ -202,7 +212,7 @@ impl BlockSink for DeviceSink {
     fn read_back(&self) -> io::Result<Option<Arc<dyn BlockSource>>> {
         self.flush()?;
         let file = self.file.try_clone()?;
-        // What is on the disk counts, not what is in the page cache. Only advice.
+        // What counts is what is on the disk, not what is in the page cache. This is only advice.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         Ok(Some(Arc::new(DeviceSource::new(file, self.size))))
     }

@@ -1,9 +1,9 @@
-//! Bytes on their way to a file, put together to blocks that can go past the page cache.
+//! Bytes on their way to a file, gathered to blocks that can bypass the page cache.
 //!
 //! Encoded units end anywhere. Written one by one, each run of them has a page at either end that
 //! it shares with its neighbours, and that would have to go through the page cache: several
-//! thousand single pages of a job, which whoever reads the file next waits for. Here neighbours
-//! meet in memory first, whichever thread brings them.
+//! thousand single pages of an operation, for which the next reader of the file waits. Here
+//! neighbours are combined in memory first, whichever thread brings them.
 
 use std::{
     collections::BTreeMap,
@@ -16,16 +16,16 @@ use crate::util::{
     num::{to_u64, to_usize},
 };
 
-/// Bytes of a block.
+/// The size of a block in bytes.
 const BLOCK: usize = HUGE / BLOCKS_PER_HUGE_PAGE;
-/// Blocks that share a huge page.
+/// The number of blocks that share a huge page.
 const BLOCKS_PER_HUGE_PAGE: usize = 2;
-/// Blocks that are waited for. Then the lowest goes as it is: who writes elsewhere than its
-/// neighbours leaves blocks behind.
+/// The largest number of incomplete blocks. Beyond it the lowest is written as it is: a writer that
+/// jumps ahead leaves blocks behind.
 const MAX_OPEN: usize = 8;
-/// Pieces of a block that are told apart; with more it goes as it is.
+/// The largest number of pieces of a block; a block with more is written as it is.
 const MAX_PIECES: usize = 64;
-/// Blocks of which is remembered how much went past.
+/// The largest number of blocks for which bytes are counted that bypassed them.
 const MAX_SKIPPED: usize = 1024;
 
 /// The blocks of a file that are not whole yet. At most 10 MiB, and 1 MiB for each thread that
@@ -35,33 +35,33 @@ pub(super) struct Gather(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By their number.
+    /// The incomplete blocks by their numbers.
     open: BTreeMap<u64, Block>,
-    /// Bytes of other blocks that went past.
+    /// The number of bytes of other blocks that bypassed them.
     skipped: BTreeMap<u64, usize>,
     spare: Vec<AlignedBuffer>,
 }
 
-/// A block that is to be written.
+/// A block of the file.
 #[derive(Debug)]
 pub(super) struct Block {
     number: u64,
     bytes: AlignedBuffer,
-    /// What of it was brought: in order, with gaps in between.
+    /// The parts that were added, in order, with gaps in between.
     pieces: Vec<Range<usize>>,
-    /// Bytes that were brought or went past. Every byte comes once.
+    /// The number of bytes that were added or bypassed the block. Every byte comes once.
     known: usize,
 }
 
-/// The block of an offset, where in it that is, and how much of a length belongs to it.
+/// Returns the block of an offset, the position in it, and how much of a length belongs to it.
 fn place(offset: u64, length: usize) -> (u64, usize, usize) {
     let start = to_usize(offset % to_u64(BLOCK));
     (offset / to_u64(BLOCK), start, length.min(BLOCK - start))
 }
 
 impl Gather {
-    /// Takes those of `bytes` that belong to the same block as the first one. Says how many, and
-    /// what is to be written now.
+    /// Adds those of `bytes` that belong to the same block as the first one. Returns their number,
+    /// and a block that is to be written now.
     pub(super) fn add(&self, bytes: &[u8], offset: u64) -> (usize, Option<Block>) {
         let (number, start, length) = place(offset, bytes.len());
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +84,8 @@ impl Gather {
         (length, ready)
     }
 
-    /// Hears of bytes that are written past it: nobody has to wait for them. Says of how many, all
-    /// of the same block, and what is to be written now.
+    /// Records bytes that are written without being gathered, so that their block need not wait for
+    /// them. Returns their number, all of the same block, and a block that is to be written now.
     pub(super) fn skip(&self, length: usize, offset: u64) -> (usize, Option<Block>) {
         let (number, _, length) = place(offset, length);
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,13 +104,13 @@ impl Gather {
         (length, None)
     }
 
-    /// Everything that has not been written.
+    /// Returns the blocks that were not written.
     pub(super) fn take_rest(&self) -> Vec<Block> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut state.open).into_values().collect()
     }
 
-    /// Gives the memory of a block back that was written.
+    /// Reuses the memory of a block that was written.
     pub(super) fn recycle(&self, block: Block) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.spare.len() + state.open.len() < MAX_OPEN {
@@ -124,7 +124,7 @@ impl Block {
         self.known += bytes.len();
         let mut piece = start..start + bytes.len();
         self.bytes[piece.clone()].copy_from_slice(bytes);
-        // Those that touch the new one become part of it.
+        // Pieces that touch the new one become part of it.
         let first = self.pieces.partition_point(|other| other.end < piece.start);
         let last = self.pieces.partition_point(|other| other.start <= piece.end);
         if let Some(touched) = self.pieces.get(first..last).filter(|touched| !touched.is_empty()) {
@@ -138,7 +138,7 @@ impl Block {
         self.known >= BLOCK || self.pieces.len() > MAX_PIECES
     }
 
-    /// What is to be written, and where.
+    /// Returns the pieces of the block and their offsets in the file.
     pub(super) fn pieces(&self) -> impl Iterator<Item = (&[u8], u64)> {
         let at = self.number * to_u64(BLOCK);
         self.pieces.iter().map(move |piece| (&self.bytes[piece.clone()], at + to_u64(piece.start)))
@@ -179,7 +179,7 @@ mod tests {
         assert!(matches!(gather.add(&vec![1; half], 0), (_, None)));
         let (taken, ready) = gather.skip(BLOCK, rest);
         assert_eq!((taken, pieces_of(&ready.unwrap())), (half, vec![(0, half)]));
-        // What is told of blocks that nothing is gathered of is bounded.
+        // The number of blocks for which bypassing bytes are counted is bounded.
         (0..3 * to_u64(MAX_SKIPPED))
             .for_each(|number| assert!(gather.skip(1, number * to_u64(BLOCK)).1.is_none()));
         assert_eq!(gather.0.lock().unwrap().skipped.len(), MAX_SKIPPED);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes in whatever order: what is handed out is what was brought, once.
+        /// Whatever the order of the writes, the blocks contain what was added, once.
         #[test]
         fn nothing_is_lost_and_nothing_invented(
             lengths in prop::collection::vec((1usize..700_000, 0usize..3), 1..40),

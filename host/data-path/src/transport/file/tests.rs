@@ -105,8 +105,7 @@ fn writes_past_the_cache_and_through_it_make_the_same_file() {
     assert!(std::fs::read(path.path().join("out")).unwrap() == model);
 }
 
-/// Bytes that wait for their neighbours are there for whoever asks for the file, each way of
-/// asking.
+/// Gathered bytes are in the file however it is read.
 #[test]
 fn what_waits_is_written_before_anybody_reads() {
     let (path, dir) = folder();
@@ -126,7 +125,7 @@ fn what_waits_is_written_before_anybody_reads() {
     assert!(read()[5 << 20..] == bytes);
 }
 
-/// Neighbours of a gap that nobody fills wait for nothing.
+/// Neighbours of a gap that is never written are not held back.
 #[test]
 fn a_gap_that_is_left_out_makes_a_block_whole() {
     let (path, dir) = folder();
@@ -182,8 +181,8 @@ fn several_threads_write_the_pages_that_they_share() {
     }
 }
 
-/// What is written far ahead of the rest stays, although the file grows in steps; its size is what
-/// was settled.
+/// What is written far ahead of the rest stays, although the file grows in steps; its size is the
+/// one that was set.
 #[test]
 fn a_file_that_grows_ahead_is_as_long_as_was_settled() {
     const FAR: u64 = 200 << 20;
@@ -194,7 +193,7 @@ fn a_file_that_grows_ahead_is_as_long_as_was_settled() {
     order.iter().for_each(|at| sink.write_all_at(&bytes, *at).unwrap());
     let end = FAR + (64 << 20) + crate::util::num::to_u64(bytes.len());
     sink.set_size(end + 10).unwrap();
-    // Settled too early: what comes after it makes the file longer again.
+    // Set too early: what comes after it makes the file longer.
     sink.write_all_at(&[9; 20], end + 100).unwrap();
     sink.set_size(end + 120).unwrap();
     let file = std::fs::File::open(path.path().join("out")).unwrap();
@@ -211,7 +210,7 @@ fn a_file_that_grows_ahead_is_as_long_as_was_settled() {
     assert_eq!(read(end, 100), [0; 100]);
 }
 
-/// A file system that keeps its files in memory has nothing to go past.
+/// A file system that keeps its files in memory has no cache to bypass.
 #[test]
 fn memory_file_systems_are_written_through_the_cache() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();

@@ -4,89 +4,89 @@ use std::{io, net::IpAddr};
 
 use rustls::CertificateError;
 
-/// Failure of an HTTP source. Inside an [`io::Error`] it is found again with `get_ref` and
+/// The failure of an HTTP source. Inside an [`io::Error`] it is found with `get_ref` and
 /// `downcast_ref`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// Not an address that can be asked.
+    /// The address is not valid.
     #[error("'{url}' is no http:// or https:// address of an object")]
     Url {
-        /// As it was given, without control characters.
+        /// The address as it was given, without control characters.
         url: String,
     },
-    /// The address is on a network that may not be asked.
+    /// The address is in a network that may not be connected to.
     #[error(
         "{host} is in a private network ({address}), which is not asked unless its operator allows it; allow private networks for this source"
     )]
     PrivateNetwork {
-        /// Name in the URL.
+        /// The host in the URL.
         host: String,
-        /// What it resolved to.
+        /// The address that the host resolved to.
         address: IpAddr,
     },
-    /// No connection.
+    /// The server cannot be reached.
     #[error("{host} cannot be reached: {why}; check the address and that the server runs")]
     Connect {
-        /// Name in the URL.
+        /// The host in the URL.
         host: String,
-        /// What went wrong.
+        /// The cause.
         why: String,
     },
-    /// The server does not prove who it is.
+    /// The server's certificate is not accepted.
     #[error("the certificate of {host} {problem}")]
     Certificate {
-        /// Name in the URL.
+        /// The host in the URL.
         host: String,
-        /// What is wrong, and what to do.
+        /// What is wrong with the certificate, and what to do.
         problem: CertificateProblem,
     },
-    /// Encryption could not be agreed upon.
+    /// No encrypted connection could be negotiated.
     #[error(
         "no encrypted connection to {host}: {why}; check that the address is one for https and that the server offers TLS 1.2 or 1.3"
     )]
     Tls {
-        /// Name in the URL.
+        /// The host in the URL.
         host: String,
-        /// What went wrong.
+        /// The cause.
         why: String,
     },
-    /// Nobody can vouch for a server.
+    /// No certificate authority is known.
     #[error(
         "this system has no certificate authorities; install them (the package ca-certificates), or give the one of the server"
     )]
     NoAuthorities,
-    /// A file is no list of authorities.
+    /// A file is not a list of authorities.
     #[error(
         "{name} cannot be used as certificates of authorities: {what}; give a PEM file with 1 to 4096 of them, of at most 4 MiB"
     )]
     Authority {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         what: String,
     },
-    /// The server answers something else than the object.
+    /// The server answers with something other than the object.
     #[error("the server answers with status {status}; check the address and the access to it")]
     Status {
-        /// HTTP status code.
+        /// The HTTP status code.
         status: u16,
     },
-    /// The server sends whole objects only.
+    /// The server only sends whole objects.
     #[error("the server does not support range requests; download the file first")]
     NoRanges,
-    /// The object is not the one that was opened.
+    /// The object is not the version that was opened.
     #[error("the object changed while it was read; start again")]
     Changed,
-    /// An answer that cannot be right.
+    /// The answer contradicts the request or itself.
     #[error("the server's answer is wrong: {what}; its data cannot be trusted")]
     Protocol {
-        /// What is wrong.
+        /// What is wrong with the answer.
         what: &'static str,
     },
 }
 
 impl HttpError {
-    /// Dotted code for programs.
+    /// Returns the dotted code for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Url { .. } => "http.url",
@@ -103,7 +103,7 @@ impl HttpError {
         }
     }
 
-    /// Whether the same request may succeed soon.
+    /// Returns whether the same request may succeed soon.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
@@ -130,12 +130,12 @@ impl From<HttpError> for io::Error {
 /// What is wrong with a server's certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateProblem {
-    /// No authority that is known here has signed it.
+    /// No known authority has signed it.
     #[error(
         "is signed by nobody that this machine trusts; if the server is the right one, give the certificate of its authority (imprint disk: --ca-file FILE)"
     )]
     UnknownAuthority,
-    /// It is too old.
+    /// It has expired.
     #[error("has expired; have it renewed, and check this machine's clock")]
     Expired,
     /// It is not valid yet.
@@ -153,7 +153,7 @@ impl CertificateProblem {
     pub(super) fn of(error: &CertificateError) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum, and it may grow")]
         match error {
-            // The latter by an authority that only has the same name.
+            // The latter is signed by an authority that only has the same name.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,

@@ -1,5 +1,5 @@
-//! Who is trusted behind `https://`: the certificate authorities of the system, and those that the
-//! caller adds.
+//! The certificate authorities that are trusted with `https://`: those of the system, and those
+//! that the caller adds.
 
 use std::sync::Arc;
 
@@ -9,22 +9,27 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use super::error::{CertificateProblem, HttpError};
 use crate::util::num::to_u64;
 
-/// Most certificates of one file. The error's text says it, too.
+/// The largest number of certificates in one file. The error's text has it, too.
 const MAX_CERTIFICATES: usize = 4096;
 
-/// The certificate of an authority that may vouch for servers, beside those of the system.
+/// The certificate of an authority that is trusted in addition to those of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority(CertificateDer<'static>);
 
 impl Authority {
-    /// Longest PEM file, in bytes. The error's text says it, too.
+    /// The longest PEM file, in bytes. The error's text has it, too.
     pub const MAX_PEM: u64 = 4 << 20;
 
-    /// All certificates of a PEM file (RFC 7468). `name` is for the message.
+    /// Returns all certificates of a PEM file (RFC 7468). `name` is for error messages.
     ///
-    /// Whoever reads a file does not have to read more than one byte over [`Self::MAX_PEM`]: a list
-    /// that is longer, or has too many certificates, is an error. Without its end it would be a
-    /// server that nobody vouches for.
+    /// A caller that reads a file need not read more than one byte beyond [`Self::MAX_PEM`]: a list
+    /// that is longer, or has too many certificates, is an error. With its end missing, some
+    /// servers would not be trusted.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Authority`] for such a list, for one without certificates, and for a
+    /// certificate that cannot be an authority.
     pub fn of_pem(pem: &[u8], name: &str) -> Result<Vec<Self>, HttpError> {
         let wrong = |what: String| HttpError::Authority { name: name.to_owned(), what };
         if to_u64(pem.len()) > Self::MAX_PEM {
@@ -36,7 +41,8 @@ impl Authority {
             if found.len() == MAX_CERTIFICATES {
                 return Err(wrong("there are too many in it".to_owned()));
             }
-            // What cannot be an authority is told now, and not as a server that nobody vouches for.
+            // A certificate that cannot be an authority is reported now, and not as a server that
+            // is not trusted.
             let mut store = rustls::RootCertStore::empty();
             store.add(certificate.clone()).map_err(|error| wrong(error.to_string()))?;
             found.push(Self(certificate));
@@ -48,8 +54,8 @@ impl Authority {
     }
 }
 
-/// For connections to `https://` addresses. Reads the system's authorities: where they are is what
-/// OpenSSL says, or the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// Returns the configuration for `https://` addresses. Reads the system's authorities from where
+/// OpenSSL has them, or from the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
@@ -67,8 +73,8 @@ pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
         .build())
 }
 
-/// What a failed request says of the server's certificate or of the encryption, if that was the
-/// trouble.
+/// Returns the error for a failed request whose cause is the server's certificate or the
+/// encryption.
 pub(super) fn tls_error(host: &str, error: &ureq::Error) -> Option<HttpError> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum")]
     let error = match error {
@@ -88,7 +94,7 @@ pub(super) fn tls_error(host: &str, error: &ureq::Error) -> Option<HttpError> {
 mod tests {
     use super::*;
 
-    /// An authority that was made for this test; its key is gone.
+    /// An authority that was made for this test; its key is deleted.
     const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----\n\
 MIIBcDCCARWgAwIBAgIUC7yyUpWO9YgiM9p5OOfoJzK3bjMwCgYIKoZIzj0EAwIw\n\
@@ -102,7 +108,7 @@ CCqGSM49BAMCA0kAMEYCIQCpNsd7z+GJDFQcuzsCQ10Ebm9y9Cfc8hTJ0L2E2vjg\n\
 -----END CERTIFICATE-----\n\
 ";
 
-    /// What is too much is refused, and not left out.
+    /// A list that is too long is refused, and not shortened.
     #[test]
     fn a_list_has_as_many_authorities_as_its_file_or_is_refused() {
         let found = |pem: &str| Authority::of_pem(pem.as_bytes(), "ca.pem").map(|found| found.len());

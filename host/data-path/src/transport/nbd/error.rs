@@ -2,45 +2,45 @@
 
 use std::{io, path::PathBuf};
 
-/// Failure of the NBD client. Inside an [`io::Error`] it is found again with `get_ref` and
+/// The failure of the NBD client. Inside an [`io::Error`] it is found with `get_ref` and
 /// `downcast_ref`.
 #[derive(Debug, thiserror::Error)]
 pub enum NbdError {
-    /// Nobody listens there.
+    /// No server accepts connections.
     #[error("cannot connect to the NBD server at '{}'; check that it runs and that its socket may be used", path.display())]
     Connect {
-        /// The socket.
+        /// The path of the socket.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reports.
         #[source]
         source: io::Error,
     },
-    /// The peer does not speak the protocol.
+    /// The peer is not an NBD server that is supported.
     #[error(
         "the peer does not speak fixed-newstyle NBD: {what}; check that the socket belongs to an NBD server"
     )]
     NotNbd {
-        /// What is wrong.
+        /// What is wrong with its greeting.
         what: &'static str,
     },
-    /// The server does not want to serve this export.
+    /// The server refuses to serve the export.
     #[error("the NBD server refuses: {message}; check the name of the export")]
     Refused {
-        /// What the server said, cleaned and shortened.
+        /// The server's message, without control characters and shortened.
         message: String,
     },
-    /// The server breaks the protocol.
+    /// The server violates the protocol.
     #[error("the NBD server broke the protocol: {what}; its data cannot be trusted, capture again")]
     Protocol {
-        /// What it did.
+        /// How it violates the protocol.
         what: &'static str,
     },
     /// The server reports an error.
     #[error("the NBD server reports error {errno}: {message}; check the disk that it serves")]
     Server {
-        /// Number as on Linux.
+        /// The error number, as on Linux.
         errno: u32,
-        /// What the server said, cleaned and shortened.
+        /// The server's message, without control characters and shortened.
         message: String,
     },
     /// The export cannot be written to.
@@ -49,25 +49,25 @@ pub enum NbdError {
     /// The server did not answer in time.
     #[error("the NBD server did not answer within {seconds} s; check that it is not blocked")]
     Timeout {
-        /// How long it was given.
+        /// The time limit in seconds.
         seconds: u64,
     },
-    /// The server went away in the middle of a conversation.
+    /// The server closed the connection during a call.
     #[error("the NBD server closed the connection; check that it still runs")]
     Disconnected,
-    /// A new connection serves something else than the first.
+    /// A new connection serves another export than the first.
     #[error("the NBD export changed between two connections; capture again")]
     Changed,
-    /// Somebody asked to stop.
+    /// The call was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The system refused a socket operation.
+    /// A socket operation failed.
     #[error("the connection to the NBD server failed")]
     Socket(#[source] io::Error),
 }
 
 impl NbdError {
-    /// Dotted code for programs.
+    /// Returns the dotted code for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "nbd.connect",
@@ -100,7 +100,7 @@ impl From<NbdError> for io::Error {
     }
 }
 
-/// What a server says, fit for a log: no control characters, at most 200 of the others.
+/// Returns a server's message for a log: no control characters, at most 200 of the others.
 pub(super) fn sanitize(message: &[u8]) -> String {
     String::from_utf8_lossy(message).chars().filter(|c| !c.is_control()).take(200).collect()
 }

@@ -22,31 +22,31 @@ const TRANSMISSION_READ_ONLY: u16 = 1 << 1;
 const TRANSMISSION_SEND_FLUSH: u16 = 1 << 2;
 const TRANSMISSION_SEND_WRITE_ZEROES: u16 = 1 << 6;
 const TRANSMISSION_CAN_MULTI_CONN: u16 = 1 << 8;
-/// The one context that is asked for.
+/// The one context that is requested.
 const ALLOCATION: &str = "base:allocation";
-/// Longest option reply that is read.
+/// The longest option reply that is read, in bytes.
 const MAX_OPTION_REPLY: u32 = 64 << 10;
-/// Most replies to one option.
+/// The largest number of replies to one option.
 const MAX_REPLIES: usize = 64;
-/// Longest export name, by the protocol.
+/// The longest export name in bytes, by the protocol.
 const MAX_NAME: usize = 4096;
 
-/// What was agreed upon.
+/// The properties of the export, as negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Export {
     pub(super) size: u64,
     pub(super) multi_conn: bool,
     pub(super) structured: bool,
-    /// Id of `base:allocation`.
+    /// The id of `base:allocation`.
     pub(super) allocation: Option<u32>,
-    /// Reads must be multiples of this.
+    /// The smallest block in bytes: reads must be multiples of it.
     pub(super) min_block: u32,
-    /// Longest read or write.
+    /// The longest read or write, in bytes.
     pub(super) max_request: u32,
     pub(super) abilities: Abilities,
 }
 
-/// What the server takes beside reads.
+/// What the server accepts in addition to reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Abilities {
     pub(super) read_only: bool,
@@ -83,8 +83,8 @@ fn greet(wire: &mut Wire, deadline: &Deadline) -> Result<(), NbdError> {
     wire.write(&ours.to_be_bytes(), deadline)
 }
 
-/// Sends an option and hands its replies to `reply` up to the ACK. The inner error is the server's
-/// "no".
+/// Sends an option and passes its replies to `reply` up to the ACK. The inner error is the server's
+/// refusal.
 fn option(
     wire: &mut Wire,
     option: u32,
@@ -176,7 +176,7 @@ fn go(
                 blocks = (min, max);
                 Ok(())
             }
-            // Information that was not asked for may come, and is ignored.
+            // Information that was not requested may come, and is ignored.
             (REP_INFO, Some(_)) => Ok(()),
             _ => Err(NbdError::Protocol { what: "an unexpected answer to the request for the export" }),
         }

@@ -1,4 +1,4 @@
-//! An export as a target: a device that may have held something before.
+//! An export as a sink: a device that may have held something before.
 
 use std::{io, sync::Arc};
 
@@ -10,18 +10,22 @@ use crate::{
     util::num::{align_down, align_up, to_u64, to_usize},
 };
 
-/// Writes to an export. Its size is given: an image that is longer does not fit, and what lies
-/// behind a shorter one is made zero.
+/// An NBD export as a sink. Its size is fixed: a longer image does not fit, and the rest behind a
+/// shorter one is made zero.
 ///
 /// Parts of the server's smallest block are read, changed and written back; two threads never share
-/// such a block, because the engine's writes are at least that aligned or touch the edges of the
-/// disk only.
+/// such a block, because the writes of the data path are at least that aligned or touch the ends of
+/// the disk only.
 pub struct NbdSink {
     client: Arc<NbdClient>,
 }
 
 impl NbdSink {
     /// Connects and negotiates. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`NbdError::ReadOnly`] where the export cannot be written, and any other [`NbdError`].
     pub fn connect(options: &NbdOptions) -> Result<Self, NbdError> {
         let client = NbdClient::connect(options)?;
         match client.export.abilities.read_only {
@@ -30,12 +34,12 @@ impl NbdSink {
         }
     }
 
-    /// Bytes of the export.
+    /// Returns the size of the export in bytes.
     pub fn size(&self) -> u64 {
         self.client.export.size
     }
 
-    /// The whole blocks that hold a range.
+    /// Returns the whole blocks that contain a range.
     fn blocks(&self, range: ByteRange) -> io::Result<ByteRange> {
         let size = self.size();
         let end = range.offset.checked_add(range.length).filter(|end| *end <= size);
@@ -79,7 +83,7 @@ impl BlockSink for NbdSink {
 
     fn sync(&self) -> io::Result<()> {
         if !self.client.export.abilities.flush {
-            // Such a server writes through.
+            // A server without flush writes through.
             return Ok(());
         }
         let deadline = self.client.deadline();
@@ -122,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A real server over a file, ended when this is dropped.
+    /// A real server over a file; it is stopped when this is dropped.
     struct Server(std::process::Child);
 
     impl Server {
@@ -149,7 +153,7 @@ mod tests {
         let begun = std::time::Instant::now();
         loop {
             match NbdSink::connect(&NbdOptions::new(socket, "")) {
-                // The server is not there yet.
+                // The server has not started yet.
                 Err(NbdError::Connect { .. }) if begun.elapsed() < Duration::from_secs(20) => {
                     std::thread::yield_now();
                 }

@@ -1,4 +1,4 @@
-//! Against a real `qemu-nbd`, and against servers that lie.
+//! Against a real `qemu-nbd`, and against hostile servers.
 
 mod hostile;
 

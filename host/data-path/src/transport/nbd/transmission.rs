@@ -25,14 +25,14 @@ const CHUNK_BLOCK_STATUS: u16 = 5;
 const CHUNK_FLAG_ERROR: u16 = 1 << 15;
 const STATE_ZERO: u32 = 2;
 
-/// Bytes of one read request: what servers copy at once.
+/// The number of bytes of one read request: what servers copy at once.
 const REQUEST: u32 = 256 << 10;
-/// Requests in flight on one connection.
+/// The number of requests in flight on one connection.
 const IN_FLIGHT: usize = 16;
-/// Longest error message and longest list of blocks that is read.
+/// The longest error message in bytes, and the longest list of blocks, that is read.
 const MAX_TEXT: u32 = 8 << 10;
 const MAX_BLOCKS: u32 = 1 << 20;
-/// Most pieces that the answer to one read may come in.
+/// The largest number of pieces in the answer to one read.
 const MAX_PIECES: usize = 1024;
 
 /// A connection in the transmission phase.
@@ -45,14 +45,14 @@ pub(super) struct Connection {
 /// A read request in flight.
 struct Request {
     handle: u64,
-    /// Part of the caller's buffer.
+    /// The part of the caller's buffer that it fills.
     start: usize,
     length: usize,
-    /// Disjoint parts of it that have arrived.
+    /// The disjoint parts of it that have arrived.
     arrived: Vec<(usize, usize)>,
 }
 
-/// Head of a reply.
+/// The head of a reply.
 struct Head {
     handle: u64,
     body: Body,
@@ -72,7 +72,7 @@ impl Connection {
         self.export
     }
 
-    /// Says good-bye; nobody waits for an answer.
+    /// Announces the end of the connection; there is no answer to wait for.
     pub(super) fn close(mut self, deadline: &Deadline) -> Result<(), NbdError> {
         self.send(CMD_DISC, 0, 0, deadline).map(|_| ())
     }
@@ -124,13 +124,13 @@ impl Connection {
         self.acknowledged(&mut vec![handle], deadline)
     }
 
-    /// Everything that was acknowledged is durable afterwards.
+    /// Makes everything that was acknowledged durable.
     pub(super) fn flush(&mut self, deadline: &Deadline) -> Result<(), NbdError> {
         let handle = self.send(CMD_FLUSH, 0, 0, deadline)?;
         self.acknowledged(&mut vec![handle], deadline)
     }
 
-    /// Waits for the end of one of these requests, whose answers have no content.
+    /// Waits for the answer to one of these requests, which has no content.
     fn acknowledged(&mut self, in_flight: &mut Vec<u64>, deadline: &Deadline) -> Result<(), NbdError> {
         let head = self.head(deadline)?;
         let known = in_flight.iter().position(|handle| *handle == head.handle);
@@ -145,8 +145,8 @@ impl Connection {
         Ok(())
     }
 
-    /// What the export knows to be zero in `[offset, offset + length)`, a multiple of its block
-    /// size: lengths in a row, which may end before or behind the range.
+    /// Returns what the export knows to be zero in a range, which is a multiple of its block size:
+    /// consecutive lengths, which may end before or behind the range.
     pub(super) fn block_status(
         &mut self,
         range: ByteRange,
@@ -239,7 +239,7 @@ impl Connection {
         Ok(Head { handle, body })
     }
 
-    /// Takes one piece of a read; true when it was the last.
+    /// Takes one piece of a read; returns whether it was the last.
     fn read_piece(
         &mut self,
         request: &mut Request,
@@ -282,7 +282,7 @@ impl Connection {
         }
     }
 
-    /// An error chunk becomes the server's error; everything else should not have come.
+    /// Returns the server's error for an error chunk; anything else is a violation of the protocol.
     fn unexpected(&mut self, kind: u16, length: u32, deadline: &Deadline) -> Result<NbdError, NbdError> {
         if kind & CHUNK_FLAG_ERROR == 0 || !(6..=MAX_TEXT).contains(&length) {
             return Ok(NbdError::Protocol { what: "a reply of an unexpected kind or length" });
@@ -295,8 +295,8 @@ impl Connection {
     }
 }
 
-/// Notes that a piece of the request arrives at export offset `at`, and gives its place in the
-/// caller's buffer, which begins at export offset `offset`.
+/// Records that a piece of the request arrives at export offset `at`, and returns its place in the
+/// caller's buffer, which starts at export offset `offset`.
 fn claim(
     request: &mut Request,
     at: u64,

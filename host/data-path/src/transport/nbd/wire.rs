@@ -1,4 +1,4 @@
-//! The socket with a deadline, and the protocol's numbers.
+//! The socket with a deadline, and the numbers of the protocol.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -18,10 +18,10 @@ pub(super) const REQUEST_MAGIC: u32 = 0x2560_9513;
 pub(super) const SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
 pub(super) const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
 
-/// How often a waiting call looks whether it was cancelled.
+/// The interval at which a waiting call checks whether it was cancelled.
 const TICK: Duration = Duration::from_millis(50);
 
-/// When a call gives up.
+/// The time at which a call gives up.
 #[derive(Clone)]
 pub(super) struct Deadline {
     at: Instant,
@@ -34,7 +34,7 @@ impl Deadline {
         Self { at: Instant::now() + allowed, allowed, cancel: cancel.clone() }
     }
 
-    /// How long to wait until the next look.
+    /// Returns the time to wait until the next check; an error when the call is over.
     pub(super) fn tick(&self) -> Result<Duration, NbdError> {
         if self.cancel.is_cancelled() {
             return Err(NbdError::Cancelled);
@@ -69,7 +69,7 @@ impl Wire {
                 Ok(0) => return Err(NbdError::Disconnected),
                 Ok(length) => {
                     buf = &mut buf[length..];
-                    // A server that trickles is as late as one that is silent.
+                    // A server that sends byte by byte is as late as one that is silent.
                     deadline.tick()?;
                 }
                 Err(error) => self.wait(error, deadline)?,
@@ -89,8 +89,7 @@ impl Wire {
         Ok(())
     }
 
-    /// The socket's own time-out is the tick: it only means that it is time to look at the
-    /// deadline.
+    /// The socket's own time-out is the interval: it only means that the deadline is checked.
     fn wait(&self, error: io::Error, deadline: &Deadline) -> Result<(), NbdError> {
         match error.kind() == io::ErrorKind::WouldBlock
             || error.kind() == io::ErrorKind::TimedOut
@@ -126,7 +125,7 @@ impl Wire {
     }
 }
 
-/// Big-endian numbers at the front of a message.
+/// Reads big-endian numbers from the front of a message.
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
