@@ -134,9 +134,10 @@ impl Decoder {
         let length = zstd_safe::find_frame_compressed_size(input).map_err(|_| DecodeError::Invalid)?;
         let frame = input.get(..length).ok_or(DecodeError::Invalid)?;
         self.zstd.decompress(out, frame).map_err(|code| {
-            match zstd_safe::get_error_name(code).contains("too small") {
-                true => DecodeError::TooLong,
-                false => DecodeError::Invalid,
+            if zstd_safe::get_error_name(code).contains("too small") {
+                DecodeError::TooLong
+            } else {
+                DecodeError::Invalid
             }
         })
     }

@@ -230,9 +230,10 @@ impl StoredDigest {
         while at < end {
             let block = at / to_u64(CLUSTER);
             let stop = end.min((block + 1) * to_u64(CLUSTER));
-            match stop - at == to_u64(CLUSTER) {
-                true => self.leaf(block, None)?,
-                false => self.write(at, &ZEROES[..to_usize(stop - at)])?,
+            if stop - at == to_u64(CLUSTER) {
+                self.leaf(block, None)?
+            } else {
+                self.write(at, &ZEROES[..to_usize(stop - at)])?
             }
             at = stop;
         }
@@ -266,10 +267,7 @@ impl StoredDigest {
         partial.bytes[within..end].copy_from_slice(bytes);
         partial.written.push((within, end));
         let filled: usize = partial.written.iter().map(|(start, stop)| stop - start).sum();
-        Ok(match filled == CLUSTER {
-            true => state.partial.remove(&block).map(|partial| partial.bytes),
-            false => None,
-        })
+        Ok(if filled == CLUSTER { state.partial.remove(&block).map(|partial| partial.bytes) } else { None })
     }
 
     /// Returns the digest of the finished file of `size` bytes. `prefix` holds the leaves of blocks

@@ -216,9 +216,10 @@ impl EngineError {
             Self::Mover(error) => error.code(),
             Self::Decode { .. } => "corrupt.encoded",
             Self::Read { source, .. } => {
-                transport_code(source).unwrap_or(match source.kind() == io::ErrorKind::UnexpectedEof {
-                    true => "corrupt.truncated",
-                    false => "io.read",
+                transport_code(source).unwrap_or(if source.kind() == io::ErrorKind::UnexpectedEof {
+                    "corrupt.truncated"
+                } else {
+                    "io.read"
                 })
             }
             Self::Write { .. } => "io.write",
@@ -253,9 +254,10 @@ impl EngineError {
             Self::Mover(error) => error.class(),
             Self::Decode { .. } => ErrorClass::Corrupt,
             Self::Read { source, .. } => {
-                match source.kind() == io::ErrorKind::UnexpectedEof && transport_code(source).is_none() {
-                    true => ErrorClass::Corrupt,
-                    false => ErrorClass::Transient,
+                if source.kind() == io::ErrorKind::UnexpectedEof && transport_code(source).is_none() {
+                    ErrorClass::Corrupt
+                } else {
+                    ErrorClass::Transient
                 }
             }
             Self::Write { .. } => ErrorClass::Transient,
@@ -324,9 +326,10 @@ impl EngineError {
 
     /// Returns the error for a failure to create, rename or remove a file at a destination.
     pub fn write_open(path: &str, source: io::Error) -> Self {
-        match is_full(&source) {
-            true => Self::NoSpace { offset: 0, source },
-            false => Self::Open { path: path.to_owned(), source },
+        if is_full(&source) {
+            Self::NoSpace { offset: 0, source }
+        } else {
+            Self::Open { path: path.to_owned(), source }
         }
     }
 

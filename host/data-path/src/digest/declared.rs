@@ -67,13 +67,14 @@ impl DeclaredDigest {
 
     pub(crate) fn verify(&self, cancel: &CancellationToken) -> Result<(), EngineError> {
         let found = self.algorithm.digest(self.source.as_ref(), cancel)?;
-        match found == self.value {
-            true => Ok(()),
-            false => Err(EngineError::Digest {
+        if found == self.value {
+            Ok(())
+        } else {
+            Err(EngineError::Digest {
                 algorithm: self.algorithm(),
                 declared: self.value.chars().filter(char::is_ascii_alphanumeric).take(128).collect(),
                 found,
-            }),
+            })
         }
     }
 }

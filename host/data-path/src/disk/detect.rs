@@ -87,10 +87,8 @@ pub async fn confirm_format(
         [one] if one.guess.format == declared => Ok(()),
         [one] if declared == RAW && may_be_raw(&one.guess.format, accepted) => Ok(()),
         [one] => {
-            let advice = match one.by.reads() {
-                true => DECLARE_ADVICE.to_owned(),
-                false => refusal(one, blob).await?.report(),
-            };
+            let advice =
+                if one.by.reads() { DECLARE_ADVICE.to_owned() } else { refusal(one, blob).await?.report() };
             ambiguous(one.guess.format.clone(), advice)
         }
         several => ambiguous(names(several), FORGED_ADVICE.to_owned()),

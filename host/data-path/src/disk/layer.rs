@@ -179,9 +179,10 @@ pub(crate) struct LayerOptions<'a> {
 /// Returns the image's description, within the limits.
 async fn read_info(image: &mut RestartingImage<'_>, limits: &Limits) -> Result<ImageInfo, EngineError> {
     let info = image.call(|image| image.info()).await?;
-    match info.virtual_size > limits.virtual_size {
-        true => Err(MapError::VirtualSize { size: info.virtual_size, limit: limits.virtual_size }.into()),
-        false => Ok(info),
+    if info.virtual_size > limits.virtual_size {
+        Err(MapError::VirtualSize { size: info.virtual_size, limit: limits.virtual_size }.into())
+    } else {
+        Ok(info)
     }
 }
 
@@ -279,10 +280,7 @@ impl PageChecker<'_> {
             let range = ByteRange { offset: extent.offset, length: extent.length };
             self.builder.push(Piece { range, content })?;
         }
-        match page.resume == self.builder.at() {
-            true => Ok(()),
-            false => Err(MapError::Order { offset: page.resume }),
-        }
+        if page.resume == self.builder.at() { Ok(()) } else { Err(MapError::Order { offset: page.resume }) }
     }
 
     fn extent(&mut self, extent: &Extent) -> Result<Content, MapError> {

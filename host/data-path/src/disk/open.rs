@@ -25,9 +25,6 @@ impl Disk {
         options: &OpenOptions,
     ) -> Result<Self, EngineError> {
         let disk = open_image(format, blob, options).await?;
-        match wrapped::is_wrapper(&disk) {
-            true => wrapped::open(disk, options).await,
-            false => Ok(disk),
-        }
+        if wrapped::is_wrapper(&disk) { wrapped::open(disk, options).await } else { Ok(disk) }
     }
 }

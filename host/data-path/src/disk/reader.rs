@@ -175,10 +175,7 @@ impl<'a> DiskReader<'a> {
         let skip = from_u32(encoded.skip);
         if skip == 0 && end - start == unit {
             let length = self.decoder.decode(kind, input, &mut buf[start..end]).map_err(failed)?;
-            return match length == unit {
-                true => Ok(()),
-                false => Err(failed(DecodeError::TooShort)),
-            };
+            return if length == unit { Ok(()) } else { Err(failed(DecodeError::TooShort)) };
         }
         let key = (encoded.source, encoded.at);
         if self.unit_key != Some(key) {

@@ -70,20 +70,16 @@ fn refine_data(
         let enough = *asked >= MAX_SEGMENTS || (refined.is_large() && !scratch.has_files());
         let step =
             ByteRange { offset: at, length: if enough { end - at } else { (end - at).min(REFINE_STEP) } };
-        let segments = match enough {
-            true => vec![Segment { range: step, zero: false }],
-            false => {
-                bytes.segments(step).map_err(|error| EngineError::read(step.offset, step.length, error))?
-            }
+        let segments = if enough {
+            vec![Segment { range: step, zero: false }]
+        } else {
+            bytes.segments(step).map_err(|error| EngineError::read(step.offset, step.length, error))?
         };
         *asked += segments.len();
         for Segment { range, zero } in segments {
             debug_assert_eq!(range.offset, at, "transports describe without gaps");
             let offset = moved + (range.offset - start);
-            let content = match zero {
-                true => Content::Zero,
-                false => Content::Data { source, at: range.offset },
-            };
+            let content = if zero { Content::Zero } else { Content::Data { source, at: range.offset } };
             refined.push(Piece { range: ByteRange { offset, length: range.length }, content })?;
             at += range.length;
         }

@@ -296,9 +296,10 @@ impl ScratchFile {
 
     fn error(&self, error: &io::Error) -> ScratchError {
         let folder = self.folder.to_string();
-        match error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
-            true => ScratchError::NoSpace { folder },
-            false => ScratchError::Io { folder, cause: error.to_string() },
+        if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+            ScratchError::NoSpace { folder }
+        } else {
+            ScratchError::Io { folder, cause: error.to_string() }
         }
     }
 }

@@ -195,9 +195,10 @@ impl Served {
                         self.source(source).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
                     let inside =
                         offset.checked_add(to_u64(bytes.len())).is_some_and(|end| end <= source.size());
-                    match inside {
-                        true => source.read_exact_at(&mut bytes, offset),
-                        false => Err(io::ErrorKind::UnexpectedEof.into()),
+                    if inside {
+                        source.read_exact_at(&mut bytes, offset)
+                    } else {
+                        Err(io::ErrorKind::UnexpectedEof.into())
                     }
                 }
                 Request::Write { offset, length } => {

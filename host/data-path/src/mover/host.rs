@@ -184,10 +184,7 @@ impl Transfer for MoverTransfer {
             bytes += length;
             batch.push(segment);
         }
-        match batch.is_empty() {
-            true => Ok(()),
-            false => self.done(Command::Tables(batch)).await,
-        }
+        if batch.is_empty() { Ok(()) } else { self.done(Command::Tables(batch)).await }
     }
 
     async fn finish(&mut self, file_size: u64, verify: bool) -> Result<TransferResult, EngineError> {

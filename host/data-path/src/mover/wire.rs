@@ -97,9 +97,10 @@ pub(super) fn receive_descriptors(stream: &UnixStream, count: usize) -> io::Resu
             return Err(invalid("descriptors are missing"));
         }
     }
-    match received.len() == count {
-        true => Ok(received),
-        false => Err(invalid("there are more descriptors than announced")),
+    if received.len() == count {
+        Ok(received)
+    } else {
+        Err(invalid("there are more descriptors than announced"))
     }
 }
 

@@ -67,9 +67,10 @@ pub(crate) fn compare_disks(
         }
         at = start + length;
     }
-    Ok(match first.size() == second.size() {
-        true => Comparison::Identical,
-        false => Comparison::SizeOnly { first: first.size(), second: second.size() },
+    Ok(if first.size() == second.size() {
+        Comparison::Identical
+    } else {
+        Comparison::SizeOnly { first: first.size(), second: second.size() }
     })
 }
 

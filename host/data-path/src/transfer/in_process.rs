@@ -155,11 +155,12 @@ impl InProcessTransfer {
                 Some(_) | None => self.covered.push((start, end)),
             }
         }
-        match self.covered.len() <= MAX_PIECES {
-            true => Ok(()),
-            false => Err(EngineError::Unsupported {
+        if self.covered.len() <= MAX_PIECES {
+            Ok(())
+        } else {
+            Err(EngineError::Unsupported {
                 what: "writing tables in more than a million pieces to a device".to_owned(),
-            }),
+            })
         }
     }
 
@@ -209,9 +210,10 @@ impl InProcessTransfer {
                 what: "this destination cannot be read back; write without verification".to_owned(),
             })?;
             // A device may be longer than the image.
-            let source: Arc<dyn BlockSource> = match dense && source.size() > file_size {
-                true => Arc::new(Window::new(source, ByteRange { offset: 0, length: file_size })),
-                false => source,
+            let source: Arc<dyn BlockSource> = if dense && source.size() > file_size {
+                Arc::new(Window::new(source, ByteRange { offset: 0, length: file_size }))
+            } else {
+                source
             };
             let limits = Limits { virtual_size: u64::MAX, ..Limits::default() };
             let file = Arc::new(Disk::from_raw(source, &limits)?);
@@ -220,9 +222,10 @@ impl InProcessTransfer {
             Ok::<_, EngineError>(file)
         })
         .await??;
-        match logical_digest(file, self.context.clone()).await? == stored {
-            true => Ok(()),
-            false => Err(EngineError::Mismatch),
+        if logical_digest(file, self.context.clone()).await? == stored {
+            Ok(())
+        } else {
+            Err(EngineError::Mismatch)
         }
     }
 }

@@ -94,9 +94,10 @@ struct Fit {
 
 impl Fit {
     fn new(align: u64, align_data: u64, frame: usize) -> Self {
-        match align_data > align {
-            true => Self { align: align_data, lead: to_u64(frame) & (align_data - 1) },
-            false => Self { align, lead: 0 },
+        if align_data > align {
+            Self { align: align_data, lead: to_u64(frame) & (align_data - 1) }
+        } else {
+            Self { align, lead: 0 }
         }
     }
 
@@ -164,9 +165,10 @@ impl Layout {
             return Err(bad("data starts behind any file's end"));
         }
         if rules.identity {
-            return match rules.codec.is_none() && rules.frame.is_empty() && rules.interleave_every == 0 {
-                true => Ok(Self::Identity { data_start: rules.data_start }),
-                false => Err(bad("identity layout has a codec, a frame, or tables between its units")),
+            return if rules.codec.is_none() && rules.frame.is_empty() && rules.interleave_every == 0 {
+                Ok(Self::Identity { data_start: rules.data_start })
+            } else {
+                Err(bad("identity layout has a codec, a frame, or tables between its units"))
             };
         }
         let codec = match &rules.codec {
@@ -342,10 +344,7 @@ impl Placer {
             self.end = start + frame + u64::from(self.rules.unit);
         }
         units.iter().for_each(|unit| self.report(unit));
-        match self.end <= MAX_FILE {
-            true => Ok(()),
-            false => Err(FileTooLarge),
-        }
+        if self.end <= MAX_FILE { Ok(()) } else { Err(FileTooLarge) }
     }
 
     /// Leaves a gap before `start`; the largest such gap is kept for encoded units.
@@ -360,12 +359,11 @@ impl Placer {
     fn place_encoded(&mut self, unit: &mut Unit, length: u64, empty: &mut Empty) -> Result<(), FileTooLarge> {
         let fit = self.rules.encoded_fit();
         let in_gap = fit.next(self.gap.0)?;
-        let from = match in_gap + length <= self.gap.1 {
-            true => std::mem::replace(&mut self.gap.0, in_gap + length),
-            false => {
-                let end = fit.next(self.end)? + length;
-                std::mem::replace(&mut self.end, end)
-            }
+        let from = if in_gap + length <= self.gap.1 {
+            std::mem::replace(&mut self.gap.0, in_gap + length)
+        } else {
+            let end = fit.next(self.end)? + length;
+            std::mem::replace(&mut self.end, end)
         };
         let start = fit.next(from)?;
         unit.file_offset = start;

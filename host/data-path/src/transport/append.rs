@@ -43,10 +43,7 @@ impl<W: Write + Send> BlockSink for AppendSink<W> {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         let at = self.state.lock().unwrap_or_else(PoisonError::into_inner).1;
-        match at == size {
-            true => Ok(()),
-            false => Err(io::ErrorKind::NotSeekable.into()),
-        }
+        if at == size { Ok(()) } else { Err(io::ErrorKind::NotSeekable.into()) }
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -178,9 +178,12 @@ impl HttpSource {
             return Err(HttpError::Protocol { what: "it is another range than was asked for" });
         }
         let mut body = answer.body_mut().as_reader();
-        body.read_exact(buf).map_err(|error| match error.kind() == io::ErrorKind::UnexpectedEof {
-            true => HttpError::Protocol { what: "it is shorter than it says" },
-            false => HttpError::Connect { host: self.host.clone(), why: error.to_string() },
+        body.read_exact(buf).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                HttpError::Protocol { what: "it is shorter than it says" }
+            } else {
+                HttpError::Connect { host: self.host.clone(), why: error.to_string() }
+            }
         })?;
         // The body is complete, so the connection can be reused.
         match body.read(&mut [0]) {

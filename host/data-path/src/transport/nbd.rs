@@ -166,10 +166,7 @@ impl NbdClient {
 
     fn reopen(&self) -> Result<Connection, NbdError> {
         let connection = open(&self.options)?;
-        match connection.export() == self.export {
-            true => Ok(connection),
-            false => Err(NbdError::Changed),
-        }
+        if connection.export() == self.export { Ok(connection) } else { Err(NbdError::Changed) }
     }
 }
 

@@ -38,10 +38,7 @@ impl AlignedBuffer {
 
 /// Returns `length` zeroes, in huge pages where there are enough of them.
 fn aligned(length: usize) -> BytesMut {
-    let (page, room) = match length < HUGE {
-        true => (PAGE, length),
-        false => (HUGE, length.next_multiple_of(HUGE)),
-    };
+    let (page, room) = if length < HUGE { (PAGE, length) } else { (HUGE, length.next_multiple_of(HUGE)) };
     // The memory around the pages is never touched, so it is never allocated.
     let mut memory = BytesMut::with_capacity(room + page);
     let mut memory = memory.split_off(memory.as_ptr().align_offset(page));

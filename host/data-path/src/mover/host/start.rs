@@ -140,9 +140,10 @@ pub(super) fn start(
         // The socket is closed: how the process ended is the reason.
         Err(error) => return Err(handle.reap().map_or_else(|_| failed(error), MoverError::died)),
     };
-    match isolation.is_full() || config.best_effort {
-        true => Ok((ours, isolation)),
-        false => Err(MoverError::Sandbox { missing: missing(isolation).to_owned() }),
+    if isolation.is_full() || config.best_effort {
+        Ok((ours, isolation))
+    } else {
+        Err(MoverError::Sandbox { missing: missing(isolation).to_owned() })
     }
 }
 

@@ -113,9 +113,10 @@ impl<'a> Planner<'a> {
     pub(super) fn take(&self) -> Result<Option<Window>, MapError> {
         let mut next = self.next.lock().expect("no holder of this lock panics");
         let (number, from) = *next;
-        let found = match self.keep_zeroes {
-            true => (from < self.map.size()).then_some(from),
-            false => self.map.next_stored(from)?,
+        let found = if self.keep_zeroes {
+            (from < self.map.size()).then_some(from)
+        } else {
+            self.map.next_stored(from)?
         };
         let Some(found) = found else { return Ok(None) };
         let offset = align_down(found, self.window);

@@ -104,9 +104,10 @@ impl<'a> Worker<'a> {
                 Target::File(file) => self.prepare(&mut slot, file)?,
             };
             self.operation.context.progress.count_done(self.operation.disk.map().stored_in(window.range)?);
-            match has_output {
-                true => self.waiting.push_back(slot),
-                false => self.free.push(slot),
+            if has_output {
+                self.waiting.push_back(slot)
+            } else {
+                self.free.push(slot)
             }
             self.write_placed()?;
         }
@@ -123,12 +124,13 @@ impl<'a> Worker<'a> {
         if let Some(slot) = self.free.pop() {
             return Ok(slot);
         }
-        match self.waiting.len() < self.planner.slots {
-            false => match self.waiting.pop_front() {
+        if self.waiting.len() < self.planner.slots {
+            Ok(self.new_slot())
+        } else {
+            match self.waiting.pop_front() {
                 Some(oldest) => self.finish_slot(oldest),
                 None => Ok(self.new_slot()),
-            },
-            true => Ok(self.new_slot()),
+            }
         }
     }
 
@@ -155,15 +157,14 @@ impl<'a> Worker<'a> {
         slot.zeroes.reset(bytes.len());
         bytes[length..].fill(0);
         slot.zeroes.known(length, bytes.len());
-        match length <= READ_STEP {
-            true => self.reader.fill(&mut bytes[..length], offset, Some(&mut slot.zeroes))?,
-            false => {
-                for (chunk, number) in bytes[..length].chunks_mut(READ_STEP).zip(0u64..) {
-                    if self.operation.context.cancel.is_cancelled() {
-                        return Err(EngineError::Cancelled);
-                    }
-                    self.reader.fill(chunk, offset + number * to_u64(READ_STEP), None)?;
+        if length <= READ_STEP {
+            self.reader.fill(&mut bytes[..length], offset, Some(&mut slot.zeroes))?
+        } else {
+            for (chunk, number) in bytes[..length].chunks_mut(READ_STEP).zip(0u64..) {
+                if self.operation.context.cancel.is_cancelled() {
+                    return Err(EngineError::Cancelled);
                 }
+                self.reader.fill(chunk, offset + number * to_u64(READ_STEP), None)?;
             }
         }
         self.operation.context.progress.count_read(self.reader.bytes_read() - before);
@@ -294,9 +295,10 @@ fn writes_in_order(operation: &Operation) -> bool {
 
 /// Returns whether a unit is zero; units smaller than a block are scanned once more.
 fn is_zero(zeroes: &ZeroMap, start: u64, bytes: &[u8]) -> bool {
-    match bytes.len().is_multiple_of(crate::util::zero::BLOCK) {
-        true => zeroes.all(start, start + to_u64(bytes.len())),
-        false => crate::util::zero::is_zero(bytes),
+    if bytes.len().is_multiple_of(crate::util::zero::BLOCK) {
+        zeroes.all(start, start + to_u64(bytes.len()))
+    } else {
+        crate::util::zero::is_zero(bytes)
     }
 }
 

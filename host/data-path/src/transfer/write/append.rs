@@ -46,9 +46,10 @@ impl DryPass {
 
     fn reserve(&mut self, bytes: usize) -> Result<(), EngineError> {
         self.held += to_u64(bytes);
-        match self.held <= MAX_HELD_TABLES {
-            true => Ok(()),
-            false => Err(PortError::host(
+        if self.held <= MAX_HELD_TABLES {
+            Ok(())
+        } else {
+            Err(PortError::host(
                 ErrorClass::LimitExceeded,
                 "limit.table",
                 format!(
@@ -56,7 +57,7 @@ impl DryPass {
                     MAX_HELD_TABLES >> 20
                 ),
             )
-            .into()),
+            .into())
         }
     }
 }

@@ -144,10 +144,7 @@ impl DeviceSink {
     }
 
     fn fits(&self, end: u64) -> io::Result<()> {
-        match end <= self.size {
-            true => Ok(()),
-            false => Err(TooSmall { capacity: self.size, needed: end }.into()),
-        }
+        if end <= self.size { Ok(()) } else { Err(TooSmall { capacity: self.size, needed: end }.into()) }
     }
 
     /// Makes whole pages zero by an operation of the device; returns whether it did. The kernel

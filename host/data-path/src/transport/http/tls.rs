@@ -47,10 +47,7 @@ impl Authority {
             store.add(certificate.clone()).map_err(|error| wrong(error.to_string()))?;
             found.push(Self(certificate));
         }
-        match found.is_empty() {
-            true => Err(wrong("there is none in it".to_owned())),
-            false => Ok(found),
-        }
+        if found.is_empty() { Err(wrong("there is none in it".to_owned())) } else { Ok(found) }
     }
 }
 

@@ -28,9 +28,10 @@ impl NbdSink {
     /// [`NbdError::ReadOnly`] where the export cannot be written, and any other [`NbdError`].
     pub fn connect(options: &NbdOptions) -> Result<Self, NbdError> {
         let client = NbdClient::connect(options)?;
-        match client.export.abilities.read_only {
-            true => Err(NbdError::ReadOnly),
-            false => Ok(Self { client: Arc::new(client) }),
+        if client.export.abilities.read_only {
+            Err(NbdError::ReadOnly)
+        } else {
+            Ok(Self { client: Arc::new(client) })
         }
     }
 

@@ -172,9 +172,10 @@ impl Connection {
                 _ => return Err(self.unexpected(kind, length, deadline)?),
             }
             if done {
-                return match blocks.is_empty() {
-                    true => Err(NbdError::Protocol { what: "a block status without blocks" }),
-                    false => Ok(blocks),
+                return if blocks.is_empty() {
+                    Err(NbdError::Protocol { what: "a block status without blocks" })
+                } else {
+                    Ok(blocks)
                 };
             }
         }
@@ -276,9 +277,10 @@ impl Connection {
             _ => return Err(self.unexpected(kind, length, deadline)?),
         }
         let arrived: usize = request.arrived.iter().map(|(start, end)| end - start).sum();
-        match done && arrived != request.length {
-            true => Err(NbdError::Protocol { what: "a reply that leaves bytes out" }),
-            false => Ok(done),
+        if done && arrived != request.length {
+            Err(NbdError::Protocol { what: "a reply that leaves bytes out" })
+        } else {
+            Ok(done)
         }
     }
 

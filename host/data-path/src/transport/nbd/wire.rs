@@ -40,9 +40,10 @@ impl Deadline {
             return Err(NbdError::Cancelled);
         }
         let left = self.at.saturating_duration_since(Instant::now());
-        match left.is_zero() {
-            true => Err(NbdError::Timeout { seconds: self.allowed.as_secs() }),
-            false => Ok(left.min(TICK)),
+        if left.is_zero() {
+            Err(NbdError::Timeout { seconds: self.allowed.as_secs() })
+        } else {
+            Ok(left.min(TICK))
         }
     }
 }

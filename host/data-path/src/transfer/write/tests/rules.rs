@@ -582,9 +582,10 @@ impl BlockSource for Hole {
             zero,
         };
         let (start, end) = (range.offset, range.offset + range.length);
-        Ok(match end == HOLE {
-            true => vec![cut(start, HOLE - 65536 - start, true), cut(HOLE - 65536, 65536, false)],
-            false => vec![cut(start, end - start, true)],
+        Ok(if end == HOLE {
+            vec![cut(start, HOLE - 65536 - start, true), cut(HOLE - 65536, 65536, false)]
+        } else {
+            vec![cut(start, end - start, true)]
         })
     }
 }
