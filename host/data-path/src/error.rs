@@ -120,7 +120,7 @@ pub enum EngineError {
         what: String,
     },
     /// A source changed while it was read.
-    #[error("the source changed while it was read; stop whoever writes to it and try again")]
+    #[error("the source changed while it was read; stop the program that writes to it, then try again")]
     SourceChanged,
     /// The written bytes read back differently.
     #[error("the written file reads back differently; check the storage, then write it again")]

@@ -140,7 +140,7 @@ async fn refusal(claim: &Claim, blob: &Arc<dyn BlockSource>) -> Result<EngineErr
         Err(error) => Ok(error.into()),
         Ok(_) => Err(imprint_ports::PortError::bad_answer(
             "plugin.bad-answer.open",
-            "a format plugin opened what it says it only recognises; report this to its author",
+            "a format plugin opened a file that it only recognises; report this to its author",
         )
         .into()),
     }

@@ -86,7 +86,7 @@ impl<'a> RestartingImage<'a> {
             match call(self.image.as_mut()).await {
                 Err(error) if error.origin == Origin::Trap && self.restarts_left > 0 => {
                     self.restarts_left -= 1;
-                    tracing::warn!(format = self.format.name(), error = %error, "format plugin trapped, going on with a fresh instance");
+                    tracing::warn!(format = self.format.name(), error = %error, "format plugin trapped; continuing with a fresh instance");
                     self.image = self.format.open(self.primary.clone(), self.options).await?;
                     for (index, source) in &self.attached {
                         self.image.attach(*index, source.clone()).await?;

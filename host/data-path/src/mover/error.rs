@@ -69,7 +69,7 @@ impl MoverError {
 
     /// Returns the error for how the process ended.
     pub(super) fn died(status: ExitStatus) -> Self {
-        const KILLED: &str = "somebody ended it, or the system ran out of memory; try again";
+        const KILLED: &str = "another program ended it, or the system ran out of memory; try again";
         const HOSTILE: &str = "the image may be hostile: take it from a trusted source, and report this";
         let (how, advice, class) = match (status.signal(), status.code()) {
             (Some(libc::SIGKILL), _) => ("killed".to_owned(), KILLED, ErrorClass::Transient),

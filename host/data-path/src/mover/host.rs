@@ -59,7 +59,7 @@ fn unexpected(reply: &Reply) -> EngineError {
         Reply::Digest(_) => "a digest",
         Reply::Comparison(_) => "a comparison",
     };
-    bad_answer(format!("{what} where something else was due"))
+    bad_answer(format!("{what} where something else was expected"))
 }
 
 fn bad_answer(what: impl Into<String>) -> EngineError {
@@ -249,7 +249,7 @@ impl Checker {
         let stored = if run.stored_length == 0 { run.length } else { u64::from(run.stored_length) };
         let file_end = run.file_offset.checked_add(stored);
         if !one || run.file_offset < rules.data_start || file_end.is_none_or(|end| end > MAX_FILE) {
-            return Err("placements where no file has anything");
+            return Err("placements outside of any file");
         }
         self.at = end.unwrap_or(last);
         Ok(())

@@ -231,7 +231,7 @@ fn retry<T>(mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, Http
     loop {
         match request() {
             Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                tracing::debug!(%error, attempt, "HTTP request failed and is made again");
+                tracing::debug!(%error, attempt, "HTTP request failed; repeating it");
                 std::thread::sleep(PAUSE * (1 << (attempt - 1)));
                 attempt += 1;
             }

@@ -183,7 +183,7 @@ impl Drop for NbdClient {
         let pool = self.pool.get_mut().expect("no holder of this lock panics");
         for connection in pool.idle.drain(..) {
             if let Err(error) = connection.close(&deadline) {
-                tracing::debug!(error = %error, "NBD server was gone before the good-bye");
+                tracing::debug!(error = %error, "the NBD server closed the connection first");
             }
         }
     }

@@ -182,7 +182,7 @@ impl WriteSession {
         all.sort_unstable_by_key(|segment| segment.file_offset);
         let ends = all.iter().map(|segment| segment.file_offset + to_u64(segment.bytes.len()));
         if ends.zip(all.iter().skip(1)).any(|(end, next)| next.file_offset < end) {
-            let message = "the format plugin's tables lie over each other; report this to its author";
+            let message = "the format plugin's tables overlap each other; report this to its author";
             return Err(PortError::bad_answer("plugin.layout-overlap", message).into());
         }
         let front = all.iter().take_while(|segment| segment.file_offset < self.layout.data_start()).count();

@@ -71,7 +71,7 @@ impl Tables {
     fn check(&mut self, page: &MetadataPage, start: u64) -> Result<(), EngineError> {
         let bytes: u64 = page.segments.iter().map(|segment| to_u64(segment.bytes.len())).sum();
         if bytes > to_u64(from_u32(METADATA_PAGE)) || (!page.done && page.resume <= start) {
-            return Err(bad_tables("come in pages that are too large or get nowhere"));
+            return Err(bad_tables("come in pages that are too large or make no progress"));
         }
         self.bytes += bytes;
         if self.bytes > self.limit {
@@ -83,7 +83,7 @@ impl Tables {
                 .checked_add(to_u64(segment.bytes.len()))
                 .ok_or_else(|| bad_tables("end behind any file's end"))?;
             if end > self.payload.0 && segment.file_offset < self.payload.1 {
-                return Err(bad_tables("lie over the payload"));
+                return Err(bad_tables("overlap the payload"));
             }
             self.end = self.end.max(end);
         }

@@ -16,7 +16,7 @@ pub enum HttpError {
     },
     /// The address is in a network that may not be connected to.
     #[error(
-        "{host} is in a private network ({address}), which is not asked unless its operator allows it; allow private networks for this source"
+        "{host} is in a private network ({address}), which is refused by default; allow private networks for this source"
     )]
     PrivateNetwork {
         /// The host in the URL.
@@ -132,7 +132,7 @@ impl From<HttpError> for io::Error {
 pub enum CertificateProblem {
     /// No known authority has signed it.
     #[error(
-        "is signed by nobody that this machine trusts; if the server is the right one, give the certificate of its authority (imprint disk: --ca-file FILE)"
+        "is not signed by an authority that this machine trusts; if the server is the right one, give the certificate of its authority (imprint disk: --ca-file FILE)"
     )]
     UnknownAuthority,
     /// It has expired.

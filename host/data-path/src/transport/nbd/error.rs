@@ -17,7 +17,7 @@ pub enum NbdError {
     },
     /// The peer is not an NBD server that is supported.
     #[error(
-        "the peer does not speak fixed-newstyle NBD: {what}; check that the socket belongs to an NBD server"
+        "the peer is not a fixed-newstyle NBD server: {what}; check that the socket belongs to an NBD server"
     )]
     NotNbd {
         /// What is wrong with its greeting.
