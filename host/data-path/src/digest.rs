@@ -58,7 +58,7 @@ impl DiskDigest {
 impl fmt::Display for DiskDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", Self::ALGORITHM)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -77,15 +77,12 @@ impl FromStr for DiskDigest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let hex = text.strip_prefix("imprint1:").ok_or(InvalidDigest)?;
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        let digits = text.strip_prefix("imprint1:").ok_or(InvalidDigest)?;
+        if digits.bytes().any(|digit| digit.is_ascii_uppercase()) {
             return Err(InvalidDigest);
         }
         let mut root = [0; 32];
-        for (byte, pair) in root.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| InvalidDigest)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidDigest)?;
-        }
+        hex::decode_to_slice(digits, &mut root).map_err(|_| InvalidDigest)?;
         Ok(Self(root))
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn hash_in_order<D: Digest>(
             // It fails once the reader has no more to read.
             let _ = lane.emptied.send(piece);
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex::encode(hash.finalize()))
     })
 }
 
@@ -119,15 +119,11 @@ mod tests {
     use super::*;
     use crate::{testing::Pattern, transport::file::MemorySource};
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
     fn it_is_the_hash_of_the_bytes() {
         for size in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 7 * PIECE + 13] {
             let bytes = Pattern { size, seed: 5 }.bytes();
-            let (sha256, sha1) = (hex(&Sha256::digest(&bytes)), hex(&Sha1::digest(&bytes)));
+            let (sha256, sha1) = (hex::encode(Sha256::digest(&bytes)), hex::encode(Sha1::digest(&bytes)));
             let source = MemorySource::new(bytes);
             assert_eq!(
                 hash_in_order::<Sha256>(&source, &CancellationToken::new()).unwrap(),
