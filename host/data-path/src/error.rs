@@ -137,6 +137,9 @@ pub enum EngineError {
         /// The digest of the disk, in hexadecimal digits.
         found: String,
     },
+    /// The steps of a transfer were called in another order than defined: a defect of the caller.
+    #[error("the steps of a transfer were called out of order; report this")]
+    OutOfOrder,
     /// The operation was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -241,6 +244,7 @@ impl EngineError {
             Self::Mismatch => "verify.mismatch",
             Self::Digest { .. } => "corrupt.checksum",
             Self::Cancelled => "cancelled",
+            Self::OutOfOrder => "internal.out-of-order",
             Self::WorkerLost => "internal.worker-lost",
         }
     }
@@ -276,7 +280,7 @@ impl EngineError {
             Self::SourceChanged => ErrorClass::Conflict,
             Self::Mismatch | Self::Digest { .. } => ErrorClass::Corrupt,
             Self::Cancelled => ErrorClass::Cancelled,
-            Self::WorkerLost => ErrorClass::Internal,
+            Self::OutOfOrder | Self::WorkerLost => ErrorClass::Internal,
         }
     }
 

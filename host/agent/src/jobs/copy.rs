@@ -72,6 +72,7 @@ pub(crate) fn job_error(error: EngineError, destination: Place) -> JobError {
         | EngineError::SourceChanged
         | EngineError::Mismatch
         | EngineError::Mover(_)
+        | EngineError::OutOfOrder
         | EngineError::WorkerLost => reported(&error),
     }
 }

@@ -281,6 +281,7 @@ fn blame_file(source: &Image, target: &Destination, error: EngineError) -> Failu
         | EngineError::InvalidOption { .. }
         | EngineError::Mismatch
         | EngineError::Cancelled
+        | EngineError::OutOfOrder
         | EngineError::WorkerLost => Failure::engine(target.shown(), &error),
     }
 }

@@ -87,6 +87,7 @@ impl Failure {
             | EngineError::Mismatch
             | EngineError::Digest { .. }
             | EngineError::Cancelled
+            | EngineError::OutOfOrder
             | EngineError::WorkerLost => of_class(error.class()),
         };
         let message = if matches!(error, EngineError::Cancelled) {

@@ -180,6 +180,7 @@ impl WireError {
             | EngineError::ExternalReference { .. }
             | EngineError::Chain { .. }
             | EngineError::AmbiguousContent { .. }
+            | EngineError::OutOfOrder
             | EngineError::Mover(_) => Self::Unexpected { text: error.report() },
         }
     }

@@ -118,7 +118,7 @@ enum Payload {
 const MAX_PIECES: usize = 1 << 20;
 
 fn out_of_order() -> EngineError {
-    EngineError::InvalidOption { what: "a transfer was asked for its steps in another order".to_owned() }
+    EngineError::OutOfOrder
 }
 
 impl InProcessTransfer {
