@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use crate::util::num::{align_down, to_u64, to_usize};
+use crate::util::{
+    lock::lock,
+    num::{align_down, to_u64, to_usize},
+};
 
 /// The number of bytes that a leaf covers.
 pub const CLUSTER: usize = 65536;
@@ -240,7 +243,7 @@ impl StoredDigest {
     /// Records a whole block with a known leaf; `None` is a block of zeroes.
     pub(crate) fn leaf(&self, block: u64, leaf: Option<Hash>) -> Result<(), WrittenTwice> {
         let twice = WrittenTwice { offset: block * to_u64(CLUSTER) };
-        let mut state = self.state.lock().expect("no holder of this lock panics");
+        let mut state = lock(&self.state);
         if state.partial.contains_key(&block) {
             return Err(twice);
         }
@@ -249,7 +252,7 @@ impl StoredDigest {
 
     fn part(&self, block: u64, within: usize, bytes: &[u8]) -> Result<Option<Vec<u8>>, WrittenTwice> {
         let twice = WrittenTwice { offset: block * to_u64(CLUSTER) + to_u64(within) };
-        let mut state = self.state.lock().expect("no holder of this lock panics");
+        let mut state = lock(&self.state);
         if state.seen(block) {
             return Err(twice);
         }

@@ -2,5 +2,6 @@
 
 pub(crate) mod aligned;
 pub(crate) mod blocking;
+pub(crate) mod lock;
 pub(crate) mod num;
 pub(crate) mod zero;

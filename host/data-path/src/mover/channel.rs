@@ -14,7 +14,10 @@ use super::{
     wire,
     wire_error::{KeptErrors, WireIo},
 };
-use crate::util::num::{from_u32, to_u64};
+use crate::util::{
+    lock::lock,
+    num::{from_u32, to_u64},
+};
 
 /// The longest read or write of one request, in bytes; longer ones are split.
 const MAX_REQUEST: usize = 1 << 20;
@@ -61,7 +64,7 @@ impl Channels {
     }
 
     fn ask(&self, request: Request, write: &[u8], read: &mut [u8]) -> io::Result<()> {
-        let mut free = self.free.lock().expect("no holder of this lock panics");
+        let mut free = lock(&self.free);
         let mut stream = loop {
             match free.pop() {
                 Some(stream) => break stream,
@@ -70,7 +73,7 @@ impl Channels {
         };
         drop(free);
         let answer = exchange(&mut stream, request, write, read);
-        self.free.lock().expect("no holder of this lock panics").push(stream);
+        lock(&self.free).push(stream);
         self.returned.notify_one();
         answer
     }
@@ -224,7 +227,7 @@ impl Served {
                     let size = source.as_ref().map_or(u64::MAX, |source| source.size());
                     bytes.clear();
                     bytes.extend(size.to_le_bytes());
-                    *self.read_back.lock().expect("no holder of this lock panics") = source;
+                    *lock(&self.read_back) = source;
                 }),
             };
             let answer: Answer = done.map_err(|error| self.errors.keep(error));
@@ -238,7 +241,7 @@ impl Served {
 
     fn source(&self, number: u32) -> Option<Arc<dyn BlockSource>> {
         match number {
-            READ_BACK => self.read_back.lock().expect("no holder of this lock panics").clone(),
+            READ_BACK => lock(&self.read_back).clone(),
             number => self.sources.get(from_u32(number))?.clone(),
         }
     }

@@ -34,7 +34,7 @@ use crate::{
         progress::{Progress, ProgressSnapshot},
     },
     transport::file::{FileSink, FileSource},
-    util::num::from_u32,
+    util::{lock::lock, num::from_u32},
 };
 
 /// The interval at which the counters are sent.
@@ -234,12 +234,12 @@ struct ReplySender {
 
 impl ReplySender {
     fn send(&self, message: &FromMover) -> io::Result<()> {
-        wire::send(&mut *self.replies.lock().expect("no holder of this lock panics"), message)
+        wire::send(&mut *lock(&self.replies), message)
     }
 
     /// Sends the counters, if they have changed.
     fn send_progress(&self) -> io::Result<()> {
-        let mut sent = self.sent.lock().expect("no holder of this lock panics");
+        let mut sent = lock(&self.sent);
         let now = self.progress.snapshot();
         if *sent == now {
             return Ok(());

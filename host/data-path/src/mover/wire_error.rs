@@ -6,7 +6,9 @@ use imprint_ports::{ErrorClass, Origin, PortError};
 use serde::{Deserialize, Serialize};
 
 use super::error::MoverError;
-use crate::{codec::DecodeError, error::EngineError, map::scratch::ScratchError, util::num::from_u32};
+use crate::{
+    codec::DecodeError, error::EngineError, map::scratch::ScratchError, util::lock::lock, util::num::from_u32,
+};
 
 /// The longest text that is taken from a mover, in characters.
 const MAX_TEXT: usize = 1000;
@@ -89,7 +91,7 @@ pub(super) struct KeptErrors(Mutex<Vec<Option<io::Error>>>);
 impl KeptErrors {
     pub(super) fn keep(&self, error: io::Error) -> WireIo {
         let mut wire = WireIo::new(&error);
-        let mut kept = self.0.lock().expect("no holder of this lock panics");
+        let mut kept = lock(&self.0);
         if kept.len() < MAX_KEPT {
             wire.kept = u32::try_from(kept.len()).ok();
             kept.push(Some(error));
@@ -98,7 +100,7 @@ impl KeptErrors {
     }
 
     fn take(&self, number: u32) -> Option<io::Error> {
-        let mut kept = self.0.lock().expect("no holder of this lock panics");
+        let mut kept = lock(&self.0);
         kept.get_mut(from_u32(number))?.take()
     }
 }

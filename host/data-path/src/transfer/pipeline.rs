@@ -30,7 +30,7 @@ use super::{
     place::{Layout, Placer},
     plan::{Pass, WriteMode, WritePlan},
 };
-use crate::{digest::DigestBuilder, error::EngineError};
+use crate::{digest::DigestBuilder, error::EngineError, util::lock::lock};
 
 pub(crate) use output::fill_zeroes;
 pub(crate) use planner::default_threads;
@@ -73,7 +73,7 @@ pub(crate) fn run(operation: &Operation) -> Result<Outcome, EngineError> {
         let _guard = ordered.fail_on_panic();
         let outcome = Worker::new(operation, &planner, &ordered).and_then(|mut worker| worker.run());
         if let Err(error) = outcome {
-            let mut first = first_error.lock().expect("no holder of this lock panics");
+            let mut first = lock(&first_error);
             // The cancellation of the other workers does not hide the cause.
             if matches!(*first, None | Some(EngineError::Cancelled)) {
                 *first = Some(error);

@@ -22,7 +22,10 @@ use std::{
 use imprint_ports::{BlockSource, ByteRange, Segment};
 use tokio_util::sync::CancellationToken;
 
-use crate::util::num::{align_down, align_up, to_u64, to_usize};
+use crate::util::{
+    lock::lock,
+    num::{align_down, align_up, to_u64, to_usize},
+};
 use handshake::Export;
 use transmission::Connection;
 use wire::{Deadline, Wire};
@@ -132,7 +135,7 @@ impl NbdClient {
             let answer = call(&mut connection)?;
             Ok((connection, answer))
         });
-        let mut pool = self.pool.lock().expect("no holder of this lock panics");
+        let mut pool = lock(&self.pool);
         let outcome = match outcome {
             Ok((connection, answer)) => {
                 pool.idle.push(connection);
@@ -150,7 +153,7 @@ impl NbdClient {
 
     /// Returns an idle connection; `None` where the caller may open another one.
     fn acquire(&self, deadline: &Deadline) -> Result<Option<Connection>, NbdError> {
-        let mut pool = self.pool.lock().expect("no holder of this lock panics");
+        let mut pool = lock(&self.pool);
         loop {
             let tick = deadline.tick()?;
             if let Some(idle) = pool.idle.pop() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::chunk::{Chunk, Run};
 use crate::{
     map::scratch::{ScratchError, ScratchFile, ScratchWriter},
-    util::num::to_u64,
+    util::{lock::lock, num::to_u64},
 };
 
 /// The largest number of runs and units in a chunk: at most 24 KiB in the file, 32 KiB in memory.
@@ -134,12 +134,12 @@ impl Spilled {
     /// Returns a chunk, from the cache or from the file.
     pub(super) fn chunk(&self, number: usize) -> Result<Arc<Chunk>, ScratchError> {
         let slot = number % CACHED;
-        let lock = || self.cache.lock().expect("no holder of this lock panics");
-        if let Some((_, chunk)) = lock()[slot].as_ref().filter(|(cached, _)| *cached == number) {
+        let cache = || lock(&self.cache);
+        if let Some((_, chunk)) = cache()[slot].as_ref().filter(|(cached, _)| *cached == number) {
             return Ok(chunk.clone());
         }
         let chunk = Arc::new(self.read(number)?);
-        lock()[slot] = Some((number, chunk.clone()));
+        cache()[slot] = Some((number, chunk.clone()));
         Ok(chunk)
     }
 

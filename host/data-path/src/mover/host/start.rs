@@ -16,6 +16,8 @@ use super::super::{
     wire,
 };
 
+use crate::util::lock::lock;
+
 /// The longest time in which a mover enters its sandbox.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time in which a mover that has closed its socket may end by itself, so that its exit status
@@ -38,7 +40,7 @@ enum State {
 impl Handle {
     /// Keeps the process; kills it if it is not wanted any more.
     fn started(&self, mut child: Child) {
-        let mut state = self.0.lock().expect("no holder of this lock panics");
+        let mut state = lock(&self.0);
         match *state {
             State::NotStarted | State::Running(_) => *state = State::Running(child),
             State::Ended => end(&mut child),
@@ -47,7 +49,7 @@ impl Handle {
 
     /// Kills the process.
     pub(super) fn kill(&self) {
-        let mut state = self.0.lock().expect("no holder of this lock panics");
+        let mut state = lock(&self.0);
         match &mut *state {
             // The thread that started it waits for its end.
             State::Running(child) => {
@@ -62,7 +64,7 @@ impl Handle {
 
     /// Waits for the end of the process. One that does not end by itself is killed.
     pub(super) fn reap(&self) -> io::Result<ExitStatus> {
-        let mut state = self.0.lock().expect("no holder of this lock panics");
+        let mut state = lock(&self.0);
         match std::mem::replace(&mut *state, State::Ended) {
             State::Running(mut child) => {
                 drop(state);

@@ -10,7 +10,10 @@ use crate::{
     limits::MAX_UNIT,
     map::extent_map::{ExtentMap, MapError},
     transfer::place::Layout,
-    util::num::{align_down, to_u64, to_usize},
+    util::{
+        lock::lock,
+        num::{align_down, to_u64, to_usize},
+    },
 };
 
 /// The number of bytes of the disk that a worker takes at once.
@@ -111,7 +114,7 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn take(&self) -> Result<Option<Window>, MapError> {
-        let mut next = self.next.lock().expect("no holder of this lock panics");
+        let mut next = lock(&self.next);
         let (number, from) = *next;
         let found = if self.keep_zeroes {
             (from < self.map.size()).then_some(from)

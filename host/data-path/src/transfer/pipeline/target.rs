@@ -14,6 +14,7 @@ use crate::{
         place::Layout,
         plan::{Event, Pass, WritePlan},
     },
+    util::lock::lock,
 };
 
 /// The number of reports of placements that may wait for the format plugin.
@@ -63,7 +64,7 @@ impl FileTarget {
         self.report(reports)?;
         let stopped = |()| EngineError::Cancelled;
         self.events.blocking_send(Event::Interleave { at }).map_err(|_| stopped(()))?;
-        let mut answers = self.answers.lock().expect("no holder of this lock panics");
+        let mut answers = lock(&self.answers);
         answers.blocking_recv().ok_or(()).map_err(stopped)
     }
 

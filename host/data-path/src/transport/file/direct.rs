@@ -36,6 +36,7 @@ use rustix::{
 use super::gather::{Block, Gather};
 use crate::util::{
     aligned::{PAGE, is_aligned},
+    lock::lock,
     num::{align_down, align_up, to_u64, to_usize},
 };
 
@@ -142,7 +143,7 @@ impl Direct {
         if end <= self.length.load(Ordering::Acquire) {
             return;
         }
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _growing = lock(&self.growing);
         if end <= self.length.load(Ordering::Acquire) {
             return;
         }

@@ -5,14 +5,11 @@
 //! thousand single pages of an operation, for which the next reader of the file waits. Here
 //! neighbours are combined in memory first, whichever thread brings them.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, ops::Range, sync::Mutex};
 
 use crate::util::{
     aligned::{AlignedBuffer, HUGE},
+    lock::lock,
     num::{to_u64, to_usize},
 };
 
@@ -64,7 +61,7 @@ impl Gather {
     /// and a block that is to be written now.
     pub(super) fn add(&self, bytes: &[u8], offset: u64) -> (usize, Option<Block>) {
         let (number, start, length) = place(offset, bytes.len());
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let State { open, skipped, spare } = &mut *state;
         let block = open.entry(number).or_insert_with(|| Block {
             number,
@@ -88,7 +85,7 @@ impl Gather {
     /// them. Returns their number, all of the same block, and a block that is to be written now.
     pub(super) fn skip(&self, length: usize, offset: u64) -> (usize, Option<Block>) {
         let (number, _, length) = place(offset, length);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let State { open, skipped, .. } = &mut *state;
         if let Some(block) = open.get_mut(&number) {
             block.known += length;
@@ -106,13 +103,13 @@ impl Gather {
 
     /// Returns the blocks that were not written.
     pub(super) fn take_rest(&self) -> Vec<Block> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         std::mem::take(&mut state.open).into_values().collect()
     }
 
     /// Reuses the memory of a block that was written.
     pub(super) fn recycle(&self, block: Block) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         if state.spare.len() + state.open.len() < MAX_OPEN {
             state.spare.push(block.bytes);
         }
