@@ -55,10 +55,12 @@ impl DiskFormat for FakeFormat {
     }
 
     async fn probe(&self, head: &[u8], _tail: &[u8], _size: u64) -> Result<Option<Guess>, PortError> {
-        let confidence = match self.identity {
-            true => 1,
-            false if head.starts_with(b"FAKE") => 100,
-            false => return Ok(None),
+        let confidence = if self.identity {
+            1
+        } else if head.starts_with(b"FAKE") {
+            100
+        } else {
+            return Ok(None);
         };
         Ok(Some(Guess { confidence, format: self.name().to_owned(), subformat: None }))
     }

@@ -73,10 +73,12 @@ impl Gather {
             known: skipped.remove(&number).unwrap_or(0),
         });
         block.insert(&bytes[..length], start);
-        let ready = match block.is_done() {
-            true => open.remove(&number),
-            false if open.len() > MAX_OPEN => open.pop_first().map(|(_, block)| block),
-            false => None,
+        let ready = if block.is_done() {
+            open.remove(&number)
+        } else if open.len() > MAX_OPEN {
+            open.pop_first().map(|(_, block)| block)
+        } else {
+            None
         };
         (length, ready)
     }
