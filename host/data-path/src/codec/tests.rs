@@ -43,7 +43,7 @@ fn what_is_encoded_decodes_with_other_bytes_behind_it() {
 }
 
 #[test]
-fn streams_of_the_wrong_length_are_told_apart() {
+fn streams_of_the_wrong_length_have_different_errors() {
     for kind in KINDS {
         let stored = encode(kind, &unit());
         assert_eq!(decode(kind, &stored, 65535), Err(DecodeError::TooLong), "{kind:?}");
@@ -235,7 +235,7 @@ fn the_fastest_level_keeps_to_its_room() {
 /// 8192 was compressed in another way. The units here start with each of these hashes (CRC-32C),
 /// and repeat their start.
 #[test]
-fn the_fastest_level_gives_the_same_bytes_wherever_its_memory_lies() {
+fn the_fastest_level_gives_the_same_bytes_wherever_its_memory_is() {
     let mut unit: Vec<u8> =
         (0..4200_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).step_by(4).collect();
     for kind in DEFLATES {

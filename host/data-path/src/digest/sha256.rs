@@ -120,7 +120,7 @@ mod tests {
     use crate::{testing::Pattern, transport::file::MemorySource};
 
     #[test]
-    fn it_is_the_hash_of_the_bytes() {
+    fn the_hash_is_that_of_the_bytes_in_order() {
         for size in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 7 * PIECE + 13] {
             let bytes = Pattern { size, seed: 5 }.bytes();
             let (sha256, sha1) = (hex::encode(Sha256::digest(&bytes)), hex::encode(Sha1::digest(&bytes)));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_it_and_so_does_a_cancellation() {
+    fn a_failed_read_or_a_cancellation_ends_the_hash() {
         for place in [0, PIECE, 4 * PIECE, 8 * PIECE] {
             let error = hash_in_order::<Sha256>(&Broken(place), &CancellationToken::new()).unwrap_err();
             assert!(error.to_string().contains(&format!("at offset {place} ")), "{error}");

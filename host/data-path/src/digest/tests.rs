@@ -94,7 +94,7 @@ fn nothing_is_written_twice() {
 }
 
 #[test]
-fn size_and_place_count() {
+fn a_digest_depends_on_size_and_position() {
     let digests =
         [vec![], vec![0], vec![1], vec![1, 0], vec![0; 65536], vec![0; 65537]].map(|bytes| reference(&bytes));
     for (n, digest) in digests.iter().enumerate() {

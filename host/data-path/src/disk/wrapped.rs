@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_inside_has_to_be_known_and_what_it_says() {
+    async fn the_format_inside_a_wrapper_has_to_be_known_and_confirmed() {
         let code = |opened: Result<Disk, EngineError>| opened.err().map(|error| error.code().to_owned());
         assert_eq!(code(opened(&wrapper("raw"), vec![]).await).as_deref(), Some("unsupported.layout"));
         let formats: Vec<Arc<dyn DiskFormat>> =
             vec![Arc::new(FakeFormat::plain(4096)), Arc::new(FakeFormat::raw())];
-        let lie = opened(&wrapper("fake"), formats).await;
-        assert_eq!(code(lie).as_deref(), Some("denied.ambiguous-content"));
+        let wrong = opened(&wrapper("fake"), formats).await;
+        assert_eq!(code(wrong).as_deref(), Some("denied.ambiguous-content"));
         let mut pieces = wrapper("raw");
         pieces.pages = Arc::new(std::sync::Mutex::new(
             [page(

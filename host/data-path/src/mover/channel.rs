@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_and_go_in_pieces() {
+    fn bytes_are_written_and_read_in_pieces() {
         let pattern = Pattern { size: 3 << 20, seed: 5 };
         let sink = Arc::new(MemorySink::default());
         let served = Served {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mover_cannot_ask_for_what_it_was_not_given() {
+    fn a_mover_cannot_reach_what_it_was_not_given() {
         let whole: Arc<dyn BlockSource> = Arc::new(MemorySource::new(vec![1; 100]));
         let bad = [
             Request::Read { source: 0, offset: 0, length: 1 },

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn long_maps_come_in_pages() {
+    fn long_maps_are_sent_in_pages() {
         let unit = |n: u64| EncodedUnit {
             source: 0,
             codec: 0,
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_large_map_nothing_is_believed() {
+    fn a_large_map_from_the_host_is_checked() {
         let (_folder, map, bytes) = large();
         let head = MapHead::of(&map);
         let refused = |bytes: &[u8], size, head, file| receive(&mut &*bytes, size, head, file).is_err();

@@ -82,7 +82,7 @@ pub async fn write_image(
     options: &WriteOptions,
 ) -> Result<Written, EngineError> {
     let (copied, TransferResult { logical, stored, .. }) =
-        transfer(disk, format, sink, options, DigestMode::Computed).await?;
+        write_disk(disk, format, sink, options, DigestMode::Computed).await?;
     let Copied { virtual_size, file_size, data_bytes, written_bytes, read_bytes } = copied;
     Ok(Written { virtual_size, file_size, data_bytes, written_bytes, read_bytes, logical, stored })
 }
@@ -103,11 +103,11 @@ pub async fn copy_image(
         let what = "verification needs the digests; write with them".to_owned();
         return Err(EngineError::InvalidOption { what });
     }
-    Ok(transfer(disk, format, sink, options, DigestMode::Skipped).await?.0)
+    Ok(write_disk(disk, format, sink, options, DigestMode::Skipped).await?.0)
 }
 
 /// Writes the disk and compares its declared digest at the same time.
-async fn transfer(
+async fn write_disk(
     disk: &Arc<Disk>,
     format: &dyn DiskFormat,
     sink: &Arc<dyn BlockSink>,

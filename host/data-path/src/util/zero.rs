@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_the_plain_definition(mut bytes in prop::collection::vec(Just(0u8), 0..1000), at in any::<prop::sample::Index>(), value: u8) {
+        fn zero_detection_agrees_with_the_plain_definition(mut bytes in prop::collection::vec(Just(0u8), 0..1000), at in any::<prop::sample::Index>(), value: u8) {
             if !bytes.is_empty() {
                 let at = at.index(bytes.len());
                 bytes[at] = value;

@@ -84,7 +84,7 @@ async fn the_most_confident_format_comes_first() {
 }
 
 #[tokio::test]
-async fn declared_and_found_have_to_agree() {
+async fn the_content_has_to_confirm_the_declared_format() {
     confirmed("fake", b"FAKE and more").await.unwrap();
     confirmed("raw", b"anything").await.unwrap();
     confirmed("footed", b"any FOOT").await.unwrap();

@@ -93,7 +93,7 @@ async fn what_is_granted_is_what_it_is_declared_to_be() {
 }
 
 #[tokio::test]
-async fn an_image_and_whoever_grants_agree_about_the_parents_format() {
+async fn the_image_and_the_grant_agree_about_the_parents_format() {
     let granted = granted(&["base"]).await;
     let hinted = |hint: &str| SourceRef { format_hint: Some(hint.to_owned()), ..parent("base") };
     assert_eq!(resolves(&granted, &hinted("fake")).await.as_deref(), Some("base"));

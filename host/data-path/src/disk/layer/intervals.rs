@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     /// Returns whether the ranges are disjoint, sorted within so much room.
-    fn verdict(ranges: &[(u64, u64, bool)], room: usize, scratch: &Scratch) -> Result<(), MapError> {
+    fn check(ranges: &[(u64, u64, bool)], room: usize, scratch: &Scratch) -> Result<(), MapError> {
         let mut stored = StoredIntervals::new(1 << 20, scratch, room * BYTES);
         for (at, length, garbage) in ranges {
             stored.add(0, *at, *length, if *garbage { Tail::Garbage } else { Tail::Exact })?;
@@ -319,15 +319,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_tell_the_same_as_all_at_once(ranges in ranges(), room in 16..100_usize) {
+        fn sorted_parts_give_the_same_result_as_one(ranges in ranges(), room in 16..100_usize) {
             let folder = tempfile::tempdir().unwrap();
             let scratch = Scratch::in_folder(folder.path());
-            prop_assert_eq!(verdict(&ranges, room, &scratch), verdict(&ranges, 100_000, &Scratch::memory_only()));
+            prop_assert_eq!(check(&ranges, room, &scratch), check(&ranges, 100_000, &Scratch::memory_only()));
         }
     }
 
     #[test]
-    fn what_lies_apart_is_not_read_again() {
+    fn disjoint_parts_are_not_read_again() {
         let file = ScratchFile::from_file(std::fs::File::open("/dev/null").unwrap());
         let part = |first, overlap| Part { at: 0, count: 100, first, end: first + 100, overlap };
         let apart = vec![part(200, None), part(0, None), part(100, None), part(300, Some(333))];
@@ -340,7 +340,7 @@ mod tests {
     fn without_a_scratch_file_many_ranges_are_an_error() {
         let nowhere = Scratch::in_folder("/nowhere");
         let ranges: Vec<_> = (0..100).map(|number| (number * 1024, 512, false)).collect();
-        assert_eq!(verdict(&ranges, 1000, &nowhere), Ok(()));
-        assert_eq!(verdict(&ranges, 20, &nowhere).unwrap_err().code(), "scratch.open");
+        assert_eq!(check(&ranges, 1000, &nowhere), Ok(()));
+        assert_eq!(check(&ranges, 20, &nowhere).unwrap_err().code(), "scratch.open");
     }
 }

@@ -142,7 +142,7 @@ async fn encoded_units_have_possible_lengths() {
 }
 
 #[tokio::test]
-async fn bounds_hold() {
+async fn limits_on_the_disk_and_its_map_hold() {
     let huge = one_page((16 << 40) + 1, vec![]);
     assert_eq!(code(&huge, 0).await, "limit.virtual-size");
     let many = |n: u64| (0..n).map(|n| data(n * K, K, (2 * n + 1) * K)).collect::<Vec<_>>();
@@ -184,7 +184,7 @@ async fn a_trap_costs_one_page() {
 }
 
 #[tokio::test]
-async fn references_are_refused_unless_somebody_resolves_them() {
+async fn references_are_refused_unless_the_resolver_grants_them() {
     let mut script = one_page(K, vec![extent(0, K, ExtentKind::Hole, 0, 0)]);
     for (role, expected) in [
         ("parent", "denied.external-reference"),
@@ -240,7 +240,7 @@ async fn layers_answer_for_the_holes_above_them() {
 }
 
 #[tokio::test]
-async fn chains_end() {
+async fn chains_with_cycles_or_without_end_are_refused() {
     let hole = vec![extent(0, K, ExtentKind::Hole, 0, 0)];
     let link = |to: usize| {
         let mut script = one_page(K, hole.clone());
@@ -309,7 +309,7 @@ async fn a_parent_is_the_one_that_the_layer_was_made_on() {
 }
 
 #[tokio::test]
-async fn a_parent_that_is_larger_is_cut_and_one_that_is_smaller_goes_on_as_zeroes() {
+async fn a_larger_parent_is_cut_and_a_smaller_one_continues_as_zeroes() {
     for (own, below) in [(2, 3), (3, 2), (2, 2)] {
         let base = vec![identified(below * K, ExtentKind::Data, &[])];
         let disk = over(identified(own * K, ExtentKind::Hole, &[]), base).await.unwrap();
@@ -334,7 +334,7 @@ async fn the_layer_that_is_broken_is_named() {
 #[tokio::test]
 async fn a_parent_may_have_several_names() {
     let mut top = identified(K, ExtentKind::Hole, &[]);
-    top.sources = vec![primary(), parent("nobody knows"), parent("0"), parent("1")];
+    top.sources = vec![primary(), parent("unknown parent"), parent("0"), parent("1")];
     let chain = vec![(identified(K, ExtentKind::Data, &[]), vec![5; 4096]), (one_page(K, vec![]), vec![])];
     let with = |chain| OpenOptions {
         resolver: Arc::new(Chain(chain)),
@@ -346,7 +346,7 @@ async fn a_parent_may_have_several_names() {
     top.pages.lock().unwrap().push_back(page(vec![extent(0, K, ExtentKind::Hole, 0, 0)], true));
     let error = open_with(&top, 4096, &with(Vec::new())).await.err().unwrap();
     assert_eq!(error.code(), "denied.external-reference");
-    assert!(error.report().contains("nobody knows"));
+    assert!(error.report().contains("unknown parent"));
 }
 
 #[tokio::test]
@@ -401,18 +401,18 @@ async fn parts_of_a_disk_are_read_where_they_are_granted() {
 
 #[tokio::test]
 async fn parts_are_checked_like_the_image_itself() {
-    let verdict = async |extents: Vec<Extent>| {
+    let check = async |extents: Vec<Extent>| {
         let mut script = one_page(8 * K, extents);
         script.sources = vec![primary(), part("0"), part("1"), parent("1")];
         open_with(&script, 4096, &two_parts()).await.err().map(|error| error.code().to_owned())
     };
     let refused = |code: &str| Some(code.to_owned());
     let twice = vec![of(1, data(0, 4 * K, 0)), of(1, data(4 * K, 4 * K, 0))];
-    assert_eq!(verdict(twice).await, refused("corrupt.aliased"));
+    assert_eq!(check(twice).await, refused("corrupt.aliased"));
     let behind = vec![of(1, data(0, 4 * K, 0)), of(2, data(4 * K, 4 * K, 1))];
-    assert_eq!(verdict(behind).await, refused("corrupt.truncated"));
+    assert_eq!(check(behind).await, refused("corrupt.truncated"));
     let the_parent = vec![of(3, data(0, 8 * K, 0))];
-    assert_eq!(verdict(the_parent).await, refused("plugin.map-index"));
+    assert_eq!(check(the_parent).await, refused("plugin.map-index"));
     let mut script = one_page(K, vec![data(0, K, 0)]);
     script.sources = vec![primary(), part("0"), part("0")];
     let error = open_with(&script, 4096, &two_parts()).await.err().unwrap();

@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_sound_chunk_or_none(
+    fn any_bytes_decode_to_a_sound_chunk_or_to_none(
         bytes in prop::collection::vec(prop_oneof![Just(0u8), 0..4u8, any::<u8>()], 0..400),
         runs in 0..5_usize,
         units in 0..5_usize,

@@ -47,7 +47,7 @@ fn a_folder_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_full_disk_is_told_from_a_broken_one() {
+fn a_full_disk_and_a_broken_one_have_different_errors() {
     // Whatever is written to this device finds no room.
     let full = File::options().read(true).write(true).open("/dev/full").unwrap();
     let reader = ScratchFile::from_file(full.try_clone().unwrap());

@@ -81,7 +81,7 @@ fn an_open_mover() {
 
 #[test]
 #[ignore = "run by other tests, in a process of its own"]
-fn a_liar() {
+fn a_hostile_mover() {
     let placed = Placed { offset: 1 << 50, length: 65536, file_offset: 4096, stored_length: 0 };
     let reply = |reply| FromMover::Reply(Ok(reply));
     say(FULL, vec![reply(Reply::Done), reply(Reply::Event(Event::Placed(vec![placed])))]);
@@ -89,7 +89,7 @@ fn a_liar() {
 
 #[test]
 #[ignore = "run by other tests, in a process of its own"]
-fn one_that_is_confused() {
+fn a_mover_that_confuses_its_answers() {
     say(FULL, vec![FromMover::Ready]);
 }
 
@@ -140,9 +140,9 @@ fn children() -> Vec<Pid> {
 }
 
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
         std::thread::yield_now();
     }
 }
@@ -196,7 +196,7 @@ async fn what_is_no_file_is_moved_by_the_host() {
     assert!(sink.bytes() == Pattern { size: SIZE, seed: 5 }.bytes());
 }
 
-/// The bytes of an image, and what happens when somebody reads data from it.
+/// The bytes of an image, and what happens when data is read from it.
 struct Trap<F> {
     bytes: Vec<u8>,
     armed: Arc<AtomicBool>,
@@ -282,7 +282,7 @@ async fn damage_is_the_same_error_on_both_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_cancels_or_loses_interest_is_rid_of_the_mover() {
+async fn cancelling_or_dropping_an_operation_ends_its_mover() {
     let folder = tempfile::tempdir().unwrap();
     let release = CancellationToken::new();
     let reads = Arc::new(AtomicU64::new(0));
@@ -301,11 +301,11 @@ async fn whoever_cancels_or_loses_interest_is_rid_of_the_mover() {
         tokio::spawn(async move { write_image(&disk, &FakeFormat::raw(), &sink, &options).await })
     };
     wait_for("the mover reads", || reads.load(Ordering::SeqCst) > 0);
-    let begun = Instant::now();
+    let started = Instant::now();
     options.cancel.cancel();
     let error = writing.await.unwrap().unwrap_err();
     assert_eq!(error.code(), "cancelled");
-    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
     wait_for("the mover is gone", || children().is_empty());
 
     let before = reads.load(Ordering::SeqCst);
@@ -319,10 +319,10 @@ async fn whoever_cancels_or_loses_interest_is_rid_of_the_mover() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mover_that_lies_is_not_believed() {
+async fn answers_of_a_hostile_mover_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let disk = image(folder.path(), &FakeFormat::compressed("zstd")).await;
-    for inside in ["a_liar", "one_that_is_confused"] {
+    for inside in ["a_hostile_mover", "a_mover_that_confuses_its_answers"] {
         let sink: Arc<dyn BlockSink> = Arc::new(MemorySink::default());
         let error = write_image(&disk, &FakeFormat::plain(65536), &sink, &options(inside)).await.unwrap_err();
         assert_eq!(error.code(), "mover.bad-answer", "{inside}: {}", error.report());

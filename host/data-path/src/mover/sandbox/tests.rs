@@ -85,7 +85,7 @@ fn refused_path(outcome: io::Result<()>) -> bool {
 }
 
 #[test]
-fn nothing_is_opened() {
+fn granting_opens_no_files() {
     for name in ["open", "create", "look", "list"] {
         assert_eq!(attempt(name).code(), Some(HELD), "{name}");
     }
@@ -93,14 +93,14 @@ fn nothing_is_opened() {
 }
 
 #[test]
-fn what_no_mover_needs_ends_it() {
+fn a_system_call_that_no_mover_needs_ends_it() {
     for name in ["pair", "connect", "socket", "spawn", "execute", "signal", "remove", "priority"] {
         assert_eq!(attempt(name).signal(), Some(libc::SIGSYS), "{name}");
     }
 }
 
 #[test]
-fn what_it_needs_is_allowed_and_bounded() {
+fn a_mover_may_do_what_it_needs_within_its_limits() {
     for name in ["threads", "time", "memory", "descriptors", "inherited"] {
         assert_eq!(attempt(name).code(), Some(HELD), "{name}");
     }

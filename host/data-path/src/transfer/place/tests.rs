@@ -93,7 +93,7 @@ fn plugin_rules() -> Rules {
 }
 
 #[test]
-fn rules_that_make_no_sense_are_refused() {
+fn contradictory_rules_are_refused() {
     let code = |change: fn(&mut Rules)| {
         let mut rules = plugin_rules();
         change(&mut rules);

@@ -56,7 +56,7 @@ fn formats() -> Vec<FakeFormat> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_layout_holds_the_same_disk_and_says_so() {
+async fn every_layout_holds_the_same_disk_and_reports_its_digest() {
     let disk = pattern(SIZE);
     let expected = Pattern { size: SIZE, seed: 5 }.bytes();
     let logical = digest(&disk, &threads(2)).await.unwrap();
@@ -216,7 +216,7 @@ async fn a_full_destination_has_its_own_error() {
     }
 }
 
-/// A source without an end in sight: each read takes a moment, and the first one tells that it was
+/// A source without an end in sight: each read takes a moment, and the first one notifies that it was
 /// reached.
 struct Slow {
     reached: tokio::sync::Notify,
@@ -236,13 +236,13 @@ impl BlockSource for Slow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelling_ends_a_job_within_100_ms() {
+async fn cancelling_ends_an_operation_within_100_ms() {
     let source = Arc::new(Slow { reached: tokio::sync::Notify::new() });
     let disk = Arc::new(Disk::from_raw(source.clone(), &Limits::default()).unwrap());
     let sink: Arc<dyn BlockSink> = Arc::new(Full { room: AtomicU64::new(u64::MAX) });
     let options = threads(3);
     let cancel = options.cancel.clone();
-    let job = async {
+    let writing = async {
         let format = FakeFormat::compressed("zstd");
         write_image(&disk, &format, &sink, &options)
             .await
@@ -254,7 +254,7 @@ async fn cancelling_ends_a_job_within_100_ms() {
         cancel.cancel();
         now
     };
-    let (outcome, asked) = tokio::join!(job, cancelling);
+    let (outcome, asked) = tokio::join!(writing, cancelling);
     let (code, ended) = outcome.unwrap_err();
     assert_eq!(code, "cancelled");
     assert!(ended - asked < Duration::from_millis(100), "it took {:?}", ended - asked);
@@ -262,7 +262,7 @@ async fn cancelling_ends_a_job_within_100_ms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_job_stops_its_threads() {
+async fn a_dropped_operation_stops_its_threads() {
     let source = Arc::new(Slow { reached: tokio::sync::Notify::new() });
     let disk = Arc::new(Disk::from_raw(source.clone(), &Limits::default()).unwrap());
     let sink: Arc<dyn BlockSink> = Arc::new(Full { room: AtomicU64::new(u64::MAX) });
@@ -298,7 +298,7 @@ impl BlockSource for Restless {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_changes_is_no_source() {
+async fn a_source_that_changes_is_refused() {
     let disk = Arc::new(Disk::from_raw(Arc::new(Restless), &Limits::default()).unwrap());
     let sink: Arc<dyn BlockSink> = Arc::new(MemorySink::default());
     let error = write_image(&disk, &FakeFormat::raw(), &sink, &threads(1)).await.unwrap_err();

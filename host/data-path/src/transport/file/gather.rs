@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_what_went_past() {
+    fn blocks_do_not_wait_for_bytes_that_bypassed_them() {
         let gather = Gather::default();
         let (rest, half) = (to_u64(BLOCK / 2), BLOCK / 2);
         assert!(matches!(gather.skip(BLOCK, rest), (taken, None) if taken == half));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_incomplete_goes_when_there_is_too_much_of_it() {
+    fn the_lowest_block_is_written_when_too_many_are_incomplete() {
         let gather = Gather::default();
         for number in (0..=to_u64(MAX_OPEN)).rev() {
             let (_, ready) = gather.add(&[1; 10], number * to_u64(BLOCK) + 7);

@@ -13,7 +13,7 @@ fn whole(source: &FileSource) -> ByteRange {
 }
 
 #[test]
-fn holes_are_found_and_left() {
+fn holes_are_found_when_reading_and_kept_when_writing() {
     let (path, dir) = folder();
     let sink = FileSink::create(&dir, "sparse").unwrap();
     sink.set_size(10 << 20).unwrap();
@@ -107,7 +107,7 @@ fn writes_past_the_cache_and_through_it_make_the_same_file() {
 
 /// Gathered bytes are in the file however it is read.
 #[test]
-fn what_waits_is_written_before_anybody_reads() {
+fn gathered_bytes_are_written_before_the_file_is_read() {
     let (path, dir) = folder();
     let sink = FileSink::create(&dir, "out").unwrap();
     let read = || std::fs::read(path.path().join("out")).unwrap();
@@ -184,7 +184,7 @@ fn several_threads_write_the_pages_that_they_share() {
 /// What is written far ahead of the rest stays, although the file grows in steps; its size is the
 /// one that was set.
 #[test]
-fn a_file_that_grows_ahead_is_as_long_as_was_settled() {
+fn a_file_that_grows_ahead_gets_the_size_that_was_set() {
     const FAR: u64 = 200 << 20;
     let (path, dir) = folder();
     let sink = FileSink::create(&dir, "out").unwrap();

@@ -150,7 +150,7 @@ fn any_range_is_read_as_it_is() {
 }
 
 #[test]
-fn servers_that_cannot_be_used_are_told_at_once() {
+fn unusable_servers_are_refused_when_the_source_is_opened() {
     let open = |mode| HttpSource::open(&serve(mode).0).map(|_| ()).unwrap_err();
     assert_eq!(open(WriteMode::NoRanges), HttpError::NoRanges);
     assert_eq!(open(WriteMode::Redirects), HttpError::Status { status: 302 });
@@ -184,7 +184,7 @@ fn answers_that_are_wrong_are_errors_and_never_bytes() {
 }
 
 #[test]
-fn private_networks_are_for_those_who_are_allowed() {
+fn private_networks_are_refused_unless_allowed() {
     for url in
         ["http://127.0.0.1:1/x", "http://[::1]:1/x", "http://10.0.0.1/x", "http://169.254.169.254/latest"]
     {
@@ -204,7 +204,7 @@ fn private_networks_are_for_those_who_are_allowed() {
 }
 
 #[test]
-fn other_schemes_are_no_objects() {
+fn urls_with_other_schemes_are_refused() {
     for url in ["ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http:///x", ""] {
         let options = HttpOptions { url: url.to_owned(), private_networks: true, authorities: Vec::new() };
         assert_eq!(HttpSource::open(&options).map(|_| ()).unwrap_err().code(), "http.url", "{url}");

@@ -151,11 +151,11 @@ mod tests {
     }
 
     fn connect(socket: &Path) -> Result<NbdSink, NbdError> {
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         loop {
             match NbdSink::connect(&NbdOptions::new(socket, "")) {
                 // The server has not started yet.
-                Err(NbdError::Connect { .. }) if begun.elapsed() < Duration::from_secs(20) => {
+                Err(NbdError::Connect { .. }) if started.elapsed() < Duration::from_secs(20) => {
                     std::thread::yield_now();
                 }
                 connected => return connected,

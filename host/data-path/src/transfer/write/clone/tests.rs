@@ -141,7 +141,7 @@ async fn where_blocks_cannot_be_shared_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_cancelled_ends() {
+async fn a_cancelled_operation_ends() {
     let Some(xfs) = Xfs::mount() else { return };
     let folder = xfs.path();
     let options = WriteOptions::default();

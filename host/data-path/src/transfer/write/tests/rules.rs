@@ -21,21 +21,21 @@ enum Table {
     Front,
     /// Behind the payload; the header is known in advance.
     Behind,
-    /// The same, and the header that is told in advance is another one.
+    /// The same, and the header that is given in advance is another one.
     Lying,
 }
 
-/// A format that has these rules, and remembers what it was told.
+/// A format that has these rules, and remembers what was reported.
 #[derive(Clone, Debug)]
 struct Odd {
     rules: Rules,
     table: Table,
-    told: Arc<Mutex<Told>>,
+    reported: Arc<Mutex<Reported>>,
 }
 
-/// What the host told a layout, and what that answered.
+/// What the host reported to a layout, and its answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Told {
+struct Reported {
     placed: Vec<Placed>,
     /// Where, and how many placements were known then.
     interleaved: Vec<(u64, usize)>,
@@ -62,15 +62,15 @@ impl Odd {
             ascending: true,
         };
         change(&mut rules);
-        Self { rules, table, told: Arc::default() }
+        Self { rules, table, reported: Arc::default() }
     }
 
     fn codec(name: &str) -> Option<Codec> {
         Some(Codec { name: name.to_owned(), params: Props::new() })
     }
 
-    fn told(&self) -> Told {
-        self.told.lock().unwrap().clone()
+    fn reported(&self) -> Reported {
+        self.reported.lock().unwrap().clone()
     }
 
     fn header(&self) -> Vec<u8> {
@@ -104,7 +104,7 @@ impl DiskFormat for Odd {
     }
 
     async fn begin_layout(&self, _: &CreateRequest) -> Result<Box<dyn FormatLayout>, PortError> {
-        *self.told.lock().unwrap() = Told::default();
+        *self.reported.lock().unwrap() = Reported::default();
         Ok(Box::new(self.clone()))
     }
 }
@@ -116,7 +116,7 @@ impl FormatLayout for Odd {
     }
 
     async fn placed(&mut self, runs: &[Placed]) -> Result<(), PortError> {
-        self.told.lock().unwrap().placed.extend_from_slice(runs);
+        self.reported.lock().unwrap().placed.extend_from_slice(runs);
         Ok(())
     }
 
@@ -128,16 +128,16 @@ impl FormatLayout for Odd {
                 Table::Lying => b"another".to_vec(),
             });
         }
-        let mut told = self.told.lock().unwrap();
-        let known = told.placed.len();
-        told.interleaved.push((at, known));
+        let mut reported = self.reported.lock().unwrap();
+        let known = reported.placed.len();
+        reported.interleaved.push((at, known));
         Ok(tables_between(at, known))
     }
 
     async fn metadata(&mut self, end: u64, start: u64, _: u32) -> Result<MetadataPage, PortError> {
-        let mut told = self.told.lock().unwrap();
-        told.end = end;
-        let table = blake3::hash(format!("{:?}", told.placed).as_bytes()).as_bytes().repeat(20);
+        let mut reported = self.reported.lock().unwrap();
+        reported.end = end;
+        let table = blake3::hash(format!("{:?}", reported.placed).as_bytes()).as_bytes().repeat(20);
         let at = if self.table == Table::Front { TABLE } else { end.next_multiple_of(512) + 512 };
         let page = |file_offset, bytes, done| MetadataPage {
             segments: vec![MetadataSegment { file_offset, bytes }],
@@ -151,11 +151,11 @@ impl FormatLayout for Odd {
 
 /// The disk, put together from what was reported; everything else in the file is checked as well.
 fn decode(odd: &Odd, file: &[u8], size: u64) -> Vec<u8> {
-    let told = odd.told();
+    let reported = odd.reported();
     let unit = to_usize(u64::from(odd.rules.unit));
     let mut disk = vec![0; to_usize(size).next_multiple_of(unit)];
     let mut decoder = Decoder::new();
-    for run in &told.placed {
+    for run in &reported.placed {
         for number in 0..run.length / u64::from(odd.rules.unit) {
             let offset = run.offset + number * u64::from(odd.rules.unit);
             let mut at = to_usize(run.file_offset + number * u64::from(odd.rules.unit));
@@ -188,12 +188,12 @@ fn decode(odd: &Odd, file: &[u8], size: u64) -> Vec<u8> {
             }
         }
     }
-    for (at, known) in &told.interleaved {
+    for (at, known) in &reported.interleaved {
         let expected = tables_between(*at, *known);
         assert_eq!(file[to_usize(*at)..to_usize(*at) + expected.len()], expected);
         let every = u64::from(odd.rules.interleave_every);
         let group = |run: &Placed| run.offset / u64::from(odd.rules.unit) / every;
-        assert!(group(&told.placed[known - 1]) < group(&told.placed[*known]), "between two groups");
+        assert!(group(&reported.placed[known - 1]) < group(&reported.placed[*known]), "between two groups");
     }
     assert!(disk[to_usize(size)..].iter().all(|byte| *byte == 0));
     disk.truncate(to_usize(size));
@@ -295,7 +295,7 @@ const MANNERS: [WriteMode; 3] = [WriteMode::Sparse, WriteMode::Dense, WriteMode:
 
 /// Writes with 1, 2 and 8 threads in every mode. `same`: all files are the same.
 async fn holds(odd: &Odd, disk: &Arc<Disk>, expected: &[u8], same: bool) {
-    let mut first: Option<(Vec<u8>, Told)> = None;
+    let mut first: Option<(Vec<u8>, Reported)> = None;
     for mode in MANNERS {
         let mut one: Option<(Vec<u8>, Written)> = None;
         for threads in [1, 2, 8] {
@@ -304,8 +304,8 @@ async fn holds(odd: &Odd, disk: &Arc<Disk>, expected: &[u8], same: bool) {
             assert!(bytes.starts_with(&odd.header()));
             let (one, known) = one.get_or_insert_with(|| (bytes.clone(), written));
             assert!(*one == bytes && *known == written, "{mode:?}: {threads} threads make another file");
-            let (file, told) = first.get_or_insert_with(|| (bytes.clone(), odd.told()));
-            assert!(!same || (*file == bytes && *told == odd.told()), "{mode:?} makes another file");
+            let (file, reported) = first.get_or_insert_with(|| (bytes.clone(), odd.reported()));
+            assert!(!same || (*file == bytes && *reported == odd.reported()), "{mode:?} makes another file");
         }
     }
 }
@@ -339,12 +339,12 @@ async fn frames_tables_between_units_and_alignments_are_kept() {
     for odd in [vhd_like(Table::Front), vhd_like(Table::Behind), vmdk_like()] {
         holds(&odd, &disk, &bytes, true).await;
     }
-    assert!(vmdk_like().told().interleaved.is_empty());
+    assert!(vmdk_like().reported().interleaved.is_empty());
     let odd = vmdk_like();
     check(&odd, &disk, 2, WriteMode::Append).await;
     let groups: std::collections::BTreeSet<u64> =
-        odd.told().placed.iter().map(|run| run.offset >> 20).collect();
-    assert_eq!(odd.told().interleaved.len(), groups.len() - 1, "each group but the last one");
+        odd.reported().placed.iter().map(|run| run.offset >> 20).collect();
+    assert_eq!(odd.reported().interleaved.len(), groups.len() - 1, "each group but the last one");
 }
 
 proptest! {
@@ -390,7 +390,7 @@ proptest! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_raw_disk_is_the_same_in_every_manner() {
+async fn a_raw_disk_is_the_same_in_every_write_mode() {
     let (disk, bytes) = pattern((9 << 20) + 512, 7);
     for mode in MANNERS {
         for threads in [1, 2, 8] {
@@ -414,7 +414,7 @@ async fn zero_blocks_inside_of_large_units_stay_holes() {
     let disk = raw_disk(bytes);
     let odd = vhd_like(Table::Front);
     let (_, written) = check(&odd, &disk, 2, WriteMode::Sparse).await;
-    assert_eq!(odd.told().placed.len(), 1);
+    assert_eq!(odd.reported().placed.len(), 1);
     let tables = to_u64(odd.header().len()) + 640;
     assert_eq!(written.written_bytes, 2 * 4096 + 512 + tables);
     assert!(written.file_size > 2 << 20);
@@ -473,7 +473,7 @@ async fn a_source_that_changes_between_the_passes_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_was_told_in_advance_stays_as_it_was() {
+async fn a_head_given_in_advance_must_not_change() {
     let (disk, _) = pattern(1 << 20, 3);
     let odd = Odd::new(Table::Lying, |_| {});
     let error = write_image(&disk, &odd, &stream(), &options(1)).await.unwrap_err();
@@ -495,7 +495,7 @@ async fn progress_counts_both_passes() {
     }
 }
 
-/// A file that can be read back, and loses a bit if it is told to.
+/// A file that can be read back, and loses a bit when it should.
 struct Rotten {
     file: MemorySink,
     rots: bool,
@@ -545,7 +545,7 @@ async fn what_is_verified_is_what_was_written() {
     assert_eq!(stored_digest(std::fs::read(folder.path().join("image")).unwrap()).await, written.stored);
 }
 
-/// Takes everything, and tells when the first bytes came.
+/// Takes everything, and notifies about the first bytes.
 struct Endless(Arc<tokio::sync::Notify>, AtomicBool);
 
 impl io::Write for Endless {
@@ -593,21 +593,22 @@ impl BlockSource for Hole {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_a_stream_of_zeroes_takes_no_longer() {
     let disk = Arc::new(Disk::from_raw(Arc::new(Hole), &Limits::default()).unwrap());
-    let begun = Arc::new(tokio::sync::Notify::new());
-    let sink: Arc<dyn BlockSink> = Arc::new(AppendSink::new(Endless(begun.clone(), AtomicBool::new(false))));
+    let started = Arc::new(tokio::sync::Notify::new());
+    let sink: Arc<dyn BlockSink> =
+        Arc::new(AppendSink::new(Endless(started.clone(), AtomicBool::new(false))));
     let options = options(2);
     let cancel = options.cancel.clone();
     let raw = crate::testing::FakeFormat::raw();
-    let job = async {
+    let writing = async {
         let error = write_image(&disk, &raw, &sink, &options).await.unwrap_err();
         (error.code().to_owned(), Instant::now())
     };
     let cancelling = async {
-        begun.notified().await;
+        started.notified().await;
         cancel.cancel();
         Instant::now()
     };
-    let ((code, ended), asked) = tokio::join!(job, cancelling);
+    let ((code, ended), asked) = tokio::join!(writing, cancelling);
     assert_eq!(code, "cancelled");
     assert!(ended - asked < Duration::from_millis(100), "it took {:?}", ended - asked);
 }

@@ -1,4 +1,4 @@
-//! Servers that lie, one lie at a time.
+//! Hostile servers, each with one violation of the protocol.
 
 use std::{
     io::{Read as _, Write as _},
@@ -21,7 +21,7 @@ struct Asked {
 type Reply = dyn Fn(&Asked) -> Vec<u8> + Send;
 
 /// What a server answers; the default is honest.
-struct Lies {
+struct Script {
     greeting: Vec<u8>,
     structured: bool,
     /// Replies to GO.
@@ -31,7 +31,7 @@ struct Lies {
     pieces: usize,
 }
 
-impl Lies {
+impl Script {
     fn new(reply: impl Fn(&Asked) -> Vec<u8> + Send + 'static) -> Self {
         let greeting = [INIT_MAGIC.to_be_bytes(), OPTION_MAGIC.to_be_bytes()].concat();
         Self {
@@ -139,20 +139,20 @@ fn hole(done: bool, handle: u64, offset: u64, length: u32) -> Vec<u8> {
     chunk(done, 2, handle, &[&offset.to_be_bytes()[..], &length.to_be_bytes()].concat())
 }
 
-fn read(lies: Lies) -> Result<Vec<u8>, io::Error> {
-    let (_folder, options) = lies.serve();
+fn read(script: Script) -> Result<Vec<u8>, io::Error> {
+    let (_folder, options) = script.serve();
     let client = NbdClient::connect(&options)?;
     let mut buf = vec![0xEE; 65536];
     client.read_exact_at(&mut buf, 4096).map(|()| buf)
 }
 
 fn read_code(reply: impl Fn(&Asked) -> Vec<u8> + Send + 'static) -> &'static str {
-    code(&read(Lies::new(reply)).unwrap_err())
+    code(&read(Script::new(reply)).unwrap_err())
 }
 
 #[test]
 fn pieces_may_come_in_any_order() {
-    let bytes = read(Lies::new(|asked| {
+    let bytes = read(Script::new(|asked| {
         [
             data(false, asked.handle, 4096 + 32768, 16384),
             hole(false, asked.handle, 4096 + 49152, 16384),
@@ -171,13 +171,13 @@ fn servers_without_structured_replies_are_read() {
         let head = [SIMPLE_REPLY_MAGIC.to_be_bytes(), [0; 4]].concat();
         [head, asked.handle.to_be_bytes().to_vec(), vec![0xCD; 65536]].concat()
     };
-    let lies = Lies { structured: false, ..Lies::new(simple) };
-    assert_eq!(read(lies).unwrap(), vec![0xCD; 65536]);
+    let script = Script { structured: false, ..Script::new(simple) };
+    assert_eq!(read(script).unwrap(), vec![0xCD; 65536]);
     assert_eq!(read_code(simple), "nbd.protocol", "but not when structured ones were agreed upon");
 }
 
 #[test]
-fn lies_in_replies_are_found() {
+fn wrong_replies_are_refused() {
     assert_eq!(read_code(|asked| data(true, asked.handle + 7, 4096, 65536)), "nbd.protocol", "handle");
     assert_eq!(read_code(|asked| data(true, asked.handle, 0, 65536)), "nbd.protocol", "before the range");
     assert_eq!(
@@ -219,10 +219,10 @@ fn lies_in_replies_are_found() {
 }
 
 #[test]
-fn a_server_that_trickles_is_as_late_as_a_silent_one() {
-    let lies = Lies { pieces: 1, ..Lies::new(|asked| data(true, asked.handle, 4096, 65536)) };
+fn a_server_that_sends_byte_by_byte_hits_the_deadline() {
+    let script = Script { pieces: 1, ..Script::new(|asked| data(true, asked.handle, 4096, 65536)) };
     let start = Instant::now();
-    assert_eq!(code(&read(lies).unwrap_err()), "nbd.timeout");
+    assert_eq!(code(&read(script).unwrap_err()), "nbd.timeout");
     assert!(start.elapsed() < Duration::from_secs(3));
 }
 
@@ -230,7 +230,7 @@ fn a_server_that_trickles_is_as_late_as_a_silent_one() {
 fn errors_of_the_server_are_passed_on_clean() {
     let text = b"no \x1b[31mdisk\n";
     let payload = [&5u32.to_be_bytes()[..], &u16::try_from(text.len()).unwrap().to_be_bytes(), text].concat();
-    let error = read(Lies::new(move |asked| chunk(true, 0x8001, asked.handle, &payload))).unwrap_err();
+    let error = read(Script::new(move |asked| chunk(true, 0x8001, asked.handle, &payload))).unwrap_err();
     assert_eq!(code(&error), "nbd.server");
     assert!(error.to_string().contains("error 5: no [31mdisk"), "{error}");
     assert_eq!(read_code(|asked| chunk(true, 0x8001, asked.handle, &[0; 5])), "nbd.protocol");
@@ -239,7 +239,7 @@ fn errors_of_the_server_are_passed_on_clean() {
 }
 
 #[test]
-fn lies_in_block_status_are_found() {
+fn a_wrong_block_status_is_refused() {
     let status = |context: u32, blocks: &[u32]| {
         let numbers: Vec<u8> = [context].iter().chain(blocks).flat_map(|n| n.to_be_bytes()).collect();
         move |asked: &Asked| match asked.command {
@@ -247,53 +247,53 @@ fn lies_in_block_status_are_found() {
             _ => Vec::new(),
         }
     };
-    let ask = |lies: Lies| {
-        let (_folder, options) = lies.serve();
+    let ask = |script: Script| {
+        let (_folder, options) = script.serve();
         NbdClient::connect(&options).unwrap().segments(ByteRange { offset: 0, length: EXPORT })
     };
     let zero = |offset, length| Segment { range: ByteRange { offset, length }, zero: true };
-    assert_eq!(ask(Lies::new(status(7, &[1 << 20, 3]))).unwrap(), [zero(0, EXPORT)]);
-    assert_eq!(ask(Lies::new(status(7, &[1 << 30, 2]))).unwrap(), [zero(0, EXPORT)], "cut to the export");
+    assert_eq!(ask(Script::new(status(7, &[1 << 20, 3]))).unwrap(), [zero(0, EXPORT)]);
+    assert_eq!(ask(Script::new(status(7, &[1 << 30, 2]))).unwrap(), [zero(0, EXPORT)], "cut to the export");
     for (name, context, blocks) in [
         ("context", 8, vec![1 << 20, 3]),
         ("empty block", 7, vec![0, 3]),
         ("half a block", 7, vec![1 << 20]),
         ("no block", 7, vec![]),
     ] {
-        let error = ask(Lies::new(status(context, &blocks))).unwrap_err();
+        let error = ask(Script::new(status(context, &blocks))).unwrap_err();
         assert_eq!(code(&error), "nbd.protocol", "{name}");
     }
     let huge = |asked: &Asked| chunk_of(u32::MAX - 3, true, 5, asked.handle, &[0; 64]);
-    assert_eq!(code(&ask(Lies::new(huge)).unwrap_err()), "nbd.protocol");
+    assert_eq!(code(&ask(Script::new(huge)).unwrap_err()), "nbd.protocol");
 }
 
 #[test]
-fn lies_in_the_handshake_are_found() {
-    let connect = |change: fn(&mut Lies)| {
-        let mut lies = Lies::new(|_| Vec::new());
-        change(&mut lies);
-        let (_folder, options) = lies.serve();
+fn a_wrong_handshake_is_refused() {
+    let connect = |change: fn(&mut Script)| {
+        let mut script = Script::new(|_| Vec::new());
+        change(&mut script);
+        let (_folder, options) = script.serve();
         NbdClient::connect(&options).err().map(|error| error.code())
     };
     assert_eq!(connect(|_| {}), None);
-    assert_eq!(connect(|lies| lies.greeting = vec![b'x'; 64]), Some("nbd.not-nbd"));
-    assert_eq!(connect(|lies| lies.greeting[8] ^= 1), Some("nbd.not-nbd"), "oldstyle");
-    assert_eq!(connect(|lies| lies.greeting[17] = 0), Some("nbd.not-nbd"), "not fixed");
-    assert_eq!(connect(|lies| lies.greeting.truncate(5)), Some("nbd.timeout"), "silence");
-    assert_eq!(connect(|lies| lies.go = option_reply(7, 1, &[])), Some("nbd.protocol"), "no size");
-    assert_eq!(connect(|lies| lies.go = option_reply(7, 0x8000_0006, b"no")), Some("nbd.refused"));
+    assert_eq!(connect(|script| script.greeting = vec![b'x'; 64]), Some("nbd.not-nbd"));
+    assert_eq!(connect(|script| script.greeting[8] ^= 1), Some("nbd.not-nbd"), "oldstyle");
+    assert_eq!(connect(|script| script.greeting[17] = 0), Some("nbd.not-nbd"), "not fixed");
+    assert_eq!(connect(|script| script.greeting.truncate(5)), Some("nbd.timeout"), "silence");
+    assert_eq!(connect(|script| script.go = option_reply(7, 1, &[])), Some("nbd.protocol"), "no size");
+    assert_eq!(connect(|script| script.go = option_reply(7, 0x8000_0006, b"no")), Some("nbd.refused"));
     assert_eq!(
-        connect(|lies| lies.go = [export(1 << 63), option_reply(7, 1, &[])].concat()),
+        connect(|script| script.go = [export(1 << 63), option_reply(7, 1, &[])].concat()),
         Some("nbd.protocol")
     );
-    assert_eq!(connect(|lies| lies.go = vec![9; 64]), Some("nbd.protocol"), "magic");
-    assert_eq!(connect(|lies| lies.go = option_reply(6, 1, &[])), Some("nbd.protocol"), "another option");
-    assert_eq!(connect(|lies| lies.go = export(EXPORT).repeat(100)), Some("nbd.protocol"), "endless");
-    assert_eq!(connect(|lies| lies.go[16..20].fill(0xFF)), Some("nbd.protocol"), "huge");
+    assert_eq!(connect(|script| script.go = vec![9; 64]), Some("nbd.protocol"), "magic");
+    assert_eq!(connect(|script| script.go = option_reply(6, 1, &[])), Some("nbd.protocol"), "another option");
+    assert_eq!(connect(|script| script.go = export(EXPORT).repeat(100)), Some("nbd.protocol"), "endless");
+    assert_eq!(connect(|script| script.go[16..20].fill(0xFF)), Some("nbd.protocol"), "huge");
     assert_eq!(
-        connect(|lies| {
+        connect(|script| {
             let blocks = option_reply(7, 3, &[&[0, 3][..], &3u32.to_be_bytes(), &[0; 8]].concat());
-            lies.go = [export(EXPORT), blocks, option_reply(7, 1, &[])].concat();
+            script.go = [export(EXPORT), blocks, option_reply(7, 1, &[])].concat();
         }),
         Some("nbd.protocol"),
         "blocks of 3 bytes"
