@@ -4,42 +4,61 @@
 //! crate validates every description, and then opens, reads, decodes, hashes, encodes and writes,
 //! on all cores and with bounded memory.
 //!
-//! # How it is used
+//! # Example
 //!
-//! ```ignore
-//! // Where the bytes are: a file below a granted folder, or a live export.
-//! let source: Arc<dyn BlockSource> = Arc::new(FileSource::open(&dir, "images/web.qcow2")?);       // blocking
-//! let source: Arc<dyn BlockSource> = Arc::new(NbdClient::connect(&NbdOptions::new(socket, ""))?);  // blocking
+//! ```no_run
+//! use std::sync::Arc;
 //!
-//! // What disk they hold: through a format (validated, parents refused by default), or as they are.
-//! let disk = Arc::new(Disk::open(format, source, &OpenOptions::default()).await?);
-//! let disk = Arc::new(Disk::from_raw(source, &Limits::default())?);                                // blocking
+//! use cap_std::fs::Dir;
+//! use imprint_data_path::{
+//!     Disk, EngineError, FileSink, FileSource, OpenOptions, WriteOptions, write_image,
+//! };
+//! use imprint_ports::{
+//!     BlockSink, BlockSource, DiskFormat,
+//!     durable::{self, Durability, Existing},
+//! };
 //!
-//! // Write it as an image in any format; `written` has the sizes and both digests.
-//! let sink: Arc<dyn BlockSink> = Arc::new(FileSink::create(&dir, "images/.upload-1")?);           // blocking
-//! let written = write_image(&disk, format, &sink, &WriteOptions::default()).await?;
-//! durable::publish(&dir, "images/.upload-1", "images/web.qcow2", Existing::Keep, Durability::Synced)?; // blocking
+//! async fn convert(dir: &Dir, from: &dyn DiskFormat, to: &dyn DiskFormat) -> Result<(), EngineError> {
+//!     // The bytes: a file below a granted folder. Opening it blocks.
+//!     let source: Arc<dyn BlockSource> = Arc::new(FileSource::open(dir, "images/web.vmdk")?);
+//!     // The disk in them, by a format. Its map is validated, and parents are refused by default.
+//!     let disk = Arc::new(Disk::open(from, source, &OpenOptions::default()).await?);
+//!     // A new image of the disk; `written` has the sizes and both digests. Creating the file blocks.
+//!     let sink: Arc<dyn BlockSink> = Arc::new(FileSink::create(dir, "images/.upload-1")?);
+//!     let written = write_image(&disk, to, &sink, &WriteOptions::default()).await?;
+//!     tracing::info!(size = written.file_size, digest = %written.logical, "image written");
+//!     durable::publish(dir, "images/.upload-1", "images/web.qcow2", Existing::Keep, Durability::Synced)
+//!         .map_err(|error| EngineError::write_open("images/web.qcow2", error))
+//! }
 //! ```
 //!
-//! `blocking` means what it says: inside async code call it through `tokio::task::spawn_blocking`.
+//! Calls that block are made through `tokio::task::spawn_blocking` in async code.
 //!
 //! # Map of the crate
 //!
 //! - Sources and sinks: over files [`FileSource`], [`FileSink`]; over block devices
-//!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over HTTP [`http`]; over anything that can
-//!   be appended to [`AppendSink`].
+//!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over HTTP [`http`]; over streams that can be
+//!   appended to [`AppendSink`].
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
 //!   [`GrantedFiles`]: chains of files.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system
 //!   can.
-//! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] watches it, a
-//!   cancellation token stops it.
-//! - [`DiskDigest`]: the one digest definition. [`digest`], [`compare`], [`check`], [`detect`],
+//! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] has its
+//!   counters, a cancellation token stops it.
+//! - [`DiskDigest`]: the one digest definition. [`digest()`], [`compare`], [`check`], [`detect`],
 //!   [`confirm_format`], [`refuse_foreign`].
-//! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` for
-//!   people.
+//! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` as
+//!   human-readable text.
 //!
-//! Not here: the ports and the traits of sources and sinks (`ports`), components and sandboxes (`plugin-runtime`), tasks and limits of accounts (`service`).
+//! # Locks
+//!
+//! A thread that panics while it holds a lock fails its operation, and the others do not continue
+//! with what it left behind: locking a poisoned mutex panics as well. There are three exceptions.
+//! The ordered step of the pipeline has to stop the other threads even then, a stream as a sink
+//! runs code of its owner under its lock, and the lock around writes to ext4 protects no data.
+//!
+//! Not here: the ports and the traits of sources and sinks (`ports`), components and sandboxes
+//! (`plugin-runtime`), tasks and limits of accounts (`service`).
 
 mod codec;
 mod digest;
