@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use chrono::SubsecRound;
 use imprint_domain::{
     Code, Error,
+    error_chain::error_chain,
     time::{Environment, Timestamp},
 };
 use imprint_store::{Conn, Store, StoreError, Target};
@@ -70,7 +71,7 @@ impl Service {
         };
         let store = Store::open(&target).await.map_err(|error| {
             let what = "the database cannot be opened; the log has the cause";
-            Error { internal: Some(chain(&error)), ..Error::new(Code::Unavailable, what) }
+            Error { internal: Some(error_chain(&error)), ..Error::new(Code::Unavailable, what) }
         })?;
         let passwords = Passwords::new(settings.password_memory_kib)?;
         let opened_at = environment.now().trunc_subsecs(6);
@@ -141,7 +142,7 @@ pub(crate) trait DbResult<T> {
 impl<T> DbResult<T> for Result<T, StoreError> {
     fn db(self) -> Result<T, Error> {
         self.map_err(|error| {
-            let internal = Some(chain(&error));
+            let internal = Some(error_chain(&error));
             if error.is_unavailable() {
                 return Error {
                     internal,
@@ -151,15 +152,4 @@ impl<T> DbResult<T> for Result<T, StoreError> {
             Error { internal, ..Error::internal("") }
         })
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -8,6 +8,7 @@ use imprint_agent_protocol::{
     ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, ProgressReport,
     ProgressResponse, ProtocolError, Register, RegisterResponse,
 };
+use imprint_domain::error_chain::error_chain;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -167,14 +168,7 @@ async fn read_bounded(mut answer: Response) -> Result<Vec<u8>, ProtocolError> {
 
 /// Returns the error with its causes: the outermost one alone is `error sending request`.
 fn unavailable(error: &dyn std::error::Error) -> ProtocolError {
-    let mut detail = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        detail.push_str(": ");
-        detail.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    ProtocolError::Unavailable { detail }
+    ProtocolError::Unavailable { detail: error_chain(error) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use imprint_api::{PROBLEM_JSON, dto::page::Page, dto::problem::Problem};
+use imprint_domain::error_chain::error_chain;
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -57,7 +58,7 @@ impl Api {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("imprint/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| Failure::Unreachable { server: server.clone(), cause: chain(&error) })?;
+            .map_err(|error| Failure::Unreachable { server: server.clone(), cause: error_chain(&error) })?;
         Ok(Self { http, server })
     }
 
@@ -195,18 +196,6 @@ impl Api {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Failure {
-        Failure::Unreachable { server: self.server.clone(), cause: chain(&error.without_url()) }
+        Failure::Unreachable { server: self.server.clone(), cause: error_chain(&error.without_url()) }
     }
-}
-
-/// An error with its causes: the outermost one alone (`error sending request`) helps nobody.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
