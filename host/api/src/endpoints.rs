@@ -1,5 +1,5 @@
-//! The endpoints: one file a noun. Each handler parses, calls the service, and shapes the answer;
-//! rules live elsewhere.
+//! The endpoints, one file per noun. A handler parses the request, calls the service, and converts the
+//! result; rules are in `domain` and `service`.
 
 mod accepted;
 pub(crate) mod accounts;
@@ -11,6 +11,7 @@ pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod locations;
 pub(crate) mod operations;
+pub(crate) mod panel;
 pub(crate) mod problems;
 pub(crate) mod sessions;
 pub(crate) mod tasks;

@@ -1,4 +1,4 @@
-//! How requests are taken apart; each refusal says what to do.
+//! Extractors of requests. Each refusal says what to do.
 
 mod auth;
 mod body;
@@ -6,12 +6,13 @@ mod idempotency;
 mod path;
 mod precondition;
 mod query;
+mod refusal;
 mod text;
 
-pub(crate) use auth::{Admin, Agent, Read, SESSION_COOKIE, SignedInOp, Write};
+pub(crate) use auth::{Admin, Agent, Caller, Read, SESSION_COOKIE, SignedIn, Write};
 pub(crate) use body::JsonBody;
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use path::{Id, Ids};
 pub(crate) use precondition::{IfMatch, etag};
-pub(crate) use query::{Query, page_request, words};
-pub(crate) use text::{description, name, parse};
+pub(crate) use query::{Query, page_request, values};
+pub(crate) use text::{description, int32, name, parse};

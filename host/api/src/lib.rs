@@ -1,13 +1,16 @@
-//! HTTP in: parses requests, calls the service, shapes answers.
+//! The HTTP server: parses requests, calls the service, converts results.
 //!
-//! Ground rules: no rule of the product lives here; an error of a use case becomes a problem in one
-//! place ([`status_of`] and its module); requests refuse what they do not know; every body, page,
-//! wait and stream has a bound.
+//! Ground rules: this crate has no rules of the product; errors of use cases are converted to problems
+//! in one place ([`status_of`] and its module); unknown members of requests are refused; every body,
+//! page, wait and stream is bounded.
 //!
-//! Terms: a *problem* is an error on the wire (RFC 9457); a *page token* says where a list goes on;
-//! an *op* is who asks and under which request.
+//! Terms: a *problem* is an error on the wire (RFC 9457); a *page token* is the position where a list
+//! continues; an *op* is the caller of a request and its id.
 //!
-//! Not here: rows (`store`), rules (`domain`, `service`), the panel's files (handed in by `app`).
+//! Poisoned locks: the guarded values (counters) stay consistent when a holder panics, so a poisoned
+//! lock is used as it is (`PoisonError::into_inner`).
+//!
+//! Not here: rows (`store`), rules (`domain`, `service`), the panel's files (passed in by `app`).
 
 mod assets;
 pub mod dto;
@@ -22,8 +25,7 @@ mod sign_in_limit;
 mod state;
 
 pub use assets::{Asset, Assets};
-pub use openapi::openapi_json;
 pub use problem::{PROBLEM_JSON, status_of};
-pub use router::router;
+pub use router::{openapi_json, router};
 pub use server::serve;
 pub use state::Options;

@@ -1,4 +1,4 @@
-//! Figures for Prometheus: requests by route and status, how long they took, open streams.
+//! Prometheus metrics: requests by route and status, their duration, open streams.
 
 use std::{
     collections::BTreeMap,
@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-/// The media type of the text format.
+/// The media type of the text format of Prometheus.
 pub(crate) const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The counters. Their number is bounded by routes x methods x statuses: a path that is no route
-/// counts as `other`.
+/// The counters. Their number is bounded by routes x methods x statuses: paths without a route count
+/// as `other`.
 #[derive(Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<Key, Count>>,
@@ -44,25 +44,20 @@ impl Metrics {
         count.seconds += took.as_secs_f64();
     }
 
-    /// All figures, in the text format.
+    /// Returns all metrics in the text format.
     pub(crate) fn text(&self, open_streams: usize) -> String {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut text = String::new();
-        metric(&mut text, "imprint_build_info", "gauge", "The version that runs.");
+        metric(&mut text, "imprint_build_info", "gauge", "The version of the server.");
         line(&mut text, format_args!("imprint_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
-        metric(&mut text, "imprint_event_streams", "gauge", "Streams of events that are open.");
+        metric(&mut text, "imprint_event_streams", "gauge", "Open event streams.");
         line(&mut text, format_args!("imprint_event_streams {open_streams}"));
-        metric(&mut text, "imprint_http_requests_total", "counter", "Requests answered.");
+        metric(&mut text, "imprint_http_requests_total", "counter", "Answered requests.");
         for (Key { route, method, status }, count) in &requests {
             let labels = format_args!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
             line(&mut text, format_args!("imprint_http_requests_total{{{labels}}} {}", count.requests));
         }
-        metric(
-            &mut text,
-            "imprint_http_request_seconds_total",
-            "counter",
-            "Time spent until the answer began.",
-        );
+        metric(&mut text, "imprint_http_request_seconds_total", "counter", "Time until the answer began.");
         for (Key { route, method, status }, count) in &requests {
             let labels = format_args!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
             line(

@@ -1,8 +1,8 @@
-//! The one place where an error of a use case becomes an answer.
+//! Converts errors of use cases to answers.
 //!
-//! A handler returns [`ApiError`]. Its response carries the error aside; the outermost middleware
-//! ([`finish`]) turns it into `application/problem+json`, because only there the request's id and
-//! path are known. What is internal is logged there, once, and never sent.
+//! A handler returns [`ApiError`]. Its response has the error as an extension; the outermost middleware
+//! ([`finish`]) converts it to `application/problem+json`, because only there the request's id and path
+//! are known. Internal causes are logged there, once, and never sent.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ use imprint_domain::{Code, Error, id::RequestId};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{
-    dto::problem::{FieldProblem, Problem},
-    endpoints::problems,
-};
+use crate::dto::problem::{FieldProblem, Problem};
 
 /// The media type of problems.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Names the request in the log, in every answer.
+/// The path of the page that describes every code.
+pub(crate) const CATALOGUE_PATH: &str = "/docs/problems";
+
+/// The header with the id of the request, in every answer. The log has the same id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The HTTP status of a code.
+/// Returns the HTTP status of a code.
 pub const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest | Code::UnknownField | Code::PageTokenInvalid => StatusCode::BAD_REQUEST,
@@ -58,27 +58,27 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::HypervisorOffline | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        // Of tasks only: no request waits for a merge.
+        // An error of tasks only: no request waits for a merge.
         Code::CoalesceTimeout => StatusCode::GATEWAY_TIMEOUT,
         Code::InsufficientStorage => StatusCode::INSUFFICIENT_STORAGE,
     }
 }
 
-/// How long a client should wait before the same request, in seconds; none where waiting does not
-/// help.
+/// Returns how long a client should wait before it repeats the request, in seconds; `None` where
+/// waiting does not help.
 const fn retry_after_s(code: Code) -> Option<u64> {
     if !code.retryable() {
         return None;
     }
     match status_of(code) {
-        // The first request with the key, or the work on the instance, is about to end.
+        // The first request with the key, or the task of the instance, is about to end.
         StatusCode::CONFLICT => Some(2),
         StatusCode::TOO_MANY_REQUESTS => Some(60),
         _ => Some(10),
     }
 }
 
-/// A refused or failed request on its way out.
+/// The error of a refused or failed request.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     error: Error,
@@ -91,7 +91,7 @@ impl ApiError {
         Error::new(code, detail).into()
     }
 
-    /// The same error with a wait that is known exactly.
+    /// Sets the time to wait, where it is known exactly, in seconds.
     pub(crate) const fn after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
@@ -126,7 +126,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The problem that a client gets for an error.
+/// Returns the problem that a client gets for an error.
 fn describe(failure: &ApiError, request_id: RequestId, path: &str) -> Problem {
     let ApiError { error, retry_after_s, protocol } = failure;
     let code = error.code;
@@ -138,7 +138,7 @@ fn describe(failure: &ApiError, request_id: RequestId, path: &str) -> Problem {
     let context: BTreeMap<_, _> =
         error.context.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     Problem {
-        kind: format!("{}#{}", problems::PATH, code.as_str()),
+        kind: format!("{CATALOGUE_PATH}#{}", code.as_str()),
         title: code.title().to_owned(),
         status: status_of(code).as_u16(),
         detail: error.detail.clone(),
@@ -153,7 +153,7 @@ fn describe(failure: &ApiError, request_id: RequestId, path: &str) -> Problem {
     }
 }
 
-/// Outermost middleware: gives the request its id, and turns an [`ApiError`] into its problem.
+/// The outermost middleware: assigns the request id, and converts an [`ApiError`] to its problem.
 pub(crate) async fn finish(mut request: Request, next: Next) -> Response {
     let request_id = RequestId::new(Uuid::now_v7());
     let path = request.uri().path().to_owned();

@@ -1,4 +1,4 @@
-//! Every route of the server, in one list, and the layers around them.
+//! Every route of the server in one list, the layers around them, and their document.
 
 use std::time::{Duration, Instant};
 
@@ -18,31 +18,30 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    assets,
     endpoints::{
-        accounts, admin, agent, events, hypervisors, images, instances, locations, operations, problems,
-        sessions, tasks, tokens,
+        accounts, admin, agent, events, hypervisors, images, instances, locations, operations, panel,
+        problems, sessions, tasks, tokens,
     },
     openapi,
     problem::{self, ApiError},
     state::{ApiState, Options},
 };
 
-/// The largest request body, in bytes.
+/// The size of the largest request body, in bytes.
 pub(crate) const MAX_BODY: usize = 1 << 20;
 
-/// An answer begins within this time, or the request fails; the longest wait is 60 s.
+/// The longest time until an answer begins; the longest wait of a request is 60 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// The whole server: API, agents' side, health, panel.
+/// Builds the whole server: API, agents' endpoints, health checks, panel.
 pub fn router(service: Service, options: Options) -> Router {
-    let state = ApiState::new(service, options);
-    let (documented, _) = routes();
+    let (documented, document) = routes();
+    let state = ApiState::new(service, options, openapi::to_json(&document));
     documented
         .nest("/api/v1", agent::routes())
         .route("/api/v1/openapi.json", get(operations::openapi))
-        .route(problems::PATH, get(problems::page))
-        .merge(panel(&state))
+        .route(problem::CATALOGUE_PATH, get(problems::page))
+        .merge(panel_files(&state))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), around))
@@ -52,14 +51,19 @@ pub fn router(service: Service, options: Options) -> Router {
         .with_state(state)
 }
 
-/// Only the panel's files are compressed: answers of the API can hold secrets beside text that
-/// others choose.
-fn panel(state: &ApiState) -> Router<ApiState> {
-    Router::new().fallback(assets::fallback).layer(CompressionLayer::new()).with_state(state.clone())
+/// Builds the routes of the panel's files. Only they are compressed: answers of the API can hold
+/// secrets next to text that others choose (BREACH).
+fn panel_files(state: &ApiState) -> Router<ApiState> {
+    Router::new().fallback(panel::fallback).layer(CompressionLayer::new()).with_state(state.clone())
 }
 
-/// The routes with their document.
-pub(crate) fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
+/// Returns the OpenAPI document as JSON, as the server serves it at `/openapi.json`.
+pub fn openapi_json() -> String {
+    openapi::to_json(&routes().1)
+}
+
+/// Builds the routes and their document.
+fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Base::openapi())
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
@@ -67,8 +71,7 @@ pub(crate) fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(operations::openapi))
         .nest("/api/v1", customer().merge(operator()))
         .split_for_parts();
-    openapi::declare_problems(&mut document);
-    openapi::refer_to_items(&mut document);
+    openapi::complete(&mut document);
     (router, document)
 }
 
@@ -115,29 +118,30 @@ fn operator() -> OpenApiRouter<ApiState> {
 }
 
 async fn method_not_allowed() -> ApiError {
-    ApiError::new(Code::MethodNotAllowed, "the header `Allow` names the methods that this resource knows")
+    ApiError::new(Code::MethodNotAllowed, "the header `Allow` lists the methods of this resource")
 }
 
-/// Bounds the time until an answer begins, and counts it.
+/// Limits the time until an answer begins, and counts the request.
 async fn around(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
+    let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let response = match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::new(Code::Unavailable, "the answer took too long; try again").into_response(),
+        Err(_) => ApiError::new(Code::Unavailable, "the answer took too long; send the request again")
+            .into_response(),
     };
     let status = response.status().as_u16();
     state.metrics().request(
         route.as_ref().map(MatchedPath::as_str),
         method.as_str(),
         status,
-        began.elapsed(),
+        started.elapsed(),
     );
     response
 }
 
-/// Headers that browsers protect people by.
+/// Adds the security headers of browsers.
 async fn secure(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let api = request.uri().path().starts_with("/api/");
     let mut response = next.run(request).await;
@@ -169,4 +173,23 @@ async fn secure(State(state): State<ApiState>, request: Request, next: Next) -> 
 
 fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
     ApiError::from(Error::internal("a handler panicked")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::openapi_json;
+
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/openapi.json");
+
+    #[test]
+    fn the_document_is_the_golden_one() {
+        if std::env::var_os("IMPRINT_GENERATE").is_some() {
+            std::fs::write(GOLDEN, openapi_json()).unwrap();
+        }
+        let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
+        assert!(
+            golden == openapi_json(),
+            "the HTTP API has changed: review the difference after `cargo xtask generate`, and commit it"
+        );
+    }
 }

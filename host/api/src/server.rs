@@ -1,4 +1,4 @@
-//! Accepts connections, within bounds, until it is told to stop; then lets them finish.
+//! Accepts a bounded number of connections until the server is stopped, then lets them finish.
 
 use std::{
     io,
@@ -24,27 +24,31 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// Connections that are open at once; more wait in the kernel's queue.
+/// The most connections that are open at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// The head of a request must be there in this time.
+/// The longest time until the header of a request is complete.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Connections that are still busy so long after the stop are cut.
+/// How long busy connections may finish after the stop, before they are closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Wait after an accept that failed, as with too many open files.
+/// The pause after an accept that failed, for example because of too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The other end of a connection.
+/// The client of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) address: IpAddr,
 }
 
-/// Serves until `shutdown`; then takes no new connections, and returns when the open ones are done,
-/// at the latest after 10 seconds. `shutdown` should be the one in the router's [`crate::Options`],
-/// which ends its streams and waits.
+/// Serves until `shutdown` is cancelled. Then no new connections are accepted, and the function returns
+/// when the open ones have finished, at the latest after 10 seconds. `shutdown` should be the token in
+/// the router's [`crate::Options`], which ends streams and waiting requests.
+///
+/// # Errors
+///
+/// None at present: a failed accept is logged and retried.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -68,14 +72,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
-        tracing::warn!("connections that were still busy are cut");
+        tracing::warn!("closing connections that are still busy");
     }
     connections.shutdown().await;
     Ok(())
@@ -89,7 +93,7 @@ fn connection(
 ) -> impl Future<Output = ()> + Send + 'static {
     let client = Client { address: address.ip().to_canonical() };
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection stays with delays");
+        tracing::debug!(%error, "cannot disable delays of a connection");
     }
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(client));

@@ -1,4 +1,4 @@
-//! How often somebody may try to sign in: guessing passwords must not pay.
+//! The limit of sign-in attempts, against password guessing.
 
 use std::{
     collections::HashMap,
@@ -7,16 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Attempts in one window, for one address and account name.
+/// The most attempts in one window, for one address and account name.
 const MAX_ATTEMPTS: u32 = 10;
 
-/// Attempts in one window, for one address and all account names.
+/// The most attempts in one window, for one address and all account names.
 const MAX_ATTEMPTS_OF_ADDRESS: u32 = 60;
 
-/// How long attempts are counted.
+/// The duration of a window.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Counters that are kept; beyond it, the ones that are over are dropped, then all.
+/// The most counters that are kept. Beyond that, those of past windows are dropped, then all.
 const MAX_COUNTERS: usize = 10_000;
 
 /// Counts attempts by address and account name.
@@ -31,10 +31,13 @@ struct Counter {
 }
 
 impl SignInLimit {
-    /// Counts an attempt; an error holds the seconds until the next one may be made.
+    /// Counts an attempt.
+    ///
+    /// # Errors
+    ///
+    /// There were too many; the value is the number of seconds until the next attempt.
     pub(crate) fn attempt(&self, address: IpAddr, account: &str, now: Instant) -> Result<(), u64> {
-        // Names are bounded by the body's limit; a counter needs no more than what tells names
-        // apart.
+        // Names are only bounded by the size of the body; the first characters distinguish enough.
         let account = account.trim().to_lowercase().chars().take(128).collect::<String>();
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if counters.len() >= MAX_COUNTERS {
@@ -43,22 +46,22 @@ impl SignInLimit {
         if counters.len() >= MAX_COUNTERS {
             counters.clear();
         }
-        for (key, most) in
+        for (key, limit) in
             [((address, Some(account)), MAX_ATTEMPTS), ((address, None), MAX_ATTEMPTS_OF_ADDRESS)]
         {
             let counter = counters.entry(key).or_insert(Counter { since: now, attempts: 0 });
-            let passed = now.duration_since(counter.since);
-            if passed >= WINDOW {
+            let elapsed = now.duration_since(counter.since);
+            if elapsed >= WINDOW {
                 *counter = Counter { since: now, attempts: 0 };
-            } else if counter.attempts >= most {
-                return Err(WINDOW.saturating_sub(passed).as_secs().max(1));
+            } else if counter.attempts >= limit {
+                return Err(WINDOW.saturating_sub(elapsed).as_secs().max(1));
             }
             counter.attempts = counter.attempts.saturating_add(1);
         }
         Ok(())
     }
 
-    /// Forgets the attempts of somebody who signed in.
+    /// Resets the counter of an account after a successful sign-in.
     pub(crate) fn succeeded(&self, address: IpAddr, account: &str) {
         let account = account.trim().to_lowercase().chars().take(128).collect::<String>();
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn signing_in_forgets_the_attempts() {
+    fn signing_in_resets_the_attempts() {
         let limit = SignInLimit::default();
         let now = Instant::now();
         for _ in 0..MAX_ATTEMPTS {

@@ -1,29 +1,30 @@
-//! What every handler needs.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use imprint_service::Service;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{assets::Assets, metrics::Metrics, sign_in_limit::SignInLimit};
 
-/// Streams of events that one process serves at once.
+/// The most event streams that one process serves at once.
 pub(crate) const MAX_STREAMS: usize = 1024;
 
-/// How the server is set up.
+/// The options of the server.
 #[derive(Clone)]
 pub struct Options {
-    /// The panel's files; without them, paths outside the API answer 404.
+    /// The panel's files; without them paths outside the API answer 404.
     pub assets: Option<Arc<dyn Assets>>,
-    /// Whether browsers reach the server through HTTPS: cookies are then marked `Secure`.
+    /// Whether browsers reach the server through HTTPS. Cookies are then marked `Secure`.
     pub https: bool,
-    /// Cancelled when the server is to stop: ends streams and waits, so that open connections can
+    /// Cancelled to stop the server. Streams and waiting requests then end, so that connections can
     /// close.
     pub shutdown: CancellationToken,
 }
 
-/// Shared by all handlers; cheap to clone.
+/// The state of the handlers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ApiState(Arc<Inner>);
 
@@ -33,16 +34,19 @@ struct Inner {
     metrics: Metrics,
     sign_ins: SignInLimit,
     streams: Arc<Semaphore>,
+    openapi: Bytes,
 }
 
 impl ApiState {
-    pub(crate) fn new(service: Service, options: Options) -> Self {
+    /// `openapi` is the OpenAPI document as JSON.
+    pub(crate) fn new(service: Service, options: Options, openapi: String) -> Self {
         Self(Arc::new(Inner {
             service,
             options,
             metrics: Metrics::default(),
             sign_ins: SignInLimit::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            openapi: openapi.into(),
         }))
     }
 
@@ -64,6 +68,11 @@ impl ApiState {
 
     pub(crate) fn streams(&self) -> &Arc<Semaphore> {
         &self.0.streams
+    }
+
+    /// Returns the OpenAPI document as JSON. It is built once, with the router.
+    pub(crate) fn openapi(&self) -> Bytes {
+        self.0.openapi.clone()
     }
 
     pub(crate) fn open_streams(&self) -> usize {

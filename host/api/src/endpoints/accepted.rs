@@ -1,4 +1,4 @@
-//! The answer to a request whose work goes on: 202, the resource and its task.
+//! The answer to a request that starts a task: 202 with the resource and the task.
 
 use axum::{
     Json,
@@ -8,17 +8,17 @@ use axum::{
 use imprint_domain::id::TaskId;
 use serde::Serialize;
 
-/// What the headers say.
+/// The values of the headers.
 pub(crate) struct Created {
-    /// The path of the resource.
+    /// The path of the resource, if it is new.
     pub(crate) location: Option<String>,
-    /// The task.
+    /// The id of the task.
     pub(crate) task: TaskId,
-    /// Whether the answer is a stored one (`Idempotency-Key`).
+    /// Whether the answer was stored for an earlier request (`Idempotency-Key`).
     pub(crate) replayed: bool,
 }
 
-/// 202 with `Location`, `Task-Location` and, for a stored answer, `Idempotency-Replayed`.
+/// Returns 202 with `Location`, `Task-Location` and, for a stored answer, `Idempotency-Replayed`.
 pub(crate) fn accepted(created: Created, body: impl Serialize) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();

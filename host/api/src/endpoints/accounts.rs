@@ -1,17 +1,22 @@
-//! The account that asks.
+//! The account of the caller.
 
 use axum::{Json, extract::State};
 
-use crate::{dto::account::Account, extract::SignedInOp, problem::ApiError, state::ApiState};
+use crate::{
+    dto::account::Account,
+    extract::{Caller, SignedIn},
+    problem::ApiError,
+    state::ApiState,
+};
 
-/// Who am I
+/// Show the current account
 #[utoipa::path(
     get, path = "/account", tag = "sessions",
     responses((status = 200, description = "The account of this session or token", body = Account)),
 )]
 pub(crate) async fn account_show(
     State(state): State<ApiState>,
-    SignedInOp(op): SignedInOp,
+    Caller(op, _): Caller<SignedIn>,
 ) -> Result<Json<Account>, ApiError> {
     Ok(Json(state.service().account_current(&op).await?.into()))
 }

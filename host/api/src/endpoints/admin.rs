@@ -1,4 +1,4 @@
-//! What operators do: admins only.
+//! Endpoints for administrators.
 
 pub(crate) mod accounts;
 pub(crate) mod hypervisors;

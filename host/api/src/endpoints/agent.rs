@@ -1,5 +1,5 @@
-//! The agents' side of the house: `agent-protocol` over HTTP. Not part of the public document: its
-//! shapes are those of that crate, with its version. A refusal is a problem whose member
+//! The agents' endpoints: `agent-protocol` over HTTP. They are not in the OpenAPI document, because
+//! their shapes belong to that crate and its version. A refusal is a problem whose member
 //! `protocol_error` is the protocol's own error.
 
 use axum::{
@@ -19,7 +19,7 @@ use crate::{
     state::ApiState,
 };
 
-/// The largest report, in bytes: a heartbeat names every instance of its hypervisor.
+/// The size of the largest report in bytes: a heartbeat lists every instance of its hypervisor.
 const MAX_REPORT: usize = 8 << 20;
 
 pub(crate) fn routes() -> Router<ApiState> {
@@ -53,7 +53,7 @@ async fn claim(
     Agent(peer): Agent,
     body: JsonBody<ClaimRequest>,
 ) -> Result<Json<ClaimResponse>, ApiError> {
-    // The wait ends with the server: an agent asks again, and finds the next one.
+    // The wait ends when the server stops: the agent sends the request again, to the next server.
     let control_plane = state.service().control_plane(peer);
     tokio::select! {
         answer = control_plane.claim(body.value) => Ok(Json(answer?)),

@@ -20,39 +20,38 @@ use crate::{
         event::{Event, EventsQuery, StreamStart},
         task::Task,
     },
-    extract::{Id, Query, Read},
+    extract::{Caller, Id, Query, Read},
     problem::ApiError,
     state::ApiState,
 };
 
-/// A comment goes out so often, so that nobody on the way takes the stream for dead.
+/// The interval of comments, which keep proxies from closing an idle stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// What a client waits before it connects again.
+/// How long a client waits before it reconnects.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// A stream ends after this long, and its client resumes it: whoever lost the right to listen stops
-/// hearing then.
-const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
+/// The longest duration of a stream. Its client resumes it, unless its credentials have been revoked.
+const MAX_DURATION: Duration = Duration::from_secs(15 * 60);
 
-/// Patterns that a request may name.
+/// The most patterns of a request.
 const MAX_PATTERNS: usize = 16;
 
 /// Stream the account's events
 ///
 /// The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists
 /// after it. Then each change is an event named by its kind, with its number as `id` and an `Event`
-/// as data. `Last-Event-ID` resumes; when that is too long ago the stream starts with `reset`
-/// instead: read the lists again.
+/// as data. `Last-Event-ID` resumes a stream. If that event is not stored any more, the stream starts
+/// with `reset`: read the lists again.
 #[utoipa::path(
     get, path = "/events", tag = "events",
-    params(EventsQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last event that was seen")),
+    params(EventsQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last event that was received")),
     responses((status = 200, description = "A stream of events; each `data` is an `Event` or a `StreamStart`",
         body = String, content_type = "text/event-stream")),
 )]
 pub(crate) async fn event_stream(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -66,26 +65,26 @@ pub(crate) async fn event_stream(
         EventStart::Resumed { .. } => None,
     };
     let start = start.map(|(name, sequence)| start_event(name, &StreamStart { sequence, task: None }));
-    let following = Following { follower, patterns, until_task_ends: false, over: false, _permit: permit };
+    let following = Following { follower, patterns, until_task_ends: false, ended: false, _permit: permit };
     Ok(answer(&state, stream::iter(start).chain(following.events())))
 }
 
 /// Stream the events of a task
 ///
-/// As the account's stream, but about one task, whose present state is always in the snapshot that
-/// comes first. The stream ends when the task is over.
+/// The same as the account's stream, for one task. The `snapshot` has the current state of the task.
+/// The stream ends when the task has ended.
 #[utoipa::path(
     get, path = "/tasks/{id}/events", tag = "events",
     params(
         ("id" = String, Path, description = "The task"),
-        ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last event that was seen"),
+        ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last event that was received"),
     ),
     responses((status = 200, description = "A stream of events; each `data` is an `Event` or a `StreamStart`",
         body = String, content_type = "text/event-stream")),
 )]
 pub(crate) async fn task_event_stream(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Id(id): Id<TaskId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -96,14 +95,14 @@ pub(crate) async fn task_event_stream(
         EventStart::Snapshot { sequence } | EventStart::Resumed { sequence } => ("snapshot", sequence),
         EventStart::Reset { sequence } => ("reset", sequence),
     };
-    let over = is_over(&task);
+    let ended = has_ended(&task);
     let start = start_event(name, &StreamStart { sequence, task: Some(task) });
     let following =
-        Following { follower, patterns: Patterns::default(), until_task_ends: true, over, _permit: permit };
+        Following { follower, patterns: Patterns::default(), until_task_ends: true, ended, _permit: permit };
     Ok(answer(&state, stream::iter([start]).chain(following.events())))
 }
 
-/// Follows first and reads the task then, so that nothing falls between the two.
+/// Subscribes first and reads the task then, so that no change between the two is missed.
 async fn follow_task(
     state: &ApiState,
     op: &Op,
@@ -117,13 +116,13 @@ async fn follow_task(
     Ok((follower, task.into()))
 }
 
-fn is_over(task: &Task) -> bool {
+fn has_ended(task: &Task) -> bool {
     imprint_domain::task::TaskState::from(task.state).is_final()
 }
 
 fn permit(state: &ApiState) -> Result<OwnedSemaphorePermit, Error> {
     state.streams().clone().try_acquire_owned().map_err(|_| {
-        Error::new(Code::Unavailable, "too many streams are open; wait, or poll with `?wait=` instead")
+        Error::new(Code::Unavailable, "too many streams are open; try again later, or poll with `?wait=`")
     })
 }
 
@@ -136,17 +135,17 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Error> {
     text.parse().map(Some).map_err(|_| {
         Error::new(
             Code::InvalidRequest,
-            "`Last-Event-ID` is the number of an event; leave it out to start anew",
+            "`Last-Event-ID` must be the number of an event; omit it to start a new stream",
         )
     })
 }
 
-/// A stream on its way: the service's follower, and what of it the client wants.
+/// An open stream: the events of the service, and which of them the client wants.
 struct Following {
     follower: EventFollower,
     patterns: Patterns,
     until_task_ends: bool,
-    over: bool,
+    ended: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -159,7 +158,7 @@ impl Following {
     }
 
     async fn next(&mut self) -> Option<SseEvent> {
-        while !self.over {
+        while !self.ended {
             let view = match self.follower.next().await {
                 Ok(view) => view,
                 Err(error) => {
@@ -169,7 +168,7 @@ impl Following {
             };
             let event = Event::from(view);
             if self.until_task_ends {
-                self.over = event.task_present().is_some_and(is_over);
+                self.ended = event.task_present().is_some_and(has_ended);
             }
             if self.patterns.matches(event.kind.as_str()) {
                 let data = serde_json::to_string(&event).unwrap_or_default();
@@ -192,7 +191,7 @@ fn answer(state: &ApiState, events: impl Stream<Item = SseEvent> + Send + 'stati
     let end = async move {
         tokio::select! {
             () = shutdown.cancelled_owned() => {}
-            () = tokio::time::sleep(MAX_LIFE) => {}
+            () = tokio::time::sleep(MAX_DURATION) => {}
         }
     };
     let events = events.map(Ok::<_, Infallible>).take_until(Box::pin(end));
@@ -200,12 +199,12 @@ fn answer(state: &ApiState, events: impl Stream<Item = SseEvent> + Send + 'stati
         Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("alive")).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Tells proxies of the nginx family not to hold events back.
+    // nginx and its relatives must not buffer events.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
-/// Names of events, with `*` at the end for anything; empty takes all.
+/// Patterns of event names; `*` at the end matches any rest. Without patterns every event matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Patterns(Vec<String>);
 
@@ -220,11 +219,13 @@ impl Patterns {
             .map(str::to_owned)
             .collect();
         if patterns.len() > MAX_PATTERNS {
-            return refuse(format!("name at most {MAX_PATTERNS} types"));
+            return refuse(format!("send at most {MAX_PATTERNS} types"));
         }
         for pattern in &patterns {
             if topic(pattern).is_none() {
-                return refuse(format!("types begin with `task.`, `image.` or `instance.`, not `{pattern}`"));
+                return refuse(format!(
+                    "a type starts with `task.`, `image.` or `instance.`, not `{pattern}`"
+                ));
             }
         }
         Ok(Self(patterns))

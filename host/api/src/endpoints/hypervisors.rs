@@ -7,7 +7,7 @@ use crate::{
         hypervisor::Hypervisor,
         page::{Page, PageQuery},
     },
-    extract::{Query, Read, page_request},
+    extract::{Caller, Query, Read, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -20,7 +20,7 @@ use crate::{
 )]
 pub(crate) async fn hypervisor_list(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Hypervisor>>, ApiError> {
     let page = page_request(query.limit, query.page_token)?;

@@ -1,4 +1,4 @@
-//! Images: capture, list, rename, delete.
+//! Images: create, list, show, change, delete.
 
 use axum::{
     Json,
@@ -23,8 +23,8 @@ use crate::{
         page::Page,
     },
     extract::{
-        Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, description, etag, name, page_request,
-        words,
+        Caller, Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, description, etag, name,
+        page_request, values,
     },
     problem::ApiError,
     state::ApiState,
@@ -38,7 +38,7 @@ use crate::{
 )]
 pub(crate) async fn image_list(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Query(query): Query<ImageListQuery>,
 ) -> Result<Json<Page<Image>>, ApiError> {
     let list = service::ImageList {
@@ -47,7 +47,7 @@ pub(crate) async fn image_list(
             ImageScope::Stock => service::ImageScope::Stock,
             ImageScope::All => service::ImageScope::All,
         },
-        status: words(query.status.as_deref(), "?status")?,
+        status: values(query.status.as_deref(), "?status")?,
         location_id: query.location_id,
         sort: sort(query.sort.as_deref())?,
         page: page_request(query.limit, query.page_token)?,
@@ -68,7 +68,10 @@ fn sort(text: Option<&str>) -> Result<service::ImageSort, Error> {
         _ => {
             return Err(Error::new(
                 Code::InvalidRequest,
-                format!("sort by created_at, name or size_bytes, not by `{name}`"),
+                format!(
+                    "sort by created_at, name or size_bytes, not by `{}`",
+                    name.chars().take(64).collect::<String>()
+                ),
             )
             .at("?sort"));
         }
@@ -78,18 +81,18 @@ fn sort(text: Option<&str>) -> Result<service::ImageSort, Error> {
 
 /// Create an image
 ///
-/// The image exists at once with the status `creating`; the task says how far it is. The instance
-/// goes on running.
+/// The image exists at once with the status `creating`; the task has its progress. The instance keeps
+/// running.
 #[utoipa::path(
     post, path = "/images", tag = "images",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = ImageCreate,
     responses((status = 202, description = "The image and its task", body = ImageAndTask,
         headers(("Location" = String, description = "The image"), ("Task-Location" = String, description = "The task")))),
 )]
 pub(crate) async fn image_create(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     key: IdempotencyKey,
     body: JsonBody<ImageCreate>,
 ) -> Result<Response, ApiError> {
@@ -108,15 +111,15 @@ fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service
         name: name(&body.name, "/name")?,
         description: description(body.description.as_deref().unwrap_or(""), "/description")?,
         compression: body.compression,
-        consistency: body.consistency.map(wish).transpose()?,
+        consistency: body.consistency.map(requirement).transpose()?,
     })
 }
 
-fn wish(wish: ConsistencyWish) -> Result<service::ConsistencyRequirement, Error> {
-    let minimum = wish.minimum.unwrap_or(Consistency::Crash);
-    let want = wish.want.unwrap_or(Consistency::Application.max(minimum));
+fn requirement(wanted: ConsistencyWish) -> Result<service::ConsistencyRequirement, Error> {
+    let minimum = wanted.minimum.unwrap_or(Consistency::Crash);
+    let want = wanted.want.unwrap_or(Consistency::Application.max(minimum));
     if minimum > want {
-        return Err(Error::new(Code::InvalidRequest, "the minimum is above what is wanted; lower it")
+        return Err(Error::new(Code::InvalidRequest, "`minimum` must not be stronger than `want`")
             .at("/consistency/minimum"));
     }
     Ok(service::ConsistencyRequirement { want, minimum })
@@ -133,12 +136,12 @@ fn created(made: service::ImageTask) -> Response {
 
 /// Create an image of an instance
 ///
-/// The same as creating an image with this instance as its source.
+/// The same as `POST /images` with this instance as the source.
 #[utoipa::path(
     post, path = "/instances/{id}/images", tag = "images",
     params(
         ("id" = String, Path, description = "The instance"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     request_body = InstanceImageCreate,
     responses((status = 202, description = "The image and its task", body = ImageAndTask,
@@ -146,7 +149,7 @@ fn created(made: service::ImageTask) -> Response {
 )]
 pub(crate) async fn instance_image_create(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(instance_id): Id<InstanceId>,
     key: IdempotencyKey,
     body: JsonBody<InstanceImageCreate>,
@@ -165,7 +168,7 @@ pub(crate) async fn instance_image_create(
 )]
 pub(crate) async fn image_show(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Id(id): Id<ImageId>,
 ) -> Result<Response, ApiError> {
     Ok(tagged(state.service().image_show(&op, id).await?))
@@ -181,7 +184,7 @@ fn tagged(view: service::ImageView) -> Response {
     patch, path = "/images/{id}", tag = "images",
     params(
         ("id" = String, Path, description = "The image"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` of the image; required with a session cookie"),
+        IfMatch,
     ),
     request_body(content((ImagePatch = "application/merge-patch+json"), (ImagePatch = "application/json"))),
     responses((status = 200, description = "The changed image", body = Image,
@@ -189,7 +192,7 @@ fn tagged(view: service::ImageView) -> Response {
 )]
 pub(crate) async fn image_update(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<ImageId>,
     if_match: IfMatch,
     body: JsonBody<ImagePatch>,
@@ -208,18 +211,18 @@ pub(crate) async fn image_update(
 
 /// Delete an image
 ///
-/// Instances that were made from it are not touched.
+/// Instances that were deployed from it are not affected.
 #[utoipa::path(
     delete, path = "/images/{id}", tag = "images",
     params(
         ("id" = String, Path, description = "The image"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` of the image; required with a session cookie"),
+        IfMatch,
     ),
     responses((status = 202, description = "The image, now `deleting`, and its task", body = ImageAndTask)),
 )]
 pub(crate) async fn image_delete(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<ImageId>,
     if_match: IfMatch,
 ) -> Result<Response, ApiError> {

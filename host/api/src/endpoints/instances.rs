@@ -1,4 +1,4 @@
-//! Instances: deploy, start, stop, delete.
+//! Instances: create, list, show, start, stop, delete.
 
 use axum::{Json, extract::State, response::Response};
 use imprint_domain::{Error, id::InstanceId};
@@ -11,7 +11,7 @@ use crate::{
         instance::{Instance, InstanceAndTask, InstanceCreate},
         page::{Page, PageQuery},
     },
-    extract::{Id, IdempotencyKey, JsonBody, Query, Read, Write, name, page_request},
+    extract::{Caller, Id, IdempotencyKey, JsonBody, Query, Read, Write, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -24,7 +24,7 @@ use crate::{
 )]
 pub(crate) async fn instance_list(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Instance>>, ApiError> {
     let list = service::InstanceList { page: page_request(query.limit, query.page_token)? };
@@ -34,14 +34,14 @@ pub(crate) async fn instance_list(
 /// Create an instance from an image
 #[utoipa::path(
     post, path = "/instances", tag = "instances",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = InstanceCreate,
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
         headers(("Location" = String, description = "The instance"), ("Task-Location" = String, description = "The task")))),
 )]
 pub(crate) async fn instance_create(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     key: IdempotencyKey,
     body: JsonBody<InstanceCreate>,
 ) -> Result<Response, ApiError> {
@@ -82,7 +82,7 @@ pub(crate) fn answer(made: service::InstanceTask) -> Response {
 )]
 pub(crate) async fn instance_show(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Id(id): Id<InstanceId>,
 ) -> Result<Json<Instance>, ApiError> {
     Ok(Json(state.service().instance_show(&op, id).await?.into()))
@@ -93,14 +93,14 @@ pub(crate) async fn instance_show(
     post, path = "/instances/{id}/actions/start", tag = "instances",
     params(
         ("id" = String, Path, description = "The instance"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
         headers(("Task-Location" = String, description = "The task")))),
 )]
 pub(crate) async fn instance_start(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<InstanceId>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
@@ -110,19 +110,19 @@ pub(crate) async fn instance_start(
 
 /// Stop an instance
 ///
-/// The guest is asked to shut down; after a grace its power is cut.
+/// The guest is asked to shut down, and powered off if it does not in time.
 #[utoipa::path(
     post, path = "/instances/{id}/actions/stop", tag = "instances",
     params(
         ("id" = String, Path, description = "The instance"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours"),
+        IdempotencyKey,
     ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
         headers(("Task-Location" = String, description = "The task")))),
 )]
 pub(crate) async fn instance_stop(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<InstanceId>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
@@ -132,7 +132,7 @@ pub(crate) async fn instance_stop(
 
 /// Delete an instance with its disks
 ///
-/// Images that were created from it stay.
+/// Images that were created from it are kept.
 #[utoipa::path(
     delete, path = "/instances/{id}", tag = "instances",
     params(("id" = String, Path, description = "The instance")),
@@ -141,7 +141,7 @@ pub(crate) async fn instance_stop(
 )]
 pub(crate) async fn instance_delete(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<InstanceId>,
 ) -> Result<Response, ApiError> {
     let made = state.service().instance_delete(&op, id).await?;

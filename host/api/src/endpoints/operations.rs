@@ -1,24 +1,25 @@
-//! Health, metrics, and the document of the API.
+//! Health checks, metrics, and the document of the API.
 
 use axum::{
+    body::Bytes,
     extract::State,
     http::{HeaderName, StatusCode, header},
 };
 
-use crate::{metrics::METRICS_TEXT, openapi::openapi_json, state::ApiState};
+use crate::{metrics::METRICS_TEXT, state::ApiState};
 
-/// Whether the process lives
+/// Liveness check
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),
-    responses((status = 200, description = "It does", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "The process is running", body = String, content_type = "text/plain")))]
 pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether requests can be served
+/// Readiness check
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
     responses(
-        (status = 200, description = "The database answers", body = String, content_type = "text/plain"),
-        (status = 503, description = "It does not, or the server is stopping", body = String, content_type = "text/plain"),
+        (status = 200, description = "The server can use its database", body = String, content_type = "text/plain"),
+        (status = 503, description = "The database does not answer, or the server is stopping", body = String, content_type = "text/plain"),
     ))]
 pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, &'static str) {
     if state.options().shutdown.is_cancelled() {
@@ -33,16 +34,40 @@ pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, &'stat
     }
 }
 
-/// Figures for Prometheus
+/// Prometheus metrics
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
-    responses((status = 200, description = "The figures", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "Metrics in the text format of Prometheus", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(state): State<ApiState>) -> ([(HeaderName, &'static str); 1], String) {
     ([(header::CONTENT_TYPE, METRICS_TEXT)], state.metrics().text(state.open_streams()))
 }
 
-/// This document
+/// OpenAPI document
 #[utoipa::path(get, path = "/openapi.json", tag = "operations", security(()),
-    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")))]
-pub(crate) async fn openapi() -> ([(HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, "application/json")], openapi_json())
+    responses((status = 200, description = "This document (OpenAPI 3.1)", body = Object, content_type = "application/json")))]
+pub(crate) async fn openapi(State(state): State<ApiState>) -> ([(HeaderName, &'static str); 1], Bytes) {
+    ([(header::CONTENT_TYPE, "application/json")], state.openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::extract::State;
+    use imprint_service::{Database, Service, Settings, SystemContext};
+    use tokio_util::sync::CancellationToken;
+
+    use super::openapi;
+    use crate::state::{ApiState, Options};
+
+    #[tokio::test]
+    async fn the_document_is_built_once_and_not_for_every_request() {
+        let context = Arc::new(SystemContext);
+        let service = Service::open(&Database::SqliteMemory, Settings::default(), context).await.unwrap();
+        let options = Options { assets: None, https: false, shutdown: CancellationToken::new() };
+        let state = ApiState::new(service, options, "{}".to_owned());
+        let (_, first) = openapi(State(state.clone())).await;
+        let (_, second) = openapi(State(state)).await;
+        assert_eq!(first, "{}");
+        assert_eq!(first.as_ptr(), second.as_ptr(), "both requests get the same bytes");
+    }
 }

@@ -1,16 +1,13 @@
-//! The page that the `type` of a problem leads to: what each code means, and what to do.
+//! The page that the `type` of a problem links to: the meaning of each code, and what to do.
 
 use std::fmt::Write as _;
 
 use axum::http::{HeaderName, header};
 
-/// The page about the API; its catalogue has a row for each code.
+/// The documentation of the API, whose catalogue has a row for each code.
 const CONVENTIONS: &str = include_str!("../../../../docs/API.md");
 
-/// Where the page is.
-pub(crate) const PATH: &str = "/docs/problems";
-
-/// The catalogue as a page, with an anchor for each code.
+/// Serves the catalogue as a page, with an anchor for each code.
 pub(crate) async fn page() -> ([(HeaderName, &'static str); 1], String) {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html())
 }
@@ -32,7 +29,7 @@ fn html() -> String {
     )
 }
 
-/// The cells of the catalogue's rows.
+/// Returns the cells of the catalogue's rows.
 fn catalogue() -> impl Iterator<Item = Vec<&'static str>> {
     CONVENTIONS
         .lines()

@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! Sign-in and sign-out.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use imprint_service::SignIn;
 
 use crate::{
     dto::account::{Session, SessionCreate},
-    extract::{JsonBody, SESSION_COOKIE, SignedInOp},
+    extract::{Caller, JsonBody, SESSION_COOKIE, SignedIn},
     problem::ApiError,
     server::Client,
     state::ApiState,
@@ -22,8 +22,8 @@ use crate::{
 
 /// Sign in
 ///
-/// Sets the cookie `imprint_session`. Requests that change something with that cookie need the
-/// header `X-Imprint-Csrf`.
+/// Sets the cookie `imprint_session`. Requests with that cookie that change something need the header
+/// `X-Imprint-Csrf: 1`.
 #[utoipa::path(
     post, path = "/sessions", tag = "sessions", security(()),
     request_body = SessionCreate,
@@ -37,7 +37,7 @@ pub(crate) async fn session_create(
 ) -> Result<Response, ApiError> {
     let SessionCreate { account, password } = body.value;
     state.sign_ins().attempt(client.address, &account, Instant::now()).map_err(|seconds| {
-        ApiError::new(Code::RateLimited, format!("too many attempts to sign in; wait {seconds} s"))
+        ApiError::new(Code::RateLimited, format!("there were too many attempts to sign in; wait {seconds} s"))
             .after(seconds)
     })?;
     let signed_in =
@@ -50,15 +50,15 @@ pub(crate) async fn session_create(
     Ok(response)
 }
 
-/// The session's cookie; without an end it is removed from the browser.
+/// Returns the session's cookie. Without an expiry it is removed from the browser.
 fn cookie(token: &str, expires_at: Option<DateTime<Utc>>, https: bool) -> Result<HeaderValue, Error> {
-    let life = match expires_at {
+    let lifetime = match expires_at {
         Some(end) => format!("Expires={}", end.format("%a, %d %b %Y %H:%M:%S GMT")),
         None => "Max-Age=0".to_owned(),
     };
     let secure = if https { "; Secure" } else { "" };
     HeaderValue::from_str(&format!(
-        "{SESSION_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; {life}{secure}"
+        "{SESSION_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; {lifetime}{secure}"
     ))
     .map_err(Error::internal)
 }
@@ -70,7 +70,7 @@ fn cookie(token: &str, expires_at: Option<DateTime<Utc>>, https: bool) -> Result
 )]
 pub(crate) async fn session_delete(
     State(state): State<ApiState>,
-    SignedInOp(op): SignedInOp,
+    Caller(op, _): Caller<SignedIn>,
 ) -> Result<Response, ApiError> {
     state.service().session_delete(&op).await?;
     let mut headers = HeaderMap::new();

@@ -1,4 +1,4 @@
-//! Tasks: look, wait, cancel, retry.
+//! Tasks: list, show, wait, cancel, retry.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
         page::Page,
         task::{MAX_WAIT_S, Task, TaskListQuery, TaskShowQuery},
     },
-    extract::{Id, Query, Read, Write, page_request, words},
+    extract::{Caller, Id, Query, Read, Write, page_request, values},
     problem::ApiError,
     state::ApiState,
 };
@@ -29,11 +29,11 @@ use crate::{
 )]
 pub(crate) async fn task_list(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Query(query): Query<TaskListQuery>,
 ) -> Result<Json<Page<Task>>, ApiError> {
     let list = service::TaskList {
-        state: words(query.state.as_deref(), "?state")?,
+        state: values(query.state.as_deref(), "?state")?,
         image_id: query.image_id,
         instance_id: query.instance_id,
         page: page_request(query.limit, query.page_token)?,
@@ -49,7 +49,7 @@ pub(crate) async fn task_list(
 )]
 pub(crate) async fn task_show(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Id(id): Id<TaskId>,
     Query(query): Query<TaskShowQuery>,
 ) -> Result<Json<Task>, ApiError> {
@@ -57,7 +57,8 @@ pub(crate) async fn task_show(
     let task = match query.wait {
         None | Some(0) => service.task_show(&op, id).await?,
         Some(wait) if wait > MAX_WAIT_S => {
-            let detail = format!("wait at most {MAX_WAIT_S} seconds, then ask again");
+            let detail =
+                format!("the number must be at most {MAX_WAIT_S}; repeat the request to wait longer");
             return Err(Error::new(Code::InvalidRequest, detail).at("?wait").into());
         }
         Some(wait) => tokio::select! {
@@ -70,7 +71,7 @@ pub(crate) async fn task_show(
 
 /// Cancel a task
 ///
-/// What it did is undone. A task that is over otherwise stays as it is: `invalid_transition`.
+/// What the task did is undone. A task that has ended is refused with `invalid_transition`.
 #[utoipa::path(
     post, path = "/tasks/{id}/actions/cancel", tag = "tasks",
     params(("id" = String, Path, description = "The task")),
@@ -78,14 +79,14 @@ pub(crate) async fn task_show(
 )]
 pub(crate) async fn task_cancel(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<TaskId>,
 ) -> Result<Response, ApiError> {
     let task = state.service().task_cancel(&op, id).await?;
     Ok((StatusCode::ACCEPTED, Json(Task::from(task))).into_response())
 }
 
-/// Try a failed task again
+/// Retry a failed task
 #[utoipa::path(
     post, path = "/tasks/{id}/actions/retry", tag = "tasks",
     params(("id" = String, Path, description = "The task")),
@@ -93,7 +94,7 @@ pub(crate) async fn task_cancel(
 )]
 pub(crate) async fn task_retry(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<TaskId>,
 ) -> Result<Response, ApiError> {
     let task = state.service().task_retry(&op, id).await?;

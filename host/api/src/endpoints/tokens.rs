@@ -14,14 +14,14 @@ use crate::{
         account::{Token, TokenCreate, TokenCreated},
         page::{Page, PageQuery},
     },
-    extract::{Id, JsonBody, Query, Read, Write, name, page_request},
+    extract::{Caller, Id, JsonBody, Query, Read, Write, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
 
-/// Make an API token
+/// Create an API token
 ///
-/// The secret is in this answer alone.
+/// The secret is in this answer only.
 #[utoipa::path(
     post, path = "/api-tokens", tag = "tokens",
     request_body = TokenCreate,
@@ -29,7 +29,7 @@ use crate::{
 )]
 pub(crate) async fn token_create(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     body: JsonBody<TokenCreate>,
 ) -> Result<Response, ApiError> {
     let TokenCreate { name: text, scopes, expires_at } = body.value;
@@ -55,7 +55,7 @@ pub(crate) async fn token_create(
 )]
 pub(crate) async fn token_list(
     State(state): State<ApiState>,
-    Read(op): Read,
+    Caller(op, _): Caller<Read>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Token>>, ApiError> {
     let page = page_request(query.limit, query.page_token)?;
@@ -66,11 +66,11 @@ pub(crate) async fn token_list(
 #[utoipa::path(
     delete, path = "/api-tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The token")),
-    responses((status = 204, description = "It is revoked")),
+    responses((status = 204, description = "The token is revoked")),
 )]
 pub(crate) async fn token_delete(
     State(state): State<ApiState>,
-    Write(op): Write,
+    Caller(op, _): Caller<Write>,
     Id(id): Id<TokenId>,
 ) -> Result<StatusCode, ApiError> {
     state.service().token_delete(&op, id).await?;

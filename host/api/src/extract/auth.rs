@@ -1,6 +1,7 @@
-//! Who asks: a session's cookie or a bearer token. Asking for [`Read`], [`Write`] or [`Admin`] in a
-//! handler's signature is what lets only such callers in, before anything else of the request is
-//! looked at.
+//! Authentication by a session's cookie or a bearer token. A handler with a [`Caller`] in its signature
+//! is reached only by callers with that permission.
+
+use std::marker::PhantomData;
 
 use axum::{
     extract::FromRequestParts,
@@ -12,65 +13,74 @@ use imprint_service::{Authenticated, Op};
 
 use crate::{problem::ApiError, state::ApiState};
 
-/// The cookie that holds a session's secret.
+/// The name of the cookie with a session's secret.
 pub(crate) const SESSION_COOKIE: &str = "imprint_session";
 
-/// The header that a cross-site form cannot send: required with the cookie wherever something is
-/// changed.
+/// A header that cross-site forms cannot send. Requests with the cookie need it to change something.
 const CSRF_HEADER: &str = "x-imprint-csrf";
 
-/// Anybody who is signed in, whatever the scopes.
-pub(crate) struct SignedInOp(pub(crate) Op);
+/// The caller of a request, who has the permission `P`. Callers without it are refused before the rest
+/// of the request is read.
+pub(crate) struct Caller<P>(pub(crate) Op, pub(crate) PhantomData<P>);
 
-/// Somebody who may read.
-pub(crate) struct Read(pub(crate) Op);
+/// What a handler requires of its caller.
+pub(crate) trait Permission: Send {
+    /// Checks the caller.
+    ///
+    /// # Errors
+    ///
+    /// The caller lacks the permission.
+    fn require(op: &Op) -> Result<(), Error>;
+}
 
-/// Somebody who may change things.
-pub(crate) struct Write(pub(crate) Op);
+/// To be signed in, with any scope.
+pub(crate) struct SignedIn;
 
-/// An admin.
-pub(crate) struct Admin(pub(crate) Op);
+/// To read.
+pub(crate) struct Read;
+
+/// To change resources.
+pub(crate) struct Write;
+
+/// To be an administrator.
+pub(crate) struct Admin;
+
+impl Permission for SignedIn {
+    fn require(_: &Op) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Permission for Read {
+    fn require(op: &Op) -> Result<(), Error> {
+        op.require_read()
+    }
+}
+
+impl Permission for Write {
+    fn require(op: &Op) -> Result<(), Error> {
+        op.require_write()
+    }
+}
+
+impl Permission for Admin {
+    fn require(op: &Op) -> Result<(), Error> {
+        op.require_admin()
+    }
+}
+
+impl<P: Permission> FromRequestParts<ApiState> for Caller<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let op = authenticate(parts, state).await?;
+        P::require(&op)?;
+        Ok(Self(op, PhantomData))
+    }
+}
 
 /// The agent of a hypervisor.
 pub(crate) struct Agent(pub(crate) Peer);
-
-impl FromRequestParts<ApiState> for SignedInOp {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Ok(Self(authenticate(parts, state).await?))
-    }
-}
-
-impl FromRequestParts<ApiState> for Read {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let op = authenticate(parts, state).await?;
-        op.require_read()?;
-        Ok(Self(op))
-    }
-}
-
-impl FromRequestParts<ApiState> for Write {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let op = authenticate(parts, state).await?;
-        op.require_write()?;
-        Ok(Self(op))
-    }
-}
-
-impl FromRequestParts<ApiState> for Admin {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let op = authenticate(parts, state).await?;
-        op.require_admin()?;
-        Ok(Self(op))
-    }
-}
 
 impl FromRequestParts<ApiState> for Agent {
     type Rejection = ApiError;
@@ -96,7 +106,7 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Op, ApiError> {
         if !parts.method.is_safe() && !parts.headers.contains_key(CSRF_HEADER) {
             return Err(ApiError::new(
                 Code::Forbidden,
-                "requests that change something with a session cookie need the header `X-Imprint-Csrf: 1`",
+                "send the header `X-Imprint-Csrf: 1` to change something with a session cookie",
             ));
         }
         actor
@@ -107,11 +117,11 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Op, ApiError> {
         ));
     };
     let request_id = parts.extensions.get::<RequestId>().copied();
-    let request_id = request_id.ok_or_else(|| Error::internal("a request came past the request id"))?;
+    let request_id = request_id.ok_or_else(|| Error::internal("a request has no request id"))?;
     Ok(Op::new(actor, request_id))
 }
 
-/// Whether the caller came with a browser's session.
+/// Returns whether the caller has a browser's session.
 pub(crate) const fn is_session(op: &Op) -> bool {
     match op.actor.by {
         Authenticated::Session(_) => true,

@@ -7,15 +7,17 @@ use axum::{
 };
 use imprint_domain::{Code, Error};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use sha2::{Digest, Sha256};
 
+use super::refusal;
 use crate::problem::ApiError;
 
 /// A parsed JSON body. Unknown members, wrong types and other media types are refused.
 pub(crate) struct JsonBody<T> {
-    /// What was parsed.
+    /// The parsed body.
     pub(crate) value: T,
-    /// SHA-256 of the bytes as they came: what an idempotency key is compared by.
+    /// The SHA-256 of the bytes of the body, which an idempotency key is bound to.
     pub(crate) digest: [u8; 32],
 }
 
@@ -44,7 +46,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Error> {
 
 fn unread(rejection: &BytesRejection) -> Error {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Error::new(Code::PayloadTooLarge, "send a smaller body; the limit is in the documentation");
+        return Error::new(Code::PayloadTooLarge, "send a smaller body; see docs/API.md for the limit");
     }
     Error::new(Code::InvalidRequest, "the request body could not be read to its end; send it again")
 }
@@ -52,25 +54,37 @@ fn unread(rejection: &BytesRejection) -> Error {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refuse(&error))?;
-    deserializer
-        .end()
-        .map_err(|_| Error::new(Code::InvalidRequest, "the body goes on after the end of its JSON value"))?;
+    deserializer.end().map_err(|_| {
+        Error::new(Code::InvalidRequest, "the body continues after the end of its JSON value")
+    })?;
     Ok(value)
 }
 
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let pointer = pointer(error.path());
-    let text = error.inner().to_string();
-    // serde_json adds the position; the pointer says it better.
-    let text = text.split(" at line ").next().unwrap_or(&text);
-    if let Some(field) = text.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
-        let parent = pointer.strip_suffix(&format!("/{}", escape(field))).unwrap_or(&pointer);
-        return Error::new(Code::UnknownField, text).at(format!("{parent}/{}", escape(field)));
+    let cause = error.inner();
+    match cause.classify() {
+        Category::Eof => {
+            let text = "the body ends in the middle of its JSON value";
+            return Error::new(Code::InvalidRequest, text).at(pointer);
+        }
+        Category::Syntax | Category::Io => {
+            let (line, column) = (cause.line(), cause.column());
+            let text = format!("the body is not valid JSON: see line {line}, column {column}");
+            return Error::new(Code::InvalidRequest, text).at(pointer);
+        }
+        Category::Data => {}
     }
-    Error::new(Code::InvalidRequest, text).at(pointer)
+    let text = cause.to_string();
+    // serde_json appends the position; the pointer is more useful.
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    refusal::refuse(text, pointer.clone(), |field| {
+        let name = format!("/{}", escape(field));
+        format!("{}{name}", pointer.strip_suffix(&name).unwrap_or(&pointer))
+    })
 }
 
-/// The path as a JSON pointer (RFC 6901).
+/// Returns the path as a JSON pointer (RFC 6901).
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter()
@@ -129,11 +143,33 @@ mod tests {
                 "/name",
             ),
             (format!(r#"{{"source":{{"type":"instance","id":"{id}"}}}}"#), Code::InvalidRequest, ""),
-            ("{} {}".to_owned(), Code::InvalidRequest, ""),
-            ("nonsense".to_owned(), Code::InvalidRequest, ""),
+            ("[]".to_owned(), Code::InvalidRequest, ""),
         ];
         for (text, code, pointer) in cases {
             assert_eq!(refusal(&text), (code, Some(pointer.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_text_of_serde_reaches_a_client() {
+        let id = "ins_00000000-0000-0000-0000-000000000007";
+        let source = format!(r#""source":{{"type":"instance","id":"{id}"}}"#);
+        for (text, detail) in [
+            (String::new(), "the body ends in the middle of its JSON value"),
+            ("{".to_owned(), "the body ends in the middle of its JSON value"),
+            ("nonsense".to_owned(), "the body is not valid JSON: see line 1, column 2"),
+            (
+                format!(r#"{{{source},"name":"a"}} {{}}"#),
+                "the body continues after the end of its JSON value",
+            ),
+            (format!(r#"{{{source},"name":7}}"#), "expected a string, got the number `7`"),
+            (format!("{{{source}}}"), "`name` is required"),
+            (
+                format!(r#"{{{source},"name":"a","compression":"lzma"}}"#),
+                "`lzma` is not one of: none, zlib, zstd",
+            ),
+        ] {
+            assert_eq!(parse::<ImageCreate>(text.as_bytes()).expect_err(&text).detail, detail, "{text}");
         }
     }
 }

@@ -1,16 +1,27 @@
-//! `Idempotency-Key`: the same request twice happens once.
+//! `Idempotency-Key`: a repeated request is carried out once.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use imprint_domain::{Code, Error};
 use imprint_service::Idempotency;
 use sha2::{Digest, Sha256};
 
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
+
 use crate::problem::ApiError;
 
-/// The longest key, in characters.
+/// The name of the header.
+const HEADER: &str = "Idempotency-Key";
+
+/// The length of the longest key, in characters.
 const MAX_KEY_CHARS: usize = 255;
 
-/// The key of a request, if its client sent one.
+/// The key of a request, if the client sent one.
 pub(crate) struct IdempotencyKey {
     key: Option<String>,
     method: String,
@@ -21,7 +32,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let key = match parts.headers.get("idempotency-key") {
+        let key = match parts.headers.get(HEADER) {
             None => None,
             Some(value) => Some(parse(value.as_bytes())?),
         };
@@ -29,13 +40,30 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX_KEY_CHARS))
+            .pattern(Some("^[!-~]+$"));
+        let parameter = ParameterBuilder::new()
+            .name(HEADER)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("For 24 hours, a request with the same key and body gets the same answer"))
+            .schema(Some(schema));
+        vec![parameter.build()]
+    }
+}
+
 impl IdempotencyKey {
-    /// The key with what it is bound to; `body_hash` is the SHA-256 of the request's body.
+    /// Returns the key with the request it belongs to. `body_hash` is the SHA-256 of the request's body.
     pub(crate) fn bind(self, body_hash: [u8; 32]) -> Option<Idempotency> {
         self.key.map(|key| Idempotency { method: self.method, path: self.path, key, body_hash })
     }
 
-    /// The key of a request that has no body.
+    /// Returns the key of a request without a body.
     pub(crate) fn bind_empty(self) -> Option<Idempotency> {
         self.bind(Sha256::digest([]).into())
     }
@@ -50,7 +78,7 @@ fn parse(value: &[u8]) -> Result<String, Error> {
         }
         Ok(_) | Err(_) => Err(Error::new(
             Code::InvalidRequest,
-            "an idempotency key is 1 to 255 visible ASCII characters, such as a UUID",
+            "send 1 to 255 visible ASCII characters as `Idempotency-Key`, such as a UUID",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Ids in paths. A text that is no id of the wanted kind names nothing: `not_found`.
+//! Ids in paths. A text that is not an id of the expected kind is answered with `not_found`.
 
 use std::str::FromStr;
 
@@ -10,14 +10,14 @@ use imprint_domain::{Error, id};
 
 use crate::problem::ApiError;
 
-/// Ids that a path may hold.
+/// The ids of resources that have paths.
 pub(crate) trait PathId: FromStr + Send {
-    /// What it names, for people.
-    const WHAT: &'static str;
+    /// The noun in messages.
+    const NOUN: &'static str;
 }
 
 macro_rules! path_ids {
-    ($($id:ty = $what:literal),* $(,)?) => {$(impl PathId for $id { const WHAT: &'static str = $what; })*};
+    ($($id:ty = $what:literal),* $(,)?) => {$(impl PathId for $id { const NOUN: &'static str = $what; })*};
 }
 
 path_ids! {
@@ -31,10 +31,10 @@ path_ids! {
     id::TokenId = "API token",
 }
 
-/// The id in a path with one.
+/// The id of a path with one.
 pub(crate) struct Id<T>(pub(crate) T);
 
-/// The ids in a path with two.
+/// The ids of a path with two.
 pub(crate) struct Ids<A, B>(pub(crate) A, pub(crate) B);
 
 impl<T: PathId, S: Send + Sync> FromRequestParts<S> for Id<T> {
@@ -62,5 +62,5 @@ async fn params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Vec<Stri
 }
 
 fn parse<T: PathId>(text: Option<&String>) -> Result<T, Error> {
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::not_found(T::WHAT))
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::not_found(T::NOUN))
 }

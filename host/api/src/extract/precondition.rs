@@ -1,4 +1,4 @@
-//! `ETag` and `If-Match`: nobody overwrites a change that they have not seen.
+//! `ETag` and `If-Match`: a client cannot overwrite a change that it has not read.
 
 use axum::{
     extract::FromRequestParts,
@@ -6,17 +6,24 @@ use axum::{
 };
 use imprint_domain::{Code, Error};
 use imprint_service::Op;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 use super::auth::is_session;
 use crate::problem::ApiError;
 
-/// What the client says that it saw.
+/// The version of the resource that the client has read.
 pub(crate) enum IfMatch {
-    /// Nothing.
+    /// The header is missing.
     Absent,
-    /// That the resource exists.
+    /// Any version.
     Any,
-    /// This version.
+    /// One version.
     Version(u32),
 }
 
@@ -39,22 +46,39 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let parameter = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("The `ETag` of the resource; required with a session cookie"))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        vec![parameter.build()]
+    }
+}
+
 impl IfMatch {
-    /// The version to compare with. A browser must always send one: two open pages are the usual
-    /// case there.
+    /// Returns the version to compare with. Browsers must send one: two pages of one resource are often
+    /// open there.
+    ///
+    /// # Errors
+    ///
+    /// The caller has a session's cookie and the header is missing.
     pub(crate) fn require_from_sessions(self, op: &Op) -> Result<Option<u32>, Error> {
         match self {
             Self::Version(version) => Ok(Some(version)),
             Self::Any => Ok(None),
-            Self::Absent if is_session(op) => {
-                Err(Error::new(Code::PreconditionRequired, "send `If-Match` with the `ETag` of what you saw"))
-            }
+            Self::Absent if is_session(op) => Err(Error::new(
+                Code::PreconditionRequired,
+                "send `If-Match` with the `ETag` of the resource that you read",
+            )),
             Self::Absent => Ok(None),
         }
     }
 }
 
-/// The `ETag` of a version.
+/// Returns the `ETag` of a version.
 pub(crate) fn etag(version: u32) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).expect("quotes and digits are header characters")
 }

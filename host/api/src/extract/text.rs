@@ -1,15 +1,23 @@
-//! Texts that people type.
+//! Values of request bodies: names, descriptions, numbers.
 
 use std::{fmt, str::FromStr};
 
 use imprint_domain::{Code, Error, name::Name};
 
-/// A name, or a refusal that points at `pointer`.
+/// Parses a name.
+///
+/// # Errors
+///
+/// The text is not a name; the error points at `pointer`.
 pub(crate) fn name(text: &str, pointer: &str) -> Result<Name, Error> {
     Name::parse(text).map_err(|error| Error::new(Code::InvalidName, error).at(pointer))
 }
 
 /// Parses the text of a closed vocabulary or a constrained name.
+///
+/// # Errors
+///
+/// The text is not one of them; the error points at `pointer`.
 pub(crate) fn parse<T>(text: &str, pointer: &str) -> Result<T, Error>
 where
     T: FromStr<Err: fmt::Display>,
@@ -17,10 +25,14 @@ where
     text.parse().map_err(|error| Error::new(Code::InvalidRequest, error).at(pointer))
 }
 
-/// The longest description, in characters.
+/// The length of the longest description, in characters.
 const MAX_DESCRIPTION_CHARS: usize = 1024;
 
-/// A description; line breaks are part of it, other control characters are not.
+/// Parses a description. Line breaks and tabs are accepted, other control characters are not.
+///
+/// # Errors
+///
+/// The text is too long or has control characters; the error points at `pointer`.
 pub(crate) fn description(text: &str, pointer: &str) -> Result<String, Error> {
     let refuse = |detail: String| Err(Error::new(Code::InvalidRequest, detail).at(pointer));
     let chars = text.chars().count();
@@ -30,7 +42,22 @@ pub(crate) fn description(text: &str, pointer: &str) -> Result<String, Error> {
         ));
     }
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return refuse("a description holds no control characters but line breaks and tabs".to_owned());
+        return refuse(
+            "a description must not contain control characters other than line breaks and tabs".to_owned(),
+        );
     }
     Ok(text.trim_end().to_owned())
+}
+
+/// Checks a number that the document declares as `int32`.
+///
+/// # Errors
+///
+/// The number is too large; the error points at `pointer`.
+pub(crate) fn int32(number: u32, pointer: &str) -> Result<u32, Error> {
+    if i32::try_from(number).is_err() {
+        let detail = format!("the number must be at most {}", i32::MAX);
+        return Err(Error::new(Code::InvalidRequest, detail).at(pointer));
+    }
+    Ok(number)
 }

@@ -122,6 +122,35 @@ async fn pages_go_through_a_list_without_gaps() {
 }
 
 #[tokio::test]
+async fn wrong_parameters_are_named_and_explained() {
+    let world = World::new().await;
+    for (path, pointer, detail) in [
+        ("/limits", "?location_id", "`location_id` is required"),
+        ("/images?limit=1&limit=2", "?limit", "`limit` is given twice"),
+        ("/images?limit=many", "?limit", "expected a whole number"),
+    ] {
+        let refused = world.customer.get(path).await.expect_problem("invalid_request");
+        assert_eq!(refused.text("/errors/0/pointer"), pointer, "{}", refused.body);
+        assert_eq!(refused.text("/detail"), detail, "{}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn numbers_are_within_the_bounds_of_the_document() {
+    let world = World::new().await;
+    let location = format!("/admin/locations/{}", world.location);
+    let refused = world.admin.patch(&location, json!({"default_image_limit": 2_147_483_648_u32})).await;
+    let refused = refused.expect_problem("invalid_request");
+    assert_eq!(refused.text("/errors/0/pointer"), "/default_image_limit", "{}", refused.body);
+    let largest = json!({"default_image_limit": i32::MAX});
+    world.admin.patch(&location, largest).await.expect(StatusCode::OK);
+    let account =
+        json!({"name": "x", "password": "long enough", "role": "customer", "image_limit": u32::MAX});
+    let refused = world.admin.post("/admin/accounts", account).await.expect_problem("invalid_request");
+    assert_eq!(refused.text("/errors/0/pointer"), "/image_limit", "{}", refused.body);
+}
+
+#[tokio::test]
 async fn lists_can_be_narrowed() {
     let world = World::new().await;
     let image = world.captured("done").await;
@@ -179,7 +208,8 @@ async fn wrong_bodies_are_refused_with_the_place_that_is_wrong() {
     }
     let truncated =
         world.customer.request(Method::POST, "/images").header("content-type", "application/json").body("{");
-    world.customer.send(truncated).await.expect_problem("invalid_request");
+    let refused = world.customer.send(truncated).await.expect_problem("invalid_request");
+    assert_eq!(refused.text("/detail"), "the body ends in the middle of its JSON value");
     assert_eq!(world.customer.get("/images").await.body["items"], json!([]), "nothing was made");
 }
 

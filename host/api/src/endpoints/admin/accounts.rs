@@ -14,7 +14,7 @@ use crate::{
         account::{Account, AccountCreate, AccountPatch},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Id, JsonBody, Query, name, page_request},
+    extract::{Admin, Caller, Id, JsonBody, Query, int32, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -27,17 +27,17 @@ use crate::{
 )]
 pub(crate) async fn admin_account_list(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<Account>>, ApiError> {
     let page = page_request(query.limit, query.page_token)?;
     Ok(Json(state.service().account_list(&op, &page).await?.into()))
 }
 
-/// Make an account
+/// Create an account
 ///
-/// It takes no idempotency key: what such a key keeps would tell something of the password. A name
-/// can be taken only once.
+/// Idempotency keys are not supported, because a stored request would reveal the password. Names are
+/// unique.
 #[utoipa::path(
     post, path = "/admin/accounts", tag = "admin",
     request_body = AccountCreate,
@@ -45,14 +45,14 @@ pub(crate) async fn admin_account_list(
 )]
 pub(crate) async fn admin_account_create(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     body: JsonBody<AccountCreate>,
 ) -> Result<Response, ApiError> {
     let request = service::AccountCreate {
         name: name(&body.value.name, "/name")?,
         password: body.value.password,
         role: body.value.role,
-        image_limit: body.value.image_limit,
+        image_limit: body.value.image_limit.map(|limit| int32(limit, "/image_limit")).transpose()?,
     };
     let account = state.service().account_create(&op, request).await?;
     Ok((StatusCode::CREATED, Json(Account::from(account))).into_response())
@@ -67,10 +67,14 @@ pub(crate) async fn admin_account_create(
 )]
 pub(crate) async fn admin_account_update(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Id(id): Id<AccountId>,
     body: JsonBody<AccountPatch>,
 ) -> Result<Json<Account>, ApiError> {
-    let patch = service::AccountPatch { image_limit: body.value.image_limit };
+    let image_limit = match body.value.image_limit {
+        Some(Some(limit)) => Some(Some(int32(limit, "/image_limit")?)),
+        unlimited => unlimited,
+    };
+    let patch = service::AccountPatch { image_limit };
     Ok(Json(state.service().account_update(&op, id, patch).await?.into()))
 }

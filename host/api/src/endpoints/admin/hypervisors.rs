@@ -1,4 +1,4 @@
-//! Hypervisors and the secrets of their agents.
+//! Hypervisors and the tokens of their agents.
 
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use crate::{
         hypervisor::{AdminHypervisor, AgentToken, HypervisorCreate},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Id, IdempotencyKey, JsonBody, Query, name, page_request, parse},
+    extract::{Admin, Caller, Id, IdempotencyKey, JsonBody, Query, name, page_request, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -27,23 +27,23 @@ use crate::{
 )]
 pub(crate) async fn admin_hypervisor_list(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<AdminHypervisor>>, ApiError> {
     let page = page_request(query.limit, query.page_token)?;
     Ok(Json(state.service().admin_hypervisor_list(&op, &page).await?.into()))
 }
 
-/// Make a hypervisor known
+/// Register a hypervisor
 #[utoipa::path(
     post, path = "/admin/hypervisors", tag = "admin",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = HypervisorCreate,
-    responses((status = 201, description = "The hypervisor; make a token for its agent next", body = AdminHypervisor)),
+    responses((status = 201, description = "The hypervisor; create a token for its agent next", body = AdminHypervisor)),
 )]
 pub(crate) async fn admin_hypervisor_create(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     key: IdempotencyKey,
     body: JsonBody<HypervisorCreate>,
 ) -> Result<Response, ApiError> {
@@ -61,17 +61,17 @@ pub(crate) async fn admin_hypervisor_create(
     Ok((StatusCode::CREATED, Json(AdminHypervisor::from(hypervisor))).into_response())
 }
 
-/// Make a new secret for a hypervisor's agent
+/// Create a token for a hypervisor's agent
 ///
-/// It is in this answer alone.
+/// The secret is in this answer only.
 #[utoipa::path(
     post, path = "/admin/hypervisors/{id}/tokens", tag = "admin",
     params(("id" = String, Path, description = "The hypervisor")),
-    responses((status = 201, description = "The secret; shown this once", body = AgentToken)),
+    responses((status = 201, description = "The token; its secret is not shown again", body = AgentToken)),
 )]
 pub(crate) async fn admin_hypervisor_token_create(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Id(hypervisor_id): Id<HypervisorId>,
 ) -> Result<Response, ApiError> {
     let created = state.service().agent_token_create(&op, hypervisor_id).await?;

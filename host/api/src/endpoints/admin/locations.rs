@@ -19,7 +19,7 @@ use crate::{
         location::{AdminLocation, LocationCreate, LocationPatch},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Id, IdempotencyKey, JsonBody, Query, name, page_request},
+    extract::{Admin, Caller, Id, IdempotencyKey, JsonBody, Query, int32, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -32,23 +32,23 @@ use crate::{
 )]
 pub(crate) async fn admin_location_list(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<AdminLocation>>, ApiError> {
     let page = page_request(query.limit, query.page_token)?;
     Ok(Json(state.service().location_list(&op, &page).await?.into()))
 }
 
-/// Make a location
+/// Create a location
 #[utoipa::path(
     post, path = "/admin/locations", tag = "admin",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = LocationCreate,
     responses((status = 201, description = "The location", body = AdminLocation)),
 )]
 pub(crate) async fn admin_location_create(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     key: IdempotencyKey,
     body: JsonBody<LocationCreate>,
 ) -> Result<Response, ApiError> {
@@ -56,7 +56,7 @@ pub(crate) async fn admin_location_create(
     let request = service::LocationCreate {
         name: name(&body.value.name, "/name")?,
         images_enabled: body.value.images_enabled,
-        default_image_limit: body.value.default_image_limit,
+        default_image_limit: body.value.default_image_limit.map(limit).transpose()?,
         coalesce: CoalescePolicy {
             before_capture: body.value.coalesce_before_capture.unwrap_or(standard.before_capture),
             timeout: coalesce_timeout(body.value.coalesce_timeout_s)?.unwrap_or(standard.timeout),
@@ -77,18 +77,25 @@ pub(crate) async fn admin_location_create(
 )]
 pub(crate) async fn admin_location_update(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Id(id): Id<LocationId>,
     body: JsonBody<LocationPatch>,
 ) -> Result<Json<AdminLocation>, ApiError> {
     let patch = service::LocationPatch {
         images_enabled: body.value.images_enabled,
-        default_image_limit: body.value.default_image_limit,
+        default_image_limit: match body.value.default_image_limit {
+            Some(Some(number)) => Some(Some(limit(number)?)),
+            unlimited => unlimited,
+        },
         coalesce_before_capture: body.value.coalesce_before_capture,
         coalesce_timeout: coalesce_timeout(body.value.coalesce_timeout_s)?,
         freeze_limit: freeze_limit(body.value.freeze_limit_ms)?,
     };
     Ok(Json(state.service().location_update(&op, id, patch).await?.into()))
+}
+
+fn limit(number: u32) -> Result<u32, Error> {
+    int32(number, "/default_image_limit")
 }
 
 fn coalesce_timeout(seconds: Option<u32>) -> Result<Option<CoalesceTimeout>, Error> {

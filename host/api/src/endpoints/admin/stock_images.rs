@@ -6,7 +6,7 @@ use imprint_service as service;
 use crate::{
     dto::{image::ImageAndTask, stock_image::StockImageCreate},
     endpoints::accepted::{Created, accepted},
-    extract::{Admin, IdempotencyKey, JsonBody, description, name, parse},
+    extract::{Admin, Caller, IdempotencyKey, JsonBody, description, name, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -17,13 +17,13 @@ use crate::{
 /// copied.
 #[utoipa::path(
     post, path = "/admin/stock-images", tag = "admin",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = StockImageCreate,
     responses((status = 202, description = "The image and the task that reads its file", body = ImageAndTask)),
 )]
 pub(crate) async fn admin_stock_image_create(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     key: IdempotencyKey,
     body: JsonBody<StockImageCreate>,
 ) -> Result<Response, ApiError> {

@@ -1,4 +1,4 @@
-//! Image storages and which hypervisors use them.
+//! Image storages and their bindings to hypervisors.
 
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use crate::{
         page::{Page, PageQuery},
         storage::{ImageStorage, ImageStorageCreate},
     },
-    extract::{Admin, IdempotencyKey, Ids, JsonBody, Query, name, page_request, parse},
+    extract::{Admin, Caller, IdempotencyKey, Ids, JsonBody, Query, name, page_request, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -27,23 +27,23 @@ use crate::{
 )]
 pub(crate) async fn admin_storage_list(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<ImageStorage>>, ApiError> {
     let page = page_request(query.limit, query.page_token)?;
     Ok(Json(state.service().storage_list(&op, &page).await?.into()))
 }
 
-/// Make an image storage known
+/// Register an image storage
 #[utoipa::path(
     post, path = "/admin/image-storages", tag = "admin",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same answer for 24 hours")),
+    params(IdempotencyKey),
     request_body = ImageStorageCreate,
     responses((status = 201, description = "The image storage", body = ImageStorage)),
 )]
 pub(crate) async fn admin_storage_create(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     key: IdempotencyKey,
     body: JsonBody<ImageStorageCreate>,
 ) -> Result<Response, ApiError> {
@@ -70,7 +70,7 @@ pub(crate) async fn admin_storage_create(
 )]
 pub(crate) async fn admin_storage_bind(
     State(state): State<ApiState>,
-    Admin(op): Admin,
+    Caller(op, _): Caller<Admin>,
     Ids(id, hypervisor_id): Ids<StorageId, HypervisorId>,
 ) -> Result<Json<ImageStorage>, ApiError> {
     Ok(Json(state.service().storage_bind(&op, id, hypervisor_id).await?.into()))
