@@ -69,6 +69,6 @@ async fn an_instance_is_captured_and_deployed_from_the_command_line() -> Result<
     assert_eq!(refused.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("128"), "{refused:?}");
     let nothing = shell.run(&["instance", "create", "--image", "no-such-image", "--name", "x"])?;
-    assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+    assert_eq!(nothing.status.code(), Some(3), "{nothing:?}");
     Ok(())
 }

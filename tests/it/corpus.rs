@@ -97,8 +97,9 @@ impl Lab {
 
 impl Watched {
     /// The code of the refusal.
-    fn code(&self) -> Option<&str> {
-        self.stderr.strip_prefix("error[")?.split_once("]: ").map(|(code, _)| code)
+    fn code(&self) -> Option<String> {
+        let error: Value = serde_json::from_str(&self.stderr).ok()?;
+        error["error"]["code"].as_str().map(str::to_owned)
     }
 
     fn verify(&self, expected: Expected) -> Result<()> {

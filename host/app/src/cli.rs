@@ -1,41 +1,56 @@
-//! The command line as a whole: every command of the binary, named after what it works on.
+//! The command line as a whole: every command of the binary, named after the noun it works on.
+
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::{
-    agent_cmd::AgentArgs,
     client::args::{ClientCommand, Connection},
     disk::DiskCommand,
-    serve::{CommonArgs, ServeArgs},
+    server::{agent::AgentArgs, serve::ServeArgs, settings::SettingsArgs},
 };
+
+/// Exit statuses, as the help and `docs/OPERATOR.md` list them.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  done
+  1  failed: the server or the machine could not do it, a task failed, a check failed, or disks differ
+  2  wrong usage
+  3  refused: by the server, or because of the disk image
+  4  not signed in, or the token is not valid any more";
 
 /// Images of instances: capture, deploy, keep
 #[derive(Parser)]
-#[command(
-    name = "imprint",
-    version,
-    propagate_version = true,
-    disable_help_subcommand = true,
-    after_help = "Exit status: 0 done; 1 failed; 2 wrong usage; 3 refused."
-)]
+#[command(name = "imprint", version, propagate_version = true, after_help = EXIT_STATUS)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// A command of the binary.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run the control plane, with an agent for this machine inside
+    /// Run the control plane, with an agent for this machine in the same process
     Serve(ServeArgs),
     /// Run the agent of a hypervisor
     Agent(AgentArgs),
     /// Bring the database's schema up to date
-    Migrate(CommonArgs),
-    /// Look for what is wrong, on this machine and with the server
+    Migrate(SettingsArgs),
+    /// Check this machine and the server for problems
     Doctor(DoctorArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man page of every command to a directory
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
     /// Print the help of every command
     #[command(hide = true)]
     HelpAll,
@@ -50,7 +65,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
-    pub(crate) common: CommonArgs,
+    pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }

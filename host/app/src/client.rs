@@ -1,17 +1,19 @@
-//! The client half of the command line: what speaks to a server over its HTTP API.
+//! The client half of the command line: the commands that use a server's HTTP API.
 //!
-//! Ground rules: answers go to standard output, everything else to standard error; tables and bars
-//! are for terminals, JSON is for programs; a refusal shows the server's words and its code.
-//! Nothing here knows the server's inside: it uses the same shapes as any other client.
+//! Ground rules: answers go to standard output, everything else to standard error; tables and
+//! progress bars are for terminals, JSON is for programs; a refusal shows the server's text and its
+//! code. The client uses the same shapes as any other client of the API.
 
 mod admin;
 mod api;
 pub(crate) mod args;
+mod confirm;
 mod connection;
 mod credentials;
 pub(crate) mod doctor;
 mod failure;
 mod find;
+mod hypervisor;
 mod image;
 mod instance;
 mod login;
@@ -21,17 +23,24 @@ mod table;
 mod task;
 mod watch;
 
-use args::ClientCommand;
-pub(crate) use failure::Failure;
+use std::process::ExitCode;
 
-/// Carries out a command.
-pub(crate) async fn run(command: ClientCommand) -> Result<(), Failure> {
-    match command {
+use args::ClientCommand;
+
+/// Runs a command and returns the exit status of the process.
+pub(crate) async fn run(command: ClientCommand) -> ExitCode {
+    let format = command.output_format();
+    let result = match command {
         ClientCommand::Login(args) => login::login(args).await,
         ClientCommand::Logout => login::logout().await,
         ClientCommand::Image(args) => image::run(args).await,
         ClientCommand::Instance(args) => instance::run(args).await,
+        ClientCommand::Hypervisor(args) => hypervisor::run(args).await,
         ClientCommand::Task(args) => task::run(args).await,
         ClientCommand::Admin(args) => admin::run(args).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(format),
     }
 }

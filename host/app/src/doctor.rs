@@ -1,52 +1,51 @@
-//! `imprint doctor`: what is wrong on this machine, and with the server.
+//! `imprint doctor`: checks this machine and the server for problems.
 
 use std::{path::Path, process::ExitCode};
 
 use crate::{
-    agent_cmd,
     cli::DoctorArgs,
     client::{
         doctor::{Check, remote, report},
         output::Output,
     },
+    errors,
     mover::Isolation,
     plugin_ports::PluginPorts,
-    serve::Common,
+    server::{agent, settings::ServerSettings},
 };
 
-/// Looks at this machine first, then asks the server that the command line or `imprint login`
-/// names.
+/// Checks this machine first, then the server that the command line or `imprint login` names.
 pub(crate) async fn doctor(args: DoctorArgs) -> ExitCode {
     let mut checks = Vec::new();
-    match args.common.read() {
-        Ok(common) => local(&common, &mut checks).await,
-        Err(error) => checks.push(Check::failed("configuration", format!("{error:#}"))),
+    match args.settings.read() {
+        Ok(settings) => local(&settings, &mut checks).await,
+        Err(error) => checks.push(Check::failed("configuration", errors::describe(&error))),
     }
     checks.extend(remote(&args.connection).await);
     match report(&checks, Output::new(args.connection.output)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(args.connection.output),
     }
 }
 
-async fn local(common: &Common, checks: &mut Vec<Check>) {
-    checks.push(Check::ok("configuration", "it can be read"));
-    checks.push(folder("data directory", &common.data_dir, "--data-dir"));
-    checks.push(match PluginPorts::load(common).await {
+async fn local(settings: &ServerSettings, checks: &mut Vec<Check>) {
+    checks.push(Check::ok("configuration", "read without errors"));
+    checks.push(folder("data directory", &settings.data_dir, "--data-dir"));
+    checks.push(match PluginPorts::load(&settings.plugin_folders()).await {
         Ok(plugins) => Check::ok(
             "plugins",
             imprint_agent::Ports::plugins(&plugins).into_keys().collect::<Vec<_>>().join(", "),
         ),
-        Err(error) => Check::failed("plugins", format!("{error:#}")),
+        Err(error) => Check::failed("plugins", errors::describe(&error)),
     });
-    for program in agent_cmd::settings(common, false).programs {
+    for program in agent::settings(settings, false).programs {
         let name = format!("program {}", program.name);
         checks.push(match version(&program.path).await {
             Ok(version) => Check::ok(name, version),
             Err(error) => Check::failed(name, format!("{error}; install the package {}", program.package)),
         });
     }
-    checks.push(isolation(common).await);
+    checks.push(isolation(settings).await);
     let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm");
     checks.push(match kvm {
         Ok(_) => Check::ok("acceleration", "KVM can be used"),
@@ -56,32 +55,33 @@ async fn local(common: &Common, checks: &mut Vec<Check>) {
     });
 }
 
-/// Whether compressed images can be decoded, and what holds the processes in that do it.
-async fn isolation(common: &Common) -> Check {
+/// Checks whether compressed images can be decoded, and how isolated the processes are that do it.
+async fn isolation(settings: &ServerSettings) -> Check {
     const NAME: &str = "isolation";
-    let demanded = match Isolation::chosen(common.file.mover.isolation) {
-        Ok(demanded) => demanded,
-        Err(error) => return Check::failed(NAME, format!("{error:#}")),
+    let required = match Isolation::chosen(settings.file.mover.isolation) {
+        Ok(required) => required,
+        Err(error) => return Check::failed(NAME, errors::describe(&error)),
     };
-    let Some(config) = demanded.config() else {
+    let Some(config) = required.config() else {
         return Check::warning(NAME, "none, as configured: compressed images are decoded in this process");
     };
     let best_effort = config.best_effort;
     match tokio::task::spawn_blocking(move || config.probe()).await {
         Ok(Ok(found)) if found.is_full() => {
-            Check::ok(NAME, "compressed images are decoded in processes held in by Landlock and seccomp")
+            Check::ok(NAME, "compressed images are decoded in processes isolated by Landlock and seccomp")
         }
         Ok(Ok(found)) => {
-            let has = |there: bool| if there { "there" } else { "missing" };
-            let text = format!("Landlock is {}, seccomp is {}", has(found.landlock), has(found.seccomp));
-            match best_effort {
-                true => Check::warning(NAME, format!("{text}; accepted as configured")),
-                false => Check::failed(
+            let word = |available: bool| if available { "available" } else { "missing" };
+            let text = format!("Landlock is {}, seccomp is {}", word(found.landlock), word(found.seccomp));
+            if best_effort {
+                Check::warning(NAME, format!("{text}; accepted as configured"))
+            } else {
+                Check::failed(
                     NAME,
                     format!(
                         "{text}: compressed images are refused; see [mover] isolation in docs/OPERATOR.md"
                     ),
-                ),
+                )
             }
         }
         Ok(Err(error)) => Check::failed(NAME, error),
@@ -89,7 +89,7 @@ async fn isolation(common: &Common) -> Check {
     }
 }
 
-/// Whether files can be made there; a folder that is missing is made by `imprint serve`.
+/// Checks whether files can be made in a folder. A missing folder is made by `imprint serve`.
 fn folder(name: &str, path: &Path, flag: &str) -> Check {
     let mut nearest = path;
     while !nearest.exists() {

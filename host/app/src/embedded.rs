@@ -1,3 +1,3 @@
-//! What the binary carries: the shipped plugins and the panel.
+//! The files that are embedded in the binary: the shipped plugins and the panel.
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

@@ -1,5 +1,4 @@
-//! Where compressed images are decoded: in processes of their own, which are this program started
-//! as `imprint mover`.
+//! The processes that decode compressed images: this program, started as `imprint mover`.
 
 use std::{ffi::OsStr, process::ExitCode};
 
@@ -7,26 +6,31 @@ use anyhow::{Result, bail};
 use imprint_data_path::mover::{self, MoverConfig};
 use serde::Deserialize;
 
-/// The word after the program's name. It is no command for people and stands in no help.
+/// The first argument of such a process. It is an internal command, which no help lists.
 const COMMAND: &str = "mover";
-/// Overrides the configuration file, and is the only way to say it to `imprint disk`.
+/// The variable that overrides the configuration file, and the only way to choose for
+/// `imprint disk`.
 const VARIABLE: &str = "IMPRINT_ISOLATION";
 
-/// What the operator demands of the system.
+/// The isolation that the operator requires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Isolation {
     /// Landlock and seccomp, or compressed images are refused.
     #[default]
     Required,
-    /// A process of its own, with whatever the system offers.
+    /// A process of its own, with the isolation that the system offers.
     BestEffort,
     /// No process of its own.
     None,
 }
 
 impl Isolation {
-    /// The variable if it is set, else the configuration file.
+    /// Returns the value of the variable if it is set, else that of the configuration file.
+    ///
+    /// # Errors
+    ///
+    /// The variable has an unknown value.
     pub(crate) fn chosen(file: Option<Self>) -> Result<Self> {
         let Some(value) = std::env::var_os(VARIABLE) else { return Ok(file.unwrap_or_default()) };
         match value.to_str() {
@@ -37,10 +41,10 @@ impl Isolation {
         }
     }
 
-    /// How movers are started under it, if any are.
+    /// Returns how movers are started, or `None` if images are decoded in this process.
     pub(crate) fn config(self) -> Option<MoverConfig> {
         let config = |best_effort| MoverConfig {
-            // The very program that runs, even when its file has been replaced meanwhile.
+            // The running program, even if its file has been replaced since.
             program: "/proc/self/exe".into(),
             args: vec![COMMAND.into()],
             best_effort,
@@ -53,13 +57,17 @@ impl Isolation {
     }
 }
 
-/// The life of a mover, if that is what this process was started for. Before anything else: a mover
-/// has no other threads.
+/// Runs a mover and returns its exit status, if this process was started as one. Called before
+/// anything else: a mover has no other threads.
 pub(crate) fn take_over() -> Option<ExitCode> {
     (std::env::args_os().nth(1).as_deref() == Some(OsStr::new(COMMAND))).then(mover::mover_main)
 }
 
-/// From now on the jobs of this process use movers as the operator says.
+/// Makes this process decode compressed images with the chosen isolation.
+///
+/// # Errors
+///
+/// The variable has an unknown value.
 pub(crate) fn configure(file: Option<Isolation>) -> Result<()> {
     if let Some(config) = Isolation::chosen(file)?.config() {
         mover::configure(config);

@@ -18,28 +18,44 @@ use imprint_plugin_runtime::{
 };
 use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
 
-use crate::{embedded::PLUGINS, serve::Common};
+use crate::embedded::PLUGINS;
 
-/// Setting of a storage that names the folder which its plugin is granted.
+/// The setting of a local storage that names the folder which its plugin is granted.
 const STORAGE_PATH: &str = "path";
 
-/// The shipped plugins, and those of the operator's folder beside them or instead of them.
+/// The folders of plugins.
+pub(crate) struct PluginFolders {
+    /// The cache of compiled plugins.
+    pub(crate) cache: PathBuf,
+    /// The operator's plugins. They are loaded in addition to the shipped ones, and instead of those
+    /// with the same id.
+    pub(crate) more: Option<PathBuf>,
+}
+
+/// The shipped plugins and those of the operator's folder.
 pub(crate) struct PluginPorts {
     host: PluginHost,
 }
 
 impl PluginPorts {
-    /// Loads everything that a control plane's agent needs. Compiled plugins are kept below the
-    /// data directory.
-    pub(crate) async fn load(common: &Common) -> Result<Self> {
-        let cache_dir = common.data_dir.join("cache/plugins");
-        let host = PluginHost::new(HostOptions { cache_dir: Some(cache_dir), ..HostOptions::default() })?;
+    /// Loads all plugins, for an agent.
+    ///
+    /// # Errors
+    ///
+    /// The cache's folder cannot be made, or a plugin cannot be loaded.
+    pub(crate) async fn load(folders: &PluginFolders) -> Result<Self> {
+        let cache_dir = Some(folders.cache.clone());
+        let host = PluginHost::new(HostOptions { cache_dir, ..HostOptions::default() })?;
         host.load_embedded(&shipped("")).await.context("a shipped plugin cannot be loaded")?;
-        Self::with_folder(host, common.file.plugins.dir.as_deref()).await
+        Self::with_folder(host, folders.more.as_deref()).await
     }
 
-    /// The disk formats alone; those of the binary are loaded when they are needed. Compiled
-    /// plugins are kept in the user's cache, if there is one to be written.
+    /// Loads the disk formats only; the shipped ones are compiled when they are needed. Compiled
+    /// plugins are cached in the user's cache folder if it can be written.
+    ///
+    /// # Errors
+    ///
+    /// A plugin of `dir` cannot be loaded, or the binary has no plugins.
     pub(crate) async fn load_formats(dir: Option<&Path>) -> Result<Self> {
         let cached = HostOptions { cache_dir: user_cache(), ..HostOptions::default() };
         let host = match PluginHost::new(cached) {
@@ -63,18 +79,18 @@ impl PluginPorts {
         Ok(Self { host })
     }
 
-    /// Every disk format.
+    /// Returns every disk format.
     pub(crate) fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
         self.host.formats()
     }
 
-    /// What the plugins used so far.
+    /// Returns what the plugins have used so far: memory, time, bytes across the sandbox.
     pub(crate) fn usage(&self) -> Usage {
         self.host.usage()
     }
 
-    /// Waits until the host has undone what plugins left half-done in a guest (a freeze, a stop).
-    /// Before the process ends.
+    /// Waits until the host has undone what plugins left behind in guests (a freeze, a stop). Called
+    /// before the process ends.
     pub(crate) async fn drain(&self) {
         self.host.drain().await;
     }
@@ -84,22 +100,22 @@ impl PluginPorts {
     }
 }
 
-/// The plugins of the binary whose names begin so.
+/// Returns the shipped plugins whose names start with `prefix`.
 fn shipped(prefix: &str) -> Vec<EmbeddedPlugin<'static>> {
     let wanted = PLUGINS.iter().filter(|(name, ..)| name.starts_with(prefix));
     wanted.map(|(name, bytes, sha256)| EmbeddedPlugin { name, bytes, sha256 }).collect()
 }
 
-/// `$XDG_CACHE_HOME/imprint/plugins` or `~/.cache/imprint/plugins`.
+/// Returns `$XDG_CACHE_HOME/imprint/plugins` or `~/.cache/imprint/plugins`.
 fn user_cache() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("imprint/plugins"))
 }
 
-/// The ids of what a plugin asks for: `dir` and `channel` are the sorts.
-fn asked<'a>(plugin: &'a PluginInfo, sort: &'a str) -> impl Iterator<Item = &'a str> {
-    plugin.capabilities.iter().filter_map(move |name| name.strip_prefix(sort)?.strip_prefix(':'))
+/// Returns the ids of the capabilities of a kind (`dir`, `channel`) that a plugin's manifest requests.
+fn requested<'a>(plugin: &'a PluginInfo, kind: &'a str) -> impl Iterator<Item = &'a str> {
+    plugin.capabilities.iter().filter_map(move |name| name.strip_prefix(kind)?.strip_prefix(':'))
 }
 
 #[async_trait]
@@ -119,7 +135,7 @@ impl Ports for PluginPorts {
     async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
         let mut dirs = BTreeMap::new();
         if let Some(plugin) = self.of_kind(Kind::Storage, storage.kind.as_str()) {
-            for id in asked(&plugin, "dir") {
+            for id in requested(&plugin, "dir") {
                 dirs.insert(id.to_owned(), Arc::new(storage_dir(storage)?));
             }
         }
@@ -135,7 +151,7 @@ impl Ports for PluginPorts {
         })?;
         let run_dir = grants.run_dir.to_string_lossy();
         let channels = match self.of_kind(Kind::Hypervisor, kind) {
-            Some(plugin) => asked(&plugin, "channel")
+            Some(plugin) => requested(&plugin, "channel")
                 .map(|id| (id.to_owned(), format!("{run_dir}/{{vm}}/{id}.sock")))
                 .collect(),
             None => BTreeMap::new(),
@@ -146,7 +162,7 @@ impl Ports for PluginPorts {
     }
 }
 
-/// The one folder that a storage on this machine is about.
+/// Opens the folder that the plugin of a local storage is granted.
 fn storage_dir(storage: &StorageRef) -> Result<Dir, PortError> {
     let Some(path) = storage.settings.get(STORAGE_PATH) else {
         let text = format!("storage {} has no setting '{STORAGE_PATH}'; name its folder", storage.id);

@@ -53,7 +53,7 @@ mod tests {
     use std::sync::Arc;
 
     use axum::extract::State;
-    use imprint_service::{Database, Service, Settings, SystemContext};
+    use imprint_service::{Database, Service, Settings, SystemEnvironment};
     use tokio_util::sync::CancellationToken;
 
     use super::openapi;
@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_document_is_built_once_and_not_for_every_request() {
-        let context = Arc::new(SystemContext);
+        let context = Arc::new(SystemEnvironment);
         let service = Service::open(&Database::SqliteMemory, Settings::default(), context).await.unwrap();
         let options = Options { assets: None, https: false, shutdown: CancellationToken::new() };
         let state = ApiState::new(service, options, "{}".to_owned());

@@ -1,4 +1,4 @@
-//! `imprint admin ...`: what operators do.
+//! `imprint admin ...`: commands for operators.
 
 use imprint_api::dto::location::{AdminLocation, LocationPatch};
 use reqwest::Method;

@@ -9,39 +9,40 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{failure::Failure, retry::retry};
+use crate::errors::chain;
 
-/// How long connecting may take.
+/// The timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an answer may take, beyond what the request asks the server to wait.
+/// The timeout of an answer, in addition to the time that the request asks the server to wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 32 << 20;
 
-/// Pages of one list.
+/// The most pages of one list that are read.
 const MAX_PAGES: usize = 100;
 
-/// Items of a page.
+/// The number of items of a page.
 const PAGE: u32 = 500;
 
-/// A server, as one account.
+/// A server, accessed as one account.
 #[derive(Clone)]
 pub(crate) struct Api {
     http: reqwest::Client,
     server: String,
 }
 
-/// An answer with its `ETag`.
+/// An answer with the `ETag` of its resource.
 pub(crate) struct Tagged<T> {
-    /// The body.
+    /// The parsed body.
     pub(crate) value: T,
-    /// For `If-Match`.
+    /// The value for `If-Match`, if the resource has one.
     pub(crate) etag: Option<String>,
 }
 
 impl Api {
-    /// A client of `server`, with a token or without.
+    /// Makes a client of `server`, with a token or without.
     pub(crate) fn new(server: String, token: Option<&str>) -> Result<Self, Failure> {
         let mut headers = header::HeaderMap::new();
         if let Some(token) = token {
@@ -62,22 +63,22 @@ impl Api {
         Ok(Self { http, server })
     }
 
-    /// The server's address.
+    /// Returns the server's address.
     pub(crate) fn server(&self) -> &str {
         &self.server
     }
 
-    /// A request below `/api/v1`.
+    /// Builds a request below `/api/v1`.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}/api/v1{path}", self.server)).timeout(ANSWER_TIMEOUT)
     }
 
-    /// A request for something outside the API, such as `/healthz`.
+    /// Builds a GET request outside the API, such as `/healthz`.
     pub(crate) fn plain(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.server)).timeout(ANSWER_TIMEOUT)
     }
 
-    /// Reads something.
+    /// Reads a resource; transient failures are retried.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -86,7 +87,7 @@ impl Api {
         Ok(self.get_tagged(path, query).await?.value)
     }
 
-    /// Reads something with its `ETag`.
+    /// Reads a resource with its `ETag`; transient failures are retried.
     pub(crate) async fn get_tagged<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -101,7 +102,7 @@ impl Api {
         .await
     }
 
-    /// Reads something that the server may hold back until it changes.
+    /// Reads a resource; the server answers when it has changed, at the latest after `wait`.
     pub(crate) async fn get_waiting<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -114,7 +115,7 @@ impl Api {
         .await
     }
 
-    /// A whole list, page by page.
+    /// Reads a whole list, page by page.
     pub(crate) async fn list<T>(&self, path: &str, query: &[(&str, String)]) -> Result<Page<T>, Failure>
     where
         T: DeserializeOwned,
@@ -135,7 +136,7 @@ impl Api {
         Ok(Page { items, next_page_token: token })
     }
 
-    /// Makes something, once: the request carries a key, so that it can be sent again.
+    /// Creates a resource. The request has an idempotency key, so that retries create one only.
     pub(crate) async fn create<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -149,7 +150,7 @@ impl Api {
         .await
     }
 
-    /// Sends a request that is not sent again, and reads its answer.
+    /// Sends a request once, without retries, and reads its answer.
     pub(crate) async fn once<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
         self.body(self.send(request).await?).await
     }

@@ -1,16 +1,17 @@
-//! What is typed. Resources are named by id or by name.
+//! The arguments of the client's commands. Resources are named by id or by name.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use imprint_domain::id::TaskId;
 use imprint_domain::{
     consistency::Consistency,
+    id::TaskId,
     image::{Compression, ImageStatus},
+    size::ByteSize,
     task::TaskState,
 };
 
-use super::output::parse_size;
+use crate::output_format::OutputFormat;
 
 /// The client's commands.
 #[derive(Debug, Subcommand)]
@@ -23,32 +24,41 @@ pub(crate) enum ClientCommand {
     Image(ImageArgs),
     /// Instances: list, show, create, start, stop, delete
     Instance(InstanceArgs),
+    /// Hypervisors: list
+    Hypervisor(HypervisorArgs),
     /// Tasks: list, show, watch, cancel, retry
     Task(TaskArgs),
     /// For operators: merge the layers of a disk, set up locations
     Admin(AdminArgs),
 }
 
-/// How answers are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputFormat {
-    /// For people
-    Table,
-    /// For programs: what the API answers
-    Json,
+impl ClientCommand {
+    /// Returns the format of answers and errors, if one was asked for.
+    pub(crate) fn output_format(&self) -> Option<OutputFormat> {
+        match self {
+            Self::Login(args) => args.output,
+            Self::Logout => None,
+            Self::Image(ImageArgs { connection, .. })
+            | Self::Instance(InstanceArgs { connection, .. })
+            | Self::Hypervisor(HypervisorArgs { connection, .. })
+            | Self::Task(TaskArgs { connection, .. })
+            | Self::Admin(AdminArgs { connection, .. }) => connection.output,
+        }
+    }
 }
 
-/// Where the server is, who asks, and how to answer.
+/// The server, the credentials, and the format of answers.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Connection {
-    /// The server, if not the one of `imprint login`
+    /// Address of the server [default: that of `imprint login`]
     #[arg(long, env = "IMPRINT_SERVER", value_name = "URL", global = true)]
     pub(crate) server: Option<String>,
-    /// An API token, if not the one of `imprint login`; better given in the variable, which no
-    /// process list shows
+    /// API token [default: that of `imprint login`]; prefer the variable, which no process list
+    /// shows
     #[arg(long, env = "IMPRINT_TOKEN", value_name = "TOKEN", hide_env_values = true, global = true)]
     pub(crate) token: Option<String>,
-    /// How to print the answer [default: table on a terminal, json elsewhere]
+    /// Format of the answer [default: table on a terminal, json elsewhere]; with `json` errors are
+    /// JSON, too
     #[arg(long, short, value_enum, value_name = "FORMAT", global = true)]
     pub(crate) output: Option<OutputFormat>,
 }
@@ -56,16 +66,17 @@ pub(crate) struct Connection {
 /// Arguments of `imprint login`.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// The server
+    /// Address of the server
     #[arg(long, env = "IMPRINT_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) server: String,
-    /// The account; asked for when it is missing
+    /// Name of the account [default: ask on the terminal]
     #[arg(long, env = "IMPRINT_ACCOUNT", value_name = "NAME")]
     pub(crate) account: Option<String>,
-    /// Read the password from standard input; without it, from IMPRINT_PASSWORD or the terminal
+    /// Read the password from standard input instead of IMPRINT_PASSWORD or the terminal
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// How to print the answer [default: table on a terminal, json elsewhere]
+    /// Format of the answer [default: table on a terminal, json elsewhere]; with `json` errors are
+    /// JSON, too
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     pub(crate) output: Option<OutputFormat>,
 }
@@ -79,40 +90,42 @@ pub(crate) struct ImageArgs {
     pub(crate) command: ImageCommand,
 }
 
-/// What to do with images.
+/// The commands of `imprint image`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
     /// List images, newest first
     List(ImageListArgs),
     /// Show an image
     Show {
-        /// Its id or name
+        /// Id or name
         image: String,
     },
-    /// Create an image of an instance, which goes on running
+    /// Create an image of an instance, which keeps running
     Create(ImageCreateArgs),
-    /// Give an image another name
+    /// Rename an image
     Rename {
-        /// Its id or name
+        /// Id or name
         image: String,
         /// The new name
         name: String,
     },
     /// Delete an image; instances made from it stay
     Delete {
-        /// Its id or name
+        /// Id or name
         image: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
         #[command(flatten)]
         wait: WaitArgs,
     },
 }
 
-/// Whose images to list.
+/// The owners of the images to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scope {
-    /// The account's own
+    /// Images of this account
     Own,
-    /// The provider's
+    /// Stock images of the provider
     Stock,
     /// Both
     All,
@@ -121,13 +134,13 @@ pub(crate) enum Scope {
 /// Arguments of `imprint image list`.
 #[derive(Debug, Args)]
 pub(crate) struct ImageListArgs {
-    /// Whose images
+    /// Which images
     #[arg(long, value_enum, default_value_t = Scope::Own)]
     pub(crate) scope: Scope,
     /// Only images with one of these statuses
     #[arg(long, value_delimiter = ',', value_name = "STATUS")]
     pub(crate) status: Vec<ImageStatus>,
-    /// created_at, name or size_bytes; with `-` in front the other way round
+    /// Order: created_at, name or size_bytes; a leading `-` reverses it
     #[arg(long, allow_hyphen_values = true, default_value = "-created_at", value_name = "FIELD")]
     pub(crate) sort: String,
 }
@@ -135,22 +148,22 @@ pub(crate) struct ImageListArgs {
 /// Arguments of `imprint image create`.
 #[derive(Debug, Args)]
 pub(crate) struct ImageCreateArgs {
-    /// The instance whose primary disk is captured, by id or name
+    /// Instance to capture the primary disk of, by id or name
     #[arg(long, value_name = "INSTANCE")]
     pub(crate) from_instance: String,
-    /// The image's name
+    /// Name of the image
     #[arg(long)]
     pub(crate) name: String,
-    /// What it is for
+    /// Description of the image
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
-    /// none, zlib or zstd [default: zstd]
+    /// Compression: none, zlib or zstd [default: zstd]
     #[arg(long, value_name = "KIND")]
     pub(crate) compression: Option<Compression>,
-    /// How consistent the disk should be: crash, filesystem or application [default: application]
+    /// Consistency to try for: crash, filesystem or application [default: application]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) want: Option<Consistency>,
-    /// The weakest level that is a success [default: crash]
+    /// Weakest consistency that counts as success [default: crash]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) minimum: Option<Consistency>,
     #[command(flatten)]
@@ -160,9 +173,33 @@ pub(crate) struct ImageCreateArgs {
 /// Whether to wait for the task.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Wait for the end of the task, and show how far it is
+    /// Wait until the task has ended, and show its progress
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+/// Whether to ask before something is deleted.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ConfirmArgs {
+    /// Do not ask; without a terminal nothing is asked
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of `imprint hypervisor`.
+#[derive(Debug, Args)]
+pub(crate) struct HypervisorArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: HypervisorCommand,
+}
+
+/// The commands of `imprint hypervisor`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HypervisorCommand {
+    /// List hypervisors
+    List,
 }
 
 /// Arguments of `imprint instance`.
@@ -174,36 +211,38 @@ pub(crate) struct InstanceArgs {
     pub(crate) command: InstanceCommand,
 }
 
-/// What to do with instances.
+/// The commands of `imprint instance`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InstanceCommand {
     /// List instances, newest first
     List,
     /// Show an instance
     Show {
-        /// Its id or name
+        /// Id or name
         instance: String,
     },
     /// Create an instance from an image
     Create(InstanceCreateArgs),
     /// Start an instance
     Start {
-        /// Its id or name
+        /// Id or name
         instance: String,
         #[command(flatten)]
         wait: WaitArgs,
     },
     /// Shut an instance down
     Stop {
-        /// Its id or name
+        /// Id or name
         instance: String,
         #[command(flatten)]
         wait: WaitArgs,
     },
     /// Delete an instance with its disks; images created from it stay
     Delete {
-        /// Its id or name
+        /// Id or name
         instance: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -212,31 +251,31 @@ pub(crate) enum InstanceCommand {
 /// Arguments of `imprint instance create`.
 #[derive(Debug, Args)]
 pub(crate) struct InstanceCreateArgs {
-    /// The image, by id or name
+    /// Image, by id or name
     #[arg(long)]
     pub(crate) image: String,
-    /// The instance's name
+    /// Name of the instance
     #[arg(long)]
     pub(crate) name: String,
-    /// The hypervisor, by id or name [default: one of the image's location]
+    /// Hypervisor, by id or name [default: one in the image's location]
     #[arg(long)]
     pub(crate) hypervisor: Option<String>,
-    /// Virtual processors [default: 1]
+    /// Number of virtual processors [default: 1]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) vcpus: Option<u32>,
-    /// Memory, such as 512M or 2G [default: 512M]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) memory: Option<u64>,
-    /// Size of the disk, such as 10G [default: the image's]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) disk_size: Option<u64>,
-    /// A file with SSH public keys, one a line; may be given several times
+    /// Size of the memory, such as 512M or 1.5G [default: 512M]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<ByteSize>,
+    /// Size of the disk, such as 10G [default: that of the image]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) disk_size: Option<ByteSize>,
+    /// File with SSH public keys, one per line; may be given several times
     #[arg(long = "ssh-keys", value_name = "FILE")]
     pub(crate) ssh_keys: Vec<PathBuf>,
-    /// A file with a user script or cloud-config
+    /// File with a user script or cloud-config
     #[arg(long, value_name = "FILE")]
     pub(crate) user_data: Option<PathBuf>,
-    /// Leave it off
+    /// Do not start the instance
     #[arg(long)]
     pub(crate) no_start: bool,
     #[command(flatten)]
@@ -252,31 +291,31 @@ pub(crate) struct TaskArgs {
     pub(crate) command: TaskCommand,
 }
 
-/// What to do with tasks.
+/// The commands of `imprint task`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
     /// List tasks, newest first
     List(TaskListArgs),
     /// Show a task
     Show {
-        /// Its id
+        /// Id of the task
         task: TaskId,
     },
-    /// Watch a task until it is over
+    /// Watch a task until it has ended
     Watch {
-        /// Its id
+        /// Id of the task
         task: TaskId,
     },
-    /// Cancel a task; what it did is undone
+    /// Cancel a task and undo what it did
     Cancel {
-        /// Its id
+        /// Id of the task
         task: TaskId,
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Try a failed or cancelled task again
+    /// Retry a failed or cancelled task
     Retry {
-        /// Its id
+        /// Id of the task
         task: TaskId,
         #[command(flatten)]
         wait: WaitArgs,
@@ -306,12 +345,12 @@ pub(crate) struct AdminArgs {
     pub(crate) command: AdminCommand,
 }
 
-/// What operators do.
+/// The commands of `imprint admin`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Merge the chain of layers behind the disk of a stopped instance into one file
+    /// Merge the layers of a stopped instance's disk into one file
     Coalesce {
-        /// Its id or name
+        /// Id or name
         instance: String,
         #[command(flatten)]
         wait: WaitArgs,
@@ -321,30 +360,30 @@ pub(crate) enum AdminCommand {
     Location(LocationCommand),
 }
 
-/// What to do with locations.
+/// The commands of `imprint admin location`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LocationCommand {
     /// List locations with their settings
     List,
-    /// Change settings of a location; those that are not given stay
+    /// Change settings of a location; the others stay as they are
     Set(LocationSetArgs),
 }
 
 /// Arguments of `imprint admin location set`.
 #[derive(Debug, Args)]
 pub(crate) struct LocationSetArgs {
-    /// Its id or name
+    /// Id or name
     pub(crate) location: String,
     /// Whether customers may create images there
     #[arg(long, value_name = "BOOL")]
     pub(crate) images_enabled: Option<bool>,
-    /// Whether the chain of a stopped instance's disk is merged before its image is created
+    /// Whether the layers of a stopped instance's disk are merged before its image is created
     #[arg(long, value_name = "BOOL")]
     pub(crate) coalesce_before_capture: Option<bool>,
-    /// How long merging a chain may take, in seconds
+    /// Longest time that merging layers may take, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) coalesce_timeout: Option<u32>,
-    /// How long a capture may freeze a guest's file systems, in milliseconds
+    /// Longest time that a capture may freeze a guest's file systems, in milliseconds
     #[arg(long, value_name = "MILLISECONDS")]
     pub(crate) freeze_limit_ms: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! From flags, variables and the kept credentials to a client.
+//! Builds a client from flags, variables and the kept credentials.
 
 use super::{
     api::Api,
@@ -9,15 +9,23 @@ use super::{
 };
 
 impl Connection {
-    /// The client and the way to print.
+    /// Returns the client and how its answers are printed.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::api`].
     pub(crate) fn open(&self) -> Result<(Api, Output), Failure> {
         Ok((self.api()?, Output::new(self.output)))
     }
 
-    /// The client alone.
+    /// Returns the client. An empty variable counts as one that is not set.
+    ///
+    /// # Errors
+    ///
+    /// The address or the token is malformed, no server is named, or no token is kept for it.
     pub(crate) fn api(&self) -> Result<Api, Failure> {
-        let server = self.server.as_deref().map(normalize).transpose()?;
-        if let Some(token) = &self.token {
+        let server = given(self.server.as_deref()).map(normalize).transpose()?;
+        if let Some(token) = given(self.token.as_deref()) {
             let server = match server {
                 Some(server) => server,
                 None => Credentials::read()?.map(|kept| kept.server).ok_or_else(|| {
@@ -30,11 +38,15 @@ impl Connection {
             |what: &str| Failure::NotSignedIn(format!("{what}: sign in with `imprint login` first"));
         let kept = Credentials::read()?.ok_or_else(|| not_signed_in("no token is kept"))?;
         match server {
-            // A token goes to the server that it is for, and to no other.
+            // A token is sent to the server that it is for, and to no other.
             Some(server) if server != kept.server => {
                 Err(not_signed_in(&format!("the kept token is for {}, not for {server}", kept.server)))
             }
             Some(_) | None => Api::new(kept.server, Some(&kept.token)),
         }
     }
+}
+
+fn given(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.trim().is_empty())
 }

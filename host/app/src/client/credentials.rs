@@ -1,9 +1,9 @@
-//! What `imprint login` keeps: one file that only its owner can read.
+//! The credentials that `imprint login` keeps: one file that only its owner can read.
 
 use std::{
     env, fs,
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -11,36 +11,41 @@ use imprint_domain::id::TokenId;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use crate::terminal::note;
 
-/// The largest file that is read, in bytes.
+/// The size of the largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The version of the file's shape; others are refused.
+/// The version of the file's format; others are refused.
 const VERSION: u32 = 1;
 
-/// A kept token.
+/// A kept token and its server.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Credentials {
-    /// The version of this shape.
+    /// The version of this format.
     version: u32,
     /// The server that the token is for.
     pub(crate) server: String,
-    /// Whose it is.
+    /// The name of the account.
     pub(crate) account: String,
-    /// Its id, for revoking it.
+    /// The id of the token, for revoking it.
     pub(crate) token_id: TokenId,
-    /// The token.
+    /// The token with its secret.
     pub(crate) token: String,
 }
 
 impl Credentials {
-    /// A token to keep.
+    /// Returns the credentials of a token.
     pub(crate) fn new(server: String, account: String, token_id: TokenId, token: String) -> Self {
         Self { version: VERSION, server, account, token_id, token }
     }
 
-    /// Where they are kept: `IMPRINT_CREDENTIALS`, or `imprint/credentials.json` in the user's
-    /// folder for configuration.
+    /// Returns the path of the file: `IMPRINT_CREDENTIALS`, or `imprint/credentials.json` in the
+    /// user's configuration directory.
+    ///
+    /// # Errors
+    ///
+    /// The home directory is unknown.
     pub(crate) fn path() -> Result<PathBuf, Failure> {
         if let Some(path) = env::var_os("IMPRINT_CREDENTIALS") {
             return Ok(path.into());
@@ -54,23 +59,47 @@ impl Credentials {
         Ok(folder.join("imprint").join("credentials.json"))
     }
 
-    /// The kept ones, if there are any.
+    /// Reads the file. `None` without one. Warns if other users can read it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is not one that `imprint login` wrote.
     pub(crate) fn read() -> Result<Option<Self>, Failure> {
-        let path = Self::path()?;
+        Self::read_from(&Self::path()?)
+    }
+
+    fn read_from(path: &Path) -> Result<Option<Self>, Failure> {
         let wrong = |cause: io::Error| Failure::local(format!("cannot read {}", path.display()), cause);
-        let text = match read_bounded(&path) {
-            Ok(text) => text,
+        let (text, mode) = match read_bounded(path) {
+            Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(error)),
         };
-        let kept: Self = serde_json::from_str(&text).map_err(|error| wrong(error.into()))?;
+        if mode & 0o077 != 0 {
+            note(&format!(
+                "warning: other users can access {}, which holds a token; run `chmod 600` on it and sign in again",
+                path.display()
+            ));
+        }
+        let broken = |why: &str| {
+            Failure::NotSignedIn(format!(
+                "{} {why}: remove it and sign in again with `imprint login`",
+                path.display()
+            ))
+        };
+        let kept: Self = serde_json::from_str(&text)
+            .map_err(|_| broken("is not a credentials file of `imprint login`"))?;
         if kept.version != VERSION {
-            return Err(wrong(io::Error::other("it is of another version; sign in again")));
+            return Err(broken("was written by another version of `imprint login`"));
         }
         Ok(Some(kept))
     }
 
-    /// Keeps them: written aside and renamed, readable for nobody else from the first moment.
+    /// Writes the file to a temporary name and renames it. Only its owner can read it from the start.
+    ///
+    /// # Errors
+    ///
+    /// The file or its directory cannot be made.
     pub(crate) fn write(&self) -> Result<(), Failure> {
         let path = Self::path()?;
         self.write_to(&path)
@@ -80,22 +109,27 @@ impl Credentials {
     fn write_to(&self, path: &Path) -> io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let aside = path.with_extension(format!("{}.tmp", std::process::id()));
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         let result = (|| {
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.sync_all()?;
-            fs::rename(&aside, path)
+            fs::rename(&temporary, path)
         })();
         if result.is_err() {
-            // The first error is the one to tell; what cannot be removed holds a token of ours in a
-            // folder of ours.
-            drop(fs::remove_file(&aside));
+            // The first error is the one to report. A file that cannot be removed is readable for its
+            // owner only.
+            drop(fs::remove_file(&temporary));
         }
         result
     }
 
-    /// Forgets them.
+    /// Removes the file, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be removed.
     pub(crate) fn remove() -> Result<(), Failure> {
         let path = Self::path()?;
         match fs::remove_file(&path) {
@@ -106,37 +140,37 @@ impl Credentials {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_BYTES {
-        return Err(io::Error::other("it is too large to be a credentials file"));
+/// Returns the text of a file and its permission bits.
+fn read_bounded(path: &Path) -> io::Result<(String, u32)> {
+    let metadata = fs::metadata(path)?;
+    if metadata.len() > MAX_BYTES {
+        return Err(io::Error::other("it is too large for a credentials file"));
     }
-    fs::read_to_string(path)
+    Ok((fs::read_to_string(path)?, metadata.permissions().mode() & 0o777))
 }
 
-/// A server's address without what does not belong to it: `http://host:port`.
+/// Returns a server's address in one form: `http://host:port`, without a slash or `/api/v1` at the end.
 pub(crate) fn normalize(server: &str) -> Result<String, Failure> {
     let wrong = |why: &str| {
         Failure::Usage(format!(
-            "`{server}` is not a server's address: {why}; use one such as http://127.0.0.1:8080"
+            "`{server}` is not the address of a server: {why}; use one such as http://127.0.0.1:8080"
         ))
     };
-    let url: reqwest::Url = server.parse().map_err(|_| wrong("it cannot be read"))?;
+    let url: reqwest::Url = server.parse().map_err(|_| wrong("it is not a URL"))?;
     if url.scheme() != "http" {
-        return Err(wrong("this program speaks http; let a proxy on this machine speak https"));
+        return Err(wrong("this command supports http only; for https run a proxy on this machine"));
     }
     if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it needs a host, and holds no user"));
+        return Err(wrong("it must have a host and no user"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("it holds no query"));
+        return Err(wrong("it must not have a query"));
     }
     Ok(url.as_str().trim_end_matches('/').trim_end_matches("/api/v1").to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -161,9 +195,22 @@ mod tests {
         let kept = Credentials::new("http://a".to_owned(), "demo".to_owned(), id, "imp_x".to_owned());
         kept.write_to(&path).unwrap();
         kept.write_to(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let read: Credentials = serde_json::from_str(&read_bounded(&path).unwrap()).unwrap();
+        assert_eq!(read_bounded(&path).unwrap().1, 0o600);
+        let read = Credentials::read_from(&path).unwrap().unwrap();
         assert_eq!((read.server.as_str(), read.token.as_str()), ("http://a", "imp_x"));
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left aside");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_broken_file_says_how_to_sign_in_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials.json");
+        assert!(Credentials::read_from(&path).unwrap().is_none());
+        for broken in ["", "{", "{}", r#"{"version": 9}"#] {
+            fs::write(&path, broken).unwrap();
+            let failure = Credentials::read_from(&path).err().unwrap();
+            assert!(matches!(failure, Failure::NotSignedIn(_)), "{broken}: {failure}");
+            assert!(failure.to_string().contains("imprint login"), "{broken}: {failure}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What `imprint doctor` asks of a server.
+//! The checks of a server by `imprint doctor`.
 
 use std::fmt;
 
@@ -15,73 +15,77 @@ use super::{
     table::Table,
 };
 
-/// Clocks that differ by more make expiry times and leases unreliable.
+/// The largest difference of clocks that keeps expiry times and leases reliable.
 const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(30);
 
-/// Less room than this share of a storage is worth a warning: one part in so many.
-const LOW_ROOM: u64 = 20;
+/// A storage with less than 1/20 of its space available causes a warning.
+const LOW_SPACE_DIVISOR: u64 = 20;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
-    /// All is well.
+pub(crate) enum CheckResult {
+    /// No problem was found.
     Ok,
-    /// It works, but somebody should look.
+    /// It works, but the operator should look into it.
     Warning,
     /// It does not work.
     Failed,
 }
 
-/// A check that was made.
+/// A check and its result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
-    /// What was looked at.
+    /// What was checked.
     pub(crate) name: String,
-    /// How it ended.
-    pub(crate) verdict: Verdict,
+    /// The result.
+    pub(crate) result: CheckResult,
     /// What was found, and what to do about it.
     pub(crate) detail: String,
 }
 
 impl Check {
-    /// Something that is well.
+    /// Returns a check without a problem.
     pub(crate) fn ok(name: impl fmt::Display, detail: impl fmt::Display) -> Self {
-        Self { name: name.to_string(), verdict: Verdict::Ok, detail: detail.to_string() }
+        Self { name: name.to_string(), result: CheckResult::Ok, detail: detail.to_string() }
     }
 
-    /// Something to look at.
+    /// Returns a check with a warning.
     pub(crate) fn warning(name: impl fmt::Display, detail: impl fmt::Display) -> Self {
-        Self { name: name.to_string(), verdict: Verdict::Warning, detail: detail.to_string() }
+        Self { name: name.to_string(), result: CheckResult::Warning, detail: detail.to_string() }
     }
 
-    /// Something that does not work.
+    /// Returns a check that failed.
     pub(crate) fn failed(name: impl fmt::Display, detail: impl fmt::Display) -> Self {
-        Self { name: name.to_string(), verdict: Verdict::Failed, detail: detail.to_string() }
+        Self { name: name.to_string(), result: CheckResult::Failed, detail: detail.to_string() }
     }
 }
 
-/// Prints the checks; fails if one of them did.
+/// Prints the checks.
+///
+/// # Errors
+///
+/// A check failed, or standard output cannot be written.
 pub(crate) fn report(checks: &[Check], output: Output) -> Result<(), Failure> {
     output.print(&checks, || {
         let rows = checks.iter().map(|check| {
-            let mark = match check.verdict {
-                Verdict::Ok => "ok",
-                Verdict::Warning => "warning",
-                Verdict::Failed => "FAILED",
+            let mark = match check.result {
+                CheckResult::Ok => "ok",
+                CheckResult::Warning => "warning",
+                CheckResult::Failed => "FAILED",
             };
             [mark.to_owned(), check.name.clone(), check.detail.clone()]
         });
         Table::list(["RESULT", "CHECK", "FOUND"], rows, "nothing to check")
     })?;
-    match checks.iter().any(|check| check.verdict == Verdict::Failed) {
-        true => Err(Failure::Checks),
-        false => Ok(()),
+    if checks.iter().any(|check| check.result == CheckResult::Failed) {
+        return Err(Failure::Checks);
     }
+    Ok(())
 }
 
-/// Looks at the server that the connection names, as far as the account may. Without a connection
-/// there is nothing to look at, and the one check says so.
+/// Checks the server that the connection names, with the permissions of its account. Without a server
+/// or a token the result is one check that says so.
 pub(crate) async fn remote(connection: &Connection) -> Vec<Check> {
     let api = match connection.api() {
         Ok(api) => api,
@@ -99,8 +103,10 @@ pub(crate) async fn remote(connection: &Connection) -> Vec<Check> {
         }
     }
     checks.push(match api.send(api.plain("/readyz")).await {
-        Ok(_) => Check::ok("database", "it answers the server"),
-        Err(failure) => Check::failed("database", format!("look at the server's log: {failure}")),
+        Ok(_) => Check::ok("database", "the server can use it"),
+        Err(failure) => {
+            Check::failed("database", format!("the server cannot use it; see the server's log: {failure}"))
+        }
     });
     match api.get::<Account>("/account", &[]).await {
         Ok(account) => {
@@ -120,7 +126,10 @@ fn clock(headers: &reqwest::header::HeaderMap) -> Option<Check> {
     let theirs = DateTime::parse_from_rfc2822(date).ok()?.with_timezone(&Utc);
     let difference = (Utc::now() - theirs).abs();
     Some(if difference > MAX_CLOCK_DIFFERENCE {
-        let detail = format!("the server's differs by {} s; set both by NTP", difference.num_seconds());
+        let detail = format!(
+            "it differs from the server's by {} s; synchronise both with NTP",
+            difference.num_seconds()
+        );
         Check::warning("clock", detail)
     } else {
         Check::ok("clock", "it agrees with the server's")
@@ -133,12 +142,12 @@ async fn operator(api: &Api, checks: &mut Vec<Check>) {
     let (hypervisors, storages) = match (hypervisors, storages) {
         (Ok(hypervisors), Ok(storages)) => (hypervisors.items, storages.items),
         (Err(failure), _) | (_, Err(failure)) => {
-            checks.push(Check::warning("operator's view", failure));
+            checks.push(Check::warning("hypervisors and storages", failure));
             return;
         }
     };
     if hypervisors.is_empty() {
-        checks.push(Check::warning("hypervisors", "there is none: nothing can be captured or deployed"));
+        checks.push(Check::warning("hypervisors", "there are none: nothing can be captured or deployed"));
     }
     checks.extend(hypervisors.iter().map(|hypervisor| check_hypervisor(hypervisor, &storages)));
     checks.extend(storages.iter().map(check_storage));
@@ -147,7 +156,7 @@ async fn operator(api: &Api, checks: &mut Vec<Check>) {
 fn check_hypervisor(hypervisor: &AdminHypervisor, storages: &[ImageStorage]) -> Check {
     let name = format!("hypervisor {}", hypervisor.name);
     if !hypervisor.online {
-        return Check::failed(name, "its agent does not report; look at the log of `imprint agent` there");
+        return Check::failed(name, "its agent is offline; see the log of `imprint agent` there");
     }
     if !hypervisor.findings.is_empty() {
         return Check::warning(name, hypervisor.findings.join("; "));
@@ -171,18 +180,18 @@ fn check_storage(storage: &ImageStorage) -> Check {
         return Check::failed(name, problem);
     }
     if storage.hypervisor_ids.is_empty() {
-        return Check::warning(name, "it is bound to no hypervisor; nobody can use it");
+        return Check::warning(name, "it is bound to no hypervisor and cannot be used");
     }
     match (storage.available_bytes, storage.total_bytes) {
         (Some(available), Some(total)) => {
-            let found = format!("{} of {} are free", size(Some(available)), size(Some(total)));
-            if available < total / LOW_ROOM {
-                Check::warning(name, format!("{found}; make room before captures are refused"))
+            let detail = format!("{} of {} available", size(Some(available)), size(Some(total)));
+            if available < total / LOW_SPACE_DIVISOR {
+                Check::warning(name, format!("{detail}; free space before captures are refused"))
             } else {
-                Check::ok(name, found)
+                Check::ok(name, detail)
             }
         }
-        _ => Check::warning(name, "no agent has looked at it yet"),
+        _ => Check::warning(name, "no agent has reported it yet"),
     }
 }
 
@@ -229,20 +238,20 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_an_operator_is_found() {
-        assert_eq!(check_storage(&storage()).verdict, Verdict::Ok);
+    fn problems_of_hypervisors_and_storages_are_found() {
+        assert_eq!(check_storage(&storage()).result, CheckResult::Ok);
         let full = ImageStorage { available_bytes: Some(49), ..storage() };
-        assert_eq!(check_storage(&full).verdict, Verdict::Warning);
+        assert_eq!(check_storage(&full).result, CheckResult::Warning);
         let broken = ImageStorage { problem: Some("gone".to_owned()), ..storage() };
-        assert_eq!(check_storage(&broken).verdict, Verdict::Failed);
+        assert_eq!(check_storage(&broken).result, CheckResult::Failed);
         let unbound = ImageStorage { hypervisor_ids: Vec::new(), ..storage() };
-        assert_eq!(check_storage(&unbound).verdict, Verdict::Warning);
+        assert_eq!(check_storage(&unbound).result, CheckResult::Warning);
 
-        assert_eq!(check_hypervisor(&hypervisor(), &[storage()]).verdict, Verdict::Ok);
-        assert_eq!(check_hypervisor(&hypervisor(), &[]).verdict, Verdict::Warning);
+        assert_eq!(check_hypervisor(&hypervisor(), &[storage()]).result, CheckResult::Ok);
+        assert_eq!(check_hypervisor(&hypervisor(), &[]).result, CheckResult::Warning);
         let silent = AdminHypervisor { online: false, ..hypervisor() };
-        assert_eq!(check_hypervisor(&silent, &[storage()]).verdict, Verdict::Failed);
+        assert_eq!(check_hypervisor(&silent, &[storage()]).result, CheckResult::Failed);
         let lacking = AdminHypervisor { findings: vec!["no KVM".to_owned()], ..hypervisor() };
-        assert_eq!(check_hypervisor(&lacking, &[storage()]).verdict, Verdict::Warning);
+        assert_eq!(check_hypervisor(&lacking, &[storage()]).result, CheckResult::Warning);
     }
 }

@@ -1,77 +1,166 @@
-//! Why a command did not do what it was told, and with which exit status it ends.
+//! Why a command failed, how it is reported, and with which exit status it ends.
 
 use std::{fmt, io, process::ExitCode};
 
 use imprint_api::dto::{problem::Problem, task::Task};
+use serde_json::{Value, json};
 
-/// It failed: the server cannot be reached, or failed, or the task ended without success.
+use crate::{output_format::OutputFormat, terminal};
+
+/// The server cannot be reached or failed, a task ended without success, or a check failed.
 const EXIT_FAILED: u8 = 1;
 
 /// The command was typed in a wrong way; the same status as clap's.
 const EXIT_USAGE: u8 = 2;
 
-/// The server refused it: nothing was done.
+/// The server refused the request, or knows nothing of that name.
 const EXIT_REFUSED: u8 = 3;
+
+/// There is no token, or it is not valid any more.
+const EXIT_NOT_SIGNED_IN: u8 = 4;
+
+/// The code of a problem that says that the token is missing, revoked or expired.
+const UNAUTHENTICATED: &str = "unauthenticated";
 
 /// Why a command ended without success.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server's own words.
+    /// The server refused or failed, and said why.
     Problem(Box<Problem>),
     /// The server cannot be reached.
-    Unreachable { server: String, cause: String },
-    /// The answer is none of this API's.
-    Answer { server: String, detail: String },
+    Unreachable {
+        /// The server's address.
+        server: String,
+        /// The reason, in one line.
+        cause: String,
+    },
+    /// The answer is not one of this API.
+    Answer {
+        /// The server's address.
+        server: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The task ended without success.
     Task(Box<Task>),
-    /// What was typed names nothing, or more than one thing, or cannot be read.
+    /// The arguments name several things, or cannot be read.
     Usage(String),
-    /// Nobody is signed in.
+    /// The server has nothing of that name.
+    NotFound(String),
+    /// No token is kept, or it is for another server.
     NotSignedIn(String),
-    /// Checks found something; they are printed already.
+    /// The user answered no.
+    Declined,
+    /// Checks failed; they are printed already.
     Checks,
-    /// Something on this machine.
-    Local { what: String, cause: io::Error },
-    /// Whoever read our output has gone: nothing to complain about.
+    /// Reading or writing on this machine failed.
+    Local {
+        /// What was attempted.
+        what: String,
+        /// Why it failed.
+        cause: io::Error,
+    },
+    /// The reader of standard output is gone: not an error.
     OutputClosed,
 }
 
 impl Failure {
-    /// The process's exit status.
+    /// Returns an error of reading or writing files.
+    pub(crate) fn local(what: impl fmt::Display, cause: io::Error) -> Self {
+        Self::Local { what: what.to_string(), cause }
+    }
+
+    /// Reports the failure on standard error, as JSON if that was asked for, and returns the exit
+    /// status of the process.
+    pub(crate) fn report(&self, format: Option<OutputFormat>) -> ExitCode {
+        match (self, format) {
+            (Self::OutputClosed, _) => {}
+            (_, Some(OutputFormat::Json)) => terminal::note(&self.document().to_string()),
+            (_, Some(OutputFormat::Table) | None) => {
+                let hint = self.hint().map_or_else(String::new, |hint| format!("\n{hint}"));
+                terminal::note(&format!("error: {self}{hint}"));
+            }
+        }
+        ExitCode::from(self.exit_status())
+    }
+
     fn exit_status(&self) -> u8 {
         match self {
+            Self::Problem(problem) if problem.code == UNAUTHENTICATED => EXIT_NOT_SIGNED_IN,
             Self::Problem(problem) if problem.status >= 500 || problem.status == 429 => EXIT_FAILED,
-            Self::Problem(_) => EXIT_REFUSED,
+            Self::Problem(_) | Self::NotFound(_) => EXIT_REFUSED,
             Self::Usage(_) => EXIT_USAGE,
+            Self::NotSignedIn(_) => EXIT_NOT_SIGNED_IN,
             Self::OutputClosed => 0,
             Self::Unreachable { .. }
             | Self::Answer { .. }
             | Self::Task(_)
-            | Self::NotSignedIn(_)
+            | Self::Declined
             | Self::Checks
             | Self::Local { .. } => EXIT_FAILED,
         }
     }
 
-    /// Tells it on standard error, and answers with the process's exit status.
-    pub(crate) fn report(&self) -> ExitCode {
+    /// Returns the code of the failure for programs: the server's, or one of the client.
+    fn code(&self) -> &str {
         match self {
-            Self::OutputClosed => {}
+            Self::Problem(problem) => &problem.code,
+            Self::Unreachable { .. } => "unreachable",
+            Self::Answer { .. } => "unexpected_answer",
+            Self::Task(task) => task.error.as_ref().map_or("task_not_succeeded", |error| &error.code),
+            Self::Usage(_) => "usage",
+            Self::NotFound(_) => "not_found",
+            Self::NotSignedIn(_) => UNAUTHENTICATED,
+            Self::Declined => "declined",
+            Self::Checks => "checks_failed",
+            Self::Local { .. } => "local",
+            Self::OutputClosed => "output_closed",
+        }
+    }
+
+    /// Returns the failure as JSON: what every failure has, and the server's problem or the task.
+    fn document(&self) -> Value {
+        let mut error = json!({
+            "code": self.code(),
+            "detail": self.to_string(),
+            "exit_status": self.exit_status(),
+        });
+        match self {
+            Self::Problem(problem) => error["problem"] = json!(problem),
+            Self::Task(task) => error["task"] = json!(task),
+            Self::Unreachable { .. }
+            | Self::Answer { .. }
+            | Self::Usage(_)
+            | Self::NotFound(_)
+            | Self::NotSignedIn(_)
+            | Self::Declined
+            | Self::Checks
+            | Self::Local { .. }
+            | Self::OutputClosed => {}
+        }
+        json!({ "error": error })
+    }
+
+    /// Returns what to do next, where the failure itself does not say it.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => {
+                Some("Check that it is running and that the address is right; see `imprint doctor`.")
+            }
+            Self::Problem(problem) if problem.code == UNAUTHENTICATED => {
+                Some("Sign in with `imprint login`.")
+            }
             Self::Problem(_)
-            | Self::Unreachable { .. }
             | Self::Answer { .. }
             | Self::Task(_)
             | Self::Usage(_)
+            | Self::NotFound(_)
             | Self::NotSignedIn(_)
+            | Self::Declined
             | Self::Checks
-            | Self::Local { .. } => super::output::note(&format!("error: {self}")),
+            | Self::Local { .. }
+            | Self::OutputClosed => None,
         }
-        ExitCode::from(self.exit_status())
-    }
-
-    /// An error of reading or writing files.
-    pub(crate) fn local(what: impl fmt::Display, cause: io::Error) -> Self {
-        Self::Local { what: what.to_string(), cause }
     }
 }
 
@@ -79,18 +168,14 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Problem(problem) => write_problem(f, problem),
-            Self::Unreachable { server, cause } => {
-                write!(
-                    f,
-                    "{server} cannot be reached: {cause}\nIs it running, and is the address right? See `imprint doctor`."
-                )
-            }
+            Self::Unreachable { server, cause } => write!(f, "{server} cannot be reached: {cause}"),
             Self::Answer { server, detail } => {
                 write!(f, "{server} does not answer as an Imprint server of this version: {detail}")
             }
             Self::Task(task) => write_task(f, task),
-            Self::Usage(text) | Self::NotSignedIn(text) => f.write_str(text),
-            Self::Checks => f.write_str("not everything is well; see above"),
+            Self::Usage(text) | Self::NotFound(text) | Self::NotSignedIn(text) => f.write_str(text),
+            Self::Declined => f.write_str("nothing was deleted"),
+            Self::Checks => f.write_str("some checks failed; see above"),
             Self::Local { what, cause } => write!(f, "{what}: {cause}"),
             Self::OutputClosed => f.write_str("the output was closed"),
         }
@@ -126,4 +211,39 @@ fn write_task(f: &mut fmt::Formatter<'_>, task: &Task) -> fmt::Result {
     }
     write!(f, "\n  reference {}", error.reference)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(code: &str, status: u16) -> Failure {
+        let document = json!({
+            "type": "/", "title": "T", "status": status, "detail": "d", "instance": "/", "code": code,
+            "request_id": "req_1", "retryable": false,
+        });
+        Failure::Problem(Box::new(serde_json::from_value(document).unwrap()))
+    }
+
+    #[test]
+    fn the_exit_status_says_what_kind_of_failure_it_was() {
+        for (failure, status) in [
+            (problem("internal", 500), 1),
+            (problem("rate_limited", 429), 1),
+            (problem("not_found", 404), 3),
+            (problem("sign_in_failed", 401), 3),
+            (problem("unauthenticated", 401), 4),
+            (Failure::NotFound("there is no image `x`".to_owned()), 3),
+            (Failure::NotSignedIn("no token".to_owned()), 4),
+            (Failure::Usage("which?".to_owned()), 2),
+            (Failure::Checks, 1),
+            (Failure::OutputClosed, 0),
+        ] {
+            assert_eq!(failure.exit_status(), status, "{failure}");
+            let document = failure.document();
+            assert_eq!(document["error"]["exit_status"], status, "{document}");
+            assert_eq!(document["error"]["code"], failure.code(), "{document}");
+        }
+        assert_eq!(problem("not_found", 404).document()["error"]["problem"]["status"], 404);
+    }
 }

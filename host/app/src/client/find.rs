@@ -1,4 +1,4 @@
-//! Resources by id or by name.
+//! Finds resources by id or by name.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -7,7 +7,7 @@ use imprint_domain::id::{HypervisorId, ImageId, InstanceId, LocationId};
 
 use super::{api::Api, failure::Failure};
 
-/// The id of an image that was typed as id or name.
+/// Returns the id of an image that was typed as id or name.
 pub(crate) async fn image(api: &Api, typed: &str) -> Result<ImageId, Failure> {
     if let Ok(id) = typed.parse() {
         return Ok(id);
@@ -17,7 +17,7 @@ pub(crate) async fn image(api: &Api, typed: &str) -> Result<ImageId, Failure> {
     one("image", "image", typed, images.items.iter().map(|image| (image.id, image.name.as_str())))
 }
 
-/// The id of an instance that was typed as id or name.
+/// Returns the id of an instance that was typed as id or name.
 pub(crate) async fn instance(api: &Api, typed: &str) -> Result<InstanceId, Failure> {
     if let Ok(id) = typed.parse() {
         return Ok(id);
@@ -31,7 +31,7 @@ pub(crate) async fn instance(api: &Api, typed: &str) -> Result<InstanceId, Failu
     )
 }
 
-/// The id of a hypervisor that was typed as id or name.
+/// Returns the id of a hypervisor that was typed as id or name.
 pub(crate) async fn hypervisor(api: &Api, typed: &str) -> Result<HypervisorId, Failure> {
     if let Ok(id) = typed.parse() {
         return Ok(id);
@@ -40,7 +40,7 @@ pub(crate) async fn hypervisor(api: &Api, typed: &str) -> Result<HypervisorId, F
     one("hypervisor", "hypervisor", typed, hypervisors.items.iter().map(|host| (host.id, host.name.as_str())))
 }
 
-/// The id of a location that was typed as id or name.
+/// Returns the id of a location that was typed as id or name.
 pub(crate) async fn location(api: &Api, typed: &str) -> Result<LocationId, Failure> {
     if let Ok(id) = typed.parse() {
         return Ok(id);
@@ -63,7 +63,7 @@ fn one<'a, Id: Display + FromStr + Copy>(
     let found: Vec<Id> = named.filter(|(_, name)| *name == typed).map(|(id, _)| id).collect();
     match found.as_slice() {
         [id] => Ok(*id),
-        [] => Err(Failure::Usage(format!("there is no {what} `{typed}`; see `imprint {noun} list`"))),
+        [] => Err(Failure::NotFound(format!("there is no {what} `{typed}`; see `imprint {noun} list`"))),
         several => {
             let ids: Vec<_> = several.iter().map(ToString::to_string).collect();
             Err(Failure::Usage(format!(
@@ -87,7 +87,7 @@ mod tests {
         let images = [(id(1), "a"), (id(2), "b"), (id(3), "b")];
         let find = |typed| one("image", "image", typed, images.into_iter());
         assert_eq!(find("a").ok(), Some(id(1)));
-        assert!(matches!(find("c"), Err(Failure::Usage(text)) if text.contains("no image `c`")));
+        assert!(matches!(find("c"), Err(Failure::NotFound(text)) if text.contains("no image `c`")));
         assert!(matches!(find("b"), Err(Failure::Usage(text)) if text.contains(&id(3).to_string())));
     }
 }

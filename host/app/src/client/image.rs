@@ -7,13 +7,15 @@ use reqwest::{Method, header};
 
 use super::{
     api::Api,
-    args::{ImageArgs, ImageCommand, ImageCreateArgs, ImageListArgs, Scope, WaitArgs},
+    args::{ConfirmArgs, ImageArgs, ImageCommand, ImageCreateArgs, ImageListArgs, Scope, WaitArgs},
+    confirm::confirm_deletion,
     failure::Failure,
     find,
-    output::{Output, note, size, text, time},
+    output::{Output, size, text, time},
     table::Table,
     watch::watch,
 };
+use crate::terminal::note;
 
 pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
     let (api, output) = args.connection.open()?;
@@ -26,7 +28,7 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
         }
         ImageCommand::Create(args) => create(&api, output, args).await,
         ImageCommand::Rename { image, name } => rename(&api, output, &image, name).await,
-        ImageCommand::Delete { image, wait } => delete(&api, output, &image, wait).await,
+        ImageCommand::Delete { image, confirm, wait } => delete(&api, output, &image, confirm, wait).await,
     }
 }
 
@@ -94,7 +96,7 @@ async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), 
         made.task = watch(api, made.task).await?;
         made.image = api.get(&format!("/images/{}", made.image.id), &[]).await?;
     } else {
-        note(&format!("see how far it is with `imprint task watch {}`", made.task.id));
+        note(&format!("watch its progress with `imprint task watch {}`", made.task.id));
     }
     output.print(&made, || details(&made.image))
 }
@@ -111,13 +113,27 @@ async fn rename(api: &Api, output: Output, typed: &str, name: String) -> Result<
     output.print(&image, || details(&image))
 }
 
-async fn delete(api: &Api, output: Output, typed: &str, wait: WaitArgs) -> Result<(), Failure> {
+async fn delete(
+    api: &Api,
+    output: Output,
+    typed: &str,
+    confirm: ConfirmArgs,
+    wait: WaitArgs,
+) -> Result<(), Failure> {
     let id = find::image(api, typed).await?;
+    confirm_deletion(confirm, "image", typed)?;
     let mut made: ImageAndTask = api.once(api.request(Method::DELETE, &format!("/images/{id}"))).await?;
     if wait.wait {
         made.task = watch(api, made.task).await?;
+    } else {
+        note(&format!("watch its progress with `imprint task watch {}`", made.task.id));
     }
     output.print(&made, || {
-        Table::details([("image", made.image.name.clone()), ("task", made.task.id.to_string())])
+        Table::details([
+            ("image", made.image.id.to_string()),
+            ("name", made.image.name.clone()),
+            ("task", made.task.id.to_string()),
+            ("state", made.task.state.to_string()),
+        ])
     })
 }

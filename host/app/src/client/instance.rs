@@ -3,19 +3,22 @@
 use std::{fs, io, path::Path};
 
 use imprint_api::dto::instance::{Instance, InstanceAndTask, InstanceCreate};
+use imprint_domain::size::ByteSize;
 use reqwest::Method;
 
 use super::{
     api::Api,
     args::{InstanceArgs, InstanceCommand, InstanceCreateArgs, WaitArgs},
+    confirm::confirm_deletion,
     failure::Failure,
     find,
-    output::{Output, note, size, text, time},
+    output::{Output, size, text, time},
     table::Table,
     watch::watch,
 };
+use crate::terminal::note;
 
-/// The largest file of keys or user data that is read, in bytes.
+/// The size of the largest file of keys or user data, in bytes.
 const MAX_FILE: u64 = 64 << 10;
 
 pub(crate) async fn run(args: InstanceArgs) -> Result<(), Failure> {
@@ -34,7 +37,8 @@ pub(crate) async fn run(args: InstanceArgs) -> Result<(), Failure> {
         InstanceCommand::Stop { instance, wait } => {
             change(&api, output, &instance, (Method::POST, "/actions/stop"), wait).await
         }
-        InstanceCommand::Delete { instance, wait } => {
+        InstanceCommand::Delete { instance, confirm, wait } => {
+            confirm_deletion(confirm, "instance", &instance)?;
             change(&api, output, &instance, (Method::DELETE, ""), wait).await
         }
     }
@@ -103,8 +107,8 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
         name: args.name,
         hypervisor_id,
         vcpus: args.vcpus,
-        memory_bytes: args.memory,
-        disk_size_bytes: args.disk_size,
+        memory_bytes: args.memory.map(ByteSize::bytes),
+        disk_size_bytes: args.disk_size.map(ByteSize::bytes),
         ssh_keys,
         user_data,
         start: !args.no_start,
@@ -135,12 +139,12 @@ pub(crate) async fn finish(
         made.task = watch(api, made.task).await?;
         match api.get(&format!("/instances/{}", made.instance.id), &[]).await {
             Ok(instance) => made.instance = instance,
-            // It was deleted: what it was before is shown.
+            // It was deleted: its state before that is shown.
             Err(Failure::Problem(problem)) if problem.status == 404 => {}
             Err(failure) => return Err(failure),
         }
     } else {
-        note(&format!("see how far it is with `imprint task watch {}`", made.task.id));
+        note(&format!("watch its progress with `imprint task watch {}`", made.task.id));
     }
     output.print(&made, || details(&made.instance))
 }
@@ -148,7 +152,7 @@ pub(crate) async fn finish(
 fn read(path: &Path) -> Result<String, Failure> {
     let wrong = |cause| Failure::local(format!("cannot read {}", path.display()), cause);
     if fs::metadata(path).map_err(wrong)?.len() > MAX_FILE {
-        return Err(wrong(io::Error::other("it is larger than 64 KiB")));
+        return Err(wrong(io::Error::other("the file is larger than 64 KiB")));
     }
     fs::read_to_string(path).map_err(wrong)
 }

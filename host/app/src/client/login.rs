@@ -1,4 +1,5 @@
-//! `imprint login` and `imprint logout`: a session is opened, exchanged for a token, and closed.
+//! `imprint login` and `imprint logout`. Signing in opens a session, makes a token with it, and closes
+//! it.
 
 use std::io::{self, Read};
 
@@ -13,17 +14,18 @@ use super::{
     args::LoginArgs,
     credentials::{Credentials, normalize},
     failure::Failure,
-    output::{Output, note, time},
+    output::{Output, time},
     table::Table,
 };
+use crate::terminal::note;
 
 /// How long the kept token is valid.
-const TOKEN_LIFE: TimeDelta = TimeDelta::days(90);
+const TOKEN_LIFETIME: TimeDelta = TimeDelta::days(90);
 
-/// The longest password, in bytes.
+/// The length of the longest password, in bytes.
 const MAX_PASSWORD: u64 = 1024;
 
-/// What is printed after signing in.
+/// The answer of `imprint login`.
 #[derive(Serialize)]
 struct SignedIn {
     server: String,
@@ -32,6 +34,11 @@ struct SignedIn {
 }
 
 /// Signs in and keeps a token.
+///
+/// # Errors
+///
+/// Account or password are missing or wrong, the server cannot be reached, or the token cannot be
+/// kept.
 pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     let server = normalize(&args.server)?;
     let account = match args.account {
@@ -42,11 +49,10 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     let api = Api::new(server.clone(), None)?;
     let (cookie, session) = open_session(&api, &SessionCreate { account, password }).await?;
     let token = make_token(&api, &cookie, &session).await;
-    // The session has done its work, whatever came of the token; when it cannot be closed it ends
-    // by itself.
+    // The session is not needed any more, with or without a token. If it cannot be closed, it expires.
     let close = api.request(Method::DELETE, "/sessions/current").header(header::COOKIE, &cookie);
     if let Err(failure) = api.send(close.header("X-Imprint-Csrf", "1")).await {
-        note(&format!("the session that was opened for signing in could not be closed: {failure}"));
+        note(&format!("cannot close the session of this sign-in, which will expire: {failure}"));
     }
     let token = token?;
     let name = session.account.name;
@@ -62,14 +68,14 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     })
 }
 
-/// Revokes the token of an earlier sign-in to the same server: nobody would miss it, and an account
-/// has only so many.
+/// Revokes the token of an earlier sign-in to the same server: it is not used any more, and an account
+/// has a limited number of tokens.
 async fn revoke_earlier(server: &str) {
     let Ok(Some(kept)) = Credentials::read() else { return };
     if kept.server == server
         && let Ok(api) = Api::new(kept.server, Some(&kept.token))
     {
-        // Whatever the answer, the token ends by itself.
+        // If this fails, the token expires.
         drop(api.send(api.request(Method::DELETE, &format!("/api-tokens/{}", kept.token_id))).await);
     }
 }
@@ -84,7 +90,7 @@ async fn open_session(api: &Api, request: &SessionCreate) -> Result<(String, Ses
         .map(str::to_owned);
     let wrong = |detail: &str| Failure::Answer { server: api.server().to_owned(), detail: detail.to_owned() };
     let cookie = cookie.ok_or_else(|| wrong("it opened a session without a cookie"))?;
-    let session = response.json().await.map_err(|_| wrong("its session cannot be read"))?;
+    let session = response.json().await.map_err(|_| wrong("it opened a session that cannot be read"))?;
     Ok((cookie, session))
 }
 
@@ -99,14 +105,14 @@ async fn make_token(api: &Api, cookie: &str, session: &Session) -> Result<TokenC
     let request = TokenCreate {
         name: format!("imprint login on {host}"),
         scopes,
-        expires_at: Some(Utc::now() + TOKEN_LIFE),
+        expires_at: Some(Utc::now() + TOKEN_LIFETIME),
     };
     let call = api.request(Method::POST, "/api-tokens").header(header::COOKIE, cookie);
     api.once(call.header("X-Imprint-Csrf", "1").json(&request)).await
 }
 
 fn password(from_stdin: bool, account: &str) -> Result<String, Failure> {
-    let unread = |cause| Failure::local("the password cannot be read", cause);
+    let unread = |cause| Failure::local("cannot read the password", cause);
     if from_stdin {
         let mut text = String::new();
         io::stdin().lock().take(MAX_PASSWORD + 2).read_to_string(&mut text).map_err(unread)?;
@@ -118,7 +124,8 @@ fn password(from_stdin: bool, account: &str) -> Result<String, Failure> {
     let terminal = console::Term::stderr();
     if !terminal.is_term() {
         return Err(Failure::Usage(
-            "no terminal to ask for the password; use --password-stdin or IMPRINT_PASSWORD".to_owned(),
+            "there is no terminal to ask for the password; use --password-stdin or IMPRINT_PASSWORD"
+                .to_owned(),
         ));
     }
     terminal.write_str(&format!("Password of {account}: ")).map_err(unread)?;
@@ -130,15 +137,19 @@ fn ask(question: &str) -> Result<String, Failure> {
     if !terminal.is_term() {
         return Err(Failure::Usage("name the account with --account or IMPRINT_ACCOUNT".to_owned()));
     }
-    let unread = |cause| Failure::local("the account cannot be read", cause);
+    let unread = |cause| Failure::local("cannot read the account", cause);
     terminal.write_str(question).map_err(unread)?;
     terminal.read_line().map_err(unread)
 }
 
-/// Revokes the kept token and forgets it.
+/// Revokes the kept token and removes it from this machine.
+///
+/// # Errors
+///
+/// The token cannot be removed, or the server does not answer; it is removed in any case.
 pub(crate) async fn logout() -> Result<(), Failure> {
     let Some(kept) = Credentials::read()? else {
-        note("nobody is signed in");
+        note("not signed in");
         return Ok(());
     };
     let api = Api::new(kept.server.clone(), Some(&kept.token))?;
@@ -147,13 +158,10 @@ pub(crate) async fn logout() -> Result<(), Failure> {
     Credentials::remove()?;
     match revoked {
         Ok(_) => Ok(()),
-        // The token is over already.
+        // The token was not valid any more.
         Err(Failure::Problem(problem)) if matches!(problem.status, 401 | 404) => Ok(()),
         Err(failure) => {
-            note(&format!(
-                "the token {} is forgotten here, but not revoked on {}",
-                kept.token_id, kept.server
-            ));
+            note(&format!("the token {} is removed here, but not revoked on {}", kept.token_id, kept.server));
             Err(failure)
         }
     }

@@ -1,20 +1,20 @@
-//! Trying again: a network hiccup should not end a command, and must not do anything twice.
+//! Retries: a short network failure should not end a command, and must not do anything twice.
 
 use std::time::Duration;
 
 use super::failure::Failure;
 
-/// Attempts of one request.
+/// The most attempts of one request.
 const MAX_ATTEMPTS: u32 = 4;
 
-/// The first pause; each next one is twice as long.
+/// The first pause between attempts; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Longer pauses are left to the person who typed the command.
+/// The longest pause that the server may ask for; for longer ones the command ends.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Calls again while the failure may pass: only for requests that change nothing, or that carry an
-/// idempotency key.
+/// Repeats a call while its failure is transient. Only for requests that change nothing, or that have
+/// an idempotency key.
 pub(crate) async fn retry<T>(mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     let mut attempt = 1;
     loop {
@@ -44,6 +44,8 @@ fn pause(failure: &Failure, attempt: u32) -> Option<Duration> {
         | Failure::Answer { .. }
         | Failure::Task(_)
         | Failure::Usage(_)
+        | Failure::NotFound(_)
+        | Failure::Declined
         | Failure::NotSignedIn(_)
         | Failure::Checks
         | Failure::Local { .. }

@@ -1,17 +1,19 @@
 //! Tables for terminals.
 
-use std::fmt;
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, presets};
 
-/// Columns with a heading, or lines of a name and a value.
+use crate::terminal::printable;
+
+/// Rows with headings, or lines of a name and a value.
 pub(crate) struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
-    /// What to say instead of an empty table.
+    /// The text that is printed instead of an empty list.
     empty: &'static str,
 }
 
 impl Table {
-    /// A list of things.
+    /// A list with a row for each thing.
     pub(crate) fn list<const N: usize>(
         headings: [&'static str; N],
         rows: impl IntoIterator<Item = [String; N]>,
@@ -21,49 +23,44 @@ impl Table {
         Self { headings: headings.into(), rows, empty }
     }
 
-    /// One thing, a line for each of its members.
+    /// One thing, with a line for each of its members.
     pub(crate) fn details(lines: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let rows = lines.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
         Self { headings: Vec::new(), rows, empty: "" }
     }
-}
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Returns the table as text. On a terminal of `width` columns the long cells of a list are cut,
+    /// but not those of the last column, which holds the id. The values of details are never cut.
+    pub(crate) fn render(&self, width: Option<u16>) -> String {
         if self.rows.is_empty() {
-            return f.write_str(self.empty);
+            return self.empty.to_owned();
         }
-        let headings = (!self.headings.is_empty())
-            .then(|| self.headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>());
-        let lines: Vec<Vec<String>> = headings
-            .into_iter()
-            .chain(self.rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()))
-            .collect();
-        let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                lines.iter().filter_map(|line| line.get(column)).map(|cell| width(cell)).max().unwrap_or(0)
-            })
-            .collect();
-        for line in &lines {
-            let mut text = String::new();
-            for (cell, column) in line.iter().zip(&widths) {
-                text.push_str(cell);
-                text.push_str(&" ".repeat(column.saturating_sub(width(cell)).saturating_add(2)));
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING).set_truncation_indicator("…");
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        for row in &self.rows {
+            let mut cells = Row::from(row.iter().map(|cell| one_line(cell)));
+            cells.max_height(1);
+            table.add_row(cells);
+        }
+        if let Some(last) = self.headings.len().checked_sub(1) {
+            table.set_header(self.headings.iter().copied());
+            if let Some(width) = width {
+                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
             }
-            writeln!(f, "{}", text.trim_end())?;
+            if let Some(column) = table.column_mut(last) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
-        Ok(())
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 }
 
-fn width(cell: &str) -> usize {
-    console::measure_text_width(cell)
-}
-
-/// What a server sends must not steer the terminal.
-fn printable(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn one_line(cell: &str) -> String {
+    printable(&cell.replace(['\n', '\r', '\t'], " "))
 }
 
 #[cfg(test)]
@@ -72,10 +69,29 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [["änderung".to_owned(), "1".to_owned()], ["b\u{1b}[2J".to_owned(), "22".to_owned()]];
+        let rows = [["änderung".to_owned(), "1".to_owned()], ["b\u{1b}[2J\nc".to_owned(), "22".to_owned()]];
         let table = Table::list(["NAME", "N"], rows, "none");
-        assert_eq!(table.to_string(), "NAME      N\nänderung  1\nb [2J     22\n");
-        assert_eq!(Table::list(["NAME"], [], "no images").to_string(), "no images");
-        assert_eq!(Table::details([("id", "7".to_owned())]).to_string(), "id  7\n");
+        let text = "NAME      N\nänderung  1\nb\u{fffd}[2J c  22\n";
+        assert_eq!(table.render(None), text);
+        assert_eq!(table.render(Some(80)), text);
+        assert_eq!(Table::list(["NAME"], [], "no images").render(None), "no images");
+    }
+
+    #[test]
+    fn a_list_is_as_wide_as_the_terminal_and_ids_stay_whole() {
+        let id = "img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11";
+        let rows = [["x".repeat(260), "available".to_owned(), id.to_owned()]];
+        let table = Table::list(["NAME", "STATUS", "ID"], rows, "none");
+        let text = table.render(Some(80));
+        let row = text.lines().nth(1).unwrap();
+        assert!(row.chars().count() <= 80 && row.contains('…') && row.ends_with(id), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(table.render(None).contains(&"x".repeat(260)), "nothing is cut without a terminal");
+    }
+
+    #[test]
+    fn the_values_of_details_are_never_cut() {
+        let table = Table::details([("id", "7".to_owned()), ("digest", "f".repeat(200))]);
+        assert_eq!(table.render(Some(40)), format!("id      7\ndigest  {}\n", "f".repeat(200)));
     }
 }

@@ -1,7 +1,9 @@
 //! `imprint task ...`.
 
-use imprint_api::dto::task::Task;
-use imprint_domain::id::TaskId;
+use std::collections::HashMap;
+
+use imprint_api::dto::{image::Image, instance::Instance, task::Task, words::TaskState};
+use imprint_domain::id::{ImageId, InstanceId, TaskId};
 use reqwest::Method;
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
     find,
     output::{Output, size, text, time},
     table::Table,
-    watch::{watch, watch_any_end},
+    watch::{watch, watch_until_ended},
 };
 
 pub(crate) async fn run(args: TaskArgs) -> Result<(), Failure> {
@@ -44,9 +46,8 @@ fn action(api: &Api, task: TaskId, name: &str) -> reqwest::RequestBuilder {
 async fn cancel(api: &Api, output: Output, task: TaskId, wait: WaitArgs) -> Result<(), Failure> {
     let mut task: Task = api.once(action(api, task, "cancel")).await?;
     if wait.wait {
-        // To be cancelled is what was asked for, so that every end is a good one; the state says
-        // which it was.
-        task = watch_any_end(api, task).await?;
+        // Every end is a success: the task was to end. The state says how it did.
+        task = watch_until_ended(api, task).await?;
     }
     output.print(&task, || details(&task))
 }
@@ -64,10 +65,13 @@ async fn list(api: &Api, output: Output, args: &TaskListArgs) -> Result<(), Fail
         query.push(("instance_id", find::instance(api, typed).await?.to_string()));
     }
     let tasks = api.list::<Task>("/tasks", &query).await?;
+    let names = if output.is_table() { Names::read(api).await? } else { Names::default() };
     output.print(&tasks, || {
         let rows = tasks.items.iter().map(|task| {
             [
                 task.kind.to_string(),
+                names.image(task),
+                names.instance(task),
                 task.state.to_string(),
                 task.phase.to_string(),
                 progress(task),
@@ -75,14 +79,54 @@ async fn list(api: &Api, output: Output, args: &TaskListArgs) -> Result<(), Fail
                 task.id.to_string(),
             ]
         });
-        Table::list(["KIND", "STATE", "PHASE", "PROGRESS", "CREATED", "ID"], rows, "no tasks")
+        Table::list(
+            ["KIND", "IMAGE", "INSTANCE", "STATE", "PHASE", "PROGRESS", "CREATED", "ID"],
+            rows,
+            "no tasks",
+        )
     })
 }
 
+/// The names of images and instances, for the table of tasks.
+#[derive(Default)]
+struct Names {
+    images: HashMap<ImageId, String>,
+    instances: HashMap<InstanceId, String>,
+}
+
+impl Names {
+    async fn read(api: &Api) -> Result<Self, Failure> {
+        let images = api.list::<Image>("/images", &[("scope", "all".to_owned())]).await?;
+        let instances = api.list::<Instance>("/instances", &[]).await?;
+        Ok(Self {
+            images: images.items.into_iter().map(|image| (image.id, image.name)).collect(),
+            instances: instances.items.into_iter().map(|instance| (instance.id, instance.name)).collect(),
+        })
+    }
+
+    /// Returns the name of the task's image, or its id once it is deleted.
+    fn image(&self, task: &Task) -> String {
+        text(task.image_id.map(|id| self.images.get(&id).cloned().unwrap_or_else(|| id.to_string())))
+    }
+
+    /// Returns the name of the task's instance, or its id once it is deleted.
+    fn instance(&self, task: &Task) -> String {
+        text(task.instance_id.map(|id| self.instances.get(&id).cloned().unwrap_or_else(|| id.to_string())))
+    }
+}
+
+/// Returns how far a task is: exactly where its bytes are counted, else by its checkpoint.
 fn progress(task: &Task) -> String {
-    match task.percent {
-        Some(percent) => format!("{percent} %"),
-        None => format!("~{} %", task.checkpoint),
+    match (task.state, task.percent) {
+        (TaskState::Succeeded, _) => "100 %".to_owned(),
+        (TaskState::Failed | TaskState::Cancelled, None) => text(None::<String>),
+        (
+            TaskState::Queued | TaskState::Running | TaskState::Failed | TaskState::Cancelled,
+            Some(percent),
+        ) => {
+            format!("{percent} %")
+        }
+        (TaskState::Queued | TaskState::Running, None) => format!("~{} %", task.checkpoint),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Waiting for a task, with a bar on a terminal.
+//! Waits for a task, with a progress bar on a terminal.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{api::Api, failure::Failure};
 
-/// How long the server holds an answer back while nothing changes.
+/// How long the server may delay an answer while the task does not change.
 const WAIT: Duration = Duration::from_secs(25);
 
-/// The pause between two answers: a bar need not move more often.
+/// The shortest time between two requests: a progress bar need not move more often.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// While bytes move, and their number is known.
+/// The progress bar while bytes are copied and their number is known.
 const BYTES: &str =
     "{spinner} {prefix} [{bar:32}] {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {msg}";
 
-/// Before and after.
+/// The progress bar before and after that.
 const STEPS: &str = "{spinner} {prefix} {msg} ({elapsed})";
 
-/// Waits until the task is over; anything but success is a failure.
+/// Waits until the task has ended; anything but success is a failure.
 pub(crate) async fn watch(api: &Api, task: Task) -> Result<Task, Failure> {
-    let task = watch_any_end(api, task).await?;
+    let task = watch_until_ended(api, task).await?;
     match task.state {
         TaskState::Succeeded => Ok(task),
         TaskState::Queued | TaskState::Running | TaskState::Failed | TaskState::Cancelled => {
@@ -32,8 +32,8 @@ pub(crate) async fn watch(api: &Api, task: Task) -> Result<Task, Failure> {
     }
 }
 
-/// Waits until the task is over, however that is. Its deadline bounds the wait.
-pub(crate) async fn watch_any_end(api: &Api, mut task: Task) -> Result<Task, Failure> {
+/// Waits until the task has ended in any state. The task's deadline bounds the wait.
+pub(crate) async fn watch_until_ended(api: &Api, mut task: Task) -> Result<Task, Failure> {
     let bar = Bar::new();
     let path = format!("/tasks/{}", task.id);
     while !imprint_domain::task::TaskState::from(task.state).is_final() {
@@ -46,7 +46,7 @@ pub(crate) async fn watch_any_end(api: &Api, mut task: Task) -> Result<Task, Fai
     Ok(task)
 }
 
-/// The bar; it draws nothing where standard error is no terminal.
+/// The progress bar. It draws nothing where standard error is not a terminal.
 struct Bar(ProgressBar);
 
 impl Bar {
@@ -57,9 +57,9 @@ impl Bar {
     }
 
     fn show(&self, task: &Task) {
-        let moves = matches!(task.phase, Phase::Copying);
+        let copies = matches!(task.phase, Phase::Copying);
         let (template, length) = match task.bytes_total {
-            Some(total) if moves => (BYTES, Some(total)),
+            Some(total) if copies => (BYTES, Some(total)),
             Some(_) | None => (STEPS, None),
         };
         let style = ProgressStyle::with_template(template).expect("a test parses both templates");
@@ -80,8 +80,8 @@ fn message(task: &Task) -> String {
     }
     if let Some(waiting_for) = &task.waiting_for {
         return match task.queue_position {
-            Some(place) => format!("waits for {waiting_for}, place {place}"),
-            None => format!("waits for {waiting_for}"),
+            Some(place) => format!("waiting for {waiting_for}, place {place} in the queue"),
+            None => format!("waiting for {waiting_for}"),
         };
     }
     match (task.rate_bps, task.eta_s) {

@@ -10,11 +10,12 @@ use clap::{Args, ValueEnum};
 use imprint_data_path::{
     Cloned, Copied, Disk, EngineError, WriteOptions, Written, clone_image, copy_image, write_image,
 };
+use imprint_domain::size::ByteSize;
 use imprint_ports::{BlockSink, DiskFormat, Props, durable::Durability};
 use serde_json::{Value, json};
 
 use super::{
-    CommonArgs, ReadArgs, WorkArgs,
+    args::{CommonArgs, Declared, ReadArgs, ThreadArgs},
     destination::Destination,
     failure::Failure,
     image::{self, Image, RAW, Trust},
@@ -38,34 +39,32 @@ pub(crate) struct ConvertArgs {
     /// Format of the target [default: by its name]
     #[arg(long, value_name = "FORMAT")]
     to: Option<String>,
-    /// Variant of the target's format
+    /// Variant of the format of the target
     #[arg(long, value_name = "NAME")]
     subformat: Option<String>,
-    /// Compress the target's data
+    /// Compression of the target
     #[arg(long, value_enum, default_value = "none")]
     compress: Compress,
-    /// How hard to compress: 1 to 12 for zlib (default 1; 0 is fastest), -7 to 19 for zstd (default
-    /// 3)
+    /// Compression level: 0 to 12 for zlib (default 1), -7 to 19 for zstd (default 3)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
-    /// An option of the target's format, such as cluster-size=65536; may be given several times
+    /// Option of the format of the target, such as cluster-size=65536; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     options: Vec<(String, String)>,
     /// Whether the target is on stable storage when the command ends
     #[arg(long, value_enum, default_value = "full")]
     sync: Sync,
     /// Whether the digests of disk and file are computed; without them the target shares blocks
-    /// with the source where the file system can do that
+    /// with the source where the file system supports it
     #[arg(long, value_enum, default_value = "full")]
     digest: Digest,
-    /// Read the target again when it is written, and compare it with what should be there
+    /// Read the target after it is written, and compare it with the source
     #[arg(long)]
     verify: bool,
-    /// Let the new disk be larger than the old one, in bytes or with K, M, G, T; what is added is
-    /// zero
-    #[arg(long, value_name = "SIZE", value_parser = size_of)]
-    size: Option<u64>,
-    /// Also tell the SHA-256 of the file that was written, for those who ask for one
+    /// Size of the new disk, at least that of the source, such as 10G or 1.5T; the rest is zero
+    #[arg(long, value_name = "SIZE")]
+    size: Option<ByteSize>,
+    /// Print the SHA-256 of the written file, too
     #[arg(long)]
     sha256: bool,
     /// Replace the target if it exists; needed for every device
@@ -74,37 +73,37 @@ pub(crate) struct ConvertArgs {
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
-    work: WorkArgs,
+    threads: ThreadArgs,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(super) common: CommonArgs,
 }
 
 /// Compression of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Compress {
-    /// Stored as it is.
+    /// No compression
     None,
-    /// What every reader knows.
+    /// Supported by every reader
     Zlib,
-    /// Smaller and several times faster.
+    /// Smaller and several times faster than zlib
     Zstd,
 }
 
 /// Whether digests are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Digest {
-    /// Of the disk and of the file, on the way.
+    /// Digests of the disk and of the file
     Full,
-    /// None: bytes are moved without a look at them where that is possible.
+    /// No digests; data is copied without reading it where possible
     None,
 }
 
-/// What the end of a command promises.
+/// When a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Sync {
-    /// A power cut after it does no harm.
+    /// After the target is on stable storage
     Full,
-    /// As fast as other tools that promise nothing.
+    /// Before that; the system writes the data later
     None,
 }
 
@@ -118,7 +117,7 @@ impl Sync {
 }
 
 impl Compress {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Zlib => "zlib",
@@ -128,43 +127,33 @@ impl Compress {
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("an option is written KEY=VALUE")?;
+    let (key, value) = text.split_once('=').ok_or("write an option as KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// A number of bytes, or of binary thousands of them.
-fn size_of(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.char_indices().last() {
-        Some((at, 'K' | 'k')) => (&text[..at], 10),
-        Some((at, 'M' | 'm')) => (&text[..at], 20),
-        Some((at, 'G' | 'g')) => (&text[..at], 30),
-        Some((at, 'T' | 't')) => (&text[..at], 40),
-        Some(_) | None => (text, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| "a size is a number, with K, M, G or T behind it")?;
-    number.checked_mul(1 << shift).ok_or_else(|| "no disk is that large".to_owned())
-}
-
-/// Writes the target, whole or not at all.
+/// Writes the target, completely or not at all.
+///
+/// # Errors
+///
+/// The source cannot be read or is refused, or the target cannot be written.
 pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Failure> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let plugins = args.common.plugins().await?;
-    let source =
-        Image::open(&plugins, &args.source, args.from.as_deref(), &args.read, Trust::Confirmed, watch)
-            .await?;
+    let from = Declared::by("--from", args.from.as_ref());
+    let source = Image::open(&plugins, &args.source, from, &args.read, Trust::Confirmed, watch).await?;
     let format = image::find(&plugins.formats(), target_format(args)?)?;
     let to = format.name().to_owned();
     check_options(args)?;
     if !format.writes() {
         return Err(Failure::usage(
             "invalid.format",
-            format!("{to} can be read only; choose another format to write"),
+            format!("{to} can only be read; choose another format for the target"),
         ));
     }
     let location = Location::of(&args.target);
     let target = Destination::new(&location, args.force, source.file().as_slice(), watch)?;
     if args.sha256 && !matches!(target, Destination::File(_)) {
-        return Err(Failure::usage("invalid.option", "--sha256 needs a file as its target"));
+        return Err(Failure::usage("invalid.option", "--sha256 requires a file as the target"));
     }
     let to_target = |error| Failure::engine(target.shown(), &error);
     let disk = watch.until(source.disk()).await.map_err(|error| source.failure(error))?;
@@ -172,11 +161,8 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let options = write_options(args, watch);
     let writing =
         watch.progress("converting", write(args.digest, &disk, format.as_ref(), &sink, &options)).await;
-    let made = writing.map_err(|error| blame(&source, &target, error))?;
-    let sha256 = match args.sha256 {
-        true => watch.until(target.sha256()).await.map_err(to_target)?,
-        false => None,
-    };
+    let made = writing.map_err(|error| attribute_error(&source, &target, error))?;
+    let sha256 = if args.sha256 { watch.until(target.sha256()).await.map_err(to_target)? } else { None };
     let (shown, is_stream) = (target.shown().to_owned(), target.is_stream());
     let device_size = target.device_size();
     target.publish(args.sync.durability()).await.map_err(|error| Failure::engine(&shown, &error))?;
@@ -184,7 +170,7 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let mut report = made.report();
     report["source"] =
         json!({"path": source.name(), "format": source.format(), "manifest": disk.declared_algorithm()});
-    report["target"] = json!({"path": shown, "format": to, "compress": args.compress.word()});
+    report["target"] = json!({"path": shown, "format": to, "compress": args.compress.as_str()});
     if let Some(device) = device_size {
         report["target"]["device_size"] = json!(device);
         report["target"]["untouched"] = json!(device.saturating_sub(made.file_size()));
@@ -193,31 +179,29 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     report["boundary_bytes"] = json!(usage.boundary.total());
     report["sandbox_seconds"] = json!(Duration::from_nanos(usage.busy_ns).as_secs_f64());
     report["plugin_memory_peak"] = json!(usage.memory_peak);
-    report["seconds"] = json!(begun.elapsed().as_secs_f64());
-    let report_to = match is_stream {
-        true => Report::beside_a_stream(args.common.output),
-        false => Report::new(args.common.output),
-    };
-    let mut lines = lines(&source, &shown, &made, sha256, begun.elapsed());
-    lines.extend(device_size.and_then(|device| behind(device, made.file_size())));
-    report_to.answer(&report, &lines)
+    report["seconds"] = json!(started.elapsed().as_secs_f64());
+    let output = args.common.output;
+    let answer = if is_stream { Report::on_stderr(output) } else { Report::new(output) };
+    let mut lines = lines(&source, &shown, &made, sha256, started.elapsed());
+    lines.extend(device_size.and_then(|device| note_of_rest(device, made.file_size())));
+    answer.answer(&report, &lines)
 }
 
-/// The target's format: declared, or by its name.
+/// Returns the format of the target: declared, or by its name.
 fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
     let location = Location::of(&args.target);
     let named = args.to.as_deref().or_else(|| location.path().and_then(image::of_name));
     named.ok_or_else(|| {
         Failure::usage(
             "invalid.format",
-            "the target does not tell its format by its name; say which with --to",
+            "the name of the target does not declare a format; declare it with --to",
         )
     })
 }
 
 fn check_options(args: &ConvertArgs) -> Result<(), Failure> {
     if args.verify && args.digest == Digest::None {
-        return Err(Failure::usage("invalid.option", "--verify needs the digests; leave --digest none out"));
+        return Err(Failure::usage("invalid.option", "--verify requires the digests; remove --digest none"));
     }
     if args.options.iter().any(|(key, _)| key == "compress") {
         return Err(Failure::usage("invalid.option", "compression is chosen with --compress"));
@@ -230,37 +214,37 @@ fn write_options(args: &ConvertArgs, watch: &Watch) -> WriteOptions {
         subformat: args.subformat.clone(),
         format_options: format_options(args),
         level: args.level,
-        grow_to: args.size,
+        grow_to: args.size.map(ByteSize::bytes),
         durable: args.sync == Sync::Full,
         verify: args.verify,
-        threads: args.work.threads,
+        threads: args.threads.threads,
         ..watch.options()
     }
 }
 
 fn format_options(args: &ConvertArgs) -> Props {
     let mut options: Props = args.options.iter().cloned().collect();
-    options.insert("compress".to_owned(), args.compress.word().to_owned());
+    options.insert("compress".to_owned(), args.compress.as_str().to_owned());
     options
 }
 
-/// Says which of the two files an error is about, and what is left of the target.
-fn blame(source: &Image, target: &Destination, error: EngineError) -> Failure {
+/// Attributes an error to the source or the target, and says what is left of the target.
+fn attribute_error(source: &Image, target: &Destination, error: EngineError) -> Failure {
     if !target.keeps_parts() {
-        return blame_file(source, target, error);
+        return attribute_to_file(source, target, error);
     }
-    let rest = format!("what was written to {} until then stays there", target.shown());
+    let rest = format!("data that was written to {} until then stays there", target.shown());
     if matches!(error, EngineError::Cancelled) {
         return Failure::failed("cancelled", format!("cancelled; {rest}"));
     }
     // Where the size is known before, a target that is too small was not written.
-    match matches!(error, EngineError::TooSmall(_)) {
-        true => blame_file(source, target, error),
-        false => blame_file(source, target, error).and(&rest),
+    if matches!(error, EngineError::TooSmall(_)) {
+        return attribute_to_file(source, target, error);
     }
+    attribute_to_file(source, target, error).and(&rest)
 }
 
-fn blame_file(source: &Image, target: &Destination, error: EngineError) -> Failure {
+fn attribute_to_file(source: &Image, target: &Destination, error: EngineError) -> Failure {
     match &error {
         EngineError::Map(_)
         | EngineError::Scratch(_)
@@ -286,17 +270,17 @@ fn blame_file(source: &Image, target: &Destination, error: EngineError) -> Failu
     }
 }
 
-/// What a conversion made.
-enum Made {
-    /// Every byte was looked at.
+/// The result of a conversion.
+enum Conversion {
+    /// All data was read and hashed.
     Written(Written),
-    /// Every byte was moved.
+    /// All data was copied.
     Copied(Copied),
-    /// The file shares its blocks with the source.
+    /// The file shares blocks with the source.
     Cloned(Cloned),
 }
 
-/// Without digests the target may share its blocks with the source, where the file system can do
+/// Writes the target. Without digests it shares blocks with the source where the file system supports
 /// that.
 async fn write(
     digest: Digest,
@@ -304,17 +288,17 @@ async fn write(
     format: &dyn DiskFormat,
     sink: &Arc<dyn BlockSink>,
     options: &WriteOptions,
-) -> Result<Made, EngineError> {
+) -> Result<Conversion, EngineError> {
     match digest {
-        Digest::Full => Ok(Made::Written(write_image(disk, format, sink, options).await?)),
+        Digest::Full => Ok(Conversion::Written(write_image(disk, format, sink, options).await?)),
         Digest::None => match clone_image(disk, format, sink, options).await? {
-            Some(cloned) => Ok(Made::Cloned(cloned)),
-            None => Ok(Made::Copied(copy_image(disk, format, sink, options).await?)),
+            Some(cloned) => Ok(Conversion::Cloned(cloned)),
+            None => Ok(Conversion::Copied(copy_image(disk, format, sink, options).await?)),
         },
     }
 }
 
-impl Made {
+impl Conversion {
     fn file_size(&self) -> u64 {
         match self {
             Self::Written(written) => written.file_size,
@@ -375,37 +359,33 @@ impl Made {
     }
 }
 
-fn lines(source: &Image, target: &str, made: &Made, sha256: Option<String>, took: Duration) -> Vec<String> {
+fn lines(
+    source: &Image,
+    target: &str,
+    made: &Conversion,
+    sha256: Option<String>,
+    took: Duration,
+) -> Vec<String> {
     let mut lines = vec![line("from", source.name()), line("to", target)];
     lines.extend(made.lines());
     lines.push(line("took", format!("{:.2} s", took.as_secs_f64())));
     lines.extend(sha256.map(|digest| line("sha256", digest)));
     let file = source.source().size();
     if source.format() == RAW && !file.is_multiple_of(512) {
-        lines.push(format!("note: the raw disk has {file} bytes; zeroes fill up its last sector"));
+        lines.push(format!("note: the raw disk has {file} bytes; its last sector is filled with zeroes"));
     }
     lines
 }
 
-/// What is told of the rest of a device.
-fn behind(device: u64, image: u64) -> Option<String> {
+/// Returns the note about the rest of a device.
+fn note_of_rest(device: u64, image: u64) -> Option<String> {
     let rest = device.checked_sub(image).filter(|rest| *rest > 0)?;
-    Some(format!("note: the device is larger than the image; its last {rest} bytes stay as they were"))
+    Some(format!("note: the device is larger than the image; its last {rest} bytes were not changed"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_binary() {
-        assert_eq!(size_of("512"), Ok(512));
-        assert_eq!(size_of("3G"), Ok(3 << 30));
-        assert_eq!(size_of("1k"), Ok(1024));
-        for wrong in ["", "G", "1.5G", "-1", "99999999T", "1GB"] {
-            assert!(size_of(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn options_are_pairs() {

@@ -1,4 +1,4 @@
-//! What a command writes to: a file, a block device, standard output, an NBD export.
+//! The targets of `convert`: a file, a block device, standard output, an NBD export.
 
 use std::{
     fs::File,
@@ -25,32 +25,37 @@ use super::{
     watch::Watch,
 };
 
-/// What messages call it.
+/// The name of standard output in messages.
 const STDOUT: &str = "standard output";
 
-/// Where an image goes.
+/// The target of an image.
 pub(super) enum Destination {
-    /// A file, whole or not at all.
+    /// A new file, which appears complete or not at all.
     File(Target),
     /// Standard output, from the first byte to the last.
     Stream,
-    /// A block device of this machine, which holds something already.
+    /// A block device of this machine, whose content is replaced.
     Device {
+        /// The open device.
         sink: Arc<DeviceSink>,
-        /// For people.
+        /// The path, for messages.
         shown: String,
     },
-    /// A device behind NBD, which holds something already.
+    /// A device behind NBD, whose content is replaced.
     Nbd {
-        /// How to reach it.
+        /// The address of the export.
         options: NbdOptions,
-        /// For people.
+        /// The export, for messages.
         shown: String,
     },
 }
 
 impl Destination {
-    /// Decides where the image goes. `sources` are the device and inode of files that are read.
+    /// Chooses the target. `sources` are the device and inode of the files that are read.
+    ///
+    /// # Errors
+    ///
+    /// The target exists (without `force`), is a source, is in use, or cannot be a target.
     pub(super) fn new(
         location: &Location,
         force: bool,
@@ -69,7 +74,7 @@ impl Destination {
             },
             Location::Pipe if std::io::stdout().is_terminal() => Err(Failure::usage(
                 "invalid.target",
-                "an image is not written to a terminal; pipe standard output to a program or a file",
+                "an image cannot be written to a terminal; redirect standard output to a file or a program",
             )),
             Location::Pipe => Ok(Self::Stream),
             Location::Nbd { socket, export } => {
@@ -79,12 +84,12 @@ impl Destination {
             }
             Location::Http(_) => Err(Failure::usage(
                 "invalid.target",
-                "images cannot be written to an HTTP address; write to a file, or pipe to a program that uploads it",
+                "an image cannot be written to an HTTP address; write to a file, or pipe to a program that uploads it",
             )),
         }
     }
 
-    /// The destination as it was given, for people.
+    /// Returns the target as it was given, for messages.
     pub(super) fn shown(&self) -> &str {
         match self {
             Self::File(target) => target.shown(),
@@ -93,12 +98,12 @@ impl Destination {
         }
     }
 
-    /// Whether standard output is taken: then answers go to standard error.
+    /// Returns whether the image goes to standard output. Answers then go to standard error.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self, Self::Stream)
     }
 
-    /// What a device has in bytes: what lies behind the image stays as it is.
+    /// Returns the size of a device in bytes. Data behind the image stays as it is.
     pub(super) fn device_size(&self) -> Option<u64> {
         match self {
             Self::Device { sink, .. } => Some(sink.size()),
@@ -106,21 +111,25 @@ impl Destination {
         }
     }
 
-    /// Whether what was written stays when the rest cannot be.
+    /// Returns whether written data stays if writing fails.
     pub(super) fn keeps_parts(&self) -> bool {
         match self {
             Self::Device { .. } | Self::Nbd { .. } => true,
-            // Whoever reads the stream sees that it ends too early.
+            // The reader of the stream sees that it ends too early.
             Self::File(_) | Self::Stream => false,
         }
     }
 
-    /// Opens it for writing.
+    /// Opens the target for writing.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be made, or the server of the export does not answer.
     pub(super) async fn sink(&self) -> Result<Arc<dyn BlockSink>, EngineError> {
         match self {
             Self::File(target) => target.sink(),
             Self::Stream => {
-                // Not through the library's buffer, which looks for line ends.
+                // Not through the standard library's buffer, which searches for line feeds.
                 let stream = std::io::stdout().as_fd().try_clone_to_owned();
                 let stream =
                     stream.map_err(|source| EngineError::Open { path: STDOUT.to_owned(), source })?;
@@ -138,7 +147,11 @@ impl Destination {
         }
     }
 
-    /// SHA-256 of what was written, in hex, where it can be read again.
+    /// Returns the SHA-256 of the written file in hex; `None` if the target cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Reading the file fails.
     pub(super) async fn sha256(&self) -> Result<Option<String>, EngineError> {
         match self {
             Self::File(target) => Ok(Some(target.sha256().await?)),
@@ -146,7 +159,11 @@ impl Destination {
         }
     }
 
-    /// Makes it visible, where that is a step of its own.
+    /// Makes a new file visible under its name. Other targets are complete already.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be synced or renamed, or its name is taken by now.
     pub(super) async fn publish(self, durability: Durability) -> Result<(), EngineError> {
         match self {
             Self::File(target) => target.publish(durability).await,
@@ -156,22 +173,20 @@ impl Destination {
 }
 
 fn forced(force: bool, shown: &str) -> Result<(), Failure> {
-    match force {
-        true => Ok(()),
-        false => Err(Failure::usage(
-            "invalid.target",
-            format!("{shown} holds something already; replace it with --force"),
-        )),
+    if force {
+        return Ok(());
     }
+    let text = format!("the content of {shown} would be replaced; allow that with --force");
+    Err(Failure::usage("invalid.target", text))
 }
 
-/// For this command alone: a device that is mounted, or part of another one, is left alone
-/// (open(2), `O_EXCL`).
+/// Opens a device exclusively: one that is mounted, or part of another one, is refused (open(2),
+/// `O_EXCL`).
 fn open_device(path: &Path, shown: &str) -> Result<DeviceSink, Failure> {
     let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = rustix::fs::open(path, flags, Mode::empty());
     if opened.as_ref().err() == Some(&Errno::BUSY) {
-        let text = format!("{shown} is in use; unmount it, and stop what uses it, before it is written");
+        let text = format!("{shown} is in use; unmount it and stop the programs that use it first");
         return Err(Failure::failed("io.in-use", text));
     }
     opened

@@ -1,70 +1,74 @@
-//! How a command ends when it does not end well.
+//! Why a disk command failed, how it is reported, and with which exit status it ends.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use imprint_data_path::EngineError;
 use imprint_ports::ErrorClass;
+use serde_json::json;
 
-/// What the exit status says.
+use crate::{
+    errors,
+    output_format::OutputFormat,
+    terminal::{note, printable},
+};
+
+/// The kinds of failures, as the exit status distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
-    /// 1: it could not be done, and the image is not to blame.
+    /// 1: the command failed, and the image is not the reason.
     Failed,
-    /// 2: it was asked for in a wrong way.
+    /// 2: the arguments are wrong.
     Usage,
-    /// 3: the image is unsafe, damaged or of an unsupported kind.
+    /// 3: the image is unsafe, damaged or not supported.
     Refused,
 }
 
-/// Why a command did not do what it was asked to.
+/// Why a command ended without success.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     status: Status,
-    /// Dotted, for programs. `None` says nothing more than the status: the answer has been told
-    /// already.
+    /// The stable code, such as `io.open`. `None` if nothing is reported: the answer on standard output
+    /// says it all.
     code: Option<String>,
     message: String,
 }
 
 impl Failure {
-    /// The command cannot mean what it says.
+    /// The arguments are wrong.
     pub(super) fn usage(code: &str, message: impl Into<String>) -> Self {
         Self { status: Status::Usage, code: Some(code.to_owned()), message: message.into() }
     }
 
-    /// The image is not what may be worked with.
+    /// The image is refused.
     pub(super) fn refused(code: &str, message: impl Into<String>) -> Self {
         Self { status: Status::Refused, code: Some(code.to_owned()), message: message.into() }
     }
 
-    /// It could not be done.
+    /// The command failed.
     pub(super) fn failed(code: &str, message: impl Into<String>) -> Self {
         Self { status: Status::Failed, code: Some(code.to_owned()), message: message.into() }
     }
 
-    /// The answer is told, and it is no.
-    pub(super) fn no() -> Self {
+    /// The answer is printed, and it is negative.
+    pub(super) fn silent() -> Self {
         Self { status: Status::Failed, code: None, message: String::new() }
     }
 
     /// The plugins could not be loaded.
     pub(super) fn plugins(error: anyhow::Error) -> Self {
-        Self::failed("plugin.load", format!("{error:#}"))
+        Self::failed("plugin.load", errors::describe(&error))
     }
 
     /// The answer could not be written.
     pub(super) fn output(error: &io::Error) -> Self {
-        match error.kind() == io::ErrorKind::BrokenPipe {
-            // Whoever reads has seen enough.
-            true => Self::no(),
-            false => Self::failed("io.write", format!("cannot write the answer: {error}")),
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            // The reader has closed the pipe; it needs no more.
+            return Self::silent();
         }
+        Self::failed("io.write", format!("cannot write the answer: {error}"))
     }
 
-    /// Of the engine, about one of the files.
+    /// An error of the engine that concerns the file `name`.
     pub(super) fn engine(name: &str, error: &EngineError) -> Self {
         let status = match error {
             EngineError::NoSpace { .. }
@@ -91,7 +95,7 @@ impl Failure {
             | EngineError::WorkerLost => of_class(error.class()),
         };
         let message = if matches!(error, EngineError::Cancelled) {
-            "cancelled; nothing is left behind".to_owned()
+            "cancelled; no partial file is left".to_owned()
         } else if matches!(error, EngineError::Open { .. }) {
             // It names the file itself.
             error.report()
@@ -101,26 +105,33 @@ impl Failure {
         Self { status, code: Some(error.code().to_owned()), message }
     }
 
-    /// Says something more.
+    /// Adds to the message.
     pub(super) fn and(mut self, more: &str) -> Self {
         self.message = format!("{}; {more}", self.message);
         self
     }
 
-    /// The process's exit status.
-    pub(super) fn status(&self) -> ExitCode {
-        ExitCode::from(match self.status {
+    /// Reports the failure on standard error and returns the exit status of the process.
+    pub(super) fn report(&self, format: OutputFormat) -> ExitCode {
+        if let Some(code) = &self.code {
+            note(&match format {
+                OutputFormat::Table => format!("error[{}]: {}", printable(code), printable(&self.message)),
+                OutputFormat::Json => {
+                    let error =
+                        json!({"code": code, "detail": self.message, "exit_status": self.exit_status()});
+                    json!({ "error": error }).to_string()
+                }
+            });
+        }
+        ExitCode::from(self.exit_status())
+    }
+
+    fn exit_status(&self) -> u8 {
+        match self.status {
             Status::Failed => 1,
             Status::Usage => 2,
             Status::Refused => 3,
-        })
-    }
-
-    /// Says it on standard error.
-    pub(super) fn tell(&self) {
-        let Some(code) = &self.code else { return };
-        // With nowhere to say it, the exit status says it alone.
-        let _ = writeln!(io::stderr().lock(), "error[{}]: {}", printable(code), printable(&self.message));
+        }
     }
 }
 
@@ -139,11 +150,6 @@ fn of_class(class: ErrorClass) -> Status {
     }
 }
 
-/// Text of unknown origin for a terminal: what an image says must not move the cursor.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use imprint_ports::PortError;
@@ -155,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_whether_the_image_is_to_blame() {
+    fn the_status_says_whether_the_image_is_the_reason() {
         let port = |class, code: &str| EngineError::from(PortError::host(class, code, "x"));
         assert_eq!(status_of(&port(ErrorClass::Corrupt, "corrupt.header")), Status::Refused);
         assert_eq!(status_of(&port(ErrorClass::Denied, "denied.corrupt-flag")), Status::Refused);
@@ -166,10 +172,5 @@ mod tests {
         assert_eq!(status_of(&full), Status::Failed);
         let short = EngineError::Read { offset: 0, length: 1, source: io::ErrorKind::UnexpectedEof.into() };
         assert_eq!(status_of(&short), Status::Refused);
-    }
-
-    #[test]
-    fn an_image_cannot_write_to_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
     }
 }

@@ -1,4 +1,4 @@
-//! An image on this machine: which format it has, and whether its content agrees.
+//! An image of this machine: its format, and whether its content has that format.
 
 use std::{path::Path, sync::Arc};
 
@@ -8,36 +8,39 @@ use imprint_data_path::{
 use imprint_ports::{BlockSource, DiskFormat, Props};
 
 use super::{
-    ReadArgs,
-    failure::{Failure, printable},
+    args::{Declared, ReadArgs},
+    failure::Failure,
     source::{self, Location, Opened},
     watch::Watch,
 };
-use crate::plugin_ports::PluginPorts;
+use crate::{plugin_ports::PluginPorts, terminal::printable};
 
-/// What raw disks are called; they alone can look like anything.
+/// The name of the raw format; its content can be anything.
 pub(super) const RAW: &str = "raw";
 
-/// What is made of content that is not what the format says.
+/// How the format of an image is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// The format is declared, by an option or by the file's name, and the content has to agree.
+    /// The format is declared, by an option or by the file's name, and the content must have it.
     Confirmed,
-    /// The same, but a file whose name says nothing is what it looks like. For asking only.
+    /// The same, but without a declaration the content determines the format. Only to inspect.
     OrDetected,
 }
 
-/// Who said which format it is.
+/// What declared the format of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum DeclaredBy {
+    /// An option of the command.
     Option,
+    /// The name of the file.
     Name,
+    /// Nothing: the content determined it.
     Content,
 }
 
-impl Said {
-    /// The word in reports.
-    pub(super) fn word(self) -> &'static str {
+impl DeclaredBy {
+    /// Returns the spelling in reports.
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Option => "option",
             Self::Name => "name",
@@ -50,10 +53,10 @@ impl Said {
 pub(super) struct Image {
     name: String,
     plugin: Arc<dyn DiskFormat>,
-    /// What may be inside of a wrapper.
+    /// The formats that a disk in a wrapper can have.
     formats: Vec<Arc<dyn DiskFormat>>,
     source: Arc<dyn BlockSource>,
-    said: Said,
+    declared_by: DeclaredBy,
     file: Option<(u64, u64)>,
     allocated: Option<u64>,
     options: Props,
@@ -62,11 +65,15 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Opens a file as an image. Symlinks are followed, because it is the user who names it.
+    /// Opens an image. Symbolic links are followed, because the user names the file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or its content is not of the declared format.
     pub(super) async fn open(
         plugins: &PluginPorts,
         path: &Path,
-        declared: Option<&str>,
+        declared: Declared<'_>,
         read: &ReadArgs,
         trust: Trust,
         watch: &Watch,
@@ -77,58 +84,79 @@ impl Image {
         let Opened { source, file, allocated } =
             source::open(&location, read, watch).await.map_err(failure)?;
         let formats = plugins.formats();
-        let named = location.path().and_then(of_name).map(|format| (format, Said::Name));
-        let (format, said) = match declared.map(|format| (format, Said::Option)).or(named) {
-            Some((format, said)) => (format.to_owned(), said),
-            None => (undeclared(&name, path, &formats, &source, trust).await?, Said::Content),
+        let named = location.path().and_then(of_name).map(|format| (format, DeclaredBy::Name));
+        let by_option = declared.format.map(|format| (format, DeclaredBy::Option));
+        let (format, declared_by) = match by_option.or(named) {
+            Some((format, declared_by)) => (format.to_owned(), declared_by),
+            None => {
+                let undeclared = Undeclared { name: &name, path, option: declared.option };
+                (undeclared.detect(&formats, &source, trust).await?, DeclaredBy::Content)
+            }
         };
         let plugin = find(&formats, &format)?;
         confirm(&name, plugin.as_ref(), read, &formats, &source).await?;
         let granted = Arc::new(grant(&formats, read, watch).await?);
         let options = read.options();
         let ignore_manifest = read.ignore_manifest;
-        Ok(Self { plugin, formats, source, said, file, allocated, name, options, granted, ignore_manifest })
+        Ok(Self {
+            plugin,
+            formats,
+            source,
+            declared_by,
+            file,
+            allocated,
+            name,
+            options,
+            granted,
+            ignore_manifest,
+        })
     }
 
-    /// The path as it was given, for people.
+    /// Returns the path as it was given, printable.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The format's name.
+    /// Returns the name of the format.
     pub(super) fn format(&self) -> &str {
         self.plugin.name()
     }
 
+    /// Returns the plugin of the format.
     pub(super) fn plugin(&self) -> &Arc<dyn DiskFormat> {
         &self.plugin
     }
 
+    /// Returns the bytes of the image.
     pub(super) fn source(&self) -> &Arc<dyn BlockSource> {
         &self.source
     }
 
-    /// Who said which format it is.
-    pub(super) fn said(&self) -> Said {
-        self.said
+    /// Returns what declared the format.
+    pub(super) fn declared_by(&self) -> DeclaredBy {
+        self.declared_by
     }
 
-    /// Bytes that the file occupies, if it is a file.
+    /// Returns the number of bytes that the file occupies, if it is a file.
     pub(super) fn allocated(&self) -> Option<u64> {
         self.allocated
     }
 
-    /// Device and inode, if it is a file.
+    /// Returns device and inode, if it is a file.
     pub(super) fn file(&self) -> Option<(u64, u64)> {
         self.file
     }
 
-    /// For the format plugin.
+    /// Returns the options for the format plugin.
     pub(super) fn options(&self) -> &Props {
         &self.options
     }
 
-    /// The disk in it.
+    /// Opens the disk in the image.
+    ///
+    /// # Errors
+    ///
+    /// The image is damaged, unsafe or not supported, or a file it refers to is not granted.
     pub(super) async fn disk(&self) -> Result<Arc<Disk>, EngineError> {
         let options = OpenOptions {
             format_options: self.options.clone(),
@@ -141,18 +169,18 @@ impl Image {
         Ok(Arc::new(Disk::open(self.plugin.as_ref(), self.source.clone(), &options).await?))
     }
 
-    /// An error of the engine about this image.
+    /// Converts an error of the engine that concerns this image.
     pub(super) fn failure(&self, error: EngineError) -> Failure {
         Failure::engine(&self.name, &error)
     }
 }
 
-/// What finds a file again under another name.
+/// Returns the identity of a file, the same under every name.
 fn identity(file: Option<(u64, u64)>) -> String {
     file.map_or_else(String::new, |(device, inode)| format!("{device}:{inode}"))
 }
 
-/// The files that the user lets the image refer to.
+/// Opens the files that the user lets the image refer to.
 async fn grant(
     formats: &[Arc<dyn DiskFormat>],
     read: &ReadArgs,
@@ -169,7 +197,7 @@ async fn grant(
         let shown = printable(&path.to_string_lossy());
         let Some(format) = format else {
             let text = format!(
-                "the name {shown} does not tell its format; say it before the name, such as raw:{shown}"
+                "the name {shown} does not declare a format; put it before the name, such as raw:{shown}"
             );
             return Err(Failure::usage("invalid.format", text));
         };
@@ -182,7 +210,7 @@ async fn grant(
     Ok(granted)
 }
 
-/// The format that a file's name declares.
+/// Returns the format that the name of a file declares.
 pub(super) fn of_name(path: &Path) -> Option<&'static str> {
     match extension(path)?.as_str() {
         "raw" | "img" => Some(RAW),
@@ -197,8 +225,8 @@ pub(super) fn of_name(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The bytes of a disk that a small .vmdk file beside it describes: `NAME-flat.vmdk`, or
-/// `NAME-f001.vmdk` and on.
+/// Returns whether a file has the bytes of a disk that another, small .vmdk file describes:
+/// `NAME-flat.vmdk`, or `NAME-f001.vmdk` and so on.
 fn is_flat_extent(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     match stem.rsplit_once('-') {
@@ -214,7 +242,11 @@ fn extension(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
-/// The plugin of that name.
+/// Returns the plugin of a format.
+///
+/// # Errors
+///
+/// No plugin reads that format.
 pub(super) fn find(formats: &[Arc<dyn DiskFormat>], name: &str) -> Result<Arc<dyn DiskFormat>, Failure> {
     formats.iter().find(|format| format.reads() && format.name() == name).cloned().ok_or_else(|| {
         let known = names(formats);
@@ -222,7 +254,7 @@ pub(super) fn find(formats: &[Arc<dyn DiskFormat>], name: &str) -> Result<Arc<dy
     })
 }
 
-/// The formats' names, for messages.
+/// Returns the names of the formats, for messages.
 pub(super) fn names(formats: &[Arc<dyn DiskFormat>]) -> String {
     let readable = formats.iter().filter(|format| format.reads());
     let mut names: Vec<_> = readable.map(|format| format.name()).collect();
@@ -230,46 +262,52 @@ pub(super) fn names(formats: &[Arc<dyn DiskFormat>]) -> String {
     names.join(", ")
 }
 
-/// Nobody said which format it is: it is refused with what it looks like, or taken for that.
-async fn undeclared(
-    name: &str,
-    path: &Path,
-    formats: &[Arc<dyn DiskFormat>],
-    source: &Arc<dyn BlockSource>,
-    trust: Trust,
-) -> Result<String, Failure> {
-    let failure = |error: EngineError| Failure::engine(name, &error);
-    refuse_foreign(formats, source).await.map_err(failure)?;
-    let guesses = detect(formats, source).await.map_err(failure)?;
-    let looks = match (trust, guesses.first()) {
-        (Trust::OrDetected, Some(best)) => return Ok(best.format.clone()),
-        // Everything may be a raw disk, but for what carries the mark of a container.
-        (Trust::Confirmed, Some(best)) if best.format == RAW => {
-            "its content looks like no container".to_owned()
-        }
-        (Trust::Confirmed, Some(best)) => format!("its content looks like {}", best.format),
-        (Trust::Confirmed | Trust::OrDetected, None) => {
-            return Err(Failure::refused(
-                "unsupported.format",
-                format!(
-                    "{name} is a container that no plugin reads (known formats are {}); convert it first, for example with `qemu-img convert`",
-                    names(formats)
-                ),
-            ));
-        }
-    };
-    let ending =
-        extension(path).map_or_else(|| "no ending".to_owned(), |ending| format!("the ending .{ending}"));
-    Err(Failure::usage(
-        "invalid.format",
-        format!(
-            "{name} has {ending}, which does not tell its format, and {looks}; declare it with --from or --format (known formats are {})",
-            names(formats)
-        ),
-    ))
+/// An image whose format neither an option nor its name declares.
+struct Undeclared<'a> {
+    name: &'a str,
+    path: &'a Path,
+    /// The option that would declare it.
+    option: &'static str,
 }
 
-/// The content has to agree with what was declared.
+impl Undeclared<'_> {
+    /// Returns the format of the content if that is enough, else an error that names it.
+    async fn detect(
+        &self,
+        formats: &[Arc<dyn DiskFormat>],
+        source: &Arc<dyn BlockSource>,
+        trust: Trust,
+    ) -> Result<String, Failure> {
+        let name = self.name;
+        let failure = |error: EngineError| Failure::engine(name, &error);
+        refuse_foreign(formats, source).await.map_err(failure)?;
+        let guesses = detect(formats, source).await.map_err(failure)?;
+        let known = names(formats);
+        let content = match (trust, guesses.first()) {
+            (Trust::OrDetected, Some(best)) => return Ok(best.format.clone()),
+            // Everything can be a raw disk, except files with the signature of a container.
+            (Trust::Confirmed, Some(best)) if best.format == RAW => {
+                "its content looks like no container format".to_owned()
+            }
+            (Trust::Confirmed, Some(best)) => format!("its content looks like {}", best.format),
+            (Trust::Confirmed | Trust::OrDetected, None) => {
+                let text = format!(
+                    "{name} has a container format that no plugin reads (known formats are {known}); convert it first, for example with `qemu-img convert`"
+                );
+                return Err(Failure::refused("unsupported.format", text));
+            }
+        };
+        let extension = extension(self.path)
+            .map_or_else(|| "no extension".to_owned(), |extension| format!("the extension .{extension}"));
+        let option = self.option;
+        let text = format!(
+            "{name} has {extension}, which does not declare a format, and {content}; declare it with {option} (known formats are {known})"
+        );
+        Err(Failure::usage("invalid.format", text))
+    }
+}
+
+/// Checks that the content has the declared format.
 async fn confirm(
     name: &str,
     declared: &dyn DiskFormat,
@@ -279,7 +317,7 @@ async fn confirm(
 ) -> Result<(), Failure> {
     let accepted: &[&str] = if read.allow_luks { &["luks"] } else { &[] };
     let confirmed = match confirm_format(declared.name(), accepted, formats, source).await {
-        // The raw format knows the marks of containers, and says more about them when it opens the
+        // The raw format detects container formats itself, with better messages, when it opens the
         // file.
         Err(EngineError::AmbiguousContent { .. })
             if declared.name() == RAW

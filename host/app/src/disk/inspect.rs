@@ -10,17 +10,18 @@ use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    CommonArgs, ReadArgs,
-    failure::{Failure, printable},
+    args::{CommonArgs, Declared, ReadArgs},
+    failure::Failure,
     image::{Image, Trust},
     report::{Report, line, size},
     watch::Watch,
 };
+use crate::terminal::printable;
 
-/// Findings that are printed one by one; JSON has them all.
-const SHOWN: usize = 20;
+/// The most findings that are printed as text; JSON has all of them.
+const MAX_PRINTED: usize = 20;
 
-/// The fact of a wrapper: the format of the disk in it.
+/// The name of the fact that a wrapper has: the format of the disk in it.
 const CONTAINS: &str = "contains";
 
 /// Arguments of `imprint disk inspect`.
@@ -29,13 +30,13 @@ pub(crate) struct InspectArgs {
     /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
-    /// Its format [default: by the file's name, else by its content]
+    /// Format of the image [default: by its name, else by its content]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(super) common: CommonArgs,
 }
 
 /// Arguments of `imprint disk check`.
@@ -44,31 +45,33 @@ pub(crate) struct CheckArgs {
     /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
-    /// Its format [default: by the file's name]
+    /// Format of the image [default: by its name]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(super) common: CommonArgs,
 }
 
-/// Tells what a file says of itself, as far as it can be believed: what its map says is told after
-/// it was validated.
+/// Prints the header of an image, and counts from its map, which is validated first.
+///
+/// # Errors
+///
+/// The image cannot be read, is damaged, or its format is not the declared one.
 pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
-    let image =
-        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::OrDetected, watch)
-            .await?;
+    let declared = Declared::by("--format", args.format.as_ref());
+    let image = Image::open(&plugins, &args.file, declared, &args.read, Trust::OrDetected, watch).await?;
     let failed = |error| image.failure(error);
-    let (info, references) = watch.until(look(&image)).await.map_err(failed)?;
-    // A disk with a parent is not whole: without it there is no map.
-    let whole = references.is_empty() || !args.read.with.is_empty();
-    let (found, stored) = watch.until(check_and_count(&image, whole)).await.map_err(failed)?;
+    let (info, references) = watch.until(read_header(&image)).await.map_err(failed)?;
+    // A disk with a parent is incomplete: without the parent there is no map.
+    let complete = references.is_empty() || !args.read.with.is_empty();
+    let (report, stored) = watch.until(check_and_count(&image, complete)).await.map_err(failed)?;
     let document = json!({
         "path": image.name(),
         "format": info.format,
-        "format_said_by": image.said().word(),
+        "format_said_by": image.declared_by().as_str(),
         "subformat": info.subformat,
         "virtual_size": info.virtual_size,
         "file_size": image.source().size(),
@@ -78,13 +81,13 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
         "encoded_bytes": stored.map(|(_, encoded)| encoded),
         "facts": info.facts,
         "references": references.iter().map(reference).collect::<Vec<_>>(),
-        "findings": summary(&found),
+        "findings": summary(&report),
         "plugin_memory_peak": plugins.usage().memory_peak,
     });
-    Report::new(args.common.output).answer(&document, &lines(&image, &info, &references, stored, &found))
+    Report::new(args.common.output).answer(&document, &lines(&image, &info, &references, stored, &report))
 }
 
-async fn look(image: &Image) -> Result<(ImageInfo, Vec<SourceRef>), EngineError> {
+async fn read_header(image: &Image) -> Result<(ImageInfo, Vec<SourceRef>), EngineError> {
     let mut open = image.plugin().open(image.source().clone(), image.options()).await?;
     let info = open.info().await?;
     let mut references = open.sources().await?;
@@ -97,21 +100,21 @@ fn run_check(image: &Image) -> impl Future<Output = Result<CheckReport, EngineEr
     async move { imprint_data_path::check(plugin.as_ref(), source, &options).await }
 }
 
-/// The check's report, and of a whole disk how many bytes are stored and how many of these are
-/// encoded. Each reads all tables, in a sandbox of its own; of terabytes that takes seconds, so
-/// they do it at the same time. The check's error is the one that is told.
+/// Returns the check's report, and of a complete disk how many bytes are stored and how many of these
+/// are encoded. Both read all tables, in a sandbox of their own; that takes seconds for terabytes, so
+/// they run at the same time. If both fail, the check's error is returned.
 async fn check_and_count(
     image: &Image,
-    whole: bool,
+    complete: bool,
 ) -> Result<(CheckReport, Option<(u64, u64)>), EngineError> {
     let checking = AbortOnDropHandle::new(tokio::spawn(run_check(image)));
     let count = async {
         let disk = image.disk().await?;
         Ok::<_, EngineError>((disk.map().data_bytes(), disk.map().encoded_bytes()))
     };
-    let counting = OptionFuture::from(whole.then_some(count));
-    let (found, stored) = tokio::join!(checking, counting);
-    Ok((found.map_err(|_| EngineError::WorkerLost)??, stored.transpose()?))
+    let counting = OptionFuture::from(complete.then_some(count));
+    let (report, stored) = tokio::join!(checking, counting);
+    Ok((report.map_err(|_| EngineError::WorkerLost)??, stored.transpose()?))
 }
 
 fn reference(source: &SourceRef) -> Value {
@@ -159,7 +162,7 @@ fn lines(
     lines.extend(references.iter().map(|source| {
         line(
             &printable(&source.role),
-            format!("'{}' (as the file says; never opened)", printable(&source.reference)),
+            format!("'{}' (from the header; never opened)", printable(&source.reference)),
         )
     }));
     lines.push(line("findings", counts(found)));
@@ -172,17 +175,19 @@ fn counts(found: &CheckReport) -> String {
         found.count(Severity::Error),
         found.count(Severity::Leak),
         found.count(Severity::Note),
-        if found.cut_off { "; there are more" } else { "" }
+        if found.cut_off { "; the list is incomplete" } else { "" }
     )
 }
 
-/// Tells what the format's own check finds. Errors refuse the image; leaks and notes leave it
-/// right.
+/// Prints the findings of the format's own check. Errors refuse the image; leaks and notes do not.
+///
+/// # Errors
+///
+/// The check found an error, or the image cannot be read.
 pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
-    let image =
-        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed, watch)
-            .await?;
+    let declared = Declared::by("--format", args.format.as_ref());
+    let image = Image::open(&plugins, &args.file, declared, &args.read, Trust::Confirmed, watch).await?;
     let found = watch.until(run_check(&image)).await.map_err(|error| image.failure(error))?;
     let manifest = check_manifest(&image, watch).await?;
     let mut document = summary(&found);
@@ -190,9 +195,9 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
     document["path"] = json!(image.name());
     document["format"] = json!(image.format());
     document["findings"] = found.findings.iter().map(finding).collect();
-    let mut lines: Vec<String> = found.findings.iter().take(SHOWN).map(finding_line).collect();
-    if found.findings.len() > SHOWN {
-        lines.push(format!("... {} more; --output json has them all", found.findings.len() - SHOWN));
+    let mut lines: Vec<String> = found.findings.iter().take(MAX_PRINTED).map(finding_line).collect();
+    if found.findings.len() > MAX_PRINTED {
+        lines.push(format!("... {} more; --output json lists all", found.findings.len() - MAX_PRINTED));
     }
     lines.push(format!("{}: {}", image.name(), counts(&found)));
     Report::new(args.common.output).answer(&document, &lines)?;
@@ -205,11 +210,11 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
     }
 }
 
-/// Compares the disk in a wrapper with what the wrapper states of it; says how that digest was
-/// made.
+/// Compares the disk in a wrapper with the digest that the wrapper declares. Returns the algorithm of
+/// that digest, or `None` without one.
 async fn check_manifest(image: &Image, watch: &Watch) -> Result<Option<&'static str>, Failure> {
     let comparing = async {
-        let (info, _) = look(image).await?;
+        let (info, _) = read_header(image).await?;
         if !info.facts.contains_key(CONTAINS) {
             return Ok(None);
         }

@@ -11,12 +11,13 @@ use imprint_ports::ByteRange;
 use serde::Serialize;
 
 use super::{
-    CommonArgs, Output, ReadArgs,
+    args::{CommonArgs, Declared, ReadArgs},
     failure::Failure,
     image::{Image, Trust},
     report::Report,
     watch::Watch,
 };
+use crate::output_format::OutputFormat;
 
 /// Arguments of `imprint disk map`.
 #[derive(Args)]
@@ -24,25 +25,25 @@ pub(crate) struct MapArgs {
     /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
-    /// Its format [default: by the file's name]
+    /// Format of the image [default: by its name]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
-    common: CommonArgs,
+    pub(super) common: CommonArgs,
 }
 
-/// One extent.
+/// An extent of the disk.
 #[derive(Serialize)]
 struct Row {
     offset: u64,
     length: u64,
     kind: &'static str,
-    /// Where the stored bytes are in the file; for an encoded unit, the begin of the unit.
+    /// The offset of the stored bytes in the file; for an encoded unit, that of the unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     stored_offset: Option<u64>,
-    /// How many they are, at most.
+    /// The number of stored bytes; for an encoded unit, an upper bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     stored_length: Option<u64>,
 }
@@ -60,31 +61,35 @@ impl Row {
     }
 }
 
+/// Prints the extents of a disk.
+///
+/// # Errors
+///
+/// The image cannot be read, or its format is not the declared one.
 pub(super) async fn map(args: &MapArgs, watch: &Watch) -> Result<(), Failure> {
     let plugins = args.common.plugins().await?;
-    let image =
-        Image::open(&plugins, &args.file, args.format.as_deref(), &args.read, Trust::Confirmed, watch)
-            .await?;
+    let declared = Declared::by("--format", args.format.as_ref());
+    let image = Image::open(&plugins, &args.file, declared, &args.read, Trust::Confirmed, watch).await?;
     let disk = watch.until(image.disk()).await.map_err(|error| image.failure(error))?;
-    let mut unread = None;
-    let told = Report::new(args.common.output).write(|out, output| {
+    let mut failed = None;
+    let printed = Report::new(args.common.output).write(|out, output| {
         let rows = disk.map().iter().map_while(|piece| match piece {
             Ok(piece) => Some(Row::new(&piece)),
             Err(error) => {
-                unread = Some(error);
+                failed = Some(error);
                 None
             }
         });
         match output {
-            Output::Json => json(out, &disk, rows),
-            Output::Table => table(out, rows),
+            OutputFormat::Json => json(out, &disk, rows),
+            OutputFormat::Table => table(out, rows),
         }
     });
-    // Before an answer counts that ends too early.
-    unread.map_or(told, |error| Err(image.failure(error.into())))
+    // An error of the map comes first: the printed answer ends too early.
+    failed.map_or(printed, |error| Err(image.failure(error.into())))
 }
 
-/// One extent a line: a map may have millions.
+/// Writes one extent per line: a map may have millions.
 fn json(out: &mut dyn Write, disk: &Disk, rows: impl Iterator<Item = Row>) -> io::Result<()> {
     write!(out, "{{\"virtual_size\": {}, \"extents\": [", disk.size())?;
     for (index, row) in rows.enumerate() {

@@ -5,60 +5,68 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::{Output, failure::Failure};
+use super::failure::Failure;
+use crate::output_format::OutputFormat;
 
-/// Tells answers in the form that was asked for.
+/// Prints answers in the format that was asked for.
 pub(super) struct Report {
-    output: Output,
-    /// Standard output is taken by an image.
-    beside: bool,
+    output: OutputFormat,
+    /// Answers go to standard error, because an image goes to standard output.
+    to_stderr: bool,
 }
 
 impl Report {
-    pub(super) fn new(output: Output) -> Self {
-        Self { output, beside: false }
+    /// Answers on standard output.
+    pub(super) fn new(output: OutputFormat) -> Self {
+        Self { output, to_stderr: false }
     }
 
-    /// The same on standard error.
-    pub(super) fn beside_a_stream(output: Output) -> Self {
-        Self { output, beside: true }
+    /// Answers on standard error.
+    pub(super) fn on_stderr(output: OutputFormat) -> Self {
+        Self { output, to_stderr: true }
     }
 
-    /// One answer: the document, or these lines.
+    /// Prints an answer: the document, or the lines.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be written.
     pub(super) fn answer(&self, document: &Value, lines: &[String]) -> Result<(), Failure> {
         self.write(|out, output| match output {
-            Output::Json => {
+            OutputFormat::Json => {
                 serde_json::to_writer_pretty(&mut *out, document)?;
                 out.write_all(b"\n")
             }
-            Output::Table => lines.iter().try_for_each(|line| writeln!(out, "{line}")),
+            OutputFormat::Table => lines.iter().try_for_each(|line| writeln!(out, "{line}")),
         })
     }
 
-    /// An answer that is too long to be put together first.
+    /// Prints an answer that is too long to be built first.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be written.
     pub(super) fn write(
         &self,
-        say: impl FnOnce(&mut dyn Write, Output) -> io::Result<()>,
+        print: impl FnOnce(&mut dyn Write, OutputFormat) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let out: Box<dyn Write> = match self.beside {
-            true => Box::new(io::stderr().lock()),
-            false => Box::new(io::stdout().lock()),
-        };
+        let out: Box<dyn Write> =
+            if self.to_stderr { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) };
         let mut out = io::BufWriter::new(out);
-        let said = say(&mut out, self.output).and_then(|()| out.flush());
-        said.map_err(|error| Failure::output(&error))
+        let printed = print(&mut out, self.output).and_then(|()| out.flush());
+        printed.map_err(|error| Failure::output(&error))
     }
 }
 
-/// A size for people: with its bytes, because that is what gets compared.
+/// Returns a size in binary units and in bytes, which can be compared.
 pub(super) fn size(bytes: u64) -> String {
-    match bytes < 1024 {
-        true => format!("{bytes} bytes"),
-        false => format!("{} ({bytes} bytes)", indicatif::BinaryBytes(bytes)),
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
     }
+    format!("{} ({bytes} bytes)", indicatif::BinaryBytes(bytes))
 }
 
-/// A line of a list of facts.
+/// Returns a line with a name and a value.
 pub(super) fn line(name: &str, value: impl std::fmt::Display) -> String {
     format!("{name:<20}{value}")
 }

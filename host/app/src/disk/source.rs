@@ -1,5 +1,5 @@
-//! Where an image's bytes come from: a file, a block device, standard input, an object behind HTTP,
-//! an NBD export.
+//! The sources of images: a file, a block device, standard input, an object behind HTTP, an NBD
+//! export.
 
 use std::{
     fs::{File, Metadata},
@@ -17,20 +17,21 @@ use imprint_data_path::{
 use imprint_ports::BlockSource;
 use rustix::fs::{Mode, OFlags};
 
-use super::{ReadArgs, failure::printable, spool, watch::Watch};
+use super::{args::ReadArgs, spool, watch::Watch};
+use crate::terminal::printable;
 
-/// What an argument names.
+/// The location that an argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Location {
     /// Standard input or output.
     Pipe,
-    /// An object behind HTTP.
+    /// The URL of an object behind HTTP.
     Http(String),
     /// An export of an NBD server on this machine.
     Nbd {
-        /// The server's socket.
+        /// The path of the server's socket.
         socket: PathBuf,
-        /// Its name; empty is the default one.
+        /// The name of the export; empty for the default one.
         export: String,
     },
     /// A file, or a block device.
@@ -38,7 +39,7 @@ pub(super) enum Location {
 }
 
 impl Location {
-    /// `-`, `http://...`, `nbd+unix:///EXPORT?socket=PATH` (the NBD project's URI specification),
+    /// Parses `-`, `http://...`, `nbd+unix:///EXPORT?socket=PATH` (the NBD project's URI specification),
     /// or a path. A file whose name looks like one of these is named with `./` in front.
     pub(super) fn of(argument: &Path) -> Self {
         let Some(text) = argument.to_str() else { return Self::File(argument.to_owned()) };
@@ -55,7 +56,7 @@ impl Location {
         }
     }
 
-    /// For people.
+    /// Returns the location for messages, printable.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Pipe => spool::STDIN.to_owned(),
@@ -67,7 +68,7 @@ impl Location {
         }
     }
 
-    /// What its ending may tell the format by.
+    /// Returns the path whose extension can declare the format.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Pipe | Self::Nbd { .. } => None,
@@ -76,22 +77,27 @@ impl Location {
         }
     }
 
-    /// NBD options for this export, whose calls end when the command is cancelled.
+    /// Returns NBD options for an export. Calls end when the command is cancelled.
     pub(super) fn nbd(socket: &Path, export: &str, watch: &Watch) -> NbdOptions {
         NbdOptions { cancel: watch.options().cancel, ..NbdOptions::new(socket, export) }
     }
 }
 
-/// An open source, with what the system says of it.
+/// An open source and its metadata.
 pub(super) struct Opened {
+    /// The bytes.
     pub(super) source: Arc<dyn BlockSource>,
-    /// What finds a file or a device again under another name.
+    /// The identity of a file or device, the same under every name.
     pub(super) file: Option<(u64, u64)>,
-    /// Bytes that a file occupies.
+    /// The number of bytes that a file occupies.
     pub(super) allocated: Option<u64>,
 }
 
-/// Opens what the argument names. Nothing that an image says is ever opened this way.
+/// Opens the location. Only for arguments: names inside images are never opened this way.
+///
+/// # Errors
+///
+/// The file cannot be opened, or the server refuses or does not answer.
 pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) -> Result<Opened, EngineError> {
     let shown = location.shown();
     let failed = |source| EngineError::Open { path: shown.clone(), source };
@@ -99,7 +105,7 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
         Location::Pipe => spool::standard_input(read.spool_dir.as_deref(), watch).await?,
         Location::File(path) => open_file(path).map_err(failed)?,
         Location::Http(url) => {
-            // Whoever types an address may reach it by other means, too.
+            // The user who types an address could reach it by other means, too.
             let authorities = match &read.ca_file {
                 Some(path) => authorities(path)?,
                 None => Vec::new(),
@@ -113,36 +119,35 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
         }
     };
     let metadata = file.metadata().map_err(failed)?;
-    let (source, allocated): (Arc<dyn BlockSource>, _) = match metadata.file_type().is_block_device() {
-        true => (Arc::new(DeviceSource::from_file(file, &shown)?), None),
-        false => {
-            (Arc::new(FileSource::from_file(file, &shown)?), Some(metadata.blocks().saturating_mul(512)))
-        }
+    let (source, allocated): (Arc<dyn BlockSource>, _) = if metadata.file_type().is_block_device() {
+        (Arc::new(DeviceSource::from_file(file, &shown)?), None)
+    } else {
+        (Arc::new(FileSource::from_file(file, &shown)?), Some(metadata.blocks().saturating_mul(512)))
     };
     Ok(Opened { source, file: Some(identity(&metadata)), allocated })
 }
 
-/// Device and inode of a file. Of a block device its number, by whichever node it was opened; no
-/// file system has the number 0.
+/// Returns device and inode of a file. A block device is identified by its number, whichever node it
+/// was opened by; no file system has the number 0.
 pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
-    match metadata.file_type().is_block_device() {
-        true => (0, metadata.rdev()),
-        false => (metadata.dev(), metadata.ino()),
+    if metadata.file_type().is_block_device() {
+        return (0, metadata.rdev());
     }
+    (metadata.dev(), metadata.ino())
 }
 
-/// The certificates of a file that the user trusts.
+/// Reads the certificates of a file that the user trusts.
 fn authorities(path: &Path) -> Result<Vec<Authority>, EngineError> {
     let shown = printable(&path.to_string_lossy());
     let failed = |source| EngineError::Open { path: shown.clone(), source };
     let mut pem = Vec::new();
-    // One byte more than is taken, so that a longer file is refused and not cut off.
+    // One byte more than is accepted, so that a longer file is refused and not truncated.
     let most = Authority::MAX_PEM + 1;
     open_file(path).and_then(|file| file.take(most).read_to_end(&mut pem)).map_err(failed)?;
     Authority::of_pem(&pem, &shown).map_err(|error| failed(error.into()))
 }
 
-/// Connects on a thread that may wait.
+/// Connects on a thread that may block.
 async fn remote<S: BlockSource + 'static>(
     shown: &str,
     watch: &Watch,
@@ -156,7 +161,7 @@ async fn remote<S: BlockSource + 'static>(
     Ok(Opened { source: Arc::new(source), file: None, allocated: None })
 }
 
-/// Never waits, whatever is there: a FIFO without a writer would be waited for.
+/// Opens a file without blocking: opening a FIFO would wait for its writer.
 fn open_file(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))

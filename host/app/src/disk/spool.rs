@@ -1,7 +1,7 @@
-//! Standard input as an image: formats read here and there, and a pipe goes forward only, so its
-//! bytes are put aside first.
+//! Standard input as an image. Formats read at any offset and a pipe only forward, so its bytes are
+//! copied to a file first.
 //!
-//! The file has no name: whatever ends the process, nothing of it stays.
+//! The file has no name, so that it vanishes however the process ends.
 
 use std::{
     fs::File,
@@ -15,21 +15,26 @@ use tokio::sync::oneshot;
 
 use super::watch::Watch;
 
-/// What names standard input or standard output among the arguments.
+/// The argument that names standard input or standard output.
 pub(super) const PIPE: &str = "-";
-/// What messages call it.
+/// The name of standard input in messages.
 pub(super) const STDIN: &str = "standard input";
-/// Bytes read at once; blocks of zeroes of the second size stay holes.
-const PIECE: usize = 1 << 20;
+/// The number of bytes that are read at once.
+const CHUNK: usize = 1 << 20;
+/// The size in bytes of a block that becomes a hole if all of it is zero.
 const HOLE: usize = 64 << 10;
 
-/// Reads standard input to its end. Stops waiting, not reading, when somebody asks to: the thread
-/// ends with the process.
+/// Reads standard input to its end. When the command is cancelled, this returns at once; the thread
+/// that reads ends with the process.
+///
+/// # Errors
+///
+/// Standard input cannot be read, or the file cannot be made or written.
 pub(super) async fn standard_input(folder: Option<&Path>, watch: &Watch) -> Result<File, EngineError> {
     let folder = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
     let (done, answer) = oneshot::channel();
     let spooling = std::thread::Builder::new().name("spool".to_owned()).spawn(move || {
-        // Nobody waits any more after a cancellation.
+        // The receiver is gone after a cancellation.
         let _ = done.send(spool(io::stdin().lock(), &folder));
     });
     spooling.map_err(|source| EngineError::Open { path: STDIN.to_owned(), source })?;
@@ -37,27 +42,27 @@ pub(super) async fn standard_input(folder: Option<&Path>, watch: &Watch) -> Resu
 }
 
 fn spool(mut input: impl Read, folder: &Path) -> Result<File, EngineError> {
-    let named = |source| EngineError::Open { path: folder.display().to_string(), source };
-    let file = tempfile::tempfile_in(folder).map_err(named)?;
-    let mut piece = vec![0; PIECE];
+    let in_folder = |source| EngineError::Open { path: folder.display().to_string(), source };
+    let file = tempfile::tempfile_in(folder).map_err(in_folder)?;
+    let mut chunk = vec![0; CHUNK];
     let mut at = 0;
     loop {
-        let filled = fill(&mut input, &mut piece)
+        let filled = fill(&mut input, &mut chunk)
             .map_err(|source| EngineError::Open { path: STDIN.to_owned(), source })?;
-        for block in piece[..filled].chunks(HOLE) {
+        for block in chunk[..filled].chunks(HOLE) {
             if !is_zero(block) {
                 file.write_all_at(block, at).map_err(|source| EngineError::write(at, source))?;
             }
             at += u64::try_from(block.len()).expect("a block is small");
         }
-        if filled < PIECE {
+        if filled < CHUNK {
             file.set_len(at).map_err(|source| EngineError::write(at, source))?;
             return Ok(file);
         }
     }
 }
 
-/// Fills the buffer unless the input ends before.
+/// Fills the buffer, or returns fewer bytes at the end of the input.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -77,10 +82,10 @@ mod tests {
 
     use super::*;
 
-    /// Gives its bytes in small, uneven pieces, as pipes do.
-    struct Dribble<'a>(&'a [u8], usize);
+    /// Returns its bytes in small, uneven chunks, as pipes do.
+    struct SmallReads<'a>(&'a [u8], usize);
 
-    impl Read for Dribble<'_> {
+    impl Read for SmallReads<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.1 = self.1 % 977 + 13;
             let count = self.1.min(buffer.len()).min(self.0.len());
@@ -93,10 +98,10 @@ mod tests {
     #[test]
     fn all_bytes_arrive_and_zeroes_stay_holes() {
         let folder = tempfile::tempdir().unwrap();
-        for length in [0, 1, HOLE, PIECE, PIECE + 1, 3 * PIECE - 7] {
+        for length in [0, 1, HOLE, CHUNK, CHUNK + 1, 3 * CHUNK - 7] {
             let mut bytes = vec![0; length];
             bytes.iter_mut().skip(length / 2).step_by(HOLE * 4).for_each(|byte| *byte = 7);
-            let file = spool(Dribble(&bytes, 0), folder.path()).unwrap();
+            let file = spool(SmallReads(&bytes, 0), folder.path()).unwrap();
             assert_eq!(file.metadata().unwrap().len(), u64::try_from(length).unwrap());
             let mut read = vec![1; length];
             file.read_exact_at(&mut read, 0).unwrap();

@@ -1,5 +1,5 @@
-//! The file that a command makes: without a name until it is whole and durable, or under a
-//! temporary one where files need a name.
+//! The file that `convert` makes: without a name until it is complete and durable, or under a
+//! temporary name on file systems where files need one.
 
 use std::{
     fs::{File, Metadata},
@@ -18,46 +18,53 @@ use imprint_ports::{
     durable::{self, Durability, Existing},
 };
 
-use super::{
-    failure::{Failure, printable},
-    source,
-};
+use super::{failure::Failure, source};
+use crate::terminal::printable;
 
-/// What is read must not be written.
+/// Checks that the target is not one of the sources.
+///
+/// # Errors
+///
+/// The target is a source.
 pub(super) fn not_a_source(found: &Metadata, sources: &[(u64, u64)], shown: &str) -> Result<(), Failure> {
-    match sources.contains(&source::identity(found)) {
-        true => {
-            Err(Failure::usage("invalid.target", format!("{shown} is the source; write to another file")))
-        }
-        false => Ok(()),
+    if sources.contains(&source::identity(found)) {
+        let text = format!("{shown} is the source; write to another file");
+        return Err(Failure::usage("invalid.target", text));
     }
+    Ok(())
 }
 
-/// A file in the making. Unless it is published, nothing of it stays.
+/// A file that is being written. Unless it is published, it is removed.
 pub(super) struct Target {
     dir: Arc<Dir>,
     name: String,
-    /// Where the file system wants one, or where it takes another's place.
+    /// The name until it is published, where it needs one.
     temporary: String,
     existing: Existing,
-    /// The path as it was given, for people.
+    /// The path as it was given, printable.
     shown: String,
-    making: OnceLock<Making>,
+    file: OnceLock<NewFile>,
 }
 
-/// What is being written to.
-struct Making {
+/// The open file.
+struct NewFile {
     file: File,
-    /// It has the temporary name.
+    /// Whether it has the temporary name.
     named: bool,
 }
 
 impl Target {
-    /// Decides where the file goes. `sources` are the device and inode of what is read.
+    /// Chooses the directory and name of the file. `sources` are the device and inode of the files that
+    /// are read.
+    ///
+    /// # Errors
+    ///
+    /// The file exists (without `force`), is a source or no regular file, or its directory cannot be
+    /// opened.
     pub(super) fn new(path: &Path, force: bool, sources: &[(u64, u64)]) -> Result<Self, Failure> {
         let shown = printable(&path.to_string_lossy());
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            let text = format!("{shown} is no name of a file; name the file to write, in UTF-8");
+            let text = format!("{shown} is not the name of a file in UTF-8");
             return Err(Failure::usage("invalid.target", text));
         };
         let folder = match path.parent() {
@@ -68,7 +75,7 @@ impl Target {
             Failure::engine(&shown, &EngineError::Open { path: printable(&folder.to_string_lossy()), source })
         };
         let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
-        // Through a symlink, too, it would be the source that is meant.
+        // A symbolic link to a source is the source, too.
         if let Ok(found) = std::fs::metadata(path) {
             not_a_source(&found, sources, &shown)?;
             if !found.is_file() && !found.is_dir() {
@@ -89,7 +96,7 @@ impl Target {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // Such as a name that is too long: better now than after all the work.
+            // Such as a name that is too long: better now than after the conversion.
             Err(error) => return Err(failed(error)),
         }
         let existing = if force { Existing::Replace } else { Existing::Keep };
@@ -100,69 +107,82 @@ impl Target {
             temporary,
             existing,
             shown,
-            making: OnceLock::new(),
+            file: OnceLock::new(),
         })
     }
 
-    /// The path as it was given, for people.
+    /// Returns the path as it was given, printable.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Makes the file, with the permissions that the user's umask leaves.
+    /// Makes the file, with permissions according to the umask.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be made.
     pub(super) fn sink(&self) -> Result<Arc<dyn BlockSink>, EngineError> {
         let unnamed = durable::create_unnamed(&self.dir)
             .map_err(|source| EngineError::write_open(&self.shown, source))?;
         self.sink_over(unnamed)
     }
 
-    /// Over this file, or over a new one with the temporary name.
+    /// Writes to `unnamed`, or to a new file with the temporary name.
     fn sink_over(&self, unnamed: Option<File>) -> Result<Arc<dyn BlockSink>, EngineError> {
         let made = match unnamed {
-            Some(file) => Making { file, named: false },
+            Some(file) => NewFile { file, named: false },
             None => {
                 let mut options = OpenOptions::new();
                 options.read(true).write(true).create_new(true);
                 let file = self.dir.open_with(&self.temporary, &options);
                 let file = file.map_err(|source| EngineError::write_open(&self.shown, source))?;
-                Making { file: file.into_std(), named: true }
+                NewFile { file: file.into_std(), named: true }
             }
         };
-        self.making.get_or_init(|| made);
-        Ok(Arc::new(FileSink::from_file(self.file()?, &self.shown)?))
+        self.file.get_or_init(|| made);
+        Ok(Arc::new(FileSink::from_file(self.handle()?, &self.shown)?))
     }
 
-    /// The file that [`Self::sink`] made.
-    fn file(&self) -> Result<File, EngineError> {
-        let file =
-            self.making.get().map_or(Err(io::ErrorKind::NotFound.into()), |made| made.file.try_clone());
+    /// Returns the file that [`Self::sink`] made.
+    fn handle(&self) -> Result<File, EngineError> {
+        let file = self.file.get().map_or(Err(io::ErrorKind::NotFound.into()), |made| made.file.try_clone());
         file.map_err(|source| EngineError::write_open(&self.shown, source))
     }
 
-    /// SHA-256 of the file as it is now, in hex: read again.
+    /// Reads the file and returns its SHA-256 in hex.
+    ///
+    /// # Errors
+    ///
+    /// Reading the file fails.
     pub(super) async fn sha256(&self) -> Result<String, EngineError> {
-        sha256(Arc::new(FileSource::from_file(self.file()?, &self.shown)?)).await
+        sha256(Arc::new(FileSource::from_file(self.handle()?, &self.shown)?)).await
     }
 
     /// Gives the file its name.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be synced or renamed, or its name is taken by now.
     pub(super) async fn publish(mut self, durability: Durability) -> Result<(), EngineError> {
         let (dir, temporary, name) = (self.dir.clone(), self.temporary.clone(), self.name.clone());
         let existing = self.existing;
-        let (file, named) = (self.file()?, self.is_named());
-        let publishing = tokio::task::spawn_blocking(move || match named {
-            true => durable::publish(&dir, &temporary, &name, existing, durability),
-            false => durable::publish_unnamed(&dir, &file, &temporary, &name, existing, durability),
+        let (file, named) = (self.handle()?, self.is_named());
+        let publishing = tokio::task::spawn_blocking(move || {
+            if named {
+                return durable::publish(&dir, &temporary, &name, existing, durability);
+            }
+            durable::publish_unnamed(&dir, &file, &temporary, &name, existing, durability)
         });
         let published = publishing.await.map_err(|_| EngineError::WorkerLost)?;
         published.map_err(|source| EngineError::write_open(&self.shown, source))?;
-        // Nothing is left to remove.
-        self.making.take();
+        // There is nothing to remove any more.
+        self.file.take();
         Ok(())
     }
 
-    /// Whether there is a file with the temporary name.
+    /// Returns whether there is a file with the temporary name.
     fn is_named(&self) -> bool {
-        self.making.get().is_some_and(|making| making.named)
+        self.file.get().is_some_and(|file| file.named)
     }
 }
 
@@ -172,7 +192,7 @@ impl Drop for Target {
             && let Err(error) = durable::remove(&self.dir, &self.temporary)
         {
             let error = EngineError::write_open(&self.temporary, error).report();
-            tracing::error!(file = self.temporary, error, "a temporary file is left behind");
+            tracing::error!(file = self.temporary, error, "a temporary file cannot be removed");
         }
     }
 }
@@ -188,11 +208,11 @@ mod tests {
 
     type Sink = fn(&Target) -> Result<Arc<dyn BlockSink>, EngineError>;
 
-    /// As the file system has it, and as on one where every file needs a name.
+    /// On this file system, and as on one where every file needs a name.
     const SINKS: [Sink; 2] = [Target::sink, |target| target.sink_over(None)];
 
     #[tokio::test]
-    async fn it_is_whole_or_not_there() {
+    async fn the_file_is_complete_or_not_there() {
         for sink in SINKS {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("new");

@@ -1,4 +1,4 @@
-//! Signals that end a command, and the bar that shows how far it is.
+//! Signals that cancel a command, and its progress bar.
 
 use std::{io::IsTerminal, sync::Arc, time::Duration};
 
@@ -10,18 +10,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks at the counters.
+/// The interval between two updates of the progress bar.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Watches over the work of one command.
+/// Cancels a command on signals, and shows its progress.
 pub(super) struct Watch {
     cancel: CancellationToken,
     progress: Arc<Progress>,
 }
 
 impl Watch {
-    /// From now on SIGINT, SIGTERM and SIGHUP do not end the process: they cancel its work, which
-    /// then cleans up.
+    /// Starts to watch: SIGINT, SIGTERM and SIGHUP do not end the process any more, but cancel the
+    /// command, which then cleans up.
     pub(super) fn start() -> Self {
         let cancel = CancellationToken::new();
         let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
@@ -31,7 +31,7 @@ impl Watch {
         Self { cancel, progress: Arc::new(Progress::default()) }
     }
 
-    /// Options whose job is watched.
+    /// Returns options that connect a transfer with this watch.
     pub(super) fn options(&self) -> WriteOptions {
         WriteOptions {
             cancel: self.cancel.clone(),
@@ -40,26 +40,34 @@ impl Watch {
         }
     }
 
-    /// Runs work that shows no progress until it ends or somebody asks to stop.
+    /// Runs an operation without a progress bar.
+    ///
+    /// # Errors
+    ///
+    /// The operation fails or is cancelled.
     pub(super) async fn until<T>(
         &self,
-        work: impl Future<Output = Result<T, EngineError>>,
+        operation: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(EngineError::Cancelled),
-            done = work => done,
+            result = operation => result,
         }
     }
 
-    /// The same, for work with the options that this gave: its progress is shown on a terminal.
+    /// Runs a transfer that was given [`Self::options`], with a progress bar on a terminal.
+    ///
+    /// # Errors
+    ///
+    /// The transfer fails or is cancelled.
     pub(super) async fn progress<T>(
         &self,
         doing: &'static str,
-        work: impl Future<Output = Result<T, EngineError>>,
+        operation: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, EngineError> {
         if !std::io::stderr().is_terminal() {
-            return self.until(work).await;
+            return self.until(operation).await;
         }
         let bar = bar(doing);
         let show = async {
@@ -74,12 +82,12 @@ impl Watch {
                 bar.set_position(now.done);
             }
         };
-        let done = tokio::select! {
-            done = self.until(work) => done,
+        let result = tokio::select! {
+            result = self.until(operation) => result,
             () = show => Err(EngineError::WorkerLost),
         };
         bar.finish_and_clear();
-        done
+        result
     }
 }
 
@@ -97,10 +105,10 @@ async fn cancel_on(
     cancel.cancel();
 }
 
-/// Counts bytes that hold data: holes take no time and would make the rate a lie.
+/// Returns a progress bar. It counts bytes with data only: holes take no time and would inflate the rate.
 fn bar(doing: &'static str) -> ProgressBar {
     let template = "{msg} {wide_bar} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
-    let style = ProgressStyle::with_template(template).expect("the template is constant and right");
+    let style = ProgressStyle::with_template(template).expect("the template is a valid constant");
     ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style).with_message(doing)
 }
 

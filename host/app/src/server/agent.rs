@@ -1,4 +1,4 @@
-//! `imprint agent`: the agent of one hypervisor, beside a control plane somewhere else.
+//! `imprint agent`: the agent of one hypervisor, whose control plane runs on another machine.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -9,22 +9,22 @@ use imprint_data_path::{Scratch, scratch};
 use imprint_service::SystemEnvironment;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    mover,
-    plugin_ports::PluginPorts,
-    serve::{Common, CommonArgs, stop_on_signal},
+use super::{
+    settings::{ServerSettings, SettingsArgs},
+    signals::stop_on_signal,
 };
+use crate::{mover, plugin_ports::PluginPorts};
 
 /// Arguments of `imprint agent`.
 #[derive(Args)]
 pub(crate) struct AgentArgs {
     #[command(flatten)]
-    common: CommonArgs,
-    /// Where the control plane is, such as http://10.0.0.1:8080; a private network or a tunnel, the
-    /// token travels as it is
+    settings: SettingsArgs,
+    /// Address of the control plane, such as http://10.0.0.1:8080; use a private network or a
+    /// tunnel, because the token is sent in clear
     #[arg(long, value_name = "URL", required_unless_present = "list_fault_steps")]
     control_plane: Option<String>,
-    /// A file with the hypervisor's token, as the admin got it once
+    /// File with the token that the admin made for this hypervisor
     #[arg(long, value_name = "FILE", required_unless_present = "list_fault_steps")]
     token_file: Option<PathBuf>,
     /// Print the steps at which IMPRINT_FAULT=kill@STEP ends the process, for crash tests
@@ -32,11 +32,11 @@ pub(crate) struct AgentArgs {
     list_fault_steps: bool,
 }
 
-/// The agent's settings on this machine.
-pub(crate) fn settings(common: &Common, stop_guests: bool) -> imprint_agent::Settings {
-    let mut settings = imprint_agent::Settings::new(common.data_dir.clone(), common.run_dir.clone());
+/// Returns the agent's settings on this machine. With `stop_guests` the guests end with the agent.
+pub(crate) fn settings(server: &ServerSettings, stop_guests: bool) -> imprint_agent::Settings {
+    let mut settings = imprint_agent::Settings::new(server.data_dir.clone(), server.run_dir.clone());
     settings.stop_guests = stop_guests;
-    if let Some(path) = &common.file.agent.qemu {
+    if let Some(path) = &server.file.agent.qemu {
         for program in &mut settings.programs {
             program.path.clone_from(path);
         }
@@ -44,7 +44,12 @@ pub(crate) fn settings(common: &Common, stop_guests: bool) -> imprint_agent::Set
     settings
 }
 
-/// Runs until SIGINT or SIGTERM; instances go on without it.
+/// Runs the agent until SIGINT or SIGTERM; instances keep running without it.
+///
+/// # Errors
+///
+/// The settings, the token's file or a folder cannot be used, a plugin cannot be loaded, or the
+/// control plane refuses the agent for good.
 pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     if args.list_fault_steps {
         print_steps();
@@ -53,17 +58,17 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     let (Some(url), Some(token_file)) = (args.control_plane, args.token_file) else {
         bail!("--control-plane and --token-file are needed")
     };
-    let common = args.common.read()?;
-    mover::configure(common.file.mover.isolation)?;
-    common.make_data_dir()?;
+    let server = args.settings.read()?;
+    mover::configure(server.file.mover.isolation)?;
+    server.make_data_dir()?;
     let token = std::fs::read_to_string(&token_file)
         .with_context(|| format!("cannot read {}", token_file.display()))?;
     let control_plane = HttpControlPlane::new(&url, token.trim())?;
-    let plugins = Arc::new(PluginPorts::load(&common).await?);
+    let plugins = Arc::new(PluginPorts::load(&server.plugin_folders()).await?);
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let agent = Agent::new(
-        settings(&common, false),
+        settings(&server, false),
         plugins.clone(),
         Arc::new(control_plane),
         Arc::new(SystemEnvironment),
@@ -74,13 +79,13 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     Ok(result?)
 }
 
-/// Runs an agent to its end, and what its plugins left to the host with it.
+/// Runs an agent to its end, and waits for the host to undo what its plugins left behind in guests.
 pub(crate) async fn run(
     agent: Agent,
     plugins: Arc<PluginPorts>,
     stop: CancellationToken,
 ) -> Result<(), AgentError> {
-    // Of one process, there is one agent.
+    // A process has one agent, so that the setting can be the process's.
     scratch::configure(Scratch::in_folder(agent.scratch_folder()));
     let result = agent.run(stop).await;
     plugins.drain().await;

@@ -1,4 +1,4 @@
-//! What the operator sets: a TOML file, overlaid by command-line flags; everything has a default.
+//! The configuration file (TOML). Everything has a default; command-line flags override it.
 
 use std::{
     net::SocketAddr,
@@ -27,9 +27,9 @@ pub(crate) struct FileConfig {
 pub(crate) struct ServerSection {
     /// Address and port to listen on (127.0.0.1:8080).
     pub(crate) listen: Option<SocketAddr>,
-    /// Where everything is kept.
+    /// The directory of the database, images and instances.
     pub(crate) data_dir: Option<PathBuf>,
-    /// The panel is reached through https: cookies are marked so.
+    /// Browsers reach the panel through HTTPS: cookies are marked `Secure`.
     pub(crate) https: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct ServerSection {
 pub(crate) struct DatabaseSection {
     /// `postgres://...`; without it, SQLite below the data directory.
     pub(crate) url: Option<String>,
-    /// A file that holds the url, so that its password is not in this one.
+    /// A file that holds the URL, so that its password is not in the configuration.
     pub(crate) url_file: Option<PathBuf>,
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct DatabaseSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AgentSection {
-    /// Where sockets are put; short, because their paths are limited to 107 bytes.
+    /// The directory of the sockets; short, because a socket's path has at most 107 bytes.
     pub(crate) run_dir: Option<PathBuf>,
-    /// Where QEMU's program is (/usr/bin/qemu-system-x86_64).
+    /// The path of QEMU's program (/usr/bin/qemu-system-x86_64).
     pub(crate) qemu: Option<PathBuf>,
     /// `tcg` or `kvm`; without it, KVM where this machine has it, and `tcg` for a demo.
     pub(crate) accelerator: Option<String>,
@@ -62,8 +62,8 @@ pub(crate) struct AgentSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MoverSection {
-    /// What is demanded for decoding compressed images: `required` (the default), `best-effort` or
-    /// `none`.
+    /// The isolation that decoding compressed images requires: `required` (the default),
+    /// `best-effort` or `none`.
     pub(crate) isolation: Option<Isolation>,
 }
 
@@ -71,13 +71,17 @@ pub(crate) struct MoverSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PluginSection {
-    /// A folder with components that are loaded beside the shipped ones, and instead of those with
-    /// the same id.
+    /// A folder with components that are loaded in addition to the shipped ones, and instead of
+    /// those with the same id.
     pub(crate) dir: Option<PathBuf>,
 }
 
 impl FileConfig {
-    /// Reads the file; without one, the defaults.
+    /// Reads the file, or returns the defaults without one.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is not TOML, or has an unknown key or a value of a wrong type.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text =
@@ -88,7 +92,11 @@ impl FileConfig {
             .with_context(|| format!("{} is not a valid configuration", path.display()))
     }
 
-    /// The database's url, wherever it is written.
+    /// Returns the database's URL, from the configuration or from the file that it names.
+    ///
+    /// # Errors
+    ///
+    /// Both are set, or the file cannot be read.
     pub(crate) fn database_url(&self) -> Result<Option<String>> {
         match (&self.database.url, &self.database.url_file) {
             (Some(_), Some(_)) => anyhow::bail!("set database.url or database.url_file, not both"),
@@ -103,9 +111,10 @@ impl FileConfig {
     }
 }
 
-/// Where data is kept when nobody says: `/var/lib/imprint` for root, else below the user's home.
+/// Returns the default data directory: `/var/lib/imprint` for root, else one below the home
+/// directory.
 pub(crate) fn default_data_dir() -> PathBuf {
-    if rustix_is_root() {
+    if is_root() {
         return PathBuf::from("/var/lib/imprint");
     }
     let home = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
@@ -113,8 +122,8 @@ pub(crate) fn default_data_dir() -> PathBuf {
     home.unwrap_or_else(|| PathBuf::from(".")).join("imprint")
 }
 
-/// Where sockets are put when nobody says. The data directory's own name tells two deployments of
-/// one machine apart.
+/// Returns the default directory of the sockets. A hash of the data directory's path distinguishes
+/// two deployments on one machine.
 pub(crate) fn default_run_dir(data_dir: &Path) -> PathBuf {
     let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/run"), PathBuf::from);
     let base = if base.is_dir() && is_writable(&base) { base } else { std::env::temp_dir() };
@@ -125,7 +134,7 @@ pub(crate) fn default_run_dir(data_dir: &Path) -> PathBuf {
     base.join(format!("imprint-{tag:08x}"))
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

@@ -1,4 +1,4 @@
-//! What `--demo` adds: logins that are printed, a stock image, and a first instance that runs.
+//! What `--demo` adds: logins that are printed, a stock image, and a running instance.
 
 use std::{path::Path, time::Duration};
 
@@ -8,7 +8,7 @@ use imprint_service::{DemoRequest, DemoSetup, Service, StockImageFile};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::local;
+use crate::errors;
 
 /// Name of the demo's customer account.
 const ACCOUNT: &str = "demo";
@@ -16,26 +16,42 @@ const ACCOUNT: &str = "demo";
 const INSTANCE: &str = "demo-1";
 /// Memory of the first instance.
 const MEMORY_MIB: u64 = 256;
-/// How long the first instance may wait for the stock image and the agent.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// How long deploying the first instance may wait for the stock image and the agent.
+const DEPLOY_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-/// Passwords to show. `None`: unchanged, the owner knows it.
-pub(crate) struct Logins {
+/// The passwords to print; `None` for one that was not changed.
+pub(super) struct Logins {
     admin: Option<String>,
     demo: Option<String>,
 }
 
-/// Makes the admin account, and chooses the passwords. In a demo both are set at every start,
-/// because both are shown.
-pub(crate) async fn accounts(service: &Service, demo: bool) -> Result<Logins> {
-    let wanted = |variable: &str| std::env::var(variable).ok().filter(|password| !password.is_empty());
-    let chosen = wanted("IMPRINT_ADMIN_PASSWORD").or_else(|| demo.then(password));
-    let generated = service.ensure_admin(chosen.clone()).await.map_err(local::told)?;
-    let demo_password = demo.then(|| wanted("IMPRINT_DEMO_PASSWORD").unwrap_or_else(password));
+/// The variable with the password of the account `admin`.
+const ADMIN_PASSWORD: &str = "IMPRINT_ADMIN_PASSWORD";
+/// The variable with the password of the demo's customer account.
+const DEMO_PASSWORD: &str = "IMPRINT_DEMO_PASSWORD";
+
+/// Makes the admin account and chooses the passwords. A demo sets both at every start, because it
+/// prints both.
+///
+/// # Errors
+///
+/// A password of the environment is refused (the error names its variable), or the database fails.
+pub(super) async fn accounts(service: &Service, demo: bool) -> Result<Logins> {
+    let given = from_environment(ADMIN_PASSWORD);
+    let is_given = given.is_some();
+    let chosen = given.or_else(|| demo.then(password));
+    let ensured = service.ensure_admin(chosen.clone()).await.map_err(errors::to_anyhow);
+    let generated = if is_given { ensured.context(ADMIN_PASSWORD)? } else { ensured? };
+    let demo_password = demo.then(|| from_environment(DEMO_PASSWORD).unwrap_or_else(password));
     Ok(Logins { admin: generated.or(chosen), demo: demo_password })
 }
 
-/// Twenty characters that are hard to confuse: 98 bits.
+/// Returns the value of a variable that is set and not empty.
+fn from_environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
+}
+
+/// Generates a random 20-character password.
 fn password() -> String {
     const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = rand::rng();
@@ -44,14 +60,18 @@ fn password() -> String {
         .collect()
 }
 
-/// What the service shall make of the demo.
-pub(crate) fn request(stock_image: Option<&Path>, logins: &Logins) -> Result<DemoRequest> {
+/// Returns the accounts, stock image and instance that the service makes for the demo.
+///
+/// # Errors
+///
+/// The stock image is missing, or its name does not end in a format.
+pub(super) fn request(stock_image: Option<&Path>, logins: &Logins) -> Result<DemoRequest> {
     Ok(DemoRequest {
         stock_image: stock_image.map(stock_file).transpose()?,
         account: Name::parse(ACCOUNT)?,
         password: logins.demo.clone(),
         instance: Name::parse(INSTANCE)?,
-        memory: ByteSize::MIB.checked_mul(MEMORY_MIB).context("some MiB are a size")?,
+        memory: ByteSize::MIB.checked_mul(MEMORY_MIB).context("a constant size")?,
     })
 }
 
@@ -63,7 +83,7 @@ fn stock_file(path: &Path) -> Result<StockImageFile> {
         Some("raw" | "img") => ImageFormat::Raw,
         Some("qcow2") => ImageFormat::Qcow2,
         Some(_) | None => {
-            bail!("{} must end in .raw, .img or .qcow2: the format is never guessed", path.display())
+            bail!("the name {} must end in .raw, .img or .qcow2; the format is never guessed", path.display())
         }
     };
     let key =
@@ -78,7 +98,7 @@ fn stock_file(path: &Path) -> Result<StockImageFile> {
 }
 
 /// Deploys the first instance as soon as the stock image is available.
-pub(crate) async fn first_instance(
+pub(super) async fn first_instance(
     service: Service,
     demo: DemoSetup,
     request: DemoRequest,
@@ -86,20 +106,20 @@ pub(crate) async fn first_instance(
 ) {
     let deployed = tokio::select! {
         () = stop.cancelled() => return,
-        deployed = service.ensure_demo_instance(&demo, &request, PATIENCE) => deployed,
+        deployed = service.ensure_demo_instance(&demo, &request, DEPLOY_TIMEOUT) => deployed,
     };
     match deployed {
-        Ok(Some(id)) => tracing::info!(%id, "the first instance is on its way"),
-        Ok(None) => tracing::warn!("no stock image: pass one with --stock-image to have a first instance"),
+        Ok(Some(id)) => tracing::info!(%id, "the first instance is being deployed"),
+        Ok(None) => tracing::warn!("no instance is deployed: name a stock image with --stock-image"),
         Err(error) => {
-            tracing::error!(error = %local::chain(&error), "the first instance could not be deployed")
+            tracing::error!(error = %errors::with_cause(&error), "the first instance could not be deployed")
         }
     }
 }
 
-/// Tells where it is, and the logins that nobody knows yet.
-#[expect(clippy::print_stdout, reason = "this is what the person who typed the command waits for")]
-pub(crate) fn print(url: &str, logins: &Logins) {
+/// Prints the server's address and the logins that are new.
+#[expect(clippy::print_stdout, reason = "this is the command's answer")]
+pub(super) fn print(url: &str, logins: &Logins) {
     println!("Imprint is listening on {url}");
     for (account, password) in [("admin", &logins.admin), (ACCOUNT, &logins.demo)] {
         if let Some(password) = password {

@@ -1,21 +1,28 @@
-//! This machine as a hypervisor with local storages, and how errors of use cases are told on a
-//! terminal.
+//! This machine as a hypervisor with local storages.
 
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result};
-use imprint_domain::{Error, name::Name};
+use imprint_domain::name::Name;
 use imprint_service::LocalRequest;
 
-use crate::serve::Common;
+use super::settings::ServerSettings;
 
-/// What `ensure_local` shall make of this machine. A stock image's own folder is the stock storage,
-/// so that nothing is copied.
+/// Returns the location, hypervisor and storages that `ensure_local` makes of this machine. The folder
+/// of `stock_image` is the stock storage, so that nothing is copied.
 ///
 /// A demo emulates its small guests unless the configuration says otherwise: that works on every
 /// machine, also inside a virtual machine whose KVM is there but cannot run a stock kernel.
-pub(crate) fn request(common: &Common, demo: bool, stock_image: Option<&Path>) -> Result<LocalRequest> {
-    let storage = common.data_dir.join("storage");
+///
+/// # Errors
+///
+/// A storage's folder cannot be made.
+pub(super) fn request(
+    settings: &ServerSettings,
+    demo: bool,
+    stock_image: Option<&Path>,
+) -> Result<LocalRequest> {
+    let storage = settings.data_dir.join("storage");
     let images = storage.join("images");
     let stock = match stock_image {
         Some(file) => std::path::absolute(file)?.parent().context("a file is in a folder")?.to_owned(),
@@ -24,11 +31,11 @@ pub(crate) fn request(common: &Common, demo: bool, stock_image: Option<&Path>) -
     for folder in [&images, &stock] {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    let accelerator = common.file.agent.accelerator.clone();
+    let accelerator = settings.file.agent.accelerator.clone();
     let accelerator =
         accelerator.unwrap_or_else(|| if demo { "tcg" } else { fastest_accelerator() }.to_owned());
     let mut driver_settings = BTreeMap::from([("accelerator".to_owned(), accelerator)]);
-    if common.file.agent.freeze_hooks {
+    if settings.file.agent.freeze_hooks {
         driver_settings.insert("freeze-hooks".to_owned(), "present".to_owned());
     }
     Ok(LocalRequest {
@@ -41,26 +48,12 @@ pub(crate) fn request(common: &Common, demo: bool, stock_image: Option<&Path>) -
     })
 }
 
-/// KVM where this process may use it and the processor itself does the work, else emulation:
-/// slower, and right everywhere. A `/dev/kvm` without hardware behind it (PVM) runs only guests
+/// Returns `kvm` where this process may use it on hardware, else `tcg` (emulation), which is slower
+/// and works everywhere. A `/dev/kvm` without hardware behind it (PVM) runs only guests
 /// that are made for it: others hang in their boot loader.
 fn fastest_accelerator() -> &'static str {
     let hardware =
         ["kvm_intel", "kvm_amd"].iter().any(|module| Path::new("/sys/module").join(module).exists());
     let usable = || std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
     if hardware && usable() { "kvm" } else { "tcg" }
-}
-
-/// An error of a use case for the operator's terminal: with its cause, which a client would not
-/// see.
-pub(crate) fn told(error: Error) -> anyhow::Error {
-    anyhow::anyhow!(chain(&error))
-}
-
-/// The error with its internal cause, in one line.
-pub(crate) fn chain(error: &Error) -> String {
-    match &error.internal {
-        Some(cause) => format!("{error} ({cause})"),
-        None => error.to_string(),
-    }
 }

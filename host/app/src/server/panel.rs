@@ -1,4 +1,4 @@
-//! The panel's files, out of the binary.
+//! The panel's files, which are embedded in the binary.
 
 use std::{borrow::Cow, collections::HashMap, sync::OnceLock};
 
@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::embedded::PANEL;
 
-/// The embedded panel. A binary that was built without one answers with a page that says so.
-pub(crate) struct Panel;
+/// The embedded panel. A binary that was built without one serves a page that says so.
+pub(super) struct Panel;
 
 impl Assets for Panel {
     fn get(&self, path: &str) -> Option<Asset> {

@@ -9,9 +9,9 @@ use imprint_domain::{
     size::ByteSize,
     task_error::{TaskError, TaskErrorCode},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::server::{PASSWORD, Server, deployed, stored};
+use crate::server::{PASSWORD, Ran, Server, deployed, stored};
 
 fn captured() -> Outcome {
     Outcome::Captured(CaptureResult {
@@ -25,7 +25,7 @@ fn captured() -> Outcome {
 }
 
 #[tokio::test]
-async fn the_main_job_is_done_by_hand() {
+async fn an_image_is_created_renamed_and_deleted() {
     let server = Server::start().await;
     server.login().await;
     let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--memory", "1G", "--wait"];
@@ -66,9 +66,9 @@ async fn the_main_job_is_done_by_hand() {
 }
 
 #[tokio::test]
-async fn the_exit_status_tells_what_kind_of_failure_it_was() {
+async fn the_exit_status_says_what_kind_of_failure_it_was() {
     let server = Server::start().await;
-    let before = server.imprint(&["image", "list"]).await.expect(1);
+    let before = server.imprint(&["image", "list"]).await.expect(4);
     assert!(before.err().contains("imprint login"), "{}", before.err());
     let login = ["login", "--server", &server.url, "--account", "demo"];
     let wrong = server.imprint_with(&login, &[("IMPRINT_PASSWORD", "wrong")]).await.expect(3);
@@ -80,9 +80,10 @@ async fn the_exit_status_tells_what_kind_of_failure_it_was() {
     server.imprint(&["image", "paint"]).await.expect(2);
     server.imprint(&["task", "show", "img_1"]).await.expect(2);
     server.imprint(&["image", "list", "--status", "broken"]).await.expect(2);
-    let unknown = server.imprint(&["image", "show", "nothing"]).await.expect(2);
+    // Refused, or not there: by name and by id the same.
+    let unknown = server.imprint(&["image", "show", "nothing"]).await.expect(3);
     assert!(unknown.err().contains("imprint image list"), "{}", unknown.err());
-    // Refused.
+    server.imprint(&["image", "show", "img_00000000-0000-0000-0000-000000000007"]).await.expect(3);
     let long = "a".repeat(129);
     let refused =
         server.imprint(&["instance", "create", "--image", "Debian", "--name", &long]).await.expect(3);
@@ -107,7 +108,7 @@ async fn a_token_is_kept_for_its_owner_and_its_server_alone() {
     server.login().await;
     let file = std::fs::metadata(server.credentials()).unwrap();
     assert_eq!(file.permissions().mode() & 0o777, 0o600);
-    let elsewhere = server.imprint(&["image", "list", "--server", "http://127.0.0.1:1"]).await.expect(1);
+    let elsewhere = server.imprint(&["image", "list", "--server", "http://127.0.0.1:1"]).await.expect(4);
     assert!(elsewhere.err().contains("kept token is for"), "{}", elsewhere.err());
     // Signing in again takes the place of the token before.
     let before = std::fs::read_to_string(server.credentials()).unwrap();
@@ -115,7 +116,7 @@ async fn a_token_is_kept_for_its_owner_and_its_server_alone() {
     let token =
         serde_json::from_str::<serde_json::Value>(&before).unwrap()["token"].as_str().unwrap().to_owned();
     let old = [("IMPRINT_TOKEN", token.as_str())];
-    server.imprint_with(&["image", "list"], &old).await.expect(3);
+    server.imprint_with(&["image", "list"], &old).await.expect(4);
     let kept = std::fs::read_to_string(server.credentials()).unwrap();
     assert!(!kept.contains(PASSWORD), "a password is never kept");
 
@@ -125,7 +126,7 @@ async fn a_token_is_kept_for_its_owner_and_its_server_alone() {
     let token =
         serde_json::from_str::<serde_json::Value>(&kept).unwrap()["token"].as_str().unwrap().to_owned();
     let revoked = [("IMPRINT_SERVER", server.url.as_str()), ("IMPRINT_TOKEN", token.as_str())];
-    let refused = server.imprint_with(&["image", "list"], &revoked).await.expect(3);
+    let refused = server.imprint_with(&["image", "list"], &revoked).await.expect(4);
     assert!(refused.err().contains("[unauthenticated]"), "{}", refused.err());
 }
 
@@ -195,4 +196,84 @@ async fn an_operator_merges_the_layers_of_a_disk() {
     );
     assert_eq!((&location["freeze_limit_ms"], &changed["freeze_limit_ms"]), (&json!(2000), &json!(500)));
     assert_eq!(changed["images_enabled"], location["images_enabled"], "what is not given stays");
+}
+
+#[tokio::test]
+async fn errors_are_json_where_answers_are() {
+    let server = Server::start().await;
+    let error = |ran: &Ran| serde_json::from_str::<Value>(&ran.err()).unwrap()["error"].clone();
+    let signed_out = server.imprint(&["image", "list", "-o", "json"]).await.expect(4);
+    assert_eq!(error(&signed_out)["code"], "unauthenticated", "{}", signed_out.err());
+    server.login().await;
+    let missing = server.imprint(&["image", "show", "nothing", "-o", "json"]).await.expect(3);
+    assert_eq!(error(&missing)["code"], "not_found");
+    assert_eq!(error(&missing)["exit_status"], 3);
+    let id = "img_00000000-0000-0000-0000-000000000007";
+    let refused = server.imprint(&["image", "show", id, "-o", "json"]).await.expect(3);
+    assert_eq!(error(&refused)["problem"]["status"], 404, "{}", refused.err());
+    let text = server.imprint(&["image", "show", id]).await.expect(3);
+    assert!(text.err().starts_with("error: "), "{}", text.err());
+}
+
+#[tokio::test]
+async fn an_empty_variable_counts_as_unset() {
+    let server = Server::start().await;
+    server.login().await;
+    let empty = [("IMPRINT_TOKEN", ""), ("IMPRINT_SERVER", "")];
+    server.imprint_with(&["image", "list"], &empty).await.expect(0);
+}
+
+#[tokio::test]
+async fn credentials_that_others_can_read_or_that_are_broken_are_explained() {
+    let server = Server::start().await;
+    server.login().await;
+    std::fs::set_permissions(server.credentials(), PermissionsExt::from_mode(0o644)).unwrap();
+    let warned = server.imprint(&["image", "list"]).await.expect(0);
+    assert!(warned.err().starts_with("warning: ") && warned.err().contains("chmod 600"), "{}", warned.err());
+    std::fs::write(server.credentials(), "{\"version\": 1,").unwrap();
+    let broken = server.imprint(&["image", "list"]).await.expect(4);
+    assert!(broken.err().contains("imprint login") && !broken.err().contains("EOF"), "{}", broken.err());
+}
+
+#[tokio::test]
+async fn the_table_of_tasks_names_images_and_instances() {
+    let server = Server::start().await;
+    server.login().await;
+    let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(deployed()));
+    ran.expect(0);
+    let table = server.imprint(&["task", "list", "-o", "table"]).await.expect(0).out();
+    let mut lines = table.lines();
+    let headings = lines.next().unwrap();
+    assert!(headings.contains("IMAGE") && headings.contains("INSTANCE"), "{table}");
+    let deployed = lines.find(|line| line.starts_with("instance.deploy")).unwrap();
+    assert!(deployed.contains("web-1") && deployed.contains(" 100 %"), "{table}");
+    let hypervisors = server.imprint(&["hypervisor", "list"]).await.expect(0).json();
+    assert_eq!(hypervisors["items"][0]["name"], "this-machine");
+    let unknown = ["instance", "create", "--image", "Debian", "--name", "x", "--hypervisor", "nothing"];
+    let unknown = server.imprint(&unknown).await.expect(3);
+    assert!(unknown.err().contains("`imprint hypervisor list`"), "{}", unknown.err());
+}
+
+#[tokio::test]
+async fn sizes_are_typed_with_units_and_fractions() {
+    let server = Server::start().await;
+    server.login().await;
+    let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--memory", "1.5G"];
+    let made = server.imprint(&create).await.expect(0).json();
+    assert_eq!(made["instance"]["memory_bytes"], 3_u64 << 29);
+    let wrong = ["instance", "create", "--image", "Debian", "--name", "web-2", "--memory", "99999999T"];
+    let refused = server.imprint(&wrong).await.expect(2);
+    assert!(refused.err().contains("`99999999T` is not a size"), "{}", refused.err());
+}
+
+#[tokio::test]
+async fn help_can_be_asked_for_as_a_command() {
+    let server = Server::start().await;
+    let all = server.imprint(&["help"]).await.expect(0).out();
+    assert!(all.contains("Exit status") && all.contains("completions"), "{all}");
+    let one = server.imprint(&["help", "disk", "convert"]).await.expect(0).out();
+    assert!(one.contains("--from"), "{one}");
+    let script = server.imprint(&["completions", "bash"]).await.expect(0).out();
+    assert!(script.contains("imprint"), "{script}");
 }

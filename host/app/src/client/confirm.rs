@@ -1,0 +1,21 @@
+//! The question before something is deleted.
+
+use super::{args::ConfirmArgs, failure::Failure};
+use crate::terminal;
+
+/// Asks on a terminal whether to delete the resource, unless `--yes` is given.
+///
+/// # Errors
+///
+/// The answer is no, or it cannot be read.
+pub(crate) fn confirm_deletion(args: ConfirmArgs, noun: &str, name: &str) -> Result<(), Failure> {
+    if args.yes {
+        return Ok(());
+    }
+    let question = format!("Delete {noun} `{}`?", terminal::printable(name));
+    let answer = terminal::confirm(&question);
+    match answer.map_err(|cause| Failure::local("the answer cannot be read", cause))? {
+        Some(true) | None => Ok(()),
+        Some(false) => Err(Failure::Declined),
+    }
+}

@@ -1,0 +1,11 @@
+//! The server half of the command line: the control plane, the agent, and what both need of this
+//! machine.
+
+pub(crate) mod agent;
+pub(crate) mod config;
+mod demo;
+mod local;
+mod panel;
+pub(crate) mod serve;
+pub(crate) mod settings;
+mod signals;

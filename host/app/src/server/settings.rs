@@ -1,0 +1,138 @@
+//! The settings of a server: its command-line flags, overlaid on its configuration file.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use imprint_service::{Database, Service, SystemEnvironment};
+
+use super::config::{self, FileConfig};
+use crate::{errors, plugin_ports::PluginFolders};
+
+/// Arguments that `serve`, `agent`, `migrate` and `doctor` share.
+#[derive(Args, Clone)]
+pub(crate) struct SettingsArgs {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the database, images and instances [default: /var/lib/imprint for root, else
+    /// below the home directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Directory of the sockets; a short path
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+}
+
+impl SettingsArgs {
+    /// Reads the configuration file and lays the flags over it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is not a valid configuration, or the current directory is needed
+    /// and unknown.
+    pub(crate) fn read(&self) -> Result<ServerSettings> {
+        let file = FileConfig::read(self.config.as_deref())?;
+        let data_dir = self.data_dir.clone().or_else(|| file.server.data_dir.clone());
+        let data_dir = std::path::absolute(data_dir.unwrap_or_else(config::default_data_dir))?;
+        let run_dir = self.run_dir.clone().or_else(|| file.agent.run_dir.clone());
+        let run_dir = run_dir.unwrap_or_else(|| config::default_run_dir(&data_dir));
+        Ok(ServerSettings { file, data_dir, run_dir })
+    }
+}
+
+/// The settings of a server, from its flags and its configuration file.
+pub(crate) struct ServerSettings {
+    /// The configuration file.
+    pub(crate) file: FileConfig,
+    /// The directory of the database, images and instances; absolute.
+    pub(crate) data_dir: PathBuf,
+    /// The directory of the sockets.
+    pub(crate) run_dir: PathBuf,
+}
+
+impl ServerSettings {
+    /// Returns where compiled plugins are cached, and the operator's folder of plugins.
+    pub(crate) fn plugin_folders(&self) -> PluginFolders {
+        PluginFolders { cache: self.data_dir.join("cache/plugins"), more: self.file.plugins.dir.clone() }
+    }
+
+    /// Makes the data directory, readable for this user only.
+    ///
+    /// # Errors
+    ///
+    /// The directory or one above it cannot be made.
+    pub(crate) fn make_data_dir(&self) -> Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.data_dir).with_context(|| {
+            format!("cannot make {}; choose another with --data-dir", self.data_dir.display())
+        })
+    }
+
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be opened, or was written by a newer version. The error names the
+    /// database, without its password.
+    pub(crate) async fn service(&self) -> Result<Service> {
+        let (database, shown) = self.database()?;
+        let settings = imprint_service::Settings::default();
+        let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;
+        opened.map_err(errors::to_anyhow).with_context(|| format!("cannot open the database {shown}"))
+    }
+
+    /// Returns the database, and how messages name it.
+    fn database(&self) -> Result<(Database, String)> {
+        Ok(match self.file.database_url()? {
+            Some(url) => {
+                let shown = without_password(&url);
+                (Database::Postgres(url), shown)
+            }
+            None => {
+                let path = self.data_dir.join("imprint.db");
+                let shown = path.display().to_string();
+                (Database::SqliteFile(path), shown)
+            }
+        })
+    }
+}
+
+/// Returns a database's URL without its user, password and options.
+fn without_password(url: &str) -> String {
+    match reqwest::Url::parse(url) {
+        Ok(url) => {
+            let host = url.host_str().unwrap_or("localhost");
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}://{host}{port}{}", url.scheme(), url.path())
+        }
+        Err(_) => "of database.url".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_named_without_its_password() {
+        assert_eq!(
+            without_password("postgres://user:secret@db.example:5433/imprint?sslmode=require"),
+            "postgres://db.example:5433/imprint"
+        );
+        assert_eq!(without_password("no url: secret"), "of database.url");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_opened_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ServerSettings {
+            file: FileConfig::default(),
+            data_dir: folder.path().join("missing"),
+            run_dir: PathBuf::from("/run"),
+        };
+        let error = errors::describe(&settings.service().await.err().unwrap());
+        let path = settings.data_dir.join("imprint.db");
+        assert!(error.starts_with(&format!("cannot open the database {}: ", path.display())), "{error}");
+    }
+}
