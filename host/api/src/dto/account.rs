@@ -13,52 +13,52 @@ use super::patch::nullable;
 /// An account.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Account {
-    /// Its id.
+    /// The id of the account.
     #[schema(value_type = String, example = "acc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: AccountId,
-    /// What its owner signs in with.
+    /// The name to sign in with.
     pub name: String,
-    /// What it may do.
+    /// The permissions of the account.
     pub role: Role,
-    /// Images that it may have in each location; `null` takes the location's limit.
+    /// The most images of the account in each location; `null` applies the location's limit.
     #[schema(required)]
     pub image_limit: Option<u32>,
-    /// When it came to be.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
 }
 
-/// Signs in.
+/// A request to sign in.
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionCreate {
     /// The account's name.
     #[schema(max_length = 128)]
     pub account: String,
-    /// Its password.
+    /// The password of the account.
     #[schema(max_length = 1024, format = Password)]
     pub password: String,
 }
 
-/// A new session; its secret is in the cookie `imprint_session` alone.
+/// A new session. Its secret is in the cookie `imprint_session` only.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Session {
-    /// Who signed in.
+    /// The account that signed in.
     pub account: Account,
-    /// When the session ends at the latest.
+    /// The time when the session expires at the latest.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Makes an API token.
+/// A request to create an API token.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenCreate {
-    /// For people: what the token is for.
+    /// A human-readable name that says what the token is for.
     #[schema(max_length = 128)]
     pub name: String,
-    /// What it may do; at least one.
+    /// The permissions of the token; at least one.
     #[schema(min_items = 1, max_items = 8)]
     pub scopes: Vec<Scope>,
-    /// When it ends; without it, never.
+    /// The time when the token expires; without it, the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -66,62 +66,62 @@ pub struct TokenCreate {
 /// An API token, without its secret.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Token {
-    /// Its id.
+    /// The id of the token.
     #[schema(value_type = String, example = "tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: TokenId,
-    /// What it is for.
+    /// A human-readable name that says what the token is for.
     pub name: String,
-    /// What it may do.
+    /// The permissions of the token.
     pub scopes: Vec<Scope>,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
-    /// When it ends; `null` for never.
+    /// The time when the token expires; `null` if it does not.
     #[schema(required)]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A new API token with its secret, which is shown this once.
+/// A new API token with its secret, which is not shown again.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenCreated {
-    /// Its id.
+    /// The id of the token.
     #[schema(value_type = String, example = "tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: TokenId,
-    /// What it is for.
+    /// A human-readable name that says what the token is for.
     pub name: String,
-    /// What it may do.
+    /// The permissions of the token.
     pub scopes: Vec<Scope>,
-    /// Goes into the header `Authorization: Bearer ...`; keep it secret.
+    /// The value for the header `Authorization: Bearer ...`; keep it secret.
     #[schema(example = "imp_<id>_<secret>")]
     pub token: String,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
-    /// When it ends; `null` for never.
+    /// The time when the token expires; `null` if it does not.
     #[schema(required)]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Makes an account.
+/// A request to create an account.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountCreate {
-    /// What its owner signs in with; unique.
+    /// The name to sign in with; unique.
     #[schema(max_length = 128)]
     pub name: String,
-    /// Its password; at least 8 characters.
+    /// The password; at least 8 characters.
     #[schema(min_length = 8, max_length = 1024, format = Password)]
     pub password: String,
-    /// What it may do.
+    /// The permissions of the account.
     pub role: Role,
-    /// Images that it may have in each location; without it, the location's limit.
+    /// The most images of the account in each location; without it, the location's limit applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_limit: Option<u32>,
 }
 
-/// Changes an account.
+/// A request to change an account (merge patch).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountPatch {
-    /// Images that it may have in each location; `null` takes the location's limit.
+    /// The most images of the account in each location; `null` applies the location's limit.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub image_limit: Option<Option<u32>>,

@@ -1,4 +1,4 @@
-//! From the service's views to the wire. Nothing is decided here.
+//! Conversions of the service's views to wire types.
 
 use imprint_domain::{Error, size::ByteSize};
 use imprint_service as service;
@@ -272,7 +272,11 @@ impl From<service::EventView> for event::Event {
     }
 }
 
-/// Bytes that a client asked for.
+/// Checks a number of bytes of a request.
+///
+/// # Errors
+///
+/// The number is too large; the error points at `pointer`.
 pub(crate) fn byte_size(bytes: u64, pointer: &str) -> Result<ByteSize, Error> {
     ByteSize::new(bytes).map_err(|error| Error::new(imprint_domain::Code::InvalidRequest, error).at(pointer))
 }

@@ -1,4 +1,4 @@
-//! Events, as the streams send them.
+//! Events as they are sent in streams.
 
 use chrono::{DateTime, Utc};
 use imprint_domain::event::EventKind;
@@ -10,35 +10,35 @@ use super::{image::Image, instance::Instance, task::Task};
 /// The `data` of an event in a stream.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// Without gaps within the account; also the `id` of the event in the stream.
+    /// The number of the event, without gaps within the account; also its `id` in the stream.
     pub sequence: u64,
-    /// What it is about; also the name of the event in the stream.
+    /// The kind of change; also the name of the event in the stream.
     pub kind: EventKind,
-    /// When.
+    /// The time of the change.
     pub at: DateTime<Utc>,
-    /// The task, as it is now.
+    /// The current state of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Subject<Task>>,
-    /// The image, as it is now.
+    /// The current state of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Subject<Image>>,
-    /// The instance, as it is now.
+    /// The current state of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Subject<Instance>>,
 }
 
-/// What an event is about: the whole, or what is left of it.
+/// The subject of an event: its current state, or its id once it is deleted.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Subject<T: ToSchema> {
-    /// As it is now.
+    /// The current state.
     Present(Box<T>),
-    /// It is gone.
+    /// It is deleted.
     Gone(Gone),
 }
 
 impl Event {
-    /// The task that it is about, as it is now.
+    /// Returns the current state of the task, if the event has one.
     pub fn task_present(&self) -> Option<&Task> {
         match &self.task {
             Some(Subject::Present(task)) => Some(task),
@@ -53,30 +53,30 @@ impl<T: ToSchema> Subject<T> {
     }
 }
 
-/// Something that is gone.
+/// A subject that is deleted.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Gone {
-    /// Its id.
+    /// The id of the subject.
     pub id: String,
 }
 
-/// The `data` of the first event of a stream, and of `reset`: what is read from the other endpoints
-/// after it is at least as new as this number.
+/// The `data` of the first event of a stream, and of `reset`. Resources that are read after it are at
+/// least as new as this number.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StreamStart {
-    /// The number of the account's last event.
+    /// The number of the last event of the account.
     pub sequence: u64,
-    /// In the stream of a task: the task, as it is now.
+    /// The current state of the task, in the stream of a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 }
 
-/// Which events to send.
+/// The events to send.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// Names separated by commas; `*` at the end stands for anything.
+    /// Event names, separated by commas; `*` at the end of a name matches any rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "task.*,image.*")]
     pub types: Option<String>,

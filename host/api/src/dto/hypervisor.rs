@@ -7,80 +7,80 @@ use imprint_domain::id::{HypervisorId, LocationId, StorageId, TokenId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A hypervisor, as much of it as a customer needs to deploy on it.
+/// A hypervisor, as customers see it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Hypervisor {
-    /// Its id.
+    /// The id of the hypervisor.
     #[schema(value_type = String, example = "hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: HypervisorId,
-    /// Its name.
+    /// The name of the hypervisor.
     pub name: String,
-    /// Where it stands.
+    /// The location of the hypervisor.
     #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub location_id: LocationId,
-    /// Whether its agent reports.
+    /// Whether the agent of the hypervisor is connected.
     pub online: bool,
 }
 
-/// A hypervisor, as the operator sees it.
+/// A hypervisor, as administrators see it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AdminHypervisor {
-    /// Its id.
+    /// The id of the hypervisor.
     #[schema(value_type = String, example = "hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: HypervisorId,
-    /// Its name; unique.
+    /// The name of the hypervisor; unique.
     pub name: String,
-    /// Where it stands.
+    /// The location of the hypervisor.
     #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub location_id: LocationId,
-    /// The driver that speaks to it.
+    /// The name of the driver that controls the hypervisor.
     pub driver: String,
-    /// Settings of the driver.
+    /// The settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
-    /// Pieces of work that may run on it at once.
+    /// The most tasks that run on the hypervisor at the same time.
     pub max_work: u32,
-    /// Captures that may run on it at once.
+    /// The most captures that run on the hypervisor at the same time.
     pub max_captures: u32,
-    /// Whether its agent reports.
+    /// Whether the agent of the hypervisor is connected.
     pub online: bool,
-    /// When its agent reported last.
+    /// The time of the agent's last heartbeat.
     #[schema(required)]
     pub last_seen_at: Option<DateTime<Utc>>,
-    /// The version of its agent.
+    /// The version of the agent.
     #[schema(required)]
     pub agent_version: Option<String>,
-    /// The plugins of its agent: id to version.
+    /// The plugins of the agent: id to version.
     pub plugins: BTreeMap<String, String>,
-    /// What is missing on the machine, for people.
+    /// Human-readable problems of the machine, such as missing programs.
     pub findings: Vec<String>,
-    /// The image storages bound to it.
+    /// The image storages that are bound to the hypervisor.
     #[schema(value_type = Vec<String>)]
     pub storage_ids: Vec<StorageId>,
 }
 
-/// Makes a hypervisor known.
+/// A request to register a hypervisor.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HypervisorCreate {
-    /// Its name; unique.
+    /// The name of the hypervisor; unique.
     #[schema(max_length = 128)]
     pub name: String,
-    /// Where it stands.
+    /// The location of the hypervisor.
     #[schema(value_type = String)]
     pub location_id: LocationId,
-    /// The driver that speaks to it.
+    /// The name of the driver that controls the hypervisor.
     #[serde(default = "default_driver")]
     #[schema(default = "qemu", max_length = 64)]
     pub driver: String,
-    /// Settings of the driver.
+    /// The settings of the driver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(required = false)]
     pub driver_settings: BTreeMap<String, String>,
-    /// Pieces of work that may run on it at once; without it, 4.
+    /// The most tasks that run on the hypervisor at the same time; without it, 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 64)]
     pub max_work: Option<u32>,
-    /// Captures that may run on it at once; without it, 2.
+    /// The most captures that run on the hypervisor at the same time; without it, 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 64)]
     pub max_captures: Option<u32>,
@@ -90,15 +90,15 @@ fn default_driver() -> String {
     "qemu".to_owned()
 }
 
-/// The secret of a hypervisor's agent, which is shown this once.
+/// A new token of a hypervisor's agent with its secret, which is not shown again.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct AgentToken {
-    /// Its id.
+    /// The id of the token.
     #[schema(value_type = String)]
     pub id: TokenId,
-    /// The hypervisor that it speaks for.
+    /// The hypervisor whose agent uses the token.
     #[schema(value_type = String)]
     pub hypervisor_id: HypervisorId,
-    /// Goes into the file that `imprint agent --token-file` reads; keep it secret.
+    /// The content of the file for `imprint agent --token-file`; keep it secret.
     pub token: String,
 }

@@ -14,66 +14,66 @@ use super::{patch::nullable, task::Task};
 /// An image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Image {
-    /// Its id.
+    /// The id of the image.
     #[schema(value_type = String, example = "img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: ImageId,
-    /// Its name.
+    /// The name of the image.
     pub name: String,
-    /// For people.
+    /// The description of the image.
     pub description: String,
-    /// How it came to be.
+    /// The origin of the image.
     pub kind: ImageKind,
-    /// Where it is in its life.
+    /// The status of the image.
     pub status: ImageStatus,
-    /// The same as a sentence.
+    /// The status as a sentence.
     pub status_text: String,
-    /// Where it can be used.
+    /// The location where the image can be used.
     #[schema(value_type = String)]
     pub location_id: LocationId,
-    /// The instance that it was captured from, which may be gone by now.
+    /// The instance that the image was captured from; it may be deleted by now.
     #[schema(required)]
     pub source_instance: Option<SourceInstance>,
-    /// Bytes in the image storage; `null` until it is stored.
+    /// The size of the stored file in bytes; `null` until it is stored.
     #[schema(required)]
     pub size_bytes: Option<u64>,
-    /// Bytes of the disk that a guest sees; `null` until it is stored.
+    /// The size of the disk in bytes, as a guest sees it; `null` until the image is stored.
     #[schema(required)]
     pub virtual_size_bytes: Option<u64>,
-    /// How it is stored: `qcow2` or `raw`; a stock image as it came (`vmdk`, `ova`, ...).
+    /// The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`, ...).
     #[schema(required)]
     pub format: Option<String>,
-    /// How consistent the disk was.
+    /// The consistency that the capture reached.
     #[schema(required)]
     pub consistency: Option<Consistency>,
-    /// The same for the same disk in every format.
+    /// The digest of the disk, which is the same in every format.
     #[schema(required)]
     pub logical_digest: Option<String>,
-    /// Of the stored file.
+    /// The digest of the stored file.
     #[schema(required)]
     pub stored_digest: Option<String>,
-    /// The last task that worked on it.
+    /// The last task of the image.
     #[schema(required, value_type = Option<String>)]
     pub task_id: Option<TaskId>,
-    /// When it was asked for.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
-    /// When it became available.
+    /// The time when the image became available.
     #[schema(required)]
     pub available_at: Option<DateTime<Utc>>,
-    /// Changes with every change; also the `ETag`.
+    /// The version of the image, which increases with every change; also its `ETag`.
     pub version: u32,
 }
 
 /// The instance that an image was captured from.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SourceInstance {
-    /// Its id.
+    /// The id of the instance.
     #[schema(value_type = String)]
     pub id: InstanceId,
-    /// Its name at that time.
+    /// The name of the instance at that time.
     pub name: String,
 }
 
-/// What kind of thing a new image is made from.
+/// The kinds of sources of a new image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageSourceType {
@@ -81,132 +81,132 @@ pub enum ImageSourceType {
     Instance,
 }
 
-/// What a new image is made from.
+/// The source of a new image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSource {
-    /// What kind of thing.
+    /// The kind of the source.
     #[serde(rename = "type")]
     pub kind: ImageSourceType,
-    /// Which one.
+    /// The id of the source.
     #[schema(value_type = String, example = "ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: InstanceId,
 }
 
-/// How consistent a capture should be.
+/// The consistency that a capture must reach.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsistencyWish {
-    /// The level to try for; without it, `application`.
+    /// The consistency to try for; without it, `application`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub want: Option<Consistency>,
-    /// The weakest level that is still a success; without it, `crash`.
+    /// The weakest consistency that counts as success; without it, `crash`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum: Option<Consistency>,
 }
 
-/// Makes an image.
+/// A request to create an image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageCreate {
-    /// From what.
+    /// The source of the image.
     pub source: ImageSource,
-    /// The image's name.
+    /// The name of the image.
     #[schema(max_length = 128, example = "production-web-server-v2")]
     pub name: String,
-    /// For people.
+    /// The description of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub description: Option<String>,
-    /// How its bytes are encoded; without it, `zstd`.
+    /// The compression of the stored file; without it, `zstd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
-    /// How consistent it should be.
+    /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencyWish>,
 }
 
-/// Makes an image from the instance that the path names.
+/// A request to create an image of the instance in the path.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceImageCreate {
-    /// The image's name.
+    /// The name of the image.
     #[schema(max_length = 128, example = "production-web-server-v2")]
     pub name: String,
-    /// For people.
+    /// The description of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub description: Option<String>,
-    /// How its bytes are encoded; without it, `zstd`.
+    /// The compression of the stored file; without it, `zstd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
-    /// How consistent it should be.
+    /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencyWish>,
 }
 
-/// Changes an image (merge patch).
+/// A request to change an image (merge patch).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImagePatch {
-    /// Its new name.
+    /// The new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub name: Option<String>,
-    /// Its new description; `null` clears it.
+    /// The new description; `null` removes it.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, max_length = 1024)]
     pub description: Option<Option<String>>,
 }
 
-/// An image and the task that works on it.
+/// An image and its task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImageAndTask {
-    /// The image, as it is now.
+    /// The current state of the image.
     pub image: Image,
     /// The task.
     pub task: Task,
 }
 
-/// Whose images to list.
+/// The owners of the images to list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageScope {
-    /// The account's own.
+    /// Images of this account.
     #[default]
     Own,
-    /// The operator's stock images.
+    /// Stock images of the provider.
     Stock,
     /// Both.
     All,
 }
 
-/// Which images to list, and how.
+/// The images to list, and their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ImageListQuery {
-    /// Whose images; without it, the account's own.
+    /// The owners of the images; without it, this account.
     #[serde(default)]
     #[param(inline)]
     pub scope: ImageScope,
-    /// Only these statuses, separated by commas.
+    /// Only images with one of these statuses, separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "available,error")]
     pub status: Option<String>,
-    /// Only there.
+    /// Only images in this location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub location_id: Option<LocationId>,
-    /// The order: `created_at`, `name` or `size_bytes`, with `-` in front for descending.
+    /// The order: `created_at`, `name` or `size_bytes`; a leading `-` makes it descending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(default = "-created_at", example = "-created_at")]
     pub sort: Option<String>,
-    /// Items of a page.
+    /// The number of items of a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(default = 50, minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
-    /// Where to go on, from the answer before.
+    /// The `next_page_token` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_token: Option<String>,
 }

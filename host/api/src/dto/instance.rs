@@ -13,104 +13,104 @@ use super::task::Task;
 /// An instance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Instance {
-    /// Its id.
+    /// The id of the instance.
     #[schema(value_type = String, example = "ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: InstanceId,
-    /// Its name.
+    /// The name of the instance.
     pub name: String,
-    /// Where it is in its life.
+    /// The status of the instance.
     pub status: InstanceStatus,
-    /// Whether it runs, as its hypervisor saw it last.
+    /// The power state that the hypervisor reported last.
     pub power: Power,
-    /// Where it is.
+    /// The location of the instance.
     #[schema(value_type = String)]
     pub location_id: LocationId,
-    /// On which hypervisor.
+    /// The hypervisor of the instance.
     #[schema(value_type = String)]
     pub hypervisor_id: HypervisorId,
-    /// The image that it was made from.
+    /// The image that the instance was deployed from; `null` once it is deleted.
     #[schema(required)]
     pub image: Option<ImageName>,
-    /// Where its primary disk comes from.
+    /// The kind of the primary disk.
     pub boot_source: BootSource,
-    /// Virtual processors.
+    /// The number of virtual processors.
     pub vcpus: u32,
-    /// Memory.
+    /// The size of the memory in bytes.
     pub memory_bytes: u64,
-    /// Its disks.
+    /// The disks of the instance.
     pub disks: Vec<Disk>,
-    /// Whether an image of it can be created now.
+    /// Whether an image of the instance can be created now.
     pub capture: CaptureAllowed,
-    /// The last task that worked on it.
+    /// The last task of the instance.
     #[schema(required, value_type = Option<String>)]
     pub task_id: Option<TaskId>,
-    /// When it came to be.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
 }
 
-/// The image that an instance was made from, while it exists.
+/// The image that an instance was deployed from.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImageName {
-    /// Its id.
+    /// The id of the image.
     #[schema(value_type = String)]
     pub id: ImageId,
-    /// Its name.
+    /// The name of the image.
     pub name: String,
 }
 
 /// A disk of an instance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Disk {
-    /// Its id.
+    /// The id of the disk.
     #[schema(value_type = String)]
     pub id: DiskId,
-    /// The one that is captured.
+    /// Whether this is the disk that is captured.
     pub primary: bool,
-    /// What the guest sees, in bytes.
+    /// The size of the disk in bytes, as the guest sees it.
     pub virtual_size_bytes: u64,
-    /// `raw` or `qcow2`.
+    /// The format of the file: `raw` or `qcow2`.
     pub format: String,
 }
 
-/// Whether an image of an instance can be created now, and why not.
+/// Whether an image of an instance can be created now, and the reason if not.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CaptureAllowed {
-    /// Whether it can.
+    /// Whether an image can be created.
     pub allowed: bool,
-    /// The code of the refusal that a request would get.
+    /// The code that a request would be refused with.
     #[schema(required)]
     pub code: Option<String>,
-    /// The same for people.
+    /// The human-readable reason.
     #[schema(required)]
     pub reason: Option<String>,
 }
 
-/// Makes an instance from an image.
+/// A request to create an instance from an image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceCreate {
-    /// From which image.
+    /// The image to deploy.
     #[schema(value_type = String, example = "img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub image_id: ImageId,
-    /// The instance's name, and its host name where it can be one.
+    /// The name of the instance, and its host name if it is valid as one.
     #[schema(max_length = 128)]
     pub name: String,
-    /// On which hypervisor; without it, one of the image's location is chosen.
+    /// The hypervisor; without it, one in the image's location is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub hypervisor_id: Option<HypervisorId>,
-    /// Virtual processors; without it, 1.
+    /// The number of virtual processors; without it, 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 64)]
     pub vcpus: Option<u32>,
-    /// Memory in bytes; without it, 512 MiB.
+    /// The size of the memory in bytes; without it, 512 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 67108864, maximum = 1099511627776_i64)]
     pub memory_bytes: Option<u64>,
-    /// Size of the disk in bytes; without it, the image's.
+    /// The size of the disk in bytes; without it, that of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_size_bytes: Option<u64>,
-    /// One line each, as in `authorized_keys`.
+    /// SSH public keys, each as a line of `authorized_keys`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32, required = false)]
     pub ssh_keys: Vec<String>,
@@ -118,7 +118,7 @@ pub struct InstanceCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 65536)]
     pub user_data: Option<String>,
-    /// Whether it is started when its disk is written.
+    /// Whether the instance is started once its disk is written.
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub start: bool,
@@ -128,10 +128,10 @@ const fn yes() -> bool {
     true
 }
 
-/// An instance and the task that works on it.
+/// An instance and its task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct InstanceAndTask {
-    /// The instance, as it is now.
+    /// The current state of the instance.
     pub instance: Instance,
     /// The task.
     pub task: Task,

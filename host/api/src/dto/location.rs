@@ -6,54 +6,54 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::patch::nullable;
 
-/// A location, as the asking account may use it.
+/// A location, as customers see it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Location {
-    /// Its id.
+    /// The id of the location.
     #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: LocationId,
-    /// Its name.
+    /// The name of the location.
     pub name: String,
-    /// Whether images can be created here.
+    /// Whether images can be created in the location.
     pub images_enabled: bool,
-    /// Images that this account may have here; `null` for no limit.
+    /// The most images of this account in the location; `null` for no limit.
     #[schema(required)]
     pub image_limit: Option<u32>,
-    /// Images that this account has here.
+    /// The number of images of this account in the location.
     pub images_used: u32,
 }
 
-/// How many images the asking account may have in a location.
+/// The image limit of this account in a location.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Limits {
     /// The location.
     #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub location_id: LocationId,
-    /// Images that this account may have here; `null` for no limit.
+    /// The most images of this account in the location; `null` for no limit.
     #[schema(required)]
     pub image_limit: Option<u32>,
-    /// Images that this account has here.
+    /// The number of images of this account in the location.
     pub images_used: u32,
 }
 
-/// A location, as the operator set it up.
+/// A location with its settings.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AdminLocation {
-    /// Its id.
+    /// The id of the location.
     #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: LocationId,
-    /// Its name; unique.
+    /// The name of the location; unique.
     pub name: String,
-    /// Whether customers may create images here.
+    /// Whether customers can create images in the location.
     pub images_enabled: bool,
-    /// Images that an account may have here, unless its own limit says otherwise; `null` for no
-    /// limit.
+    /// The most images of an account without a limit of its own in the location; `null` for no limit.
     #[schema(required)]
     pub default_image_limit: Option<u32>,
-    /// Whether the chain of layers behind a stopped instance's disk is merged before its image is
-    /// created, so that the next one is faster; without it the chain is read as one disk and stays.
+    /// Whether the layers of a stopped instance's disk are merged before its image is created, which
+    /// makes the next image faster. Otherwise the layers are read as one disk and kept.
     pub coalesce_before_capture: bool,
-    /// How long merging a chain may take, in seconds; the task then fails with `coalesce_timeout`.
+    /// The longest time that merging layers may take, in seconds. After it the task fails with
+    /// `coalesce_timeout`.
     #[schema(minimum = 1, maximum = 72000)]
     pub coalesce_timeout_s: u32,
     /// How long a capture may freeze a guest's file systems, in milliseconds.
@@ -61,25 +61,25 @@ pub struct AdminLocation {
     pub freeze_limit_ms: u32,
 }
 
-/// Makes a location.
+/// A request to create a location.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LocationCreate {
-    /// Its name; unique.
+    /// The name of the location; unique.
     #[schema(max_length = 128)]
     pub name: String,
-    /// Whether customers may create images here.
+    /// Whether customers can create images in the location.
     #[serde(default)]
     #[schema(default = false)]
     pub images_enabled: bool,
-    /// Images that an account may have here; without it, no limit.
+    /// The most images of an account in the location; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
-    /// Whether chains of layers are merged before images are created; without it, yes.
+    /// Whether the layers of disks are merged before images are created; without it, yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = true)]
     pub coalesce_before_capture: Option<bool>,
-    /// How long merging a chain may take, in seconds; without it, two hours.
+    /// The longest time that merging layers may take, in seconds; without it, two hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 72000, default = 7200)]
     pub coalesce_timeout_s: Option<u32>,
@@ -89,21 +89,21 @@ pub struct LocationCreate {
     pub freeze_limit_ms: Option<u32>,
 }
 
-/// Changes a location.
+/// A request to change a location (merge patch).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LocationPatch {
-    /// Whether customers may create images here.
+    /// Whether customers can create images in the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_enabled: Option<bool>,
-    /// Images that an account may have here; `null` for no limit.
+    /// The most images of an account in the location; `null` for no limit.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub default_image_limit: Option<Option<u32>>,
-    /// Whether chains of layers are merged before images are created.
+    /// Whether the layers of disks are merged before images are created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesce_before_capture: Option<bool>,
-    /// How long merging a chain may take, in seconds.
+    /// The longest time that merging layers may take, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 72000)]
     pub coalesce_timeout_s: Option<u32>,
@@ -113,7 +113,7 @@ pub struct LocationPatch {
     pub freeze_limit_ms: Option<u32>,
 }
 
-/// Where to look.
+/// The location to show the limit of.
 #[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

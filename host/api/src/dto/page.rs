@@ -3,26 +3,26 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// The items, in the order that was asked for.
+    /// The items in the requested order.
     pub items: Vec<T>,
-    /// Pass it as `page_token` to get the next part; `null` at the end.
+    /// The `page_token` of the next page; `null` on the last one.
     #[schema(required)]
     pub next_page_token: Option<String>,
 }
 
-/// Which part of a list.
+/// The page of a list to return.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Items of a page.
+    /// The number of items of a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(default = 50, minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
-    /// Where to go on, from the answer before.
+    /// The `next_page_token` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_token: Option<String>,
 }

@@ -1,8 +1,8 @@
-//! Members of a merge patch (RFC 7396): absent keeps, `null` clears, a value sets.
+//! Members of a merge patch (RFC 7396): an absent member keeps the value, `null` removes it.
 
 use serde::{Deserialize, Deserializer};
 
-/// Tells `null` from an absent member: used with
+/// Distinguishes `null` from an absent member. Used with
 /// `#[serde(default, deserialize_with = "nullable")]`.
 pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where

@@ -1,4 +1,4 @@
-//! Image storages and what the operator puts into them.
+//! Image storages and stock images.
 
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -13,48 +13,48 @@ use utoipa::ToSchema;
 /// An image storage.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImageStorage {
-    /// Its id.
+    /// The id of the image storage.
     #[schema(value_type = String, example = "sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: StorageId,
-    /// Its name; unique.
+    /// The name of the image storage; unique.
     pub name: String,
-    /// What it is for.
+    /// The use of the image storage.
     pub role: StorageRole,
-    /// The kind of plugin that reaches it.
+    /// The kind of plugin that accesses the image storage.
     #[schema(example = "local")]
     pub kind: String,
-    /// The plugin's settings.
+    /// The settings of the plugin.
     pub settings: BTreeMap<String, String>,
-    /// Room left, in bytes, as an agent saw it last.
+    /// The available space in bytes that an agent reported last.
     #[schema(required)]
     pub available_bytes: Option<u64>,
-    /// Room in all, in bytes, as an agent saw it last.
+    /// The total space in bytes that an agent reported last.
     #[schema(required)]
     pub total_bytes: Option<u64>,
-    /// When an agent saw it last.
+    /// The time of the last report of an agent.
     #[schema(required)]
     pub seen_at: Option<DateTime<Utc>>,
-    /// Why it cannot be used, if an agent said so.
+    /// The reason why the image storage cannot be used, if an agent reported one.
     #[schema(required)]
     pub problem: Option<String>,
-    /// The hypervisors that use it.
+    /// The hypervisors that the image storage is bound to.
     #[schema(value_type = Vec<String>)]
     pub hypervisor_ids: Vec<HypervisorId>,
 }
 
-/// Makes an image storage known.
+/// A request to register an image storage.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageStorageCreate {
-    /// Its name; unique.
+    /// The name of the image storage; unique.
     #[schema(max_length = 128)]
     pub name: String,
-    /// What it is for.
+    /// The use of the image storage.
     pub role: StorageRole,
-    /// The kind of plugin that reaches it.
+    /// The kind of plugin that accesses the image storage.
     #[schema(example = "local", max_length = 64)]
     pub kind: String,
-    /// The plugin's settings; for `local`: `path`, a folder on the hypervisor's machine.
+    /// The settings of the plugin; for `local`: `path`, a folder on the hypervisor's machine.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }

@@ -8,66 +8,66 @@ use imprint_domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// A piece of background work.
+/// A background task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
-    /// Its id.
+    /// The id of the task.
     #[schema(value_type = String, example = "tsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: TaskId,
-    /// What it does.
+    /// The kind of the task.
     pub kind: TaskKind,
-    /// Where it is.
+    /// The state of the task.
     pub state: TaskState,
-    /// The coarse figure: 0, 25, 50 or 100.
+    /// The progress in coarse steps: 0, 25, 50 or 100.
     pub checkpoint: u8,
-    /// What it is doing.
+    /// The current phase.
     pub phase: Phase,
-    /// Share of the bytes that are dealt with, 0 to 100; `null` until the total is known.
+    /// The processed share of the bytes, 0 to 100; `null` until the total is known.
     #[schema(required, maximum = 100)]
     pub percent: Option<u8>,
-    /// Bytes dealt with.
+    /// The number of processed bytes.
     pub bytes_done: u64,
-    /// Bytes to deal with, once known.
+    /// The total number of bytes; `null` until it is known.
     #[schema(required)]
     pub bytes_total: Option<u64>,
-    /// Bytes a second, while bytes move.
+    /// The rate in bytes per second, while bytes are copied.
     #[schema(required)]
     pub rate_bps: Option<u64>,
-    /// Seconds that are left at that rate.
+    /// The remaining time at that rate in seconds.
     #[schema(required)]
     pub eta_s: Option<u64>,
-    /// Its place among the waiting tasks of its hypervisor, from 1.
+    /// The position among the waiting tasks of the hypervisor, from 1.
     #[schema(required)]
     pub queue_position: Option<u32>,
-    /// What it waits for, for people.
+    /// The human-readable reason why the task waits.
     #[schema(required)]
     pub waiting_for: Option<String>,
-    /// The present attempt, from 1; 0 before the first.
+    /// The number of the current attempt, from 1; 0 before the first.
     pub attempt: u32,
-    /// The image that it works on.
+    /// The image of the task.
     #[schema(required, value_type = Option<String>)]
     pub image_id: Option<ImageId>,
-    /// The instance that it works on.
+    /// The instance of the task.
     #[schema(required, value_type = Option<String>)]
     pub instance_id: Option<InstanceId>,
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     #[schema(required)]
     pub error: Option<TaskError>,
-    /// Somebody asked to stop it.
+    /// Whether the task is to be cancelled.
     pub cancel_requested: bool,
-    /// When it was asked for.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
-    /// When its first attempt began.
+    /// The time when the first attempt started.
     #[schema(required)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time when the task ended.
     #[schema(required)]
     pub finished_at: Option<DateTime<Utc>>,
-    /// When it fails at the latest.
+    /// The time when the task fails at the latest.
     pub deadline: DateTime<Utc>,
 }
 
-/// Why a task's attempt failed. Every code is in docs/TASK-ERRORS.md.
+/// The error of an attempt of a task. Every code is in docs/TASK-ERRORS.md.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskError {
     /// The stable code.
@@ -96,41 +96,41 @@ pub struct TaskError {
     pub operator_detail: Option<String>,
 }
 
-/// Which tasks to list.
+/// The tasks to list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TaskListQuery {
-    /// Only these states, separated by commas.
+    /// Only tasks in one of these states, separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "queued,running")]
     pub state: Option<String>,
-    /// Only those that work on this image.
+    /// Only tasks of this image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub image_id: Option<ImageId>,
-    /// Only those that work on this instance.
+    /// Only tasks of this instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub instance_id: Option<InstanceId>,
-    /// Items of a page.
+    /// The number of items of a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(default = 50, minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
-    /// Where to go on, from the answer before.
+    /// The `next_page_token` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_token: Option<String>,
 }
 
-/// The longest wait, in seconds.
+/// The longest time that a request can wait, in seconds.
 pub const MAX_WAIT_S: u32 = 60;
 
-/// How to ask for a task.
+/// How to show a task.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TaskShowQuery {
-    /// Answer when the task has changed or is over, at the latest after so many seconds.
+    /// Answer when the task has changed or ended, at the latest after that many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(minimum = 0, maximum = 60)]
     pub wait: Option<u32>,
