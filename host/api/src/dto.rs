@@ -17,5 +17,6 @@ pub mod problem;
 pub mod stock_image;
 pub mod storage;
 pub mod task;
+mod time;
 
 pub(crate) use convert::byte_size;

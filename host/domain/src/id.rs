@@ -71,7 +71,33 @@ macro_rules! ids {
                 String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                schema::of_id($prefix)
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::ToSchema for $name {}
     )*};
+}
+
+#[cfg(feature = "schema")]
+mod schema {
+    use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema};
+
+    /// Returns the schema of ids with this prefix.
+    pub(super) fn of_id(prefix: &str) -> RefOr<Schema> {
+        let uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(format!("An id with the prefix `{prefix}`; ids sort by age.")))
+            .pattern(Some(format!("^{prefix}_{uuid}$")))
+            .examples([format!("{prefix}_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")])
+            .into()
+    }
 }
 
 ids! {

@@ -8,13 +8,12 @@ use imprint_domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::patch::nullable;
+use super::{patch::nullable, time::optional_time};
 
 /// An account.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Account {
     /// The id of the account.
-    #[schema(value_type = String, example = "acc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: AccountId,
     /// The name to sign in with.
     pub name: String,
@@ -32,7 +31,7 @@ pub struct Account {
 #[serde(deny_unknown_fields)]
 pub struct SessionCreate {
     /// The account's name.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub account: String,
     /// The password of the account.
     #[schema(max_length = 1024, format = Password)]
@@ -53,13 +52,13 @@ pub struct Session {
 #[serde(deny_unknown_fields)]
 pub struct TokenCreate {
     /// A human-readable name that says what the token is for.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The permissions of the token; at least one.
     #[schema(min_items = 1, max_items = 8)]
     pub scopes: Vec<Scope>,
     /// The time when the token expires; without it, the token does not expire.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -67,7 +66,6 @@ pub struct TokenCreate {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     /// The id of the token.
-    #[schema(value_type = String, example = "tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: TokenId,
     /// A human-readable name that says what the token is for.
     pub name: String,
@@ -84,7 +82,6 @@ pub struct Token {
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenCreated {
     /// The id of the token.
-    #[schema(value_type = String, example = "tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: TokenId,
     /// A human-readable name that says what the token is for.
     pub name: String,
@@ -105,7 +102,7 @@ pub struct TokenCreated {
 #[serde(deny_unknown_fields)]
 pub struct AccountCreate {
     /// The name to sign in with; unique.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The password; at least 8 characters.
     #[schema(min_length = 8, max_length = 1024, format = Password)]

@@ -11,12 +11,10 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Hypervisor {
     /// The id of the hypervisor.
-    #[schema(value_type = String, example = "hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: HypervisorId,
     /// The name of the hypervisor.
     pub name: String,
     /// The location of the hypervisor.
-    #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub location_id: LocationId,
     /// Whether the agent of the hypervisor is connected.
     pub online: bool,
@@ -26,12 +24,10 @@ pub struct Hypervisor {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AdminHypervisor {
     /// The id of the hypervisor.
-    #[schema(value_type = String, example = "hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: HypervisorId,
     /// The name of the hypervisor; unique.
     pub name: String,
     /// The location of the hypervisor.
-    #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub location_id: LocationId,
     /// The name of the driver that controls the hypervisor.
     pub driver: String,
@@ -54,7 +50,6 @@ pub struct AdminHypervisor {
     /// Human-readable problems of the machine, such as missing programs.
     pub findings: Vec<String>,
     /// The image storages that are bound to the hypervisor.
-    #[schema(value_type = Vec<String>)]
     pub storage_ids: Vec<StorageId>,
 }
 
@@ -63,14 +58,13 @@ pub struct AdminHypervisor {
 #[serde(deny_unknown_fields)]
 pub struct HypervisorCreate {
     /// The name of the hypervisor; unique.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The location of the hypervisor.
-    #[schema(value_type = String)]
     pub location_id: LocationId,
     /// The name of the driver that controls the hypervisor.
     #[serde(default = "default_driver")]
-    #[schema(default = "qemu", max_length = 64)]
+    #[schema(default = "qemu", min_length = 1, max_length = 64)]
     pub driver: String,
     /// The settings of the driver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -94,10 +88,8 @@ fn default_driver() -> String {
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct AgentToken {
     /// The id of the token.
-    #[schema(value_type = String)]
     pub id: TokenId,
     /// The hypervisor whose agent uses the token.
-    #[schema(value_type = String)]
     pub hypervisor_id: HypervisorId,
     /// The content of the file for `imprint agent --token-file`; keep it secret.
     pub token: String,

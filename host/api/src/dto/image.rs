@@ -15,7 +15,6 @@ use super::{patch::nullable, task::Task};
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Image {
     /// The id of the image.
-    #[schema(value_type = String, example = "img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: ImageId,
     /// The name of the image.
     pub name: String,
@@ -28,7 +27,6 @@ pub struct Image {
     /// The status as a sentence.
     pub status_text: String,
     /// The location where the image can be used.
-    #[schema(value_type = String)]
     pub location_id: LocationId,
     /// The instance that the image was captured from; it may be deleted by now.
     #[schema(required)]
@@ -52,7 +50,7 @@ pub struct Image {
     #[schema(required)]
     pub stored_digest: Option<String>,
     /// The last task of the image.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(required)]
     pub task_id: Option<TaskId>,
     /// The time of creation.
     pub created_at: DateTime<Utc>,
@@ -67,7 +65,6 @@ pub struct Image {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SourceInstance {
     /// The id of the instance.
-    #[schema(value_type = String)]
     pub id: InstanceId,
     /// The name of the instance at that time.
     pub name: String,
@@ -89,7 +86,6 @@ pub struct ImageSource {
     #[serde(rename = "type")]
     pub kind: ImageSourceType,
     /// The id of the source.
-    #[schema(value_type = String, example = "ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: InstanceId,
 }
 
@@ -112,7 +108,7 @@ pub struct ImageCreate {
     /// The source of the image.
     pub source: ImageSource,
     /// The name of the image.
-    #[schema(max_length = 128, example = "production-web-server-v2")]
+    #[schema(min_length = 1, max_length = 128, example = "production-web-server-v2")]
     pub name: String,
     /// The description of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,7 +127,7 @@ pub struct ImageCreate {
 #[serde(deny_unknown_fields)]
 pub struct InstanceImageCreate {
     /// The name of the image.
-    #[schema(max_length = 128, example = "production-web-server-v2")]
+    #[schema(min_length = 1, max_length = 128, example = "production-web-server-v2")]
     pub name: String,
     /// The description of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +147,7 @@ pub struct InstanceImageCreate {
 pub struct ImagePatch {
     /// The new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: Option<String>,
     /// The new description; `null` removes it.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
@@ -196,7 +192,6 @@ pub struct ImageListQuery {
     pub status: Option<String>,
     /// Only images in this location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
     pub location_id: Option<LocationId>,
     /// The order: `created_at`, `name` or `size_bytes`; a leading `-` makes it descending.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,6 @@ use super::task::Task;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Instance {
     /// The id of the instance.
-    #[schema(value_type = String, example = "ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: InstanceId,
     /// The name of the instance.
     pub name: String,
@@ -23,10 +22,8 @@ pub struct Instance {
     /// The power state that the hypervisor reported last.
     pub power: Power,
     /// The location of the instance.
-    #[schema(value_type = String)]
     pub location_id: LocationId,
     /// The hypervisor of the instance.
-    #[schema(value_type = String)]
     pub hypervisor_id: HypervisorId,
     /// The image that the instance was deployed from; `null` once it is deleted.
     #[schema(required)]
@@ -42,7 +39,7 @@ pub struct Instance {
     /// Whether an image of the instance can be created now.
     pub capture: CaptureAllowed,
     /// The last task of the instance.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(required)]
     pub task_id: Option<TaskId>,
     /// The time of creation.
     pub created_at: DateTime<Utc>,
@@ -52,7 +49,6 @@ pub struct Instance {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImageName {
     /// The id of the image.
-    #[schema(value_type = String)]
     pub id: ImageId,
     /// The name of the image.
     pub name: String,
@@ -62,7 +58,6 @@ pub struct ImageName {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Disk {
     /// The id of the disk.
-    #[schema(value_type = String)]
     pub id: DiskId,
     /// Whether this is the disk that is captured.
     pub primary: bool,
@@ -90,14 +85,12 @@ pub struct CaptureAllowed {
 #[serde(deny_unknown_fields)]
 pub struct InstanceCreate {
     /// The image to deploy.
-    #[schema(value_type = String, example = "img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub image_id: ImageId,
     /// The name of the instance, and its host name if it is valid as one.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The hypervisor; without it, one in the image's location is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub hypervisor_id: Option<HypervisorId>,
     /// The number of virtual processors; without it, 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,6 @@ use super::patch::nullable;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Location {
     /// The id of the location.
-    #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: LocationId,
     /// The name of the location.
     pub name: String,
@@ -27,7 +26,6 @@ pub struct Location {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Limits {
     /// The location.
-    #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub location_id: LocationId,
     /// The most images of this account in the location; `null` for no limit.
     #[schema(required)]
@@ -40,7 +38,6 @@ pub struct Limits {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AdminLocation {
     /// The id of the location.
-    #[schema(value_type = String, example = "loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: LocationId,
     /// The name of the location; unique.
     pub name: String,
@@ -56,7 +53,7 @@ pub struct AdminLocation {
     /// `coalesce_timeout`.
     #[schema(minimum = 1, maximum = 72000)]
     pub coalesce_timeout_s: u32,
-    /// How long a capture may freeze a guest's file systems, in milliseconds.
+    /// The longest time that a capture may freeze a guest's file systems, in milliseconds.
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: u32,
 }
@@ -66,7 +63,7 @@ pub struct AdminLocation {
 #[serde(deny_unknown_fields)]
 pub struct LocationCreate {
     /// The name of the location; unique.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// Whether customers can create images in the location.
     #[serde(default)]
@@ -83,7 +80,7 @@ pub struct LocationCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 72000, default = 7200)]
     pub coalesce_timeout_s: Option<u32>,
-    /// How long a capture may freeze a guest's file systems, in milliseconds; without it, 2000.
+    /// The longest time that a capture may freeze a guest's file systems, in milliseconds; without it, 2000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 100, maximum = 10000, default = 2000)]
     pub freeze_limit_ms: Option<u32>,
@@ -107,7 +104,7 @@ pub struct LocationPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 72000)]
     pub coalesce_timeout_s: Option<u32>,
-    /// How long a capture may freeze a guest's file systems, in milliseconds.
+    /// The longest time that a capture may freeze a guest's file systems, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: Option<u32>,
@@ -119,6 +116,5 @@ pub struct LocationPatch {
 #[into_params(parameter_in = Query)]
 pub struct LimitsQuery {
     /// The location.
-    #[param(value_type = String)]
     pub location_id: LocationId,
 }

@@ -4,27 +4,25 @@ use imprint_domain::id::{LocationId, StorageId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Registers a file of a stock storage as a stock image.
+/// A request to register a file of a stock storage as a stock image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StockImageCreate {
-    /// The image's name.
-    #[schema(max_length = 128)]
+    /// The name of the image.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
-    /// Human-readable text.
+    /// The description of the image.
     #[serde(default)]
     #[schema(max_length = 1024)]
     pub description: String,
-    /// The storage that holds the file; its role is `stock`.
-    #[schema(value_type = String)]
+    /// The image storage with the file; its role is `stock`.
     pub storage_id: StorageId,
-    /// The file's key in that storage.
-    #[schema(max_length = 512)]
+    /// The key of the file in the image storage.
+    #[schema(min_length = 1, max_length = 512)]
     pub key: String,
-    /// The file's format.
-    #[schema(example = "qcow2", max_length = 32)]
+    /// The format of the file.
+    #[schema(example = "qcow2", min_length = 1, max_length = 32)]
     pub format: String,
-    /// The location where it can be deployed.
-    #[schema(value_type = String)]
+    /// The location where instances can be deployed from the image.
     pub location_id: LocationId,
 }

@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImageStorage {
     /// The id of the image storage.
-    #[schema(value_type = String, example = "sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: StorageId,
     /// The name of the image storage; unique.
     pub name: String,
@@ -38,7 +37,6 @@ pub struct ImageStorage {
     #[schema(required)]
     pub problem: Option<String>,
     /// The hypervisors that the image storage is bound to.
-    #[schema(value_type = Vec<String>)]
     pub hypervisor_ids: Vec<HypervisorId>,
 }
 
@@ -47,12 +45,12 @@ pub struct ImageStorage {
 #[serde(deny_unknown_fields)]
 pub struct ImageStorageCreate {
     /// The name of the image storage; unique.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// The use of the image storage.
     pub role: StorageRole,
     /// The kind of plugin that accesses the image storage.
-    #[schema(example = "local", max_length = 64)]
+    #[schema(example = "local", min_length = 1, max_length = 64)]
     pub kind: String,
     /// The settings of the plugin; for `local`: `path`, a folder on the hypervisor's machine.
     #[serde(default)]

@@ -12,7 +12,6 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
     /// The id of the task.
-    #[schema(value_type = String, example = "tsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11")]
     pub id: TaskId,
     /// The kind of the task.
     pub kind: TaskKind,
@@ -45,10 +44,10 @@ pub struct Task {
     /// The number of the current attempt, from 1; 0 before the first.
     pub attempt: u32,
     /// The image of the task.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(required)]
     pub image_id: Option<ImageId>,
     /// The instance of the task.
-    #[schema(required, value_type = Option<String>)]
+    #[schema(required)]
     pub instance_id: Option<InstanceId>,
     /// The error of the last attempt.
     #[schema(required)]
@@ -107,11 +106,9 @@ pub struct TaskListQuery {
     pub state: Option<String>,
     /// Only tasks of this image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
     pub image_id: Option<ImageId>,
     /// Only tasks of this instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
     pub instance_id: Option<InstanceId>,
     /// The number of items of a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -76,7 +76,7 @@ pub(crate) async fn event_stream(
 #[utoipa::path(
     get, path = "/tasks/{id}/events", tag = "events",
     params(
-        ("id" = String, Path, description = "The task"),
+        ("id" = TaskId, Path, description = "The task"),
         ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last event that was received"),
     ),
     responses((status = 200, description = "A stream of events; each `data` is an `Event` or a `StreamStart`",

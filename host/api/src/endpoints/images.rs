@@ -140,7 +140,7 @@ fn created(made: service::ImageTask) -> Response {
 #[utoipa::path(
     post, path = "/instances/{id}/images", tag = "images",
     params(
-        ("id" = String, Path, description = "The instance"),
+        ("id" = InstanceId, Path, description = "The instance"),
         IdempotencyKey,
     ),
     request_body = InstanceImageCreate,
@@ -162,7 +162,7 @@ pub(crate) async fn instance_image_create(
 /// Show an image
 #[utoipa::path(
     get, path = "/images/{id}", tag = "images",
-    params(("id" = String, Path, description = "The image")),
+    params(("id" = ImageId, Path, description = "The image")),
     responses((status = 200, description = "The image", body = Image,
         headers(("ETag" = String, description = "Its version, for `If-Match`")))),
 )]
@@ -183,7 +183,7 @@ fn tagged(view: service::ImageView) -> Response {
 #[utoipa::path(
     patch, path = "/images/{id}", tag = "images",
     params(
-        ("id" = String, Path, description = "The image"),
+        ("id" = ImageId, Path, description = "The image"),
         IfMatch,
     ),
     request_body(content((ImagePatch = "application/merge-patch+json"), (ImagePatch = "application/json"))),
@@ -215,7 +215,7 @@ pub(crate) async fn image_update(
 #[utoipa::path(
     delete, path = "/images/{id}", tag = "images",
     params(
-        ("id" = String, Path, description = "The image"),
+        ("id" = ImageId, Path, description = "The image"),
         IfMatch,
     ),
     responses((status = 202, description = "The image, now `deleting`, and its task", body = ImageAndTask)),

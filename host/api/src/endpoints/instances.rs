@@ -77,7 +77,7 @@ pub(crate) fn answer(made: service::InstanceTask) -> Response {
 /// Show an instance
 #[utoipa::path(
     get, path = "/instances/{id}", tag = "instances",
-    params(("id" = String, Path, description = "The instance")),
+    params(("id" = InstanceId, Path, description = "The instance")),
     responses((status = 200, description = "The instance", body = Instance)),
 )]
 pub(crate) async fn instance_show(
@@ -92,7 +92,7 @@ pub(crate) async fn instance_show(
 #[utoipa::path(
     post, path = "/instances/{id}/actions/start", tag = "instances",
     params(
-        ("id" = String, Path, description = "The instance"),
+        ("id" = InstanceId, Path, description = "The instance"),
         IdempotencyKey,
     ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
@@ -114,7 +114,7 @@ pub(crate) async fn instance_start(
 #[utoipa::path(
     post, path = "/instances/{id}/actions/stop", tag = "instances",
     params(
-        ("id" = String, Path, description = "The instance"),
+        ("id" = InstanceId, Path, description = "The instance"),
         IdempotencyKey,
     ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
@@ -135,7 +135,7 @@ pub(crate) async fn instance_stop(
 /// Images that were created from it are kept.
 #[utoipa::path(
     delete, path = "/instances/{id}", tag = "instances",
-    params(("id" = String, Path, description = "The instance")),
+    params(("id" = InstanceId, Path, description = "The instance")),
     responses((status = 202, description = "The instance, now `deleting`, and its task", body = InstanceAndTask,
         headers(("Task-Location" = String, description = "The task")))),
 )]

@@ -44,7 +44,7 @@ pub(crate) async fn task_list(
 /// Show a task, or wait for it to change
 #[utoipa::path(
     get, path = "/tasks/{id}", tag = "tasks",
-    params(("id" = String, Path, description = "The task"), TaskShowQuery),
+    params(("id" = TaskId, Path, description = "The task"), TaskShowQuery),
     responses((status = 200, description = "The task", body = Task)),
 )]
 pub(crate) async fn task_show(
@@ -74,7 +74,7 @@ pub(crate) async fn task_show(
 /// What the task did is undone. A task that has ended is refused with `invalid_transition`.
 #[utoipa::path(
     post, path = "/tasks/{id}/actions/cancel", tag = "tasks",
-    params(("id" = String, Path, description = "The task")),
+    params(("id" = TaskId, Path, description = "The task")),
     responses((status = 202, description = "The task", body = Task)),
 )]
 pub(crate) async fn task_cancel(
@@ -89,7 +89,7 @@ pub(crate) async fn task_cancel(
 /// Retry a failed task
 #[utoipa::path(
     post, path = "/tasks/{id}/actions/retry", tag = "tasks",
-    params(("id" = String, Path, description = "The task")),
+    params(("id" = TaskId, Path, description = "The task")),
     responses((status = 202, description = "The task", body = Task)),
 )]
 pub(crate) async fn task_retry(

@@ -65,7 +65,7 @@ pub(crate) async fn token_list(
 /// Revoke an API token
 #[utoipa::path(
     delete, path = "/api-tokens/{id}", tag = "tokens",
-    params(("id" = String, Path, description = "The token")),
+    params(("id" = TokenId, Path, description = "The token")),
     responses((status = 204, description = "The token is revoked")),
 )]
 pub(crate) async fn token_delete(

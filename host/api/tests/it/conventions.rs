@@ -148,6 +148,10 @@ async fn numbers_are_within_the_bounds_of_the_document() {
         json!({"name": "x", "password": "long enough", "role": "customer", "image_limit": u32::MAX});
     let refused = world.admin.post("/admin/accounts", account).await.expect_problem("invalid_request");
     assert_eq!(refused.text("/errors/0/pointer"), "/image_limit", "{}", refused.body);
+    let token = json!({"name": "x", "scopes": ["images:read"], "expires_at": "tomorrow"});
+    let refused = world.customer.post("/api-tokens", token).await.expect_problem("invalid_request");
+    assert_eq!(refused.text("/errors/0/pointer"), "/expires_at", "{}", refused.body);
+    assert!(refused.text("/detail").contains("such as `2026-01-31T12:00:00Z`"), "{}", refused.body);
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use imprint_api::dto::{image::Image, instance::Instance, task::Task, words::TaskState};
-use imprint_domain::id::{ImageId, InstanceId, TaskId};
+use imprint_api::dto::{image::Image, instance::Instance, task::Task};
+use imprint_domain::{
+    id::{ImageId, InstanceId, TaskId},
+    task::TaskState,
+};
 use reqwest::Method;
 
 use super::{

@@ -61,7 +61,7 @@ pub(crate) async fn admin_account_create(
 /// Change an account's limit
 #[utoipa::path(
     patch, path = "/admin/accounts/{id}", tag = "admin",
-    params(("id" = String, Path, description = "The account")),
+    params(("id" = AccountId, Path, description = "The account")),
     request_body(content((AccountPatch = "application/merge-patch+json"), (AccountPatch = "application/json"))),
     responses((status = 200, description = "The changed account", body = Account)),
 )]

@@ -66,7 +66,7 @@ pub(crate) async fn admin_hypervisor_create(
 /// The secret is in this answer only.
 #[utoipa::path(
     post, path = "/admin/hypervisors/{id}/tokens", tag = "admin",
-    params(("id" = String, Path, description = "The hypervisor")),
+    params(("id" = HypervisorId, Path, description = "The hypervisor")),
     responses((status = 201, description = "The token; its secret is not shown again", body = AgentToken)),
 )]
 pub(crate) async fn admin_hypervisor_token_create(

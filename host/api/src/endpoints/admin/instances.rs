@@ -18,7 +18,7 @@ use crate::{
 #[utoipa::path(
     post, path = "/admin/instances/{id}/actions/coalesce", tag = "admin",
     params(
-        ("id" = String, Path, description = "The instance"),
+        ("id" = InstanceId, Path, description = "The instance"),
         IdempotencyKey,
     ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,

@@ -71,7 +71,7 @@ pub(crate) async fn admin_location_create(
 /// Change a location's settings
 #[utoipa::path(
     patch, path = "/admin/locations/{id}", tag = "admin",
-    params(("id" = String, Path, description = "The location")),
+    params(("id" = LocationId, Path, description = "The location")),
     request_body(content((LocationPatch = "application/merge-patch+json"), (LocationPatch = "application/json"))),
     responses((status = 200, description = "The changed location", body = AdminLocation)),
 )]

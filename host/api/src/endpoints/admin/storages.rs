@@ -63,8 +63,8 @@ pub(crate) async fn admin_storage_create(
 #[utoipa::path(
     put, path = "/admin/image-storages/{id}/hypervisors/{hypervisor_id}", tag = "admin",
     params(
-        ("id" = String, Path, description = "The image storage"),
-        ("hypervisor_id" = String, Path, description = "The hypervisor"),
+        ("id" = StorageId, Path, description = "The image storage"),
+        ("hypervisor_id" = HypervisorId, Path, description = "The hypervisor"),
     ),
     responses((status = 200, description = "The image storage with its bindings", body = ImageStorage)),
 )]
