@@ -15,7 +15,7 @@ use crate::{
 const EXIT_STATUS: &str = "\
 Exit status:
   0  done
-  1  failed: the server or the machine could not do it, a task failed, a check failed, or disks differ
+  1  failed: the server, this machine, a task or a check; also when compared disks differ
   2  wrong usage
   3  refused: by the server, or because of the disk image
   4  not signed in, or the token is not valid any more";

@@ -100,7 +100,7 @@ impl PluginPorts {
     }
 }
 
-/// Returns the shipped plugins whose names start with `prefix`.
+/// Returns the shipped plugins with names that start with `prefix`.
 fn shipped(prefix: &str) -> Vec<EmbeddedPlugin<'static>> {
     let wanted = PLUGINS.iter().filter(|(name, ..)| name.starts_with(prefix));
     wanted.map(|(name, bytes, sha256)| EmbeddedPlugin { name, bytes, sha256 }).collect()

@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who am I */
+        /** Show the current account */
         get: operations["account_show"];
         put?: never;
         post?: never;
@@ -32,8 +32,9 @@ export interface paths {
         get: operations["admin_account_list"];
         put?: never;
         /**
-         * Make an account
-         * @description It takes no idempotency key: what such a key keeps would tell something of the password. A name can be taken only once.
+         * Create an account
+         * @description Idempotency keys are not supported, because a stored request would reveal the password. Names are
+         *     unique.
          */
         post: operations["admin_account_create"];
         delete?: never;
@@ -69,7 +70,7 @@ export interface paths {
         /** List hypervisors with their settings */
         get: operations["admin_hypervisor_list"];
         put?: never;
-        /** Make a hypervisor known */
+        /** Register a hypervisor */
         post: operations["admin_hypervisor_create"];
         delete?: never;
         options?: never;
@@ -87,8 +88,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make a new secret for a hypervisor's agent
-         * @description It is in this answer alone.
+         * Create a token for a hypervisor's agent
+         * @description The secret is in this answer only.
          */
         post: operations["admin_hypervisor_token_create"];
         delete?: never;
@@ -107,7 +108,7 @@ export interface paths {
         /** List image storages */
         get: operations["admin_storage_list"];
         put?: never;
-        /** Make an image storage known */
+        /** Register an image storage */
         post: operations["admin_storage_create"];
         delete?: never;
         options?: never;
@@ -142,8 +143,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Merge the chain of layers behind an instance's disk
-         * @description Outside of an image creation. The instance must be off. A disk that is one file already is left as it is.
+         * Merge the layers of an instance's disk
+         * @description Independently of an image creation. The instance must be off. A disk that is one file already is not
+         *     changed.
          */
         post: operations["admin_instance_coalesce"];
         delete?: never;
@@ -162,7 +164,7 @@ export interface paths {
         /** List locations with their settings */
         get: operations["admin_location_list"];
         put?: never;
-        /** Make a location */
+        /** Create a location */
         post: operations["admin_location_create"];
         delete?: never;
         options?: never;
@@ -196,7 +198,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take a file of a stock storage into service as a stock image */
+        /**
+         * Register a stock image
+         * @description The file is in a storage of role `stock`. A task reads its sizes and digests; the file itself is not
+         *     copied.
+         */
         post: operations["admin_stock_image_create"];
         delete?: never;
         options?: never;
@@ -215,8 +221,8 @@ export interface paths {
         get: operations["token_list"];
         put?: never;
         /**
-         * Make an API token
-         * @description The secret is in this answer alone.
+         * Create an API token
+         * @description The secret is in this answer only.
          */
         post: operations["token_create"];
         delete?: never;
@@ -251,9 +257,10 @@ export interface paths {
         };
         /**
          * Stream the account's events
-         * @description The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists after it. Then each change is an
-         *     event named by its kind, with its number as `id` and an `Event` as data. `Last-Event-ID` resumes; when that is too long
-         *     ago the stream starts with `reset` instead: read the lists again.
+         * @description The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists
+         *     after it. Then each change is an event named by its kind, with its number as `id` and an `Event`
+         *     as data. `Last-Event-ID` resumes a stream. If that event is not stored any more, the stream starts
+         *     with `reset`: read the lists again.
          */
         get: operations["event_stream"];
         put?: never;
@@ -293,7 +300,8 @@ export interface paths {
         put?: never;
         /**
          * Create an image
-         * @description The image exists at once with the status `creating`; the task says how far it is. The instance goes on running.
+         * @description The image exists at once with the status `creating`; the task has its progress. The instance keeps
+         *     running.
          */
         post: operations["image_create"];
         delete?: never;
@@ -315,7 +323,7 @@ export interface paths {
         post?: never;
         /**
          * Delete an image
-         * @description Instances that were made from it are not touched.
+         * @description Instances that were deployed from it are not affected.
          */
         delete: operations["image_delete"];
         options?: never;
@@ -355,7 +363,7 @@ export interface paths {
         post?: never;
         /**
          * Delete an instance with its disks
-         * @description Images that were created from it stay.
+         * @description Images that were created from it are kept.
          */
         delete: operations["instance_delete"];
         options?: never;
@@ -391,7 +399,7 @@ export interface paths {
         put?: never;
         /**
          * Stop an instance
-         * @description The guest is asked to shut down; after a grace its power is cut.
+         * @description The guest is asked to shut down, and powered off if it does not in time.
          */
         post: operations["instance_stop"];
         delete?: never;
@@ -411,7 +419,7 @@ export interface paths {
         put?: never;
         /**
          * Create an image of an instance
-         * @description The same as creating an image with this instance as its source.
+         * @description The same as `POST /images` with this instance as the source.
          */
         post: operations["instance_image_create"];
         delete?: never;
@@ -427,7 +435,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a location's limit and use */
+        /** Show the image limit of a location */
         get: operations["limits_show"];
         put?: never;
         post?: never;
@@ -465,7 +473,8 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Sets the cookie `imprint_session`. Requests that change something with that cookie need the header `X-Imprint-Csrf`.
+         * @description Sets the cookie `imprint_session`. Requests with that cookie that change something need the header
+         *     `X-Imprint-Csrf: 1`.
          */
         post: operations["session_create"];
         delete?: never;
@@ -536,7 +545,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel a task
-         * @description What it did is undone. A task that is over otherwise stays as it is: `invalid_transition`.
+         * @description What the task did is undone. A task that has ended is refused with `invalid_transition`.
          */
         post: operations["task_cancel"];
         delete?: never;
@@ -554,7 +563,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Try a failed task again */
+        /** Retry a failed task */
         post: operations["task_retry"];
         delete?: never;
         options?: never;
@@ -571,8 +580,8 @@ export interface paths {
         };
         /**
          * Stream the events of a task
-         * @description As the account's stream, but about one task, whose present state is always in the snapshot that comes first. The stream ends
-         *     when the task is over.
+         * @description The same as the account's stream, for one task. The `snapshot` has the current state of the task.
+         *     The stream ends when the task has ended.
          */
         get: operations["task_event_stream"];
         put?: never;
@@ -590,7 +599,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process lives */
+        /** Liveness check */
         get: operations["healthz"];
         put?: never;
         post?: never;
@@ -607,7 +616,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Figures for Prometheus */
+        /** Prometheus metrics */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -624,7 +633,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document */
+        /** OpenAPI document */
         get: operations["openapi"];
         put?: never;
         post?: never;
@@ -641,7 +650,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether requests can be served */
+        /** Readiness check */
         get: operations["readyz"];
         put?: never;
         post?: never;
@@ -657,151 +666,150 @@ export interface components {
     schemas: {
         /** @description An account. */
         Account: {
-            /**
-             * @description Its id.
-             * @example acc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description What its owner signs in with. */
+            /** @description The id of the account. */
+            id: components["schemas"]["AccountId"];
+            /** @description The name to sign in with. */
             name: string;
-            /** @description What it may do. */
+            /** @description The permissions of the account. */
             role: components["schemas"]["Role"];
             /**
              * Format: int32
-             * @description Images that it may have in each location; `null` takes the location's limit.
+             * @description The most images of the account in each location; `null` applies the location's limit.
              */
             image_limit: number | null;
             /**
              * Format: date-time
-             * @description When it came to be.
+             * @description The time of creation.
              */
             created_at: string;
         };
-        /** @description Makes an account. */
+        /** @description A request to create an account. */
         AccountCreate: {
-            /** @description What its owner signs in with; unique. */
+            /** @description The name to sign in with; unique. */
             name: string;
             /**
              * Format: password
-             * @description Its password; at least 8 characters.
+             * @description The password; at least 8 characters.
              */
             password: string;
-            /** @description What it may do. */
+            /** @description The permissions of the account. */
             role: components["schemas"]["Role"];
             /**
              * Format: int32
-             * @description Images that it may have in each location; without it, the location's limit.
+             * @description The most images of the account in each location; without it, the location's limit applies.
              */
             image_limit?: number | null;
         };
-        /** @description Changes an account. */
+        /**
+         * @description An id with the prefix `acc`; ids sort by age.
+         * @example acc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        AccountId: string;
+        /** @description A request to change an account (merge patch). */
         AccountPatch: {
             /**
              * Format: int32
-             * @description Images that it may have in each location; `null` takes the location's limit.
+             * @description The most images of the account in each location; `null` applies the location's limit.
              */
             image_limit?: number | null;
         };
-        /** @description A hypervisor, as the operator sees it. */
+        /** @description A hypervisor, as administrators see it. */
         AdminHypervisor: {
-            /**
-             * @description Its id.
-             * @example hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description Its name; unique. */
+            /** @description The id of the hypervisor. */
+            id: components["schemas"]["HypervisorId"];
+            /** @description The name of the hypervisor; unique. */
             name: string;
-            /**
-             * @description Where it stands.
-             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            location_id: string;
-            /** @description The driver that speaks to it. */
+            /** @description The location of the hypervisor. */
+            location_id: components["schemas"]["LocationId"];
+            /** @description The name of the driver that controls the hypervisor. */
             driver: string;
-            /** @description Settings of the driver. */
+            /** @description The settings of the driver. */
             driver_settings: {
                 [key: string]: string;
             };
             /**
              * Format: int32
-             * @description Pieces of work that may run on it at once.
+             * @description The most tasks that run on the hypervisor at the same time.
              */
             max_work: number;
             /**
              * Format: int32
-             * @description Captures that may run on it at once.
+             * @description The most captures that run on the hypervisor at the same time.
              */
             max_captures: number;
-            /** @description Whether its agent reports. */
+            /** @description Whether the agent of the hypervisor is connected. */
             online: boolean;
             /**
              * Format: date-time
-             * @description When its agent reported last.
+             * @description The time of the agent's last heartbeat.
              */
             last_seen_at: string | null;
-            /** @description The version of its agent. */
+            /** @description The version of the agent. */
             agent_version: string | null;
-            /** @description The plugins of its agent: id to version. */
+            /** @description The plugins of the agent: id to version. */
             plugins: {
                 [key: string]: string;
             };
-            /** @description What is missing on the machine, for people. */
+            /** @description Human-readable problems of the machine, such as missing programs. */
             findings: string[];
-            /** @description The image storages bound to it. */
-            storage_ids: string[];
+            /** @description The image storages that are bound to the hypervisor. */
+            storage_ids: components["schemas"]["StorageId"][];
         };
-        /** @description A location, as the operator set it up. */
+        /** @description A location with its settings. */
         AdminLocation: {
-            /**
-             * @description Its id.
-             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description Its name; unique. */
+            /** @description The id of the location. */
+            id: components["schemas"]["LocationId"];
+            /** @description The name of the location; unique. */
             name: string;
-            /** @description Whether customers may create images here. */
+            /** @description Whether customers can create images in the location. */
             images_enabled: boolean;
             /**
              * Format: int32
-             * @description Images that an account may have here, unless its own limit says otherwise; `null` for no limit.
+             * @description The most images of an account without a limit of its own in the location; `null` for no limit.
              */
             default_image_limit: number | null;
             /**
-             * @description Whether the chain of layers behind a stopped instance's disk is merged before its image is created, so that the next
-             *     one is faster; without it the chain is read as one disk and stays.
+             * @description Whether the layers of a stopped instance's disk are merged before its image is created, which
+             *     makes the next image faster. Otherwise the layers are read as one disk and kept.
              */
             coalesce_before_capture: boolean;
             /**
              * Format: int32
-             * @description How long merging a chain may take, in seconds; the task then fails with `coalesce_timeout`.
+             * @description The longest time that merging layers may take, in seconds. After it the task fails with
+             *     `coalesce_timeout`.
              */
             coalesce_timeout_s: number;
+            /**
+             * Format: int32
+             * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
+             */
+            freeze_limit_ms: number;
         };
-        /** @description The secret of a hypervisor's agent, which is shown this once. */
+        /** @description A new token of a hypervisor's agent with its secret, which is not shown again. */
         AgentToken: {
-            /** @description Its id. */
-            id: string;
-            /** @description The hypervisor that it speaks for. */
-            hypervisor_id: string;
-            /** @description Goes into the file that `imprint agent --token-file` reads; keep it secret. */
+            /** @description The id of the token. */
+            id: components["schemas"]["TokenId"];
+            /** @description The hypervisor that the agent runs on. */
+            hypervisor_id: components["schemas"]["HypervisorId"];
+            /** @description The content of the file for `imprint agent --token-file`; keep it secret. */
             token: string;
         };
         /**
-         * @description Where the primary disk of an instance comes from.
+         * @description The origin of the primary disk of an instance.
          * @enum {string}
          */
         BootSource: "disk" | "volume";
-        /** @description Whether an image of an instance can be created now, and why not. */
+        /** @description Whether an image of an instance can be created now, and the reason if not. */
         CaptureAllowed: {
-            /** @description Whether it can. */
+            /** @description Whether an image can be created. */
             allowed: boolean;
-            /** @description The code of the refusal that a request would get. */
+            /** @description The code that a request would be refused with. */
             code: string | null;
-            /** @description The same for people. */
+            /** @description The human-readable reason. */
             reason: string | null;
         };
         /**
-         * @description How the bytes of an image are encoded.
+         * @description The encoding of stored clusters.
          * @enum {string}
          */
         Compression: "none" | "zlib" | "zstd";
@@ -810,37 +818,42 @@ export interface components {
          * @enum {string}
          */
         Consistency: "crash" | "filesystem" | "application" | "stopped";
-        /** @description How consistent a capture should be. */
-        ConsistencyWish: {
+        /** @description The consistency that a capture must reach. */
+        ConsistencyRequirement: {
             want?: components["schemas"]["Consistency"] | null;
             minimum?: components["schemas"]["Consistency"] | null;
         };
         /** @description A disk of an instance. */
         Disk: {
-            /** @description Its id. */
-            id: string;
-            /** @description The one that is captured. */
+            /** @description The id of the disk. */
+            id: components["schemas"]["DiskId"];
+            /** @description Whether this is the disk that is captured. */
             primary: boolean;
             /**
              * Format: int64
-             * @description What the guest sees, in bytes.
+             * @description The size of the disk in bytes, as the guest sees it.
              */
             virtual_size_bytes: number;
-            /** @description `raw` or `qcow2`. */
+            /** @description The format of the file: `raw` or `qcow2`. */
             format: string;
         };
+        /**
+         * @description An id with the prefix `dsk`; ids sort by age.
+         * @example dsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        DiskId: string;
         /** @description The `data` of an event in a stream. */
         Event: {
             /**
              * Format: int64
-             * @description Without gaps within the account; also the `id` of the event in the stream.
+             * @description The number of the event, without gaps within the account; also its `id` in the stream.
              */
             sequence: number;
-            /** @description What it is about; also the name of the event in the stream. */
+            /** @description The kind of change; also the name of the event in the stream. */
             kind: components["schemas"]["EventKind"];
             /**
              * Format: date-time
-             * @description When.
+             * @description The time of the change.
              */
             at: string;
             task?: components["schemas"]["Subject_Task"] | null;
@@ -848,14 +861,15 @@ export interface components {
             instance?: components["schemas"]["Subject_Instance"] | null;
         };
         /**
-         * @description What an event is about.
+         * @description What changed.
          * @enum {string}
          */
         EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "task.changed";
-        /** @description A member of the request that is wrong. */
+        /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
-             * @description Where it is in the request body, as a JSON pointer (RFC 6901); for a query parameter its name after `?`.
+             * @description The position in the request body as a JSON pointer (RFC 6901); for a query parameter its name
+             *     after `?`.
              * @example /name
              */
             pointer: string;
@@ -867,517 +881,500 @@ export interface components {
             /** @description What is wrong with it. */
             detail: string;
         };
-        /** @description Something that is gone. */
+        /** @description A subject that is deleted. */
         Gone: {
-            /** @description Its id. */
+            /** @description The id of the subject. */
             id: string;
         };
-        /** @description A hypervisor, as much of it as a customer needs to deploy on it. */
+        /** @description A hypervisor, as customers see it. */
         Hypervisor: {
-            /**
-             * @description Its id.
-             * @example hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description Its name. */
+            /** @description The id of the hypervisor. */
+            id: components["schemas"]["HypervisorId"];
+            /** @description The name of the hypervisor. */
             name: string;
-            /**
-             * @description Where it stands.
-             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            location_id: string;
-            /** @description Whether its agent reports. */
+            /** @description The location of the hypervisor. */
+            location_id: components["schemas"]["LocationId"];
+            /** @description Whether the agent of the hypervisor is connected. */
             online: boolean;
         };
-        /** @description Makes a hypervisor known. */
+        /** @description A request to register a hypervisor. */
         HypervisorCreate: {
-            /** @description Its name; unique. */
+            /** @description The name of the hypervisor; unique. */
             name: string;
-            /** @description Where it stands. */
-            location_id: string;
+            /** @description The location of the hypervisor. */
+            location_id: components["schemas"]["LocationId"];
             /**
-             * @description The driver that speaks to it.
+             * @description The name of the driver that controls the hypervisor.
              * @default qemu
              */
             driver: string;
-            /** @description Settings of the driver. */
+            /** @description The settings of the driver. */
             driver_settings?: {
                 [key: string]: string;
             };
             /**
              * Format: int32
-             * @description Pieces of work that may run on it at once; without it, 4.
+             * @description The most tasks that run on the hypervisor at the same time; without it, 4.
              */
             max_work?: number | null;
             /**
              * Format: int32
-             * @description Captures that may run on it at once; without it, 2.
+             * @description The most captures that run on the hypervisor at the same time; without it, 2.
              */
             max_captures?: number | null;
         };
+        /**
+         * @description An id with the prefix `hyp`; ids sort by age.
+         * @example hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        HypervisorId: string;
         /** @description An image. */
         Image: {
-            /**
-             * @description Its id.
-             * @example img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description Its name. */
+            /** @description The id of the image. */
+            id: components["schemas"]["ImageId"];
+            /** @description The name of the image. */
             name: string;
-            /** @description For people. */
+            /** @description The description of the image. */
             description: string;
-            /** @description How it came to be. */
+            /** @description The origin of the image. */
             kind: components["schemas"]["ImageKind"];
-            /** @description Where it is in its life. */
+            /** @description The status of the image. */
             status: components["schemas"]["ImageStatus"];
-            /** @description The same as a sentence. */
+            /** @description The status as a sentence. */
             status_text: string;
-            /** @description Where it can be used. */
-            location_id: string;
+            /** @description The location where the image can be used. */
+            location_id: components["schemas"]["LocationId"];
             source_instance: components["schemas"]["SourceInstance"] | null;
             /**
              * Format: int64
-             * @description Bytes in the image storage; `null` until it is stored.
+             * @description The size of the stored file in bytes; `null` until it is stored.
              */
             size_bytes: number | null;
             /**
              * Format: int64
-             * @description Bytes of the disk that a guest sees; `null` until it is stored.
+             * @description The size of the disk in bytes, as a guest sees it; `null` until the image is stored.
              */
             virtual_size_bytes: number | null;
-            /** @description How it is stored: `qcow2` or `raw`; a stock image as it came (`vmdk`, `ova`, ...). */
+            /** @description The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`, ...). */
             format: string | null;
             consistency: components["schemas"]["Consistency"] | null;
-            /** @description The same for the same disk in every format. */
+            /** @description The digest of the disk, which is the same in every format. */
             logical_digest: string | null;
-            /** @description Of the stored file. */
+            /** @description The digest of the stored file. */
             stored_digest: string | null;
-            /** @description The last task that worked on it. */
-            task_id: string | null;
+            task_id: components["schemas"]["TaskId"] | null;
             /**
              * Format: date-time
-             * @description When it was asked for.
+             * @description The time of creation.
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When it became available.
+             * @description The time when the image became available.
              */
             available_at: string | null;
             /**
              * Format: int32
-             * @description Changes with every change; also the `ETag`.
+             * @description The version of the image, which increases with every change; also its `ETag`.
              */
             version: number;
         };
-        /** @description An image and the task that works on it. */
+        /** @description An image and its task. */
         ImageAndTask: {
-            /** @description The image, as it is now. */
+            /** @description The current state of the image. */
             image: components["schemas"]["Image"];
             /** @description The task. */
             task: components["schemas"]["Task"];
         };
-        /** @description Makes an image. */
+        /** @description A request to create an image. */
         ImageCreate: {
-            /** @description From what. */
+            /** @description The source of the image. */
             source: components["schemas"]["ImageSource"];
             /**
-             * @description The image's name.
+             * @description The name of the image.
              * @example production-web-server-v2
              */
             name: string;
-            /** @description For people. */
+            /** @description The description of the image. */
             description?: string | null;
             compression?: components["schemas"]["Compression"] | null;
-            consistency?: components["schemas"]["ConsistencyWish"] | null;
+            consistency?: components["schemas"]["ConsistencyRequirement"] | null;
         };
         /**
-         * @description How an image came to be.
+         * @description An id with the prefix `img`; ids sort by age.
+         * @example img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        ImageId: string;
+        /**
+         * @description The origin of an image.
          * @enum {string}
          */
         ImageKind: "custom" | "stock";
-        /** @description The image that an instance was made from, while it exists. */
+        /** @description The image that an instance was deployed from. */
         ImageName: {
-            /** @description Its id. */
-            id: string;
-            /** @description Its name. */
+            /** @description The id of the image. */
+            id: components["schemas"]["ImageId"];
+            /** @description The name of the image. */
             name: string;
         };
-        /** @description Changes an image (merge patch). */
+        /** @description A request to change an image (merge patch). */
         ImagePatch: {
-            /** @description Its new name. */
+            /** @description The new name. */
             name?: string | null;
-            /** @description Its new description; `null` clears it. */
+            /** @description The new description; `null` removes it. */
             description?: string | null;
         };
-        /** @description What a new image is made from. */
+        /** @description The source of a new image. */
         ImageSource: {
-            /** @description What kind of thing. */
+            /** @description The kind of the source. */
             type: components["schemas"]["ImageSourceType"];
-            /**
-             * @description Which one.
-             * @example ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
+            /** @description The id of the source. */
+            id: components["schemas"]["InstanceId"];
         };
         /**
-         * @description What kind of thing a new image is made from.
+         * @description The kinds of sources of a new image.
          * @enum {string}
          */
         ImageSourceType: "instance";
         /**
-         * @description Where an image is in its life. There is no fifth status; details are in its task.
+         * @description The status of an image (D10; S52 to S55). There are exactly four; details are in its task.
          * @enum {string}
          */
         ImageStatus: "creating" | "available" | "error" | "deleting";
         /** @description An image storage. */
         ImageStorage: {
-            /**
-             * @description Its id.
-             * @example sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description Its name; unique. */
+            /** @description The id of the image storage. */
+            id: components["schemas"]["StorageId"];
+            /** @description The name of the image storage; unique. */
             name: string;
-            /** @description What it is for. */
+            /** @description The use of the image storage. */
             role: components["schemas"]["StorageRole"];
             /**
-             * @description The kind of plugin that reaches it.
+             * @description The kind of plugin that accesses the image storage.
              * @example local
              */
             kind: string;
-            /** @description The plugin's settings. */
+            /** @description The settings of the plugin. */
             settings: {
                 [key: string]: string;
             };
             /**
              * Format: int64
-             * @description Room left, in bytes, as an agent saw it last.
+             * @description The available space in bytes that an agent reported last.
              */
             available_bytes: number | null;
             /**
              * Format: int64
-             * @description Room in all, in bytes, as an agent saw it last.
+             * @description The total space in bytes that an agent reported last.
              */
             total_bytes: number | null;
             /**
              * Format: date-time
-             * @description When an agent saw it last.
+             * @description The time of the last report of an agent.
              */
             seen_at: string | null;
-            /** @description Why it cannot be used, if an agent said so. */
+            /** @description The reason why the image storage cannot be used, if an agent reported one. */
             problem: string | null;
-            /** @description The hypervisors that use it. */
-            hypervisor_ids: string[];
+            /** @description The hypervisors that the image storage is bound to. */
+            hypervisor_ids: components["schemas"]["HypervisorId"][];
         };
-        /** @description Makes an image storage known. */
+        /** @description A request to register an image storage. */
         ImageStorageCreate: {
-            /** @description Its name; unique. */
+            /** @description The name of the image storage; unique. */
             name: string;
-            /** @description What it is for. */
+            /** @description The use of the image storage. */
             role: components["schemas"]["StorageRole"];
             /**
-             * @description The kind of plugin that reaches it.
+             * @description The kind of plugin that accesses the image storage.
              * @example local
              */
             kind: string;
-            /** @description The plugin's settings; for `local`: `path`, a folder on the hypervisor's machine. */
+            /** @description The settings of the plugin; for `local`: `path`, a folder on the hypervisor's machine. */
             settings?: {
                 [key: string]: string;
             };
         };
         /** @description An instance. */
         Instance: {
-            /**
-             * @description Its id.
-             * @example ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description Its name. */
+            /** @description The id of the instance. */
+            id: components["schemas"]["InstanceId"];
+            /** @description The name of the instance. */
             name: string;
-            /** @description Where it is in its life. */
+            /** @description The status of the instance. */
             status: components["schemas"]["InstanceStatus"];
-            /** @description Whether it runs, as its hypervisor saw it last. */
+            /** @description The power state that the hypervisor reported last. */
             power: components["schemas"]["Power"];
-            /** @description Where it is. */
-            location_id: string;
-            /** @description On which hypervisor. */
-            hypervisor_id: string;
+            /** @description The location of the instance. */
+            location_id: components["schemas"]["LocationId"];
+            /** @description The hypervisor of the instance. */
+            hypervisor_id: components["schemas"]["HypervisorId"];
             image: components["schemas"]["ImageName"] | null;
-            /** @description Where its primary disk comes from. */
+            /** @description The kind of the primary disk. */
             boot_source: components["schemas"]["BootSource"];
             /**
              * Format: int32
-             * @description Virtual processors.
+             * @description The number of virtual processors.
              */
             vcpus: number;
             /**
              * Format: int64
-             * @description Memory.
+             * @description The size of the memory in bytes.
              */
             memory_bytes: number;
-            /** @description Its disks. */
+            /** @description The disks of the instance. */
             disks: components["schemas"]["Disk"][];
-            /** @description Whether an image of it can be created now. */
+            /** @description Whether an image of the instance can be created now. */
             capture: components["schemas"]["CaptureAllowed"];
-            /** @description The last task that worked on it. */
-            task_id: string | null;
+            task_id: components["schemas"]["TaskId"] | null;
             /**
              * Format: date-time
-             * @description When it came to be.
+             * @description The time of creation.
              */
             created_at: string;
         };
-        /** @description An instance and the task that works on it. */
+        /** @description An instance and its task. */
         InstanceAndTask: {
-            /** @description The instance, as it is now. */
+            /** @description The current state of the instance. */
             instance: components["schemas"]["Instance"];
             /** @description The task. */
             task: components["schemas"]["Task"];
         };
-        /** @description Makes an instance from an image. */
+        /** @description A request to create an instance from an image. */
         InstanceCreate: {
-            /**
-             * @description From which image.
-             * @example img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            image_id: string;
-            /** @description The instance's name, and its host name where it can be one. */
+            /** @description The image to deploy. */
+            image_id: components["schemas"]["ImageId"];
+            /** @description The name of the instance, and its host name if it is valid as one. */
             name: string;
-            /** @description On which hypervisor; without it, one of the image's location is chosen. */
-            hypervisor_id?: string | null;
+            hypervisor_id?: components["schemas"]["HypervisorId"] | null;
             /**
              * Format: int32
-             * @description Virtual processors; without it, 1.
+             * @description The number of virtual processors; without it, 1.
              */
             vcpus?: number | null;
             /**
              * Format: int64
-             * @description Memory in bytes; without it, 512 MiB.
+             * @description The size of the memory in bytes; without it, 512 MiB.
              */
             memory_bytes?: number | null;
             /**
              * Format: int64
-             * @description Size of the disk in bytes; without it, the image's.
+             * @description The size of the disk in bytes; without it, that of the image.
              */
             disk_size_bytes?: number | null;
-            /** @description One line each, as in `authorized_keys`. */
+            /** @description SSH public keys, each as a line of `authorized_keys`. */
             ssh_keys?: string[];
             /** @description A user script or cloud-config, at most 64 KiB. */
             user_data?: string | null;
             /**
-             * @description Whether it is started when its disk is written.
+             * @description Whether the instance is started once its disk is written.
              * @default true
              */
             start: boolean;
         };
-        /** @description Makes an image from the instance that the path names. */
+        /**
+         * @description An id with the prefix `ins`; ids sort by age.
+         * @example ins_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        InstanceId: string;
+        /** @description A request to create an image of the instance in the path. */
         InstanceImageCreate: {
             /**
-             * @description The image's name.
+             * @description The name of the image.
              * @example production-web-server-v2
              */
             name: string;
-            /** @description For people. */
+            /** @description The description of the image. */
             description?: string | null;
             compression?: components["schemas"]["Compression"] | null;
-            consistency?: components["schemas"]["ConsistencyWish"] | null;
+            consistency?: components["schemas"]["ConsistencyRequirement"] | null;
         };
         /**
-         * @description Where an instance is in its life.
+         * @description The status of an instance.
          * @enum {string}
          */
         InstanceStatus: "deploying" | "ready" | "error" | "deleting";
-        /** @description How many images the asking account may have in a location. */
+        /** @description The image limit of this account in a location. */
         Limits: {
-            /**
-             * @description The location.
-             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            location_id: string;
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
             /**
              * Format: int32
-             * @description Images that this account may have here; `null` for no limit.
+             * @description The most images of this account in the location; `null` for no limit.
              */
             image_limit: number | null;
             /**
              * Format: int32
-             * @description Images that this account has here.
+             * @description The number of images of this account in the location.
              */
             images_used: number;
         };
-        /** @description A location, as the asking account may use it. */
+        /** @description A location, as customers see it. */
         Location: {
-            /**
-             * @description Its id.
-             * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description Its name. */
+            /** @description The id of the location. */
+            id: components["schemas"]["LocationId"];
+            /** @description The name of the location. */
             name: string;
-            /** @description Whether images can be created here. */
+            /** @description Whether images can be created in the location. */
             images_enabled: boolean;
             /**
              * Format: int32
-             * @description Images that this account may have here; `null` for no limit.
+             * @description The most images of this account in the location; `null` for no limit.
              */
             image_limit: number | null;
             /**
              * Format: int32
-             * @description Images that this account has here.
+             * @description The number of images of this account in the location.
              */
             images_used: number;
         };
-        /** @description Makes a location. */
+        /** @description A request to create a location. */
         LocationCreate: {
-            /** @description Its name; unique. */
+            /** @description The name of the location; unique. */
             name: string;
             /**
-             * @description Whether customers may create images here.
+             * @description Whether customers can create images in the location.
              * @default false
              */
             images_enabled: boolean;
             /**
              * Format: int32
-             * @description Images that an account may have here; without it, no limit.
+             * @description The most images of an account in the location; without it, no limit.
              */
             default_image_limit?: number | null;
             /**
-             * @description Whether chains of layers are merged before images are created; without it, yes.
+             * @description Whether the layers of disks are merged before images are created; without it, yes.
              * @default true
              */
             coalesce_before_capture: boolean | null;
             /**
              * Format: int32
-             * @description How long merging a chain may take, in seconds; without it, two hours.
+             * @description The longest time that merging layers may take, in seconds; without it, two hours.
              * @default 7200
              */
             coalesce_timeout_s: number | null;
+            /**
+             * Format: int32
+             * @description The longest time that a capture may freeze a guest's file systems, in milliseconds; without it, 2000.
+             * @default 2000
+             */
+            freeze_limit_ms: number | null;
         };
-        /** @description Changes a location. */
+        /**
+         * @description An id with the prefix `loc`; ids sort by age.
+         * @example loc_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        LocationId: string;
+        /** @description A request to change a location (merge patch). */
         LocationPatch: {
-            /** @description Whether customers may create images here. */
+            /** @description Whether customers can create images in the location. */
             images_enabled?: boolean | null;
             /**
              * Format: int32
-             * @description Images that an account may have here; `null` for no limit.
+             * @description The most images of an account in the location; `null` for no limit.
              */
             default_image_limit?: number | null;
-            /** @description Whether chains of layers are merged before images are created. */
+            /** @description Whether the layers of disks are merged before images are created. */
             coalesce_before_capture?: boolean | null;
             /**
              * Format: int32
-             * @description How long merging a chain may take, in seconds.
+             * @description The longest time that merging layers may take, in seconds.
              */
             coalesce_timeout_s?: number | null;
-        };
-        /** @description Takes a file in a stock storage into service as a stock image. */
-        StockImageCreate: {
-            /** @description The image's name. */
-            name: string;
-            /** @description For people. */
-            description?: string;
-            /** @description The storage that holds the file; its role is `stock`. */
-            storage_id: string;
-            /** @description The file's key there. */
-            key: string;
             /**
-             * @description The file's format.
-             * @example qcow2
+             * Format: int32
+             * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
-            format: string;
-            /** @description Where instances can be made from it. */
-            location_id: string;
+            freeze_limit_ms?: number | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_Account: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["Account"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_AdminHypervisor: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["AdminHypervisor"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_AdminLocation: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["AdminLocation"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_Hypervisor: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["Hypervisor"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_Image: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["Image"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_ImageStorage: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["ImageStorage"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_Instance: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["Instance"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_Location: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["Location"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_Task: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["Task"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
-        /** @description A part of a list. */
+        /** @description A page of a list. */
         Page_Token: {
-            /** @description The items, in the order that was asked for. */
+            /** @description The items in the requested order. */
             items: components["schemas"]["Token"][];
-            /** @description Pass it as `page_token` to get the next part; `null` at the end. */
+            /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
         /**
-         * @description What a task is doing.
+         * @description The phases of tasks, in the order in which a task goes through its own.
          * @enum {string}
          */
         Phase: "queued" | "preparing" | "coalesce" | "snapshotting" | "copying" | "finalizing" | "starting" | "removing" | "done";
         /**
-         * @description Whether an instance runs.
+         * @description The power state of an instance.
          * @enum {string}
          */
         Power: "running" | "paused" | "off" | "unknown";
-        /** @description Why a request was refused or failed. */
+        /** @description The reason why a request was refused or failed (RFC 9457). */
         Problem: {
             /**
-             * @description A page about this kind of problem.
+             * @description The address of a page about this kind of problem.
              * @example /docs/problems#image_limit_reached
              */
             type: string;
             /**
-             * @description A short text that never changes for a code.
+             * @description A short text, always the same for a code.
              * @example Maximum image limit reached
              */
             title: string;
@@ -1387,31 +1384,31 @@ export interface components {
              * @example 409
              */
             status: number;
-            /** @description What happened here, and what to do about it. */
+            /** @description What happened in this case, and what to do about it. */
             detail: string;
             /** @description The path of the request. */
             instance: string;
             /**
-             * @description The stable code; programs decide by it.
+             * @description The stable code, for programs.
              * @example image_limit_reached
              */
             code: string;
-            /** @description Names the request in the log of the provider; also in the header `X-Request-Id`. */
+            /** @description The id of the request, which is also in the provider's log and in the header `X-Request-Id`. */
             request_id: string;
-            /** @description Whether the same request may succeed later without anybody changing anything. */
+            /** @description Whether the same request can succeed later without a change of anything else. */
             retryable: boolean;
             /**
              * Format: int64
-             * @description Wait at least so many seconds before trying again.
+             * @description The number of seconds to wait before the request is repeated.
              */
             retry_after_s?: number | null;
-            /** @description The members of the request that are wrong. */
+            /** @description The members and parameters of the request that are wrong. */
             errors?: components["schemas"]["FieldProblem"][];
-            /** @description Figures that belong to the code, such as `limit` and `used`. */
+            /** @description Values that belong to the code, such as `limit` and `used`. */
             context?: {
                 [key: string]: string;
             };
-            /** @description For agents: the refusal as their protocol names it. */
+            /** @description The error of the agents' protocol, for agents only. */
             protocol_error?: Record<string, never> | null;
         };
         /**
@@ -1420,144 +1417,162 @@ export interface components {
          */
         Role: "admin" | "customer";
         /**
-         * @description What a token may do.
+         * @description What a token may do; a session may do everything that its account may.
          * @enum {string}
          */
         Scope: "images:read" | "images:write" | "admin" | "agent";
-        /** @description A new session; its secret is in the cookie `imprint_session` alone. */
+        /** @description A new session. Its secret is in the cookie `imprint_session` only. */
         Session: {
-            /** @description Who signed in. */
+            /** @description The account that signed in. */
             account: components["schemas"]["Account"];
             /**
              * Format: date-time
-             * @description When the session ends at the latest.
+             * @description The time when the session expires at the latest.
              */
             expires_at: string;
         };
-        /** @description Signs in. */
+        /** @description A request to sign in. */
         SessionCreate: {
             /** @description The account's name. */
             account: string;
             /**
              * Format: password
-             * @description Its password.
+             * @description The password of the account.
              */
             password: string;
         };
         /** @description The instance that an image was captured from. */
         SourceInstance: {
-            /** @description Its id. */
-            id: string;
-            /** @description Its name at that time. */
+            /** @description The id of the instance. */
+            id: components["schemas"]["InstanceId"];
+            /** @description The name of the instance at that time. */
             name: string;
         };
+        /** @description A request to register a file of a stock storage as a stock image. */
+        StockImageCreate: {
+            /** @description The name of the image. */
+            name: string;
+            /** @description The description of the image. */
+            description?: string;
+            /** @description The image storage with the file; its role is `stock`. */
+            storage_id: components["schemas"]["StorageId"];
+            /** @description The key of the file in the image storage. */
+            key: string;
+            /**
+             * @description The format of the file.
+             * @example qcow2
+             */
+            format: string;
+            /** @description The location where instances can be deployed from the image. */
+            location_id: components["schemas"]["LocationId"];
+        };
         /**
-         * @description What an image storage is for.
+         * @description An id with the prefix `sto`; ids sort by age.
+         * @example sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        StorageId: string;
+        /**
+         * @description The purpose of an image storage (D5).
          * @enum {string}
          */
         StorageRole: "customer" | "stock" | "iso";
         /**
-         * @description The `data` of the first event of a stream, and of `reset`: what is read from the other endpoints after it is at least
-         *     as new as this number.
+         * @description The `data` of the first event of a stream, and of `reset`. Resources that are read after it are at
+         *     least as new as this number.
          */
         StreamStart: {
             /**
              * Format: int64
-             * @description The number of the account's last event.
+             * @description The number of the last event of the account.
              */
             sequence: number;
             task?: components["schemas"]["Task"] | null;
         };
-        /** @description What an event is about: the whole, or what is left of it. */
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Image: components["schemas"]["Image"] | components["schemas"]["Gone"];
-        /** @description What an event is about: the whole, or what is left of it. */
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Instance: components["schemas"]["Instance"] | components["schemas"]["Gone"];
-        /** @description What an event is about: the whole, or what is left of it. */
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Task: components["schemas"]["Task"] | components["schemas"]["Gone"];
-        /** @description A piece of background work. */
+        /** @description A background task. */
         Task: {
-            /**
-             * @description Its id.
-             * @example tsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description What it does. */
+            /** @description The id of the task. */
+            id: components["schemas"]["TaskId"];
+            /** @description The kind of the task. */
             kind: components["schemas"]["TaskKind"];
-            /** @description Where it is. */
+            /** @description The state of the task. */
             state: components["schemas"]["TaskState"];
             /**
              * Format: int32
-             * @description The coarse figure: 0, 25, 50 or 100.
+             * @description The progress in coarse steps: 0, 25, 50 or 100.
              */
             checkpoint: number;
-            /** @description What it is doing. */
+            /** @description The current phase. */
             phase: components["schemas"]["Phase"];
             /**
              * Format: int32
-             * @description Share of the bytes that are dealt with, 0 to 100; `null` until the total is known.
+             * @description The processed share of the bytes, 0 to 100; `null` until the total is known.
              */
             percent: number | null;
             /**
              * Format: int64
-             * @description Bytes dealt with.
+             * @description The number of processed bytes.
              */
             bytes_done: number;
             /**
              * Format: int64
-             * @description Bytes to deal with, once known.
+             * @description The total number of bytes; `null` until it is known.
              */
             bytes_total: number | null;
             /**
              * Format: int64
-             * @description Bytes a second, while bytes move.
+             * @description The rate in bytes per second, while bytes are copied.
              */
             rate_bps: number | null;
             /**
              * Format: int64
-             * @description Seconds that are left at that rate.
+             * @description The remaining time at that rate in seconds.
              */
             eta_s: number | null;
             /**
              * Format: int32
-             * @description Its place among the waiting tasks of its hypervisor, from 1.
+             * @description The position among the waiting tasks of the hypervisor, from 1.
              */
             queue_position: number | null;
-            /** @description What it waits for, for people. */
+            /** @description The human-readable reason why the task waits. */
             waiting_for: string | null;
             /**
              * Format: int32
-             * @description The present attempt, from 1; 0 before the first.
+             * @description The number of the current attempt, from 1; 0 before the first.
              */
             attempt: number;
-            /** @description The image that it works on. */
-            image_id: string | null;
-            /** @description The instance that it works on. */
-            instance_id: string | null;
+            image_id: components["schemas"]["ImageId"] | null;
+            instance_id: components["schemas"]["InstanceId"] | null;
             error: components["schemas"]["TaskError"] | null;
-            /** @description Somebody asked to stop it. */
+            /** @description Whether the task is to be cancelled. */
             cancel_requested: boolean;
             /**
              * Format: date-time
-             * @description When it was asked for.
+             * @description The time of creation.
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When its first attempt began.
+             * @description The time when the first attempt started.
              */
             started_at: string | null;
             /**
              * Format: date-time
-             * @description When it ended.
+             * @description The time when the task ended.
              */
             finished_at: string | null;
             /**
              * Format: date-time
-             * @description When it fails at the latest.
+             * @description The time when the task fails at the latest.
              */
             deadline: string;
         };
-        /** @description Why a task's attempt failed. Every code is in docs/TASK-ERRORS.md. */
+        /** @description The error of an attempt of a task. Every code is in docs/TASK-ERRORS.md. */
         TaskError: {
             /**
              * @description The stable code.
@@ -1592,76 +1607,80 @@ export interface components {
             operator_detail: string | null;
         };
         /**
+         * @description An id with the prefix `tsk`; ids sort by age.
+         * @example tsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        TaskId: string;
+        /**
          * @description What a task does.
          * @enum {string}
          */
         TaskKind: "image.capture" | "image.register" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete";
         /**
-         * @description Where a task is.
+         * @description The state of a task.
          * @enum {string}
          */
         TaskState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         /** @description An API token, without its secret. */
         Token: {
-            /**
-             * @description Its id.
-             * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description What it is for. */
+            /** @description The id of the token. */
+            id: components["schemas"]["TokenId"];
+            /** @description A human-readable name that says what the token is for. */
             name: string;
-            /** @description What it may do. */
+            /** @description The permissions of the token. */
             scopes: components["schemas"]["Scope"][];
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description The time of creation.
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When it ends; `null` for never.
+             * @description The time when the token expires; `null` if it does not.
              */
             expires_at: string | null;
         };
-        /** @description Makes an API token. */
+        /** @description A request to create an API token. */
         TokenCreate: {
-            /** @description For people: what the token is for. */
+            /** @description A human-readable name that says what the token is for. */
             name: string;
-            /** @description What it may do; at least one. */
+            /** @description The permissions of the token; at least one. */
             scopes: components["schemas"]["Scope"][];
             /**
              * Format: date-time
-             * @description When it ends; without it, never.
+             * @description The time when the token expires; without it, the token does not expire.
              */
             expires_at?: string | null;
         };
-        /** @description A new API token with its secret, which is shown this once. */
+        /** @description A new API token with its secret, which is not shown again. */
         TokenCreated: {
-            /**
-             * @description Its id.
-             * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
-             */
-            id: string;
-            /** @description What it is for. */
+            /** @description The id of the token. */
+            id: components["schemas"]["TokenId"];
+            /** @description A human-readable name that says what the token is for. */
             name: string;
-            /** @description What it may do. */
+            /** @description The permissions of the token. */
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description Goes into the header `Authorization: Bearer ...`; keep it secret.
+             * @description The value for the header `Authorization: Bearer ...`; keep it secret.
              * @example imp_<id>_<secret>
              */
             token: string;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description The time of creation.
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When it ends; `null` for never.
+             * @description The time when the token expires; `null` if it does not.
              */
             expires_at: string | null;
         };
+        /**
+         * @description An id with the prefix `tok`; ids sort by age.
+         * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        TokenId: string;
     };
     responses: never;
     parameters: never;
@@ -1689,7 +1708,7 @@ export interface operations {
                     "application/json": components["schemas"]["Account"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1703,9 +1722,9 @@ export interface operations {
     admin_account_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -1723,7 +1742,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Account"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1756,7 +1775,7 @@ export interface operations {
                     "application/json": components["schemas"]["Account"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1773,7 +1792,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The account */
-                id: string;
+                id: components["schemas"]["AccountId"];
             };
             cookie?: never;
         };
@@ -1793,7 +1812,7 @@ export interface operations {
                     "application/json": components["schemas"]["Account"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1807,9 +1826,9 @@ export interface operations {
     admin_hypervisor_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -1827,7 +1846,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_AdminHypervisor"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1842,8 +1861,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1854,7 +1873,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The hypervisor; make a token for its agent next */
+            /** @description The hypervisor; create a token for its agent next */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1863,7 +1882,7 @@ export interface operations {
                     "application/json": components["schemas"]["AdminHypervisor"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1880,13 +1899,13 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The hypervisor */
-                id: string;
+                id: components["schemas"]["HypervisorId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The secret; shown this once */
+            /** @description The token; its secret is not shown again */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1895,7 +1914,7 @@ export interface operations {
                     "application/json": components["schemas"]["AgentToken"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1909,9 +1928,9 @@ export interface operations {
     admin_storage_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -1929,7 +1948,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ImageStorage"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1944,8 +1963,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1965,7 +1984,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImageStorage"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1982,9 +2001,9 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The image storage */
-                id: string;
+                id: components["schemas"]["StorageId"];
                 /** @description The hypervisor */
-                hypervisor_id: string;
+                hypervisor_id: components["schemas"]["HypervisorId"];
             };
             cookie?: never;
         };
@@ -1999,7 +2018,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImageStorage"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2014,12 +2033,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description The instance */
-                id: string;
+                id: components["schemas"]["InstanceId"];
             };
             cookie?: never;
         };
@@ -2036,7 +2055,7 @@ export interface operations {
                     "application/json": components["schemas"]["InstanceAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2050,9 +2069,9 @@ export interface operations {
     admin_location_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -2070,7 +2089,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_AdminLocation"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2085,8 +2104,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2106,7 +2125,7 @@ export interface operations {
                     "application/json": components["schemas"]["AdminLocation"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2123,7 +2142,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The location */
-                id: string;
+                id: components["schemas"]["LocationId"];
             };
             cookie?: never;
         };
@@ -2143,7 +2162,7 @@ export interface operations {
                     "application/json": components["schemas"]["AdminLocation"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2158,8 +2177,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2179,7 +2198,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImageAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2193,9 +2212,9 @@ export interface operations {
     token_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -2213,7 +2232,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Token"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2246,7 +2265,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenCreated"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2263,20 +2282,20 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The token */
-                id: string;
+                id: components["schemas"]["TokenId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It is revoked */
+            /** @description The token is revoked */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2291,13 +2310,13 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Names separated by commas; `*` at the end stands for anything.
+                 * @description Event names, separated by commas; `*` at the end of a name matches any rest.
                  * @example task.*,image.*
                  */
                 types?: string;
             };
             header?: {
-                /** @description The number of the last event that was seen */
+                /** @description The number of the last event that was received */
                 "Last-Event-ID"?: number | null;
             };
             path?: never;
@@ -2314,7 +2333,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2328,9 +2347,9 @@ export interface operations {
     hypervisor_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -2348,7 +2367,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Hypervisor"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2362,23 +2381,23 @@ export interface operations {
     image_list: {
         parameters: {
             query?: {
-                /** @description Whose images; without it, the account's own. */
+                /** @description The owners of the images; without it, this account. */
                 scope?: "own" | "stock" | "all";
                 /**
-                 * @description Only these statuses, separated by commas.
+                 * @description Only images with one of these statuses, separated by commas.
                  * @example available,error
                  */
                 status?: string;
-                /** @description Only there. */
-                location_id?: string;
+                /** @description Only images in this location. */
+                location_id?: components["schemas"]["LocationId"];
                 /**
-                 * @description The order: `created_at`, `name` or `size_bytes`, with `-` in front for descending.
+                 * @description The order: `created_at`, `name` or `size_bytes`; a leading `-` makes it descending.
                  * @example -created_at
                  */
                 sort?: string;
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -2396,7 +2415,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Image"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2411,8 +2430,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2436,7 +2455,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImageAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2453,7 +2472,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The image */
-                id: string;
+                id: components["schemas"]["ImageId"];
             };
             cookie?: never;
         };
@@ -2470,7 +2489,7 @@ export interface operations {
                     "application/json": components["schemas"]["Image"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2485,12 +2504,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the image; required with a session cookie */
-                "If-Match"?: string | null;
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
             };
             path: {
                 /** @description The image */
-                id: string;
+                id: components["schemas"]["ImageId"];
             };
             cookie?: never;
         };
@@ -2505,7 +2524,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImageAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2520,12 +2539,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the image; required with a session cookie */
-                "If-Match"?: string | null;
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
             };
             path: {
                 /** @description The image */
-                id: string;
+                id: components["schemas"]["ImageId"];
             };
             cookie?: never;
         };
@@ -2547,7 +2566,7 @@ export interface operations {
                     "application/json": components["schemas"]["Image"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2561,9 +2580,9 @@ export interface operations {
     instance_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -2581,7 +2600,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Instance"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2596,8 +2615,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2621,7 +2640,7 @@ export interface operations {
                     "application/json": components["schemas"]["InstanceAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2638,7 +2657,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The instance */
-                id: string;
+                id: components["schemas"]["InstanceId"];
             };
             cookie?: never;
         };
@@ -2653,7 +2672,7 @@ export interface operations {
                     "application/json": components["schemas"]["Instance"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2670,7 +2689,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The instance */
-                id: string;
+                id: components["schemas"]["InstanceId"];
             };
             cookie?: never;
         };
@@ -2687,7 +2706,7 @@ export interface operations {
                     "application/json": components["schemas"]["InstanceAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2702,12 +2721,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description The instance */
-                id: string;
+                id: components["schemas"]["InstanceId"];
             };
             cookie?: never;
         };
@@ -2724,7 +2743,7 @@ export interface operations {
                     "application/json": components["schemas"]["InstanceAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2739,12 +2758,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description The instance */
-                id: string;
+                id: components["schemas"]["InstanceId"];
             };
             cookie?: never;
         };
@@ -2761,7 +2780,7 @@ export interface operations {
                     "application/json": components["schemas"]["InstanceAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2776,12 +2795,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key and body give the same answer for 24 hours */
-                "Idempotency-Key"?: string | null;
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description The instance */
-                id: string;
+                id: components["schemas"]["InstanceId"];
             };
             cookie?: never;
         };
@@ -2804,7 +2823,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImageAndTask"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2819,7 +2838,7 @@ export interface operations {
         parameters: {
             query: {
                 /** @description The location. */
-                location_id: string;
+                location_id: components["schemas"]["LocationId"];
             };
             header?: never;
             path?: never;
@@ -2827,7 +2846,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The limit of this account there */
+            /** @description The limit of this account, and how much of it is used */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2836,7 +2855,7 @@ export interface operations {
                     "application/json": components["schemas"]["Limits"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2850,9 +2869,9 @@ export interface operations {
     location_list: {
         parameters: {
             query?: {
-                /** @description Items of a page. */
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -2870,7 +2889,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Location"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2903,7 +2922,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2930,7 +2949,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2945,17 +2964,17 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only these states, separated by commas.
+                 * @description Only tasks in one of these states, separated by commas.
                  * @example queued,running
                  */
                 state?: string;
-                /** @description Only those that work on this image. */
-                image_id?: string;
-                /** @description Only those that work on this instance. */
-                instance_id?: string;
-                /** @description Items of a page. */
+                /** @description Only tasks of this image. */
+                image_id?: components["schemas"]["ImageId"];
+                /** @description Only tasks of this instance. */
+                instance_id?: components["schemas"]["InstanceId"];
+                /** @description The number of items of a page. */
                 limit?: number;
-                /** @description Where to go on, from the answer before. */
+                /** @description The `next_page_token` of the previous page. */
                 page_token?: string;
             };
             header?: never;
@@ -2973,7 +2992,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Task"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2987,13 +3006,13 @@ export interface operations {
     task_show: {
         parameters: {
             query?: {
-                /** @description Answer when the task has changed or is over, at the latest after so many seconds. */
+                /** @description Answer when the task has changed or ended, at the latest after that many seconds. */
                 wait?: number;
             };
             header?: never;
             path: {
                 /** @description The task */
-                id: string;
+                id: components["schemas"]["TaskId"];
             };
             cookie?: never;
         };
@@ -3008,7 +3027,7 @@ export interface operations {
                     "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3025,7 +3044,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The task */
-                id: string;
+                id: components["schemas"]["TaskId"];
             };
             cookie?: never;
         };
@@ -3040,7 +3059,7 @@ export interface operations {
                     "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3057,7 +3076,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The task */
-                id: string;
+                id: components["schemas"]["TaskId"];
             };
             cookie?: never;
         };
@@ -3072,7 +3091,7 @@ export interface operations {
                     "application/json": components["schemas"]["Task"];
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3087,12 +3106,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The number of the last event that was seen */
+                /** @description The number of the last event that was received */
                 "Last-Event-ID"?: number | null;
             };
             path: {
                 /** @description The task */
-                id: string;
+                id: components["schemas"]["TaskId"];
             };
             cookie?: never;
         };
@@ -3107,7 +3126,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Refused or failed; `code` says why */
+            /** @description The request was refused or failed; `code` is the reason */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3127,7 +3146,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It does */
+            /** @description The process is running */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3147,7 +3166,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The figures */
+            /** @description Metrics in the text format of Prometheus */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3167,7 +3186,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OpenAPI 3.1 */
+            /** @description This document (OpenAPI 3.1) */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3187,7 +3206,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The database answers */
+            /** @description The server can use its database */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3196,7 +3215,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description It does not, or the server is stopping */
+            /** @description The database does not answer, or the server is stopping */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -89,7 +89,7 @@ fn default_driver() -> String {
 pub struct AgentToken {
     /// The id of the token.
     pub id: TokenId,
-    /// The hypervisor whose agent uses the token.
+    /// The hypervisor that the agent runs on.
     pub hypervisor_id: HypervisorId,
     /// The content of the file for `imprint agent --token-file`; keep it secret.
     pub token: String,

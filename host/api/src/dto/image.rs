@@ -92,7 +92,7 @@ pub struct ImageSource {
 /// The consistency that a capture must reach.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ConsistencyWish {
+pub struct ConsistencyRequirement {
     /// The consistency to try for; without it, `application`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub want: Option<Consistency>,
@@ -119,7 +119,7 @@ pub struct ImageCreate {
     pub compression: Option<Compression>,
     /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consistency: Option<ConsistencyWish>,
+    pub consistency: Option<ConsistencyRequirement>,
 }
 
 /// A request to create an image of the instance in the path.
@@ -138,7 +138,7 @@ pub struct InstanceImageCreate {
     pub compression: Option<Compression>,
     /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consistency: Option<ConsistencyWish>,
+    pub consistency: Option<ConsistencyRequirement>,
 }
 
 /// A request to change an image (merge patch).

@@ -17,7 +17,7 @@ use super::accepted::{Created, accepted};
 use crate::{
     dto::{
         image::{
-            ConsistencyWish, Image, ImageAndTask, ImageCreate, ImageListQuery, ImagePatch, ImageScope,
+            ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImageListQuery, ImagePatch, ImageScope,
             ImageSourceType, InstanceImageCreate,
         },
         page::Page,
@@ -115,7 +115,7 @@ fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service
     })
 }
 
-fn requirement(wanted: ConsistencyWish) -> Result<service::ConsistencyRequirement, Error> {
+fn requirement(wanted: ConsistencyRequirement) -> Result<service::ConsistencyRequirement, Error> {
     let minimum = wanted.minimum.unwrap_or(Consistency::Crash);
     let want = wanted.want.unwrap_or(Consistency::Application.max(minimum));
     if minimum > want {

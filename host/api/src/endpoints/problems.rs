@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use axum::http::{HeaderName, header};
 
-/// The documentation of the API, whose catalogue has a row for each code.
+/// The documentation of the API; its catalogue has a row for each code.
 const CONVENTIONS: &str = include_str!("../../../../docs/API.md");
 
 /// Serves the catalogue as a page, with an anchor for each code.

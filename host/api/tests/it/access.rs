@@ -1,4 +1,4 @@
-//! Who may do what: every operation of the document is here, as nobody, as another customer, and as
+//! Who may do what: every operation of the document is here, without an account, as another customer, and as
 //! a customer at the operator's desk. An operation without a row fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use crate::{app::Client, world::World};
 enum For {
     /// Anybody, signed in or not.
     Anybody,
-    /// Whoever is signed in; it holds nothing of others.
+    /// Every account; the answer has nothing of other accounts.
     Account,
     /// The owner of what the path or the body names; for others it does not exist.
     Owner,
@@ -139,7 +139,7 @@ async fn every_operation_is_refused_to_whom_it_is_not_for() {
     let agent = &world.agent.client;
     let operations = operations();
     let mut seen = BTreeSet::new();
-    for (id, whose, body) in rows(&world) {
+    for (id, allowed, body) in rows(&world) {
         let (method, template) = operations.get(id).unwrap_or_else(|| panic!("no operation {id}"));
         seen.insert(id.to_owned());
         let path = path(template, &world, &things);
@@ -154,16 +154,16 @@ async fn every_operation_is_refused_to_whom_it_is_not_for() {
             }
             client.send(request).await
         };
-        if whose == For::Anybody {
+        if allowed == For::Anybody {
             let status = send(&anon).await.status;
-            assert!(status.is_success(), "{id} as nobody: {status}");
+            assert!(status.is_success(), "{id} without an account: {status}");
             continue;
         }
         let answer = send(&anon).await.expect_problem("unauthenticated");
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{id} as nobody");
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{id} without an account");
         assert_eq!(answer.header("www-authenticate"), "Bearer", "{id}");
         send(agent).await.expect_problem("unauthenticated");
-        match whose {
+        match allowed {
             For::Anybody | For::Account => {}
             For::Owner => {
                 assert_eq!(send(&world.other).await.status, StatusCode::NOT_FOUND, "{id} as another")

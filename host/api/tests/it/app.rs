@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// The longest that a test waits for something to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest time that a test waits for an event.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The password of every account.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -57,10 +57,10 @@ impl TestApp {
         Self { address, stop, server }
     }
 
-    /// Somebody who has not signed in.
+    /// A client that has not signed in.
     pub(crate) fn anon(&self) -> Client {
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        Client { http, base: format!("http://{}", self.address), identity: Identity::Nobody }
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
+        Client { http, base: format!("http://{}", self.address), identity: Identity::Anonymous }
     }
 
     /// An account with a browser's session.
@@ -105,7 +105,7 @@ impl Drop for TestApp {
     }
 }
 
-/// Somebody who sends requests.
+/// A client of the server, with an identity.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -115,12 +115,12 @@ pub(crate) struct Client {
 
 #[derive(Clone)]
 enum Identity {
-    Nobody,
+    Anonymous,
     Cookie(String),
     Token(String),
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -176,7 +176,7 @@ impl Client {
     pub(crate) fn plain(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method.clone(), format!("{}{path}", self.base));
         match &self.identity {
-            Identity::Nobody => request,
+            Identity::Anonymous => request,
             Identity::Cookie(cookie) if method.is_safe() => request.header(header::COOKIE, cookie),
             Identity::Cookie(cookie) => request.header(header::COOKIE, cookie).header("X-Imprint-Csrf", "1"),
             Identity::Token(token) => request.bearer_auth(token),
@@ -219,7 +219,7 @@ impl Client {
 
     /// Asks until `wanted` holds.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
             let answer = self.get(path).await.expect(StatusCode::OK);
             if wanted(&answer.body) {

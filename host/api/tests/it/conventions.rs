@@ -244,11 +244,11 @@ async fn an_operator_merges_the_chain_of_a_stopped_instance() {
     assert!(refused.text("/detail").contains("stop the instance first"), "{}", refused.body);
     world.customer.act(&format!("{path}/actions/stop")).await.expect(StatusCode::ACCEPTED);
     world.agent.work(json!({"outcome": "done"})).await;
-    let begun = world.admin.act(&action).await.expect(StatusCode::ACCEPTED);
-    assert_eq!((begun.text("/task/kind"), begun.text("/task/phase")), ("instance.coalesce", "queued"));
+    let started = world.admin.act(&action).await.expect(StatusCode::ACCEPTED);
+    assert_eq!((started.text("/task/kind"), started.text("/task/phase")), ("instance.coalesce", "queued"));
     let late = json!({"outcome": "failed", "code": "coalesce_timeout", "detail": "too slow"});
     world.agent.work(late).await;
-    let task = world.customer.get(&format!("/tasks/{}", begun.text("/task/id"))).await;
+    let task = world.customer.get(&format!("/tasks/{}", started.text("/task/id"))).await;
     assert_eq!(
         (task.text("/state"), task.text("/error/code")),
         ("failed", "coalesce_timeout"),
@@ -266,8 +266,8 @@ async fn a_location_says_how_chains_are_merged() {
     let standard =
         (&shown.body["items"][0]["coalesce_before_capture"], &shown.body["items"][0]["coalesce_timeout_s"]);
     assert_eq!(standard, (&json!(true), &json!(7200)));
-    let wish = json!({"coalesce_before_capture": false, "coalesce_timeout_s": 600});
-    let changed = world.admin.patch(&location, wish).await.expect(StatusCode::OK);
+    let patch = json!({"coalesce_before_capture": false, "coalesce_timeout_s": 600});
+    let changed = world.admin.patch(&location, patch).await.expect(StatusCode::OK);
     assert_eq!(changed.body["coalesce_before_capture"], false);
     assert_eq!(changed.body["coalesce_timeout_s"], 600);
     for wrong in [0, 72_001] {

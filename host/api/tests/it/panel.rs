@@ -29,7 +29,7 @@ async fn the_panel_gets_its_pages_and_the_api_keeps_its_paths() {
 }
 
 #[tokio::test]
-async fn every_answer_has_the_headers_that_protect_people() {
+async fn every_answer_has_the_security_headers() {
     let app = TestApp::start_with(true).await;
     let anon = app.anon();
     for path in ["/", "/healthz", "/api/v1/images", "/api/v1/openapi.json", "/nothing.png"] {
@@ -74,6 +74,6 @@ async fn stopping_ends_streams_and_waits() {
     while stream.chunk().await.unwrap().is_some() {}
     let mut app = app;
     let server = std::mem::replace(&mut app.server, tokio::spawn(async { Ok(()) }));
-    tokio::time::timeout(crate::app::PATIENCE, server).await.unwrap().unwrap().unwrap();
-    assert!(admin.request(Method::GET, "/account").send().await.is_err(), "nobody listens any more");
+    tokio::time::timeout(crate::app::TIMEOUT, server).await.unwrap().unwrap().unwrap();
+    assert!(admin.request(Method::GET, "/account").send().await.is_err(), "the listener is closed");
 }

@@ -185,7 +185,7 @@ async fn limits(world: &World, seen: &mut Seen) {
     seen.note(Code::ImageFeatureDisabled, customer.post("/images", world.capture("x")).await);
 
     let anon = world.app.anon();
-    let wrong = json!({"account": "nobody", "password": "wrong"});
+    let wrong = json!({"account": "unknown", "password": "wrong"});
     for _ in 0..20 {
         let answer = anon.post("/sessions", wrong.clone()).await;
         if answer.status != StatusCode::UNAUTHORIZED {

@@ -1,4 +1,4 @@
-//! Streams of events, and the long poll beside them.
+//! Streams of events, and long polls.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Client, PATIENCE},
+    app::{Client, TIMEOUT},
     world::{World, captured},
 };
 
@@ -46,8 +46,7 @@ impl Stream {
                 }
                 continue;
             }
-            let chunk =
-                tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
+            let chunk = tokio::time::timeout(TIMEOUT, self.response.chunk()).await.expect("an event in time");
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
         }
     }
@@ -165,7 +164,7 @@ async fn a_long_poll_answers_when_the_task_changes() {
     let made = world.customer.post("/images", world.capture("v2")).await.expect(StatusCode::ACCEPTED);
     let path = format!("/tasks/{}?wait=60", made.text("/task/id"));
     let poll = async { world.customer.get(&path).await.expect(StatusCode::OK) };
-    let (answer, _) = tokio::join!(tokio::time::timeout(PATIENCE, poll), world.agent.work(captured()));
+    let (answer, _) = tokio::join!(tokio::time::timeout(TIMEOUT, poll), world.agent.work(captured()));
     let answer = answer.expect("it does not wait for the whole minute");
     assert_ne!(answer.text("/state"), "queued");
     let over = world.customer.until(&path, |task| task["state"] == "succeeded").await;

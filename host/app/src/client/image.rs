@@ -1,7 +1,7 @@
 //! `imprint image ...`.
 
 use imprint_api::dto::image::{
-    ConsistencyWish, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource, ImageSourceType,
+    ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource, ImageSourceType,
 };
 use reqwest::{Method, header};
 
@@ -83,7 +83,7 @@ fn details(image: &Image) -> Table {
 async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), Failure> {
     let id = find::instance(api, &args.from_instance).await?;
     let consistency = (args.want.is_some() || args.minimum.is_some())
-        .then_some(ConsistencyWish { want: args.want, minimum: args.minimum });
+        .then_some(ConsistencyRequirement { want: args.want, minimum: args.minimum });
     let request = ImageCreate {
         source: ImageSource { kind: ImageSourceType::Instance, id },
         name: args.name,

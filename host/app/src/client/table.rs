@@ -71,7 +71,7 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["änderung".to_owned(), "1".to_owned()], ["b\u{1b}[2J\nc".to_owned(), "22".to_owned()]];
         let table = Table::list(["NAME", "N"], rows, "none");
-        let text = "NAME      N\nänderung  1\nb\u{fffd}[2J c  22\n";
+        let text = "NAME      N\nänderung  1\nb\u{fffd}[2J c   22\n";
         assert_eq!(table.render(None), text);
         assert_eq!(table.render(Some(80)), text);
         assert_eq!(Table::list(["NAME"], [], "no images").render(None), "no images");

@@ -1,5 +1,5 @@
-//! A control plane with a customer, a stock image, an instance, and an agent that ends its work as
-//! it is told.
+//! A control plane with a customer and a stock image, and an agent that ends its tasks with the
+//! outcomes that a test chooses.
 
 use std::{path::PathBuf, process::Output, sync::Arc, time::Duration};
 
@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// The longest that a command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time that a command may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
     pub(crate) url: String,
@@ -34,7 +34,7 @@ pub(crate) struct Server {
     stop: CancellationToken,
 }
 
-/// Ends work as it is told.
+/// An agent that ends its tasks with the given outcomes.
 pub(crate) struct Agent {
     control_plane: Arc<dyn ControlPlane>,
     id: AgentId,
@@ -98,7 +98,7 @@ impl Server {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_imprint"));
         command.args(args).env_clear().env("IMPRINT_PASSWORD", PASSWORD);
         command.env("IMPRINT_CREDENTIALS", self.credentials()).envs(variables.iter().copied());
-        let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await;
+        let output = tokio::time::timeout(TIMEOUT, command.kill_on_drop(true).output()).await;
         Ran(output.expect("the command ends").unwrap())
     }
 
@@ -135,7 +135,7 @@ impl Agent {
 
     async fn claim(&self) -> Assignment {
         let request = ClaimRequest { agent_id: self.id, max: 1, max_captures: 1, wait_ms: 10_000 };
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
             let mut claimed = self.control_plane.claim(request.clone()).await.unwrap();
             if let Some(assignment) = claimed.assignments.pop() {
