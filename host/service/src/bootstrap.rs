@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use crate::{
     AccountCreate, Actor, Authenticated, HypervisorCreate, InstanceCreate, LocationCreate, Op, Service,
-    StockImageCreate, StorageCreate, change::Change, service::DbResult,
+    StockImageCreate, StorageCreate, change::Change, db_result::DbResult,
 };
 
 /// The first admin's name.
@@ -185,7 +185,7 @@ impl Service {
         }
         let password_hash = self.passwords().hash(password, self.random()).await?;
         let change = Change::begin(self).await?;
-        let mut record = crate::account::get(&change.conn(), record.account.id).await?;
+        let mut record = crate::auth::account::get(&change.conn(), record.account.id).await?;
         record.password_hash = password_hash;
         account::update(&change.tx, &record).await.db()?;
         session::delete_of_account(&change.tx, record.account.id).await.db()?;
@@ -244,7 +244,7 @@ impl Service {
         let id = found.hypervisor.id;
         if found.driver_settings != request.driver_settings || found.hypervisor.driver != request.driver {
             let change = Change::begin(self).await?;
-            let mut record = crate::hypervisor::get(&change.conn(), id).await?;
+            let mut record = crate::catalogue::hypervisor::get(&change.conn(), id).await?;
             record.driver_settings.clone_from(&request.driver_settings);
             record.hypervisor.driver.clone_from(&request.driver);
             hypervisor::update(&change.tx, &record).await.db()?;
@@ -349,7 +349,7 @@ impl Service {
         wait: Duration,
     ) -> Result<Option<InstanceId>, Error> {
         let Some(image_id) = setup.image_id else { return Ok(None) };
-        let account = crate::account::get(&self.read(), setup.account_id).await?.account;
+        let account = crate::auth::account::get(&self.read(), setup.account_id).await?.account;
         let op = self.system(account);
         let until = Instant::now() + wait;
         let have = instance::list(&self.read(), Some(setup.account_id), None, ACCOUNTS).await.db()?;
@@ -391,7 +391,7 @@ impl Service {
             };
             let passing =
                 BTreeSet::from([Code::ImageNotAvailable, Code::HypervisorOffline, Code::Unavailable]);
-            let image = crate::image::visible(&self.read(), op, image_id).await?.image;
+            let image = crate::images::image::visible(&self.read(), op, image_id).await?.image;
             let failed = image.status == ImageStatus::Error;
             if failed || !passing.contains(&error.code) || Instant::now() >= until {
                 return Err(error);
@@ -406,8 +406,10 @@ impl Service {
     async fn demo_run_again(&self, op: &Op, id: InstanceId, until: Instant) -> Result<(), Error> {
         let mut heard: Option<Timestamp> = None;
         loop {
-            let found = crate::instance::visible(&self.read(), op, id).await?;
-            let host = crate::hypervisor::get(&self.read(), found.instance.hypervisor_id).await?.hypervisor;
+            let found = crate::instances::instance::visible(&self.read(), op, id).await?;
+            let host = crate::catalogue::hypervisor::get(&self.read(), found.instance.hypervisor_id)
+                .await?
+                .hypervisor;
             let seen = host.last_seen_at.filter(|seen| *seen >= self.opened_at());
             let told = heard.is_some() && heard < seen;
             match (found.instance.status, found.instance.power, found.task_id) {

@@ -18,7 +18,7 @@ use imprint_store::{
     task::{self, TaskRecord},
 };
 
-use crate::{Authenticated, Op, Service, service::DbResult};
+use crate::{Authenticated, Op, Service, db_result::DbResult};
 
 /// A change in progress; dropping it rolls it back.
 pub(crate) struct Change<'a> {

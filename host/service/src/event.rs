@@ -12,10 +12,13 @@ use imprint_store::{event, image, instance, task};
 use tokio::sync::broadcast;
 
 use crate::{
-    ImageView, InstanceView, Op, Service, TaskView, account,
-    hub::wait_for_change,
-    service::DbResult,
-    task::{Audience, view_for},
+    ImageView, InstanceView, Op, Service, TaskView,
+    auth::account,
+    db_result::DbResult,
+    tasks::{
+        hub::wait_for_change,
+        task::{Audience, view_for},
+    },
 };
 
 /// A group of kinds of events: `task.*`, `image.*`, `instance.*`.
@@ -166,8 +169,9 @@ impl EventFollower {
 
     async fn image(&self, id: ImageId) -> Result<Subject, Error> {
         let found = image::get(&self.service.read(), id).await.db()?;
-        Ok(found
-            .map_or(Subject::ImageGone(id), |record| Subject::Image(Box::new(crate::image::view(&record)))))
+        Ok(found.map_or(Subject::ImageGone(id), |record| {
+            Subject::Image(Box::new(crate::images::image::view(&record)))
+        }))
     }
 
     async fn instance(&self, id: InstanceId) -> Result<Subject, Error> {
@@ -175,7 +179,7 @@ impl EventFollower {
         let Some(record) = instance::get(&conn, id).await.db()? else {
             return Ok(Subject::InstanceGone(id));
         };
-        let view = crate::instance::view(&conn, &record, self.service.now()).await?;
+        let view = crate::instances::instance::view(&conn, &record, self.service.now()).await?;
         Ok(Subject::Instance(Box::new(view)))
     }
 

@@ -5,7 +5,7 @@ use imprint_domain::{Code, Error};
 use imprint_store::idempotency::{self, KeyRecord, KeyScope};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Op, change::Change, service::DbResult};
+use crate::{Op, change::Change, db_result::DbResult};
 
 /// How long an answer is kept, in hours.
 pub(crate) const KEPT_H: i64 = 24;

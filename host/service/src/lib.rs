@@ -9,55 +9,45 @@
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
-mod account;
-mod agent;
+mod agent_api;
+mod auth;
 mod bootstrap;
-mod capture;
+mod catalogue;
 mod change;
-mod coalesce;
-mod deploy;
-mod engine;
+mod db_result;
 mod environment;
 mod event;
-mod finish;
-mod hub;
-mod hypervisor;
 mod idempotency;
-mod image;
-mod instance;
-mod location;
+mod images;
+mod instances;
 mod op;
 mod page;
-mod queue;
-mod reconcile;
-mod secret;
+mod rate_limit;
 mod service;
-mod session;
-mod stock_image;
-mod storage;
-mod task;
-mod token;
-mod work;
+mod tasks;
+mod validate;
 
-pub use account::{AccountCreate, AccountPatch, AccountView};
+pub use auth::account::{AccountCreate, AccountPatch, AccountView};
+pub use auth::session::{SignIn, SignedIn};
+pub use auth::token::{TokenCreate, TokenCreated, TokenView};
 pub use bootstrap::{DemoRequest, DemoSetup, LocalRequest, LocalSetup, StockImageFile};
+pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
+pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView};
+pub use catalogue::storage::{StorageCreate, StorageView};
 pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
-pub use hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
-pub use image::{
+pub use images::image::{
     CaptureCreate, ConsistencyRequirement, ImageList, ImagePatch, ImageScope, ImageSort, ImageSortField,
     ImageTask, ImageView, SourceInstance,
 };
-pub use instance::{
-    CaptureAllowed, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
+pub use images::stock_image::StockImageCreate;
+pub use instances::capture_facts::CaptureAllowed;
+pub use instances::instance::{
+    DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
 };
-pub use location::{LimitsView, LocationCreate, LocationPatch, LocationView};
 pub use op::{Actor, Authenticated, Idempotency, Op};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
-pub use reconcile::Reconciled;
+pub use rate_limit::{AttemptCounter, RetryAfter};
 pub use service::{Database, Service, Settings};
-pub use session::{SignIn, SignedIn};
-pub use stock_image::StockImageCreate;
-pub use storage::{StorageCreate, StorageView};
-pub use task::{TaskErrorView, TaskList, TaskView};
-pub use token::{TokenCreate, TokenCreated, TokenView};
+pub use tasks::reconcile::Reconciled;
+pub use tasks::task::{TaskErrorView, TaskList, TaskView};

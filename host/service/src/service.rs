@@ -8,30 +8,35 @@ use imprint_domain::{
     error_chain::error_chain,
     time::{Environment, Timestamp},
 };
-use imprint_store::{Conn, Store, StoreError, Target};
+use imprint_store::{Conn, Store, Target};
 use uuid::Uuid;
 
-use crate::{hub::Hub, secret::Passwords, session::Attempts};
+use crate::{
+    auth::secret::Passwords,
+    db_result::DbResult,
+    rate_limit::AttemptCounter,
+    tasks::hub::Hub,
+};
 
-/// Which database.
+/// The database to open.
 #[derive(Clone)]
 pub enum Database {
-    /// A SQLite file; made if it is missing.
+    /// A SQLite file; created if it is missing.
     SqliteFile(PathBuf),
-    /// SQLite in memory, gone with the service.
+    /// SQLite in memory, removed with the service.
     SqliteMemory,
-    /// `postgres://...`.
+    /// A PostgreSQL server, as `postgres://...`.
     Postgres(String),
 }
 
 /// Settings with their defaults in code.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// A session ends when it was not used for this long, in seconds (12 h).
+    /// The time without use after which a session ends, in seconds (12 h).
     pub session_idle_s: i64,
-    /// A session ends after this long, in seconds (7 days).
+    /// The longest life of a session, in seconds (7 days).
     pub session_absolute_s: i64,
-    /// Memory of one password hash, in KiB (19456).
+    /// The memory of one password hash, in KiB (19456).
     pub password_memory_kib: u32,
 }
 
@@ -40,6 +45,9 @@ impl Default for Settings {
         Self { session_idle_s: 12 * 3600, session_absolute_s: 7 * 24 * 3600, password_memory_kib: 19_456 }
     }
 }
+
+/// How long failed sign-ins count, in seconds.
+const SIGN_IN_WINDOW_S: i64 = 300;
 
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
@@ -53,12 +61,16 @@ struct Inner {
     settings: Settings,
     hub: Hub,
     passwords: Passwords,
-    attempts: Attempts,
+    sign_in_failures: AttemptCounter<String>,
     opened_at: Timestamp,
 }
 
 impl Service {
     /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the database cannot be opened.
     pub async fn open(
         database: &Database,
         settings: Settings,
@@ -76,13 +88,25 @@ impl Service {
         let passwords = Passwords::new(settings.password_memory_kib)?;
         let opened_at = environment.now().trunc_subsecs(6);
         let hub = Hub::default();
-        let attempts = Attempts::default();
+        let sign_in_failures = AttemptCounter::new(SIGN_IN_WINDOW_S);
         Ok(Self {
-            inner: Arc::new(Inner { store, environment, settings, hub, passwords, attempts, opened_at }),
+            inner: Arc::new(Inner {
+                store,
+                environment,
+                settings,
+                hub,
+                passwords,
+                sign_in_failures,
+                opened_at,
+            }),
         })
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when it does not.
     pub async fn ready(&self) -> Result<(), Error> {
         self.store().ping().await.db()
     }
@@ -107,18 +131,18 @@ impl Service {
         &self.inner.passwords
     }
 
-    pub(crate) fn attempts(&self) -> &Attempts {
-        &self.inner.attempts
+    pub(crate) fn sign_in_failures(&self) -> &AttemptCounter<String> {
+        &self.inner.sign_in_failures
     }
 
-    /// When this control plane started: leases get a full term from then on, as nobody could
-    /// prolong them before.
-    pub(crate) fn opened_at(&self) -> Timestamp {
+    /// Returns when the service was opened: leases get a full term from then on, as it could not
+    /// extend them before.
+    pub fn opened_at(&self) -> Timestamp {
         self.inner.opened_at
     }
 
-    /// Now, in microseconds: what both databases hold.
-    pub(crate) fn now(&self) -> Timestamp {
+    /// Returns the current time, in microseconds as both databases store it.
+    pub fn now(&self) -> Timestamp {
         self.inner.environment.now().trunc_subsecs(6)
     }
 
@@ -130,26 +154,5 @@ impl Service {
         let mut bytes = [0; N];
         self.inner.environment.fill_random(&mut bytes);
         bytes
-    }
-}
-
-/// Turns what the store says into what use cases answer.
-pub(crate) trait DbResult<T> {
-    /// The value, or an error that tells the client nothing and the log everything.
-    fn db(self) -> Result<T, Error>;
-}
-
-impl<T> DbResult<T> for Result<T, StoreError> {
-    fn db(self) -> Result<T, Error> {
-        self.map_err(|error| {
-            let internal = Some(error_chain(&error));
-            if error.is_unavailable() {
-                return Error {
-                    internal,
-                    ..Error::new(Code::Unavailable, "the database does not answer; try again")
-                };
-            }
-            Error { internal, ..Error::internal("") }
-        })
     }
 }

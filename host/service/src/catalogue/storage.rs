@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use imprint_agent_protocol::StorageRef;
 use imprint_domain::{
     Code, Error,
     id::{HypervisorId, StorageId},
@@ -19,8 +18,13 @@ use imprint_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Op, Page, PageRequest, Service, account::name_taken, change::Change, hypervisor, idempotency,
-    page::Listing, service::DbResult,
+    Op, Page, PageRequest, Service,
+    catalogue::hypervisor,
+    change::Change,
+    db_result::DbResult,
+    idempotency,
+    page::Listing,
+    validate::{self, name_taken},
 };
 
 /// An image storage, as admins see it.
@@ -82,13 +86,8 @@ pub(crate) async fn get(conn: &Conn<'_>, id: StorageId) -> Result<StorageRecord,
     storage::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("image storage"))
 }
 
-/// As an agent needs it.
-pub(crate) fn reference(storage: &ImageStorage) -> StorageRef {
-    StorageRef { id: storage.id, kind: storage.kind.clone(), settings: storage.settings.clone() }
-}
-
 fn check_settings(kind: &StorageKind, settings: &BTreeMap<String, String>) -> Result<(), Error> {
-    hypervisor::check_settings(settings, "/settings")?;
+    validate::check_settings(settings, "/settings")?;
     let path = settings.get("path").map(String::as_str).unwrap_or_default();
     if kind.is_local() && !path.starts_with('/') {
         return Err(Error::new(

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use imprint_agent_protocol::{
-    Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, HeldLease,
+    Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse,
     MAX_CLAIM_WAIT_MS, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register,
     RegisterResponse, StorageRef,
 };
@@ -24,13 +24,15 @@ use tokio::time::Instant;
 use crate::{
     Service,
     change::Change,
-    engine, finish,
-    hub::POLL_INTERVAL,
-    queue::{Decision, MAX_SCANNED},
-    service::DbResult,
-    storage::reference,
-    task::schedule,
-    work,
+    db_result::DbResult,
+    tasks::{
+        finish,
+        hub::POLL_INTERVAL,
+        lease::{holds_lease, leased_task, refused, unavailable},
+        lifecycle,
+        payload::{self, storage_ref},
+        scheduler::{Decision, MAX_SCANNED, schedule},
+    },
 };
 
 /// The most assignments in one answer.
@@ -40,27 +42,17 @@ const MAX_ENTRIES: usize = 10_000;
 /// The stored length of a text that an agent reports, in bytes.
 const MAX_TEXT: usize = 2048;
 
-pub(crate) fn handle(service: &Service, peer: Peer) -> Arc<dyn ControlPlane> {
-    Arc::new(Handle { service: service.clone(), hypervisor_id: peer.hypervisor_id })
+impl Service {
+    /// Returns the control plane for the agent of one hypervisor: in process, or behind
+    /// `/api/v1/agent/...` after [`Service::agent_authenticate`].
+    pub fn control_plane(&self, peer: Peer) -> Arc<dyn ControlPlane> {
+        Arc::new(Handle { service: self.clone(), hypervisor_id: peer.hypervisor_id })
+    }
 }
 
 struct Handle {
     service: Service,
     hypervisor_id: HypervisorId,
-}
-
-/// Maps a failure of the control plane: the agent keeps working and repeats its call.
-pub(crate) fn unavailable(error: Error) -> ProtocolError {
-    tracing::warn!(code = error.code.as_str(), internal = error.internal, "an agent's call failed");
-    // The hypervisor itself has been removed.
-    if error.code == Code::NotFound {
-        return ProtocolError::Unauthenticated;
-    }
-    ProtocolError::Unavailable { detail: error.detail }
-}
-
-pub(crate) fn refused(detail: impl std::fmt::Display) -> ProtocolError {
-    ProtocolError::Refused { detail: detail.to_string() }
 }
 
 #[async_trait]
@@ -109,7 +101,7 @@ impl ControlPlane for Handle {
             Progress { phase: report.phase, bytes_done: report.bytes_done, bytes_total: report.bytes_total };
         record.task.report_progress(progress, change.now);
         record.task.extend_lease(change.now);
-        engine::save(&mut change, &record).await.map_err(unavailable)?;
+        lifecycle::save(&mut change, &record).await.map_err(unavailable)?;
         change.commit().await.map_err(unavailable)?;
         Ok(ProgressResponse { cancel: record.task.cancel_requested })
     }
@@ -117,24 +109,6 @@ impl ControlPlane for Handle {
     async fn finish(&self, report: Finish) -> Result<(), ProtocolError> {
         finish::finish(&self.service, self.hypervisor_id, report).await
     }
-}
-
-/// Reads the task under a lease that is still held. One that has expired is held until it is taken
-/// back.
-pub(crate) async fn leased_task(
-    change: &Change<'_>,
-    hypervisor_id: HypervisorId,
-    agent_id: AgentId,
-    lease: HeldLease,
-) -> Result<TaskRecord, ProtocolError> {
-    let found = task::get(&change.conn(), lease.task_id).await.db().map_err(unavailable)?;
-    found
-        .filter(|record| holds_lease(record, hypervisor_id, agent_id, lease.fence))
-        .ok_or(ProtocolError::LeaseLost)
-}
-
-fn holds_lease(record: &TaskRecord, hypervisor_id: HypervisorId, agent_id: AgentId, fence: u64) -> bool {
-    record.task.hypervisor_id == hypervisor_id && record.task.is_leased_to(agent_id, fence)
 }
 
 fn truncate(text: &str) -> String {
@@ -145,7 +119,7 @@ fn truncate(text: &str) -> String {
 impl Handle {
     async fn accept_registration(&self, request: Register) -> Result<RegisterResponse, Error> {
         let mut change = Change::begin(&self.service).await?;
-        let mut record = crate::hypervisor::get(&change.conn(), self.hypervisor_id).await?;
+        let mut record = crate::catalogue::hypervisor::get(&change.conn(), self.hypervisor_id).await?;
         record.agent_id = Some(request.agent_id);
         record.agent_version = Some(truncate(&request.version));
         record.plugins =
@@ -161,7 +135,7 @@ impl Handle {
             if orphan.task.lease.is_some_and(|lease| lease.agent_id != request.agent_id) {
                 let detail = "another process of the agent registered";
                 let error = TaskError::new(TaskErrorCode::AgentRestarted, detail);
-                engine::attempt_failed(&mut change, &mut orphan, error, RetryPolicy::Immediately).await?;
+                lifecycle::attempt_failed(&mut change, &mut orphan, error, RetryPolicy::Immediately).await?;
             }
         }
         let answer = RegisterResponse {
@@ -178,7 +152,7 @@ impl Handle {
 
     async fn bound(&self, change: &Change<'_>) -> Result<Vec<StorageRef>, Error> {
         let bound = storage::of_hypervisor(&change.conn(), self.hypervisor_id).await.db()?;
-        Ok(bound.iter().map(|record| reference(&record.storage)).collect())
+        Ok(bound.iter().map(|record| storage_ref(&record.storage)).collect())
     }
 
     /// Reads the hypervisor, if this agent process is its current one.
@@ -187,7 +161,9 @@ impl Handle {
         change: &Change<'_>,
         id: AgentId,
     ) -> Result<HypervisorRecord, ProtocolError> {
-        let record = crate::hypervisor::get(&change.conn(), self.hypervisor_id).await.map_err(unavailable)?;
+        let record = crate::catalogue::hypervisor::get(&change.conn(), self.hypervisor_id)
+            .await
+            .map_err(unavailable)?;
         if record.agent_id == Some(id) { Ok(record) } else { Err(ProtocolError::NotRegistered) }
     }
 
@@ -271,7 +247,7 @@ impl Handle {
             change = Some(Change::begin(&self.service).await.map_err(unavailable)?);
         }
         let Some(mut change) = change else {
-            let record = crate::hypervisor::get(&self.service.read(), self.hypervisor_id).await;
+            let record = crate::catalogue::hypervisor::get(&self.service.read(), self.hypervisor_id).await;
             let present = record.map_err(unavailable)?.agent_id == Some(request.agent_id);
             return if present { Ok(Vec::new()) } else { Err(ProtocolError::NotRegistered) };
         };
@@ -321,13 +297,13 @@ impl Handle {
             return Ok(None);
         }
         let Some(mut record) = task::get(&change.conn(), id).await.db()? else { return Ok(None) };
-        let work = match work::build(&change.conn(), &record).await {
+        let work = match payload::build(&change.conn(), &record).await {
             Ok(work) => work,
             Err(error) if error.code == Code::Unavailable => return Err(error),
             Err(error) => {
                 tracing::warn!(task = %id, internal = error.internal, detail = error.detail, "the task cannot be assigned");
                 let error = TaskError::new(TaskErrorCode::from(error.code), &error.detail);
-                engine::attempt_failed(change, &mut record, error, RetryPolicy::Never).await?;
+                lifecycle::attempt_failed(change, &mut record, error, RetryPolicy::Never).await?;
                 return Ok(None);
             }
         };

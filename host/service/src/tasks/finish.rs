@@ -6,27 +6,31 @@ use imprint_domain::{
     Error,
     id::HypervisorId,
     image::StoredImage,
-    task::{RetryPolicy, TaskResult},
+    task::{RetryPolicy, TaskResult, TaskState},
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 use imprint_store::{
     image::{self, CaptureNotes},
     instance, task,
-    task::TaskRecord,
+    task::{TaskFilter, TaskRecord},
 };
 
 use crate::{
     Service,
-    agent::{leased_task, refused, unavailable},
     change::Change,
-    coalesce, engine,
-    service::DbResult,
-    work::TaskPayload,
+    db_result::DbResult,
+    tasks::{
+        lease::{leased_task, refused, unavailable},
+        lifecycle,
+        payload::TaskPayload,
+    },
 };
 
 /// The stored lengths of a reason and of a capture method, in bytes.
 const MAX_DETAIL: usize = 4096;
 const MAX_TEXT: usize = 256;
+/// The number of earlier failures of an instance that are considered.
+const MAX_HISTORY: u32 = 20;
 
 pub(crate) async fn finish(
     service: &Service,
@@ -82,22 +86,22 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
         Outcome::Captured(result) => captured(change, record, result).await,
         Outcome::ImageRegistered(result) => {
             publish(change, record, result.image, CaptureNotes::default()).await?;
-            engine::succeed(change, record).await
+            lifecycle::succeed(change, record).await
         }
         Outcome::Deployed(result) => {
             deployed(change, record, &result).await?;
-            engine::succeed(change, record).await
+            lifecycle::succeed(change, record).await
         }
-        Outcome::Done => engine::succeed(change, record).await,
+        Outcome::Done => lifecycle::succeed(change, record).await,
         Outcome::Failed(error) if error.is(TaskErrorCode::AgentStopping) => {
             release(change, record, error).await
         }
         Outcome::Failed(error) => {
             let retry = if error.is_retried() { RetryPolicy::AfterPause } else { RetryPolicy::Never };
-            let error = coalesce::mark_repeated(change, record, error).await?;
-            engine::attempt_failed(change, record, error, retry).await
+            let error = mark_repeated(change, record, error).await?;
+            lifecycle::attempt_failed(change, record, error, retry).await
         }
-        Outcome::Cancelled if record.task.cancel_requested => engine::cancel(change, record).await,
+        Outcome::Cancelled if record.task.cancel_requested => lifecycle::cancel(change, record).await,
         // Not requested: the agent was stopped.
         Outcome::Cancelled => {
             let error = TaskError::new(TaskErrorCode::AgentStopping, "the agent stopped before it was done");
@@ -110,7 +114,7 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
 /// operator restarts an agent.
 async fn release(change: &mut Change<'_>, record: &mut TaskRecord, error: TaskError) -> Result<(), Error> {
     record.task.grant_attempt();
-    engine::attempt_failed(change, record, error, RetryPolicy::Immediately).await
+    lifecycle::attempt_failed(change, record, error, RetryPolicy::Immediately).await
 }
 
 fn truncate(text: &str, bytes: usize) -> String {
@@ -138,7 +142,7 @@ async fn captured(
         };
         let detail = result.downgraded_because.as_deref().unwrap_or("the agent gives no reason");
         let error = TaskError::new(TaskErrorCode::ConsistencyNotReached, detail).with(context);
-        return engine::attempt_failed(change, record, error, RetryPolicy::Never).await;
+        return lifecycle::attempt_failed(change, record, error, RetryPolicy::Never).await;
     }
     let image = StoredImage { consistency: Some(result.consistency), ..result.image };
     let notes = CaptureNotes {
@@ -148,7 +152,7 @@ async fn captured(
         stopped_ms: Some(result.stopped_ms),
     };
     publish(change, record, image, notes).await?;
-    engine::succeed(change, record).await
+    lifecycle::succeed(change, record).await
 }
 
 /// Makes the image available: bytes durable, then the row, then visible.
@@ -158,7 +162,7 @@ async fn publish(
     stored: StoredImage,
     notes: CaptureNotes,
 ) -> Result<(), Error> {
-    let Some(mut found) = engine::image_of(change, record).await? else { return Ok(()) };
+    let Some(mut found) = lifecycle::image_of(change, record).await? else { return Ok(()) };
     if found.image.publish(stored, change.now).is_err() {
         return Ok(());
     }
@@ -168,11 +172,38 @@ async fn publish(
 }
 
 async fn deployed(change: &mut Change<'_>, record: &TaskRecord, result: &DeployResult) -> Result<(), Error> {
-    let Some(mut found) = engine::instance_of(change, record).await? else { return Ok(()) };
+    let Some(mut found) = lifecycle::instance_of(change, record).await? else { return Ok(()) };
     if found.instance.deployed(result.power).is_err() {
         return Ok(());
     }
     instance::update(&change.tx, &found).await.db()?;
     instance::set_allocated(&change.tx, found.instance.id, result.disk_allocated).await.db()?;
     change.instance_changed(&found).await
+}
+
+/// Marks the error of a merge that took too long, where one of the same instance did so before: its
+/// owner then learns what helps besides waiting (S49). Returns any other error as it is.
+async fn mark_repeated(
+    change: &Change<'_>,
+    record: &TaskRecord,
+    error: TaskError,
+) -> Result<TaskError, Error> {
+    if !error.is(TaskErrorCode::CoalesceTimeout) {
+        return Ok(error);
+    }
+    let filter = TaskFilter {
+        account_id: None,
+        state: vec![TaskState::Failed],
+        image_id: None,
+        instance_id: record.task.instance_id,
+        before: None,
+        limit: MAX_HISTORY,
+    };
+    let failed = task::list(&change.conn(), &filter).await.db()?;
+    let before = failed.iter().filter(|earlier| earlier.task.id != record.task.id).any(is_timeout);
+    Ok(if before { error.repeated() } else { error })
+}
+
+fn is_timeout(record: &TaskRecord) -> bool {
+    record.task.error.as_ref().is_some_and(|error| error.is(TaskErrorCode::CoalesceTimeout))
 }

@@ -12,15 +12,17 @@ use imprint_store::image::{self, CaptureNotes, ImageRecord};
 
 use crate::{
     ImageTask, Op, Service,
+    catalogue::{location, storage},
     change::Change,
-    engine::{self, NewTask},
+    db_result::DbResult,
     idempotency,
-    image::{check_description, hypervisor_reaching_storage, view},
-    location,
-    service::DbResult,
-    storage,
-    task::view as task_view,
-    work::TaskPayload,
+    images::image::{hypervisor_reaching_storage, view},
+    tasks::{
+        lifecycle::{self, NewTask},
+        payload::TaskPayload,
+        task::view as task_view,
+    },
+    validate::check_description,
 };
 
 /// The longest key of a file, in bytes.
@@ -78,11 +80,11 @@ impl Service {
             payload: TaskPayload::Plain,
             request_id: op.request_id,
         };
-        let task = engine::new_task(&change, task_id, new)?;
+        let task = lifecycle::new_task(&change, task_id, new)?;
         let record = stock_record(&change, op, request, (image_id, task_id));
         image::insert(&change.tx, &record).await.db()?;
         change.image_changed(&record).await?;
-        engine::queue(&mut change, &task).await?;
+        lifecycle::queue(&mut change, &task).await?;
         change.audit(op, "image.register", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
         let answer = ImageTask { image: view(&record), task, replayed: false };

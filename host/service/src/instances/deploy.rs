@@ -18,12 +18,14 @@ use imprint_store::{
 use crate::{
     InstanceCreate, InstanceTask, Op, Service,
     change::Change,
-    engine::{self, NewTask},
+    db_result::DbResult,
     idempotency,
-    instance::view,
-    service::DbResult,
-    task::view as task_view,
-    work::TaskPayload,
+    instances::instance::view,
+    tasks::{
+        lifecycle::{self, NewTask},
+        payload::TaskPayload,
+        task::view as task_view,
+    },
 };
 
 /// The bounds of what can be requested.
@@ -105,7 +107,7 @@ async fn choose(
             .at("/hypervisor_id")
     };
     if let Some(id) = request.hypervisor_id {
-        crate::hypervisor::get(&conn, id).await.map_err(|error| error.at("/hypervisor_id"))?;
+        crate::catalogue::hypervisor::get(&conn, id).await.map_err(|error| error.at("/hypervisor_id"))?;
         return reaching.into_iter().find(|record| record.hypervisor.id == id).ok_or_else(unbound);
     }
     let mut best: Option<(bool, u64, HypervisorRecord)> = None;
@@ -131,7 +133,7 @@ impl Service {
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(InstanceTask { replayed: true, ..stored });
         }
-        let image = crate::image::visible(&change.conn(), op, request.image_id)
+        let image = crate::images::image::visible(&change.conn(), op, request.image_id)
             .await
             .map_err(|error| error.at("/image_id"))?
             .image;
@@ -194,8 +196,8 @@ async fn queue(
         payload: TaskPayload::Deploy { seed, start: request.start },
         request_id: op.request_id,
     };
-    let task = engine::new_task(change, task_id, new)?;
-    engine::queue(change, &task).await?;
+    let task = lifecycle::new_task(change, task_id, new)?;
+    lifecycle::queue(change, &task).await?;
     change.audit(op, "instance.deploy", instance.id).await?;
     Ok(InstanceTask {
         instance: view(&change.conn(), record, change.now).await?,

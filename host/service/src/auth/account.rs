@@ -1,19 +1,22 @@
 //! Accounts.
 
 use imprint_domain::{
-    Code, Error,
+    Error,
     account::{Account, Role},
     id::AccountId,
     name::Name,
     time::Timestamp,
 };
 use imprint_store::{
-    Conn, StoreError,
+    Conn,
     account::{self, AccountRecord},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Op, Page, PageRequest, Service, change::Change, idempotency, page::Listing, service::DbResult};
+use crate::{
+    Op, Page, PageRequest, Service, change::Change, db_result::DbResult, idempotency, page::Listing,
+    validate::name_taken,
+};
 
 /// An account, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,17 +66,6 @@ pub(crate) fn view(account: &Account) -> AccountView {
 /// An account that must exist.
 pub(crate) async fn get(conn: &Conn<'_>, id: AccountId) -> Result<AccountRecord, Error> {
     account::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("account"))
-}
-
-pub(crate) fn name_taken(what: &str) -> impl Fn(StoreError) -> Error {
-    move |error| match error {
-        StoreError::Duplicate(_) => {
-            Error::new(Code::NameTaken, format!("choose another name for the {what}")).at("/name")
-        }
-        StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::File(_) => {
-            Err::<(), _>(error).db().err().unwrap_or_else(|| Error::internal("unreachable"))
-        }
-    }
 }
 
 impl Service {

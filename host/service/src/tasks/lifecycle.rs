@@ -18,7 +18,7 @@ use imprint_store::{
 };
 use tracing::warn;
 
-use crate::{change::Change, service::DbResult, work::TaskPayload};
+use crate::{change::Change, db_result::DbResult, tasks::payload::TaskPayload};
 
 /// A task to queue.
 pub(crate) struct NewTask {

@@ -1,10 +1,6 @@
-//! Sessions: a person signs in with a browser or the CLI.
+//! Sessions of the browser and the CLI.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, fmt};
 
 use chrono::TimeDelta;
 use imprint_domain::{
@@ -19,27 +15,30 @@ use imprint_store::{
 };
 
 use crate::{
-    AccountView, Actor, Authenticated, Op, Service, account::view as account_view, change::Change, secret,
-    service::DbResult,
+    AccountView, Actor, Authenticated, Op, Service,
+    auth::{account::view as account_view, secret},
+    change::Change,
+    db_result::DbResult,
+    rate_limit::RetryAfter,
 };
 
-/// A wish to sign in.
+/// A request to sign in.
 pub struct SignIn {
     /// The account's name.
     pub account: String,
-    /// Its password.
+    /// The account's password.
     pub password: String,
-    /// The request.
+    /// The id of the request.
     pub request_id: RequestId,
 }
 
 /// A fresh session.
 pub struct SignedIn {
-    /// For the cookie; shown once, stored as a hash.
+    /// The session's secret, for the cookie: shown once, stored as a hash.
     pub token: String,
-    /// Whose it is.
+    /// The account that signed in.
     pub account: AccountView,
-    /// When it ends at the latest.
+    /// When the session ends at the latest.
     pub expires_at: Timestamp,
 }
 
@@ -49,70 +48,36 @@ impl fmt::Debug for SignedIn {
     }
 }
 
-/// Failed sign-ins in [`WINDOW_S`], from wherever they came, after which a name must wait. High
-/// enough that nobody locks another out by accident; `api` slows down each address long before.
+/// Failed sign-ins in one window, from any address, after which a name has to wait. It is so high that
+/// an account is not locked out by accident; `api` slows down each address long before.
 const MAX_FAILURES: u32 = 100;
-/// How long failures count, in seconds.
-const WINDOW_S: i64 = 300;
-/// Names that are remembered at most.
-const MAX_NAMES: usize = 10_000;
-/// A session's last use is written down this often, in seconds.
+/// The interval at which a session's last use is written, in seconds.
 const TOUCH_S: i64 = 60;
-
-/// Failed sign-ins by name, in this process.
-#[derive(Default)]
-pub(crate) struct Attempts(Mutex<HashMap<String, (u32, Timestamp)>>);
-
-impl Attempts {
-    fn check(&self, name: &str, now: Timestamp) -> Result<(), Error> {
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((count, since)) = failures.get(name) else { return Ok(()) };
-        let age = (now - *since).num_seconds();
-        if *count < MAX_FAILURES || age >= WINDOW_S {
-            return Ok(());
-        }
-        let wait = WINDOW_S - age;
-        Err(Error::new(Code::RateLimited, format!("too many failed sign-ins; try again in {wait} s"))
-            .with("retry_after_s", wait))
-    }
-
-    fn failed(&self, name: &str, now: Timestamp) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= MAX_NAMES {
-            failures.retain(|_, (_, since)| (now - *since).num_seconds() < WINDOW_S);
-        }
-        if failures.len() >= MAX_NAMES {
-            failures.clear();
-        }
-        let entry = failures.entry(name.to_owned()).or_insert((0, now));
-        if (now - entry.1).num_seconds() >= WINDOW_S {
-            *entry = (0, now);
-        }
-        entry.0 = entry.0.saturating_add(1);
-    }
-
-    fn succeeded(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-    }
-}
 
 fn unauthenticated() -> Error {
     Error::new(Code::Unauthenticated, "sign in, or send a valid API token")
 }
 
 impl Service {
-    /// Checks name and password and opens a session; `sign_in_failed`, `rate_limited`.
+    /// Checks name and password and opens a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::SignInFailed`], or [`Code::RateLimited`] after too many failures.
     pub async fn session_create(&self, request: SignIn) -> Result<SignedIn, Error> {
         let name: String = request.account.trim().chars().take(MAX_NAME_CHARS).collect();
-        self.attempts().check(&name, self.now())?;
+        self.sign_in_failures().check(&name, MAX_FAILURES, self.now()).map_err(|RetryAfter(wait)| {
+            Error::new(Code::RateLimited, format!("too many failed sign-ins; try again in {wait} s"))
+                .with("retry_after_s", wait)
+        })?;
         let found = account::by_name(&self.read(), &name).await.db()?;
         let hash = found.as_ref().map(|record| record.password_hash.as_str());
         let right = self.passwords().verify(&request.password, hash).await?;
         let Some(record) = found.filter(|_| right) else {
-            self.attempts().failed(&name, self.now());
+            self.sign_in_failures().count(name, self.now());
             return Err(Error::new(Code::SignInFailed, "check the account's name and the password"));
         };
-        self.attempts().succeeded(&name);
+        self.sign_in_failures().forget(&name);
         let secret: [u8; 32] = self.random();
         let change = Change::begin(self).await?;
         let session = SessionRecord {
@@ -139,7 +104,11 @@ impl Service {
         })
     }
 
-    /// Who a session cookie belongs to; `unauthenticated`.
+    /// Returns the actor that a session cookie belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unauthenticated`] when the session is unknown or over.
     pub async fn session_authenticate(&self, token: &str) -> Result<Actor, Error> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(token, &mut bytes).map_err(|_| unauthenticated())?;

@@ -22,11 +22,14 @@ use uuid::Uuid;
 use crate::{
     Op, Page, PageRequest, Service, TaskView,
     change::Change,
-    engine::{self, NewTask, invalid_transition},
+    db_result::DbResult,
     page::Listing,
-    service::DbResult,
-    task::view as task_view,
-    work::TaskPayload,
+    tasks::{
+        lifecycle::{self, NewTask, invalid_transition},
+        payload::TaskPayload,
+        task::view as task_view,
+    },
+    validate::check_description,
 };
 
 /// The instance that an image was captured from.
@@ -180,9 +183,6 @@ pub struct ImagePatch {
     pub description: Option<String>,
 }
 
-/// The longest description, in characters.
-const MAX_DESCRIPTION: usize = 1024;
-
 pub(crate) fn view(record: &ImageRecord) -> ImageView {
     let image = &record.image;
     let stored = image.stored.as_ref();
@@ -241,18 +241,6 @@ async fn load_for_update(
             .with("version", version));
     }
     Ok(record)
-}
-
-pub(crate) fn check_description(text: &str) -> Result<(), Error> {
-    let control = text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
-    if text.chars().count() > MAX_DESCRIPTION || control {
-        return Err(Error::new(
-            Code::InvalidRequest,
-            format!("a description has at most {MAX_DESCRIPTION} characters and no control characters"),
-        )
-        .at("/description"));
-    }
-    Ok(())
 }
 
 /// A hypervisor that can reach a storage: one owner agent is there, if possible.
@@ -358,14 +346,14 @@ impl Service {
             payload: TaskPayload::Plain,
             request_id: op.request_id,
         };
-        let mut task = engine::new_task(&change, task_id, new)?;
+        let mut task = lifecycle::new_task(&change, task_id, new)?;
         record.image.delete(task_id)?;
         image::update(&change.tx, &record).await.db()?;
         change.image_changed(&record).await?;
-        engine::queue(&mut change, &task).await?;
+        lifecycle::queue(&mut change, &task).await?;
         match record.image.kind {
             ImageKind::Custom => {}
-            ImageKind::Stock => engine::succeed(&mut change, &mut task).await?,
+            ImageKind::Stock => lifecycle::succeed(&mut change, &mut task).await?,
         }
         change.audit(op, "image.delete", id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;

@@ -1,7 +1,7 @@
 //! Instances: list, show, deploy, start, stop, delete.
 
 use imprint_domain::{
-    Code, Error,
+    Error,
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
     image::ImageFormat,
     instance::{BootSource, InstanceStatus, Power},
@@ -20,14 +20,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Op, Page, PageRequest, Service, TaskView,
-    capture::{Facts, Shared},
+    catalogue::hypervisor,
     change::Change,
-    engine::{self, NewTask, invalid_transition},
-    hypervisor, idempotency,
+    db_result::DbResult,
+    idempotency,
+    instances::capture_facts::{CaptureAllowed, Facts, Shared},
     page::Listing,
-    service::DbResult,
-    task::view as task_view,
-    work::TaskPayload,
+    tasks::{
+        lifecycle::{self, NewTask, invalid_transition},
+        payload::TaskPayload,
+        task::view as task_view,
+    },
+    validate::require_idle,
 };
 
 /// The image that an instance was deployed from, while it exists.
@@ -50,17 +54,6 @@ pub struct DiskView {
     pub virtual_size_bytes: ByteSize,
     /// The format of its file: `raw` or `qcow2`.
     pub format: ImageFormat,
-}
-
-/// Whether the camera can be pressed, and if not why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaptureAllowed {
-    /// It can.
-    pub allowed: bool,
-    /// The stable code of the reason.
-    pub code: Option<String>,
-    /// The reason, for people.
-    pub reason: Option<String>,
 }
 
 /// An instance, as it is shown.
@@ -195,19 +188,6 @@ pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: InstanceId) -> Result<
     found.filter(|record| op.sees(record.instance.account_id)).ok_or_else(|| Error::not_found("instance"))
 }
 
-/// Refuses an instance that a task works on.
-pub(crate) async fn require_idle(conn: &Conn<'_>, id: InstanceId) -> Result<(), Error> {
-    let active = task::active_of_instance(conn, id).await.db()?;
-    match active.first() {
-        None => Ok(()),
-        Some(record) => Err(Error::new(
-            Code::InstanceBusy,
-            format!("the task {} works on it; wait until it is over, or cancel it", record.task.kind),
-        )
-        .with("task_id", record.task.id)),
-    }
-}
-
 impl Service {
     /// The account's instances, latest first; for admins everybody's.
     pub async fn instance_list(&self, op: &Op, list: &InstanceList) -> Result<Page<InstanceView>, Error> {
@@ -311,11 +291,11 @@ pub(crate) async fn queue(
         payload: TaskPayload::Plain,
         request_id: op.request_id,
     };
-    let task = engine::new_task(change, task_id, new)?;
+    let task = lifecycle::new_task(change, task_id, new)?;
     record.task_id = Some(task_id);
     instance::update(&change.tx, &record).await.db()?;
     change.instance_changed(&record).await?;
-    engine::queue(change, &task).await?;
+    lifecycle::queue(change, &task).await?;
     change.audit(op, kind.as_str(), id).await?;
     Ok(InstanceTask {
         instance: view(&change.conn(), &record, change.now).await?,

@@ -1,40 +1,36 @@
-//! Capturing: the rules, the slot, the image and its task, in one transaction.
+//! The facts that decide whether an instance can be captured.
 
 use std::collections::HashMap;
 
 use imprint_domain::{
-    Code, Error,
-    consistency::Consistency,
+    Error,
     hypervisor::Hypervisor,
-    id::{AccountId, HypervisorId, ImageId, LocationId, TaskId},
-    image::{Compression, Image, ImageFormat, ImageKind, ImageSource, NewImage},
+    id::{AccountId, HypervisorId, LocationId},
     instance::{Disk, Instance},
     location::Location,
     rules,
     storage::{ImageStorage, StorageRole},
-    task::TaskKind,
     time::Timestamp,
 };
-use imprint_store::{
-    Conn,
-    image::{self, CaptureNotes, ImageRecord},
-    instance, storage,
-};
+use imprint_store::{Conn, image, instance, storage};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    CaptureAllowed, CaptureCreate, ConsistencyRequirement, ImageTask, Op, Service, account,
-    change::Change,
-    engine::{self, NewTask},
-    hypervisor, idempotency,
-    image::{check_description, view},
-    location,
-    service::DbResult,
-    task::view as task_view,
-    work::TaskPayload,
+    auth::account,
+    catalogue::{hypervisor, location},
+    db_result::DbResult,
 };
 
-/// The format that captures are stored in (S20).
-const FORMAT: ImageFormat = ImageFormat::Qcow2;
+/// Whether an instance can be captured, and if not why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureAllowed {
+    /// Whether it can be captured.
+    pub allowed: bool,
+    /// The stable code of the reason.
+    pub code: Option<String>,
+    /// The human-readable reason.
+    pub reason: Option<String>,
+}
 
 /// The facts that decide about a capture of an instance.
 pub(crate) struct Facts {
@@ -116,7 +112,8 @@ impl Facts {
         &self.disks
     }
 
-    fn decide<'a>(
+    /// Applies the rules and the limit.
+    pub(crate) fn decide<'a>(
         &'a self,
         instance: &'a Instance,
         now: Timestamp,
@@ -156,85 +153,4 @@ async fn customer_storages(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<Imag
         .partition(|record| record.problem.is_none());
     let chosen = if usable.is_empty() { broken } else { usable };
     Ok(chosen.into_iter().map(|record| record.storage).collect())
-}
-
-fn required_consistency(request: &CaptureCreate) -> Result<ConsistencyRequirement, Error> {
-    let consistency = request
-        .consistency
-        .unwrap_or(ConsistencyRequirement { want: Consistency::Application, minimum: Consistency::Crash });
-    if consistency.minimum > consistency.want {
-        return Err(
-            Error::new(Code::InvalidRequest, "`minimum` must not be above `want`").at("/consistency/minimum")
-        );
-    }
-    Ok(consistency)
-}
-
-impl Service {
-    /// Captures the primary disk of an instance: reserves a slot and queues the task, in one
-    /// transaction (S126, X7). The image belongs to the instance's owner, also when an admin asks
-    /// (S9, S13).
-    pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
-        op.require_write()?;
-        check_description(&request.description)?;
-        let consistency = required_consistency(&request)?;
-        let mut change = Change::begin(self).await?;
-        if let Some(stored) = idempotency::replay(&change, op).await? {
-            return Ok(ImageTask { replayed: true, ..stored });
-        }
-        let mut source = crate::instance::visible(&change.conn(), op, request.instance_id).await?;
-        let facts = Facts::read(&change.conn(), &source.instance, &mut Shared::default()).await?;
-        let choice = facts.decide(&source.instance, change.now)?;
-        let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
-        let payload = TaskPayload::Capture {
-            compression: request.compression.unwrap_or(Compression::Zstd),
-            want: consistency.want,
-            minimum: consistency.minimum,
-        };
-        let new = NewTask {
-            account_id: source.instance.account_id,
-            kind: TaskKind::ImageCapture,
-            image_id: Some(image_id),
-            instance_id: Some(source.instance.id),
-            hypervisor_id: source.instance.hypervisor_id,
-            payload,
-            request_id: op.request_id,
-        };
-        let task = engine::new_task(&change, task_id, new)?;
-        let record = captured(&change, &source.instance, choice.storage, request, (image_id, task_id));
-        image::insert(&change.tx, &record).await.db()?;
-        source.task_id = Some(task_id);
-        instance::update(&change.tx, &source).await.db()?;
-        change.image_changed(&record).await?;
-        engine::queue(&mut change, &task).await?;
-        change.audit(op, "image.capture", image_id).await?;
-        let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(&record), task, replayed: false };
-        idempotency::remember(&change, op, &answer).await?;
-        change.commit().await?;
-        Ok(answer)
-    }
-}
-
-fn captured(
-    change: &Change<'_>,
-    source: &Instance,
-    storage: &ImageStorage,
-    request: CaptureCreate,
-    (id, task_id): (ImageId, TaskId),
-) -> ImageRecord {
-    let new = NewImage {
-        id,
-        account_id: source.account_id,
-        location_id: source.location_id,
-        kind: ImageKind::Custom,
-        name: request.name,
-        description: request.description,
-        source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
-        storage_id: storage.id,
-        storage_key: format!("{id}.{FORMAT}"),
-        format: FORMAT,
-        task_id,
-    };
-    ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }
 }

@@ -23,13 +23,16 @@ use tokio::time::Instant;
 
 use crate::{
     Op, Page, PageRequest, Service,
+    catalogue::hypervisor,
     change::Change,
-    engine::{self, invalid_transition},
-    hub::wait_for_change,
-    hypervisor,
+    db_result::DbResult,
     page::Listing,
-    queue::{Decision, MAX_SCANNED, Queue},
-    service::DbResult,
+    tasks::{
+        hub::wait_for_change,
+        lifecycle::{self, invalid_transition},
+        scheduler::{Decision, schedule},
+    },
+    validate::require_idle,
 };
 
 /// A task, as it is shown.
@@ -246,28 +249,6 @@ impl<'a> Viewer<'a> {
     }
 }
 
-/// The judgement on a hypervisor's queue.
-pub(crate) async fn schedule(
-    conn: &Conn<'_>,
-    id: HypervisorId,
-    now: Timestamp,
-) -> Result<Vec<(TaskId, Decision)>, Error> {
-    let record = hypervisor::get(conn, id).await?;
-    let bare =
-        |records: Vec<TaskRecord>| -> Vec<Task> { records.into_iter().map(|record| record.task).collect() };
-    let queued = bare(task::of_hypervisor(conn, id, TaskState::Queued, MAX_SCANNED).await.db()?);
-    let running = bare(task::of_hypervisor(conn, id, TaskState::Running, MAX_SCANNED).await.db()?);
-    let queue = Queue {
-        queued: &queued,
-        running: &running,
-        max_work: record.max_work,
-        max_captures: record.hypervisor.max_captures,
-        online: record.hypervisor.is_online(now),
-        now,
-    };
-    Ok(queue.schedule())
-}
-
 /// Returns one task as its owner sees it.
 pub(crate) async fn view(conn: &Conn<'_>, record: &TaskRecord, now: Timestamp) -> Result<TaskView, Error> {
     view_for(conn, record, now, Audience::Customer).await
@@ -352,11 +333,11 @@ impl Service {
             return Err(invalid_transition("a deletion cannot be cancelled"));
         }
         match record.task.state {
-            TaskState::Queued => engine::cancel(&mut change, &mut record).await?,
+            TaskState::Queued => lifecycle::cancel(&mut change, &mut record).await?,
             TaskState::Running if record.task.cancel_requested => {}
             TaskState::Running => {
                 record.task.request_cancellation()?;
-                engine::save(&mut change, &record).await?;
+                lifecycle::save(&mut change, &record).await?;
             }
             TaskState::Cancelled => {}
             TaskState::Succeeded | TaskState::Failed => {
@@ -384,7 +365,7 @@ impl Service {
             }
         }
         prepare_retry(&mut change, &record).await?;
-        engine::retry(&mut change, &mut record).await?;
+        lifecycle::retry(&mut change, &mut record).await?;
         change.audit(op, "task.retry", id).await?;
         let answer = view_for(&change.conn(), &record, change.now, Audience::of(op)).await?;
         change.commit().await?;
@@ -417,12 +398,12 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
         TaskKind::InstanceStart | TaskKind::InstanceStop => {
             let instance = its_instance(change, record).await?;
             instance.instance.require_ready()?;
-            crate::instance::require_idle(&change.conn(), instance.instance.id).await
+            require_idle(&change.conn(), instance.instance.id).await
         }
         TaskKind::InstanceCoalesce => {
             let instance = its_instance(change, record).await?;
             require_mergeable(&instance.instance)?;
-            crate::instance::require_idle(&change.conn(), instance.instance.id).await
+            require_idle(&change.conn(), instance.instance.id).await
         }
         TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {
             InstanceStatus::Deleting => Ok(()),
@@ -434,12 +415,12 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
 }
 
 async fn its_image(change: &Change<'_>, record: &TaskRecord) -> Result<ImageRecord, Error> {
-    let found = engine::image_of(change, record).await?;
+    let found = lifecycle::image_of(change, record).await?;
     found.ok_or_else(|| invalid_transition("the image has been removed; create a new one"))
 }
 
 async fn its_instance(change: &Change<'_>, record: &TaskRecord) -> Result<InstanceRecord, Error> {
-    let found = engine::instance_of(change, record).await?;
+    let found = lifecycle::instance_of(change, record).await?;
     found.ok_or_else(|| invalid_transition("the instance has been removed; create a new one"))
 }
 

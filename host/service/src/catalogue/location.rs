@@ -16,8 +16,8 @@ use imprint_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Op, Page, PageRequest, Service, account::name_taken, change::Change, idempotency, page::Listing,
-    service::DbResult,
+    Op, Page, PageRequest, Service, change::Change, db_result::DbResult, idempotency, page::Listing,
+    validate::name_taken,
 };
 
 /// A location, as its visitor sees it.

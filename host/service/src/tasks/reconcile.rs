@@ -11,7 +11,7 @@ use imprint_domain::{
 };
 use imprint_store::{event, idempotency, image, instance, session, task, task::TaskRecord};
 
-use crate::{Service, change::Change, engine, idempotency::KEPT_H, service::DbResult};
+use crate::{Service, change::Change, db_result::DbResult, idempotency::KEPT_H, tasks::lifecycle};
 
 /// The number of tasks that one run processes; the next run continues.
 const BATCH: u32 = 100;
@@ -62,7 +62,7 @@ impl Service {
                 }
             };
             let error = TaskError::new(TaskErrorCode::DeadlineExceeded, detail);
-            engine::attempt_failed(&mut change, &mut record, error, RetryPolicy::Never).await?;
+            lifecycle::attempt_failed(&mut change, &mut record, error, RetryPolicy::Never).await?;
         }
         change.commit().await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
@@ -84,7 +84,7 @@ impl Service {
         let count = found.len();
         for mut record in found {
             let error = TaskError::new(TaskErrorCode::AgentLost, "the agent did not extend its lease");
-            engine::attempt_failed(&mut change, &mut record, error, RetryPolicy::AfterPause).await?;
+            lifecycle::attempt_failed(&mut change, &mut record, error, RetryPolicy::AfterPause).await?;
         }
         change.commit().await?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
@@ -101,7 +101,7 @@ impl Service {
             let mut change = Change::begin(self).await?;
             for mut record in task::failed_before(&change.conn(), kind, before, BATCH).await.db()? {
                 if still_deleting(&change, &record).await? {
-                    engine::retry(&mut change, &mut record).await?;
+                    lifecycle::retry(&mut change, &mut record).await?;
                     count += 1;
                 }
             }

@@ -17,8 +17,8 @@ use imprint_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Authenticated, Op, Page, PageRequest, Service, change::Change, page::Listing, secret,
-    service::DbResult,
+    Actor, Authenticated, Op, Page, PageRequest, Service, auth::secret, change::Change, db_result::DbResult,
+    page::Listing,
 };
 
 /// A token, as it is shown.

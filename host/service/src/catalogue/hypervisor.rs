@@ -1,8 +1,7 @@
 //! Hypervisors.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use imprint_agent_protocol::{ControlPlane, Peer};
 use imprint_domain::{
     Code, Error,
     hypervisor::Hypervisor,
@@ -19,8 +18,13 @@ use imprint_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Op, Page, PageRequest, Service, account::name_taken, change::Change, idempotency, location,
-    page::Listing, service::DbResult,
+    Op, Page, PageRequest, Service,
+    catalogue::location,
+    change::Change,
+    db_result::DbResult,
+    idempotency,
+    page::Listing,
+    validate::{check_settings, name_taken},
 };
 
 /// A hypervisor, as customers see it: what choosing one needs.
@@ -89,9 +93,6 @@ pub struct HypervisorCreate {
 const DEFAULT_WORK: u32 = 4;
 const DEFAULT_CAPTURES: u32 = 2;
 const MAX_WORK: u32 = 64;
-/// Settings at most, and the longest name and value of one, in bytes.
-const MAX_SETTINGS: usize = 64;
-const MAX_SETTING: usize = 4096;
 
 fn view(record: &HypervisorRecord, now: Timestamp) -> HypervisorView {
     let hypervisor = &record.hypervisor;
@@ -130,19 +131,6 @@ async fn admin_view(
 /// A hypervisor that must exist.
 pub(crate) async fn get(conn: &Conn<'_>, id: HypervisorId) -> Result<HypervisorRecord, Error> {
     hypervisor::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("hypervisor"))
-}
-
-/// Refuses settings that are too many or too long.
-pub(crate) fn check_settings(settings: &BTreeMap<String, String>, pointer: &str) -> Result<(), Error> {
-    let too_long = settings.iter().any(|(key, value)| key.len() > MAX_SETTING || value.len() > MAX_SETTING);
-    if settings.len() > MAX_SETTINGS || too_long {
-        return Err(Error::new(
-            Code::InvalidRequest,
-            format!("at most {MAX_SETTINGS} settings of at most {MAX_SETTING} bytes each"),
-        )
-        .at(pointer));
-    }
-    Ok(())
 }
 
 fn check_bounds(max_work: u32, max_captures: u32) -> Result<(), Error> {
@@ -235,11 +223,5 @@ impl Service {
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)
-    }
-
-    /// The agents' side, for the agent of one hypervisor: in process, or behind `/agent/...` after
-    /// [`Service::agent_authenticate`].
-    pub fn control_plane(&self, peer: Peer) -> Arc<dyn ControlPlane> {
-        crate::agent::handle(self, peer)
     }
 }

@@ -3,7 +3,7 @@
 
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment, DeployAssignment, ImageRef,
-    InstanceRef, PowerAssignment, RegisterImageAssignment, Seed,
+    InstanceRef, PowerAssignment, RegisterImageAssignment, Seed, StorageRef,
 };
 use imprint_domain::{
     Error,
@@ -12,12 +12,13 @@ use imprint_domain::{
     id::{ImageId, InstanceId},
     image::Compression,
     location::Location,
+    storage::ImageStorage,
     task::{Task, TaskKind},
 };
-use imprint_store::{Conn, image, instance, storage, task::TaskRecord};
+use imprint_store::{Conn, image, instance, location, storage, task::TaskRecord};
 use serde::{Deserialize, Serialize};
 
-use crate::{location, service::DbResult, storage::reference};
+use crate::db_result::DbResult;
 
 /// How long a guest may take to shut down, in milliseconds.
 const STOP_GRACE_MS: u32 = 60_000;
@@ -143,7 +144,7 @@ fn require<T>(id: Option<T>, what: &str) -> Result<T, Error> {
 async fn location_of(conn: &Conn<'_>, task: &Task) -> Result<Location, Error> {
     let id: InstanceId = require(task.instance_id, "instance")?;
     let record = require(instance::get(conn, id).await.db()?, "instance")?;
-    Ok(location::get(conn, record.instance.location_id).await?.location)
+    Ok(require(location::get(conn, record.instance.location_id).await.db()?, "location")?.location)
 }
 
 async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<LogicalDigest>, Error> {
@@ -158,7 +159,7 @@ async fn image_ref(conn: &Conn<'_>, task: &Task) -> Result<ImageRef, Error> {
     let storage = require(storage::get(conn, record.image.storage_id).await.db()?, "image storage")?;
     Ok(ImageRef {
         id,
-        storage: reference(&storage.storage),
+        storage: storage_ref(&storage.storage),
         key: record.image.storage_key.clone(),
         format: record.image.format,
     })
@@ -178,4 +179,9 @@ async fn instance_ref(conn: &Conn<'_>, task: &Task) -> Result<InstanceRef, Error
         vcpus: record.instance.vcpus,
         memory: record.instance.memory,
     })
+}
+
+/// Returns a storage as an agent needs it.
+pub(crate) fn storage_ref(storage: &ImageStorage) -> StorageRef {
+    StorageRef { id: storage.id, kind: storage.kind.clone(), settings: storage.settings.clone() }
 }

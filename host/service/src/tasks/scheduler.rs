@@ -4,10 +4,17 @@
 use std::collections::BTreeSet;
 
 use imprint_domain::{
-    id::{InstanceId, TaskId},
-    task::Task,
+    Error,
+    id::{HypervisorId, InstanceId, TaskId},
+    task::{Task, TaskState},
     time::Timestamp,
 };
+use imprint_store::{
+    Conn, hypervisor,
+    task::{self, TaskRecord},
+};
+
+use crate::db_result::DbResult;
 
 /// The number of queued tasks of a hypervisor that are considered; those behind them wait.
 pub(crate) const MAX_SCANNED: u32 = 1000;
@@ -125,4 +132,26 @@ fn is_capture(task: &Task) -> bool {
 /// The instance that a task needs for itself.
 fn exclusive(task: &Task) -> Option<InstanceId> {
     if task.kind.spec().exclusive { task.instance_id } else { None }
+}
+
+/// Reads the queue of a hypervisor and decides about each of its tasks.
+pub(crate) async fn schedule(
+    conn: &Conn<'_>,
+    id: HypervisorId,
+    now: Timestamp,
+) -> Result<Vec<(TaskId, Decision)>, Error> {
+    let record = hypervisor::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("hypervisor"))?;
+    let bare =
+        |records: Vec<TaskRecord>| -> Vec<Task> { records.into_iter().map(|record| record.task).collect() };
+    let queued = bare(task::of_hypervisor(conn, id, TaskState::Queued, MAX_SCANNED).await.db()?);
+    let running = bare(task::of_hypervisor(conn, id, TaskState::Running, MAX_SCANNED).await.db()?);
+    let queue = Queue {
+        queued: &queued,
+        running: &running,
+        max_work: record.max_work,
+        max_captures: record.hypervisor.max_captures,
+        online: record.hypervisor.is_online(now),
+        now,
+    };
+    Ok(queue.schedule())
 }

@@ -1,0 +1,115 @@
+//! Capturing: the rules, the slot, the image and its task, in one transaction.
+
+use imprint_domain::{
+    Code, Error,
+    consistency::Consistency,
+    id::{ImageId, TaskId},
+    image::{Compression, Image, ImageFormat, ImageKind, ImageSource, NewImage},
+    instance::Instance,
+    rules,
+    storage::ImageStorage,
+    task::TaskKind,
+};
+use imprint_store::{
+    image::{self, CaptureNotes, ImageRecord},
+    instance, storage,
+};
+
+use crate::{
+    CaptureCreate, ConsistencyRequirement, ImageTask, Op, Service,
+    change::Change,
+    db_result::DbResult,
+    idempotency,
+    images::image::view,
+    instances::capture_facts::{Facts, Shared},
+    tasks::{
+        lifecycle::{self, NewTask},
+        payload::TaskPayload,
+        task::view as task_view,
+    },
+    validate::check_description,
+};
+
+/// The format that captures are stored in (S20).
+const FORMAT: ImageFormat = ImageFormat::Qcow2;
+
+fn required_consistency(request: &CaptureCreate) -> Result<ConsistencyRequirement, Error> {
+    let consistency = request
+        .consistency
+        .unwrap_or(ConsistencyRequirement { want: Consistency::Application, minimum: Consistency::Crash });
+    if consistency.minimum > consistency.want {
+        return Err(
+            Error::new(Code::InvalidRequest, "`minimum` must not be above `want`").at("/consistency/minimum")
+        );
+    }
+    Ok(consistency)
+}
+
+impl Service {
+    /// Captures the primary disk of an instance: reserves a slot and queues the task, in one
+    /// transaction (S126, X7). The image belongs to the instance's owner, also when an admin asks
+    /// (S9, S13).
+    pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
+        op.require_write()?;
+        check_description(&request.description)?;
+        let consistency = required_consistency(&request)?;
+        let mut change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(ImageTask { replayed: true, ..stored });
+        }
+        let mut source = crate::instances::instance::visible(&change.conn(), op, request.instance_id).await?;
+        let facts = Facts::read(&change.conn(), &source.instance, &mut Shared::default()).await?;
+        let choice = facts.decide(&source.instance, change.now)?;
+        let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
+        let payload = TaskPayload::Capture {
+            compression: request.compression.unwrap_or(Compression::Zstd),
+            want: consistency.want,
+            minimum: consistency.minimum,
+        };
+        let new = NewTask {
+            account_id: source.instance.account_id,
+            kind: TaskKind::ImageCapture,
+            image_id: Some(image_id),
+            instance_id: Some(source.instance.id),
+            hypervisor_id: source.instance.hypervisor_id,
+            payload,
+            request_id: op.request_id,
+        };
+        let task = lifecycle::new_task(&change, task_id, new)?;
+        let record = captured(&change, &source.instance, choice.storage, request, (image_id, task_id));
+        image::insert(&change.tx, &record).await.db()?;
+        source.task_id = Some(task_id);
+        instance::update(&change.tx, &source).await.db()?;
+        change.image_changed(&record).await?;
+        lifecycle::queue(&mut change, &task).await?;
+        change.audit(op, "image.capture", image_id).await?;
+        let task = task_view(&change.conn(), &task, change.now).await?;
+        let answer = ImageTask { image: view(&record), task, replayed: false };
+        idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
+    }
+}
+
+fn captured(
+    change: &Change<'_>,
+    source: &Instance,
+    storage: &ImageStorage,
+    request: CaptureCreate,
+    (id, task_id): (ImageId, TaskId),
+) -> ImageRecord {
+    let new = NewImage {
+        id,
+        account_id: source.account_id,
+        location_id: source.location_id,
+        kind: ImageKind::Custom,
+        name: request.name,
+        description: request.description,
+        source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
+        storage_id: storage.id,
+        storage_key: format!("{id}.{FORMAT}"),
+        format: FORMAT,
+        task_id,
+    };
+    ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }
+}

@@ -1,0 +1,6 @@
+//! Instances and the facts that decide about their captures.
+
+pub(crate) mod capture_facts;
+pub(crate) mod coalesce;
+pub(crate) mod deploy;
+pub(crate) mod instance;

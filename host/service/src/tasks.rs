@@ -1,0 +1,11 @@
+//! Tasks: queueing, leases, execution by agents, and what their ends mean. Below the use cases of
+//! images and instances, which queue them.
+
+pub(crate) mod finish;
+pub(crate) mod hub;
+pub(crate) mod lease;
+pub(crate) mod lifecycle;
+pub(crate) mod payload;
+pub(crate) mod reconcile;
+pub(crate) mod scheduler;
+pub(crate) mod task;

@@ -1,0 +1,63 @@
+//! Checks of requests that several use cases share.
+
+use std::collections::BTreeMap;
+
+use imprint_domain::{Code, Error, id::InstanceId};
+use imprint_store::{Conn, StoreError, task};
+
+use crate::db_result::{DbResult, db_error};
+
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 1024;
+/// The most settings of a plugin, and the longest name and value of one, in bytes.
+const MAX_SETTINGS: usize = 64;
+const MAX_SETTING: usize = 4096;
+
+/// Maps the failure of an insertion whose name may be taken.
+pub(crate) fn name_taken(what: &str) -> impl Fn(StoreError) -> Error {
+    move |error| match error {
+        StoreError::Duplicate(_) => {
+            Error::new(Code::NameTaken, format!("choose another name for the {what}")).at("/name")
+        }
+        StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::File(_) => db_error(&error),
+    }
+}
+
+/// Refuses a description that is too long or has control characters.
+pub(crate) fn check_description(text: &str) -> Result<(), Error> {
+    let control = text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    if text.chars().count() > MAX_DESCRIPTION || control {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            format!("a description has at most {MAX_DESCRIPTION} characters and no control characters"),
+        )
+        .at("/description"));
+    }
+    Ok(())
+}
+
+/// Refuses settings that are too many or too long.
+pub(crate) fn check_settings(settings: &BTreeMap<String, String>, pointer: &str) -> Result<(), Error> {
+    let too_long = settings.iter().any(|(key, value)| key.len() > MAX_SETTING || value.len() > MAX_SETTING);
+    if settings.len() > MAX_SETTINGS || too_long {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            format!("at most {MAX_SETTINGS} settings of at most {MAX_SETTING} bytes each"),
+        )
+        .at(pointer));
+    }
+    Ok(())
+}
+
+/// Refuses an instance that a task works on.
+pub(crate) async fn require_idle(conn: &Conn<'_>, id: InstanceId) -> Result<(), Error> {
+    let active = task::active_of_instance(conn, id).await.db()?;
+    match active.first() {
+        None => Ok(()),
+        Some(record) => Err(Error::new(
+            Code::InstanceBusy,
+            format!("the task {} works on it; wait until it is over, or cancel it", record.task.kind),
+        )
+        .with("task_id", record.task.id)),
+    }
+}
