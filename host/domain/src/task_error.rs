@@ -22,7 +22,7 @@ pub enum Retry {
     Never,
     /// Yes, and the control plane retries it while the task has attempts left.
     Automatic,
-    /// Yes, but only when somebody asks for it.
+    /// Yes, but only when it is requested.
     ByHand,
     /// Automatic where the plugin or the data path reported a transient error, otherwise never.
     AsReported,

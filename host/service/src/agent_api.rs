@@ -33,6 +33,7 @@ use crate::{
         payload::{self, storage_ref},
         scheduler::{Decision, MAX_SCANNED, schedule},
     },
+    validate,
 };
 
 /// The most assignments in one answer.
@@ -112,8 +113,7 @@ impl ControlPlane for Handle {
 }
 
 fn truncate(text: &str) -> String {
-    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_TEXT).last();
-    text[..end.unwrap_or(0)].to_owned()
+    validate::truncate(text, MAX_TEXT)
 }
 
 impl Handle {

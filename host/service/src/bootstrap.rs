@@ -43,7 +43,7 @@ const ACCOUNTS: u32 = 500;
 pub struct StockImageFile {
     /// The image's name.
     pub name: Name,
-    /// For people.
+    /// Human-readable text.
     pub description: String,
     /// The file's key in the stock storage.
     pub key: String,
@@ -143,6 +143,10 @@ impl Service {
     /// Makes the account `admin` if there is no admin yet. `password` is its password; `None`
     /// generates one, which is answered and shown once. An existing admin's password is set again
     /// only when one is given.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn ensure_admin(&self, password: Option<String>) -> Result<Option<String>, Error> {
         if let Some(record) = self.admin().await? {
             if let Some(password) = password {
@@ -197,6 +201,10 @@ impl Service {
     /// Makes what is missing of the location, this machine as its hypervisor, and two local
     /// storages bound to it. The program calls it at every start, before it starts the embedded
     /// agent.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn ensure_local(&self, request: &LocalRequest) -> Result<LocalSetup, Error> {
         let op = self.as_admin().await?;
         let location_id = self.local_location(&op, request).await?;
@@ -287,6 +295,10 @@ impl Service {
     /// Makes what is missing of the customer account and the stock image, on top of
     /// [`Service::ensure_local`]. The first instance follows with
     /// [`Service::ensure_demo_instance`].
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn ensure_demo(&self, local: LocalSetup, request: &DemoRequest) -> Result<DemoSetup, Error> {
         let op = self.as_admin().await?;
         let (account_id, generated_password) = self.demo_account(&op, request).await?;
@@ -342,6 +354,10 @@ impl Service {
     /// Deploys the demo's first instance, or makes the one of an earlier start run again. Needs the
     /// stock image to be available and the agent to be online: waits for both, at most `wait`.
     /// `None` when there is no stock image. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFound`] for what does not exist or is not visible; an error of the database.
     pub async fn ensure_demo_instance(
         &self,
         setup: &DemoSetup,

@@ -32,67 +32,67 @@ pub enum EventTopic {
     Instance,
 }
 
-/// Which events to follow.
+/// The events to follow.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Any of these; empty takes all.
+    /// The accepted topics; empty accepts all.
     pub topics: Vec<EventTopic>,
-    /// Only those of this task.
+    /// The task, if only its events are followed.
     pub task_id: Option<TaskId>,
 }
 
-/// Where a follower begins.
+/// Where a follower starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventStart {
-    /// Now; `sequence` is the last event that already happened (0 for none).
+    /// Now; `sequence` is the number of the last event so far (0 for none).
     Snapshot {
-        /// The last event.
+        /// The number of the last event.
         sequence: u64,
     },
-    /// Right after the event that the client saw last.
+    /// After the event that the client saw last.
     Resumed {
-        /// That event.
+        /// The number of that event.
         sequence: u64,
     },
     /// The events after the client's last one are not kept any more: it must read everything again,
     /// then follow from here.
     Reset {
-        /// The last event.
+        /// The number of the last event.
         sequence: u64,
     },
 }
 
-/// What an event is about, as it is now.
+/// The current state of what an event is about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// An image.
     Image(Box<ImageView>),
-    /// An image that is gone.
-    ImageGone(ImageId),
+    /// An image that was removed.
+    ImageRemoved(ImageId),
     /// An instance.
     Instance(Box<InstanceView>),
-    /// An instance that is gone.
-    InstanceGone(InstanceId),
+    /// An instance that was removed.
+    InstanceRemoved(InstanceId),
     /// A task.
     Task(Box<TaskView>),
-    /// A task that is gone.
-    TaskGone(TaskId),
+    /// A task that was removed.
+    TaskRemoved(TaskId),
 }
 
-/// An event, as it is sent.
+/// An event with the current state of what it is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventView {
-    /// Its number within the account.
+    /// The number of the event within the account.
     pub sequence: u64,
     /// What changed.
     pub kind: EventKind,
-    /// When.
+    /// When it was recorded.
     pub at: Timestamp,
-    /// What it is about.
+    /// What changed, in its current state.
     pub subject: Subject,
 }
 
-/// Events read at once.
+/// The number of events that are read at once.
 const BATCH: u32 = 100;
 /// The longest wait; the follower polls much more often than that.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -104,9 +104,9 @@ pub struct EventFollower {
     audience: Audience,
     filter: EventFilter,
     start: EventStart,
-    /// The last event that was handed out or passed over.
+    /// The number of the last event that was returned or skipped.
     last: u64,
-    /// Events that were read, in order; at most [`BATCH`].
+    /// Events that were read and not returned yet, in order; at most [`BATCH`].
     ahead: VecDeque<Event>,
     receiver: broadcast::Receiver<AccountId>,
 }
@@ -124,13 +124,17 @@ impl EventFilter {
 }
 
 impl EventFollower {
-    /// Where it begins: the first thing to send.
+    /// Returns where the follower starts: the first thing to send.
     pub const fn start(&self) -> EventStart {
         self.start
     }
 
     /// The next event; waits for it. Cancel-safe: an event counts as sent only once its value was
-    /// handed out.
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn next(&mut self) -> Result<EventView, Error> {
         loop {
             while let Some(event) = self.ahead.front().cloned() {
@@ -169,7 +173,7 @@ impl EventFollower {
 
     async fn image(&self, id: ImageId) -> Result<Subject, Error> {
         let found = image::get(&self.service.read(), id).await.db()?;
-        Ok(found.map_or(Subject::ImageGone(id), |record| {
+        Ok(found.map_or(Subject::ImageRemoved(id), |record| {
             Subject::Image(Box::new(crate::images::image::view(&record)))
         }))
     }
@@ -177,7 +181,7 @@ impl EventFollower {
     async fn instance(&self, id: InstanceId) -> Result<Subject, Error> {
         let conn = self.service.read();
         let Some(record) = instance::get(&conn, id).await.db()? else {
-            return Ok(Subject::InstanceGone(id));
+            return Ok(Subject::InstanceRemoved(id));
         };
         let view = crate::instances::instance::view(&conn, &record, self.service.now()).await?;
         Ok(Subject::Instance(Box::new(view)))
@@ -185,7 +189,7 @@ impl EventFollower {
 
     async fn task(&self, id: TaskId) -> Result<Subject, Error> {
         let conn = self.service.read();
-        let Some(record) = task::get(&conn, id).await.db()? else { return Ok(Subject::TaskGone(id)) };
+        let Some(record) = task::get(&conn, id).await.db()? else { return Ok(Subject::TaskRemoved(id)) };
         let view = view_for(&conn, &record, self.service.now(), self.audience).await?;
         Ok(Subject::Task(Box::new(view)))
     }
@@ -194,6 +198,11 @@ impl EventFollower {
 impl Service {
     /// Follows the actor's own account. `after` is the last event that the client saw
     /// (`Last-Event-ID`).
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; an error of the database.
     pub async fn event_follow(
         &self,
         op: &Op,

@@ -1,11 +1,18 @@
-//! The use cases of Imprint: who may do what, and what happens then.
+//! The use cases of Imprint: authorisation, rules, transactions and events.
 //!
 //! Every use case takes an [`Op`]: the actor, the request's id, and where it matters an idempotency
 //! key. It authorises, asks the domain's rules, writes in one transaction (change, audit row,
-//! event, stored answer), and wakes whoever follows.
+//! event, stored answer), and wakes the followers.
 //!
 //! Ground rules: what an account may not know of is `not_found`; a limit is a reservation inside
 //! the transaction; time and randomness come from the environment that the service was opened with.
+//!
+//! Locks: a poisoned lock is entered (`PoisonError::into_inner`), as what the locks of this crate
+//! guard is consistent after every statement.
+//!
+//! Layers, from below: `change` (a transaction with its events), `tasks` (their life cycle, without
+//! use cases of other nouns), then the nouns in `auth`, `catalogue`, `images` and `instances`, then
+//! `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 

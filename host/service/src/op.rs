@@ -1,4 +1,4 @@
-//! Who asks, and under which request.
+//! The actor and the id of a request.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use imprint_domain::{
     id::{AccountId, RequestId, SessionId, TokenId},
 };
 
-/// How an actor proved who it is.
+/// How an actor was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authenticated {
     /// A browser session: API callers must send the CSRF header and `If-Match`.
@@ -19,14 +19,14 @@ pub enum Authenticated {
     System,
 }
 
-/// Who asks.
+/// The account that makes a request, and what it may do.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// The account.
     pub account: Account,
     /// What the session or the token may do.
     pub scopes: BTreeSet<Scope>,
-    /// How it proved that.
+    /// How it was authenticated.
     pub by: Authenticated,
 }
 
@@ -47,34 +47,34 @@ pub struct Idempotency {
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Op {
-    /// Who asks.
+    /// The account that makes a request, and what it may do.
     pub actor: Actor,
-    /// Goes into audit rows, tasks and the log.
+    /// The id of the request: part of audit rows, tasks and the log.
     pub request_id: RequestId,
-    /// For requests that create something.
+    /// The idempotency key of a request that creates something.
     pub idempotency: Option<Idempotency>,
 }
 
 impl Op {
-    /// A request without an idempotency key.
+    /// Builds a request without an idempotency key.
     pub const fn new(actor: Actor, request_id: RequestId) -> Self {
         Self { actor, request_id, idempotency: None }
     }
 
-    /// The same request with its idempotency key.
+    /// Adds the idempotency key.
     #[must_use]
     pub fn with_idempotency(mut self, idempotency: Option<Idempotency>) -> Self {
         self.idempotency = idempotency;
         self
     }
 
-    /// The account that asks.
+    /// Returns the account of the actor.
     pub const fn account_id(&self) -> AccountId {
         self.actor.account.id
     }
 
-    /// Whether the actor sees what belongs to others: an admin whose session or token has the admin
-    /// scope.
+    /// Returns whether the actor sees what belongs to others: an admin whose session or token has
+    /// the admin scope.
     pub fn is_admin(&self) -> bool {
         match self.actor.account.role {
             Role::Admin => self.actor.scopes.contains(&Scope::Admin),
@@ -82,12 +82,16 @@ impl Op {
         }
     }
 
-    /// Whether something of `owner` is visible to the actor.
+    /// Returns whether something of `owner` is visible to the actor.
     pub fn sees(&self, owner: AccountId) -> bool {
         self.account_id() == owner || self.is_admin()
     }
 
     /// Refuses an actor that may not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without a scope for images.
     pub fn require_read(&self) -> Result<(), Error> {
         let scopes = &self.actor.scopes;
         if scopes.contains(&Scope::ImagesRead) || scopes.contains(&Scope::ImagesWrite) {
@@ -97,6 +101,10 @@ impl Op {
     }
 
     /// Refuses an actor that may not change anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope `images:write`.
     pub fn require_write(&self) -> Result<(), Error> {
         if self.actor.scopes.contains(&Scope::ImagesWrite) {
             return Ok(());
@@ -104,7 +112,11 @@ impl Op {
         Err(missing(Scope::ImagesWrite))
     }
 
-    /// Refuses everybody but admins.
+    /// Refuses an actor that is not an admin.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] for customers and without the scope `admin`.
     pub fn require_admin(&self) -> Result<(), Error> {
         match self.actor.account.role {
             Role::Admin if self.actor.scopes.contains(&Scope::Admin) => Ok(()),

@@ -11,13 +11,13 @@ pub const DEFAULT_PAGE: u32 = 50;
 /// The most items of a page.
 pub const MAX_PAGE: u32 = 500;
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is parsed, in bytes.
 const MAX_TOKEN: usize = 2048;
 
 /// The version of the token.
 const VERSION: u8 = 1;
 
-/// Which page.
+/// The page to return.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageRequest {
     /// Items wanted, 1 to [`MAX_PAGE`]; `None` takes [`DEFAULT_PAGE`].
@@ -35,7 +35,7 @@ pub struct Page<T> {
     pub next_page_token: Option<String>,
 }
 
-/// What a token holds.
+/// The content of a page token.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Token<K> {

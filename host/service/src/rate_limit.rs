@@ -13,8 +13,8 @@ use std::{
 use chrono::TimeDelta;
 use imprint_domain::time::Timestamp;
 
-/// The most keys with a counter. Beyond it the counters whose window is over are removed, and if that
-/// is not enough, all.
+/// The most keys with a counter. Beyond it the counters whose window is over are removed, and if
+/// that is not enough, all.
 const MAX_KEYS: usize = 10_000;
 
 /// Attempts by key. A key's window starts with its first attempt.

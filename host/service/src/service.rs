@@ -11,12 +11,7 @@ use imprint_domain::{
 use imprint_store::{Conn, Store, Target};
 use uuid::Uuid;
 
-use crate::{
-    auth::secret::Passwords,
-    db_result::DbResult,
-    rate_limit::AttemptCounter,
-    tasks::hub::Hub,
-};
+use crate::{auth::secret::Passwords, db_result::DbResult, rate_limit::AttemptCounter, tasks::hub::Hub};
 
 /// The database to open.
 #[derive(Clone)]

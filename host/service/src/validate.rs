@@ -61,3 +61,8 @@ pub(crate) async fn require_idle(conn: &Conn<'_>, id: InstanceId) -> Result<(), 
         .with("task_id", record.task.id)),
     }
 }
+
+/// Returns the start of a text, at most `bytes` long.
+pub(crate) fn truncate(text: &str, bytes: usize) -> String {
+    text[..text.floor_char_boundary(bytes)].to_owned()
+}

@@ -36,9 +36,9 @@ mod row {
 pub struct AccountRecord {
     /// The account.
     pub account: Account,
-    /// As argon2 writes it.
+    /// The hash of its password, in the PHC string format of argon2.
     pub password_hash: String,
-    /// The number of its last event.
+    /// The number of the account's last event.
     pub event_sequence: u64,
 }
 
@@ -71,18 +71,30 @@ impl AccountRecord {
     }
 }
 
-/// The account of that id.
+/// Reads the account of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: AccountId) -> Result<Option<AccountRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(AccountRecord::from_row).transpose()
 }
 
-/// The account of that name.
+/// Reads the account of that name, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn by_name(conn: &Conn<'_>, name: &str) -> Result<Option<AccountRecord>, StoreError> {
     let found = row::Entity::find().filter(row::Column::Name.eq(name)).one(&conn.0).await?;
     found.map(AccountRecord::from_row).transpose()
 }
 
-/// Accounts by age, oldest first.
+/// Reads a page of accounts by age, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(
     conn: &Conn<'_>,
     after: Option<AccountId>,
@@ -96,12 +108,20 @@ pub async fn list(
 }
 
 /// Adds an account; [`StoreError::Duplicate`] when the name is taken.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &AccountRecord) -> Result<(), StoreError> {
     row::Entity::insert(record.to_row().into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
 
 /// Changes an account's row to what the record says.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &AccountRecord) -> Result<(), StoreError> {
     row::Entity::update(record.to_row().into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())

@@ -35,15 +35,15 @@ mod row {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRecord {
-    /// Its id.
+    /// The row's id.
     pub id: Uuid,
-    /// When.
+    /// When the action was done.
     pub at: Timestamp,
-    /// Whose account acted.
+    /// The account that acted.
     pub account_id: Option<AccountId>,
-    /// By which session, token or agent.
+    /// The session, token or agent that acted.
     pub actor: String,
-    /// What was done: `image.capture`.
+    /// The action, such as `image.capture`.
     pub action: String,
     /// To what: the resource's id.
     pub resource: String,
@@ -52,6 +52,10 @@ pub struct AuditRecord {
 }
 
 /// Writes a change down.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &AuditRecord) -> Result<(), StoreError> {
     let row = row::Model {
         id: record.id,
@@ -66,7 +70,11 @@ pub async fn insert(tx: &WriteTx, record: &AuditRecord) -> Result<(), StoreError
     Ok(())
 }
 
-/// What was done to a resource, oldest first.
+/// Reads what was done to a resource, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn of_resource(
     conn: &Conn<'_>,
     resource: &str,

@@ -9,24 +9,24 @@ use sea_orm::{
 
 use crate::StoreError;
 
-/// Readers in the pool.
+/// The number of readers in the pool.
 const READERS: u32 = 8;
-/// How long a writer of another process may be waited for.
+/// The longest wait for a writer of another process.
 const BUSY: Duration = Duration::from_secs(10);
-/// How long a free connection may be waited for.
+/// The longest wait for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(30);
 /// Keys of PostgreSQL's advisory locks: `imprint` with a number.
 const LOCK_WRITE: i64 = 0x696d_7072_696e_7401;
 const LOCK_MIGRATE: i64 = 0x696d_7072_696e_7402;
 
-/// Which database.
+/// The database to open.
 #[derive(Clone)]
 pub enum Target {
-    /// A SQLite file; made if it is missing.
+    /// A SQLite file; created if it is missing.
     SqliteFile(PathBuf),
     /// SQLite in memory: one connection for everything.
     SqliteMemory,
-    /// `postgres://...`.
+    /// A PostgreSQL server, as `postgres://...`.
     Postgres(String),
 }
 
@@ -36,10 +36,10 @@ pub struct Store {
     writer: DatabaseConnection,
 }
 
-/// Something to read with: the pool, or a write transaction that sees its own changes.
+/// A connection to read with: the pool, or a write transaction that sees its own changes.
 pub struct Conn<'a>(pub(crate) DatabaseExecutor<'a>);
 
-/// A write transaction. Dropping it without [`WriteTx::commit`] undoes it.
+/// A write transaction. Dropping it without [`WriteTx::commit`] rolls it back.
 pub struct WriteTx(pub(crate) DatabaseTransaction);
 
 impl fmt::Debug for Store {
@@ -62,7 +62,7 @@ impl Store {
             }
             Target::SqliteMemory => {
                 let mut options = sqlite("sqlite::memory:", 1);
-                // The database lives as long as its only connection.
+                // The database exists as long as its only connection.
                 options.min_connections(1).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
                 let writer = Database::connect(options).await?;
                 Self { reader: writer.clone(), writer }
@@ -93,12 +93,12 @@ impl Store {
         self.writer.get_database_backend()
     }
 
-    /// Something to read with.
+    /// Returns a connection to read with.
     pub fn read(&self) -> Conn<'_> {
         Conn(DatabaseExecutor::Connection(&self.reader))
     }
 
-    /// Begins a write transaction; all others wait until it is over.
+    /// Starts a write transaction; all others wait until it is over.
     pub async fn write_tx(&self) -> Result<WriteTx, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -111,7 +111,7 @@ impl Store {
         Ok(WriteTx(tx))
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.reader.execute_unprepared("select 1").await?;
         Ok(())
@@ -119,12 +119,12 @@ impl Store {
 }
 
 impl WriteTx {
-    /// To read inside the transaction.
+    /// Returns a connection that reads inside the transaction.
     pub fn conn(&self) -> Conn<'_> {
         Conn(DatabaseExecutor::Transaction(&self.0))
     }
 
-    /// Makes the changes last.
+    /// Commits the changes.
     pub async fn commit(self) -> Result<(), StoreError> {
         Ok(self.0.commit().await?)
     }
@@ -138,7 +138,7 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(BUSY)
                 .pragma("journal_mode", "wal")
-                // A committed row survives a power cut: it speaks of bytes that were made durable
+                // A committed row survives a power cut: it describes bytes that were made durable
                 // before it.
                 .pragma("synchronous", "full")
         },

@@ -1,22 +1,22 @@
-//! What can go wrong with rows.
+//! Failures of the store.
 
 use sea_orm::{DbErr, SqlErr};
 
-/// Why rows could not be read or written.
+/// A failure to read or write rows.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A unique constraint says that it is there already.
+    /// A unique constraint refuses the row.
     #[error("a row with the same unique value exists")]
     Duplicate(#[source] DbErr),
-    /// The database did not do it.
+    /// The database reported an error.
     #[error("the database failed")]
     Database(#[source] DbErr),
-    /// A row holds what this version does not understand.
-    #[error("the {column} of a row is not understood: {value}")]
+    /// A row contains a value that this version does not know.
+    #[error("the {column} of a row has an unknown value: {value}")]
     Corrupt {
-        /// Which column.
+        /// The name of the column.
         column: &'static str,
-        /// Its value, shortened.
+        /// The value, truncated.
         value: String,
     },
     /// The file of the database cannot be used.
@@ -34,7 +34,7 @@ impl From<DbErr> for StoreError {
 }
 
 impl StoreError {
-    /// Whether the database could not be reached at all, so that trying later can help.
+    /// Returns whether the database could not be reached, so that a later attempt can succeed.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)))
     }

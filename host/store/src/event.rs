@@ -50,7 +50,11 @@ pub struct NewEvent {
     pub at: Timestamp,
 }
 
-/// Writes an event in the transaction of the change that it tells of, and answers its number.
+/// Writes an event in the transaction of the change that it describes, and returns its number.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
     let sequence = account::next_sequence(tx, event.account_id).await?;
     let row = row::Model {
@@ -66,7 +70,11 @@ pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
     Ok(sequence)
 }
 
-/// Events of an account after a number, in order.
+/// Reads the events of an account after a number, in order.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn after(
     conn: &Conn<'_>,
     account_id: AccountId,
@@ -95,7 +103,11 @@ pub async fn after(
         .collect()
 }
 
-/// Forgets events from before `before`.
+/// Deletes events up to `before`, and returns their number.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete_older(tx: &WriteTx, before: Timestamp) -> Result<u64, StoreError> {
     let done = row::Entity::delete_many().filter(row::Column::At.lte(before)).exec(&tx.0).await?;
     Ok(done.rows_affected)

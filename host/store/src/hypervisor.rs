@@ -42,24 +42,24 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A hypervisor with its driver's settings and what its agent said.
+/// A hypervisor with its driver's settings and what its agent reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HypervisorRecord {
     /// The hypervisor.
     pub hypervisor: Hypervisor,
-    /// Settings of the driver.
+    /// The settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
-    /// Pieces of work that may run at once.
+    /// The number of tasks that may run at once.
     pub max_work: u32,
-    /// The present agent process.
+    /// The current agent process.
     pub agent_id: Option<AgentId>,
-    /// Its version.
+    /// The version of the agent.
     pub agent_version: Option<String>,
-    /// Its plugins.
+    /// The plugins of the agent: id to version.
     pub plugins: BTreeMap<String, String>,
-    /// What is missing on the machine.
+    /// What is missing on the machine, in human-readable sentences.
     pub findings: Vec<String>,
-    /// When the hypervisor was added.
+    /// When the hypervisor was created.
     pub created_at: Timestamp,
 }
 
@@ -102,18 +102,30 @@ fn to_row(record: &HypervisorRecord) -> Result<row::Model, StoreError> {
     })
 }
 
-/// The hypervisor of that id.
+/// Reads the hypervisor of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: HypervisorId) -> Result<Option<HypervisorRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
 }
 
-/// The hypervisor of that name.
+/// Reads the hypervisor of that name, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn by_name(conn: &Conn<'_>, name: &str) -> Result<Option<HypervisorRecord>, StoreError> {
     let found = row::Entity::find().filter(row::Column::Name.eq(name)).one(&conn.0).await?;
     found.map(from_row).transpose()
 }
 
-/// Hypervisors, oldest first.
+/// Reads a page of hypervisors, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(
     conn: &Conn<'_>,
     after: Option<HypervisorId>,
@@ -126,7 +138,11 @@ pub async fn list(
     query.all(&conn.0).await?.into_iter().map(from_row).collect()
 }
 
-/// Hypervisors that a storage is bound to, oldest first.
+/// Reads a page of hypervisors that a storage is bound to, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn of_storage(conn: &Conn<'_>, storage: StorageId) -> Result<Vec<HypervisorRecord>, StoreError> {
     let ids = crate::storage::bound_hypervisors(conn, storage).await?;
     let rows = row::Entity::find()
@@ -138,12 +154,20 @@ pub async fn of_storage(conn: &Conn<'_>, storage: StorageId) -> Result<Vec<Hyper
 }
 
 /// Adds a hypervisor.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &HypervisorRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
 
 /// Changes a hypervisor's row to what the record says.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &HypervisorRecord) -> Result<(), StoreError> {
     row::Entity::update(to_row(record)?.into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())

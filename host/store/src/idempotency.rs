@@ -31,10 +31,10 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// What a key belongs to.
+/// The scope of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyScope {
-    /// Whose.
+    /// The account that sent it.
     pub account_id: AccountId,
     /// HTTP method.
     pub method: String,
@@ -51,11 +51,15 @@ pub struct KeyRecord {
     pub body_hash: Vec<u8>,
     /// The answer, as JSON.
     pub answer: String,
-    /// When it was given.
+    /// When it was stored.
     pub created_at: Timestamp,
 }
 
 /// The answer stored for a key.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, scope: &KeyScope) -> Result<Option<KeyRecord>, StoreError> {
     let id = (scope.account_id.uuid(), scope.method.clone(), scope.path.clone(), scope.key.clone());
     let found = row::Entity::find_by_id(id).one(&conn.0).await?;
@@ -67,6 +71,10 @@ pub async fn get(conn: &Conn<'_>, scope: &KeyScope) -> Result<Option<KeyRecord>,
 }
 
 /// Stores the answer for a key.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, scope: &KeyScope, record: &KeyRecord) -> Result<(), StoreError> {
     let row = row::Model {
         account_id: scope.account_id.uuid(),
@@ -82,6 +90,10 @@ pub async fn insert(tx: &WriteTx, scope: &KeyScope, record: &KeyRecord) -> Resul
 }
 
 /// Forgets one key.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete(tx: &WriteTx, scope: &KeyScope) -> Result<(), StoreError> {
     let id = (scope.account_id.uuid(), scope.method.clone(), scope.path.clone(), scope.key.clone());
     row::Entity::delete_by_id(id).exec(&tx.0).await?;
@@ -89,6 +101,10 @@ pub async fn delete(tx: &WriteTx, scope: &KeyScope) -> Result<(), StoreError> {
 }
 
 /// Forgets keys from before `before`.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete_older(tx: &WriteTx, before: Timestamp) -> Result<u64, StoreError> {
     let done = row::Entity::delete_many().filter(row::Column::CreatedAt.lte(before)).exec(&tx.0).await?;
     Ok(done.rows_affected)

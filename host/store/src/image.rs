@@ -56,49 +56,49 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// An image with what its capture was like.
+/// An image with the notes of its capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRecord {
     /// The image.
     pub image: Image,
-    /// How it was captured.
+    /// The notes of its capture.
     pub capture: CaptureNotes,
 }
 
-/// What a capture was like.
+/// The circumstances of a capture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureNotes {
-    /// Why the level is below the wanted one.
+    /// Why the consistency is below the requested level.
     pub downgraded_because: Option<String>,
-    /// How the point in time was taken.
+    /// The method by which the point in time was taken.
     pub method: Option<String>,
-    /// How long file systems were frozen, in milliseconds.
+    /// The time for which file systems were frozen, in milliseconds.
     pub frozen_ms: Option<u32>,
-    /// How long processors stood still, in milliseconds.
+    /// The time for which processors were stopped, in milliseconds.
     pub stopped_ms: Option<u32>,
 }
 
 /// The owners of the images to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerFilter {
-    /// Captured ones of an account.
+    /// The captured images of an account.
     CustomOf(AccountId),
     /// Stock images.
     Stock,
-    /// Captured ones of an account, and stock images.
+    /// The captured images of an account, and stock images.
     VisibleTo(AccountId),
-    /// All.
+    /// All images.
     All,
 }
 
-/// Which images to list.
+/// The images to list.
 #[derive(Clone, Debug)]
 pub struct ImageFilter {
     /// The owners.
     pub owner: OwnerFilter,
-    /// Any of these; empty takes all.
+    /// The accepted states; empty accepts all.
     pub status: Vec<ImageStatus>,
-    /// Only there.
+    /// The location, if only one is listed.
     pub location_id: Option<LocationId>,
 }
 
@@ -106,40 +106,40 @@ pub struct ImageFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SortKey {
-    /// By age.
+    /// A time.
     Time(Timestamp),
-    /// By name.
+    /// A name.
     Text(String),
-    /// By size; -1 for none.
+    /// A size in bytes; -1 for none.
     Number(i64),
 }
 
-/// What to sort by.
+/// The property to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortBy {
-    /// When it was asked for.
+    /// When it was requested.
     CreatedAt,
-    /// By name, byte by byte.
+    /// The name, compared byte by byte.
     Name,
-    /// By size.
+    /// The size.
     Size,
 }
 
 /// A page of a sorted list.
 #[derive(Clone, Debug)]
 pub struct Sorted {
-    /// By what.
+    /// The property to sort by.
     pub by: SortBy,
-    /// Latest or largest first.
+    /// Whether the latest or largest comes first.
     pub descending: bool,
-    /// The last row of the page before.
+    /// The last row of the previous page.
     pub after: Option<(SortKey, Uuid)>,
-    /// Rows at most.
+    /// The most rows to return.
     pub limit: u32,
 }
 
 impl ImageRecord {
-    /// The image's key in a list sorted like that.
+    /// Returns the image's key in a list that is sorted by that property.
     pub fn sort_key(&self, by: SortBy) -> SortKey {
         match by {
             SortBy::CreatedAt => SortKey::Time(self.image.created_at),
@@ -234,12 +234,20 @@ fn to_row(record: &ImageRecord) -> row::Model {
     }
 }
 
-/// The image of that id.
+/// Reads the image of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: ImageId) -> Result<Option<ImageRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
 }
 
-/// The image whose file has that key in that storage.
+/// Reads the image whose file has that key in that storage.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn by_key(
     conn: &Conn<'_>,
     storage: StorageId,
@@ -276,7 +284,11 @@ fn later_than(sorted: &Sorted, key: &SortKey, id: Uuid) -> Condition {
     Condition::any().add(beyond).add(Condition::all().add(column.eq(value)).add(id_beyond))
 }
 
-/// A page of images.
+/// Reads a page of images.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(
     conn: &Conn<'_>,
     filter: &ImageFilter,
@@ -313,7 +325,11 @@ pub async fn list(
     rows.into_iter().map(from_row).collect()
 }
 
-/// Slots that an account's images take in a location (S62, S126).
+/// Counts the slots that an account's images take in a location (S62, S126).
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn slots_taken(
     conn: &Conn<'_>,
     account: AccountId,
@@ -331,18 +347,30 @@ pub async fn slots_taken(
 }
 
 /// Adds an image.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
 
 /// Changes an image's row to what the record says.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
     row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())
 }
 
 /// Removes an image's row.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete(tx: &WriteTx, id: ImageId) -> Result<(), StoreError> {
     row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
     Ok(())

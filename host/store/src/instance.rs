@@ -111,12 +111,20 @@ fn to_row(record: &InstanceRecord) -> row::Model {
     }
 }
 
-/// The instance of that id.
+/// Reads the instance of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
 }
 
-/// Instances, latest first: of one account, or of everybody.
+/// Reads a page of instances, latest first: of one account, or of all.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(
     conn: &Conn<'_>,
     account: Option<AccountId>,
@@ -133,18 +141,30 @@ pub async fn list(
     query.all(&conn.0).await?.into_iter().map(from_row).collect()
 }
 
-/// All instances of a hypervisor.
+/// Reads all instances of a hypervisor.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<InstanceRecord>, StoreError> {
     let rows = row::Entity::find().filter(row::Column::HypervisorId.eq(id.uuid())).all(&conn.0).await?;
     rows.into_iter().map(from_row).collect()
 }
 
-/// How many instances a hypervisor has.
+/// Counts the instances of a hypervisor.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn count_of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<u64, StoreError> {
     Ok(row::Entity::find().filter(row::Column::HypervisorId.eq(id.uuid())).count(&conn.0).await?)
 }
 
-/// The disks of an instance, the primary first.
+/// Reads the disks of an instance, the primary first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn disks(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<Disk>, StoreError> {
     let rows = disk::Entity::find()
         .filter(disk::Column::InstanceId.eq(id.uuid()))
@@ -166,6 +186,10 @@ pub async fn disks(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<Disk>, StoreEr
 }
 
 /// Adds an instance with its disks.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
     for disk in disks {
@@ -183,12 +207,20 @@ pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Re
 }
 
 /// Changes an instance's row to what the record says.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &InstanceRecord) -> Result<(), StoreError> {
     row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())
 }
 
-/// Notes what the primary disk occupies.
+/// Writes how many bytes the primary disk occupies.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn set_allocated(tx: &WriteTx, id: InstanceId, size: ByteSize) -> Result<(), StoreError> {
     disk::Entity::update_many()
         .col_expr(disk::Column::AllocatedBytes, Expr::value(size.as_i64()))
@@ -200,6 +232,10 @@ pub async fn set_allocated(tx: &WriteTx, id: InstanceId, size: ByteSize) -> Resu
 }
 
 /// Removes an instance and its disks.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete(tx: &WriteTx, id: InstanceId) -> Result<(), StoreError> {
     row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
     Ok(())

@@ -36,7 +36,7 @@ mod row {
 pub struct LocationRecord {
     /// The location.
     pub location: Location,
-    /// When it came to be.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -73,18 +73,30 @@ fn to_row(record: &LocationRecord) -> row::Model {
     }
 }
 
-/// The location of that id.
+/// Reads the location of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: LocationId) -> Result<Option<LocationRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
 }
 
-/// The location of that name.
+/// Reads the location of that name, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn by_name(conn: &Conn<'_>, name: &str) -> Result<Option<LocationRecord>, StoreError> {
     let found = row::Entity::find().filter(row::Column::Name.eq(name)).one(&conn.0).await?;
     found.map(from_row).transpose()
 }
 
-/// Locations, oldest first.
+/// Reads a page of locations, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(
     conn: &Conn<'_>,
     after: Option<LocationId>,
@@ -98,12 +110,20 @@ pub async fn list(
 }
 
 /// Adds a location.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &LocationRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
 
 /// Changes a location's row to what the record says.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &LocationRecord) -> Result<(), StoreError> {
     row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())

@@ -33,21 +33,25 @@ mod row {
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// Its id.
+    /// The session's id.
     pub id: SessionId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account_id: AccountId,
     /// SHA-256 of its secret.
     pub secret_hash: [u8; 32],
-    /// When it began.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was used last, to the minute.
     pub last_seen_at: Timestamp,
-    /// When it ends at the latest.
+    /// When it expires at the latest.
     pub expires_at: Timestamp,
 }
 
 /// The session with that hash.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn by_hash(conn: &Conn<'_>, secret_hash: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
     let found =
         row::Entity::find().filter(row::Column::SecretHash.eq(secret_hash.to_vec())).one(&conn.0).await?;
@@ -62,6 +66,10 @@ pub async fn by_hash(conn: &Conn<'_>, secret_hash: &[u8; 32]) -> Result<Option<S
 }
 
 /// Adds a session.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &SessionRecord) -> Result<(), StoreError> {
     let row = row::Model {
         id: record.id.uuid(),
@@ -76,6 +84,10 @@ pub async fn insert(tx: &WriteTx, record: &SessionRecord) -> Result<(), StoreErr
 }
 
 /// Notes that a session was used.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn touch(tx: &WriteTx, id: SessionId, now: Timestamp) -> Result<(), StoreError> {
     row::Entity::update_many()
         .col_expr(row::Column::LastSeenAt, Expr::value(now))
@@ -86,18 +98,30 @@ pub async fn touch(tx: &WriteTx, id: SessionId, now: Timestamp) -> Result<(), St
 }
 
 /// Ends a session.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete(tx: &WriteTx, id: SessionId) -> Result<(), StoreError> {
     row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
     Ok(())
 }
 
 /// Ends all sessions of an account.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete_of_account(tx: &WriteTx, id: AccountId) -> Result<(), StoreError> {
     row::Entity::delete_many().filter(row::Column::AccountId.eq(id.uuid())).exec(&tx.0).await?;
     Ok(())
 }
 
 /// Removes sessions that are over: past their end, or not used since `idle_since`.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete_expired(tx: &WriteTx, now: Timestamp, idle_since: Timestamp) -> Result<u64, StoreError> {
     let done = row::Entity::delete_many()
         .filter(row::Column::ExpiresAt.lte(now).or(row::Column::LastSeenAt.lte(idle_since)))

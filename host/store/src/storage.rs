@@ -57,14 +57,14 @@ mod binding {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A storage with what an agent last said of it.
+/// A storage with what an agent last reported about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageRecord {
     /// The storage.
     pub storage: ImageStorage,
-    /// Why it cannot be used.
+    /// Why it cannot be used; `None` when an agent can use it.
     pub problem: Option<String>,
-    /// When it was added.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -101,18 +101,30 @@ fn to_row(record: &StorageRecord) -> Result<row::Model, StoreError> {
     })
 }
 
-/// The storage of that id.
+/// Reads the storage of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: StorageId) -> Result<Option<StorageRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
 }
 
-/// The storage of that name.
+/// Reads the storage of that name, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn by_name(conn: &Conn<'_>, name: &str) -> Result<Option<StorageRecord>, StoreError> {
     let found = row::Entity::find().filter(row::Column::Name.eq(name)).one(&conn.0).await?;
     found.map(from_row).transpose()
 }
 
-/// Storages, oldest first.
+/// Reads a page of storages, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(
     conn: &Conn<'_>,
     after: Option<StorageId>,
@@ -125,7 +137,11 @@ pub async fn list(
     query.all(&conn.0).await?.into_iter().map(from_row).collect()
 }
 
-/// Storages that a hypervisor uses, oldest first.
+/// Reads the storages that a hypervisor uses, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<StorageRecord>, StoreError> {
     let bound =
         binding::Entity::find().filter(binding::Column::HypervisorId.eq(id.uuid())).all(&conn.0).await?;
@@ -137,7 +153,11 @@ pub async fn of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<Stor
     rows.into_iter().map(from_row).collect()
 }
 
-/// Storages of a role that a hypervisor uses, oldest first.
+/// Reads the storages of a role that a hypervisor uses, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn of_hypervisor_with_role(
     conn: &Conn<'_>,
     id: HypervisorId,
@@ -147,7 +167,11 @@ pub async fn of_hypervisor_with_role(
     Ok(all.into_iter().map(|record| record.storage).filter(|storage| storage.role == role).collect())
 }
 
-/// Ids of the hypervisors that use a storage, oldest first.
+/// Reads the ids of the hypervisors that use a storage, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn bound_hypervisors(conn: &Conn<'_>, id: StorageId) -> Result<Vec<HypervisorId>, StoreError> {
     let rows = binding::Entity::find()
         .filter(binding::Column::StorageId.eq(id.uuid()))
@@ -158,18 +182,30 @@ pub async fn bound_hypervisors(conn: &Conn<'_>, id: StorageId) -> Result<Vec<Hyp
 }
 
 /// Adds a storage.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &StorageRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
 
 /// Changes a storage's row to what the record says.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &StorageRecord) -> Result<(), StoreError> {
     row::Entity::update(to_row(record)?.into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())
 }
 
-/// Binds a storage to a hypervisor; twice is once.
+/// Binds a storage to a hypervisor; a second time changes nothing.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn bind(tx: &WriteTx, id: StorageId, hypervisor_id: HypervisorId) -> Result<(), StoreError> {
     let row = binding::Model { storage_id: id.uuid(), hypervisor_id: hypervisor_id.uuid() };
     binding::Entity::insert(row.into_active_model())

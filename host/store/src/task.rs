@@ -72,20 +72,20 @@ pub struct TaskRecord {
     pub change: u64,
 }
 
-/// Which tasks to list, latest first.
+/// The tasks to list, latest first.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
-    /// Of one account, or of everybody.
+    /// The account; `None` lists the tasks of all.
     pub account_id: Option<AccountId>,
-    /// Any of these; empty takes all.
+    /// The accepted states; empty accepts all.
     pub state: Vec<TaskState>,
-    /// Of this image.
+    /// The image, if only its tasks are listed.
     pub image_id: Option<ImageId>,
-    /// Of this instance.
+    /// The instance, if only its tasks are listed.
     pub instance_id: Option<InstanceId>,
-    /// Before this one.
+    /// The first task that is not listed any more: the last one of the previous page.
     pub before: Option<TaskId>,
-    /// Rows at most.
+    /// The most rows to return.
     pub limit: u32,
 }
 
@@ -192,12 +192,20 @@ fn collect(rows: Vec<row::Model>) -> Result<Vec<TaskRecord>, StoreError> {
     rows.into_iter().map(from_row).collect()
 }
 
-/// The task of that id.
+/// Reads the task of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
 }
 
-/// A page of tasks, latest first.
+/// Reads a page of tasks, latest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(conn: &Conn<'_>, filter: &TaskFilter) -> Result<Vec<TaskRecord>, StoreError> {
     let mut query = row::Entity::find().order_by_desc(row::Column::Id).limit(u64::from(filter.limit));
     if let Some(account) = filter.account_id {
@@ -218,7 +226,11 @@ pub async fn list(conn: &Conn<'_>, filter: &TaskFilter) -> Result<Vec<TaskRecord
     collect(query.all(&conn.0).await?)
 }
 
-/// Tasks of a hypervisor in one state, oldest first.
+/// Reads the tasks of a hypervisor in one state, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn of_hypervisor(
     conn: &Conn<'_>,
     id: HypervisorId,
@@ -235,7 +247,11 @@ pub async fn of_hypervisor(
     collect(rows)
 }
 
-/// How many tasks are queued on a hypervisor before the one of that id.
+/// Counts the tasks that are queued on a hypervisor before the one of that id.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn queued_before(conn: &Conn<'_>, hypervisor: HypervisorId, id: TaskId) -> Result<u32, StoreError> {
     let before = row::Entity::find()
         .filter(row::Column::HypervisorId.eq(hypervisor.uuid()))
@@ -246,7 +262,11 @@ pub async fn queued_before(conn: &Conn<'_>, hypervisor: HypervisorId, id: TaskId
     Ok(u32::try_from(before).unwrap_or(u32::MAX))
 }
 
-/// How many tasks of a kind run on a hypervisor.
+/// Counts the running tasks of a kind on a hypervisor.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn running_of_kind(conn: &Conn<'_>, id: HypervisorId, kind: TaskKind) -> Result<u32, StoreError> {
     let running = row::Entity::find()
         .filter(row::Column::HypervisorId.eq(id.uuid()))
@@ -261,7 +281,11 @@ fn active() -> sea_orm::sea_query::SimpleExpr {
     row::Column::State.is_in([TaskState::Queued.as_str(), TaskState::Running.as_str()])
 }
 
-/// Queued and running tasks of an instance, oldest first.
+/// Reads the queued and running tasks of an instance, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn active_of_instance(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<TaskRecord>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::InstanceId.eq(id.uuid()))
@@ -272,7 +296,11 @@ pub async fn active_of_instance(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<T
     collect(rows)
 }
 
-/// Queued and running tasks of an image, oldest first.
+/// Reads the queued and running tasks of an image, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn active_of_image(conn: &Conn<'_>, id: ImageId) -> Result<Vec<TaskRecord>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::ImageId.eq(id.uuid()))
@@ -283,7 +311,11 @@ pub async fn active_of_image(conn: &Conn<'_>, id: ImageId) -> Result<Vec<TaskRec
     collect(rows)
 }
 
-/// Running tasks whose lease ended before `now`, oldest first.
+/// Reads the running tasks whose lease ended before `now`, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn with_expired_lease(
     conn: &Conn<'_>,
     now: Timestamp,
@@ -299,7 +331,11 @@ pub async fn with_expired_lease(
     collect(rows)
 }
 
-/// Queued and running tasks past their deadline, oldest first.
+/// Reads the queued and running tasks past their deadline, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn past_deadline(
     conn: &Conn<'_>,
     now: Timestamp,
@@ -315,7 +351,11 @@ pub async fn past_deadline(
     collect(rows)
 }
 
-/// Tasks of a kind that failed before `before`, oldest first.
+/// Reads the tasks of a kind that failed before `before`, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn failed_before(
     conn: &Conn<'_>,
     kind: TaskKind,
@@ -334,12 +374,20 @@ pub async fn failed_before(
 }
 
 /// Adds a task.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
 
 /// Changes a task's row to what the record says, and counts the change.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &TaskRecord) -> Result<(), StoreError> {
     let mut row = to_row(record)?;
     row.change = row.change.saturating_add(1);

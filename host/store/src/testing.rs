@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::Target;
 
-/// How long the server may take to start.
+/// The longest start of the server.
 const START: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL server of our own, on a unix socket in a temporary folder; ended and removed with
@@ -80,11 +80,11 @@ impl PostgresServer {
     }
 
     async fn wait_until_it_answers(&self) -> io::Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             match Database::connect(self.url("postgres")).await {
                 Ok(connection) => return connection.close().await.map_err(io::Error::other),
-                Err(error) if begun.elapsed() > START => {
+                Err(error) if started.elapsed() > START => {
                     let log = fs::read_to_string(self.folder.path().join("log"))?;
                     return Err(io::Error::other(format!("postgres does not answer: {error}\n{log}")));
                 }

@@ -36,7 +36,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Whose a token is.
+/// The owner of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenOwner {
     /// An account's.
@@ -48,19 +48,19 @@ pub enum TokenOwner {
 /// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {
-    /// Its id, part of its text.
+    /// The token's id, part of its text.
     pub id: TokenId,
-    /// Whose it is.
+    /// The owner of the token.
     pub owner: TokenOwner,
-    /// For people.
+    /// The human-readable name.
     pub name: Name,
-    /// What it may do.
+    /// What the token may do.
     pub scopes: BTreeSet<Scope>,
     /// SHA-256 of its secret.
     pub secret_hash: Vec<u8>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When it expires; `None` never does.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -83,12 +83,20 @@ fn from_row(row: row::Model) -> Result<TokenRecord, StoreError> {
     })
 }
 
-/// The token of that id.
+/// Reads the token of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
 }
 
 /// An account's tokens, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn list(
     conn: &Conn<'_>,
     account: AccountId,
@@ -106,6 +114,10 @@ pub async fn list(
 }
 
 /// Adds a token.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &TokenRecord) -> Result<(), StoreError> {
     let (account_id, hypervisor_id) = match record.owner {
         TokenOwner::Account(id) => (Some(id.uuid()), None),
@@ -126,6 +138,10 @@ pub async fn insert(tx: &WriteTx, record: &TokenRecord) -> Result<(), StoreError
 }
 
 /// Revokes a token.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete(tx: &WriteTx, id: TokenId) -> Result<(), StoreError> {
     row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
     Ok(())

@@ -260,13 +260,13 @@ impl From<service::EventView> for event::Event {
             Subject::Image(image) => {
                 event.image = Some(event::Subject::Present(Box::new((*image).into())));
             }
-            Subject::ImageGone(id) => event.image = Some(event::Subject::gone(id)),
+            Subject::ImageRemoved(id) => event.image = Some(event::Subject::gone(id)),
             Subject::Instance(instance) => {
                 event.instance = Some(event::Subject::Present(Box::new((*instance).into())));
             }
-            Subject::InstanceGone(id) => event.instance = Some(event::Subject::gone(id)),
+            Subject::InstanceRemoved(id) => event.instance = Some(event::Subject::gone(id)),
             Subject::Task(task) => event.task = Some(event::Subject::Present(Box::new((*task).into()))),
-            Subject::TaskGone(id) => event.task = Some(event::Subject::gone(id)),
+            Subject::TaskRemoved(id) => event.task = Some(event::Subject::gone(id)),
         }
         event
     }

@@ -66,7 +66,7 @@ catalogue! {
         "The hypervisor's agent was shut down during the task",
         "Wait; the task continues when the agent is back, and the interruption does not count as an attempt.",
         "Start the agent again.";
-    // The control plane and the agent both end tasks with this one, whoever sees it first. The time
+    // The control plane and the agent both end tasks with this one, depending on which one notices it first. The time
     // is over, so there is no automatic retry; a retry by hand starts with a new deadline.
     DeadlineExceeded = "deadline_exceeded", ByHand,
         "The task took longer than it may",
@@ -165,7 +165,7 @@ catalogue! {
     InstanceGone = "instance_gone", Automatic,
         "The instance was stopped while it was captured",
         "Wait for the automatic retries, or capture the instance again, running or stopped.",
-        "Check why the instance's process ended, if nobody stopped it.";
+        "Check why the instance's process ended, if it was not stopped on purpose.";
     RecoveryPending = "recovery_pending", Automatic,
         "An earlier capture of this instance could not be undone yet",
         WAIT,
@@ -238,7 +238,7 @@ catalogue! {
     QemuVmGone = "qemu.vm-gone", AsReported,
         "The instance was stopped during the task",
         "Wait for the automatic retries, or retry the task.",
-        "Check why the instance's process ended, if nobody stopped it.";
+        "Check why the instance's process ended, if it was not stopped on purpose.";
     QemuMonitorBusy = "qemu.monitor-busy", AsReported,
         "The hypervisor did not respond",
         WAIT,

@@ -138,7 +138,7 @@ const HEAD: &str = "<!-- Generated from host/domain/src/task_error/catalogue.rs 
 A task that fails has an `error` with `code`, `title`, `detail`, `action`, `retryable`, `reference` and `request_id`. Programs decide by
 `code`. `detail` and `action` are sentences for the customer; admins also get `operator_detail`, which holds what the hypervisor, the
 storage or a plugin said. The column *retry* says what happens next: *automatic* failures are repeated by Imprint, at most three attempts
-in all; *by hand* means that a retry can succeed, but only when somebody asks for it; *as reported* depends on what the plugin said.
+in all; *by hand* means that a retry can succeed, but only when it is requested; *as reported* depends on what the plugin said.
 `retryable` is true for the first two, and for the third where the plugin reported a transient error.
 
 ## Codes of the control plane and the agent

@@ -18,29 +18,29 @@ use crate::{
     validate::name_taken,
 };
 
-/// An account, as it is shown.
+/// The public properties of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountView {
-    /// Its id.
+    /// The account's id.
     pub id: AccountId,
-    /// Its name.
+    /// The account's name.
     pub name: Name,
-    /// What it may do.
+    /// What the account may do.
     pub role: Role,
-    /// Its own limit of images.
+    /// Its own limit of images; `None` takes the location's.
     pub image_limit: Option<u32>,
-    /// When it came to be.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
 /// A new account.
 #[derive(Clone)]
 pub struct AccountCreate {
-    /// Unique.
+    /// The unique name.
     pub name: Name,
-    /// 8 to 1024 bytes.
+    /// The password: 8 to 1024 bytes.
     pub password: String,
-    /// What it may do.
+    /// What the account may do.
     pub role: Role,
     /// Its own limit of images; `None` takes the location's.
     pub image_limit: Option<u32>,
@@ -63,18 +63,27 @@ pub(crate) fn view(account: &Account) -> AccountView {
     }
 }
 
-/// An account that must exist.
+/// Reads an account that must exist.
 pub(crate) async fn get(conn: &Conn<'_>, id: AccountId) -> Result<AccountRecord, Error> {
     account::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("account"))
 }
 
 impl Service {
-    /// Who am I.
+    /// Returns the account of the actor.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible; an error of
+    /// the database.
     pub async fn account_current(&self, op: &Op) -> Result<AccountView, Error> {
         Ok(view(&get(&self.read(), op.account_id()).await?.account))
     }
 
     /// All accounts, oldest first. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin; an error of the database.
     pub async fn account_list(&self, op: &Op, page: &PageRequest) -> Result<Page<AccountView>, Error> {
         op.require_admin()?;
         let listing = Listing::new(page, "accounts")?;
@@ -84,6 +93,11 @@ impl Service {
     }
 
     /// Creates an account. Admins only; `name_taken`.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NameTaken`]; an error of the database.
     pub async fn account_create(&self, op: &Op, request: AccountCreate) -> Result<AccountView, Error> {
         op.require_admin()?;
         let password_hash = self.passwords().hash(&request.password, self.random()).await?;
@@ -108,6 +122,12 @@ impl Service {
     }
 
     /// Changes an account's limit. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible; an error of
+    /// the database.
     pub async fn account_update(
         &self,
         op: &Op,

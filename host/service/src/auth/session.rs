@@ -48,8 +48,8 @@ impl fmt::Debug for SignedIn {
     }
 }
 
-/// Failed sign-ins in one window, from any address, after which a name has to wait. It is so high that
-/// an account is not locked out by accident; `api` slows down each address long before.
+/// Failed sign-ins in one window, from any address, after which a name has to wait. It is so high
+/// that an account is not locked out by accident; `api` slows down each address long before.
 const MAX_FAILURES: u32 = 100;
 /// The interval at which a session's last use is written, in seconds.
 const TOUCH_S: i64 = 60;
@@ -131,6 +131,10 @@ impl Service {
     }
 
     /// Ends the actor's own session; nothing to do for tokens.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn session_delete(&self, op: &Op) -> Result<(), Error> {
         match op.actor.by {
             Authenticated::Session(id) => {

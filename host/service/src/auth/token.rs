@@ -21,35 +21,35 @@ use crate::{
     page::Listing,
 };
 
-/// A token, as it is shown.
+/// The public properties of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenView {
-    /// Its id.
+    /// The token's id.
     pub id: TokenId,
-    /// For people.
+    /// The human-readable name.
     pub name: Name,
-    /// What it may do.
+    /// What the token may do.
     pub scopes: BTreeSet<Scope>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When it expires; `None` never does.
     pub expires_at: Option<Timestamp>,
 }
 
 /// A new token.
 #[derive(Clone, Debug)]
 pub struct TokenCreate {
-    /// For people.
+    /// The human-readable name.
     pub name: Name,
-    /// At least one; only what the actor itself may do, never `agent`.
+    /// At least one scope; only what the actor itself may do, never `agent`.
     pub scopes: BTreeSet<Scope>,
-    /// When it ends; `None` never does.
+    /// When it expires; `None` never does.
     pub expires_at: Option<Timestamp>,
 }
 
-/// A token that was just made.
+/// A token that was just created.
 pub struct TokenCreated {
-    /// What is shown of it later.
+    /// The properties that are shown later.
     pub view: TokenView,
     /// The token itself: shown once, stored as a hash.
     pub token: String,
@@ -61,7 +61,7 @@ impl fmt::Debug for TokenCreated {
     }
 }
 
-/// Tokens of one account at most.
+/// The most tokens of one account.
 const MAX_TOKENS: u32 = 100;
 
 fn view(record: &TokenRecord) -> TokenView {
@@ -89,7 +89,12 @@ impl Service {
         Ok(record)
     }
 
-    /// Who a bearer token belongs to; `unauthenticated`.
+    /// Returns the actor that a bearer token belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFound`] for what does not exist or is not visible; [`Code::Unauthenticated`];
+    /// an error of the database.
     pub async fn token_authenticate(&self, bearer: &str) -> Result<Actor, Error> {
         let record = self.token_find(bearer).await?;
         let TokenOwner::Account(id) = record.owner else { return Err(unauthenticated()) };
@@ -97,7 +102,11 @@ impl Service {
         Ok(Actor { account, scopes: record.scopes, by: Authenticated::Token(record.id) })
     }
 
-    /// Which hypervisor's agent a bearer token belongs to; `unauthenticated`.
+    /// Returns the hypervisor whose agent a bearer token belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unauthenticated`]; an error of the database.
     pub async fn agent_authenticate(&self, bearer: &str) -> Result<Peer, Error> {
         let record = self.token_find(bearer).await?;
         match record.owner {
@@ -106,7 +115,11 @@ impl Service {
         }
     }
 
-    /// The account's tokens, oldest first.
+    /// Returns a page of the account's tokens, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; an error of the database.
     pub async fn token_list(&self, op: &Op, page: &PageRequest) -> Result<Page<TokenView>, Error> {
         op.require_read()?;
         let listing = Listing::new(page, &format!("tokens {}", op.account_id()))?;
@@ -115,8 +128,12 @@ impl Service {
         Ok(Page { items: rows.iter().map(view).collect(), next_page_token })
     }
 
-    /// Makes a token for the actor's account, at most 100 of them. The answer is never stored, so
-    /// an idempotency key has no effect here.
+    /// Creates a token for the actor's account, at most 100. The answer is never stored, so an
+    /// idempotency key has no effect here.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; [`Code::InvalidRequest`]; an error of the database.
     pub async fn token_create(&self, op: &Op, request: TokenCreate) -> Result<TokenCreated, Error> {
         op.require_write()?;
         let invalid = |detail: String| Error::new(Code::InvalidRequest, detail).at("/scopes");
@@ -128,7 +145,7 @@ impl Service {
             return Err(invalid(format!("you do not have the scope `{}` yourself", scope.as_str())));
         }
         if request.expires_at.is_some_and(|end| end <= self.now()) {
-            return Err(Error::new(Code::InvalidRequest, "expires_at lies in the past").at("/expires_at"));
+            return Err(Error::new(Code::InvalidRequest, "expires_at is in the past").at("/expires_at"));
         }
         self.require_no_longer(op, request.expires_at).await?;
         let owner = TokenOwner::Account(op.account_id());
@@ -184,6 +201,11 @@ impl Service {
     }
 
     /// Revokes a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
+    /// not visible; an error of the database.
     pub async fn token_delete(&self, op: &Op, id: TokenId) -> Result<(), Error> {
         op.require_write()?;
         let change = Change::begin(self).await?;
@@ -201,6 +223,11 @@ impl Service {
     }
 
     /// Makes a token for a hypervisor's agent. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or is not visible; an error of the database.
     pub async fn agent_token_create(&self, op: &Op, id: HypervisorId) -> Result<TokenCreated, Error> {
         op.require_admin()?;
         let found = hypervisor::get(&self.read(), id).await.db()?;

@@ -30,66 +30,65 @@ use crate::{
 /// A hypervisor, as customers see it: what choosing one needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HypervisorView {
-    /// Its id.
+    /// The hypervisor's id.
     pub id: HypervisorId,
-    /// Its name.
+    /// The hypervisor's name.
     pub name: Name,
-    /// Where it stands.
+    /// The location of the machine.
     pub location_id: LocationId,
-    /// Whether its agent gave a sign of life lately.
+    /// Whether its agent has called lately.
     pub online: bool,
 }
 
 /// A hypervisor, as admins see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminHypervisorView {
-    /// Its id.
+    /// The hypervisor's id.
     pub id: HypervisorId,
-    /// Its name.
+    /// The hypervisor's name.
     pub name: Name,
-    /// Where it stands.
+    /// The location of the machine.
     pub location_id: LocationId,
     /// The plugin that controls it.
     pub driver: DriverKind,
-    /// Settings of the driver.
+    /// The settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
-    /// Pieces of work that may run on it at once.
+    /// The number of tasks that may run on it at once.
     pub max_work: u32,
-    /// Captures that may run on it at once (S28).
+    /// The number of captures that may run on it at once (S28).
     pub max_captures: u32,
-    /// Whether its agent gave a sign of life lately.
+    /// Whether its agent has called lately.
     pub online: bool,
-    /// The last sign of life.
+    /// When its agent called last.
     pub last_seen_at: Option<Timestamp>,
-    /// The agent's version.
+    /// The version of its agent.
     pub agent_version: Option<String>,
-    /// Its plugins: id to version.
+    /// The plugins of its agent: id to version.
     pub plugins: BTreeMap<String, String>,
-    /// What is missing on the machine, for people.
+    /// What is missing on the machine, in human-readable sentences.
     pub findings: Vec<String>,
-    /// Storages bound to it.
+    /// The storages that are bound to it.
     pub storage_ids: Vec<StorageId>,
 }
 
 /// A new hypervisor.
 #[derive(Clone, Debug)]
 pub struct HypervisorCreate {
-    /// Unique.
+    /// The unique name.
     pub name: Name,
-    /// Where it stands.
+    /// The location of the machine.
     pub location_id: LocationId,
     /// The plugin that controls it.
     pub driver: DriverKind,
-    /// Settings of the driver.
+    /// The settings of the driver.
     pub driver_settings: BTreeMap<String, String>,
-    /// Pieces of work at once; `None` takes 4.
+    /// The number of tasks that may run at once; `None` takes 4.
     pub max_work: Option<u32>,
-    /// Captures at once (S28); `None` takes 2.
+    /// The number of captures that may run at once (S28); `None` takes 2.
     pub max_captures: Option<u32>,
 }
 
-/// Pieces of work and captures at once, unless the request says otherwise; the most that it may
-/// say.
+/// The default and the highest numbers of tasks and captures at once.
 const DEFAULT_WORK: u32 = 4;
 const DEFAULT_CAPTURES: u32 = 2;
 const MAX_WORK: u32 = 64;
@@ -128,7 +127,7 @@ async fn admin_view(
     })
 }
 
-/// A hypervisor that must exist.
+/// Reads a hypervisor that must exist.
 pub(crate) async fn get(conn: &Conn<'_>, id: HypervisorId) -> Result<HypervisorRecord, Error> {
     hypervisor::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("hypervisor"))
 }
@@ -145,6 +144,10 @@ fn check_bounds(max_work: u32, max_captures: u32) -> Result<(), Error> {
 
 impl Service {
     /// All hypervisors, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; an error of the database.
     pub async fn hypervisor_list(&self, op: &Op, page: &PageRequest) -> Result<Page<HypervisorView>, Error> {
         op.require_read()?;
         let listing = Listing::new(page, "hypervisors")?;
@@ -155,6 +158,10 @@ impl Service {
     }
 
     /// All hypervisors with what admins need. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; an error of the database.
     pub async fn admin_hypervisor_list(
         &self,
         op: &Op,
@@ -173,6 +180,11 @@ impl Service {
     }
 
     /// One hypervisor. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or is not visible; an error of the database.
     pub async fn admin_hypervisor_show(
         &self,
         op: &Op,
@@ -185,6 +197,11 @@ impl Service {
     }
 
     /// Creates a hypervisor. Admins only; `name_taken`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or is not visible; [`Code::NameTaken`]; [`Code::InvalidRequest`]; an error of the database.
     pub async fn hypervisor_create(
         &self,
         op: &Op,

@@ -20,22 +20,23 @@ use crate::{
     validate::name_taken,
 };
 
-/// A location, as its visitor sees it.
+/// The properties of a location, with the limits of the account that asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocationView {
-    /// Its id.
+    /// The location's id.
     pub id: LocationId,
-    /// Its name.
+    /// The location's name.
     pub name: Name,
     /// Whether images may be created here (S124).
     pub images_enabled: bool,
-    /// Images that the asking account may have here.
+    /// The number of images that the account may have here; `None` is no limit.
     pub image_limit: Option<u32>,
-    /// Images that it has here.
+    /// The number of images that the account has here.
     pub images_used: u32,
-    /// The location's own default, before an account's own limit.
+    /// The limit of accounts without their own; `None` is no limit.
     pub default_image_limit: Option<u32>,
-    /// Whether the chain of a stopped instance's disk is merged before its image is created (S42).
+    /// Whether the layers of a stopped instance's disk are merged before its image is created
+    /// (S42).
     pub coalesce_before_capture: bool,
     /// The time limit of a merge, in seconds.
     pub coalesce_timeout_s: u32,
@@ -44,25 +45,25 @@ pub struct LocationView {
     pub freeze_limit_ms: u32,
 }
 
-/// The asking account's limits in a location.
+/// The limits of the account that asks, in a location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitsView {
     /// The location.
     pub location_id: LocationId,
-    /// Images that the account may have here.
+    /// The number of images that the account may have here; `None` is no limit.
     pub image_limit: Option<u32>,
-    /// Images that it has here.
+    /// The number of images that the account has here.
     pub images_used: u32,
 }
 
 /// A new location.
 #[derive(Clone, Debug)]
 pub struct LocationCreate {
-    /// Unique.
+    /// The unique name.
     pub name: Name,
     /// Whether images may be created there.
     pub images_enabled: bool,
-    /// The limit for accounts without their own.
+    /// The limit of accounts without their own; `None` is no limit.
     pub default_image_limit: Option<u32>,
     /// How the layers of disks are merged there.
     pub coalesce: CoalescePolicy,
@@ -70,14 +71,14 @@ pub struct LocationCreate {
     pub freeze_limit: FreezeLimit,
 }
 
-/// A change of a location.
+/// A change of a location; `None` keeps a setting.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocationPatch {
     /// Whether images may be created there.
     pub images_enabled: Option<bool>,
     /// `Some(None)` removes the limit.
     pub default_image_limit: Option<Option<u32>>,
-    /// Whether chains are merged before images are created.
+    /// Whether layers are merged before images are created.
     pub coalesce_before_capture: Option<bool>,
     /// The time limit of a merge.
     pub coalesce_timeout: Option<CoalesceTimeout>,
@@ -104,13 +105,17 @@ async fn view(conn: &Conn<'_>, account: &Account, location: &Location) -> Result
     })
 }
 
-/// A location that must exist.
+/// Reads a location that must exist.
 pub(crate) async fn get(conn: &Conn<'_>, id: LocationId) -> Result<LocationRecord, Error> {
     location::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("location"))
 }
 
 impl Service {
-    /// All locations, oldest first.
+    /// Returns a page of all locations, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; an error of the database.
     pub async fn location_list(&self, op: &Op, page: &PageRequest) -> Result<Page<LocationView>, Error> {
         op.require_read()?;
         let listing = Listing::new(page, "locations")?;
@@ -124,7 +129,12 @@ impl Service {
         Ok(Page { items, next_page_token })
     }
 
-    /// The asking account's limits in a location.
+    /// The limits of the account that asks, in a location.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; an error of the database.
     pub async fn limits_show(&self, op: &Op, location_id: LocationId) -> Result<LimitsView, Error> {
         op.require_read()?;
         let conn = self.read();
@@ -134,6 +144,11 @@ impl Service {
     }
 
     /// Creates a location. Admins only; `name_taken`.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NameTaken`]; an error of the database.
     pub async fn location_create(&self, op: &Op, request: LocationCreate) -> Result<LocationView, Error> {
         op.require_admin()?;
         let change = Change::begin(self).await?;
@@ -158,6 +173,12 @@ impl Service {
     }
 
     /// Changes a location. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible; an error of
+    /// the database.
     pub async fn location_update(
         &self,
         op: &Op,

@@ -30,34 +30,34 @@ use crate::{
 /// An image storage, as admins see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageView {
-    /// Its id.
+    /// The storage's id.
     pub id: StorageId,
-    /// Its name.
+    /// The storage's name.
     pub name: Name,
-    /// What it is for.
+    /// The purpose of the storage.
     pub role: StorageRole,
     /// The plugin that reaches it.
     pub kind: StorageKind,
-    /// The plugin's settings; for `local`: `path`.
+    /// The settings of the plugin; for `local`: `path`.
     pub settings: BTreeMap<String, String>,
-    /// Room left, as an agent saw it last.
+    /// The free space in bytes that an agent saw last.
     pub available_bytes: Option<ByteSize>,
-    /// Room in all.
+    /// The total space in bytes.
     pub total_bytes: Option<ByteSize>,
-    /// When an agent saw it last.
+    /// When an agent reported it last.
     pub seen_at: Option<Timestamp>,
-    /// Why it cannot be used, if an agent said so.
+    /// Why it cannot be used; `None` when an agent can use it.
     pub problem: Option<String>,
-    /// Hypervisors that use it.
+    /// The hypervisors that use it.
     pub hypervisor_ids: Vec<HypervisorId>,
 }
 
 /// A new image storage.
 #[derive(Clone, Debug)]
 pub struct StorageCreate {
-    /// Unique.
+    /// The unique name.
     pub name: Name,
-    /// What it is for.
+    /// The purpose of the storage.
     pub role: StorageRole,
     /// The plugin that reaches it.
     pub kind: StorageKind,
@@ -81,7 +81,7 @@ async fn view(conn: &Conn<'_>, record: StorageRecord) -> Result<StorageView, Err
     })
 }
 
-/// A storage that must exist.
+/// Reads a storage that must exist.
 pub(crate) async fn get(conn: &Conn<'_>, id: StorageId) -> Result<StorageRecord, Error> {
     storage::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("image storage"))
 }
@@ -101,6 +101,10 @@ fn check_settings(kind: &StorageKind, settings: &BTreeMap<String, String>) -> Re
 
 impl Service {
     /// All image storages, oldest first. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; an error of the database.
     pub async fn storage_list(&self, op: &Op, page: &PageRequest) -> Result<Page<StorageView>, Error> {
         op.require_admin()?;
         let listing = Listing::new(page, "storages")?;
@@ -115,6 +119,11 @@ impl Service {
     }
 
     /// Creates an image storage. Admins only; `name_taken`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NameTaken`];
+    /// [`Code::InvalidRequest`]; an error of the database.
     pub async fn storage_create(&self, op: &Op, request: StorageCreate) -> Result<StorageView, Error> {
         op.require_admin()?;
         check_settings(&request.kind, &request.settings)?;
@@ -145,6 +154,11 @@ impl Service {
     }
 
     /// Binds a storage to a hypervisor; binding twice changes nothing. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or is not visible; an error of the database.
     pub async fn storage_bind(
         &self,
         op: &Op,

@@ -6,13 +6,12 @@ use imprint_domain::{
     id::{ImageId, TaskId},
     image::{Compression, Image, ImageFormat, ImageKind, ImageSource, NewImage},
     instance::Instance,
-    rules,
     storage::ImageStorage,
     task::TaskKind,
 };
 use imprint_store::{
     image::{self, CaptureNotes, ImageRecord},
-    instance, storage,
+    instance,
 };
 
 use crate::{
@@ -49,6 +48,12 @@ impl Service {
     /// Captures the primary disk of an instance: reserves a slot and queues the task, in one
     /// transaction (S126, X7). The image belongs to the instance's owner, also when an admin asks
     /// (S9, S13).
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
+    /// not visible; [`Code::InvalidRequest`]; the codes of [`imprint_domain::rules`]; failures of
+    /// the database.
     pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
         op.require_write()?;
         check_description(&request.description)?;

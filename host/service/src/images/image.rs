@@ -35,52 +35,52 @@ use crate::{
 /// The instance that an image was captured from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceInstance {
-    /// Its id; it may be gone by now.
+    /// The instance's id; it may have been removed since.
     pub id: InstanceId,
-    /// Its name then.
+    /// The instance's name at that time.
     pub name: String,
 }
 
-/// An image, as it is shown.
+/// The public properties of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageView {
-    /// Its id.
+    /// The image's id.
     pub id: ImageId,
     /// The account that owns it.
     pub account_id: AccountId,
-    /// Its name.
+    /// The image's name.
     pub name: Name,
-    /// For people.
+    /// Human-readable text.
     pub description: String,
-    /// Captured or provided.
+    /// The origin of the image.
     pub kind: ImageKind,
-    /// Its status.
+    /// The status of the image.
     pub status: ImageStatus,
-    /// The seeds' sentence for it.
+    /// The seeds' sentence for the status.
     pub status_text: String,
-    /// Where it can be used.
+    /// The location where it can be used.
     pub location_id: LocationId,
-    /// What it was captured from.
+    /// The instance that it was captured from; `None` for stock images.
     pub source_instance: Option<SourceInstance>,
-    /// Bytes in the storage: the Size that is shown.
+    /// The size of the stored file in bytes: the Size that is shown.
     pub size_bytes: Option<ByteSize>,
-    /// Bytes of the disk that a guest sees.
+    /// The size in bytes of the disk that a guest sees.
     pub virtual_size_bytes: Option<ByteSize>,
-    /// Of the file in the storage: what captures are stored as, or what a stock image came as.
+    /// The format of the stored file.
     pub format: Option<ImageFormat>,
-    /// The level reached.
+    /// The consistency that the capture reached; `None` for stock images.
     pub consistency: Option<Consistency>,
-    /// Of the disk, in any format.
+    /// The digest of the disk that a guest sees.
     pub logical_digest: Option<LogicalDigest>,
-    /// Of the stored file.
+    /// The digest of the stored file.
     pub stored_digest: Option<StoredDigest>,
     /// The last task that worked on it.
     pub task_id: Option<TaskId>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
     /// When it became available.
     pub available_at: Option<Timestamp>,
-    /// The ETag.
+    /// Increases with every change; the ETag.
     pub version: u32,
 }
 
@@ -96,27 +96,27 @@ pub struct ImageTask {
     pub replayed: bool,
 }
 
-/// How consistent a capture should be.
+/// The consistency that a capture has to reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsistencyRequirement {
-    /// The level to try for.
+    /// The level to aim for.
     pub want: Consistency,
-    /// The weakest that is a success (X11).
+    /// The weakest level that is a success (X11).
     pub minimum: Consistency,
 }
 
-/// A wish to capture an instance's primary disk.
+/// A request to capture an instance's primary disk.
 #[derive(Clone, Debug)]
 pub struct CaptureCreate {
-    /// From which instance.
+    /// The instance to capture.
     pub instance_id: InstanceId,
     /// The image's name.
     pub name: Name,
-    /// For people; at most 1024 characters.
+    /// Human-readable text; at most 1024 characters.
     pub description: String,
-    /// `None` takes zstd.
+    /// The encoding of stored clusters; `None` takes zstd.
     pub compression: Option<Compression>,
-    /// `None` wants `application` and takes `crash`.
+    /// `None` aims for `application` and accepts `crash`.
     pub consistency: Option<ConsistencyRequirement>,
 }
 
@@ -126,30 +126,30 @@ pub enum ImageScope {
     /// The account's own captured images: My Images.
     #[default]
     Own,
-    /// The operator's.
+    /// The operator's stock images.
     Stock,
-    /// Both; for admins everybody's.
+    /// Both; for admins the images of all accounts.
     All,
 }
 
-/// What to sort by.
+/// The property to sort by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ImageSortField {
-    /// When it was asked for.
+    /// When it was requested.
     #[default]
     CreatedAt,
-    /// By name.
+    /// The name.
     Name,
-    /// By size; images without one first.
+    /// The size; images without one come first.
     SizeBytes,
 }
 
 /// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageSort {
-    /// By what.
+    /// The property to sort by.
     pub field: ImageSortField,
-    /// Largest or latest first.
+    /// Whether the largest or latest comes first.
     pub descending: bool,
 }
 
@@ -159,22 +159,22 @@ impl Default for ImageSort {
     }
 }
 
-/// Which images to list, and how.
+/// The images to list, and their order.
 #[derive(Clone, Debug, Default)]
 pub struct ImageList {
     /// The owners.
     pub scope: ImageScope,
-    /// Any of these; empty takes all.
+    /// The accepted states; empty accepts all.
     pub status: Vec<ImageStatus>,
-    /// Only there.
+    /// The location, if only one is listed.
     pub location_id: Option<LocationId>,
-    /// The order.
+    /// The order of the list.
     pub sort: ImageSort,
-    /// Which page.
+    /// The page to return.
     pub page: PageRequest,
 }
 
-/// A change of an image.
+/// A change of an image; `None` keeps a property.
 #[derive(Clone, Debug, Default)]
 pub struct ImagePatch {
     /// The new name.
@@ -213,7 +213,8 @@ pub(crate) fn view(record: &ImageRecord) -> ImageView {
     }
 }
 
-/// An image that must exist and be visible to the actor: its own, stock, or anybody's for an admin.
+/// Reads an image that must exist and be visible to the actor: its own, a stock image, or any image
+/// for an admin.
 pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: ImageId) -> Result<ImageRecord, Error> {
     let found = image::get(conn, id).await.db()?;
     let sees = |record: &ImageRecord| match record.image.kind {
@@ -223,7 +224,7 @@ pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: ImageId) -> Result<Ima
     found.filter(sees).ok_or_else(|| Error::not_found("image"))
 }
 
-/// An image that the actor may change.
+/// Reads an image that the actor may change and whose version is the one that the client saw.
 async fn load_for_update(
     conn: &Conn<'_>,
     op: &Op,
@@ -260,7 +261,11 @@ pub(crate) async fn hypervisor_reaching_storage(
 }
 
 impl Service {
-    /// Images.
+    /// Returns a page of images.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; an error of the database.
     pub async fn image_list(&self, op: &Op, list: &ImageList) -> Result<Page<ImageView>, Error> {
         op.require_read()?;
         let owner = match list.scope {
@@ -285,7 +290,12 @@ impl Service {
         Ok(Page { items: rows.iter().map(view).collect(), next_page_token })
     }
 
-    /// One image: own or stock.
+    /// Returns one image that is visible to the actor.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
+    /// not visible; an error of the database.
     pub async fn image_show(&self, op: &Op, id: ImageId) -> Result<ImageView, Error> {
         op.require_read()?;
         Ok(view(&visible(&self.read(), op, id).await?))
@@ -293,6 +303,12 @@ impl Service {
 
     /// Changes name or description. `if_match` is the version that the client saw;
     /// `precondition_failed` when it is stale.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
+    /// not visible; [`Code::PreconditionFailed`] for a stale version; [`Code::InvalidRequest`];
+    /// an error of the database.
     pub async fn image_update(
         &self,
         op: &Op,
@@ -313,8 +329,14 @@ impl Service {
     }
 
     /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8).
-    /// Deleting twice answers the task of the first time. Of a stock image only the entry goes: its
+    /// A second deletion returns the task of the first. Of a stock image only the entry goes: its
     /// file belongs to the operator.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
+    /// not visible; [`Code::PreconditionFailed`] for a stale version; [`Code::InvalidTransition`]
+    /// when the state does not allow it; an error of the database.
     pub async fn image_delete(
         &self,
         op: &Op,
@@ -362,7 +384,7 @@ impl Service {
     }
 }
 
-/// The image and its task, when it is being deleted already.
+/// Returns the image and its task, when it is being deleted already.
 async fn being_deleted(change: &Change<'_>, op: &Op, id: ImageId) -> Result<Option<ImageTask>, Error> {
     let record = load_for_update(&change.conn(), op, id, None).await?;
     match record.image.status {

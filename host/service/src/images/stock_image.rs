@@ -47,6 +47,11 @@ pub struct StockImageCreate {
 
 impl Service {
     /// Registers a stock image and queues the task that reads its file. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or is not visible; [`Code::InvalidRequest`]; an error of the database.
     pub async fn stock_image_create(&self, op: &Op, request: StockImageCreate) -> Result<ImageTask, Error> {
         op.require_admin()?;
         check_description(&request.description)?;

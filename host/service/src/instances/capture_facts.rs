@@ -38,13 +38,13 @@ pub(crate) struct Facts {
     location: Location,
     hypervisor: Hypervisor,
     storages: Vec<ImageStorage>,
-    /// Images that the owner may have there.
+    /// The number of images that the owner may have there.
     limit: Option<u32>,
-    /// Images that it has there.
+    /// The number of images that it has there.
     taken: u32,
 }
 
-/// What many instances have in common: read once for a whole list.
+/// Facts that many instances share: read once for a whole list.
 #[derive(Default)]
 pub(crate) struct Shared {
     limits: HashMap<(AccountId, LocationId), (Option<u32>, u32)>,
@@ -93,8 +93,8 @@ impl Shared {
 }
 
 impl Facts {
-    /// Reads them. Inside a write transaction, what they say of the limit is a reservation (S126,
-    /// X7).
+    /// Reads the facts. Inside a write transaction, what they say of the limit is a reservation
+    /// (S126, X7).
     pub(crate) async fn read(
         conn: &Conn<'_>,
         instance: &Instance,
@@ -107,7 +107,7 @@ impl Facts {
         Ok(Self { disks, location, hypervisor, storages, limit, taken })
     }
 
-    /// The instance's disks.
+    /// Returns the instance's disks.
     pub(crate) fn disks(&self) -> &[Disk] {
         &self.disks
     }

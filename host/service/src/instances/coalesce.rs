@@ -1,7 +1,6 @@
 //! Coalescing outside of an image creation (S50), and the error of one that took too long.
 
 use imprint_domain::{Error, coalesce, id::InstanceId, rules, task::TaskKind};
-use imprint_store::task;
 
 use crate::{
     InstanceTask, Op, Service, catalogue::hypervisor, change::Change, idempotency, instances::instance,
@@ -11,6 +10,12 @@ use crate::{
 impl Service {
     /// Merges the layers of a stopped instance's disk into one file. Admins only; the task belongs
     /// to the owner of the instance.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible; the codes of
+    /// [`imprint_domain::rules`]; an error of the database.
     pub async fn instance_coalesce(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
         op.require_admin()?;
         let mut change = Change::begin(self).await?;

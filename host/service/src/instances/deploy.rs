@@ -126,6 +126,12 @@ async fn choose(
 
 impl Service {
     /// Deploys a new instance from an image.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
+    /// not visible; [`Code::InvalidRequest`]; the codes of [`imprint_domain::rules`]; failures of
+    /// the database.
     pub async fn instance_create(&self, op: &Op, request: InstanceCreate) -> Result<InstanceTask, Error> {
         op.require_write()?;
         let (vcpus, memory) = check(&request)?;

@@ -37,57 +37,57 @@ use crate::{
 /// The image that an instance was deployed from, while it exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageName {
-    /// Its id.
+    /// The image's id.
     pub id: ImageId,
-    /// Its name.
+    /// The image's name.
     pub name: Name,
 }
 
-/// A disk.
+/// The public properties of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskView {
-    /// Its id.
+    /// The disk's id.
     pub id: DiskId,
-    /// The one that is captured (S16).
+    /// Whether it is the disk that is captured (S16).
     pub primary: bool,
-    /// What the guest sees.
+    /// The size in bytes that the guest sees.
     pub virtual_size_bytes: ByteSize,
     /// The format of its file: `raw` or `qcow2`.
     pub format: ImageFormat,
 }
 
-/// An instance, as it is shown.
+/// The public properties of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceView {
-    /// Its id.
+    /// The instance's id.
     pub id: InstanceId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account_id: AccountId,
-    /// Its name.
+    /// The instance's name.
     pub name: Name,
-    /// Where it is in its life.
+    /// The status of the instance.
     pub status: InstanceStatus,
-    /// Whether it runs.
+    /// The power state.
     pub power: Power,
-    /// Where it is.
+    /// The location of its hypervisor.
     pub location_id: LocationId,
-    /// On which machine.
+    /// The hypervisor that runs it.
     pub hypervisor_id: HypervisorId,
-    /// What it was deployed from.
+    /// The image that it was deployed from, while that exists.
     pub image: Option<ImageName>,
-    /// Where its primary disk comes from.
+    /// The origin of its primary disk.
     pub boot_source: BootSource,
-    /// Virtual processors.
+    /// The number of virtual processors.
     pub vcpus: u32,
-    /// Memory.
+    /// The size of its memory in bytes.
     pub memory_bytes: ByteSize,
-    /// Its disks.
+    /// The disks of the instance.
     pub disks: Vec<DiskView>,
     /// Whether it can be captured now.
     pub capture: CaptureAllowed,
     /// The last task that worked on it.
     pub task_id: Option<TaskId>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
 }
 
@@ -103,37 +103,37 @@ pub struct InstanceTask {
     pub replayed: bool,
 }
 
-/// Which instances to list; oldest last.
+/// The instances to list, latest first.
 #[derive(Clone, Debug, Default)]
 pub struct InstanceList {
-    /// Which page.
+    /// The page to return.
     pub page: PageRequest,
 }
 
-/// A wish for a new instance.
+/// A request for a new instance.
 #[derive(Clone, Debug)]
 pub struct InstanceCreate {
-    /// From which image.
+    /// The image to deploy.
     pub image_id: ImageId,
-    /// Its name.
+    /// The instance's name.
     pub name: Name,
-    /// On which machine; `None` chooses one that can reach the image.
+    /// The hypervisor; `None` chooses one that can reach the image.
     pub hypervisor_id: Option<HypervisorId>,
-    /// 1 to 64; `None` takes 1.
+    /// The number of virtual processors, 1 to 64; `None` takes 1.
     pub vcpus: Option<u32>,
-    /// 64 MiB to 1 TiB; `None` takes 512 MiB.
+    /// The size of its memory, 64 MiB to 1 TiB; `None` takes 512 MiB.
     pub memory: Option<ByteSize>,
-    /// Not below the image's virtual size; `None` takes that.
+    /// The size of its disk, at least the image's virtual size; `None` takes that.
     pub disk_size: Option<ByteSize>,
-    /// Lines of `authorized_keys`, at most 32.
+    /// The lines of `authorized_keys`, at most 32.
     pub ssh_keys: Vec<String>,
     /// A user script or cloud-config, at most 64 KiB.
     pub user_data: Option<String>,
-    /// Start it at the end.
+    /// Whether it is started at the end.
     pub start: bool,
 }
 
-/// The instance as it is shown.
+/// Returns the public properties of an instance.
 pub(crate) async fn view(
     conn: &Conn<'_>,
     record: &InstanceRecord,
@@ -142,7 +142,7 @@ pub(crate) async fn view(
     view_one_of(conn, record, now, &mut Shared::default()).await
 }
 
-/// The same, as one of a list.
+/// Returns the same for an instance of a list.
 async fn view_one_of(
     conn: &Conn<'_>,
     record: &InstanceRecord,
@@ -182,14 +182,18 @@ async fn view_one_of(
     })
 }
 
-/// An instance that must exist and be visible to the actor.
+/// Reads an instance that must exist and be visible to the actor.
 pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: InstanceId) -> Result<InstanceRecord, Error> {
     let found = instance::get(conn, id).await.db()?;
     found.filter(|record| op.sees(record.instance.account_id)).ok_or_else(|| Error::not_found("instance"))
 }
 
 impl Service {
-    /// The account's instances, latest first; for admins everybody's.
+    /// Returns a page of the account's instances, latest first; for admins of all accounts.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; an error of the database.
     pub async fn instance_list(&self, op: &Op, list: &InstanceList) -> Result<Page<InstanceView>, Error> {
         op.require_read()?;
         let account_id = (!op.is_admin()).then(|| op.account_id());
@@ -205,7 +209,12 @@ impl Service {
         Ok(Page { items, next_page_token })
     }
 
-    /// One instance.
+    /// Returns one instance.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; an error of the database.
     pub async fn instance_show(&self, op: &Op, id: InstanceId) -> Result<InstanceView, Error> {
         op.require_read()?;
         let conn = self.read();
@@ -214,11 +223,19 @@ impl Service {
     }
 
     /// Starts an instance.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn instance_start(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
         self.instance_power(op, id, TaskKind::InstanceStart, Power::Running).await
     }
 
     /// Shuts an instance down.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn instance_stop(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
         self.instance_power(op, id, TaskKind::InstanceStop, Power::Off).await
     }
@@ -249,7 +266,12 @@ impl Service {
         Ok(answer)
     }
 
-    /// Stops an instance and removes its disks. Deleting twice answers the task of the first time.
+    /// Stops an instance and removes its disks. A second deletion returns the task of the first.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; an error of the database.
     pub async fn instance_delete(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
         op.require_write()?;
         let mut change = Change::begin(self).await?;

@@ -1,5 +1,5 @@
-//! The end of an assignment, as its agent reports it. A report that was accepted gets the same answer
-//! when it is repeated; one under a lease that was taken back changes nothing.
+//! The end of an assignment, as its agent reports it. A report that was accepted gets the same
+//! answer when it is repeated; one under a lease that was taken back changes nothing.
 
 use imprint_agent_protocol::{CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError};
 use imprint_domain::{
@@ -24,6 +24,7 @@ use crate::{
         lifecycle,
         payload::TaskPayload,
     },
+    validate::truncate,
 };
 
 /// The stored lengths of a reason and of a capture method, in bytes.
@@ -115,15 +116,6 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
 async fn release(change: &mut Change<'_>, record: &mut TaskRecord, error: TaskError) -> Result<(), Error> {
     record.task.grant_attempt();
     lifecycle::attempt_failed(change, record, error, RetryPolicy::Immediately).await
-}
-
-fn truncate(text: &str, bytes: usize) -> String {
-    text.chars()
-        .scan(0, |length, c| {
-            *length += c.len_utf8();
-            (*length <= bytes).then_some(c)
-        })
-        .collect()
 }
 
 async fn captured(

@@ -45,8 +45,8 @@ impl Hub {
         self.agent(hypervisor).notify_waiters();
     }
 
-    /// Returns what a hypervisor's agent waits on. There is one entry for each hypervisor, so as many as
-    /// there are rows.
+    /// Returns what a hypervisor's agent waits on. There is one entry for each hypervisor, so as
+    /// many as there are rows.
     pub(crate) fn agent(&self, hypervisor: HypervisorId) -> Arc<Notify> {
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(agents.entry(hypervisor).or_default())

@@ -1,5 +1,5 @@
-//! What a task is to do: stored as versioned JSON in its row, turned into the agent's assignment when
-//! it is claimed.
+//! What a task is to do: stored as versioned JSON in its row, turned into the agent's assignment
+//! when it is claimed.
 
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment, DeployAssignment, ImageRef,
@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::db_result::DbResult;
 
-/// How long a guest may take to shut down, in milliseconds.
+/// The time in milliseconds that a guest gets to shut down.
 const STOP_GRACE_MS: u32 = 60_000;
-/// How long it may take when the instance is deleted: nothing of it is kept.
+/// The same when the instance is deleted: nothing of it is kept.
 const DELETE_GRACE_MS: u32 = 5_000;
 
 /// The stored form of a payload; `version` is 1. A reader that finds another version fails the task
@@ -51,8 +51,8 @@ pub(crate) enum TaskPayload {
         /// The weakest level that is a success.
         minimum: Consistency,
     },
-    /// The parameters of a deployment. Removed when it has succeeded: user data may contain secrets of
-    /// the customer.
+    /// The parameters of a deployment. Removed when it has succeeded: user data may contain secrets
+    /// of the customer.
     Deploy {
         /// The data for cloud-init.
         seed: Seed,

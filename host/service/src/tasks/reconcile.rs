@@ -36,6 +36,10 @@ pub struct Reconciled {
 impl Service {
     /// One run of all reconcilers. Idempotent; the program calls it every few seconds. Takes no
     /// input: what changed is found out, never assumed.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
     pub async fn reconcile_once(&self) -> Result<Reconciled, Error> {
         Ok(Reconciled {
             deadlines: self.end_overdue().await?,
@@ -68,8 +72,9 @@ impl Service {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// Takes back leases that have expired. Agents get a full term after a start of the control plane,
-    /// which could not receive their heartbeats before: losing the control plane stops no copy.
+    /// Takes back leases that have expired. Agents get a full term after a start of the control
+    /// plane, which could not receive their heartbeats before: losing the control plane stops no
+    /// copy.
     async fn take_back_leases(&self) -> Result<u32, Error> {
         let expired = |now: Timestamp| {
             let listening_since = self.opened_at() + TimeDelta::seconds(LEASE_S);

@@ -44,7 +44,7 @@ pub(crate) enum Decision {
     Wait(Reason),
 }
 
-/// Why a task waits (S27, X12).
+/// The reason why a task waits (S27, X12).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// The agent is offline.

@@ -23,7 +23,6 @@ use tokio::time::Instant;
 
 use crate::{
     Op, Page, PageRequest, Service,
-    catalogue::hypervisor,
     change::Change,
     db_result::DbResult,
     page::Listing,
@@ -35,36 +34,36 @@ use crate::{
     validate::require_idle,
 };
 
-/// A task, as it is shown.
+/// The public properties of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskView {
-    /// Its id.
+    /// The task's id.
     pub id: TaskId,
-    /// Whose it is.
+    /// The account that owns it.
     pub account_id: AccountId,
-    /// What it does.
+    /// What the task does.
     pub kind: TaskKind,
-    /// Where it is.
+    /// The state of the task.
     pub state: TaskState,
     /// 0, 25, 50 or 100 (D9).
     pub checkpoint: u8,
-    /// The present phase.
+    /// The current phase.
     pub phase: Phase,
-    /// True progress, 0 to 100, once the total is known.
+    /// The progress in percent, once the total is known.
     pub percent: Option<u8>,
-    /// Bytes dealt with.
+    /// Bytes that have been processed.
     pub bytes_done: u64,
-    /// Bytes to deal with.
+    /// Bytes to process, once known.
     pub bytes_total: Option<u64>,
-    /// Bytes a second, lately.
+    /// The current rate in bytes per second.
     pub rate_bps: Option<u64>,
-    /// Seconds left, at that rate.
+    /// The remaining time in seconds, at that rate.
     pub eta_s: Option<u64>,
-    /// 1 for the next one, while it is queued.
+    /// The position in the queue while it is queued; 1 is the next one.
     pub queue_position: Option<u32>,
-    /// Why it waits, for people.
+    /// What it waits for, human-readable.
     pub waiting_for: Option<String>,
-    /// Attempts begun.
+    /// Attempts that were started.
     pub attempt: u32,
     /// The image it works on.
     pub image_id: Option<ImageId>,
@@ -72,19 +71,19 @@ pub struct TaskView {
     pub instance_id: Option<InstanceId>,
     /// Why the last attempt failed.
     pub error: Option<TaskErrorView>,
-    /// Somebody asked to stop it.
+    /// Whether its cancellation was requested.
     pub cancel_requested: bool,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
-    /// When its first attempt began.
+    /// When its first attempt started.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// After this it is failed.
+    /// When a reconciler fails it if it is not over.
     pub deadline: Timestamp,
 }
 
-/// Why the last attempt of a task failed, as it is shown: the catalogue's sentences for everybody,
+/// Why the last attempt of a task failed, as it is shown: the catalogue's sentences for all,
 /// the technical detail for operators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskErrorView {
@@ -139,22 +138,22 @@ fn error_view(task: &Task, error: &TaskError, audience: Audience) -> TaskErrorVi
     }
 }
 
-/// Which tasks to list; latest first.
+/// The tasks to list, latest first.
 #[derive(Clone, Debug, Default)]
 pub struct TaskList {
-    /// Any of these; empty takes all.
+    /// The accepted states; empty accepts all.
     pub state: Vec<TaskState>,
-    /// Only those of this image.
+    /// The image, if only its tasks are listed.
     pub image_id: Option<ImageId>,
-    /// Only those of this instance.
+    /// The instance, if only its tasks are listed.
     pub instance_id: Option<InstanceId>,
-    /// Which page.
+    /// The page to return.
     pub page: PageRequest,
 }
 
-/// The longest wait for a change, in seconds.
+/// The longest wait for a change.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// A rate older than this is no rate, in seconds.
+/// The age in seconds up to which a rate is shown.
 const RATE_VALID_S: i64 = 30;
 
 fn percent(task: &Task) -> Option<u8> {
@@ -264,14 +263,18 @@ pub(crate) async fn view_for(
     Viewer::new(conn, now, audience).view(record).await
 }
 
-/// A task that must exist and be visible to the actor.
+/// Reads a task that must exist and be visible to the actor.
 async fn visible(conn: &Conn<'_>, op: &Op, id: TaskId) -> Result<TaskRecord, Error> {
     let found = task::get(conn, id).await.db()?;
     found.filter(|record| op.sees(record.task.account_id)).ok_or_else(|| Error::not_found("task"))
 }
 
 impl Service {
-    /// The account's tasks, latest first; for admins everybody's.
+    /// Returns a page of the account's tasks, latest first; for admins of all accounts.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; an error of the database.
     pub async fn task_list(&self, op: &Op, list: &TaskList) -> Result<Page<TaskView>, Error> {
         op.require_read()?;
         let account_id = (!op.is_admin()).then(|| op.account_id());
@@ -297,7 +300,12 @@ impl Service {
         Ok(Page { items, next_page_token })
     }
 
-    /// One task.
+    /// Returns one task.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; an error of the database.
     pub async fn task_show(&self, op: &Op, id: TaskId) -> Result<TaskView, Error> {
         op.require_read()?;
         let conn = self.read();
@@ -305,7 +313,13 @@ impl Service {
         view_for(&conn, &record, self.now(), Audience::of(op)).await
     }
 
-    /// One task, as soon as it is over or has changed, or after `wait` (at most 60 s). Cancel-safe.
+    /// Returns one task as soon as it is over or has changed, or after `wait` (at most 60 s).
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; an error of the database.
     pub async fn task_wait(&self, op: &Op, id: TaskId, wait: Duration) -> Result<TaskView, Error> {
         op.require_read()?;
         let until = Instant::now() + wait.min(MAX_WAIT);
@@ -325,6 +339,12 @@ impl Service {
 
     /// Cancels a task: a queued one at once, a running one through its agent. Cancelling twice
     /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; [`imprint_domain::Code::InvalidTransition`] when
+    /// the state does not allow it; failures of the database.
     pub async fn task_cancel(&self, op: &Op, id: TaskId) -> Result<TaskView, Error> {
         op.require_write()?;
         let mut change = Change::begin(self).await?;
@@ -351,6 +371,12 @@ impl Service {
     }
 
     /// Gives a failed or cancelled task a new attempt (S127).
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// for what does not exist or is not visible; [`imprint_domain::Code::InvalidTransition`] when
+    /// the state does not allow it; failures of the database.
     pub async fn task_retry(&self, op: &Op, id: TaskId) -> Result<TaskView, Error> {
         op.require_write()?;
         let mut change = Change::begin(self).await?;

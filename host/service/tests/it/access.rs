@@ -18,7 +18,7 @@ async fn sign_in(world: &World, password: &str) -> Result<SignedIn, imprint_doma
     world.service.session_create(request).await
 }
 
-pub(crate) async fn sessions_end_by_time_and_by_wish(world: World) {
+pub(crate) async fn sessions_end_by_time_and_on_request(world: World) {
     let token = sign_in(&world, "correct horse").await.unwrap().token;
     let authenticate = async |token: &str| world.service.session_authenticate(token).await;
     assert_eq!(authenticate(&token).await.unwrap().account.name, name("customer"));
@@ -55,7 +55,7 @@ pub(crate) async fn guessing_a_password_is_slowed_down(world: World) {
     world.environment.advance(300);
     sign_in(&world, "correct horse").await.unwrap();
     let request = SignIn {
-        account: "nobody".into(),
+        account: "unknown".into(),
         password: "correct horse".into(),
         request_id: RequestId::new(Uuid::from_u128(3)),
     };
@@ -110,7 +110,7 @@ pub(crate) async fn tokens_do_what_their_scopes_say(world: World) {
     assert_eq!(revoked.code, Code::Unauthenticated);
 }
 
-pub(crate) async fn agent_tokens_open_only_the_agents_door(world: World) {
+pub(crate) async fn agent_tokens_are_accepted_by_agent_endpoints_only(world: World) {
     let made = world.service.agent_token_create(&world.admin, world.hypervisor).await.unwrap();
     let peer = world.service.agent_authenticate(&made.token).await.unwrap();
     assert_eq!(peer.hypervisor_id, world.hypervisor);
@@ -118,8 +118,8 @@ pub(crate) async fn agent_tokens_open_only_the_agents_door(world: World) {
     assert_eq!(as_person.code, Code::Unauthenticated);
     let scopes = BTreeSet::from([Scope::Admin]);
     let request = TokenCreate { name: name("ops"), scopes, expires_at: None };
-    let person = world.service.token_create(&world.admin, request).await.unwrap();
-    let as_agent = world.service.agent_authenticate(&person.token).await.unwrap_err();
+    let created = world.service.token_create(&world.admin, request).await.unwrap();
+    let as_agent = world.service.agent_authenticate(&created.token).await.unwrap_err();
     assert_eq!(as_agent.code, Code::Unauthenticated);
     world.service.token_delete(&world.admin, made.view.id).await.unwrap();
     assert_eq!(world.service.agent_authenticate(&made.token).await.unwrap_err().code, Code::Unauthenticated);

@@ -29,7 +29,7 @@ async fn ask_all(world: &World, op: &Op, image: imprint_domain::id::ImageId) -> 
         code(service.image_show(op, image).await),
         code(service.image_update(op, image, ImagePatch::default(), None).await),
         code(service.image_delete(op, image, None).await),
-        code(service.image_capture(op, world.wish("mine")).await),
+        code(service.image_capture(op, world.capture_request("mine")).await),
         code(service.instance_create(op, deployment).await),
         code(service.instance_show(op, world.instance).await),
         code(service.instance_start(op, world.instance).await),
@@ -58,7 +58,8 @@ pub(crate) async fn a_foreign_account_sees_nothing(world: World) {
     let tasks = world.service.task_list(&world.other, &TaskList::default()).await.unwrap();
     assert!(tasks.items.is_empty());
     // An admin sees it, and what it captures belongs to the instance's owner.
-    let made = world.service.image_capture(&world.admin, world.wish("by the provider")).await.unwrap();
+    let made =
+        world.service.image_capture(&world.admin, world.capture_request("by the provider")).await.unwrap();
     assert_eq!(made.image.account_id, world.customer.account_id());
     assert!(world.service.image_show(&world.admin, image).await.is_ok());
     // Without its admin scope it is an account like others.

@@ -83,9 +83,9 @@ impl Walk {
 
     async fn capture(&self, instance: Option<InstanceId>) {
         let Some(instance_id) = instance else { return };
-        let mut wish = self.world.wish("walk");
-        wish.instance_id = instance_id;
-        drop(self.world.service.image_capture(&self.world.customer, wish).await);
+        let mut request = self.world.capture_request("walk");
+        request.instance_id = instance_id;
+        drop(self.world.service.image_capture(&self.world.customer, request).await);
     }
 
     async fn delete_image(&self, image: Option<ImageId>) {

@@ -1,4 +1,4 @@
-//! Merging chains of layers: who may ask, what becomes of it, and what the agent is told.
+//! Merging the layers of disks: authorisation, results and assignments.
 
 use imprint_agent_protocol::{AssignmentKind, CaptureAssignment, Outcome};
 use imprint_domain::{
@@ -62,7 +62,7 @@ pub(crate) async fn a_merge_that_takes_too_long_is_not_repeated_and_says_what_he
     }
     let advice = "limit file-system activity while imaging";
     assert!(!actions[0].contains(advice) && actions[1].contains(advice), "{actions:?}");
-    // A capture that met the same limit: its image is in error, and a person may retry it.
+    // A capture that met the same limit: its image is in error, and it can be retried by request.
     let made = world.capture("late").await;
     let work = world.agent.claim_one().await;
     world.agent.finish(&work, Outcome::Failed(timed_out(std::time::Duration::from_secs(1)))).await.unwrap();
@@ -111,7 +111,7 @@ pub(crate) async fn the_location_decides_whether_and_for_how_long(world: World) 
     let work = world.agent.claim_one().await;
     let AssignmentKind::Coalesce(order) = &work.kind else { panic!("{:?}", work.kind) };
     assert_eq!(order.timeout_s, 60, "the time limit holds outside of captures, too");
-    // Cancelled, and retried by a person.
+    // Cancelled, and retried by request.
     world.service.task_cancel(&world.admin, made.task.id).await.unwrap();
     world.agent.heartbeat(&[lease(&work)]).await.unwrap();
     world.agent.finish(&work, Outcome::Cancelled).await.unwrap();

@@ -30,14 +30,15 @@ pub(crate) async fn events_have_no_gaps_under_concurrency(world: World) {
             let name = Some(name(&format!("name {index}")));
             let patch = ImagePatch { name, ..ImagePatch::default() };
             world.service.image_update(&world.customer, image, patch, None).await.unwrap();
-            let made = world.service.image_capture(&world.customer, world.wish("more")).await.unwrap();
+            let made =
+                world.service.image_capture(&world.customer, world.capture_request("more")).await.unwrap();
             world.service.task_cancel(&world.customer, made.task.id).await.unwrap();
         }));
     }
     for change in changes {
         change.await.unwrap();
     }
-    // At least: update 1, capture 2, cancel 2; and those that wait behind a cancelled one are told
+    // At least: update 1, capture 2, cancel 2; and those that wait behind a cancelled one have events
     // that they moved up.
     let EventStart::Snapshot { sequence: last } = follow(&world, &world.customer, None).await.start() else {
         panic!("not a snapshot")
@@ -53,7 +54,7 @@ pub(crate) async fn events_have_no_gaps_under_concurrency(world: World) {
     assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
 }
 
-pub(crate) async fn a_follower_resumes_and_is_told_when_it_cannot(world: World) {
+pub(crate) async fn a_follower_resumes_or_learns_that_it_cannot(world: World) {
     let filter = EventFilter { topics: vec![EventTopic::Image], task_id: None };
     let mut images = world.service.event_follow(&world.customer, filter, None).await.unwrap();
     let mut all = follow(&world, &world.customer, None).await;
@@ -75,7 +76,7 @@ pub(crate) async fn a_follower_resumes_and_is_told_when_it_cannot(world: World) 
     let Subject::Task(task) = next(&mut of_task).await.subject else { panic!("not the task") };
     assert_eq!(task.id, made.task.id);
     assert_eq!(next(&mut images).await.subject_status(), Some(ImageStatus::Available));
-    // A number of another life, and one whose successors are gone.
+    // A number of another stream, and one whose successors were removed.
     let ahead = follow(&world, &world.customer, Some(1_000_000)).await;
     assert!(matches!(ahead.start(), EventStart::Reset { .. }));
     world.environment.advance(24 * 3600 + 1);
@@ -95,11 +96,11 @@ impl SubjectStatus for EventView {
     fn subject_status(&self) -> Option<ImageStatus> {
         match &self.subject {
             Subject::Image(image) => Some(image.status),
-            Subject::ImageGone(_)
+            Subject::ImageRemoved(_)
             | Subject::Instance(_)
-            | Subject::InstanceGone(_)
+            | Subject::InstanceRemoved(_)
             | Subject::Task(_)
-            | Subject::TaskGone(_) => None,
+            | Subject::TaskRemoved(_) => None,
         }
     }
 }
@@ -126,7 +127,7 @@ pub(crate) async fn a_wait_ends_with_the_change(world: World) {
     assert_eq!(done.state, TaskState::Succeeded);
 }
 
-pub(crate) async fn another_control_plane_hears_of_it(world: World) {
+pub(crate) async fn another_control_plane_follows_it(world: World) {
     let second = open(&world.target, &world.environment).await;
     let mut follower = second.event_follow(&world.customer, EventFilter::default(), None).await.unwrap();
     let made = world.capture("golden").await;
@@ -143,7 +144,7 @@ pub(crate) async fn another_control_plane_hears_of_it(world: World) {
     assert_eq!(image.status, ImageStatus::Available);
 }
 
-pub(crate) async fn who_waits_is_told_when_the_queue_moves(world: World) {
+pub(crate) async fn waiting_tasks_have_events_when_the_queue_is_reordered(world: World) {
     let first = world.capture("first").await;
     let second = world.capture("second").await;
     let filter = EventFilter { topics: Vec::new(), task_id: Some(second.task.id) };

@@ -28,8 +28,8 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
             let world = Arc::clone(&world);
             let service = if index % 2 == 0 { world.service.clone() } else { second.clone() };
             tokio::spawn(async move {
-                let wish = world.wish(&format!("race {index}"));
-                service.image_capture(&world.customer, wish).await
+                let request = world.capture_request(&format!("race {index}"));
+                service.image_capture(&world.customer, request).await
             })
         })
         .collect();
@@ -58,7 +58,8 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
     let patch = AccountPatch { image_limit: Some(Some(10)) };
     world.service.account_update(&world.admin, account, patch).await.unwrap();
     world.capture("one more").await;
-    let full = world.service.image_capture(&world.customer, world.wish("too many")).await.unwrap_err();
+    let full =
+        world.service.image_capture(&world.customer, world.capture_request("too many")).await.unwrap_err();
     assert_eq!(full.code, Code::ImageLimitReached);
     let shown = world.service.instance_show(&world.customer, world.instance).await.unwrap();
     assert_eq!(shown.capture.code.as_deref(), Some("image_limit_reached"));
@@ -79,7 +80,9 @@ pub(crate) async fn a_key_makes_one_image_however_often_it_is_sent(world: World)
     let requests: Vec<_> = (0..20)
         .map(|_| {
             let (world, op) = (Arc::clone(&world), with_key("one", 1));
-            tokio::spawn(async move { world.service.image_capture(&op, world.wish("once")).await.unwrap() })
+            tokio::spawn(async move {
+                world.service.image_capture(&op, world.capture_request("once")).await.unwrap()
+            })
         })
         .collect();
     let mut answers = Vec::new();
@@ -90,32 +93,44 @@ pub(crate) async fn a_key_makes_one_image_however_often_it_is_sent(world: World)
     for answer in &answers {
         assert_eq!((&answer.image, &answer.task), (&answers[0].image, &answers[0].task), "the same answer");
     }
-    let reused = world.service.image_capture(&with_key("one", 2), world.wish("else")).await.unwrap_err();
+    let reused =
+        world.service.image_capture(&with_key("one", 2), world.capture_request("else")).await.unwrap_err();
     assert_eq!(reused.code, Code::IdempotencyKeyReused);
-    let other = world.service.image_capture(&with_key("two", 1), world.wish("else")).await.unwrap();
+    let other =
+        world.service.image_capture(&with_key("two", 1), world.capture_request("else")).await.unwrap();
     assert_ne!(other.image.id, answers[0].image.id);
-    let bad = world.service.image_capture(&with_key("no spaces", 1), world.wish("x")).await.unwrap_err();
+    let bad =
+        world.service.image_capture(&with_key("no spaces", 1), world.capture_request("x")).await.unwrap_err();
     assert_eq!(bad.code, Code::InvalidRequest);
     // A refused request leaves nothing behind: the key can be used again.
     let off = LocationPatch { images_enabled: Some(false), ..LocationPatch::default() };
     world.service.location_update(&world.admin, world.location.id, off).await.unwrap();
-    let refused = world.service.image_capture(&with_key("three", 1), world.wish("x")).await.unwrap_err();
+    let refused =
+        world.service.image_capture(&with_key("three", 1), world.capture_request("x")).await.unwrap_err();
     assert_eq!(refused.code, Code::ImageFeatureDisabled);
     let on = LocationPatch { images_enabled: Some(true), ..LocationPatch::default() };
     world.service.location_update(&world.admin, world.location.id, on).await.unwrap();
-    assert!(!world.service.image_capture(&with_key("three", 1), world.wish("x")).await.unwrap().replayed);
+    assert!(
+        !world
+            .service
+            .image_capture(&with_key("three", 1), world.capture_request("x"))
+            .await
+            .unwrap()
+            .replayed
+    );
     // After a day it is forgotten.
     world.environment.advance(24 * 3600);
     world.agent.heartbeat(&[]).await.unwrap();
-    let fresh = world.service.image_capture(&with_key("one", 2), world.wish("next day")).await.unwrap();
+    let fresh =
+        world.service.image_capture(&with_key("one", 2), world.capture_request("next day")).await.unwrap();
     assert!(!fresh.replayed);
 }
 
 pub(crate) async fn what_forbids_a_capture_says_so(world: World) {
-    let refused = async |wish| world.service.image_capture(&world.customer, wish).await.unwrap_err();
+    let refused = async |request| world.service.image_capture(&world.customer, request).await.unwrap_err();
     let off = LocationPatch { images_enabled: Some(false), ..LocationPatch::default() };
     world.service.location_update(&world.admin, world.location.id, off).await.unwrap();
-    let error = refused(world.wish("x")).await;
+    let error = refused(world.capture_request("x")).await;
     assert_eq!(error.code.title(), "Image feature is not enabled");
     let shown = world.service.instance_show(&world.customer, world.instance).await.unwrap();
     assert_eq!(shown.capture.code.as_deref(), Some("image_feature_disabled"));
@@ -129,7 +144,7 @@ pub(crate) async fn what_forbids_a_capture_says_so(world: World) {
         problem: None,
     };
     world.agent.report(&[], vec![room(1000)]).await.unwrap();
-    assert_eq!(refused(world.wish("x")).await.code, Code::InsufficientStorage);
+    assert_eq!(refused(world.capture_request("x")).await.code, Code::InsufficientStorage);
     world.agent.report(&[], vec![room(1 << 29)]).await.unwrap();
 
     let store = Store::open(&world.target).await.unwrap();
@@ -139,7 +154,7 @@ pub(crate) async fn what_forbids_a_capture_says_so(world: World) {
     record.instance = Instance::from_parts(parts);
     imprint_store::instance::update(&tx, &record).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(refused(world.wish("x")).await.code, Code::BootFromVolumeNotSupported);
+    assert_eq!(refused(world.capture_request("x")).await.code, Code::BootFromVolumeNotSupported);
     let tx = store.write_tx().await.unwrap();
     let parts = InstanceParts { boot_source: BootSource::Disk, ..(*record.instance).clone() };
     record.instance = Instance::from_parts(parts);
@@ -147,7 +162,7 @@ pub(crate) async fn what_forbids_a_capture_says_so(world: World) {
     tx.commit().await.unwrap();
 
     world.environment.advance(46);
-    assert_eq!(refused(world.wish("x")).await.code, Code::HypervisorOffline);
+    assert_eq!(refused(world.capture_request("x")).await.code, Code::HypervisorOffline);
     let offline = world.service.instance_create(&world.customer, world.deployment("x")).await.unwrap_err();
     assert_eq!(offline.code, Code::HypervisorOffline);
     unbound(&world).await;
@@ -175,9 +190,9 @@ async fn unbound(world: &World) {
     let made = world.service.instance_create(&world.customer, there).await.unwrap();
     assert!(world.agent.claim(8, 0).await.is_empty(), "each agent gets its own work");
     agent.work_all().await;
-    let mut wish = world.wish("x");
-    wish.instance_id = made.instance.id;
-    let error = world.service.image_capture(&world.customer, wish).await.unwrap_err();
+    let mut request = world.capture_request("x");
+    request.instance_id = made.instance.id;
+    let error = world.service.image_capture(&world.customer, request).await.unwrap_err();
     assert_eq!(error.code, Code::NoImageStorageBound, "a stock storage takes no captures");
     assert_eq!(StorageRole::Stock.as_str(), "stock");
     let small = InstanceCreate { disk_size: Some(size(1 << 20)), ..world.deployment("small") };

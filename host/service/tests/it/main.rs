@@ -45,10 +45,10 @@ macro_rules! scenarios {
 
 scenarios! {
     access {
-        sessions_end_by_time_and_by_wish,
+        sessions_end_by_time_and_on_request,
         guessing_a_password_is_slowed_down,
         tokens_do_what_their_scopes_say,
-        agent_tokens_open_only_the_agents_door,
+        agent_tokens_are_accepted_by_agent_endpoints_only,
     }
     authorisation {
         a_foreign_account_sees_nothing,
@@ -68,10 +68,10 @@ scenarios! {
     }
     events {
         events_have_no_gaps_under_concurrency,
-        a_follower_resumes_and_is_told_when_it_cannot,
+        a_follower_resumes_or_learns_that_it_cannot,
         a_wait_ends_with_the_change,
-        another_control_plane_hears_of_it,
-        who_waits_is_told_when_the_queue_moves,
+        another_control_plane_follows_it,
+        waiting_tasks_have_events_when_the_queue_is_reordered,
     }
     limits {
         of_200_simultaneous_captures_the_free_slots_succeed,

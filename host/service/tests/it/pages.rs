@@ -124,7 +124,7 @@ pub(crate) async fn a_token_belongs_to_its_list(world: World) {
         let error = world.service.instance_list(&world.customer, &InstanceList { page }).await.unwrap_err();
         assert_eq!(error.code, Code::InvalidRequest);
     }
-    // Another page size goes on where the first one ended.
+    // Another page size continues where the first one ended.
     let page = PageRequest { limit: Some(2), page_token: Some(token) };
     let list = ImageList { page, ..ImageList::default() };
     assert_eq!(world.service.image_list(&world.customer, &list).await.unwrap().items.len(), 2);

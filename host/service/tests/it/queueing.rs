@@ -1,4 +1,4 @@
-//! Who may run when, and what those who wait are told.
+//! Which tasks may run when, and what the others are shown to wait for.
 
 use std::{sync::Arc, time::Duration};
 

@@ -205,7 +205,7 @@ impl World {
         made.instance.id
     }
 
-    pub(crate) fn wish(&self, text: &str) -> CaptureCreate {
+    pub(crate) fn capture_request(&self, text: &str) -> CaptureCreate {
         CaptureCreate {
             instance_id: self.instance,
             name: name(text),
@@ -216,7 +216,7 @@ impl World {
     }
 
     pub(crate) async fn capture(&self, text: &str) -> ImageTask {
-        self.service.image_capture(&self.customer, self.wish(text)).await.unwrap()
+        self.service.image_capture(&self.customer, self.capture_request(text)).await.unwrap()
     }
 
     /// An available image of the customer.
@@ -230,7 +230,7 @@ impl World {
         self.service.task_show(&self.customer, id).await.unwrap()
     }
 
-    /// Time passes, and the agent is heard of meanwhile.
+    /// Lets time pass while the agent sends its heartbeats.
     pub(crate) async fn pass(&self, seconds: i64, leases: &[HeldLease]) {
         let mut left = seconds;
         while left > 0 {
@@ -252,7 +252,7 @@ pub(crate) async fn sign_in(service: &Service, account: &str, password: &str) ->
     op(service.session_authenticate(&signed_in.token).await.unwrap())
 }
 
-/// As somebody with a token of those scopes.
+/// Returns a request with only those scopes.
 pub(crate) fn with_scopes(base: &Op, scopes: &[Scope]) -> Op {
     let mut actor = base.actor.clone();
     actor.scopes = scopes.iter().copied().collect();

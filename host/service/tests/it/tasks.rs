@@ -110,7 +110,7 @@ pub(crate) async fn an_expired_lease_is_taken_back_once(world: World) {
     let again = world.agent.claim_one().await;
     assert_eq!((again.task_id, again.fence, again.attempt), (made.task.id, work.fence + 1, 2));
     let late = world.agent.finish(&work, failure(false)).await;
-    assert_eq!(late.unwrap_err(), ProtocolError::LeaseLost, "also when somebody else works on it");
+    assert_eq!(late.unwrap_err(), ProtocolError::LeaseLost, "also when another agent works on it");
     world.agent.finish(&again, success(&again.kind)).await.unwrap();
     assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded));
 }
@@ -167,7 +167,7 @@ pub(crate) async fn an_agent_killed_at_any_point_leaves_nothing_stuck(world: Wor
         agent.work_all().await;
         assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded), "{steps}");
     }
-    // Killed each time: it ends as failed, and a person can try again.
+    // Killed each time: it ends as failed, and it can be retried by request.
     let made = world.capture("cursed").await;
     for _ in 0..MAX_ATTEMPTS {
         killed_after(&world, &agent, 3).await;
@@ -215,7 +215,7 @@ pub(crate) async fn a_failure_is_repeated_with_pauses(world: World) {
         world.agent.finish(&work, failure(true)).await.unwrap();
         let task = world.task(made.task.id).await;
         assert_eq!(task.state, TaskState::Queued);
-        assert!(task.waiting_for.unwrap().contains("next attempt"), "the pause is told");
+        assert!(task.waiting_for.unwrap().contains("next attempt"), "the pause is shown");
         assert!(world.agent.claim(1, 0).await.is_empty(), "not before the pause is over");
         world.pass(pause, &[]).await;
     }
@@ -299,10 +299,10 @@ pub(crate) async fn progress_never_goes_back(world: World) {
 }
 
 pub(crate) async fn a_level_not_reached_is_a_failure(world: World) {
-    let mut wish = world.wish("strict");
-    wish.consistency =
+    let mut request = world.capture_request("strict");
+    request.consistency =
         Some(ConsistencyRequirement { want: Consistency::Application, minimum: Consistency::Application });
-    let made = world.service.image_capture(&world.customer, wish).await.unwrap();
+    let made = world.service.image_capture(&world.customer, request).await.unwrap();
     let work = world.agent.claim_one().await;
     world.agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Failed));
