@@ -1,58 +1,34 @@
-//! What the program does at its start: the first admin, and for `--demo` everything that a newcomer
-//! needs.
+//! What the program creates at its start: the first admin, and this machine as a hypervisor.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
 use imprint_domain::{
     Code, Error,
     account::{Account, Role},
     coalesce::CoalescePolicy,
-    id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, RequestId, StorageId},
-    image::{ImageFormat, ImageStatus},
-    instance::{InstanceStatus, Power},
+    id::{AccountId, HypervisorId, LocationId, RequestId, StorageId},
     location::FreezeLimit,
     name::Name,
     plugin_kind::{DriverKind, StorageKind},
-    size::ByteSize,
     storage::StorageRole,
-    time::Timestamp,
 };
 use imprint_store::{
     account::{self, AccountRecord},
-    hypervisor, image, instance, location, session, storage,
+    hypervisor, location, session, storage,
 };
-use tokio::time::Instant;
 
 use crate::{
-    AccountCreate, Actor, Authenticated, HypervisorCreate, InstanceCreate, LocationCreate, Op, Service,
-    StockImageCreate, StorageCreate, change::Change, db_result::DbResult,
+    Actor, Authenticated, HypervisorCreate, LocationCreate, Op, Service, StorageCreate, auth::secret,
+    change::Change, db_result::DbResult,
 };
 
 /// The first admin's name.
 const ADMIN: &str = "admin";
-/// How often what a demo waits for is looked at.
-const LOOK: Duration = Duration::from_millis(250);
-/// Accounts that are looked through for an admin.
+/// The number of accounts that are searched for an admin.
 const ACCOUNTS: u32 = 500;
 
-/// A stock image's file.
-#[derive(Clone, Debug)]
-pub struct StockImageFile {
-    /// The image's name.
-    pub name: Name,
-    /// Human-readable text.
-    pub description: String,
-    /// The file's key in the stock storage.
-    pub key: String,
-    /// The format of the file.
-    pub format: ImageFormat,
-}
-
 /// What this machine needs to be a hypervisor with a local storage. Everything is found by its name
-/// and made if it is missing.
+/// and created if it is missing.
 #[derive(Clone, Debug)]
 pub struct LocalRequest {
     /// The location's name; images are enabled there.
@@ -69,7 +45,7 @@ pub struct LocalRequest {
     pub stock_path: String,
 }
 
-/// What [`Service::ensure_local`] made or found.
+/// What [`Service::ensure_local`] created or found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalSetup {
     /// The location.
@@ -80,35 +56,6 @@ pub struct LocalSetup {
     pub customer_storage_id: StorageId,
     /// The storage for stock images.
     pub stock_storage_id: StorageId,
-}
-
-/// What `--demo` adds to [`LocalRequest`].
-#[derive(Clone)]
-pub struct DemoRequest {
-    /// The stock image, if there is one to offer.
-    pub stock_image: Option<StockImageFile>,
-    /// The customer account's name.
-    pub account: Name,
-    /// Its password; set again when the account exists already. `None` leaves it alone, and
-    /// generates one for a new account.
-    pub password: Option<String>,
-    /// The first instance's name.
-    pub instance: Name,
-    /// Its memory.
-    pub memory: ByteSize,
-}
-
-/// What `--demo` made or found.
-#[derive(Clone)]
-pub struct DemoSetup {
-    /// The machine.
-    pub local: LocalSetup,
-    /// The customer.
-    pub account_id: AccountId,
-    /// A password that was generated now; shown once.
-    pub generated_password: Option<String>,
-    /// The stock image.
-    pub image_id: Option<ImageId>,
 }
 
 fn fixed_name(text: &str) -> Result<Name, Error> {
@@ -122,11 +69,30 @@ impl Service {
         Op::new(actor, RequestId::new(self.new_uuid()))
     }
 
-    /// Twenty characters that nobody can guess and everybody can type: 100 bits.
-    fn generate_password(&self) -> String {
-        const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-        let random: [u8; 20] = self.random();
-        random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
+    /// Returns a request by the program itself with the rights of an account. For the program that
+    /// opened the service: no request from outside gets one.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFound`] when there is no such account.
+    pub async fn system_op(&self, id: AccountId) -> Result<Op, Error> {
+        Ok(self.system(crate::auth::account::get(&self.read(), id).await?.account))
+    }
+
+    /// Returns a request by the program itself with the rights of the first admin.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] before [`Service::ensure_admin`].
+    pub async fn admin_op(&self) -> Result<Op, Error> {
+        let admin = self.admin().await?;
+        let admin = admin.ok_or_else(|| Error::new(Code::Unavailable, "there is no admin account yet"))?;
+        Ok(self.system(admin.account))
+    }
+
+    /// Generates a random password of 20 characters that are hard to confuse (100 bits).
+    pub fn generate_password(&self) -> String {
+        secret::random_password(self.rng())
     }
 
     async fn admin(&self) -> Result<Option<AccountRecord>, Error> {
@@ -134,19 +100,13 @@ impl Service {
         Ok(accounts.into_iter().find(|record| record.account.role == Role::Admin))
     }
 
-    async fn as_admin(&self) -> Result<Op, Error> {
-        let admin = self.admin().await?;
-        let admin = admin.ok_or_else(|| Error::new(Code::Unavailable, "there is no admin account yet"))?;
-        Ok(self.system(admin.account))
-    }
-
-    /// Makes the account `admin` if there is no admin yet. `password` is its password; `None`
-    /// generates one, which is answered and shown once. An existing admin's password is set again
+    /// Creates the account `admin` with a password if there is no admin yet; `None` generates a
+    /// password, which is returned and can be shown once. The password of an existing admin is set
     /// only when one is given.
     ///
     /// # Errors
     ///
-    /// An error of the database.
+    /// [`Code::InvalidRequest`] for a password that is too short or too long.
     pub async fn ensure_admin(&self, password: Option<String>) -> Result<Option<String>, Error> {
         if let Some(record) = self.admin().await? {
             if let Some(password) = password {
@@ -154,22 +114,48 @@ impl Service {
             }
             return Ok(None);
         }
+        Ok(self.add_account(fixed_name(ADMIN)?, Role::Admin, password).await?.1)
+    }
+
+    /// Creates a customer account with a password if there is none of that name; `None` generates a
+    /// password, which is returned and can be shown once. The password of an existing account is set
+    /// only when one is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidRequest`] for a password that is too short or too long.
+    pub async fn ensure_customer(
+        &self,
+        name: &Name,
+        password: Option<String>,
+    ) -> Result<(AccountId, Option<String>), Error> {
+        let Some(record) = account::by_name(&self.read(), name.as_str()).await.db()? else {
+            return self.add_account(name.clone(), Role::Customer, password).await;
+        };
+        let id = record.account.id;
+        if let Some(password) = password {
+            self.set_password(record, &password).await?;
+        }
+        Ok((id, None))
+    }
+
+    async fn add_account(
+        &self,
+        name: Name,
+        role: Role,
+        password: Option<String>,
+    ) -> Result<(AccountId, Option<String>), Error> {
         let (password, generated) = self.password_or_generated(password);
         let password_hash = self.passwords().hash(&password, self.random()).await?;
         let change = Change::begin(self).await?;
-        let account = Account {
-            id: AccountId::new(self.new_uuid()),
-            name: fixed_name(ADMIN)?,
-            role: Role::Admin,
-            image_limit: None,
-            created_at: change.now,
-        };
+        let id = AccountId::new(self.new_uuid());
+        let account = Account { id, name, role, image_limit: None, created_at: change.now };
         let op = self.system(account.clone());
         let record = AccountRecord { account, password_hash, event_sequence: 0 };
         account::insert(&change.tx, &record).await.db()?;
-        change.audit(&op, "account.create", record.account.id).await?;
+        change.audit(&op, "account.create", id).await?;
         change.commit().await?;
-        Ok(generated)
+        Ok((id, generated))
     }
 
     fn password_or_generated(&self, password: Option<String>) -> (String, Option<String>) {
@@ -198,7 +184,7 @@ impl Service {
         change.commit().await
     }
 
-    /// Makes what is missing of the location, this machine as its hypervisor, and two local
+    /// Creates what is missing of the location, this machine as its hypervisor, and two local
     /// storages bound to it. The program calls it at every start, before it starts the embedded
     /// agent.
     ///
@@ -206,7 +192,7 @@ impl Service {
     ///
     /// An error of the database.
     pub async fn ensure_local(&self, request: &LocalRequest) -> Result<LocalSetup, Error> {
-        let op = self.as_admin().await?;
+        let op = self.admin_op().await?;
         let location_id = self.local_location(&op, request).await?;
         let hypervisor_id = self.local_hypervisor(&op, request, location_id).await?;
         let customer = ("images", StorageRole::Customer, &request.customer_path);
@@ -290,160 +276,5 @@ impl Service {
             self.storage_bind(op, id, hypervisor_id).await?;
         }
         Ok(id)
-    }
-
-    /// Makes what is missing of the customer account and the stock image, on top of
-    /// [`Service::ensure_local`]. The first instance follows with
-    /// [`Service::ensure_demo_instance`].
-    ///
-    /// # Errors
-    ///
-    /// An error of the database.
-    pub async fn ensure_demo(&self, local: LocalSetup, request: &DemoRequest) -> Result<DemoSetup, Error> {
-        let op = self.as_admin().await?;
-        let (account_id, generated_password) = self.demo_account(&op, request).await?;
-        let image_id = match &request.stock_image {
-            Some(file) => Some(self.demo_image(&op, local, file).await?),
-            None => None,
-        };
-        Ok(DemoSetup { local, account_id, generated_password, image_id })
-    }
-
-    async fn demo_account(
-        &self,
-        op: &Op,
-        request: &DemoRequest,
-    ) -> Result<(AccountId, Option<String>), Error> {
-        if let Some(found) = account::by_name(&self.read(), request.account.as_str()).await.db()? {
-            let id = found.account.id;
-            if let Some(password) = &request.password {
-                self.set_password(found, password).await?;
-            }
-            return Ok((id, None));
-        }
-        let (password, generated) = self.password_or_generated(request.password.clone());
-        let (name, role) = (request.account.clone(), Role::Customer);
-        let create = AccountCreate { name, password, role, image_limit: None };
-        Ok((self.account_create(op, create).await?.id, generated))
-    }
-
-    /// The stock image; a failed adoption is tried again, as the file may be there by now.
-    async fn demo_image(&self, op: &Op, local: LocalSetup, file: &StockImageFile) -> Result<ImageId, Error> {
-        let found = image::by_key(&self.read(), local.stock_storage_id, &file.key).await.db()?;
-        let Some(found) = found else {
-            let create = StockImageCreate {
-                name: file.name.clone(),
-                description: file.description.clone(),
-                storage_id: local.stock_storage_id,
-                key: file.key.clone(),
-                format: file.format,
-                location_id: local.location_id,
-            };
-            return Ok(self.stock_image_create(op, create).await?.image.id);
-        };
-        match (found.image.status, found.image.task_id) {
-            (ImageStatus::Error, Some(task_id)) => {
-                self.task_retry(op, task_id).await?;
-            }
-            (ImageStatus::Error, None)
-            | (ImageStatus::Creating | ImageStatus::Available | ImageStatus::Deleting, _) => {}
-        }
-        Ok(found.image.id)
-    }
-
-    /// Deploys the demo's first instance, or makes the one of an earlier start run again. Needs the
-    /// stock image to be available and the agent to be online: waits for both, at most `wait`.
-    /// `None` when there is no stock image. Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::NotFound`] for what does not exist or is not visible; an error of the database.
-    pub async fn ensure_demo_instance(
-        &self,
-        setup: &DemoSetup,
-        request: &DemoRequest,
-        wait: Duration,
-    ) -> Result<Option<InstanceId>, Error> {
-        let Some(image_id) = setup.image_id else { return Ok(None) };
-        let account = crate::auth::account::get(&self.read(), setup.account_id).await?.account;
-        let op = self.system(account);
-        let until = Instant::now() + wait;
-        let have = instance::list(&self.read(), Some(setup.account_id), None, ACCOUNTS).await.db()?;
-        if have.is_empty() {
-            return self.demo_deploy(&op, setup, request, (image_id, until)).await.map(Some);
-        }
-        match have.into_iter().find(|found| found.instance.name == request.instance) {
-            Some(found) => {
-                self.demo_run_again(&op, found.instance.id, until).await?;
-                Ok(Some(found.instance.id))
-            }
-            // Its owner has made others and removed it.
-            None => Ok(None),
-        }
-    }
-
-    async fn demo_deploy(
-        &self,
-        op: &Op,
-        setup: &DemoSetup,
-        request: &DemoRequest,
-        (image_id, until): (ImageId, Instant),
-    ) -> Result<InstanceId, Error> {
-        loop {
-            let create = InstanceCreate {
-                image_id,
-                name: request.instance.clone(),
-                hypervisor_id: Some(setup.local.hypervisor_id),
-                vcpus: None,
-                memory: Some(request.memory),
-                disk_size: None,
-                ssh_keys: Vec::new(),
-                user_data: None,
-                start: true,
-            };
-            let error = match self.instance_create(op, create).await {
-                Ok(made) => return Ok(made.instance.id),
-                Err(error) => error,
-            };
-            let passing =
-                BTreeSet::from([Code::ImageNotAvailable, Code::HypervisorOffline, Code::Unavailable]);
-            let image = crate::images::image::visible(&self.read(), op, image_id).await?.image;
-            let failed = image.status == ImageStatus::Error;
-            if failed || !passing.contains(&error.code) || Instant::now() >= until {
-                return Err(error);
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Starts the instance if it is off, and deploys it again if that failed. What the row says of
-    /// its power is believed after a second sign of life since this start: the first may be the
-    /// registration, which tells nothing of instances.
-    async fn demo_run_again(&self, op: &Op, id: InstanceId, until: Instant) -> Result<(), Error> {
-        let mut heard: Option<Timestamp> = None;
-        loop {
-            let found = crate::instances::instance::visible(&self.read(), op, id).await?;
-            let host = crate::catalogue::hypervisor::get(&self.read(), found.instance.hypervisor_id)
-                .await?
-                .hypervisor;
-            let seen = host.last_seen_at.filter(|seen| *seen >= self.opened_at());
-            let told = heard.is_some() && heard < seen;
-            match (found.instance.status, found.instance.power, found.task_id) {
-                (InstanceStatus::Error, _, Some(task_id)) => {
-                    return self.task_retry(op, task_id).await.map(|_| ());
-                }
-                (InstanceStatus::Ready, Power::Off, _) if told => {
-                    return self.instance_start(op, id).await.map(|_| ());
-                }
-                (InstanceStatus::Ready, Power::Running | Power::Paused, _) if told => return Ok(()),
-                (InstanceStatus::Error, _, None) | (InstanceStatus::Deleting, _, _) => return Ok(()),
-                (InstanceStatus::Ready | InstanceStatus::Deploying, _, _) => {}
-            }
-            if Instant::now() >= until {
-                return Ok(());
-            }
-            heard = heard.or(seen);
-            tokio::time::sleep(LOOK).await;
-        }
     }
 }

@@ -37,7 +37,7 @@ mod validate;
 pub use auth::account::{AccountCreate, AccountPatch, AccountView};
 pub use auth::session::{SignIn, SignedIn};
 pub use auth::token::{TokenCreate, TokenCreated, TokenView};
-pub use bootstrap::{DemoRequest, DemoSetup, LocalRequest, LocalSetup, StockImageFile};
+pub use bootstrap::{LocalRequest, LocalSetup};
 pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
 pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView};
 pub use catalogue::storage::{StorageCreate, StorageView};

@@ -11,7 +11,10 @@ use imprint_domain::{
 use imprint_store::{Conn, Store, Target};
 use uuid::Uuid;
 
-use crate::{auth::secret::Passwords, db_result::DbResult, rate_limit::AttemptCounter, tasks::hub::Hub};
+use crate::{
+    auth::secret::Passwords, db_result::DbResult, environment::EnvironmentRng, rate_limit::AttemptCounter,
+    tasks::hub::Hub,
+};
 
 /// The database to open.
 #[derive(Clone)]
@@ -143,6 +146,10 @@ impl Service {
 
     pub(crate) fn new_uuid(&self) -> Uuid {
         self.inner.environment.new_uuid()
+    }
+
+    pub(crate) fn rng(&self) -> EnvironmentRng<'_> {
+        EnvironmentRng(self.inner.environment.as_ref())
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {

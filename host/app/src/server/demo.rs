@@ -1,13 +1,15 @@
 //! What `--demo` adds: logins that are printed, a stock image, and a running instance.
 
+mod fixture;
+
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use imprint_domain::{image::ImageFormat, name::Name, size::ByteSize};
-use imprint_service::{DemoRequest, DemoSetup, Service, StockImageFile};
-use rand::RngExt;
+use imprint_service::{LocalSetup, Service};
 use tokio_util::sync::CancellationToken;
 
+use self::fixture::{Demo, DemoRequest, StockImageFile};
 use crate::errors;
 
 /// Name of the demo's customer account.
@@ -39,10 +41,11 @@ const DEMO_PASSWORD: &str = "IMPRINT_DEMO_PASSWORD";
 pub(super) async fn accounts(service: &Service, demo: bool) -> Result<Logins> {
     let given = from_environment(ADMIN_PASSWORD);
     let is_given = given.is_some();
-    let chosen = given.or_else(|| demo.then(password));
+    let chosen = given.or_else(|| demo.then(|| service.generate_password()));
     let ensured = service.ensure_admin(chosen.clone()).await.map_err(errors::to_anyhow);
     let generated = if is_given { ensured.context(ADMIN_PASSWORD)? } else { ensured? };
-    let demo_password = demo.then(|| from_environment(DEMO_PASSWORD).unwrap_or_else(password));
+    let demo_password =
+        demo.then(|| from_environment(DEMO_PASSWORD).unwrap_or_else(|| service.generate_password()));
     Ok(Logins { admin: generated.or(chosen), demo: demo_password })
 }
 
@@ -51,16 +54,7 @@ fn from_environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
-/// Generates a random 20-character password.
-fn password() -> String {
-    const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut random = rand::rng();
-    (0..20)
-        .filter_map(|_| ALPHABET.get(random.random_range(0..ALPHABET.len())).map(|byte| char::from(*byte)))
-        .collect()
-}
-
-/// Returns the accounts, stock image and instance that the service makes for the demo.
+/// Returns the accounts, stock image and instance of the demo.
 ///
 /// # Errors
 ///
@@ -97,16 +91,25 @@ fn stock_file(path: &Path) -> Result<StockImageFile> {
     })
 }
 
+/// Creates what is missing of the customer account and the stock image.
+///
+/// # Errors
+///
+/// The password is refused, or the database fails.
+pub(super) async fn ensure(service: &Service, local: LocalSetup, request: &DemoRequest) -> Result<Demo> {
+    fixture::ensure(service, local, request).await.map_err(errors::to_anyhow)
+}
+
 /// Deploys the first instance as soon as the stock image is available.
 pub(super) async fn first_instance(
     service: Service,
-    demo: DemoSetup,
+    demo: Demo,
     request: DemoRequest,
     stop: CancellationToken,
 ) {
     let deployed = tokio::select! {
         () = stop.cancelled() => return,
-        deployed = service.ensure_demo_instance(&demo, &request, DEPLOY_TIMEOUT) => deployed,
+        deployed = fixture::ensure_instance(&service, &demo, &request, DEPLOY_TIMEOUT) => deployed,
     };
     match deployed {
         Ok(Some(id)) => tracing::info!(%id, "the first instance is being deployed"),

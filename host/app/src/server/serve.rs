@@ -61,7 +61,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         .map_err(errors::to_anyhow)?;
     if args.demo {
         let request = demo::request(args.stock_image.as_deref(), &logins)?;
-        let demo = service.ensure_demo(setup, &request).await.map_err(errors::to_anyhow)?;
+        let demo = demo::ensure(&service, setup, &request).await?;
         tasks.spawn(demo::first_instance(service.clone(), demo, request, stop.clone()));
     }
     let agent = if args.no_agent {

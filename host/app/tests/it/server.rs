@@ -14,9 +14,7 @@ use imprint_domain::{
     name::Name,
     size::ByteSize,
 };
-use imprint_service::{
-    Database, DemoRequest, LocalRequest, Service, Settings, StockImageFile, SystemEnvironment,
-};
+use imprint_service::{Database, LocalRequest, Service, Settings, StockImageCreate, SystemEnvironment};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -56,19 +54,18 @@ impl Server {
             stock_path: "/srv/stock".to_owned(),
         };
         let setup = service.ensure_local(&local).await.unwrap();
-        let demo = DemoRequest {
-            stock_image: Some(StockImageFile {
-                name: Name::parse("Debian").unwrap(),
-                description: String::new(),
-                key: "debian.qcow2".to_owned(),
-                format: ImageFormat::Qcow2,
-            }),
-            account: Name::parse("demo").unwrap(),
-            password: Some(PASSWORD.to_owned()),
-            instance: Name::parse("demo-1").unwrap(),
-            memory: ByteSize::GIB,
+        let account = Name::parse("demo").unwrap();
+        service.ensure_customer(&account, Some(PASSWORD.to_owned())).await.unwrap();
+        let stock_image = StockImageCreate {
+            name: Name::parse("Debian").unwrap(),
+            description: String::new(),
+            storage_id: setup.stock_storage_id,
+            key: "debian.qcow2".to_owned(),
+            format: ImageFormat::Qcow2,
+            location_id: setup.location_id,
         };
-        service.ensure_demo(setup, &demo).await.unwrap();
+        let admin = service.admin_op().await.unwrap();
+        service.stock_image_create(&admin, stock_image).await.unwrap();
         let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });
         let storages = vec![setup.customer_storage_id, setup.stock_storage_id];
         let agent = Agent { control_plane, id: AgentId::new(Uuid::now_v7()), storages };

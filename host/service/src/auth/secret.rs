@@ -6,6 +6,7 @@ use argon2::{
     Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version, password_hash::phc::PasswordHash,
 };
 use imprint_domain::{Code, Error, id::TokenId};
+use rand::{Rng, seq::IndexedRandom};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
@@ -88,6 +89,16 @@ fn hash(argon2: &Argon2<'_>, password: &str, salt: &[u8; 16]) -> Result<String, 
     Ok(hash.to_string())
 }
 
+/// The letters and digits that are hard to confuse: 5 bits each.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// The length of generated passwords: 100 bits.
+const PASSWORD_CHARS: usize = 20;
+
+/// Generates a random password.
+pub(crate) fn random_password(mut rng: impl Rng) -> String {
+    (0..PASSWORD_CHARS).filter_map(|_| ALPHABET.choose(&mut rng).copied().map(char::from)).collect()
+}
+
 /// SHA-256 of a secret of 256 random bits: a fast hash is enough for what cannot be guessed.
 pub(crate) fn digest(secret: &[u8]) -> [u8; 32] {
     Sha256::digest(secret).into()
@@ -113,4 +124,19 @@ pub(crate) fn parse_token(text: &str) -> Option<(TokenId, [u8; 32])> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(secret, &mut bytes).ok()?;
     Some((TokenId::new(id), digest(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SystemEnvironment, environment::EnvironmentRng};
+
+    #[test]
+    fn generated_passwords_are_long_and_differ() {
+        let generate = || random_password(EnvironmentRng(&SystemEnvironment));
+        let (first, second) = (generate(), generate());
+        assert_eq!(first.len(), PASSWORD_CHARS);
+        assert!(first.bytes().all(|byte| ALPHABET.contains(&byte)), "{first}");
+        assert_ne!(first, second);
+    }
 }

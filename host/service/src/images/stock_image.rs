@@ -11,7 +11,7 @@ use imprint_domain::{
 use imprint_store::image::{self, CaptureNotes, ImageRecord};
 
 use crate::{
-    ImageTask, Op, Service,
+    ImageTask, ImageView, Op, Service,
     catalogue::{location, storage},
     change::Change,
     db_result::DbResult,
@@ -46,6 +46,21 @@ pub struct StockImageCreate {
 }
 
 impl Service {
+    /// Returns the image that uses a file of a storage, if there is one. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; an error of the database.
+    pub async fn stock_image_find(
+        &self,
+        op: &Op,
+        storage_id: StorageId,
+        key: &str,
+    ) -> Result<Option<ImageView>, Error> {
+        op.require_admin()?;
+        Ok(image::by_key(&self.read(), storage_id, key).await.db()?.as_ref().map(view))
+    }
+
     /// Registers a stock image and queues the task that reads its file. Admins only.
     ///
     /// # Errors

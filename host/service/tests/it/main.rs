@@ -92,7 +92,8 @@ scenarios! {
     }
     start {
         the_first_start_can_be_repeated,
-        a_demo_has_its_instance,
+        a_customer_account_is_created_once,
+        a_stock_image_is_found_by_its_file,
     }
     tasks {
         a_capture_goes_all_the_way,
