@@ -31,7 +31,7 @@ struct Counter {
 
 /// The limit of attempts is reached; the number of seconds until the next one is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryAfter(pub i64);
+pub struct RetryAfter(pub u64);
 
 impl<K: Eq + Hash> AttemptCounter<K> {
     /// Builds a counter with windows of that many seconds.
@@ -51,7 +51,8 @@ impl<K: Eq + Hash> AttemptCounter<K> {
     {
         match self.counters().get(key) {
             Some(counter) if self.is_open(counter, now) && counter.attempts >= limit => {
-                Err(RetryAfter((self.window - (now - counter.since)).num_seconds().max(1)))
+                let rest = (self.window - (now - counter.since)).num_seconds();
+                Err(RetryAfter(u64::try_from(rest).unwrap_or(0).max(1)))
             }
             Some(_) | None => Ok(()),
         }

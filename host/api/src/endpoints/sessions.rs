@@ -1,7 +1,5 @@
 //! Sign-in and sign-out.
 
-use std::time::Instant;
-
 use axum::{
     Extension, Json,
     extract::{ConnectInfo, State},
@@ -10,7 +8,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use imprint_domain::{Code, Error, id::RequestId};
-use imprint_service::SignIn;
+use imprint_service::{RetryAfter, SignIn};
 
 use crate::{
     dto::account::{Session, SessionCreate},
@@ -36,7 +34,8 @@ pub(crate) async fn session_create(
     body: JsonBody<SessionCreate>,
 ) -> Result<Response, ApiError> {
     let SessionCreate { account, password } = body.value;
-    state.sign_ins().attempt(client.address, &account, Instant::now()).map_err(|seconds| {
+    let now = state.service().now();
+    state.sign_ins().attempt(client.address, &account, now).map_err(|RetryAfter(seconds)| {
         ApiError::new(Code::RateLimited, format!("there were too many attempts to sign in; wait {seconds} s"))
             .after(seconds)
     })?;
