@@ -12,8 +12,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, Outcome, PROTOCOL_VERSION, Peer,
-    ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport,
+    HeartbeatResponse, HeldLease, ImageResult, Outcome, PROTOCOL_VERSION, Peer, ProgressReport,
+    ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport,
 };
 use imprint_domain::{
     account::{Role, Scope},
@@ -389,11 +389,6 @@ impl Agent {
         let request =
             Heartbeat { agent_id: self.id, leases: leases.to_vec(), instances: Vec::new(), storages };
         self.control.heartbeat(request).await
-    }
-
-    pub(crate) async fn report_instances(&self, instances: Vec<InstanceReport>) {
-        let request = Heartbeat { agent_id: self.id, leases: Vec::new(), instances, storages: Vec::new() };
-        self.control.heartbeat(request).await.unwrap();
     }
 
     pub(crate) async fn claim(&self, max: u32, wait_ms: u32) -> Vec<Assignment> {
