@@ -1,6 +1,6 @@
-//! What `bindgen!` makes of `wit/`. Nothing outside this crate sees these types.
+//! The bindings that `bindgen!` generates from `wit/`. They are private to this crate.
 //!
-//! One generation holds the host's interfaces and the shared shapes; the worlds of the plugin kinds
+//! One expansion has the host's interfaces and the shared types; the worlds of the plugin kinds
 //! refer to it.
 
 pub(crate) mod host {
@@ -26,7 +26,7 @@ pub(crate) mod host {
         world: "imprint:runtime-host/host",
         imports: { default: async | trappable },
         with: {
-            "imprint:host/blobs.blob": crate::host::BlobHandle,
+            "imprint:host/blobs.blob": crate::blob_cache::BlobHandle,
             "imprint:host/channels.channel": crate::channel::ChannelHandle,
         },
         require_store_data_send: true,
@@ -39,8 +39,8 @@ pub(crate) mod format {
         world: "imprint:format/format-full",
         exports: { default: async },
         with: {
-            "imprint:types": super::host::imprint::types,
-            "imprint:host": super::host::imprint::host,
+            "imprint:types": crate::bindings::host::imprint::types,
+            "imprint:host": crate::bindings::host::imprint::host,
         },
         require_store_data_send: true,
     });
@@ -52,14 +52,14 @@ pub(crate) mod storage {
         world: "imprint:storage/storage-plugin",
         exports: { default: async },
         with: {
-            "imprint:types": super::host::imprint::types,
-            "imprint:host": super::host::imprint::host,
+            "imprint:types": crate::bindings::host::imprint::types,
+            "imprint:host": crate::bindings::host::imprint::host,
         },
         require_store_data_send: true,
     });
 }
 
-/// What the world `storage-streaming` exports beyond `storage-plugin`.
+/// The interface that the world `storage-streaming` exports in addition to `storage-plugin`.
 pub(crate) mod stream {
     wasmtime::component::bindgen!({
         inline: "
@@ -72,7 +72,7 @@ pub(crate) mod stream {
         world: "imprint:runtime-stream/streaming",
         exports: { default: async },
         with: {
-            "imprint:types": super::host::imprint::types,
+            "imprint:types": crate::bindings::host::imprint::types,
         },
         require_store_data_send: true,
     });
@@ -84,8 +84,8 @@ pub(crate) mod hypervisor {
         world: "imprint:hypervisor/hypervisor-plugin",
         exports: { default: async },
         with: {
-            "imprint:types": super::host::imprint::types,
-            "imprint:host": super::host::imprint::host,
+            "imprint:types": crate::bindings::host::imprint::types,
+            "imprint:host": crate::bindings::host::imprint::host,
         },
         require_store_data_send: true,
     });

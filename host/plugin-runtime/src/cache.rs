@@ -1,11 +1,11 @@
 //! Compiled components on disk.
 //!
-//! Compiling takes a hundred milliseconds and more, loading what was compiled takes a fraction of
-//! one. Compiled code is run as it is, so whoever can change a file here owns the process: the
-//! folder is 0700, and every file carries a keyed BLAKE3 tag over its name and bytes that is
-//! checked before the code is looked at. Whatever is wrong with a file makes it a miss, never an
-//! error. Each new version of a plugin leaves a file of the old one behind, so that the oldest
-//! files go when there are many; what is gone too early is compiled again.
+//! Compiling takes a hundred milliseconds and more, loading compiled code takes a fraction of one.
+//! Compiled code is run without further checks, so anyone who can change a file here controls the
+//! process: the folder is 0700, and every file carries a keyed BLAKE3 tag over its name and bytes
+//! that is checked before the code is used. A damaged or foreign file is a cache miss, never an
+//! error. Each new version of a plugin leaves a file of the old one behind, so the oldest files are
+//! removed when there are many; a file that is removed too early is compiled again.
 //!
 //! ```text
 //! cache.key                       32 random bytes, 0600
@@ -26,59 +26,61 @@ use wasmtime::{Engine, component::Component};
 
 use crate::error::LoadError;
 
-const TAG: usize = 32;
-/// Compiled code is three to four times a component's size, and components are bounded.
-const MAX_FILE: u64 = 512 << 20;
-/// Compiled components that are kept: those of the last few versions of all plugins of a host.
-const KEPT: usize = 128;
-/// Age of a temporary file that nobody writes to any more.
-const ABANDONED: Duration = Duration::from_hours(24);
+/// The length of a tag in bytes.
+const TAG_LENGTH: usize = 32;
+/// The largest file in bytes. Compiled code is three to four times the size of a component, and
+/// components are bounded.
+const MAX_FILE_SIZE: u64 = 512 << 20;
+/// The files that are kept: those of the last few versions of all plugins of a host.
+const MAX_FILES: usize = 128;
+/// The age at which a temporary file is considered abandoned.
+const ABANDONED_AFTER: Duration = Duration::from_hours(24);
 
-/// The folder.
+/// The cache: a folder and the key of its tags.
 pub(crate) struct Cache {
     dir: PathBuf,
     key: [u8; 32],
 }
 
 impl Cache {
-    /// Opens the folder, and makes it and its key when they are not there.
+    /// Opens the folder, and creates it and its key when they do not exist.
     pub(crate) fn open(dir: &Path) -> Result<Self, LoadError> {
         let failed = |source| LoadError::Io { path: dir.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(failed)?;
-        let key = read_or_make_key(dir).map_err(failed)?;
+        let key = read_or_create_key(dir).map_err(failed)?;
         Ok(Self { dir: dir.to_owned(), key })
     }
 
-    /// The compiled form of a component, if it is here and untouched.
+    /// Returns the compiled form of a component, if it is cached and unchanged.
     pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let name = file_name(engine, digest);
         let bytes = match read_bounded(&self.dir.join(&name)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                warn!(name, %error, "compiled plugin cannot be read; compiling it again");
+                warn!(name, %error, "compiled plugin cannot be read and is compiled again");
                 return None;
             }
         };
-        let Some((tag, code)) = bytes.split_first_chunk::<TAG>() else {
-            warn!(name, "compiled plugin is cut short; compiling it again");
+        let Some((tag, code)) = bytes.split_first_chunk::<TAG_LENGTH>() else {
+            warn!(name, "compiled plugin is truncated and is compiled again");
             return None;
         };
         if self.tag(&name, code) != blake3::Hash::from_bytes(*tag) {
-            warn!(name, "compiled plugin was changed on disk; compiling it again");
+            warn!(name, "compiled plugin was changed on disk and is compiled again");
             return None;
         }
         match deserialize(engine, code) {
             Ok(component) => Some(component),
             Err(error) => {
-                debug!(name, %error, "compiled plugin does not fit this engine; compiling it again");
+                debug!(name, %error, "compiled plugin is for another engine and is compiled again");
                 None
             }
         }
     }
 
-    /// Keeps the compiled form. Failing to is logged, and costs the next start some time.
+    /// Stores the compiled form. A failure is logged, and costs the next start some time.
     pub(crate) fn store(&self, engine: &Engine, digest: &str, component: &Component) {
         let name = file_name(engine, digest);
         let stored = component
@@ -86,9 +88,9 @@ impl Cache {
             .map_err(|error| io::Error::other(error.to_string()))
             .and_then(|code| self.write(&name, &code));
         if let Err(error) = stored {
-            warn!(name, %error, "compiled plugin cannot be kept; it will be compiled again");
+            warn!(name, %error, "compiled plugin cannot be stored and will be compiled again");
         }
-        if let Err(error) = self.prune(KEPT, SystemTime::now()) {
+        if let Err(error) = self.prune(MAX_FILES, SystemTime::now()) {
             warn!(%error, "old compiled plugins cannot be removed");
         }
     }
@@ -102,15 +104,14 @@ impl Cache {
             .and_then(|()| temporary.file.sync_all())
             .and_then(|()| fs::rename(&temporary.path, self.dir.join(name)));
         if written.is_err() {
-            // The temporary file is of no use to anybody; that it cannot be removed changes
-            // nothing.
-            let _left_behind = fs::remove_file(&temporary.path);
+            // A temporary file that cannot be removed now is removed when it is abandoned.
+            let _removed = fs::remove_file(&temporary.path);
         }
         written?;
         File::open(&self.dir)?.sync_all()
     }
 
-    /// Removes all but the newest compiled files, and what a process that was killed left.
+    /// Removes all but the newest compiled files, and temporary files of killed processes.
     fn prune(&self, kept: usize, now: SystemTime) -> io::Result<()> {
         let mut compiled = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -123,7 +124,7 @@ impl Cache {
             let temporary = name.starts_with('.') && (name.contains(".cwasm.") || name.contains(".key."));
             if path.extension().is_some_and(|extension| extension == "cwasm") {
                 compiled.push((modified, path));
-            } else if temporary && now.duration_since(modified).is_ok_and(|age| age > ABANDONED) {
+            } else if temporary && now.duration_since(modified).is_ok_and(|age| age > ABANDONED_AFTER) {
                 remove(&path)?;
             }
         }
@@ -132,7 +133,7 @@ impl Cache {
         compiled[..surplus].iter().try_for_each(|(_, path)| remove(path))
     }
 
-    /// Comparing `blake3::Hash` values takes the same time wherever they differ.
+    /// Returns the tag of a file. Comparing `blake3::Hash` values takes constant time.
     fn tag(&self, name: &str, code: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(name.as_bytes()).update(b"\n").update(code);
@@ -149,8 +150,8 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[expect(unsafe_code, reason = "wasmtime trusts what it deserializes; the caller has checked the keyed tag")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` was written by this host: its tag was made with the key that only this user
-    // can read.
+    // SAFETY: `code` was written by this host: its tag was computed with the key that only this
+    // user can read.
     unsafe { Component::deserialize(engine, code) }
 }
 
@@ -187,23 +188,23 @@ fn tempfile_in(dir: &Path, name: &str) -> io::Result<Temporary> {
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
-    if size > MAX_FILE {
-        return Err(io::Error::other(format!("{size} bytes are more than a compiled plugin has")));
+    if size > MAX_FILE_SIZE {
+        return Err(io::Error::other(format!("{size} bytes are more than a compiled plugin can have")));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).map_err(io::Error::other)?);
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_SIZE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A key that cannot be used (wrong length) is replaced: every file becomes a miss.
-fn read_or_make_key(dir: &Path) -> io::Result<[u8; 32]> {
+/// Reads the key, or creates one. A key of the wrong length is replaced: every file becomes a miss.
+fn read_or_create_key(dir: &Path) -> io::Result<[u8; 32]> {
     let path = dir.join("cache.key");
     match fs::read(&path) {
         Ok(bytes) => {
             if let Ok(key) = bytes.try_into() {
                 return Ok(key);
             }
-            warn!("the key of the plugin cache has the wrong length; making a new one");
+            warn!("the key of the plugin cache has the wrong length and is replaced");
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_files_go() {
+    fn the_oldest_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
         let now = SystemTime::now();
@@ -235,7 +236,7 @@ mod tests {
             (".b.cwasm.0123456789abcdef", 25),
             (".d.cwasm.0123456789abcdef", 23),
             (".cache.key.0123456789abcdef", 30),
-            (".a note of somebody", 5000),
+            (".unrelated", 5000),
         ] {
             let file = File::create(folder.path().join(name)).unwrap();
             file.set_modified(now - Duration::from_hours(hours)).unwrap();
@@ -245,14 +246,8 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        let expected = [
-            ".a note of somebody",
-            ".d.cwasm.0123456789abcdef",
-            "b.cwasm",
-            "c.cwasm",
-            "cache.key",
-            "d.cwasm",
-        ];
+        let expected =
+            [".unrelated", ".d.cwasm.0123456789abcdef", "b.cwasm", "c.cwasm", "cache.key", "d.cwasm"];
         assert_eq!(left, expected.map(str::to_owned).into());
         cache.prune(3, now).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), expected.len());

@@ -1,9 +1,9 @@
-//! What a call uses of the processor.
+//! The processor time of calls.
 //!
-//! The engine's epoch ticks in real time, and a plugin notices a tick when it runs. Counting ticks
-//! would charge it for what others do on a busy machine: with three runnable threads for each core,
-//! plugins were stopped after a third of the time that they may use. So a tick only says when to
-//! look at the clock of the thread, which stands still while the thread waits for a core.
+//! The engine's epoch ticks in real time, and a plugin notices a tick while it runs. Counting ticks
+//! would charge it for other programs on a busy machine: with three runnable threads for each core,
+//! plugins were stopped after a third of the time that they may use. So a tick only triggers a
+//! reading of the thread's own clock, which stops while the thread waits for a core.
 
 use std::{
     pin::pin,
@@ -18,43 +18,44 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::TICK;
 
-/// Counts what one call after the other uses.
+/// Counts the processor time of one call after the other.
 #[derive(Debug, Default)]
 pub(crate) struct CpuMeter {
     left: Duration,
     mark: Arc<CpuMark>,
 }
 
-/// The time of its thread, in nanoseconds, at which a call last began or went on.
+/// The time of its thread, in nanoseconds, at which a call last started or continued.
 #[derive(Debug, Default)]
 pub(crate) struct CpuMark(AtomicU64);
 
-/// More was used than the call may use.
+/// The call used more than it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UsedUp;
+pub(crate) struct CpuExhausted;
 
 impl CpuMeter {
-    /// A call begins, which may use so much. It has to run in [`CpuMark::follow`].
+    /// Starts a call that may use `limit`. It has to run in [`CpuMark::measure`].
     pub(crate) fn begin(&mut self, limit: Duration) -> Arc<CpuMark> {
         self.left = limit;
         self.mark.clone()
     }
 
-    /// The plugin noticed a tick. Says what it used since it was last marked, a tick at most.
-    pub(crate) fn tick(&mut self) -> (Duration, Result<(), UsedUp>) {
+    /// Handles a tick that the plugin noticed. Returns what it used since the last mark, at most
+    /// one tick.
+    pub(crate) fn tick(&mut self) -> (Duration, Result<(), CpuExhausted>) {
         let now = thread_time();
         let used =
             Duration::from_nanos(now.saturating_sub(self.mark.0.swap(now, Ordering::Relaxed))).min(TICK);
         let left = self.left.checked_sub(used);
         self.left = left.unwrap_or_default();
-        (used, left.map(drop).ok_or(UsedUp))
+        (used, left.map(drop).ok_or(CpuExhausted))
     }
 }
 
 impl CpuMark {
-    /// Runs a call, and marks where it goes on after it waited: perhaps on another thread, and when
-    /// that did other work.
-    pub(crate) async fn follow<F: Future>(&self, call: F) -> F::Output {
+    /// Runs a call, and sets the mark whenever it continues after a wait: perhaps on another
+    /// thread, which did other work meanwhile.
+    pub(crate) async fn measure<F: Future>(&self, call: F) -> F::Output {
         let mut call = pin!(call);
         std::future::poll_fn(|context| {
             self.0.store(thread_time(), Ordering::Relaxed);
@@ -64,7 +65,7 @@ impl CpuMark {
     }
 }
 
-/// Nanoseconds that this thread has used.
+/// Returns the processor time of this thread in nanoseconds.
 fn thread_time() -> u64 {
     let used = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
     u64::try_from(used.as_nanos()).unwrap_or(u64::MAX)
@@ -77,27 +78,27 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(40);
 
     fn work() {
-        let begun = thread_time();
-        while thread_time() - begun < u64::try_from(LIMIT.as_nanos()).unwrap() {}
+        let start = thread_time();
+        while thread_time() - start < u64::try_from(LIMIT.as_nanos()).unwrap() {}
     }
 
     #[tokio::test]
-    async fn a_tick_without_work_costs_nothing_to_speak_of() {
+    async fn ticks_of_an_idle_call_cost_almost_nothing() {
         let mut meter = CpuMeter::default();
         let mark = meter.begin(LIMIT);
         work();
         let ticks = async {
             (0..1000).map(|_| meter.tick()).map(|(used, left)| left.map(|()| used).unwrap()).sum::<Duration>()
         };
-        let used = mark.follow(ticks).await;
+        let used = mark.measure(ticks).await;
         assert!(used < LIMIT, "{used:?}");
     }
 
     #[tokio::test]
-    async fn work_uses_the_limit_up() {
+    async fn work_exhausts_the_limit() {
         let mut meter = CpuMeter::default();
         let mark = meter.begin(LIMIT);
-        let begun = thread_time();
+        let start = thread_time();
         let ticks = async {
             let mut sum = Duration::ZERO;
             while let (used, Ok(())) = meter.tick() {
@@ -106,13 +107,13 @@ mod tests {
             }
             sum
         };
-        let sum = mark.follow(ticks).await;
-        assert!(sum <= LIMIT && Duration::from_nanos(thread_time() - begun) >= LIMIT, "{sum:?}");
-        assert_eq!(meter.tick().1, Err(UsedUp));
+        let sum = mark.measure(ticks).await;
+        assert!(sum <= LIMIT && Duration::from_nanos(thread_time() - start) >= LIMIT, "{sum:?}");
+        assert_eq!(meter.tick().1, Err(CpuExhausted));
     }
 
     #[tokio::test]
-    async fn what_the_thread_did_meanwhile_does_not_count() {
+    async fn other_work_of_the_thread_does_not_count() {
         let mut meter = CpuMeter::default();
         let mark = meter.begin(LIMIT);
         let call = async {
@@ -120,17 +121,17 @@ mod tests {
             meter.tick()
         };
         let others = async { work() };
-        let ((used, left), ()) = tokio::join!(mark.follow(call), others);
+        let ((used, left), ()) = tokio::join!(mark.measure(call), others);
         assert!(used < TICK && left.is_ok(), "{used:?}");
     }
 
-    /// Its clock may be far ahead of the one before.
+    /// The clock of the other thread may be far ahead.
     #[tokio::test]
-    async fn a_call_that_goes_on_in_another_thread_is_not_charged_for_it() {
+    async fn a_call_that_continues_on_another_thread_is_not_charged_for_it() {
         let mut meter = CpuMeter::default();
         let mark = meter.begin(LIMIT);
         let call =
-            async move { mark.follow(async { (tokio::task::yield_now().await, meter.tick()) }).await.1 };
+            async move { mark.measure(async { (tokio::task::yield_now().await, meter.tick()) }).await.1 };
         let mut call = Box::pin(call);
         assert!(poll_once(&mut call).is_none());
         let (used, left) = std::thread::spawn(move || {

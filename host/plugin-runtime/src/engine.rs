@@ -1,4 +1,4 @@
-//! The one engine: its settings, its clock, and its pool.
+//! The engine: its settings, its clock and its pool.
 
 use std::{thread, time::Duration};
 
@@ -7,29 +7,29 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::error::LoadError;
 
-/// Between two ticks of the epoch: how often a plugin lets others run, and its use of the processor
-/// is looked at.
+/// The time between two ticks of the epoch: how often a plugin yields, and how often its processor
+/// time is read.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// Stack of a component's code.
+/// The stack of a component's code, in bytes.
 const WASM_STACK: usize = 512 << 10;
-/// Stack of the fiber that it runs on; host functions run there too.
+/// The stack of the fiber that it runs on, in bytes; host functions run there, too.
 const FIBER_STACK: usize = 2 << 20;
-/// Larger than any memory limit (`Limits::caps`).
+/// The largest memory of an instance, in bytes: larger than any memory limit (`Limits::caps`).
 const MAX_MEMORY: usize = 256 << 20;
-/// Slots of the pool: each reserves 4 GiB of address space, and no memory until it is used.
+/// The slots of the pool: each reserves 4 GiB of address space, and no memory until it is used.
 const SLOTS: u32 = 128;
 
-/// How instances get their memory.
+/// The source of the memory of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocation {
-    /// From a pool that was set up at the start.
+    /// A pool that was reserved at the start.
     Pooling,
-    /// Mapped for each instance: about twice as slow to start, same speed afterwards.
+    /// A mapping for each instance: about twice as slow to start, the same speed afterwards.
     OnDemand,
 }
 
-/// The engine, with its ticker running.
+/// Creates the engine and starts its clock.
 pub(crate) fn start() -> Result<(Engine, Allocation), LoadError> {
     let (engine, allocation) = match build(Allocation::Pooling) {
         Ok(engine) => (engine, Allocation::Pooling),
@@ -70,8 +70,8 @@ fn build(allocation: Allocation) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// The ticker is an own thread: a runtime whose threads are all busy with guests must not stop the
-/// clock that bounds them. It ends with the engine.
+/// Starts the clock on a thread of its own: a runtime whose threads are all busy with plugins must
+/// not stop the clock that limits them. It ends with the engine.
 fn start_ticker(engine: &Engine) -> Result<(), LoadError> {
     let weak = engine.weak();
     let ticker = move || {
@@ -85,5 +85,5 @@ fn start_ticker(engine: &Engine) -> Result<(), LoadError> {
         .name("plugin-epoch".to_owned())
         .spawn(ticker)
         .map(drop)
-        .map_err(|error| LoadError::Engine(format!("the clock thread does not start: {error}")))
+        .map_err(|error| LoadError::Engine(format!("the clock thread cannot be started: {error}")))
 }

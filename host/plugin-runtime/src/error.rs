@@ -4,121 +4,123 @@ use std::path::PathBuf;
 
 use semver::Version;
 
-/// A plugin that cannot be loaded. Every text says what to do.
+/// A plugin that cannot be loaded. Every text says what to do; causes are sources.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The bytes are something else.
+    /// The bytes are not a WebAssembly component.
     #[error("not a WebAssembly component: {0}; build it for wasm32-wasip2")]
     NotAComponent(String),
-    /// No section `imprint:manifest`.
-    #[error("the component carries no manifest; build it with `cargo xtask build`, which embeds plugin.toml")]
+    /// The component has no section `imprint:manifest`.
+    #[error("the component has no manifest; build it with `cargo xtask build`, which embeds plugin.toml")]
     NoManifest,
-    /// The manifest does not parse.
-    #[error("the manifest is wrong: {0}")]
+    /// The manifest cannot be parsed, or breaks a rule.
+    #[error("the manifest is not valid: {0}")]
     Manifest(String),
-    /// Something that no plugin is ever given.
-    #[error("channel {channel} asks for {pattern:?}, which is never granted; take it out of `allow`")]
+    /// The manifest asks for something that is never granted.
+    #[error("channel {channel} asks for {pattern:?}, which is never granted; remove it from `allow`")]
     NeverGrantable {
-        /// The channel.
+        /// The id of the channel.
         channel: String,
-        /// The pattern.
+        /// The pattern of commands.
         pattern: String,
     },
-    /// `requires.host` does not match.
+    /// The host's version does not match `requires.host`.
     #[error(
-        "the plugin needs a host {wants}, this is host {host}; install a matching version of one of them"
+        "the plugin requires a host {requires}, this is host {host}; install a matching version of one of them"
     )]
     HostVersion {
-        /// What the plugin wants.
-        wants: String,
-        /// What this is.
+        /// The versions that the manifest accepts.
+        requires: String,
+        /// The version of this host.
         host: Version,
     },
-    /// The digest is not the expected one.
+    /// The digest of the component is not the expected one.
     #[error(
         "plugin {name} has the digest {found}, expected {expected}; the file was changed or damaged, install it again"
     )]
     Digest {
-        /// File or embedded name.
+        /// The plugin's name in the binary.
         name: String,
-        /// sha256 of the bytes, hex.
+        /// The SHA-256 digest of the bytes, in hex.
         found: String,
-        /// sha256 that was announced, hex.
+        /// The SHA-256 digest when the binary was built, in hex.
         expected: String,
     },
-    /// The exports are not what `kinds` says.
-    #[error("the manifest says {says:?}, but the component exports {exports}; correct `plugin.kinds`")]
+    /// The exports do not match `kinds`.
+    #[error(
+        "the manifest declares {declared:?}, but the component exports {exports}; correct `plugin.kinds`"
+    )]
     Kind {
-        /// From the manifest.
-        says: &'static str,
-        /// From reflection.
+        /// The kind in the manifest.
+        declared: &'static str,
+        /// The component's exports.
         exports: String,
     },
-    /// An import that was not asked for in the manifest, or that no plugin gets.
+    /// The component imports an interface that its manifest does not ask for, or that no plugin
+    /// gets.
     #[error("plugin {id} uses {interface}, which it is not granted; {advice}")]
     NotGranted {
-        /// The plugin.
+        /// The plugin's id.
         id: String,
-        /// The interface.
+        /// The interface, with its version.
         interface: String,
-        /// What to do.
+        /// What to do about it.
         advice: String,
     },
-    /// Another version of an interface.
-    #[error("plugin {id} uses {interface}, this host offers {offers}; {advice}")]
+    /// The component uses another version of an interface.
+    #[error("plugin {id} uses {interface}, this host supports {supported}; {advice}")]
     Interface {
-        /// The plugin.
+        /// The plugin's id.
         id: String,
-        /// What it uses.
+        /// The interface, with its version.
         interface: String,
-        /// What the host has.
-        offers: String,
-        /// What to do.
+        /// The versions that this host supports.
+        supported: String,
+        /// What to do about it.
         advice: String,
     },
-    /// The shapes of an interface do not match.
+    /// The types of an interface do not match.
     #[error("plugin {id} does not fit this host: {detail}; build it against the SDK of this host")]
     Mismatch {
-        /// The plugin.
+        /// The plugin's id.
         id: String,
-        /// From the linker.
+        /// The message of the linker.
         detail: String,
     },
-    /// Larger than any plugin may be.
+    /// The component is larger than any plugin may be.
     #[error("the component is {size} bytes, the limit is {limit}")]
     TooLarge {
-        /// Bytes.
+        /// The size of the component in bytes.
         size: usize,
-        /// Bytes.
+        /// The largest size in bytes.
         limit: usize,
     },
-    /// Compiling failed.
-    #[error("the component does not compile: {0}")]
+    /// The component cannot be compiled.
+    #[error("the component cannot be compiled: {0}")]
     Compile(String),
     /// The engine cannot start.
     #[error("the plugin engine cannot start: {0}")]
     Engine(String),
-    /// A file or folder.
-    #[error("{path}: {source}")]
+    /// A file or folder cannot be used.
+    #[error("{path} cannot be used")]
     Io {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A plugin in a folder.
-    #[error("{path}: {source}")]
+    /// A plugin in a folder cannot be loaded.
+    #[error("plugin {path} cannot be loaded")]
     InFile {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
-        #[source]
+        /// The cause.
         source: Box<LoadError>,
     },
 }
 
 impl LoadError {
-    pub(crate) fn manifest(detail: String) -> Self {
-        Self::Manifest(detail)
+    pub(crate) fn manifest(detail: impl Into<String>) -> Self {
+        Self::Manifest(detail.into())
     }
 }

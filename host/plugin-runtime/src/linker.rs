@@ -1,9 +1,9 @@
-//! What a component may import: exactly what its manifest asks for.
+//! The imports of a component: exactly what its manifest asks for.
 //!
 //! An interface that is not granted is not in the linker, so a component that uses it cannot be
-//! instantiated, and its installation says which interface and what to do. WASI is linked as a null
-//! set: no environment, no arguments, no files, no sockets; what is printed goes to the plugin's
-//! log. Rust's standard library imports it even when unused.
+//! instantiated, and the error names the interface and what to do. WASI is linked as an empty set:
+//! no environment, no arguments, no files, no sockets; output goes to the plugin's log. Rust's
+//! standard library imports it even when it is not used.
 
 use semver::{Version, VersionReq};
 use wasmtime::{
@@ -28,13 +28,15 @@ use crate::{
     },
     error::LoadError,
     manifest::{Kind, Manifest},
-    plugin::{Code, FormatCode, StorageCode},
+    plugin::{FormatCode, PluginCode, StorageCode},
     state::State,
+    text::truncate,
 };
 
-/// The one version line of our packages that this host speaks.
-const SPOKEN: &str = "0.1";
+/// The version of the contract's packages that this host supports.
+const CONTRACT_VERSION: &str = "0.1";
 
+/// The interfaces of WASI that are linked, without any effect beyond the plugin.
 const NULL_WASI: [&str; 18] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -56,19 +58,20 @@ const NULL_WASI: [&str; 18] = [
     "wasi:random/random",
 ];
 
+/// The interfaces without functions, which every component may import.
 const TYPES: [&str; 4] =
     ["imprint:types/types", "imprint:types/block-map", "imprint:types/locators", "imprint:types/http-types"];
 
-/// The optional facet of storages whose bytes go through them.
+/// The interface of storages whose bytes pass through the plugin.
 const STREAM: &str = "imprint:storage/stream-io";
-/// One job reads an object with two instances, asks a third one about it, and may read a second
-/// object meanwhile.
-const STREAM_INSTANCES: u32 = 4;
-/// 1 MiB of bytes, and what is around them.
-const STREAM_BOUNDARY: u64 = 2 << 20;
+/// The instances that a storage with streams needs: one transfer reads an object with two, asks a
+/// third one about it, and may read a second object meanwhile.
+const MIN_STREAM_INSTANCES: u32 = 4;
+/// The bytes that a call of a stream returns: at most 1 MiB of data, and the record around it.
+const MIN_STREAM_BOUNDARY: u64 = 2 << 20;
 
-/// Every host interface, and how a manifest asks for it; `None` is for everybody.
-const OFFERED: [(&str, Option<&str>); 8] = [
+/// Every interface of the host, and how a manifest asks for it; `None` when every plugin gets it.
+const HOST_INTERFACES: [(&str, Option<&str>); 8] = [
     ("imprint:host/log", None),
     ("imprint:host/config", None),
     ("imprint:host/task", None),
@@ -79,50 +82,57 @@ const OFFERED: [(&str, Option<&str>); 8] = [
     ("imprint:host/channels", Some("a `[[capabilities.channel]]`")),
 ];
 
-fn granted(manifest: &Manifest, interface: &str) -> bool {
+/// Returns whether a manifest asks for an interface of the host.
+fn is_requested(manifest: &Manifest, interface: &str) -> bool {
     match interface {
         "imprint:host/blobs" => manifest.kind == Kind::Format,
         "imprint:host/dirs" => !manifest.dirs.is_empty(),
         "imprint:host/files" => manifest.kind == Kind::Storage && !manifest.dirs.is_empty(),
         "imprint:host/journal" => manifest.kind == Kind::Hypervisor,
         "imprint:host/channels" => !manifest.channels.is_empty(),
-        other => OFFERED.iter().any(|(name, ask)| *name == other && ask.is_none()),
+        other => HOST_INTERFACES.iter().any(|(name, request)| *name == other && request.is_none()),
     }
 }
 
-/// Links a component against what its manifest asks for; the dry run finds every misfit before any
-/// of its code runs.
-pub(crate) fn link(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<Code, LoadError> {
+/// Links a component against what its manifest asks for. Every mismatch is found before any of its
+/// code runs.
+pub(crate) fn link(
+    engine: &Engine,
+    component: &Component,
+    manifest: &Manifest,
+) -> Result<PluginCode, LoadError> {
     let mismatch = |error: wasmtime::Error| mismatch(manifest, &error);
     Ok(match manifest.kind {
-        Kind::Format => Code::Format(FormatCode::ready(link_format(engine, component, manifest)?)),
+        Kind::Format => PluginCode::Format(FormatCode::ready(link_format(engine, component, manifest)?)),
         Kind::Storage => {
-            let pre = dry_run(engine, component, manifest)?;
-            let stream = match streams(engine, component, manifest)? {
-                true => Some(StreamingPre::new(pre.clone()).map_err(mismatch)?),
-                false => None,
+            let pre = link_instance(engine, component, manifest)?;
+            let stream = if streams(engine, component, manifest)? {
+                Some(StreamingPre::new(pre.clone()).map_err(mismatch)?)
+            } else {
+                None
             };
             let backend = StoragePluginPre::new(pre).map_err(mismatch)?;
-            Code::Storage(Box::new(StorageCode { backend, stream }))
+            PluginCode::Storage(Box::new(StorageCode { backend, stream }))
         }
         Kind::Hypervisor => {
-            let pre = dry_run(engine, component, manifest)?;
-            Code::Hypervisor(HypervisorPluginPre::new(pre).map_err(mismatch)?)
+            let pre = link_instance(engine, component, manifest)?;
+            PluginCode::Hypervisor(HypervisorPluginPre::new(pre).map_err(mismatch)?)
         }
     })
 }
 
-/// The same for a format.
+/// Links a format.
 pub(crate) fn link_format(
     engine: &Engine,
     component: &Component,
     manifest: &Manifest,
 ) -> Result<FormatFullPre<State>, LoadError> {
-    let pre = dry_run(engine, component, manifest)?;
+    let pre = link_instance(engine, component, manifest)?;
     FormatFullPre::new(pre).map_err(|error| mismatch(manifest, &error))
 }
 
-fn dry_run(
+/// Checks and links a component without instantiating it.
+fn link_instance(
     engine: &Engine,
     component: &Component,
     manifest: &Manifest,
@@ -135,24 +145,24 @@ fn dry_run(
 
 fn mismatch(manifest: &Manifest, error: &wasmtime::Error) -> LoadError {
     let detail = format!("{error:#}");
-    LoadError::Mismatch { id: manifest.id.clone(), detail: crate::log::clip(&detail, 1000).to_owned() }
+    LoadError::Mismatch { id: manifest.id.clone(), detail: truncate(&detail, 1000).to_owned() }
 }
 
-/// `imprint:host/blobs@0.1.0` as its name and its version.
-fn split(interface: &str) -> (&str, Option<Version>) {
+/// Splits `imprint:host/blobs@0.1.0` into its name and its version.
+fn split_version(interface: &str) -> (&str, Option<Version>) {
     match interface.split_once('@') {
         Some((name, version)) => (name, Version::parse(version).ok()),
         None => (interface, None),
     }
 }
 
-fn spoken(version: Option<&Version>) -> bool {
-    let line = VersionReq::parse(SPOKEN).expect("it is a version line");
-    version.is_some_and(|version| line.matches(version))
+fn is_supported_version(version: Option<&Version>) -> bool {
+    let supported = VersionReq::parse(CONTRACT_VERSION).expect("the constant is a requirement");
+    version.is_some_and(|version| supported.matches(version))
 }
 
 fn check_kind(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<(), LoadError> {
-    let facets = [
+    let interfaces = [
         (Kind::Format, "imprint:format/reader"),
         (Kind::Storage, "imprint:storage/backend"),
         (Kind::Hypervisor, "imprint:hypervisor/driver"),
@@ -161,9 +171,9 @@ fn check_kind(engine: &Engine, component: &Component, manifest: &Manifest) -> Re
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
     let mut found = Vec::new();
     for export in &exports {
-        let (name, version) = split(export);
-        let Some((kind, _)) = facets.iter().find(|(_, facet)| *facet == name) else { continue };
-        if !spoken(version.as_ref()) {
+        let (name, version) = split_version(export);
+        let Some((kind, _)) = interfaces.iter().find(|(_, interface)| *interface == name) else { continue };
+        if !is_supported_version(version.as_ref()) {
             return Err(version_error(manifest, export, version.as_ref()));
         }
         found.push(*kind);
@@ -172,32 +182,32 @@ fn check_kind(engine: &Engine, component: &Component, manifest: &Manifest) -> Re
         return Ok(());
     }
     let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-    Err(LoadError::Kind { says: manifest.kind.word(), exports })
+    Err(LoadError::Kind { declared: manifest.kind.as_str(), exports })
 }
 
-/// Whether a storage moves bytes itself. Its limits must let it.
+/// Returns whether a storage moves bytes itself. Its limits must be high enough for that.
 fn streams(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<bool, LoadError> {
     let component_type = component.component_type();
-    let facet = component_type.exports(engine).find(|(name, _)| split(name).0 == STREAM);
-    let Some((export, _)) = facet else { return Ok(false) };
-    let version = split(export).1;
-    if !spoken(version.as_ref()) {
+    let found = component_type.exports(engine).find(|(name, _)| split_version(name).0 == STREAM);
+    let Some((export, _)) = found else { return Ok(false) };
+    let version = split_version(export).1;
+    if !is_supported_version(version.as_ref()) {
         return Err(version_error(manifest, export, version.as_ref()));
     }
     let limits = manifest.limits;
-    if limits.instances < STREAM_INSTANCES || limits.boundary_bytes < STREAM_BOUNDARY {
+    if limits.instances < MIN_STREAM_INSTANCES || limits.boundary_bytes < MIN_STREAM_BOUNDARY {
         return Err(LoadError::manifest(format!(
-            "a storage that streams needs `limits.instances` of at least {STREAM_INSTANCES} and `limits.boundary-bytes` of \
+            "a storage that streams needs `limits.instances` of at least {MIN_STREAM_INSTANCES} and `limits.boundary-bytes` of \
              at least {} MiB",
-            STREAM_BOUNDARY >> 20
+            MIN_STREAM_BOUNDARY >> 20
         )));
     }
     Ok(true)
 }
 
 fn version_error(manifest: &Manifest, interface: &str, version: Option<&Version>) -> LoadError {
-    let ours = VersionReq::parse(&format!("<{SPOKEN}")).expect("it is a requirement");
-    let newer = version.is_none_or(|version| !ours.matches(version));
+    let older = VersionReq::parse(&format!("<{CONTRACT_VERSION}")).expect("it is a requirement");
+    let newer = version.is_none_or(|version| !older.matches(version));
     let advice = if newer {
         "upgrade the host, or install an older version of the plugin"
     } else {
@@ -206,38 +216,38 @@ fn version_error(manifest: &Manifest, interface: &str, version: Option<&Version>
     LoadError::Interface {
         id: manifest.id.clone(),
         interface: interface.to_owned(),
-        offers: SPOKEN.to_owned(),
+        supported: CONTRACT_VERSION.to_owned(),
         advice: advice.to_owned(),
     }
 }
 
 fn check_imports(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<(), LoadError> {
     for (interface, import) in component.component_type().imports(engine) {
-        let (name, version) = split(interface);
+        let (name, version) = split_version(interface);
         let refused = |advice: String| LoadError::NotGranted {
             id: manifest.id.clone(),
             interface: interface.to_owned(),
             advice,
         };
         if !matches!(import.ty, ComponentItem::ComponentInstance(_)) {
-            return Err(refused("plugins import interfaces only".to_owned()));
+            return Err(refused("plugins can only import interfaces".to_owned()));
         }
         if NULL_WASI.contains(&name) {
             continue;
         }
-        let offer = OFFERED.iter().find(|(offered, _)| *offered == name);
-        if offer.is_none() && !TYPES.contains(&name) {
+        let known = HOST_INTERFACES.iter().find(|(interface, _)| *interface == name);
+        if known.is_none() && !TYPES.contains(&name) {
             return Err(refused(
-                "this host offers no such interface; plugins have no files, sockets or processes".to_owned(),
+                "this host has no such interface; plugins have no files, sockets or processes".to_owned(),
             ));
         }
-        if !spoken(version.as_ref()) {
+        if !is_supported_version(version.as_ref()) {
             return Err(version_error(manifest, interface, version.as_ref()));
         }
-        if let Some((_, Some(ask))) = offer
-            && !granted(manifest, name)
+        if let Some((_, Some(request))) = known
+            && !is_requested(manifest, name)
         {
-            return Err(refused(format!("its manifest must ask for it with {ask}")));
+            return Err(refused(format!("its manifest must ask for it with {request}")));
         }
     }
     Ok(())
@@ -259,19 +269,19 @@ fn linker(engine: &Engine, manifest: &Manifest) -> wasmtime::Result<Linker<State
     host::log::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     host::config::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     host::task::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
-    if granted(manifest, "imprint:host/blobs") {
+    if is_requested(manifest, "imprint:host/blobs") {
         host::blobs::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     }
-    if granted(manifest, "imprint:host/dirs") {
+    if is_requested(manifest, "imprint:host/dirs") {
         host::dirs::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     }
-    if granted(manifest, "imprint:host/files") {
+    if is_requested(manifest, "imprint:host/files") {
         host::files::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     }
-    if granted(manifest, "imprint:host/journal") {
+    if is_requested(manifest, "imprint:host/journal") {
         host::journal::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     }
-    if granted(manifest, "imprint:host/channels") {
+    if is_requested(manifest, "imprint:host/channels") {
         host::channels::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     }
     null_wasi(l)?;

@@ -1,11 +1,11 @@
-//! What plugins say becomes events of the host's log, under the plugin's name and within its rate.
+//! The log of plugins: events of the host's log, under the plugin's id and within its rate.
 
 use std::{
     collections::VecDeque,
     fmt::Write as _,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -14,11 +14,14 @@ use tokio::io::AsyncWrite;
 use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-/// Target of the events, for filters.
+use crate::{sync, text::truncate};
+
+/// The target of the events, for filters.
 pub(crate) const TARGET: &str = "imprint_plugin";
 
 const MAX_MESSAGE: usize = 4 << 10;
 const MAX_FIELDS: usize = 32;
+/// The length of the output that is kept for error messages, in bytes.
 const MAX_TAIL: usize = 4 << 10;
 
 /// The log of one plugin.
@@ -48,11 +51,11 @@ impl PluginLog {
         if dropped > 0 {
             tracing::warn!(target: TARGET, plugin = self.id, dropped, "plugin logs faster than its rate");
         }
-        let mut text = clip(message, MAX_MESSAGE).to_owned();
+        let mut text = truncate(message, MAX_MESSAGE).to_owned();
         for (key, value) in fields.iter().take(MAX_FIELDS) {
             let room = MAX_MESSAGE.saturating_sub(text.len());
             // Writing to a string does not fail.
-            let _written = write!(text, " {}={}", clip(key, room), clip(value, room));
+            let _written = write!(text, " {}={}", truncate(key, room), truncate(value, room));
         }
         let plugin = self.id.as_str();
         if level == Level::ERROR {
@@ -68,9 +71,10 @@ impl PluginLog {
         }
     }
 
-    /// Whether one more event fits; answers how many did not since the last one that did.
+    /// Counts one more event. Returns how many were dropped since the last one that was written;
+    /// `None` when this one is dropped, too.
     fn admit(&self) -> Option<u64> {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = sync::lock(&self.window);
         if window.since.elapsed() >= Duration::from_secs(1) {
             window.since = Instant::now();
             window.written = 0;
@@ -84,32 +88,27 @@ impl PluginLog {
     }
 }
 
-/// At most `max` bytes of `text`, cut between characters.
-pub(crate) fn clip(text: &str, max: usize) -> &str {
-    &text[..text.floor_char_boundary(max.min(text.len()))]
-}
-
-/// The last bytes that a plugin printed.
+/// The end of what a plugin printed.
 #[derive(Clone, Default)]
 pub(crate) struct OutputTail(Arc<Mutex<VecDeque<u8>>>);
 
 impl OutputTail {
     fn push(&self, bytes: &[u8]) {
-        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tail = sync::lock(&self.0);
         tail.extend(bytes);
         let excess = tail.len().saturating_sub(MAX_TAIL);
         tail.drain(..excess);
     }
 
-    /// As text, in one line.
+    /// Returns the output as text in one line.
     pub(crate) fn text(&self) -> String {
-        let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = sync::lock(&self.0);
         let bytes: Vec<u8> = tail.iter().copied().collect();
         String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Standard output and standard error of a plugin: lines for its log.
+/// The standard output and the standard error of a plugin: lines for its log.
 #[derive(Clone)]
 pub(crate) struct PluginOutput {
     log: Arc<PluginLog>,
@@ -168,18 +167,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn over_its_rate_a_plugin_is_counted_not_kept() {
+    fn events_over_the_rate_are_counted_and_dropped() {
         let log = PluginLog::new("noisy", 3);
         let admitted = (0..10).filter(|_| log.admit().is_some()).count();
         assert_eq!(admitted, 3);
         log.window.lock().unwrap().since = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
         assert_eq!(log.admit(), Some(7));
         assert_eq!(log.admit(), Some(0));
-    }
-
-    #[test]
-    fn text_is_cut_between_characters() {
-        assert_eq!(clip("äöü", 3), "ä");
-        assert_eq!(clip("abc", 10), "abc");
     }
 }

@@ -1,14 +1,17 @@
-//! `plugin.toml`, schema 1: what a plugin says of itself and asks for.
+//! `plugin.toml`, schema 1: a plugin's manifest, with its identity and the permissions it requests.
 //!
-//! The build tool appends the file's text to the component as the custom section [`SECTION`];
-//! [`section`] documents the bytes. A plugin without a manifest is not loaded.
+//! The build tool appends the file's text to the component as the custom section
+//! [`section::SECTION`]; [`section`] documents the bytes. A plugin without a manifest is not
+//! loaded.
 
 mod probe;
 mod quantity;
+pub(crate) mod rules;
 pub mod section;
 
 use std::{collections::BTreeSet, time::Duration};
 
+use imprint_ports::error_chain;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
@@ -19,10 +22,7 @@ use self::{
 };
 use crate::error::LoadError;
 
-/// Name of the custom section.
-pub const SECTION: &str = "imprint:manifest";
-
-/// The version of the host that `requires.host` is compared with.
+/// The version of this host, which `requires.host` of a manifest is compared with.
 pub const HOST_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const MAX_MANIFEST: usize = 64 << 10;
@@ -30,21 +30,21 @@ const MAX_CAPABILITIES: usize = 16;
 const MAX_PATTERNS: usize = 200;
 const MAX_RECOGNISED: usize = 64;
 
-/// What a plugin is.
+/// The kind of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Reads and writes a disk format.
+    /// The plugin reads and writes a disk format.
     Format,
-    /// Keeps images.
+    /// The plugin stores images.
     Storage,
-    /// Talks to a hypervisor.
+    /// The plugin controls a hypervisor.
     Hypervisor,
 }
 
 impl Kind {
-    /// The word in manifests and names.
-    pub fn word(self) -> &'static str {
+    /// Returns the spelling in manifests and names.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Format => "format",
             Self::Storage => "storage",
@@ -53,90 +53,91 @@ impl Kind {
     }
 }
 
-/// A parsed manifest.
+/// A manifest that was parsed and checked.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// Unique name, such as `format-qcow2`.
+    /// The plugin's unique name, such as `format-qcow2`.
     pub id: String,
-    /// Of the plugin.
+    /// The plugin's version.
     pub version: Version,
-    /// What it is; equal to what its exports say.
+    /// The kind of plugin, which its exports must match.
     pub kind: Kind,
-    /// The word under which it is found: `qcow2`, `local`, `qemu`.
+    /// The name under which it is found: `qcow2`, `local`, `qemu`.
     pub provides: String,
-    /// For people.
+    /// A human-readable summary in one line.
     pub summary: String,
-    /// SPDX expression.
+    /// The licence as an SPDX expression.
     pub license: String,
-    /// A format that reads, and does not write.
+    /// Whether a format only reads.
     pub read_only: bool,
-    /// Names of what a format recognises and does not read; with any, it reads nothing.
+    /// The names of the formats that a format plugin recognises and does not read. A plugin with
+    /// such names reads nothing.
     pub recognises: BTreeSet<String>,
-    /// What a format judges a file by.
+    /// The parts of a file by which a format recognises it.
     pub probe: Probe,
-    /// Requested directories.
+    /// The requested directories.
     pub dirs: Vec<DirCapability>,
-    /// Requested channels.
+    /// The requested channels.
     pub channels: Vec<ChannelCapability>,
-    /// Ids under which sockets may be reserved.
+    /// The ids under which sockets may be reserved.
     pub endpoints: BTreeSet<String>,
-    /// Requested limits, already cut to the host's caps.
+    /// The requested limits, reduced to the host's caps.
     pub limits: Limits,
 }
 
-/// A directory that the plugin wants.
+/// A directory that a plugin requests.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DirCapability {
-    /// Name of the grant.
+    /// The name of the grant.
     pub id: String,
-    /// What it wants to do there.
+    /// The requested access.
     #[serde(default)]
     pub access: Access,
-    /// For the operator.
+    /// A human-readable purpose, for the operator.
     #[serde(default)]
     pub purpose: String,
 }
 
-/// What may be done in a directory.
+/// The access to a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
-    /// Names can be read.
+    /// Files can be listed and read.
     ReadOnly,
-    /// Names can be made, renamed and removed.
+    /// Files can also be created, renamed and removed.
     #[default]
     ReadWrite,
 }
 
-/// A conversation that the plugin wants.
+/// A channel to a hypervisor that a plugin requests.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ChannelCapability {
-    /// Name of the grant.
+    /// The name of the grant.
     pub id: String,
-    /// Transport.
+    /// The transport.
     pub kind: ChannelKind,
-    /// Path template with `{vm}`: a proposal, the operator's own is what counts.
+    /// The proposed path of the socket, with `{vm}` for the instance. The operator's path is used.
     #[serde(default)]
     pub path: String,
-    /// How messages are told apart.
+    /// The way in which messages are separated.
     pub framing: Framing,
-    /// Command names, or prefixes with `*`; for lines.
+    /// The commands that may be sent: names, or prefixes that end with `*`. For lines only.
     #[serde(default)]
     pub allow: Vec<String>,
-    /// Block drivers that node definitions may name.
+    /// The block drivers that node definitions may name.
     #[serde(default)]
     pub block_drivers: Vec<String>,
-    /// Command that a fresh connection needs before any other (`qmp_capabilities`).
+    /// The command that a new connection needs before any other (`qmp_capabilities`).
     #[serde(default)]
     pub hello: Option<String>,
-    /// What the host undoes by itself.
+    /// The commands that the host undoes when the plugin does not.
     #[serde(default, rename = "guard")]
     pub guards: Vec<Guard>,
 }
 
-/// Transport of a channel.
+/// The transport of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChannelKind {
@@ -144,49 +145,48 @@ pub enum ChannelKind {
     Unix,
 }
 
-/// How messages are told apart.
+/// The way in which messages are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
-    /// As they come.
+    /// Bytes are passed on in the chunks in which they arrive.
     Bytes,
-    /// One line a message.
+    /// A message is one line.
     Lines,
 }
 
-/// A command that must be followed by another in time; the host sends the undo when the plugin does
-/// not.
+/// A command that must be followed by another one in time. If it is not, the host sends the undo.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Guard {
-    /// Command that arms it.
+    /// The command that arms the guard.
     pub arm: String,
-    /// Command whose success disarms it.
+    /// The command that disarms it when it succeeds.
     pub disarm: String,
-    /// Milliseconds between the two.
+    /// The most milliseconds between the two.
     pub limit_ms: u64,
-    /// What the host sends: a command name, or a whole JSON object.
+    /// The command that the host sends: its name, or a whole JSON object.
     pub undo: String,
 }
 
-/// What one piece of work of a plugin may use.
+/// What one instance of a plugin may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes over all memories of the store.
+    /// The bytes of all memories of the instance.
     pub memory: u64,
-    /// CPU time of a call.
+    /// The processor time of one call.
     pub cpu_per_call: Duration,
-    /// Wall time of a call.
+    /// The duration of one call.
     pub wall_per_call: Duration,
-    /// Bytes read through blobs in one piece of work.
+    /// The bytes that one instance may read through blobs.
     pub metadata_read: u64,
-    /// Bytes that one call may bring from the plugin.
+    /// The bytes that one call may return from the plugin.
     pub boundary_bytes: u64,
-    /// Resource handles.
+    /// The resource handles that an instance may hold.
     pub handles: u32,
-    /// Instances at the same time.
+    /// The instances that may exist at the same time.
     pub instances: u32,
-    /// Log events a second.
+    /// The log events that a plugin may write in one second.
     pub log_rate: u32,
 }
 
@@ -206,7 +206,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The most that a host gives to any plugin, unless its operator says otherwise.
+    /// Returns the most that a host gives to any plugin by default.
     pub fn caps() -> Self {
         Self {
             memory: 256 << 20,
@@ -291,7 +291,7 @@ struct Capabilities {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct EndpointCapability {
     id: String,
-    #[expect(dead_code, reason = "parsing it is the check: there is one kind")]
+    #[expect(dead_code, reason = "parsing the field is the check: there is one kind")]
     kind: ChannelKind,
 }
 
@@ -325,7 +325,11 @@ impl LimitsTable {
 }
 
 impl Manifest {
-    /// Parses a manifest and checks it against this host; `caps` cut the requested limits.
+    /// Parses a manifest and checks it against this host. `caps` reduce the requested limits.
+    ///
+    /// # Errors
+    ///
+    /// The manifest is not valid, requests what is never granted, or requires another host.
     pub fn parse(text: &str, caps: &Limits) -> Result<Self, LoadError> {
         if text.len() > MAX_MANIFEST {
             return Err(LoadError::manifest(format!("the manifest is larger than {MAX_MANIFEST} bytes")));
@@ -335,23 +339,24 @@ impl Manifest {
         let file: File = serde_path_to_error::deserialize(deserializer).map_err(|error| {
             LoadError::manifest(format!("at {}: {}", error.path(), error.inner().message()))
         })?;
-        let _settings_and_report_are_for_other_readers = (file.config, file.conformance);
+        // Other tools read these two tables; here they are only known names.
+        let _ = (file.config, file.conformance);
         if file.schema != 1 {
             return Err(LoadError::manifest(format!(
-                "schema {} is unknown, this host reads schema 1",
+                "schema {} is not supported, this host supports schema 1",
                 file.schema
             )));
         }
         let [kind] = file.plugin.kinds[..] else {
-            return Err(LoadError::manifest("`plugin.kinds` must name exactly one kind".to_owned()));
+            return Err(LoadError::manifest("`plugin.kinds` must name exactly one kind"));
         };
         let host = Version::parse(HOST_VERSION).expect("the crate's own version is a version");
         if !file.plugin.requires.host.matches(&host) {
-            return Err(LoadError::HostVersion { wants: file.plugin.requires.host.to_string(), host });
+            return Err(LoadError::HostVersion { requires: file.plugin.requires.host.to_string(), host });
         }
         let id = file.plugin.id;
         check_name("plugin.id", &id)?;
-        let prefix = format!("{}-", kind.word());
+        let prefix = format!("{}-", kind.as_str());
         let provides =
             file.plugin.provides.unwrap_or_else(|| id.strip_prefix(&prefix).unwrap_or(&id).to_owned());
         check_name("plugin.provides", &provides)?;
@@ -381,8 +386,7 @@ impl Manifest {
         let allowed = self.kind == Kind::Format && self.read_only;
         if !names.is_empty() && !allowed {
             return Err(LoadError::manifest(
-                "`plugin.recognises` is for formats with `read-only = true`: they read nothing else"
-                    .to_owned(),
+                "`plugin.recognises` is for formats with `read-only = true`, which read nothing else",
             ));
         }
         if names.len() > MAX_RECOGNISED {
@@ -428,8 +432,7 @@ impl ChannelCapability {
                 self.id
             )));
         }
-        if let Some(pattern) = self.allow.iter().find(|pattern| crate::channel::is_forbidden_pattern(pattern))
-        {
+        if let Some(pattern) = self.allow.iter().find(|pattern| rules::is_forbidden_pattern(pattern)) {
             return Err(LoadError::NeverGrantable { channel: self.id.clone(), pattern: pattern.clone() });
         }
         for guard in &self.guards {
@@ -439,13 +442,15 @@ impl ChannelCapability {
                     guard.arm, self.id
                 )));
             }
-            crate::channel::undo_message(&guard.undo, "check").map_err(LoadError::manifest)?;
+            rules::undo_message(&guard.undo, "check")
+                .map_err(|error| LoadError::manifest(error_chain(&error)))?;
         }
         Ok(())
     }
 }
 
-/// Names go into logs, file names and metrics: letters, digits, `-`, `_` and `.`, at most 64.
+/// Checks a name. Names are used in logs, file names and metrics: lower-case letters, digits, `-`,
+/// `_` and `.`, at most 64.
 fn check_name(what: &str, name: &str) -> Result<(), LoadError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());

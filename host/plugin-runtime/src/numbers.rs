@@ -1,24 +1,24 @@
-//! Numbers in LEB128, in which long lists of them cross.
+//! Numbers in LEB128, the encoding in which long lists of them cross the sandbox.
 
-/// The longest number.
+/// The longest encoded number in bytes.
 const LONGEST: usize = 10;
 
-/// Appends a signed number.
+/// Appends a signed number to a list.
 pub(crate) fn put_signed(list: &mut Vec<u8>, number: i64) {
     let (mut bytes, mut length) = ([0; LONGEST], 0);
     leb128fmt::encode_sint_slice::<i64, 64>(number, &mut bytes, &mut length).expect("ten bytes hold 64 bits");
     list.extend(&bytes[..length]);
 }
 
-/// Appends a number.
+/// Appends an unsigned number to a list.
 pub(crate) fn put(list: &mut Vec<u8>, number: u32) {
     let (mut bytes, mut length) = ([0; LONGEST], 0);
     leb128fmt::encode_uint_slice::<u32, 32>(number, &mut bytes, &mut length).expect("ten bytes hold 32 bits");
     list.extend(&bytes[..length]);
 }
 
-/// A plugin's list of numbers, taken one after the other. `None` at its end, and for what is no
-/// number.
+/// A plugin's list of numbers, read one after the other. The readers return `None` at the end, and
+/// for bytes that are not a number.
 pub(crate) struct Numbers<'a> {
     list: &'a [u8],
     at: usize,
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back_and_what_is_none_does_not() {
+    fn numbers_are_read_back_and_other_bytes_are_not() {
         let signed = [0, 1, -1, 63, -64, 64, -65, i64::MAX, i64::MIN];
         let plain = [0, 1, 127, 128, 65535, u32::MAX];
         let mut list = Vec::new();

@@ -1,12 +1,12 @@
-//! The facade: loads plugins, and hands out what they provide.
+//! The entry point of the crate: loads plugins, and returns what they provide as ports.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex},
 };
 
-use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, PortError, StorageBackend};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -15,26 +15,30 @@ use wasmtime::{Engine, component::Component};
 
 use crate::{
     cache::Cache,
+    codes::Code,
     engine::{self, Allocation},
     error::LoadError,
     linker,
     log::PluginLog,
     manifest::{Kind, Limits, Manifest, section},
-    plugin::{Code, Counters, FormatCode, Plugin, PluginInfo, PluginSource, Usage},
+    plugin::{FormatCode, Plugin, PluginCode, PluginInfo, PluginSource},
     ports::{ComponentDriver, ComponentFormat, ComponentStorage, DriverGrants, StorageGrants},
+    state::PluginContext,
+    sync,
+    usage::{Counters, Usage},
 };
 
-/// A component is code and tables; the largest shipped one is below 1 MiB.
+/// The largest component in bytes; the largest shipped one is below 1 MiB.
 const MAX_COMPONENT: usize = 32 << 20;
-/// Components in one folder.
+/// The components in one folder.
 const MAX_FILES: usize = 200;
 
-/// How plugins are run.
+/// The settings of a plugin host.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
-    /// Folder for compiled components; without one every start compiles them again.
+    /// The folder for compiled components. Without one, every start compiles them again.
     pub cache_dir: Option<PathBuf>,
-    /// The most that any plugin gets, whatever its manifest asks for.
+    /// The highest limits of any plugin, whatever its manifest requests.
     pub caps: Limits,
 }
 
@@ -47,15 +51,15 @@ impl Default for HostOptions {
 /// A plugin that is part of the binary.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddedPlugin<'a> {
-    /// For messages.
+    /// The plugin's name, for messages.
     pub name: &'a str,
     /// The component, with its manifest.
     pub bytes: &'a [u8],
-    /// Its sha256 when the binary was built, in hex.
+    /// The SHA-256 digest of `bytes` when the binary was built, in hex.
     pub sha256: &'a str,
 }
 
-/// Loads plugins and hands out what they provide. Clones share everything.
+/// Loads plugins and returns what they provide. Clones share everything.
 #[derive(Clone)]
 pub struct PluginHost {
     inner: Arc<Inner>,
@@ -66,34 +70,42 @@ struct Inner {
     allocation: Allocation,
     cache: Option<Arc<Cache>>,
     caps: Limits,
-    plugins: RwLock<BTreeMap<String, Arc<Plugin>>>,
+    plugins: Mutex<BTreeMap<String, Arc<Plugin>>>,
     undos: TaskTracker,
 }
 
 impl PluginHost {
-    /// Starts the engine; no plugin is loaded yet.
+    /// Starts the engine. No plugin is loaded yet.
+    ///
+    /// # Errors
+    ///
+    /// The engine cannot start, or the cache's folder cannot be used.
     pub fn new(options: HostOptions) -> Result<Self, LoadError> {
         let (engine, allocation) = engine::start()?;
         let cache = options.cache_dir.as_deref().map(Cache::open).transpose()?.map(Arc::new);
         let undos = TaskTracker::new();
         undos.close();
-        let plugins = RwLock::default();
+        let plugins = Mutex::default();
         Ok(Self { inner: Arc::new(Inner { engine, allocation, cache, caps: options.caps, plugins, undos }) })
     }
 
-    /// How instances get their memory, for health reports.
+    /// Returns the source of the instances' memory, for health reports.
     pub fn allocation(&self) -> Allocation {
         self.inner.allocation
     }
 
-    /// Loads a component with its manifest. It replaces an earlier one with the same id: work that
-    /// began with that one ends with it.
+    /// Loads a component with its manifest. It replaces an earlier one with the same id: instances
+    /// of that one that exist already are used until they end.
+    ///
+    /// # Errors
+    ///
+    /// The component or its manifest is not valid, or does not fit this host.
     pub async fn load_component(&self, bytes: &[u8], source: PluginSource) -> Result<PluginInfo, LoadError> {
         let (host, bytes) = (self.clone(), bytes.to_vec());
         let loading = tokio::task::spawn_blocking(move || host.inner.load(&bytes, source));
         let plugin = match loading.await {
             Ok(loaded) => loaded?,
-            Err(failed) => return Err(LoadError::Engine(failed.to_string())),
+            Err(error) => return Err(LoadError::Engine(error.to_string())),
         };
         Ok(self.add(plugin))
     }
@@ -101,24 +113,31 @@ impl PluginHost {
     fn add(&self, plugin: Arc<Plugin>) -> PluginInfo {
         let info = plugin.info();
         info!(plugin = info.id, version = info.version, digest = &info.digest[..12], "plugin loaded");
-        let mut plugins = self.inner.plugins.write().unwrap_or_else(PoisonError::into_inner);
-        plugins.insert(info.id.clone(), plugin);
+        sync::lock(&self.inner.plugins).insert(info.id.clone(), plugin);
         info
     }
 
     /// Loads the plugins of the binary, after comparing their digests.
+    ///
+    /// # Errors
+    ///
+    /// A digest does not match, or a plugin cannot be loaded.
     pub async fn load_embedded(&self, plugins: &[EmbeddedPlugin<'_>]) -> Result<Vec<PluginInfo>, LoadError> {
         let mut loaded = Vec::with_capacity(plugins.len());
         for plugin in plugins {
-            plugin.check()?;
+            plugin.check_digest()?;
             loaded.push(self.load_component(plugin.bytes, PluginSource::Embedded).await?);
         }
         Ok(loaded)
     }
 
-    /// Lists the formats of the binary; the code of each is loaded, after comparing its digest,
-    /// when it is first used. What is wrong with it shows then: for short commands, not for
-    /// servers.
+    /// Adds the formats of the binary without loading their code. The code of each is loaded at its
+    /// first use, after comparing its digest, and faults in it are found only then: this is for
+    /// short commands, not for servers.
+    ///
+    /// # Errors
+    ///
+    /// A manifest is not valid.
     pub fn list_embedded_formats(
         &self,
         plugins: &[EmbeddedPlugin<'static>],
@@ -127,6 +146,10 @@ impl PluginHost {
     }
 
     /// Loads every `*.wasm` of a folder, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// The folder or a file cannot be read, or a plugin cannot be loaded.
     pub async fn load_dir(&self, dir: &Path) -> Result<Vec<PluginInfo>, LoadError> {
         let files = component_files(dir).map_err(|source| LoadError::Io { path: dir.to_owned(), source })?;
         let mut loaded = Vec::with_capacity(files.len());
@@ -142,12 +165,12 @@ impl PluginHost {
         Ok(loaded)
     }
 
-    /// Every loaded plugin, by id.
+    /// Returns every loaded plugin, in the order of their ids.
     pub fn plugins(&self) -> Vec<PluginInfo> {
         self.each(|plugin| Some(plugin.info()))
     }
 
-    /// Every disk format.
+    /// Returns every disk format.
     pub fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
         self.each(|plugin| {
             let format: Arc<dyn DiskFormat> = Arc::new(ComponentFormat::new(plugin, &self.inner.engine)?);
@@ -155,16 +178,24 @@ impl PluginHost {
         })
     }
 
-    /// A disk format by name: `raw`, `qcow2`, ...
+    /// Returns a disk format by its name: `raw`, `qcow2`, ...
+    ///
+    /// # Errors
+    ///
+    /// No plugin provides it.
     pub fn format(&self, name: &str) -> Result<Arc<dyn DiskFormat>, PortError> {
         let plugin = self.find(Kind::Format, name)?;
         let format =
-            ComponentFormat::new(&plugin, &self.inner.engine).ok_or_else(|| absent(Kind::Format, name))?;
+            ComponentFormat::new(&plugin, &self.inner.engine).ok_or_else(|| not_found(Kind::Format, name))?;
         Ok(Arc::new(format))
     }
 
-    /// A storage by kind (`local`, ...) with what its operator gives it. It is opened once, so that
-    /// wrong settings show now and not in the middle of a capture.
+    /// Returns a storage by its name (`local`, ...) with what the operator grants to it. It is
+    /// opened once, so that wrong settings are found now and not in the middle of a capture.
+    ///
+    /// # Errors
+    ///
+    /// No plugin provides it, a grant is missing, or the plugin cannot open the storage.
     pub async fn storage(
         &self,
         kind: &str,
@@ -176,28 +207,31 @@ impl PluginHost {
         Ok(Arc::new(storage))
     }
 
-    /// A hypervisor driver by kind (`qemu`, ...) with what its operator gives it.
+    /// Returns a hypervisor driver by its name (`qemu`, ...) with what the operator grants to it.
+    ///
+    /// # Errors
+    ///
+    /// No plugin provides it, or the folder for sockets has no absolute path.
     pub fn driver(&self, kind: &str, grants: DriverGrants) -> Result<Arc<dyn Driver>, PortError> {
         let plugin = self.find(Kind::Hypervisor, kind)?;
         Ok(Arc::new(ComponentDriver::new(&plugin, &self.inner.engine, grants)?))
     }
 
-    /// What all plugins together used since they were loaded.
+    /// Returns what all plugins together used since they were loaded.
     pub fn usage(&self) -> Usage {
-        self.each(|plugin| Some(plugin.counters.usage()))
+        self.each(|plugin| Some(plugin.context.counters.usage()))
             .into_iter()
             .fold(Usage::default(), |sum, usage| sum + usage)
     }
 
     /// Waits until the host has undone everything that plugins left behind (frozen and stopped
-    /// guests). To be called before the process ends.
+    /// guests). The process calls it before it ends.
     pub async fn drain(&self) {
         self.inner.undos.wait().await;
     }
 
     fn each<T>(&self, pick: impl Fn(&Arc<Plugin>) -> Option<T>) -> Vec<T> {
-        let plugins = self.inner.plugins.read().unwrap_or_else(PoisonError::into_inner);
-        plugins.values().filter_map(pick).collect()
+        sync::lock(&self.inner.plugins).values().filter_map(pick).collect()
     }
 
     fn find(&self, kind: Kind, name: &str) -> Result<Arc<Plugin>, PortError> {
@@ -205,18 +239,18 @@ impl PluginHost {
             let fits = plugin.manifest.kind == kind && plugin.manifest.provides == name;
             fits.then(|| plugin.clone())
         });
-        found.into_iter().next().ok_or_else(|| absent(kind, name))
+        found.into_iter().next().ok_or_else(|| not_found(kind, name))
     }
 }
 
-fn absent(kind: Kind, name: &str) -> PortError {
-    let kind = kind.word();
+fn not_found(kind: Kind, name: &str) -> PortError {
+    let kind = kind.as_str();
     let message = format!("no {kind} plugin provides {name:?}; install one, or choose another {kind}");
-    PortError::host(ErrorClass::NotFound, "plugin.not-found", message)
+    Code::NotFound.error(message)
 }
 
 impl EmbeddedPlugin<'_> {
-    fn check(&self) -> Result<(), LoadError> {
+    fn check_digest(&self) -> Result<(), LoadError> {
         let found = digest(self.bytes);
         if found == self.sha256 {
             return Ok(());
@@ -237,22 +271,32 @@ impl Inner {
 
     fn list_format(&self, plugin: EmbeddedPlugin<'static>) -> Result<Arc<Plugin>, LoadError> {
         let manifest = Manifest::parse(section::find(plugin.bytes)?, &self.caps)?;
-        let (engine, cache, asked) = (self.engine.clone(), self.cache.clone(), manifest.clone());
-        let load = move || {
-            plugin.check()?;
+        let (engine, cache, requested) = (self.engine.clone(), self.cache.clone(), manifest.clone());
+        let loader = move || {
+            plugin.check_digest()?;
             let component = compile(&engine, cache.as_deref(), plugin.bytes, plugin.sha256)?;
-            linker::link_format(&engine, &component, &asked)
+            linker::link_format(&engine, &component, &requested)
         };
-        let code = Code::Format(FormatCode::later(Arc::new(load)));
+        let code = PluginCode::Format(FormatCode::lazy(Arc::new(loader)));
         Ok(self.plugin(manifest, plugin.sha256.to_owned(), PluginSource::Embedded, code))
     }
 
-    fn plugin(&self, manifest: Manifest, digest: String, source: PluginSource, code: Code) -> Arc<Plugin> {
+    fn plugin(
+        &self,
+        manifest: Manifest,
+        digest: String,
+        source: PluginSource,
+        code: PluginCode,
+    ) -> Arc<Plugin> {
         let permits = usize::try_from(manifest.limits.instances).unwrap_or(Semaphore::MAX_PERMITS);
         Arc::new(Plugin {
-            log: PluginLog::new(&manifest.id, manifest.limits.log_rate),
+            context: Arc::new(PluginContext {
+                id: manifest.id.clone(),
+                limits: manifest.limits,
+                log: PluginLog::new(&manifest.id, manifest.limits.log_rate),
+                counters: Counters::default(),
+            }),
             permits: Arc::new(Semaphore::new(permits)),
-            counters: Counters::default(),
             undos: self.undos.clone(),
             manifest,
             digest,
@@ -269,7 +313,7 @@ fn compile(
     digest: &str,
 ) -> Result<Component, LoadError> {
     if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
-        debug!(digest, "compiled plugin taken from the cache");
+        debug!(digest, "compiled plugin found in the cache");
         return Ok(component);
     }
     let component =

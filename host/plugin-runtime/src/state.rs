@@ -1,4 +1,4 @@
-//! What a store carries: the limits, the grants and the handles of one piece of work.
+//! The data of a store: the limits, the grants and the handles of one plugin instance.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,11 +9,11 @@ use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::{
-    channel::ChannelWork,
+    channel::ChannelContext,
     cpu::CpuMeter,
-    log::{OutputTail, PluginOutput},
-    manifest::Access,
-    plugin::Plugin,
+    log::{OutputTail, PluginLog, PluginOutput},
+    manifest::{Access, Limits},
+    usage::Counters,
 };
 
 /// Elements of all tables of a store: function pointers, mostly.
@@ -21,16 +21,13 @@ const MAX_TABLE_ELEMENTS: usize = 100_000;
 /// Resources of the host side (blobs, channels, streams) in one store.
 const MAX_RESOURCES: usize = 4096;
 
-/// Why the host stopped a plugin in the middle of a call.
+/// The reason why the host stopped a plugin in the middle of a call.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Abort {
-    /// The sum over all memories.
     #[error("it needs more than its memory limit of {limit} bytes")]
     Memory { limit: u64 },
-    /// Table elements.
     #[error("it needs more than {MAX_TABLE_ELEMENTS} table elements")]
     Tables,
-    /// See [`CpuMeter`].
     #[error("it used more than its {limit_ms} ms of CPU time in one call")]
     Cpu { limit_ms: u128 },
 }
@@ -42,43 +39,53 @@ pub(crate) struct DirGrant {
     pub(crate) access: Access,
 }
 
+/// The granted directories by the ids of the manifest.
 pub(crate) type DirGrantMap = BTreeMap<String, DirGrant>;
 
-/// What the operator and the caller give to one piece of work.
+/// What the operator and the caller grant to one instance.
 #[derive(Default)]
 pub(crate) struct Grants {
     pub(crate) settings: Arc<Props>,
     pub(crate) dirs: Arc<DirGrantMap>,
-    pub(crate) channels: Option<ChannelWork>,
+    pub(crate) channels: Option<ChannelContext>,
     pub(crate) journal: Option<SharedJournal>,
+}
+
+/// What all instances of a plugin share.
+pub(crate) struct PluginContext {
+    pub(crate) id: String,
+    /// The limits of one instance, after the host's caps.
+    pub(crate) limits: Limits,
+    pub(crate) log: Arc<PluginLog>,
+    pub(crate) counters: Counters,
 }
 
 /// The data of a store.
 pub(crate) struct State {
-    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) plugin: Arc<PluginContext>,
     pub(crate) grants: Grants,
     pub(crate) table: ResourceTable,
     pub(crate) memory: Memory,
     pub(crate) cpu: CpuMeter,
-    /// When the host gives up on the running call.
+    /// The time at which the host gives up on the running call.
     pub(crate) deadline: Option<Instant>,
-    /// Bytes read through blobs.
+    /// The bytes read through blobs.
     pub(crate) metadata_read: u64,
-    /// What the host's reads of files took in the present call.
+    /// The time that the host's reads of files took in the current call.
     pub(crate) reading: Duration,
-    /// What the plugin printed last, such as the message of a panic.
+    /// The end of what the plugin printed, such as the message of a panic.
     pub(crate) output: OutputTail,
     wasi: WasiCtx,
 }
 
 impl State {
-    pub(crate) fn new(plugin: Arc<Plugin>, grants: Grants) -> Self {
+    pub(crate) fn new(plugin: Arc<PluginContext>, grants: Grants) -> Self {
         let output = OutputTail::default();
         let sink = PluginOutput::new(plugin.log.clone(), output.clone());
         let wasi = WasiCtx::builder().stdout(sink.clone()).stderr(sink).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        let memory = Memory { used: 0, peak: 0, elements: 0, limit: plugin.manifest.limits.memory };
+        let memory = Memory { used: 0, peak: 0, elements: 0, limit: plugin.limits.memory };
         Self {
             plugin,
             grants,
@@ -100,8 +107,8 @@ impl WasiView for State {
     }
 }
 
-/// The sum over all memories and tables of a store: wasmtime's own limits are for each of them
-/// alone.
+/// The sum over all memories and tables of a store: wasmtime's own limits apply to each of them
+/// separately.
 pub(crate) struct Memory {
     used: u64,
     pub(crate) peak: u64,
@@ -110,8 +117,8 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Lowers the limit for this piece of work.
-    pub(crate) fn at_most(&mut self, limit: u64) {
+    /// Lowers the limit for this instance.
+    pub(crate) fn lower_limit(&mut self, limit: u64) {
         self.limit = self.limit.min(limit);
     }
 }

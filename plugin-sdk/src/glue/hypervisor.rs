@@ -121,10 +121,16 @@ impl<H: Hypervisor> wit::Guest for Driver<H> {
         Ok(wit::Plan { method, expected: level_out(expected), virtual_size, remarks })
     }
 
-    fn begin_capture(request: wit::CaptureRequest) -> Result<wit::Begun, shapes::Error> {
+    fn begin_capture(request: wit::CaptureRequest) -> Result<wit::StartedCapture, shapes::Error> {
         let Begun { source, content, virtual_size, quiesce: report, method } =
             H::begin_capture(&HypervisorSide, &request_in(request))?;
-        Ok(wit::Begun { source: source.into(), content, virtual_size, quiesce: quiesce(report), method })
+        Ok(wit::StartedCapture {
+            source: source.into(),
+            content,
+            virtual_size,
+            quiesce: quiesce(report),
+            method,
+        })
     }
 
     fn capture_status(vm_id: String, capture_id: String) -> Result<wit::Status, shapes::Error> {

@@ -1,4 +1,4 @@
-//! What a format judges a file by.
+//! The parts of a file by which a format recognises it.
 
 use serde::Deserialize;
 
@@ -7,37 +7,39 @@ use crate::error::LoadError;
 
 pub(super) const MAX_MARKS: usize = 64;
 
-/// What a format judges a file by: every format is asked about every file, and most know theirs by
-/// a few bytes.
+/// The parts of a file by which a format recognises it. Every format is asked about every file, and
+/// most recognise theirs by a few bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Bytes that it has to see, from the begin of the file.
+    /// The number of bytes that it needs from the start of the file.
     pub head: usize,
-    /// The same, up to the end.
+    /// The number of bytes that it needs from the end of the file.
     pub tail: usize,
-    /// A file without any of these marks is none of its files, and it is not asked. `None` for a
-    /// format that has to look itself; none at all for one that knows no file.
+    /// The marks of its files: about a file without any of them, it is not asked. `None` for a
+    /// format without marks, which is asked about every file; an empty list for one that recognises
+    /// none.
     pub marks: Option<Vec<Mark>>,
 }
 
-/// Bytes by which files of a format can be told.
+/// Bytes at a certain place, by which files of a format are recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Where; a negative number counts from the end of the file.
+    /// The offset in the file; a negative number counts from the end.
     pub at: i64,
-    /// The bytes.
+    /// The bytes at that offset.
     pub bytes: Vec<u8>,
 }
 
 impl Default for Probe {
-    /// All that the host reads.
+    /// Returns a probe of everything that the host reads.
     fn default() -> Self {
         Self { head: 64 << 10, tail: 4 << 10, marks: None }
     }
 }
 
 impl Probe {
-    /// Whether a file may be one of the format, by the bytes that it has to see of it.
+    /// Returns whether a file may be one of this format. `head` and `tail` are its first and last
+    /// bytes.
     pub fn admits(&self, head: &[u8], tail: &[u8]) -> bool {
         self.marks.as_ref().is_none_or(|marks| marks.iter().any(|mark| mark.is_in(head, tail)))
     }
@@ -46,18 +48,20 @@ impl Probe {
 impl Mark {
     fn is_in(&self, head: &[u8], tail: &[u8]) -> bool {
         let at = usize::try_from(self.at.unsigned_abs()).unwrap_or(usize::MAX);
-        let found = match self.at < 0 {
-            false => head.get(at..),
-            true => tail.len().checked_sub(at).and_then(|start| tail.get(start..)),
+        let found = if self.at < 0 {
+            tail.len().checked_sub(at).and_then(|start| tail.get(start..))
+        } else {
+            head.get(at..)
         };
         found.is_some_and(|found| found.starts_with(&self.bytes))
     }
 
-    fn lies_within(&self, probe: &Probe) -> bool {
+    fn is_within(&self, probe: &Probe) -> bool {
         let at = usize::try_from(self.at.unsigned_abs()).unwrap_or(usize::MAX);
-        match self.at < 0 {
-            false => at.saturating_add(self.bytes.len()) <= probe.head,
-            true => at <= probe.tail && self.bytes.len() <= at,
+        if self.at < 0 {
+            at <= probe.tail && self.bytes.len() <= at
+        } else {
+            at.saturating_add(self.bytes.len()) <= probe.head
         }
     }
 }
@@ -80,14 +84,14 @@ struct MarkTable {
 
 impl ProbeTable {
     pub(super) fn parse(self) -> Result<Probe, LoadError> {
-        let most = Probe::default();
-        let length = |text: Option<String>, most: usize| match text {
-            Some(text) => Ok::<_, LoadError>(usize::try_from(bytes(&text)?).map_or(most, |n| n.min(most))),
-            None => Ok(most),
+        let max = Probe::default();
+        let length = |text: Option<String>, max: usize| match text {
+            Some(text) => Ok::<_, LoadError>(usize::try_from(bytes(&text)?).map_or(max, |n| n.min(max))),
+            None => Ok(max),
         };
         let probe = Probe {
-            head: length(self.head, most.head)?,
-            tail: length(self.tail, most.tail)?,
+            head: length(self.head, max.head)?,
+            tail: length(self.tail, max.tail)?,
             marks: self
                 .marks
                 .map(|marks| marks.into_iter().map(MarkTable::parse).collect::<Result<_, _>>())
@@ -97,9 +101,9 @@ impl ProbeTable {
         if marks.len() > MAX_MARKS {
             return Err(LoadError::manifest(format!("`plugin.probe` lists more than {MAX_MARKS} marks")));
         }
-        match marks.iter().find(|mark| !mark.lies_within(&probe)) {
+        match marks.iter().find(|mark| !mark.is_within(&probe)) {
             Some(mark) => Err(LoadError::manifest(format!(
-                "the mark at {} lies outside of what `plugin.probe` has to see; raise `head` or `tail`",
+                "the mark at {} is outside of `head` and `tail` of `plugin.probe`; raise one of them",
                 mark.at
             ))),
             None => Ok(probe),
@@ -117,7 +121,7 @@ impl MarkTable {
         match bytes.filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => Ok(Mark { at: self.at, bytes }),
             None => Err(LoadError::manifest(format!(
-                "the mark at {} of `plugin.probe` needs either `text` or `hex`, with a byte at least",
+                "the mark at {} of `plugin.probe` needs either `text` or `hex`, with at least one byte",
                 self.at
             ))),
         }

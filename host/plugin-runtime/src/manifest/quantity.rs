@@ -1,4 +1,4 @@
-//! Quantities as people write them: `64MiB`, `2s`, `200/s`.
+//! Quantities in manifests: `64MiB`, `2s`, `200/s`.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ pub(super) fn bytes(text: &str) -> Result<u64, LoadError> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err(wrong(text, "a size such as 64MiB (B, KiB, MiB, GiB)")),
+        _ => return Err(invalid(text, "a size such as 64MiB (B, KiB, MiB, GiB)")),
     };
-    number.checked_mul(factor).ok_or_else(|| wrong(text, "a size below 16 EiB"))
+    number.checked_mul(factor).ok_or_else(|| invalid(text, "a size below 16 EiB"))
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, LoadError> {
@@ -21,23 +21,23 @@ pub(super) fn duration(text: &str) -> Result<Duration, LoadError> {
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| wrong(text, "a shorter time")),
-        _ => Err(wrong(text, "a time such as 2s (ms, s, m)")),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| invalid(text, "a shorter time")),
+        _ => Err(invalid(text, "a time such as 2s (ms, s, m)")),
     }
 }
 
 pub(super) fn rate(text: &str) -> Result<u32, LoadError> {
     let number = text.strip_suffix("/s").and_then(|number| number.parse().ok());
-    number.ok_or_else(|| wrong(text, "a rate such as 200/s"))
+    number.ok_or_else(|| invalid(text, "a rate such as 200/s"))
 }
 
 fn split(text: &str) -> Result<(u64, &str), LoadError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let number = number.parse().map_err(|_| wrong(text, "a number with a unit"))?;
+    let number = number.parse().map_err(|_| invalid(text, "a number with a unit"))?;
     Ok((number, unit.trim_start()))
 }
 
-fn wrong(text: &str, wanted: &str) -> LoadError {
-    LoadError::manifest(format!("limit {text:?} must be {wanted}"))
+fn invalid(text: &str, expected: &str) -> LoadError {
+    LoadError::manifest(format!("limit {text:?} must be {expected}"))
 }

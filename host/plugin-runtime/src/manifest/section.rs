@@ -9,26 +9,36 @@
 //! UTF-8 TOML              the text of plugin.toml, byte for byte
 //! ```
 //!
-//! One such section, at the end of the file: tools that do not know it skip it.
+//! There is one such section, at the end of the file. Tools that do not know it skip it.
 
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::SECTION;
-use crate::error::LoadError;
+use crate::{error::LoadError, numbers};
 
-/// The component with `manifest` appended as its section.
+/// The name of the custom section.
+pub const SECTION: &str = "imprint:manifest";
+
+/// The id of custom sections (WebAssembly binary format, "Sections").
+const CUSTOM_SECTION: u8 = 0;
+
+/// Returns the component with `manifest` appended as its section.
 pub fn append(component: &[u8], manifest: &str) -> Vec<u8> {
-    let mut body = leb128(SECTION.len());
+    let mut body = Vec::new();
+    put_length(&mut body, SECTION.len());
     body.extend_from_slice(SECTION.as_bytes());
     body.extend_from_slice(manifest.as_bytes());
     let mut out = component.to_vec();
-    out.push(0);
-    out.extend(leb128(body.len()));
+    out.push(CUSTOM_SECTION);
+    put_length(&mut out, body.len());
     out.extend(body);
     out
 }
 
-/// The manifest of a component.
+/// Returns the manifest of a component.
+///
+/// # Errors
+///
+/// The bytes are not a component, or it has no manifest, two, or one that is not UTF-8.
 pub fn find(component: &[u8]) -> Result<&str, LoadError> {
     let mut found = None;
     let mut depth = 0_u32;
@@ -45,7 +55,7 @@ pub fn find(component: &[u8]) -> Result<&str, LoadError> {
             && section.name() == SECTION
             && found.replace(section.data()).is_some()
         {
-            return Err(LoadError::manifest("the component has two manifests".to_owned()));
+            return Err(LoadError::manifest("the component has two manifests"));
         }
         if matches!(payload, Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) {
             depth += 1;
@@ -54,18 +64,9 @@ pub fn find(component: &[u8]) -> Result<&str, LoadError> {
         }
     }
     let bytes = found.ok_or(LoadError::NoManifest)?;
-    std::str::from_utf8(bytes).map_err(|_| LoadError::manifest("the manifest is not UTF-8".to_owned()))
+    std::str::from_utf8(bytes).map_err(|_| LoadError::manifest("the manifest is not UTF-8"))
 }
 
-fn leb128(mut value: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    loop {
-        let low = u8::try_from(value & 0x7f).expect("seven bits fit a byte");
-        value >>= 7;
-        if value == 0 {
-            out.push(low);
-            return out;
-        }
-        out.push(low | 0x80);
-    }
+fn put_length(bytes: &mut Vec<u8>, length: usize) {
+    numbers::put(bytes, u32::try_from(length).expect("a section is shorter than 4 GiB"));
 }

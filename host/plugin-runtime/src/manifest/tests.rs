@@ -28,10 +28,10 @@ fn parse(text: &str) -> Result<Manifest, LoadError> {
     Manifest::parse(text, &Limits::caps())
 }
 
-fn refused(from: &str, to: &str, why: &str) {
+fn refused(from: &str, to: &str, reason: &str) {
     assert!(GOOD.contains(from), "{from} is in the manifest");
     let error = parse(&GOOD.replace(from, to)).expect_err(to).to_string();
-    assert!(error.contains(why), "{to} is refused because {error:?}, not because of {why:?}");
+    assert!(error.contains(reason), "{to} is refused with {error:?}, not with {reason:?}");
 }
 
 #[test]
@@ -42,7 +42,11 @@ fn a_manifest_is_read() {
     assert_eq!(manifest.limits.cpu_per_call, Duration::from_millis(500));
     assert_eq!(manifest.limits.wall_per_call, Duration::from_secs(120));
     assert_eq!(manifest.limits.log_rate, 5);
-    assert_eq!(manifest.limits.instances, Limits::default().instances, "what is not named has its default");
+    assert_eq!(
+        manifest.limits.instances,
+        Limits::default().instances,
+        "a limit that is not named has its default"
+    );
     assert_eq!(manifest.channels[0].guards[0].limit_ms, 500);
 }
 
@@ -54,7 +58,7 @@ fn the_host_caps_what_a_manifest_asks_for() {
 }
 
 #[test]
-fn mistakes_say_where_they_are() {
+fn errors_name_the_place_of_the_mistake() {
     refused("schema = 1", "schema = 2", "schema 2");
     refused(r#"version = "0.1.0""#, r#"version = "new""#, "plugin.version");
     refused(r#"["hypervisor"]"#, r#"["hypervisor", "format"]"#, "exactly one");
@@ -70,7 +74,7 @@ fn mistakes_say_where_they_are() {
 }
 
 #[test]
-fn what_is_never_granted_is_refused_in_the_manifest() {
+fn commands_that_are_never_granted_are_refused_in_the_manifest() {
     for pattern in [
         "migrate",
         "migrate*",
@@ -85,7 +89,7 @@ fn what_is_never_granted_is_refused_in_the_manifest() {
 }
 
 #[test]
-fn a_format_says_how_much_of_a_file_it_judges_by() {
+fn a_format_names_the_parts_of_a_file_that_it_needs() {
     let with = |probe: &str| {
         let line = format!("requires.host = \">=0.1, <0.2\"\nprobe = {probe}");
         parse(&GOOD.replace("requires.host = \">=0.1, <0.2\"", &line))
@@ -111,17 +115,17 @@ fn a_format_says_how_much_of_a_file_it_judges_by() {
     assert!(marked.admits(b"..ab", b"") && marked.admits(b"", b"xy...") && !marked.admits(b"..a", b"xy.."));
     assert!(!with("{ marks = [] }").unwrap().probe.admits(b"anything", b"anything"));
     assert!(Probe::default().admits(b"", b""));
-    for (probe, why) in [
-        (r#"{ head = "3B", marks = [{ at = 2, text = "ab" }] }"#, "at 2 lies outside"),
-        (r#"{ tail = "4B", marks = [{ at = -5, text = "ab" }] }"#, "at -5 lies outside"),
-        (r#"{ marks = [{ at = -1, text = "ab" }] }"#, "at -1 lies outside"),
+    for (probe, reason) in [
+        (r#"{ head = "3B", marks = [{ at = 2, text = "ab" }] }"#, "at 2 is outside"),
+        (r#"{ tail = "4B", marks = [{ at = -5, text = "ab" }] }"#, "at -5 is outside"),
+        (r#"{ marks = [{ at = -1, text = "ab" }] }"#, "at -1 is outside"),
         ("{ marks = [{ at = 0 }] }", "either `text` or `hex`"),
         (r#"{ marks = [{ at = 0, hex = "f" }] }"#, "either `text` or `hex`"),
-        (r#"{ marks = [{ at = 0, text = "" }] }"#, "a byte at least"),
+        (r#"{ marks = [{ at = 0, text = "" }] }"#, "at least one byte"),
         (r#"{ marks = [{ at = 0, text = "a", hex = "00" }] }"#, "either `text` or `hex`"),
     ] {
         let error = with(probe).expect_err(probe).to_string();
-        assert!(error.contains(why), "{probe}: {error}");
+        assert!(error.contains(reason), "{probe}: {error}");
     }
     let many = format!("{{ marks = [{}] }}", r#"{ at = 0, text = "a" },"#.repeat(MAX_MARKS + 1));
     assert!(with(&many).unwrap_err().to_string().contains("more than 64 marks"));

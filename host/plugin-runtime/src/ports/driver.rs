@@ -1,7 +1,9 @@
 //! Hypervisor drivers over components.
 
+mod convert;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,44 +11,37 @@ use std::{
 
 use async_trait::async_trait;
 use imprint_ports::{
-    AgentInfo, CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver,
-    ErrorClass, Launch, NbdSource, Origin, PortError, Power, PowerAction, Props, QuiesceReport, Recovered,
-    SharedJournal, StartedCapture, Vm, VmDisk, VmSpec,
+    CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, Driver, Launch, PortError, Power,
+    PowerAction, Props, Recovered, SharedJournal, StartedCapture, Vm, VmSpec,
 };
 use tokio_util::task::TaskTracker;
 use wasmtime::Engine;
 
-use super::{at_most, bounded, props_in, props_out};
 use crate::{
-    bindings::{
-        host::imprint::types::{locators, types as shapes},
-        hypervisor::{HypervisorPlugin, HypervisorPluginPre, exports::imprint::hypervisor::driver as wit},
+    bindings::hypervisor::{
+        HypervisorPlugin, HypervisorPluginPre, exports::imprint::hypervisor::driver as wit,
     },
-    channel::{ChannelGrant, ChannelWork, WorkShared},
-    host::note_out,
-    plugin::{Code, Plugin},
+    channel::{CallResources, ChannelContext, ChannelGrant},
+    codes::Code,
+    imports::note_to_plugin,
+    instance::{PluginInstance, call, log_bad_answer, port_error},
+    plugin::{Plugin, PluginCode},
     state::{Grants, State},
-    work::{Work, call, plugin_error},
 };
 
-const MAX_TEXT: usize = 1000;
-const MAX_DISKS: usize = 256;
-const MAX_LIST: usize = 100;
-const MAX_ARGUMENTS: usize = 1000;
-const MAX_ARGUMENT: usize = 64 << 10;
-/// How long a call waits for the host's own undoing, which goes on after that.
-const UNDO_WAIT: Duration = Duration::from_secs(30);
+/// How long a call waits for the undos of the host, which continue after that.
+const UNDO_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What an operator gives to a hypervisor driver.
+/// What an operator grants to a hypervisor driver.
 #[derive(Clone, Debug, Default)]
 pub struct DriverGrants {
-    /// Handed to the plugin as they are.
+    /// The settings, which the plugin gets unchanged.
     pub settings: Props,
-    /// Socket paths by the channel ids of the plugin's manifest, with `{vm}` for the instance. A
-    /// channel that is not here is not granted.
+    /// The socket paths by the channel ids of the plugin's manifest, with `{vm}` for the instance.
+    /// A channel without a path is not granted.
     pub channels: BTreeMap<String, String>,
-    /// Folder for the sockets that hypervisors listen on. Unix sockets have short paths: keep it
-    /// below 60 bytes.
+    /// The folder for the sockets that hypervisors listen on. Its path should be shorter than 60
+    /// bytes, because the paths of unix sockets are limited.
     pub endpoints: PathBuf,
 }
 
@@ -57,28 +52,28 @@ pub(crate) struct ComponentDriver {
     engine: Engine,
     settings: Arc<Props>,
     granted: Arc<BTreeMap<String, ChannelGrant>>,
-    endpoint_ids: Arc<std::collections::BTreeSet<String>>,
+    endpoint_ids: Arc<BTreeSet<String>>,
     endpoints: PathBuf,
 }
 
-/// A fresh instance for one call.
+/// A new instance for one call.
 struct Session {
-    work: Work,
+    instance: PluginInstance,
     bindings: HypervisorPlugin,
-    shared: Arc<WorkShared>,
+    resources: Arc<CallResources>,
     undos: TaskTracker,
 }
 
-/// What a call is about.
-struct About<'a> {
+/// The instance and the capture that a call is about.
+struct Subject<'a> {
     vm_id: &'a str,
     capture_id: Option<&'a str>,
     journal: Option<&'a SharedJournal>,
-    /// Files that commands may name.
+    /// The files that commands may name.
     paths: &'a [&'a Path],
 }
 
-impl<'a> About<'a> {
+impl<'a> Subject<'a> {
     fn vm(vm_id: &'a str) -> Self {
         Self { vm_id, capture_id: None, journal: None, paths: &[] }
     }
@@ -90,20 +85,21 @@ impl ComponentDriver {
         engine: &Engine,
         grants: DriverGrants,
     ) -> Result<Self, PortError> {
-        let Code::Hypervisor(pre) = &plugin.code else {
-            let message = format!("plugin {} is no hypervisor driver", plugin.manifest.id);
-            return Err(PortError::host(ErrorClass::InvalidInput, "plugin.kind", message));
+        let PluginCode::Hypervisor(pre) = &plugin.code else {
+            let message = format!("plugin {} is not a hypervisor driver", plugin.manifest.id);
+            return Err(Code::Kind.error(message));
         };
-        let asked = plugin.manifest.channels.iter();
-        let granted = asked
+        let requested = plugin.manifest.channels.iter();
+        let granted = requested
             .filter_map(|capability| {
                 let template = grants.channels.get(&capability.id)?.clone();
                 Some((capability.id.clone(), ChannelGrant { capability: capability.clone(), template }))
             })
             .collect();
-        // QEMU creates the sockets, under its own working folder: the paths must be whole.
-        let endpoints = std::path::absolute(&grants.endpoints)
-            .map_err(|error| PortError::host(ErrorClass::InvalidInput, "plugin.endpoints", error))?;
+        // QEMU creates the sockets, and its working folder is another one: the paths must be
+        // absolute.
+        let endpoints =
+            std::path::absolute(&grants.endpoints).map_err(|error| Code::Endpoints.error(error))?;
         Ok(Self {
             plugin: plugin.clone(),
             pre: pre.clone(),
@@ -115,40 +111,48 @@ impl ComponentDriver {
         })
     }
 
-    async fn session(&self, about: About<'_>) -> Result<Session, PortError> {
-        let shared = Arc::new(WorkShared::default());
-        for path in about.paths {
-            shared.hand_out(path);
+    async fn start(&self, subject: Subject<'_>) -> Result<Session, PortError> {
+        let resources = Arc::new(CallResources::default());
+        for path in subject.paths {
+            resources.allow_path(path);
         }
         let undos = TaskTracker::new();
         undos.close();
-        let channels = ChannelWork {
+        let channels = ChannelContext {
+            plugin_id: self.plugin.manifest.id.clone(),
             granted: self.granted.clone(),
             endpoint_ids: self.endpoint_ids.clone(),
-            vm_id: about.vm_id.to_owned(),
+            vm_id: subject.vm_id.to_owned(),
             endpoints: self.endpoints.clone(),
-            endpoint_prefix: about.capture_id.unwrap_or("host").to_owned(),
-            shared: shared.clone(),
-            journal: about.journal.cloned(),
+            endpoint_prefix: subject.capture_id.unwrap_or("host").to_owned(),
+            resources: resources.clone(),
+            journal: subject.journal.cloned(),
             undos: undos.clone(),
+            all_undos: self.plugin.undos.clone(),
         };
         let grants = Grants {
             settings: self.settings.clone(),
             channels: Some(channels),
-            journal: about.journal.cloned(),
+            journal: subject.journal.cloned(),
             ..Grants::default()
         };
-        let mut work = Work::start(&self.plugin, &self.engine, grants).await?;
-        let bindings = call!(work, "start", |store| self.pre.instantiate_async(store))?;
-        Ok(Session { work, bindings, shared, undos })
+        let mut instance = PluginInstance::start(&self.plugin, &self.engine, grants).await?;
+        let bindings = call!(instance, "start", |store| self.pre.instantiate_async(store))?;
+        Ok(Session { instance, bindings, resources, undos })
     }
 
-    fn said(&self, error: shapes::Error) -> PortError {
-        plugin_error(&self.plugin, error)
+    /// Returns the answer of a plugin or its error.
+    fn answer<T>(&self, answer: Result<Result<T, wit::Error>, PortError>) -> Result<T, PortError> {
+        answer?.map_err(|error| port_error(&self.plugin.context, &error))
+    }
+
+    /// Passes on a checked answer, and logs one that breaks the contract.
+    fn record<T>(&self, checked: Result<T, PortError>) -> Result<T, PortError> {
+        checked.inspect_err(|error| log_bad_answer(&self.plugin.context, error))
     }
 
     /// Removes the sockets of a capture. QEMU removes them itself when it closes them properly.
-    fn forget_endpoints(&self, capture_id: &str) {
+    fn remove_endpoints(&self, capture_id: &str) {
         let Ok(entries) = std::fs::read_dir(&self.endpoints) else { return };
         let prefix = format!("{capture_id}-");
         for entry in entries.flatten() {
@@ -162,259 +166,81 @@ impl ComponentDriver {
 }
 
 impl Session {
-    /// Ends the call: the store goes, and with it the channels; what is then still armed is undone
-    /// by the host before the caller goes on. Answers which guard fired.
+    /// Ends the call: drops the store and with it the channels, and waits until the host has undone
+    /// what is still armed. Returns the first guard that fired.
     async fn end(self) -> Option<String> {
-        let Self { work, bindings, shared, undos } = self;
-        drop((bindings, work));
-        if tokio::time::timeout(UNDO_WAIT, undos.wait()).await.is_err() {
-            tracing::error!("the host still tries to undo what a plugin left behind");
+        let Self { instance, bindings, resources, undos } = self;
+        drop((bindings, instance));
+        if tokio::time::timeout(UNDO_TIMEOUT, undos.wait()).await.is_err() {
+            tracing::error!("the host is still trying to undo what a plugin left behind");
         }
-        shared.fired()
+        resources.first_fired()
     }
-}
-
-fn utf8(path: &Path) -> Result<String, PortError> {
-    path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
-        let message = format!("path {} is not UTF-8; use another folder", path.display());
-        PortError::host(ErrorClass::InvalidInput, "plugin.path", message)
-    })
-}
-
-fn check_capture_id(id: &str) -> Result<(), PortError> {
-    let plain = id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    if (1..=12).contains(&id.len()) && plain {
-        return Ok(());
-    }
-    let message =
-        format!("capture id {:?} must be 1 to 12 lower-case letters and digits", crate::log::clip(id, 50));
-    Err(PortError::host(ErrorClass::InvalidInput, "capture.id", message))
-}
-
-fn power(power: wit::Power) -> Power {
-    match power {
-        wit::Power::Running => Power::Running,
-        wit::Power::Paused => Power::Paused,
-        wit::Power::IoError => Power::IoError,
-        wit::Power::Off => Power::Off,
-        wit::Power::Unknown => Power::Unknown,
-    }
-}
-
-fn level_in(level: wit::Consistency) -> Consistency {
-    match level {
-        wit::Consistency::Crash => Consistency::Crash,
-        wit::Consistency::Filesystem => Consistency::Filesystem,
-        wit::Consistency::Application => Consistency::Application,
-        wit::Consistency::Stopped => Consistency::Stopped,
-    }
-}
-
-fn level_out(level: Consistency) -> wit::Consistency {
-    match level {
-        Consistency::Crash => wit::Consistency::Crash,
-        Consistency::Filesystem => wit::Consistency::Filesystem,
-        Consistency::Application => wit::Consistency::Application,
-        Consistency::Stopped => wit::Consistency::Stopped,
-    }
-}
-
-fn request(request: &CaptureRequest) -> Result<wit::CaptureRequest, PortError> {
-    check_capture_id(&request.capture_id)?;
-    Ok(wit::CaptureRequest {
-        vm_id: request.vm_id.clone(),
-        capture_id: request.capture_id.clone(),
-        want: level_out(request.want),
-        minimum: level_out(request.minimum),
-        scratch_path: utf8(&request.scratch_path)?,
-        scratch_limit: request.scratch_limit,
-        freeze_limit_ms: request.freeze_limit_ms,
-    })
-}
-
-fn texts(what: &str, list: Vec<String>, max: usize, length: usize) -> Result<Vec<String>, PortError> {
-    at_most(what, list, max)?.into_iter().map(|text| bounded(what, text, length)).collect()
-}
-
-fn vm(found: wit::Vm, vm_id: &str) -> Result<Vm, PortError> {
-    if found.id != vm_id {
-        let message =
-            format!("asked for instance {vm_id}, it answered with {:?}", crate::log::clip(&found.id, 100));
-        return Err(PortError::bad_answer("plugin.bad-answer.vm", message));
-    }
-    let agent = |agent: wit::AgentInfo| {
-        let version = bounded("the guest agent's version", agent.version, MAX_TEXT)?;
-        Ok::<_, PortError>(AgentInfo { version, can_freeze: agent.can_freeze, hooks: agent.hooks })
-    };
-    Ok(Vm {
-        id: found.id,
-        power: power(found.power),
-        hypervisor_version: bounded("the hypervisor's version", found.hypervisor_version, MAX_TEXT)?,
-        guest_agent: found.guest_agent.map(agent).transpose()?,
-        disks: at_most("the list of disks", found.disks, MAX_DISKS)?
-            .into_iter()
-            .map(disk)
-            .collect::<Result<_, _>>()?,
-        facts: props_in("the facts", found.facts)?,
-    })
-}
-
-fn disk(disk: wit::Disk) -> Result<VmDisk, PortError> {
-    Ok(VmDisk {
-        id: bounded("a disk's id", disk.id, MAX_TEXT)?,
-        primary: disk.primary,
-        virtual_size: disk.virtual_size,
-        format: bounded("a format", disk.format, MAX_TEXT)?,
-        bus: bounded("a bus", disk.bus, MAX_TEXT)?,
-        read_only: disk.read_only,
-        iothread: disk.iothread,
-        facts: props_in("the facts", disk.facts)?,
-    })
-}
-
-fn quiesce(report: wit::QuiesceReport) -> Result<QuiesceReport, PortError> {
-    let downgrade_reason =
-        report.downgraded_because.map(|text| bounded("a reason", text, MAX_TEXT)).transpose()?;
-    Ok(QuiesceReport {
-        level: level_in(report.level),
-        frozen_filesystems: report.frozen_filesystems,
-        freeze_ms: report.freeze_ms,
-        frozen_total_ms: report.frozen_total_ms,
-        vm_stopped_ms: report.vm_stopped_ms,
-        downgrade_reason,
-    })
-}
-
-/// A capture is served by NBD, on an endpoint that this very call reserved.
-fn begun(begun: wit::Begun, shared: &WorkShared, minimum: Consistency) -> Result<StartedCapture, PortError> {
-    let locators::ReadLocator::Nbd(nbd) = begun.source else {
-        let message = "a capture must be served by NBD";
-        return Err(PortError::bad_answer("plugin.bad-answer.locator", message));
-    };
-    let Some(socket) = shared.endpoint(&nbd.endpoint) else {
-        let message =
-            format!("endpoint {:?} was not reserved in this call", crate::log::clip(&nbd.endpoint, 100));
-        return Err(PortError::bad_answer("plugin.bad-answer.endpoint", message));
-    };
-    let quiesce = quiesce(begun.quiesce)?;
-    if quiesce.level < minimum {
-        let message = format!("the capture reached {:?}, at least {minimum:?} was asked for", quiesce.level);
-        return Err(PortError::bad_answer("plugin.bad-answer.consistency", message));
-    }
-    Ok(StartedCapture {
-        source: NbdSource {
-            socket,
-            export: bounded("an export's name", nbd.export_name, MAX_TEXT)?,
-            meta_contexts: texts("the meta contexts", nbd.meta_contexts, 16, MAX_TEXT)?,
-            max_connections: nbd.max_connections.max(1),
-        },
-        content: bounded("the content", begun.content, 64)?,
-        virtual_size: begun.virtual_size,
-        quiesce,
-        method: bounded("the method", begun.method, MAX_TEXT)?,
-    })
-}
-
-fn disk_spec(spec: &DiskSpec) -> Result<wit::DiskSpec, PortError> {
-    Ok(wit::DiskSpec {
-        path: utf8(&spec.path)?,
-        format: spec.format.clone(),
-        read_only: spec.read_only,
-        serial: spec.serial.clone(),
-    })
-}
-
-fn launch(launch: wit::Launch) -> Result<Launch, PortError> {
-    let program = bounded("a program", launch.program, 256)?;
-    if program.is_empty() || program.contains(['/', '\0']) {
-        let message = format!("program {program:?} must be a plain name; the host knows where programs are");
-        return Err(PortError::bad_answer("plugin.bad-answer.program", message));
-    }
-    let arguments = texts("the arguments", launch.arguments, MAX_ARGUMENTS, MAX_ARGUMENT)?;
-    if arguments.iter().any(|argument| argument.contains('\0')) {
-        return Err(PortError::bad_answer("plugin.bad-answer.arguments", "an argument holds a zero byte"));
-    }
-    Ok(Launch { program, arguments, environment: props_in("the environment", launch.environment)? })
 }
 
 #[async_trait]
 impl Driver for ComponentDriver {
     async fn requirements(&self) -> Result<Vec<(String, String)>, PortError> {
-        let mut session = self.session(About::vm("")).await?;
+        let mut session = self.start(Subject::vm("")).await?;
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "requirements", |store| driver.call_requirements(store))?;
-        let list = at_most("the requirements", answer, MAX_LIST)?;
-        let pair = |(program, version)| {
-            Ok((bounded("a program", program, MAX_TEXT)?, bounded("a version", version, MAX_TEXT)?))
-        };
-        list.into_iter().map(pair).collect()
+        let answer = call!(session.instance, "requirements", |store| driver.call_requirements(store))?;
+        self.record(convert::requirements(answer))
     }
 
     async fn describe(&self, vm_id: &str) -> Result<Vm, PortError> {
-        let mut session = self.session(About::vm(vm_id)).await?;
+        let mut session = self.start(Subject::vm(vm_id)).await?;
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "describe", |store| driver.call_describe(store, vm_id));
+        let answer = call!(session.instance, "describe", |store| driver.call_describe(store, vm_id));
         session.end().await;
-        vm(answer?.map_err(|error| self.said(error))?, vm_id)
+        self.record(convert::vm(self.answer(answer)?, vm_id))
     }
 
-    async fn plan_capture(&self, asked: &CaptureRequest) -> Result<CapturePlan, PortError> {
-        let wanted = request(asked)?;
-        let mut session = self.session(About::vm(&asked.vm_id)).await?;
+    async fn plan_capture(&self, request: &CaptureRequest) -> Result<CapturePlan, PortError> {
+        let to_plugin = convert::request_to_plugin(request)?;
+        let mut session = self.start(Subject::vm(&request.vm_id)).await?;
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "plan-capture", |store| driver.call_plan_capture(store, &wanted));
+        let answer =
+            call!(session.instance, "plan-capture", |store| driver.call_plan_capture(store, &to_plugin));
         session.end().await;
-        let plan = answer?.map_err(|error| self.said(error))?;
-        Ok(CapturePlan {
-            method: bounded("the method", plan.method, MAX_TEXT)?,
-            expected: level_in(plan.expected),
-            virtual_size: plan.virtual_size,
-            remarks: texts("the remarks", plan.remarks, MAX_LIST, MAX_TEXT)?,
-        })
+        self.record(convert::plan(self.answer(answer)?))
     }
 
     async fn begin_capture(
         &self,
-        asked: &CaptureRequest,
+        request: &CaptureRequest,
         journal: &SharedJournal,
     ) -> Result<StartedCapture, PortError> {
-        let wanted = request(asked)?;
-        let about = About {
-            vm_id: &asked.vm_id,
-            capture_id: Some(&asked.capture_id),
+        let to_plugin = convert::request_to_plugin(request)?;
+        let subject = Subject {
+            vm_id: &request.vm_id,
+            capture_id: Some(&request.capture_id),
             journal: Some(journal),
-            paths: &[&asked.scratch_path],
+            paths: &[&request.scratch_path],
         };
-        let mut session = self.session(about).await?;
-        let shared = session.shared.clone();
+        let mut session = self.start(subject).await?;
+        let resources = session.resources.clone();
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "begin-capture", |store| driver.call_begin_capture(store, &wanted));
+        let answer =
+            call!(session.instance, "begin-capture", |store| driver.call_begin_capture(store, &to_plugin));
         let fired = session.end().await;
-        let answer = answer?.map_err(|error| self.said(error))?;
+        let answer = self.answer(answer)?;
         if let Some(fired) = fired {
-            // The guest ran again before the plugin said so: the point in time may not be what it
-            // claims.
-            let message = format!("{fired}; the capture is given up");
-            let (origin, class) = (Origin::Plugin, ErrorClass::Transient);
-            let code = "plugin.guard-fired".to_owned();
-            return Err(PortError { origin, class, code, message, retry_after_ms: None });
+            // The guest ran again before the plugin ended the freeze: the point in time may be
+            // another one than it claims.
+            let message = format!("{fired}; the capture has failed");
+            return Err(Code::GuardFired.error(message));
         }
-        begun(answer, &shared, asked.minimum)
+        self.record(convert::capture(answer, &resources, request.minimum))
     }
 
     async fn capture_status(&self, vm_id: &str, capture_id: &str) -> Result<CaptureStatus, PortError> {
-        check_capture_id(capture_id)?;
-        let mut session = self.session(About { capture_id: Some(capture_id), ..About::vm(vm_id) }).await?;
+        convert::check_capture_id(capture_id)?;
+        let mut session = self.start(Subject { capture_id: Some(capture_id), ..Subject::vm(vm_id) }).await?;
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "capture-status", |store| driver
+        let answer = call!(session.instance, "capture-status", |store| driver
             .call_capture_status(store, vm_id, capture_id));
         session.end().await;
-        let status = answer?.map_err(|error| self.said(error))?;
-        Ok(CaptureStatus {
-            power: power(status.power),
-            scratch_used: status.scratch_used,
-            broken: status.broken.map(|text| bounded("a reason", text, MAX_TEXT)).transpose()?,
-        })
+        self.record(convert::capture_status(self.answer(answer)?))
     }
 
     async fn end_capture(
@@ -424,19 +250,19 @@ impl Driver for ComponentDriver {
         outcome: CaptureOutcome,
         journal: &SharedJournal,
     ) -> Result<(), PortError> {
-        check_capture_id(capture_id)?;
-        let about = About { vm_id, capture_id: Some(capture_id), journal: Some(journal), paths: &[] };
-        let mut session = self.session(about).await?;
+        convert::check_capture_id(capture_id)?;
+        let subject = Subject { vm_id, capture_id: Some(capture_id), journal: Some(journal), paths: &[] };
+        let mut session = self.start(subject).await?;
         let outcome = match outcome {
             CaptureOutcome::Commit => wit::Outcome::Commit,
             CaptureOutcome::Discard => wit::Outcome::Discard,
         };
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "end-capture", |store| driver
+        let answer = call!(session.instance, "end-capture", |store| driver
             .call_end_capture(store, vm_id, capture_id, outcome));
         session.end().await;
-        answer?.map_err(|error| self.said(error))?;
-        self.forget_endpoints(capture_id);
+        self.answer(answer)?;
+        self.remove_endpoints(capture_id);
         Ok(())
     }
 
@@ -446,36 +272,26 @@ impl Driver for ComponentDriver {
         capture_id: &str,
         journal: &SharedJournal,
     ) -> Result<Recovered, PortError> {
-        check_capture_id(capture_id)?;
-        let about = About { vm_id, capture_id: Some(capture_id), journal: Some(journal), paths: &[] };
-        let mut session = self.session(about).await?;
-        let notes: Vec<_> = journal.notes().into_iter().map(note_out).collect();
+        convert::check_capture_id(capture_id)?;
+        let subject = Subject { vm_id, capture_id: Some(capture_id), journal: Some(journal), paths: &[] };
+        let mut session = self.start(subject).await?;
+        let notes: Vec<_> = journal.notes().into_iter().map(note_to_plugin).collect();
         let driver = session.bindings.imprint_hypervisor_driver();
         let answer =
-            call!(session.work, "recover", |store| driver.call_recover(store, vm_id, capture_id, &notes));
+            call!(session.instance, "recover", |store| driver.call_recover(store, vm_id, capture_id, &notes));
         session.end().await;
-        let recovered = answer?.map_err(|error| self.said(error))?;
-        self.forget_endpoints(capture_id);
-        let actions = texts("the actions", recovered.actions, MAX_LIST, MAX_TEXT)?;
-        Ok(Recovered { power: power(recovered.power), actions })
+        let recovered = self.answer(answer)?;
+        self.remove_endpoints(capture_id);
+        self.record(convert::recovered(recovered))
     }
 
     async fn define(&self, spec: &VmSpec) -> Result<Launch, PortError> {
-        let wanted = wit::VmSpec {
-            id: spec.id.clone(),
-            name: spec.name.clone(),
-            vcpus: spec.vcpus,
-            memory_bytes: spec.memory_bytes,
-            disks: spec.disks.iter().map(disk_spec).collect::<Result<_, _>>()?,
-            cdroms: spec.cdroms.iter().map(disk_spec).collect::<Result<_, _>>()?,
-            paths: props_out(&spec.paths),
-            options: props_out(&spec.options),
-        };
-        let mut session = self.session(About::vm(&spec.id)).await?;
+        let to_plugin = convert::spec_to_plugin(spec)?;
+        let mut session = self.start(Subject::vm(&spec.id)).await?;
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "define", |store| driver.call_define(store, &wanted));
+        let answer = call!(session.instance, "define", |store| driver.call_define(store, &to_plugin));
         session.end().await;
-        launch(answer?.map_err(|error| self.said(error))?)
+        self.record(convert::launch(self.answer(answer)?))
     }
 
     async fn set_power(&self, vm_id: &str, action: PowerAction) -> Result<Power, PortError> {
@@ -484,10 +300,11 @@ impl Driver for ComponentDriver {
             PowerAction::PowerOff => wit::PowerAction::PowerOff,
             PowerAction::Resume => wit::PowerAction::Resume,
         };
-        let mut session = self.session(About::vm(vm_id)).await?;
+        let mut session = self.start(Subject::vm(vm_id)).await?;
         let driver = session.bindings.imprint_hypervisor_driver();
-        let answer = call!(session.work, "set-power", |store| driver.call_set_power(store, vm_id, action));
+        let answer =
+            call!(session.instance, "set-power", |store| driver.call_set_power(store, vm_id, action));
         session.end().await;
-        Ok(power(answer?.map_err(|error| self.said(error))?))
+        Ok(convert::power_from_plugin(self.answer(answer)?))
     }
 }

@@ -5,61 +5,46 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use imprint_ports::{
-    ErrorClass, Listing, LocalFile, Object, PortError, Props, ReadLocator, Space, StorageBackend, Upload,
-    WriteRequest, WriteTarget,
+    Listing, LocalFile, Object, PortError, Props, ReadLocator, Space, StorageBackend, Upload, WriteRequest,
+    WriteTarget,
 };
 use wasmtime::{Engine, component::ResourceAny};
 
 use super::{
-    at_most, bounded, count, props_out,
-    stream::{Opening, Stream},
+    bounds::{bounded_list, bounded_text, to_usize},
+    storage_context::{Session, StorageContext},
+    stream::{Stream, StreamTarget},
 };
 use crate::{
     bindings::{
-        host::imprint::types::{locators, types as shapes},
-        storage::{StoragePlugin, StoragePluginPre, exports::imprint::storage::backend},
-        stream::StreamingPre,
+        host::imprint::types::{locators, types},
+        storage::exports::imprint::storage::backend,
     },
-    host::check_relative,
+    codes::Code,
+    instance::call,
     manifest::Access,
-    plugin::{Code, Plugin},
-    state::{DirGrant, DirGrantMap, Grants, State},
-    work::{Work, call, plugin_error},
+    paths::check_relative,
+    plugin::{Plugin, PluginCode},
+    state::{DirGrant, DirGrantMap},
+    text::truncate,
 };
 
+/// The longest key and the longest token, in bytes.
 const MAX_KEY: usize = 512;
 const MAX_TOKEN: usize = 4 << 10;
 
-/// What an operator gives to a storage.
+/// What an operator grants to a storage.
 #[derive(Clone, Debug, Default)]
 pub struct StorageGrants {
-    /// Handed to the plugin as they are.
+    /// The settings, which the plugin gets unchanged.
     pub settings: Props,
-    /// Directories by the ids of the plugin's manifest.
+    /// The directories by the ids of the plugin's manifest.
     pub dirs: BTreeMap<String, Arc<Dir>>,
 }
 
 /// A storage of a plugin.
 pub(crate) struct ComponentStorage {
-    shared: Arc<Shared>,
-}
-
-/// What every instance of a storage is made of.
-pub(super) struct Shared {
-    pub(super) plugin: Arc<Plugin>,
-    pre: StoragePluginPre<State>,
-    /// Where the plugin exports `stream-io`.
-    pub(super) stream: Option<StreamingPre<State>>,
-    engine: Engine,
-    pub(super) settings: Arc<Props>,
-    dirs: Arc<DirGrantMap>,
-}
-
-/// A fresh instance with the storage open.
-struct Session {
-    work: Work,
-    bindings: StoragePlugin,
-    volume: ResourceAny,
+    context: Arc<StorageContext>,
 }
 
 impl ComponentStorage {
@@ -68,109 +53,101 @@ impl ComponentStorage {
         engine: &Engine,
         grants: StorageGrants,
     ) -> Result<Self, PortError> {
-        let Code::Storage(code) = &plugin.code else {
-            let message = format!("plugin {} is no storage", plugin.manifest.id);
-            return Err(PortError::host(ErrorClass::InvalidInput, "plugin.kind", message));
+        let PluginCode::Storage(code) = &plugin.code else {
+            let message = format!("plugin {} is not a storage", plugin.manifest.id);
+            return Err(Code::Kind.error(message));
         };
         let mut dirs = DirGrantMap::new();
-        for asked in &plugin.manifest.dirs {
-            let Some(dir) = grants.dirs.get(&asked.id) else {
+        for requested in &plugin.manifest.dirs {
+            let Some(dir) = grants.dirs.get(&requested.id) else {
                 let message = format!(
                     "plugin {} needs the directory {:?} ({}); name one in the storage's settings",
-                    plugin.manifest.id, asked.id, asked.purpose
+                    plugin.manifest.id, requested.id, requested.purpose
                 );
-                return Err(PortError::host(ErrorClass::InvalidInput, "plugin.grant-missing", message));
+                return Err(Code::GrantMissing.error(message));
             };
-            dirs.insert(asked.id.clone(), DirGrant { dir: dir.clone(), access: asked.access });
+            dirs.insert(requested.id.clone(), DirGrant { dir: dir.clone(), access: requested.access });
         }
-        let shared = Shared {
+        let context = StorageContext {
             plugin: plugin.clone(),
-            pre: code.backend.clone(),
+            backend: code.backend.clone(),
             stream: code.stream.clone(),
             engine: engine.clone(),
             settings: Arc::new(grants.settings),
             dirs: Arc::new(dirs),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { context: Arc::new(context) })
     }
 
-    /// Opens the storage once.
+    /// Opens the storage once, to check its settings.
     pub(crate) async fn check(&self) -> Result<(), PortError> {
-        self.shared.session().await.map(drop)
+        self.context.open().await.map(drop)
     }
 }
 
-impl Shared {
-    /// A fresh store with what the operator gave.
-    pub(super) async fn work(&self) -> Result<Work, PortError> {
-        let grants = Grants { settings: self.settings.clone(), dirs: self.dirs.clone(), ..Grants::default() };
-        Work::start(&self.plugin, &self.engine, grants).await
-    }
-
-    async fn session(&self) -> Result<Session, PortError> {
-        let mut work = self.work().await?;
-        let bindings = call!(work, "start", |store| self.pre.instantiate_async(store))?;
-        let settings = props_out(&self.settings);
-        let backend = bindings.imprint_storage_backend().volume();
-        let opened = call!(work, "open", |store| backend.call_open(store, &settings))?;
-        let volume = opened.map_err(|error| self.said(error))?;
-        Ok(Session { work, bindings, volume })
-    }
-
-    pub(super) fn said(&self, error: shapes::Error) -> PortError {
-        plugin_error(&self.plugin, error)
-    }
-
-    /// What the plugin says of an object now.
-    pub(super) async fn stat(&self, key: &str) -> Result<backend::Object, PortError> {
-        let Session { mut work, bindings, volume } = self.session().await?;
-        let backend = bindings.imprint_storage_backend().volume();
-        let answer = call!(work, "stat", |store| backend.call_stat(store, volume, key))?;
-        answer.map_err(|error| self.said(error))
-    }
-
-    /// Bytes that only the plugin can move.
-    fn stream(self: &Arc<Self>, opening: Opening) -> Result<Arc<Stream>, PortError> {
+impl StorageContext {
+    /// Returns a stream: bytes that only the plugin can move.
+    fn stream(self: &Arc<Self>, target: StreamTarget) -> Result<Arc<Stream>, PortError> {
         match self.stream {
-            Some(_) => Ok(Arc::new(Stream::new(self.clone(), opening))),
+            Some(_) => Ok(Arc::new(Stream::new(self.clone(), target))),
             None => {
                 let message = format!(
-                    "plugin {} says that the bytes go through it, and exports no imprint:storage/stream-io; install a \
+                    "plugin {} answers guest-stream and does not export imprint:storage/stream-io; install a \
                      version of it that does",
                     self.plugin.manifest.id
                 );
-                Err(PortError::bad_answer("plugin.bad-answer.stream", message))
+                Err(Code::BadStream.error(message))
             }
         }
     }
 
-    /// A file reference, resolved below the plugin's own grants: it opens nothing else.
+    /// Resolves a file reference below the plugin's own grants: it can open nothing else.
     fn file(&self, file: locators::FileRef, access: Access) -> Result<LocalFile, PortError> {
         let Some(grant) = self.dirs.get(&file.grant) else {
             let message = format!(
                 "plugin {} names directory {:?}, which it was not granted",
                 self.plugin.manifest.id,
-                crate::log::clip(&file.grant, 100)
+                truncate(&file.grant, 100)
             );
-            return Err(PortError::bad_answer("plugin.bad-answer.grant", message));
+            return Err(Code::BadGrant.error(message));
         };
         if access == Access::ReadWrite && grant.access == Access::ReadOnly {
             let message = format!(
                 "plugin {} wants to write to {}, which it may only read",
                 self.plugin.manifest.id, file.grant
             );
-            return Err(PortError::bad_answer("plugin.bad-answer.grant", message));
+            return Err(Code::BadGrant.error(message));
         }
-        check_relative(&file.path).map_err(|why| {
+        check_relative(&file.path).map_err(|error| {
             let message = format!(
-                "plugin {} answered with a path outside of its grant: {why}",
+                "plugin {} answered with a path outside of its grant: {error}",
                 self.plugin.manifest.id
             );
-            PortError::bad_answer("plugin.bad-answer.path", message)
+            Code::BadPath.error(message)
         })?;
         Ok(LocalFile { dir: grant.dir.clone(), path: file.path })
     }
 
+    /// Checks the locator of an object.
+    fn read_locator(
+        self: &Arc<Self>,
+        locator: locators::ReadLocator,
+        key: &str,
+    ) -> Result<ReadLocator, PortError> {
+        match locator {
+            locators::ReadLocator::File(file) => Ok(ReadLocator::File(self.file(file, Access::ReadOnly)?)),
+            locators::ReadLocator::GuestStream => {
+                Ok(ReadLocator::Guest(self.stream(StreamTarget::Object { key: key.to_owned() })?))
+            }
+            locators::ReadLocator::Http(_)
+            | locators::ReadLocator::Nbd(_)
+            | locators::ReadLocator::Other(_) => {
+                Err(unsupported(&self.plugin, "read locators other than files and streams"))
+            }
+        }
+    }
+
+    /// Checks the target of an upload.
     fn target(
         self: &Arc<Self>,
         target: backend::WriteTarget,
@@ -180,8 +157,8 @@ impl Shared {
         match target {
             backend::WriteTarget::File(file) => Ok(WriteTarget::File(self.file(file, Access::ReadWrite)?)),
             backend::WriteTarget::GuestStream => {
-                let opening = Opening::Upload { key: key.to_owned(), token: token.to_owned() };
-                Ok(WriteTarget::Guest(self.stream(opening)?))
+                let target = StreamTarget::Upload { key: key.to_owned(), token: token.to_owned() };
+                Ok(WriteTarget::Guest(self.stream(target)?))
             }
             backend::WriteTarget::Multipart(_)
             | backend::WriteTarget::Nbd(_)
@@ -194,8 +171,8 @@ impl Shared {
 
 fn unsupported(plugin: &Plugin, what: &str) -> PortError {
     let message =
-        format!("plugin {} answers with {what}, which this host does not know yet", plugin.manifest.id);
-    PortError::host(ErrorClass::Unsupported, "plugin.unsupported", message)
+        format!("plugin {} answers with {what}, which this host does not support yet", plugin.manifest.id);
+    Code::Unsupported.error(message)
 }
 
 fn object(object: backend::Object) -> Result<Object, PortError> {
@@ -205,41 +182,52 @@ fn object(object: backend::Object) -> Result<Object, PortError> {
 
 fn check_key(key: &str) -> Result<(), PortError> {
     if key.len() > MAX_KEY || check_relative(key).is_err() {
-        let message = format!("key {:?} is not relative or over {MAX_KEY} bytes", crate::log::clip(key, 100));
-        return Err(PortError::bad_answer("plugin.bad-answer.key", message));
+        let message =
+            format!("key {:?} is not relative or is longer than {MAX_KEY} bytes", truncate(key, 100));
+        return Err(Code::BadKey.error(message));
     }
     Ok(())
 }
 
-/// The object that was asked for, and no other.
+/// Checks that an object is the requested one.
 fn same_key(found: Object, key: &str) -> Result<Object, PortError> {
     if found.key != key {
-        let message = format!("asked for object {key:?}, it answered with {:?}", found.key);
-        return Err(PortError::bad_answer("plugin.bad-answer.key", message));
+        let message = format!("requested object {key:?}, the storage described {:?}", found.key);
+        return Err(Code::BadKey.error(message));
     }
     Ok(found)
 }
 
-/// A page of keys: with the prefix, ascending, after `resume`.
+/// Checks that a committed object is the uploaded one, in full.
+fn committed_object(found: backend::Object, key: &str, total: u64) -> Result<Object, PortError> {
+    let committed = same_key(object(found)?, key)?;
+    if committed.size != total {
+        let message = format!("{total} bytes were written, the storage has {}", committed.size);
+        return Err(Code::BadSize.error(message));
+    }
+    Ok(committed)
+}
+
+/// Checks a page of a listing: its keys have the prefix and ascend after `resume`.
 fn listing(
     found: backend::Listing,
     prefix: &str,
     resume: Option<&str>,
     max: u32,
 ) -> Result<Listing, PortError> {
-    let objects = at_most("the listing", found.objects, count(max))?;
+    let objects = bounded_list("the listing", found.objects, to_usize(max))?;
     let objects = objects.into_iter().map(object).collect::<Result<Vec<_>, _>>()?;
     let mut last = resume;
     for object in &objects {
         if !object.key.starts_with(prefix) || last.is_some_and(|last| object.key.as_str() <= last) {
             let message = format!("key {:?} is not in order or lacks the prefix {prefix:?}", object.key);
-            return Err(PortError::bad_answer("plugin.bad-answer.listing", message));
+            return Err(Code::BadListing.error(message));
         }
         last = Some(&object.key);
     }
-    let next = found.resume.map(|text| bounded("a resume key", text, MAX_KEY)).transpose()?;
+    let next = found.resume.map(|text| bounded_text("a resume key", text, MAX_KEY)).transpose()?;
     if next.as_deref().is_some_and(|next| resume.is_some_and(|resume| next <= resume)) {
-        return Err(PortError::bad_answer("plugin.bad-answer.listing", "the listing does not get further"));
+        return Err(Code::BadListing.error("the listing makes no progress"));
     }
     Ok(Listing { objects, resume: next })
 }
@@ -247,58 +235,53 @@ fn listing(
 #[async_trait]
 impl StorageBackend for ComponentStorage {
     async fn space(&self) -> Result<Option<Space>, PortError> {
-        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let Session { mut instance, bindings, volume } = self.context.open().await?;
         let backend = bindings.imprint_storage_backend().volume();
-        let answer = call!(work, "space", |store| backend.call_space(store, volume))?;
-        let space = answer.map_err(|error| self.shared.said(error))?;
+        let answer = call!(instance, "space", |store| backend.call_space(store, volume))?;
+        let space = answer.map_err(|error| self.context.port_error(&error))?;
         Ok(space.map(|space| Space { total: space.total, available: space.available.min(space.total) }))
     }
 
     async fn stat(&self, key: &str) -> Result<Object, PortError> {
-        same_key(object(self.shared.stat(key).await?)?, key)
+        let found = self.context.stat(key).await?;
+        self.context.record(object(found).and_then(|object| same_key(object, key)))
     }
 
     async fn list(&self, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing, PortError> {
-        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let Session { mut instance, bindings, volume } = self.context.open().await?;
         let backend = bindings.imprint_storage_backend().volume();
-        let answer = call!(work, "list", |store| backend.call_list(store, volume, prefix, resume, max))?;
-        listing(answer.map_err(|error| self.shared.said(error))?, prefix, resume, max)
+        let answer = call!(instance, "list", |store| backend.call_list(store, volume, prefix, resume, max))?;
+        let found = answer.map_err(|error| self.context.port_error(&error))?;
+        self.context.record(listing(found, prefix, resume, max))
     }
 
     async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError> {
-        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let Session { mut instance, bindings, volume } = self.context.open().await?;
         let backend = bindings.imprint_storage_backend().volume();
-        let answer = call!(work, "open-read", |store| backend.call_open_read(store, volume, key))?;
-        match answer.map_err(|error| self.shared.said(error))? {
-            locators::ReadLocator::File(file) => {
-                Ok(ReadLocator::File(self.shared.file(file, Access::ReadOnly)?))
-            }
-            locators::ReadLocator::GuestStream => {
-                Ok(ReadLocator::Guest(self.shared.stream(Opening::Object { key: key.to_owned() })?))
-            }
-            locators::ReadLocator::Http(_)
-            | locators::ReadLocator::Nbd(_)
-            | locators::ReadLocator::Other(_) => {
-                Err(unsupported(&self.shared.plugin, "read locators other than files and streams"))
-            }
-        }
+        let answer = call!(instance, "open-read", |store| backend.call_open_read(store, volume, key))?;
+        let locator = answer.map_err(|error| self.context.port_error(&error))?;
+        self.context.record(self.context.read_locator(locator, key))
     }
 
     async fn delete(&self, key: &str) -> Result<(), PortError> {
-        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let Session { mut instance, bindings, volume } = self.context.open().await?;
         let backend = bindings.imprint_storage_backend().volume();
         let keys = [key.to_owned()];
-        let answer = call!(work, "delete", |store| backend.call_delete(store, volume, &keys))?;
-        let failed = at_most("the list of failures", answer.map_err(|error| self.shared.said(error))?, 1)?;
+        let answer = call!(instance, "delete", |store| backend.call_delete(store, volume, &keys))?;
+        let failed = bounded_list(
+            "the list of failures",
+            answer.map_err(|error| self.context.port_error(&error))?,
+            1,
+        )?;
         match failed.into_iter().next() {
-            Some((_, error)) => Err(self.shared.said(error)),
+            Some((_, error)) => Err(self.context.port_error(&error)),
             None => Ok(()),
         }
     }
 
     async fn begin_upload(&self, request: &WriteRequest) -> Result<Box<dyn Upload>, PortError> {
-        let mut session = self.shared.session().await?;
-        let request_out = backend::WriteRequest {
+        let mut session = self.context.open().await?;
+        let to_plugin = backend::WriteRequest {
             key: request.key.clone(),
             size: None,
             upper_bound: request.upper_bound,
@@ -307,60 +290,63 @@ impl StorageBackend for ComponentStorage {
             extra: Vec::new(),
         };
         let uploads = session.bindings.imprint_storage_backend().upload();
-        let begun =
-            call!(session.work, "begin", |store| uploads.call_begin(store, session.volume, &request_out))?;
-        let handle = begun.map_err(|error| self.shared.said(error))?;
-        let token = call!(session.work, "token", |store| uploads.call_token(store, handle))?;
-        let token = at_most("an upload's token", token, MAX_TOKEN)?;
-        let target = call!(session.work, "target", |store| uploads.call_target(store, handle))?;
-        let target = self.shared.target(target, &request.key, &token)?;
+        let started =
+            call!(session.instance, "begin", |store| uploads.call_begin(store, session.volume, &to_plugin))?;
+        let handle = started.map_err(|error| self.context.port_error(&error))?;
+        let token = call!(session.instance, "token", |store| uploads.call_token(store, handle))?;
+        let token = self.context.record(bounded_list("an upload's token", token, MAX_TOKEN))?;
+        let target = call!(session.instance, "target", |store| uploads.call_target(store, handle))?;
+        let target = self.context.record(self.context.target(target, &request.key, &token))?;
         let key = request.key.clone();
-        // While the bytes go through other instances, this one would keep its place for nothing.
-        let held = match target {
-            WriteTarget::File(_) => Some(Held { session, handle }),
+        // While other instances move the bytes, this one would occupy a permit needlessly.
+        let open = match target {
+            WriteTarget::File(_) => Some(UploadSession { session, handle }),
             WriteTarget::Guest(_) => None,
         };
-        Ok(Box::new(ComponentUpload { shared: self.shared.clone(), held, key, token, target }))
+        Ok(Box::new(ComponentUpload { context: self.context.clone(), open, key, token, target }))
     }
 
     async fn cleanup(&self, token: &[u8]) -> Result<(), PortError> {
-        let Session { mut work, bindings, volume } = self.shared.session().await?;
+        let Session { mut instance, bindings, volume } = self.context.open().await?;
         let backend = bindings.imprint_storage_backend();
-        let answer = call!(work, "cleanup", |store| backend.call_cleanup(store, volume, token))?;
-        answer.map_err(|error| self.shared.said(error))
+        let answer = call!(instance, "cleanup", |store| backend.call_cleanup(store, volume, token))?;
+        answer.map_err(|error| self.context.port_error(&error))
     }
 }
 
 struct ComponentUpload {
-    shared: Arc<Shared>,
-    held: Option<Held>,
+    context: Arc<StorageContext>,
+    open: Option<UploadSession>,
     key: String,
     token: Vec<u8>,
     target: WriteTarget,
 }
 
-/// An instance with an upload.
-struct Held {
+/// An instance with an open upload.
+struct UploadSession {
     session: Session,
     handle: ResourceAny,
 }
 
 impl ComponentUpload {
-    /// An instance that has the upload. A trap took the last one, not the bytes: a fresh one goes
-    /// on from the token.
-    async fn held(&mut self) -> Result<&mut Held, PortError> {
-        let held = match self.held.take() {
-            Some(held) if !held.session.work.is_over() => held,
+    /// Returns an instance with the upload. After a trap the bytes are still there: a new instance
+    /// continues from the token.
+    async fn session(&mut self) -> Result<&mut UploadSession, PortError> {
+        let open = match self.open.take() {
+            Some(open) if !open.session.instance.is_closed() => open,
             Some(_) | None => {
-                let mut session = self.shared.session().await?;
+                let mut session = self.context.open().await?;
                 let uploads = session.bindings.imprint_storage_backend().upload();
                 let token = &self.token;
-                let resumed =
-                    call!(session.work, "resume", |store| uploads.call_resume(store, session.volume, token))?;
-                Held { handle: resumed.map_err(|error| self.shared.said(error))?, session }
+                let resumed = call!(session.instance, "resume", |store| uploads.call_resume(
+                    store,
+                    session.volume,
+                    token
+                ))?;
+                UploadSession { handle: resumed.map_err(|error| self.context.port_error(&error))?, session }
             }
         };
-        Ok(self.held.insert(held))
+        Ok(self.open.insert(open))
     }
 }
 
@@ -375,26 +361,22 @@ impl Upload for ComponentUpload {
     }
 
     async fn commit(&mut self, total: u64, digests: &[(String, Vec<u8>)]) -> Result<Object, PortError> {
-        let Held { session, handle } = self.held().await?;
-        let digests: Vec<shapes::Digest> = digests
+        let UploadSession { session, handle } = self.session().await?;
+        let digests: Vec<types::Digest> = digests
             .iter()
-            .map(|(algorithm, value)| shapes::Digest { algorithm: algorithm.clone(), value: value.clone() })
+            .map(|(algorithm, value)| types::Digest { algorithm: algorithm.clone(), value: value.clone() })
             .collect();
         let uploads = session.bindings.imprint_storage_backend().upload();
         let answer =
-            call!(session.work, "commit", |store| uploads.call_commit(store, *handle, total, &digests))?;
-        let committed = same_key(object(answer.map_err(|error| self.shared.said(error))?)?, &self.key)?;
-        if committed.size != total {
-            let message = format!("{total} bytes were written, the storage has {}", committed.size);
-            return Err(PortError::bad_answer("plugin.bad-answer.size", message));
-        }
-        Ok(committed)
+            call!(session.instance, "commit", |store| uploads.call_commit(store, *handle, total, &digests))?;
+        let committed = answer.map_err(|error| self.context.port_error(&error))?;
+        self.context.record(committed_object(committed, &self.key, total))
     }
 
     async fn abort(&mut self) -> Result<(), PortError> {
-        let Held { session, handle } = self.held().await?;
+        let UploadSession { session, handle } = self.session().await?;
         let uploads = session.bindings.imprint_storage_backend().upload();
-        let answer = call!(session.work, "abort", |store| uploads.call_abort(store, *handle))?;
-        answer.map_err(|error| self.shared.said(error))
+        let answer = call!(session.instance, "abort", |store| uploads.call_abort(store, *handle))?;
+        answer.map_err(|error| self.context.port_error(&error))
     }
 }

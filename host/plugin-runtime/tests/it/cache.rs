@@ -14,7 +14,7 @@ async fn load(cache: &Path) {
     let host = PluginHost::new(options).unwrap();
     host.load_component(&component("hostile-format"), PluginSource::Embedded).await.unwrap();
     let guess = host.format("hostile").unwrap().probe(b"x", b"x", 1).await.unwrap();
-    assert_eq!(guess.unwrap().confidence, 1, "whatever the cache holds, the plugin runs");
+    assert_eq!(guess.unwrap().confidence, 1, "the plugin runs with any contents of the cache");
 }
 
 fn compiled(cache: &Path) -> PathBuf {
@@ -58,7 +58,7 @@ async fn a_changed_file_is_a_miss() {
     for bytes in damaged {
         fs::write(&file, &bytes).unwrap();
         load(&cache).await;
-        assert_eq!(fs::read(&file).unwrap().len(), good.len(), "it was compiled and kept again");
+        assert_eq!(fs::read(&file).unwrap().len(), good.len(), "it was compiled and stored again");
         assert_ne!(fs::read(&file).unwrap(), bytes);
     }
 }

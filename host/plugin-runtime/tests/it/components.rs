@@ -37,17 +37,17 @@ fn build() -> PathBuf {
         // What cargo sets for this test's own build must not reach the other one.
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         let output = cargo.output().expect("cargo runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let output_text = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),
-            "the test plugins do not build (is wasm32-wasip2 installed?): {said}"
+            "the test plugins do not build (is wasm32-wasip2 installed?): {output_text}"
         );
         target_dir().join("wasm32-wasip2/plugin")
     };
     BUILT.get_or_init(build).clone()
 }
 
-/// A component that somebody built before the tests.
+/// A component that was built before the tests.
 fn finished(name: &str) -> Option<Vec<u8>> {
     let dist = PathBuf::from(env::var_os("IMPRINT_DIST")?);
     let file = dist.join(format!("hostile-plugins/{name}.wasm"));

@@ -36,7 +36,7 @@ impl Journal for Notes {
 
 /// How a peer behaves.
 #[derive(Clone, Copy, PartialEq)]
-enum Manner {
+enum Behaviour {
     /// Answers everything, and repeats ids.
     Good,
     /// Answers everything, without ids, as old guest agents do.
@@ -61,14 +61,14 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    fn start(path: &Path, manner: Manner) -> Self {
+    fn start(path: &Path, behaviour: Behaviour) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let commands: Arc<Mutex<Vec<(Instant, String)>>> = Arc::default();
         let log = commands.clone();
         let server = tokio::spawn(async move {
             for connection in 0_u32.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                serve(stream, &log, manner, connection).await;
+                serve(stream, &log, behaviour, connection).await;
             }
         });
         Self { commands, server }
@@ -85,7 +85,12 @@ impl Peer {
     }
 }
 
-async fn serve(stream: UnixStream, log: &Mutex<Vec<(Instant, String)>>, manner: Manner, connection: u32) {
+async fn serve(
+    stream: UnixStream,
+    log: &Mutex<Vec<(Instant, String)>>,
+    behaviour: Behaviour,
+    connection: u32,
+) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -95,14 +100,14 @@ async fn serve(stream: UnixStream, log: &Mutex<Vec<(Instant, String)>>, manner: 
         }
         let message: Value = serde_json::from_slice(&line).unwrap();
         log.lock().unwrap().push((Instant::now(), message["execute"].as_str().unwrap().to_owned()));
-        if manner == Manner::HangsUp && connection == 0 {
+        if behaviour == Behaviour::HangsUp && connection == 0 {
             return;
         }
-        if manner == Manner::SilentAtFirst && connection == 0 {
+        if behaviour == Behaviour::SilentAtFirst && connection == 0 {
             continue;
         }
         let mut answer = json!({ "return": { "asked": message["execute"] } });
-        if manner != Manner::WithoutIds && !message["id"].is_null() {
+        if behaviour != Behaviour::WithoutIds && !message["id"].is_null() {
             answer["id"] = message["id"].clone();
         }
         if write.write_all(format!("{answer}\n").as_bytes()).await.is_err() {
@@ -137,8 +142,8 @@ impl Machine {
         Self { folder, host, driver, journal: Arc::default() }
     }
 
-    fn peer(&self, name: &str, manner: Manner) -> Peer {
-        Peer::start(&self.folder.path().join(format!("vm1/{name}.sock")), manner)
+    fn peer(&self, name: &str, behaviour: Behaviour) -> Peer {
+        Peer::start(&self.folder.path().join(format!("vm1/{name}.sock")), behaviour)
     }
 
     fn scratch(&self) -> PathBuf {
@@ -160,8 +165,8 @@ impl Machine {
             freeze_limit_ms: 1000,
         };
         let journal: SharedJournal = self.journal.clone();
-        let begun = self.driver.begin_capture(&request, &journal).await?;
-        assert_eq!(begun.source.socket, self.folder.path().join(format!("run/{how}-nbd.sock")));
+        let started = self.driver.begin_capture(&request, &journal).await?;
+        assert_eq!(started.source.socket, self.folder.path().join(format!("run/{how}-nbd.sock")));
         Ok(())
     }
 
@@ -169,7 +174,7 @@ impl Machine {
         self.journal.notes().into_iter().map(|note| note.step).collect()
     }
 
-    /// What the host wrote down about its undoing.
+    /// The outcome of the host's undo, as the journal has it.
     fn undo_outcome(&self) -> Option<String> {
         let notes = self.journal.notes();
         notes.iter().find(|note| note.step == "host-undo").map(|note| note.data["outcome"].clone())
@@ -178,7 +183,7 @@ impl Machine {
 
 async fn send(message: &str) -> Result<(), PortError> {
     let machine = Machine::new(&[("message", message)]).await;
-    let peer = machine.peer("qmp", Manner::Good);
+    let peer = machine.peer("qmp", Behaviour::Good);
     let answered = machine.driver.describe("vm1").await.map(drop);
     let expected: &[String] = if answered.is_ok() { &["query-status".to_owned()] } else { &[] };
     assert_eq!(peer.commands(), expected, "a refused command never reaches the peer");
@@ -208,7 +213,7 @@ async fn a_command_that_is_not_granted_is_denied() {
 }
 
 #[tokio::test]
-async fn another_instance_cannot_be_talked_to() {
+async fn another_instance_cannot_be_reached() {
     let machine = Machine::new(&[("message", r#"{"execute":"query-status"}"#)]).await;
     let error = machine.driver.describe("vm1/../vm2").await.unwrap_err();
     assert_eq!((error.origin, error.code.as_str()), (Origin::Denied, "plugin.denied"), "{error}");
@@ -220,7 +225,7 @@ async fn another_instance_cannot_be_talked_to() {
 #[tokio::test]
 async fn a_capture_that_thaws_is_served_and_taken_down() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::Good);
+    let agent = machine.peer("qga", Behaviour::Good);
     machine.capture("thaw").await.unwrap();
     assert_eq!(agent.commands(), ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
     assert_eq!(machine.steps(), ["freezing"]);
@@ -237,7 +242,7 @@ async fn a_capture_that_thaws_is_served_and_taken_down() {
 #[tokio::test]
 async fn a_plugin_that_traps_leaves_no_guest_frozen() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::Good);
+    let agent = machine.peer("qga", Behaviour::Good);
     let error = machine.capture("trap").await.unwrap_err();
     assert_eq!((error.origin, error.code.as_str()), (Origin::Trap, "plugin.trap"));
     assert_eq!(agent.commands(), ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
@@ -245,9 +250,9 @@ async fn a_plugin_that_traps_leaves_no_guest_frozen() {
 }
 
 #[tokio::test]
-async fn old_guest_agents_answer_without_ids() {
+async fn answers_of_old_guest_agents_without_ids_count() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::WithoutIds);
+    let agent = machine.peer("qga", Behaviour::WithoutIds);
     machine.capture("trap").await.unwrap_err();
     assert_eq!(agent.commands(), ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
     assert_eq!(machine.undo_outcome().as_deref(), Some("confirmed"));
@@ -257,7 +262,7 @@ async fn old_guest_agents_answer_without_ids() {
 #[tokio::test]
 async fn a_guest_is_thawed_in_time_while_the_plugin_sleeps() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::Good);
+    let agent = machine.peer("qga", Behaviour::Good);
     let error = machine.capture("sleep").await.unwrap_err();
     assert_eq!((error.origin, error.code.as_str()), (Origin::Timeout, "plugin.timeout"));
     assert_eq!(agent.commands(), ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
@@ -267,9 +272,9 @@ async fn a_guest_is_thawed_in_time_while_the_plugin_sleeps() {
 }
 
 #[tokio::test]
-async fn a_capture_whose_guard_fired_is_no_success() {
+async fn a_capture_with_a_guard_that_fired_fails() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::Good);
+    let agent = machine.peer("qga", Behaviour::Good);
     let error = machine.capture("forget").await.unwrap_err();
     assert_eq!((error.class, error.code.as_str()), (ErrorClass::Transient, "plugin.guard-fired"));
     assert_eq!(agent.commands(), ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
@@ -278,7 +283,7 @@ async fn a_capture_whose_guard_fired_is_no_success() {
 #[tokio::test]
 async fn a_lost_connection_is_undone_on_a_new_one() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::HangsUp);
+    let agent = machine.peer("qga", Behaviour::HangsUp);
     let error = machine.capture("trap").await.unwrap_err();
     assert_eq!(error.code, "channel.closed");
     assert_eq!(agent.commands(), ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
@@ -288,7 +293,7 @@ async fn a_lost_connection_is_undone_on_a_new_one() {
 #[tokio::test]
 async fn a_peer_that_does_not_answer_is_asked_again_on_a_new_connection() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::SilentAtFirst);
+    let agent = machine.peer("qga", Behaviour::SilentAtFirst);
     machine.capture("trap").await.unwrap_err();
     assert_eq!(agent.commands(), ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw", "guest-fsfreeze-thaw"]);
     assert_eq!(machine.undo_outcome().as_deref(), Some("confirmed"));
@@ -297,7 +302,7 @@ async fn a_peer_that_does_not_answer_is_asked_again_on_a_new_connection() {
 #[tokio::test]
 async fn a_call_that_is_dropped_thaws_as_well() {
     let machine = Machine::new(&[]).await;
-    let agent = machine.peer("qga", Manner::Good);
+    let agent = machine.peer("qga", Behaviour::Good);
     let cancelled = tokio::time::timeout(Duration::from_millis(150), machine.capture("sleep")).await;
     assert!(cancelled.is_err());
     machine.host.drain().await;
@@ -306,9 +311,9 @@ async fn a_call_that_is_dropped_thaws_as_well() {
 }
 
 #[tokio::test]
-async fn a_stopped_guest_goes_on_after_a_greeting() {
+async fn a_stopped_guest_is_continued_after_a_greeting() {
     let machine = Machine::new(&[("message", r#"{"execute":"stop"}"#)]).await;
-    let monitor = machine.peer("qmp", Manner::HangsUp);
+    let monitor = machine.peer("qmp", Behaviour::HangsUp);
     machine.driver.describe("vm1").await.unwrap_err();
     machine.host.drain().await;
     assert_eq!(monitor.commands(), ["stop", "qmp_capabilities", "cont"]);
@@ -317,7 +322,7 @@ async fn a_stopped_guest_goes_on_after_a_greeting() {
 #[tokio::test]
 async fn endpoints_and_lists_of_a_capture_are_checked() {
     let machine = Machine::new(&[]).await;
-    let _agent = machine.peer("qga", Manner::Good);
+    let _agent = machine.peer("qga", Behaviour::Good);
     let foreign = machine.folder.path().join("foreign");
     let error = machine.capture_into("thaw", foreign).await.unwrap_err();
     assert_eq!((error.origin, error.code.as_str()), (Origin::BadAnswer, "plugin.bad-answer.endpoint"));

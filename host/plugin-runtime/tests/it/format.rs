@@ -31,7 +31,7 @@ async fn open(format: &Arc<dyn DiskFormat>, with: &str) -> Result<Box<dyn Format
     format.open(Arc::new(Zeroes), &mode(with)).await
 }
 
-/// After whatever happened, the next piece of work of the same plugin is fine.
+/// After any failure, the next instance of the same plugin works.
 async fn still_works(host: &PluginHost) {
     let format = host.format("hostile").unwrap();
     let mut image = open(&format, "").await.unwrap();
@@ -56,8 +56,8 @@ async fn bad_extents(with: &str) -> PortError {
     let host = host(&["hostile-format"]).await;
     let mut image = open(&host.format("hostile").unwrap(), with).await.unwrap();
     let error = image.extents(0, SIZE, 100).await.unwrap_err();
-    let again = image.info().await.unwrap_err();
-    assert_eq!(again.code, "plugin.over", "nothing more is believed of it");
+    let later = image.info().await.unwrap_err();
+    assert_eq!(later.code, "plugin.over", "the instance is closed");
     drop(image);
     still_works(&host).await;
     error
@@ -70,10 +70,10 @@ async fn a_good_image_is_described() {
 
 #[tokio::test]
 async fn an_endless_loop_runs_into_its_cpu_limit() {
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = fails_to_open("loop").await;
     assert_eq!((error.origin, error.code.as_str()), (Origin::Timeout, "plugin.cpu-limit"));
-    assert!(begun.elapsed() < Duration::from_secs(60), "far below the minutes that nobody would wait");
+    assert!(started.elapsed() < Duration::from_secs(60), "far below the limit of a call");
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn loops_do_not_stop_the_other_tasks_of_the_runtime() {
         ticks += 1;
     }
     assert_eq!(looping.await.unwrap().unwrap_err().code, "plugin.cpu-limit");
-    assert!(ticks >= 3, "this one thread served {ticks} timers beside the loop");
+    assert!(ticks >= 3, "this one thread served only {ticks} timers during the loop");
 }
 
 #[tokio::test]
@@ -114,7 +114,10 @@ async fn a_stack_overflow_is_a_trap() {
 async fn an_error_of_the_plugin_keeps_its_class_and_code() {
     let error = fails_to_open("error").await;
     assert_eq!((error.origin, error.class), (Origin::Plugin, ErrorClass::Corrupt));
-    assert_eq!((error.code.as_str(), error.message.as_str()), ("hostile.corrupt", "the image says no"));
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("hostile.corrupt", "the image is refused on purpose")
+    );
 }
 
 #[tokio::test]
@@ -176,7 +179,7 @@ async fn bulk_data_does_not_go_through_a_plugin() {
     let error = image.info().await.unwrap_err();
     assert_eq!(error.code, "plugin.metadata-limit");
     let read = host.usage().boundary.to_plugins - before.to_plugins;
-    // Eight lists, each of which takes 8 bytes beside what is in it.
+    // Eight lists, each of which takes 8 bytes in addition to its elements.
     assert_eq!(read, (8 << 20) + 8 * 8, "what it read until then crossed the sandbox, and was counted");
 }
 

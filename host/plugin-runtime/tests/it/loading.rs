@@ -55,11 +55,11 @@ async fn an_interface_that_was_not_asked_for_is_refused_by_name() {
 async fn a_manifest_that_contradicts_the_exports_is_refused() {
     let wrong = manifest("hostile-format").replace(r#"kinds = ["format"]"#, r#"kinds = ["storage"]"#);
     let error = load("hostile-format", &wrong).await.unwrap_err();
-    assert!(matches!(error, LoadError::Kind { says: "storage", .. }), "{error}");
+    assert!(matches!(error, LoadError::Kind { declared: "storage", .. }), "{error}");
 }
 
 #[tokio::test]
-async fn version_skew_says_who_is_to_be_upgraded() {
+async fn version_skew_names_the_side_to_upgrade() {
     let newer =
         manifest("hostile-format").replace(r#"requires.host = ">=0.1, <0.2""#, r#"requires.host = ">=7""#);
     let error = load("hostile-format", &newer).await.unwrap_err();
@@ -79,15 +79,15 @@ async fn version_skew_says_who_is_to_be_upgraded() {
     let host = PluginHost::new(HostOptions::default()).unwrap();
     let skewed = section::append(&bytes, &manifest("hostile-format"));
     let error = host.load_component(&skewed, PluginSource::Embedded).await.unwrap_err();
-    let LoadError::Interface { interface, offers, advice, .. } = &error else {
+    let LoadError::Interface { interface, supported, advice, .. } = &error else {
         panic!("another error: {error}")
     };
-    assert_eq!((interface.as_str(), offers.as_str()), ("imprint:host/blobs@0.9.0", "0.1"));
+    assert_eq!((interface.as_str(), supported.as_str()), ("imprint:host/blobs@0.9.0", "0.1"));
     assert!(advice.contains("upgrade the host"), "{advice}");
 }
 
 #[tokio::test]
-async fn what_is_no_plugin_is_refused() {
+async fn other_files_than_plugins_are_refused() {
     let host = PluginHost::new(HostOptions::default()).unwrap();
     let embedded = PluginSource::Embedded;
     let core_module = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
@@ -107,7 +107,7 @@ async fn what_is_no_plugin_is_refused() {
 }
 
 #[tokio::test]
-async fn a_folder_overrides_what_is_embedded() {
+async fn a_folder_overrides_embedded_plugins() {
     let host = PluginHost::new(HostOptions::default()).unwrap();
     let bytes = component("hostile-format");
     let sha256 = hex::encode(Sha256::digest(&bytes));
@@ -144,8 +144,8 @@ async fn an_embedded_plugin_with_another_digest_is_refused() {
     assert!(matches!(error, LoadError::Digest { .. }), "{error}");
 }
 
-/// What is listed only is described like any other plugin, and works when it is asked; what is
-/// wrong with it shows then.
+/// A format that is only listed is described like any other plugin, and works when it is used. Its
+/// faults are found then.
 #[tokio::test]
 async fn a_listed_format_is_loaded_when_it_is_needed() {
     let bytes: &'static [u8] = component("hostile-format").leak();

@@ -94,7 +94,7 @@ async fn a_link_does_not_lead_out_of_the_grant() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_asks_of_the_host_stays_below_the_grant() {
+async fn requests_of_a_plugin_stay_below_the_grant() {
     let pool = pool().await;
     for key in ["host-escape", "host-absolute", "host-grant"] {
         let error = pool.storage.stat(key).await.unwrap_err();

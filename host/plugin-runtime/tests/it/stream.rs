@@ -1,5 +1,5 @@
-//! Storages whose bytes go through the plugin: a sound one, and one that misbehaves in every way we
-//! know.
+//! Storages with bytes that pass through the plugin: one that behaves well, and one that misbehaves
+//! in every known way.
 
 use std::{
     collections::BTreeMap,
@@ -92,8 +92,8 @@ fn bytes(size: usize) -> Vec<u8> {
     (0..size).map(|at| u8::try_from(at * 7 / 3 % 251).unwrap()).collect()
 }
 
-/// What the plugin is blamed for.
-fn blame(error: &io::Error) -> &PortError {
+/// What the plugin is failure for.
+fn port_error(error: &io::Error) -> &PortError {
     PortError::of(error).unwrap_or_else(|| panic!("{error} is not about a plugin"))
 }
 
@@ -104,7 +104,7 @@ async fn bytes_go_out_and_come_back_in_both_orders() {
         pool.put("image", &bytes(SIZE)).await;
         assert_eq!(pool.names(), ["image"], "{order}");
         let stored = fs::read(pool.folder.path().join("image")).unwrap();
-        assert!(stored.len() == SIZE && stored != bytes(SIZE), "nobody else can read it");
+        assert!(stored.len() == SIZE && stored != bytes(SIZE), "only the plugin can read it");
         assert!(pool.get("image").await.unwrap() == bytes(SIZE), "{order}");
         let usage = pool.host.usage();
         let through = u64::try_from(SIZE).unwrap();
@@ -160,7 +160,7 @@ async fn an_upload_that_appends_takes_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_does_to_reads_is_a_typed_error() {
+async fn misbehaviour_in_reads_is_a_typed_error() {
     let pool = Pool::new("any").await;
     for (key, origin, code) in [
         ("short", Origin::BadAnswer, "plugin.bad-answer.length"),
@@ -172,16 +172,16 @@ async fn what_a_plugin_does_to_reads_is_a_typed_error() {
     ] {
         pool.put_natively(key);
         let error = pool.get(key).await.unwrap_err();
-        let error = blame(&error);
+        let error = port_error(&error);
         assert_eq!((error.origin, error.code.as_str()), (origin, code), "{key}: {error}");
         assert!(error.message.contains("hostile-stream") || key == "size", "it names the plugin: {error}");
     }
     pool.put("sound", &bytes(100)).await;
-    assert_eq!(pool.get("sound").await.unwrap(), bytes(100), "the host goes on");
+    assert_eq!(pool.get("sound").await.unwrap(), bytes(100), "the host still works");
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again() {
+async fn transient_failures_are_retried() {
     let pool = Pool::new("any").await;
     for key in ["again", "trap-once"] {
         pool.put(key, &bytes(SIZE)).await;
@@ -191,7 +191,7 @@ async fn what_passes_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_does_to_writes_is_a_typed_error_and_leaves_nothing() {
+async fn misbehaviour_in_writes_is_a_typed_error_and_leaves_nothing() {
     for order in ["any", "ascending"] {
         let pool = Pool::new(order).await;
         for (key, class, code) in [
@@ -203,9 +203,9 @@ async fn what_a_plugin_does_to_writes_is_a_typed_error_and_leaves_nothing() {
             let (mut upload, sink) = pool.begin(key).await;
             let error = blocking(move || sink.write_all_at(&bytes(SIZE), 0).unwrap_err()).await;
             assert_eq!(error.kind() == io::ErrorKind::StorageFull, key == "full");
-            let blamed = blame(&error);
-            assert_eq!((blamed.class, blamed.code.as_str()), (class, code), "{key}: {blamed}");
-            assert!(blamed.message.contains("hostile-stream"), "it names the plugin: {blamed}");
+            let failure = port_error(&error);
+            assert_eq!((failure.class, failure.code.as_str()), (class, code), "{key}: {failure}");
+            assert!(failure.message.contains("hostile-stream"), "it names the plugin: {failure}");
             upload.abort().await.unwrap();
             assert_eq!(pool.names(), Vec::<String>::new(), "{key}");
         }
@@ -213,7 +213,7 @@ async fn what_a_plugin_does_to_writes_is_a_typed_error_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_engine_tells_what_the_plugin_did() {
+async fn the_data_path_reports_the_failure_of_the_plugin() {
     let pool = Pool::new("any").await;
     pool.put_natively("trap");
     let source = pool.open("trap", CancellationToken::new()).await.unwrap();
@@ -243,16 +243,16 @@ async fn cancelling_ends_a_call_that_hangs() {
         while pool.host.usage().calls == calls {
             tokio::task::yield_now().await;
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         cancel.cancel();
         let error = running.await.unwrap().unwrap_err();
         assert!(matches!(error, EngineError::Cancelled), "{key}: {error:?}");
         // The bound is 100 ms; the machine of a test may be busy.
-        assert!(begun.elapsed() < Duration::from_secs(2), "{key} took {:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(2), "{key} took {:?}", started.elapsed());
     }
 }
 
-/// Says how fast bytes go through a plugin:
+/// Prints how fast bytes pass through a plugin:
 /// `IMPRINT_RATE_MIB=1024 cargo nextest run --release -p imprint-plugin-runtime --no-capture -E 'test(stream::rate)'`
 #[tokio::test(flavor = "multi_thread")]
 async fn rate() {
@@ -260,7 +260,7 @@ async fn rate() {
     let pieces = usize::try_from(mib).unwrap();
     let pool = Pool::new("any").await;
     let (mut upload, sink) = pool.begin("image").await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let piece = bytes(1 << 20);
     let whole = u64::try_from(pieces << 20).unwrap();
     let writing = move || {
@@ -278,12 +278,12 @@ async fn rate() {
     };
     blocking(writing).await.unwrap();
     upload.commit(whole, &[]).await.unwrap();
-    let written = begun.elapsed();
+    let written = started.elapsed();
     let source = pool.open("image", CancellationToken::new()).await.unwrap();
     let disk = Arc::new(blocking(move || Disk::from_raw(source, &Limits::default())).await.unwrap());
-    let begun = Instant::now();
+    let started = Instant::now();
     digest(&disk, &WriteOptions::default()).await.unwrap();
-    let read = begun.elapsed();
+    let read = started.elapsed();
     let rate = |time: Duration| format!("{:.0} MiB/s", f64::from(mib) / time.as_secs_f64());
     println!(
         "path=guest: written with {} (and synced), read with {} (and digested)",
@@ -315,7 +315,7 @@ async fn a_storage_that_streams_needs_instances_for_it() {
 }
 
 impl Pool {
-    /// An object that nobody could upload: whatever its bytes mean.
+    /// An object that was not uploaded: its bytes have no meaning.
     fn put_natively(&self, key: &str) {
         fs::write(self.folder.path().join(key), bytes(SIZE)).unwrap();
     }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::manifest::{ChannelKind, Framing};
+use crate::manifest::{ChannelKind, Framing, rules::is_forbidden_pattern};
 
 fn capability(allow: &[&str], drivers: &[&str]) -> ChannelCapability {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
@@ -17,22 +17,22 @@ fn capability(allow: &[&str], drivers: &[&str]) -> ChannelCapability {
     }
 }
 
-fn judge(line: &str) -> Result<Command, String> {
-    let work = WorkShared::default();
-    work.hand_out(Path::new("/run/scratch.qcow2"));
-    work.hand_out(Path::new("/run/nbd.sock"));
+fn check(line: &str) -> Result<Command, CommandRefused> {
+    let resources = CallResources::default();
+    resources.allow_path(Path::new("/run/scratch.qcow2"));
+    resources.allow_path(Path::new("/run/nbd.sock"));
     let allow =
         ["query-*", "blockdev-*", "transaction", "nbd-server-*", "block-export-add", "*-snapshot-sync"];
-    check_line(&capability(&allow, &["qcow2", "file", "copy-before-write"]), &work, line.as_bytes())
+    check_line(&capability(&allow, &["qcow2", "file", "copy-before-write"]), &resources, line.as_bytes())
 }
 
 fn allowed(line: &str) {
-    judge(line).unwrap_or_else(|why| panic!("{line} is refused: {why}"));
+    check(line).unwrap_or_else(|refusal| panic!("{line} is refused: {refusal}"));
 }
 
-fn refused(line: &str, why: &str) {
-    let refusal = judge(line).expect_err(line);
-    assert!(refusal.contains(why), "{line} is refused because {refusal:?}, not because of {why:?}");
+fn refused(line: &str, reason: &str) {
+    let refusal = check(line).expect_err(line).to_string();
+    assert!(refusal.contains(reason), "{line} is refused with {refusal:?}, not with {reason:?}");
 }
 
 #[test]
@@ -42,12 +42,12 @@ fn commands_match_exactly_or_by_prefix() {
     refused(r#"{"execute":"quer"}"#, "not granted");
     refused(r#"{"execute":"Query-status"}"#, "not granted");
     refused(r#"{"execute":"cont"}"#, "not granted");
-    let command = judge(r#"{"execute":"query-status","id":{"n":1}}"#).unwrap();
+    let command = check(r#"{"execute":"query-status","id":{"n":1}}"#).unwrap();
     assert_eq!(command.id, Some(serde_json::json!({ "n": 1 })));
 }
 
 #[test]
-fn what_is_no_command_is_refused() {
+fn lines_that_are_not_commands_are_refused() {
     for line in ["", "[]", "7", r#""execute""#, "{", r#"{"execute":"query-status"} {"execute":"quit"}"#] {
         refused(line, "one JSON object");
     }
@@ -59,19 +59,19 @@ fn what_is_no_command_is_refused() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_refused_except_the_resync() {
-    let work = WorkShared::default();
+fn bytes_that_are_not_text_are_refused_except_the_resync() {
+    let resources = CallResources::default();
     let capability = capability(&["guest-sync-delimited"], &[]);
     let sync = b"\xff{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":7}}";
-    assert_eq!(check_line(&capability, &work, sync).unwrap().name, "guest-sync-delimited");
-    assert!(check_line(&capability, &work, b"\xff\xff{\"execute\":\"guest-sync-delimited\"}").is_err());
-    assert!(check_line(&capability, &work, b"{\"execute\":\"guest-sync\xc3\x28\"}").is_err());
+    assert_eq!(check_line(&capability, &resources, sync).unwrap().name, "guest-sync-delimited");
+    assert!(check_line(&capability, &resources, b"\xff\xff{\"execute\":\"guest-sync-delimited\"}").is_err());
+    assert!(check_line(&capability, &resources, b"{\"execute\":\"guest-sync\xc3\x28\"}").is_err());
 }
 
 #[test]
 fn some_commands_are_never_granted() {
     let everything = capability(&["*"], &[]);
-    let work = WorkShared::default();
+    let resources = CallResources::default();
     for name in [
         "migrate",
         "migrate-incoming",
@@ -88,19 +88,19 @@ fn some_commands_are_never_granted() {
         "guest-file-open",
     ] {
         let line = format!(r#"{{"execute":"{name}"}}"#);
-        let why = check_line(&everything, &work, line.as_bytes()).unwrap_err();
-        assert!(why.contains("never granted"), "{name}: {why}");
+        let refusal = check_line(&everything, &resources, line.as_bytes()).unwrap_err().to_string();
+        assert!(refusal.contains("never granted"), "{name}: {refusal}");
         assert!(is_forbidden_pattern(name), "{name}");
     }
     assert!(is_forbidden_pattern("migrate*"));
     assert!(is_forbidden_pattern("migrate-set-*"));
     assert!(is_forbidden_pattern("chardev-*"));
     assert!(!is_forbidden_pattern("query-*"));
-    check_line(&everything, &work, br#"{"execute":"query-status"}"#).unwrap();
+    check_line(&everything, &resources, br#"{"execute":"query-status"}"#).unwrap();
 }
 
 #[test]
-fn actions_of_a_transaction_are_judged_one_by_one() {
+fn actions_of_a_transaction_are_checked_one_by_one() {
     allowed(
         r#"{"execute":"transaction","arguments":{"actions":[{"type":"blockdev-backup","data":{"device":"d"}}]}}"#,
     );
@@ -110,19 +110,19 @@ fn actions_of_a_transaction_are_judged_one_by_one() {
     );
     refused(
         r#"{"execute":"transaction","arguments":{"actions":[{"type":"transaction","data":{"actions":[]}}]}}"#,
-        "no transactions",
+        "cannot contain a transaction",
     );
     refused(r#"{"execute":"transaction"}"#, "actions");
     refused(
         r#"{"execute":"transaction","arguments":{"actions":[{"type":"blockdev-snapshot-sync","data":{"snapshot-file":"/etc/x"}}]}}"#,
-        "handed out",
+        "was not granted for this call",
     );
     let many = vec![r#"{"type":"blockdev-backup","data":{}}"#; 65].join(",");
     refused(&format!(r#"{{"execute":"transaction","arguments":{{"actions":[{many}]}}}}"#), "at most 64");
 }
 
 #[test]
-fn node_definitions_are_looked_into() {
+fn node_definitions_are_checked_in_depth() {
     allowed(
         r#"{"execute":"blockdev-add","arguments":{"driver":"qcow2","node-name":"s","backing":null,"file":{"driver":"file","filename":"/run/scratch.qcow2"}}}"#,
     );
@@ -131,7 +131,7 @@ fn node_definitions_are_looked_into() {
     );
     refused(
         r#"{"execute":"blockdev-add","arguments":{"driver":"qcow2","file":{"driver":"file","filename":"/etc/shadow"}}}"#,
-        "handed out",
+        "was not granted for this call",
     );
     refused(
         r#"{"execute":"blockdev-add","arguments":{"driver":"qcow2","file":{"driver":"host_device","filename":"/dev/sda"}}}"#,
@@ -151,7 +151,7 @@ fn node_definitions_are_looked_into() {
     );
     refused(
         r#"{"execute":"blockdev-reopen","arguments":{"options":[{"driver":"file","filename":"/etc/passwd"}]}}"#,
-        "handed out",
+        "was not granted for this call",
     );
     refused(r#"{"execute":"blockdev-create","arguments":{"job-id":"j"}}"#, "blockdev-create");
     let deep = format!("{}{}", r#"{"file":"#.repeat(20), "}".repeat(20)).replace(":}", ":1}");

@@ -5,16 +5,17 @@ use imprint_ports::{Extent, ExtentKind, Placed, PortError};
 
 use crate::{
     bindings::{format::exports::imprint::format::writer, host::imprint::types::block_map},
+    codes::Code,
     numbers::{self, Numbers},
-    ports::{count, within},
+    ports::bounds::{check_length, to_usize},
 };
 
-/// All extents, each by itself, at most `max`.
+/// Returns all extents of a page, followers included, at most `max`.
 pub(super) fn extents(page: &block_map::Page, max: usize) -> Result<Vec<Extent>, PortError> {
-    let bad = |message: &str| PortError::bad_answer("plugin.bad-answer.extents", message);
-    let followers = page.extents.iter().map(|first| count(first.followers));
+    let bad = |message: &str| Code::BadExtents.error(message);
+    let followers = page.extents.iter().map(|first| to_usize(first.followers));
     let length = followers.fold(page.extents.len(), usize::saturating_add);
-    within("the page of extents", length, max)?;
+    check_length("the page of extents", length, max)?;
     let mut followers = Numbers::new(&page.followers);
     let mut all = Vec::with_capacity(length);
     for first in &page.extents {
@@ -31,15 +32,12 @@ pub(super) fn extents(page: &block_map::Page, max: usize) -> Result<Vec<Extent>,
             let at =
                 end.and_then(|end| end.checked_add_signed(gap)).zip(last.offset.checked_add(last.length));
             let (source_offset, offset) =
-                at.ok_or_else(|| bad("a follower lies outside of any file or disk"))?;
+                at.ok_or_else(|| bad("a follower is outside of any file or disk"))?;
             last = Extent { offset, source_offset, source_length, ..last };
             all.push(last);
         }
     }
-    match followers.is_empty() {
-        true => Ok(all),
-        false => Err(bad("the page has followers of no extent")),
-    }
+    if followers.is_empty() { Ok(all) } else { Err(bad("the page has followers of no extent")) }
 }
 
 fn extent(extent: &block_map::Extent) -> Extent {
@@ -59,8 +57,8 @@ fn extent(extent: &block_map::Extent) -> Extent {
     }
 }
 
-/// Placements on their way to the plugin: units that follow each other on the disk take some four
-/// bytes each.
+/// Returns placements for the plugin: units that follow each other on the disk take some four bytes
+/// each.
 pub(super) fn placements(all: &[Placed]) -> (Vec<writer::Placed>, Vec<u8>) {
     let mut runs: Vec<writer::Placed> = Vec::new();
     let mut followers = Vec::new();
@@ -82,7 +80,7 @@ pub(super) fn placements(all: &[Placed]) -> (Vec<writer::Placed>, Vec<u8>) {
     (runs, followers)
 }
 
-/// How far behind the first of two units the second one is, if it can follow it.
+/// Returns the bytes between two stored units, if the second can follow the first.
 fn gap(before: &Placed, next: &Placed) -> Option<i64> {
     let stored = if before.stored_length == 0 { before.length } else { u64::from(before.stored_length) };
     let follows =
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn followers_that_cannot_be_are_a_bad_answer() {
+    fn impossible_followers_are_a_bad_answer() {
         let far = block_map::Extent { offset: u64::MAX - 5, ..encoded(1) };
         let cut = block_map::Page { followers: vec![0x80], ..page(encoded(1), &[]) };
         let endless = block_map::Page { followers: vec![0xFF; 40], ..page(encoded(1), &[]) };
@@ -156,9 +154,9 @@ mod tests {
     }
 
     proptest! {
-        /// What the SDK makes of it again is tested there; both follow the words of the contract.
+        /// The SDK has the counterpart of this test; both follow the text of the contract.
         #[test]
-        fn placements_say_where_every_unit_is(
+        fn placements_describe_every_unit(
             units in prop::collection::vec((0u64..3, 0u64..1 << 40, 0u32..4), 0..50)
         ) {
             let mut offset = 0;

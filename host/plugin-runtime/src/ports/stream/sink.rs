@@ -2,49 +2,56 @@
 
 use std::{
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use imprint_ports::{BlockSink, PortError};
 
-use super::{Lane, Lanes, MAX_CALL};
-use crate::{bindings::stream::exports::imprint::storage::stream_io::Order, work::call};
+use super::pool::{MAX_CALL, SessionPool, StreamSession};
+use crate::{bindings::stream::exports::imprint::storage::stream_io::Order, instance::call, sync};
 
 /// An upload to a storage that streams.
 pub(super) struct GuestSink {
-    lanes: Lanes,
+    pool: SessionPool,
     order: Order,
     written: Mutex<Written>,
 }
 
 struct Written {
-    /// Where the next byte goes, of a writer that takes them in turn; `None` after a failure.
+    /// The offset of the next byte, for a writer that takes them in order; `None` after a failure.
     end: Option<u64>,
-    /// What the engine says that the whole is long.
+    /// The size of the whole upload, once it is known.
     size: Option<u64>,
 }
 
 impl GuestSink {
-    pub(super) fn new(lanes: Lanes, order: Order) -> Self {
-        Self { lanes, order, written: Mutex::new(Written { end: Some(0), size: None }) }
+    /// Opens the upload with a first writer.
+    pub(super) async fn open(pool: SessionPool) -> Result<Self, PortError> {
+        let mut session = pool.start_first().await?;
+        let StreamSession { instance, bindings, handle, .. } = &mut session;
+        let writers = bindings.imprint_storage_stream_io().writer();
+        let order = call!(instance, "order", |store| writers.call_order(store, *handle))?;
+        pool.add(session);
+        Ok(Self { pool, order, written: Mutex::new(Written { end: Some(0), size: None }) })
     }
 
     fn write(&self, buf: &[u8], offset: u64) -> Result<(), PortError> {
-        self.lanes.shared.plugin.counters.sent(buf.len());
-        self.lanes.wait(async |lane| {
-            let Lane { work, bindings, handle, .. } = lane;
+        let pool = &self.pool;
+        pool.call_blocking(async |session| {
+            let StreamSession { instance, bindings, handle, .. } = session;
+            instance.count_to_plugin(buf.len());
             let writers = bindings.imprint_storage_stream_io().writer();
-            let answer = call!(work, "write", |store| writers.call_write(store, *handle, offset, buf))?;
-            let doing = || format!("write {} bytes at {offset} of", buf.len());
-            answer.map_err(|error| self.lanes.named(&doing(), self.lanes.shared.said(error)))
+            let answer = call!(instance, "write", |store| writers.call_write(store, *handle, offset, buf))?;
+            let operation = || format!("write {} bytes at {offset} of", buf.len());
+            answer.map_err(|error| pool.operation_failed(&operation(), pool.context.port_error(&error)))
         })
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.written)
     }
 
-    /// The lock is held while the plugin is at work: whoever comes second has to wait anyway.
+    /// Appends bytes. The lock is held during the call: a second writer has to wait anyway.
     fn append(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let mut written = self.written();
         let mut at = match written.end.take() {
@@ -53,7 +60,7 @@ impl GuestSink {
                 let text = format!("an upload at byte {end} cannot take byte {offset}");
                 return Err(io::Error::new(io::ErrorKind::NotSeekable, text));
             }
-            None => return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the upload has failed before")),
+            None => return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the upload has already failed")),
         };
         for piece in buf.chunks(MAX_CALL) {
             self.write(piece, at)?;
@@ -71,7 +78,7 @@ impl BlockSink for GuestSink {
         }
         let mut at = offset;
         for piece in buf.chunks(MAX_CALL) {
-            self.lanes.retry(|| self.write(piece, at))?;
+            self.pool.retry(|| self.write(piece, at))?;
             at = u64::try_from(piece.len())
                 .ok()
                 .and_then(|length| at.checked_add(length))
@@ -96,16 +103,20 @@ impl BlockSink for GuestSink {
     fn sync(&self) -> io::Result<()> {
         let size = self.written().size;
         let size = size.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "an upload is finished when its size is known")
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an upload can only be finished when its size is known",
+            )
         })?;
-        self.lanes.wait(async |lane| {
-            let Lane { work, bindings, handle, .. } = lane;
+        let pool = &self.pool;
+        pool.call_blocking(async |session| {
+            let StreamSession { instance, bindings, handle, .. } = session;
             let writers = bindings.imprint_storage_stream_io().writer();
-            let answer = call!(work, "finish", |store| writers.call_finish(store, *handle, size))?;
-            let doing = || format!("finish {size} bytes of");
-            answer.map_err(|error| self.lanes.named(&doing(), self.lanes.shared.said(error)))
+            let answer = call!(instance, "finish", |store| writers.call_finish(store, *handle, size))?;
+            let operation = || format!("finish {size} bytes of");
+            answer.map_err(|error| pool.operation_failed(&operation(), pool.context.port_error(&error)))
         })?;
-        self.lanes.rest();
+        pool.drop_idle();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! `log`, `config` and `task`: what every plugin gets.
+//! `log`, `config` and `task`: the interfaces that every plugin gets.
 
 use std::{
     sync::LazyLock,
@@ -11,6 +11,7 @@ use crate::{
     bindings::host::imprint::host::{config, log, task},
     log::TARGET,
     state::State,
+    text::truncate,
 };
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -32,7 +33,7 @@ impl log::Host for State {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.plugin.counters.received(message.len());
+        self.plugin.counters.from_plugin(message.len());
         self.plugin.log.write(level(at), &message, &fields);
         Ok(())
     }
@@ -59,7 +60,7 @@ impl config::Host for State {
 }
 
 impl task::Host for State {
-    /// The engine drops a call that is cancelled, so a running one is not.
+    /// The host drops a call that is cancelled, so a running one is not.
     async fn cancelled(&mut self) -> wasmtime::Result<bool> {
         Ok(false)
     }
@@ -80,7 +81,7 @@ impl task::Host for State {
     }
 
     async fn progress(&mut self, done: u64, total: Option<u64>, note: String) -> wasmtime::Result<()> {
-        tracing::debug!(target: TARGET, plugin = self.plugin.manifest.id, done, total, "{}", crate::log::clip(&note, 200));
+        tracing::debug!(target: TARGET, plugin = self.plugin.id, done, total, "{}", truncate(&note, 200));
         Ok(())
     }
 }

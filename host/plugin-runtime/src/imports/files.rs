@@ -5,47 +5,44 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 
-use super::{
-    dirs::{blocking, io_error},
-    error,
-};
+use super::dirs::{io_error, run_blocking};
 use crate::{
-    bindings::host::imprint::{
-        host::files,
-        types::types::{Error, ErrorClass},
-    },
+    bindings::host::imprint::{host::files, types::types::Error},
+    codes::Code,
     manifest::Access,
     state::State,
+    wit_error,
 };
 
-/// Bytes of one call.
+/// Bytes that one call may read or write.
 const MAX_BYTES: usize = 1 << 20;
-/// No file system holds longer files.
+/// The largest size of a file, in bytes: no file system holds longer ones.
 const MAX_SIZE: u64 = 1 << 62;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum Mode {
     Read,
     Write,
-    /// Writes, and makes the file when it is not there.
+    /// Writes, and creates the file when it does not exist.
     Create,
 }
 
-/// Opens a regular file, and nothing that would have to be waited for.
-fn open(dir: &Dir, path: &str, how: Open) -> io::Result<File> {
+/// Opens a regular file, and nothing that could block, such as a FIFO.
+fn open(dir: &Dir, path: &str, mode: Mode) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let mut options = OpenOptions::new();
-    options.read(how == Open::Read).write(how != Open::Read).create(how == Open::Create);
+    options.read(mode == Mode::Read).write(mode != Mode::Read).create(mode == Mode::Create);
     options.custom_flags(i32::try_from(flags.bits()).map_err(io::Error::other)?);
     let file = dir.open_with(path, &options)?.into_std();
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
     }
 }
 
 fn read(dir: &Dir, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let file = open(dir, path, Open::Read)?;
+    let file = open(dir, path, Mode::Read)?;
     let mut bytes = vec![0; length];
     let mut filled = 0;
     while filled < length {
@@ -53,8 +50,8 @@ fn read(dir: &Dir, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>
         match file.read_at(&mut bytes[filled..], at) {
             Ok(0) => break,
             Ok(read) => filled += read,
-            Err(again) if again.kind() == io::ErrorKind::Interrupted => {}
-            Err(failed) => return Err(failed),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     bytes.truncate(filled);
@@ -62,28 +59,28 @@ fn read(dir: &Dir, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>
 }
 
 fn too_long(length: usize) -> Error {
-    let text = format!("{length} bytes are too many for one call; at most {MAX_BYTES} go at once");
-    error(ErrorClass::LimitExceeded, "files.length", text)
+    let message = format!("{length} bytes are too many for one call; at most {MAX_BYTES} are possible");
+    wit_error::new(Code::FilesLength, message)
 }
 
 fn too_far(offset: u64) -> Error {
-    error(ErrorClass::InvalidInput, "files.offset", format!("offset {offset} is behind the end of any file"))
+    wit_error::new(Code::FilesOffset, format!("offset {offset} is beyond the end of any file"))
 }
 
 impl State {
-    /// Does something with a granted file off the async threads.
+    /// Runs an operation on a granted file on tokio's blocking pool.
     async fn on_file<T: Send + 'static>(
         &mut self,
         grant: &str,
         path: String,
         access: Access,
-        act: impl FnOnce(Arc<Dir>, &str) -> io::Result<T> + Send + 'static,
+        operation: impl FnOnce(Arc<Dir>, &str) -> io::Result<T> + Send + 'static,
     ) -> wasmtime::Result<Result<T, Error>> {
         let dir = match self.dir(grant, Some(&path), access) {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        blocking(move || act(dir, &path).map_err(|failed| io_error(&path, &failed))).await
+        run_blocking(move || operation(dir, &path).map_err(|error| io_error(&path, &error))).await
     }
 }
 
@@ -99,10 +96,10 @@ impl files::Host for State {
         if length > MAX_BYTES {
             return Ok(Err(too_long(length)));
         }
-        let act = move |dir: Arc<Dir>, path: &str| read(&dir, path, offset, length);
-        let bytes = self.on_file(&grant, path, Access::ReadOnly, act).await?;
+        let operation = move |dir: Arc<Dir>, path: &str| read(&dir, path, offset, length);
+        let bytes = self.on_file(&grant, path, Access::ReadOnly, operation).await?;
         if let Ok(bytes) = &bytes {
-            self.plugin.counters.sent(bytes.len());
+            self.plugin.counters.to_plugin(bytes.len());
         }
         Ok(bytes)
     }
@@ -120,10 +117,10 @@ impl files::Host for State {
         if offset > MAX_SIZE {
             return Ok(Err(too_far(offset)));
         }
-        self.plugin.counters.received(bytes.len());
-        let act =
-            move |dir: Arc<Dir>, path: &str| open(&dir, path, Open::Create)?.write_all_at(&bytes, offset);
-        self.on_file(&grant, path, Access::ReadWrite, act).await
+        self.plugin.counters.from_plugin(bytes.len());
+        let operation =
+            move |dir: Arc<Dir>, path: &str| open(&dir, path, Mode::Create)?.write_all_at(&bytes, offset);
+        self.on_file(&grant, path, Access::ReadWrite, operation).await
     }
 
     async fn set_size(
@@ -135,19 +132,19 @@ impl files::Host for State {
         if size > MAX_SIZE {
             return Ok(Err(too_far(size)));
         }
-        let act = move |dir: Arc<Dir>, path: &str| open(&dir, path, Open::Create)?.set_len(size);
-        self.on_file(&grant, path, Access::ReadWrite, act).await
+        let operation = move |dir: Arc<Dir>, path: &str| open(&dir, path, Mode::Create)?.set_len(size);
+        self.on_file(&grant, path, Access::ReadWrite, operation).await
     }
 
     async fn sync(&mut self, grant: String, path: String) -> wasmtime::Result<Result<(), Error>> {
-        let act = |dir: Arc<Dir>, path: &str| open(&dir, path, Open::Write)?.sync_all();
-        self.on_file(&grant, path, Access::ReadWrite, act).await
+        let operation = |dir: Arc<Dir>, path: &str| open(&dir, path, Mode::Write)?.sync_all();
+        self.on_file(&grant, path, Access::ReadWrite, operation).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::{CWD, FileType, Mode};
+    use rustix::fs::{CWD, FileType};
 
     use super::*;
 
@@ -158,16 +155,16 @@ mod tests {
         std::fs::create_dir(&pool).unwrap();
         std::fs::write(folder.path().join("outside"), b"secret").unwrap();
         std::os::unix::fs::symlink("../outside", pool.join("link")).unwrap();
-        let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(CWD, pool.join("fifo"), FileType::Fifo, mode, 0).unwrap();
+        let permissions = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(CWD, pool.join("fifo"), FileType::Fifo, permissions, 0).unwrap();
         let dir = Dir::open_ambient_dir(&pool, cap_std::ambient_authority()).unwrap();
-        for how in [Open::Read, Open::Write, Open::Create] {
+        for mode in [Mode::Read, Mode::Write, Mode::Create] {
             for path in ["link", "fifo", ".", "../outside"] {
-                assert!(open(&dir, path, how).is_err(), "{path}");
+                assert!(open(&dir, path, mode).is_err(), "{path}");
             }
         }
-        assert_eq!(open(&dir, "new", Open::Write).unwrap_err().kind(), io::ErrorKind::NotFound);
-        open(&dir, "new", Open::Create).unwrap().write_all_at(b"abcdef", 4).unwrap();
+        assert_eq!(open(&dir, "new", Mode::Write).unwrap_err().kind(), io::ErrorKind::NotFound);
+        open(&dir, "new", Mode::Create).unwrap().write_all_at(b"abcdef", 4).unwrap();
         assert_eq!(read(&dir, "new", 0, 100).unwrap(), b"\0\0\0\0abcdef");
         assert_eq!(read(&dir, "new", 5, 3).unwrap(), b"bcd");
         assert_eq!(read(&dir, "new", 100, 3).unwrap(), b"");

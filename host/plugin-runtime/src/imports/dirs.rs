@@ -1,4 +1,4 @@
-//! `dirs`: names below granted directories, through handles that cannot be left.
+//! `dirs`: names below granted directories, through handles that no path leads out of.
 
 use std::{io, os::fd::AsFd, sync::Arc};
 
@@ -6,78 +6,64 @@ use cap_std::fs::{Dir, Metadata, MetadataExt};
 use imprint_ports::durable::{self, Durability, Existing};
 use rustix::fs::{Mode, OFlags};
 
-use super::{denied, error};
 use crate::{
     bindings::host::imprint::{
         host::dirs::{self, Entry, Listing, Room},
-        types::types::{Error, ErrorClass},
+        types::types::Error,
     },
+    codes::Code,
     manifest::Access,
+    paths::check_relative,
     state::State,
+    text::truncate,
+    wit_error::{self, denied},
 };
 
-const MAX_PATH: usize = 1024;
-const MAX_PARTS: usize = 32;
+/// Names of one page of a listing.
 const MAX_PAGE: u32 = 1000;
-/// Names of one directory that a listing looks at: what does not fit is an error, never a silent
-/// cut.
+/// Names of one directory. More are an error: a listing never leaves names out silently.
 const MAX_NAMES: usize = 1_000_000;
 
-/// Whether a path is relative and stays below its start by its mere form. The handles see to the
-/// rest.
-pub(crate) fn check_relative(path: &str) -> Result<(), String> {
-    let bad_part = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
-    if path.is_empty()
-        || path.len() > MAX_PATH
-        || path.split('/').count() > MAX_PARTS
-        || path.split('/').any(bad_part)
-    {
-        let shown = crate::log::clip(path, 200);
-        return Err(format!(
-            "path {shown:?} must be relative, without empty, `.` or `..` parts, at most {MAX_PATH} bytes and {MAX_PARTS} parts"
-        ));
-    }
-    Ok(())
-}
-
 impl State {
+    /// Returns a granted directory, if it may be accessed in this way at this path.
     pub(super) fn dir(&self, grant: &str, path: Option<&str>, access: Access) -> Result<Arc<Dir>, Error> {
         let Some(found) = self.grants.dirs.get(grant) else {
-            return Err(denied(format!("directory {:?} is not granted", crate::log::clip(grant, 100))));
+            return Err(denied(format!("directory {:?} is not granted", truncate(grant, 100))));
         };
         if access == Access::ReadWrite && found.access == Access::ReadOnly {
             return Err(denied(format!("directory {grant} is granted for reading only")));
         }
         if let Some(path) = path {
-            check_relative(path).map_err(denied)?;
+            check_relative(path).map_err(|error| denied(error.to_string()))?;
         }
         Ok(found.dir.clone())
     }
 }
 
-/// Runs blocking file calls off the async threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    act: impl FnOnce() -> Result<T, Error> + Send + 'static,
+/// Runs file operations on tokio's blocking pool.
+pub(super) async fn run_blocking<T: Send + 'static>(
+    operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> wasmtime::Result<Result<T, Error>> {
-    Ok(tokio::task::spawn_blocking(act).await?)
+    Ok(tokio::task::spawn_blocking(operation).await?)
 }
 
-pub(super) fn io_error(path: &str, failed: &io::Error) -> Error {
+/// Returns a failed file operation for the plugin.
+pub(super) fn io_error(path: &str, error: &io::Error) -> Error {
     let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-    let kind = failed.kind();
-    let (class, code, what) = if kind == io::ErrorKind::NotFound {
-        (ErrorClass::NotFound, "dirs.not-found", "does not exist")
+    let kind = error.kind();
+    let (code, what) = if kind == io::ErrorKind::NotFound {
+        (Code::DirsNotFound, "does not exist")
     } else if kind == io::ErrorKind::AlreadyExists {
-        (ErrorClass::AlreadyExists, "dirs.exists", "exists already")
+        (Code::DirsExists, "exists already")
     } else if full.contains(&kind) {
-        (ErrorClass::LimitExceeded, "storage.no-space", "does not fit: the file system is full")
+        (Code::NoSpace, "does not fit: the file system is full")
     } else if kind == io::ErrorKind::PermissionDenied {
-        // cap-std answers a way out of the directory like this.
-        (ErrorClass::Denied, super::DENIED, "is outside of its grant or not permitted")
+        // cap-std returns this for a path that leads out of the directory.
+        (Code::Denied, "is outside of its grant or not permitted")
     } else {
-        return error(ErrorClass::Transient, "dirs.io", format!("{path}: {failed}"));
+        return wit_error::new(Code::DirsIo, format!("{path}: {error}"));
     };
-    error(class, code, format!("{path} {what}"))
+    wit_error::new(code, format!("{path} {what}"))
 }
 
 fn entry(name: &str, metadata: &Metadata) -> Entry {
@@ -96,8 +82,8 @@ fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// A page of the names after `resume`. Files that vanish meanwhile are left out, like names that
-/// are not UTF-8, which no plugin made.
+/// Returns a page of the names after `resume`. Files that vanish meanwhile are left out, like names
+/// that are not UTF-8, which no plugin created.
 fn list(dir: &Dir, path: &str, resume: Option<&str>, max: u32) -> io::Result<Listing> {
     let page = usize::try_from(max.clamp(1, MAX_PAGE)).map_err(io::Error::other)?;
     let folder = if path.is_empty() { dir.try_clone()? } else { dir.open_dir(path)? };
@@ -119,14 +105,14 @@ fn list(dir: &Dir, path: &str, resume: Option<&str>, max: u32) -> io::Result<Lis
     for name in &names {
         match folder.symlink_metadata(name) {
             Ok(metadata) => entries.push(entry(name, &metadata)),
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
-            Err(failed) => return Err(failed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(Listing { entries, resume })
 }
 
-/// The folder of a path, opened below the grant.
+/// Opens the folder of a path below the grant.
 fn parent(dir: &Dir, path: &str) -> io::Result<Dir> {
     match path.rsplit_once('/') {
         Some((folder, _)) => dir.open_dir(folder),
@@ -134,8 +120,8 @@ fn parent(dir: &Dir, path: &str) -> io::Result<Dir> {
     }
 }
 
-/// The handles of cap-std only name a directory (`O_PATH`); syncing needs one that is open for
-/// reading.
+/// Syncs a directory. The handles of cap-std only name it (`O_PATH`); syncing needs one that is
+/// open for reading.
 fn sync_dir(dir: &Dir) -> io::Result<()> {
     let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let readable = rustix::fs::openat(dir.as_fd(), ".", open, Mode::empty())?;
@@ -148,8 +134,8 @@ impl dirs::Host for State {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        blocking(move || {
-            let metadata = dir.metadata(&path).map_err(|failed| io_error(&path, &failed))?;
+        run_blocking(move || {
+            let metadata = dir.metadata(&path).map_err(|error| io_error(&path, &error))?;
             Ok(entry(base_name(&path), &metadata))
         })
         .await
@@ -167,12 +153,12 @@ impl dirs::Host for State {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        let listed = blocking(move || {
-            list(&dir, &path, resume.as_deref(), max).map_err(|failed| io_error(&path, &failed))
+        let listed = run_blocking(move || {
+            list(&dir, &path, resume.as_deref(), max).map_err(|error| io_error(&path, &error))
         })
         .await?;
         if let Ok(listing) = &listed {
-            self.plugin.counters.sent(listing.entries.iter().map(|entry| entry.name.len() + 40).sum());
+            self.plugin.counters.to_plugin(listing.entries.iter().map(|entry| entry.name.len() + 40).sum());
         }
         Ok(listed)
     }
@@ -182,16 +168,16 @@ impl dirs::Host for State {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        blocking(move || {
+        run_blocking(move || {
             let made = dir.create_dir(&path).and_then(|()| sync_dir(&parent(&dir, &path)?));
             match made {
-                Err(failed)
-                    if failed.kind() == io::ErrorKind::AlreadyExists
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
                         && dir.metadata(&path).is_ok_and(|metadata| metadata.is_dir()) =>
                 {
                     Ok(())
                 }
-                other => other.map_err(|failed| io_error(&path, &failed)),
+                other => other.map_err(|error| io_error(&path, &error)),
             }
         })
         .await
@@ -202,12 +188,12 @@ impl dirs::Host for State {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        blocking(move || match dir.remove_file(&path) {
+        run_blocking(move || match dir.remove_file(&path) {
             Ok(()) => parent(&dir, &path)
                 .and_then(|folder| sync_dir(&folder))
-                .map_err(|failed| io_error(&path, &failed)),
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(failed) => Err(io_error(&path, &failed)),
+                .map_err(|error| io_error(&path, &error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io_error(&path, &error)),
         })
         .await
     }
@@ -224,13 +210,13 @@ impl dirs::Host for State {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        if let Err(wrong) = check_relative(&target) {
-            return Ok(Err(denied(wrong)));
+        if let Err(error) = check_relative(&target) {
+            return Ok(Err(denied(error.to_string())));
         }
-        blocking(move || {
+        run_blocking(move || {
             let existing = if replace { Existing::Replace } else { Existing::Keep };
             durable::publish(&dir, &temporary, &target, existing, Durability::Synced)
-                .map_err(|failed| io_error(&target, &failed))
+                .map_err(|error| io_error(&target, &error))
         })
         .await
     }
@@ -240,8 +226,8 @@ impl dirs::Host for State {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        blocking(move || {
-            let stats = rustix::fs::fstatvfs(dir.as_fd()).map_err(|failed| io_error(".", &failed.into()))?;
+        run_blocking(move || {
+            let stats = rustix::fs::fstatvfs(dir.as_fd()).map_err(|error| io_error(".", &error.into()))?;
             let bytes = |blocks: u64| blocks.saturating_mul(stats.f_frsize);
             Ok(Room { total: bytes(stats.f_blocks), available: bytes(stats.f_bavail) })
         })

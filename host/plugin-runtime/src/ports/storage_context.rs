@@ -1,0 +1,73 @@
+//! What every instance of a storage is started with.
+
+use std::sync::Arc;
+
+use imprint_ports::{PortError, Props};
+use wasmtime::{Engine, component::ResourceAny};
+
+use super::bounds::props_to_plugin;
+use crate::{
+    bindings::{
+        host::imprint::types::types,
+        storage::{StoragePlugin, StoragePluginPre, exports::imprint::storage::backend},
+        stream::StreamingPre,
+    },
+    instance::{PluginInstance, call, log_bad_answer, port_error},
+    plugin::Plugin,
+    state::{DirGrantMap, Grants, State},
+};
+
+/// A storage's plugin with what the operator granted.
+pub(super) struct StorageContext {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) backend: StoragePluginPre<State>,
+    /// The streaming interface, where the plugin exports it.
+    pub(super) stream: Option<StreamingPre<State>>,
+    pub(super) engine: Engine,
+    pub(super) settings: Arc<Props>,
+    pub(super) dirs: Arc<DirGrantMap>,
+}
+
+/// A new instance with the storage open.
+pub(super) struct Session {
+    pub(super) instance: PluginInstance,
+    pub(super) bindings: StoragePlugin,
+    pub(super) volume: ResourceAny,
+}
+
+impl StorageContext {
+    /// Starts an instance.
+    pub(super) async fn start(&self) -> Result<PluginInstance, PortError> {
+        let grants = Grants { settings: self.settings.clone(), dirs: self.dirs.clone(), ..Grants::default() };
+        PluginInstance::start(&self.plugin, &self.engine, grants).await
+    }
+
+    /// Starts an instance and opens the storage in it.
+    pub(super) async fn open(&self) -> Result<Session, PortError> {
+        let mut instance = self.start().await?;
+        let bindings = call!(instance, "start", |store| self.backend.instantiate_async(store))?;
+        let settings = props_to_plugin(&self.settings);
+        let volumes = bindings.imprint_storage_backend().volume();
+        let opened = call!(instance, "open", |store| volumes.call_open(store, &settings))?;
+        let volume = opened.map_err(|error| self.port_error(&error))?;
+        Ok(Session { instance, bindings, volume })
+    }
+
+    /// Returns the plugin's description of an object.
+    pub(super) async fn stat(&self, key: &str) -> Result<backend::Object, PortError> {
+        let Session { mut instance, bindings, volume } = self.open().await?;
+        let volumes = bindings.imprint_storage_backend().volume();
+        let answer = call!(instance, "stat", |store| volumes.call_stat(store, volume, key))?;
+        answer.map_err(|error| self.port_error(&error))
+    }
+
+    /// Returns a plugin's own error for the caller.
+    pub(super) fn port_error(&self, error: &types::Error) -> PortError {
+        port_error(&self.plugin.context, error)
+    }
+
+    /// Passes on a checked answer, and logs one that breaks the contract.
+    pub(super) fn record<T>(&self, checked: Result<T, PortError>) -> Result<T, PortError> {
+        checked.inspect_err(|error| log_bad_answer(&self.plugin.context, error))
+    }
+}
