@@ -1,9 +1,10 @@
-//! The runtime with real components: plugins that misbehave in every way we know, next to one that
-//! does not.
+//! The runtime with real components: plugins that misbehave in every known way, and one that does
+//! not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test fails at the line that cannot continue")]
 
 mod cache;
+mod codes;
 mod components;
 mod driver;
 mod format;
