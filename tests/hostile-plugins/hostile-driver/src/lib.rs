@@ -1,4 +1,4 @@
-//! A hypervisor driver that sends what the instance's name tells it to, and leaves guests frozen.
+//! A hypervisor driver that sends the messages that its settings name, and leaves guests frozen.
 
 use imprint_plugin_sdk::{
     error::{Error, Result},
@@ -22,7 +22,7 @@ fn open(host: &dyn HypervisorHost, grant: &str, vm_id: &str) -> Result<Box<dyn C
 fn ask(channel: &dyn Channel, message: &str) -> Result<String> {
     channel.send(message.as_bytes())?;
     let answer = channel.receive(WAIT_MS)?;
-    let answer = answer.ok_or_else(|| Error::transient("hostile.silence", "the peer said nothing"))?;
+    let answer = answer.ok_or_else(|| Error::transient("hostile.silence", "the peer did not answer"))?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
@@ -59,7 +59,7 @@ impl Hypervisor for HostileDriver {
         })
     }
 
-    /// Freezes the guest, and then does what `capture_id` says instead of thawing it.
+    /// Freezes the guest, and then does what the mode in `capture_id` names instead of thawing it.
     fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<Begun> {
         host.record(&Note {
             step: "freezing".to_owned(),

@@ -72,7 +72,7 @@ impl Format for Hostile {
         let mode = options.get("mode").cloned().map_or_else(|| mode_of(primary.as_ref()), Ok)?;
         imprint_plugin_sdk::info!("opening in mode {mode:?}");
         match mode.as_str() {
-            "error" => Err(Error::corrupt("hostile.corrupt", "the image says no")),
+            "error" => Err(Error::corrupt("hostile.corrupt", "the image is refused on purpose")),
             "loop" => spin(),
             "allocate" => allocate_without_end(),
             "trap" => panic!("this plugin panics on purpose"),
@@ -192,7 +192,7 @@ impl Image for HostileImage {
             "trap-extents" => panic!("this plugin panics on purpose"),
             _ => {
                 let mut map = MapBuilder::new(start, end, max)?;
-                // Nothing follows the one extent, so it does not matter what the builder says.
+                // Nothing follows the one extent, so the result of the builder does not matter.
                 let _flow = map.data(end - start, 0, start)?;
                 Ok(map.finish())
             }

@@ -52,7 +52,7 @@ impl Storage for HostileStorage {
         match key {
             "host-escape" => host.stat(GRANT, "../../etc/passwd").map(|entry| object(key, entry.size)),
             "host-absolute" => host.stat(GRANT, "/etc/passwd").map(|entry| object(key, entry.size)),
-            "host-grant" => host.stat("nobody-granted-this", "x").map(|entry| object(key, entry.size)),
+            "host-grant" => host.stat("not-granted", "x").map(|entry| object(key, entry.size)),
             "other-key" => Ok(object("something-else", 1)),
             _ => host.stat(GRANT, key).map(|entry| object(key, entry.size)),
         }
@@ -73,7 +73,7 @@ impl Storage for HostileStorage {
         Ok(ReadLocator::File(match key {
             "escape" => file(GRANT, "../../etc/passwd"),
             "absolute" => file(GRANT, "/etc/passwd"),
-            "grant" => file("nobody-granted-this", "x"),
+            "grant" => file("not-granted", "x"),
             "link" => file(GRANT, "link"),
             _ => file(GRANT, key),
         }))

@@ -1,7 +1,7 @@
-//! A storage whose objects nobody else can read: every stored byte is the object's, its bits turned
-//! by an amount that depends on the place. Zeroes stay zeroes, so holes stay holes. It is sound,
-//! except for keys whose last part begins with the name of a misbehaviour, or where the settings
-//! name one.
+//! A storage with objects that only it can read: the bits of every byte are rotated by an amount
+//! that depends on its offset. Zeroes stay zeroes, so holes stay holes. It behaves well, except for
+//! keys with a last part that starts with the name of a misbehaviour, or with settings that name
+//! one.
 
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},
@@ -21,7 +21,7 @@ const MIDDLE: u64 = 3 << 20;
 /// How long a slow write takes.
 const SLOW_MS: u32 = 200;
 
-/// What a key makes the storage do.
+/// The misbehaviour that a key or the settings name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trick {
     None,
@@ -42,8 +42,8 @@ enum Trick {
     /// The reader knows another size than the storage.
     Size,
     /// Reads succeed the second time.
-    Again,
-    /// Writes are refused for good, in no words of the host's.
+    Busy,
+    /// Writes are refused with a code of the plugin's own.
     Refuse,
     /// Each write takes its time.
     Slow,
@@ -61,7 +61,7 @@ impl Trick {
             ("loop", Self::Loop),
             ("full", Self::Full),
             ("size", Self::Size),
-            ("again", Self::Again),
+            ("again", Self::Busy),
             ("refuse", Self::Refuse),
             ("slow", Self::Slow),
         ];
@@ -69,23 +69,23 @@ impl Trick {
     }
 }
 
-/// How far the bits of a place are turned: 1 to 7.
-fn turn(at: u64) -> u32 {
+/// By how many bits the byte at an offset is rotated: 1 to 7.
+fn rotation(at: u64) -> u32 {
     1 + u32::from(at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7]) % 7
 }
 
 fn scramble(bytes: &mut [u8], offset: u64) {
-    bytes.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = byte.rotate_left(turn(at)));
+    bytes.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = byte.rotate_left(rotation(at)));
 }
 
 fn unscramble(bytes: &mut [u8], offset: u64) {
-    bytes.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = byte.rotate_right(turn(at)));
+    bytes.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = byte.rotate_right(rotation(at)));
 }
 
 struct Scrambled {
     /// The setting `order` = `any`: bytes may come in any order.
     order: Order,
-    /// The setting `trick`: what to do whatever the key is.
+    /// The setting `trick`: the misbehaviour for every key.
     trick: Option<String>,
 }
 
@@ -247,15 +247,15 @@ impl StreamReader for Reader {
             }
             Trick::Hang => hang(host),
             Trick::Loop => burn(),
-            Trick::Again if self.asked == 1 => {
-                return Err(Error::transient_after("stream.busy", "somebody else is being served", 10));
+            Trick::Busy if self.asked == 1 => {
+                return Err(Error::transient_after("stream.busy", "another client is being served", 10));
             }
             Trick::None
             | Trick::Trap
             | Trick::TrapOnce
             | Trick::Full
             | Trick::Size
-            | Trick::Again
+            | Trick::Busy
             | Trick::Refuse
             | Trick::Slow => {}
         }
@@ -287,7 +287,7 @@ impl StreamWriter for Writer {
                 return Err(Error {
                     class: ErrorClass::Denied,
                     code: "stream.quota".to_owned(),
-                    message: "nobody writes here on Sundays; write tomorrow".to_owned(),
+                    message: "no writes are accepted on Sundays; write tomorrow".to_owned(),
                     retry_after_ms: None,
                 });
             }
@@ -298,7 +298,7 @@ impl StreamWriter for Writer {
             | Trick::TrapOnce
             | Trick::Full
             | Trick::Size
-            | Trick::Again => {}
+            | Trick::Busy => {}
         }
         let mut bytes = bytes.to_vec();
         scramble(&mut bytes, offset);
