@@ -211,6 +211,20 @@ test('signing out ends the session', async ({ page }) => {
   await expect(page).toHaveURL(/\/sign-in/)
 })
 
+test('a session that ended while a page was open is explained, and the page is opened again', async ({
+  page,
+}) => {
+  await signIn(page)
+  await page.request.delete('/api/v1/sessions/current', { headers: { 'X-Imprint-Csrf': '1' } })
+  await page.getByRole('button', { name: 'Create instance' }).click()
+  await expect(page.getByRole('note')).toContainText('Your session has ended')
+  await expectAccessible(page)
+  await page.getByLabel('Account').fill(credentials.account)
+  await page.getByLabel('Password').fill(credentials.password)
+  await page.keyboard.press('Enter')
+  await expect(page.getByRole('heading', { level: 1, name: 'Create instance' })).toBeVisible()
+})
+
 for (const colorScheme of ['light', 'dark'] as const) {
   for (const width of [1280, 390]) {
     test(`every page is accessible: ${colorScheme}, ${width} px`, async ({ page }) => {

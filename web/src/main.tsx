@@ -14,7 +14,7 @@ setSignedOutHandler(() => {
   const { pathname, href } = router.state.location
   if (pathname === '/sign-in') return
   queryClient.clear()
-  void router.navigate({ to: '/sign-in', search: { next: href } })
+  void router.navigate({ to: '/sign-in', search: { next: href, ended: true } })
 })
 
 const element = document.getElementById('root')

@@ -6,7 +6,7 @@ import { createRootRoute, createRoute, createRouter, Outlet, redirect } from '@t
 import { accountQuery } from '@/api/queries/session'
 import { queryClient } from '@/api/query-client'
 import { asProblem } from '@/lib/problem'
-import { createSearch, imagesSearch, safeNext, tasksSearch } from '@/lib/search'
+import { createSearch, imagesSearch, signInSearch, tasksSearch } from '@/lib/search'
 import { CreateInstancePage } from '@/routes/CreateInstancePage'
 import { ErrorPage } from '@/routes/ErrorPage'
 import { ImagePage } from '@/routes/ImagePage'
@@ -28,10 +28,7 @@ const signIn = createRoute({
   getParentRoute: () => root,
   path: '/sign-in',
   component: SignInPage,
-  validateSearch: (search: Record<string, unknown>): { next?: string } => {
-    const next = safeNext(search.next)
-    return next ? { next } : {}
-  },
+  validateSearch: signInSearch,
 })
 
 /** The parent of all pages that need an account. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createSearch, imagesSearch, safeNext, tasksSearch } from './search'
+import { createSearch, imagesSearch, safeNext, signInSearch, tasksSearch } from './search'
 
 describe('an address', () => {
   test('keeps valid parameters', () => {
@@ -14,12 +14,14 @@ describe('an address', () => {
     })
     expect(createSearch({ tab: 'mine', image: 'img_1' })).toEqual({ tab: 'mine', image: 'img_1' })
     expect(imagesSearch({ q: 42 })).toEqual({ q: '42' })
+    expect(signInSearch({ next: '/tasks', ended: true })).toEqual({ next: '/tasks', ended: true })
   })
 
   test('loses all others', () => {
     expect(imagesSearch({ q: '', status: 'hidden', sort: 'rate', x: 1 })).toEqual({})
     expect(tasksSearch({ state: ['active'], image_id: {} })).toEqual({})
     expect(createSearch({ tab: 'theirs' })).toEqual({})
+    expect(signInSearch({ next: '//evil.example', ended: 'yes' })).toEqual({})
   })
 })
 

@@ -48,6 +48,10 @@ export const tasksSearch = (raw: Raw) =>
 
 export const createSearch = (raw: Raw) => compact({ tab: oneOf(IMAGE_TABS, raw.tab), image: text(raw.image) })
 
+/** `ended`: the session ended while a page was open. */
+export const signInSearch = (raw: Raw) =>
+  compact({ next: safeNext(raw.next), ended: raw.ended === true ? true : undefined })
+
 /** Returns the address to open after signing in if it is a page of this panel. */
 export function safeNext(next: unknown): string | undefined {
   if (typeof next !== 'string' || !/^\/(?![/\\])/.test(next)) return undefined

@@ -1,16 +1,24 @@
 import { useRouter, useSearch } from '@tanstack/react-router'
 import { SignInForm } from '@/features/session/SignInForm'
 import { Brand } from '@/ui/Brand'
+import { Notice } from '@/ui/Notice'
 import styles from './SignInPage.module.css'
+import { useTitle } from './use-title'
 
 export function SignInPage() {
+  useTitle('Sign in')
   const router = useRouter()
-  const { next } = useSearch({ from: '/sign-in' })
+  const { next, ended } = useSearch({ from: '/sign-in' })
   return (
     <main className={styles.page}>
       <div className={styles.panel}>
         <Brand />
         <h1 className={styles.title}>Sign in</h1>
+        {ended && (
+          <Notice title="Your session has ended">
+            <p>Sign in to return to the page that was open.</p>
+          </Notice>
+        )}
         <SignInForm onSignedIn={() => router.history.push(next ?? '/instances')} />
       </div>
       <Pattern />
