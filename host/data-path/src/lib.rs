@@ -1,4 +1,5 @@
-//! The native engine that moves disk images. It talks to plugins through the ports (`imprint-ports`).
+//! The native engine that moves disk images. It talks to plugins through the ports
+//! (`imprint-ports`).
 //!
 //! A plugin describes (where bytes are, how a disk maps to them, how to lay out a new file); this
 //! crate validates every description, and then opens, reads, decodes, hashes, encodes and writes,
@@ -37,8 +38,8 @@
 //! # Map of the crate
 //!
 //! - Sources and sinks: over files [`FileSource`], [`FileSink`]; over block devices
-//!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over HTTP [`http`]; over streams that can be
-//!   appended to [`AppendSink`].
+//!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over HTTP [`http`]; over streams that can
+//!   be appended to [`AppendSink`].
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
 //!   [`GrantedFiles`]: chains of files.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system

@@ -72,8 +72,8 @@ pub fn publish(
     }
 }
 
-/// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves: nothing
-/// of it stays when the process is killed. `None` where that is not possible (NFS).
+/// Creates a file in `dir` that has no name yet, with the permissions that the umask leaves:
+/// nothing of it stays when the process is killed. `None` where that is not possible (NFS).
 ///
 /// # Errors
 ///

@@ -26,8 +26,8 @@ fn parts(path: &str) -> io::Result<Vec<&str>> {
     Ok(parts)
 }
 
-/// Opens the folder of `path` and returns it with the last part of the path. Every folder on the way
-/// is opened without following symlinks, so the walk cannot leave `dir`.
+/// Opens the folder of `path` and returns it with the last part of the path. Every folder on the
+/// way is opened without following symlinks, so the walk cannot leave `dir`.
 ///
 /// # Errors
 ///
@@ -56,8 +56,8 @@ pub fn open(dir: &Dir, path: &str, flags: OFlags, mode: Mode) -> io::Result<File
 }
 
 /// Creates a file without a name in a folder, open for reading and writing: nothing of it stays
-/// when its last descriptor is closed, however the process ends. `None` where the file system or the
-/// kernel has no such files, or where there is no /proc to reach one by.
+/// when its last descriptor is closed, however the process ends. `None` where the file system or
+/// the kernel has no such files, or where there is no /proc to reach one by.
 ///
 /// # Errors
 ///

@@ -16,8 +16,8 @@ use super::{backend::TransferBackend, context::OperationContext, in_process::InP
 pub struct Backend(pub(crate) Arc<dyn TransferBackend>);
 
 impl Default for Backend {
-    /// Returns the backend for a process in which [`crate::mover::configure`] was called: movers for
-    /// disks with encoded units; without that, the threads of this process.
+    /// Returns the backend for a process in which [`crate::mover::configure`] was called: movers
+    /// for disks with encoded units; without that, the threads of this process.
     fn default() -> Self {
         DEFAULT.get().cloned().unwrap_or_else(|| Self(Arc::new(InProcess)))
     }

@@ -216,8 +216,8 @@ async fn a_full_destination_has_its_own_error() {
     }
 }
 
-/// A source without an end in sight: each read takes a moment, and the first one notifies that it was
-/// reached.
+/// A source without an end in sight: each read takes a moment, and the first one notifies that it
+/// was reached.
 struct Slow {
     reached: tokio::sync::Notify,
 }

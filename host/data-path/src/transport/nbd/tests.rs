@@ -211,7 +211,7 @@ fn a_server_that_is_killed_in_the_middle_of_a_read_is_an_error_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_capture_whose_server_dies_or_hangs_ends_with_a_typed_error() {
+async fn a_capture_ends_with_a_typed_error_when_its_server_dies_or_hangs() {
     for cancelled in [false, true] {
         let server = Server::start();
         let options = NbdOptions { connections: 2, ..server.options() };
