@@ -7,32 +7,39 @@ use std::fmt;
 pub enum ErrorClass {
     /// The request itself is wrong.
     InvalidInput,
-    /// Right, but this plugin cannot do it.
+    /// The request is right, but this plugin cannot do it.
     Unsupported,
-    /// The thing asked for does not exist.
+    /// The thing that was asked for does not exist.
     NotFound,
     /// The name is taken.
     AlreadyExists,
     /// Not granted.
     Denied,
-    /// The present state forbids it.
+    /// It is not allowed in the current state.
     Conflict,
     /// Stored bytes contradict themselves.
     Corrupt,
-    /// A written-down bound was hit.
+    /// A documented bound was exceeded.
     LimitExceeded,
-    /// May succeed when tried again.
+    /// It may succeed when it is tried again.
     Transient,
-    /// Somebody asked to stop.
+    /// The task was cancelled.
     Cancelled,
     /// A defect.
     Internal,
 }
 
-/// A failure with a class for the host, a code for programs and a message for people.
+/// A failure with a class for the host, a code for programs and a human-readable message.
+///
+/// ```
+/// use imprint_plugin_sdk::error::{Error, ErrorClass};
+///
+/// let error = Error::transient_after("qemu.monitor-busy", "another client uses the monitor", 500);
+/// assert_eq!((error.class, error.retry_after_ms), (ErrorClass::Transient, Some(500)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What the host may do about it.
+    /// What the host does about it.
     pub class: ErrorClass,
     /// Dotted and stable: `qcow2.table`, `qemu.monitor-busy`.
     pub code: String,
@@ -42,8 +49,8 @@ pub struct Error {
     pub retry_after_ms: Option<u32>,
 }
 
-/// What plugin functions answer.
-pub type Result<T> = std::result::Result<T, Error>;
+/// What plugin functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,72 +61,72 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// An error of any class.
+    /// Returns an error of any class.
     pub fn new(class: ErrorClass, code: &str, message: impl Into<String>) -> Self {
         Self { class, code: code.to_owned(), message: message.into(), retry_after_ms: None }
     }
 
-    /// The request itself is wrong.
+    /// Returns an error: the request itself is wrong.
     pub fn invalid_input(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::InvalidInput, code, message)
     }
 
-    /// Right, but this plugin cannot do it.
+    /// Returns an error: the request is right, but this plugin cannot do it.
     pub fn unsupported(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Unsupported, code, message)
     }
 
-    /// The thing asked for does not exist.
+    /// Returns an error: the thing that was asked for does not exist.
     pub fn not_found(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::NotFound, code, message)
     }
 
-    /// The name is taken.
+    /// Returns an error: the name is taken.
     pub fn already_exists(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::AlreadyExists, code, message)
     }
 
-    /// Not granted.
+    /// Returns an error: it is not granted.
     pub fn denied(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Denied, code, message)
     }
 
-    /// The present state forbids it.
+    /// Returns an error: it is not allowed in the current state.
     pub fn conflict(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Conflict, code, message)
     }
 
-    /// Stored bytes contradict themselves.
+    /// Returns an error: stored bytes contradict themselves.
     pub fn corrupt(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Corrupt, code, message)
     }
 
-    /// A written-down bound was hit.
+    /// Returns an error: a documented bound was exceeded.
     pub fn limit(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::LimitExceeded, code, message)
     }
 
-    /// May succeed when tried again.
+    /// Returns an error: it may succeed when it is tried again.
     pub fn transient(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Transient, code, message)
     }
 
-    /// May succeed when tried again after `retry_after_ms` milliseconds.
+    /// Returns an error: it may succeed when it is tried again after `retry_after_ms` milliseconds.
     pub fn transient_after(code: &str, message: impl Into<String>, retry_after_ms: u32) -> Self {
         Self { retry_after_ms: Some(retry_after_ms), ..Self::transient(code, message) }
     }
 
-    /// Somebody asked to stop.
+    /// Returns an error: the task was cancelled.
     pub fn cancelled(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Cancelled, code, message)
     }
 
-    /// A defect in the plugin.
+    /// Returns an error: a defect of the plugin.
     pub fn internal(code: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Internal, code, message)
     }
 
-    /// The same error with `context` in front of the message.
+    /// Returns the same error with `context` in front of the message.
     #[must_use]
     pub fn context(mut self, context: &str) -> Self {
         self.message = format!("{context}: {}", self.message);

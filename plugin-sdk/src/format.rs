@@ -1,13 +1,19 @@
 //! Disk formats: how a virtual disk maps to stored bytes, and how to lay out a new file.
 
+pub mod blob;
 mod blocks;
+mod error;
 mod map;
 pub mod marks;
 mod parts;
+pub mod wire;
+mod work;
 
 pub use blocks::BlockPlaces;
+pub use error::FormatError;
 pub use map::MapBuilder;
 pub use parts::page_of_parts;
+pub use work::Budget;
 
 use crate::{
     error::{Error, Result},
@@ -58,7 +64,7 @@ pub struct Page {
     pub done: bool,
 }
 
-/// What a format makes of the first and last bytes of a file.
+/// A format that a file may have, by its first and last bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guess {
     /// 0 to 100. Raw answers 1, so that anything else wins.
@@ -69,7 +75,7 @@ pub struct Guess {
     pub subformat: Option<String>,
 }
 
-/// What an image says of itself.
+/// What an image states about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
     /// `raw`, `qcow2`, ...
@@ -80,7 +86,8 @@ pub struct Info {
     pub virtual_size: u64,
     /// Cluster, block or grain in bytes; 1 for byte-exact formats.
     pub unit: u32,
-    /// For people and policy: `encrypted`, `dirty`, `corrupt`, `internal-snapshots`, `version`, ...
+    /// More about the image, for policies and as human-readable text: `encrypted`, `dirty`, `corrupt`,
+    /// `internal-snapshots`, `version`, ...
     pub facts: Props,
 }
 
@@ -123,9 +130,9 @@ pub struct Finding {
     pub severity: Severity,
     /// Dotted code.
     pub code: String,
-    /// For people.
+    /// What was found, human-readable.
     pub message: String,
-    /// Where in the file.
+    /// Where in the file it is; `None` for what concerns the whole image.
     pub offset: Option<u64>,
 }
 
@@ -134,13 +141,13 @@ pub struct Finding {
 pub struct Findings {
     /// At most as many as asked.
     pub items: Vec<Finding>,
-    /// Opaque place to go on from.
+    /// Where the next page continues: an opaque token, larger than that of this page.
     pub resume: u64,
     /// Nothing is left.
     pub done: bool,
 }
 
-/// What a new file shall hold.
+/// The file that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateRequest {
     /// Bytes of the disk that the guest sees.
@@ -277,12 +284,21 @@ pub trait Format: Sized + 'static {
     /// The layout of a file being written; [`ReadOnly`] for a format that does not write.
     type Layout: Layout;
 
-    /// Judges a file by its first 64 KiB, its last 4 KiB (or as little of them as the manifest asks
-    /// for) and its size. Pure.
+    /// Returns whether a file may be of this format, by its first 64 KiB, its last 4 KiB (or as little
+    /// of them as the manifest asks for) and its size. Pure.
     fn probe(head: &[u8], tail: &[u8], size: u64) -> Option<Guess>;
-    /// Opens an image.
+    /// Opens an image. It may do a bounded amount of work; what grows with the image belongs into the
+    /// calls that come in pages.
+    ///
+    /// # Errors
+    ///
+    /// Mostly a [`FormatError`]: what is wrong with the file.
     fn open(primary: Box<dyn Blob>, options: &Props) -> Result<Self::Image>;
     /// Begins the layout of a new file.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError::Request`] or [`FormatError::Unsupported`] for what this format cannot write.
     fn begin_layout(_request: &CreateRequest) -> Result<Self::Layout> {
         Err(Error::unsupported("format.read-only", "this format can be read but not written"))
     }
@@ -290,27 +306,54 @@ pub trait Format: Sized + 'static {
 
 /// An open image.
 pub trait Image: 'static {
-    /// What the image says of itself.
+    /// Returns what the image states about itself.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`].
     fn info(&mut self) -> Result<Info>;
-    /// Index 0 is always the primary.
+    /// Returns the files that the image refers to; index 0 is always the primary.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`].
     fn sources(&mut self) -> Result<Vec<Source>> {
         Ok(vec![Source::primary()])
     }
-    /// For sources that the format itself must read (a log, an extent); never a parent.
+    /// Takes the bytes of a source that the format itself must read (a log, an extent); never a
+    /// parent.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`] about the source; `unsupported` by default.
     fn attach(&mut self, index: u16, _bytes: Box<dyn Blob>) -> Result<()> {
         Err(Error::unsupported("format.attach", format!("source {index} cannot be attached to this format")))
     }
-    /// The codecs that extents refer to.
+    /// Returns the codecs that extents refer to.
     fn codecs(&mut self) -> Vec<Codec> {
         Vec::new()
     }
-    /// The file ranges that hold this image's own tables, at most `max`, from the `start`th on;
-    /// empty ends the list.
+    /// Returns the file ranges that hold this image's own tables, at most `max`, from the `start`th on;
+    /// an empty answer ends the list.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`].
     fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>>;
-    /// Describes `[start, end)`. Use [`MapBuilder`]: it merges, checks the order and stops at
-    /// `max`.
+    /// Describes `[start, end)`, at least one extent of it and as much as the [`Budget`] of a call
+    /// allows. Use [`MapBuilder`]: it merges, checks the order and stops at `max`.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`].
     fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page>;
-    /// Consistency of the format's own tables, paged like a map.
+    /// Returns a page of what is wrong with the format's own tables. `start` is 0, or `resume` of the
+    /// page before; only the instance that made a token need accept it. Pages may be empty before the
+    /// end: a page ends when the [`Budget`] of a call is used up.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`].
     fn check(&mut self, start: u64, _max: u32) -> Result<Findings> {
         Ok(Findings { items: Vec::new(), resume: start, done: true })
     }
@@ -318,11 +361,16 @@ pub trait Image: 'static {
 
 /// The layout of a file being written.
 pub trait Layout: 'static {
-    /// The placement rules.
+    /// Returns the placement rules.
     fn rules(&mut self) -> Rules;
-    /// At most 4096 runs a call; not called with `identity`.
+    /// Takes placements, at most 4096 runs a call; not called with `identity`. A run may be as long as
+    /// the disk: the work must not grow with its length.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError::Request`] for what the rules do not allow.
     fn placed(&mut self, runs: &[Placed]) -> Result<()>;
-    /// Tables between the units ([`Rules::interleave_every`]): what shall lie at `at`, which is
+    /// Returns tables between the units ([`Rules::interleave_every`]): what is to be at `at`, which is
     /// aligned to `align`; at most 1 MiB, perhaps nothing. All placements before it were reported.
     /// So this is the moment for the tables of the group that was just finished. Groups without
     /// stored units are not asked for, nor is the last one: its tables are part of `metadata`.
@@ -332,11 +380,19 @@ pub trait Layout: 'static {
     /// payload, and for nothing if they do. A stream that begins like that is written in one pass;
     /// otherwise the host finds out all placements in a pass of its own before it writes.
     /// `metadata` gives the head as always: it must be the same.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`].
     fn interleave(&mut self, _at: u64) -> Result<Vec<u8>> {
         Ok(Vec::new())
     }
-    /// Tables and headers, at most `max_bytes` a page; `end` is where the last stored byte of the
-    /// payload ends: not aligned.
+    /// Returns a page of tables and headers, at most `max_bytes`; `end` is where the last stored byte
+    /// of the payload ends: not aligned. `start` is 0, or `resume` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// A [`FormatError`].
     fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage>;
 }
 

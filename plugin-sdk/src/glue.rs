@@ -30,41 +30,43 @@ pub(crate) fn props_out(props: Props) -> Vec<(String, String)> {
     props.into_iter().collect()
 }
 
+/// The classes of both sides, spelled once.
+macro_rules! classes {
+    ($($class:ident)*) => {
+        impl From<ErrorClass> for wit::ErrorClass {
+            fn from(class: ErrorClass) -> Self {
+                match class {
+                    $(ErrorClass::$class => Self::$class,)*
+                }
+            }
+        }
+
+        impl From<wit::ErrorClass> for ErrorClass {
+            fn from(class: wit::ErrorClass) -> Self {
+                match class {
+                    $(wit::ErrorClass::$class => Self::$class,)*
+                }
+            }
+        }
+    };
+}
+
+classes! {
+    InvalidInput Unsupported NotFound AlreadyExists Denied Conflict Corrupt LimitExceeded Transient Cancelled
+    Internal
+}
+
 impl From<Error> for wit::Error {
     fn from(error: Error) -> Self {
-        let class = match error.class {
-            ErrorClass::InvalidInput => wit::ErrorClass::InvalidInput,
-            ErrorClass::Unsupported => wit::ErrorClass::Unsupported,
-            ErrorClass::NotFound => wit::ErrorClass::NotFound,
-            ErrorClass::AlreadyExists => wit::ErrorClass::AlreadyExists,
-            ErrorClass::Denied => wit::ErrorClass::Denied,
-            ErrorClass::Conflict => wit::ErrorClass::Conflict,
-            ErrorClass::Corrupt => wit::ErrorClass::Corrupt,
-            ErrorClass::LimitExceeded => wit::ErrorClass::LimitExceeded,
-            ErrorClass::Transient => wit::ErrorClass::Transient,
-            ErrorClass::Cancelled => wit::ErrorClass::Cancelled,
-            ErrorClass::Internal => wit::ErrorClass::Internal,
-        };
-        Self { class, code: error.code, message: error.message, retry_after_ms: error.retry_after_ms }
+        let Error { class, code, message, retry_after_ms } = error;
+        Self { class: class.into(), code, message, retry_after_ms }
     }
 }
 
 impl From<wit::Error> for Error {
     fn from(error: wit::Error) -> Self {
-        let class = match error.class {
-            wit::ErrorClass::InvalidInput => ErrorClass::InvalidInput,
-            wit::ErrorClass::Unsupported => ErrorClass::Unsupported,
-            wit::ErrorClass::NotFound => ErrorClass::NotFound,
-            wit::ErrorClass::AlreadyExists => ErrorClass::AlreadyExists,
-            wit::ErrorClass::Denied => ErrorClass::Denied,
-            wit::ErrorClass::Conflict => ErrorClass::Conflict,
-            wit::ErrorClass::Corrupt => ErrorClass::Corrupt,
-            wit::ErrorClass::LimitExceeded => ErrorClass::LimitExceeded,
-            wit::ErrorClass::Transient => ErrorClass::Transient,
-            wit::ErrorClass::Cancelled => ErrorClass::Cancelled,
-            wit::ErrorClass::Internal => ErrorClass::Internal,
-        };
-        Self { class, code: error.code, message: error.message, retry_after_ms: error.retry_after_ms }
+        let wit::Error { class, code, message, retry_after_ms } = error;
+        Self { class: class.into(), code, message, retry_after_ms }
     }
 }
 

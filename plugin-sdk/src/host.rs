@@ -11,17 +11,29 @@ const MAX_EACH: u32 = 64;
 const MAX_PLACES: usize = 8192;
 
 /// Random access to bytes that the host opened. For metadata: reads are metered and cached in
-/// blocks of 64 KiB.
+/// blocks of 64 KiB. [`crate::format::blob`] reads tables with it.
 pub trait Blob {
-    /// Bytes.
+    /// Returns the size in bytes.
     fn size(&self) -> u64;
-    /// At most 1 MiB; short only at the end of the blob.
+    /// Reads at most 1 MiB; the answer is short only at the end of the blob.
+    ///
+    /// # Errors
+    ///
+    /// `blob.read` for a longer read, `plugin.metadata-limit` when the image was read too much, and
+    /// what the device answers.
     fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>>;
-    /// Scattered reads in one crossing; at most 1 MiB together and 1024 ranges.
+    /// Reads several ranges in one call of the host; at most 1 MiB together and 1024 ranges.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_at`].
     fn read_many(&self, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>>;
-    /// The same number of bytes, 1 to 64, at each of at most 8192 places, one behind the other;
-    /// never short (`blob.truncated`). For one marker in every 64 KiB, say: nothing but the places
-    /// and the bytes crosses.
+    /// Reads the same number of bytes, 1 to 64, at each of at most 8192 places; the answers follow each
+    /// other. For one marker in every 64 KiB, say: nothing but the places and the bytes crosses.
+    ///
+    /// # Errors
+    ///
+    /// `blob.truncated` when the blob ends before one of them does, and as [`Self::read_at`].
     fn read_each(&self, offsets: &[u64], length: u32) -> Result<Vec<u8>> {
         if !(1..=MAX_EACH).contains(&length) || offsets.len() > MAX_PLACES {
             let what = format!(
@@ -41,27 +53,27 @@ pub trait Blob {
         }
         Ok(all)
     }
-    /// Tells the host what comes next.
+    /// Lets the host read ahead what comes next.
     fn prefetch(&self, ranges: &[ByteRange]);
 }
 
 /// The operator's settings of this plugin.
 pub trait Config {
-    /// One setting.
+    /// Returns one setting; `None` when the operator did not set it.
     fn config(&self, key: &str) -> Option<String>;
 }
 
-/// The piece of work that a call belongs to.
+/// The task that a call belongs to.
 pub trait Task {
-    /// Somebody asked to stop: undo and return.
+    /// Returns whether the task was cancelled: undo and return.
     fn cancelled(&self) -> bool;
-    /// Milliseconds until the host gives up on this call.
+    /// Returns the milliseconds until the host gives up on this call; `None` without a deadline.
     fn remaining_ms(&self) -> Option<u64>;
-    /// Milliseconds on a clock that never goes back; the zero is arbitrary.
+    /// Returns the milliseconds on a clock that never goes back; its zero is arbitrary.
     fn monotonic_ms(&self) -> u64;
     /// Suspends the call: it counts against the wall limit, not the CPU limit.
     fn sleep_ms(&self, ms: u32);
-    /// Shown to whoever waits.
+    /// Reports progress, which is shown with the task.
     fn progress(&self, done: u64, total: Option<u64>, note: &str);
 }
 
@@ -70,13 +82,13 @@ pub trait Task {
 pub struct DirEntry {
     /// Relative to the directory that was listed.
     pub name: String,
-    /// Whether it is a directory.
+    /// Whether the name is that of a directory.
     pub is_directory: bool,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Bytes that the file occupies.
+    /// Bytes that the file occupies on its device.
     pub allocated: u64,
-    /// Milliseconds since 1970.
+    /// The time of the last change, in milliseconds since 1970.
     pub modified_ms: u64,
 }
 
@@ -85,55 +97,97 @@ pub struct DirEntry {
 pub struct DirListing {
     /// In ascending byte order of the names.
     pub entries: Vec<DirEntry>,
-    /// Pass back to go on; `None` is the end.
+    /// Where the next page continues; `None` at the end.
     pub resume: Option<String>,
 }
 
-/// Room, in bytes.
+/// The room of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// In all.
+    /// All of it.
     pub total: u64,
-    /// Free.
+    /// What is free.
     pub available: u64,
 }
 
 /// Whether publishing may replace what has the final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
-    /// It may.
+    /// Publishing replaces it.
     Allowed,
-    /// An existing name is `already-exists`.
+    /// Publishing fails with `already-exists`.
     Refused,
 }
 
-/// Names below granted directories. The bytes of the files are the host's business.
+/// Names below granted directories. The host reads and writes the bytes of the files.
 pub trait Dirs {
-    /// One name.
+    /// Returns what one name is.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`, `dirs.grant` for a directory that is not granted, `dirs.path` for a path that leads
+    /// out of it.
     fn stat(&self, grant: &str, path: &str) -> Result<DirEntry>;
-    /// In ascending byte order of the names, after `resume`, at most `max` (and at most 1000).
+    /// Lists a directory in ascending byte order of the names, after `resume`, at most `max` (and at
+    /// most 1000).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stat`].
     fn list(&self, grant: &str, path: &str, resume: Option<&str>, max: u32) -> Result<DirListing>;
-    /// Creates a directory whose parent exists; one that is there already is fine.
+    /// Creates a directory below one that exists. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stat`].
     fn create_directory(&self, grant: &str, path: &str) -> Result<()>;
-    /// Idempotent.
+    /// Removes a file. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stat`].
     fn remove_file(&self, grant: &str, path: &str) -> Result<()>;
     /// Makes a finished file visible under its final name, durably.
+    ///
+    /// # Errors
+    ///
+    /// `already-exists` with [`Replace::Refused`], and as [`Self::stat`].
     fn publish(&self, grant: &str, temporary: &str, final_path: &str, replace: Replace) -> Result<()>;
-    /// Room of the file system below a grant.
+    /// Returns the room of the file system of a granted directory.
+    ///
+    /// # Errors
+    ///
+    /// `dirs.grant` for a directory that is not granted.
     fn space(&self, grant: &str) -> Result<Space>;
 }
 
 /// Bytes of files below granted directories, for storages that stream. A storage of plain files
 /// answers locators instead.
 pub trait Files {
-    /// At most 1 MiB; short only at the end of the file.
+    /// Reads at most 1 MiB; the answer is short only at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dirs::stat`].
     fn read_at(&self, grant: &str, path: &str, offset: u64, length: u32) -> Result<Vec<u8>>;
-    /// At most 1 MiB; creates the file, whose directory is there. What lies between its end and
+    /// Writes at most 1 MiB; creates the file in a directory that exists. What is between its end and
     /// `offset` reads as zeroes.
+    ///
+    /// # Errors
+    ///
+    /// `disk.no-space`, and as [`Dirs::stat`].
     fn write_at(&self, grant: &str, path: &str, offset: u64, bytes: &[u8]) -> Result<()>;
-    /// Makes the file exactly that long; what was never written reads as zeroes. Creates it.
+    /// Makes the file exactly `size` bytes long; what was never written reads as zeroes. Creates it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write_at`].
     fn set_size(&self, grant: &str, path: &str, size: u64) -> Result<()>;
-    /// What was written is durable when this returns.
+    /// Makes durable what was written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write_at`].
     fn sync(&self, grant: &str, path: &str) -> Result<()>;
 }
 
@@ -146,11 +200,15 @@ pub struct Note {
     pub data: Props,
 }
 
-/// The durable journal of one piece of work.
+/// The durable journal of one capture.
 pub trait Journal {
-    /// When it returns, the note is on disk. At most 64 KiB a note and 1000 notes.
+    /// Records a note, which is on disk when this returns. At most 64 KiB a note and 1000 notes.
+    ///
+    /// # Errors
+    ///
+    /// When the note could not be made durable: do not take the step.
     fn record(&self, note: &Note) -> Result<()>;
-    /// All notes so far, oldest first.
+    /// Returns all notes so far, oldest first.
     fn notes(&self) -> Vec<Note>;
 }
 
@@ -165,28 +223,44 @@ pub enum Framing {
 
 /// An open conversation; dropping it closes it.
 pub trait Channel {
-    /// Sends one message. A command that the grant does not allow is `denied` and never reaches the
-    /// peer.
+    /// Sends one message.
+    ///
+    /// # Errors
+    ///
+    /// `denied` for a command that the grant does not allow, which never reaches the peer;
+    /// `channel.closed` when the peer is gone.
     fn send(&self, message: &[u8]) -> Result<()>;
-    /// `None` is a timeout; a closed peer is an error with the code `channel.closed`.
+    /// Receives the next message; `None` when none came in time.
+    ///
+    /// # Errors
+    ///
+    /// `channel.closed` when the peer is gone.
     fn receive(&self, timeout_ms: u32) -> Result<Option<Vec<u8>>>;
 }
 
 /// A socket address that the peer of a channel listens on, so that the host connects to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// For an NBD locator.
+    /// The id, for [`NbdRef::endpoint`](crate::types::NbdRef).
     pub id: String,
-    /// For the peer.
+    /// The path that the peer listens on.
     pub peer_path: String,
 }
 
 /// Opens conversations.
 pub trait Channels {
-    /// `params` fill the placeholders of the granted path; they may hold letters, digits, `.`, `_`,
-    /// `-`.
+    /// Opens a channel. `params` fill the placeholders of the granted path; they may hold letters,
+    /// digits, `.`, `_`, `-`.
+    ///
+    /// # Errors
+    ///
+    /// `channel.unreachable` when nothing listens there, `denied` for a grant that does not exist.
     fn open(&self, grant: &str, params: &[(&str, &str)], framing: Framing) -> Result<Box<dyn Channel>>;
-    /// The path lives in a folder that the host owns and goes with the piece of work.
+    /// Reserves a socket address in a folder that the host owns and removes with the task.
+    ///
+    /// # Errors
+    ///
+    /// `denied` for a grant that does not exist.
     fn reserve_endpoint(&self, grant: &str, hint: &str) -> Result<Endpoint>;
 }
 

@@ -8,13 +8,16 @@ use crate::{
 
 /// Power state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Power {
+    /// The guest's processors run.
     Running,
+    /// The guest's processors are stopped, and can continue.
     Paused,
     /// Stopped by the hypervisor after a failed disk access.
     IoError,
+    /// There is no process, or it is about to end.
     Off,
+    /// The hypervisor reports a state that the driver does not know.
     Unknown,
 }
 
@@ -33,43 +36,57 @@ pub enum Consistency {
 
 /// A disk of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "documented in wit/hypervisor")]
 pub struct Disk {
+    /// The hypervisor's name of the disk.
     pub id: String,
+    /// Whether it is the disk that the instance starts from.
     pub primary: bool,
+    /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
+    /// The format of its file: `raw`, `qcow2`, ...
     pub format: String,
+    /// How the guest reaches it: `virtio`, `scsi`, ...
     pub bus: String,
+    /// Whether the guest cannot write to it.
     pub read_only: bool,
+    /// Whether a thread of its own serves it.
     pub iothread: bool,
+    /// More that the hypervisor reports, human-readable.
     pub facts: Props,
 }
 
 /// The agent inside the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "documented in wit/hypervisor")]
 pub struct AgentInfo {
+    /// The agent's version, as it reports it.
     pub version: String,
+    /// Whether it can freeze file systems.
     pub can_freeze: bool,
+    /// Whether the guest's own freeze hooks run when it does.
     pub hooks: bool,
 }
 
 /// An instance as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "documented in wit/hypervisor")]
 pub struct Vm {
+    /// The instance's id, under which its channels are granted.
     pub id: String,
+    /// Its power state.
     pub power: Power,
+    /// The version of the hypervisor's process that runs it.
     pub hypervisor_version: String,
+    /// The agent inside the guest; `None` when none answers.
     pub guest_agent: Option<AgentInfo>,
+    /// All disks.
     pub disks: Vec<Disk>,
+    /// More that the hypervisor reports, human-readable.
     pub facts: Props,
 }
 
-/// What shall be captured, and how.
+/// The capture that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureRequest {
-    /// The instance.
+    /// The instance's id.
     pub vm_id: String,
     /// Lower-case letters and digits, at most 12: it becomes part of node names.
     pub capture_id: String,
@@ -94,19 +111,24 @@ pub struct Plan {
     pub expected: Consistency,
     /// Bytes of the disk.
     pub virtual_size: u64,
-    /// Why the expected level is below the wanted one, and other remarks for people.
+    /// Why the expected level is below the wanted one, and other human-readable remarks.
     pub remarks: Vec<String>,
 }
 
 /// How the guest was quiesced; times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "documented in wit/hypervisor")]
 pub struct QuiesceReport {
+    /// The level that was reached.
     pub level: Consistency,
+    /// How many file systems the agent froze.
     pub frozen_filesystems: u32,
+    /// How long the call took that froze them.
     pub freeze_ms: u32,
+    /// How long they were frozen.
     pub frozen_total_ms: u32,
+    /// How long the guest's processors were stopped.
     pub vm_stopped_ms: u32,
+    /// Why the level is below the wanted one, human-readable; `None` when it is not.
     pub downgraded_because: Option<String>,
 }
 
@@ -121,18 +143,18 @@ pub struct Begun {
     pub virtual_size: u64,
     /// How the guest was quiesced.
     pub quiesce: QuiesceReport,
-    /// For the record.
+    /// How the point in time was taken: `cbw-snapshot-access`, ...
     pub method: String,
 }
 
-/// How a running capture is doing.
+/// The state of a capture that is being read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureStatus {
-    /// Of the instance.
+    /// The instance's power state.
     pub power: Power,
-    /// Bytes of scratch.
+    /// Bytes that the scratch file has grown to.
     pub scratch_used: u64,
-    /// Why the snapshot is lost, if it is.
+    /// Why the snapshot is lost, human-readable; `None` while it is not.
     pub broken: Option<String>,
 }
 
@@ -141,35 +163,38 @@ pub struct CaptureStatus {
 pub enum Outcome {
     /// The image is stored.
     Commit,
-    /// It is not: merge back whatever was set aside.
+    /// The image is not stored: merge back whatever was set aside.
     Discard,
 }
 
 /// What recovery found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// Of the instance, afterwards.
+    /// The instance's power state afterwards.
     pub power: Power,
-    /// For the log.
+    /// What was done, one entry for each action, for the log.
     pub actions: Vec<String>,
 }
 
 /// A disk of an instance to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct DiskSpec {
+    /// The path of its file on the hypervisor.
     pub path: String,
+    /// The format of its file: `raw`, `qcow2`, ...
     pub format: String,
+    /// Whether the guest cannot write to it.
     pub read_only: bool,
+    /// The serial number that the guest sees.
     pub serial: String,
 }
 
 /// An instance to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmSpec {
-    /// Under this name the channels are granted.
+    /// The instance's id, under which its channels are granted.
     pub id: String,
-    /// For people.
+    /// The instance's name, human-readable.
     pub name: String,
     /// Virtual processors.
     pub vcpus: u32,
@@ -187,44 +212,83 @@ pub struct VmSpec {
 
 /// A process that the host's agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Launch {
+    /// The plain name of the program, which the operator approved.
     pub program: String,
+    /// Its arguments, without its name.
     pub arguments: Vec<String>,
+    /// Its whole environment.
     pub environment: Props,
 }
 
 /// Changes of power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PowerAction {
-    /// Asks the guest, and returns.
+    /// Asks the guest to shut down, and returns at once.
     Shutdown,
-    /// Pulls the plug.
+    /// Ends the instance without the guest's help.
     PowerOff,
-    /// Lets a paused guest go on.
+    /// Lets a paused guest continue.
     Resume,
 }
 
 /// A hypervisor driver. Each function stands alone: it opens its channels, does its work and closes
 /// them.
+///
+/// # Errors
+///
+/// The class of an error decides what the host does: [`Error::transient`](crate::error::Error) is
+/// retried, a refusal of the host (`plugin.denied`) is passed on by `?` with its code.
 pub trait Hypervisor: 'static {
-    /// Programs that it needs, with the lowest version of each.
+    /// Returns the programs that the driver needs, with the lowest version of each.
     fn requirements() -> Vec<(String, String)>;
-    /// An instance as it is now.
+    /// Returns an instance as it is now.
+    ///
+    /// # Errors
+    ///
+    /// `not-found` for an instance that does not exist, and what its channels answer.
     fn describe(host: &dyn HypervisorHost, vm_id: &str) -> Result<Vm>;
-    /// Gates and expectations; changes nothing.
+    /// Checks whether a capture is possible, and returns what to expect of it; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `unsupported` or `conflict` when the capture is not possible.
     fn plan_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<Plan>;
-    /// Freezes, takes the point in time, thaws, and serves it.
+    /// Freezes the guest, takes the point in time, thaws the guest, and serves the disk as it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plan_capture`], and `conflict` when `minimum` was not reached. Nothing stays behind.
     fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<Begun>;
-    /// Asked about once a second while the host copies.
+    /// Returns how a capture is doing; called about once a second while the host copies.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer.
     fn capture_status(host: &dyn HypervisorHost, vm_id: &str, capture_id: &str) -> Result<CaptureStatus>;
-    /// Takes everything down. Idempotent.
+    /// Removes everything that the capture added. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer; the host calls it again.
     fn end_capture(host: &dyn HypervisorHost, vm_id: &str, capture_id: &str, outcome: Outcome) -> Result<()>;
-    /// Undoes whatever a lost capture left behind. Idempotent.
+    /// Undoes whatever a lost capture left behind, by its notes. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer; the host calls it again.
     fn recover(host: &dyn HypervisorHost, vm_id: &str, capture_id: &str, notes: &[Note])
     -> Result<Recovered>;
-    /// What to run for an instance.
+    /// Returns the process to run for an instance.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-input` or `unsupported` for a specification that this driver cannot run.
     fn define(host: &dyn HypervisorHost, spec: &VmSpec) -> Result<Launch>;
-    /// Changes an instance's power.
+    /// Changes an instance's power, and returns its state afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer.
     fn set_power(host: &dyn HypervisorHost, vm_id: &str, action: PowerAction) -> Result<Power>;
 }

@@ -1,11 +1,67 @@
 //! What a plugin author depends on.
 //!
-//! A plugin does not touch bulk bytes (but for storages that nothing else can read): it answers
-//! where bytes are, how a disk maps to them, or how to talk a hypervisor into holding still.
+//! A plugin does not touch bulk bytes (except those of storages that nothing else can read): it
+//! answers where bytes are, how a disk maps to them, or which conversation makes a hypervisor stop a
+//! guest.
 //! Implement one of the traits ([`format::Format`], [`storage::Storage`],
 //! [`hypervisor::Hypervisor`]) and export it with the macro of the same kind. Everything that the
 //! host offers comes in as a trait ([`host`]), so plugin logic is tested natively against
 //! [`mock::MockHost`].
+//!
+//! A format that reads files of which every byte is the disk's:
+//!
+//! ```
+//! use imprint_plugin_sdk::{
+//!     error::Result, export_format,
+//!     format::{Format, Guess, Image, Info, MapBuilder, Page, ReadOnly},
+//!     host::Blob,
+//!     mock::MemBlob,
+//!     types::{ByteRange, Props},
+//! };
+//!
+//! struct Flat;
+//!
+//! struct FlatImage {
+//!     file: Box<dyn Blob>,
+//! }
+//!
+//! impl Format for Flat {
+//!     type Image = FlatImage;
+//!     type Layout = ReadOnly;
+//!
+//!     fn probe(_head: &[u8], _tail: &[u8], _size: u64) -> Option<Guess> {
+//!         None
+//!     }
+//!
+//!     fn open(file: Box<dyn Blob>, _options: &Props) -> Result<FlatImage> {
+//!         Ok(FlatImage { file })
+//!     }
+//! }
+//!
+//! impl Image for FlatImage {
+//!     fn info(&mut self) -> Result<Info> {
+//!         let virtual_size = self.file.size();
+//!         Ok(Info { format: "flat".into(), subformat: None, virtual_size, unit: 1, facts: Props::new() })
+//!     }
+//!
+//!     fn metadata_ranges(&mut self, _start: u64, _max: u32) -> Result<Vec<ByteRange>> {
+//!         Ok(Vec::new())
+//!     }
+//!
+//!     fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page> {
+//!         let mut map = MapBuilder::new(start, end, max)?;
+//!         let _one_extent_is_all = map.data(end - start, 0, start)?;
+//!         Ok(map.finish())
+//!     }
+//! }
+//!
+//! export_format!(Flat);
+//!
+//! let mut image = Flat::open(Box::new(MemBlob::new([7; 512])), &Props::new())?;
+//! let page = image.extents(0, 512, 100)?;
+//! assert_eq!((page.extents.len(), page.done), (1, true));
+//! # Ok::<(), imprint_plugin_sdk::error::Error>(())
+//! ```
 //!
 //! The export macros only check the type unless the target is `wasm32`: components are built with
 //! `cargo build --profile plugin --target wasm32-wasip2`.

@@ -124,9 +124,14 @@ impl BlockPlaces {
             }
             self.jumps.push((self.stored, run.file_offset));
         }
-        for index in first..end {
+        // A run may be the whole disk: words, not bits.
+        let mut index = first;
+        while index < end {
+            let next = (index / 64 + 1).saturating_mul(64).min(end);
+            let bits = u64::MAX >> (64 - (next - index)) << (index % 64);
             let word = usize::try_from(index / 64).ok().and_then(|word| self.present.get_mut(word));
-            *word.expect("the run lies in the disk") |= 1 << (index % 64);
+            *word.expect("the run lies in the disk") |= bits;
+            index = next;
         }
         self.stored += end - first;
         self.next = end;

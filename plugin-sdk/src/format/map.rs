@@ -21,7 +21,11 @@ pub struct MapBuilder {
 }
 
 impl MapBuilder {
-    /// A page for `[start, end)` of at most `max` extents.
+    /// Begins a page for `[start, end)` of at most `max` extents.
+    ///
+    /// # Errors
+    ///
+    /// `map.range` when the range ends before it starts.
     pub fn new(start: u64, end: u64, max: u32) -> Result<Self> {
         if start > end {
             return Err(Error::invalid_input(
@@ -33,34 +37,50 @@ impl MapBuilder {
         Ok(Self { end, max, cursor: start, extents: Vec::new() })
     }
 
-    /// First virtual byte that is not described yet.
+    /// Returns the first virtual byte that is not described yet.
     pub fn cursor(&self) -> u64 {
         self.cursor
     }
 
-    /// First virtual byte that nobody asked for.
+    /// Returns the first virtual byte that was not asked for.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// `length` bytes stored as they are at `source_offset` of source `source`.
+    /// Adds `length` bytes stored as they are at `source_offset` of source `source`.
+    ///
+    /// # Errors
+    ///
+    /// `map.overflow` when the extent ends beyond the largest offset.
     pub fn data(&mut self, length: u64, source: u16, source_offset: u64) -> Result<ControlFlow<()>> {
         let kind = ExtentKind::Data;
         self.push(Extent { offset: 0, length, kind, source, codec: 0, source_offset, source_length: 0 })
     }
 
-    /// `length` bytes that read as zeroes.
+    /// Adds `length` bytes that read as zeroes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::data`].
     pub fn zero(&mut self, length: u64) -> Result<ControlFlow<()>> {
         self.push(Self::empty(length, ExtentKind::Zero))
     }
 
-    /// `length` bytes that this layer does not have.
+    /// Adds `length` bytes that this layer does not have.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::data`].
     pub fn hole(&mut self, length: u64) -> Result<ControlFlow<()>> {
         self.push(Self::empty(length, ExtentKind::Hole))
     }
 
-    /// One encoded unit of `length` bytes. It is never cut or merged: it must start at the cursor
+    /// Adds one encoded unit of `length` bytes. It is never cut or merged: it must start at the cursor
     /// and may reach beyond the end of the page.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::data`].
     pub fn encoded(
         &mut self,
         length: u64,
@@ -72,12 +92,12 @@ impl MapBuilder {
         self.push(Extent { offset: 0, length, kind, source: 0, codec, source_offset, source_length })
     }
 
-    /// Nothing more is wanted: the page is full or the end is reached.
+    /// Returns whether the end is reached.
     pub fn is_full(&self) -> bool {
         self.cursor >= self.end
     }
 
-    /// The page.
+    /// Returns the page.
     pub fn finish(self) -> Page {
         Page { done: self.cursor >= self.end, resume: self.cursor, extents: self.extents }
     }
@@ -117,7 +137,7 @@ impl MapBuilder {
     }
 }
 
-/// Whether `next`, which follows `last` on the virtual disk, is the same extent going on.
+/// Whether `next`, which follows `last` on the virtual disk, continues the same extent.
 fn joins(last: &Extent, next: &Extent) -> bool {
     match (last.kind, next.kind) {
         (ExtentKind::Zero, ExtentKind::Zero) | (ExtentKind::Hole, ExtentKind::Hole) => true,

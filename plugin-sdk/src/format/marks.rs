@@ -1,14 +1,14 @@
-//! The marks by which files are told apart: disk containers, wrappers and file systems.
+//! The marks by which files are distinguished: disk containers, wrappers and file systems.
 //!
 //! One table for all plugins, so that what one refuses as foreign another can name. A mark says
 //! what a file CLAIMS to be; a file may carry several, and one that carries two containers' marks
-//! is an attack on whoever looks at only one of them.
+//! is an attack on readers that look at only one of them.
 
 /// What a mark stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sort {
-    /// A disk image of some kind: whoever believes the mark reads another disk than the bytes of
-    /// the file.
+    /// A disk image of some kind: a reader that believes the mark reads another disk than the bytes
+    /// of the file.
     Container,
     /// Something around other files: compressed or packed.
     Wrapper,

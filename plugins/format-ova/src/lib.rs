@@ -12,15 +12,36 @@
 //! Not here: the disk's own format, and the digests of the manifest over a whole disk (they are
 //! facts for the host).
 
-pub mod error;
 pub mod image;
 mod manifest;
 mod ovf;
-mod plugin;
 pub mod probe;
 mod tar;
 mod xml;
 
-pub use plugin::Ova;
+use imprint_plugin_sdk::{
+    error::Result,
+    format::{Format, Guess, ReadOnly},
+    host::Blob,
+    types::Props,
+};
+
+use crate::image::Image;
+
+/// The OVA format.
+pub struct Ova;
+
+impl Format for Ova {
+    type Image = Image;
+    type Layout = ReadOnly;
+
+    fn probe(head: &[u8], _tail: &[u8], _size: u64) -> Option<Guess> {
+        probe::probe(head)
+    }
+
+    fn open(primary: Box<dyn Blob>, options: &Props) -> Result<Image> {
+        Ok(Image::open(primary.as_ref(), options)?)
+    }
+}
 
 imprint_plugin_sdk::export_format!(Ova);

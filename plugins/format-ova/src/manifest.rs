@@ -1,6 +1,8 @@
 //! The manifest: digests of members, one a line.
 
-use crate::{error::OvaError, tar::clip};
+use imprint_plugin_sdk::format::FormatError;
+
+use crate::tar::clip;
 
 /// A digest of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,16 +15,16 @@ pub(crate) struct Digest {
 
 /// The digest of `member`: `SHA256(disk1.vmdk)= 0123...`. `None` when the manifest does not name
 /// it.
-pub(crate) fn digest_of(text: &[u8], member: &str) -> Result<Option<Digest>, OvaError> {
+pub(crate) fn digest_of(text: &[u8], member: &str) -> Result<Option<Digest>, FormatError> {
     let text = std::str::from_utf8(text)
-        .map_err(|_| OvaError::Header("the manifest (.mf) is not UTF-8".to_owned()))?;
+        .map_err(|_| FormatError::Header("the manifest (.mf) is not UTF-8".to_owned()))?;
     let mut found = None;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (name, digest) = parsed(line).ok_or_else(|| {
-            OvaError::Header(format!("the line {:?} of the manifest (.mf) cannot be understood", clip(line)))
+            FormatError::Header(format!("the line {:?} of the manifest (.mf) cannot be parsed", clip(line)))
         })?;
         if name == member && found.replace(digest).is_some() {
-            return Err(OvaError::Header(format!("the manifest (.mf) names {member:?} twice")));
+            return Err(FormatError::Header(format!("the manifest (.mf) names {member:?} twice")));
         }
     }
     Ok(found)

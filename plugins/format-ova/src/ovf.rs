@@ -1,6 +1,8 @@
 //! What the description says of files and disks.
 
-use crate::{error::OvaError, tar::clip, xml};
+use imprint_plugin_sdk::format::FormatError;
+
+use crate::{tar::clip, xml};
 
 /// The most files and disks that are looked at.
 const MAX_LISTED: usize = 256;
@@ -31,10 +33,10 @@ pub(crate) struct Ovf {
 }
 
 impl Ovf {
-    /// Understands the text.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, OvaError> {
+    /// Parses the text.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         let text = std::str::from_utf8(bytes)
-            .map_err(|_| OvaError::Header("the description (.ovf) is not UTF-8".to_owned()))?;
+            .map_err(|_| FormatError::Header("the description (.ovf) is not UTF-8".to_owned()))?;
         let mut ovf = Self::default();
         let mut is_envelope = false;
         xml::read(text, |element| {
@@ -44,7 +46,7 @@ impl Ovf {
                 (Some("References"), "File") => ovf.files.push(File {
                     id: text("id").unwrap_or_default(),
                     href: text("href").ok_or_else(|| {
-                        OvaError::Header("a file of the description has no href".to_owned())
+                        FormatError::Header("a file of the description has no href".to_owned())
                     })?,
                     compressed: text("compression").is_some_and(|how| !how.is_empty() && how != "identity"),
                     chunked: text("chunkSize").is_some(),
@@ -57,27 +59,27 @@ impl Ovf {
                 })),
                 (Some(_) | None, _) => {}
             }
-            match ovf.files.len().max(ovf.disks.len()) > MAX_LISTED {
-                true => Err(OvaError::Limit(format!(
+            if ovf.files.len().max(ovf.disks.len()) > MAX_LISTED {
+                return Err(FormatError::TableSize(format!(
                     "the description lists more than {MAX_LISTED} files or disks"
-                ))),
-                false => Ok(()),
+                )));
             }
+            Ok(())
         })?;
         if !is_envelope {
-            return Err(OvaError::Header("the description (.ovf) is no OVF envelope".to_owned()));
+            return Err(FormatError::Header("the description (.ovf) is no OVF envelope".to_owned()));
         }
         Ok(ovf)
     }
 
     /// The one file with this id.
-    pub(crate) fn file(&self, id: &str) -> Result<&File, OvaError> {
+    pub(crate) fn file(&self, id: &str) -> Result<&File, FormatError> {
         let mut found = self.files.iter().filter(|file| file.id == id);
         match (found.next(), found.next()) {
             (Some(file), None) => Ok(file),
-            (Some(_), Some(_)) => Err(OvaError::Header(format!("two files have the id {:?}", clip(id)))),
+            (Some(_), Some(_)) => Err(FormatError::Header(format!("two files have the id {:?}", clip(id)))),
             (None, _) => {
-                Err(OvaError::Header(format!("a disk is in the file {:?}, which is not listed", clip(id))))
+                Err(FormatError::Header(format!("a disk is in the file {:?}, which is not listed", clip(id))))
             }
         }
     }
@@ -85,7 +87,7 @@ impl Ovf {
 
 /// The product's name of a disk's format, by the name of its file and by what the description says;
 /// the two must agree.
-pub(crate) fn contains(name: &str, described: Option<&str>) -> Result<&'static str, OvaError> {
+pub(crate) fn contains(name: &str, described: Option<&str>) -> Result<&'static str, FormatError> {
     let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     let by_name = match ending.as_str() {
         "vmdk" => Some("vmdk"),
@@ -95,7 +97,7 @@ pub(crate) fn contains(name: &str, described: Option<&str>) -> Result<&'static s
         "raw" | "img" => Some("raw"),
         "vdi" => Some("vdi"),
         "gz" | "bz2" | "xz" | "zst" => {
-            return Err(OvaError::Feature(format!(
+            return Err(FormatError::Feature(format!(
                 "the disk {name:?} is compressed as a whole; unpack it and describe it as what it is"
             )));
         }
@@ -105,10 +107,10 @@ pub(crate) fn contains(name: &str, described: Option<&str>) -> Result<&'static s
     let named = ["vmdk", "vhdx", "vhd", "qcow2", "vdi"].into_iter().find(|format| lower.contains(format));
     match (by_name, named) {
         (Some(one), Some(other)) if one != other => {
-            Err(OvaError::Header(format!("the disk {name:?} is described as {other}")))
+            Err(FormatError::Header(format!("the disk {name:?} is described as {other}")))
         }
         (Some(format), _) | (None, Some(format)) => Ok(format),
-        (None, None) => Err(OvaError::Feature(format!(
+        (None, None) => Err(FormatError::Feature(format!(
             "the format of the disk {name:?} is not known; name it with the ending of its format"
         ))),
     }

@@ -1,8 +1,10 @@
 //! The members of a tar file, each of them a plain file with a plain name.
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
-
-use crate::error::OvaError;
+use imprint_plugin_sdk::{
+    format::{FormatError, blob::read_exact},
+    host::Blob,
+    types::ByteRange,
+};
 
 /// Bytes of a header, and what members are padded to.
 pub(crate) const BLOCK: u64 = 512;
@@ -14,8 +16,6 @@ const MAX_NAME: usize = 128;
 const MAX_RECORDS: u64 = 64 << 10;
 /// What may follow the end of the archive: its last record, filled up with zeroes.
 const MAX_TAIL: u64 = 1 << 20;
-/// The most that one read brings.
-const MAX_READ: u64 = 1 << 20;
 /// Keys of extended records that change neither name nor place nor size.
 const HARMLESS: [&str; 8] = ["mtime", "atime", "ctime", "uid", "gid", "uname", "gname", "comment"];
 
@@ -41,25 +41,19 @@ pub(crate) enum Header {
     },
 }
 
+/// Refuses a member of a kind that attacks are made of and that no OVA needs.
+fn refused(what: impl Into<String>) -> FormatError {
+    let what = what.into();
+    FormatError::Member(format!("{what}; pack the .ovf and its disks again as plain files with plain names"))
+}
+
 /// Reads exactly this range, which the caller bounded and compared with the file.
-pub(crate) fn read(blob: &dyn Blob, range: ByteRange) -> Result<Vec<u8>, OvaError> {
-    let mut bytes = Vec::new();
-    let mut at = range.offset;
-    let end = range.offset.saturating_add(range.length);
-    while at < end {
-        let length = u32::try_from((end - at).min(MAX_READ)).expect("at most 1 MiB");
-        let piece = blob.read_at(at, length)?;
-        if piece.len() != usize::try_from(length).expect("at most 1 MiB") {
-            return Err(OvaError::Truncated("the file became shorter while it was read".to_owned()));
-        }
-        bytes.extend_from_slice(&piece);
-        at += u64::from(length);
-    }
-    Ok(bytes)
+pub(crate) fn read(blob: &dyn Blob, range: ByteRange) -> Result<Vec<u8>, FormatError> {
+    read_exact(blob, range.offset, range.length)
 }
 
 /// All members. Every byte of the file belongs to a header, a member, its padding or the end.
-pub(crate) fn members(blob: &dyn Blob) -> Result<Vec<Member>, OvaError> {
+pub(crate) fn members(blob: &dyn Blob) -> Result<Vec<Member>, FormatError> {
     let size = blob.size();
     let mut members: Vec<Member> = Vec::new();
     let mut headers = 0;
@@ -67,12 +61,14 @@ pub(crate) fn members(blob: &dyn Blob) -> Result<Vec<Member>, OvaError> {
     loop {
         let data = at + BLOCK;
         if data > size {
-            return Err(OvaError::Truncated(format!("the archive has no end before the file's, at {size}")));
+            return Err(FormatError::Truncated(format!(
+                "the archive has no end before the file's, at {size}"
+            )));
         }
         let header = Header::parse(&read(blob, ByteRange { offset: at, length: BLOCK })?)?;
         headers += 1;
         if headers > 2 * MAX_MEMBERS {
-            return Err(OvaError::Limit(format!("the archive has more than {MAX_MEMBERS} members")));
+            return Err(FormatError::TableSize(format!("the archive has more than {MAX_MEMBERS} members")));
         }
         let (Header::File { size: length, .. } | Header::Records { size: length }) = header else {
             end(blob, data)?;
@@ -80,7 +76,7 @@ pub(crate) fn members(blob: &dyn Blob) -> Result<Vec<Member>, OvaError> {
         };
         let padded = length.checked_next_multiple_of(BLOCK).and_then(|padded| data.checked_add(padded));
         let Some(next) = padded.filter(|next| *next <= size) else {
-            return Err(OvaError::Truncated(format!(
+            return Err(FormatError::Truncated(format!(
                 "a member of {length} bytes begins at {data}, and the file ends at {size}"
             )));
         };
@@ -90,10 +86,12 @@ pub(crate) fn members(blob: &dyn Blob) -> Result<Vec<Member>, OvaError> {
             Header::Records { .. } => records(blob, range)?,
             Header::File { name, .. } => {
                 if members.iter().any(|member| member.name == name) {
-                    return Err(OvaError::Member(format!("two members have the name {name:?}")));
+                    return Err(refused(format!("two members have the name {name:?}")));
                 }
                 if members.len() == MAX_MEMBERS {
-                    return Err(OvaError::Limit(format!("the archive has more than {MAX_MEMBERS} members")));
+                    return Err(FormatError::TableSize(format!(
+                        "the archive has more than {MAX_MEMBERS} members"
+                    )));
                 }
                 members.push(Member { name, data: range });
             }
@@ -103,26 +101,23 @@ pub(crate) fn members(blob: &dyn Blob) -> Result<Vec<Member>, OvaError> {
 }
 
 /// Behind the end there is nothing but zeroes, and not many.
-fn end(blob: &dyn Blob, at: u64) -> Result<(), OvaError> {
+fn end(blob: &dyn Blob, at: u64) -> Result<(), FormatError> {
     let tail = ByteRange { offset: at, length: blob.size() - at };
-    let hidden = || OvaError::Header("there are bytes behind the end of the archive".to_owned());
+    let hidden = || FormatError::Header("there are bytes behind the end of the archive".to_owned());
     if tail.length > MAX_TAIL {
         return Err(hidden());
     }
-    match read(blob, tail)?.iter().all(|byte| *byte == 0) {
-        true => Ok(()),
-        false => Err(hidden()),
-    }
+    if read(blob, tail)?.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(hidden()) }
 }
 
 /// Extended records: `LENGTH KEY=VALUE\n`, one behind the other. Only those that change nothing are
 /// accepted.
-fn records(blob: &dyn Blob, range: ByteRange) -> Result<(), OvaError> {
+fn records(blob: &dyn Blob, range: ByteRange) -> Result<(), FormatError> {
     if range.length > MAX_RECORDS {
-        return Err(OvaError::Limit(format!("an extended record has {} bytes", range.length)));
+        return Err(FormatError::TableSize(format!("an extended record has {} bytes", range.length)));
     }
     let bytes = read(blob, range)?;
-    let bad = || OvaError::Header("an extended record cannot be understood".to_owned());
+    let bad = || FormatError::Header("an extended record cannot be parsed".to_owned());
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
         let space = rest.iter().position(|byte| *byte == b' ').ok_or_else(bad)?;
@@ -133,7 +128,7 @@ fn records(blob: &dyn Blob, range: ByteRange) -> Result<(), OvaError> {
         let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(bad)?;
         let key = String::from_utf8_lossy(&record[..equals]).into_owned();
         if !HARMLESS.contains(&key.as_str()) {
-            return Err(OvaError::Member(format!("an extended record overrides `{}`", clip(&key))));
+            return Err(refused(format!("an extended record overrides `{}`", clip(&key))));
         }
         rest = &rest[length..];
     }
@@ -141,17 +136,17 @@ fn records(blob: &dyn Blob, range: ByteRange) -> Result<(), OvaError> {
 }
 
 impl Header {
-    /// Understands 512 bytes.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, OvaError> {
+    /// Parses 512 bytes.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         let block: &[u8; 512] = bytes
             .first_chunk()
-            .ok_or_else(|| OvaError::Truncated("a tar header is not complete".to_owned()))?;
+            .ok_or_else(|| FormatError::Truncated("a tar header is not complete".to_owned()))?;
         if block.iter().all(|byte| *byte == 0) {
             return Ok(Self::End);
         }
         // `ustar`, NUL, `00` is POSIX; `ustar  `, NUL is GNU.
         if block[257..263] != *b"ustar\0" && block[257..265] != *b"ustar  \0" {
-            return Err(OvaError::Header("there is no tar header where one should be".to_owned()));
+            return Err(FormatError::Header("there is no tar header where one should be".to_owned()));
         }
         let sum: u64 = block
             .iter()
@@ -159,27 +154,25 @@ impl Header {
             .map(|(at, byte)| u64::from(if (148..156).contains(&at) { b' ' } else { *byte }))
             .sum();
         if octal(&block[148..156]) != Some(sum) {
-            return Err(OvaError::Checksum("the checksum of a tar header is wrong".to_owned()));
+            return Err(FormatError::Checksum("the checksum of a tar header is wrong".to_owned()));
         }
         let size = number(&block[124..136])
-            .ok_or_else(|| OvaError::Header("the size of a member is impossible".to_owned()))?;
+            .ok_or_else(|| FormatError::Header("the size of a member is impossible".to_owned()))?;
         match block[156] {
             b'0' | 0 => Ok(Self::File { name: name(block)?, size }),
             b'x' | b'g' => Ok(Self::Records { size }),
-            b'1' | b'2' => Err(OvaError::Member("the archive has a link".to_owned())),
-            b'3' | b'4' | b'6' => Err(OvaError::Member("the archive has a device or a pipe".to_owned())),
-            b'5' => Err(OvaError::Member("the archive has a folder".to_owned())),
-            b'S' => Err(OvaError::Member("the archive has a sparse member".to_owned())),
-            b'L' | b'K' => Err(OvaError::Member("the archive has a long name".to_owned())),
-            other => {
-                Err(OvaError::Member(format!("the archive has a member of the kind {:?}", char::from(other))))
-            }
+            b'1' | b'2' => Err(refused("the archive has a link")),
+            b'3' | b'4' | b'6' => Err(refused("the archive has a device or a pipe")),
+            b'5' => Err(refused("the archive has a folder")),
+            b'S' => Err(refused("the archive has a sparse member")),
+            b'L' | b'K' => Err(refused("the archive has a long name")),
+            other => Err(refused(format!("the archive has a member of the kind {:?}", char::from(other)))),
         }
     }
 }
 
 /// A flat name of letters, digits, `.`, `_` and `-`.
-fn name(block: &[u8; 512]) -> Result<String, OvaError> {
+fn name(block: &[u8; 512]) -> Result<String, FormatError> {
     let until_nul = |field: &[u8]| field.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
     let prefix = until_nul(&block[345..500]);
     // GNU keeps times in this place.
@@ -192,7 +185,7 @@ fn name(block: &[u8; 512]) -> Result<String, OvaError> {
         && bytes != b"..";
     if !plain || posix && !prefix.is_empty() {
         let shown = clip(&String::from_utf8_lossy(&bytes));
-        return Err(OvaError::Member(format!(
+        return Err(refused(format!(
             "a member is called {shown:?}; letters, digits, '.', '_' and '-' are accepted, and no folders"
         )));
     }

@@ -2,7 +2,9 @@
 //! document types and no entities but the five of the language itself, so nothing can grow and
 //! nothing outside can be named.
 
-use crate::{error::OvaError, tar::clip};
+use imprint_plugin_sdk::format::FormatError;
+
+use crate::tar::clip;
 
 /// Elements inside of each other, at most.
 const MAX_DEPTH: usize = 32;
@@ -28,8 +30,8 @@ impl Element<'_> {
 /// Hands every element to `visit`, in the order of the document.
 pub(crate) fn read<'a>(
     text: &'a str,
-    mut visit: impl FnMut(&Element<'a>) -> Result<(), OvaError>,
-) -> Result<(), OvaError> {
+    mut visit: impl FnMut(&Element<'a>) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut open: Vec<&'a str> = Vec::new();
     let mut roots = 0;
@@ -47,7 +49,7 @@ pub(crate) fn read<'a>(
         } else if let Some(after) = rest.strip_prefix("<![CDATA[").filter(|_| !open.is_empty()) {
             rest = behind(after, "]]>")?;
         } else if rest.starts_with("<!") {
-            return Err(OvaError::Entities("the description declares a document type".to_owned()));
+            return Err(entities("the description declares a document type"));
         } else if let Some(after) = rest.strip_prefix("</") {
             let (name, after) = after.split_once('>').ok_or_else(|| bad("a tag has no end"))?;
             if open.pop() != Some(name.trim_end()) {
@@ -82,7 +84,7 @@ struct Tag<'a> {
 }
 
 /// A start tag, behind its `<`.
-fn tag(text: &str) -> Result<Tag<'_>, OvaError> {
+fn tag(text: &str) -> Result<Tag<'_>, FormatError> {
     let end = text.find(|c: char| c.is_whitespace() || matches!(c, '>' | '/' | '=' | '<' | '"'));
     let (name, mut rest) = text.split_at(end.ok_or_else(|| bad("a tag has no end"))?);
     if name.is_empty() {
@@ -109,7 +111,7 @@ fn tag(text: &str) -> Result<Tag<'_>, OvaError> {
             || key.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'' | '/'))
             || value.contains('<')
         {
-            return Err(bad("a tag cannot be understood"));
+            return Err(bad("a tag cannot be parsed"));
         }
         // Namespaces are declared by attributes; they are no names of ours.
         if key != "xmlns" && !key.starts_with("xmlns:") {
@@ -131,12 +133,12 @@ fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-fn behind<'a>(text: &'a str, end: &str) -> Result<&'a str, OvaError> {
+fn behind<'a>(text: &'a str, end: &str) -> Result<&'a str, FormatError> {
     text.split_once(end).map(|(_, after)| after).ok_or_else(|| bad("something in it has no end"))
 }
 
 /// Text with the five entities of the language, and characters by number, replaced.
-fn unescaped(text: &str) -> Result<String, OvaError> {
+fn unescaped(text: &str) -> Result<String, FormatError> {
     let mut plain = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
@@ -151,9 +153,8 @@ fn unescaped(text: &str) -> Result<String, OvaError> {
             "gt" => '>',
             "quot" => '"',
             "apos" => '\'',
-            other => character(other).ok_or_else(|| {
-                OvaError::Entities(format!("the description uses the entity {:?}", clip(other)))
-            })?,
+            other => character(other)
+                .ok_or_else(|| entities(&format!("the description uses the entity {:?}", clip(other))))?,
         });
         rest = after;
     }
@@ -171,15 +172,19 @@ fn character(entity: &str) -> Option<char> {
     char::from_u32(code)
 }
 
-fn bad(what: &str) -> OvaError {
-    OvaError::Header(format!("the description (.ovf) is no XML that can be read: {what}"))
+fn entities(what: &str) -> FormatError {
+    FormatError::Entities(format!("{what}; remove the document type and its entities from the .ovf"))
+}
+
+fn bad(what: &str) -> FormatError {
+    FormatError::Header(format!("the description (.ovf) is no XML that can be read: {what}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(text: &str) -> Result<Vec<String>, OvaError> {
+    fn names(text: &str) -> Result<Vec<String>, FormatError> {
         let mut names = Vec::new();
         read(text, |element| {
             let href = element.attribute("href").unwrap_or("-");

@@ -7,13 +7,19 @@
 
 mod extension;
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        blob::{overlap, read_exact},
+        wire::{be32, be64, to_u64, to_usize},
+    },
+    host::Blob,
+    types::ByteRange,
+};
 
 use crate::{
-    error::Qcow2Error,
     l2::{EntryKind, EntryReader},
-    source::{overlap, read_exact},
-    wire::{be32, be64, to_u64, to_usize},
+    version::Version,
 };
 
 pub use extension::{Bitmaps, Extensions};
@@ -40,24 +46,9 @@ const KNOWN_INCOMPATIBLE: u64 = DIRTY | CORRUPT | DATA_FILE | COMPRESSION | EXTE
 const LAZY_REFCOUNTS: u64 = 1;
 const AUTOCLEAR_BITMAPS: u64 = 1;
 
-/// The versions that this crate reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// QEMU 0.10 and later: no feature bits, no zero clusters.
-    V2,
-    /// QEMU 1.1 and later.
-    V3,
-}
-
-impl Version {
-    /// As the header has it.
-    pub fn number(self) -> u32 {
-        match self {
-            Self::V2 => 2,
-            Self::V3 => 3,
-        }
-    }
-}
+const CORRUPT_ADVICE: &str = "the image is marked as corrupt; repair it with `qemu-img check -r all`, or open it with the option `salvage`";
+const PLAIN_ADVICE: &str = "convert the image with the tool that made it to plain qcow2 version 3";
+const DECRYPT_ADVICE: &str = "decrypt the image with `qemu-img convert` first";
 
 /// How compressed clusters are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +78,7 @@ pub struct Backing {
     pub format: Option<String>,
 }
 
-/// Whether an image that says of itself that it is damaged is refused.
+/// Whether an image that is marked as corrupt is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damaged {
     /// The default.
@@ -137,23 +128,23 @@ pub struct Header {
 
 impl Header {
     /// Reads and checks cluster 0.
-    pub fn read(source: &dyn Blob, damaged: Damaged) -> Result<Self, Qcow2Error> {
+    pub fn read(source: &dyn Blob, damaged: Damaged) -> Result<Self, FormatError> {
         let first = read_exact(source, 0, source.size().min(V3_LENGTH + 8))?;
         let fields = Fields { bytes: &first };
         let version = check_magic(&fields)?;
         let cluster_bits = fields.u32(20)?;
         if !(9..=21).contains(&cluster_bits) {
-            return Err(Qcow2Error::Header(format!(
+            return Err(FormatError::Header(format!(
                 "cluster_bits is {cluster_bits}, where 9 to 21 are possible"
             )));
         }
         let cluster = 1_u64 << cluster_bits;
         let features = Features::read(&fields, version, cluster)?;
         if features.incompatible & CORRUPT != 0 && damaged == Damaged::Refuse {
-            return Err(Qcow2Error::CorruptFlag);
+            return Err(FormatError::CorruptFlag(CORRUPT_ADVICE.to_owned()));
         }
         if source.size() < cluster {
-            return Err(Qcow2Error::Truncated("the file ends inside its first cluster".into()));
+            return Err(FormatError::Truncated("the file ends inside its first cluster".into()));
         }
         let cluster_0 = read_exact(source, 0, cluster)?;
         let (backing_name, area_end) = backing_name(&fields, &cluster_0, features.length)?;
@@ -161,8 +152,8 @@ impl Header {
         check_encryption(fields.u32(32)?, &extensions)?;
         if features.incompatible & DATA_FILE != 0 || extensions.data_file.is_some() {
             let name = extensions.data_file.as_deref().unwrap_or("without a name");
-            return Err(Qcow2Error::ExternalReference(format!(
-                "the payload lies in an external data file ({name:?})"
+            return Err(FormatError::ExternalReference(format!(
+                "the payload is in an external data file ({name:?}); flatten the image into one file with `qemu-img convert -O qcow2`"
             )));
         }
         let stated_size = fields.u64(24)?;
@@ -202,6 +193,11 @@ impl Header {
         if self.extended_l2 { 16 } else { 8 }
     }
 
+    /// Entries of a part of an L2 table.
+    pub(crate) fn entries_of(&self, bytes: &[u8]) -> u64 {
+        to_u64(bytes.len()) / self.l2_entry()
+    }
+
     /// Virtual bytes that one L2 table describes.
     pub fn l2_span(&self) -> u64 {
         (self.cluster() / self.l2_entry()) << self.cluster_bits
@@ -226,10 +222,10 @@ impl Header {
         ranges
     }
 
-    fn check_tables(&self, file: u64) -> Result<(), Qcow2Error> {
+    fn check_tables(&self, file: u64) -> Result<(), FormatError> {
         let needed = self.virtual_size.div_ceil(self.l2_span());
         if needed > MAX_L1_BYTES / 8 {
-            return Err(Qcow2Error::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "the virtual size of {} bytes is more than an L1 table of {MAX_L1_BYTES} bytes can describe; the header is forged",
                 self.stated_size
             )));
@@ -238,23 +234,23 @@ impl Header {
         limit("the refcount table", self.refcount_table.length, MAX_REFCOUNT_TABLE_BYTES)?;
         limit("the snapshot table", self.snapshots.into(), MAX_SNAPSHOTS.into())?;
         if needed > u64::from(self.l1_entries) {
-            return Err(Qcow2Error::Table(format!(
+            return Err(FormatError::Table(format!(
                 "the L1 table has {} entries, and a disk of {} bytes needs {needed}",
                 self.l1_entries, self.stated_size
             )));
         }
         if self.refcount_table.length == 0 {
-            return Err(Qcow2Error::Header("there is no refcount table".into()));
+            return Err(FormatError::Header("there is no refcount table".into()));
         }
-        self.check_place("the L1 table", self.l1, file, Qcow2Error::Table)?;
-        self.check_place("the refcount table", self.refcount_table, file, Qcow2Error::Truncated)?;
+        self.check_place("the L1 table", self.l1, file, FormatError::Table)?;
+        self.check_place("the refcount table", self.refcount_table, file, FormatError::Truncated)?;
         let snapshots =
             ByteRange { offset: self.snapshots_offset, length: u64::from(self.snapshots) * SNAPSHOT_ENTRY };
-        self.check_place("the snapshot table", snapshots, file, Qcow2Error::Table)?;
+        self.check_place("the snapshot table", snapshots, file, FormatError::Table)?;
         if let Some(bitmaps) = self.bitmaps {
             let directory = ByteRange { offset: bitmaps.offset, length: bitmaps.size };
             limit("the bitmap directory", directory.length, MAX_BITMAP_DIRECTORY)?;
-            self.check_place("the bitmap directory", directory, file, Qcow2Error::Table)?;
+            self.check_place("the bitmap directory", directory, file, FormatError::Table)?;
         }
         let fixed = self.fixed_ranges();
         let clash = fixed
@@ -262,7 +258,7 @@ impl Header {
             .enumerate()
             .any(|(index, one)| fixed.iter().skip(index + 1).any(|two| overlap(*one, *two)));
         if clash {
-            return Err(Qcow2Error::Aliased(
+            return Err(FormatError::Aliased(
                 "two of header, L1 table, refcount table and snapshot table overlap".into(),
             ));
         }
@@ -276,19 +272,19 @@ impl Header {
         what: &str,
         range: ByteRange,
         file: u64,
-        outside: fn(String) -> Qcow2Error,
-    ) -> Result<(), Qcow2Error> {
+        outside: fn(String) -> FormatError,
+    ) -> Result<(), FormatError> {
         if range.length == 0 {
             return Ok(());
         }
         if !range.offset.is_multiple_of(self.cluster()) {
-            return Err(Qcow2Error::Table(format!(
+            return Err(FormatError::Table(format!(
                 "{what} starts at {:#x}, which is no cluster",
                 range.offset
             )));
         }
         match range.offset.checked_add(range.length) {
-            None => Err(Qcow2Error::Table(format!("{what} starts at {:#x}, behind any file", range.offset))),
+            None => Err(FormatError::Table(format!("{what} starts at {:#x}, behind any file", range.offset))),
             Some(end) if end > file => Err(outside(format!("{what} ends at {end}, and the file at {file}"))),
             Some(_) => Ok(()),
         }
@@ -306,7 +302,7 @@ struct Features {
 }
 
 impl Features {
-    fn read(fields: &Fields<'_>, version: Version, cluster: u64) -> Result<Self, Qcow2Error> {
+    fn read(fields: &Fields<'_>, version: Version, cluster: u64) -> Result<Self, FormatError> {
         let features = match version {
             Version::V2 => Self {
                 incompatible: 0,
@@ -319,31 +315,31 @@ impl Features {
             Version::V3 => Self::read_v3(fields)?,
         };
         if !(V2_LENGTH..=cluster).contains(&features.length) || !features.length.is_multiple_of(8) {
-            return Err(Qcow2Error::Header(format!("header_length is {}", features.length)));
+            return Err(FormatError::Header(format!("header_length is {}", features.length)));
         }
         if features.refcount_order > 6 {
-            return Err(Qcow2Error::Header(format!(
+            return Err(FormatError::Header(format!(
                 "refcount_order is {}, where 0 to 6 are possible",
                 features.refcount_order
             )));
         }
         if features.incompatible & EXTENDED_L2 != 0 && cluster < 16 << 10 {
-            return Err(Qcow2Error::Header(format!("extended L2 entries with clusters of {cluster} bytes")));
+            return Err(FormatError::Header(format!("extended L2 entries with clusters of {cluster} bytes")));
         }
         Ok(features)
     }
 
-    fn read_v3(fields: &Fields<'_>) -> Result<Self, Qcow2Error> {
+    fn read_v3(fields: &Fields<'_>) -> Result<Self, FormatError> {
         let incompatible = fields.u64(72)?;
         let unknown = incompatible & !KNOWN_INCOMPATIBLE;
         if unknown != 0 {
-            return Err(Qcow2Error::Feature(format!(
-                "the image uses unknown incompatible features ({unknown:#x})"
+            return Err(FormatError::Feature(format!(
+                "the image uses unknown incompatible features ({unknown:#x}); {PLAIN_ADVICE}"
             )));
         }
         let length = u64::from(fields.u32(100)?);
         if length < V3_LENGTH {
-            return Err(Qcow2Error::Header(format!(
+            return Err(FormatError::Header(format!(
                 "header_length is {length}, where at least {V3_LENGTH} are needed"
             )));
         }
@@ -352,11 +348,15 @@ impl Features {
             (0, false) => Compression::Deflate,
             (1, true) => Compression::Zstd,
             (0 | 1, _) => {
-                return Err(Qcow2Error::Header("compression type and its feature bit disagree".into()));
+                return Err(FormatError::Header("compression type and its feature bit disagree".into()));
             }
-            (_, true) => return Err(Qcow2Error::Feature(format!("compression type {kind} is unknown"))),
+            (_, true) => {
+                return Err(FormatError::Feature(format!(
+                    "compression type {kind} is unknown; {PLAIN_ADVICE}"
+                )));
+            }
             (_, false) => {
-                return Err(Qcow2Error::Header(format!("compression type {kind} without its feature bit")));
+                return Err(FormatError::Header(format!("compression type {kind} without its feature bit")));
             }
         };
         Ok(Self {
@@ -376,27 +376,29 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn u32(&self, at: usize) -> Result<u32, Qcow2Error> {
+    fn u32(&self, at: usize) -> Result<u32, FormatError> {
         be32(self.bytes, at).ok_or_else(short_header)
     }
 
-    fn u64(&self, at: usize) -> Result<u64, Qcow2Error> {
+    fn u64(&self, at: usize) -> Result<u64, FormatError> {
         be64(self.bytes, at).ok_or_else(short_header)
     }
 }
 
-fn short_header() -> Qcow2Error {
-    Qcow2Error::Truncated("the file ends inside its header".into())
+fn short_header() -> FormatError {
+    FormatError::Truncated("the file ends inside its header".into())
 }
 
-fn check_magic(fields: &Fields<'_>) -> Result<Version, Qcow2Error> {
+fn check_magic(fields: &Fields<'_>) -> Result<Version, FormatError> {
     if be32(fields.bytes, 0) != Some(MAGIC) {
-        return Err(Qcow2Error::Header("the file does not start with the qcow2 magic".into()));
+        return Err(FormatError::Header("the file does not start with the qcow2 magic".into()));
     }
     match fields.u32(4)? {
         2 => Ok(Version::V2),
         3 => Ok(Version::V3),
-        other => Err(Qcow2Error::Version(other)),
+        other => Err(FormatError::Version(format!(
+            "qcow2 version {other} is not supported; convert the image to version 3 with `qemu-img convert -O qcow2`"
+        ))),
     }
 }
 
@@ -405,41 +407,43 @@ fn backing_name(
     fields: &Fields<'_>,
     cluster_0: &[u8],
     header: u64,
-) -> Result<(Option<String>, u64), Qcow2Error> {
+) -> Result<(Option<String>, u64), FormatError> {
     let (offset, length) = (fields.u64(8)?, fields.u32(16)?);
     let cluster = to_u64(cluster_0.len());
     if offset == 0 {
         return Ok((None, cluster));
     }
     if length > MAX_BACKING_NAME {
-        return Err(Qcow2Error::Header(format!(
+        return Err(FormatError::Header(format!(
             "the backing name is {length} bytes long, where {MAX_BACKING_NAME} are possible"
         )));
     }
     let end = offset.checked_add(length.into()).filter(|end| *end <= cluster && offset >= header);
-    let bytes = end.map(|end| Ok::<_, Qcow2Error>((to_usize(offset)?, to_usize(end)?))).transpose()?;
+    let bytes = end.map(|end| Ok::<_, FormatError>((to_usize(offset)?, to_usize(end)?))).transpose()?;
     match bytes.and_then(|(start, end)| cluster_0.get(start..end)) {
         Some([]) => Ok((None, offset)),
         Some(name) => Ok((Some(String::from_utf8_lossy(name).into_owned()), offset)),
-        None => Err(Qcow2Error::Header(format!(
+        None => Err(FormatError::Header(format!(
             "the backing name at {offset:#x} lies outside of the first cluster"
         ))),
     }
 }
 
-fn check_encryption(method: u32, extensions: &Extensions) -> Result<(), Qcow2Error> {
+fn check_encryption(method: u32, extensions: &Extensions) -> Result<(), FormatError> {
     match method {
         0 => Ok(()),
-        1 => Err(Qcow2Error::Encrypted("the image is encrypted (AES)".into())),
-        2 if extensions.luks => Err(Qcow2Error::Encrypted("the image is encrypted (LUKS)".into())),
-        2 => Err(Qcow2Error::Header("the image says LUKS, and has no LUKS header".into())),
-        other => Err(Qcow2Error::Header(format!("crypt_method is {other}, where 0 to 2 are possible"))),
+        1 => Err(FormatError::Encrypted(format!("the image is encrypted (AES); {DECRYPT_ADVICE}"))),
+        2 if extensions.luks => {
+            Err(FormatError::Encrypted(format!("the image is encrypted (LUKS); {DECRYPT_ADVICE}")))
+        }
+        2 => Err(FormatError::Header("the image says LUKS, and has no LUKS header".into())),
+        other => Err(FormatError::Header(format!("crypt_method is {other}, where 0 to 2 are possible"))),
     }
 }
 
-fn limit(what: &str, value: u64, most: u64) -> Result<(), Qcow2Error> {
+fn limit(what: &str, value: u64, most: u64) -> Result<(), FormatError> {
     if value > most {
-        return Err(Qcow2Error::TableSize(format!(
+        return Err(FormatError::TableSize(format!(
             "{what} claims {value}, where {most} is the limit; the header is forged"
         )));
     }

@@ -6,7 +6,9 @@
 //! entries have a second word: bits 0-31 say which subclusters are allocated, bits 32-63 which read
 //! as zeroes.
 
-use crate::{error::Qcow2Error, header::Version};
+use imprint_plugin_sdk::format::FormatError;
+
+use crate::version::Version;
 
 /// Refcount of what the entry points to is exactly one.
 pub(crate) const COPIED: u64 = 1 << 63;
@@ -69,7 +71,7 @@ pub(crate) struct EntryReader {
 
 impl EntryReader {
     /// Reads all whole entries of a part of a table.
-    pub(crate) fn clusters(self, bytes: &[u8]) -> impl Iterator<Item = Result<Cluster, Qcow2Error>> + '_ {
+    pub(crate) fn clusters(self, bytes: &[u8]) -> impl Iterator<Item = Result<Cluster, FormatError>> + '_ {
         self.words(bytes).map(move |(entry, bitmap)| self.cluster(entry, bitmap))
     }
 
@@ -100,7 +102,7 @@ impl EntryReader {
     }
 
     /// Reads one entry.
-    pub(crate) fn cluster(self, entry: u64, bitmap: u64) -> Result<Cluster, Qcow2Error> {
+    pub(crate) fn cluster(self, entry: u64, bitmap: u64) -> Result<Cluster, FormatError> {
         match self.kind {
             EntryKind::Standard => self.standard(entry),
             EntryKind::Extended => self.extended(entry, bitmap),
@@ -108,7 +110,7 @@ impl EntryReader {
     }
 
     /// Reads a standard entry.
-    fn standard(self, entry: u64) -> Result<Cluster, Qcow2Error> {
+    fn standard(self, entry: u64) -> Result<Cluster, FormatError> {
         if entry & COMPRESSED != 0 {
             return self.compressed(entry).map(Cluster::Compressed);
         }
@@ -122,7 +124,7 @@ impl EntryReader {
     }
 
     /// Reads an extended entry: its two words.
-    fn extended(self, entry: u64, bitmap: u64) -> Result<Cluster, Qcow2Error> {
+    fn extended(self, entry: u64, bitmap: u64) -> Result<Cluster, FormatError> {
         if entry & COMPRESSED != 0 {
             if bitmap != 0 {
                 return Err(damaged("is compressed and has a subcluster bitmap", entry));
@@ -146,7 +148,7 @@ impl EntryReader {
     }
 
     /// The place of a cluster that is not compressed; `flags` may be set in it.
-    fn host_offset(self, entry: u64, flags: u64) -> Result<u64, Qcow2Error> {
+    fn host_offset(self, entry: u64, flags: u64) -> Result<u64, FormatError> {
         let host = entry & OFFSET_MASK;
         if entry & !(OFFSET_MASK | COPIED | flags) != 0 {
             return Err(damaged("has reserved bits set", entry));
@@ -157,7 +159,7 @@ impl EntryReader {
         Ok(host)
     }
 
-    fn compressed(self, entry: u64) -> Result<Compressed, Qcow2Error> {
+    fn compressed(self, entry: u64) -> Result<Compressed, FormatError> {
         if entry & COPIED != 0 {
             return Err(damaged("is compressed and has the copied flag", entry));
         }
@@ -177,8 +179,8 @@ fn split(bitmap: u64) -> (u32, u32) {
     (half(bitmap >> 32), half(bitmap))
 }
 
-fn damaged(what: &str, entry: u64) -> Qcow2Error {
-    Qcow2Error::Table(format!("the L2 entry {entry:#018x} {what}"))
+fn damaged(what: &str, entry: u64) -> FormatError {
+    FormatError::Table(format!("the L2 entry {entry:#018x} {what}"))
 }
 
 /// The entry of a plain cluster that nothing else refers to.

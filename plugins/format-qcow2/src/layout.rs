@@ -15,11 +15,12 @@ mod metadata;
 mod request;
 
 use imprint_plugin_sdk::{
-    format::{CreateRequest, MetadataPage, Placed, Rules},
+    error::Result,
+    format::{self, CreateRequest, FormatError, MetadataPage, Placed, Rules, wire::round_up},
     types::{Codec, props},
 };
 
-use crate::{error::Qcow2Error, header::Compression, l2::compressed_entry, wire::round_up};
+use crate::{header::Compression, l2::compressed_entry};
 use groups::Groups;
 use metadata::Plan;
 use request::Geometry;
@@ -50,7 +51,7 @@ pub struct Layout {
 
 impl Layout {
     /// Checks the request and decides where payload begins.
-    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, Qcow2Error> {
+    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, FormatError> {
         let geometry = Geometry::new(request)?;
         let tables_start = geometry.l1_offset() + round_up(geometry.l1_bytes(), geometry.cluster());
         let all_tables = geometry.l1_entries << geometry.cluster_bits;
@@ -61,53 +62,7 @@ impl Layout {
         Ok(Self { geometry, front_tables, data_start, groups, next: 0, payload_end: data_start, plan: None })
     }
 
-    /// Whole clusters; plain ones at clusters, encoded ones byte to byte.
-    pub(crate) fn rules(&self) -> Rules {
-        let unit = u32::try_from(self.geometry.cluster()).expect("a cluster is at most 2 MiB");
-        let rules = Rules { ascending: true, ..Rules::units(self.data_start, unit) };
-        let Some(compression) = self.geometry.compression else { return rules };
-        let codec = Codec { name: compression.codec_name().to_owned(), params: props([("tail", "garbage")]) };
-        Rules {
-            align: 1,
-            codec: Some(codec),
-            verbatim_if_larger: true,
-            verbatim_align: unit,
-            max_encoded: self.geometry.max_encoded(),
-            ..rules
-        }
-    }
-
-    /// Takes the next placements, in ascending virtual order.
-    pub(crate) fn placed(&mut self, runs: &[Placed]) -> Result<(), Qcow2Error> {
-        if runs.len() > MAX_RUNS {
-            return Err(Qcow2Error::Request(format!(
-                "{} runs in one report; {MAX_RUNS} are possible",
-                runs.len()
-            )));
-        }
-        if self.plan.is_some() {
-            return Err(Qcow2Error::Request("a placement came after the tables were asked for".to_owned()));
-        }
-        runs.iter().try_for_each(|run| self.take(run))
-    }
-
-    /// A page of tables, at most `max_bytes`; `start` is the `resume` of the page before.
-    pub(crate) fn metadata(
-        &mut self,
-        end: u64,
-        start: u64,
-        max_bytes: u32,
-    ) -> Result<MetadataPage, Qcow2Error> {
-        if self.plan.is_none() {
-            self.groups.finish()?;
-            let payload_end = round_up(end.max(self.payload_end), self.geometry.cluster());
-            self.plan = Some(Plan::new(&self.geometry, &self.groups, self.front_tables, payload_end)?);
-        }
-        let plan = self.plan.as_ref().expect("made above");
-        plan.page(&self.geometry, &self.groups, start, max_bytes)
-    }
-
-    fn take(&mut self, run: &Placed) -> Result<(), Qcow2Error> {
+    fn take(&mut self, run: &Placed) -> Result<(), FormatError> {
         let cluster = self.geometry.cluster();
         let disk_end = round_up(self.geometry.virtual_size, cluster);
         let end = run
@@ -129,23 +84,20 @@ impl Layout {
         if run.stored_length == 0 { self.take_plain(run) } else { self.take_encoded(run) }
     }
 
-    fn take_plain(&mut self, run: &Placed) -> Result<(), Qcow2Error> {
+    fn take_plain(&mut self, run: &Placed) -> Result<(), FormatError> {
         let cluster = self.geometry.cluster();
         let length = round_up(run.length, cluster);
         let end = run.file_offset.checked_add(length).filter(|end| end >> 56 == 0);
         let Some(end) = end.filter(|_| run.file_offset.is_multiple_of(cluster)) else {
             return Err(bad_run("is not stored at a cluster of the file", run));
         };
-        let first = run.offset >> self.geometry.cluster_bits;
-        for index in 0..length >> self.geometry.cluster_bits {
-            let host = run.file_offset + (index << self.geometry.cluster_bits);
-            self.groups.push(first + index, host, 0)?;
-        }
+        let bits = self.geometry.cluster_bits;
+        self.groups.push_plain(run.offset >> bits, run.file_offset, length >> bits)?;
         self.payload_end = self.payload_end.max(end);
         Ok(())
     }
 
-    fn take_encoded(&mut self, run: &Placed) -> Result<(), Qcow2Error> {
+    fn take_encoded(&mut self, run: &Placed) -> Result<(), FormatError> {
         if self.geometry.compression.is_none() {
             return Err(bad_run("is encoded, and the image is not compressed", run));
         }
@@ -156,29 +108,71 @@ impl Layout {
             .ok_or_else(|| bad_run("lies where no entry can point", run))?;
         let end = run.file_offset + u64::from(run.stored_length);
         let number = run.offset >> self.geometry.cluster_bits;
-        self.groups.push(number, run.file_offset, run.stored_length)?;
+        self.groups.push_encoded(number, run.file_offset, run.stored_length)?;
         self.payload_end = self.payload_end.max(end);
         Ok(())
     }
 }
 
-fn bad_run(what: &str, run: &Placed) -> Qcow2Error {
+impl format::Layout for Layout {
+    /// Whole clusters; plain ones at clusters, encoded ones byte to byte.
+    fn rules(&mut self) -> Rules {
+        let unit = u32::try_from(self.geometry.cluster()).expect("a cluster is at most 2 MiB");
+        let rules = Rules { ascending: true, ..Rules::units(self.data_start, unit) };
+        let Some(compression) = self.geometry.compression else { return rules };
+        let codec = Codec { name: compression.codec_name().to_owned(), params: props([("tail", "garbage")]) };
+        Rules {
+            align: 1,
+            codec: Some(codec),
+            verbatim_if_larger: true,
+            verbatim_align: unit,
+            max_encoded: self.geometry.max_encoded(),
+            ..rules
+        }
+    }
+
+    /// Takes the next placements, in ascending virtual order.
+    fn placed(&mut self, runs: &[Placed]) -> Result<()> {
+        if runs.len() > MAX_RUNS {
+            let text = format!("{} runs in one report; {MAX_RUNS} are possible", runs.len());
+            return Err(FormatError::Request(text).into());
+        }
+        if self.plan.is_some() {
+            let text = "a placement came after the tables were asked for".to_owned();
+            return Err(FormatError::Request(text).into());
+        }
+        Ok(runs.iter().try_for_each(|run| self.take(run))?)
+    }
+
+    /// A page of tables, at most `max_bytes`; `start` is the `resume` of the page before.
+    fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage> {
+        if self.plan.is_none() {
+            self.groups.finish()?;
+            let payload_end = round_up(end.max(self.payload_end), self.geometry.cluster());
+            self.plan = Some(Plan::new(&self.geometry, &self.groups, self.front_tables, payload_end)?);
+        }
+        let plan = self.plan.as_ref().expect("made above");
+        Ok(plan.page(&self.geometry, &self.groups, start, max_bytes)?)
+    }
+}
+
+fn bad_run(what: &str, run: &Placed) -> FormatError {
     let Placed { offset, length, file_offset, stored_length } = run;
-    Qcow2Error::Request(format!(
+    FormatError::Request(format!(
         "the placement of {length} bytes at {offset:#x} ({stored_length} encoded) at {file_offset:#x} of the file {what}"
     ))
 }
 
 impl Compression {
     /// From the option's value.
-    fn from_option(value: &str) -> Result<Option<Self>, Qcow2Error> {
+    fn from_option(value: &str) -> Result<Option<Self>, FormatError> {
         match value {
             "none" => Ok(None),
             "zlib" => Ok(Some(Self::Deflate)),
             "zstd" => Ok(Some(Self::Zstd)),
-            other => {
-                Err(Qcow2Error::Unsupported(format!("`compress` is `none`, `zlib` or `zstd`, not {other:?}")))
-            }
+            other => Err(FormatError::Unsupported(format!(
+                "`compress` is `none`, `zlib` or `zstd`, not {other:?}"
+            ))),
         }
     }
 }

@@ -3,84 +3,64 @@
 use std::ops::ControlFlow;
 
 use imprint_plugin_sdk::{
-    format::{Extent, ExtentKind, MapBuilder, Page},
-    types::ByteRange,
+    format::{Budget, FormatError, MapBuilder, Page, wire::round_up},
+    host::Blob,
 };
 
 use crate::{
-    error::Qcow2Error,
-    image::Image,
+    header::Header,
+    l1::L1,
     l2::{Cluster, Compressed},
-    slices::BUDGET,
-    source::overlap,
-    wire::round_up,
+    slices::Slices,
 };
 
 /// The most extents of a page, whatever is asked for.
 const MAX_EXTENTS: u32 = 8192;
 const SUBCLUSTERS: u32 = 32;
 
-impl Image {
-    /// Describes `[start, end)` of the disk, at most `max` extents and a bounded number of tables a
-    /// call.
-    ///
-    /// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end
-    /// of the disk its extent ends with the disk, although its bytes decode to a whole cluster.
-    pub(crate) fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page, Qcow2Error> {
-        let end = end.min(self.header.virtual_size);
-        let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
-        let mut budget = BUDGET;
-        let entries = self.header.entry_reader();
-        let mut flow = ControlFlow::Continue(());
-        while flow.is_continue() && !map.is_full() && budget > 0 {
-            let position = map.cursor();
-            let span = self.header.l2_span();
-            let index = position / span;
-            if self.l1.table(index) == 0 {
-                let until = self.l1.next_table(index).map_or(end, |next| next.saturating_mul(span)).min(end);
-                flow = map.hole(until - position)?;
-                continue;
-            }
-            let slice = self.slices.at(position);
-            let bytes = self.slices.load(self.blob.as_ref(), &self.l1, slice, end, &mut budget)?;
-            let place = Place {
-                disk: self.header.virtual_size,
-                file: self.blob.size(),
-                cluster: self.header.cluster(),
-            };
-            let skip = usize::try_from((position - slice.start) / place.cluster).unwrap_or(usize::MAX);
-            for cluster in entries.clusters(bytes).skip(skip) {
-                flow = place.push(&mut map, cluster?)?;
-                if flow.is_break() {
-                    break;
-                }
+/// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the tables a
+/// call.
+///
+/// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end of the
+/// disk its extent ends with the disk, although its bytes decode to a whole cluster. Whether two
+/// extents share bytes, or lie in the image's tables, is seen only over the whole map: that is the
+/// host's check.
+pub(crate) fn page(
+    blob: &dyn Blob,
+    header: &Header,
+    l1: &L1,
+    slices: &mut Slices,
+    start: u64,
+    end: u64,
+    max: u32,
+) -> Result<Page, FormatError> {
+    let end = end.min(header.virtual_size);
+    let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
+    let mut budget = Budget::of_a_call();
+    let entries = header.entry_reader();
+    let place = Place { disk: header.virtual_size, file: blob.size(), cluster: header.cluster() };
+    let mut flow = ControlFlow::Continue(());
+    while flow.is_continue() && !map.is_full() && budget.is_left() {
+        let position = map.cursor();
+        let span = header.l2_span();
+        let index = position / span;
+        if l1.table(index) == 0 {
+            let until = l1.next_table(index).map_or(end, |next| next.saturating_mul(span)).min(end);
+            flow = map.hole(until - position)?;
+            continue;
+        }
+        let slice = slices.at(position);
+        let bytes = slices.load(blob, l1, slice, end)?;
+        budget.spend(header.entries_of(bytes));
+        let skip = usize::try_from((position - slice.start) / place.cluster).unwrap_or(usize::MAX);
+        for cluster in entries.clusters(bytes).skip(skip) {
+            flow = place.push(&mut map, cluster?)?;
+            if flow.is_break() {
+                break;
             }
         }
-        let page = map.finish();
-        self.check_aliases(&page.extents)?;
-        Ok(page)
     }
-
-    /// No payload lies in the tables that were used to find it. Whether two extents share bytes is
-    /// seen only over the whole map: that is the host's check.
-    fn check_aliases(&self, extents: &[Extent]) -> Result<(), Qcow2Error> {
-        let fixed = self.header.fixed_ranges();
-        for extent in extents {
-            let length = match extent.kind {
-                ExtentKind::Data => extent.length,
-                ExtentKind::Encoded => extent.source_length.into(),
-                ExtentKind::Zero | ExtentKind::Hole => continue,
-            };
-            let stored = ByteRange { offset: extent.source_offset, length };
-            if fixed.iter().any(|table| overlap(*table, stored)) || self.l1.has_table_in(stored) {
-                return Err(Qcow2Error::Aliased(format!(
-                    "the disk's bytes at {:#x} lie in the image's own tables (at {:#x} of the file)",
-                    extent.offset, extent.source_offset
-                )));
-            }
-        }
-        Ok(())
-    }
+    Ok(map.finish())
 }
 
 /// What bounds the places of clusters.
@@ -92,7 +72,7 @@ struct Place {
 
 impl Place {
     /// Adds what is left of the cluster at the map's cursor.
-    fn push(&self, map: &mut MapBuilder, cluster: Cluster) -> Result<ControlFlow<()>, Qcow2Error> {
+    fn push(&self, map: &mut MapBuilder, cluster: Cluster) -> Result<ControlFlow<()>, FormatError> {
         let skip = map.cursor() % self.cluster;
         let rest = (self.cluster - skip).min(self.disk - map.cursor());
         match cluster {
@@ -104,9 +84,9 @@ impl Place {
         }
     }
 
-    fn data(&self, map: &mut MapBuilder, host: u64, length: u64) -> Result<ControlFlow<()>, Qcow2Error> {
+    fn data(&self, map: &mut MapBuilder, host: u64, length: u64) -> Result<ControlFlow<()>, FormatError> {
         if host + length > self.file {
-            return Err(Qcow2Error::Truncated(format!(
+            return Err(FormatError::Truncated(format!(
                 "the disk's bytes at {:#x} are at {host:#x} of the file, which ends at {:#x}",
                 map.cursor(),
                 self.file
@@ -122,15 +102,15 @@ impl Place {
         map: &mut MapBuilder,
         stored: Compressed,
         length: u64,
-    ) -> Result<ControlFlow<()>, Qcow2Error> {
+    ) -> Result<ControlFlow<()>, FormatError> {
         let start = map.cursor();
         if !start.is_multiple_of(self.cluster) || start + length > map.end() {
-            return Err(Qcow2Error::Request(format!(
+            return Err(FormatError::Request(format!(
                 "the map was asked for a part of the encoded cluster around {start:#x}; ask for whole clusters"
             )));
         }
         if stored.offset >= self.file || stored.offset + stored.length > round_up(self.file, 512) {
-            return Err(Qcow2Error::Truncated(format!(
+            return Err(FormatError::Truncated(format!(
                 "the encoded cluster for {start:#x} is at {:#x} of the file, which ends at {:#x}",
                 stored.offset, self.file
             )));
@@ -146,7 +126,7 @@ impl Place {
         host: u64,
         allocated: u32,
         zero: u32,
-    ) -> Result<ControlFlow<()>, Qcow2Error> {
+    ) -> Result<ControlFlow<()>, FormatError> {
         let size = self.cluster / u64::from(SUBCLUSTERS);
         let first = map.cursor() - map.cursor() % self.cluster;
         for index in 0..SUBCLUSTERS {

@@ -1,8 +1,8 @@
 //! Telling a qcow2 file by its first bytes.
 
-use imprint_plugin_sdk::format::Guess;
+use imprint_plugin_sdk::format::{Guess, wire::be32};
 
-use crate::{header::MAGIC, wire::be32};
+use crate::header::MAGIC;
 
 /// Judges a file by its head. A version that cannot be read is still nothing else: opening it says
 /// why.

@@ -1,20 +1,19 @@
 //! L2 tables, read a slice at a time and ahead of use.
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
-
-use crate::{
-    error::Qcow2Error,
-    header::Header,
-    image::L1,
-    source::{MAX_RANGES, MAX_READ, read_all},
-    wire::to_usize,
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        blob::{MAX_RANGES, MAX_READ, read_all},
+        wire::to_usize,
+    },
+    host::Blob,
+    types::ByteRange,
 };
+
+use crate::{header::Header, l1::L1};
 
 /// A table is read in pieces of at most this many bytes: the host caches in blocks of 64 KiB.
 const SLICE: u64 = 64 << 10;
-/// Bytes of tables that one call may read: 16 TiB of fully mapped disk take several calls, each of
-/// them short.
-pub(crate) const BUDGET: u64 = 32 << 20;
 
 /// The slices that were read last: at most 1 MiB.
 pub(crate) struct Slices {
@@ -53,36 +52,28 @@ impl Slices {
     }
 
     /// The bytes of a slice of a table that exists; reads it and what follows it below `end` when
-    /// it is not at hand. What was read is taken from `budget`.
+    /// it is not at hand.
     pub(crate) fn load(
         &mut self,
         blob: &dyn Blob,
         l1: &L1,
         slice: Slice,
         end: u64,
-        budget: &mut u64,
-    ) -> Result<&[u8], Qcow2Error> {
+    ) -> Result<&[u8], FormatError> {
         let found = self.held.binary_search_by_key(&slice.number, |(number, _)| *number);
         let index = match found {
             Ok(index) => index,
             Err(_) => {
-                self.read(blob, l1, slice, end, budget)?;
+                self.read(blob, l1, slice, end)?;
                 0
             }
         };
         self.held.get(index).map(|(_, bytes)| bytes.as_slice()).ok_or_else(|| {
-            Qcow2Error::Request(format!("the map was asked for the empty L2 table at {:#x}", slice.start))
+            FormatError::Request(format!("the map was asked for the empty L2 table at {:#x}", slice.start))
         })
     }
 
-    fn read(
-        &mut self,
-        blob: &dyn Blob,
-        l1: &L1,
-        slice: Slice,
-        end: u64,
-        budget: &mut u64,
-    ) -> Result<(), Qcow2Error> {
+    fn read(&mut self, blob: &dyn Blob, l1: &L1, slice: Slice, end: u64) -> Result<(), FormatError> {
         let goes_on = self.held.last().is_some_and(|(last, _)| *last < slice.number);
         let most = to_usize(u64::from(MAX_READ) / self.bytes)?.min(MAX_RANGES);
         self.ahead = if goes_on { (self.ahead * 2).min(most) } else { 1 };
@@ -98,7 +89,6 @@ impl Slices {
         numbers.retain(|number| *number == slice.number || number * self.span < end);
         let ranges: Vec<_> = numbers.iter().map(|number| self.range(l1, *number)).collect();
         let read = read_all(blob, &ranges)?;
-        *budget = budget.saturating_sub(ranges.iter().map(|range| range.length).sum());
         self.held = numbers.into_iter().zip(read).collect();
         Ok(())
     }

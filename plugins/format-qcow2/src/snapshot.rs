@@ -7,21 +7,25 @@
 //! id, name, padded to 8.
 
 use chrono::{DateTime, SecondsFormat};
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
-
-use crate::{
-    error::Qcow2Error,
-    header::Header,
-    source::{end_of, read_exact},
-    wire::{be16, be32, be64, to_u64, to_usize},
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        blob::{Window, end_of, read_exact},
+        wire::{be16, be32, be64},
+    },
+    host::Blob,
+    types::ByteRange,
 };
+
+use crate::header::Header;
 
 const HEAD: u64 = 40;
 const MAX_ENTRY: u64 = 64 << 10;
 const MAX_L1_BYTES: u64 = 32 << 20;
-/// Entries are read in windows of this size: short, because an entry may be 64 KiB long and only
-/// its head is looked at.
-const WINDOW: u64 = 4 << 10;
+/// How many snapshots are described.
+const LISTED: u32 = 32;
+/// Bytes of an id or a name that are shown.
+const MAX_TEXT: usize = 255;
 
 /// An internal snapshot, as far as its place matters.
 #[derive(Clone, Copy, Debug)]
@@ -32,24 +36,20 @@ pub(crate) struct Snapshot {
     pub(crate) place: ByteRange,
 }
 
-/// How many snapshots are told of by name.
-const LISTED: u32 = 32;
-/// Bytes of an id or a name that are told.
-const MAX_TEXT: usize = 255;
-
-/// What the first snapshots are, in words. Ids and names are what the file says: untrusted text.
-pub(crate) fn list(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, Qcow2Error> {
+/// Returns what the first snapshots are, in a sentence each. Ids and names are what the file says:
+/// untrusted text.
+pub(crate) fn list(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, FormatError> {
     let mut listed = Vec::new();
-    for_each_of(blob, header, header.snapshots.min(LISTED), |Snapshot { place, .. }| {
+    let mut snapshots = Entries::from(header.snapshots_offset, header.snapshots.min(LISTED));
+    while let Some(Snapshot { place, .. }) = snapshots.next(blob, header)? {
         let entry = read_exact(blob, place.offset, place.length)?;
         listed.push(describe(&entry).ok_or_else(|| {
-            Qcow2Error::Table(format!(
+            FormatError::Table(format!(
                 "the entry of a snapshot at {:#x} ends inside its fields",
                 place.offset
             ))
         })?);
-        Ok(())
-    })?;
+    }
     Ok(listed)
 }
 
@@ -62,40 +62,41 @@ fn describe(entry: &[u8]) -> Option<String> {
     let taken =
         DateTime::from_timestamp(be32(entry, 16)?.into(), 0)?.to_rfc3339_opts(SecondsFormat::Secs, true);
     let state = be64(extra, 0).unwrap_or(be32(entry, 32)?.into());
-    let mut words = format!("'{}', id {}, taken {taken}", text(rest.get(..name)?), text(id));
+    let mut description = format!("'{}', id {}, taken {taken}", text(rest.get(..name)?), text(id));
     if let Some(size) = be64(extra, 8) {
-        words.push_str(&format!(", disk of {size} bytes"));
+        description.push_str(&format!(", disk of {size} bytes"));
     }
     if state > 0 {
-        words.push_str(&format!(", with {state} bytes of machine state"));
+        description.push_str(&format!(", with {state} bytes of machine state"));
     }
-    Some(words)
+    Some(description)
 }
 
-/// Hands every snapshot to `take`.
-pub(crate) fn for_each(
-    blob: &dyn Blob,
-    header: &Header,
-    take: impl FnMut(Snapshot) -> Result<(), Qcow2Error>,
-) -> Result<(), Qcow2Error> {
-    for_each_of(blob, header, header.snapshots, take)
+/// The entries of a snapshot table, one after the other, as far as they were counted.
+pub(crate) struct Entries {
+    at: u64,
+    left: u32,
+    window: Window,
 }
 
-/// Hands the first `count` snapshots to `take`.
-fn for_each_of(
-    blob: &dyn Blob,
-    header: &Header,
-    count: u32,
-    mut take: impl FnMut(Snapshot) -> Result<(), Qcow2Error>,
-) -> Result<(), Qcow2Error> {
-    let mut window = Window { start: 0, bytes: Vec::new() };
-    let mut at = header.snapshots_offset;
-    for _ in 0..count {
-        let snapshot = read_entry(blob, header, &mut window, at)?;
-        at = end_of(snapshot.place);
-        take(snapshot)?;
+impl Entries {
+    /// The `count` entries from the one at `at` of the file on.
+    pub(crate) fn from(at: u64, count: u32) -> Self {
+        Self { at, left: count, window: Window::default() }
     }
-    Ok(())
+
+    /// Where the next entry begins.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    pub(crate) fn next(&mut self, blob: &dyn Blob, header: &Header) -> Result<Option<Snapshot>, FormatError> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        let snapshot = read_entry(blob, header, &mut self.window, self.at)?;
+        self.at = end_of(snapshot.place);
+        self.left = left;
+        Ok(Some(snapshot))
+    }
 }
 
 fn read_entry(
@@ -103,8 +104,8 @@ fn read_entry(
     header: &Header,
     window: &mut Window,
     at: u64,
-) -> Result<Snapshot, Qcow2Error> {
-    let outside = || Qcow2Error::Table(format!("the snapshot table runs out of the file at {at:#x}"));
+) -> Result<Snapshot, FormatError> {
+    let outside = || FormatError::Table(format!("the snapshot table runs out of the file at {at:#x}"));
     let head = window.get(blob, at, HEAD)?.ok_or_else(outside)?;
     let fields = (be64(head, 0), be32(head, 8), be16(head, 12), be16(head, 14), be32(head, 36));
     let (Some(offset), Some(entries), Some(id), Some(name), Some(extra)) = fields else {
@@ -120,28 +121,9 @@ fn read_entry(
     let l1 = ByteRange { offset, length: u64::from(entries) * 8 };
     let inside = offset.checked_add(l1.length).is_some_and(|end| end <= blob.size());
     if !inside || l1.length > MAX_L1_BYTES || !offset.is_multiple_of(header.cluster()) {
-        return Err(Qcow2Error::Table(format!(
+        return Err(FormatError::Table(format!(
             "the L1 table of the snapshot at {at:#x} lies outside of the file"
         )));
     }
     Ok(Snapshot { l1, place: ByteRange { offset: at, length } })
-}
-
-/// The part of the table that was read last.
-struct Window {
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Window {
-    fn get(&mut self, blob: &dyn Blob, at: u64, length: u64) -> Result<Option<&[u8]>, Qcow2Error> {
-        let Some(end) = at.checked_add(length).filter(|end| *end <= blob.size()) else { return Ok(None) };
-        let held = at >= self.start && end - self.start <= to_u64(self.bytes.len());
-        if !held {
-            self.bytes = read_exact(blob, at, WINDOW.min(blob.size() - at))?;
-            self.start = at;
-        }
-        let skip = to_usize(at - self.start)?;
-        Ok(self.bytes.get(skip..).and_then(|bytes| bytes.get(..to_usize(length).ok()?)))
-    }
 }

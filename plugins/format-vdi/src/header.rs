@@ -8,11 +8,13 @@
 //! 0x04c image type         0x170 disk size (u64)   0x188 uuid, 0x198 last snapshot, 0x1a8 link, 0x1b8 parent
 //! ```
 
-use imprint_plugin_sdk::{format::Guess, host::Blob};
-
-use crate::{
-    error::VdiError,
-    wire::{le32, le64, read_exact, to_u64},
+use imprint_plugin_sdk::{
+    format::{
+        FormatError, Guess,
+        blob::read_exact,
+        wire::{array, le32, le64, to_u64},
+    },
+    host::Blob,
 };
 
 /// At byte 0x40.
@@ -71,15 +73,19 @@ pub struct Header {
 
 impl Header {
     /// Reads and checks the header.
-    pub fn read(blob: &dyn Blob) -> Result<Self, VdiError> {
+    pub fn read(blob: &dyn Blob) -> Result<Self, FormatError> {
         let bytes = read_exact(blob, 0, blob.size().min(HEADER_END))?;
         let fields = Fields(&bytes);
         if fields.u32(0x40)? != SIGNATURE {
-            return Err(VdiError::Header("the file does not have the VDI signature".to_owned()));
+            return Err(FormatError::Header("the file does not have the VDI signature".to_owned()));
         }
         let version = fields.u32(0x44)?;
         if version != VERSION {
-            return Err(VdiError::Version(format!("{}.{}", version >> 16, version & 0xffff)));
+            return Err(FormatError::Version(format!(
+                "VDI version {}.{} is not supported; convert the image to version 1.1 with `VBoxManage clonemedium`",
+                version >> 16,
+                version & 0xffff
+            )));
         }
         if to_u64(bytes.len()) < HEADER_END {
             return Err(short_header());
@@ -88,17 +94,19 @@ impl Header {
         no_parent(&fields)?;
         let extra = fields.u32(0x17c)?;
         if extra != 0 {
-            return Err(VdiError::Feature(format!(
-                "each block is preceded by {extra} bytes of another program"
+            return Err(FormatError::Feature(format!(
+                "each block is preceded by {extra} bytes of another program; convert the image with `VBoxManage clonemedium --format VDI`"
             )));
         }
         let sector = fields.u32(0x168)?;
         if u64::from(sector) != SECTOR {
-            return Err(VdiError::Header(format!("the sector size is {sector}, where 512 is the only one")));
+            return Err(FormatError::Header(format!(
+                "the sector size is {sector}, where 512 is the only one"
+            )));
         }
         let block = u64::from(fields.u32(0x178)?);
         if !block.is_power_of_two() || !(MIN_BLOCK..=MAX_BLOCK).contains(&block) {
-            return Err(VdiError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "the block size is {block}, where powers of two from {MIN_BLOCK} to {MAX_BLOCK} are possible"
             )));
         }
@@ -123,45 +131,45 @@ impl Header {
         u64::from(self.blocks) * 4
     }
 
-    fn check_places(&self, file: u64) -> Result<(), VdiError> {
+    fn check_places(&self, file: u64) -> Result<(), FormatError> {
         let Self { blocks, block, virtual_size, map_offset, data_offset, .. } = *self;
         if blocks > MAX_BLOCKS {
-            return Err(VdiError::TableSize(format!(
+            return Err(FormatError::TableSize(format!(
                 "the map has {blocks} entries, and {MAX_BLOCKS} are possible; the header is forged"
             )));
         }
         if virtual_size > u64::from(MAX_BLOCKS) * MAX_BLOCK {
-            return Err(VdiError::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "the virtual size of {} bytes is more than any map can describe; the header is forged",
                 self.stated_size
             )));
         }
         if virtual_size > u64::from(blocks) * block {
-            return Err(VdiError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "a disk of {} bytes does not fit into {blocks} blocks of {block} bytes",
                 self.stated_size
             )));
         }
         if !map_offset.is_multiple_of(SECTOR) || !data_offset.is_multiple_of(SECTOR) {
-            return Err(VdiError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "map ({map_offset:#x}) and data ({data_offset:#x}) do not start at sectors"
             )));
         }
         let map_end = map_offset + self.map_length();
         if map_offset < HEADER_END || data_offset < map_end {
-            return Err(VdiError::Aliased(format!(
+            return Err(FormatError::Aliased(format!(
                 "header, map ({map_offset:#x} to {map_end:#x}) and data (from {data_offset:#x}) overlap"
             )));
         }
         if map_end > file {
-            return Err(VdiError::Truncated(format!("the map ends at {map_end}, and the file at {file}")));
+            return Err(FormatError::Truncated(format!("the map ends at {map_end}, and the file at {file}")));
         }
         Ok(())
     }
 }
 
-/// Judges a file by its head. A version that cannot be read is still nothing else: opening it says
-/// why.
+/// Recognises a file by its first bytes. A version that cannot be read is recognised too: opening it
+/// says why.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let confidence = match (le32(head, 0x40)?, le32(head, 0x44)?) {
         (SIGNATURE, VERSION) => 100,
@@ -175,41 +183,45 @@ pub fn probe(head: &[u8]) -> Option<Guess> {
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
-    fn u32(&self, at: usize) -> Result<u32, VdiError> {
+    fn u32(&self, at: usize) -> Result<u32, FormatError> {
         le32(self.0, at).ok_or_else(short_header)
     }
 
-    fn u64(&self, at: usize) -> Result<u64, VdiError> {
+    fn u64(&self, at: usize) -> Result<u64, FormatError> {
         le64(self.0, at).ok_or_else(short_header)
     }
 
     fn uuid(&self, at: usize) -> [u8; 16] {
-        self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+        array(self.0, at).unwrap_or_default()
     }
 }
 
-fn short_header() -> VdiError {
-    VdiError::Truncated("the file ends inside its header".to_owned())
+fn short_header() -> FormatError {
+    FormatError::Truncated("the file ends inside its header".to_owned())
 }
 
-fn kind(number: u32) -> Result<Kind, VdiError> {
+fn kind(number: u32) -> Result<Kind, FormatError> {
     match number {
         1 => Ok(Kind::Dynamic),
         2 => Ok(Kind::Fixed),
-        3 => Err(VdiError::ExternalReference("the image is an undo layer over another file".to_owned())),
-        4 => {
-            Err(VdiError::ExternalReference("the image is a differencing layer over another file".to_owned()))
-        }
-        other => Err(VdiError::Header(format!("the image type is {other}, where 1 to 4 are possible"))),
+        3 => Err(layer("the image is an undo layer over another file")),
+        4 => Err(layer("the image is a differencing layer over another file")),
+        other => Err(FormatError::Header(format!("the image type is {other}, where 1 to 4 are possible"))),
     }
 }
 
+fn layer(what: &str) -> FormatError {
+    FormatError::ExternalReference(format!(
+        "{what}; merge the chain into one image with `VBoxManage clonemedium`"
+    ))
+}
+
 /// An image of any type that names another one is a layer.
-fn no_parent(fields: &Fields<'_>) -> Result<(), VdiError> {
+fn no_parent(fields: &Fields<'_>) -> Result<(), FormatError> {
     for (at, what) in [(0x1a8, "a linked image"), (0x1b8, "a parent")] {
         let uuid = fields.uuid(at);
         if uuid != [0; 16] {
-            return Err(VdiError::ExternalReference(format!("the image names {what} ({})", uuid_text(uuid))));
+            return Err(layer(&format!("the image names {what} ({})", uuid_text(uuid))));
         }
     }
     Ok(())
@@ -217,12 +229,8 @@ fn no_parent(fields: &Fields<'_>) -> Result<(), VdiError> {
 
 /// A uuid as VirtualBox prints it: the first three fields are stored little endian.
 pub(crate) fn uuid_text(uuid: [u8; 16]) -> String {
-    let [a0, a1, a2, a3, b0, b1, c0, c1, d0, d1, e @ ..] = uuid;
-    let node: String = e.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(
-        "{:08x}-{:04x}-{:04x}-{d0:02x}{d1:02x}-{node}",
-        u32::from_le_bytes([a0, a1, a2, a3]),
-        u16::from_le_bytes([b0, b1]),
-        u16::from_le_bytes([c0, c1]),
-    )
+    let [a0, a1, a2, a3, b0, b1, c0, c1, clock @ .., n0, n1, n2, n3, n4, n5] = uuid;
+    [&[a3, a2, a1, a0][..], &[b1, b0], &[c1, c0], &clock, &[n0, n1, n2, n3, n4, n5]]
+        .map(hex::encode)
+        .join("-")
 }

@@ -11,13 +11,12 @@
 use std::ops::Range;
 
 use imprint_plugin_sdk::{
-    error::Result as HostResult,
-    format::{BlockPlaces, CreateRequest, MetadataPage, Placed, Rules, page_of_parts},
+    error::Result,
+    format::{self, BlockPlaces, CreateRequest, FormatError, MetadataPage, Placed, Rules, page_of_parts},
     types::ByteRange,
 };
 
 use crate::{
-    error::VdiError,
     header::{MAX_BLOCKS, SECTOR, SIGNATURE, VERSION},
     map::{encode, to_count},
 };
@@ -43,36 +42,36 @@ pub struct Layout {
 
 impl Layout {
     /// Checks the request and decides where payload begins.
-    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, VdiError> {
+    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, FormatError> {
         let virtual_size = request.virtual_size;
         if !virtual_size.is_multiple_of(SECTOR) {
-            return Err(VdiError::Request(format!(
+            return Err(FormatError::Request(format!(
                 "the disk size of {virtual_size} bytes is no multiple of {SECTOR}; round it up"
             )));
         }
         match request.subformat.as_deref() {
             None | Some("dynamic") => {}
             Some(other) => {
-                return Err(VdiError::Unsupported(format!(
+                return Err(FormatError::Unsupported(format!(
                     "VDI images are written as `dynamic`, not as {other:?}; leave the subformat out"
                 )));
             }
         }
         if request.parent.is_some() {
-            return Err(VdiError::Unsupported(
+            return Err(FormatError::Unsupported(
                 "this writer makes images without a parent; flatten the chain".to_owned(),
             ));
         }
         for (key, value) in &request.options {
             if (key.as_str(), value.as_str()) != ("compress", "none") {
-                return Err(VdiError::Unsupported(format!(
+                return Err(FormatError::Unsupported(format!(
                     "VDI does not have the option `{key}` = {value:?}; {OPTIONS}"
                 )));
             }
         }
         let blocks = virtual_size.div_ceil(BLOCK.into());
         if blocks > u64::from(MAX_BLOCKS) {
-            return Err(VdiError::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "a disk of {virtual_size} bytes is larger than the {MAX_BLOCKS} blocks of 1 MiB that a map can have"
             )));
         }
@@ -82,34 +81,12 @@ impl Layout {
         Ok(Self { virtual_size, data_offset, places })
     }
 
-    /// Whole blocks, one behind the other.
-    pub(crate) fn rules(&self) -> Rules {
-        Rules { ascending: true, ..Rules::units(self.data_offset.into(), BLOCK) }
-    }
-
-    /// Takes the next placements, in ascending virtual order.
-    pub(crate) fn placed(&mut self, runs: &[Placed]) -> Result<(), VdiError> {
-        Ok(self.places.placed(runs)?)
-    }
-
-    /// A page of map and header, at most `max_bytes`; `start` is the `resume` of the page before.
-    pub(crate) fn metadata(&self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage, VdiError> {
-        let map = ByteRange { offset: MAP_OFFSET.into(), length: self.map_length() };
-        let header = ByteRange { offset: 0, length: MAP_OFFSET.into() };
-        let end = end.max(self.places.end()).max(self.data_offset.into());
-        let page = page_of_parts(&[map, header], start, max_bytes, end, |part, range| match part {
-            0 => self.map(range),
-            _ => Ok(slice(&self.header(), range)),
-        });
-        Ok(page?)
-    }
-
     /// Whole pairs of entries: pages are cut at 8 bytes.
     fn map_length(&self) -> u64 {
         (self.places.blocks() * 4).next_multiple_of(8)
     }
 
-    fn map(&self, range: Range<u64>) -> HostResult<Vec<u8>> {
+    fn map(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let length = usize::try_from(range.end - range.start).expect("a page is at most 1 MiB");
         let entries = self.places.places(range.start / 4).take(length / 4).map(|place| {
             let block = place.map(|place| (place - u64::from(self.data_offset)) / u64::from(BLOCK));
@@ -145,6 +122,28 @@ impl Layout {
         put(0x188, &uuid(self.virtual_size, 1));
         put(0x198, &uuid(self.virtual_size, 2));
         header
+    }
+}
+
+impl format::Layout for Layout {
+    /// Whole blocks, one behind the other.
+    fn rules(&mut self) -> Rules {
+        Rules { ascending: true, ..Rules::units(self.data_offset.into(), BLOCK) }
+    }
+
+    fn placed(&mut self, runs: &[Placed]) -> Result<()> {
+        self.places.placed(runs)
+    }
+
+    /// Returns a page of map and header; `start` is the `resume` of the page before.
+    fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage> {
+        let map = ByteRange { offset: MAP_OFFSET.into(), length: self.map_length() };
+        let header = ByteRange { offset: 0, length: MAP_OFFSET.into() };
+        let end = end.max(self.places.end()).max(self.data_offset.into());
+        page_of_parts(&[map, header], start, max_bytes, end, |part, range| match part {
+            0 => self.map(range),
+            _ => Ok(slice(&self.header(), range)),
+        })
     }
 }
 

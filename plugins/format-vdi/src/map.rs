@@ -1,9 +1,16 @@
 //! The map: one entry for each block of the disk, read in windows.
 
-use imprint_plugin_sdk::host::Blob;
+use std::ops::ControlFlow;
 
-use crate::{error::VdiError, header::Header, wire::read_exact};
+use imprint_plugin_sdk::{
+    format::{Budget, FormatError, MapBuilder, Page, blob::read_exact, wire::le32s},
+    host::Blob,
+};
 
+use crate::header::Header;
+
+/// The most extents of a page, whatever is asked for.
+const MAX_EXTENTS: u32 = 8192;
 /// Entries of a window: 1 MiB of the map.
 const WINDOW: u64 = 256 << 10;
 const FREE: u32 = 0xffff_ffff;
@@ -12,7 +19,7 @@ const ZERO: u32 = 0xffff_fffe;
 /// What an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// Nobody wrote the block.
+    /// The block was never written.
     Free,
     /// The block is zeroes.
     Zero,
@@ -45,7 +52,7 @@ impl Window {
         blob: &dyn Blob,
         header: &Header,
         block: u64,
-    ) -> Result<impl Iterator<Item = Entry> + '_, VdiError> {
+    ) -> Result<impl Iterator<Item = Entry> + '_, FormatError> {
         let first = block - block % WINDOW;
         if self.bytes.is_empty() || self.first != first {
             let count = u64::from(header.blocks).saturating_sub(first).min(WINDOW);
@@ -53,87 +60,65 @@ impl Window {
             self.first = first;
         }
         let skip = usize::try_from(block - first).unwrap_or(usize::MAX);
-        let (entries, _) = self.bytes.as_chunks();
-        Ok(entries.iter().skip(skip).map(|entry| Entry::of(u32::from_le_bytes(*entry))))
+        Ok(le32s(&self.bytes).skip(skip).map(Entry::of))
     }
 }
 
-/// Which blocks of the file the map names: a bit for each.
-pub(crate) struct Used {
-    bits: Vec<u64>,
-    count: u64,
-}
-
-impl Used {
-    /// Goes through the whole map. Entries are below the number of blocks of the disk, lie inside
-    /// of the file as far as the disk reaches, and no two are the same.
-    pub(crate) fn read(blob: &dyn Blob, header: &Header) -> Result<Self, VdiError> {
-        let words = usize::try_from(header.blocks.div_ceil(64)).expect("at most 2^20");
-        let mut used = Self { bits: vec![0; words], count: 0 };
-        let mut window = Window::default();
-        let mut block = 0;
-        while block < u64::from(header.blocks) {
-            let mut seen = 0;
-            for entry in window.entries(blob, header, block)? {
-                if let Entry::Stored(number) = entry {
-                    used.take(header, blob.size(), block + seen, number)?;
+/// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the map a call.
+/// Whether two entries name the same block is seen only over the whole map: that is the host's
+/// check.
+pub(crate) fn page(
+    blob: &dyn Blob,
+    header: &Header,
+    window: &mut Window,
+    start: u64,
+    end: u64,
+    max: u32,
+) -> Result<Page, FormatError> {
+    let end = end.min(header.virtual_size);
+    let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
+    let unit = header.block;
+    let mut budget = Budget::of_a_call();
+    let mut flow = ControlFlow::Continue(());
+    while flow.is_continue() && !map.is_full() && budget.is_left() {
+        for entry in window.entries(blob, header, map.cursor() / unit)? {
+            budget.spend(1);
+            let (block, into) = (map.cursor() / unit, map.cursor() % unit);
+            let rest = unit - into;
+            flow = match entry {
+                Entry::Free => map.hole(rest)?,
+                Entry::Zero => map.zero(rest)?,
+                Entry::Stored(number) => {
+                    map.data(rest, 0, stored_at(header, blob.size(), block, number)? + into)?
                 }
-                seen += 1;
+            };
+            if flow.is_break() {
+                break;
             }
-            block += seen;
         }
-        Ok(used)
     }
-
-    /// How many blocks of the file the map names.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The first block of the file from `number` on that the map does not name, below `end`.
-    pub(crate) fn next_unused(&self, number: u64, end: u64) -> Option<u64> {
-        (number..end).find(|number| {
-            let word = usize::try_from(number / 64).ok().and_then(|word| self.bits.get(word));
-            word.is_none_or(|word| word >> (number % 64) & 1 == 0)
-        })
-    }
-
-    fn take(&mut self, header: &Header, file: u64, block: u64, number: u32) -> Result<(), VdiError> {
-        if number >= header.blocks {
-            return Err(VdiError::Truncated(format!(
-                "block {block} of the disk is block {number} of the file, and the file has at most {} blocks",
-                header.blocks
-            )));
-        }
-        stored_at(header, file, block, number)?;
-        let word = usize::try_from(number / 64).ok().and_then(|word| self.bits.get_mut(word));
-        let word = word.expect("the number is below the count of blocks");
-        let bit = 1 << (number % 64);
-        if *word & bit != 0 {
-            return Err(VdiError::Aliased(format!("block {number} of the file is named twice by the map")));
-        }
-        *word |= bit;
-        self.count += 1;
-        Ok(())
-    }
+    Ok(map.finish())
 }
 
-/// Where a block is in the file. Of the disk's last block, only what belongs to the disk has to be
-/// there.
-pub(crate) fn stored_at(header: &Header, file: u64, block: u64, number: u32) -> Result<u64, VdiError> {
+/// Returns where a block is in the file. Numbers are below the number of blocks of the disk, and of
+/// the disk's last block, only what belongs to the disk has to be there.
+pub(crate) fn stored_at(header: &Header, file: u64, block: u64, number: u32) -> Result<u64, FormatError> {
+    if number >= header.blocks {
+        return Err(FormatError::Truncated(format!(
+            "block {block} of the disk is block {number} of the file, and the file has at most {} blocks",
+            header.blocks
+        )));
+    }
     let at = header.data_offset + u64::from(number) * header.block;
     let used = header.virtual_size.saturating_sub(block * header.block).min(header.block);
     if at + used > file {
-        return Err(VdiError::Truncated(format!(
+        return Err(FormatError::Truncated(format!(
             "block {block} of the disk ends at {} of the file, which ends at {file}",
             at + used
         )));
     }
     Ok(at)
 }
-
-/// Bytes of the map that one call looks at, as a count of entries: 8 TiB in blocks of 1 MiB.
-pub(crate) const CALL_ENTRIES: u64 = 8 << 20;
 
 /// The entries of a new map.
 pub(crate) fn encode(entry: Option<u32>) -> [u8; 4] {

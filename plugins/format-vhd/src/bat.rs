@@ -1,12 +1,18 @@
 //! The block allocation table, read a page at a time: that of a disk of 2040 GiB has up to 16 MiB.
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        blob::{overlap, read_exact},
+        wire::{be32, to_usize},
+    },
+    host::Blob,
+    types::ByteRange,
+};
 
 use crate::{
-    error::VhdError,
+    geometry::SECTOR,
     header::{Header, NO_BLOCK},
-    source::{overlap, read_exact},
-    wire::{SECTOR, be32, to_usize},
 };
 
 /// Bytes of a page.
@@ -75,20 +81,20 @@ impl Bat {
     }
 
     /// What the table says, unchecked. `index` is below the table's entries.
-    pub(crate) fn entry(&mut self, blob: &dyn Blob, index: u64) -> Result<u32, VhdError> {
+    pub(crate) fn entry(&mut self, blob: &dyn Blob, index: u64) -> Result<u32, FormatError> {
         let at = index * ENTRY;
         let page = at / PAGE;
         if self.page.0 != page {
             let start = page * PAGE;
             let length = PAGE.min(self.table.length.saturating_sub(start));
-            let length = u32::try_from(length).expect("a page is 256 KiB");
             self.page = (page, read_exact(blob, self.table.offset + start, length)?);
         }
-        Ok(be32(&self.page.1, to_usize(at % PAGE)?))
+        be32(&self.page.1, to_usize(at % PAGE)?)
+            .ok_or_else(|| FormatError::Request(format!("the block allocation table has no entry {index}")))
     }
 
     /// The block, if it exists, and is inside the file and outside of the tables.
-    pub(crate) fn block(&mut self, blob: &dyn Blob, index: u64) -> Result<Option<Block>, VhdError> {
+    pub(crate) fn block(&mut self, blob: &dyn Blob, index: u64) -> Result<Option<Block>, FormatError> {
         match self.entry(blob, index)? {
             NO_BLOCK => Ok(None),
             sector => self.place(index, sector).map(Some),
@@ -101,7 +107,7 @@ impl Bat {
         blob: &dyn Blob,
         index: u64,
         end: u64,
-    ) -> Result<Option<Block>, VhdError> {
+    ) -> Result<Option<Block>, FormatError> {
         for index in index..end.min(self.blocks) {
             if let Some(block) = self.block(blob, index)? {
                 return Ok(Some(block));
@@ -112,10 +118,10 @@ impl Bat {
 
     /// Checks where an entry says that the block is. Of the disk's last block, only what the disk
     /// has must be there.
-    pub(crate) fn place(&self, index: u64, sector: u32) -> Result<Block, VhdError> {
+    pub(crate) fn place(&self, index: u64, sector: u32) -> Result<Block, FormatError> {
         let offset = u64::from(sector) * SECTOR;
         if offset + self.bitmap_size + self.block_size > MAX_FILE {
-            return Err(VhdError::Table(format!(
+            return Err(FormatError::Table(format!(
                 "the entry {index} of the block allocation table is {sector:#010x}, where no block can be"
             )));
         }
@@ -124,13 +130,13 @@ impl Bat {
         if let Some(table) = self.fixed.iter().find(|table| overlap(**table, whole)) {
             // At the end of the file there is nothing but the footer.
             if table.offset < self.data_end {
-                return Err(VhdError::Aliased(format!(
+                return Err(FormatError::Aliased(format!(
                     "the block {index} at {offset:#x} lies in the image's own tables"
                 )));
             }
         }
         if whole.offset + whole.length > self.data_end {
-            return Err(VhdError::Truncated(format!(
+            return Err(FormatError::Truncated(format!(
                 "the block {index} ends at {:#x} of the file, and there is room for blocks up to {:#x}",
                 whole.offset + whole.length,
                 self.data_end

@@ -1,14 +1,20 @@
 //! Sector bitmaps: which sectors of a block this layer has. The first sector is the highest bit of
 //! the first byte.
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
-
-use crate::{
-    bat::{Bat, Block},
-    error::VhdError,
-    source::{MAX_RANGES, MAX_READ, read_all},
-    wire::{to_u64, to_usize},
+use imprint_plugin_sdk::{
+    format::{
+        Budget, FormatError,
+        blob::{MAX_RANGES, MAX_READ, read_all},
+        wire::{to_u64, to_usize},
+    },
+    host::Blob,
+    types::ByteRange,
 };
+
+use crate::bat::{Bat, Block};
+
+/// Bytes of a bitmap that are as much work as an entry of a table.
+const BYTES_OF_AN_ENTRY: u64 = 4;
 
 /// The bitmaps that were read last: at most 1 MiB.
 #[derive(Default)]
@@ -28,8 +34,8 @@ impl Bitmaps {
         bat: &mut Bat,
         block: Block,
         end: u64,
-        budget: &mut u64,
-    ) -> Result<&[u8], VhdError> {
+        budget: &mut Budget,
+    ) -> Result<&[u8], FormatError> {
         let found = self.held.binary_search_by_key(&block.index, |(held, _)| held.index);
         let index = match found {
             Ok(index) => index,
@@ -48,11 +54,11 @@ impl Bitmaps {
         bat: &mut Bat,
         block: Block,
         end: u64,
-        budget: &mut u64,
-    ) -> Result<(), VhdError> {
-        let goes_on = self.held.last().is_some_and(|(last, _)| last.index < block.index);
+        budget: &mut Budget,
+    ) -> Result<(), FormatError> {
+        let continues = self.held.last().is_some_and(|(last, _)| last.index < block.index);
         let most = to_usize(u64::from(MAX_READ) / bat.bitmap_size())?.min(MAX_RANGES);
-        self.ahead = if goes_on { (self.ahead * 2).clamp(1, most) } else { 1 };
+        self.ahead = if continues { (self.ahead * 2).clamp(1, most) } else { 1 };
         let mut blocks = vec![block];
         let mut next = block.index + 1;
         while blocks.len() < self.ahead {
@@ -64,13 +70,13 @@ impl Bitmaps {
                     next = found.index + 1;
                     blocks.push(found);
                 }
-                // What is wrong there is said when it is needed.
+                // What is wrong there is reported when the block is needed.
                 Ok(None) | Err(_) => break,
             }
         }
         let ranges: Vec<ByteRange> = blocks.iter().map(|block| block.bitmap).collect();
         let read = read_all(blob, &ranges)?;
-        *budget = budget.saturating_sub(ranges.iter().map(|range| range.length).sum());
+        budget.spend(ranges.iter().map(|range| range.length).sum::<u64>() / BYTES_OF_AN_ENTRY);
         self.held = blocks.into_iter().zip(read).collect();
         Ok(())
     }

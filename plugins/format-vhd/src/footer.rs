@@ -5,11 +5,12 @@
 //! creator@28, its version@32, its system@36, original size@40, current size@48, geometry@56,
 //! kind@60, checksum@64, id@68, saved state@84. Virtual PC before 2004 wrote 511 bytes.
 
-use crate::{
-    error::VhdError,
-    geometry::Geometry,
+use imprint_plugin_sdk::format::{
+    FormatError,
     wire::{array, be32, be64},
 };
+
+use crate::geometry::Geometry;
 
 /// First eight bytes.
 pub const COOKIE: &[u8; 8] = b"conectix";
@@ -23,6 +24,10 @@ const CHECKSUM_AT: usize = 64;
 /// version.
 const VITAL: [std::ops::Range<usize>; 3] = [16..24, 28..32, 48..64];
 const ID: std::ops::Range<usize> = 68..84;
+
+/// What to do with a disk that is not read.
+pub(crate) const CONVERT: &str =
+    "convert the image with the program that made it to a dynamic VHD with blocks of 2 MiB";
 
 /// The kinds of VHD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +50,14 @@ impl Kind {
         }
     }
 
-    fn parse(number: u32) -> Result<Self, VhdError> {
+    fn parse(number: u32) -> Result<Self, FormatError> {
         match number {
             2 => Ok(Self::Fixed),
             3 => Ok(Self::Dynamic),
             4 => Ok(Self::Differencing),
-            other => Err(VhdError::Feature(format!("the footer says that the disk is of the kind {other}"))),
+            other => Err(FormatError::Feature(format!(
+                "the footer says that the disk is of the kind {other}; {CONVERT}"
+            ))),
         }
     }
 
@@ -63,7 +70,7 @@ impl Kind {
     }
 }
 
-/// What is made of a wrong checksum.
+/// How a wrong checksum is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damaged {
     /// It is refused.
@@ -93,22 +100,21 @@ pub struct Footer {
 
 impl Footer {
     /// Reads a footer of 512 or 511 bytes that begins with the cookie.
-    pub fn parse(bytes: &[u8], damaged: Damaged) -> Result<Self, VhdError> {
+    pub fn parse(bytes: &[u8], damaged: Damaged) -> Result<Self, FormatError> {
         if !bytes.starts_with(COOKIE) {
-            return Err(VhdError::Header("the footer does not begin with its mark".to_owned()));
+            return Err(FormatError::Header("the footer does not begin with its mark".to_owned()));
         }
-        if checksum(bytes, CHECKSUM_AT) != be32(bytes, CHECKSUM_AT) && damaged == Damaged::Refuse {
-            return Err(VhdError::Checksum("footer"));
+        if Some(checksum(bytes, CHECKSUM_AT)) != be32(bytes, CHECKSUM_AT) && damaged == Damaged::Refuse {
+            return Err(wrong_checksum("footer"));
         }
-        let version = be32(bytes, 12);
-        if version >> 16 != 1 {
-            return Err(VhdError::Version(version, "footer"));
-        }
+        let word = |at| be32(bytes, at).ok_or_else(|| cut_off("footer"));
+        let long = |at| be64(bytes, at).ok_or_else(|| cut_off("footer"));
+        check_version(word(12)?, "footer")?;
         Ok(Self {
-            kind: Kind::parse(be32(bytes, 60))?,
-            header_offset: be64(bytes, 16),
+            kind: Kind::parse(word(60)?)?,
+            header_offset: long(16)?,
             creator: array(bytes, 28).unwrap_or_default(),
-            current_size: be64(bytes, 48),
+            current_size: long(48)?,
             geometry: Geometry::parse(bytes, 56),
             id: array(bytes, ID.start).unwrap_or_default(),
             saved_state: bytes.get(84) == Some(&1),
@@ -136,6 +142,26 @@ impl Footer {
         seal(&mut bytes, CHECKSUM_AT);
         bytes
     }
+}
+
+pub(crate) fn wrong_checksum(what: &str) -> FormatError {
+    FormatError::Checksum(format!(
+        "the checksum of the {what} is wrong; the option `salvage` reads the image in spite of it"
+    ))
+}
+
+pub(crate) fn cut_off(what: &str) -> FormatError {
+    FormatError::Truncated(format!("the {what} is not complete"))
+}
+
+/// Checks that a structure has the version 1.0.
+pub(crate) fn check_version(version: u32, what: &str) -> Result<(), FormatError> {
+    if version >> 16 == 1 {
+        return Ok(());
+    }
+    Err(FormatError::Version(format!(
+        "version {version:#010x} of the {what} is not supported; only 1.0 was ever published"
+    )))
 }
 
 /// How far the copy at the start agrees with the footer.
@@ -180,12 +206,6 @@ pub(crate) fn seal(bytes: &mut [u8], at: usize) {
 
 /// An id as text: lower hex with dashes.
 pub(crate) fn id_text(id: [u8; 16]) -> String {
-    let mut text = String::new();
-    for (index, byte) in id.iter().enumerate() {
-        if [4, 6, 8, 10].contains(&index) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    let parts = [&id[..4], &id[4..6], &id[6..8], &id[8..10], &id[10..]];
+    parts.map(hex::encode).join("-")
 }

@@ -1,10 +1,10 @@
 //! Cylinders, heads and sectors: how the specification derives them, and which of the two stated
 //! sizes a disk has.
 
-use crate::{
-    error::VhdError,
-    wire::{SECTOR, be16},
-};
+use imprint_plugin_sdk::format::{FormatError, wire::be16};
+
+/// Bytes of a sector: the unit of every place in a VHD file.
+pub const SECTOR: u64 = 512;
 
 /// The largest disk: 2040 GiB, the most that 32-bit sector numbers of the file can hold with its
 /// tables.
@@ -29,7 +29,7 @@ impl Geometry {
     /// From the four bytes of a footer.
     pub(crate) fn parse(footer: &[u8], at: usize) -> Self {
         let byte = |at| footer.get(at).copied().unwrap_or(0);
-        Self { cylinders: be16(footer, at), heads: byte(at + 2), sectors: byte(at + 3) }
+        Self { cylinders: be16(footer, at).unwrap_or(0), heads: byte(at + 2), sectors: byte(at + 3) }
     }
 
     /// As the footer has it.
@@ -91,9 +91,9 @@ impl Geometry {
 /// Which of the two sizes counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SizeRule {
-    /// The size field: everybody but the two below.
+    /// The size field, as all programs do except those of `Geometry`.
     Current,
-    /// The geometry: Virtual PC, and QEMU when it is not told otherwise.
+    /// The geometry, as Virtual PC does, and QEMU by default.
     Geometry,
 }
 
@@ -140,7 +140,7 @@ impl DiskSize {
         current: u64,
         geometry: Geometry,
         rule: Option<SizeRule>,
-    ) -> Result<Self, VhdError> {
+    ) -> Result<Self, FormatError> {
         let stated = geometry.size();
         if geometry == Geometry::MAXIMAL || stated == current {
             return Ok(Self { bytes: current, conflict: None });
@@ -152,7 +152,9 @@ impl DiskSize {
             // No geometry at all is no statement.
             (None, Creator::Unknown) if stated == 0 => SizeRule::Current,
             (None, Creator::Unknown | Creator::KnownGeometry) if apart => {
-                return Err(VhdError::SizeConflict { current, geometry: stated });
+                return Err(FormatError::SizeConflict(format!(
+                    "the footer states a disk of {current} bytes, and a geometry of {stated} bytes, and programs differ in which they believe; open it with the size `current` or `geometry` (`--vhd-size`), whichever the program that made it used"
+                )));
             }
             (None, Creator::Unknown) => SizeRule::Current,
             (None, Creator::KnownGeometry) => SizeRule::Geometry,

@@ -5,13 +5,17 @@
 //! checksum@36, parent's id@40, parent's time@56, parent's name in UTF-16@64 (512 bytes), eight
 //! locators of 24 bytes@576.
 
-use imprint_plugin_sdk::types::ByteRange;
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        wire::{array, be32, be64, round_up},
+    },
+    types::ByteRange,
+};
 
 use crate::{
-    error::VhdError,
-    footer::{Damaged, checksum, seal},
-    geometry::MAX_DISK,
-    wire::{SECTOR, array, be32, be64, round_up},
+    footer::{CONVERT, Damaged, check_version, checksum, cut_off, seal, wrong_checksum},
+    geometry::{MAX_DISK, SECTOR},
 };
 
 /// First eight bytes.
@@ -58,23 +62,21 @@ pub struct Header {
 
 impl Header {
     /// Reads a header and checks what can be checked without the file.
-    pub fn parse(bytes: &[u8], damaged: Damaged) -> Result<Self, VhdError> {
+    pub fn parse(bytes: &[u8], damaged: Damaged) -> Result<Self, FormatError> {
         if !bytes.starts_with(COOKIE) {
-            return Err(VhdError::Header(
+            return Err(FormatError::Header(
                 "there is no dynamic header where the footer says it is".to_owned(),
             ));
         }
-        if checksum(bytes, CHECKSUM_AT) != be32(bytes, CHECKSUM_AT) && damaged == Damaged::Refuse {
-            return Err(VhdError::Checksum("dynamic header"));
+        if Some(checksum(bytes, CHECKSUM_AT)) != be32(bytes, CHECKSUM_AT) && damaged == Damaged::Refuse {
+            return Err(wrong_checksum("dynamic header"));
         }
-        let version = be32(bytes, 24);
-        if version >> 16 != 1 {
-            return Err(VhdError::Version(version, "dynamic header"));
-        }
+        let word = |at| be32(bytes, at).ok_or_else(|| cut_off("dynamic header"));
+        check_version(word(24)?, "dynamic header")?;
         let header = Self {
-            table_offset: be64(bytes, 16),
-            entries: be32(bytes, 28),
-            block_size: be32(bytes, 32),
+            table_offset: be64(bytes, 16).ok_or_else(|| cut_off("dynamic header"))?,
+            entries: word(28)?,
+            block_size: word(32)?,
             parent_id: array(bytes, 40).unwrap_or_default(),
             parent_name: name(bytes.get(NAME).unwrap_or_default()),
             locators: bytes.get(LOCATORS).unwrap_or_default().chunks(LOCATOR).filter_map(locator).collect(),
@@ -83,26 +85,26 @@ impl Header {
         Ok(header)
     }
 
-    fn check(&self) -> Result<(), VhdError> {
+    fn check(&self) -> Result<(), FormatError> {
         let size = self.block_size;
         if !size.is_power_of_two() || u64::from(size) < SECTOR {
-            return Err(VhdError::Header(format!("a block size of {size} bytes is impossible")));
+            return Err(FormatError::Header(format!("a block size of {size} bytes is impossible")));
         }
         if !BLOCKS.contains(&size) {
-            return Err(VhdError::Feature(format!(
-                "blocks of {size} bytes are not supported, only those of 512 KiB to 256 MiB"
+            return Err(FormatError::Feature(format!(
+                "blocks of {size} bytes are not supported, only those of 512 KiB to 256 MiB; {CONVERT}"
             )));
         }
         // Old versions of QEMU wrote one more than there can be.
         let most = MAX_DISK.div_ceil(size.into()) + 1;
         if u64::from(self.entries) > most {
-            return Err(VhdError::TableSize(format!(
+            return Err(FormatError::TableSize(format!(
                 "the block allocation table has {} entries, and the largest disk needs {most}; the file is forged",
                 self.entries
             )));
         }
         if !self.table_offset.is_multiple_of(SECTOR) {
-            return Err(VhdError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "the block allocation table at {:#x} does not begin at a sector",
                 self.table_offset
             )));
@@ -145,6 +147,6 @@ fn name(bytes: &[u8]) -> Vec<u16> {
 
 fn locator(bytes: &[u8]) -> Option<Locator> {
     let platform: [u8; 4] = array(bytes, 0)?;
-    let length = be32(bytes, 8);
-    (platform != [0; 4] && length > 0).then(|| Locator { platform, length, offset: be64(bytes, 16) })
+    let (length, offset) = (be32(bytes, 8)?, be64(bytes, 16)?);
+    (platform != [0; 4] && length > 0).then(|| Locator { platform, length, offset })
 }

@@ -1,7 +1,11 @@
-//! An open image: footer, header, and what the image says of itself.
+//! An open image: footer, header, and what the image states about itself.
 
 use imprint_plugin_sdk::{
-    format::{Finding, Info, Source},
+    error::Result,
+    format::{
+        self, Findings, FormatError, Info, Page, Source,
+        blob::{end_of, overlap, read_exact},
+    },
     host::Blob,
     types::{ByteRange, Props},
 };
@@ -9,15 +13,14 @@ use imprint_plugin_sdk::{
 use crate::{
     bat::Bat,
     bitmap::Bitmaps,
-    error::VhdError,
+    blocks::Blocks,
+    check::{Check, Checked},
     footer::{self, Agreement, Damaged, Footer, Kind, id_text},
-    geometry::{DiskSize, MAX_DISK, SizeRule},
+    geometry::{DiskSize, MAX_DISK, SECTOR, SizeRule},
     header::{self, Header},
     locate::{Located, behind_blocks, locate},
-    parent,
-    ranges::Listed,
-    source::{end_of, overlap, read_exact},
-    wire::SECTOR,
+    map, parent,
+    ranges::Listing,
 };
 
 /// An open VHD.
@@ -25,28 +28,19 @@ use crate::{
 /// Memory: a page of 256 KiB of the block allocation table and at most 1 MiB of sector bitmaps; a
 /// check adds a word for each block, at most 16 MiB.
 pub struct Image {
-    pub(crate) blob: Box<dyn Blob>,
-    pub(crate) footer: Footer,
-    pub(crate) virtual_size: u64,
+    blob: Box<dyn Blob>,
+    footer: Footer,
+    virtual_size: u64,
     /// Header, table and bitmaps; `None` for a fixed disk.
-    pub(crate) blocks: Option<Blocks>,
+    blocks: Option<Blocks>,
     /// Where the image's tables are; without the sector bitmaps.
-    pub(crate) tables: Vec<ByteRange>,
-    pub(crate) listed: Listed,
-    pub(crate) found: Option<Vec<Finding>>,
+    tables: Vec<ByteRange>,
+    listing: Listing,
+    check: Check,
     size: DiskSize,
     copy: Agreement,
     trailing: u64,
     footer_missing: bool,
-}
-
-/// What a disk made of blocks has.
-pub(crate) struct Blocks {
-    pub(crate) header: Header,
-    pub(crate) bat: Bat,
-    pub(crate) bitmaps: Bitmaps,
-    /// Blocks end here.
-    pub(crate) data_end: u64,
 }
 
 /// How an image is opened.
@@ -57,13 +51,13 @@ struct Options {
 }
 
 impl Options {
-    fn parse(options: &Props) -> Result<Self, VhdError> {
+    fn parse(options: &Props) -> Result<Self, FormatError> {
         let option = |key: &str| options.get(key).map(String::as_str);
         let damaged = match option("salvage") {
             None | Some("false") => Damaged::Refuse,
             Some("true") => Damaged::Salvage,
             Some(other) => {
-                return Err(VhdError::Request(format!("`salvage` is `true` or `false`, not {other:?}")));
+                return Err(FormatError::Request(format!("`salvage` is `true` or `false`, not {other:?}")));
             }
         };
         let size = match option("size") {
@@ -71,7 +65,9 @@ impl Options {
             Some("current") => Some(SizeRule::Current),
             Some("geometry") => Some(SizeRule::Geometry),
             Some(other) => {
-                return Err(VhdError::Request(format!("`size` is `current` or `geometry`, not {other:?}")));
+                return Err(FormatError::Request(format!(
+                    "`size` is `current` or `geometry`, not {other:?}"
+                )));
             }
         };
         Ok(Self { damaged, size })
@@ -82,19 +78,19 @@ impl Image {
     /// Opens the image and checks footer and header. The option `salvage` = `true` takes wrong
     /// checksums and a missing footer; `size` = `current` or `geometry` decides which of two sizes
     /// that disagree counts.
-    pub(crate) fn open(blob: Box<dyn Blob>, options: &Props) -> Result<Self, VhdError> {
+    pub(crate) fn open(blob: Box<dyn Blob>, options: &Props) -> Result<Self, FormatError> {
         let options = Options::parse(options)?;
         let located = locate(blob.as_ref(), options.damaged)?;
         let footer = &located.footer;
         let size = DiskSize::decide(footer.creator, footer.current_size, footer.geometry, options.size)?;
         if size.bytes > MAX_DISK {
-            return Err(VhdError::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "the disk has {} bytes, and a VHD has at most {MAX_DISK}; the file is damaged or forged",
                 size.bytes
             )));
         }
         if !size.bytes.is_multiple_of(SECTOR) {
-            return Err(VhdError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "the disk's size of {} bytes is no multiple of {SECTOR}",
                 size.bytes
             )));
@@ -105,10 +101,10 @@ impl Image {
         }
     }
 
-    fn fixed(blob: Box<dyn Blob>, located: Located, size: DiskSize) -> Result<Self, VhdError> {
+    fn fixed(blob: Box<dyn Blob>, located: Located, size: DiskSize) -> Result<Self, FormatError> {
         let place = located.place.expect("a fixed disk is found by the footer at its end");
         let Some(trailing) = place.offset.checked_sub(size.bytes) else {
-            return Err(VhdError::Truncated(format!(
+            return Err(FormatError::Truncated(format!(
                 "the disk has {} bytes, and the file has {} before its footer",
                 size.bytes, place.offset
             )));
@@ -119,8 +115,8 @@ impl Image {
             virtual_size: size.bytes,
             blocks: None,
             tables: vec![place],
-            listed: Listed::default(),
-            found: None,
+            listing: Listing::default(),
+            check: Check::default(),
             size,
             copy: located.copy,
             trailing,
@@ -133,12 +129,12 @@ impl Image {
         located: Located,
         size: DiskSize,
         damaged: Damaged,
-    ) -> Result<Self, VhdError> {
+    ) -> Result<Self, FormatError> {
         let footer = located.footer;
         let (header, mut tables) = read_header(blob.as_ref(), &footer, damaged)?;
         let room = u64::from(header.entries) * u64::from(header.block_size);
         if room < size.bytes {
-            return Err(VhdError::Table(format!(
+            return Err(FormatError::Table(format!(
                 "the block allocation table has room for {room} bytes, and the disk has {}",
                 size.bytes
             )));
@@ -149,7 +145,7 @@ impl Image {
             None => behind_blocks(blob.as_ref(), &mut bat, &tables, &footer)?,
         };
         if place.is_none() && damaged == Damaged::Refuse {
-            return Err(VhdError::Truncated("the file has no VHD footer at its end".to_owned()));
+            return Err(FormatError::Truncated("the file has no VHD footer at its end".to_owned()));
         }
         if let Some(place) = place {
             tables.push(place);
@@ -164,8 +160,8 @@ impl Image {
             virtual_size: size.bytes,
             blocks: Some(Blocks { header, bat, bitmaps: Bitmaps::default(), data_end }),
             tables,
-            listed: Listed::default(),
-            found: None,
+            listing: Listing::default(),
+            check: Check::default(),
             size,
             copy: located.copy,
             trailing,
@@ -173,8 +169,34 @@ impl Image {
         })
     }
 
-    /// What the image says of itself.
-    pub(crate) fn info(&self) -> Info {
+    /// The notes of a check.
+    fn remarks(&self) -> Vec<(&'static str, String)> {
+        let mut remarks = Vec::new();
+        if self.copy != Agreement::Same {
+            let text = "the footer and its copy at the start of the file are not the same";
+            remarks.push(("vhd.footer-copies-differ", text.to_owned()));
+        }
+        if self.footer_missing {
+            remarks.push(("vhd.footer-missing", "the file does not end with a footer".to_owned()));
+        }
+        if self.footer.saved_state {
+            remarks
+                .push(("vhd.saved-state", "the machine was suspended when the disk was closed".to_owned()));
+        }
+        if let Some(other) = self.size.conflict {
+            let text = format!("the disk has {} bytes, and the footer also says {other}", self.virtual_size);
+            remarks.push(("vhd.size-conflict", text));
+        }
+        if self.trailing > 0 {
+            let text = format!("{} bytes of the file belong to nothing", self.trailing);
+            remarks.push(("vhd.trailing-bytes", text));
+        }
+        remarks
+    }
+}
+
+impl format::Image for Image {
+    fn info(&mut self) -> Result<Info> {
         let mut facts = Props::new();
         let mut fact = |key: &str, value: String| facts.insert(key.to_owned(), value);
         let creator = String::from_utf8_lossy(&self.footer.creator);
@@ -202,18 +224,18 @@ impl Image {
         for (key, _) in flags.iter().filter(|(_, set)| *set) {
             fact(key, "true".to_owned());
         }
-        Info {
+        Ok(Info {
             format: "vhd".to_owned(),
             subformat: Some(self.footer.kind.name().to_owned()),
             virtual_size: self.virtual_size,
             unit: self.blocks.as_ref().map_or(1, |blocks| blocks.header.block_size),
             facts,
-        }
+        })
     }
 
     /// The file itself, and the names that a differencing disk has for its parent: all of one and
     /// the same.
-    pub(crate) fn sources(&self) -> Result<Vec<Source>, VhdError> {
+    fn sources(&mut self) -> Result<Vec<Source>> {
         let mut sources = vec![Source::primary()];
         if let Some(blocks) = self.blocks.as_ref().filter(|_| self.footer.kind == Kind::Differencing) {
             // XenServer makes layers on raw disks, too: those have no id.
@@ -225,29 +247,19 @@ impl Image {
         Ok(sources)
     }
 
-    /// For the notes of a check.
-    pub(crate) fn remarks(&self) -> Vec<(&'static str, String)> {
-        let mut remarks = Vec::new();
-        if self.copy != Agreement::Same {
-            let text = "the footer and its copy at the start of the file are not the same";
-            remarks.push(("vhd.footer-copies-differ", text.to_owned()));
-        }
-        if self.footer_missing {
-            remarks.push(("vhd.footer-missing", "the file does not end with a footer".to_owned()));
-        }
-        if self.footer.saved_state {
-            remarks
-                .push(("vhd.saved-state", "the machine was suspended when the disk was closed".to_owned()));
-        }
-        if let Some(other) = self.size.conflict {
-            let text = format!("the disk has {} bytes, and the footer also says {other}", self.virtual_size);
-            remarks.push(("vhd.size-conflict", text));
-        }
-        if self.trailing > 0 {
-            let text = format!("{} bytes of the file belong to nothing", self.trailing);
-            remarks.push(("vhd.trailing-bytes", text));
-        }
-        remarks
+    fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>> {
+        Ok(self.listing.page(self.blob.as_ref(), &self.tables, self.blocks.as_mut(), start, max)?)
+    }
+
+    fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page> {
+        let (kind, size, blocks) = (self.footer.kind, self.virtual_size, self.blocks.as_mut());
+        Ok(map::page(self.blob.as_ref(), kind, size, blocks, (start, end), max)?)
+    }
+
+    fn check(&mut self, start: u64, max: u32) -> Result<Findings> {
+        let remarks = self.remarks();
+        let (blob, blocks, tables) = (self.blob.as_ref(), self.blocks.as_mut(), &self.tables[..]);
+        Ok(self.check.page(Checked { blob, blocks, tables, remarks }, start, max)?)
     }
 }
 
@@ -256,25 +268,25 @@ fn read_header(
     blob: &dyn Blob,
     footer: &Footer,
     damaged: Damaged,
-) -> Result<(Header, Vec<ByteRange>), VhdError> {
+) -> Result<(Header, Vec<ByteRange>), FormatError> {
     let place = ByteRange { offset: footer.header_offset, length: header::LENGTH.into() };
     let inside =
         |range: ByteRange| range.offset.checked_add(range.length).is_some_and(|end| end <= blob.size());
     if !place.offset.is_multiple_of(SECTOR) || place.offset < footer::LENGTH {
-        return Err(VhdError::Header(format!("no dynamic header can be at {:#x}", place.offset)));
+        return Err(FormatError::Header(format!("no dynamic header can be at {:#x}", place.offset)));
     }
     if !inside(place) {
-        return Err(VhdError::Truncated(format!(
+        return Err(FormatError::Truncated(format!(
             "the dynamic header is at {:#x}, and the file ends at {:#x}",
             place.offset,
             blob.size()
         )));
     }
-    let header = Header::parse(&read_exact(blob, place.offset, header::LENGTH)?, damaged)?;
+    let header = Header::parse(&read_exact(blob, place.offset, header::LENGTH.into())?, damaged)?;
     let copy = ByteRange { offset: 0, length: footer::LENGTH };
     let mut tables = vec![copy, place, header.table()];
     if !inside(header.table()) {
-        return Err(VhdError::Truncated(format!(
+        return Err(FormatError::Truncated(format!(
             "the block allocation table of {} bytes is at {:#x}, and the file ends at {:#x}",
             header.table().length,
             header.table_offset,
@@ -285,7 +297,7 @@ fn read_header(
     for locator in header.locators.iter().filter(|_| footer.kind == Kind::Differencing) {
         let range = ByteRange { offset: locator.offset, length: locator.length.into() };
         if !inside(range) || locator.length > parent::MAX_NAME {
-            return Err(VhdError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "a name of the parent has {} bytes at {:#x} of a file of {:#x}",
                 locator.length,
                 locator.offset,
@@ -300,10 +312,10 @@ fn read_header(
 }
 
 /// No two of the tables share a byte.
-fn refuse_overlaps(tables: &[ByteRange]) -> Result<(), VhdError> {
+fn refuse_overlaps(tables: &[ByteRange]) -> Result<(), FormatError> {
     for (index, one) in tables.iter().enumerate() {
         if let Some(two) = tables.iter().skip(index + 1).find(|two| overlap(*one, **two)) {
-            return Err(VhdError::Aliased(format!(
+            return Err(FormatError::Aliased(format!(
                 "the tables at {:#x} and {:#x} share bytes of the file",
                 one.offset, two.offset
             )));

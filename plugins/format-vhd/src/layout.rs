@@ -11,13 +11,21 @@
 
 mod request;
 
-use imprint_plugin_sdk::format::{CreateRequest, FrameField, MetadataPage, Placed, Rules, Segment};
+use std::ops::Range;
+
+use imprint_plugin_sdk::{
+    error::Result,
+    format::{
+        self, CreateRequest, FormatError, FrameField, MetadataPage, Placed, Rules, page_of_parts,
+        wire::{round_up, to_u64, to_usize},
+    },
+    types::ByteRange,
+};
 
 use crate::{
-    error::VhdError,
     footer,
+    geometry::SECTOR,
     header::{self, Header, NO_BLOCK},
-    wire::{SECTOR, round_up, to_u64, to_usize},
 };
 use request::Plan;
 
@@ -29,10 +37,6 @@ const ALIGN_DATA: u32 = 4096;
 const HEADER_AT: u64 = footer::LENGTH;
 const TABLE_AT: u64 = HEADER_AT + 1024;
 const ENTRY: u64 = 4;
-/// What a block takes beside its payload: bitmap and padding.
-const BESIDE_BLOCK: u64 = 4096;
-/// What a file takes beside its blocks, at most: footers, header, and a table of 16 MiB.
-const BESIDE_BLOCKS: u64 = (16 << 20) + 4096;
 
 /// The layout of a file being written.
 ///
@@ -51,7 +55,7 @@ pub struct Layout {
 
 impl Layout {
     /// Checks the request and decides where payload begins.
-    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, VhdError> {
+    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, FormatError> {
         let plan = Plan::new(request)?;
         let entries = plan.block_size.map_or(0, |block| plan.virtual_size.div_ceil(block.into()));
         let table = vec![NO_BLOCK; to_usize(entries)?];
@@ -60,101 +64,37 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Whole blocks, each behind its bitmap; a fixed disk is the disk itself.
-    pub(crate) fn rules(&self) -> Rules {
-        let Some(block_size) = self.plan.block_size else { return Rules::identity() };
-        let bitmap = vec![0xff; usize::try_from(header::bitmap_size(block_size)).expect("one sector")];
-        Rules {
-            align: 512,
-            align_data: ALIGN_DATA,
-            frame: vec![FrameField::Literal(bitmap)],
-            ascending: true,
-            ..Rules::units(self.data_start(), block_size)
-        }
+    /// The bytes of the table that are at these places of it.
+    fn table(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let (first, end) = (to_usize(range.start / ENTRY)?, to_usize(range.end / ENTRY)?);
+        // What follows the last entry looks like entries without a block.
+        let entries = (first..end).map(|index| self.table.get(index).copied().unwrap_or(NO_BLOCK));
+        Ok(entries.flat_map(u32::to_be_bytes).collect())
     }
 
-    /// Takes the next placements, in ascending virtual order: blocks, one a run.
-    pub(crate) fn placed(&mut self, runs: &[Placed]) -> Result<(), VhdError> {
-        if runs.len() > MAX_RUNS {
-            return Err(VhdError::Request(format!(
-                "{} runs in one report; {MAX_RUNS} are possible",
-                runs.len()
-            )));
-        }
-        if self.closed {
-            return Err(VhdError::Request("a placement came after the tables were asked for".to_owned()));
-        }
-        runs.iter().try_for_each(|run| self.take(run))
-    }
-
-    /// A page of tables, at most `max_bytes`; `start` is the `resume` of the page before.
-    pub(crate) fn metadata(
-        &mut self,
-        end: u64,
-        start: u64,
-        max_bytes: u32,
-    ) -> Result<MetadataPage, VhdError> {
-        self.closed = true;
-        let footer_at = match self.plan.block_size {
-            None => self.plan.virtual_size,
-            Some(_) => round_up(end.max(self.payload_end), SECTOR),
-        };
-        let parts = self.parts(footer_at);
-        let mut segments = Vec::new();
-        let mut room = to_usize(max_bytes.into())?;
-        let mut resume = start;
-        for (index, part) in (0_u64..).zip(&parts).skip(to_usize(start)?) {
-            if part.bytes.len() > room {
-                break;
-            }
-            room -= part.bytes.len();
-            segments.push(part.clone());
-            resume = index + 1;
-        }
-        let done = resume == to_u64(parts.len());
-        if resume == start && !done {
-            return Err(VhdError::Request(format!("a page of tables needs at least {PIECE} bytes")));
-        }
-        let final_size = done.then_some(footer_at + footer::LENGTH);
-        Ok(MetadataPage { segments, resume, done, final_size })
-    }
-
-    /// Everything that is not payload, in the order in which it is written.
-    fn parts(&self, footer_at: u64) -> Vec<Segment> {
-        let footer = self.plan.footer(HEADER_AT).bytes();
-        let at_end = Segment { file_offset: footer_at, bytes: footer.clone() };
-        let Some(block_size) = self.plan.block_size else { return vec![at_end] };
-        let entries = u32::try_from(self.table.len()).expect("at most 2040 GiB of blocks of 512 KiB");
-        let header = Header {
+    fn header(&self, block_size: u32) -> Header {
+        Header {
             table_offset: TABLE_AT,
-            entries,
+            entries: u32::try_from(self.table.len()).expect("at most 2040 GiB of blocks of 512 KiB"),
             block_size,
             parent_id: [0; 16],
             parent_name: Vec::new(),
             locators: Vec::new(),
-        };
-        let mut table: Vec<u8> = self.table.iter().flat_map(|entry| entry.to_be_bytes()).collect();
-        // What follows the last entry looks like entries without a block.
-        table.resize(table.len().next_multiple_of(512), 0xff);
-        let mut parts: Vec<Segment> = (TABLE_AT..)
-            .step_by(PIECE)
-            .zip(table.chunks(PIECE))
-            .map(|(file_offset, bytes)| Segment { file_offset, bytes: bytes.to_vec() })
-            .collect();
-        parts.push(Segment { file_offset: HEADER_AT, bytes: header.bytes() });
-        parts.push(at_end);
-        parts.push(Segment { file_offset: 0, bytes: footer });
-        parts
+        }
+    }
+
+    fn table_length(&self) -> u64 {
+        round_up(to_u64(self.table.len()) * ENTRY, SECTOR)
     }
 
     fn data_start(&self) -> u64 {
         match self.plan.block_size {
             None => 0,
-            Some(_) => TABLE_AT + round_up(to_u64(self.table.len()) * ENTRY, SECTOR),
+            Some(_) => TABLE_AT + self.table_length(),
         }
     }
 
-    fn take(&mut self, run: &Placed) -> Result<(), VhdError> {
+    fn take(&mut self, run: &Placed) -> Result<(), FormatError> {
         let Some(block_size) = self.plan.block_size.map(u64::from) else {
             return Err(bad_run("is not asked for: a fixed disk is the disk itself", run));
         };
@@ -185,12 +125,67 @@ impl Layout {
     }
 }
 
-/// Bytes of the table in one segment.
-const PIECE: usize = 32 << 10;
+impl format::Layout for Layout {
+    /// Whole blocks, each behind its bitmap; a fixed disk is the disk itself.
+    fn rules(&mut self) -> Rules {
+        let Some(block_size) = self.plan.block_size else { return Rules::identity() };
+        let bitmap = vec![0xff; usize::try_from(header::bitmap_size(block_size)).expect("one sector")];
+        Rules {
+            align: 512,
+            align_data: ALIGN_DATA,
+            frame: vec![FrameField::Literal(bitmap)],
+            ascending: true,
+            ..Rules::units(self.data_start(), block_size)
+        }
+    }
 
-fn bad_run(what: &str, run: &Placed) -> VhdError {
+    /// Takes the next placements, in ascending virtual order: blocks, one a run.
+    fn placed(&mut self, runs: &[Placed]) -> Result<()> {
+        if runs.len() > MAX_RUNS {
+            let text = format!("{} runs in one report; {MAX_RUNS} are possible", runs.len());
+            return Err(FormatError::Request(text).into());
+        }
+        if self.closed {
+            let text = "a placement came after the tables were asked for".to_owned();
+            return Err(FormatError::Request(text).into());
+        }
+        Ok(runs.iter().try_for_each(|run| self.take(run))?)
+    }
+
+    /// Returns a page of everything that is not payload, in the order in which it is written.
+    fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage> {
+        self.closed = true;
+        let footer = self.plan.footer(HEADER_AT).bytes();
+        let part = |offset, length| ByteRange { offset, length };
+        let Some(block_size) = self.plan.block_size else {
+            let size = self.plan.virtual_size;
+            let parts = [part(size, footer::LENGTH)];
+            return page_of_parts(&parts, start, max_bytes, size + footer::LENGTH, |_, range| {
+                slice(&footer, range)
+            });
+        };
+        let footer_at = round_up(end.max(self.payload_end), SECTOR);
+        let parts = [
+            part(TABLE_AT, self.table_length()),
+            part(HEADER_AT, header::LENGTH.into()),
+            part(footer_at, footer::LENGTH),
+            part(0, footer::LENGTH),
+        ];
+        page_of_parts(&parts, start, max_bytes, footer_at + footer::LENGTH, |part, range| match part {
+            0 => self.table(range),
+            1 => slice(&self.header(block_size).bytes(), range),
+            _ => slice(&footer, range),
+        })
+    }
+}
+
+fn slice(bytes: &[u8], range: Range<u64>) -> Result<Vec<u8>> {
+    Ok(bytes.get(to_usize(range.start)?..to_usize(range.end)?).unwrap_or_default().to_vec())
+}
+
+fn bad_run(what: &str, run: &Placed) -> FormatError {
     let Placed { offset, length, file_offset, stored_length } = run;
-    VhdError::Request(format!(
+    FormatError::Request(format!(
         "the placement of {length} bytes at {offset:#x} ({stored_length} encoded) at {file_offset:#x} of the file {what}"
     ))
 }

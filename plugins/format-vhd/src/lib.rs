@@ -5,7 +5,7 @@
 //! programs of the field differ from it, the place in the code says so.
 //!
 //! Everything here is about tables: a map says where payload is, a layout says where it goes, and
-//! the host moves it. Nothing that an image says is believed before it was checked against the size
+//! the host moves it. Nothing that an image states is believed before it was checked against the size
 //! of the file. The name of a parent is text; nothing here opens it.
 //!
 //! Not here: the payload, the chain of parents, and whether two blocks of the whole map share bytes
@@ -13,8 +13,8 @@
 
 mod bat;
 mod bitmap;
+mod blocks;
 mod check;
-pub mod error;
 pub mod footer;
 pub mod geometry;
 pub mod header;
@@ -23,12 +23,36 @@ pub mod layout;
 mod locate;
 mod map;
 mod parent;
-mod plugin;
 pub mod probe;
 mod ranges;
-mod source;
-mod wire;
 
-pub use plugin::Vhd;
+use imprint_plugin_sdk::{
+    error::Result,
+    format::{CreateRequest, Format, Guess},
+    host::Blob,
+    types::Props,
+};
+
+use crate::{image::Image, layout::Layout};
+
+/// The VHD format.
+pub struct Vhd;
+
+impl Format for Vhd {
+    type Image = Image;
+    type Layout = Layout;
+
+    fn probe(head: &[u8], tail: &[u8], _size: u64) -> Option<Guess> {
+        probe::probe(head, tail)
+    }
+
+    fn open(primary: Box<dyn Blob>, options: &Props) -> Result<Image> {
+        Ok(Image::open(primary, options)?)
+    }
+
+    fn begin_layout(request: &CreateRequest) -> Result<Layout> {
+        Ok(Layout::begin(request)?)
+    }
+}
 
 imprint_plugin_sdk::export_format!(Vhd);

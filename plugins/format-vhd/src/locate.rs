@@ -1,14 +1,20 @@
 //! Finding the footer, and where the blocks of a dynamic disk end.
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        blob::{end_of, read_exact},
+        wire::{round_up, to_u64, to_usize},
+    },
+    host::Blob,
+    types::ByteRange,
+};
 
 use crate::{
     bat::Bat,
-    error::VhdError,
     footer::{Agreement, COOKIE, Damaged, Footer, Kind, LENGTH, OLD_LENGTH, agreement},
+    geometry::SECTOR,
     header::NO_BLOCK,
-    source::{end_of, read_exact},
-    wire::{SECTOR, round_up, to_u64, to_usize},
 };
 
 /// The footer of a file.
@@ -22,16 +28,16 @@ pub(crate) struct Located {
 }
 
 /// Looks at both ends of the file.
-pub(crate) fn locate(blob: &dyn Blob, damaged: Damaged) -> Result<Located, VhdError> {
+pub(crate) fn locate(blob: &dyn Blob, damaged: Damaged) -> Result<Located, FormatError> {
     let size = blob.size();
-    let end = u32::try_from(size.min(LENGTH)).expect("at most 512");
-    let (head, tail) = (read_exact(blob, 0, end)?, read_exact(blob, size - u64::from(end), end)?);
+    let end = size.min(LENGTH);
+    let (head, tail) = (read_exact(blob, 0, end)?, read_exact(blob, size - end, end)?);
     let at_end = [LENGTH, OLD_LENGTH].into_iter().find_map(|length| {
         let bytes = tail.get(tail.len().checked_sub(to_usize(length).ok()?)?..)?;
         bytes.starts_with(COOKIE).then_some((bytes, ByteRange { offset: size - length, length }))
     });
     let copy = head.starts_with(COOKIE).then_some(head.as_slice());
-    let missing = |what: &str| Err(VhdError::Truncated(what.to_owned()));
+    let missing = |what: &str| Err(FormatError::Truncated(what.to_owned()));
     match (at_end, copy) {
         (None, None) => missing("the file has no VHD footer at its end"),
         (None, Some(copy)) => {
@@ -45,7 +51,12 @@ pub(crate) fn locate(blob: &dyn Blob, damaged: Damaged) -> Result<Located, VhdEr
     }
 }
 
-fn both(bytes: &[u8], place: ByteRange, copy: Option<&[u8]>, damaged: Damaged) -> Result<Located, VhdError> {
+fn both(
+    bytes: &[u8],
+    place: ByteRange,
+    copy: Option<&[u8]>,
+    damaged: Damaged,
+) -> Result<Located, FormatError> {
     let whole = |bytes| Footer::parse(bytes, Damaged::Refuse).ok();
     let footer = match (damaged, copy.and_then(whole)) {
         // The copy is there for the case that the footer is lost.
@@ -57,7 +68,7 @@ fn both(bytes: &[u8], place: ByteRange, copy: Option<&[u8]>, damaged: Damaged) -
     }
     let agrees = match (damaged, copy) {
         (Damaged::Refuse, None) => {
-            return Err(VhdError::Header(
+            return Err(FormatError::Header(
                 "the copy of the footer at the start of the file is missing".to_owned(),
             ));
         }
@@ -65,7 +76,7 @@ fn both(bytes: &[u8], place: ByteRange, copy: Option<&[u8]>, damaged: Damaged) -
             Footer::parse(copy, damaged)?;
             match agreement(bytes, copy) {
                 Agreement::Different => {
-                    return Err(VhdError::Header(
+                    return Err(FormatError::Header(
                         "the footer and its copy at the start of the file describe different disks"
                             .to_owned(),
                     ));
@@ -85,7 +96,7 @@ pub(crate) fn behind_blocks(
     bat: &mut Bat,
     tables: &[ByteRange],
     copy: &Footer,
-) -> Result<Option<ByteRange>, VhdError> {
+) -> Result<Option<ByteRange>, FormatError> {
     let mut end = tables.iter().map(|table| end_of(*table)).max().unwrap_or(0);
     for index in 0..bat.blocks() {
         match bat.entry(blob, index)? {
@@ -100,7 +111,7 @@ pub(crate) fn behind_blocks(
     if offset.checked_add(LENGTH).is_none_or(|end| end > blob.size()) {
         return Ok(None);
     }
-    let bytes = read_exact(blob, offset, u32::try_from(LENGTH).expect("it is 512"))?;
+    let bytes = read_exact(blob, offset, LENGTH)?;
     let same = Footer::parse(&bytes, Damaged::Refuse).is_ok_and(|footer| footer == *copy);
     Ok(same.then_some(ByteRange { offset, length: LENGTH }))
 }

@@ -1,12 +1,13 @@
 //! The names of a parent, as text. Nothing here is a path that anybody opens.
 
-use imprint_plugin_sdk::host::Blob;
+use imprint_plugin_sdk::{
+    format::{FormatError, blob::read_exact},
+    host::Blob,
+};
 
 use crate::{
-    error::VhdError,
     footer::id_text,
     header::{Header, Locator},
-    source::read_exact,
 };
 
 /// The longest name that is read, in bytes.
@@ -14,7 +15,7 @@ pub(crate) const MAX_NAME: u32 = 64 << 10;
 
 /// All names that the image has for its parent, the most useful first: relative to the image, as
 /// the header has it, absolute, as a URL. Each once; never empty.
-pub(crate) fn names(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, VhdError> {
+pub(crate) fn names(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, FormatError> {
     let mut names = Vec::new();
     let of = |platform: [u8; 4]| header.locators.iter().filter(move |one| one.platform == platform);
     for locator in of(*b"W2ru") {
@@ -39,8 +40,8 @@ pub(crate) fn names(blob: &dyn Blob, header: &Header) -> Result<Vec<String>, Vhd
     Ok(known)
 }
 
-fn text(blob: &dyn Blob, locator: Locator) -> Result<Vec<u8>, VhdError> {
-    read_exact(blob, locator.offset, locator.length.min(MAX_NAME))
+fn text(blob: &dyn Blob, locator: Locator) -> Result<Vec<u8>, FormatError> {
+    read_exact(blob, locator.offset, locator.length.min(MAX_NAME).into())
 }
 
 fn utf16_le(bytes: &[u8]) -> String {

@@ -1,11 +1,8 @@
 //! Telling a VHD by its first or last bytes.
 
-use imprint_plugin_sdk::format::Guess;
+use imprint_plugin_sdk::format::{Guess, wire::to_usize};
 
-use crate::{
-    footer::{COOKIE, Damaged, Footer, Kind, LENGTH, OLD_LENGTH},
-    wire::to_usize,
-};
+use crate::footer::{COOKIE, Damaged, Footer, Kind, LENGTH, OLD_LENGTH};
 
 /// Judges a file by its head and tail. A fixed disk has its mark in the last sector only; what
 /// cannot be read is still nothing else: opening it says why.

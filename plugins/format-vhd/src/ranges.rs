@@ -1,12 +1,15 @@
 //! Where the image's own tables are, so that the host can refuse payload that lies in them.
 
-use imprint_plugin_sdk::types::ByteRange;
-
-use crate::{
-    error::VhdError,
-    image::Image,
-    wire::{to_u64, to_usize},
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        wire::{to_u64, to_usize},
+    },
+    host::Blob,
+    types::ByteRange,
 };
+
+use crate::blocks::Blocks;
 
 /// The most ranges of an answer, whatever is asked for.
 const MAX_RANGES: u32 = 8192;
@@ -14,27 +17,33 @@ const MAX_RANGES: u32 = 8192;
 /// How far the list was handed out: the number of the next bitmap, and the block from which on it
 /// is looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct Listing {
     bitmaps: u64,
     block: u64,
 }
 
-impl Image {
-    /// The ranges of footer, its copy, header, table, locators and all sector bitmaps, from the
-    /// `start`th on; an empty answer ends the list.
-    pub(crate) fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, VhdError> {
+impl Listing {
+    /// Returns the ranges of footer, its copy, header, table and locators (`tables`) and of all
+    /// sector bitmaps, from the `start`th on; an empty answer ends the list.
+    pub(crate) fn page(
+        &mut self,
+        blob: &dyn Blob,
+        tables: &[ByteRange],
+        blocks: Option<&mut Blocks>,
+        start: u64,
+        max: u32,
+    ) -> Result<Vec<ByteRange>, FormatError> {
         let max = to_usize(max.min(MAX_RANGES).into())?;
-        let mut ranges: Vec<ByteRange> =
-            self.tables.iter().skip(to_usize(start)?).take(max).copied().collect();
-        let Some(blocks) = &mut self.blocks else { return Ok(ranges) };
-        let whole = blocks.bat.bitmap_size() + blocks.bat.block_size();
-        let wanted = start.saturating_sub(to_u64(self.tables.len()));
-        let mut listed = self.listed;
+        let mut ranges: Vec<ByteRange> = tables.iter().skip(to_usize(start)?).take(max).copied().collect();
+        let Some(blocks) = blocks else { return Ok(ranges) };
+        let whole = blocks.whole();
+        let wanted = start.saturating_sub(to_u64(tables.len()));
+        let mut listed = *self;
         if listed.bitmaps > wanted {
-            listed = Listed::default();
+            listed = Self::default();
         }
         while ranges.len() < max {
-            let Some(block) = blocks.next(self.blob.as_ref(), listed.block)? else {
+            let Some(block) = blocks.next(blob, listed.block)? else {
                 listed.block = blocks.bat.blocks();
                 break;
             };
@@ -43,13 +52,13 @@ impl Image {
             }
             // Of the last one of a disk, less may be there.
             if listed.bitmaps.saturating_mul(whole) > blocks.data_end {
-                return Err(VhdError::Aliased(
+                return Err(FormatError::Aliased(
                     "the block allocation table names more blocks than the file has room for".to_owned(),
                 ));
             }
-            listed = Listed { bitmaps: listed.bitmaps + 1, block: block.index + 1 };
+            listed = Self { bitmaps: listed.bitmaps + 1, block: block.index + 1 };
         }
-        self.listed = listed;
+        *self = listed;
         Ok(ranges)
     }
 }

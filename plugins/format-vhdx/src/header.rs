@@ -7,14 +7,17 @@
 //! 192 KiB  region table, 256 KiB its copy
 //! ```
 
-use imprint_plugin_sdk::{format::Guess, host::Blob, types::ByteRange};
-
-use crate::{
-    crc,
-    error::VhdxError,
-    tables::read_exact,
-    wire::{Guid, le16, le32, le64},
+use imprint_plugin_sdk::{
+    format::{
+        FormatError, Guess,
+        blob::read_exact,
+        wire::{le16, le32, le64},
+    },
+    host::Blob,
+    types::ByteRange,
 };
+
+use crate::{crc, guid::Guid};
 
 /// First bytes of the file.
 pub const MARK: &[u8; 8] = b"vhdxfile";
@@ -25,6 +28,9 @@ pub(crate) const HEADERS_END: u64 = 192 << 10;
 /// Mark, headers and region tables have the first MiB for themselves.
 pub(crate) const MIB: u64 = 1 << 20;
 const CREATOR: usize = 512;
+const CONVERT: &str = "convert the image with `Convert-VHD` or `qemu-img convert`";
+/// What to do with a file whose log is not played back.
+pub(crate) const CLOSE: &str = "open and close the original once in Hyper-V, or with `qemu-img check -r all`, so that the log is played back";
 const MAX_LOG: u64 = 64 << 20;
 
 /// A header that has the right mark and checksum.
@@ -52,26 +58,26 @@ pub(crate) enum Slot {
 pub(crate) struct Front {
     pub(crate) slots: [Slot; 2],
     pub(crate) current: Header,
-    /// Who says to have made the file; untrusted text.
+    /// The program that made the file, by what the file says; untrusted text.
     pub(crate) creator: String,
 }
 
 impl Front {
     /// Reads mark and headers, and decides which header is current.
-    pub(crate) fn read(blob: &dyn Blob) -> Result<Self, VhdxError> {
+    pub(crate) fn read(blob: &dyn Blob) -> Result<Self, FormatError> {
         let start = read_exact(blob, 0, blob.size().min(8 + 512))?;
         if !start.starts_with(MARK) {
-            return Err(VhdxError::Header("the file does not start with the VHDX mark".to_owned()));
+            return Err(FormatError::Header("the file does not start with the VHDX mark".to_owned()));
         }
         if blob.size() < MIB {
-            return Err(VhdxError::Truncated("the file ends inside its first MiB".to_owned()));
+            return Err(FormatError::Truncated("the file ends inside its first MiB".to_owned()));
         }
         let slots = [Slot::read(blob, HEADERS[0])?, Slot::read(blob, HEADERS[1])?];
         let current = match &slots {
             [Slot::Valid(one), Slot::Valid(two)]
                 if one.sequence == two.sequence && one.bytes != two.bytes =>
             {
-                return Err(VhdxError::Header(format!(
+                return Err(FormatError::Header(format!(
                     "both headers are valid with the sequence number {}, and they differ",
                     one.sequence
                 )));
@@ -79,9 +85,10 @@ impl Front {
             [Slot::Valid(one), Slot::Valid(two)] if one.sequence >= two.sequence => one,
             [_, Slot::Valid(header)] | [Slot::Valid(header), Slot::Invalid { .. }] => header,
             [Slot::Invalid { marked: one }, Slot::Invalid { marked: two }] => {
-                return Err(match *one || *two {
-                    true => VhdxError::Checksum("neither header has the right checksum".to_owned()),
-                    false => VhdxError::Header("there is no header".to_owned()),
+                return Err(if *one || *two {
+                    FormatError::Checksum("neither header has the right checksum".to_owned())
+                } else {
+                    FormatError::Header("there is no header".to_owned())
                 });
             }
         };
@@ -92,7 +99,7 @@ impl Front {
 }
 
 impl Slot {
-    fn read(blob: &dyn Blob, offset: u64) -> Result<Self, VhdxError> {
+    fn read(blob: &dyn Blob, offset: u64) -> Result<Self, FormatError> {
         let bytes = read_exact(blob, offset, HEADER_LENGTH)?;
         let marked = bytes.starts_with(b"head");
         if !marked || le32(&bytes, 4) != Some(crc::of_structure(&bytes)) {
@@ -117,42 +124,46 @@ impl Header {
         self.log_guid != Guid::ZERO
     }
 
-    fn check(&self, file: u64) -> Result<(), VhdxError> {
+    fn check(&self, file: u64) -> Result<(), FormatError> {
         let version = le16(&self.bytes, 66).unwrap_or(0);
         if version != 1 {
-            return Err(VhdxError::Version(format!("version {version} of the format is not supported")));
+            return Err(FormatError::Version(format!(
+                "version {version} of the format is not supported; {CONVERT}"
+            )));
         }
         let log_version = le16(&self.bytes, 64).unwrap_or(0);
         if self.is_dirty() && log_version != 0 {
-            return Err(VhdxError::Version(format!("version {log_version} of the log is not supported")));
+            return Err(FormatError::Version(format!(
+                "version {log_version} of the log is not supported; {CONVERT}"
+            )));
         }
         let ByteRange { offset, length } = self.log;
         if length == 0 && !self.is_dirty() {
             return Ok(());
         }
         if !offset.is_multiple_of(MIB) || !length.is_multiple_of(MIB) || offset < MIB || length == 0 {
-            return Err(VhdxError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "the log ({length} bytes at {offset:#x}) is not made of whole MiB behind the first"
             )));
         }
         match offset.checked_add(length) {
             Some(end) if end <= file => {}
             _ => {
-                return Err(VhdxError::Truncated(format!(
+                return Err(FormatError::Truncated(format!(
                     "the log has {length} bytes at {offset:#x}, and the file ends at {file:#x}"
                 )));
             }
         }
         if self.is_dirty() && length > MAX_LOG {
-            return Err(VhdxError::LogSize(format!(
-                "the log that must be played back has {length} bytes, and {MAX_LOG} are possible"
+            return Err(FormatError::LogSize(format!(
+                "the log that must be played back has {length} bytes, and {MAX_LOG} are possible; {CLOSE}"
             )));
         }
         Ok(())
     }
 }
 
-/// Judges a file by its head.
+/// Recognises a file by its first bytes.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let guess = Guess { confidence: 100, format: "vhdx".to_owned(), subformat: None };
     head.starts_with(MARK).then_some(guess)

@@ -1,64 +1,65 @@
-//! An open image: its parts, and what it says of itself.
+//! An open image: its parts, and what the image states about itself.
 
 use imprint_plugin_sdk::{
-    format::{Info, Source},
+    error::Result,
+    format::{self, Findings, FormatError, Info, Page, Source},
     host::Blob,
     types::{ByteRange, props},
 };
 
 use crate::{
-    bat::{self, Shape, Used, Window, bitmap_offset},
-    check::Checker,
-    error::VhdxError,
-    header::{Front, MIB},
+    bat::Shape,
+    check::{Check, Checked},
+    header::Front,
     log,
-    map::Bitmap,
+    map::Map,
     metadata::Metadata,
+    ranges::Listing,
     region::Regions,
     tables::Tables,
+    used,
 };
 
 /// An open VHDX image.
 ///
-/// Memory: a bit for each MiB of the file (at most 16 MiB, twice while it is checked), what a log
-/// changes (at most 16 MiB of places; its bytes stay in the file), and 1 MiB of the BAT.
+/// Memory: what a log changes (at most 16 MiB of places; its bytes stay in the file), and 1 MiB of
+/// the BAT; while it is checked, two bits for each MiB of the file, at most 32 MiB.
 pub struct Image {
-    pub(crate) tables: Tables,
-    pub(crate) front: Front,
-    pub(crate) regions: Regions,
-    pub(crate) metadata: Metadata,
-    pub(crate) shape: Shape,
-    pub(crate) used: Used,
-    pub(crate) window: Window,
-    pub(crate) bitmap: Bitmap,
-    pub(crate) checker: Option<Checker>,
+    tables: Tables,
+    front: Front,
+    regions: Regions,
+    metadata: Metadata,
+    shape: Shape,
+    map: Map,
+    listing: Listing,
+    check: Check,
 }
 
 impl Image {
-    /// Opens the image: headers, log, regions, metadata, and the whole BAT.
-    pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, VhdxError> {
+    /// Opens the image: headers, log, regions and metadata. The BAT is looked at as it is needed.
+    pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, FormatError> {
         let front = Front::read(blob.as_ref())?;
+        used::check_size(blob.size())?;
         let overlay = log::replay(blob.as_ref(), &front.current)?;
         let tables = Tables::new(blob, overlay);
         let regions = Regions::read(&tables, front.current.log)?;
         let metadata = Metadata::read(&tables, regions.metadata)?;
         let shape = Shape::new(regions.bat, &metadata)?;
-        let used = bat::scan(&tables, &shape, &regions)?;
         Ok(Self {
             tables,
             front,
             regions,
             metadata,
             shape,
-            used,
-            window: Window::default(),
-            bitmap: Bitmap::default(),
-            checker: None,
+            map: Map::default(),
+            listing: Listing::default(),
+            check: Check::default(),
         })
     }
+}
 
-    /// What the image says of itself.
-    pub(crate) fn info(&self) -> Info {
+impl format::Image for Image {
+    fn info(&mut self) -> Result<Info> {
         let metadata = &self.metadata;
         let mut facts = props([
             ("version", "1"),
@@ -88,17 +89,17 @@ impl Image {
             (None, true) => "fixed",
             (None, false) => "dynamic",
         };
-        Info {
+        Ok(Info {
             format: "vhdx".to_owned(),
             subformat: Some(subformat.to_owned()),
             virtual_size: metadata.virtual_size,
             unit: u32::try_from(metadata.block).expect("at most 256 MiB"),
             facts,
-        }
+        })
     }
 
     /// The file itself, and the parent that it names.
-    pub(crate) fn sources(&self) -> Vec<Source> {
+    fn sources(&mut self) -> Result<Vec<Source>> {
         let mut sources = vec![Source::primary()];
         sources.extend(self.metadata.parent.iter().map(|parent| Source {
             role: "parent".to_owned(),
@@ -106,34 +107,19 @@ impl Image {
             format_hint: Some("vhdx".to_owned()),
             required: true,
         }));
-        sources
+        Ok(sources)
     }
 
-    /// The first MiB, the log and the regions; then the bitmaps of a differencing image, at most
-    /// one for each chunk of 4 GiB (or 32 GiB with sectors of 4 KiB).
-    pub(crate) fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>, VhdxError> {
-        let max = usize::try_from(max.clamp(1, 4096)).expect("at most 4096");
-        let fixed =
-            std::iter::once(ByteRange { offset: 0, length: MIB }).chain(self.regions.all.iter().copied());
-        let skip = usize::try_from(start).unwrap_or(usize::MAX);
-        let mut ranges: Vec<ByteRange> = fixed.skip(skip).take(max).collect();
-        if !self.shape.differencing || ranges.len() == max {
-            return Ok(ranges);
-        }
-        let known = u64::try_from(self.regions.all.len()).expect("at most 2048") + 1;
-        let mut skip = start.saturating_sub(known);
-        let stride = self.shape.chunk_ratio() + 1;
-        for chunk in 0..self.shape.entries() / stride {
-            let entry = self.window.entries(&self.tables, &self.shape, chunk * stride + stride - 1)?.next();
-            let Some(offset) = bitmap_offset(chunk, entry.unwrap_or(0))? else { continue };
-            if skip > 0 {
-                skip -= 1;
-            } else if ranges.len() < max {
-                ranges.push(ByteRange { offset, length: MIB });
-            } else {
-                break;
-            }
-        }
-        Ok(ranges)
+    fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>> {
+        Ok(self.listing.page(&self.tables, &self.shape, &self.regions, start, max)?)
+    }
+
+    fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page> {
+        Ok(self.map.page(&self.tables, &self.shape, start, end, max)?)
+    }
+
+    fn check(&mut self, start: u64, max: u32) -> Result<Findings> {
+        let Self { tables, front, regions, shape, .. } = self;
+        Ok(self.check.page(&Checked { tables, front, regions, shape }, start, max)?)
     }
 }

@@ -15,21 +15,21 @@
 use std::ops::Range;
 
 use imprint_plugin_sdk::{
-    format::{BlockPlaces, CreateRequest, MetadataPage, Placed, Rules, page_of_parts},
+    error::Result,
+    format::{self, BlockPlaces, CreateRequest, FormatError, MetadataPage, Placed, Rules, page_of_parts},
     types::{ByteRange, Props},
 };
 
 use crate::{
     bat::Shape,
     crc,
-    error::VhdxError,
+    guid::Guid,
     header::{HEADER_LENGTH, HEADERS, MARK, MIB},
     metadata::{
         DISK_ID, DISK_SIZE, FILE_PARAMETERS, LOGICAL_SECTOR, MAX_DISK, MIN_BLOCK, PHYSICAL_SECTOR,
         TABLE_LENGTH,
     },
     region::{BAT, METADATA, REGION_TABLE_LENGTH, REGION_TABLES},
-    wire::Guid,
 };
 
 const LOG: ByteRange = ByteRange { offset: MIB, length: MIB };
@@ -40,7 +40,7 @@ const METADATA_BYTES: u64 = TABLE_LENGTH + 4096;
 const MARK_BYTES: u64 = 4096;
 const CREATOR: &str = "Imprint";
 /// Blocks of a disk before larger ones are chosen: a BAT of 8 MiB.
-const LIKED_BLOCKS: u64 = 1 << 20;
+const PREFERRED_BLOCKS: u64 = 1 << 20;
 /// The largest block that is written: the host places units up to this size, and Hyper-V makes
 /// blocks of it.
 const LARGEST_BLOCK: u64 = 32 << 20;
@@ -60,29 +60,29 @@ pub struct Layout {
 
 impl Layout {
     /// Checks the request and decides where payload begins.
-    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, VhdxError> {
+    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, FormatError> {
         match request.subformat.as_deref() {
             None | Some("dynamic") => {}
             Some(other) => {
-                return Err(VhdxError::Unsupported(format!(
+                return Err(FormatError::Unsupported(format!(
                     "VHDX images are written as `dynamic`, not as {other:?}; leave the subformat out"
                 )));
             }
         }
         if request.parent.is_some() {
-            return Err(VhdxError::Unsupported(
+            return Err(FormatError::Unsupported(
                 "this writer makes images without a parent; flatten the chain".to_owned(),
             ));
         }
         let virtual_size = request.virtual_size;
         let (block, sector) = read_options(&request.options, virtual_size)?;
         if virtual_size == 0 || !virtual_size.is_multiple_of(sector) {
-            return Err(VhdxError::Request(format!(
+            return Err(FormatError::Request(format!(
                 "the disk size of {virtual_size} bytes is not one or more sectors of {sector} bytes; round it up"
             )));
         }
         if virtual_size > MAX_DISK {
-            return Err(VhdxError::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "a disk of {virtual_size} bytes is larger than the 64 TiB that VHDX can have"
             )));
         }
@@ -91,45 +91,6 @@ impl Layout {
         shape.place.length = (shape.entries() * 8).next_multiple_of(MIB);
         let places = BlockPlaces::new(virtual_size, block, BAT_OFFSET + shape.place.length, MIB)?;
         Ok(Self { shape, places })
-    }
-
-    /// Whole blocks at whole MiB.
-    pub(crate) fn rules(&self) -> Rules {
-        let unit = u32::try_from(self.shape.block).expect("at most 256 MiB");
-        let align = u32::try_from(MIB).expect("1 MiB");
-        Rules { ascending: true, align, ..Rules::units(self.data_start(), unit) }
-    }
-
-    /// Takes the next placements, in ascending virtual order.
-    pub(crate) fn placed(&mut self, runs: &[Placed]) -> Result<(), VhdxError> {
-        Ok(self.places.placed(runs)?)
-    }
-
-    /// A page of the tables, at most `max_bytes`; `start` is the `resume` of the page before.
-    pub(crate) fn metadata(&self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage, VhdxError> {
-        let part = |offset, length| ByteRange { offset, length };
-        let parts = [
-            part(BAT_OFFSET, self.shape.entries() * 8),
-            part(METADATA_PLACE.offset, METADATA_BYTES),
-            part(REGION_TABLES[1], REGION_TABLE_LENGTH),
-            part(REGION_TABLES[0], REGION_TABLE_LENGTH),
-            part(HEADERS[1], HEADER_LENGTH),
-            part(HEADERS[0], HEADER_LENGTH),
-            part(0, MARK_BYTES),
-        ];
-        let end = end.max(self.places.end()).max(self.data_start()).next_multiple_of(MIB);
-        let page = page_of_parts(&parts, start, max_bytes, end, |part, range| {
-            let whole = match part {
-                0 => return Ok(self.bat(range)),
-                1 => self.metadata_region(),
-                2 | 3 => self.region_table(),
-                4 => self.header(1),
-                5 => self.header(2),
-                _ => mark(),
-            };
-            Ok(slice(&whole, range))
-        });
-        Ok(page?)
     }
 
     fn data_start(&self) -> u64 {
@@ -224,10 +185,51 @@ impl Layout {
     }
 }
 
+impl format::Layout for Layout {
+    /// Whole blocks at whole MiB.
+    fn rules(&mut self) -> Rules {
+        let unit = u32::try_from(self.shape.block).expect("at most 256 MiB");
+        let align = u32::try_from(MIB).expect("1 MiB");
+        Rules { ascending: true, align, ..Rules::units(self.data_start(), unit) }
+    }
+
+    /// Takes the next placements, in ascending virtual order.
+    fn placed(&mut self, runs: &[Placed]) -> Result<()> {
+        self.places.placed(runs)
+    }
+
+    /// A page of the tables, at most `max_bytes`; `start` is the `resume` of the page before.
+    fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage> {
+        let part = |offset, length| ByteRange { offset, length };
+        let parts = [
+            part(BAT_OFFSET, self.shape.entries() * 8),
+            part(METADATA_PLACE.offset, METADATA_BYTES),
+            part(REGION_TABLES[1], REGION_TABLE_LENGTH),
+            part(REGION_TABLES[0], REGION_TABLE_LENGTH),
+            part(HEADERS[1], HEADER_LENGTH),
+            part(HEADERS[0], HEADER_LENGTH),
+            part(0, MARK_BYTES),
+        ];
+        let end = end.max(self.places.end()).max(self.data_start()).next_multiple_of(MIB);
+        page_of_parts(&parts, start, max_bytes, end, |part, range| {
+            let whole = match part {
+                0 => return Ok(self.bat(range)),
+                1 => self.metadata_region(),
+                2 | 3 => self.region_table(),
+                4 => self.header(1),
+                5 => self.header(2),
+                _ => mark(),
+            };
+            Ok(slice(&whole, range))
+        })
+    }
+}
+
 /// Block and sector.
-fn read_options(options: &Props, virtual_size: u64) -> Result<(u64, u64), VhdxError> {
-    let liked = virtual_size.div_ceil(LIKED_BLOCKS).checked_next_power_of_two().unwrap_or(LARGEST_BLOCK);
-    let (mut block, mut sector) = (liked.clamp(MIN_BLOCK, LARGEST_BLOCK), 512);
+fn read_options(options: &Props, virtual_size: u64) -> Result<(u64, u64), FormatError> {
+    let preferred =
+        virtual_size.div_ceil(PREFERRED_BLOCKS).checked_next_power_of_two().unwrap_or(LARGEST_BLOCK);
+    let (mut block, mut sector) = (preferred.clamp(MIN_BLOCK, LARGEST_BLOCK), 512);
     for (key, value) in options {
         match (key.as_str(), value.as_str()) {
             ("compress", "none") | ("sector-size", "512") => {}
@@ -238,16 +240,16 @@ fn read_options(options: &Props, virtual_size: u64) -> Result<(u64, u64), VhdxEr
                     size.is_power_of_two() && (MIN_BLOCK..=LARGEST_BLOCK).contains(size)
                 });
                 block = size.ok_or_else(|| {
-                    VhdxError::Request(format!(
+                    FormatError::Request(format!(
                         "`block-size` is a power of two from {MIN_BLOCK} to {LARGEST_BLOCK}, in bytes, not {text:?}"
                     ))
                 })?;
             }
             ("sector-size", text) => {
-                return Err(VhdxError::Request(format!("`sector-size` is 512 or 4096, not {text:?}")));
+                return Err(FormatError::Request(format!("`sector-size` is 512 or 4096, not {text:?}")));
             }
             (key, value) => {
-                return Err(VhdxError::Unsupported(format!(
+                return Err(FormatError::Unsupported(format!(
                     "VHDX does not have `{key}` = {value:?}; {OPTIONS}"
                 )));
             }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    error::VhdxError,
-    wire::{Guid, le16, le32},
+use imprint_plugin_sdk::format::{
+    FormatError,
+    wire::{le16, le32},
 };
+
+use crate::guid::Guid;
 
 pub(crate) const LOCATOR_TYPE: Guid = Guid::new(0xb04a_efb7_d19e_4a81_b789_25b8_e944_5913);
 /// Keys of a locator; the specification knows five.
@@ -24,15 +26,17 @@ pub(crate) struct Locator {
 
 impl Locator {
     /// Reads the item.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, VhdxError> {
-        let bad = |what: &str| VhdxError::Table(format!("the parent locator {what}"));
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
+        let bad = |what: &str| FormatError::Table(format!("the parent locator {what}"));
         let kind = Guid::read(bytes, 0).ok_or_else(|| bad("is too short"))?;
         if kind != LOCATOR_TYPE {
-            return Err(VhdxError::Feature(format!("the parent locator has the unknown type {kind}")));
+            return Err(FormatError::Feature(format!(
+                "the parent locator has the unknown type {kind}; convert the image with `Convert-VHD`"
+            )));
         }
         let count = le16(bytes, 18).ok_or_else(|| bad("is too short"))?;
         if count > MAX_KEYS {
-            return Err(VhdxError::TableSize(format!(
+            return Err(FormatError::TableSize(format!(
                 "the parent locator has {count} keys, and {MAX_KEYS} are possible"
             )));
         }

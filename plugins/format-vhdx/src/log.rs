@@ -6,26 +6,39 @@
 //! descriptors, 32 bytes each (the first 126 share the header's sector), then a sector for each
 //! data descriptor.
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
+use std::collections::BTreeMap;
+
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        blob::read_exact,
+        wire::{le32, le64},
+    },
+    host::Blob,
+    types::ByteRange,
+};
 
 use crate::{
     crc::Crc32c,
-    error::VhdxError,
-    header::{HEADERS_END, Header},
+    guid::Guid,
+    header::{CLOSE, HEADERS_END, Header},
     overlay::{DataSector, Overlay, Patch, SECTOR},
-    tables::{MAX_READ, read_exact},
-    wire::{Guid, le32, le64},
+    tables::MAX_READ,
 };
 
 const ENTRY_HEADER: u64 = 64;
 const DESCRIPTOR: u64 = 32;
-/// How many times the log's length is read at most while its entries are looked for. An entry is
-/// checked where it lies, again when the ring is gone around, and what is no entry once more as the
-/// beginning of a sequence.
-const MAX_PASSES: u64 = 8;
+/// How many times the log's length is read at most while its entries are looked for. Each entry is
+/// read once; only in a forged log do many of them lie across each other.
+const MAX_PASSES: u64 = 2;
+/// The most changes that are played back. A change of data takes a sector of the log, of which there
+/// are 2^14; the rest is for zeroes.
+const MAX_CHANGES: u64 = 1 << 18;
+/// What to do with a log that cannot be played back.
+const COPY_AGAIN: &str = "the log cannot be played back: copy the file again while the virtual machine is off, or run `Repair-VHD` on the original";
 
 /// What playing the log back would change in the file.
-pub(crate) fn replay(blob: &dyn Blob, header: &Header) -> Result<Overlay, VhdxError> {
+pub(crate) fn replay(blob: &dyn Blob, header: &Header) -> Result<Overlay, FormatError> {
     let mut overlay = Overlay::default();
     if !header.is_dirty() {
         return Ok(overlay);
@@ -36,20 +49,30 @@ pub(crate) fn replay(blob: &dyn Blob, header: &Header) -> Result<Overlay, VhdxEr
         length: header.log.length,
         guid: header.log_guid,
         budget: header.log.length * MAX_PASSES,
+        known: BTreeMap::new(),
     };
     let sequence = ring.active_sequence()?;
     let Some(head) = sequence.last() else {
-        return Err(VhdxError::Log("the file was not closed, and its log has no valid entry".to_owned()));
+        return Err(FormatError::Log(format!(
+            "the file was not closed, and its log has no valid entry; {COPY_AGAIN}"
+        )));
     };
     let needed = head.flushed_size.max(head.last_size);
     if blob.size() < needed {
-        return Err(VhdxError::Truncated(format!(
+        return Err(FormatError::Truncated(format!(
             "the file has {} bytes, and by its log it had {needed}",
             blob.size()
         )));
     }
     let first = sequence.iter().position(|entry| entry.at == head.tail).unwrap_or(0);
-    for entry in sequence.iter().skip(first) {
+    let played_back = sequence.get(first..).unwrap_or_default();
+    let changes: u64 = played_back.iter().map(|entry| entry.descriptors).sum();
+    if changes > MAX_CHANGES {
+        return Err(FormatError::LogSize(format!(
+            "the log has {changes} changes, and {MAX_CHANGES} are possible; {CLOSE}"
+        )));
+    }
+    for entry in played_back {
         ring.apply(entry, &mut overlay)?;
     }
     Ok(overlay)
@@ -76,12 +99,14 @@ struct Ring<'a> {
     guid: Guid,
     /// Bytes that may still be read while looking for entries.
     budget: u64,
+    /// What is at the places of the ring that were looked at.
+    known: BTreeMap<u64, Option<Entry>>,
 }
 
 impl Ring<'_> {
     /// The valid sequence with the largest number ([MS-VHDX] 2.3.2): entries whose numbers follow
     /// each other and whose last one names one of them as its tail.
-    fn active_sequence(&mut self) -> Result<Vec<Entry>, VhdxError> {
+    fn active_sequence(&mut self) -> Result<Vec<Entry>, FormatError> {
         let mut best: Vec<Entry> = Vec::new();
         let mut start = 0;
         while start < self.length {
@@ -96,7 +121,7 @@ impl Ring<'_> {
                 best = sequence;
             }
             // A sequence that starts later in this one ends like this one, and has no more entries
-            // to find its tail in. Behind the end of the ring, everything was looked at.
+            // to find its tail in. Behind the end of the ring, everything is known.
             start = end;
         }
         Ok(best)
@@ -104,7 +129,7 @@ impl Ring<'_> {
 
     /// The entries from there on, as far as they are valid and follow each other; at most once
     /// around the ring.
-    fn sequence(&mut self, start: u64) -> Result<Vec<Entry>, VhdxError> {
+    fn sequence(&mut self, start: u64) -> Result<Vec<Entry>, FormatError> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut taken = 0;
         while let Some(entry) = self.entry((start + taken) % self.length)? {
@@ -122,7 +147,10 @@ impl Ring<'_> {
     }
 
     /// The entry at a place of the ring, if there is a valid one.
-    fn entry(&mut self, at: u64) -> Result<Option<Entry>, VhdxError> {
+    fn entry(&mut self, at: u64) -> Result<Option<Entry>, FormatError> {
+        if let Some(known) = self.known.get(&at) {
+            return Ok(*known);
+        }
         let head = self.read(at, SECTOR)?;
         let field = |offset| le64(&head, offset).unwrap_or(0);
         let word = |offset| u64::from(le32(&head, offset).unwrap_or(0));
@@ -144,60 +172,42 @@ impl Ring<'_> {
             && whole(entry.tail, 0)
             && entry.tail < self.length
             && entry.descriptor_sectors() * SECTOR <= entry.length;
-        let valid =
-            formed && self.checksum(&entry)? == le32(&head, 4) && self.descriptors_are_sound(&entry)?;
-        Ok(valid.then_some(entry))
+        let valid = formed && self.is_sound(&entry, le32(&head, 4))?;
+        let found = valid.then_some(entry);
+        self.known.insert(at, found);
+        Ok(found)
     }
 
-    fn checksum(&mut self, entry: &Entry) -> Result<Option<u32>, VhdxError> {
-        self.budget = self
-            .budget
-            .checked_sub(entry.length)
-            .ok_or_else(|| VhdxError::LogSize("the entries of the log lie across each other".to_owned()))?;
+    /// Whether the entry has its checksum, and descriptors and data sectors carry the marks and the
+    /// number of their entry.
+    fn is_sound(&mut self, entry: &Entry, checksum: Option<u32>) -> Result<bool, FormatError> {
+        self.budget = self.budget.checked_sub(entry.length).ok_or_else(|| {
+            FormatError::LogSize(format!("the entries of the log lie across each other; {CLOSE}"))
+        })?;
         let mut crc = Crc32c::new();
+        let mut parts = Parts::of(entry);
         let mut done = 0;
         while done < entry.length {
-            let mut piece = self.read(entry.at + done, (entry.length - done).min(MAX_READ))?;
+            let length = (entry.length - done).min(MAX_READ);
+            let mut piece = self.read(entry.at + done, length)?;
             if done == 0
                 && let Some(field) = piece.get_mut(4..8)
             {
                 field.fill(0);
             }
             crc.update(&piece);
-            done += (entry.length - done).min(MAX_READ);
+            piece.chunks_exact(place(SECTOR)).for_each(|sector| parts.take(entry, sector));
+            done += length;
         }
-        Ok(Some(crc.finish()))
-    }
-
-    /// Whether descriptors and data sectors carry the marks and the number of their entry.
-    fn descriptors_are_sound(&self, entry: &Entry) -> Result<bool, VhdxError> {
-        let mut data_sectors = 0;
-        let mut sound = true;
-        self.for_each_descriptor(entry, |descriptor| {
-            data_sectors += u64::from(descriptor.starts_with(b"desc"));
-            let marked = descriptor.starts_with(b"desc") || descriptor.starts_with(b"zero");
-            sound &= marked && le64(descriptor, 24) == Some(entry.number);
-            Ok(())
-        })?;
-        if !sound || (entry.descriptor_sectors() + data_sectors) * SECTOR != entry.length {
-            return Ok(false);
-        }
-        for index in 0..data_sectors {
-            let sector = self.read(entry.data_sector(index), SECTOR)?;
-            let number =
-                u64::from(le32(&sector, 4).unwrap_or(0)) << 32 | u64::from(le32(&sector, 4092).unwrap_or(0));
-            if !sector.starts_with(b"data") || number != entry.number {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let length = (entry.descriptor_sectors() + parts.data_sectors) * SECTOR;
+        Ok(parts.sound && length == entry.length && Some(crc.finish()) == checksum)
     }
 
     fn for_each_descriptor(
         &self,
         entry: &Entry,
-        mut take: impl FnMut(&[u8]) -> Result<(), VhdxError>,
-    ) -> Result<(), VhdxError> {
+        mut take: impl FnMut(&[u8]) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
         let mut left = entry.descriptors;
         for index in 0..entry.descriptor_sectors() {
             let sector = self.read(entry.at + index * SECTOR, SECTOR)?;
@@ -212,8 +222,8 @@ impl Ring<'_> {
         Ok(())
     }
 
-    /// Lays the changes of an entry over the file.
-    fn apply(&self, entry: &Entry, overlay: &mut Overlay) -> Result<(), VhdxError> {
+    /// Adds the changes of an entry to the overlay.
+    fn apply(&self, entry: &Entry, overlay: &mut Overlay) -> Result<(), FormatError> {
         let mut data_sectors = 0;
         let (file, log) = (self.blob.size(), ByteRange { offset: self.offset, length: self.length });
         self.for_each_descriptor(entry, |descriptor| {
@@ -236,17 +246,17 @@ impl Ring<'_> {
                 .checked_add(length)
                 .filter(|_| target.is_multiple_of(SECTOR) && length.is_multiple_of(SECTOR));
             let Some(end) = end else {
-                return Err(VhdxError::Log(format!(
-                    "the log changes {length} bytes at {target:#x}, which are no sectors"
+                return Err(FormatError::Log(format!(
+                    "the log changes {length} bytes at {target:#x}, which are no sectors; {COPY_AGAIN}"
                 )));
             };
             if target < HEADERS_END || (target < log.offset + log.length && log.offset < end) {
-                return Err(VhdxError::Log(format!(
-                    "the log changes {length} bytes at {target:#x}, where the headers or the log itself are"
+                return Err(FormatError::Log(format!(
+                    "the log changes {length} bytes at {target:#x}, where the headers or the log itself are; {COPY_AGAIN}"
                 )));
             }
             if end > file {
-                return Err(VhdxError::Truncated(format!(
+                return Err(FormatError::Truncated(format!(
                     "the log changes the file up to {end:#x}, and the file ends at {file:#x}"
                 )));
             }
@@ -255,7 +265,7 @@ impl Ring<'_> {
     }
 
     /// Reads from a place of the ring on, around its end; at most [`MAX_READ`].
-    fn read(&self, at: u64, length: u64) -> Result<Vec<u8>, VhdxError> {
+    fn read(&self, at: u64, length: u64) -> Result<Vec<u8>, FormatError> {
         let at = at % self.length;
         let first = length.min(self.length - at);
         let mut bytes = read_exact(self.blob, self.offset + at, first)?;
@@ -263,6 +273,39 @@ impl Ring<'_> {
             bytes.extend(read_exact(self.blob, self.offset, length - first)?);
         }
         Ok(bytes)
+    }
+}
+
+/// What was seen of the parts of an entry, sector by sector.
+struct Parts {
+    sectors: u64,
+    descriptors_left: u64,
+    data_sectors: u64,
+    sound: bool,
+}
+
+impl Parts {
+    fn of(entry: &Entry) -> Self {
+        Self { sectors: 0, descriptors_left: entry.descriptors, data_sectors: 0, sound: true }
+    }
+
+    /// Takes the next sector of the entry.
+    fn take(&mut self, entry: &Entry, sector: &[u8]) {
+        if self.sectors < entry.descriptor_sectors() {
+            let skip = if self.sectors == 0 { ENTRY_HEADER } else { 0 };
+            let here = self.descriptors_left.min((SECTOR - skip) / DESCRIPTOR);
+            self.descriptors_left -= here;
+            for descriptor in sector[place(skip)..].chunks_exact(place(DESCRIPTOR)).take(place(here)) {
+                let is_data = descriptor.starts_with(b"desc");
+                self.data_sectors += u64::from(is_data);
+                let marked = is_data || descriptor.starts_with(b"zero");
+                self.sound &= marked && le64(descriptor, 24) == Some(entry.number);
+            }
+        } else {
+            let half = |at| u64::from(le32(sector, at).unwrap_or(0));
+            self.sound &= sector.starts_with(b"data") && half(4) << 32 | half(4092) == entry.number;
+        }
+        self.sectors += 1;
     }
 }
 

@@ -1,12 +1,17 @@
 //! The metadata items: sizes, and the parent ([MS-VHDX] 2.6).
 
-use imprint_plugin_sdk::types::ByteRange;
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        wire::{le16, le32, le64},
+    },
+    types::ByteRange,
+};
 
 use crate::{
-    error::VhdxError,
+    guid::Guid,
     locator::Locator,
     tables::{MAX_READ, Tables},
-    wire::{Guid, le16, le32, le64},
 };
 
 pub(crate) const TABLE_LENGTH: u64 = 64 << 10;
@@ -20,6 +25,7 @@ pub(crate) const MIN_BLOCK: u64 = 1 << 20;
 pub(crate) const MAX_BLOCK: u64 = 256 << 20;
 pub(crate) const MAX_DISK: u64 = 64 << 40;
 const MAX_ENTRIES: u16 = 2047;
+const CONVERT: &str = "convert the image with `Convert-VHD`";
 const IS_USER: u32 = 1;
 const IS_REQUIRED: u32 = 4;
 
@@ -46,13 +52,13 @@ struct Item {
 
 impl Metadata {
     /// Reads the table and the items.
-    pub(crate) fn read(tables: &Tables, region: ByteRange) -> Result<Self, VhdxError> {
+    pub(crate) fn read(tables: &Tables, region: ByteRange) -> Result<Self, FormatError> {
         let items = items(tables, region)?;
         let find = |id: Guid, what: &str, length: u64| {
             let place = items.iter().find(|item| item.id == id).map(|item| item.place);
-            let place = place.ok_or_else(|| VhdxError::Table(format!("the metadata lacks the {what}")))?;
+            let place = place.ok_or_else(|| FormatError::Table(format!("the metadata lacks the {what}")))?;
             if place.length < length {
-                return Err(VhdxError::Table(format!("the {what} has {} bytes", place.length)));
+                return Err(FormatError::Table(format!("the {what} has {} bytes", place.length)));
             }
             tables.read(place.offset, length)
         };
@@ -60,24 +66,27 @@ impl Metadata {
         let (block, flags) =
             (u64::from(le32(&parameters, 0).unwrap_or(0)), le32(&parameters, 4).unwrap_or(0));
         if !block.is_power_of_two() || !(MIN_BLOCK..=MAX_BLOCK).contains(&block) {
-            return Err(VhdxError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "the block size is {block}, where powers of two from 1 MiB to 256 MiB are possible"
             )));
         }
         if flags & !3 != 0 {
-            return Err(VhdxError::Feature(format!("the file parameters have unknown flags ({flags:#x})")));
+            return Err(FormatError::Feature(format!(
+                "the file parameters have unknown flags ({flags:#x}); {CONVERT}"
+            )));
         }
         let sector = |bytes: &[u8], what: &str| match le32(bytes, 0).unwrap_or(0) {
             size @ (512 | 4096) => Ok(size),
             other => {
-                Err(VhdxError::Header(format!("the {what} is {other}, where 512 and 4096 are possible")))
+                Err(FormatError::Header(format!("the {what} is {other}, where 512 and 4096 are possible")))
             }
         };
         let logical = sector(&find(LOGICAL_SECTOR, "logical sector size", 4)?, "logical sector size")?;
         let has_physical = items.iter().any(|item| item.id == PHYSICAL_SECTOR);
-        let physical_sector = match has_physical {
-            true => Some(sector(&find(PHYSICAL_SECTOR, "physical sector size", 4)?, "physical sector size")?),
-            false => None,
+        let physical_sector = if has_physical {
+            Some(sector(&find(PHYSICAL_SECTOR, "physical sector size", 4)?, "physical sector size")?)
+        } else {
+            None
         };
         let virtual_size = le64(&find(DISK_SIZE, "disk size", 8)?, 0).unwrap_or(0);
         check_size(virtual_size, logical.into())?;
@@ -87,7 +96,7 @@ impl Metadata {
             (false, None) => None,
             (has_parent, _) => {
                 let text = if has_parent { "has a parent and no" } else { "has no parent and a" };
-                return Err(VhdxError::Table(format!("the image {text} parent locator")));
+                return Err(FormatError::Table(format!("the image {text} parent locator")));
             }
         };
         let fixed = flags & 1 != 0;
@@ -95,14 +104,14 @@ impl Metadata {
     }
 }
 
-fn check_size(virtual_size: u64, sector: u64) -> Result<(), VhdxError> {
+fn check_size(virtual_size: u64, sector: u64) -> Result<(), FormatError> {
     if virtual_size > MAX_DISK {
-        return Err(VhdxError::VirtualSize(format!(
+        return Err(FormatError::VirtualSize(format!(
             "the virtual size of {virtual_size} bytes is more than the 64 TiB of the format; the file is forged"
         )));
     }
     if !virtual_size.is_multiple_of(sector) {
-        return Err(VhdxError::Header(format!(
+        return Err(FormatError::Header(format!(
             "the virtual size of {virtual_size} bytes is not made of whole sectors of {sector} bytes"
         )));
     }
@@ -111,14 +120,14 @@ fn check_size(virtual_size: u64, sector: u64) -> Result<(), VhdxError> {
 
 /// The table's items: inside of the region, behind the table, apart from each other, none unknown
 /// that must be known.
-fn items(tables: &Tables, region: ByteRange) -> Result<Vec<Item>, VhdxError> {
+fn items(tables: &Tables, region: ByteRange) -> Result<Vec<Item>, FormatError> {
     let bytes = tables.read(region.offset, TABLE_LENGTH)?;
     if !bytes.starts_with(b"metadata") {
-        return Err(VhdxError::Table("the metadata region does not start with its mark".to_owned()));
+        return Err(FormatError::Table("the metadata region does not start with its mark".to_owned()));
     }
     let count = le16(&bytes, 10).unwrap_or(0);
     if count > MAX_ENTRIES {
-        return Err(VhdxError::Table(format!("the metadata table has {count} entries")));
+        return Err(FormatError::Table(format!("the metadata table has {count} entries")));
     }
     let mut items = Vec::new();
     for entry in bytes.get(32..).unwrap_or_default().chunks_exact(32).take(count.into()) {
@@ -128,10 +137,12 @@ fn items(tables: &Tables, region: ByteRange) -> Result<Vec<Item>, VhdxError> {
         let known = [FILE_PARAMETERS, DISK_SIZE, DISK_ID, LOGICAL_SECTOR, PHYSICAL_SECTOR, PARENT_LOCATOR];
         if flags & IS_USER == 0 && known.contains(&id) {
             if items.iter().any(|item: &Item| item.id == id) {
-                return Err(VhdxError::Table(format!("the metadata item {id} is there twice")));
+                return Err(FormatError::Table(format!("the metadata item {id} is there twice")));
             }
         } else if flags & IS_REQUIRED != 0 {
-            return Err(VhdxError::Feature(format!("the file has the unknown required metadata item {id}")));
+            return Err(FormatError::Feature(format!(
+                "the file has the unknown required metadata item {id}; {CONVERT}"
+            )));
         }
         // What is not known, or what a user put there, is only kept for finding overlaps.
         let id = if flags & IS_USER == 0 { id } else { Guid::ZERO };
@@ -140,16 +151,16 @@ fn items(tables: &Tables, region: ByteRange) -> Result<Vec<Item>, VhdxError> {
     items.sort_unstable_by_key(|item| item.place);
     let stored: Vec<_> = items.iter().map(|item| item.place).filter(|place| place.length > 0).collect();
     match stored.array_windows().find(|[one, two]| one.offset + one.length > two.offset) {
-        Some(_) => Err(VhdxError::Aliased("two metadata items overlap".to_owned())),
+        Some(_) => Err(FormatError::Aliased("two metadata items overlap".to_owned())),
         None => Ok(items),
     }
 }
 
-fn place_of(entry: &[u8], id: Guid, region: ByteRange) -> Result<ByteRange, VhdxError> {
+fn place_of(entry: &[u8], id: Guid, region: ByteRange) -> Result<ByteRange, FormatError> {
     let (offset, length) = (u64::from(le32(entry, 16).unwrap_or(0)), u64::from(le32(entry, 20).unwrap_or(0)));
     let empty = length == 0 && offset == 0;
     if !empty && (offset < TABLE_LENGTH || offset + length > region.length || length > MAX_READ) {
-        return Err(VhdxError::Table(format!(
+        return Err(FormatError::Table(format!(
             "the metadata item {id} ({length} bytes at {offset:#x}) lies outside of its region"
         )));
     }

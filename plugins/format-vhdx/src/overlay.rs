@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use imprint_plugin_sdk::types::ByteRange;
+use imprint_plugin_sdk::{format::FormatError, types::ByteRange};
 
-use crate::error::VhdxError;
+use crate::header::CLOSE;
 
 /// Unit of everything that a log changes.
 pub(crate) const SECTOR: u64 = 4096;
@@ -46,7 +46,7 @@ impl Overlay {
     }
 
     /// Lays `[start, end)` over what is there.
-    pub(crate) fn cover(&mut self, start: u64, end: u64, patch: Patch) -> Result<(), VhdxError> {
+    pub(crate) fn cover(&mut self, start: u64, end: u64, patch: Patch) -> Result<(), FormatError> {
         if start >= end {
             return Ok(());
         }
@@ -62,8 +62,8 @@ impl Overlay {
         }
         self.pieces.insert(start, (end, patch));
         if self.pieces.len() > MAX_PIECES {
-            return Err(VhdxError::LogSize(format!(
-                "the log changes more than {MAX_PIECES} pieces of the file"
+            return Err(FormatError::LogSize(format!(
+                "the log changes more than {MAX_PIECES} pieces of the file; {CLOSE}"
             )));
         }
         Ok(())

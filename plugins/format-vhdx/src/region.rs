@@ -1,15 +1,15 @@
 //! The region tables: where metadata and BAT are ([MS-VHDX] 2.2.3). There are two copies; the first
 //! that is right counts.
 
-use imprint_plugin_sdk::types::ByteRange;
-
-use crate::{
-    crc,
-    error::VhdxError,
-    header::MIB,
-    tables::Tables,
-    wire::{Guid, le32, le64},
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        wire::{le32, le64},
+    },
+    types::ByteRange,
 };
+
+use crate::{crc, guid::Guid, header::MIB, tables::Tables};
 
 pub(crate) const REGION_TABLES: [u64; 2] = [192 << 10, 256 << 10];
 pub(crate) const REGION_TABLE_LENGTH: u64 = 64 << 10;
@@ -22,23 +22,23 @@ const MAX_ENTRIES: u32 = 2047;
 pub(crate) struct Regions {
     pub(crate) bat: ByteRange,
     pub(crate) metadata: ByteRange,
-    /// All of them, those that nobody here knows included, and the log.
+    /// All of them, unknown ones included, and the log.
     pub(crate) all: Vec<ByteRange>,
 }
 
 impl Regions {
     /// Reads the table and checks that nothing overlaps.
-    pub(crate) fn read(tables: &Tables, log: ByteRange) -> Result<Self, VhdxError> {
+    pub(crate) fn read(tables: &Tables, log: ByteRange) -> Result<Self, FormatError> {
         let [first, second] = REGION_TABLES;
         let bytes = match valid_copy(tables, first)? {
             Some(bytes) => bytes,
             None => valid_copy(tables, second)?.ok_or_else(|| {
-                VhdxError::Checksum("neither region table has the right mark and checksum".to_owned())
+                FormatError::Checksum("neither region table has the right mark and checksum".to_owned())
             })?,
         };
         let count = le32(&bytes, 8).unwrap_or(0);
         if count > MAX_ENTRIES {
-            return Err(VhdxError::Table(format!("the region table has {count} entries")));
+            return Err(FormatError::Table(format!("the region table has {count} entries")));
         }
         let (mut bat, mut metadata, mut all) = (None, None, Vec::new());
         let entries = bytes.get(16..).unwrap_or_default().chunks_exact(32);
@@ -52,12 +52,12 @@ impl Regions {
             };
             match known {
                 Some(slot) if slot.is_some() => {
-                    return Err(VhdxError::Table(format!("the region {guid} is there twice")));
+                    return Err(FormatError::Table(format!("the region {guid} is there twice")));
                 }
                 Some(slot) => *slot = Some(range),
                 None if le32(entry, 28).unwrap_or(0) & 1 == 1 => {
-                    return Err(VhdxError::Feature(format!(
-                        "the file has the unknown required region {guid}"
+                    return Err(FormatError::Feature(format!(
+                        "the file has the unknown required region {guid}; convert the image with `Convert-VHD`"
                     )));
                 }
                 None => {}
@@ -65,13 +65,13 @@ impl Regions {
             all.push(range);
         }
         let (Some(bat), Some(metadata)) = (bat, metadata) else {
-            return Err(VhdxError::Table("the region table lacks the BAT or the metadata".to_owned()));
+            return Err(FormatError::Table("the region table lacks the BAT or the metadata".to_owned()));
         };
         all.push(log);
         all.retain(|range| range.length > 0);
         all.sort_unstable();
         match all.array_windows().find(|[one, two]| one.offset + one.length > two.offset) {
-            Some([one, two]) => Err(VhdxError::Aliased(format!(
+            Some([one, two]) => Err(FormatError::Aliased(format!(
                 "two of the regions and the log overlap: {:#x} and {:#x}",
                 one.offset, two.offset
             ))),
@@ -81,22 +81,22 @@ impl Regions {
 }
 
 /// A copy of the table, unless mark or checksum are wrong.
-pub(crate) fn valid_copy(tables: &Tables, at: u64) -> Result<Option<Vec<u8>>, VhdxError> {
+pub(crate) fn valid_copy(tables: &Tables, at: u64) -> Result<Option<Vec<u8>>, FormatError> {
     let bytes = tables.read(at, REGION_TABLE_LENGTH)?;
     let valid = bytes.starts_with(b"regi") && le32(&bytes, 4) == Some(crc::of_structure(&bytes));
     Ok(valid.then_some(bytes))
 }
 
-fn range_of(entry: &[u8], guid: Guid, file: u64) -> Result<ByteRange, VhdxError> {
+fn range_of(entry: &[u8], guid: Guid, file: u64) -> Result<ByteRange, FormatError> {
     let (offset, length) = (le64(entry, 16).unwrap_or(0), u64::from(le32(entry, 24).unwrap_or(0)));
     if !offset.is_multiple_of(MIB) || !length.is_multiple_of(MIB) || offset < MIB || length == 0 {
-        return Err(VhdxError::Table(format!(
+        return Err(FormatError::Table(format!(
             "the region {guid} ({length} bytes at {offset:#x}) is not made of whole MiB behind the first"
         )));
     }
     match offset.checked_add(length) {
         Some(end) if end <= file => Ok(ByteRange { offset, length }),
-        _ => Err(VhdxError::Truncated(format!(
+        _ => Err(FormatError::Truncated(format!(
             "the region {guid} has {length} bytes at {offset:#x}, and the file ends at {file:#x}"
         ))),
     }

@@ -1,14 +1,13 @@
 //! The bytes of a file as its tables are read: with what the log says laid over them.
 
-use imprint_plugin_sdk::host::Blob;
-
-use crate::{
-    error::VhdxError,
-    overlay::{DataSector, Overlay, Patch, SECTOR},
-    wire::to_u64,
+use imprint_plugin_sdk::{
+    format::{FormatError, blob::read_exact},
+    host::Blob,
 };
 
-/// The most that one read brings.
+use crate::overlay::{DataSector, Overlay, Patch, SECTOR};
+
+/// The most that one read returns.
 pub(crate) const MAX_READ: u64 = 1 << 20;
 
 /// A file with the overlay of its log.
@@ -39,7 +38,7 @@ impl Tables {
 
     /// Reads exactly `[offset, offset + length)`, at most [`MAX_READ`]; what is asked for was
     /// checked against the size.
-    pub(crate) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, VhdxError> {
+    pub(crate) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, FormatError> {
         let mut bytes = read_exact(self.blob(), offset, length)?;
         let end = offset + length;
         for (start, (until, patch)) in self.overlay.touching(offset, end) {
@@ -59,7 +58,7 @@ impl Tables {
 }
 
 /// A data sector as it is to be in the file.
-fn sector_bytes(blob: &dyn Blob, sector: DataSector) -> Result<Vec<u8>, VhdxError> {
+fn sector_bytes(blob: &dyn Blob, sector: DataSector) -> Result<Vec<u8>, FormatError> {
     let mut bytes = read_exact(blob, sector.at, SECTOR)?;
     bytes[..8].copy_from_slice(&sector.leading);
     bytes[4092..].copy_from_slice(&sector.trailing);
@@ -68,15 +67,4 @@ fn sector_bytes(blob: &dyn Blob, sector: DataSector) -> Result<Vec<u8>, VhdxErro
 
 fn place(distance: u64) -> usize {
     usize::try_from(distance).expect("at most a read of 1 MiB")
-}
-
-/// Reads exactly `[offset, offset + length)` of the file itself.
-pub(crate) fn read_exact(blob: &dyn Blob, offset: u64, length: u64) -> Result<Vec<u8>, VhdxError> {
-    let wanted = u32::try_from(length.min(MAX_READ + 1)).expect("about 1 MiB");
-    let bytes = blob.read_at(offset, wanted)?;
-    if to_u64(bytes.len()) == length {
-        Ok(bytes)
-    } else {
-        Err(VhdxError::Truncated("the file became shorter while it was read".to_owned()))
-    }
 }

@@ -1,122 +1,155 @@
-//! Consistency of the tables, with bounded memory: every entry of every grain table, against the
-//! file, against its marker, and against the redundant tables. The resume token counts steps (the
-//! header, then each table and its entries), so it only ever grows, and a step has at most one
-//! finding.
+//! Consistency of the tables, with bounded memory and a bounded amount of work in each call: every
+//! entry of every grain table, against the file, against its marker, and against the redundant
+//! tables. The resume token counts steps (the header, then each table and its entries), so it only
+//! ever grows, and a step has at most one finding.
 //!
 //! Whether two grains share bytes is seen over the whole map: that is the host's check.
 
 use imprint_plugin_sdk::{
-    format::{Finding, Findings, Severity},
+    format::{
+        Budget, Finding, Findings, FormatError, Severity,
+        blob::end_of,
+        wire::{le32s, to_u64, to_usize},
+    },
     types::ByteRange,
 };
 
 use crate::{
-    error::VmdkError,
-    header::Grains,
-    image::{Image, PartKind},
-    map::{Grain, MARKER},
-    source::end_of,
-    sparse::Sparse,
-    wire::{le32, sector, to_u64, to_usize},
+    header::{Grains, MARKER},
+    sector::sector,
+    sparse::{Grain, Sparse},
 };
 
 /// The most findings of a page, whatever is asked for.
 const MAX_FINDINGS: u32 = 4096;
-/// Grain tables of one call.
-const TABLES: usize = 256;
+/// Entries whose markers are read at once.
+const AT_ONCE: usize = 512;
+/// The price of an entry, in entries of a table that is only looked through: it is compared with the
+/// image's own tables, and its marker is read.
+const ENTRY_PRICE: u64 = 32;
+/// The price of a redundant table: it is read by itself.
+const COPY_PRICE: u64 = 4096;
+/// The price of a finding: its text is made.
+const FINDING_PRICE: u64 = 128;
 
-impl Image {
-    /// A page of findings from grain `start` on. Parts in other files are checked when they are
-    /// opened by themselves.
-    pub(crate) fn check(&mut self, start: u64, max: u32) -> Result<Findings, VmdkError> {
-        let most = to_usize(max.clamp(1, MAX_FINDINGS).into())?;
-        match self.parts.first_mut().map(|part| &mut part.kind) {
-            Some(PartKind::Sparse { source: 0, extent: Some(sparse) }) => sparse.check(start, most),
-            Some(_) | None => Ok(Findings { items: Vec::new(), resume: start, done: true }),
+/// Returns a page of findings from step `start` on, at most `max`; it may be empty before the end.
+pub(crate) fn page(sparse: &mut Sparse, start: u64, max: u32) -> Result<Findings, FormatError> {
+    let most = to_usize(max.clamp(1, MAX_FINDINGS).into())?;
+    let steps = sparse.header.entries + 1;
+    let mut items = Vec::new();
+    if start == 0 && sparse.header.unclean {
+        let message = "the file was not closed after its last change".to_owned();
+        items.push(finding(Severity::Note, "dirty", message, 72));
+    }
+    let mut at = start.max(1);
+    let mut budget = Budget::of_a_call();
+    while budget.is_left() && items.len() < most {
+        let Some(index) = sparse.next_table(to_usize((at - 1) / steps)?) else {
+            let resume = 1 + to_u64(sparse.directory.len()) * steps;
+            return Ok(Findings { items, resume, done: true });
+        };
+        let first = 1 + to_u64(index) * steps;
+        at = at.max(first);
+        let table: Vec<u32> = le32s(sparse.table(index)?).collect();
+        if at == first {
+            items.extend(redundancy(sparse, index, &table)?);
+            budget.spend(COPY_PRICE);
+            at += 1;
+        }
+        while at < first + steps && budget.is_left() && items.len() < most {
+            let place = to_usize(at - first)? - 1;
+            let entries = table.get(place..table.len().min(place + AT_ONCE)).unwrap_or_default();
+            let number = to_u64(index) * sparse.header.entries + to_u64(place);
+            let done = self::entries(sparse, number, entries, most, &mut items, &mut budget);
+            at += to_u64(done).max(1);
         }
     }
+    Ok(Findings { items, resume: at, done: false })
 }
 
-impl Sparse {
-    fn check(&mut self, start: u64, most: usize) -> Result<Findings, VmdkError> {
-        let steps = self.header.entries + 1;
-        let mut items = Vec::new();
-        if start == 0 && self.header.unclean {
-            let message = "the file was not closed after its last change".to_owned();
-            items.push(finding(Severity::Note, "dirty", message, 72));
-        }
-        let mut at = start.max(1);
-        for _ in 0..TABLES {
-            let Some(index) = self.next_table(to_usize((at - 1) / steps)?) else {
-                let resume = 1 + to_u64(self.directory.len()) * steps;
-                return Ok(Findings { items, resume, done: true });
-            };
-            let first = 1 + to_u64(index) * steps;
-            at = at.max(first);
-            let table = self.table(index, &mut 1)?.to_vec();
-            while at < first + steps {
-                if items.len() >= most {
-                    return Ok(Findings { items, resume: at, done: false });
-                }
-                items.extend(match to_usize(at - first)?.checked_sub(1) {
-                    None => self.redundancy(index, &table)?,
-                    Some(place) => {
-                        let entry = le32(&table, place * 4).unwrap_or(0);
-                        self.entry(to_u64(index) * self.header.entries + to_u64(place), entry)
-                    }
-                });
-                at += 1;
-            }
-        }
-        Ok(Findings { items, resume: at, done: false })
+fn redundancy(sparse: &Sparse, index: usize, table: &[u32]) -> Result<Option<Finding>, FormatError> {
+    if sparse.redundant.is_empty() {
+        return Ok(None);
     }
+    let message = match sparse.redundant_table(index)? {
+        Some(copy) if le32s(&copy).eq(table.iter().copied()) => return Ok(None),
+        Some(_) => format!("the redundant copy of grain table {index} differs from it"),
+        None => format!("grain table {index} has no redundant copy"),
+    };
+    let offset = sparse.directory.get(index).map_or(0, |table| sector(*table));
+    Ok(Some(finding(Severity::Error, "corrupt.redundant-table", message, offset)))
+}
 
-    fn redundancy(&self, index: usize, table: &[u8]) -> Result<Option<Finding>, VmdkError> {
-        if self.redundant.is_empty() {
-            return Ok(None);
+/// Checks entries, the first of which is that of grain `number`, until there are `most` findings;
+/// returns how many were checked.
+fn entries(
+    sparse: &Sparse,
+    number: u64,
+    entries: &[u32],
+    most: usize,
+    items: &mut Vec<Finding>,
+    budget: &mut Budget,
+) -> usize {
+    // The markers of all grains that have one, read together; where that fails, one by one.
+    let framed = sparse.header.grains == Grains::Framed;
+    let mut markers = framed.then(|| sparse.markers(entries).ok()).flatten();
+    let mut taken = 0;
+    for (done, (entry, number)) in entries.iter().zip(number..).enumerate() {
+        if items.len() >= most || !budget.is_left() {
+            return done;
         }
-        let message = match self.redundant_table(index)? {
-            Some(copy) if copy == table => return Ok(None),
-            Some(_) => format!("the redundant copy of grain table {index} differs from it"),
-            None => format!("grain table {index} has no redundant copy"),
+        let Grain::At(offset) = sparse.grain(*entry) else {
+            budget.spend(1);
+            continue;
         };
-        let offset = self.directory.get(index).map_or(0, |table| sector(*table));
-        Ok(Some(finding(Severity::Error, "corrupt.redundant-table", message, offset)))
+        let marker = markers.as_mut().and_then(|all| {
+            let length = usize::try_from(MARKER).ok()?;
+            let marker = all.get(taken..taken + length).map(<[u8]>::to_vec);
+            taken += length;
+            marker
+        });
+        let found = grain(sparse, number, (*entry, offset), marker);
+        budget.spend(ENTRY_PRICE + if found.is_some() { FINDING_PRICE } else { 0 });
+        items.extend(found);
     }
+    entries.len()
+}
 
-    fn entry(&self, number: u64, entry: u32) -> Option<Finding> {
-        let Grain::At(offset) = self.grain(entry) else { return None };
-        let start = number * self.header.grain;
-        if start >= self.header.capacity {
-            let message = format!("grain {number} lies behind the end of the disk");
-            return Some(finding(Severity::Error, "corrupt.table", message, offset));
-        }
-        let stored = match self.header.grains {
-            Grains::Plain => {
-                let length = self.header.grain.min(self.header.capacity - start);
-                let stored = ByteRange { offset, length };
-                if end_of(stored) > self.blob.size() {
-                    let message = format!("grain {number} lies behind the end of the file");
-                    return Some(finding(Severity::Error, "corrupt.truncated", message, offset));
-                }
-                stored
-            }
-            Grains::Framed => {
-                let marker = self.markers(&[entry]);
-                let length = marker.and_then(|marker| self.stored_length(&marker, start, offset));
-                match length {
-                    Ok(length) => ByteRange { offset, length: MARKER + u64::from(length) },
-                    Err(error) => {
-                        return Some(finding(Severity::Error, error.code(), error.to_string(), offset));
-                    }
-                }
-            }
-        };
-        self.is_own(stored).then(|| {
-            let message = format!("grain {number} lies in the image's own tables");
-            finding(Severity::Error, "corrupt.aliased", message, offset)
-        })
+fn grain(
+    sparse: &Sparse,
+    number: u64,
+    (entry, offset): (u32, u64),
+    marker: Option<Vec<u8>>,
+) -> Option<Finding> {
+    let start = number * sparse.header.grain;
+    if start >= sparse.header.capacity {
+        let message = format!("grain {number} lies behind the end of the disk");
+        return Some(finding(Severity::Error, "corrupt.table", message, offset));
     }
+    let stored = match sparse.header.grains {
+        Grains::Plain => {
+            let length = sparse.header.grain.min(sparse.header.capacity - start);
+            let stored = ByteRange { offset, length };
+            if end_of(stored) > sparse.blob.size() {
+                let message = format!("grain {number} lies behind the end of the file");
+                return Some(finding(Severity::Error, "corrupt.truncated", message, offset));
+            }
+            stored
+        }
+        Grains::Framed => {
+            let marker = marker.map_or_else(|| sparse.markers(&[entry]), Ok);
+            match marker.and_then(|marker| sparse.stored_length(&marker, start, offset)) {
+                Ok(length) => ByteRange { offset, length: MARKER + u64::from(length) },
+                Err(error) => {
+                    return Some(finding(Severity::Error, error.code(), error.to_string(), offset));
+                }
+            }
+        }
+    };
+    sparse.is_own(stored).then(|| {
+        let message = format!("grain {number} lies in the image's own tables");
+        finding(Severity::Error, "corrupt.aliased", message, offset)
+    })
 }
 
 fn finding(severity: Severity, code: &str, message: String, offset: u64) -> Finding {

@@ -1,9 +1,10 @@
 //! The text descriptor: identity, kind of disk, and where its parts are.
 
+use imprint_plugin_sdk::format::{FormatError, wire::to_u64};
+
 use crate::{
-    error::VmdkError,
-    header::{MAX_DESCRIPTOR, MAX_DISK},
-    wire::{SECTOR, to_u64},
+    header::{CONVERT, MAX_DESCRIPTOR, MAX_DISK},
+    sector::SECTOR,
 };
 
 /// What a descriptor begins with, in any case of letters.
@@ -24,7 +25,7 @@ pub(crate) enum CreateType {
     MonolithicFlat,
     TwoGbSparse,
     TwoGbFlat,
-    /// `vmfs` and its thin and thick variants: a flat file beside the descriptor.
+    /// `vmfs` and its thin and thick variants: a flat file next to the descriptor.
     Vmfs,
     /// `custom`: any extents.
     Custom,
@@ -44,7 +45,7 @@ impl CreateType {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, VmdkError> {
+    fn parse(text: &str) -> Result<Self, FormatError> {
         let known = [
             ("monolithicsparse", Self::MonolithicSparse),
             ("streamoptimized", Self::StreamOptimized),
@@ -69,13 +70,13 @@ impl CreateType {
             | "vmfsrdm"
             | "vmfsrdmp"
             | "vmfsrawdevicemap"
-            | "vmfspassthroughrawdevicemap" => Err(VmdkError::ExternalReference(format!(
+            | "vmfspassthroughrawdevicemap" => Err(FormatError::ExternalReference(format!(
                 "the disk is a {text}: it stands for a device of the machine it was made on; copy the device to an image there"
             ))),
-            "vmfssparse" | "sesparse" => Err(VmdkError::Subformat(format!(
+            "vmfssparse" | "sesparse" => Err(FormatError::Subformat(format!(
                 "the disk is a {text} snapshot of an ESX host; consolidate it there, or export it as streamOptimized"
             ))),
-            _ => Err(VmdkError::Header(format!("the descriptor's createType {:?} is unknown", clip(text)))),
+            _ => Err(FormatError::Header(format!("the descriptor's createType {:?} is unknown", clip(text)))),
         }
     }
 
@@ -104,7 +105,7 @@ pub(crate) struct ExtentLine {
     pub(crate) file: ExtentFile,
 }
 
-/// A descriptor, understood.
+/// A parsed descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptor {
     pub(crate) cid: Option<u32>,
@@ -130,11 +131,11 @@ struct Seen {
 }
 
 impl Descriptor {
-    /// Understands a descriptor, up to the first NUL. Lines that are not known are skipped; what
+    /// Parses a descriptor, up to the first NUL. Lines that are not known are skipped; what
     /// decides something may be said only once.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, VmdkError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         if to_u64(bytes.len()) > MAX_DESCRIPTOR {
-            return Err(VmdkError::TableSize(format!(
+            return Err(FormatError::TableSize(format!(
                 "the descriptor has {} bytes; at most {MAX_DESCRIPTOR} are read",
                 bytes.len()
             )));
@@ -142,7 +143,7 @@ impl Descriptor {
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let start = text.trim_ascii_start();
         if !start.get(..SIGNATURE.len()).is_some_and(|found| found.eq_ignore_ascii_case(SIGNATURE)) {
-            return Err(VmdkError::Header("the descriptor does not say that it is one".to_owned()));
+            return Err(FormatError::Header("the descriptor does not begin with its signature".to_owned()));
         }
         let text = String::from_utf8_lossy(text);
         let mut seen = Seen::default();
@@ -151,9 +152,9 @@ impl Descriptor {
         }
         let create_type = seen
             .create_type
-            .ok_or_else(|| VmdkError::Header("the descriptor names no createType".to_owned()))?;
+            .ok_or_else(|| FormatError::Header("the descriptor names no createType".to_owned()))?;
         if seen.extents.is_empty() {
-            return Err(VmdkError::Header("the descriptor names no extent".to_owned()));
+            return Err(FormatError::Header("the descriptor names no extent".to_owned()));
         }
         Ok(Self {
             cid: seen.cid,
@@ -167,13 +168,13 @@ impl Descriptor {
     }
 
     /// Bytes of the disk.
-    pub(crate) fn size(&self) -> Result<u64, VmdkError> {
+    pub(crate) fn size(&self) -> Result<u64, FormatError> {
         self.extents
             .iter()
             .try_fold(0_u64, |sum, extent| sum.checked_add(extent.length))
             .filter(|size| *size <= MAX_DISK)
             .ok_or_else(|| {
-                VmdkError::VirtualSize(format!("the extents are longer than {MAX_DISK} bytes in all"))
+                FormatError::VirtualSize(format!("the extents are longer than {MAX_DISK} bytes in all"))
             })
     }
 
@@ -184,11 +185,11 @@ impl Descriptor {
 }
 
 impl Seen {
-    fn line(&mut self, line: &str) -> Result<(), VmdkError> {
+    fn line(&mut self, line: &str) -> Result<(), FormatError> {
         let access = line.split_ascii_whitespace().next().unwrap_or_default();
         if ["RW", "RDONLY", "NOACCESS"].iter().any(|word| access.eq_ignore_ascii_case(word)) {
             if self.extents.len() == MAX_EXTENTS {
-                return Err(VmdkError::TableSize(format!(
+                return Err(FormatError::TableSize(format!(
                     "the descriptor names more than {MAX_EXTENTS} extents; convert the disk to streamOptimized with the tool that made it"
                 )));
             }
@@ -209,19 +210,19 @@ impl Seen {
     }
 }
 
-fn once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), VmdkError> {
+fn once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), FormatError> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(VmdkError::Header(format!("the descriptor says {key} twice"))),
+        Some(_) => Err(FormatError::Header(format!("the descriptor says {key} twice"))),
     }
 }
 
-fn cid(text: &str) -> Result<u32, VmdkError> {
+fn cid(text: &str) -> Result<u32, FormatError> {
     let digits = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits
         .then(|| u32::from_str_radix(text, 16).ok())
         .flatten()
-        .ok_or_else(|| VmdkError::Header(format!("the CID {:?} is no hexadecimal number", clip(text))))
+        .ok_or_else(|| FormatError::Header(format!("the CID {:?} is no hexadecimal number", clip(text))))
 }
 
 fn unquoted(text: &str) -> &str {
@@ -234,15 +235,15 @@ fn clip(text: &str) -> String {
 }
 
 /// `ACCESS SECTORS TYPE ["NAME" [OFFSET]]`.
-fn extent_line(line: &str, access: &str) -> Result<ExtentLine, VmdkError> {
-    let bad = || VmdkError::Header(format!("the extent line {:?} cannot be understood", clip(line)));
+fn extent_line(line: &str, access: &str) -> Result<ExtentLine, FormatError> {
+    let bad = || FormatError::Header(format!("the extent line {:?} cannot be parsed", clip(line)));
     let rest = line[access.len()..].trim_start();
     let (sectors, rest) = rest.split_once(char::is_whitespace).ok_or_else(bad)?;
     let rest = rest.trim_start();
     let (kind, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let length = sectors.parse().ok().and_then(|sectors: u64| sectors.checked_mul(SECTOR)).ok_or_else(bad)?;
     if length == 0 || length > MAX_DISK {
-        return Err(VmdkError::VirtualSize(format!(
+        return Err(FormatError::VirtualSize(format!(
             "an extent has {:?} sectors; 1 to {} are possible",
             clip(sectors),
             MAX_DISK / SECTOR
@@ -250,7 +251,7 @@ fn extent_line(line: &str, access: &str) -> Result<ExtentLine, VmdkError> {
     }
     let kind = kind.to_ascii_uppercase();
     if access.eq_ignore_ascii_case("NOACCESS") && kind != "ZERO" {
-        return Err(VmdkError::Feature("the disk has an extent that must not be read".to_owned()));
+        return Err(FormatError::Feature(format!("the disk has an extent that must not be read; {CONVERT}")));
     }
     let file = match kind.as_str() {
         "ZERO" => ExtentFile::Zero,
@@ -260,12 +261,12 @@ fn extent_line(line: &str, access: &str) -> Result<ExtentLine, VmdkError> {
         }
         "SPARSE" => ExtentFile::Sparse { name: plain_name(name_and_offset(rest).ok_or_else(bad)?.0)? },
         "VMFSSPARSE" | "SESPARSE" => {
-            return Err(VmdkError::Subformat(format!(
+            return Err(FormatError::Subformat(format!(
                 "the disk has {kind} extents of an ESX host; consolidate it there, or export it as streamOptimized"
             )));
         }
         "VMFSRDM" | "VMFSRAW" => {
-            return Err(VmdkError::ExternalReference(format!(
+            return Err(FormatError::ExternalReference(format!(
                 "the disk has {kind} extents: they stand for devices of the machine it was made on"
             )));
         }
@@ -285,16 +286,16 @@ fn name_and_offset(text: &str) -> Option<(&str, u64)> {
     Some((name, sectors.checked_mul(SECTOR)?))
 }
 
-/// A name of a file beside the descriptor; whatever else it is, it is not a path.
-fn plain_name(name: &str) -> Result<String, VmdkError> {
+/// A name of a file next to the descriptor; whatever else it is, it is not a path.
+fn plain_name(name: &str) -> Result<String, FormatError> {
     let plain = !name.is_empty()
         && name.len() <= MAX_NAME
         && name != "."
         && name != ".."
         && !name.chars().any(|c| matches!(c, '/' | '\\' | ':') || c.is_control());
     if !plain {
-        return Err(VmdkError::ExternalReference(format!(
-            "the descriptor refers to {:?}, which is no plain file name beside it; put the parts into one folder and name them without a path",
+        return Err(FormatError::ExternalReference(format!(
+            "the descriptor refers to {:?}, which is not a plain file name; put the parts into one folder and name them without a path",
             clip(name)
         )));
     }

@@ -1,12 +1,15 @@
 //! The header of a hosted sparse extent (`SparseExtentHeader` of the technical note), and what must
 //! hold for it.
 
-use imprint_plugin_sdk::types::ByteRange;
-
-use crate::{
-    error::VmdkError,
-    wire::{SECTOR, le16, le32, le64},
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        wire::{array, le16, le32, le64},
+    },
+    types::ByteRange,
 };
+
+use crate::sector::SECTOR;
 
 /// `KDMV`.
 pub(crate) const MAGIC: u32 = 0x564d_444b;
@@ -36,6 +39,13 @@ pub(crate) const MAX_DESCRIPTOR: u64 = 64 << 10;
 /// than 8 MiB.
 const MAX_DIRECTORY: u64 = 8 << 20;
 
+/// What to do with a disk that is not read.
+pub(crate) const CONVERT: &str =
+    "convert the image with the tool that made it to monolithicSparse or streamOptimized";
+/// Bytes of a grain's marker: the first sector of the disk that it holds, and the length of the
+/// stream behind it.
+pub(crate) const MARKER: u64 = 12;
+
 /// How grains are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grains {
@@ -56,7 +66,7 @@ pub(crate) struct Header {
     pub(crate) entries: u64,
     /// Where the descriptor has its place; empty when it has none.
     pub(crate) descriptor: ByteRange,
-    /// Redundant grain directory; `None` when the header does not vouch for one.
+    /// Redundant grain directory; `None` when the flags do not say that it is valid.
     pub(crate) redundant: Option<u64>,
     /// Grain directory; `None` when the footer has it.
     pub(crate) directory: Option<u64>,
@@ -66,13 +76,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Understands 512 bytes.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, VmdkError> {
+    /// Parses 512 bytes.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         Self::fields(bytes)
-            .unwrap_or_else(|| Err(VmdkError::Truncated("the header is not complete".to_owned())))
+            .unwrap_or_else(|| Err(FormatError::Truncated("the header is not complete".to_owned())))
     }
 
-    fn fields(bytes: &[u8]) -> Option<Result<Self, VmdkError>> {
+    fn fields(bytes: &[u8]) -> Option<Result<Self, FormatError>> {
         let raw = Raw {
             magic: le32(bytes, 0)?,
             version: le32(bytes, 4)?,
@@ -84,10 +94,10 @@ impl Header {
             redundant: le64(bytes, 48)?,
             directory: le64(bytes, 56)?,
             unclean: *bytes.get(72)?,
-            newlines: *bytes.get(73..)?.first_chunk()?,
+            newlines: array(bytes, 73)?,
             compression: le16(bytes, 77)?,
         };
-        Some(raw.understand())
+        Some(raw.parsed())
     }
 
     /// Bytes of the disk that one grain table describes.
@@ -138,16 +148,22 @@ struct Raw {
 }
 
 impl Raw {
-    fn understand(&self) -> Result<Header, VmdkError> {
-        let bad = |what: String| Err(VmdkError::Header(what));
+    fn parsed(&self) -> Result<Header, FormatError> {
+        let bad = |what: String| Err(FormatError::Header(what));
         if self.magic != MAGIC {
             return bad("the header does not begin with KDMV".to_owned());
         }
         if !(1..=3).contains(&self.version) {
-            return Err(VmdkError::Version(self.version));
+            return Err(FormatError::Version(format!(
+                "VMDK version {} is not supported; convert the image with the tool that made it",
+                self.version
+            )));
         }
         if self.flags & !KNOWN_FLAGS != 0 {
-            return Err(VmdkError::Feature(format!("the header has unknown flags ({:#x})", self.flags)));
+            return Err(FormatError::Feature(format!(
+                "the header has unknown flags ({:#x}); {CONVERT}",
+                self.flags
+            )));
         }
         if self.flags & FLAG_NEWLINE != 0 && self.newlines != NEWLINES {
             return bad("the file's line ends were changed by a transfer as text".to_owned());
@@ -160,7 +176,7 @@ impl Raw {
         }
         let capacity = self.capacity.checked_mul(SECTOR).filter(|bytes| *bytes <= MAX_DISK);
         let Some(capacity) = capacity else {
-            return Err(VmdkError::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "the header claims a disk of {} sectors; a VMDK has at most {}",
                 self.capacity,
                 MAX_DISK / SECTOR
@@ -179,7 +195,7 @@ impl Raw {
             grains: self.grains()?,
         };
         if header.directory_entries() * 4 > MAX_DIRECTORY {
-            return Err(VmdkError::TableSize(format!(
+            return Err(FormatError::TableSize(format!(
                 "the grain directory of {} entries is longer than {MAX_DIRECTORY} bytes; convert the image to grains of 64 KiB",
                 header.directory_entries()
             )));
@@ -187,13 +203,13 @@ impl Raw {
         Ok(header)
     }
 
-    fn descriptor(&self) -> Result<ByteRange, VmdkError> {
+    fn descriptor(&self) -> Result<ByteRange, FormatError> {
         let (offset, sectors) = self.descriptor;
         if offset == 0 || sectors == 0 {
             return Ok(ByteRange { offset: 0, length: 0 });
         }
         if sectors > MAX_DESCRIPTOR / SECTOR {
-            return Err(VmdkError::TableSize(format!(
+            return Err(FormatError::TableSize(format!(
                 "the embedded descriptor claims {sectors} sectors; at most {} are read",
                 MAX_DESCRIPTOR / SECTOR
             )));
@@ -201,18 +217,20 @@ impl Raw {
         Ok(ByteRange { offset: bytes_at(offset)?, length: sectors * SECTOR })
     }
 
-    fn grains(&self) -> Result<Grains, VmdkError> {
+    fn grains(&self) -> Result<Grains, FormatError> {
         match (self.flags & FLAG_COMPRESSED != 0, self.flags & FLAG_MARKERS != 0, self.compression) {
             (false, false, 0) => Ok(Grains::Plain),
             (true, true, DEFLATE) => Ok(Grains::Framed),
-            (true, false, _) => {
-                Err(VmdkError::Feature("the image has compressed grains without markers".to_owned()))
+            (true, false, _) => Err(FormatError::Feature(format!(
+                "the image has compressed grains without markers; {CONVERT}"
+            ))),
+            (true, true, other) => {
+                Err(FormatError::Feature(format!("the image has compression {other}; {CONVERT}")))
             }
-            (true, true, other) => Err(VmdkError::Feature(format!("the image has compression {other}"))),
             (false, true, _) => {
-                Err(VmdkError::Feature("the image has markers without compression".to_owned()))
+                Err(FormatError::Feature(format!("the image has markers without compression; {CONVERT}")))
             }
-            (false, false, other) => Err(VmdkError::Header(format!(
+            (false, false, other) => Err(FormatError::Header(format!(
                 "the header names compression {other}, and its flags say that nothing is compressed"
             ))),
         }
@@ -220,9 +238,9 @@ impl Raw {
 }
 
 /// A sector number of the header in bytes. 0 is the header itself: nothing else is there.
-fn bytes_at(sector: u64) -> Result<u64, VmdkError> {
+fn bytes_at(sector: u64) -> Result<u64, FormatError> {
     sector
         .checked_mul(SECTOR)
         .filter(|bytes| *bytes >= HEADER)
-        .ok_or_else(|| VmdkError::Table(format!("the header places a table at sector {sector:#x}")))
+        .ok_or_else(|| FormatError::Table(format!("the header places a table at sector {sector:#x}")))
 }

@@ -1,19 +1,24 @@
 //! An open image: its descriptor, and the parts that the disk is made of.
 
 use imprint_plugin_sdk::{
-    format::{Info, Source},
+    error::Result,
+    format::{
+        self, Findings, FormatError, Info, Page, Source,
+        blob::{inside, read_exact},
+        wire::{le32, le64, to_usize},
+    },
     host::Blob,
     types::{ByteRange, Codec, props},
 };
 
 use crate::{
+    check,
     descriptor::{CreateType, Descriptor, ExtentFile, SIGNATURE},
-    error::VmdkError,
-    header::{COWD, Grains, MAGIC, MAX_DESCRIPTOR, SESPARSE},
-    map::MARKER,
-    source::{inside, read_exact},
+    header::{CONVERT, COWD, Grains, MAGIC, MARKER, MAX_DESCRIPTOR, SESPARSE},
+    map,
+    part::{Part, PartKind},
+    sector::SECTOR,
     sparse::Sparse,
-    wire::{SECTOR, le32, le64, to_usize},
 };
 
 /// The most ranges of an answer, whatever is asked for.
@@ -21,39 +26,11 @@ const MAX_RANGES: u32 = 8192;
 /// Bytes at the start of a file that tell its kind.
 const HEAD: u64 = 512;
 
-/// A part of the disk.
-pub(crate) struct Part {
-    /// Its first byte of the disk.
-    pub(crate) start: u64,
-    pub(crate) length: u64,
-    pub(crate) kind: PartKind,
-}
-
-impl Part {
-    pub(crate) fn end(&self) -> u64 {
-        self.start + self.length
-    }
-}
-
-/// What a part is made of. Sources count from 0, the file itself.
-pub(crate) enum PartKind {
-    Zero,
-    Flat {
-        source: u16,
-        offset: u64,
-    },
-    Sparse {
-        source: u16,
-        /// `None` until the host attaches it.
-        extent: Option<Box<Sparse>>,
-    },
-}
-
 /// An open VMDK image.
 pub struct Image {
     descriptor: Descriptor,
     size: u64,
-    pub(crate) parts: Vec<Part>,
+    parts: Vec<Part>,
     /// Names of the sources from index 1 on.
     names: Vec<String>,
     /// Where a text descriptor is; empty for an embedded one, which is among its extent's ranges.
@@ -62,19 +39,19 @@ pub struct Image {
 
 impl Image {
     /// Opens the image: a sparse extent with its descriptor, or a text descriptor.
-    pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, VmdkError> {
-        let head = read_exact(blob.as_ref(), ByteRange { offset: 0, length: HEAD.min(blob.size()) })?;
+    pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, FormatError> {
+        let head = read_exact(blob.as_ref(), 0, HEAD.min(blob.size()))?;
         if le32(&head, 0) == Some(MAGIC) {
             return Self::monolithic(blob);
         }
         if le32(&head, 0) == Some(COWD) {
-            return Err(VmdkError::Subformat(
+            return Err(FormatError::Subformat(
                 "this is a vmfsSparse (COWD) extent of an ESX host; consolidate the disk there, or export it as streamOptimized"
                     .to_owned(),
             ));
         }
         if le64(&head, 0) == Some(SESPARSE) {
-            return Err(VmdkError::Subformat(
+            return Err(FormatError::Subformat(
                 "this is a seSparse extent of an ESX host; consolidate the disk there, or export it as streamOptimized"
                     .to_owned(),
             ));
@@ -83,21 +60,22 @@ impl Image {
         if text.get(..SIGNATURE.len()).is_some_and(|found| found.eq_ignore_ascii_case(SIGNATURE)) {
             return Self::described(blob.as_ref());
         }
-        Err(VmdkError::Header("the file is neither a sparse VMDK nor a VMDK descriptor".to_owned()))
+        Err(FormatError::Header("the file is neither a sparse VMDK nor a VMDK descriptor".to_owned()))
     }
 
     /// One file with everything in it.
-    fn monolithic(blob: Box<dyn Blob>) -> Result<Self, VmdkError> {
+    fn monolithic(blob: Box<dyn Blob>) -> Result<Self, FormatError> {
         let sparse = Sparse::open(blob)?;
-        let bytes = read_exact(sparse.blob.as_ref(), sparse.header.descriptor)?;
+        let place = sparse.header.descriptor;
+        let bytes = read_exact(sparse.blob.as_ref(), place.offset, place.length)?;
         if bytes.iter().all(|byte| *byte == 0) {
-            return Err(VmdkError::Subformat(
+            return Err(FormatError::Subformat(
                 "this is one part of a split disk, without a descriptor; open the small .vmdk file that describes the whole disk"
                     .to_owned(),
             ));
         }
         let descriptor = Descriptor::parse(&bytes)?;
-        let disagree = |what: String| Err(VmdkError::Header(what));
+        let disagree = |what: String| Err(FormatError::Header(what));
         let kind = descriptor.create_type;
         if !kind.is_monolithic_sparse() {
             return disagree(format!("the file is a sparse extent, and its descriptor says {}", kind.name()));
@@ -129,17 +107,17 @@ impl Image {
     }
 
     /// A text that names the files with the data.
-    fn described(blob: &dyn Blob) -> Result<Self, VmdkError> {
+    fn described(blob: &dyn Blob) -> Result<Self, FormatError> {
         let text = ByteRange { offset: 0, length: blob.size() };
         if text.length > MAX_DESCRIPTOR {
-            return Err(VmdkError::TableSize(format!(
+            return Err(FormatError::TableSize(format!(
                 "the descriptor has {} bytes; at most {MAX_DESCRIPTOR} are read",
                 text.length
             )));
         }
-        let descriptor = Descriptor::parse(&read_exact(blob, text)?)?;
+        let descriptor = Descriptor::parse(&read_exact(blob, text.offset, text.length)?)?;
         if descriptor.create_type.is_monolithic_sparse() {
-            return Err(VmdkError::Header(format!(
+            return Err(FormatError::Header(format!(
                 "the descriptor says {}, which is in the same file as its data",
                 descriptor.create_type.name()
             )));
@@ -155,7 +133,7 @@ impl Image {
                     PartKind::Flat { source: numbered(&mut names, name), offset: *offset }
                 }
                 ExtentFile::Sparse { name } if names.contains(name) => {
-                    return Err(VmdkError::Aliased("two extents are in the same sparse file".to_owned()));
+                    return Err(FormatError::Aliased("two extents are in the same sparse file".to_owned()));
                 }
                 ExtentFile::Sparse { name } => {
                     PartKind::Sparse { source: numbered(&mut names, name), extent: None }
@@ -167,8 +145,22 @@ impl Image {
         Ok(Self { descriptor, size, parts, names, text })
     }
 
+    fn sparse_parts(&self) -> impl Iterator<Item = &Sparse> {
+        self.parts.iter().filter_map(|part| match &part.kind {
+            PartKind::Sparse { extent, .. } => extent.as_deref(),
+            PartKind::Zero | PartKind::Flat { .. } => None,
+        })
+    }
+
+    fn unit(&self) -> u32 {
+        let grain = self.sparse_parts().next().map_or(SECTOR, |sparse| sparse.header.grain);
+        u32::try_from(grain).expect("a grain is at most 512 KiB")
+    }
+}
+
+impl format::Image for Image {
     /// Takes the bytes of an extent: a sparse one is opened, a flat one is measured.
-    pub(crate) fn attach(&mut self, index: u16, bytes: Box<dyn Blob>) -> Result<(), VmdkError> {
+    fn attach(&mut self, index: u16, bytes: Box<dyn Blob>) -> Result<()> {
         let mut bytes = Some(bytes);
         let mut known = false;
         for part in &mut self.parts {
@@ -195,11 +187,10 @@ impl Image {
         if known {
             return Ok(());
         }
-        Err(VmdkError::Request(format!("source {index} is no extent of this image")))
+        Err(FormatError::Request(format!("source {index} is no extent of this image")).into())
     }
 
-    /// What the image says of itself.
-    pub(crate) fn info(&self) -> Info {
+    fn info(&mut self) -> Result<Info> {
         let mut facts = props([]);
         let mut fact = |key: &str, value: String| facts.insert(key.to_owned(), value);
         if let Some(cid) = self.descriptor.cid {
@@ -232,11 +223,11 @@ impl Image {
             fact("size-conflict", line.length.to_string());
         }
         let subformat = Some(self.descriptor.create_type.name().to_owned());
-        Info { format: "vmdk".to_owned(), subformat, virtual_size: self.size, unit: self.unit(), facts }
+        Ok(Info { format: "vmdk".to_owned(), subformat, virtual_size: self.size, unit: self.unit(), facts })
     }
 
     /// The file itself, the files with the data, and the parent.
-    pub(crate) fn sources(&self) -> Vec<Source> {
+    fn sources(&mut self) -> Result<Vec<Source>> {
         let mut sources = vec![Source::primary()];
         sources.extend(self.names.iter().map(|name| Source {
             role: "extent".to_owned(),
@@ -252,11 +243,11 @@ impl Image {
                 required: true,
             });
         }
-        sources
+        Ok(sources)
     }
 
     /// The one codec: a zlib stream whose length the marker in front of it says exactly.
-    pub(crate) fn codecs(&self) -> Vec<Codec> {
+    fn codecs(&mut self) -> Vec<Codec> {
         let framed = self.sparse_parts().any(|sparse| sparse.header.grains == Grains::Framed);
         let params = props([("tail", "exact"), ("head", &MARKER.to_string())]);
         let codec = Codec { name: "zlib".to_owned(), params };
@@ -265,7 +256,7 @@ impl Image {
 
     /// The ranges of the tables of the file itself, from the `start`th on; an empty answer ends the
     /// list. Those of attached files are kept free of data by this plugin.
-    pub(crate) fn metadata_ranges(&self, start: u64, max: u32) -> Result<Vec<ByteRange>, VmdkError> {
+    fn metadata_ranges(&mut self, start: u64, max: u32) -> Result<Vec<ByteRange>> {
         let most = to_usize(max.min(MAX_RANGES).into())?;
         let skip = to_usize(start)?;
         match self.parts.first().map(|part| &part.kind) {
@@ -278,20 +269,18 @@ impl Image {
         }
     }
 
-    pub(crate) fn size(&self) -> u64 {
-        self.size
+    fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page> {
+        Ok(map::page(&mut self.parts, self.size, start, end, max)?)
     }
 
-    pub(crate) fn sparse_parts(&self) -> impl Iterator<Item = &Sparse> {
-        self.parts.iter().filter_map(|part| match &part.kind {
-            PartKind::Sparse { extent, .. } => extent.as_deref(),
-            PartKind::Zero | PartKind::Flat { .. } => None,
-        })
-    }
-
-    fn unit(&self) -> u32 {
-        let grain = self.sparse_parts().next().map_or(SECTOR, |sparse| sparse.header.grain);
-        u32::try_from(grain).expect("a grain is at most 512 KiB")
+    /// Parts in other files are checked when they are opened by themselves.
+    fn check(&mut self, start: u64, max: u32) -> Result<Findings> {
+        match self.parts.first_mut().map(|part| &mut part.kind) {
+            Some(PartKind::Sparse { source: 0, extent: Some(sparse) }) => {
+                Ok(check::page(sparse, start, max)?)
+            }
+            Some(_) | None => Ok(Findings { items: Vec::new(), resume: start, done: true }),
+        }
     }
 }
 
@@ -305,13 +294,13 @@ fn numbered(names: &mut Vec<String>, name: &str) -> u16 {
 }
 
 /// A part of a split disk.
-fn attached(bytes: Box<dyn Blob>, length: u64) -> Result<Sparse, VmdkError> {
+fn attached(bytes: Box<dyn Blob>, length: u64) -> Result<Sparse, FormatError> {
     let sparse = Sparse::open(bytes)?;
     if sparse.header.grains == Grains::Framed {
-        return Err(VmdkError::Feature("a part of the split disk is compressed".to_owned()));
+        return Err(FormatError::Feature(format!("a part of the split disk is compressed; {CONVERT}")));
     }
     if sparse.header.capacity < length || sparse.header.capacity - length >= sparse.header.grain {
-        return Err(VmdkError::Header(format!(
+        return Err(FormatError::Header(format!(
             "the descriptor says that an extent has {length} bytes, and the extent's header says {}",
             sparse.header.capacity
         )));

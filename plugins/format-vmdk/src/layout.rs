@@ -9,26 +9,24 @@
 //! Grains have 64 KiB. There are no times and no random ids in it: the CID follows from what was
 //! asked for.
 
+mod grains;
 mod pieces;
 mod request;
 mod sparse;
 mod stream;
 
-use imprint_plugin_sdk::format::{CreateRequest, MetadataPage, Placed, Rules};
+use imprint_plugin_sdk::{
+    error::Result,
+    format::{self, CreateRequest, FormatError, MetadataPage, Placed, Rules, wire::round_up},
+};
 
-use crate::{error::VmdkError, wire::round_up};
+use grains::{GRAIN, bad_run};
 use request::{Geometry, Subformat};
 use sparse::SparseLayout;
 use stream::StreamLayout;
 
 /// The most runs of one report.
 const MAX_RUNS: usize = 4096;
-/// Bytes of a grain.
-const GRAIN: u64 = 64 << 10;
-/// Entries of a grain table.
-const ENTRIES: usize = 512;
-/// Bytes of the disk that a grain table describes.
-const SPAN: u64 = 32 << 20;
 
 /// The layout of a file being written.
 pub struct Layout {
@@ -46,7 +44,7 @@ enum Kind {
 
 impl Layout {
     /// Checks the request and decides where payload begins.
-    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, VmdkError> {
+    pub(crate) fn begin(request: &CreateRequest) -> Result<Self, FormatError> {
         let geometry = Geometry::new(request)?;
         let kind = match geometry.subformat {
             Subformat::StreamOptimized => Kind::Stream(StreamLayout::new(&geometry)),
@@ -55,63 +53,8 @@ impl Layout {
         Ok(Self { geometry, next: 0, finishing: false, kind })
     }
 
-    /// Whole grains: framed zlib streams at sectors, or plain ones at 64 KiB.
-    pub(crate) fn rules(&self) -> Rules {
-        match &self.kind {
-            Kind::Stream(_) => StreamLayout::rules(),
-            Kind::Sparse(layout) => layout.rules(),
-        }
-    }
-
-    /// Takes the next placements, in ascending virtual order.
-    pub(crate) fn placed(&mut self, runs: &[Placed]) -> Result<(), VmdkError> {
-        if runs.len() > MAX_RUNS {
-            return Err(VmdkError::Request(format!(
-                "{} runs in one report; {MAX_RUNS} are possible",
-                runs.len()
-            )));
-        }
-        if self.finishing {
-            return Err(VmdkError::Request("a placement came after the tables were asked for".to_owned()));
-        }
-        for run in runs {
-            self.next = self.checked_end(run)?;
-            match &mut self.kind {
-                Kind::Stream(layout) => layout.take(run)?,
-                Kind::Sparse(layout) => layout.take(run)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Bytes to emit at `at`: the head of a stream at 0, and grain tables that are complete
-    /// anywhere else.
-    pub(crate) fn interleave(&mut self, at: u64) -> Result<Vec<u8>, VmdkError> {
-        match &mut self.kind {
-            Kind::Stream(layout) => layout.interleave(&self.geometry, at),
-            Kind::Sparse(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// A page of tables, at most `max_bytes`; `start` is the `resume` of the page before.
-    pub(crate) fn metadata(
-        &mut self,
-        end: u64,
-        start: u64,
-        max_bytes: u32,
-    ) -> Result<MetadataPage, VmdkError> {
-        if max_bytes < 512 {
-            return Err(VmdkError::Request(format!("a page of {max_bytes} bytes is too small; ask for 512")));
-        }
-        self.finishing = true;
-        match &mut self.kind {
-            Kind::Stream(layout) => layout.metadata(&self.geometry, end, start, max_bytes),
-            Kind::Sparse(layout) => layout.metadata(&self.geometry, end, start, max_bytes),
-        }
-    }
-
     /// The end of a run of whole grains that follows what was reported before.
-    fn checked_end(&self, run: &Placed) -> Result<u64, VmdkError> {
+    fn checked_end(&self, run: &Placed) -> Result<u64, FormatError> {
         let disk_end = round_up(self.geometry.virtual_size, GRAIN);
         let end = run
             .offset
@@ -129,19 +72,54 @@ impl Layout {
     }
 }
 
-fn bad_run(what: &str, run: &Placed) -> VmdkError {
-    let Placed { offset, length, file_offset, stored_length } = run;
-    VmdkError::Request(format!(
-        "the placement of {length} bytes at {offset:#x} ({stored_length} encoded) at {file_offset:#x} of the file {what}"
-    ))
-}
+impl format::Layout for Layout {
+    /// Whole grains: framed zlib streams at sectors, or plain ones at 64 KiB.
+    fn rules(&mut self) -> Rules {
+        match &self.kind {
+            Kind::Stream(_) => StreamLayout::rules(),
+            Kind::Sparse(layout) => layout.rules(),
+        }
+    }
 
-/// A byte offset as the sector number of a table's entry.
-fn entry(offset: u64) -> Result<u32, VmdkError> {
-    u32::try_from(offset / crate::wire::SECTOR).map_err(|_| {
-        VmdkError::VirtualSize(
-            "the file would be longer than 2 TiB, which grain tables cannot describe; choose another format"
-                .to_owned(),
-        )
-    })
+    /// Takes the next placements, in ascending virtual order.
+    fn placed(&mut self, runs: &[Placed]) -> Result<()> {
+        if runs.len() > MAX_RUNS {
+            let text = format!("{} runs in one report; {MAX_RUNS} are possible", runs.len());
+            return Err(FormatError::Request(text).into());
+        }
+        if self.finishing {
+            let text = "a placement came after the tables were asked for".to_owned();
+            return Err(FormatError::Request(text).into());
+        }
+        for run in runs {
+            self.next = self.checked_end(run)?;
+            match &mut self.kind {
+                Kind::Stream(layout) => layout.take(run)?,
+                Kind::Sparse(layout) => layout.take(run)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes to emit at `at`: the head of a stream at 0, and grain tables that are complete
+    /// anywhere else.
+    fn interleave(&mut self, at: u64) -> Result<Vec<u8>> {
+        match &mut self.kind {
+            Kind::Stream(layout) => Ok(layout.interleave(&self.geometry, at)?),
+            Kind::Sparse(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// A page of tables, at most `max_bytes`; `start` is the `resume` of the page before.
+    fn metadata(&mut self, end: u64, start: u64, max_bytes: u32) -> Result<MetadataPage> {
+        if max_bytes < 512 {
+            let text = format!("a page of {max_bytes} bytes is too small; ask for 512");
+            return Err(FormatError::Request(text).into());
+        }
+        self.finishing = true;
+        match &mut self.kind {
+            Kind::Stream(layout) => Ok(layout.metadata(&self.geometry, end, start, max_bytes)?),
+            Kind::Sparse(layout) => Ok(layout.metadata(&self.geometry, end, start, max_bytes)?),
+        }
+    }
 }

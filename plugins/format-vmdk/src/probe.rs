@@ -1,18 +1,20 @@
-//! Telling a VMDK file by its first bytes.
+//! Recognising a VMDK file by its first bytes.
 
-use imprint_plugin_sdk::format::Guess;
+use imprint_plugin_sdk::format::{
+    Guess,
+    wire::{le32, le64},
+};
 
 use crate::{
     descriptor::SIGNATURE,
     header::{COWD, MAGIC, SESPARSE},
-    wire::{le32, le64},
 };
 
 /// Bytes in which a text descriptor says what it is.
 const SIGNATURE_WITHIN: usize = 512;
 
-/// Judges a file by its head. A variant that cannot be read is still nothing else: opening it says
-/// why.
+/// Recognises a file by its first bytes. A variant that cannot be read is recognised too: opening it
+/// says why.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let guess = |confidence, subformat: Option<&str>| {
         Some(Guess { confidence, format: "vmdk".to_owned(), subformat: subformat.map(str::to_owned) })

@@ -1,24 +1,41 @@
 //! A sparse extent: its directories, and its grain tables as they are needed.
 
-use imprint_plugin_sdk::{host::Blob, types::ByteRange};
+use imprint_plugin_sdk::{
+    format::{
+        FormatError,
+        blob::{MAX_READ, end_of, inside, overlap, read_all, read_each, read_exact},
+        wire::{le32, le32s, le64, to_usize},
+    },
+    host::Blob,
+    types::ByteRange,
+};
 
 use crate::{
-    error::VmdkError,
-    header::{HEADER, Header},
-    source::{MAX_READ, end_of, inside, overlap, read_all, read_exact},
-    wire::{SECTOR, le32, le32s, le64, sector, to_usize},
+    header::{HEADER, Header, MARKER},
+    sector::{SECTOR, sector},
 };
 
 /// Grain tables that are read at once, at most.
 const BATCH: usize = 64;
 /// Entries of the directory that one batch looks at.
 const LOOKAHEAD: usize = 4096;
-/// Batches of grain tables in one call of the host.
-pub(crate) const BUDGET: u32 = 8;
 /// Marker of the footer, footer, and marker of the end.
 const TRAILER: u64 = 3 * SECTOR;
 pub(crate) const MARKER_FOOTER: u32 = 3;
 pub(crate) const MARKER_END: u32 = 0;
+
+/// What a stored grain may be longer than a grain: the host's bound on encoded units is twice the
+/// unit and 4 KiB.
+const SLACK: u64 = 4096;
+
+/// What an entry of a grain table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grain {
+    Hole,
+    Zero,
+    /// Byte offset of the grain, or of its marker.
+    At(u64),
+}
 
 /// An open sparse extent.
 ///
@@ -40,10 +57,10 @@ pub(crate) struct Sparse {
 
 impl Sparse {
     /// Reads the header (and the footer, if it has the directory) and both directories.
-    pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, VmdkError> {
+    pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, FormatError> {
         let first = ByteRange { offset: 0, length: HEADER };
         inside(blob.as_ref(), "the header", first)?;
-        let mut header = Header::parse(&read_exact(blob.as_ref(), first)?)?;
+        let mut header = Header::parse(&read_exact(blob.as_ref(), first.offset, first.length)?)?;
         let mut fixed = vec![first];
         if header.directory.is_none() {
             let (footer, range) = footer(blob.as_ref(), &header)?;
@@ -53,7 +70,7 @@ impl Sparse {
         let length = header.directory_entries() * 4;
         let at = header
             .directory
-            .ok_or_else(|| VmdkError::Header("the footer names no grain directory".to_owned()))?;
+            .ok_or_else(|| FormatError::Header("the footer names no grain directory".to_owned()))?;
         let directory_range = ByteRange { offset: at, length };
         fixed.push(directory_range);
         let directory = directory(blob.as_ref(), &header, directory_range)?;
@@ -78,17 +95,17 @@ impl Sparse {
     }
 
     /// No two of the extent's own structures share bytes.
-    fn check_own_ranges(&self) -> Result<(), VmdkError> {
+    fn check_own_ranges(&self) -> Result<(), FormatError> {
         let length = self.header.table();
         if let Some([one, _]) =
             self.tables.array_windows().find(|[one, two]| sector(*one) + length > sector(*two))
         {
-            return Err(VmdkError::Aliased(format!("two grain tables share sector {one}")));
+            return Err(FormatError::Aliased(format!("two grain tables share sector {one}")));
         }
         for (index, range) in self.fixed.iter().enumerate() {
             let others = self.fixed.iter().skip(index + 1);
             if self.has_table_in(*range) || others.into_iter().any(|other| overlap(*range, *other)) {
-                return Err(VmdkError::Aliased(format!(
+                return Err(FormatError::Aliased(format!(
                     "the image's own tables overlap at {:#x} of the file",
                     range.offset
                 )));
@@ -124,12 +141,10 @@ impl Sparse {
     }
 
     /// The entries of a grain table that exists, as bytes; it and its neighbours are read together.
-    /// `budget` counts the batches that had to be read.
-    pub(crate) fn table(&mut self, index: usize, budget: &mut u32) -> Result<&[u8], VmdkError> {
+    pub(crate) fn table(&mut self, index: usize) -> Result<&[u8], FormatError> {
         if let Some(found) = self.loaded.iter().position(|(loaded, _)| *loaded == index) {
             return Ok(&self.loaded[found].1);
         }
-        *budget = budget.saturating_sub(1);
         let length = self.header.table();
         let most = to_usize(u64::from(MAX_READ) / length)?.min(BATCH);
         let entries = self.directory.iter().enumerate().skip(index).take(LOOKAHEAD);
@@ -144,31 +159,80 @@ impl Sparse {
         self.loaded = wanted.iter().map(|(index, _)| *index).zip(bytes).collect();
         match self.loaded.first() {
             Some((first, bytes)) if *first == index => Ok(bytes),
-            Some(_) | None => Err(VmdkError::Request(format!("there is no grain table {index}"))),
+            Some(_) | None => Err(FormatError::Request(format!("there is no grain table {index}"))),
         }
     }
 
     /// The redundant copy of a grain table.
-    pub(crate) fn redundant_table(&self, index: usize) -> Result<Option<Vec<u8>>, VmdkError> {
+    pub(crate) fn redundant_table(&self, index: usize) -> Result<Option<Vec<u8>>, FormatError> {
         let Some(table) = self.redundant.get(index).copied().filter(|table| *table != 0) else {
             return Ok(None);
         };
-        read_exact(self.blob.as_ref(), ByteRange { offset: sector(table), length: self.header.table() })
-            .map(Some)
+        read_exact(self.blob.as_ref(), sector(table), self.header.table()).map(Some)
+    }
+
+    /// Parses an entry.
+    pub(crate) fn grain(&self, entry: u32) -> Grain {
+        match entry {
+            0 => Grain::Hole,
+            1 if self.header.zero_grains => Grain::Zero,
+            other => Grain::At(sector(other)),
+        }
+    }
+
+    /// The markers of all grains that are stored, in order, [`MARKER`] bytes each.
+    pub(crate) fn markers(&self, entries: &[u32]) -> Result<Vec<u8>, FormatError> {
+        let mut places = Vec::new();
+        for entry in entries {
+            let Grain::At(offset) = self.grain(*entry) else { continue };
+            if offset + MARKER > self.blob.size() {
+                return Err(FormatError::Truncated(format!(
+                    "a grain is at {offset:#x} of the file, which ends at {:#x}",
+                    self.blob.size()
+                )));
+            }
+            places.push(offset);
+        }
+        read_each(self.blob.as_ref(), &places, u32::try_from(MARKER).expect("it is 12"))
+    }
+
+    /// The length in a marker, when the marker is the one of the grain that begins at `start` of
+    /// the disk.
+    pub(crate) fn stored_length(&self, marker: &[u8], start: u64, offset: u64) -> Result<u32, FormatError> {
+        let (address, length) = (le64(marker, 0).unwrap_or(u64::MAX), le32(marker, 8).unwrap_or(0));
+        if address != start / SECTOR {
+            return Err(FormatError::Table(format!(
+                "the grain table places sector {} at {offset:#x} of the file, and the marker there says sector {address}",
+                start / SECTOR
+            )));
+        }
+        if length == 0 || u64::from(length) > 2 * self.header.grain + SLACK {
+            return Err(FormatError::Encoded(format!(
+                "the grain at {offset:#x} of the file claims to be stored in {length} bytes"
+            )));
+        }
+        let stored = ByteRange { offset: offset + MARKER, length: length.into() };
+        if end_of(stored) > self.blob.size() {
+            return Err(FormatError::Truncated(format!(
+                "the grain at {offset:#x} of the file has {length} bytes, and the file ends at {:#x}",
+                self.blob.size()
+            )));
+        }
+        Ok(length)
     }
 }
 
 /// The footer of a stream, which has the place of the directory, and the range of it and its
 /// markers.
-fn footer(blob: &dyn Blob, header: &Header) -> Result<(Header, ByteRange), VmdkError> {
-    let missing = |what: &str| VmdkError::Truncated(format!("the stream's footer {what}"));
+fn footer(blob: &dyn Blob, header: &Header) -> Result<(Header, ByteRange), FormatError> {
+    let missing = |what: &str| FormatError::Truncated(format!("the stream's footer {what}"));
     let start = blob
         .size()
         .checked_sub(TRAILER)
         .filter(|start| *start >= HEADER)
         .ok_or_else(|| missing("is missing"))?;
     let range = ByteRange { offset: start, length: TRAILER };
-    let bytes = read_exact(blob, range)?;
+    let bytes = read_exact(blob, range.offset, range.length)?;
     let at = |number: usize| bytes.get(number * 512..).unwrap_or_default();
     let marker = |number: usize| (le32(at(number), 8), le32(at(number), 12));
     let ends = le64(at(2), 0) == Some(0) && marker(2) == (Some(0), Some(MARKER_END));
@@ -177,15 +241,15 @@ fn footer(blob: &dyn Blob, header: &Header) -> Result<(Header, ByteRange), VmdkE
     }
     let footer = Header::parse(at(1))?;
     if !header.agrees(&footer) {
-        return Err(VmdkError::Header("the footer describes another disk than the header".to_owned()));
+        return Err(FormatError::Header("the footer describes another disk than the header".to_owned()));
     }
     Ok((footer, range))
 }
 
 /// A grain directory: every table that it names lies inside the file.
-fn directory(blob: &dyn Blob, header: &Header, range: ByteRange) -> Result<Vec<u32>, VmdkError> {
+fn directory(blob: &dyn Blob, header: &Header, range: ByteRange) -> Result<Vec<u32>, FormatError> {
     inside(blob, "a grain directory", range)?;
-    let entries: Vec<u32> = le32s(&read_exact(blob, range)?).collect();
+    let entries: Vec<u32> = le32s(&read_exact(blob, range.offset, range.length)?).collect();
     for table in entries.iter().copied().filter(|table| *table != 0) {
         inside(blob, "a grain table", ByteRange { offset: sector(table), length: header.table() })?;
     }

@@ -92,6 +92,17 @@ pub fn assert_sound(image: &mut impl Image, file: u64) {
     assert!(used.last().is_none_or(|last| last.0 == 0 && last.2 <= file));
 }
 
+/// Whether the host refuses the image: because the plugin refuses to describe it, or because two
+/// things share bytes. Asserts that what is not refused lies in the `file` bytes that there are.
+pub fn is_refused(image: &mut impl Image, file: u64) -> bool {
+    let Ok(used) = used(image, |_, end| end) else { return true };
+    if used.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[1].1 < pair[0].2) {
+        return true;
+    }
+    assert!(used.last().is_none_or(|last| last.0 == 0 && last.2 <= file));
+    false
+}
+
 /// Source, start and end of everything that has a place, in this order.
 fn used(image: &mut impl Image, own_end: fn(u64, u64) -> u64) -> Result<Vec<(u16, u64, u64)>> {
     let mut used: Vec<(u16, u64, u64)> = all_ranges(image, 100)?
@@ -113,17 +124,17 @@ fn used(image: &mut impl Image, own_end: fn(u64, u64) -> u64) -> Result<Vec<(u16
 
 /// The code of the refusal, wherever it comes: opening, the map, or what `aliased` finds over the
 /// whole map.
-pub fn verdict<I: Image>(
+pub fn outcome<I: Image>(
     open: impl FnOnce() -> Result<I>,
     aliased: impl FnOnce(&mut I) -> Result<bool>,
 ) -> String {
     let started = Instant::now();
-    let verdict = match open().and_then(|mut image| aliased(&mut image)) {
+    let outcome = match open().and_then(|mut image| aliased(&mut image)) {
         Ok(true) => "corrupt.aliased".to_owned(),
         other => code(other),
     };
-    assert!(started.elapsed() < Duration::from_secs(5), "a verdict comes at once");
-    verdict
+    assert!(started.elapsed() < Duration::from_secs(5), "the outcome comes at once");
+    outcome
 }
 
 /// Asks an image of `file` bytes for everything that is bounded; `unit` is the smallest piece that

@@ -15,14 +15,16 @@ mod numbers;
 mod open;
 pub mod qemu;
 mod read;
+mod work;
 mod write;
 
 pub use image::{
-    aliased, aliased_behind, all_findings, all_ranges, assert_sound, count, exercise, faults, verdict,
-    whole_map,
+    aliased, aliased_behind, all_findings, all_ranges, assert_sound, count, exercise, faults, is_refused,
+    outcome, whole_map,
 };
 pub use marks::known_by_their_marks;
 pub use numbers::Numbers;
 pub use open::{blob, code, open_bytes, open_file, open_with};
 pub use read::{disk_in_bytes, disk_in_file, disk_in_files};
+pub use work::assert_calls_are_short;
 pub use write::{create, noise, write_image, write_tables};

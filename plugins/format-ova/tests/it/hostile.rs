@@ -5,46 +5,46 @@ use imprint_format_kit::{code, open_bytes};
 
 use crate::forge::{STREAM, Tar, good, header, one_disk, ovf};
 
-fn verdict(bytes: Vec<u8>) -> String {
+fn outcome(bytes: Vec<u8>) -> String {
     code(open_bytes::<Ova>(&bytes))
 }
 
 fn described(text: &str) -> String {
-    verdict(Tar::default().file("a.ovf", text.as_bytes()).file("disk1.vmdk", b"x").end())
+    outcome(Tar::default().file("a.ovf", text.as_bytes()).file("disk1.vmdk", b"x").end())
 }
 
 #[test]
 fn the_archive_that_is_spoilt_is_a_good_one() {
-    assert_eq!(verdict(good(b"disk").end()), "accepted");
+    assert_eq!(outcome(good(b"disk").end()), "accepted");
     assert_eq!(described(&one_disk()), "accepted");
 }
 
 #[test]
 fn names_that_are_not_flat() {
     for name in ["../x", "/etc/passwd", "a/b", "./a", ".", "..", "a b", "a\\b", "ü", "x\n"] {
-        assert_eq!(verdict(good(b"d").file(name, b"y").end()), "denied.member", "{name:?}");
+        assert_eq!(outcome(good(b"d").file(name, b"y").end()), "denied.member", "{name:?}");
     }
     let prefixed = header("x", 1, b'0', |block| block[345..348].copy_from_slice(b"etc"));
-    assert_eq!(verdict(good(b"d").raw(&prefixed, b"y").end()), "denied.member");
-    assert_eq!(verdict(good(b"d").raw(&header("", 0, b'0', |_| {}), b"").end()), "denied.member");
+    assert_eq!(outcome(good(b"d").raw(&prefixed, b"y").end()), "denied.member");
+    assert_eq!(outcome(good(b"d").raw(&header("", 0, b'0', |_| {}), b"").end()), "denied.member");
 }
 
 #[test]
 fn members_that_are_no_plain_files() {
     for kind in *b"123456SLKDMNV7" {
-        assert_eq!(verdict(good(b"d").raw(&header("x", 0, kind, |_| {}), b"").end()), "denied.member");
+        assert_eq!(outcome(good(b"d").raw(&header("x", 0, kind, |_| {}), b"").end()), "denied.member");
     }
     // A link first, and then a file through it.
     let link = header("out", 0, b'2', |block| block[157..161].copy_from_slice(b"/etc"));
-    assert_eq!(verdict(good(b"d").raw(&link, b"").file("out", b"x").end()), "denied.member");
-    assert_eq!(verdict(good(b"d").file("disk1.vmdk", b"other").end()), "denied.member", "a duplicate");
+    assert_eq!(outcome(good(b"d").raw(&link, b"").file("out", b"x").end()), "denied.member");
+    assert_eq!(outcome(good(b"d").file("disk1.vmdk", b"other").end()), "denied.member", "a duplicate");
 }
 
 #[test]
 fn records_that_override() {
     let record = |text: &str| {
         let pax = header("pax", text.len(), b'x', |_| {});
-        verdict(
+        outcome(
             Tar::default()
                 .raw(&pax, text.as_bytes())
                 .file("a.ovf", one_disk().as_bytes())
@@ -70,7 +70,7 @@ fn sizes_that_lie() {
     let sized = |field: &[u8; 12]| {
         let field = *field;
         let head = header("x", 0, b'0', |block| block[124..136].copy_from_slice(&field));
-        verdict(good(b"d").raw(&head, b"").end())
+        outcome(good(b"d").raw(&head, b"").end())
     };
     assert_eq!(sized(b"00000000000\0"), "accepted");
     assert_eq!(sized(b"\x80\0\0\0\0\0\0\0\0\0\0\0"), "accepted");
@@ -87,25 +87,25 @@ fn sizes_that_lie() {
 #[test]
 fn archives_that_do_not_end_well() {
     let good = good(b"disk").end();
-    assert_eq!(verdict(good[..good.len() - 1024].to_vec()), "corrupt.truncated");
-    assert_eq!(verdict(good[..good.len() - 1500].to_vec()), "corrupt.truncated");
-    assert_eq!(verdict(good[..100].to_vec()), "corrupt.truncated");
-    assert_eq!(verdict(Vec::new()), "corrupt.truncated");
-    assert_eq!(verdict(vec![0; 10240]), "corrupt.header", "an empty archive");
+    assert_eq!(outcome(good[..good.len() - 1024].to_vec()), "corrupt.truncated");
+    assert_eq!(outcome(good[..good.len() - 1500].to_vec()), "corrupt.truncated");
+    assert_eq!(outcome(good[..100].to_vec()), "corrupt.truncated");
+    assert_eq!(outcome(Vec::new()), "corrupt.truncated");
+    assert_eq!(outcome(vec![0; 10240]), "corrupt.header", "an empty archive");
     let mut hidden = good.clone();
     hidden.extend(b"hidden");
-    assert_eq!(verdict(hidden), "corrupt.header");
+    assert_eq!(outcome(hidden), "corrupt.header");
     let mut long = good.clone();
     long.resize(long.len() + (1 << 20), 0);
-    assert_eq!(verdict(long), "corrupt.header");
+    assert_eq!(outcome(long), "corrupt.header");
     let mut flipped = good.clone();
     flipped[3] ^= 1;
-    assert_eq!(verdict(flipped), "corrupt.checksum");
+    assert_eq!(outcome(flipped), "corrupt.checksum");
     let many = (0..65).fold(Tar::default(), |tar, number| tar.file(&format!("f{number}"), b""));
-    assert_eq!(verdict(many.end()), "limit.table-size");
+    assert_eq!(outcome(many.end()), "limit.table-size");
     let records = header("p", 0, b'x', |_| {});
     let endless = (0..200).fold(Tar::default(), |tar, _| tar.raw(&records, b""));
-    assert_eq!(verdict(endless.end()), "limit.table-size");
+    assert_eq!(outcome(endless.end()), "limit.table-size");
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn descriptions_that_reach_out_or_blow_up() {
     assert_eq!(described("<Other/>"), "corrupt.header");
     assert_eq!(described("\u{0}"), "corrupt.header");
     let big = Tar::default().file("a.ovf", &vec![b' '; (4 << 20) + 1]).file("disk1.vmdk", b"x");
-    assert_eq!(verdict(big.end()), "limit.table-size");
+    assert_eq!(outcome(big.end()), "limit.table-size");
     let two = good(b"d").file("b.ovf", one_disk().as_bytes());
-    assert_eq!(verdict(two.end()), "corrupt.header");
-    assert_eq!(verdict(Tar::default().file("disk1.vmdk", b"x").end()), "corrupt.header");
+    assert_eq!(outcome(two.end()), "corrupt.header");
+    assert_eq!(outcome(Tar::default().file("disk1.vmdk", b"x").end()), "corrupt.header");
     let files: Vec<_> = (0..300).map(|_| ("f", "disk1.vmdk", "")).collect();
     assert_eq!(described(&ovf(&files, &[])), "limit.table-size");
 }
@@ -143,10 +143,10 @@ fn disks_that_cannot_be_read_in_place() {
     assert_eq!(file("ovf:compression=\"gzip\""), "unsupported.feature");
     assert_eq!(file("ovf:compression=\"identity\""), "accepted");
     assert_eq!(file("ovf:chunkSize=\"1048576\""), "unsupported.feature");
-    assert_eq!(verdict(good(&[0x1f, 0x8b, 8, 0]).end()), "unsupported.feature");
+    assert_eq!(outcome(good(&[0x1f, 0x8b, 8, 0]).end()), "unsupported.feature");
     let named = |name: &str, format: &str| {
         let text = ovf(&[("f1", name, "")], &[("d1", "f1", format)]);
-        verdict(Tar::default().file("a.ovf", text.as_bytes()).file(name, b"x").end())
+        outcome(Tar::default().file("a.ovf", text.as_bytes()).file(name, b"x").end())
     };
     assert_eq!(named("d.vmdk.gz", STREAM), "unsupported.feature");
     assert_eq!(named("d.vhd", STREAM), "corrupt.header");
@@ -163,7 +163,7 @@ fn disks_that_cannot_be_read_in_place() {
 
 #[test]
 fn manifests_that_cannot_be_understood() {
-    let with = |text: &[u8]| verdict(good(b"d").file("a.mf", text).end());
+    let with = |text: &[u8]| outcome(good(b"d").file("a.mf", text).end());
     let digest = "a".repeat(64);
     assert_eq!(with(format!("SHA256(other)= {digest}\n").as_bytes()), "accepted");
     assert_eq!(with(b""), "accepted");

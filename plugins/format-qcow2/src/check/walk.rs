@@ -1,46 +1,29 @@
-//! Everything that refers to a cluster: the header's tables, the active L1 table, the snapshots'
-//! and the bitmaps'.
+//! Everything that refers to a cluster, from the roots on.
 
 use imprint_plugin_sdk::{
-    format::{Finding, Severity},
+    format::{
+        Budget, Finding, FormatError, Severity,
+        blob::{MAX_RANGES, MAX_READ, end_of, read_all, read_exact},
+        wire::{be64s, round_up, to_u64},
+    },
     host::Blob,
     types::ByteRange,
 };
 
-use super::{finding, window::Window};
+use super::{
+    findings::{PRICE, finding},
+    roots::{Root, RootKind, Roots},
+    window::Window,
+};
 use crate::{
-    error::Qcow2Error,
     header::Header,
     l2::{COPIED, Cluster, OFFSET_MASK},
-    snapshot,
-    source::{MAX_READ, end_of, read_all, read_exact},
-    wire::{be16, be32, be64, be64s, round_up, to_usize},
 };
 
-/// Entries of a root table that one step looks at.
+/// Bytes of a root table that one step reads.
 const STEP_BYTES: u64 = 4 << 10;
-/// Longest content of one bitmap, as QEMU bounds it (`BME_MAX_PHYS_SIZE` in its
-/// `block/qcow2-bitmap.c`).
-const MAX_BITMAP: u64 = 512 << 20;
-/// Head of an entry of the bitmap directory.
-const BITMAP_HEAD: usize = 24;
-
-/// A table of clusters that the walk starts from.
-#[derive(Clone, Copy, Debug)]
-struct Root {
-    table: ByteRange,
-    kind: RootKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RootKind {
-    /// The L1 table of the disk: copied flags are checked too.
-    Active,
-    /// The L1 table of a snapshot.
-    Snapshot,
-    /// The table of a bitmap: its entries are clusters, not tables.
-    Bitmap,
-}
+/// L2 tables are read, and visited, in pieces of at most this many bytes.
+const PIECE: u64 = 64 << 10;
 
 /// Where the walk over one window is.
 pub(super) struct Walk {
@@ -48,121 +31,132 @@ pub(super) struct Walk {
     root: usize,
     /// Bytes of that root's table that are done.
     done: u64,
+    /// Bytes that are done of the L2 table that the next entry names.
+    inside: u64,
+}
+
+/// A part of a step: an entry of a root, or a piece of the L2 table that it names.
+struct Visit {
+    entry: u64,
+    piece: Option<ByteRange>,
+    /// It begins with the entry.
+    first: bool,
+    /// Where the walk is after it: bytes of the root, and of the L2 table.
+    then: (u64, u64),
 }
 
 impl Walk {
-    /// Counts what the header names and finds the roots.
-    pub(super) fn begin(
-        blob: &dyn Blob,
-        header: &Header,
-        blocks: &[u64],
-        window: &mut Window,
-    ) -> Result<Self, Qcow2Error> {
-        let mut roots = vec![Root { table: header.l1, kind: RootKind::Active }];
-        window.reference(0, header.cluster());
-        window.reference(header.refcount_table.offset, header.refcount_table.length);
-        for block in blocks.iter().filter(|block| **block != 0) {
-            window.reference(*block, header.cluster());
-        }
-        let mut end = header.snapshots_offset;
-        snapshot::for_each(blob, header, |snapshot| {
-            end = end_of(snapshot.place);
-            roots.push(Root { table: snapshot.l1, kind: RootKind::Snapshot });
-            Ok(())
-        })?;
-        window.reference(header.snapshots_offset, end - header.snapshots_offset);
-        bitmap_tables(blob, header, window, &mut roots)?;
-        for root in &roots {
-            window.reference(root.table.offset, root.table.length);
-        }
-        Ok(Self { roots, root: 0, done: 0 })
+    pub(super) fn begin(roots: Roots) -> Self {
+        Self { roots: roots.found, root: 0, done: 0, inside: 0 }
     }
 
     pub(super) fn is_done(&self) -> bool {
         self.root >= self.roots.len()
     }
 
-    /// Looks at the next few entries of a root, at least one.
+    /// Visits the next few entries of a root and their tables, until the budget is used up, `most`
+    /// findings wait, or 1 MiB of tables was read.
     pub(super) fn step(
         &mut self,
         blob: &dyn Blob,
         header: &Header,
         window: &mut Window,
         findings: &mut Vec<Finding>,
-        budget: &mut u64,
-    ) -> Result<(), Qcow2Error> {
+        most: usize,
+        budget: &mut Budget,
+    ) -> Result<(), FormatError> {
         let Some(root) = self.roots.get(self.root).copied() else { return Ok(()) };
-        let rest = root.table.length.saturating_sub(self.done);
-        let bytes = read_exact(blob, root.table.offset + self.done, rest.min(STEP_BYTES))?;
-        let mut spent = 0;
-        let mut visit = Visit { blob, header, file: blob.size(), window, findings, kind: root.kind };
-        let at_once = to_usize((u64::from(MAX_READ) / header.cluster()).max(1))?;
-        let mut tables = Vec::with_capacity(at_once);
-        for entry in be64s(&bytes) {
-            spent += 8;
-            match root.kind {
-                _ if entry & OFFSET_MASK == 0 => {}
-                RootKind::Bitmap => {
-                    visit.plain(entry, "bitmap");
-                }
-                RootKind::Active | RootKind::Snapshot => tables.extend(visit.table_at(entry)),
+        let begin = self.done;
+        let rest = root.table.length.saturating_sub(begin);
+        let bytes = read_exact(blob, root.table.offset + begin, rest.min(STEP_BYTES))?;
+        let (visits, end) = self.visits(root, &bytes, header.cluster(), blob.size());
+        let ranges: Vec<ByteRange> = visits.iter().filter_map(|visit| visit.piece).collect();
+        let mut pieces = read_all(blob, &ranges)?.into_iter();
+        let mut visitor = Visitor { header, file: blob.size(), window, findings, kind: root.kind, budget };
+        let mut stopped = false;
+        for visit in visits {
+            if visit.first {
+                visitor.entry(visit.entry);
             }
-            if tables.len() == at_once {
-                visit.l2_tables(&mut tables, budget)?;
-                if *budget == 0 {
-                    break;
-                }
+            if let Some(bytes) = visit.piece.and_then(|_| pieces.next()) {
+                visitor.l2_table(&bytes);
+            }
+            (self.done, self.inside) = visit.then;
+            stopped = !visitor.budget.is_left() || visitor.findings.len() >= most;
+            if stopped {
+                break;
             }
         }
-        visit.l2_tables(&mut tables, budget)?;
-        *budget = budget.saturating_sub(spent);
-        self.done += spent;
+        if !stopped {
+            budget.spend((end.0 - begin) / 8);
+            (self.done, self.inside) = end;
+        }
+        let part = root.table.offset + begin..root.table.offset + self.done;
+        window.reference_part(root.table.offset, part);
         if self.done >= root.table.length {
-            self.root += 1;
-            self.done = 0;
+            (self.root, self.done, self.inside) = (self.root + 1, 0, 0);
         }
         Ok(())
     }
+
+    /// Returns what is to be visited of a part of a root's table, as far as one read of the host
+    /// reaches, and where the walk is after all of it.
+    fn visits(&self, root: Root, bytes: &[u8], cluster: u64, file: u64) -> (Vec<Visit>, (u64, u64)) {
+        let mut visits = Vec::new();
+        let (mut room, mut ranges) = (u64::from(MAX_READ), 0);
+        let mut inside = self.inside;
+        for (entry, at) in be64s(bytes).zip((self.done..).step_by(8)) {
+            let host = entry & OFFSET_MASK;
+            if host == 0 {
+                continue;
+            }
+            let is_table = root.kind != RootKind::Bitmap
+                && host & (cluster - 1) == 0
+                && host.checked_add(cluster).is_some_and(|end| end <= file);
+            if !is_table {
+                visits.push(Visit { entry, piece: None, first: true, then: (at + 8, 0) });
+                continue;
+            }
+            while inside < cluster {
+                let length = PIECE.min(cluster - inside);
+                if room < length || ranges == MAX_RANGES {
+                    return (visits, (at, inside));
+                }
+                let piece = Some(ByteRange { offset: host + inside, length });
+                let first = inside == 0;
+                (room, ranges, inside) = (room - length, ranges + 1, inside + length);
+                let then = if inside < cluster { (at, inside) } else { (at + 8, 0) };
+                visits.push(Visit { entry, piece, first, then });
+            }
+            inside = 0;
+        }
+        // Bytes that are no whole entry name nothing.
+        (visits, (self.done + to_u64(bytes.len()), 0))
+    }
 }
 
-/// One look at a table.
-struct Visit<'a> {
-    blob: &'a dyn Blob,
+/// What visits entries of one root.
+struct Visitor<'a> {
     header: &'a Header,
     /// Bytes of the file.
     file: u64,
     window: &'a mut Window,
     findings: &'a mut Vec<Finding>,
     kind: RootKind,
+    budget: &'a mut Budget,
 }
 
-impl Visit<'_> {
-    /// The L2 table that an entry of an L1 table names, if it can be read.
-    fn table_at(&mut self, entry: u64) -> Option<ByteRange> {
-        if !self.plain(entry, "L2 table") {
-            return None;
-        }
-        let table = ByteRange { offset: entry & OFFSET_MASK, length: self.header.cluster() };
-        if end_of(table) > self.file {
-            self.report("corrupt.truncated", format!("the file ends inside an L2 table ({entry:#018x})"));
-            return None;
-        }
-        Some(table)
-    }
-
-    /// Reads some tables at once, and looks at them.
-    fn l2_tables(&mut self, tables: &mut Vec<ByteRange>, budget: &mut u64) -> Result<(), Qcow2Error> {
-        match tables.as_slice() {
-            [] => {}
-            [one] => {
-                let bytes = read_exact(self.blob, one.offset, one.length)?;
-                self.l2_table(&bytes);
+impl Visitor<'_> {
+    /// Counts what an entry of a root names.
+    fn entry(&mut self, entry: u64) {
+        if self.kind == RootKind::Bitmap {
+            self.plain(entry, "bitmap");
+        } else if self.plain(entry, "L2 table") {
+            let table = ByteRange { offset: entry & OFFSET_MASK, length: self.header.cluster() };
+            if end_of(table) > self.file {
+                self.report("corrupt.truncated", format!("the file ends inside an L2 table ({entry:#018x})"));
             }
-            several => read_all(self.blob, several)?.iter().for_each(|bytes| self.l2_table(bytes)),
         }
-        *budget = budget.saturating_sub(tables.iter().map(|table| table.length).sum());
-        tables.clear();
-        Ok(())
     }
 
     fn l2_table(&mut self, bytes: &[u8]) {
@@ -192,9 +186,10 @@ impl Visit<'_> {
                 Err(error) => self.report(error.code(), error.to_string()),
             }
         }
+        self.budget.spend(self.header.entries_of(bytes));
     }
 
-    /// Counts one whole cluster; the answer is whether it starts inside of the file.
+    /// Counts one whole cluster; returns whether it starts inside of the file.
     fn plain(&mut self, entry: u64, what: &str) -> bool {
         let host = entry & OFFSET_MASK;
         if host & (self.header.cluster() - 1) != 0 {
@@ -213,56 +208,17 @@ impl Visit<'_> {
         if self.kind == RootKind::Active && single.is_some_and(|single| single != copied) {
             let text = format!("the copied flag of a {what} disagrees with its refcount ({entry:#018x})");
             self.findings.push(finding(Severity::Error, "qcow2.copied-flag", text, host));
+            self.budget.spend(PRICE);
         }
         true
     }
 
     /// What is wrong with an entry itself is the same through every window.
     fn report(&mut self, code: &str, message: String) {
+        self.budget.spend(PRICE);
         if self.window.number() == 0 {
-            self.findings.push(Finding {
-                severity: Severity::Error,
-                code: code.to_owned(),
-                message,
-                offset: None,
-            });
+            let code = code.to_owned();
+            self.findings.push(Finding { severity: Severity::Error, code, message, offset: None });
         }
     }
-}
-
-/// Finds the tables of the persistent bitmaps. An entry of the directory: u64 table offset, u32
-/// table entries, u32 flags, u8 type, u8 granularity, u16 length of the name, u32 length of the
-/// extra data; then extra data, name, padded to 8.
-fn bitmap_tables(
-    blob: &dyn Blob,
-    header: &Header,
-    window: &mut Window,
-    roots: &mut Vec<Root>,
-) -> Result<(), Qcow2Error> {
-    let Some(bitmaps) = header.bitmaps else { return Ok(()) };
-    window.reference(bitmaps.offset, bitmaps.size);
-    let directory = read_exact(blob, bitmaps.offset, bitmaps.size)?;
-    let mut rest = directory.as_slice();
-    for _ in 0..bitmaps.count {
-        let fields = (be64(rest, 0), be32(rest, 8), be16(rest, 18), be32(rest, 20));
-        let (Some(offset), Some(entries), Some(name), Some(extra)) = fields else {
-            return Err(Qcow2Error::Table("the bitmap directory ends inside an entry".to_owned()));
-        };
-        let table = ByteRange { offset, length: u64::from(entries) * 8 };
-        if u64::from(entries) > MAX_BITMAP / header.cluster() {
-            return Err(Qcow2Error::Table(format!(
-                "a bitmap's table has {entries} entries, where a bitmap has at most 512 MiB"
-            )));
-        }
-        if offset.checked_add(table.length).is_none_or(|end| end > blob.size()) {
-            return Err(Qcow2Error::Table(format!(
-                "a bitmap's table at {offset:#x} lies outside of the file"
-            )));
-        }
-        roots.push(Root { table, kind: RootKind::Bitmap });
-        let length = u64::from(name) + u64::from(extra);
-        let next = to_usize(length)?.checked_add(BITMAP_HEAD).map(|length| length.next_multiple_of(8));
-        rest = next.and_then(|next| rest.get(next..)).unwrap_or_default();
-    }
-    Ok(())
 }

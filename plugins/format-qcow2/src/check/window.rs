@@ -1,33 +1,40 @@
 //! How often the clusters of a part of the file are referred to, and how often the file says that
 //! they are.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
-use imprint_plugin_sdk::host::Blob;
-
-use super::refcounts;
-use crate::{
-    error::Qcow2Error,
-    header::Header,
-    wire::{to_u64, to_usize},
+use imprint_plugin_sdk::{
+    format::{
+        Budget, Finding, FormatError, Severity,
+        wire::{to_u64, to_usize},
+    },
+    host::Blob,
 };
+
+use super::{
+    findings::{PRICE, finding},
+    refcounts::Refcounts,
+};
+use crate::header::Header;
 
 /// Windows begin at multiples of so many clusters.
 const UNIT: u64 = 1 << 20;
 /// Units of the widest window: 2 TiB of a file with clusters of 64 KiB.
 const WIDEST: u64 = 32;
 /// Memory of the L1 table and a window together, as far as the window can be narrower: an entry of
-/// the table takes 12 bytes, a cluster of the window one, and one with a large refcount 8 more.
+/// the table takes 8 bytes, a cluster of the window one, and one with a large refcount 8 more.
 const MEMORY: u64 = 40 << 20;
-const L1_ENTRY: u64 = 12;
+const L1_ENTRY: u64 = 8;
 const RARE: u64 = 8;
-/// The largest number of one half of a byte. A refcount of this or more is kept beside; more
-/// references than this to a cluster whose refcount is smaller are not counted any further, because
-/// they are an error whatever their number is.
+/// The largest number of one half of a byte. A refcount of this or more is kept in a list of its
+/// own; more references than this to a cluster whose refcount is smaller are not counted any
+/// further, because they are an error whatever their number is.
 const FULL: u8 = 15;
 
 /// Clusters that are compared at a time.
 const CHUNK: usize = 4096;
+/// The price of a chunk without differences, in entries: it is compared as a whole.
+const REGULAR_PRICE: u64 = 128;
 /// Clusters that are all free, and clusters that are all referred to once, as nearly all are.
 static REGULAR: [[u8; CHUNK]; 2] = [[0; CHUNK], [0x11; CHUNK]];
 
@@ -51,25 +58,15 @@ struct Rare {
     used: u16,
 }
 
-/// A cluster that is not referred to as often as the file says.
-pub(super) struct Difference {
-    /// In the window.
-    pub(super) index: u64,
-    /// In the file.
-    pub(super) offset: u64,
-    pub(super) stored: u16,
-    pub(super) used: Used,
-}
-
 /// A number of references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Used {
+enum Used {
     Exactly(u16),
     AtLeast(u16),
 }
 
 impl Used {
-    pub(super) fn exceeds(self, stored: u16) -> bool {
+    fn exceeds(self, stored: u16) -> bool {
         match self {
             Self::Exactly(used) => used > stored,
             Self::AtLeast(_) => true,
@@ -86,37 +83,100 @@ impl fmt::Display for Used {
     }
 }
 
-impl Window {
-    /// The window that begins with this unit, with the refcounts of the file: as wide as memory
-    /// allows. `None` behind the end of the file.
-    pub(super) fn read(
-        blob: &dyn Blob,
-        header: &Header,
-        blocks: &[u64],
-        number: u64,
-    ) -> Result<Option<Self>, Qcow2Error> {
+/// How wide a window can be, as far as it is known.
+pub(super) struct Plan {
+    number: u64,
+    cluster_bits: u32,
+    /// Clusters of the file.
+    clusters: u64,
+    /// Bytes of memory for the window.
+    room: u64,
+    most: u64,
+    /// Units that fit, and how many of their clusters have large refcounts.
+    units: u64,
+    rare: u64,
+}
+
+impl Plan {
+    /// The window that begins with this unit; `None` behind the end of the file.
+    pub(super) fn begin(blob: &dyn Blob, header: &Header, number: u64) -> Option<Self> {
         let clusters = blob.size().div_ceil(header.cluster());
-        let Some(first) = number.checked_mul(UNIT).filter(|first| *first <= clusters) else {
-            return Ok(None);
-        };
-        let rest = clusters - first;
-        let (units, rare) = units_that_fit(blob, header, blocks, first, rest)?;
-        let length = rest.min(units * UNIT);
-        let mut window = Self {
-            number,
-            units,
-            cluster_bits: header.cluster_bits,
-            clusters,
-            counts: vec![0; to_usize(length)?],
-            rare: Vec::with_capacity(rare),
-        };
-        refcounts::read(blob, header, blocks, first, length, |index, stored| {
-            window.store(index, stored);
-            true
-        })?;
-        Ok(Some(window))
+        number.checked_mul(UNIT).filter(|first| *first < clusters)?;
+        let room = MEMORY.saturating_sub(u64::from(header.l1_entries) * L1_ENTRY);
+        let most = (room / UNIT).clamp(1, WIDEST);
+        let cluster_bits = header.cluster_bits;
+        Some(Self { number, cluster_bits, clusters, room, most, units: 0, rare: 0 })
     }
 
+    fn first(&self) -> u64 {
+        self.number * UNIT
+    }
+
+    /// Looks at the refcounts of the next unit; returns whether the width is known.
+    pub(super) fn step(
+        &mut self,
+        refcounts: &Refcounts<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, FormatError> {
+        let first = self.first() + self.units * UNIT;
+        if self.units == self.most || first >= self.clusters {
+            return Ok(true);
+        }
+        let mut rare = self.rare;
+        let count = UNIT.min(self.clusters - first);
+        let seen = refcounts.read(first, count, |_, stored| rare += u64::from(small(stored).is_none()))?;
+        budget.spend(seen);
+        // One unit must do, whatever it has.
+        if self.units > 0 && (self.units + 1) * UNIT + rare * RARE > self.room {
+            return Ok(true);
+        }
+        (self.units, self.rare) = (self.units + 1, rare);
+        Ok(false)
+    }
+}
+
+/// A window that gets the refcounts of the file.
+pub(super) struct Loading {
+    pub(super) window: Window,
+    /// Units that are done.
+    done: u64,
+}
+
+impl Loading {
+    pub(super) fn begin(plan: &Plan) -> Result<Self, FormatError> {
+        let length = (plan.clusters - plan.first()).min(plan.units * UNIT);
+        let window = Window {
+            number: plan.number,
+            units: plan.units,
+            cluster_bits: plan.cluster_bits,
+            clusters: plan.clusters,
+            counts: vec![0; to_usize(length)?],
+            rare: Vec::with_capacity(to_usize(plan.rare)?),
+        };
+        Ok(Self { window, done: 0 })
+    }
+
+    /// Reads the refcounts of the next unit; returns whether it has all.
+    pub(super) fn step(
+        &mut self,
+        refcounts: &Refcounts<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, FormatError> {
+        let skip = self.done * UNIT;
+        let Some(rest) = to_u64(self.window.counts.len()).checked_sub(skip).filter(|rest| *rest > 0) else {
+            return Ok(true);
+        };
+        let first = self.window.first() + skip;
+        let (base, window) = (to_usize(skip)?, &mut self.window);
+        let seen =
+            refcounts.read(first, rest.min(UNIT), |index, stored| window.store(base + index, stored))?;
+        budget.spend(seen);
+        self.done += 1;
+        Ok(false)
+    }
+}
+
+impl Window {
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -189,24 +249,72 @@ impl Window {
         }
     }
 
-    /// What differs, from this place in the window on.
-    pub(super) fn differences(&self, from: usize) -> impl Iterator<Item = Difference> + '_ {
+    /// Counts one reference to every cluster that a part of a table is in. The parts of a table are
+    /// counted in order, and a cluster with the part that has its first byte of the table.
+    pub(super) fn reference_part(&mut self, table: u64, part: Range<u64>) {
+        if part.is_empty() {
+            return;
+        }
+        let cluster = 1 << self.cluster_bits;
+        let first = if part.start == table { table / cluster } else { part.start.div_ceil(cluster) };
+        let end = part.end.div_ceil(cluster);
+        self.reference(first * cluster, end.saturating_sub(first) * cluster);
+    }
+
+    /// Adds what differs from this place in the window on to `items`, at most `max` of them; returns
+    /// where the next call continues, `None` at the end.
+    pub(super) fn compare(
+        &self,
+        from: usize,
+        max: usize,
+        items: &mut Vec<Finding>,
+        budget: &mut Budget,
+    ) -> Option<u64> {
         let skipped = self.rare.partition_point(|rare| rare.index < from);
         let mut rare = self.rare.iter().skip(skipped);
-        let chunks = self.counts.get(from..).unwrap_or_default().chunks(CHUNK);
-        let starts = (from..).step_by(CHUNK);
-        let looked_at = chunks.zip(starts).filter(|(chunk, _)| !is_regular(chunk));
-        looked_at.flat_map(|(chunk, start)| chunk.iter().zip(to_u64(start)..)).filter_map(
-            move |(count, index)| {
+        let mut at = from;
+        for chunk in self.counts.get(from..).unwrap_or_default().chunks(CHUNK) {
+            if !budget.is_left() {
+                return Some(to_u64(at));
+            }
+            if is_regular(chunk) {
+                budget.spend(REGULAR_PRICE);
+                at += chunk.len();
+                continue;
+            }
+            budget.spend(to_u64(chunk.len()));
+            for (count, index) in chunk.iter().zip(at..) {
                 let (stored, used) = match (count >> 4, count & FULL) {
-                    (FULL, _) => rare.next().map(|rare| (rare.stored, Used::Exactly(rare.used)))?,
+                    (FULL, _) => match rare.next() {
+                        Some(rare) => (rare.stored, Used::Exactly(rare.used)),
+                        None => continue,
+                    },
                     (stored, FULL) => (stored.into(), Used::AtLeast(FULL.into())),
                     (stored, used) => (stored.into(), Used::Exactly(used.into())),
                 };
-                let differs = used != Used::Exactly(stored);
-                differs.then(|| Difference { index, offset: self.offset(index), stored, used })
-            },
-        )
+                if used == Used::Exactly(stored) {
+                    continue;
+                }
+                if items.len() >= max {
+                    return Some(to_u64(index));
+                }
+                items.push(self.difference(to_u64(index), stored, used));
+                budget.spend(PRICE);
+            }
+            at += chunk.len();
+        }
+        None
+    }
+
+    fn difference(&self, index: u64, stored: u16, used: Used) -> Finding {
+        let offset = self.offset(index);
+        let text = format!("the cluster at {offset:#x} has the refcount {stored}, and {used} references");
+        let (severity, code) = if used.exceeds(stored) {
+            (Severity::Error, "qcow2.refcount")
+        } else {
+            (Severity::Leak, "qcow2.leak")
+        };
+        finding(severity, code, text, offset)
     }
 }
 
@@ -218,35 +326,4 @@ fn is_regular(counts: &[u8]) -> bool {
 /// A refcount that fits into half a byte.
 fn small(stored: u16) -> Option<u8> {
     u8::try_from(stored).ok().filter(|stored| *stored < FULL)
-}
-
-/// How many units a window may have, and at least how many of its clusters have large refcounts.
-fn units_that_fit(
-    blob: &dyn Blob,
-    header: &Header,
-    blocks: &[u64],
-    first: u64,
-    rest: u64,
-) -> Result<(u64, usize), Qcow2Error> {
-    let room = MEMORY.saturating_sub(u64::from(header.l1_entries) * L1_ENTRY);
-    let most = (room / UNIT).clamp(1, WIDEST);
-    let unit = to_usize(UNIT)?;
-    let (mut units, mut rare) = (most, 0);
-    refcounts::read(blob, header, blocks, first, rest.min(most * UNIT), |index, stored| {
-        if small(stored).is_some() {
-            return true;
-        }
-        // All before this unit fits; if the unit itself does not, the window ends with what is
-        // before it.
-        let whole = to_u64(index / unit);
-        if whole > 0 && (whole + 1) * UNIT + (rare + 1) * RARE > room {
-            units = whole;
-            return false;
-        }
-        rare += 1;
-        true
-    })?;
-    // Units without large refcounts follow as far as there is memory for them.
-    let fitting = room.saturating_sub(rare * RARE) / UNIT;
-    Ok((units.min(fitting.max(1)), to_usize(rare)?))
 }

@@ -1,7 +1,7 @@
 //! Header extensions.
 
-use crate::{
-    error::Qcow2Error,
+use imprint_plugin_sdk::format::{
+    FormatError,
     wire::{be32, be64, to_usize},
 };
 
@@ -38,7 +38,7 @@ pub struct Extensions {
 
 impl Extensions {
     /// Reads the extensions of cluster 0 between `start` and `end`.
-    pub(super) fn read(cluster_0: &[u8], start: u64, end: u64) -> Result<Self, Qcow2Error> {
+    pub(super) fn read(cluster_0: &[u8], start: u64, end: u64) -> Result<Self, FormatError> {
         let area = cluster_0.get(to_usize(start)?..to_usize(end)?).ok_or_else(|| outside(start))?;
         let mut found = Self::default();
         let mut rest = area;
@@ -49,7 +49,7 @@ impl Extensions {
             let padded = to_usize(u64::from(length).next_multiple_of(8))?;
             let body = rest.get(8..).unwrap_or_default();
             let data = body.get(..to_usize(length.into())?).ok_or_else(|| {
-                Qcow2Error::Header(format!(
+                FormatError::Header(format!(
                     "a header extension of {length} bytes runs out of its {} byte area",
                     area.len()
                 ))
@@ -60,7 +60,7 @@ impl Extensions {
         Ok(found)
     }
 
-    fn take(&mut self, kind: u32, data: &[u8]) -> Result<(), Qcow2Error> {
+    fn take(&mut self, kind: u32, data: &[u8]) -> Result<(), FormatError> {
         match kind {
             BACKING_FORMAT => self.backing_format = Some(String::from_utf8_lossy(data).into_owned()),
             DATA_FILE => self.data_file = Some(String::from_utf8_lossy(data).into_owned()),
@@ -73,23 +73,23 @@ impl Extensions {
     }
 }
 
-fn bitmaps(data: &[u8]) -> Result<Bitmaps, Qcow2Error> {
+fn bitmaps(data: &[u8]) -> Result<Bitmaps, FormatError> {
     let (Some(count), Some(size), Some(offset), 24) =
         (be32(data, 0), be64(data, 8), be64(data, 16), data.len())
     else {
-        return Err(Qcow2Error::Header(format!(
+        return Err(FormatError::Header(format!(
             "the bitmaps extension is {} bytes long, where 24 are needed",
             data.len()
         )));
     };
     if !(1..=MAX_BITMAPS).contains(&count) {
-        return Err(Qcow2Error::Header(format!(
+        return Err(FormatError::Header(format!(
             "the bitmaps extension counts {count} bitmaps, where 1 to {MAX_BITMAPS} are possible"
         )));
     }
     Ok(Bitmaps { count, offset, size })
 }
 
-fn outside(start: u64) -> Qcow2Error {
-    Qcow2Error::Header(format!("the header extensions at {start:#x} lie outside of the first cluster"))
+fn outside(start: u64) -> FormatError {
+    FormatError::Header(format!("the header extensions at {start:#x} lie outside of the first cluster"))
 }

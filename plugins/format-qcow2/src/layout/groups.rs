@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use crate::{
-    error::Qcow2Error,
+use imprint_plugin_sdk::format::{
+    FormatError,
     wire::{to_u64, to_usize},
 };
 
@@ -36,12 +36,44 @@ impl Stored {
     }
 }
 
+/// Plain clusters of a group that follow each other on the disk and in the file, or one encoded
+/// cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    first: Stored,
+    count: u64,
+}
+
+impl Run {
+    /// The first index behind it.
+    fn next(&self) -> u64 {
+        self.first.index + self.count
+    }
+
+    /// The first byte behind it in the file.
+    fn end(&self, cluster: u64) -> u64 {
+        self.first.end(cluster) + (self.count - 1) * cluster
+    }
+
+    fn is_plain(&self) -> bool {
+        self.first.length == 0
+    }
+
+    fn is_followed_by(&self, next: &Self, cluster: u64) -> bool {
+        next.first.index == self.next()
+            && next.first.offset == self.end(cluster)
+            && next.is_plain() == self.is_plain()
+    }
+}
+
 /// What one L2 table will say.
 pub(super) struct Group {
     /// Index in the L1 table.
     pub(super) number: u64,
     /// All of the group's payload lies in this range of the file.
     pub(super) place: Range<u64>,
+    /// How many clusters it has.
+    pub(super) count: u32,
     packed: Box<[u8]>,
 }
 
@@ -61,8 +93,8 @@ pub(super) struct Groups {
     cluster_bits: u32,
     done: Vec<Group>,
     open_number: u64,
-    /// The clusters of the group that is still growing: at most one table.
-    open: Vec<Stored>,
+    /// The group that is still growing: at most one table.
+    open: Vec<Run>,
     memory: usize,
 }
 
@@ -72,24 +104,49 @@ impl Groups {
         Self { cluster_bits, done: Vec::new(), open_number: 0, open: Vec::new(), memory: 0 }
     }
 
-    /// Adds a stored cluster; `number` counts clusters of the disk and only grows. `length` 0 is a
-    /// plain one.
-    pub(super) fn push(&mut self, number: u64, offset: u64, length: u32) -> Result<(), Qcow2Error> {
+    /// Adds an encoded cluster of `length` bytes; `number` counts clusters of the disk and only
+    /// grows.
+    pub(super) fn push_encoded(&mut self, number: u64, offset: u64, length: u32) -> Result<(), FormatError> {
+        self.push(number, Run { first: Stored { index: 0, offset, length }, count: 1 })
+    }
+
+    /// Adds `count` plain clusters that follow each other in the file. What it costs depends on the
+    /// number of groups, not of clusters.
+    pub(super) fn push_plain(&mut self, number: u64, offset: u64, count: u64) -> Result<(), FormatError> {
+        let entries = 1_u64 << (self.cluster_bits - 3);
+        let mut done = 0;
+        while done < count {
+            let room = entries - (number + done) % entries;
+            let first = Stored { index: 0, offset: offset + (done << self.cluster_bits), length: 0 };
+            let part = room.min(count - done);
+            self.push(number + done, Run { first, count: part })?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    /// Adds a run that lies in one group.
+    fn push(&mut self, number: u64, mut run: Run) -> Result<(), FormatError> {
         let entry_bits = self.cluster_bits - 3;
         if number >> entry_bits != self.open_number {
             self.finish()?;
             self.open_number = number >> entry_bits;
         }
-        self.open.push(Stored { index: number & ((1 << entry_bits) - 1), offset, length });
+        run.first.index = number & ((1 << entry_bits) - 1);
+        let cluster = 1 << self.cluster_bits;
+        match self.open.last_mut() {
+            Some(last) if run.is_plain() && last.is_followed_by(&run, cluster) => last.count += run.count,
+            Some(_) | None => self.open.push(run),
+        }
         Ok(())
     }
 
     /// Packs the group that is still growing.
-    pub(super) fn finish(&mut self) -> Result<(), Qcow2Error> {
+    pub(super) fn finish(&mut self) -> Result<(), FormatError> {
         let cluster = 1 << self.cluster_bits;
         let (Some(start), Some(end)) = (
-            self.open.iter().map(|one| one.offset).min(),
-            self.open.iter().map(|one| one.end(cluster)).max(),
+            self.open.iter().map(|run| run.first.offset).min(),
+            self.open.iter().map(|run| run.end(cluster)).max(),
         ) else {
             return Ok(());
         };
@@ -100,11 +157,15 @@ impl Groups {
         // The list of groups may hold twice what it needs while it grows.
         self.memory += packed.len() + 2 * size_of::<Group>();
         if self.memory > MEMORY_LIMIT {
-            return Err(Qcow2Error::LayoutMemory { limit: MEMORY_LIMIT });
+            return Err(FormatError::LayoutMemory(format!(
+                "the layout of this image needs more than {MEMORY_LIMIT} bytes of memory; ask for a larger `cluster-size`"
+            )));
         }
+        let count = self.open.iter().map(|run| run.count).sum::<u64>();
         self.done.push(Group {
             number: self.open_number,
             place: start..end,
+            count: u32::try_from(count).expect("a table has at most 2^18 entries"),
             packed: packed.into_boxed_slice(),
         });
         self.open.clear();
@@ -117,17 +178,19 @@ impl Groups {
     }
 }
 
-fn to_bitmap(clusters: &[Stored], cluster: u64) -> Option<Vec<u8>> {
+fn to_bitmap(runs: &[Run], cluster: u64) -> Option<Vec<u8>> {
     let mut bytes = vec![0; to_usize(cluster / 64).ok()? + 1];
     let (form, bitmap) = bytes.split_first_mut()?;
     *form = FORM_BITMAP;
-    let mut expected = clusters.first()?.offset;
-    for one in clusters {
-        if one.length != 0 || one.offset != expected {
+    let mut expected = runs.first()?.first.offset;
+    for run in runs {
+        if !run.is_plain() || run.first.offset != expected {
             return None;
         }
-        expected += cluster;
-        *bitmap.get_mut(to_usize(one.index / 8).ok()?)? |= 1 << (one.index % 8);
+        expected = run.end(cluster);
+        for index in run.first.index..run.next() {
+            *bitmap.get_mut(to_usize(index / 8).ok()?)? |= 1 << (index % 8);
+        }
     }
     Some(bytes)
 }
@@ -143,21 +206,18 @@ fn from_bitmap(bitmap: &[u8], start: u64, cluster: u64) -> Vec<Stored> {
     clusters
 }
 
-fn to_runs(clusters: &[Stored], cluster: u64) -> Vec<u8> {
+fn to_runs(runs: &[Run], cluster: u64) -> Vec<u8> {
     let mut bytes = vec![FORM_RUNS];
     let (mut index, mut offset) = (0, 0);
-    let joins = |one: &Stored, two: &Stored| {
-        two.index == one.index + 1 && two.offset == one.end(cluster) && (one.length == 0) == (two.length == 0)
-    };
-    for run in clusters.chunk_by(joins) {
+    for run in runs.chunk_by(|one, two| one.is_followed_by(two, cluster)) {
         let Some((first, last)) = run.first().zip(run.last()) else { continue };
-        put(&mut bytes, (first.index - index) << 1 | u64::from(first.length != 0));
-        put(&mut bytes, to_u64(run.len()));
-        put(&mut bytes, zigzag(first.offset, offset));
-        for one in run.iter().filter(|one| one.length != 0) {
-            put(&mut bytes, one.length.into());
+        put(&mut bytes, (first.first.index - index) << 1 | u64::from(!first.is_plain()));
+        put(&mut bytes, run.iter().map(|part| part.count).sum());
+        put(&mut bytes, zigzag(first.first.offset, offset));
+        for one in run.iter().filter(|one| !one.is_plain()) {
+            put(&mut bytes, one.first.length.into());
         }
-        (index, offset) = (last.index + 1, last.end(cluster));
+        (index, offset) = (last.next(), last.end(cluster));
     }
     bytes
 }

@@ -5,17 +5,18 @@
 
 use std::ops::Range;
 
-use imprint_plugin_sdk::format::{MetadataPage, Segment};
+use imprint_plugin_sdk::format::{
+    Budget, FormatError, MetadataPage, Segment,
+    wire::{round_up, to_u64, to_usize},
+};
 
 use super::{
     groups::{Group, Groups},
     request::Geometry,
 };
 use crate::{
-    error::Qcow2Error,
     header::{Compression, MAGIC},
     l2::{COPIED, compressed_entry, plain_entry},
-    wire::{round_up, to_u64, to_usize},
 };
 
 /// What of cluster 0 is written; the rest is never looked at.
@@ -59,7 +60,7 @@ impl Plan {
         groups: &Groups,
         front_tables: Option<u64>,
         payload_end: u64,
-    ) -> Result<Self, Qcow2Error> {
+    ) -> Result<Self, FormatError> {
         let l2_tables = to_u64(groups.list().len());
         let payload_end = payload_end >> geometry.cluster_bits;
         let (l2_start, before) = match front_tables {
@@ -78,7 +79,7 @@ impl Plan {
             (blocks, table_clusters) = (wanted, wanted_table);
         }
         if table_clusters << geometry.cluster_bits > MAX_REFCOUNT_TABLE_BYTES {
-            return Err(Qcow2Error::VirtualSize(
+            return Err(FormatError::VirtualSize(
                 "the file is too large for clusters of this size; ask for a larger `cluster-size`".to_owned(),
             ));
         }
@@ -94,15 +95,15 @@ impl Plan {
         groups: &Groups,
         start: u64,
         max_bytes: u32,
-    ) -> Result<MetadataPage, Qcow2Error> {
+    ) -> Result<MetadataPage, FormatError> {
         if max_bytes < MIN_PAGE {
-            return Err(Qcow2Error::Request(format!(
+            return Err(FormatError::Request(format!(
                 "a page of {max_bytes} bytes; at least {MIN_PAGE} are needed"
             )));
         }
         if !start.is_multiple_of(WORD) {
-            return Err(Qcow2Error::Request(
-                "the tables cannot go on from there; start again from 0".to_owned(),
+            return Err(FormatError::Request(
+                "the tables cannot continue from there; start again from 0".to_owned(),
             ));
         }
         let mut room = u64::from(max_bytes.min(MAX_PAGE)) / WORD * WORD;
@@ -112,7 +113,13 @@ impl Plan {
             let part_end = part_start + length;
             if resume < part_end && room > 0 {
                 let from = resume - part_start;
-                let range = from..length.min(from + room);
+                let mut range = from..length.min(from + room);
+                if matches!(part, Part::RefcountBlocks) {
+                    let end = counted_in_a_call(geometry, groups.list(), range.clone());
+                    if end < range.end {
+                        (range.end, room) = (end, end - from);
+                    }
+                }
                 room -= range.end - range.start;
                 resume = part_start + range.end;
                 let bytes = self.bytes(part, geometry, groups, range)?;
@@ -147,7 +154,7 @@ impl Plan {
         geometry: &Geometry,
         groups: &Groups,
         range: Range<u64>,
-    ) -> Result<Vec<u8>, Qcow2Error> {
+    ) -> Result<Vec<u8>, FormatError> {
         match part {
             Part::L2Tables => l2_tables(geometry, groups.list(), range),
             Part::RefcountBlocks => self.refcounts(geometry, groups.list(), range),
@@ -186,14 +193,14 @@ impl Plan {
         geometry: &Geometry,
         groups: &[Group],
         range: Range<u64>,
-    ) -> Result<Vec<u8>, Qcow2Error> {
+    ) -> Result<Vec<u8>, FormatError> {
         let mut window =
             Counts { first: range.start / 2, counts: vec![0; to_usize((range.end - range.start) / 2)?] };
         window.add(0..geometry.head_clusters())?;
         window.add(self.l2_start..self.l2_start + self.l2_tables)?;
         window.add(self.blocks_start..self.end)?;
         let bits = geometry.cluster_bits;
-        let bytes = window.first << bits..(range.end / 2) << bits;
+        let bytes = in_the_file(geometry, range);
         for group in
             groups.iter().filter(|group| group.place.start < bytes.end && bytes.start < group.place.end)
         {
@@ -238,6 +245,28 @@ impl Plan {
     }
 }
 
+/// Returns where a range of refcounts ends, so that the clusters that are counted for it stay within
+/// the budget of a call: thousands of encoded clusters may lie in one cluster of the file.
+fn counted_in_a_call(geometry: &Geometry, groups: &[Group], range: Range<u64>) -> u64 {
+    let mut end = range.end;
+    loop {
+        let bytes = in_the_file(geometry, range.start..end);
+        let overlaps = |group: &&Group| group.place.start < bytes.end && bytes.start < group.place.end;
+        let clusters: u64 = groups.iter().filter(overlaps).map(|group| u64::from(group.count)).sum();
+        let half = range.start + (end - range.start) / 2 / WORD * WORD;
+        if clusters <= Budget::ENTRIES || half == range.start {
+            return end;
+        }
+        end = half;
+    }
+}
+
+/// Returns the bytes of the file that a range of refcounts is about.
+fn in_the_file(geometry: &Geometry, range: Range<u64>) -> Range<u64> {
+    let bits = geometry.cluster_bits;
+    (range.start / 2) << bits..(range.end / 2) << bits
+}
+
 /// The refcounts of a part of the file.
 struct Counts {
     /// The first cluster of the part.
@@ -247,12 +276,12 @@ struct Counts {
 
 impl Counts {
     /// Counts one reference to each of the clusters that are in the part.
-    fn add(&mut self, clusters: Range<u64>) -> Result<(), Qcow2Error> {
+    fn add(&mut self, clusters: Range<u64>) -> Result<(), FormatError> {
         let end = clusters.end.min(self.first + to_u64(self.counts.len()));
         for cluster in clusters.start.max(self.first)..end {
             let Some(count) = self.counts.get_mut(to_usize(cluster - self.first)?) else { continue };
             *count = count.checked_add(1).ok_or_else(|| {
-                Qcow2Error::TableSize(format!(
+                FormatError::TableSize(format!(
                     "more than {} encoded clusters share a cluster of the file",
                     u16::MAX
                 ))
@@ -262,7 +291,7 @@ impl Counts {
     }
 }
 
-fn l2_tables(geometry: &Geometry, groups: &[Group], range: Range<u64>) -> Result<Vec<u8>, Qcow2Error> {
+fn l2_tables(geometry: &Geometry, groups: &[Group], range: Range<u64>) -> Result<Vec<u8>, FormatError> {
     let bits = geometry.cluster_bits;
     let mut bytes = Vec::with_capacity(to_usize(range.end - range.start)?);
     for table in range.start >> bits..range.end.div_ceil(geometry.cluster()) {

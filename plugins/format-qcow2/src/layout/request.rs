@@ -1,8 +1,8 @@
 //! What is asked for, checked, and the sizes that follow from it.
 
-use imprint_plugin_sdk::format::CreateRequest;
+use imprint_plugin_sdk::format::{CreateRequest, FormatError, wire::round_up};
 
-use crate::{error::Qcow2Error, header::Compression, wire::round_up};
+use crate::header::Compression;
 
 const OPTIONS: [&str; 2] = ["compress", "cluster-size"];
 const DEFAULT_CLUSTER: u64 = 64 << 10;
@@ -23,25 +23,25 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    pub(super) fn new(request: &CreateRequest) -> Result<Self, Qcow2Error> {
+    pub(super) fn new(request: &CreateRequest) -> Result<Self, FormatError> {
         let virtual_size = request.virtual_size;
         if !virtual_size.is_multiple_of(SECTOR) {
-            return Err(Qcow2Error::Request(format!(
+            return Err(FormatError::Request(format!(
                 "the disk size of {virtual_size} bytes is no multiple of {SECTOR}; round it up"
             )));
         }
         if let Some(subformat) = &request.subformat {
-            return Err(Qcow2Error::Unsupported(format!(
+            return Err(FormatError::Unsupported(format!(
                 "qcow2 has no subformat {subformat:?}; leave it out"
             )));
         }
         if request.parent.is_some() {
-            return Err(Qcow2Error::Unsupported(
+            return Err(FormatError::Unsupported(
                 "this writer makes images without a parent; flatten the chain".to_owned(),
             ));
         }
         if let Some(unknown) = request.options.keys().find(|key| !OPTIONS.contains(&key.as_str())) {
-            return Err(Qcow2Error::Unsupported(format!(
+            return Err(FormatError::Unsupported(format!(
                 "qcow2 has no option `{unknown}`; there are `{}`",
                 OPTIONS.join("` and `")
             )));
@@ -52,7 +52,7 @@ impl Geometry {
         let mut geometry = Self { virtual_size, cluster_bits: cluster.ilog2(), l1_entries: 1, compression };
         geometry.l1_entries = virtual_size.div_ceil(geometry.l2_entries() << geometry.cluster_bits).max(1);
         if geometry.l1_bytes() > MAX_L1_BYTES {
-            return Err(Qcow2Error::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "a disk of {virtual_size} bytes is too large for clusters of {cluster} bytes; ask for a larger `cluster-size`"
             )));
         }
@@ -87,13 +87,13 @@ impl Geometry {
     }
 }
 
-fn cluster_size(text: &str) -> Result<u64, Qcow2Error> {
+fn cluster_size(text: &str) -> Result<u64, FormatError> {
     let size = text
         .parse()
         .ok()
         .filter(|size: &u64| size.is_power_of_two() && (MIN_CLUSTER..=MAX_CLUSTER).contains(size));
     size.ok_or_else(|| {
-        Qcow2Error::Request(format!(
+        FormatError::Request(format!(
             "`cluster-size` is a power of two from {MIN_CLUSTER} to {MAX_CLUSTER}, in bytes, not {text:?}"
         ))
     })

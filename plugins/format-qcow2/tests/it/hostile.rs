@@ -15,12 +15,12 @@ use crate::support::{aliased, all_findings, all_ranges, code, count, open_bytes,
 
 /// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the
 /// whole map.
-fn verdict(forge: &Forge) -> String {
+fn outcome(forge: &Forge) -> String {
     verdict_of_bytes(&forge.bytes)
 }
 
 fn verdict_of_bytes(bytes: &[u8]) -> String {
-    imprint_format_kit::verdict(|| open_bytes(bytes), aliased)
+    imprint_format_kit::outcome(|| open_bytes(bytes), aliased)
 }
 
 /// Spoils the valid image and expects the code.
@@ -28,12 +28,12 @@ fn verdict_of_bytes(bytes: &[u8]) -> String {
 fn expect(spoil: impl FnOnce(&mut Forge), expected: &str) {
     let mut forge = Forge::new();
     spoil(&mut forge);
-    assert_eq!(verdict(&forge), expected);
+    assert_eq!(outcome(&forge), expected);
 }
 
 #[test]
 fn the_image_that_is_spoilt_is_a_good_one() {
-    assert_eq!(verdict(&Forge::new()), "accepted");
+    assert_eq!(outcome(&Forge::new()), "accepted");
     let mut image = open_bytes(&Forge::new().bytes).unwrap();
     assert_eq!(count(&all_findings(&mut image, 10).unwrap()), (0, 0));
     let kinds: Vec<_> = whole_map(&mut image, 10).unwrap().iter().map(|extent| extent.kind).collect();
@@ -100,7 +100,7 @@ fn q07_one_table_for_the_whole_disk() {
         forge.u64(CLUSTER + index * 8, 6 * CLUSTER);
     }
     forge.put(6 * CLUSTER, &(8 * CLUSTER).to_be_bytes().repeat(8192)).put(9 * CLUSTER - 1, &[0]);
-    assert_eq!(verdict(&forge), "corrupt.aliased");
+    assert_eq!(outcome(&forge), "corrupt.aliased");
 }
 
 #[test]
@@ -186,10 +186,10 @@ fn tr_a_file_that_was_cut_is_never_accepted() {
         data + 1,
         data + 2 * cluster - 1,
     ] {
-        let verdict = verdict_of_bytes(&whole.bytes[..length]);
+        let outcome = verdict_of_bytes(&whole.bytes[..length]);
         let expected: &[&str] =
             if length < 4 { &["corrupt.header"] } else { &["corrupt.truncated", "corrupt.table"] };
-        assert!(expected.contains(&verdict.as_str()), "{length} bytes: {verdict}");
+        assert!(expected.contains(&outcome.as_str()), "{length} bytes: {outcome}");
     }
 }
 
@@ -718,7 +718,7 @@ fn subclusters() {
     let extended = |entry: u64, bitmap: u64| {
         let mut forge = Forge::new();
         forge.u64(72, 1 << 4).u32(36, 4).u64(L2 + 80, 0).u64(L2, entry).u64(L2 + 8, bitmap);
-        verdict(&forge)
+        outcome(&forge)
     };
     let all = u64::from(u32::MAX);
     assert_eq!(extended(DATA | COPIED, all), "accepted");
@@ -757,7 +757,7 @@ fn refcounts_bitmaps_and_version_2() {
         let data = [&count.to_be_bytes()[..], &[0; 4], &size.to_be_bytes(), &offset.to_be_bytes()].concat();
         let mut forge = Forge::new();
         forge.u64(88, 1).extension(0x2385_2875, &data);
-        verdict(&forge)
+        outcome(&forge)
     };
     assert_eq!(bitmaps(1, 64, 1 << 40), "corrupt.table");
     assert_eq!(bitmaps(1, 64, L1), "corrupt.aliased");

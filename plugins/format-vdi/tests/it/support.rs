@@ -4,7 +4,7 @@ use std::{fs::File, path::Path};
 
 use format_vdi::Vdi;
 pub(crate) use imprint_format_kit::{
-    Numbers, all_findings, assert_sound, code, create, noise as disk, whole_map,
+    Numbers, all_findings, assert_sound, code, create, faults, is_refused, noise as disk, whole_map,
 };
 use imprint_plugin_sdk::{
     error::Result,

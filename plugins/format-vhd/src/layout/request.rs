@@ -1,12 +1,10 @@
 //! What is asked for, checked, and the sizes that follow from it.
 
-use imprint_plugin_sdk::format::CreateRequest;
+use imprint_plugin_sdk::format::{CreateRequest, FormatError, wire::round_up};
 
 use crate::{
-    error::VhdError,
     footer::{Footer, Kind},
-    geometry::{Geometry, MAX_DISK},
-    wire::{SECTOR, round_up},
+    geometry::{Geometry, MAX_DISK, SECTOR},
 };
 
 const DEFAULT_BLOCK: u32 = 2 << 20;
@@ -15,6 +13,10 @@ const BLOCKS: [u32; 3] = [512 << 10, 1 << 20, 2 << 20];
 /// Entries of the table are 32-bit sector numbers.
 const MAX_FILE: u64 = (1 << 32) * SECTOR;
 const MAX_ALIGN: u64 = 1 << 30;
+/// What a block takes besides its payload: bitmap and padding.
+const BLOCK_OVERHEAD: u64 = 4096;
+/// What a file takes besides its blocks, at most: footers, header, and a table of 16 MiB.
+const FILE_OVERHEAD: u64 = (16 << 20) + 4096;
 /// The options that there are.
 const OPTIONS: [&str; 4] = ["align", "block-size", "compress", "force-size"];
 
@@ -31,21 +33,21 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(request: &CreateRequest) -> Result<Self, VhdError> {
+    pub(super) fn new(request: &CreateRequest) -> Result<Self, FormatError> {
         let option = |key: &str| request.options.get(key).map(String::as_str);
         if let Some(unknown) = request.options.keys().find(|key| !OPTIONS.contains(&key.as_str())) {
             let text = format!("vhd has no option `{unknown}`; it has {}", OPTIONS.join(", "));
-            return Err(VhdError::Unsupported(text));
+            return Err(FormatError::Unsupported(text));
         }
         if request.parent.is_some() {
-            return Err(VhdError::Unsupported(
+            return Err(FormatError::Unsupported(
                 "this writer makes images without a parent; flatten the chain".to_owned(),
             ));
         }
         match option("compress") {
             None | Some("none") => {}
             Some(other) => {
-                return Err(VhdError::Unsupported(format!(
+                return Err(FormatError::Unsupported(format!(
                     "a VHD is never compressed; `compress` is `none`, not {other:?}"
                 )));
             }
@@ -53,13 +55,13 @@ impl Plan {
         let block_size = match request.subformat.as_deref() {
             None | Some("dynamic") => Some(option("block-size").map_or(Ok(DEFAULT_BLOCK), block_size)?),
             Some("fixed") if option("block-size").is_some() => {
-                return Err(VhdError::Unsupported(
+                return Err(FormatError::Unsupported(
                     "a fixed VHD has no blocks; leave `block-size` out".to_owned(),
                 ));
             }
             Some("fixed") => None,
             Some(other) => {
-                return Err(VhdError::Unsupported(format!(
+                return Err(FormatError::Unsupported(format!(
                     "vhd has the subformats dynamic and fixed, not {other:?}"
                 )));
             }
@@ -68,21 +70,23 @@ impl Plan {
             None | Some("true") => true,
             Some("false") => false,
             Some(other) => {
-                return Err(VhdError::Request(format!("`force-size` is `true` or `false`, not {other:?}")));
+                return Err(FormatError::Request(format!(
+                    "`force-size` is `true` or `false`, not {other:?}"
+                )));
             }
         };
         let align = option("align").map_or(Ok(SECTOR), align)?;
         if align > SECTOR && !force_size {
-            return Err(VhdError::Unsupported(
+            return Err(FormatError::Unsupported(
                 "`align` needs the exact size; leave `force-size` out".to_owned(),
             ));
         }
         let (virtual_size, geometry) = size(request.virtual_size, align, force_size)?;
         if let Some(block) = block_size.map(u64::from) {
             let blocks = virtual_size.div_ceil(block);
-            let most = blocks.saturating_mul(block + super::BESIDE_BLOCK) + super::BESIDE_BLOCKS;
+            let most = blocks.saturating_mul(block + BLOCK_OVERHEAD) + FILE_OVERHEAD;
             if most > MAX_FILE {
-                return Err(VhdError::VirtualSize(format!(
+                return Err(FormatError::VirtualSize(format!(
                     "a full disk of {virtual_size} bytes in blocks of {block} does not fit into the 2 TiB that a VHD may have; leave `block-size` out"
                 )));
             }
@@ -126,16 +130,16 @@ impl Plan {
 }
 
 /// The size that the disk will have, and the geometry that states it.
-fn size(asked: u64, align: u64, force_size: bool) -> Result<(u64, Geometry), VhdError> {
+fn size(asked: u64, align: u64, force_size: bool) -> Result<(u64, Geometry), FormatError> {
     let exact = round_up(asked, align);
     let too_large = exact > MAX_DISK;
     if too_large {
-        return Err(VhdError::VirtualSize(format!(
+        return Err(FormatError::VirtualSize(format!(
             "the disk has {asked} bytes, and a VHD has at most {MAX_DISK} (2040 GiB); choose vhdx or qcow2"
         )));
     }
     if !asked.is_multiple_of(SECTOR) {
-        return Err(VhdError::Request(format!(
+        return Err(FormatError::Request(format!(
             "the disk size of {asked} bytes is no multiple of {SECTOR}; round it up"
         )));
     }
@@ -147,17 +151,17 @@ fn size(asked: u64, align: u64, force_size: bool) -> Result<(u64, Geometry), Vhd
     }
 }
 
-fn block_size(text: &str) -> Result<u32, VhdError> {
+fn block_size(text: &str) -> Result<u32, FormatError> {
     bytes(text)
         .and_then(|size| u32::try_from(size).ok())
         .filter(|size| BLOCKS.contains(size))
-        .ok_or_else(|| VhdError::Request(format!("`block-size` is 512KiB, 1MiB or 2MiB, not {text:?}")))
+        .ok_or_else(|| FormatError::Request(format!("`block-size` is 512KiB, 1MiB or 2MiB, not {text:?}")))
 }
 
-fn align(text: &str) -> Result<u64, VhdError> {
+fn align(text: &str) -> Result<u64, FormatError> {
     bytes(text).filter(|align| align.is_power_of_two() && (SECTOR..=MAX_ALIGN).contains(align)).ok_or_else(
         || {
-            VhdError::Request(format!(
+            FormatError::Request(format!(
                 "`align` is a power of two from 512 to 1GiB, such as 1MiB, not {text:?}"
             ))
         },

@@ -15,7 +15,7 @@ use crate::{
 /// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the
 /// whole map.
 fn verdict_of(bytes: &[u8]) -> String {
-    imprint_format_kit::verdict(|| open_bytes(bytes), aliased)
+    imprint_format_kit::outcome(|| open_bytes(bytes), aliased)
 }
 
 /// Spoils the valid dynamic image and expects the code.
@@ -346,8 +346,8 @@ fn files_that_were_cut_are_never_accepted() {
     for length in
         cuts.into_iter().chain((0..whole.len()).step_by(step)).chain(whole.len() - 512..whole.len() - 1)
     {
-        let verdict = verdict_of(&whole[..length]);
-        assert!(verdict.starts_with("corrupt."), "{length}: {verdict}");
+        let outcome = verdict_of(&whole[..length]);
+        assert!(outcome.starts_with("corrupt."), "{length}: {outcome}");
     }
     assert_eq!(verdict_of(&whole[..whole.len() - 512]), "corrupt.truncated");
     assert_eq!(verdict_of(&whole[..data + 1000]), "corrupt.truncated");

@@ -4,7 +4,7 @@ use imprint_plugin_sdk::format::{ExtentKind, Image as _};
 
 use crate::{
     forge::{BAT, Forge, ITEMS, LINKAGE, METADATA, MIB, guid},
-    hostile::verdict,
+    hostile::outcome,
     support::{Numbers, all_findings, assert_sound, open_bytes, whole_map},
 };
 
@@ -131,7 +131,7 @@ fn locators() {
     let mut image =
         opened(&[("parent_linkage", id), ("parent_linkage2", &id.replace('1', "2")), absolute[0]]);
     assert_eq!(image.info().unwrap().facts["parent-id-2"], "aaaabbbb-cccc-dddd-eeee-ffff00002222");
-    let refused = |keys: &[(&str, &str)]| verdict(&with(keys).bytes);
+    let refused = |keys: &[(&str, &str)]| outcome(&with(keys).bytes);
     assert_eq!(refused(&[]), "corrupt.table");
     assert_eq!(refused(&[absolute[0]]), "corrupt.table", "no linkage");
     assert_eq!(refused(&[("parent_linkage", id)]), "corrupt.table", "no path");
@@ -139,21 +139,21 @@ fn locators() {
     assert_eq!(refused(&[("parent_linkage", id), absolute[0], absolute[0]]), "corrupt.table");
     let mut forge = with(&[("parent_linkage", id), absolute[0]]);
     forge.u16(ITEMS + 4096 + 18, 65);
-    assert_eq!(verdict(&forge.bytes), "limit.table-size");
+    assert_eq!(outcome(&forge.bytes), "limit.table-size");
     for (at, value) in [(20, u32::MAX), (24, 100_000), (28, 0xffff_ffff), (28, 3)] {
         let mut forge = with(&[("parent_linkage", id), absolute[0]]);
         forge.u32(ITEMS + 4096 + at, value);
-        assert_eq!(verdict(&forge.bytes), "corrupt.table", "{at} {value}");
+        assert_eq!(outcome(&forge.bytes), "corrupt.table", "{at} {value}");
     }
     let mut forge = with(&[("parent_linkage", id), absolute[0]]);
     forge.put(ITEMS + 4096, &[0; 16]);
-    assert_eq!(verdict(&forge.bytes), "unsupported.feature");
+    assert_eq!(outcome(&forge.bytes), "unsupported.feature");
     let mut forge = Forge::differencing();
     forge.u32(METADATA + 32 + 5 * 32 + 20, 4);
-    assert_eq!(verdict(&forge.bytes), "corrupt.table", "a locator of four bytes");
+    assert_eq!(outcome(&forge.bytes), "corrupt.table", "a locator of four bytes");
     let mut forge = Forge::differencing();
     forge.u32(ITEMS + 4, 0).bat(1, 0);
-    assert_eq!(verdict(&forge.bytes), "corrupt.table", "a locator without a parent");
+    assert_eq!(outcome(&forge.bytes), "corrupt.table", "a locator without a parent");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn bitmaps_that_cannot_be() {
     let refused = |entry: u64| {
         let mut forge = Forge::differencing();
         forge.bat(4096, entry);
-        verdict(&forge.bytes)
+        outcome(&forge.bytes)
     };
     assert_eq!(refused(0), "corrupt.table", "a block is partially there");
     for state in [1, 2, 3, 4, 5, 7] {
@@ -173,11 +173,11 @@ fn bitmaps_that_cannot_be() {
     assert_eq!(refused(BAT | 6), "corrupt.aliased");
     let mut forge = Forge::differencing();
     forge.bat(1, 0).bat(4096, 0);
-    assert_eq!(verdict(&forge.bytes), "accepted", "no block needs one");
+    assert_eq!(outcome(&forge.bytes), "accepted", "no block needs one");
     // 1 MiB is 131072 entries: 31 whole chunks of 4096 blocks and a bitmap, and less than one more.
     let sized = |mut forge: Forge, blocks: u64| {
         forge.u64(ITEMS + 16, blocks * MIB);
-        verdict(&forge.bytes)
+        outcome(&forge.bytes)
     };
     assert_eq!(sized(Forge::differencing(), 31 * 4096), "accepted");
     assert_eq!(

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     forge::{BAT, Change, DATA, Entry, Forge, HEADERS, LOG, METADATA, MIB, guid, sealed},
-    hostile::verdict,
+    hostile::outcome,
     qemu,
     support::{all_findings, open_bytes, open_file, whole_disk, whole_map},
 };
@@ -191,9 +191,9 @@ fn a_sequence_whose_tail_was_overwritten_does_not_count() {
 
 #[test]
 fn logs_that_cannot_be_played_back() {
-    let refused = |entry: Entry| verdict(&dirty(0, vec![entry]).bytes);
+    let refused = |entry: Entry| outcome(&dirty(0, vec![entry]).bytes);
     let with = |change: Change| refused(Entry::new(5, 0, vec![change]));
-    assert_eq!(verdict(&dirty(0, Vec::new()).bytes), "corrupt.log");
+    assert_eq!(outcome(&dirty(0, Vec::new()).bytes), "corrupt.log");
     assert_eq!(refused(Entry::new(5, 4096, vec![data(&[])])), "corrupt.log", "the tail is no entry");
     assert_eq!(refused(Entry::new(0, 0, vec![data(&[])])), "corrupt.log", "entries count from 1");
     assert_eq!(with(Change::Zero(0, 4096)), "corrupt.log", "the mark");
@@ -216,7 +216,7 @@ fn logs_that_cannot_be_played_back() {
     for header in HEADERS {
         large.u32(header + 68, 65 << 20).u64(header + 72, 8 * MIB);
     }
-    assert_eq!(verdict(&large.seal().bytes), "limit.log");
+    assert_eq!(outcome(&large.seal().bytes), "limit.log");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_log_may_change_regions_and_metadata_and_bats() {
     assert_eq!(open_bytes(&forge.bytes).unwrap().info().unwrap().virtual_size, 7 * MIB);
     // The region tables: both are gone by the log.
     let gone = vec![Change::Zero(192 << 10, 64 << 10), Change::Zero(256 << 10, 64 << 10)];
-    assert_eq!(verdict(&dirty(0, vec![Entry::new(5, 0, gone)]).bytes), "corrupt.checksum");
+    assert_eq!(outcome(&dirty(0, vec![Entry::new(5, 0, gone)]).bytes), "corrupt.checksum");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn entries_that_lie_across_each_other_are_not_worked_on_forever() {
     for at in (0..MIB).step_by(4096) {
         forge.log(at, &entry);
     }
-    assert_eq!(verdict(&forge.seal().bytes), "limit.log");
+    assert_eq!(outcome(&forge.seal().bytes), "limit.log");
 }
 
 #[test]

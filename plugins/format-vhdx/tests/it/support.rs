@@ -4,7 +4,8 @@ use std::{fs::File, path::Path};
 
 use format_vhdx::Vhdx;
 pub(crate) use imprint_format_kit::{
-    Numbers, all_findings, assert_sound, code, create, disk_in_file as whole_disk, noise as disk, whole_map,
+    Numbers, all_findings, assert_sound, code, create, disk_in_file as whole_disk, faults, is_refused,
+    noise as disk, whole_map,
 };
 use imprint_plugin_sdk::{
     error::Result,

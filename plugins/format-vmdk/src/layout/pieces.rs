@@ -1,9 +1,7 @@
 //! Pieces of a file, handed out in pages.
 
-use imprint_plugin_sdk::format::{MetadataPage, Segment};
-
-use crate::{
-    error::VmdkError,
+use imprint_plugin_sdk::format::{
+    FormatError, MetadataPage, Segment,
     wire::{to_u64, to_usize},
 };
 
@@ -17,7 +15,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// The page from `start` on, which counts bytes over all pieces.
-    pub(super) fn page(&self, start: u64, max_bytes: u32) -> Result<MetadataPage, VmdkError> {
+    pub(super) fn page(&self, start: u64, max_bytes: u32) -> Result<MetadataPage, FormatError> {
         let mut skip = to_usize(start)?;
         let mut room = to_usize(max_bytes.into())?;
         let mut resume = start;
@@ -41,7 +39,7 @@ impl Pieces {
             skip = 0;
         }
         if skip > 0 {
-            return Err(VmdkError::Request(format!("there are no tables from {start} on")));
+            return Err(FormatError::Request(format!("there are no tables from {start} on")));
         }
         Ok(MetadataPage { segments, resume, done: true, final_size: Some(self.final_size) })
     }

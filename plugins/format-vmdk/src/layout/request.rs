@@ -1,14 +1,13 @@
 //! What is asked for, checked, and the header and descriptor that follow from it.
 
-use imprint_plugin_sdk::format::CreateRequest;
+use imprint_plugin_sdk::format::{CreateRequest, FormatError, wire::to_u64};
 
-use super::{ENTRIES, GRAIN, SPAN};
+use super::grains::{ENTRIES, GRAIN, SPAN};
 use crate::{
-    error::VmdkError,
     header::{
         DEFLATE, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINE, FLAG_REDUNDANT, MAGIC, MAX_DISK, NEWLINES,
     },
-    wire::{SECTOR, to_u64},
+    sector::SECTOR,
 };
 
 /// Sectors that are set aside for the descriptor, behind the header, as other writers do.
@@ -40,20 +39,20 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    pub(super) fn new(request: &CreateRequest) -> Result<Self, VmdkError> {
+    pub(super) fn new(request: &CreateRequest) -> Result<Self, FormatError> {
         let virtual_size = request.virtual_size;
         if virtual_size == 0 || !virtual_size.is_multiple_of(SECTOR) {
-            return Err(VmdkError::Request(format!(
+            return Err(FormatError::Request(format!(
                 "the disk size of {virtual_size} bytes is no multiple of {SECTOR}, at least one; round it up"
             )));
         }
         if virtual_size > MAX_DISK {
-            return Err(VmdkError::VirtualSize(format!(
+            return Err(FormatError::VirtualSize(format!(
                 "a VMDK has at most {MAX_DISK} bytes, and the disk has {virtual_size}"
             )));
         }
         if request.parent.is_some() {
-            return Err(VmdkError::Unsupported(
+            return Err(FormatError::Unsupported(
                 "this writer makes images without a parent; flatten the chain".to_owned(),
             ));
         }
@@ -64,7 +63,7 @@ impl Geometry {
                 "compress" => compress = value,
                 "adapter-type" => adapter = self::adapter(value)?,
                 other => {
-                    return Err(VmdkError::Unsupported(format!(
+                    return Err(FormatError::Unsupported(format!(
                         "there is no option `{other}` for vmdk; there are `compress` and `adapter-type`"
                     )));
                 }
@@ -148,12 +147,12 @@ impl Geometry {
     }
 }
 
-fn subformat(asked: Option<&str>, compress: &str) -> Result<Subformat, VmdkError> {
+fn subformat(asked: Option<&str>, compress: &str) -> Result<Subformat, FormatError> {
     let zlib = match compress {
         "none" => false,
         "zlib" => true,
         other => {
-            return Err(VmdkError::Unsupported(format!(
+            return Err(FormatError::Unsupported(format!(
                 "`compress` is `none` or `zlib` for vmdk, not {other:?}"
             )));
         }
@@ -161,19 +160,19 @@ fn subformat(asked: Option<&str>, compress: &str) -> Result<Subformat, VmdkError
     match asked {
         Some("streamOptimized") => Ok(Subformat::StreamOptimized),
         Some("monolithicSparse") if !zlib => Ok(Subformat::MonolithicSparse),
-        Some("monolithicSparse") => Err(VmdkError::Unsupported(
+        Some("monolithicSparse") => Err(FormatError::Unsupported(
             "monolithicSparse is not compressed; ask for streamOptimized".to_owned(),
         )),
         None if zlib => Ok(Subformat::StreamOptimized),
         None => Ok(Subformat::MonolithicSparse),
-        Some(other) => Err(VmdkError::Unsupported(format!(
+        Some(other) => Err(FormatError::Unsupported(format!(
             "vmdk is written as `streamOptimized` or `monolithicSparse`, not as {other:?}"
         ))),
     }
 }
 
-fn adapter(value: &str) -> Result<&'static str, VmdkError> {
+fn adapter(value: &str) -> Result<&'static str, FormatError> {
     ADAPTERS.into_iter().find(|known| *known == value).ok_or_else(|| {
-        VmdkError::Unsupported(format!("`adapter-type` is one of {}, not {value:?}", ADAPTERS.join(", ")))
+        FormatError::Unsupported(format!("`adapter-type` is one of {}, not {value:?}", ADAPTERS.join(", ")))
     })
 }

@@ -1,13 +1,16 @@
 //! `monolithicSparse`: all tables are in front, so the n-th stored grain is the n-th grain behind
 //! them.
 
-use imprint_plugin_sdk::format::{MetadataPage, Placed, Rules, Segment};
-
-use super::{ENTRIES, GRAIN, bad_run, entry, request::Geometry};
-use crate::{
-    error::VmdkError,
-    wire::{SECTOR, round_up, to_u64, to_usize},
+use imprint_plugin_sdk::format::{
+    FormatError, MetadataPage, Placed, Rules, Segment,
+    wire::{round_up, to_u64, to_usize},
 };
+
+use super::{
+    grains::{ENTRIES, GRAIN, bad_run, entry, too_many_tables},
+    request::Geometry,
+};
+use crate::sector::SECTOR;
 
 /// Tables with grains that a layout remembers, at most: 32 MiB. A file of 2 TiB can have grains in
 /// more tables only when they hold less than 4 MiB each.
@@ -73,7 +76,7 @@ impl SparseLayout {
         self.places.data * SECTOR
     }
 
-    pub(super) fn take(&mut self, run: &Placed) -> Result<(), VmdkError> {
+    pub(super) fn take(&mut self, run: &Placed) -> Result<(), FormatError> {
         if run.stored_length != 0 {
             return Err(bad_run("is encoded, and the image is not compressed", run));
         }
@@ -82,25 +85,30 @@ impl SparseLayout {
         }
         let count = run.length.div_ceil(GRAIN);
         entry(run.file_offset + count * GRAIN)?;
-        for number in run.offset / GRAIN..run.offset / GRAIN + count {
-            self.push(number)?;
+        // A run may be the whole disk: words of a group, not grains.
+        let (mut number, end) = (run.offset / GRAIN, run.offset / GRAIN + count);
+        while number < end {
+            let next = (number / 64 + 1).saturating_mul(64).min(end);
+            self.push(number, next - number)?;
+            number = next;
         }
         Ok(())
     }
 
-    fn push(&mut self, number: u64) -> Result<(), VmdkError> {
+    /// Adds `count` grains from that one on, which lie in one word of their group.
+    fn push(&mut self, number: u64, count: u64) -> Result<(), FormatError> {
         let table = u32::try_from(number / to_u64(ENTRIES)).expect("a disk has at most 2 Mi grain tables");
         let index = to_usize(number % to_u64(ENTRIES))?;
         if self.groups.last().is_none_or(|group| group.table != table) {
             if self.groups.len() >= MAX_GROUPS {
-                return Err(VmdkError::LayoutMemory);
+                return Err(too_many_tables());
             }
             self.groups.push(Group { table, before: self.stored, stored: [0; ENTRIES / 64] });
         }
         if let Some(group) = self.groups.last_mut() {
-            group.stored[index / 64] |= 1 << (index % 64);
+            group.stored[index / 64] |= u64::MAX >> (64 - count) << (index % 64);
         }
-        self.stored += 1;
+        self.stored += count;
         Ok(())
     }
 
@@ -112,7 +120,7 @@ impl SparseLayout {
         end: u64,
         start: u64,
         max_bytes: u32,
-    ) -> Result<MetadataPage, VmdkError> {
+    ) -> Result<MetadataPage, FormatError> {
         let mut segments: Vec<Segment> = Vec::new();
         let mut room = u64::from(max_bytes) / SECTOR;
         let mut at = start.max(Geometry::tables_start());
@@ -143,7 +151,7 @@ impl SparseLayout {
         geometry: &Geometry,
         (end, at, mut room): (u64, u64, u64),
         mut segments: Vec<Segment>,
-    ) -> Result<MetadataPage, VmdkError> {
+    ) -> Result<MetadataPage, FormatError> {
         let descriptor = geometry.descriptor();
         let mut written = at - self.places.end;
         let all = to_u64(descriptor.len()) / SECTOR;
@@ -155,7 +163,7 @@ impl SparseLayout {
             room -= 1;
         }
         if written > all {
-            return Err(VmdkError::Request("there are no tables behind the header".to_owned()));
+            return Err(FormatError::Request("there are no tables behind the header".to_owned()));
         }
         let resume = self.places.end + written;
         if room == 0 {
@@ -186,7 +194,7 @@ impl SparseLayout {
     }
 
     /// One sector of directories or tables.
-    fn sector(&self, at: u64) -> Result<Vec<u8>, VmdkError> {
+    fn sector(&self, at: u64) -> Result<Vec<u8>, FormatError> {
         let Places { tables, redundant_directory, redundant, directory, used, .. } = self.places;
         let directory_of = |first: u64, table_area: u64| {
             let start = (at - first) * PER_SECTOR;
@@ -207,7 +215,7 @@ impl SparseLayout {
         Ok(entries.into_iter().flat_map(u32::to_le_bytes).collect())
     }
 
-    fn table_sector(&self, at: u64) -> Result<Vec<u32>, VmdkError> {
+    fn table_sector(&self, at: u64) -> Result<Vec<u32>, FormatError> {
         let (table, part) = (at / TABLE_SECTORS, at % TABLE_SECTORS);
         let found = self.groups.binary_search_by_key(&table, |group| u64::from(group.table));
         let Some(group) = found.ok().and_then(|index| self.groups.get(index)) else {

@@ -2,17 +2,22 @@
 //! file.
 
 use imprint_plugin_sdk::{
-    format::{FrameField, MetadataPage, Placed, Rules},
+    format::{
+        FormatError, FrameField, MetadataPage, Placed, Rules,
+        wire::{round_up, to_u64, to_usize},
+    },
     types::{Codec, props},
 };
 
-use super::{ENTRIES, GRAIN, bad_run, entry, pieces::Pieces, request::Geometry};
+use super::{
+    grains::{ENTRIES, GRAIN, bad_run, entry, too_many_tables},
+    pieces::Pieces,
+    request::Geometry,
+};
 use crate::{
-    error::VmdkError,
-    header::GD_AT_END,
-    map::MARKER,
+    header::{GD_AT_END, MARKER},
+    sector::SECTOR,
     sparse::{MARKER_END, MARKER_FOOTER},
-    wire::{SECTOR, round_up, to_u64, to_usize},
 };
 
 /// Payload begins at a grain, which leaves room for header and descriptor.
@@ -21,8 +26,8 @@ const DATA_START: u64 = GRAIN;
 const INTERLEAVE_EVERY: u32 = 512;
 /// Longest zlib stream of a grain that is stored; what does not compress grows by some bytes.
 const MAX_ENCODED: u64 = 2 * GRAIN + 4096;
-/// Tables that wait to be written, at most: a host that asks for none between the grains is told
-/// so.
+/// Tables that wait to be written, at most: a host that asks for none between the grains gets an
+/// error.
 const MAX_WAITING: usize = 1024;
 const MARKER_TABLE: u32 = 1;
 const MARKER_DIRECTORY: u32 = 2;
@@ -60,7 +65,7 @@ impl StreamLayout {
     }
 
     /// One framed grain; `file_offset` is where its frame begins.
-    pub(super) fn take(&mut self, run: &Placed) -> Result<(), VmdkError> {
+    pub(super) fn take(&mut self, run: &Placed) -> Result<(), FormatError> {
         if run.stored_length == 0 || run.length > GRAIN {
             return Err(bad_run("is not one compressed grain", run));
         }
@@ -74,7 +79,7 @@ impl StreamLayout {
         }
         if self.waiting.last().is_none_or(|(last, _)| *last != table) {
             if self.waiting.len() >= MAX_WAITING {
-                return Err(VmdkError::LayoutMemory);
+                return Err(too_many_tables());
             }
             self.waiting.push((table, Box::new([0; ENTRIES])));
         }
@@ -87,7 +92,7 @@ impl StreamLayout {
 
     /// At 0 the head of the file; elsewhere the tables of the grains so far: the next grain belongs
     /// to another one.
-    pub(super) fn interleave(&mut self, geometry: &Geometry, at: u64) -> Result<Vec<u8>, VmdkError> {
+    pub(super) fn interleave(&mut self, geometry: &Geometry, at: u64) -> Result<Vec<u8>, FormatError> {
         if at == 0 {
             let mut head = geometry.header((0, GD_AT_END), DATA_START / SECTOR);
             head.extend(geometry.descriptor());
@@ -101,7 +106,7 @@ impl StreamLayout {
     }
 
     /// Appends the tables that wait to `bytes`, which begin at `at` of the file.
-    fn emit(&mut self, at: u64, bytes: &mut Vec<u8>) -> Result<(), VmdkError> {
+    fn emit(&mut self, at: u64, bytes: &mut Vec<u8>) -> Result<(), FormatError> {
         for (number, entries) in self.waiting.drain(..) {
             pad(at, bytes)?;
             bytes.extend(marker(to_u64(ENTRIES) * 4 / SECTOR, MARKER_TABLE));
@@ -117,7 +122,7 @@ impl StreamLayout {
         end: u64,
         start: u64,
         max_bytes: u32,
-    ) -> Result<MetadataPage, VmdkError> {
+    ) -> Result<MetadataPage, FormatError> {
         if self.tail.is_none() {
             let tail = self.tail(geometry, end.max(self.payload_end))?;
             self.tail = Some(tail);
@@ -127,7 +132,7 @@ impl StreamLayout {
     }
 
     /// Everything behind the last grain, and then what makes the file valid.
-    fn tail(&mut self, geometry: &Geometry, at: u64) -> Result<Pieces, VmdkError> {
+    fn tail(&mut self, geometry: &Geometry, at: u64) -> Result<Pieces, FormatError> {
         let mut bytes = Vec::new();
         self.emit(at, &mut bytes)?;
         pad(at, &mut bytes)?;
@@ -145,7 +150,7 @@ impl StreamLayout {
 }
 
 /// Fills up to the next sector of the file.
-fn pad(at: u64, bytes: &mut Vec<u8>) -> Result<(), VmdkError> {
+fn pad(at: u64, bytes: &mut Vec<u8>) -> Result<(), FormatError> {
     let end = at + to_u64(bytes.len());
     bytes.resize(bytes.len() + to_usize(round_up(end, SECTOR) - end)?, 0);
     Ok(())

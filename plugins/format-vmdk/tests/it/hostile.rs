@@ -13,15 +13,15 @@ use crate::{
 
 /// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the
 /// whole map.
-fn verdict(bytes: &[u8]) -> String {
-    imprint_format_kit::verdict(|| open_bytes(bytes), aliased)
+fn outcome(bytes: &[u8]) -> String {
+    imprint_format_kit::outcome(|| open_bytes(bytes), aliased)
 }
 
 /// Spoils a valid image and expects the code.
 #[track_caller]
 fn expect(mut forge: Forge, spoil: impl FnOnce(&mut Forge), expected: &str) {
     spoil(&mut forge);
-    assert_eq!(verdict(&forge.bytes), expected);
+    assert_eq!(outcome(&forge.bytes), expected);
 }
 
 #[track_caller]
@@ -36,13 +36,13 @@ fn stream(spoil: impl FnOnce(&mut Forge), expected: &str) {
 
 #[track_caller]
 fn text(kind: &str, lines: &str, expected: &str) {
-    assert_eq!(verdict(&Forge::of_text(&descriptor(kind, lines)).bytes), expected);
+    assert_eq!(outcome(&Forge::of_text(&descriptor(kind, lines)).bytes), expected);
 }
 
 #[test]
 fn the_images_that_are_spoilt_are_good_ones() {
     for forge in [Forge::sparse(), Forge::stream()] {
-        assert_eq!(verdict(&forge.bytes), "accepted");
+        assert_eq!(outcome(&forge.bytes), "accepted");
         let mut image = open_bytes(&forge.bytes).unwrap();
         assert_eq!(image.info().unwrap().virtual_size, CAPACITY * 512);
         assert_eq!(all_findings(&mut image, 1).unwrap(), vec![]);
@@ -202,7 +202,7 @@ fn v10_one_grain_for_all() {
     forge.u32(8, 1).u64(12, capacity).u64(56, 600);
     forge.text(&descriptor("monolithicSparse", &format!("RW {capacity} SPARSE \"a\"")));
     forge.put(600 * 512, &GT.to_le_bytes().repeat(32768));
-    assert_eq!(verdict(&forge.bytes), "corrupt.aliased");
+    assert_eq!(outcome(&forge.bytes), "corrupt.aliased");
 }
 
 #[test]
@@ -276,12 +276,12 @@ fn what_points_behind_the_end() {
             0 | 3 => "corrupt.header",
             _ => "corrupt.truncated",
         };
-        assert_eq!(verdict(&bytes), expected, "{length}");
+        assert_eq!(outcome(&bytes), expected, "{length}");
         let mut bytes = Forge::stream().bytes;
         let length = usize::try_from(length).unwrap();
         if length < bytes.len() {
             bytes.truncate(length);
-            assert_eq!(verdict(&bytes), expected, "{length}");
+            assert_eq!(outcome(&bytes), expected, "{length}");
         }
     }
     let sparse = Forge::sparse().bytes;
@@ -431,13 +431,13 @@ fn flags_versions_and_variants_that_are_not_read() {
         },
         "limit.table-size",
     );
-    assert_eq!(verdict(b"COWD\x01\0\0\0\x03\0\0\0"), "unsupported.subformat");
-    assert_eq!(verdict(&0xcafe_babe_u64.to_le_bytes()), "unsupported.subformat");
-    assert_eq!(verdict(b"KDMV"), "corrupt.truncated");
-    assert_eq!(verdict(b"hello"), "corrupt.header");
-    assert_eq!(verdict(&[]), "corrupt.header");
+    assert_eq!(outcome(b"COWD\x01\0\0\0\x03\0\0\0"), "unsupported.subformat");
+    assert_eq!(outcome(&0xcafe_babe_u64.to_le_bytes()), "unsupported.subformat");
+    assert_eq!(outcome(b"KDMV"), "corrupt.truncated");
+    assert_eq!(outcome(b"hello"), "corrupt.header");
+    assert_eq!(outcome(&[]), "corrupt.header");
     let endless = format!("{}CID={}", descriptor("vmfs", ""), "f".repeat(1 << 20));
-    assert_eq!(verdict(endless.as_bytes()), "limit.table-size");
+    assert_eq!(outcome(endless.as_bytes()), "limit.table-size");
 }
 
 #[test]
@@ -524,7 +524,7 @@ fn parts_are_opened_when_they_are_granted_and_only_then() {
     image.attach(1, Box::new(MemBlob::new(part.bytes))).unwrap();
     assert_eq!(code(whole_map(&mut image, 100)), "corrupt.aliased");
     let twice = descriptor("twoGbMaxExtentSparse", "RW 128 SPARSE \"a\"\nRW 128 SPARSE \"a\"");
-    assert_eq!(verdict(twice.as_bytes()), "corrupt.aliased");
+    assert_eq!(outcome(twice.as_bytes()), "corrupt.aliased");
 }
 
 /// Any one byte of header, descriptor, directory and footer: refused, or read within the file.

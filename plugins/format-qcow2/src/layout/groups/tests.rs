@@ -4,11 +4,19 @@ const BITS: u32 = 16;
 const CLUSTER: u64 = 1 << BITS;
 const ENTRIES: u64 = CLUSTER / 8;
 
+fn push(groups: &mut Groups, number: u64, offset: u64, length: u32) -> Result<(), FormatError> {
+    if length == 0 {
+        groups.push_plain(number, offset, 1)
+    } else {
+        groups.push_encoded(number, offset, length)
+    }
+}
+
 /// Pushes stored clusters of one group and takes them out again.
 fn round_trip(stored: &[Stored]) -> (Vec<Stored>, usize) {
     let mut groups = Groups::new(BITS);
     for one in stored {
-        groups.push(one.index, one.offset, one.length).unwrap();
+        push(&mut groups, one.index, one.offset, one.length).unwrap();
     }
     groups.finish().unwrap();
     let group = groups.list().first().expect("something was pushed");
@@ -65,9 +73,9 @@ fn anything_goes_back_and_forth() {
 #[test]
 fn a_group_knows_its_number_and_its_place() {
     let mut groups = Groups::new(BITS);
-    groups.push(3, 10 * CLUSTER, 0).unwrap();
-    groups.push(2 * ENTRIES + 1, 5 * CLUSTER, 100).unwrap();
-    groups.push(2 * ENTRIES + 2, 4 * CLUSTER, 0).unwrap();
+    push(&mut groups, 3, 10 * CLUSTER, 0).unwrap();
+    push(&mut groups, 2 * ENTRIES + 1, 5 * CLUSTER, 100).unwrap();
+    push(&mut groups, 2 * ENTRIES + 2, 4 * CLUSTER, 0).unwrap();
     groups.finish().unwrap();
     let shape: Vec<_> = groups.list().iter().map(|group| (group.number, group.place.clone())).collect();
     assert_eq!(shape, [(0, 10 * CLUSTER..11 * CLUSTER), (2, 4 * CLUSTER..5 * CLUSTER + 100)]);
@@ -76,6 +84,23 @@ fn a_group_knows_its_number_and_its_place() {
 #[test]
 fn memory_is_bounded() {
     let mut groups = Groups::new(BITS);
-    let refused = (0..2_000_000).find_map(|number| groups.push(number * ENTRIES, number * CLUSTER, 0).err());
-    assert_eq!(refused, Some(Qcow2Error::LayoutMemory { limit: MEMORY_LIMIT }));
+    let refused =
+        (0..2_000_000).find_map(|number| push(&mut groups, number * ENTRIES, number * CLUSTER, 0).err());
+    assert!(matches!(refused, Some(FormatError::LayoutMemory(_))), "{refused:?}");
+}
+
+#[test]
+fn a_long_run_is_cut_at_tables_and_takes_a_few_bytes_of_each() {
+    let mut groups = Groups::new(BITS);
+    groups.push_plain(5, 10 * CLUSTER, 3 * ENTRIES).unwrap();
+    groups.push_plain(3 * ENTRIES + 5, (10 + 3 * ENTRIES) * CLUSTER, 1).unwrap();
+    groups.finish().unwrap();
+    let counts: Vec<_> = groups.list().iter().map(|group| u64::from(group.count)).collect();
+    assert_eq!(counts, [ENTRIES - 5, ENTRIES, ENTRIES, 6]);
+    let clusters: Vec<_> = groups.list().iter().flat_map(|group| group.clusters(CLUSTER)).collect();
+    for (number, stored) in (5..).zip(&clusters) {
+        let expected = Stored { index: number % ENTRIES, offset: (5 + number) * CLUSTER, length: 0 };
+        assert_eq!(*stored, expected);
+    }
+    assert!(groups.list().iter().all(|group| group.packed.len() < 16));
 }

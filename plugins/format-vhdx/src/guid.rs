@@ -1,26 +1,6 @@
-//! Little-endian numbers and GUIDs out of untrusted bytes, and sizes between the number types.
+//! GUIDs, as they are stored and as text.
 
 use std::fmt;
-
-/// The little-endian u16 at `at`, unless the bytes end before it.
-pub(crate) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().copied().map(u16::from_le_bytes)
-}
-
-/// The little-endian u32 at `at`, unless the bytes end before it.
-pub(crate) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
-}
-
-/// The little-endian u64 at `at`, unless the bytes end before it.
-pub(crate) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
-}
-
-/// A length in memory as a length in a file.
-pub(crate) fn to_u64(length: usize) -> u64 {
-    u64::try_from(length).expect("usize is at most 64 bits wide")
-}
 
 /// A GUID as it is stored: the first three fields little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,10 +34,10 @@ impl Guid {
         let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
         let dashes = [8, 13, 18, 23];
         let formed = inner.len() == 36
-            && inner.bytes().enumerate().all(|(at, byte)| match dashes.contains(&at) {
-                true => byte == b'-',
-                false => byte.is_ascii_hexdigit(),
-            });
+            && inner
+                .bytes()
+                .enumerate()
+                .all(|(at, byte)| if dashes.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() });
         let digits = inner.replace('-', "");
         u128::from_str_radix(&digits, 16).ok().filter(|_| formed).map(Self::new)
     }
