@@ -212,7 +212,7 @@ pub trait Journal {
     fn notes(&self) -> Vec<Note>;
 }
 
-/// How messages on a channel are told apart.
+/// How messages on a channel are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// As they come, in chunks of at most 64 KiB.

@@ -134,7 +134,7 @@ pub struct QuiesceReport {
 
 /// A capture that can now be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begun {
+pub struct StartedCapture {
     /// Where the frozen point in time is served.
     pub source: ReadLocator,
     /// What it serves: `raw` for a block export, or a format name.
@@ -259,7 +259,7 @@ pub trait Hypervisor: 'static {
     /// # Errors
     ///
     /// As [`Self::plan_capture`], and `conflict` when `minimum` was not reached. Nothing stays behind.
-    fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<Begun>;
+    fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<StartedCapture>;
     /// Returns how a capture is doing; called about once a second while the host copies.
     ///
     /// # Errors

@@ -8,11 +8,11 @@ use std::fmt;
 pub enum Level {
     /// Every step.
     Trace,
-    /// For whoever debugs.
+    /// For debugging.
     Debug,
     /// Worth keeping.
     Info,
-    /// Something is off.
+    /// Something is unexpected.
     Warn,
     /// Something failed.
     Error,

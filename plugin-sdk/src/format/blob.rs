@@ -1,7 +1,7 @@
 //! Reading tables out of a [`Blob`], in pieces that the host accepts, and ranges of a file.
 
 use super::{
-    FormatError,
+    error::FormatError,
     wire::{to_u64, to_usize},
 };
 use crate::{host::Blob, types::ByteRange};

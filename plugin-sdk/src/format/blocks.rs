@@ -1,14 +1,14 @@
 //! Where the blocks of a new file are, for formats whose table has one entry for each block of the
 //! disk.
 
-use super::Placed;
+use super::shapes::Placed;
 use crate::error::{Error, Result};
 
 /// The most runs of one report.
 const MAX_RUNS: usize = 4096;
 /// Blocks of a disk; a bit each is 8 MiB.
 const MAX_BLOCKS: u64 = 1 << 26;
-/// Places where the payload does not go on behind the block before; 16 bytes each.
+/// Places where the payload does not continue behind the block before; 16 bytes each.
 const MAX_JUMPS: usize = 1 << 20;
 
 /// Takes placements of whole blocks in ascending order, and says afterwards where each block is.
@@ -34,6 +34,10 @@ pub struct BlockPlaces {
 impl BlockPlaces {
     /// For a disk of `virtual_size` bytes in blocks of `block` bytes, stored from `data_start` on
     /// in the file at multiples of `align` from there. `block` and `align` are not 0.
+    ///
+    /// # Errors
+    ///
+    /// `limit.layout-memory` for a disk of more than 2^26 blocks.
     pub fn new(virtual_size: u64, block: u64, data_start: u64, align: u64) -> Result<Self> {
         let blocks = virtual_size.div_ceil(block);
         if blocks > MAX_BLOCKS {
@@ -56,6 +60,11 @@ impl BlockPlaces {
     }
 
     /// Takes the next placements.
+    ///
+    /// # Errors
+    ///
+    /// `invalid.request` for a placement that is not made of whole blocks, in ascending order, where a
+    /// block may be; `limit.layout-memory` when there are too many pieces.
     pub fn placed(&mut self, runs: &[Placed]) -> Result<()> {
         if runs.len() > MAX_RUNS {
             let text = format!("{} runs in one report; {MAX_RUNS} are possible", runs.len());
@@ -64,22 +73,22 @@ impl BlockPlaces {
         runs.iter().try_for_each(|run| self.take(run))
     }
 
-    /// Blocks of the disk.
+    /// Returns the number of blocks of the disk.
     pub fn blocks(&self) -> u64 {
         self.virtual_size.div_ceil(self.block)
     }
 
-    /// Blocks that are in the file.
+    /// Returns the number of blocks that are in the file.
     pub fn stored(&self) -> u64 {
         self.stored
     }
 
-    /// Where the payload ends in the file.
+    /// Returns where the payload ends in the file.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Where each block is in the file, from the block `first` on to the last of the disk; `None`
+    /// Returns where each block is in the file, from the block `first` on to the last of the disk; `None`
     /// is not stored.
     pub fn places(&self, first: u64) -> impl Iterator<Item = Option<u64>> + '_ {
         let word = usize::try_from(first / 64).unwrap_or(usize::MAX);

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Extent, ExtentKind, Page};
+use super::shapes::{Extent, ExtentKind, Page};
 use crate::error::{Error, Result};
 
 /// Builds one page of a map: takes pieces in ascending order, merges neighbours, and says when the

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{MetadataPage, Segment};
+use super::shapes::{MetadataPage, Segment};
 use crate::{
     error::{Error, Result},
     types::ByteRange,
@@ -31,7 +31,7 @@ pub fn page_of_parts(
         return Err(Error::invalid_input("invalid.request", text));
     }
     if !start.is_multiple_of(WORD) {
-        let text = "the tables cannot go on from there; start again from 0";
+        let text = "the tables cannot continue from there; start again from 0";
         return Err(Error::invalid_input("invalid.request", text));
     }
     let mut room = u64::from(max_bytes.min(MAX_PAGE)) / WORD * WORD;

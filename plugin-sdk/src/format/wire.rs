@@ -10,7 +10,7 @@
 //! assert_eq!(wire::be32(&bytes, 5), None);
 //! ```
 
-use super::FormatError;
+use super::error::FormatError;
 
 macro_rules! numbers {
     ($($name:ident: $number:ty = $from:ident, $order:literal;)*) => {

@@ -2,7 +2,11 @@
 
 use std::{cell::RefCell, marker::PhantomData};
 
-use super::{host::HostBlob, numbers, props_in, props_out};
+use super::{
+    host::HostBlob,
+    numbers,
+    shapes::{props_in, props_out},
+};
 use crate::{
     bindings::{
         format::exports::imprint::format::{checker as wit_checker, reader as wit, writer as wit_writer},
@@ -226,10 +230,12 @@ fn segments(segment: Segment) -> Vec<wit_writer::Segment> {
         match parts.last_mut() {
             Some(last) if is_zero => last.zeroes += length,
             Some(last) if last.zeroes == 0 => last.bytes.extend(piece),
-            Some(_) | None => parts.push(match is_zero {
-                true => wit_writer::Segment { file_offset, bytes: Vec::new(), zeroes: length },
-                false => wit_writer::Segment { file_offset, bytes: piece.to_vec(), zeroes: 0 },
-            }),
+            Some(_) | None if is_zero => {
+                parts.push(wit_writer::Segment { file_offset, bytes: Vec::new(), zeroes: length });
+            }
+            Some(_) | None => {
+                parts.push(wit_writer::Segment { file_offset, bytes: piece.to_vec(), zeroes: 0 });
+            }
         }
         file_offset += u64::from(length);
     }

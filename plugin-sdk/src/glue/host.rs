@@ -1,7 +1,10 @@
 //! The real host behind the traits of [`crate::host`]. Several types, so that a component imports
 //! only what its kind may.
 
-use super::{numbers, props_in, props_out};
+use super::{
+    numbers,
+    shapes::{props_in, props_out},
+};
 use crate::{
     bindings::host::imprint::host as wit,
     error::{Error, Result},

@@ -2,7 +2,10 @@
 
 use std::marker::PhantomData;
 
-use super::{host::HypervisorSide, props_in, props_out};
+use super::{
+    host::HypervisorSide,
+    shapes::{props_in, props_out},
+};
 use crate::{
     bindings::{
         host::imprint::{host::journal, types::types as shapes},
@@ -10,8 +13,8 @@ use crate::{
     },
     host::Note,
     hypervisor::{
-        AgentInfo, Begun, CaptureRequest, CaptureStatus, Consistency, Disk, DiskSpec, Hypervisor, Launch,
-        Outcome, Plan, Power, PowerAction, QuiesceReport, Recovered, Vm, VmSpec,
+        AgentInfo, CaptureRequest, CaptureStatus, Consistency, Disk, DiskSpec, Hypervisor, Launch, Outcome,
+        Plan, Power, PowerAction, QuiesceReport, Recovered, StartedCapture, Vm, VmSpec,
     },
 };
 
@@ -122,7 +125,7 @@ impl<H: Hypervisor> wit::Guest for Driver<H> {
     }
 
     fn begin_capture(request: wit::CaptureRequest) -> Result<wit::StartedCapture, shapes::Error> {
-        let Begun { source, content, virtual_size, quiesce: report, method } =
+        let StartedCapture { source, content, virtual_size, quiesce: report, method } =
             H::begin_capture(&HypervisorSide, &request_in(request))?;
         Ok(wit::StartedCapture {
             source: source.into(),

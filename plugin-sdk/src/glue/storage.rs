@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, marker::PhantomData};
 
-use super::{host::StorageSide, props_in, props_out};
+use super::{
+    host::StorageSide,
+    shapes::{props_in, props_out},
+};
 use crate::{
     bindings::{
         host::imprint::types::{http_types, locators, types as shapes},

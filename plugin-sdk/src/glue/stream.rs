@@ -2,13 +2,13 @@
 
 use std::{cell::RefCell, marker::PhantomData};
 
-use super::{host::StreamSide, props_in};
+use super::{host::StreamSide, shapes::props_in};
 use crate::{
     bindings::{host::imprint::types::types as shapes, stream::exports::imprint::storage::stream_io as wit},
     storage::{Order, StreamReader, StreamStorage, StreamWriter},
 };
 
-/// What `export_streaming_storage!` exports beside the storage itself.
+/// What `export_streaming_storage!` exports besides the storage itself.
 pub struct StreamIo<S>(PhantomData<S>);
 
 /// A reader behind its handle.

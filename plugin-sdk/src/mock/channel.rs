@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
 };
 
-use super::{Clock, Event, Faults, Trace, take_fault};
+use super::trace::{Clock, Event, Faults, Trace, take_fault};
 use crate::{
     error::{Error, Result},
     host::Channel,
@@ -13,7 +13,7 @@ use crate::{
 
 /// What a peer does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum PeerAction {
     /// Says something.
     Message(Vec<u8>),
     /// Says nothing until the next receive times out.
@@ -22,7 +22,7 @@ pub enum Said {
     Close,
 }
 
-impl Said {
+impl PeerAction {
     /// Says a line.
     pub fn line(text: &str) -> Self {
         Self::Message(text.as_bytes().to_vec())
@@ -32,15 +32,15 @@ impl Said {
 /// The other end of a channel.
 pub trait Peer {
     /// Upon connection.
-    fn greet(&mut self) -> Vec<Said> {
+    fn greet(&mut self) -> Vec<PeerAction> {
         Vec::new()
     }
     /// Upon a message.
-    fn answer(&mut self, message: &[u8]) -> Vec<Said>;
+    fn answer(&mut self, message: &[u8]) -> Vec<PeerAction>;
 }
 
-impl<F: FnMut(&[u8]) -> Vec<Said>> Peer for F {
-    fn answer(&mut self, message: &[u8]) -> Vec<Said> {
+impl<F: FnMut(&[u8]) -> Vec<PeerAction>> Peer for F {
+    fn answer(&mut self, message: &[u8]) -> Vec<PeerAction> {
         self(message)
     }
 }
@@ -50,8 +50,8 @@ impl<F: FnMut(&[u8]) -> Vec<Said>> Peer for F {
 /// wrong.
 #[derive(Debug, Default)]
 pub struct Script {
-    greeting: Vec<Said>,
-    exchanges: VecDeque<(String, Vec<Said>)>,
+    greeting: Vec<PeerAction>,
+    exchanges: VecDeque<(String, Vec<PeerAction>)>,
 }
 
 impl Script {
@@ -63,31 +63,31 @@ impl Script {
     /// Says this upon connection.
     #[must_use]
     pub fn greets(mut self, line: &str) -> Self {
-        self.greeting.push(Said::line(line));
+        self.greeting.push(PeerAction::line(line));
         self
     }
 
     /// Expects a message that contains `part`, and answers with these lines.
     #[must_use]
     pub fn expects(self, part: &str, lines: &[&str]) -> Self {
-        let answers = lines.iter().map(|line| Said::line(line)).collect();
+        let answers = lines.iter().map(|line| PeerAction::line(line)).collect();
         self.expects_then(part, answers)
     }
 
     /// Expects a message that contains `part`, and then does this.
     #[must_use]
-    pub fn expects_then(mut self, part: &str, answers: Vec<Said>) -> Self {
+    pub fn expects_then(mut self, part: &str, answers: Vec<PeerAction>) -> Self {
         self.exchanges.push_back((part.to_owned(), answers));
         self
     }
 }
 
 impl Peer for Script {
-    fn greet(&mut self) -> Vec<Said> {
+    fn greet(&mut self) -> Vec<PeerAction> {
         std::mem::take(&mut self.greeting)
     }
 
-    fn answer(&mut self, message: &[u8]) -> Vec<Said> {
+    fn answer(&mut self, message: &[u8]) -> Vec<PeerAction> {
         let text = String::from_utf8_lossy(message);
         let Some((part, answers)) = self.exchanges.pop_front() else {
             panic!("the transcript is over, but the plugin sent {text}");
@@ -103,7 +103,7 @@ impl Peer for Script {
 pub(super) struct MockChannel {
     grant: String,
     peer: RefCell<Box<dyn Peer>>,
-    queue: RefCell<VecDeque<Said>>,
+    queue: RefCell<VecDeque<PeerAction>>,
     closed: Cell<bool>,
     trace: Trace,
     faults: Faults,
@@ -146,12 +146,12 @@ impl Channel for MockChannel {
             return Err(self.gone());
         }
         match self.queue.borrow_mut().pop_front() {
-            Some(Said::Message(message)) => Ok(Some(message)),
-            Some(Said::Close) => {
+            Some(PeerAction::Message(message)) => Ok(Some(message)),
+            Some(PeerAction::Close) => {
                 self.closed.set(true);
                 Err(self.gone())
             }
-            Some(Said::Silence) | None => {
+            Some(PeerAction::Silence) | None => {
                 self.clock.set(self.clock.get() + u64::from(timeout_ms));
                 Ok(None)
             }

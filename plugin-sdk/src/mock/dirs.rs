@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::MockHost;
+use super::{granted::Node, host::MockHost};
 use crate::{
     error::{Error, Result},
     host::{DirEntry, DirListing, Dirs, Files, Replace, Space},
@@ -10,21 +10,6 @@ use crate::{
 
 const MAX_ENTRIES: usize = 1000;
 const MAX_BYTES: usize = 1 << 20;
-
-enum Node {
-    Directory,
-    /// What `bytes` does not have reads as zeroes.
-    File {
-        size: u64,
-        bytes: Vec<u8>,
-    },
-}
-
-#[derive(Default)]
-pub(super) struct Tree {
-    grants: BTreeMap<String, BTreeMap<String, Node>>,
-    space: Option<Space>,
-}
 
 impl MockHost {
     /// Grants an empty directory.
@@ -198,10 +183,10 @@ impl Files for MockHost {
 }
 
 fn bounded(length: usize) -> Result<usize> {
-    match length <= MAX_BYTES {
-        true => Ok(length),
-        false => Err(Error::limit("files.length", "at most 1 MiB goes in one call")),
+    if length > MAX_BYTES {
+        return Err(Error::limit("files.length", "at most 1 MiB goes in one call"));
     }
+    Ok(length)
 }
 
 /// A file, made when it is not there.

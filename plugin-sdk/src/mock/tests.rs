@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    host::{Blob, HypervisorHost, Replace, StorageHost},
+    error::{Error, Result},
+    host::{Blob, Framing, HypervisorHost, Note, Replace, StorageHost, Task as _},
     types::props,
 };
 
@@ -31,10 +32,10 @@ fn a_script_answers_and_the_trace_keeps_the_order() {
 fn closed_sockets_and_faults_reach_the_plugin() {
     let host = MockHost::new();
     assert_eq!(hypervisor_side(&host).unwrap_err().code, "channel.unreachable");
-    host.peer("qmp", Script::new().greets("hello").expects_then("query", vec![Said::Close]));
+    host.peer("qmp", Script::new().greets("hello").expects_then("query", vec![PeerAction::Close]));
     assert_eq!(hypervisor_side(&host).unwrap_err().code, "channel.closed");
     host.fail_nth("record", 1, Error::internal("disk.full", "no room"));
-    host.peer("qmp", Script::new().greets("hello").expects_then("query", vec![Said::Close]));
+    host.peer("qmp", Script::new().greets("hello").expects_then("query", vec![PeerAction::Close]));
     assert_eq!(hypervisor_side(&host).unwrap_err().code, "channel.closed");
     assert_eq!(hypervisor_side(&host).unwrap_err().code, "disk.full");
 }

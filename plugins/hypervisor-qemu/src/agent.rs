@@ -1,11 +1,9 @@
 //! A conversation with the guest agent.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::error::Fault;
-use crate::monitor::lost_or_host;
+use crate::{error::Fault, monitor::lost_or_host};
 use imprint_plugin_sdk::{
     host::{Channel, Framing, HypervisorHost},
     hypervisor::AgentInfo,
@@ -105,7 +103,7 @@ impl<'h> Agent<'h> {
         Err(Fault::Timeout { command: "guest-sync-delimited".to_owned() })
     }
 
-    /// Version and abilities. `hooks` is the operator's word: the agent does not tell.
+    /// Version and abilities. `hooks` is the operator's setting: the agent does not report it.
     pub(crate) fn info(&mut self, hooks: bool) -> Result<AgentInfo, Fault> {
         let info: Info = self.call("guest-info", COMMAND_MS)?;
         let enabled = |name: &str| {

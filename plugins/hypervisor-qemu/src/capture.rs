@@ -3,21 +3,25 @@
 //! was, and an NBD export serves that.
 //!
 //! The guest never waits for the reader: when the scratch fails, the snapshot breaks and the guest
-//! goes on.
+//! continues.
 
-use imprint_plugin_sdk::host::{Endpoint, HypervisorHost};
-use imprint_plugin_sdk::hypervisor::{Begun, CaptureRequest, CaptureStatus, Consistency, Plan, Power};
-use imprint_plugin_sdk::types::{NbdRef, Props, ReadLocator, props};
+use imprint_plugin_sdk::{
+    host::{Endpoint, HypervisorHost},
+    hypervisor::{CaptureRequest, CaptureStatus, Consistency, Plan, Power, StartedCapture},
+    types::{NbdRef, Props, ReadLocator, props},
+};
 use serde_json::json;
 
-use crate::error::Fault;
-use crate::monitor::Monitor;
-use crate::names::{EXPORT_NAME, Names, step};
-use crate::quiesce::{self, Quiesced, elapsed, record};
-use crate::survey::{self, FoundDisk, Survey};
-use crate::teardown;
+use crate::{
+    error::Fault,
+    monitor::Monitor,
+    names::{EXPORT_NAME, Names, step},
+    quiesce::{self, Quiesced, elapsed, record},
+    survey::{self, FoundDisk, Survey},
+    teardown,
+};
 
-/// For the record of the image.
+/// The method, as it is recorded with the image.
 const METHOD: &str = "cbw-snapshot-access";
 /// Connections that QEMU takes for one export at once.
 const MAX_CONNECTIONS: u16 = 4;
@@ -70,14 +74,14 @@ fn check_request(request: &CaptureRequest) -> Result<Names, Fault> {
     if request.minimum > request.want {
         return Err(Fault::Invalid {
             what: "minimum",
-            problem: "ask for at least as much as you demand".to_owned(),
+            problem: "`want` must not be weaker than `minimum`".to_owned(),
         });
     }
     Names::new(&request.capture_id)
 }
 
 /// Takes the point in time and serves it. On any failure nothing stays behind.
-pub(crate) fn begin(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<Begun, Fault> {
+pub(crate) fn begin(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<StartedCapture, Fault> {
     let names = check_request(request)?;
     let mut monitor = Monitor::connect(host, &request.vm_id)?;
     let survey = Survey::take(&mut monitor)?;
@@ -86,7 +90,7 @@ pub(crate) fn begin(host: &dyn HypervisorHost, request: &CaptureRequest) -> Resu
         return Err(Fault::ConsistencyNotReached {
             reached: quiesce::frozen_level(host),
             minimum: request.minimum,
-            because: "the instance is not off".to_owned(),
+            reason: "the instance is not off".to_owned(),
         });
     }
     let endpoint = host.reserve_endpoint("run", "nbd")?;
@@ -121,7 +125,7 @@ struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    fn run(&mut self, monitor: &mut Monitor<'a>) -> Result<Begun, Fault> {
+    fn run(&mut self, monitor: &mut Monitor<'a>) -> Result<StartedCapture, Fault> {
         self.add_scratch(monitor)?;
         self.start_server(monitor)?;
         if self.host.cancelled() {
@@ -135,7 +139,7 @@ impl<'a> Sequence<'a> {
         released?;
         quiesced.check(self.request.minimum)?;
         self.export(monitor)?;
-        Ok(Begun {
+        Ok(StartedCapture {
             source: ReadLocator::Nbd(NbdRef {
                 endpoint: self.endpoint.id.clone(),
                 export_name: EXPORT_NAME.to_owned(),
@@ -184,8 +188,8 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Puts the filter in while the virtual processors stand still; answers for how long they did,
-    /// in milliseconds. They go on again on every path.
+    /// Inserts the filter while the virtual processors are stopped; returns how long they did,
+    /// in milliseconds. They continue on every path.
     fn take_point(&self, monitor: &mut Monitor<'a>) -> Result<u32, Fault> {
         let data = props([("root", &self.disk.node), ("device", &self.disk.device)]);
         record(self.host, step::INSERTING_FILTER, data)?;
@@ -217,7 +221,7 @@ impl<'a> Sequence<'a> {
             }),
         )?;
         teardown::set_drive(monitor, &self.disk.device, &self.names.filter)?;
-        // A watchdog or an operator may have let the guest go on; what it wrote before the filter
+        // A watchdog or an operator may have let the guest continue; what it wrote before the filter
         // was in is then torn.
         let still_stopped = survey::power(monitor)? != Power::Running;
         if still_stopped && !monitor.saw("RESUME") { Ok(()) } else { Err(Fault::ResumedEarly) }

@@ -1,21 +1,25 @@
 //! The driver's functions, as the host calls them.
 
-use imprint_plugin_sdk::error::Result;
-use imprint_plugin_sdk::host::{HypervisorHost, Note};
 use imprint_plugin_sdk::hypervisor::{
-    Begun, CaptureRequest, CaptureStatus, Hypervisor, Launch, Outcome, Plan, Power, PowerAction, Recovered,
-    Vm, VmSpec,
+    CaptureRequest, CaptureStatus, Hypervisor, Launch, Outcome, Plan, Power, PowerAction, Recovered,
+    StartedCapture, Vm, VmSpec,
 };
 use imprint_plugin_sdk::types::Props;
+use imprint_plugin_sdk::{
+    error::Result,
+    host::{HypervisorHost, Note},
+};
 use serde_json::Value;
 
-use crate::error::Fault;
-use crate::monitor::Monitor;
-use crate::names::Names;
-use crate::survey::{LOWEST, Survey};
-use crate::{capture, launch, quiesce, survey, teardown};
+use crate::{
+    error::Fault,
+    monitor::Monitor,
+    names::Names,
+    survey::{LOWEST, Survey},
+    {capture, launch, quiesce, survey, teardown},
+};
 
-/// For a process that was told to quit: it flushes its disks first.
+/// How long a process may take to end: it flushes its disks first.
 const QUIT_MS: u32 = 20_000;
 
 /// Plain QEMU, over QMP and the guest agent's socket.
@@ -34,7 +38,7 @@ impl Hypervisor for Qemu {
         Ok(capture::plan(host, request)?)
     }
 
-    fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<Begun> {
+    fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<StartedCapture> {
         Ok(capture::begin(host, request)?)
     }
 
@@ -73,7 +77,7 @@ fn describe(host: &dyn HypervisorHost, vm_id: &str) -> std::result::Result<Vm, F
     let disks = survey.describe_disks(&mut monitor)?;
     let guest_agent = if survey.power == Power::Running {
         match quiesce::find_agent(host, &mut monitor, vm_id)? {
-            Some(mut agent) => agent.info(quiesce::hooks_vouched(host)).ok(),
+            Some(mut agent) => agent.info(quiesce::has_hooks(host)).ok(),
             None => None,
         }
     } else {

@@ -1,4 +1,4 @@
-//! What can go wrong between this driver and QEMU, and how the host hears of it.
+//! Failures between this driver and QEMU, and the errors that the host gets.
 
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass},
@@ -8,14 +8,14 @@ use imprint_plugin_sdk::{
 /// A failure of this driver. Messages say what to do.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The host refused or failed something on our behalf.
+    /// The host refused or failed a call of this driver.
     Host(Error),
     /// Another client holds the monitor: it accepts the connection and never greets.
     MonitorBusy,
-    /// Nobody listens on the monitor.
+    /// Nothing listens on the monitor.
     VmGone,
     /// The monitor or the agent closed in the middle of a conversation; whether the process is gone
-    /// too, only a new connection tells.
+    /// too, only a new connection shows.
     ConnectionLost,
     /// A command got no answer in time.
     Timeout { command: String },
@@ -31,7 +31,7 @@ pub(crate) enum Fault {
     FeatureMissing { feature: &'static str },
     /// A combination that is known to crash the customer's VM.
     UnsafeConfiguration { found: String },
-    /// The process's only NBD server is somebody else's.
+    /// The process's only NBD server is in use by another program.
     NbdBusy,
     /// Nodes or exports of an earlier capture are there.
     Leftovers { names: Vec<String> },
@@ -41,9 +41,9 @@ pub(crate) enum Fault {
     ReadOnlyDisk { disk: String },
     /// The scratch file does not fit the disk.
     ScratchSize { scratch: u64, disk: u64 },
-    /// The guest could not be quiesced as far as the caller demands.
-    ConsistencyNotReached { reached: Consistency, minimum: Consistency, because: String },
-    /// Somebody resumed the guest inside the stop window, so that there is no single point in time.
+    /// The guest could not be quiesced as far as the caller requires.
+    ConsistencyNotReached { reached: Consistency, minimum: Consistency, reason: String },
+    /// Another program resumed the guest inside the stop window, so that there is no single point in time.
     ResumedEarly,
     /// The guest could not be resumed or thawed.
     GuestHeld { problem: String },
@@ -64,7 +64,7 @@ impl Fault {
         matches!(self, Self::ConnectionLost)
     }
 
-    /// Whether QEMU's answer says that somebody else's NBD server runs.
+    /// Whether QEMU's answer says that an NBD server of another program runs.
     pub(crate) fn is_server_running(&self) -> bool {
         matches!(self, Self::Refused { description, .. } if description.contains("already running"))
     }
@@ -161,7 +161,7 @@ impl std::fmt::Display for Fault {
             Self::MonitorBusy => f.write_str(
                 "another client holds the instance's monitor; try again when it is done, or give imprint a monitor of its own",
             ),
-            Self::VmGone => f.write_str("nobody answers on the instance's monitor: it is off, or its process died"),
+            Self::VmGone => f.write_str("the instance's monitor does not answer: the instance is off, or its process died"),
             Self::ConnectionLost => f.write_str("the connection into the instance was lost; try again"),
             Self::Timeout { command } => write!(f, "`{command}` got no answer in time; try again when the machine is less busy"),
             Self::Refused { command, description } => write!(f, "`{command}` was refused: {description}"),
@@ -193,13 +193,13 @@ impl std::fmt::Display for Fault {
             Self::ScratchSize { scratch, disk } => {
                 write!(f, "the scratch file holds {scratch} bytes and the disk {disk}; create it with the disk's size")
             }
-            Self::ConsistencyNotReached { reached, minimum, because } => write!(
+            Self::ConsistencyNotReached { reached, minimum, reason } => write!(
                 f,
-                "only {} consistency can be reached and {} is demanded: {because}",
+                "only {} consistency can be reached and at least {} is required: {reason}",
                 level_name(*reached),
                 level_name(*minimum)
             ),
-            Self::ResumedEarly => f.write_str("the instance was resumed by somebody else during the capture; try again"),
+            Self::ResumedEarly => f.write_str("the instance was resumed by another program during the capture; try again"),
             Self::GuestHeld { problem } => write!(f, "the guest may still be held ({problem}); recover the capture"),
             Self::NotTakenDown { problem } => {
                 write!(f, "parts of the capture are still in the instance ({problem}); end it again")
@@ -229,7 +229,7 @@ impl From<Fault> for Error {
     }
 }
 
-/// The name that people read.
+/// The human-readable name.
 pub(crate) fn level_name(level: Consistency) -> &'static str {
     match level {
         Consistency::Crash => "crash",

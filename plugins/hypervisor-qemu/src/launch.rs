@@ -1,11 +1,12 @@
 //! What to run for an instance: plain QEMU, with everything named and every format explicit.
 
-use imprint_plugin_sdk::hypervisor::{DiskSpec, Launch, VmSpec};
-use imprint_plugin_sdk::types::Props;
+use imprint_plugin_sdk::{
+    hypervisor::{DiskSpec, Launch, VmSpec},
+    types::Props,
+};
 use serde_json::{Value, json};
 
-use crate::error::Fault;
-use crate::quiesce::AGENT_CHARDEV;
+use crate::{error::Fault, quiesce::AGENT_CHARDEV};
 
 /// The program, by the name that operators approve.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
@@ -13,11 +14,11 @@ pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 const MIB: u64 = 1 << 20;
 const MIN_MEMORY: u64 = 32 * MIB;
 const MAX_VCPUS: u32 = 255;
-/// Both machine types have more slots; nobody needs more.
+/// Both machine types have more slots; no instance needs more.
 const MAX_DISKS: usize = 16;
 const MAX_CDROMS: usize = 4;
 const MAX_NAME: usize = 255;
-/// What virtio-blk tells the guest.
+/// The longest serial number that virtio-blk shows to the guest.
 const MAX_SERIAL: usize = 20;
 const IMAGE_FORMATS: [&str; 2] = ["raw", "qcow2"];
 /// The guest's devices are the only thing that QEMU serves: no further programs, no new privileges.
@@ -93,7 +94,7 @@ impl Options {
                 "sandbox" => options.sandbox = switch(key, value)?,
                 "network" => options.user_network = choice(key, value, &["none", "user"])? == "user",
                 "cpu" => options.cpu = Some(cpu_model(value)?),
-                // Settings of the driver itself, and whatever comes later: a key nobody knows is
+                // Settings of the driver itself, and whatever comes later: an unknown key is
                 // ignored.
                 _ => {}
             }

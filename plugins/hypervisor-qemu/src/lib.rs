@@ -4,23 +4,16 @@
 //! Not here: reading disks (the host does, over NBD), files, sockets, watchdogs and the journal's
 //! storage.
 
-mod names;
-
-mod error;
-
 mod agent;
-mod monitor;
-
-mod survey;
-
-mod quiesce;
-
 mod capture;
-mod teardown;
-
-mod launch;
-
 mod driver;
+mod error;
+mod launch;
+mod monitor;
+mod names;
+mod quiesce;
+mod survey;
+mod teardown;
 
 #[cfg(test)]
 mod tests;

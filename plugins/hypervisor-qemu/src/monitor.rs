@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::error::Fault;
@@ -20,10 +19,10 @@ const GREETING_MS: u32 = 3_000;
 const COMMAND_MS: u32 = 15_000;
 /// Lines to skip while waiting for one answer: events and answers to others.
 const MAX_SKIPPED: u32 = 10_000;
-/// Events to keep until somebody waits for them.
+/// Events to keep until they are waited for.
 const MAX_EVENTS: usize = 256;
 
-/// How the host says that nobody listens.
+/// The host's code when nothing listens.
 const UNREACHABLE: &str = "channel.unreachable";
 /// How the host says that the peer hung up.
 const CLOSED: &str = "channel.closed";
@@ -187,7 +186,7 @@ impl<'h> Monitor<'h> {
         Ok(false)
     }
 
-    /// Forgets the events so far, so that [`Self::saw`] speaks of what comes.
+    /// Forgets the events so far, so that [`Self::saw`] is about later ones.
     pub(crate) fn forget_events(&mut self) {
         self.events.clear();
     }
@@ -221,10 +220,10 @@ fn protocol(command: &str, error: &serde_json::Error) -> Fault {
     Fault::Protocol { doing: format!("`{command}`"), problem: error.to_string() }
 }
 
-/// A channel that cannot be opened because nobody listens means that QEMU is gone.
+/// A channel that cannot be opened, as nothing listens, means that QEMU is gone.
 fn gone_or_host(error: Error) -> Fault {
-    let nobody = error.class == ErrorClass::NotFound || [UNREACHABLE, CLOSED].contains(&error.code.as_str());
-    if nobody { Fault::VmGone } else { Fault::Host(error) }
+    let gone = error.class == ErrorClass::NotFound || [UNREACHABLE, CLOSED].contains(&error.code.as_str());
+    if gone { Fault::VmGone } else { Fault::Host(error) }
 }
 
 /// A channel that closed in the middle of a conversation.

@@ -50,7 +50,7 @@ pub(crate) const EXPORT_NAME: &str = "disk";
 /// Journal steps, in the order of a capture. Each is on disk BEFORE what it announces, except those
 /// in the past tense, which confirm what recovery must then leave alone.
 ///
-/// Only `resuming` is written while the guest stands still: a note costs a sync of the journal's
+/// Only `resuming` is written while the guest is stopped: a note costs a sync of the journal's
 /// disk.
 ///
 /// | step | announces | recovery |
@@ -61,7 +61,7 @@ pub(crate) const EXPORT_NAME: &str = "disk";
 /// | `freezing` | the guest's file systems are frozen | thaw |
 /// | `inserting-filter` | the filter goes between device and disk (`root`, `device`) | put the disk back |
 /// | `stopping` | the virtual processors stop | resume |
-/// | `resuming` | the virtual processors go on | resume if they did not |
+/// | `resuming` | the virtual processors continue | resume if they did not |
 /// | `resumed` | they run; the thaw comes next | a guest that is paused now was paused by others |
 /// | `thawed` | the file systems are thawed | a guest that is frozen now was frozen by others |
 /// | `exporting` | the point in time is exported | remove the export |

@@ -1,25 +1,29 @@
-//! Bringing the guest to rest, and letting it go again.
+//! Freezing the guest's file systems, and thawing them.
 
-use imprint_plugin_sdk::host::{HypervisorHost, Note};
-use imprint_plugin_sdk::hypervisor::{Consistency, Power, QuiesceReport};
-use imprint_plugin_sdk::types::Props;
+use imprint_plugin_sdk::{
+    host::{HypervisorHost, Note},
+    hypervisor::{Consistency, Power, QuiesceReport},
+    types::Props,
+};
 
-use crate::agent::{Agent, Frozen};
-use crate::error::{Fault, level_name};
-use crate::monitor::Monitor;
-use crate::names::step;
-use crate::survey;
+use crate::{
+    agent::{Agent, Frozen},
+    error::{Fault, level_name},
+    monitor::Monitor,
+    names::step,
+    survey,
+};
 
 /// The chardev that [`crate::launch`] gives to the guest agent; `agent-chardev` names another.
 pub(crate) const AGENT_CHARDEV: &str = "qga0";
-/// With the value `present`, the operator vouches that the guests run freeze hooks: the agent does
-/// not tell.
+/// With the value `present`, the operator states that the guests run freeze hooks: the agent does
+/// not report it.
 const HOOKS_SETTING: &str = "freeze-hooks";
 /// For file systems that became frozen although the freeze was given up.
 const LONGEST_FREEZE_MS: u32 = 10_000;
 
-/// Whether the operator vouches for freeze hooks.
-pub(crate) fn hooks_vouched(host: &dyn HypervisorHost) -> bool {
+/// Whether the operator states that guests have freeze hooks.
+pub(crate) fn has_hooks(host: &dyn HypervisorHost) -> bool {
     host.config(HOOKS_SETTING).is_some_and(|value| value == "present")
 }
 
@@ -52,14 +56,16 @@ pub(crate) fn freezer<'h>(
     Ok(match (agent.info(false), agent.freeze_status()) {
         (Err(fault), _) | (_, Err(fault)) => Err(format!("the guest agent failed: {fault}")),
         (Ok(info), _) if !info.can_freeze => Err("the guest agent does not allow freezing".to_owned()),
-        (_, Ok(Frozen::Frozen)) => Err("somebody else has frozen the guest's file systems".to_owned()),
+        (_, Ok(Frozen::Frozen)) => {
+            Err("the guest's file systems were already frozen by another program".to_owned())
+        }
         (_, Ok(Frozen::Thawed)) => Ok(agent),
     })
 }
 
 /// The best level that a freeze of this guest reaches.
 pub(crate) fn frozen_level(host: &dyn HypervisorHost) -> Consistency {
-    if hooks_vouched(host) { Consistency::Application } else { Consistency::Filesystem }
+    if has_hooks(host) { Consistency::Application } else { Consistency::Filesystem }
 }
 
 /// Why a capture of this level stays below what was wanted, where the freeze itself worked.
@@ -70,7 +76,7 @@ pub(crate) fn shortfall(reached: Consistency, want: Consistency) -> Option<Strin
     Some(match want {
         Consistency::Stopped => "the guest is not stopped".to_owned(),
         Consistency::Application => {
-            "whether the guest has freeze hooks is not known; the setting `freeze-hooks` vouches for them"
+            "whether the guest has freeze hooks is not known; the operator can state it with the setting `freeze-hooks`"
                 .to_owned()
         }
         Consistency::Filesystem | Consistency::Crash => {
@@ -162,9 +168,9 @@ impl<'h> Quiesced<'h> {
         if self.report.level >= minimum {
             return Ok(());
         }
-        let because =
+        let reason =
             self.report.downgraded_because.clone().unwrap_or_else(|| "no freeze was asked for".to_owned());
-        Err(Fault::ConsistencyNotReached { reached: self.report.level, minimum, because })
+        Err(Fault::ConsistencyNotReached { reached: self.report.level, minimum, reason })
     }
 
     /// What the capture's record says.

@@ -1,13 +1,17 @@
 //! What is inside a QEMU process now, and whether a live capture of it is safe.
 
-use imprint_plugin_sdk::hypervisor::{Disk, Power};
-use imprint_plugin_sdk::types::props;
+use imprint_plugin_sdk::{
+    hypervisor::{Disk, Power},
+    types::props,
+};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::error::Fault;
-use crate::monitor::{Monitor, Version};
-use crate::names::PREFIX;
+use crate::{
+    error::Fault,
+    monitor::{Monitor, Version},
+    names::PREFIX,
+};
 
 /// First version with everything that the sequence uses.
 pub(crate) const LOWEST: &str = "7.2";
@@ -266,7 +270,7 @@ pub(crate) fn exports(monitor: &mut Monitor<'_>) -> Result<Vec<Export>, Fault> {
     monitor.query("query-block-exports")
 }
 
-/// Whether something in the guest holds the agent's port open. `None` where this cannot be told.
+/// Whether something in the guest holds the agent's port open. `None` where this is not known.
 pub(crate) fn agent_port_open(monitor: &mut Monitor<'_>, label: &str) -> Result<Option<bool>, Fault> {
     let devices: Vec<CharacterDevice> = monitor.query("query-chardev")?;
     Ok(devices.iter().find(|device| device.label == label).map(|device| device.frontend_open))

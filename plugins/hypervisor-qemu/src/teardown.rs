@@ -1,19 +1,23 @@
 //! Taking a capture down, in whatever state it was left, and letting the guest go.
 
-use imprint_plugin_sdk::host::{HypervisorHost, Note};
-use imprint_plugin_sdk::hypervisor::{Power, Recovered};
-use imprint_plugin_sdk::types::Props;
+use imprint_plugin_sdk::{
+    host::{HypervisorHost, Note},
+    hypervisor::{Power, Recovered},
+    types::Props,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::agent::Frozen;
-use crate::error::Fault;
-use crate::monitor::Monitor;
-use crate::names::{Names, step};
-use crate::quiesce::{find_agent, record};
-use crate::survey::{self, Export, Survey};
+use crate::{
+    agent::Frozen,
+    error::Fault,
+    monitor::Monitor,
+    names::{Names, step},
+    quiesce::{find_agent, record},
+    survey::{self, Export, Survey},
+};
 
-/// For a hard removal: QEMU drops the clients and tells.
+/// For a hard removal: QEMU drops the clients and reports it.
 const EXPORT_GONE_MS: u32 = 10_000;
 /// Between two looks at the exports, should the event have been missed.
 const EXPORT_POLL_MS: u32 = 500;
@@ -68,7 +72,7 @@ pub(crate) fn recover(
             .and_then(|mut monitor| recover_with(host, &mut monitor, vm, names, notes));
         match outcome {
             Err(fault) if fault.is_gone() => return gone(host, notes),
-            // Only a new connection tells whether the process is gone, too. The host's watchdog may
+            // Only a new connection shows whether the process is gone, too. The host's watchdog may
             // hold the monitor.
             Err(fault @ (Fault::ConnectionLost | Fault::MonitorBusy)) => last = fault,
             outcome => return outcome,
@@ -127,7 +131,7 @@ fn resume_if_ours<'h>(
     record(host, step::RESUMED, Props::new())
 }
 
-/// Lets the virtual processors go on; a lost monitor is opened again for it.
+/// Lets the virtual processors continue; a lost monitor is opened again for it.
 pub(crate) fn resume<'h>(
     host: &'h dyn HypervisorHost,
     monitor: &mut Monitor<'h>,
@@ -295,6 +299,6 @@ fn filtered_node(monitor: &mut Monitor<'_>, filter: &str) -> Result<Option<Strin
 fn noted_root(notes: &[Note]) -> Result<String, Fault> {
     let noted = notes.iter().rev().find(|note| note.step == step::INSERTING_FILTER);
     noted.and_then(|note| note.data.get("root").cloned()).ok_or_else(|| Fault::NotTakenDown {
-        problem: "neither QEMU nor the journal tells which disk is below the filter".to_owned(),
+        problem: "neither QEMU nor the journal shows which disk is below the filter".to_owned(),
     })
 }

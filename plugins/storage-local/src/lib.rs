@@ -3,11 +3,10 @@
 //! Not here: the bytes. The host opens, writes, syncs and reads the files that this plugin names.
 
 mod key;
-
-mod walk;
-
+mod objects;
 mod upload;
 mod volume;
+mod walk;
 
 #[cfg(test)]
 mod tests;

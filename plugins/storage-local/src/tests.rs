@@ -1,13 +1,17 @@
 //! What every storage must do, over directories in memory.
 
-use imprint_plugin_sdk::error::{Error, ErrorClass};
-use imprint_plugin_sdk::host::Space;
-use imprint_plugin_sdk::mock::MockHost;
-use imprint_plugin_sdk::storage::{Object, Storage, Upload, WriteRequest, WriteTarget};
-use imprint_plugin_sdk::types::{FileRef, Props, ReadLocator};
+use imprint_plugin_sdk::{
+    error::{Error, ErrorClass},
+    host::Space,
+    mock::MockHost,
+    storage::{Object, Storage, Upload, WriteRequest, WriteTarget},
+    types::{FileRef, Props, ReadLocator},
+};
 
-use crate::key::POOL;
-use crate::{LocalUpload, LocalVolume};
+use crate::{
+    key::POOL,
+    {LocalUpload, LocalVolume},
+};
 
 fn open() -> (MockHost, LocalVolume) {
     let host = MockHost::new();
@@ -117,15 +121,15 @@ fn cleanup_after_a_commit_keeps_the_object() {
 #[test]
 fn an_upload_goes_on_from_its_token() {
     let (host, volume) = open();
-    let begun = volume.begin_upload(&host, &wanted("deep/er/a")).unwrap();
-    host.put_file(POOL, &temporary(&begun), 6);
-    assert!(begun.token().len() <= 4_096);
-    let mut upload = volume.resume_upload(&host, &begun.token()).unwrap();
-    assert_eq!(upload, begun);
+    let started = volume.begin_upload(&host, &wanted("deep/er/a")).unwrap();
+    host.put_file(POOL, &temporary(&started), 6);
+    assert!(started.token().len() <= 4_096);
+    let mut upload = volume.resume_upload(&host, &started.token()).unwrap();
+    assert_eq!(upload, started);
     upload.commit(&host, 6, &[]).unwrap();
     // The answer of the first commit was lost.
     assert_eq!(
-        volume.resume_upload(&host, &begun.token()).unwrap().commit(&host, 6, &[]).unwrap().key,
+        volume.resume_upload(&host, &started.token()).unwrap().commit(&host, 6, &[]).unwrap().key,
         "deep/er/a"
     );
 }

@@ -1,13 +1,17 @@
 //! Uploads: a temporary file, and a rename.
 
-use imprint_plugin_sdk::error::{Error, ErrorClass, Result};
-use imprint_plugin_sdk::host::{Replace, StorageHost};
-use imprint_plugin_sdk::storage::{Object, Upload, WriteRequest, WriteTarget};
-use imprint_plugin_sdk::types::{Digest, FileRef};
+use imprint_plugin_sdk::{
+    error::{Error, ErrorClass, Result},
+    host::{Replace, StorageHost},
+    storage::{Object, Upload, WriteRequest, WriteTarget},
+    types::{Digest, FileRef},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::key::{POOL, TEMPORARY, check_key};
-use crate::volume::find;
+use crate::{
+    key::{POOL, TEMPORARY, check_key},
+    objects::find,
+};
 
 /// Names to try for a temporary file.
 const ATTEMPTS: u32 = 100;
@@ -15,7 +19,7 @@ const ATTEMPTS: u32 = 100;
 const VERSION: u32 = 1;
 const MAX_TOKEN: usize = 4_096;
 
-/// An upload in progress. Its token is this, as JSON: version 1, which later versions go on
+/// An upload in progress. Its token is this, as JSON: version 1, which later versions keep
 /// reading.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -127,7 +131,7 @@ fn taken(key: &str) -> Error {
 }
 
 /// A name that no other upload has. Plugins have no randomness; the clock, the key and whatever the
-/// host adds to the request tell uploads apart, and what is left is counted.
+/// host adds to the request distinguish uploads, and what is left is counted.
 fn free_name(host: &dyn StorageHost, request: &WriteRequest) -> Result<String> {
     let mut hash = Fnv::default();
     hash.add(&request.key);
@@ -142,7 +146,11 @@ fn free_name(host: &dyn StorageHost, request: &WriteRequest) -> Result<String> {
             return Ok(name);
         }
     }
-    Err(Error::transient_after("local.busy", "too many uploads of this key began at once; try again", 1_000))
+    Err(Error::transient_after(
+        "local.busy",
+        "too many uploads of this key were started at once; try again",
+        1_000,
+    ))
 }
 
 /// FNV-1a, for names: nothing depends on its strength.

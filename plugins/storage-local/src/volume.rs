@@ -1,13 +1,18 @@
 //! The storage's functions.
 
-use imprint_plugin_sdk::error::{Error, ErrorClass, Result};
-use imprint_plugin_sdk::host::{Space, StorageHost};
-use imprint_plugin_sdk::storage::{Features, Listing, Object, Storage, WriteRequest};
-use imprint_plugin_sdk::types::{FileRef, Props, ReadLocator};
+use imprint_plugin_sdk::{
+    error::{Error, ErrorClass, Result},
+    host::{Space, StorageHost},
+    storage::{Features, Listing, Object, Storage, WriteRequest},
+    types::{FileRef, Props, ReadLocator},
+};
 
-use crate::key::{POOL, TEMPORARY, check_key};
-use crate::upload::LocalUpload;
-use crate::walk::{Walk, object};
+use crate::{
+    key::{POOL, TEMPORARY, check_key},
+    objects::find,
+    upload::LocalUpload,
+    walk::Walk,
+};
 
 /// Largest page of a listing.
 const MAX_PAGE: usize = 1_000;
@@ -83,16 +88,6 @@ impl Storage for LocalVolume {
 
     fn cleanup(&self, host: &dyn StorageHost, token: &[u8]) -> Result<()> {
         LocalUpload::parse(token)?.discard(host)
-    }
-}
-
-/// The object under a key; directories are none.
-pub(crate) fn find(host: &dyn StorageHost, key: &str) -> Result<Option<Object>> {
-    match host.stat(POOL, key) {
-        Ok(entry) if entry.is_directory => Ok(None),
-        Ok(entry) => Ok(Some(object(key.to_owned(), &entry))),
-        Err(error) if error.class == ErrorClass::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

@@ -3,12 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use imprint_plugin_sdk::error::{ErrorClass, Result};
-use imprint_plugin_sdk::host::{DirEntry, StorageHost};
-use imprint_plugin_sdk::storage::Object;
-use imprint_plugin_sdk::types::Props;
+use imprint_plugin_sdk::{
+    error::{ErrorClass, Result},
+    host::{DirEntry, StorageHost},
+    storage::Object,
+};
 
-use crate::key::{MAX_DEPTH, POOL, is_name};
+use crate::{
+    key::{MAX_DEPTH, POOL, is_name},
+    objects::object,
+};
 
 /// Entries that the host answers at once.
 const PAGE: u32 = 1_000;
@@ -104,17 +108,5 @@ impl Walk<'_> {
         let mut start = bound.get(..end)?.to_owned();
         start.pop();
         (!start.is_empty()).then_some(start)
-    }
-}
-
-/// The object that a file is.
-pub(crate) fn object(key: String, entry: &DirEntry) -> Object {
-    Object {
-        key,
-        size: entry.size,
-        stored: Some(entry.allocated),
-        modified_ms: Some(entry.modified_ms),
-        etag: None,
-        extra: Props::new(),
     }
 }

@@ -1,11 +1,15 @@
 //! The sequence, its gates and its levels, against the model.
 
-use imprint_plugin_sdk::error::ErrorClass;
-use imprint_plugin_sdk::hypervisor::{Consistency, Hypervisor, Outcome, Power, PowerAction};
-use imprint_plugin_sdk::types::ReadLocator;
+use imprint_plugin_sdk::{
+    error::ErrorClass,
+    hypervisor::{Consistency, Hypervisor, Outcome, Power, PowerAction},
+    types::ReadLocator,
+};
 
-use super::model::{AgentKind, Model, SIZE, State, VM};
-use super::request;
+use super::{
+    model::{AgentKind, Model, SIZE, State, VM},
+    request,
+};
 use crate::Qemu;
 
 /// Begins a capture that must fail with `code`, and checks that it leaves nothing behind.
@@ -27,14 +31,14 @@ fn gate(change: impl Fn(&mut State), code: &str) -> ErrorClass {
 #[test]
 fn the_whole_sequence_in_order() {
     let model = Model::new();
-    let begun =
+    let started =
         Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Filesystem)).unwrap();
-    let ReadLocator::Nbd(nbd) = begun.source else { panic!("not an export") };
+    let ReadLocator::Nbd(nbd) = started.source else { panic!("not an export") };
     assert_eq!((nbd.endpoint.as_str(), nbd.export_name.as_str(), nbd.max_connections), ("e1", "disk", 4));
-    assert_eq!((begun.content.as_str(), begun.virtual_size), ("raw", SIZE));
-    assert_eq!(begun.quiesce.level, Consistency::Filesystem);
-    assert_eq!((begun.quiesce.frozen_filesystems, begun.quiesce.freeze_ms), (2, 20));
-    assert_eq!(begun.quiesce.downgraded_because, None);
+    assert_eq!((started.content.as_str(), started.virtual_size), ("raw", SIZE));
+    assert_eq!(started.quiesce.level, Consistency::Filesystem);
+    assert_eq!((started.quiesce.frozen_filesystems, started.quiesce.freeze_ms), (2, 20));
+    assert_eq!(started.quiesce.downgraded_because, None);
     let changing: Vec<String> = model
         .commands()
         .into_iter()
@@ -123,7 +127,7 @@ fn an_iothread_is_safe_from_version_10_on() {
 }
 
 #[test]
-fn somebody_elses_server_stays() {
+fn a_server_of_another_program_stays() {
     let model = Model::with(|state| state.server = true);
     begin_fails(&model, Consistency::Filesystem, Consistency::Crash, "qemu.nbd-busy");
     let state = model.0.borrow();
@@ -151,14 +155,14 @@ fn a_scratch_of_the_wrong_size_is_refused() {
     assert_eq!(model.residue(), None);
 }
 
-/// Captures with `filesystem` wanted: the level reached and why not more; and that demanding it
-/// fails cleanly.
-fn downgraded(change: impl Fn(&mut State), reason: &str) {
+/// Captures with `filesystem` wanted: asserts the level that is reached and why not more, and that
+/// requiring it fails cleanly.
+fn downgraded(change: impl Fn(&mut State), expected: &str) {
     let model = Model::with(&change);
-    let begun = Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();
-    assert_eq!(begun.quiesce.level, Consistency::Crash);
-    let because = begun.quiesce.downgraded_because.unwrap();
-    assert!(because.contains(reason), "{because}");
+    let started = Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();
+    assert_eq!(started.quiesce.level, Consistency::Crash);
+    let reason = started.quiesce.downgraded_because.unwrap();
+    assert!(reason.contains(expected), "{reason}");
     Qemu::end_capture(&model, VM, "c1", Outcome::Discard).unwrap();
     assert_eq!(model.residue(), None);
     let model = Model::with(&change);
@@ -176,9 +180,9 @@ fn without_an_agent_it_is_crash_consistent() {
 #[test]
 fn an_absent_agent_costs_no_wait() {
     let model = Model::with(|state| state.agent = AgentKind::Absent);
-    let begun = model.0.borrow().clock;
+    let started = model.0.borrow().clock;
     Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();
-    assert_eq!(model.0.borrow().clock, begun);
+    assert_eq!(model.0.borrow().clock, started);
 }
 
 #[test]
@@ -194,8 +198,8 @@ fn a_freeze_that_does_not_hold_is_crash_consistent() {
 #[test]
 fn a_freeze_of_others_is_left_alone() {
     let model = Model::with(|state| state.frozen = 1);
-    let begun = Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();
-    assert!(begun.quiesce.downgraded_because.unwrap().contains("somebody else"));
+    let started = Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();
+    assert!(started.quiesce.downgraded_because.unwrap().contains("another program"));
     Qemu::end_capture(&model, VM, "c1", Outcome::Commit).unwrap();
     assert_eq!(model.0.borrow().frozen, 1);
 }
@@ -203,13 +207,13 @@ fn a_freeze_of_others_is_left_alone() {
 #[test]
 fn application_level_needs_the_operators_word() {
     let want = request(Consistency::Application, Consistency::Filesystem);
-    let begun = Qemu::begin_capture(&Model::new(), &want).unwrap();
-    assert_eq!(begun.quiesce.level, Consistency::Filesystem);
-    assert!(begun.quiesce.downgraded_because.unwrap().contains("freeze-hooks"));
+    let started = Qemu::begin_capture(&Model::new(), &want).unwrap();
+    assert_eq!(started.quiesce.level, Consistency::Filesystem);
+    assert!(started.quiesce.downgraded_because.unwrap().contains("freeze-hooks"));
     let model =
         Model::with(|state| drop(state.settings.insert("freeze-hooks".to_owned(), "present".to_owned())));
-    let begun = Qemu::begin_capture(&model, &want).unwrap();
-    assert_eq!((begun.quiesce.level, begun.quiesce.downgraded_because), (Consistency::Application, None));
+    let started = Qemu::begin_capture(&model, &want).unwrap();
+    assert_eq!((started.quiesce.level, started.quiesce.downgraded_because), (Consistency::Application, None));
 }
 
 #[test]
@@ -222,8 +226,8 @@ fn a_running_guest_cannot_be_stopped_consistent() {
 #[test]
 fn a_paused_guest_stays_paused() {
     let model = Model::with(|state| state.status = "paused");
-    let begun = Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();
-    assert_eq!(begun.quiesce.level, Consistency::Crash);
+    let started = Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Crash)).unwrap();
+    assert_eq!(started.quiesce.level, Consistency::Crash);
     Qemu::end_capture(&model, VM, "c1", Outcome::Commit).unwrap();
     assert!(!model.commands().contains(&"cont".to_owned()));
     assert_eq!(model.0.borrow().status, "paused");
@@ -240,9 +244,9 @@ fn a_guest_that_was_resumed_early_has_no_point_in_time() {
 fn stale_bytes_of_earlier_clients_are_skipped() {
     let stale = [&b"{\"return\": 7}"[..], b"half a li", b"junk\xff{\"return\": 123456}", b"\xff\xff"];
     let model = Model::with(|state| state.agent_stale.extend(stale.map(<[u8]>::to_vec)));
-    let begun =
+    let started =
         Qemu::begin_capture(&model, &request(Consistency::Filesystem, Consistency::Filesystem)).unwrap();
-    assert_eq!(begun.quiesce.frozen_filesystems, 2);
+    assert_eq!(started.quiesce.frozen_filesystems, 2);
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 use imprint_plugin_sdk::hypervisor::{Consistency, Hypervisor, Outcome, Power};
 
-use super::model::{Kill, Model, VM};
-use super::request;
+use super::{
+    model::{Kill, Model, VM},
+    request,
+};
 use crate::Qemu;
 
 /// More than a whole capture has.
@@ -84,8 +86,8 @@ fn the_monitor_is_lost_at_every_point() {
     let mut points = 0;
     for effect in 1..MANY {
         let model = Model::with(|state| state.lose_monitor_at = Some(effect));
-        let begun = Qemu::begin_capture(&model, &wanted());
-        if begun.is_ok() {
+        let started = Qemu::begin_capture(&model, &wanted());
+        if started.is_ok() {
             // Either the loss fell on a step that connects again, or it came after the end.
             Qemu::end_capture(&model, VM, "c1", Outcome::Commit).unwrap();
             assert_eq!(model.residue(), None, "lost at {effect}");
@@ -96,7 +98,7 @@ fn the_monitor_is_lost_at_every_point() {
         }
         points += 1;
         // A conversation with the agent that breaks costs the level, not the monitor.
-        let code = begun.unwrap_err().code;
+        let code = started.unwrap_err().code;
         assert!(["qemu.connection-lost", "qemu.consistency-not-reached"].contains(&code.as_str()), "{code}");
         assert_eq!(model.residue(), None, "lost at {effect}: {:?}", model.commands());
         next_capture_works(&model, &format!("a lost monitor at {effect}"));

@@ -1,7 +1,9 @@
 //! Command lines.
 
-use imprint_plugin_sdk::hypervisor::{DiskSpec, VmSpec};
-use imprint_plugin_sdk::types::{Props, props};
+use imprint_plugin_sdk::{
+    hypervisor::{DiskSpec, VmSpec},
+    types::{Props, props},
+};
 use serde_json::Value;
 
 use crate::launch::define;

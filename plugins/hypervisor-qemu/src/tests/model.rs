@@ -1,12 +1,16 @@
 //! A model of a QEMU process with a guest agent, which can refuse commands, lose connections, and
 //! whose client can be killed at any host call.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
 
-use imprint_plugin_sdk::error::{Error, ErrorClass, Result};
-use imprint_plugin_sdk::host::{Channel, Channels, Config, Endpoint, Framing, Journal, Note, Task};
+use imprint_plugin_sdk::{
+    error::{Error, ErrorClass, Result},
+    host::{Channel, Channels, Config, Endpoint, Framing, Journal, Note, Task},
+};
 use serde_json::{Value, json};
 
 pub(super) const VM: &str = "vm1";
@@ -496,7 +500,7 @@ impl Channels for Model {
             return Err(killed());
         }
         if state.gone {
-            return Err(Error::transient("channel.unreachable", "nobody listens"));
+            return Err(Error::transient("channel.unreachable", "nothing listens"));
         }
         let agent = grant == "qga";
         let mut lines = VecDeque::new();

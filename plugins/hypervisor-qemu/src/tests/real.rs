@@ -1,29 +1,35 @@
 //! Against a real QEMU without an operating system: the monitor conversation is the same.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io::{ErrorKind, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
-use imprint_plugin_sdk::error::{Error, Result};
-use imprint_plugin_sdk::host::{Channel, Channels, Config, Endpoint, Framing, Journal, Note, Task};
-use imprint_plugin_sdk::hypervisor::{Begun, Consistency, Hypervisor, Outcome, Power, PowerAction, VmSpec};
-use imprint_plugin_sdk::types::props;
+use imprint_plugin_sdk::{
+    error::{Error, Result},
+    host::{Channel, Channels, Config, Endpoint, Framing, Journal, Note, Task},
+    hypervisor::{Consistency, Hypervisor, Outcome, Power, PowerAction, StartedCapture, VmSpec},
+    types::props,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::launch::{disk, spec};
-use super::model::VM;
-use super::request;
+use super::{
+    launch::{disk, spec},
+    model::VM,
+    request,
+};
 use crate::Qemu;
 
 const SIZE: usize = 16 << 20;
 const MIB: usize = 1 << 20;
 /// For anything that a busy machine may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const QEMU_TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Socket {
     stream: UnixStream,
@@ -73,7 +79,7 @@ impl Channel for Socket {
 struct RealHost {
     folder: TempDir,
     process: RefCell<Child>,
-    begun: Instant,
+    started: Instant,
     journal: RefCell<Vec<Note>>,
     /// The driver dies when this note is on disk.
     dies_at: RefCell<Option<String>>,
@@ -105,13 +111,13 @@ impl RealHost {
         let host = Self {
             folder,
             process: RefCell::new(process),
-            begun: Instant::now(),
+            started: Instant::now(),
             journal: RefCell::default(),
             dies_at: RefCell::default(),
             dead: Cell::new(false),
         };
         while Socket::connect(&host.path("qmp")).is_err() {
-            assert!(host.begun.elapsed() < PATIENCE, "QEMU does not open its monitor");
+            assert!(host.started.elapsed() < QEMU_TIMEOUT, "QEMU does not open its monitor");
             assert_eq!(host.process.borrow_mut().try_wait().unwrap(), None, "QEMU ended");
             std::thread::yield_now();
         }
@@ -133,7 +139,7 @@ impl RealHost {
         path
     }
 
-    fn begin(&self) -> Result<Begun> {
+    fn begin(&self) -> Result<StartedCapture> {
         let mut wanted = request(Consistency::Filesystem, Consistency::Crash);
         wanted.scratch_path = self.scratch();
         Qemu::begin_capture(self, &wanted)
@@ -223,7 +229,7 @@ impl Task for RealHost {
     }
 
     fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap()
+        u64::try_from(self.started.elapsed().as_millis()).unwrap()
     }
 
     fn sleep_ms(&self, ms: u32) {
@@ -256,10 +262,10 @@ fn ask(monitor: &Socket, command: &str, arguments: Value) -> Value {
 fn captures_twice(host: &RealHost) {
     for byte in [0xaa, 0xbb] {
         let before = std::fs::read(host.path("disk.raw")).unwrap();
-        let begun = host.begin().unwrap();
-        assert_eq!(begun.virtual_size, u64::try_from(SIZE).unwrap());
-        assert_eq!(begun.quiesce.level, Consistency::Crash);
-        assert!(begun.quiesce.downgraded_because.unwrap().contains("no guest agent"));
+        let started = host.begin().unwrap();
+        assert_eq!(started.virtual_size, u64::try_from(SIZE).unwrap());
+        assert_eq!(started.quiesce.level, Consistency::Crash);
+        assert!(started.quiesce.downgraded_because.unwrap().contains("no guest agent"));
         let empty = Qemu::capture_status(host, VM, "c1").unwrap();
         host.guest_writes(byte);
         let used = Qemu::capture_status(host, VM, "c1").unwrap();

@@ -5,8 +5,8 @@ use imprint_plugin_sdk::{
     export_hypervisor,
     host::{Channel, Framing, HypervisorHost, Note},
     hypervisor::{
-        Begun, CaptureRequest, CaptureStatus, Consistency, Hypervisor, Launch, Outcome, Plan, Power,
-        PowerAction, QuiesceReport, Recovered, Vm, VmSpec,
+        CaptureRequest, CaptureStatus, Consistency, Hypervisor, Launch, Outcome, Plan, Power, PowerAction,
+        QuiesceReport, Recovered, StartedCapture, Vm, VmSpec,
     },
     types::{NbdRef, Props, ReadLocator, props},
 };
@@ -60,7 +60,7 @@ impl Hypervisor for HostileDriver {
     }
 
     /// Freezes the guest, and then does what the mode in `capture_id` names instead of thawing it.
-    fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<Begun> {
+    fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<StartedCapture> {
         host.record(&Note {
             step: "freezing".to_owned(),
             data: props([("capture", request.capture_id.as_str())]),
@@ -95,7 +95,7 @@ impl Hypervisor for HostileDriver {
             vm_stopped_ms: 0,
             downgraded_because: None,
         };
-        Ok(Begun {
+        Ok(StartedCapture {
             source,
             content: "raw".to_owned(),
             virtual_size: 1 << 20,
