@@ -24,7 +24,7 @@ use imprint_plugin_sdk::{
 
 pub use image::NoImage;
 
-/// Bytes of the head and of the tail that files are told by.
+/// Bytes of the head and of the tail that files are recognised by.
 const HEAD: u32 = 64 << 10;
 const TAIL: u32 = 4 << 10;
 /// Surer than a format that only knows its magic; raw answers 1.

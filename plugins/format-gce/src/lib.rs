@@ -35,7 +35,7 @@ impl Format for Gce {
     type Image = Never;
     type Layout = Layout;
 
-    /// A gzip stream can hold anything: nobody is told that it is this.
+    /// A gzip stream can hold anything, so no file is recognised as this format.
     fn probe(_head: &[u8], _tail: &[u8], _size: u64) -> Option<Guess> {
         None
     }

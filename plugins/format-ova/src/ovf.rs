@@ -1,10 +1,10 @@
-//! What the description says of files and disks.
+//! The files and disks of a description.
 
 use imprint_plugin_sdk::format::FormatError;
 
 use crate::{tar::clip, xml};
 
-/// The most files and disks that are looked at.
+/// The most files and disks that are read.
 const MAX_LISTED: usize = 256;
 
 /// A file that the description names.

@@ -1,16 +1,16 @@
-//! Telling an OVA by its first bytes.
+//! Recognising an OVA by its first bytes.
 
 use imprint_plugin_sdk::format::Guess;
 
 use crate::tar::{BLOCK, Header};
 
-/// Headers that are looked at: extended records may come before the description.
-const LOOKED_AT: usize = 4;
+/// Headers that are read: extended records may come before the description.
+const MAX_HEADERS: usize = 4;
 
-/// Judges a file by its head: a tar file whose first member is a description.
+/// Recognises a file by its first bytes: a tar file that begins with a description.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let mut at = 0;
-    for _ in 0..LOOKED_AT {
+    for _ in 0..MAX_HEADERS {
         match Header::parse(head.get(at..)?).ok()? {
             Header::End => return None,
             Header::Records { size } => {

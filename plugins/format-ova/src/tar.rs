@@ -12,7 +12,7 @@ pub(crate) const BLOCK: u64 = 512;
 const MAX_MEMBERS: usize = 64;
 /// Longest name.
 const MAX_NAME: usize = 128;
-/// Longest extended record that is looked at, in bytes.
+/// Longest extended record that is read, in bytes.
 const MAX_RECORDS: u64 = 64 << 10;
 /// What may follow the end of the archive: its last record, filled up with zeroes.
 const MAX_TAIL: u64 = 1 << 20;

@@ -69,10 +69,10 @@ impl Compression {
     }
 }
 
-/// What the file says about its parent: untrusted text.
+/// The parent that the file names: untrusted text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backing {
-    /// The name; nobody here opens it.
+    /// The name; nothing here opens it.
     pub name: String,
     /// The format that the file claims for it.
     pub format: Option<String>,
@@ -424,7 +424,7 @@ fn backing_name(
         Some([]) => Ok((None, offset)),
         Some(name) => Ok((Some(String::from_utf8_lossy(name).into_owned()), offset)),
         None => Err(FormatError::Header(format!(
-            "the backing name at {offset:#x} lies outside of the first cluster"
+            "the backing name at {offset:#x} is outside of the first cluster"
         ))),
     }
 }

@@ -1,4 +1,4 @@
-//! What one L2 entry says.
+//! The entries of an L2 table.
 //!
 //! Standard entry, 64 bits: 63 refcount is one, 62 compressed; else bits 9-55 host offset, bit 0
 //! reads as zeroes. Compressed: with x = 62 - (cluster_bits - 8), bits 0..x are a BYTE offset and

@@ -1,7 +1,7 @@
 //! The layout of a new file: version 3, the same bytes for the same placements.
 //!
 //! ```text
-//! header | L1 | L2 tables | payload | refcount blocks | refcount table      when the L2 tables are small beside it
+//! header | L1 | L2 tables | payload | refcount blocks | refcount table      when the L2 tables are small in comparison
 //! header | L1 | payload | L2 tables | refcount blocks | refcount table      otherwise, and for an empty disk
 //! ```
 //!
@@ -69,7 +69,7 @@ impl Layout {
             .offset
             .checked_add(run.length)
             .filter(|end| *end <= disk_end)
-            .ok_or_else(|| bad_run("ends behind the disk", run))?;
+            .ok_or_else(|| bad_run("ends after the end of the disk", run))?;
         if run.offset < self.next {
             return Err(bad_run("is not in ascending order", run));
         }
@@ -78,7 +78,7 @@ impl Layout {
             return Err(bad_run("is not made of whole clusters", run));
         }
         if run.file_offset < self.data_start {
-            return Err(bad_run("lies before the payload", run));
+            return Err(bad_run("is in front of the payload", run));
         }
         self.next = round_up(end, cluster);
         if run.stored_length == 0 { self.take_plain(run) } else { self.take_encoded(run) }
@@ -105,7 +105,7 @@ impl Layout {
             return Err(bad_run("is no encoded cluster, or one that is too long", run));
         }
         compressed_entry(self.geometry.cluster_bits, run.file_offset, run.stored_length)
-            .ok_or_else(|| bad_run("lies where no entry can point", run))?;
+            .ok_or_else(|| bad_run("is where no entry can point", run))?;
         let end = run.file_offset + u64::from(run.stored_length);
         let number = run.offset >> self.geometry.cluster_bits;
         self.groups.push_encoded(number, run.file_offset, run.stored_length)?;

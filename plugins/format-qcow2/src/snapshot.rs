@@ -122,7 +122,7 @@ fn read_entry(
     let inside = offset.checked_add(l1.length).is_some_and(|end| end <= blob.size());
     if !inside || l1.length > MAX_L1_BYTES || !offset.is_multiple_of(header.cluster()) {
         return Err(FormatError::Table(format!(
-            "the L1 table of the snapshot at {at:#x} lies outside of the file"
+            "the L1 table of the snapshot at {at:#x} is outside of the file"
         )));
     }
     Ok(Snapshot { l1, place: ByteRange { offset: at, length } })

@@ -131,7 +131,7 @@ impl Bat {
             // At the end of the file there is nothing but the footer.
             if table.offset < self.data_end {
                 return Err(FormatError::Aliased(format!(
-                    "the block {index} at {offset:#x} lies in the image's own tables"
+                    "the block {index} at {offset:#x} is in the image's own tables"
                 )));
             }
         }

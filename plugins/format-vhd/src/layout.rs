@@ -112,13 +112,13 @@ impl Layout {
         }
         let bitmap = header::bitmap_size(self.plan.block_size.unwrap_or_default());
         if run.file_offset < self.payload_end || !run.file_offset.is_multiple_of(SECTOR) {
-            return Err(bad_run("lies upon something else, or not at a sector", run));
+            return Err(bad_run("is upon something else, or not at a sector", run));
         }
         let end = run.file_offset.saturating_add(bitmap + block_size);
         *entry = u32::try_from(run.file_offset / SECTOR)
             .ok()
             .filter(|sector| *sector != NO_BLOCK)
-            .ok_or_else(|| bad_run("lies where no entry can point", run))?;
+            .ok_or_else(|| bad_run("is where no entry can point", run))?;
         self.next = run.offset + block_size;
         self.payload_end = end;
         Ok(())

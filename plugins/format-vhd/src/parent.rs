@@ -1,4 +1,4 @@
-//! The names of a parent, as text. Nothing here is a path that anybody opens.
+//! The names of a parent, as text. Nothing here opens them.
 
 use imprint_plugin_sdk::{
     format::{FormatError, blob::read_exact},

@@ -29,7 +29,7 @@ use crate::{
 const ENTRY_HEADER: u64 = 64;
 const DESCRIPTOR: u64 = 32;
 /// How many times the log's length is read at most while its entries are looked for. Each entry is
-/// read once; only in a forged log do many of them lie across each other.
+/// read once; only in a forged log do many of them overlap.
 const MAX_PASSES: u64 = 2;
 /// The most changes that are played back. A change of data takes a sector of the log, of which there
 /// are 2^14; the rest is for zeroes.
@@ -181,9 +181,10 @@ impl Ring<'_> {
     /// Whether the entry has its checksum, and descriptors and data sectors carry the marks and the
     /// number of their entry.
     fn is_sound(&mut self, entry: &Entry, checksum: Option<u32>) -> Result<bool, FormatError> {
-        self.budget = self.budget.checked_sub(entry.length).ok_or_else(|| {
-            FormatError::LogSize(format!("the entries of the log lie across each other; {CLOSE}"))
-        })?;
+        self.budget = self
+            .budget
+            .checked_sub(entry.length)
+            .ok_or_else(|| FormatError::LogSize(format!("the entries of the log overlap; {CLOSE}")))?;
         let mut crc = Crc32c::new();
         let mut parts = Parts::of(entry);
         let mut done = 0;

@@ -161,7 +161,7 @@ fn place_of(entry: &[u8], id: Guid, region: ByteRange) -> Result<ByteRange, Form
     let empty = length == 0 && offset == 0;
     if !empty && (offset < TABLE_LENGTH || offset + length > region.length || length > MAX_READ) {
         return Err(FormatError::Table(format!(
-            "the metadata item {id} ({length} bytes at {offset:#x}) lies outside of its region"
+            "the metadata item {id} ({length} bytes at {offset:#x}) is outside of its region"
         )));
     }
     Ok(ByteRange { offset: region.offset + offset, length })

@@ -1,4 +1,4 @@
-//! What a log says that the file should hold, in sectors of 4 KiB.
+//! The changes of a log that was not played back, in sectors of 4 KiB.
 
 use std::collections::BTreeMap;
 

@@ -123,7 +123,7 @@ fn grain(
 ) -> Option<Finding> {
     let start = number * sparse.header.grain;
     if start >= sparse.header.capacity {
-        let message = format!("grain {number} lies behind the end of the disk");
+        let message = format!("grain {number} is behind the end of the disk");
         return Some(finding(Severity::Error, "corrupt.table", message, offset));
     }
     let stored = match sparse.header.grains {
@@ -131,7 +131,7 @@ fn grain(
             let length = sparse.header.grain.min(sparse.header.capacity - start);
             let stored = ByteRange { offset, length };
             if end_of(stored) > sparse.blob.size() {
-                let message = format!("grain {number} lies behind the end of the file");
+                let message = format!("grain {number} is behind the end of the file");
                 return Some(finding(Severity::Error, "corrupt.truncated", message, offset));
             }
             stored
@@ -147,7 +147,7 @@ fn grain(
         }
     };
     sparse.is_own(stored).then(|| {
-        let message = format!("grain {number} lies in the image's own tables");
+        let message = format!("grain {number} is in the image's own tables");
         finding(Severity::Error, "corrupt.aliased", message, offset)
     })
 }

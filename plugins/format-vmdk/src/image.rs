@@ -23,7 +23,7 @@ use crate::{
 
 /// The most ranges of an answer, whatever is asked for.
 const MAX_RANGES: u32 = 8192;
-/// Bytes at the start of a file that tell its kind.
+/// Bytes at the start of a file that decide what kind it is.
 const HEAD: u64 = 512;
 
 /// An open VMDK image.

@@ -80,7 +80,7 @@ fn check_aliases(parts: &[Part], page: &Page) -> Result<(), FormatError> {
             };
             if sparse.is_own(stored) {
                 return Err(FormatError::Aliased(format!(
-                    "the disk's bytes at {:#x} lie in the image's own tables (at {:#x} of the file)",
+                    "the disk's bytes at {:#x} are in the image's own tables (at {:#x} of the file)",
                     extent.offset, stored.offset
                 )));
             }

@@ -5,7 +5,7 @@
 //! specification, that is spoilt in one place, so that the place is what is tested. Files are
 //! sparse: a case that claims tebibytes costs what its tables cost.
 //!
-//! Not here: how an image is judged. The whole-product test runs the real binary over all of them,
+//! Not here: how an image is checked. The whole-product test runs the real binary over all of them,
 //! the tests of the format plugins use the builders, and the fuzz targets begin with the files.
 
 #![expect(clippy::too_many_lines, reason = "tables of cases, one after the other")]
@@ -38,14 +38,14 @@ pub enum Expected {
     Either,
 }
 
-/// What lies at a path.
+/// What is at a path.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// A regular file.
     File(Bytes),
     /// A symbolic link.
     Link(String),
-    /// A named pipe that nobody writes to.
+    /// A named pipe without a writer.
     Fifo,
     /// A folder.
     Folder,
@@ -68,12 +68,12 @@ pub struct Case {
     pub qemu: &'static str,
 }
 
-/// What images name so that it would be noticed when somebody looked.
+/// What images name, so that an access to it is noticed.
 #[derive(Clone, Debug)]
 pub struct Bait {
-    /// Absolute path of a file that nobody may open.
+    /// The absolute path of a file that must not be opened.
     pub file: String,
-    /// Port of this machine that nobody may connect to.
+    /// A port of this machine that must not be connected to.
     pub port: u16,
 }
 

@@ -90,7 +90,7 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
     const REFUSED: Expected = Expected::Refused(&["corrupt.", "denied.", "unsupported.", "limit."]);
     let plain = description(DISK, "", "");
     let case = |id: &str, what: &str, tar: &Tar, expected| Case::new(id, what, "ova", tar.finish(), expected);
-    let begun = || {
+    let started = || {
         let mut tar = Tar::default();
         tar.file("vm.ovf", plain.as_bytes());
         tar
@@ -104,25 +104,25 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
         (1..10).map(|n| format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10))).collect();
     let laughs = format!("<!DOCTYPE x [<!ENTITY l0 \"lol\">{laughs}]>\n");
     let external = format!("<!DOCTYPE x [<!ENTITY e SYSTEM \"file://{}\">]>\n", bait.file);
-    let mut negative = begun();
+    let mut negative = started();
     let mut size = [0xff; 12];
     negative.raw(&header(DISK.as_bytes(), &size, b'0', ""), &disk());
     size[0] = 0x80;
-    let mut huge = begun();
+    let mut huge = started();
     huge.raw(&header(DISK.as_bytes(), &size, b'0', ""), &disk());
-    let mut pax = begun();
+    let mut pax = started();
     pax.raw(&header(b"PaxHeaders/x", &octal(20), b'x', ""), b"20 size=99999999999\n").file(DISK, &disk());
-    let mut pax_path = begun();
+    let mut pax_path = started();
     pax_path
         .raw(&header(b"PaxHeaders/x", &octal(25), b'x', ""), b"25 path=../../etc/passwd\n")
         .file(DISK, &disk());
-    let mut many = begun();
+    let mut many = started();
     (0..200).for_each(|number| {
         many.file(&format!("x{number}.txt"), b"x");
     });
     let mut bad_sum = header(DISK.as_bytes(), &octal(0), b'0', "");
     bad_sum[148] = b'7';
-    let mut manifest = begun();
+    let mut manifest = started();
     manifest.file("vm.mf", format!("SHA256({DISK})= {}\n", "0".repeat(64)).as_bytes()).file(DISK, &disk());
     let mut zipped = Tar::default();
     let gz = description("disk1.vmdk.gz", "", "")
@@ -134,21 +134,21 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
     cut.resize(cut.size() - 4096);
     vec![
         Case::new("o-good", "a description and a disk", "ova", valid(), Expected::ReadSafely),
-        case("o-dotdot", "a member above the folder", begun().file("../x", b"x").file(DISK, &disk()), REFUSED),
-        case("o-absolute", "a member with an absolute name", begun().file("/etc/passwd", b"x").file(DISK, &disk()), REFUSED),
-        case("o-symlink", "a link, and a file through it", begun().special("dir", b'2', "/etc").file("dir/x", b"x").file(DISK, &disk()), REFUSED),
-        case("o-disk-symlink", "a disk that is a link to a file of the host", begun().special(DISK, b'2', &bait.file), REFUSED),
-        case("o-hardlink", "a disk that is a hard link to a file of the host", begun().special(DISK, b'1', &bait.file), REFUSED),
-        case("o-device", "a disk that is a device", begun().special(DISK, b'4', ""), REFUSED),
-        case("o-fifo", "a disk that is a pipe", begun().special(DISK, b'6', ""), REFUSED),
-        case("o-duplicate", "one name twice", begun().file(DISK, &disk()).file(DISK, &disk()), REFUSED),
+        case("o-dotdot", "a member above the folder", started().file("../x", b"x").file(DISK, &disk()), REFUSED),
+        case("o-absolute", "a member with an absolute name", started().file("/etc/passwd", b"x").file(DISK, &disk()), REFUSED),
+        case("o-symlink", "a link, and a file through it", started().special("dir", b'2', "/etc").file("dir/x", b"x").file(DISK, &disk()), REFUSED),
+        case("o-disk-symlink", "a disk that is a link to a file of the host", started().special(DISK, b'2', &bait.file), REFUSED),
+        case("o-hardlink", "a disk that is a hard link to a file of the host", started().special(DISK, b'1', &bait.file), REFUSED),
+        case("o-device", "a disk that is a device", started().special(DISK, b'4', ""), REFUSED),
+        case("o-fifo", "a disk that is a pipe", started().special(DISK, b'6', ""), REFUSED),
+        case("o-duplicate", "one name twice", started().file(DISK, &disk()).file(DISK, &disk()), REFUSED),
         case("o-negative", "a negative size", &negative, REFUSED),
         case("o-huge", "a size of 2^88 bytes", &huge, REFUSED),
         case("o-pax-size", "a size that an extended header overrides", &pax, REFUSED),
         case("o-pax-path", "a name that an extended header overrides", &pax_path, REFUSED),
-        case("o-sparse", "a sparse member", begun().raw(&header(DISK.as_bytes(), &octal(512), b'S', ""), &[0; 512]), REFUSED),
+        case("o-sparse", "a sparse member", started().raw(&header(DISK.as_bytes(), &octal(512), b'S', ""), &[0; 512]), REFUSED),
         case("o-many", "202 members", many.file(DISK, &disk()), REFUSED),
-        case("o-sum", "a member's header with a wrong checksum", begun().raw(&bad_sum, &[]), REFUSED),
+        case("o-sum", "a member's header with a wrong checksum", started().raw(&bad_sum, &[]), REFUSED),
         case("o-manifest", "a disk with another digest than listed", &manifest, Expected::Either),
         case("o-gzip", "a compressed disk", &zipped, REFUSED),
         case("o-laughs", "a description with a billion laughs", &described(&description(DISK, &laughs, "&l9;")), REFUSED),
@@ -161,9 +161,9 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
         case("o-not-xml", "a description that is none", &described("hello"), REFUSED),
         case("o-binary", "a description that is not text", Tar::default().file("vm.ovf", &[0xff; 700]).file(DISK, &disk()), REFUSED),
         case("o-empty", "an empty description", &described(""), REFUSED),
-        case("o-no-disk", "a description without a disk", &begun(), REFUSED),
+        case("o-no-disk", "a description without a disk", &started(), REFUSED),
         Case::new("o-cut", "a disk that is cut off", "ova", cut, REFUSED),
-        case("o-bad-disk", "a disk that is no image", begun().file(DISK, &[0x5a; 4096]), REFUSED),
-        case("o-flat-disk", "a disk whose descriptor names a file of the host", begun().file(DISK, format!("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 16384 FLAT \"{}\" 0\n", bait.file).as_bytes()), REFUSED),
+        case("o-bad-disk", "a disk that is no image", started().file(DISK, &[0x5a; 4096]), REFUSED),
+        case("o-flat-disk", "a disk whose descriptor names a file of the host", started().file(DISK, format!("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 16384 FLAT \"{}\" 0\n", bait.file).as_bytes()), REFUSED),
     ]
 }

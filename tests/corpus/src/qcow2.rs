@@ -435,7 +435,7 @@ fn header() -> Vec<Case> {
         spoilt("q-dirty", "not closed properly", READ, |forge| {
             forge.u64(72, 1);
         }),
-        spoilt("q-unknown-extension", "an extension that nobody knows", READ, |forge| {
+        spoilt("q-unknown-extension", "an unknown extension", READ, |forge| {
             forge.extension(0x1234_5678, b"who knows");
         }),
     ];
@@ -520,7 +520,7 @@ fn encoded() -> Vec<Case> {
         ),
         case(
             "q-zstd-lie",
-            "a zstd frame whose header lies about its size",
+            "a zstd frame with a wrong size in its header",
             1,
             &[(0, zstd(65536, 4096))],
             ENCODED,

@@ -449,7 +449,7 @@ fn logs() -> Vec<Case> {
         ),
         logged(
             "x-log-tail",
-            "a log entry whose tail is elsewhere",
+            "a log entry with its tail elsewhere",
             EITHER,
             &[zeroes(DATA, 4096)],
             0,

@@ -194,7 +194,7 @@ fn texts(bait: &Bait) -> Vec<Case> {
             .qemu("opens it"),
         text(
             "v03",
-            "a flat extent beside the folder",
+            "a flat extent next to the folder",
             "monolithicFlat",
             &flat("../canary/secret.bin"),
             REFERENCE,
@@ -202,7 +202,7 @@ fn texts(bait: &Bait) -> Vec<Case> {
         .qemu("opens it: leak"),
         Case::new(
             "v04",
-            "a sparse extent whose descriptor says flat",
+            "a sparse extent with a descriptor that says flat",
             "vmdk",
             disagree,
             Expected::Refused(&["corrupt.header", "corrupt.", "denied."]),
@@ -235,7 +235,7 @@ fn texts(bait: &Bait) -> Vec<Case> {
         ),
         text(
             "v-sum",
-            "extents whose sum exceeds 64 bits",
+            "extents with a sum that exceeds 64 bits",
             "monolithicFlat",
             &format!("{0}\n{0}", "RW 18446744073709551615 FLAT \"x\" 0"),
             refused,
@@ -434,7 +434,7 @@ fn streams() -> Vec<Case> {
         ),
         case(
             "s-footer-gd",
-            "a footer whose directory is at its end, too",
+            "a footer that also places its directory at the end",
             &Stream {
                 footer: |footer| {
                     footer.le64(56, u64::MAX);

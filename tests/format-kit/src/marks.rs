@@ -13,9 +13,10 @@ fn admits(manifest: &toml::Table, head: &[u8], tail: &[u8]) -> bool {
             None => hex::decode(mark["hex"].as_str().expect("text or hex")).expect("hexadecimal digits"),
         };
         let distance = usize::try_from(at.unsigned_abs()).expect("a place");
-        let found = match at < 0 {
-            true => tail.len().checked_sub(distance).map(|start| &tail[start..]),
-            false => head.get(distance..),
+        let found = if at < 0 {
+            tail.len().checked_sub(distance).map(|start| &tail[start..])
+        } else {
+            head.get(distance..)
         };
         found.is_some_and(|found| found.starts_with(&bytes))
     })

@@ -134,7 +134,7 @@ impl Bitmaps {
         }
         if offset.checked_add(table.length).is_none_or(|end| end > blob.size()) {
             return Err(FormatError::Table(format!(
-                "a bitmap's table at {offset:#x} lies outside of the file"
+                "a bitmap's table at {offset:#x} is outside of the file"
             )));
         }
         let length = (BITMAP_HEAD + u64::from(name) + u64::from(extra)).next_multiple_of(8);

@@ -193,13 +193,13 @@ impl Visitor<'_> {
     fn plain(&mut self, entry: u64, what: &str) -> bool {
         let host = entry & OFFSET_MASK;
         if host & (self.header.cluster() - 1) != 0 {
-            self.report("corrupt.table", format!("a {what} lies between two clusters ({entry:#018x})"));
+            self.report("corrupt.table", format!("a {what} is between two clusters ({entry:#018x})"));
             return false;
         }
         if host >= self.file {
             self.report(
                 "corrupt.truncated",
-                format!("a {what} lies behind the end of the file ({entry:#018x})"),
+                format!("a {what} is behind the end of the file ({entry:#018x})"),
             );
             return false;
         }

@@ -23,7 +23,7 @@ pub struct Bitmaps {
     pub size: u64,
 }
 
-/// What the extensions say, as far as it matters to a reader.
+/// The extensions, as far as they matter to a reader.
 #[derive(Clone, Debug, Default)]
 pub struct Extensions {
     /// Format of the parent.
@@ -91,5 +91,5 @@ fn bitmaps(data: &[u8]) -> Result<Bitmaps, FormatError> {
 }
 
 fn outside(start: u64) -> FormatError {
-    FormatError::Header(format!("the header extensions at {start:#x} lie outside of the first cluster"))
+    FormatError::Header(format!("the header extensions at {start:#x} are outside of the first cluster"))
 }

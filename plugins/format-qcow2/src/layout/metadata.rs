@@ -19,7 +19,7 @@ use crate::{
     l2::{COPIED, compressed_entry, plain_entry},
 };
 
-/// What of cluster 0 is written; the rest is never looked at.
+/// What of cluster 0 is written; the rest is never read.
 const HEADER_BYTES: u64 = 4 << 10;
 const HEADER_LENGTH: u32 = 112;
 const REFCOUNT_ORDER: u32 = 4;

@@ -52,7 +52,7 @@ fn qemu_rounds_to_a_geometry_or_says_that_it_does_not() {
     let stated = Geometry::holding(10 * GIB);
     assert_eq!(decide(b"qemu", stated.size(), stated), Ok((stated.size(), None)));
     assert_eq!(decide(b"qem2", 10 * GIB, Geometry::MAXIMAL), Ok((10 * GIB, None)));
-    // More than 127 GiB have the largest geometry, whoever made them.
+    // More than 127 GiB have the largest geometry, whichever program made them.
     for creator in [b"qemu", b"vpc ", b"abcd", b"win "] {
         assert_eq!(decide(creator, 500 * GIB, Geometry::MAXIMAL), Ok((500 * GIB, None)));
     }
@@ -79,7 +79,7 @@ fn what_clouds_export() {
     let size = 30 * GIB + (1 << 20);
     let stated = Geometry::of_sectors(size / SECTOR);
     assert_eq!(decide(b"wa\0\0", size, stated), Ok((size, Some(stated.size()))));
-    // Programs that state no geometry, or a name nobody knows.
+    // Programs that state no geometry, or an unknown name.
     assert_eq!(decide(b"vbox", size, geometry(0, 0, 0)), Ok((size, None)));
     assert_eq!(decide(b"vbox", size, stated), Ok((size, Some(stated.size()))));
     assert_eq!(decide(b"abcd", 2 * size, stated), Err("corrupt.size-conflict".to_owned()));
