@@ -41,7 +41,7 @@ impl Ovf {
         let mut is_envelope = false;
         xml::read(text, |element| {
             let text = |name: &str| element.attribute(name).map(str::to_owned);
-            match (element.parent, element.name) {
+            match (element.parent, element.name.as_str()) {
                 (None, "Envelope") => is_envelope = true,
                 (Some("References"), "File") => ovf.files.push(File {
                     id: text("id").unwrap_or_default(),

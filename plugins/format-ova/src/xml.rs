@@ -1,8 +1,13 @@
-//! A reader of just enough XML for a description: elements and their attributes. There are no
-//! document types and no entities but the five of the language itself, so nothing can grow and
-//! nothing outside can be named.
+//! Elements and attributes of a description, in bounds that hold for any document: no document
+//! type, no entities except the five of the language, bounded depth, a bounded number of attributes.
+//! So nothing can grow, and nothing outside can be named.
 
 use imprint_plugin_sdk::format::FormatError;
+use quick_xml::{
+    Reader,
+    escape::{EscapeError, unescape},
+    events::{BytesStart, Event},
+};
 
 use crate::tar::clip;
 
@@ -14,118 +19,91 @@ const MAX_ATTRIBUTES: usize = 64;
 /// The start of an element. Names are without their prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Element<'a> {
-    pub(crate) name: &'a str,
+    pub(crate) name: String,
     /// The name of the element around it.
     pub(crate) parent: Option<&'a str>,
-    attributes: Vec<(&'a str, String)>,
+    attributes: Vec<(String, String)>,
 }
 
-impl Element<'_> {
+impl<'a> Element<'a> {
     /// The value of an attribute.
     pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str())
     }
+
+    fn read(start: &BytesStart<'_>, parent: Option<&'a str>) -> Result<Self, FormatError> {
+        let name = local(start.name().0).to_owned();
+        if name.is_empty() {
+            return Err(bad("a tag has no name"));
+        }
+        let mut attributes: Vec<(String, String)> = Vec::new();
+        for (count, attribute) in start.attributes().enumerate() {
+            if count == MAX_ATTRIBUTES {
+                return Err(bad("an element has too many attributes"));
+            }
+            let attribute = attribute.map_err(|error| bad(&error.to_string()))?;
+            // Namespaces are declared by attributes; they are no names of the description.
+            if attribute.key.as_namespace_binding().is_some() {
+                continue;
+            }
+            let key = local(attribute.key.0);
+            if attributes.iter().any(|(known, _)| known == key) {
+                return Err(bad("an element has an attribute twice"));
+            }
+            if attribute.value.contains('<') {
+                return Err(bad("a value has a tag in it"));
+            }
+            attributes.push((key.to_owned(), unescaped(&attribute.value)?));
+        }
+        Ok(Self { name, parent, attributes })
+    }
 }
 
-/// Hands every element to `visit`, in the order of the document.
-pub(crate) fn read<'a>(
-    text: &'a str,
-    mut visit: impl FnMut(&Element<'a>) -> Result<(), FormatError>,
+/// Gives every element to `visit`, in the order of the document.
+pub(crate) fn read(
+    text: &str,
+    mut visit: impl FnMut(&Element<'_>) -> Result<(), FormatError>,
 ) -> Result<(), FormatError> {
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut open: Vec<&'a str> = Vec::new();
+    let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut open: Vec<String> = Vec::new();
     let mut roots = 0;
-    while let Some(start) = rest.find('<') {
-        let between = &rest[..start];
-        if open.is_empty() && !between.trim().is_empty() {
-            return Err(bad("there is text outside of its root"));
+    loop {
+        let event = reader.read_event().map_err(|error| bad(&error.to_string()))?;
+        let (start, is_empty) = match event {
+            Event::Start(start) => (start, false),
+            Event::Empty(start) => (start, true),
+            Event::End(_) => {
+                open.pop();
+                continue;
+            }
+            Event::Text(text) if !open.is_empty() || text.trim().is_empty() => continue,
+            Event::CData(_) if !open.is_empty() => continue,
+            Event::GeneralRef(reference) if !open.is_empty() => {
+                unescaped(&format!("&{};", &*reference))?;
+                continue;
+            }
+            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
+                return Err(bad("there is text outside of its root"));
+            }
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => continue,
+            Event::DocType(_) => return Err(entities("the description declares a document type")),
+            Event::Eof => break,
+        };
+        roots += usize::from(open.is_empty());
+        if open.len() >= MAX_DEPTH || roots > 1 {
+            return Err(bad("its elements are nested too deeply, or it has several roots"));
         }
-        unescaped(between)?;
-        rest = &rest[start..];
-        if let Some(after) = rest.strip_prefix("<!--") {
-            rest = behind(after, "-->")?;
-        } else if let Some(after) = rest.strip_prefix("<?") {
-            rest = behind(after, "?>")?;
-        } else if let Some(after) = rest.strip_prefix("<![CDATA[").filter(|_| !open.is_empty()) {
-            rest = behind(after, "]]>")?;
-        } else if rest.starts_with("<!") {
-            return Err(entities("the description declares a document type"));
-        } else if let Some(after) = rest.strip_prefix("</") {
-            let (name, after) = after.split_once('>').ok_or_else(|| bad("a tag has no end"))?;
-            if open.pop() != Some(name.trim_end()) {
-                return Err(bad("its elements do not end as they begin"));
-            }
-            rest = after;
-        } else {
-            let tag = tag(&rest[1..])?;
-            roots += usize::from(open.is_empty());
-            if open.len() >= MAX_DEPTH || roots > 1 {
-                return Err(bad("its elements are nested too deeply, or it has several roots"));
-            }
-            let parent = open.last().map(|name| local(name));
-            visit(&Element { name: local(tag.name), parent, attributes: tag.attributes })?;
-            if !tag.empty {
-                open.push(tag.name);
-            }
-            rest = tag.after;
+        let element = Element::read(&start, open.last().map(String::as_str))?;
+        visit(&element)?;
+        let Element { name, .. } = element;
+        if !is_empty {
+            open.push(name);
         }
     }
-    if !open.is_empty() || roots == 0 || !rest.trim().is_empty() {
+    if !open.is_empty() || roots == 0 {
         return Err(bad("it is not complete"));
     }
     Ok(())
-}
-
-struct Tag<'a> {
-    name: &'a str,
-    attributes: Vec<(&'a str, String)>,
-    empty: bool,
-    after: &'a str,
-}
-
-/// A start tag, behind its `<`.
-fn tag(text: &str) -> Result<Tag<'_>, FormatError> {
-    let end = text.find(|c: char| c.is_whitespace() || matches!(c, '>' | '/' | '=' | '<' | '"'));
-    let (name, mut rest) = text.split_at(end.ok_or_else(|| bad("a tag has no end"))?);
-    if name.is_empty() {
-        return Err(bad("a tag has no name"));
-    }
-    let mut attributes: Vec<(&str, String)> = Vec::new();
-    loop {
-        rest = rest.trim_start();
-        for (end, empty) in [("/>", true), (">", false)] {
-            if let Some(after) = rest.strip_prefix(end) {
-                return Ok(Tag { name, attributes, empty, after });
-            }
-        }
-        let (key, after) = rest.split_once('=').ok_or_else(|| bad("a tag has no end"))?;
-        let key = key.trim();
-        let after = after.trim_start();
-        let quote = after
-            .chars()
-            .next()
-            .filter(|c| matches!(c, '"' | '\''))
-            .ok_or_else(|| bad("a value has no quotes"))?;
-        let (value, after) = after[1..].split_once(quote).ok_or_else(|| bad("a value has no end"))?;
-        if key.is_empty()
-            || key.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'' | '/'))
-            || value.contains('<')
-        {
-            return Err(bad("a tag cannot be parsed"));
-        }
-        // Namespaces are declared by attributes; they are no names of ours.
-        if key != "xmlns" && !key.starts_with("xmlns:") {
-            let key = local(key);
-            if attributes.iter().any(|(known, _)| *known == key) {
-                return Err(bad("an element has an attribute twice"));
-            }
-            attributes.push((key, unescaped(value)?));
-        }
-        if attributes.len() > MAX_ATTRIBUTES {
-            return Err(bad("an element has too many attributes"));
-        }
-        rest = after;
-    }
 }
 
 /// A name without its prefix.
@@ -133,51 +111,24 @@ fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-fn behind<'a>(text: &'a str, end: &str) -> Result<&'a str, FormatError> {
-    text.split_once(end).map(|(_, after)| after).ok_or_else(|| bad("something in it has no end"))
-}
-
 /// Text with the five entities of the language, and characters by number, replaced.
 fn unescaped(text: &str) -> Result<String, FormatError> {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('&') {
-        plain.push_str(before);
-        let (entity, after) = after
-            .split_once(';')
-            .filter(|(entity, _)| entity.len() <= 10)
-            .ok_or_else(|| bad("an entity has no end"))?;
-        plain.push(match entity {
-            "amp" => '&',
-            "lt" => '<',
-            "gt" => '>',
-            "quot" => '"',
-            "apos" => '\'',
-            other => character(other)
-                .ok_or_else(|| entities(&format!("the description uses the entity {:?}", clip(other))))?,
-        });
-        rest = after;
+    match unescape(text) {
+        Ok(plain) => Ok(plain.into_owned()),
+        Err(EscapeError::UnrecognizedEntity(_, entity)) => {
+            Err(entities(&format!("the description uses the entity {:?}", clip(&entity))))
+        }
+        Err(error) => Err(bad(&error.to_string())),
     }
-    plain.push_str(rest);
-    Ok(plain)
-}
-
-/// `#65` or `#x41`.
-fn character(entity: &str) -> Option<char> {
-    let number = entity.strip_prefix('#')?;
-    let code = match number.strip_prefix('x') {
-        Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-        None => number.parse().ok()?,
-    };
-    char::from_u32(code)
 }
 
 fn entities(what: &str) -> FormatError {
     FormatError::Entities(format!("{what}; remove the document type and its entities from the .ovf"))
 }
 
+/// `what` may repeat untrusted text.
 fn bad(what: &str) -> FormatError {
-    FormatError::Header(format!("the description (.ovf) is no XML that can be read: {what}"))
+    FormatError::Header(format!("the description (.ovf) is no XML that can be read: {}", clip(what)))
 }
 
 #[cfg(test)]
@@ -209,7 +160,7 @@ mod tests {
             ("<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>", "denied.entities"),
             ("<a>&xxe;</a>", "denied.entities"),
             ("<a b='&xxe;'/>", "denied.entities"),
-            ("<![CDATA[x]]>", "denied.entities"),
+            ("<![CDATA[x]]>", "corrupt.header"),
             ("<a", "corrupt.header"),
             ("<a b", "corrupt.header"),
             ("<a b=c/>", "corrupt.header"),
