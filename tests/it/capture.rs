@@ -44,8 +44,8 @@ impl Demo {
         let instance = self.customer.deploy(id(image), &name, json!({})).await?;
         self.server.console_says(id(&instance), &format!("BOOTED name={name}")).await?;
         let start = self.server.console_says(id(&instance), "LEDGER start").await?;
-        // After a power cut the very last record may be torn; the writer counts it, the verdict
-        // does not.
+        // After a power cut the very last record may be torn; the writer counts it, the
+        // verification does not.
         let records = captured.verification.records;
         let begins = last_sequence(&start).unwrap_or_default();
         assert!(begins == records || begins == records + 1, "{start}: {captured:?}");

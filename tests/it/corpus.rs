@@ -159,7 +159,7 @@ impl Watched {
 }
 
 /// Runs one case; every case is read whole, and what names other files is also inspected.
-fn judge(lab: &Lab, case: &Case, image: &Path) -> Result<()> {
+fn check_case(lab: &Lab, case: &Case, image: &Path) -> Result<()> {
     let watched = lab.watch(case, "digest", image)?;
     watched.verify(case.expected)?;
     watched.cost()?;
@@ -190,7 +190,7 @@ fn every_hostile_image_is_refused_or_read_safely() -> Result<()> {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     cases.get(number).zip(images.get(number))
                 } {
-                    if let Err(error) = judge(&lab, case, image)
+                    if let Err(error) = check_case(&lab, case, image)
                         && let Ok(mut failures) = failures.lock()
                     {
                         failures.push(format!("{} ({}): {error:#}", case.id, case.what));

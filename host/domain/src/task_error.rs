@@ -143,13 +143,8 @@ pub struct TaskErrorContext {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minimum: Option<Consistency>,
     /// Whether an earlier task of the same instance failed with the same code.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// Why a task ended without success.

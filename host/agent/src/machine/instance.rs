@@ -176,7 +176,8 @@ pub(crate) const MERGED: &str = "disk.merged";
 pub(crate) fn is_own_file(name: &str) -> bool {
     const OWN: [&str; 7] =
         [DEFINITION, "process.json", "pid", "seed.iso", "console.log", "process.log", MERGED];
-    OWN.contains(&name) || Path::new(name).extension().is_some_and(|extension| extension == "new")
+    // Unfinished files of `durable::write`, of this version and of earlier ones.
+    OWN.contains(&name) || Path::new(name).extension().is_some_and(|end| end == "tmp" || end == "new")
 }
 
 /// Returns the name of the primary disk's file.
