@@ -20,7 +20,7 @@ async fn a_capture_goes_through_its_agent() {
     let made = world.customer.post("/images", world.capture("v2")).await.expect(StatusCode::ACCEPTED);
     let (image, task) = (made.text("/image/id"), made.text("/task/id"));
     let assignment = world.agent.claim().await;
-    assert_eq!(assignment["work"]["kind"], "capture");
+    assert_eq!(assignment["kind"]["kind"], "capture");
     assert_eq!(assignment["task_id"], task);
     let answer = world.agent.progress(&assignment, 50, 100).await.expect(StatusCode::OK);
     assert_eq!(answer.body, json!({"cancel": false}));
