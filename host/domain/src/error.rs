@@ -122,7 +122,8 @@ impl Error {
         Self { code, detail: detail.to_string(), context: BTreeMap::new(), pointer: None, internal: None }
     }
 
-    /// Builds the error of a defect or a failed dependency: the client gets the code and no details.
+    /// Builds the error of a defect or a failed dependency: the client gets the code and no
+    /// details.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self {
             internal: Some(cause.to_string()),

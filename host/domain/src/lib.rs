@@ -1,9 +1,9 @@
 //! The nouns and rules of Imprint: images, instances, image storages, locations, accounts, tasks.
 //!
 //! Ground rules: no I/O, no clock, no randomness, no async. Time and fresh ids come in as
-//! arguments. Input is parsed into one of these types at the border. What has a life cycle
-//! (images, instances, tasks) is built by constructors and changed by methods only: an illegal state
-//! cannot be built, an illegal transition is a typed error that changes nothing. Accounts, locations,
+//! arguments. Input is parsed into one of these types at the border. What has a life cycle (images,
+//! instances, tasks) is built by constructors and changed by methods only: an illegal state cannot
+//! be built, an illegal transition is a typed error that changes nothing. Accounts, locations,
 //! hypervisors and storages are plain data without a life cycle.
 //!
 //! Not here: rows (`store`), HTTP shapes (`api`), copying bytes (`data-path`).

@@ -39,8 +39,8 @@ pub struct CaptureChoice<'a> {
     pub storage: &'a ImageStorage,
 }
 
-/// Decides whether an instance can be captured, and chooses disk and storage. The limit is not here:
-/// it is a reservation in the transaction (see [`reserve_slot`]).
+/// Decides whether an instance can be captured, and chooses disk and storage. The limit is not
+/// here: it is a reservation in the transaction (see [`reserve_slot`]).
 ///
 /// # Errors
 ///
@@ -116,8 +116,8 @@ pub fn require_online(hypervisor: &Hypervisor, now: Timestamp) -> Result<(), Err
     ))
 }
 
-/// Returns the number of images that an account may have in a location: its own limit, otherwise the
-/// location's; `None` is no limit.
+/// Returns the number of images that an account may have in a location: its own limit, otherwise
+/// the location's; `None` is no limit.
 pub fn image_limit(account: &Account, location: &Location) -> Option<u32> {
     account.image_limit.or(location.default_image_limit)
 }
@@ -155,8 +155,8 @@ pub struct DeployFacts<'a> {
     pub now: Timestamp,
 }
 
-/// Decides whether an image can be deployed, and returns the size of the new disk (D1: never smaller
-/// than the image's).
+/// Decides whether an image can be deployed, and returns the size of the new disk (D1: never
+/// smaller than the image's).
 ///
 /// # Errors
 ///

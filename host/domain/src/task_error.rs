@@ -261,8 +261,8 @@ impl TaskError {
         self.transient
     }
 
-    /// Returns the technical detail, for operators only: it may hold paths, settings and the answers
-    /// of plugins.
+    /// Returns the technical detail, for operators only: it may hold paths, settings and the
+    /// answers of plugins.
     pub fn operator_detail(&self) -> &str {
         &self.detail
     }

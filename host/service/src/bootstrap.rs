@@ -118,8 +118,8 @@ impl Service {
     }
 
     /// Creates a customer account with a password if there is none of that name; `None` generates a
-    /// password, which is returned and can be shown once. The password of an existing account is set
-    /// only when one is given.
+    /// password, which is returned and can be shown once. The password of an existing account is
+    /// set only when one is given.
     ///
     /// # Errors
     ///

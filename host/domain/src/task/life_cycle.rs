@@ -97,8 +97,8 @@ impl Task {
         Ok(())
     }
 
-    /// Returns whether an agent process holds the lease that it was given with `fence`. A lease that
-    /// has expired is held until it is taken back.
+    /// Returns whether an agent process holds the lease that it was given with `fence`. A lease
+    /// that has expired is held until it is taken back.
     pub fn is_leased_to(&self, agent_id: AgentId, fence: u64) -> bool {
         self.0.lease.is_some_and(|lease| lease.agent_id == agent_id && lease.fence == fence)
     }
@@ -192,8 +192,8 @@ impl Task {
         Ok(())
     }
 
-    /// Puts a failed or cancelled task back into the queue, with [`MAX_ATTEMPTS`] more attempts and a
-    /// new deadline.
+    /// Puts a failed or cancelled task back into the queue, with [`MAX_ATTEMPTS`] more attempts and
+    /// a new deadline.
     ///
     /// # Errors
     ///

@@ -66,8 +66,9 @@ catalogue! {
         "The hypervisor's agent was shut down during the task",
         "Wait; the task continues when the agent is back, and the interruption does not count as an attempt.",
         "Start the agent again.";
-    // The control plane and the agent both end tasks with this one, depending on which one notices it first. The time
-    // is over, so there is no automatic retry; a retry by hand starts with a new deadline.
+    // The control plane and the agent both end tasks with this one, depending on which one notices
+    // it first. The time is over, so there is no automatic retry; a retry by hand starts with a new
+    // deadline.
     DeadlineExceeded = "deadline_exceeded", ByHand,
         "The task took longer than it may",
         "Retry the task. If this happens again, contact support.",

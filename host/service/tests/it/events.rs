@@ -38,8 +38,8 @@ pub(crate) async fn events_have_no_gaps_under_concurrency(world: World) {
     for change in changes {
         change.await.unwrap();
     }
-    // At least: update 1, capture 2, cancel 2; and those that wait behind a cancelled one have events
-    // that they moved up.
+    // At least: update 1, capture 2, cancel 2; and those that wait behind a cancelled one have
+    // events that they moved up.
     let EventStart::Snapshot { sequence: last } = follow(&world, &world.customer, None).await.start() else {
         panic!("not a snapshot")
     };

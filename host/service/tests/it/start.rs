@@ -18,7 +18,8 @@ fn local() -> LocalRequest {
     }
 }
 
-/// The storages of `World` have the names that the program uses, with other paths: they are updated.
+/// The storages of `World` have the names that the program uses, with other paths: they are
+/// updated.
 pub(crate) async fn the_first_start_can_be_repeated(world: World) {
     assert_eq!(world.service.ensure_admin(None).await.unwrap(), None, "there is one");
     let first = world.service.ensure_local(&local()).await.unwrap();
