@@ -253,7 +253,11 @@ async fn cancelling_ends_a_call_that_hangs() {
 }
 
 /// Prints how fast bytes pass through a plugin:
-/// `IMPRINT_RATE_MIB=1024 cargo nextest run --release -p imprint-plugin-runtime --no-capture -E 'test(stream::rate)'`
+///
+/// ```text
+/// IMPRINT_RATE_MIB=1024 cargo nextest run --release -p imprint-plugin-runtime --no-capture \
+///     -E 'test(stream::rate)'
+/// ```
 #[tokio::test(flavor = "multi_thread")]
 async fn rate() {
     let mib: u32 = std::env::var("IMPRINT_RATE_MIB").map_or(8, |text| text.parse().unwrap());
