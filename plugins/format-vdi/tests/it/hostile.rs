@@ -203,7 +203,9 @@ fn every_flipped_bit_of_the_header_is_refused_or_bounded() {
                     let inside = |end| end <= file;
                     let stored = map.iter().filter(|extent| extent.kind == ExtentKind::Data);
                     assert!(stored.clone().all(|extent| inside(extent.source_offset + extent.length)));
-                    assert!(found.len() < 10 || imprint_format_kit::is_refused(&mut image, file));
+                    // Entries behind the disk are checked, too: at most two findings for each.
+                    let blocks = u32::from_le_bytes(*bytes[0x180..].first_chunk().unwrap());
+                    assert!(found.len() <= 2 * usize::try_from(blocks).unwrap() + 1);
                 }
                 Err(_) => assert!(!found.is_empty(), "the check passes what the map refuses"),
             }
