@@ -17,7 +17,7 @@ pub struct Asset {
 
 /// A source of the panel's files.
 pub trait Assets: Send + Sync {
-    /// Returns the file at a path such as `assets/index-1a2b.js`, without a leading slash. `index.html`
-    /// is the panel itself.
+    /// Returns the file at a path such as `assets/index-1a2b.js`, without a leading slash.
+    /// `index.html` is the panel itself.
     fn get(&self, path: &str) -> Option<Asset>;
 }

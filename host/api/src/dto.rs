@@ -1,8 +1,8 @@
 //! The types of requests and answers, one file per noun, with the names of the domain.
 //!
-//! Ground rules: requests with unknown members are refused; answers have every member, `null` without
-//! a value; sizes are in bytes, times are RFC 3339 in UTC, ids are strings with a prefix. The command
-//! line reads its answers with the same types.
+//! Ground rules: requests with unknown members are refused; answers have every member, `null`
+//! without a value; sizes are in bytes, times are RFC 3339 in UTC, ids are strings with a prefix.
+//! The command line reads its answers with the same types.
 
 pub mod account;
 mod convert;

@@ -1,5 +1,5 @@
-//! The endpoints, one file per noun. A handler parses the request, calls the service, and converts the
-//! result; rules are in `domain` and `service`.
+//! The endpoints, one file per noun. A handler parses the request, calls the service, and converts
+//! the result; rules are in `domain` and `service`.
 
 mod accepted;
 pub(crate) mod accounts;

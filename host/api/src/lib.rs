@@ -1,14 +1,14 @@
 //! The HTTP server: parses requests, calls the service, converts results.
 //!
-//! Ground rules: this crate has no rules of the product; errors of use cases are converted to problems
-//! in one place ([`status_of`] and its module); unknown members of requests are refused; every body,
-//! page, wait and stream is bounded.
+//! Ground rules: this crate has no rules of the product; errors of use cases are converted to
+//! problems in one place ([`status_of`] and its module); unknown members of requests are refused;
+//! every body, page, wait and stream is bounded.
 //!
-//! Terms: a *problem* is an error on the wire (RFC 9457); a *page token* is the position where a list
-//! continues; an *op* is the caller of a request and its id.
+//! Terms: a *problem* is an error on the wire (RFC 9457); a *page token* is the position where a
+//! list continues; an *op* is the caller of a request and its id.
 //!
-//! Poisoned locks: the guarded values (counters) stay consistent when a holder panics, so a poisoned
-//! lock is used as it is (`PoisonError::into_inner`).
+//! Poisoned locks: the guarded values (counters) stay consistent when a holder panics, so a
+//! poisoned lock is used as it is (`PoisonError::into_inner`).
 //!
 //! Not here: rows (`store`), rules (`domain`, `service`), the panel's files (passed in by `app`).
 

@@ -10,8 +10,8 @@ use std::{
 /// The media type of the text format of Prometheus.
 pub(crate) const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The counters. Their number is bounded by routes x methods x statuses: paths without a route count
-/// as `other`.
+/// The counters. Their number is bounded by routes x methods x statuses: paths without a route
+/// count as `other`.
 #[derive(Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<Key, Count>>,

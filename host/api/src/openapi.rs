@@ -85,8 +85,8 @@ fn declare_problems(document: &mut Document) {
     }
 }
 
-/// Makes the generic schemas (`Page_Image`, `Subject_Task`) refer to their items instead of repeating
-/// them.
+/// Makes the generic schemas (`Page_Image`, `Subject_Task`) refer to their items instead of
+/// repeating them.
 fn refer_to_items(document: &mut Document) {
     let Some(components) = &mut document.components else { return };
     for (name, schema) in &mut components.schemas {

@@ -1,8 +1,8 @@
 //! Converts errors of use cases to answers.
 //!
-//! A handler returns [`ApiError`]. Its response has the error as an extension; the outermost middleware
-//! ([`finish`]) converts it to `application/problem+json`, because only there the request's id and path
-//! are known. Internal causes are logged there, once, and never sent.
+//! A handler returns [`ApiError`]. Its response has the error as an extension; the outermost
+//! middleware ([`finish`]) converts it to `application/problem+json`, because only there the
+//! request's id and path are known. Internal causes are logged there, once, and never sent.
 
 use std::collections::BTreeMap;
 

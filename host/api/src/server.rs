@@ -42,9 +42,9 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
 }
 
-/// Serves until `shutdown` is cancelled. Then no new connections are accepted, and the function returns
-/// when the open ones have finished, at the latest after 10 seconds. `shutdown` should be the token in
-/// the router's [`crate::Options`], which ends streams and waiting requests.
+/// Serves until `shutdown` is cancelled. Then no new connections are accepted, and the function
+/// returns when the open ones have finished, at the latest after 10 seconds. `shutdown` should be
+/// the token in the router's [`crate::Options`], which ends streams and waiting requests.
 ///
 /// # Errors
 ///

@@ -1,12 +1,12 @@
 //! `imprint disk`: disk images in files of this machine, without a server.
 //!
 //! The format of an image is declared by its owner, with an option or with the file's name; content
-//! only confirms it. Files that an image refers to are never opened unless `--with` grants them. Exit
-//! status: 0 done, 1 failed (or `compare` found a difference), 2 wrong usage, 3 the image was refused,
-//! with `error[CODE]: ...` on standard error (with `--output json` a JSON document).
+//! only confirms it. Files that an image refers to are never opened unless `--with` grants them.
+//! Exit status: 0 done, 1 failed (or `compare` found a difference), 2 wrong usage, 3 the image was
+//! refused, with `error[CODE]: ...` on standard error (with `--output json` a JSON document).
 //!
-//! Options that declare a format: `--format` for a command with one image, `--from` and `--to` for the
-//! first and the second of two.
+//! Options that declare a format: `--format` for a command with one image, `--from` and `--to` for
+//! the first and the second of two.
 
 mod args;
 mod compare;
@@ -35,7 +35,8 @@ use crate::output_format::OutputFormat;
 pub(crate) enum DiskCommand {
     /// Show the header of an image: format, sizes, references to other files (as text), findings
     Inspect(inspect::InspectArgs),
-    /// Show where a disk has data: extents {offset, length, kind}, kind in data, zero, hole, encoded
+    /// Show where a disk has data: extents {offset, length, kind}, kind in data, zero, hole,
+    /// encoded
     Map(map::MapArgs),
     /// Write a disk as a new image, from any format to any format
     Convert(convert::ConvertArgs),

@@ -27,8 +27,8 @@ const STORAGE_PATH: &str = "path";
 pub(crate) struct PluginFolders {
     /// The cache of compiled plugins.
     pub(crate) cache: PathBuf,
-    /// The operator's plugins. They are loaded in addition to the shipped ones, and instead of those
-    /// with the same id.
+    /// The operator's plugins. They are loaded in addition to the shipped ones, and instead of
+    /// those with the same id.
     pub(crate) more: Option<PathBuf>,
 }
 
@@ -89,8 +89,8 @@ impl PluginPorts {
         self.host.usage()
     }
 
-    /// Waits until the host has undone what plugins left behind in guests (a freeze, a stop). Called
-    /// before the process ends.
+    /// Waits until the host has undone what plugins left behind in guests (a freeze, a stop).
+    /// Called before the process ends.
     pub(crate) async fn drain(&self) {
         self.host.drain().await;
     }
@@ -113,7 +113,8 @@ fn user_cache() -> Option<PathBuf> {
     Some(base.join("imprint/plugins"))
 }
 
-/// Returns the ids of the capabilities of a kind (`dir`, `channel`) that a plugin's manifest requests.
+/// Returns the ids of the capabilities of a kind (`dir`, `channel`) that a plugin's manifest
+/// requests.
 fn requested<'a>(plugin: &'a PluginInfo, kind: &'a str) -> impl Iterator<Item = &'a str> {
     plugin.capabilities.iter().filter_map(move |name| name.strip_prefix(kind)?.strip_prefix(':'))
 }

@@ -60,8 +60,8 @@ pub struct Gone {
     pub id: String,
 }
 
-/// The `data` of the first event of a stream, and of `reset`. Resources that are read after it are at
-/// least as new as this number.
+/// The `data` of the first event of a stream, and of `reset`. Resources that are read after it are
+/// at least as new as this number.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StreamStart {
     /// The number of the last event of the account.

@@ -37,7 +37,8 @@ pub struct Image {
     /// The size of the disk in bytes, as a guest sees it; `null` until the image is stored.
     #[schema(required)]
     pub virtual_size_bytes: Option<u64>,
-    /// The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`, ...).
+    /// The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`,
+    /// ...).
     #[schema(required)]
     pub format: Option<String>,
     /// The consistency that the capture reached.

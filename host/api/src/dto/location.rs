@@ -43,11 +43,12 @@ pub struct AdminLocation {
     pub name: String,
     /// Whether customers can create images in the location.
     pub images_enabled: bool,
-    /// The most images of an account without a limit of its own in the location; `null` for no limit.
+    /// The most images of an account without a limit of its own in the location; `null` for no
+    /// limit.
     #[schema(required)]
     pub default_image_limit: Option<u32>,
-    /// Whether the layers of a stopped instance's disk are merged before its image is created, which
-    /// makes the next image faster. Otherwise the layers are read as one disk and kept.
+    /// Whether the layers of a stopped instance's disk are merged before its image is created,
+    /// which makes the next image faster. Otherwise the layers are read as one disk and kept.
     pub coalesce_before_capture: bool,
     /// The longest time that merging layers may take, in seconds. After it the task fails with
     /// `coalesce_timeout`.
@@ -80,7 +81,8 @@ pub struct LocationCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 72000, default = 7200)]
     pub coalesce_timeout_s: Option<u32>,
-    /// The longest time that a capture may freeze a guest's file systems, in milliseconds; without it, 2000.
+    /// The longest time that a capture may freeze a guest's file systems, in milliseconds; without
+    /// it, 2000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 100, maximum = 10000, default = 2000)]
     pub freeze_limit_ms: Option<u32>,

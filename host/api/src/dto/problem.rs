@@ -50,8 +50,8 @@ pub struct Problem {
 /// A wrong member or parameter of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldProblem {
-    /// The position in the request body as a JSON pointer (RFC 6901); for a query parameter its name
-    /// after `?`.
+    /// The position in the request body as a JSON pointer (RFC 6901); for a query parameter its
+    /// name after `?`.
     #[schema(example = "/name")]
     pub pointer: String,
     /// The stable code.

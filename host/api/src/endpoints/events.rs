@@ -31,7 +31,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client waits before it reconnects.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The longest duration of a stream. Its client resumes it, unless its credentials have been revoked.
+/// The longest duration of a stream. Its client resumes it, unless its credentials have been
+/// revoked.
 const MAX_DURATION: Duration = Duration::from_secs(15 * 60);
 
 /// The most patterns of a request.
@@ -41,8 +42,8 @@ const MAX_PATTERNS: usize = 16;
 ///
 /// The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists
 /// after it. Then each change is an event named by its kind, with its number as `id` and an `Event`
-/// as data. `Last-Event-ID` resumes a stream. If that event is not stored any more, the stream starts
-/// with `reset`: read the lists again.
+/// as data. `Last-Event-ID` resumes a stream. If that event is not stored any more, the stream
+/// starts with `reset`: read the lists again.
 #[utoipa::path(
     get, path = "/events", tag = "events",
     params(EventsQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last event that was received")),
@@ -71,8 +72,8 @@ pub(crate) async fn event_stream(
 
 /// Stream the events of a task
 ///
-/// The same as the account's stream, for one task. The `snapshot` has the current state of the task.
-/// The stream ends when the task has ended.
+/// The same as the account's stream, for one task. The `snapshot` has the current state of the
+/// task. The stream ends when the task has ended.
 #[utoipa::path(
     get, path = "/tasks/{id}/events", tag = "events",
     params(

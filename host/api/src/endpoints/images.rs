@@ -81,8 +81,8 @@ fn sort(text: Option<&str>) -> Result<service::ImageSort, Error> {
 
 /// Create an image
 ///
-/// The image exists at once with the status `creating`; the task has its progress. The instance keeps
-/// running.
+/// The image exists at once with the status `creating`; the task has its progress. The instance
+/// keeps running.
 #[utoipa::path(
     post, path = "/images", tag = "images",
     params(IdempotencyKey),

@@ -16,14 +16,14 @@ use crate::{
     state::ApiState,
 };
 
-/// The panel may load its own files and `data:` images. Styles may be inline because the widget library
-/// sets some.
+/// The panel may load its own files and `data:` images. Styles may be inline because the widget
+/// library sets some.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Answers requests without a route: with a file of the panel, with the panel itself for its pages, or
-/// with 404. Paths of the API never get the panel.
+/// Answers requests without a route: with a file of the panel, with the panel itself for its pages,
+/// or with 404. Paths of the API never get the panel.
 pub(crate) async fn fallback(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let path = request.uri().path();
     if path == "/api" || path.starts_with("/api/") {

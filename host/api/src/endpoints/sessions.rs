@@ -20,8 +20,8 @@ use crate::{
 
 /// Sign in
 ///
-/// Sets the cookie `imprint_session`. Requests with that cookie that change something need the header
-/// `X-Imprint-Csrf: 1`.
+/// Sets the cookie `imprint_session`. Requests with that cookie that change something need the
+/// header `X-Imprint-Csrf: 1`.
 #[utoipa::path(
     post, path = "/sessions", tag = "sessions", security(()),
     request_body = SessionCreate,

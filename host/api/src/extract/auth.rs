@@ -1,5 +1,5 @@
-//! Authentication by a session's cookie or a bearer token. A handler with a [`Caller`] in its signature
-//! is reached only by callers with that permission.
+//! Authentication by a session's cookie or a bearer token. A handler with a [`Caller`] in its
+//! signature is reached only by callers with that permission.
 
 use std::marker::PhantomData;
 
@@ -16,11 +16,12 @@ use crate::{problem::ApiError, state::ApiState};
 /// The name of the cookie with a session's secret.
 pub(crate) const SESSION_COOKIE: &str = "imprint_session";
 
-/// A header that cross-site forms cannot send. Requests with the cookie need it to change something.
+/// A header that cross-site forms cannot send. Requests with the cookie need it to change
+/// something.
 const CSRF_HEADER: &str = "x-imprint-csrf";
 
-/// The caller of a request, who has the permission `P`. Callers without it are refused before the rest
-/// of the request is read.
+/// The caller of a request, who has the permission `P`. Callers without it are refused before the
+/// rest of the request is read.
 pub(crate) struct Caller<P>(pub(crate) Op, pub(crate) PhantomData<P>);
 
 /// What a handler requires of its caller.

@@ -58,7 +58,8 @@ impl IntoParams for IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// Returns the key with the request it belongs to. `body_hash` is the SHA-256 of the request's body.
+    /// Returns the key with the request it belongs to. `body_hash` is the SHA-256 of the request's
+    /// body.
     pub(crate) fn bind(self, body_hash: [u8; 32]) -> Option<Idempotency> {
         self.key.map(|key| Idempotency { method: self.method, path: self.path, key, body_hash })
     }

@@ -59,8 +59,8 @@ impl IntoParams for IfMatch {
 }
 
 impl IfMatch {
-    /// Returns the version to compare with. Browsers must send one: two pages of one resource are often
-    /// open there.
+    /// Returns the version to compare with. Browsers must send one: two pages of one resource are
+    /// often open there.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Who may do what: every operation of the document is here, without an account, as another customer, and as
-//! a customer at the operator's desk. An operation without a row fails the test.
+//! Who may do what: every operation of the document is here, without an account, as another
+//! customer, and as a customer at the operator's desk. An operation without a row fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -95,7 +95,8 @@ impl Credentials {
         Ok(Some(kept))
     }
 
-    /// Writes the file to a temporary name and renames it. Only its owner can read it from the start.
+    /// Writes the file to a temporary name and renames it. Only its owner can read it from the
+    /// start.
     ///
     /// # Errors
     ///
@@ -118,8 +119,8 @@ impl Credentials {
             fs::rename(&temporary, path)
         })();
         if result.is_err() {
-            // The first error is the one to report. A file that cannot be removed is readable for its
-            // owner only.
+            // The first error is the one to report. A file that cannot be removed is readable for
+            // its owner only.
             drop(fs::remove_file(&temporary));
         }
         result
@@ -149,7 +150,8 @@ fn read_bounded(path: &Path) -> io::Result<(String, u32)> {
     Ok((fs::read_to_string(path)?, metadata.permissions().mode() & 0o777))
 }
 
-/// Returns a server's address in one form: `http://host:port`, without a slash or `/api/v1` at the end.
+/// Returns a server's address in one form: `http://host:port`, without a slash or `/api/v1` at the
+/// end.
 pub(crate) fn normalize(server: &str) -> Result<String, Failure> {
     let wrong = |why: &str| {
         Failure::Usage(format!(

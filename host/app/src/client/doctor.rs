@@ -84,8 +84,8 @@ pub(crate) fn report(checks: &[Check], output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks the server that the connection names, with the permissions of its account. Without a server
-/// or a token the result is one check that says so.
+/// Checks the server that the connection names, with the permissions of its account. Without a
+/// server or a token the result is one check that says so.
 pub(crate) async fn remote(connection: &Connection) -> Vec<Check> {
     let api = match connection.api() {
         Ok(api) => api,

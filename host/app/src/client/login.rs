@@ -1,5 +1,5 @@
-//! `imprint login` and `imprint logout`. Signing in opens a session, makes a token with it, and closes
-//! it.
+//! `imprint login` and `imprint logout`. Signing in opens a session, makes a token with it, and
+//! closes it.
 
 use std::io::{self, Read};
 
@@ -49,7 +49,8 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     let api = Api::new(server.clone(), None)?;
     let (cookie, session) = open_session(&api, &SessionCreate { account, password }).await?;
     let token = make_token(&api, &cookie, &session).await;
-    // The session is not needed any more, with or without a token. If it cannot be closed, it expires.
+    // The session is not needed any more, with or without a token. If it cannot be closed, it
+    // expires.
     let close = api.request(Method::DELETE, "/sessions/current").header(header::COOKIE, &cookie);
     if let Err(failure) = api.send(close.header("X-Imprint-Csrf", "1")).await {
         note(&format!("cannot close the session of this sign-in, which will expire: {failure}"));
@@ -68,8 +69,8 @@ pub(crate) async fn login(args: LoginArgs) -> Result<(), Failure> {
     })
 }
 
-/// Revokes the token of an earlier sign-in to the same server: it is not used any more, and an account
-/// has a limited number of tokens.
+/// Revokes the token of an earlier sign-in to the same server: it is not used any more, and an
+/// account has a limited number of tokens.
 async fn revoke_earlier(server: &str) {
     let Ok(Some(kept)) = Credentials::read() else { return };
     if kept.server == server

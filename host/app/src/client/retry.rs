@@ -13,8 +13,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that the server may ask for; for longer ones the command ends.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Repeats a call while its failure is transient. Only for requests that change nothing, or that have
-/// an idempotency key.
+/// Repeats a call while its failure is transient. Only for requests that change nothing, or that
+/// have an idempotency key.
 pub(crate) async fn retry<T>(mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     let mut attempt = 1;
     loop {

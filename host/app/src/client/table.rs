@@ -29,8 +29,9 @@ impl Table {
         Self { headings: Vec::new(), rows, empty: "" }
     }
 
-    /// Returns the table as text. On a terminal of `width` columns the long cells of a list are cut,
-    /// but not those of the last column, which holds the id. The values of details are never cut.
+    /// Returns the table as text. On a terminal of `width` columns the long cells of a list are
+    /// cut, but not those of the last column, which holds the id. The values of details are never
+    /// cut.
     pub(crate) fn render(&self, width: Option<u16>) -> String {
         if self.rows.is_empty() {
             return self.empty.to_owned();

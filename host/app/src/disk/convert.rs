@@ -280,8 +280,8 @@ enum Conversion {
     Cloned(Cloned),
 }
 
-/// Writes the target. Without digests it shares blocks with the source where the file system supports
-/// that.
+/// Writes the target. Without digests it shares blocks with the source where the file system
+/// supports that.
 async fn write(
     digest: Digest,
     disk: &Arc<Disk>,

@@ -27,8 +27,8 @@ enum Status {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     status: Status,
-    /// The stable code, such as `io.open`. `None` if nothing is reported: the answer on standard output
-    /// says it all.
+    /// The stable code, such as `io.open`. `None` if nothing is reported: the answer on standard
+    /// output says it all.
     code: Option<String>,
     message: String,
 }

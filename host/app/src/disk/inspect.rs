@@ -100,9 +100,9 @@ fn run_check(image: &Image) -> impl Future<Output = Result<CheckReport, EngineEr
     async move { imprint_data_path::check(plugin.as_ref(), source, &options).await }
 }
 
-/// Returns the check's report, and of a complete disk how many bytes are stored and how many of these
-/// are encoded. Both read all tables, in a sandbox of their own; that takes seconds for terabytes, so
-/// they run at the same time. If both fail, the check's error is returned.
+/// Returns the check's report, and of a complete disk how many bytes are stored and how many of
+/// these are encoded. Both read all tables, in a sandbox of their own; that takes seconds for
+/// terabytes, so they run at the same time. If both fail, the check's error is returned.
 async fn check_and_count(
     image: &Image,
     complete: bool,
@@ -210,8 +210,8 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
     }
 }
 
-/// Compares the disk in a wrapper with the digest that the wrapper declares. Returns the algorithm of
-/// that digest, or `None` without one.
+/// Compares the disk in a wrapper with the digest that the wrapper declares. Returns the algorithm
+/// of that digest, or `None` without one.
 async fn check_manifest(image: &Image, watch: &Watch) -> Result<Option<&'static str>, Failure> {
     let comparing = async {
         let (info, _) = read_header(image).await?;

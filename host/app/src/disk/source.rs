@@ -39,8 +39,9 @@ pub(super) enum Location {
 }
 
 impl Location {
-    /// Parses `-`, `http://...`, `nbd+unix:///EXPORT?socket=PATH` (the NBD project's URI specification),
-    /// or a path. A file whose name looks like one of these is named with `./` in front.
+    /// Parses `-`, `http://...`, `nbd+unix:///EXPORT?socket=PATH` (the NBD project's URI
+    /// specification), or a path. A file whose name looks like one of these is named with `./` in
+    /// front.
     pub(super) fn of(argument: &Path) -> Self {
         let Some(text) = argument.to_str() else { return Self::File(argument.to_owned()) };
         if text == spool::PIPE {
@@ -127,8 +128,8 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
     Ok(Opened { source, file: Some(identity(&metadata)), allocated })
 }
 
-/// Returns device and inode of a file. A block device is identified by its number, whichever node it
-/// was opened by; no file system has the number 0.
+/// Returns device and inode of a file. A block device is identified by its number, whichever node
+/// it was opened by; no file system has the number 0.
 pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     if metadata.file_type().is_block_device() {
         return (0, metadata.rdev());

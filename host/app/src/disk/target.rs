@@ -54,13 +54,13 @@ struct NewFile {
 }
 
 impl Target {
-    /// Chooses the directory and name of the file. `sources` are the device and inode of the files that
-    /// are read.
+    /// Chooses the directory and name of the file. `sources` are the device and inode of the files
+    /// that are read.
     ///
     /// # Errors
     ///
-    /// The file exists (without `force`), is a source or no regular file, or its directory cannot be
-    /// opened.
+    /// The file exists (without `force`), is a source or no regular file, or its directory cannot
+    /// be opened.
     pub(super) fn new(path: &Path, force: bool, sources: &[(u64, u64)]) -> Result<Self, Failure> {
         let shown = printable(&path.to_string_lossy());
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {

@@ -105,7 +105,8 @@ async fn cancel_on(
     cancel.cancel();
 }
 
-/// Returns a progress bar. It counts bytes with data only: holes take no time and would inflate the rate.
+/// Returns a progress bar. It counts bytes with data only: holes take no time and would inflate the
+/// rate.
 fn bar(doing: &'static str) -> ProgressBar {
     let template = "{msg} {wide_bar} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is a valid constant");

@@ -8,8 +8,8 @@ use imprint_service::LocalRequest;
 
 use super::settings::ServerSettings;
 
-/// Returns the location, hypervisor and storages that `ensure_local` makes of this machine. The folder
-/// of `stock_image` is the stock storage, so that nothing is copied.
+/// Returns the location, hypervisor and storages that `ensure_local` makes of this machine. The
+/// folder of `stock_image` is the stock storage, so that nothing is copied.
 ///
 /// A demo emulates its small guests unless the configuration says otherwise: that works on every
 /// machine, also inside a virtual machine whose KVM is there but cannot run a stock kernel.

@@ -1,4 +1,5 @@
-//! `imprint serve`: the control plane, with an agent in the same process unless `--no-agent` is given.
+//! `imprint serve`: the control plane, with an agent in the same process unless `--no-agent` is
+//! given.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -43,8 +44,8 @@ pub(crate) struct ServeArgs {
 ///
 /// # Errors
 ///
-/// The address is in use, the settings or the database cannot be used, a plugin cannot be loaded, or
-/// the server fails.
+/// The address is in use, the settings or the database cannot be used, a plugin cannot be loaded,
+/// or the server fails.
 pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     let settings = args.settings.read()?;
     // First of all: while the address is in use nothing else is worth starting.
@@ -118,8 +119,8 @@ async fn bind(listen: Option<SocketAddr>) -> Result<(TcpListener, String)> {
     Ok((listener, url))
 }
 
-/// Runs the reconcilers until `stop` is cancelled. A failed run is logged; the next one finds the same
-/// state and retries.
+/// Runs the reconcilers until `stop` is cancelled. A failed run is logged; the next one finds the
+/// same state and retries.
 async fn reconcile(service: Service, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(RECONCILE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

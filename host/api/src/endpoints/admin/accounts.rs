@@ -36,8 +36,8 @@ pub(crate) async fn admin_account_list(
 
 /// Create an account
 ///
-/// Idempotency keys are not supported, because a stored request would reveal the password. Names are
-/// unique.
+/// Idempotency keys are not supported, because a stored request would reveal the password. Names
+/// are unique.
 #[utoipa::path(
     post, path = "/admin/accounts", tag = "admin",
     request_body = AccountCreate,

@@ -13,8 +13,8 @@ use crate::{
 
 /// Merge the layers of an instance's disk
 ///
-/// Independently of an image creation. The instance must be off. A disk that is one file already is not
-/// changed.
+/// Independently of an image creation. The instance must be off. A disk that is one file already is
+/// not changed.
 #[utoipa::path(
     post, path = "/admin/instances/{id}/actions/coalesce", tag = "admin",
     params(

@@ -13,8 +13,8 @@ use crate::{
 
 /// Register a stock image
 ///
-/// The file is in a storage of role `stock`. A task reads its sizes and digests; the file itself is not
-/// copied.
+/// The file is in a storage of role `stock`. A task reads its sizes and digests; the file itself is
+/// not copied.
 #[utoipa::path(
     post, path = "/admin/stock-images", tag = "admin",
     params(IdempotencyKey),
