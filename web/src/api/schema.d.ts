@@ -33,8 +33,8 @@ export interface paths {
         put?: never;
         /**
          * Create an account
-         * @description Idempotency keys are not supported, because a stored request would reveal the password. Names are
-         *     unique.
+         * @description Idempotency keys are not supported, because a stored request would reveal the password. Names
+         *     are unique.
          */
         post: operations["admin_account_create"];
         delete?: never;
@@ -144,8 +144,8 @@ export interface paths {
         put?: never;
         /**
          * Merge the layers of an instance's disk
-         * @description Independently of an image creation. The instance must be off. A disk that is one file already is not
-         *     changed.
+         * @description Independently of an image creation. The instance must be off. A disk that is one file already is
+         *     not changed.
          */
         post: operations["admin_instance_coalesce"];
         delete?: never;
@@ -200,8 +200,8 @@ export interface paths {
         put?: never;
         /**
          * Register a stock image
-         * @description The file is in a storage of role `stock`. A task reads its sizes and digests; the file itself is not
-         *     copied.
+         * @description The file is in a storage of role `stock`. A task reads its sizes and digests; the file itself is
+         *     not copied.
          */
         post: operations["admin_stock_image_create"];
         delete?: never;
@@ -259,8 +259,8 @@ export interface paths {
          * Stream the account's events
          * @description The first event is `snapshot` with the number of the last event (`StreamStart`): read the lists
          *     after it. Then each change is an event named by its kind, with its number as `id` and an `Event`
-         *     as data. `Last-Event-ID` resumes a stream. If that event is not stored any more, the stream starts
-         *     with `reset`: read the lists again.
+         *     as data. `Last-Event-ID` resumes a stream. If that event is not stored any more, the stream
+         *     starts with `reset`: read the lists again.
          */
         get: operations["event_stream"];
         put?: never;
@@ -300,8 +300,8 @@ export interface paths {
         put?: never;
         /**
          * Create an image
-         * @description The image exists at once with the status `creating`; the task has its progress. The instance keeps
-         *     running.
+         * @description The image exists at once with the status `creating`; the task has its progress. The instance
+         *     keeps running.
          */
         post: operations["image_create"];
         delete?: never;
@@ -473,8 +473,8 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Sets the cookie `imprint_session`. Requests with that cookie that change something need the header
-         *     `X-Imprint-Csrf: 1`.
+         * @description Sets the cookie `imprint_session`. Requests with that cookie that change something need the
+         *     header `X-Imprint-Csrf: 1`.
          */
         post: operations["session_create"];
         delete?: never;
@@ -580,8 +580,8 @@ export interface paths {
         };
         /**
          * Stream the events of a task
-         * @description The same as the account's stream, for one task. The `snapshot` has the current state of the task.
-         *     The stream ends when the task has ended.
+         * @description The same as the account's stream, for one task. The `snapshot` has the current state of the
+         *     task. The stream ends when the task has ended.
          */
         get: operations["task_event_stream"];
         put?: never;
@@ -765,12 +765,13 @@ export interface components {
             images_enabled: boolean;
             /**
              * Format: int32
-             * @description The most images of an account without a limit of its own in the location; `null` for no limit.
+             * @description The most images of an account without a limit of its own in the location; `null` for no
+             *     limit.
              */
             default_image_limit: number | null;
             /**
-             * @description Whether the layers of a stopped instance's disk are merged before its image is created, which
-             *     makes the next image faster. Otherwise the layers are read as one disk and kept.
+             * @description Whether the layers of a stopped instance's disk are merged before its image is created,
+             *     which makes the next image faster. Otherwise the layers are read as one disk and kept.
              */
             coalesce_before_capture: boolean;
             /**
@@ -868,8 +869,8 @@ export interface components {
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
-             * @description The position in the request body as a JSON pointer (RFC 6901); for a query parameter its name
-             *     after `?`.
+             * @description The position in the request body as a JSON pointer (RFC 6901); for a query parameter its
+             *     name after `?`.
              * @example /name
              */
             pointer: string;
@@ -955,7 +956,10 @@ export interface components {
              * @description The size of the disk in bytes, as a guest sees it; `null` until the image is stored.
              */
             virtual_size_bytes: number | null;
-            /** @description The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`, ...). */
+            /**
+             * @description The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`,
+             *     ...).
+             */
             format: string | null;
             consistency: components["schemas"]["Consistency"] | null;
             /** @description The digest of the disk, which is the same in every format. */
@@ -1254,7 +1258,8 @@ export interface components {
             coalesce_timeout_s: number | null;
             /**
              * Format: int32
-             * @description The longest time that a capture may freeze a guest's file systems, in milliseconds; without it, 2000.
+             * @description The longest time that a capture may freeze a guest's file systems, in milliseconds; without
+             *     it, 2000.
              * @default 2000
              */
             freeze_limit_ms: number | null;
@@ -1477,8 +1482,8 @@ export interface components {
          */
         StorageRole: "customer" | "stock" | "iso";
         /**
-         * @description The `data` of the first event of a stream, and of `reset`. Resources that are read after it are at
-         *     least as new as this number.
+         * @description The `data` of the first event of a stream, and of `reset`. Resources that are read after it are
+         *     at least as new as this number.
          */
         StreamStart: {
             /**
