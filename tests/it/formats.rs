@@ -1,6 +1,11 @@
 //! Every format against every other, and against qemu-img: what is written is what was read,
 //! whatever is in between.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},

@@ -1,5 +1,10 @@
 //! Sources behind `https://`: a server with certificates made for the test.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},

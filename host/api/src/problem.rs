@@ -154,6 +154,7 @@ fn describe(failure: &ApiError, request_id: RequestId, path: &str) -> Problem {
 }
 
 /// The outermost middleware: assigns the request id, and converts an [`ApiError`] to its problem.
+#[expect(clippy::disallowed_methods, reason = "a request has an id before any use case runs")]
 pub(crate) async fn finish(mut request: Request, next: Next) -> Response {
     let request_id = RequestId::new(Uuid::now_v7());
     let path = request.uri().path().to_owned();

@@ -224,6 +224,10 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests hold no clock of their own, and run what they test in the background"
+    )]
     fn the_oldest_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();

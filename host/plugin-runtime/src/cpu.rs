@@ -127,6 +127,10 @@ mod tests {
 
     /// The clock of the other thread may be far ahead.
     #[tokio::test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests hold no clock of their own, and run what they test in the background"
+    )]
     async fn a_call_that_continues_on_another_thread_is_not_charged_for_it() {
         let mut meter = CpuMeter::default();
         let mark = meter.begin(LIMIT);

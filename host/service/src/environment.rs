@@ -11,6 +11,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEnvironment;
 
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
 impl Environment for SystemEnvironment {
     /// Now, in microseconds: what both databases can hold.
     fn now(&self) -> Timestamp {

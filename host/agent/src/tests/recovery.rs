@@ -164,6 +164,10 @@ async fn a_visible_image_and_a_stored_result_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
 async fn an_unfinished_instance_is_removed_unless_its_result_is_stored() {
     for stored in [false, true] {
         let world = World::new();

@@ -43,6 +43,10 @@ impl TestApp {
     }
 
     /// The same, as if browsers reached it through HTTPS.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests hold no clock of their own, and run what they test in the background"
+    )]
     pub(crate) async fn start_with(https: bool) -> Self {
         let settings = Settings { password_memory_kib: 64, ..Settings::default() };
         let service =

@@ -65,6 +65,10 @@ async fn health_and_figures_are_there_without_signing_in() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
 async fn stopping_ends_streams_and_waits() {
     let app = TestApp::start().await;
     let admin = app.token("admin").await;

@@ -118,6 +118,10 @@ pub(crate) struct FakeAgent {
 }
 
 impl FakeAgent {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests hold no clock of their own, and run what they test in the background"
+    )]
     pub(crate) fn new(client: Client) -> Self {
         Self { client, agent_id: AgentId::new(Uuid::now_v7()) }
     }

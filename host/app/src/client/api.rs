@@ -136,6 +136,7 @@ impl Api {
     }
 
     /// Creates a resource. The request has an idempotency key, so that retries create one only.
+    #[expect(clippy::disallowed_methods, reason = "a key only has to differ from other keys")]
     pub(crate) async fn create<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -121,6 +121,7 @@ pub(crate) async fn remote(connection: &Connection) -> Vec<Check> {
     checks
 }
 
+#[expect(clippy::disallowed_methods, reason = "it compares this machine's clock with the server's")]
 fn clock(headers: &reqwest::header::HeaderMap) -> Option<Check> {
     let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
     let theirs = DateTime::parse_from_rfc2822(date).ok()?.with_timezone(&Utc);

@@ -95,6 +95,7 @@ async fn open_session(api: &Api, request: &SessionCreate) -> Result<(String, Ses
     Ok((cookie, session))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the client has no other clock")]
 async fn make_token(api: &Api, cookie: &str, session: &Session) -> Result<TokenCreated, Failure> {
     let mut scopes = vec![Scope::ImagesRead, Scope::ImagesWrite];
     match session.account.role {

@@ -103,6 +103,7 @@ fn run_check(image: &Image) -> impl Future<Output = Result<CheckReport, EngineEr
 /// Returns the check's report, and of a complete disk how many bytes are stored and how many of
 /// these are encoded. Both read all tables, in a sandbox of their own; that takes seconds for
 /// terabytes, so they run at the same time. If both fail, the check's error is returned.
+#[expect(clippy::disallowed_methods, reason = "the handle aborts it when it is dropped")]
 async fn check_and_count(
     image: &Image,
     complete: bool,

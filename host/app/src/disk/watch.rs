@@ -22,6 +22,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Starts to watch: SIGINT, SIGTERM and SIGHUP do not end the process any more, but cancel the
     /// command, which then cleans up.
+    #[expect(clippy::disallowed_methods, reason = "it ends with the command")]
     pub(super) fn start() -> Self {
         let cancel = CancellationToken::new();
         let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);

@@ -50,6 +50,7 @@ pub(crate) fn settings(server: &ServerSettings, stop_guests: bool) -> imprint_ag
 ///
 /// The settings, the token's file or a folder cannot be used, a plugin cannot be loaded, or the
 /// control plane refuses the agent for good.
+#[expect(clippy::disallowed_methods, reason = "it ends with the process, or is aborted below")]
 pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     if args.list_fault_steps {
         print_steps();

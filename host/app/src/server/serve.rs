@@ -46,6 +46,7 @@ pub(crate) struct ServeArgs {
 ///
 /// The address is in use, the settings or the database cannot be used, a plugin cannot be loaded,
 /// or the server fails.
+#[expect(clippy::disallowed_methods, reason = "both are awaited or aborted below")]
 pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     let settings = args.settings.read()?;
     // First of all: while the address is in use nothing else is worth starting.

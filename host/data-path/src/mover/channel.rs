@@ -267,6 +267,10 @@ mod tests {
         util::num::to_usize,
     };
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests hold no clock of their own, and run what they test in the background"
+    )]
     fn channel(served: Served) -> (Arc<Channels>, std::thread::JoinHandle<io::Result<()>>) {
         let (mover, host) = UnixStream::pair().unwrap();
         let server = std::thread::spawn(move || served.serve(host));

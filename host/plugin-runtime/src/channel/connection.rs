@@ -66,6 +66,7 @@ impl Connection {
         };
         let (read, write) = stream.into_split();
         let (sender, messages) = mpsc::channel(QUEUE_LENGTH);
+        #[expect(clippy::disallowed_methods, reason = "the connection ends it when it is dropped")]
         let reader = tokio::spawn(async move {
             match framing {
                 Framing::Lines => read_lines(read, &sender, &hook).await,

@@ -1,5 +1,10 @@
 //! An agent with fakes of everything around it, in a temporary folder.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{
     collections::BTreeMap,
     fs,

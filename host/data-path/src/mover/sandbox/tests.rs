@@ -1,6 +1,11 @@
 //! Each thing that a mover must not do is tried in a process of its own, which enters the very same
 //! sandbox: this test's program, started again.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{
     fs::File,
     io::{Read as _, Write as _},

@@ -1,5 +1,10 @@
 //! Hostile servers, each with one violation of the protocol.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{
     io::{Read as _, Write as _},
     os::unix::net::{UnixListener, UnixStream},
