@@ -28,8 +28,9 @@ pub trait Blob {
     ///
     /// As [`Self::read_at`].
     fn read_many(&self, ranges: &[ByteRange]) -> Result<Vec<Vec<u8>>>;
-    /// Reads the same number of bytes, 1 to 64, at each of at most 8192 places; the answers follow each
-    /// other. For one marker in every 64 KiB, say: nothing but the places and the bytes crosses.
+    /// Reads the same number of bytes, 1 to 64, at each of at most 8192 places; the answers follow
+    /// each other. For one marker in every 64 KiB, say: nothing but the places and the bytes
+    /// crosses.
     ///
     /// # Errors
     ///
@@ -125,11 +126,11 @@ pub trait Dirs {
     ///
     /// # Errors
     ///
-    /// `not-found`, `dirs.grant` for a directory that is not granted, `dirs.path` for a path that leads
-    /// out of it.
+    /// `not-found`, `dirs.grant` for a directory that is not granted, `dirs.path` for a path that
+    /// leads out of it.
     fn stat(&self, grant: &str, path: &str) -> Result<DirEntry>;
-    /// Lists a directory in ascending byte order of the names, after `resume`, at most `max` (and at
-    /// most 1000).
+    /// Lists a directory in ascending byte order of the names, after `resume`, at most `max` (and
+    /// at most 1000).
     ///
     /// # Errors
     ///
@@ -170,14 +171,15 @@ pub trait Files {
     ///
     /// As [`Dirs::stat`].
     fn read_at(&self, grant: &str, path: &str, offset: u64, length: u32) -> Result<Vec<u8>>;
-    /// Writes at most 1 MiB; creates the file in a directory that exists. What is between its end and
-    /// `offset` reads as zeroes.
+    /// Writes at most 1 MiB; creates the file in a directory that exists. What is between its end
+    /// and `offset` reads as zeroes.
     ///
     /// # Errors
     ///
     /// `disk.no-space`, and as [`Dirs::stat`].
     fn write_at(&self, grant: &str, path: &str, offset: u64, bytes: &[u8]) -> Result<()>;
-    /// Makes the file exactly `size` bytes long; what was never written reads as zeroes. Creates it.
+    /// Makes the file exactly `size` bytes long; what was never written reads as zeroes. Creates
+    /// it.
     ///
     /// # Errors
     ///

@@ -258,7 +258,8 @@ pub trait Hypervisor: 'static {
     ///
     /// # Errors
     ///
-    /// As [`Self::plan_capture`], and `conflict` when `minimum` was not reached. Nothing stays behind.
+    /// As [`Self::plan_capture`], and `conflict` when `minimum` was not reached. Nothing stays
+    /// behind.
     fn begin_capture(host: &dyn HypervisorHost, request: &CaptureRequest) -> Result<StartedCapture>;
     /// Returns how a capture is doing; called about once a second while the host copies.
     ///

@@ -1,9 +1,8 @@
 //! What a plugin author depends on.
 //!
 //! A plugin does not touch bulk bytes (except those of storages that nothing else can read): it
-//! answers where bytes are, how a disk maps to them, or which conversation makes a hypervisor stop a
-//! guest.
-//! Implement one of the traits ([`format::Format`], [`storage::Storage`],
+//! answers where bytes are, how a disk maps to them, or which conversation makes a hypervisor stop
+//! a guest. Implement one of the traits ([`format::Format`], [`storage::Storage`],
 //! [`hypervisor::Hypervisor`]) and export it with the macro of the same kind. Everything that the
 //! host offers comes in as a trait ([`host`]), so plugin logic is tested natively against
 //! [`mock::MockHost`].

@@ -174,8 +174,8 @@ pub trait Upload: 'static {
 /// `GuestStream`.
 ///
 /// It is the slow path, for bytes that have no other: a storage of plain files answers where they
-/// are. Readers and writers are opened in instances of their own, perhaps two at once: they share nothing
-/// but the storage.
+/// are. Readers and writers are opened in instances of their own, perhaps two at once: they share
+/// nothing but the storage.
 pub trait StreamStorage: Storage {
     /// Gives the bytes of an object.
     type Reader: StreamReader;
@@ -200,8 +200,8 @@ pub trait StreamStorage: Storage {
 pub trait StreamReader: 'static {
     /// Returns the size of the object in bytes.
     fn size(&self) -> u64;
-    /// Reads exactly `length` bytes (1 to 1 MiB), all of them inside the object; offsets come in any
-    /// order.
+    /// Reads exactly `length` bytes (1 to 1 MiB), all of them inside the object; offsets come in
+    /// any order.
     ///
     /// # Errors
     ///
@@ -232,9 +232,9 @@ pub trait StreamWriter: 'static {
     ///
     /// What the storage answers. With [`Order::Ascending`] the upload is over.
     fn write(&mut self, host: &dyn StreamHost, offset: u64, bytes: &[u8]) -> Result<()>;
-    /// Makes the upload exactly `size` bytes long and durable, once all bytes were written, perhaps by
-    /// another writer as well. It is not visible yet: [`Upload::commit`] does that. It may be called
-    /// again.
+    /// Makes the upload exactly `size` bytes long and durable, once all bytes were written, perhaps
+    /// by another writer as well. It is not visible yet: [`Upload::commit`] does that. It may be
+    /// called again.
     ///
     /// The default is for storages where a [`write`](Self::write) is durable when it returns, and
     /// that need no length.

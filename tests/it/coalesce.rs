@@ -273,8 +273,8 @@ async fn a_chain_of_vhds_is_captured_and_merged() -> Result<()> {
     let (image, _) = customer.capture(&instance, "of-vhds", json!({})).await?;
     same(&raw, &server.image_storage().join(format!("{}.qcow2", id(&image))))?;
     let path = format!("/admin/instances/{instance}/actions/coalesce");
-    let begun = admin.post(&path, &json!({})).await?;
-    admin.succeeded(&begun["task"]).await?;
+    let started = admin.post(&path, &json!({})).await?;
+    admin.succeeded(&started["task"]).await?;
     let merged = arg(&file("disk.vhd")).to_owned();
     let compared = ok("qemu-img", &["compare", "-f", "raw", "-F", "vpc", arg(&raw), &merged])?;
     assert!(compared.contains("identical"), "{compared}");

@@ -17,7 +17,8 @@
 //!   finds them.
 //! - A failure has a code of the catalogue of task errors, or the one that a plugin or the data
 //!   path reported. Its detail is for operators only.
-//! - Poisoned locks are used as they are (module `sync`): a job that panics must not end the others.
+//! - Poisoned locks are used as they are (module `sync`): a job that panics must not end the
+//!   others.
 //!
 //! **Terms.** An *assignment* is what the control plane sends; a *job* is its execution. A *lease*
 //! is the right to work on a task, its *fence* the number of that right. The *clean-up* of a job

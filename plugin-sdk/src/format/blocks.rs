@@ -63,8 +63,8 @@ impl BlockPlaces {
     ///
     /// # Errors
     ///
-    /// `invalid.request` for a placement that is not made of whole blocks, in ascending order, where a
-    /// block may be; `limit.layout-memory` when there are too many pieces.
+    /// `invalid.request` for a placement that is not made of whole blocks, in ascending order,
+    /// where a block may be; `limit.layout-memory` when there are too many pieces.
     pub fn placed(&mut self, runs: &[Placed]) -> Result<()> {
         if runs.len() > MAX_RUNS {
             let text = format!("{} runs in one report; {MAX_RUNS} are possible", runs.len());
@@ -88,8 +88,8 @@ impl BlockPlaces {
         self.end
     }
 
-    /// Returns where each block is in the file, from the block `first` on to the last of the disk; `None`
-    /// is not stored.
+    /// Returns where each block is in the file, from the block `first` on to the last of the disk;
+    /// `None` is not stored.
     pub fn places(&self, first: u64) -> impl Iterator<Item = Option<u64>> + '_ {
         let word = usize::try_from(first / 64).unwrap_or(usize::MAX);
         let before: u64 = self.present.iter().take(word).map(|word| u64::from(word.count_ones())).sum();

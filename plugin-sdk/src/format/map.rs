@@ -75,8 +75,8 @@ impl MapBuilder {
         self.push(Self::empty(length, ExtentKind::Hole))
     }
 
-    /// Adds one encoded unit of `length` bytes. It is never cut or merged: it must start at the cursor
-    /// and may reach beyond the end of the page.
+    /// Adds one encoded unit of `length` bytes. It is never cut or merged: it must start at the
+    /// cursor and may reach beyond the end of the page.
     ///
     /// # Errors
     ///

@@ -67,8 +67,8 @@ pub struct Info {
     pub virtual_size: u64,
     /// Cluster, block or grain in bytes; 1 for byte-exact formats.
     pub unit: u32,
-    /// More about the image, for policies and as human-readable text: `encrypted`, `dirty`, `corrupt`,
-    /// `internal-snapshots`, `version`, ...
+    /// More about the image, for policies and as human-readable text: `encrypted`, `dirty`,
+    /// `corrupt`, `internal-snapshots`, `version`, ...
     pub facts: Props,
 }
 
@@ -188,8 +188,8 @@ pub struct Rules {
     /// What precedes every stored unit.
     pub frame: Vec<FrameField>,
     /// Tables between the units: units are grouped by their number (virtual offset / unit / this),
-    /// and [`Layout::interleave`](super::Layout::interleave) is asked before the first stored unit of another group. 0 is
-    /// never.
+    /// and [`Layout::interleave`](super::Layout::interleave) is asked before the first stored unit
+    /// of another group. 0 is never.
     pub interleave_every: u32,
     /// Placements are reported in ascending virtual order.
     pub ascending: bool,

@@ -1,6 +1,6 @@
 //! Elements and attributes of a description, in bounds that hold for any document: no document
-//! type, no entities except the five of the language, bounded depth, a bounded number of attributes.
-//! So nothing can grow, and nothing outside can be named.
+//! type, no entities except the five of the language, bounded depth, a bounded number of
+//! attributes. So nothing can grow, and nothing outside can be named.
 
 use imprint_plugin_sdk::format::FormatError;
 use quick_xml::{

@@ -1,13 +1,13 @@
 //! Refcounts against actual use, as `qemu-img check` compares them, with bounded memory and a
 //! bounded amount of work in each call.
 //!
-//! The file is checked in windows of up to 32 Mi clusters: 2 TiB with clusters of 64 KiB. A pass over
-//! one window has stages: how wide the window can be, the refcounts that the file has for it, the
-//! references from all tables of the image into it, and the comparison of both. Each goes in slices
-//! of one [`Budget`]. The resume token is `window << 40 | comparing << 39 | position`, so it only
-//! ever grows. An instance that does not know a window can begin with it, and repeats the stages
-//! before the comparison when it is to compare; it refuses to continue in the middle of a walk that
-//! is not its own.
+//! The file is checked in windows of up to 32 Mi clusters: 2 TiB with clusters of 64 KiB. A pass
+//! over one window has stages: how wide the window can be, the refcounts that the file has for it,
+//! the references from all tables of the image into it, and the comparison of both. Each goes in
+//! slices of one [`Budget`]. The resume token is `window << 40 | comparing << 39 | position`, so it
+//! only ever grows. An instance that does not know a window can begin with it, and repeats the
+//! stages before the comparison when it is to compare; it refuses to continue in the middle of a
+//! walk that is not its own.
 
 mod findings;
 mod refcounts;
@@ -48,7 +48,8 @@ struct Pass {
     /// The window begins at this unit of the file.
     number: u64,
     refcount_blocks: Vec<u64>,
-    /// Found, and not yet reported: at most what a part of one table yields more than was asked for.
+    /// Found, and not yet reported: at most what a part of one table yields more than was asked
+    /// for.
     pending: Vec<Finding>,
     /// What is found before the comparison was reported by another instance.
     repeats: bool,

@@ -37,8 +37,8 @@ impl L1 {
     }
 
     /// Refuses a table that two entries name: one table for the whole of a huge disk would make the
-    /// map endless. Writers make tables in ascending order, so that there is nearly always nothing to
-    /// sort.
+    /// map endless. Writers make tables in ascending order, so that there is nearly always nothing
+    /// to sort.
     fn refuse_shared(&self, cluster_bits: u32) -> Result<(), FormatError> {
         let stored = || self.tables.iter().copied().filter(|offset| *offset != 0);
         if stored().is_sorted_by(|one, two| one < two) {

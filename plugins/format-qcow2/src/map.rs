@@ -21,10 +21,10 @@ const SUBCLUSTERS: u32 = 32;
 /// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the tables a
 /// call.
 ///
-/// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end of the
-/// disk its extent ends with the disk, although its bytes decode to a whole cluster. Whether two
-/// extents share bytes, or lie in the image's tables, is seen only over the whole map: that is the
-/// host's check.
+/// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end of
+/// the disk its extent ends with the disk, although its bytes decode to a whole cluster. Whether
+/// two extents share bytes, or lie in the image's tables, is seen only over the whole map: that is
+/// the host's check.
 pub(crate) fn page(
     blob: &dyn Blob,
     header: &Header,

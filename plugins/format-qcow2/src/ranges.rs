@@ -127,8 +127,8 @@ fn fixed_ranges(header: &Header) -> Vec<ByteRange> {
     fixed
 }
 
-/// Returns the entries of the refcount table: where the refcount blocks are, 0 for a block that does
-/// not exist.
+/// Returns the entries of the refcount table: where the refcount blocks are, 0 for a block that
+/// does not exist.
 pub(crate) fn refcount_blocks(blob: &dyn Blob, header: &Header) -> Result<Vec<u64>, FormatError> {
     let mut blocks = Vec::with_capacity(to_usize(header.refcount_table.length / 8)?);
     for_each_piece(blob, header.refcount_table.offset, header.refcount_table.length, |piece| {

@@ -168,8 +168,8 @@ impl Header {
     }
 }
 
-/// Recognises a file by its first bytes. A version that cannot be read is recognised too: opening it
-/// says why.
+/// Recognises a file by its first bytes. A version that cannot be read is recognised too: opening
+/// it says why.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let confidence = match (le32(head, 0x40)?, le32(head, 0x44)?) {
         (SIGNATURE, VERSION) => 100,

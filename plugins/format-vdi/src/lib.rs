@@ -2,8 +2,8 @@
 //! ones.
 //!
 //! Little endian. A header, a map with one 32-bit entry for each block of the disk, and blocks. The
-//! map is looked at as it is needed, a bounded part of it in each call: that of the largest disk has
-//! 256 MiB.
+//! map is looked at as it is needed, a bounded part of it in each call: that of the largest disk
+//! has 256 MiB.
 //!
 //! Not here: whether two blocks of the whole map share bytes (the host sees all pages; an instance
 //! of this plugin sees one).

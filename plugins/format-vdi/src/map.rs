@@ -64,9 +64,9 @@ impl Window {
     }
 }
 
-/// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the map a call.
-/// Whether two entries name the same block is seen only over the whole map: that is the host's
-/// check.
+/// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the map a
+/// call. Whether two entries name the same block is seen only over the whole map: that is the
+/// host's check.
 pub(crate) fn page(
     blob: &dyn Blob,
     header: &Header,

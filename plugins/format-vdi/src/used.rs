@@ -41,8 +41,8 @@ impl Used {
         Ok(())
     }
 
-    /// Returns the first block of the file from `number` on that the map does not name, below `end`,
-    /// which is at most the number of blocks of the disk.
+    /// Returns the first block of the file from `number` on that the map does not name, below
+    /// `end`, which is at most the number of blocks of the disk.
     pub(crate) fn next_unused(&self, number: u64, end: u64) -> Option<u64> {
         let first = usize::try_from(number / 64).ok()?;
         let words = (number / 64..).zip(self.bits.get(first..)?);

@@ -2,8 +2,8 @@
 //!
 //! All findings of a check are made before the first is reported, because they are in the order of
 //! the file: the table is read, the places of the blocks are sorted, and neighbours compared, a
-//! bounded part in each call. Until then pages are empty and their tokens small; from [`FOUND`] on a
-//! token is the index of the next finding.
+//! bounded part in each call. Until then pages are empty and their tokens small; from [`FOUND`] on
+//! a token is the index of the next finding.
 
 use imprint_plugin_sdk::{
     format::{

@@ -5,8 +5,8 @@
 //! programs of the field differ from it, the place in the code says so.
 //!
 //! Everything here is about tables: a map says where payload is, a layout says where it goes, and
-//! the host moves it. Nothing that an image states is believed before it was checked against the size
-//! of the file. The name of a parent is text; nothing here opens it.
+//! the host moves it. Nothing that an image states is believed before it was checked against the
+//! size of the file. The name of a parent is text; nothing here opens it.
 //!
 //! Not here: the payload, the chain of parents, and whether two blocks of the whole map share bytes
 //! (the host sees all pages; an instance of this plugin sees one).

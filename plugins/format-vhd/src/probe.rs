@@ -4,8 +4,8 @@ use imprint_plugin_sdk::format::{Guess, wire::to_usize};
 
 use crate::footer::{COOKIE, Damaged, Footer, Kind, LENGTH, OLD_LENGTH};
 
-/// Recognises a file by its first and last bytes. A fixed disk has its mark in the last sector only;
-/// what cannot be read is recognised too: opening it says why.
+/// Recognises a file by its first and last bytes. A fixed disk has its mark in the last sector
+/// only; what cannot be read is recognised too: opening it says why.
 pub fn probe(head: &[u8], tail: &[u8]) -> Option<Guess> {
     if head.starts_with(COOKIE) {
         let footer = head.get(..to_usize(LENGTH).ok()?).map(|bytes| Footer::parse(bytes, Damaged::Refuse));

@@ -119,8 +119,8 @@ impl Shape {
         }
     }
 
-    /// Checks that a stored block is in the file, as far as it belongs to the disk, and that the log
-    /// does not change it.
+    /// Checks that a stored block is in the file, as far as it belongs to the disk, and that the
+    /// log does not change it.
     pub(crate) fn check_stored(&self, tables: &Tables, block: u64, offset: u64) -> Result<(), FormatError> {
         inside(tables, "block", block, offset, self.used(block))?;
         let overlay = tables.overlay();

@@ -5,8 +5,8 @@
 //! items, and a block allocation table (BAT). A file whose log was not played back is read as if it
 //! had been: what the log holds replaces what is read, and the file stays as it is.
 //!
-//! The BAT is looked at as a map or a check needs it, a bounded part of it in each call: that of the
-//! largest disk has 512 MiB. A parent is text; nothing here opens it.
+//! The BAT is looked at as a map or a check needs it, a bounded part of it in each call: that of
+//! the largest disk has 512 MiB. A parent is text; nothing here opens it.
 //!
 //! Not here: whether two blocks of the whole map share bytes (the host sees all pages; an instance
 //! of this plugin sees one).

@@ -31,8 +31,8 @@ const DESCRIPTOR: u64 = 32;
 /// How many times the log's length is read at most while its entries are looked for. Each entry is
 /// read once; only in a forged log do many of them overlap.
 const MAX_PASSES: u64 = 2;
-/// The most changes that are played back. A change of data takes a sector of the log, of which there
-/// are 2^14; the rest is for zeroes.
+/// The most changes that are played back. A change of data takes a sector of the log, of which
+/// there are 2^14; the rest is for zeroes.
 const MAX_CHANGES: u64 = 1 << 18;
 /// What to do with a log that cannot be played back.
 const COPY_AGAIN: &str = "the log cannot be played back: copy the file again while the virtual machine is off, or run `Repair-VHD` on the original";

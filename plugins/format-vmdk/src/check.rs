@@ -24,8 +24,8 @@ use crate::{
 const MAX_FINDINGS: u32 = 4096;
 /// Entries whose markers are read at once.
 const AT_ONCE: usize = 512;
-/// The price of an entry, in entries of a table that is only looked through: it is compared with the
-/// image's own tables, and its marker is read.
+/// The price of an entry, in entries of a table that is only looked through: it is compared with
+/// the image's own tables, and its marker is read.
 const ENTRY_PRICE: u64 = 32;
 /// The price of a redundant table: it is read by itself.
 const COPY_PRICE: u64 = 4096;

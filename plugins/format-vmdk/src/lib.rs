@@ -2,8 +2,8 @@
 //! or sparse extents, checks them, and lays out `streamOptimized` and `monolithicSparse`.
 //!
 //! Everything here is about tables: a map says where payload is, a layout says where it goes, and
-//! the host moves it. Nothing that an image states is believed before it was checked against the size
-//! of the file: a directory cannot be larger than the file that holds it. A name inside a
+//! the host moves it. Nothing that an image states is believed before it was checked against the
+//! size of the file: a directory cannot be larger than the file that holds it. A name inside a
 //! descriptor (an extent, a parent) is text; nothing here opens it.
 //!
 //! Source of the facts: VMware, "Virtual Disk Format 5.0" (technical note), and what QEMU and

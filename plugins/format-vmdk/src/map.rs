@@ -26,8 +26,8 @@ const MARKER_PRICE: u64 = 32;
 /// Describes `[start, end)` of the disk that the parts make up, at most `max` extents and a bounded
 /// part of the tables a call.
 ///
-/// A compressed grain cannot be cut: `start` and `end` must not lie inside of one. At the end of the
-/// disk its extent ends with the disk, although its bytes decode to a whole grain.
+/// A compressed grain cannot be cut: `start` and `end` must not lie inside of one. At the end of
+/// the disk its extent ends with the disk, although its bytes decode to a whole grain.
 pub(crate) fn page(
     parts: &mut [Part],
     size: u64,

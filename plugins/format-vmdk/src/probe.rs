@@ -13,8 +13,8 @@ use crate::{
 /// Bytes in which a text descriptor says what it is.
 const SIGNATURE_WITHIN: usize = 512;
 
-/// Recognises a file by its first bytes. A variant that cannot be read is recognised too: opening it
-/// says why.
+/// Recognises a file by its first bytes. A variant that cannot be read is recognised too: opening
+/// it says why.
 pub fn probe(head: &[u8]) -> Option<Guess> {
     let guess = |confidence, subformat: Option<&str>| {
         Some(Guess { confidence, format: "vmdk".to_owned(), subformat: subformat.map(str::to_owned) })

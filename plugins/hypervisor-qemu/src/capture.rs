@@ -221,8 +221,8 @@ impl<'a> Sequence<'a> {
             }),
         )?;
         teardown::set_drive(monitor, &self.disk.device, &self.names.filter)?;
-        // A watchdog or an operator may have let the guest continue; what it wrote before the filter
-        // was in is then torn.
+        // A watchdog or an operator may have let the guest continue; what it wrote before the
+        // filter was in is then torn.
         let still_stopped = survey::power(monitor)? != Power::Running;
         if still_stopped && !monitor.saw("RESUME") { Ok(()) } else { Err(Fault::ResumedEarly) }
     }

@@ -43,7 +43,8 @@ pub(crate) enum Fault {
     ScratchSize { scratch: u64, disk: u64 },
     /// The guest could not be quiesced as far as the caller requires.
     ConsistencyNotReached { reached: Consistency, minimum: Consistency, reason: String },
-    /// Another program resumed the guest inside the stop window, so that there is no single point in time.
+    /// Another program resumed the guest inside the stop window, so that there is no single point
+    /// in time.
     ResumedEarly,
     /// The guest could not be resumed or thawed.
     GuestHeld { problem: String },

@@ -251,7 +251,7 @@ fn hostile_tokens() {
 }
 
 #[test]
-fn deleting_is_idempotent_and_tells_what_it_could_not() {
+fn deleting_is_idempotent_and_names_what_it_could_not() {
     let (host, volume) = open();
     put(&host, &volume, "dir/a", 1);
     let both = ["dir/a".to_owned(), "never".to_owned()];

@@ -164,6 +164,6 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
         case("o-no-disk", "a description without a disk", &started(), REFUSED),
         Case::new("o-cut", "a disk that is cut off", "ova", cut, REFUSED),
         case("o-bad-disk", "a disk that is no image", started().file(DISK, &[0x5a; 4096]), REFUSED),
-        case("o-flat-disk", "a disk whose descriptor names a file of the host", started().file(DISK, format!("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 16384 FLAT \"{}\" 0\n", bait.file).as_bytes()), REFUSED),
+        case("o-flat-disk", "a disk with a descriptor that names a file of the host", started().file(DISK, format!("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 16384 FLAT \"{}\" 0\n", bait.file).as_bytes()), REFUSED),
     ]
 }

@@ -36,7 +36,7 @@ async fn a_result_is_sent_until_it_is_answered_even_by_the_next_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_whose_lease_is_lost_is_dropped_and_its_image_left_alone() {
+async fn a_result_without_its_lease_is_dropped_and_its_image_left_alone() {
     let world = World::new();
     let instance = world.stopped_instance();
     world.control.script.lock().unwrap().refuse_finishes = Some(ProtocolError::LeaseLost);

@@ -261,8 +261,8 @@ impl Window {
         self.reference(first * cluster, end.saturating_sub(first) * cluster);
     }
 
-    /// Adds what differs from this place in the window on to `items`, at most `max` of them; returns
-    /// where the next call continues, `None` at the end.
+    /// Adds what differs from this place in the window on to `items`, at most `max` of them;
+    /// returns where the next call continues, `None` at the end.
     pub(super) fn compare(
         &self,
         from: usize,

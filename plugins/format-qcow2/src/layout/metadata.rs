@@ -245,8 +245,8 @@ impl Plan {
     }
 }
 
-/// Returns where a range of refcounts ends, so that the clusters that are counted for it stay within
-/// the budget of a call: thousands of encoded clusters may lie in one cluster of the file.
+/// Returns where a range of refcounts ends, so that the clusters that are counted for it stay
+/// within the budget of a call: thousands of encoded clusters may lie in one cluster of the file.
 fn counted_in_a_call(geometry: &Geometry, groups: &[Group], range: Range<u64>) -> u64 {
     let mut end = range.end;
     loop {

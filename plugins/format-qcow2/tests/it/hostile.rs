@@ -457,7 +457,7 @@ fn the_table_of_a_bitmap_is_no_longer_than_a_bitmap_may_be() {
 }
 
 #[test]
-fn the_check_tells_leaks_from_errors() {
+fn the_check_distinguishes_leaks_from_errors() {
     let found = |spoil: fn(&mut Forge)| {
         let mut forge = Forge::new();
         spoil(&mut forge);

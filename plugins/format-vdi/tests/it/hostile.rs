@@ -134,7 +134,7 @@ fn headers_that_contradict_themselves() {
 }
 
 #[test]
-fn a_size_between_two_sectors_is_rounded_up_and_told() {
+fn a_size_between_two_sectors_is_rounded_up_and_reported() {
     let mut bytes = valid();
     put(&mut bytes, 0x170, (3 << 20) + 5);
     let info = open_bytes(&bytes).unwrap().info().unwrap();
@@ -222,7 +222,7 @@ fn a_file_that_shrinks_while_it_is_read_is_noticed() {
 }
 
 #[test]
-fn probing_tells_versions_apart() {
+fn probing_distinguishes_versions() {
     let confidence = |bytes: &[u8]| Vdi::probe(bytes, &[], 0).map(|guess| guess.confidence);
     let mut bytes = valid();
     assert_eq!(confidence(&bytes), Some(100));

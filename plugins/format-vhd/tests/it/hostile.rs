@@ -14,7 +14,7 @@ use crate::{
 
 /// The code of the refusal, wherever it comes: opening, the map, or what the host finds over the
 /// whole map.
-fn verdict_of(bytes: &[u8]) -> String {
+fn refusal_of(bytes: &[u8]) -> String {
     imprint_format_kit::outcome(|| open_bytes(bytes), aliased)
 }
 
@@ -23,7 +23,7 @@ fn verdict_of(bytes: &[u8]) -> String {
 fn expect(spoil: impl FnOnce(&mut Forge), expected: &str) {
     let mut forge = Forge::new();
     spoil(&mut forge);
-    assert_eq!(verdict_of(&forge.bytes), expected);
+    assert_eq!(refusal_of(&forge.bytes), expected);
 }
 
 /// Changes a field of the header, and puts the checksum right.
@@ -45,7 +45,7 @@ fn fact(bytes: &[u8], key: &str) -> Option<String> {
 #[test]
 fn the_images_that_are_spoilt_are_good_ones() {
     for forge in [Forge::new(), Forge::differencing(), Forge::fixed(1 << 20)] {
-        assert_eq!(verdict_of(&forge.bytes), "accepted");
+        assert_eq!(refusal_of(&forge.bytes), "accepted");
         let mut image = open_bytes(&forge.bytes).unwrap();
         assert_eq!(faults(&all_findings(&mut image, 10).unwrap()), [""; 0]);
         let facts = image.info().unwrap().facts;
@@ -89,7 +89,7 @@ fn h01b_the_largest_disk_in_one_block() {
     let table = u32::try_from(data / 512).unwrap().to_be_bytes().repeat(usize::try_from(entries).unwrap());
     put(&mut bytes, usize::try_from(BAT).unwrap(), &table);
     bytes.extend(footer);
-    assert_eq!(verdict_of(&bytes), "corrupt.aliased");
+    assert_eq!(refusal_of(&bytes), "corrupt.aliased");
     let findings = all_findings(&mut open_bytes(&bytes).unwrap(), 1000).unwrap();
     assert_eq!(findings.len(), 10_000, "a check has a bound");
 }
@@ -157,7 +157,7 @@ fn names_of_a_parent_that_are_not_there() {
     let with = |change: &dyn Fn(&mut [u8])| {
         let mut forge = Forge::differencing();
         forge.locator(0, b"W2ru", b"x\0").header(change);
-        verdict_of(&forge.bytes)
+        refusal_of(&forge.bytes)
     };
     assert_eq!(with(&|_| {}), "accepted");
     assert_eq!(with(&|header| put(header, 576 + 16, &u64::MAX.to_be_bytes())), "corrupt.header");
@@ -172,7 +172,7 @@ fn names_of_a_parent_that_are_not_there() {
     let mut twice = Forge::differencing();
     twice.locator(0, b"W2ru", b"x\0").locator(1, b"W2ku", b"x\0");
     twice.header(|header| put(header, 600 + 16, &NAMES.to_be_bytes()));
-    assert_eq!(verdict_of(&twice.bytes), "corrupt.aliased");
+    assert_eq!(refusal_of(&twice.bytes), "corrupt.aliased");
     // A disk without a parent has no use for them.
     expect(|forge| _ = forge.locator(0, b"W2ru", b"x\0").header(|h| put(h, 592, &[0xff; 8])), "accepted");
 }
@@ -196,7 +196,7 @@ fn h06_blocks_where_none_can_be() {
     // Entries behind the disk mean nothing, but are reported.
     let mut forge = Forge::new();
     forge.header(|header| put(header, 28, &5_u32.to_be_bytes())).entry(4, 100);
-    assert_eq!(verdict_of(&forge.bytes), "accepted");
+    assert_eq!(refusal_of(&forge.bytes), "accepted");
     let findings = all_findings(&mut open_bytes(&forge.bytes).unwrap(), 10).unwrap();
     assert!(faults(&findings).contains(&"vhd.leak".to_owned()));
 }
@@ -226,7 +226,7 @@ fn h07_two_sizes() {
         put(footer, 28, b"vpc ");
         put(footer, 56, &[0, 60, 4, 17]);
     });
-    assert_eq!(verdict_of(&near.bytes), "accepted");
+    assert_eq!(refusal_of(&near.bytes), "accepted");
     assert_eq!(fact(&near.bytes, "size-conflict"), Some(SIZE.to_string()));
 }
 
@@ -245,7 +245,7 @@ fn h08_checksums() {
     }
     let mut fixed = Forge::fixed(1 << 20);
     fixed.bytes[(1 << 20) + 200] ^= 1;
-    assert_eq!(verdict_of(&fixed.bytes), "corrupt.checksum");
+    assert_eq!(refusal_of(&fixed.bytes), "corrupt.checksum");
     let error = open_bytes(&fixed.bytes).err().unwrap();
     assert_eq!(error.class, ErrorClass::Corrupt);
     assert_eq!(code(open_with(&fixed.bytes, &props([("salvage", "maybe")]))), "invalid.request");
@@ -255,11 +255,11 @@ fn h08_checksums() {
 fn h09_a_fixed_disk_that_is_not_there() {
     let mut forge = Forge::fixed(1 << 20);
     forge.footers(|footer| put(footer, 48, &(1_u64 << 40).to_be_bytes()));
-    assert_eq!(verdict_of(&forge.bytes), "corrupt.truncated");
+    assert_eq!(refusal_of(&forge.bytes), "corrupt.truncated");
     forge.footers(|footer| put(footer, 48, &((1_u64 << 20) + 512).to_be_bytes()));
-    assert_eq!(verdict_of(&forge.bytes), "corrupt.truncated");
+    assert_eq!(refusal_of(&forge.bytes), "corrupt.truncated");
     forge.footers(|footer| put(footer, 48, &((1_u64 << 20) - 512).to_be_bytes()));
-    assert_eq!(verdict_of(&forge.bytes), "accepted");
+    assert_eq!(refusal_of(&forge.bytes), "accepted");
     assert_eq!(fact(&forge.bytes, "trailing-bytes").as_deref(), Some("512"));
 }
 
@@ -277,11 +277,11 @@ fn footers_that_disagree() {
         (56, &[0, 1, 1, 1]),
         (16, &[0, 0, 0, 0, 0, 0, 4, 0]),
     ] {
-        assert_eq!(verdict_of(&alone(at, value).bytes), "corrupt.header", "{at}");
+        assert_eq!(refusal_of(&alone(at, value).bytes), "corrupt.header", "{at}");
     }
     // Times and flags may be behind.
     let forge = alone(24, &[1, 2, 3, 4]);
-    assert_eq!(verdict_of(&forge.bytes), "accepted");
+    assert_eq!(refusal_of(&forge.bytes), "accepted");
     assert_eq!(fact(&forge.bytes, "footer-copies-differ").as_deref(), Some("true"));
     let notes = all_findings(&mut open_bytes(&forge.bytes).unwrap(), 10).unwrap();
     assert_eq!(notes[0].code, "vhd.footer-copies-differ");
@@ -346,14 +346,14 @@ fn files_that_were_cut_are_never_accepted() {
     for length in
         cuts.into_iter().chain((0..whole.len()).step_by(step)).chain(whole.len() - 512..whole.len() - 1)
     {
-        let outcome = verdict_of(&whole[..length]);
+        let outcome = refusal_of(&whole[..length]);
         assert!(outcome.starts_with("corrupt."), "{length}: {outcome}");
     }
-    assert_eq!(verdict_of(&whole[..whole.len() - 512]), "corrupt.truncated");
-    assert_eq!(verdict_of(&whole[..data + 1000]), "corrupt.truncated");
+    assert_eq!(refusal_of(&whole[..whole.len() - 512]), "corrupt.truncated");
+    assert_eq!(refusal_of(&whole[..data + 1000]), "corrupt.truncated");
     let fixed = Forge::fixed(1 << 20).bytes;
     for length in [0, 1, 511, 512, 1 << 19, 1 << 20, (1 << 20) + 510] {
-        assert_eq!(verdict_of(&fixed[..length]), "corrupt.truncated", "{length}");
+        assert_eq!(refusal_of(&fixed[..length]), "corrupt.truncated", "{length}");
     }
     // What is left can be looked at by those who insist.
     let cut = &whole[..whole.len() - 512];
@@ -366,7 +366,7 @@ fn files_that_were_cut_are_never_accepted() {
 fn old_footers_have_511_bytes() {
     for forge in [Forge::new(), Forge::fixed(1 << 20)] {
         let old = &forge.bytes[..forge.bytes.len() - 1];
-        assert_eq!(verdict_of(old), "accepted");
+        assert_eq!(refusal_of(old), "accepted");
         assert_eq!(fact(old, "trailing-bytes"), None);
     }
 }
@@ -375,19 +375,19 @@ fn old_footers_have_511_bytes() {
 fn foreign_bytes_behind_the_footer() {
     let mut forge = Forge::new();
     forge.bytes.extend([0x77; 3000]);
-    assert_eq!(verdict_of(&forge.bytes), "accepted");
+    assert_eq!(refusal_of(&forge.bytes), "accepted");
     assert_eq!(fact(&forge.bytes, "trailing-bytes").as_deref(), Some("3000"));
     assert_eq!(whole_map(&mut open_bytes(&forge.bytes).unwrap(), 10).unwrap().len(), 4);
     // Zeroes up to a whole MiB, as some uploads pad.
     let mut padded = Forge::new();
     padded.bytes.resize(2 << 20, 0);
-    assert_eq!(verdict_of(&padded.bytes), "accepted");
+    assert_eq!(refusal_of(&padded.bytes), "accepted");
     // Behind the last block is something else.
     let mut other = Forge::new();
     let end = other.bytes.len() - 512;
     other.bytes[end] ^= 1;
     other.bytes.extend([0; 4096]);
-    assert_eq!(verdict_of(&other.bytes), "corrupt.truncated");
+    assert_eq!(refusal_of(&other.bytes), "corrupt.truncated");
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn sectors_that_a_block_does_not_have() {
 fn lost_space_is_reported() {
     let mut forge = Forge::new();
     forge.entry(2, u32::MAX);
-    assert_eq!(verdict_of(&forge.bytes), "accepted");
+    assert_eq!(refusal_of(&forge.bytes), "accepted");
     let findings = all_findings(&mut open_bytes(&forge.bytes).unwrap(), 10).unwrap();
     assert_eq!(faults(&findings), ["vhd.leak"]);
     assert_eq!(findings[0].offset, Some(DATA + BLOCK + 512));

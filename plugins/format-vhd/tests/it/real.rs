@@ -110,7 +110,7 @@ fn pages_do_not_matter() {
 }
 
 #[test]
-fn files_are_told_by_their_ends() {
+fn files_are_recognised_by_their_ends() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("disk.vhd");
     for (subformat, confidence) in [("dynamic", 100), ("fixed", 95)] {

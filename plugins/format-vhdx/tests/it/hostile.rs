@@ -172,7 +172,7 @@ fn region_tables() {
 }
 
 #[test]
-fn regions_that_nobody_knows() {
+fn regions_that_are_not_known() {
     // A region that nobody must know is none of our business, but its bytes are its own.
     let third = |offset: u64, required: u32| {
         move |forge: &mut Forge| {

@@ -180,7 +180,7 @@ fn a_stale_sequence_does_not_count() {
 }
 
 #[test]
-fn a_sequence_whose_tail_was_overwritten_does_not_count() {
+fn a_sequence_with_an_overwritten_tail_does_not_count() {
     let mut forge = Forge::new();
     forge.dirty();
     forge.log(0, &Entry::new(5, 0, vec![data(&[SIXTH])]).bytes());

@@ -290,7 +290,7 @@ fn what_points_behind_the_end() {
 }
 
 #[test]
-fn streams_whose_markers_lie() {
+fn streams_with_false_markers() {
     let data = at(DATA);
     for address in [128_u64, u64::MAX, CAPACITY, 1] {
         stream(

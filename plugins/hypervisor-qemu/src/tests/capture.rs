@@ -63,7 +63,7 @@ fn the_whole_sequence_in_order() {
             "block-export-add",
         ]
     );
-    let begun_steps = [
+    let started_steps = [
         "adding-scratch",
         "starting-server",
         "freezing",
@@ -74,7 +74,7 @@ fn the_whole_sequence_in_order() {
         "thawed",
         "exporting",
     ];
-    assert_eq!(model.steps(), begun_steps);
+    assert_eq!(model.steps(), started_steps);
     assert_eq!(Qemu::capture_status(&model, VM, "c1").unwrap().broken, None);
     for outcome in [Outcome::Commit, Outcome::Discard] {
         Qemu::end_capture(&model, VM, "c1", outcome).unwrap();
@@ -271,7 +271,7 @@ fn a_lost_snapshot_shows_in_the_status() {
 }
 
 #[test]
-fn without_the_block_graph_the_journal_tells_the_disk() {
+fn without_the_block_graph_the_journal_names_the_disk() {
     let model = Model::new();
     Qemu::begin_capture(&model, &request(Consistency::Crash, Consistency::Crash)).unwrap();
     model.0.borrow_mut().refuse.push(("x-debug-query-block-graph", "not found"));
@@ -280,7 +280,7 @@ fn without_the_block_graph_the_journal_tells_the_disk() {
 }
 
 #[test]
-fn without_the_journal_the_block_graph_tells_the_disk() {
+fn without_the_journal_the_block_graph_names_the_disk() {
     let model = Model::new();
     Qemu::begin_capture(&model, &request(Consistency::Crash, Consistency::Crash)).unwrap();
     model.0.borrow_mut().journal.clear();

@@ -91,8 +91,8 @@ async fn ensure_image(service: &Service, local: LocalSetup, file: &StockImageFil
 }
 
 /// Deploys the first instance, or starts the one of an earlier run. Needs the stock image to be
-/// available and the agent to be online, and waits for both, at most `wait`. Returns `None` without a
-/// stock image, and when the owner has deleted the instance. Cancel-safe.
+/// available and the agent to be online, and waits for both, at most `wait`. Returns `None` without
+/// a stock image, and when the owner has deleted the instance. Cancel-safe.
 pub(in crate::server) async fn ensure_instance(
     service: &Service,
     demo: &Demo,
@@ -159,9 +159,9 @@ async fn deploy(
     }
 }
 
-/// Starts the instance if it is off, and deploys it again if its deployment failed. The power state of
-/// the row is current after the second call of the agent since this start: the first one may be its
-/// registration, which reports no instances.
+/// Starts the instance if it is off, and deploys it again if its deployment failed. The power state
+/// of the row is current after the second call of the agent since this start: the first one may be
+/// its registration, which reports no instances.
 async fn ensure_running(service: &Service, op: &Op, id: InstanceId, until: Instant) -> Result<(), Error> {
     let admin = service.admin_op().await?;
     let mut first_call: Option<Timestamp> = None;
