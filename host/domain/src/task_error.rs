@@ -157,8 +157,9 @@ pub struct TaskError {
     code: String,
     detail: String,
     transient: bool,
+    /// Boxed, so that results that carry the error stay small.
     #[serde(skip_serializing_if = "is_empty")]
-    context: TaskErrorContext,
+    context: Box<TaskErrorContext>,
 }
 
 fn is_empty(context: &TaskErrorContext) -> bool {
@@ -189,7 +190,7 @@ impl TaskError {
             code: code.as_str().to_owned(),
             detail: truncate(&detail.to_string(), MAX_DETAIL),
             transient: matches!(code.entry().retry, Retry::Automatic | Retry::ByHand),
-            context: TaskErrorContext::default(),
+            context: Box::default(),
         }
     }
 
@@ -209,13 +210,13 @@ impl TaskError {
     pub fn from_parts(code: &str, detail: &str, transient: bool, context: TaskErrorContext) -> Self {
         let known = TaskErrorCode::parse(code).is_some();
         let code = if known || is_name(code) { code.to_owned() } else { UNNAMED.to_owned() };
-        Self { code, detail: truncate(detail, MAX_DETAIL), transient, context }
+        Self { code, detail: truncate(detail, MAX_DETAIL), transient, context: Box::new(context) }
     }
 
     /// Returns the same error with figures for the customer.
     #[must_use]
     pub fn with(mut self, context: TaskErrorContext) -> Self {
-        self.context = context;
+        *self.context = context;
         self
     }
 
@@ -268,7 +269,7 @@ impl TaskError {
     }
 
     /// Returns the figures for the customer.
-    pub const fn context(&self) -> &TaskErrorContext {
+    pub fn context(&self) -> &TaskErrorContext {
         &self.context
     }
 

@@ -81,6 +81,7 @@ impl Cache {
     }
 
     /// Stores the compiled form. A failure is logged, and costs the next start some time.
+    #[expect(clippy::disallowed_methods, reason = "the age of a file is by the file system's clock")]
     pub(crate) fn store(&self, engine: &Engine, digest: &str, component: &Component) {
         let name = file_name(engine, digest);
         let stored = component

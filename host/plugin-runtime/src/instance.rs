@@ -106,7 +106,7 @@ impl PluginInstance {
         counters.memory_peak.fetch_max(self.store.data().memory.peak, Ordering::Relaxed);
         let failure = match outcome {
             Ok(Ok(answer)) => {
-                counters.from_plugin(ANSWER_BYTES);
+                counters.count_from_plugin(ANSWER_BYTES);
                 return Ok(answer);
             }
             Ok(Err(error)) => self.failure(call, &error),
@@ -129,12 +129,12 @@ impl PluginInstance {
 
     /// Counts bytes of an answer of the plugin.
     pub(crate) fn count_from_plugin(&self, bytes: usize) {
-        self.plugin.counters.from_plugin(bytes);
+        self.plugin.counters.count_from_plugin(bytes);
     }
 
     /// Counts bytes that a call passes to the plugin.
     pub(crate) fn count_to_plugin(&self, bytes: usize) {
-        self.plugin.counters.to_plugin(bytes);
+        self.plugin.counters.count_to_plugin(bytes);
     }
 
     /// Passes on a checked answer. One that breaks the contract is logged and closes the instance:
@@ -220,7 +220,7 @@ pub(crate) fn log_bad_answer(plugin: &PluginContext, failure: &PortError) {
 /// Returns a plugin's own error for the caller, counts its bytes and logs it. Errors that answer a
 /// question (no such object, not this format) are not worth a warning.
 pub(crate) fn port_error(plugin: &PluginContext, error: &wit::Error) -> PortError {
-    plugin.counters.from_plugin(error.code.len() + error.message.len());
+    plugin.counters.count_from_plugin(error.code.len() + error.message.len());
     let failure = wit_error::into_port_error(error);
     match failure.class {
         ErrorClass::InvalidInput

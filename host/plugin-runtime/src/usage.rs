@@ -78,12 +78,12 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Counts bytes that the host passed to the plugin.
-    pub(crate) fn to_plugin(&self, bytes: usize) {
+    pub(crate) fn count_to_plugin(&self, bytes: usize) {
         self.to_plugin.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Counts bytes that the plugin passed to the host.
-    pub(crate) fn from_plugin(&self, bytes: usize) {
+    pub(crate) fn count_from_plugin(&self, bytes: usize) {
         self.from_plugin.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 

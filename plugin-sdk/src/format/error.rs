@@ -190,9 +190,9 @@ impl From<Error> for FormatError {
 
 impl From<FormatError> for Error {
     fn from(error: FormatError) -> Self {
-        match error {
-            FormatError::Host(error) => error,
-            error => Self::new(error.class(), error.code(), error.to_string()),
+        if let FormatError::Host(error) = error {
+            return error;
         }
+        Self::new(error.class(), error.code(), error.to_string())
     }
 }

@@ -24,7 +24,7 @@ use crate::{header::Header, ranges::refcount_blocks};
 use findings::notes;
 use refcounts::Refcounts;
 use roots::Roots;
-use walk::Walk;
+use walk::{Pending, Walk};
 use window::{Loading, Plan, Window};
 
 /// The most findings of a page, whatever is asked for.
@@ -176,7 +176,8 @@ impl Pass {
             }
             Stage::Walk(mut window, mut walk) => {
                 if !walk.is_done() && self.pending.len() < room {
-                    walk.step(blob, header, &mut window, &mut self.pending, room, budget)?;
+                    let pending = Pending { findings: &mut self.pending, most: room };
+                    walk.step(blob, header, &mut window, pending, budget)?;
                 }
                 if walk.is_done() && self.pending.len() <= room {
                     Stage::Compare(window)

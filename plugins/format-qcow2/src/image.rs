@@ -108,7 +108,7 @@ impl format::Image for Image {
     }
 
     fn extents(&mut self, start: u64, end: u64, max: u32) -> Result<Page> {
-        Ok(map::page(self.blob.as_ref(), &self.header, &self.l1, &mut self.slices, start, end, max)?)
+        Ok(map::page(self.blob.as_ref(), &self.header, &self.l1, &mut self.slices, start..end, max)?)
     }
 
     fn check(&mut self, start: u64, max: u32) -> Result<Findings> {

@@ -1,6 +1,6 @@
 //! The map of the disk: which virtual bytes are where in the file.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use imprint_plugin_sdk::{
     format::{Budget, FormatError, MapBuilder, Page, wire::round_up},
@@ -18,10 +18,10 @@ use crate::{
 const MAX_EXTENTS: u32 = 8192;
 const SUBCLUSTERS: u32 = 32;
 
-/// Describes `[start, end)` of the disk, at most `max` extents and a bounded part of the tables a
+/// Describes a range of the disk, at most `max` extents and a bounded part of the tables a
 /// call.
 ///
-/// An encoded cluster cannot be cut: `start` and `end` must not lie inside of one. At the end of
+/// An encoded cluster cannot be cut: the range must not begin or end inside of one. At the end of
 /// the disk its extent ends with the disk, although its bytes decode to a whole cluster. Whether
 /// two extents share bytes, or lie in the image's tables, is seen only over the whole map: that is
 /// the host's check.
@@ -30,12 +30,11 @@ pub(crate) fn page(
     header: &Header,
     l1: &L1,
     slices: &mut Slices,
-    start: u64,
-    end: u64,
+    range: Range<u64>,
     max: u32,
 ) -> Result<Page, FormatError> {
-    let end = end.min(header.virtual_size);
-    let mut map = MapBuilder::new(start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
+    let end = range.end.min(header.virtual_size);
+    let mut map = MapBuilder::new(range.start.min(end), end, max.clamp(1, MAX_EXTENTS))?;
     let mut budget = Budget::of_a_call();
     let entries = header.entry_reader();
     let place = Place { disk: header.virtual_size, file: blob.size(), cluster: header.cluster() };

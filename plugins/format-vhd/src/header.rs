@@ -148,5 +148,5 @@ fn name(bytes: &[u8]) -> Vec<u16> {
 fn locator(bytes: &[u8]) -> Option<Locator> {
     let platform: [u8; 4] = array(bytes, 0)?;
     let (length, offset) = (be32(bytes, 8)?, be64(bytes, 16)?);
-    (platform != [0; 4] && length > 0).then(|| Locator { platform, length, offset })
+    (platform != [0; 4] && length > 0).then_some(Locator { platform, length, offset })
 }

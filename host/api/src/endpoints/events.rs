@@ -118,7 +118,7 @@ async fn follow_task(
 }
 
 fn has_ended(task: &Task) -> bool {
-    imprint_domain::task::TaskState::from(task.state).is_final()
+    task.state.is_final()
 }
 
 fn permit(state: &ApiState) -> Result<OwnedSemaphorePermit, Error> {

@@ -36,7 +36,7 @@ pub(crate) async fn watch(api: &Api, task: Task) -> Result<Task, Failure> {
 pub(crate) async fn watch_until_ended(api: &Api, mut task: Task) -> Result<Task, Failure> {
     let bar = Bar::new();
     let path = format!("/tasks/{}", task.id);
-    while !imprint_domain::task::TaskState::from(task.state).is_final() {
+    while !task.state.is_final() {
         bar.show(&task);
         let answered = tokio::time::sleep(PAUSE);
         task = api.get_waiting(&path, WAIT).await?;

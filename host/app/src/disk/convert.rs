@@ -27,7 +27,7 @@ use super::{
 /// Arguments of `imprint disk convert`.
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// The image to read: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// The image to read: a file, a block device, `-` (standard input), http(s)://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     source: PathBuf,
     /// The image to write: a file, a block device, `-` (standard output) or

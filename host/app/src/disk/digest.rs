@@ -18,7 +18,7 @@ use super::{
 /// Arguments of `imprint disk digest`.
 #[derive(Args)]
 pub(crate) struct DigestArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// The image: a file, a block device, `-` (standard input), http(s)://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Format of the image [default: by its name]

@@ -27,7 +27,7 @@ const CONTAINS: &str = "contains";
 /// Arguments of `imprint disk inspect`.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// The image: a file, a block device, `-` (standard input), http(s)://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Format of the image [default: by its name, else by its content]
@@ -42,7 +42,7 @@ pub(crate) struct InspectArgs {
 /// Arguments of `imprint disk check`.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// The image: a file, a block device, `-` (standard input), http(s)://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Format of the image [default: by its name]

@@ -22,7 +22,7 @@ use crate::output_format::OutputFormat;
 /// Arguments of `imprint disk map`.
 #[derive(Args)]
 pub(crate) struct MapArgs {
-    /// The image: a file, a block device, `-` (standard input), http[s]://HOST/PATH or
+    /// The image: a file, a block device, `-` (standard input), http(s)://HOST/PATH or
     /// nbd+unix:///EXPORT?socket=PATH
     file: PathBuf,
     /// Format of the image [default: by its name]

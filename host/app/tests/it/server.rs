@@ -44,10 +44,6 @@ impl Server {
         clippy::disallowed_methods,
         reason = "tests hold no clock of their own, and run what they test in the background"
     )]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests hold no clock of their own, and run what they test in the background"
-    )]
     pub(crate) async fn start() -> Self {
         let settings = Settings { password_memory_kib: 64, ..Settings::default() };
         let service =

@@ -2,7 +2,7 @@
 //!
 //! The level alone selects the encoder: the same disk with the same options gives the same bytes.
 //! Level 0 is ISA-L, which is twice as fast as libdeflate's level 1; where there is none (see
-//! [`encoder`]), level 0 is level 1.
+//! [`encoder()`]), level 0 is level 1.
 
 mod encoder;
 #[cfg(all(feature = "isal", target_arch = "x86_64"))]

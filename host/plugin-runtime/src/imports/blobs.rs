@@ -79,13 +79,13 @@ impl State {
             );
             return Ok(Err(wit_error::new(Code::BlobRead, message)));
         }
-        self.plugin.counters.from_plugin(ranges.len() * size_of::<ByteRange>());
+        self.plugin.counters.count_from_plugin(ranges.len() * size_of::<ByteRange>());
         let read = self.read_metadata(handle, total, move |source| {
             ranges.iter().map(|range| source.read(range.offset, range.length)).collect::<Result<Vec<_>, _>>()
         });
         let read = read.await?;
         if let Ok(pieces) = &read {
-            self.plugin.counters.to_plugin(pieces.iter().map(|piece| piece.len() + LIST_BYTES).sum());
+            self.plugin.counters.count_to_plugin(pieces.iter().map(|piece| piece.len() + LIST_BYTES).sum());
         }
         Ok(read)
     }
@@ -136,7 +136,7 @@ impl blobs::HostBlob for State {
         places: Vec<u8>,
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        self.plugin.counters.from_plugin(places.len());
+        self.plugin.counters.count_from_plugin(places.len());
         let length = u64::from(length);
         let Some(offsets) = offsets(&places) else {
             return Ok(Err(wit_error::new(Code::BlobPlaces, "the places of a read are not numbers")));
@@ -155,7 +155,7 @@ impl blobs::HostBlob for State {
             })
             .await?;
         if let Ok(bytes) = &read {
-            self.plugin.counters.to_plugin(bytes.len());
+            self.plugin.counters.count_to_plugin(bytes.len());
         }
         Ok(read)
     }

@@ -88,7 +88,7 @@ impl channels::HostChannel for State {
         channel: Resource<ChannelHandle>,
         message: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        self.plugin.counters.from_plugin(message.len());
+        self.plugin.counters.count_from_plugin(message.len());
         let handle = self.table.get(&channel)?;
         Ok(handle.send(&message).await.map_err(|error| channel_error(&error)))
     }
@@ -101,7 +101,7 @@ impl channels::HostChannel for State {
         let handle = self.table.get_mut(&channel)?;
         let received = handle.receive(Duration::from_millis(timeout_ms.into())).await;
         if let Ok(Some(message)) = &received {
-            self.plugin.counters.to_plugin(message.len());
+            self.plugin.counters.count_to_plugin(message.len());
         }
         Ok(received.map_err(|error| channel_error(&error)))
     }

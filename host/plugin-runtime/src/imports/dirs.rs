@@ -158,7 +158,9 @@ impl dirs::Host for State {
         })
         .await?;
         if let Ok(listing) = &listed {
-            self.plugin.counters.to_plugin(listing.entries.iter().map(|entry| entry.name.len() + 40).sum());
+            self.plugin
+                .counters
+                .count_to_plugin(listing.entries.iter().map(|entry| entry.name.len() + 40).sum());
         }
         Ok(listed)
     }

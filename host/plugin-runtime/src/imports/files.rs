@@ -99,7 +99,7 @@ impl files::Host for State {
         let operation = move |dir: Arc<Dir>, path: &str| read(&dir, path, offset, length);
         let bytes = self.on_file(&grant, path, Access::ReadOnly, operation).await?;
         if let Ok(bytes) = &bytes {
-            self.plugin.counters.to_plugin(bytes.len());
+            self.plugin.counters.count_to_plugin(bytes.len());
         }
         Ok(bytes)
     }
@@ -117,7 +117,7 @@ impl files::Host for State {
         if offset > MAX_SIZE {
             return Ok(Err(too_far(offset)));
         }
-        self.plugin.counters.from_plugin(bytes.len());
+        self.plugin.counters.count_from_plugin(bytes.len());
         let operation =
             move |dir: Arc<Dir>, path: &str| open(&dir, path, Mode::Create)?.write_all_at(&bytes, offset);
         self.on_file(&grant, path, Access::ReadWrite, operation).await

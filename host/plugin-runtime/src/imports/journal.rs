@@ -25,7 +25,7 @@ impl journal::Host for State {
         };
         let size =
             note.step.len() + note.data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        self.plugin.counters.from_plugin(size);
+        self.plugin.counters.count_from_plugin(size);
         if size > MAX_NOTE {
             let message = format!("a note of {size} bytes is longer than {MAX_NOTE}");
             return Ok(Err(wit_error::new(Code::JournalNote, message)));

@@ -33,7 +33,7 @@ impl log::Host for State {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.plugin.counters.from_plugin(message.len());
+        self.plugin.counters.count_from_plugin(message.len());
         self.plugin.log.write(level(at), &message, &fields);
         Ok(())
     }

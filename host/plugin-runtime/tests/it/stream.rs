@@ -1,6 +1,11 @@
 //! Storages with bytes that pass through the plugin: one that behaves well, and one that misbehaves
 //! in every known way.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{
     collections::BTreeMap,
     fs, io,

@@ -1,5 +1,10 @@
 //! The stream of events.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{sync::Arc, time::Duration};
 
 use imprint_domain::{image::ImageStatus, task::TaskState};

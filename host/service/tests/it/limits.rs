@@ -1,5 +1,10 @@
 //! Slots, keys and rules.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use imprint_agent_protocol::StorageReport;

@@ -1,5 +1,10 @@
 //! Which tasks may run when, and what the others are shown to wait for.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests hold no clock of their own, and run what they test in the background"
+)]
+
 use std::{sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{AssignmentKind, ClaimRequest};

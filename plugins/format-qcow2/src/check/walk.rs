@@ -45,6 +45,13 @@ struct Visit {
     then: (u64, u64),
 }
 
+/// The findings that wait to be answered.
+pub(super) struct Pending<'a> {
+    pub(super) findings: &'a mut Vec<Finding>,
+    /// No more than these are wanted; one table may yield some beyond.
+    pub(super) most: usize,
+}
+
 impl Walk {
     pub(super) fn begin(roots: Roots) -> Self {
         Self { roots: roots.found, root: 0, done: 0, inside: 0 }
@@ -54,17 +61,17 @@ impl Walk {
         self.root >= self.roots.len()
     }
 
-    /// Visits the next few entries of a root and their tables, until the budget is used up, `most`
-    /// findings wait, or 1 MiB of tables was read.
+    /// Visits the next few entries of a root and their tables, until the budget is used up, there
+    /// is no room for another finding, or 1 MiB of tables was read.
     pub(super) fn step(
         &mut self,
         blob: &dyn Blob,
         header: &Header,
         window: &mut Window,
-        findings: &mut Vec<Finding>,
-        most: usize,
+        pending: Pending<'_>,
         budget: &mut Budget,
     ) -> Result<(), FormatError> {
+        let Pending { findings, most } = pending;
         let Some(root) = self.roots.get(self.root).copied() else { return Ok(()) };
         let begin = self.done;
         let rest = root.table.length.saturating_sub(begin);
