@@ -44,22 +44,20 @@ impl L1 {
         if stored().is_sorted_by(|one, two| one < two) {
             return Ok(());
         }
-        let numbers: Result<Vec<u32>, _> =
-            stored().map(|offset| u32::try_from(offset >> cluster_bits)).collect();
-        let twice = match numbers {
-            Ok(mut numbers) => {
-                numbers.sort_unstable();
-                let twice = numbers.array_windows().find(|[one, two]| one == two);
-                twice.map(|[number, _]| u64::from(*number) << cluster_bits)
-            }
+        let number = |offset: u64| u32::try_from(offset >> cluster_bits);
+        // Exactly what is needed: the table itself may have half of the memory that there is.
+        let mut keys: Vec<u32> = Vec::with_capacity(stored().count());
+        let twice = if stored().all(|offset| number(offset).is_ok()) {
+            keys.extend(stored().filter_map(|offset| number(offset).ok()));
+            keys.sort_unstable();
+            let twice = keys.array_windows().find(|[one, two]| one == two);
+            twice.map(|[number, _]| u64::from(*number) << cluster_bits)
+        } else {
             // Of a file of 2^32 clusters or more.
-            Err(_) => {
-                let mut indices: Vec<u32> =
-                    (0..).zip(&self.tables).filter(|(_, at)| **at != 0).map(|(index, _)| index).collect();
-                indices.sort_unstable_by_key(|index| self.table((*index).into()));
-                let same = |[one, two]: &&[u32; 2]| self.table((*one).into()) == self.table((*two).into());
-                indices.array_windows().find(same).map(|[index, _]| self.table((*index).into()))
-            }
+            keys.extend((0..).zip(&self.tables).filter(|(_, at)| **at != 0).map(|(index, _)| index));
+            keys.sort_unstable_by_key(|index| self.table((*index).into()));
+            let same = |[one, two]: &&[u32; 2]| self.table((*one).into()) == self.table((*two).into());
+            keys.array_windows().find(same).map(|[index, _]| self.table((*index).into()))
         };
         match twice {
             Some(offset) => {
