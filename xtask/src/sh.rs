@@ -44,7 +44,9 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
 /// The cargo that runs this.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
+    // This program's own package, as `cargo run` names it: cargo-machete takes its presence for a
+    // sign that cargo did not start it.
+    command.current_dir(root()).env_remove("CARGO_PKG_NAME");
     command
 }
 
