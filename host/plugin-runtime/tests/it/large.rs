@@ -1,5 +1,5 @@
-//! The shipped formats with images as large as they may be, within the processor time of a call that
-//! their manifests ask for: what grows with an image goes in slices.
+//! The shipped formats with images as large as they may be, within the processor time of a call
+//! that their manifests ask for: what grows with an image goes in slices.
 
 use std::{io, sync::Arc};
 
