@@ -1,8 +1,6 @@
 //! Digests, as `ALGORITHM:HEX` such as `imprint1:9f86d0...`.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
+use crate::checked_text::checked_text;
 
 /// The longest name of an algorithm, in bytes.
 const MAX_ALGORITHM: usize = 16;
@@ -25,51 +23,9 @@ fn check(text: &str) -> Result<(), InvalidDigest> {
     if named && digits { Ok(()) } else { Err(InvalidDigest) }
 }
 
-macro_rules! digests {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+checked_text! {
+    check, InvalidDigest;
 
-        impl $name {
-            /// Returns the text, such as `imprint1:9f86d0...`.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidDigest;
-
-            fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-                check(text).map(|()| Self(text.to_owned()))
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = InvalidDigest;
-
-            fn try_from(text: String) -> Result<Self, InvalidDigest> {
-                check(&text).map(|()| Self(text))
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(digest: $name) -> Self {
-                digest.0
-            }
-        }
-    )*};
-}
-
-digests! {
     /// The digest of the disk that a guest sees: the same for the same disk in every format (X6).
     LogicalDigest;
     /// The digest of a stored file.

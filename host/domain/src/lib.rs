@@ -9,6 +9,7 @@
 //! Not here: rows (`store`), HTTP shapes (`api`), copying bytes (`data-path`).
 
 pub mod account;
+mod checked_text;
 pub mod coalesce;
 pub mod consistency;
 pub mod digest;

@@ -1,8 +1,6 @@
 //! The names of plugins that rows refer to, such as the driver `qemu` and the storage kind `local`.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
+use crate::checked_text::checked_text;
 
 /// The longest name, in bytes.
 const MAX_BYTES: usize = 64;
@@ -17,51 +15,9 @@ fn check(text: &str) -> Result<(), InvalidPluginKind> {
     if text.is_empty() || text.len() > MAX_BYTES || !plain { Err(InvalidPluginKind) } else { Ok(()) }
 }
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+checked_text! {
+    check, InvalidPluginKind;
 
-        impl $name {
-            /// Returns the name.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidPluginKind;
-
-            fn from_str(text: &str) -> Result<Self, InvalidPluginKind> {
-                check(text).map(|()| Self(text.to_owned()))
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = InvalidPluginKind;
-
-            fn try_from(text: String) -> Result<Self, InvalidPluginKind> {
-                check(&text).map(|()| Self(text))
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(kind: $name) -> Self {
-                kind.0
-            }
-        }
-    )*};
-}
-
-kinds! {
     /// The hypervisor plugin that controls a hypervisor: `qemu`.
     DriverKind;
     /// The storage plugin that reaches an image storage: `local`, later `nfs`, `s3`.
