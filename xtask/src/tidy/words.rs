@@ -55,9 +55,6 @@ const TEXTS: &[&str] = &[
     "wish",
 ];
 
-/// Sentences that are quoted from the requirements, word for word.
-const QUOTED: &[&str] = &[];
-
 /// Reports such words in a Rust file: in its identifiers and, where it is no test, in its strings.
 pub(super) fn check_rust(file: &Path, text: &str, is_test: bool, findings: &mut Vec<String>) {
     let tokens = match Tokens::of(text, true) {
@@ -103,10 +100,7 @@ fn is_comment(file: &Path, line: &str) -> bool {
 
 /// The first phrase of [`TEXTS`] in a text.
 fn phrase(text: &str) -> Option<&'static str> {
-    let mut text = text.to_lowercase();
-    for quoted in QUOTED {
-        text = text.replace(&quoted.to_lowercase(), "");
-    }
+    let text = text.to_lowercase();
     let is_letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     TEXTS.iter().copied().find(|phrase| {
         text.match_indices(phrase).any(|(at, _)| {
