@@ -9,7 +9,7 @@ mod storage;
 mod world;
 
 pub(super) use self::{
-    format::{WRAPPED_AT, WRAPPER},
+    format::{WRAPPED_AT, WRAPPER, identity_rules},
     world::{DISK_SIZE, SystemEnvironment, World, assignment, image_ref, storage_ref},
 };
 

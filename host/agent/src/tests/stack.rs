@@ -18,7 +18,7 @@ use imprint_ports::{
     PortError, Props, Rules, SourceRef,
 };
 
-use super::fakes::DISK_SIZE;
+use super::fakes::{DISK_SIZE, identity_rules};
 
 /// The name that the agent's own code knows such a format by.
 pub(super) const STACK: &str = "vhd";
@@ -187,21 +187,7 @@ struct StackLayout {
 #[async_trait]
 impl FormatLayout for StackLayout {
     async fn rules(&mut self) -> Result<Rules, PortError> {
-        Ok(Rules {
-            data_start: CLUSTER,
-            unit: 65536,
-            align: 65536,
-            identity: true,
-            skip_zero: true,
-            codec: None,
-            verbatim_if_larger: false,
-            verbatim_align: 0,
-            max_encoded: 0,
-            align_data: 0,
-            frame: Vec::new(),
-            interleave_every: 0,
-            ascending: true,
-        })
+        Ok(identity_rules(CLUSTER))
     }
 
     async fn placed(&mut self, _runs: &[Placed]) -> Result<(), PortError> {

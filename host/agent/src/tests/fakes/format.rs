@@ -116,6 +116,25 @@ impl FormatImage for FakeImage {
     }
 }
 
+/// The rules of files that hold the disk as it is, from a place on.
+pub(in crate::tests) fn identity_rules(data_start: u64) -> Rules {
+    Rules {
+        data_start,
+        unit: 65536,
+        align: 65536,
+        identity: true,
+        skip_zero: true,
+        codec: None,
+        verbatim_if_larger: false,
+        verbatim_align: 0,
+        max_encoded: 0,
+        align_data: 0,
+        frame: Vec::new(),
+        interleave_every: 0,
+        ascending: true,
+    }
+}
+
 struct FakeLayout {
     hold: Arc<AtomicBool>,
 }
@@ -123,21 +142,7 @@ struct FakeLayout {
 #[async_trait]
 impl FormatLayout for FakeLayout {
     async fn rules(&mut self) -> Result<Rules, PortError> {
-        Ok(Rules {
-            data_start: 0,
-            unit: 65536,
-            align: 65536,
-            identity: true,
-            skip_zero: true,
-            codec: None,
-            verbatim_if_larger: false,
-            verbatim_align: 0,
-            max_encoded: 0,
-            align_data: 0,
-            frame: Vec::new(),
-            interleave_every: 0,
-            ascending: true,
-        })
+        Ok(identity_rules(0))
     }
 
     async fn placed(&mut self, _runs: &[Placed]) -> Result<(), PortError> {
