@@ -47,6 +47,14 @@ fn build() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
+/// A shipped plugin as it is embedded, from the folder that `IMPRINT_DIST` names, or `.dist`.
+pub(crate) fn shipped(name: &str) -> Vec<u8> {
+    let dist = env::var_os("IMPRINT_DIST").map_or_else(|| workspace().join(".dist"), PathBuf::from);
+    let file = dist.join(format!("plugins/{name}.wasm"));
+    fs::read(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask build plugins`", file.display()))
+}
+
 /// A component that was built before the tests.
 fn finished(name: &str) -> Option<Vec<u8>> {
     let dist = PathBuf::from(env::var_os("IMPRINT_DIST")?);

@@ -4,18 +4,10 @@
 use std::{io, sync::Arc};
 
 use imprint_corpus::{Bytes, vhdx::Forge};
-use imprint_plugin_runtime::{HostOptions, PluginHost, PluginSource, manifest::section};
+use imprint_plugin_runtime::{HostOptions, PluginHost, PluginSource};
 use imprint_ports::{BlockSource, Props};
 
-fn shipped(name: &str) -> (Vec<u8>, String) {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let manifest = std::fs::read_to_string(root.join(format!("plugins/{name}/plugin.toml"))).unwrap();
-    let mut bytes = std::fs::read(root.join(format!(".dist/plugins/{name}.wasm"))).unwrap();
-    let tail = section::append(&[], &manifest);
-    assert!(bytes.ends_with(&tail));
-    bytes.truncate(bytes.len() - tail.len());
-    (bytes, manifest)
-}
+use crate::components::shipped;
 
 /// Pages of each kind that are asked for, at most: all of them differ in nothing but their place.
 const PAGES: usize = 48;
@@ -47,11 +39,11 @@ fn sparse(bytes: Bytes) -> Sparse {
     Sparse { bytes, filled: 0..0, fill: 0 }
 }
 
-/// Asks the image for everything; answers for the code of a refusal.
+/// Asks the image for its map and its check, page by page; returns the code of a refusal to
+/// open it.
 async fn ask(name: &str, source: Sparse) -> Result<(), String> {
-    let (component, manifest) = shipped(name);
     let host = PluginHost::new(HostOptions::default()).unwrap();
-    host.load_component(&section::append(&component, &manifest), PluginSource::Embedded).await.unwrap();
+    host.load_component(&shipped(name), PluginSource::Embedded).await.unwrap();
     let format = host.format(name.trim_start_matches("format-")).unwrap();
     let mut used = 0;
     let mut report = |call: &str| {
