@@ -68,12 +68,29 @@ pub(crate) fn build(set: Set) -> Result<()> {
     for name in &names {
         let file = built.join(format!("{}.wasm", name.replace('-', "_")));
         let component = fs::read(&file).with_context(|| format!("{} was not built", file.display()))?;
-        let manifest = fs::read(set.source().join(name).join("plugin.toml"))?;
-        let finished =
-            with_manifest(component, &manifest).with_context(|| format!("{name} is not a component"))?;
+        let manifest = packed_manifest(&set.source().join(name))
+            .with_context(|| format!("the manifest of {name} cannot be packed"))?;
+        let finished = with_manifest(component, manifest.as_bytes())
+            .with_context(|| format!("{name} is not a component"))?;
         write_if_changed(&folder.join(format!("{name}.wasm")), &finished)?;
     }
     remove_stale(&folder, &names)
+}
+
+/// The manifest as it is packed: the content of the file that `config.schema` names is in the place
+/// of its name. Without one, it is the author's file, byte for byte.
+fn packed_manifest(folder: &Path) -> Result<String> {
+    let text = fs::read_to_string(folder.join("plugin.toml"))?;
+    let mut manifest: toml::Table = text.parse()?;
+    let Some(schema) = manifest.get_mut("config").and_then(|config| config.get_mut("schema")) else {
+        return Ok(text);
+    };
+    let name = schema.as_str().context("`config.schema` names a file next to plugin.toml")?;
+    let content = fs::read_to_string(folder.join(name)).with_context(|| format!("{name} cannot be read"))?;
+    let content: serde_json::Value =
+        serde_json::from_str(&content).with_context(|| format!("{name} is not JSON"))?;
+    *schema = toml::Value::String(content.to_string());
+    Ok(toml::to_string(&manifest)?)
 }
 
 /// The component with its manifest appended as a custom section (id 0, size, name, bytes; sizes in
@@ -130,6 +147,22 @@ fn remove_stale(folder: &Path, names: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_is_packed_into_the_manifest() {
+        let folder = sh::root().join("plugins/storage-local");
+        let packed: toml::Table = packed_manifest(&folder).unwrap().parse().unwrap();
+        let schema = packed["config"]["schema"].as_str().unwrap();
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        assert_eq!(schema["properties"]["path"]["type"], "string");
+        assert_eq!(packed["plugin"]["id"].as_str(), Some("storage-local"));
+        let plain = sh::root().join("plugins/format-raw");
+        assert_eq!(
+            packed_manifest(&plain).unwrap(),
+            fs::read_to_string(plain.join("plugin.toml")).unwrap(),
+            "a manifest without a schema stays as it is"
+        );
+    }
 
     #[test]
     fn the_manifest_can_be_read_back() {

@@ -11,7 +11,7 @@ pub mod section;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use imprint_ports::error_chain;
+use imprint_ports::{SettingsSchema, error_chain};
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
@@ -75,6 +75,8 @@ pub struct Manifest {
     pub recognises: BTreeSet<String>,
     /// The parts of a file by which a format recognises it.
     pub probe: Probe,
+    /// The schema of the plugin's settings; `None` when it has no schema, so that any are accepted.
+    pub config: Option<SettingsSchema>,
     /// The requested directories.
     pub dirs: Vec<DirCapability>,
     /// The requested channels.
@@ -240,7 +242,7 @@ struct File {
     schema: u32,
     plugin: PluginTable,
     #[serde(default)]
-    config: Option<toml::Table>,
+    config: ConfigTable,
     #[serde(default)]
     capabilities: Capabilities,
     #[serde(default)]
@@ -268,6 +270,28 @@ struct PluginTable {
     #[serde(default)]
     probe: ProbeTable,
     requires: Requires,
+}
+
+/// `[config]`. In the file of the author, `schema` names a file; the build tool puts its content in
+/// that place.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct ConfigTable {
+    schema: Option<String>,
+}
+
+impl ConfigTable {
+    fn parse(self) -> Result<Option<SettingsSchema>, LoadError> {
+        let Some(text) = self.schema else { return Ok(None) };
+        if !text.trim_start().starts_with('{') {
+            return Err(LoadError::manifest(
+                "`config.schema` still names a file; the build tool puts the content of the file there",
+            ));
+        }
+        let schema = SettingsSchema::parse(&text)
+            .map_err(|error| LoadError::manifest(format!("`config.schema` cannot be used: {error}")))?;
+        Ok(Some(schema))
+    }
 }
 
 #[derive(Deserialize)]
@@ -339,8 +363,8 @@ impl Manifest {
         let file: File = serde_path_to_error::deserialize(deserializer).map_err(|error| {
             LoadError::manifest(format!("at {}: {}", error.path(), error.inner().message()))
         })?;
-        // Other tools read these two tables; here they are only known names.
-        let _ = (file.config, file.conformance);
+        // Other tools read this table; here it is only a known name.
+        let _ = file.conformance;
         if file.schema != 1 {
             return Err(LoadError::manifest(format!(
                 "schema {} is not supported, this host supports schema 1",
@@ -371,6 +395,7 @@ impl Manifest {
             read_only: file.plugin.read_only,
             recognises: file.plugin.recognises,
             probe: file.plugin.probe.parse()?,
+            config: file.config.parse()?,
             dirs: file.capabilities.dir,
             channels: file.capabilities.channel,
             endpoints,

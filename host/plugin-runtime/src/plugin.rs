@@ -8,8 +8,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     bindings::{
-        format::FormatFullPre, hypervisor::HypervisorPluginPre, storage::StoragePluginPre,
-        stream::StreamingPre,
+        admin::AdministeredPre, format::FormatFullPre, hypervisor::HypervisorPluginPre,
+        storage::StoragePluginPre, stream::StreamingPre,
     },
     codes::Code,
     error::LoadError,
@@ -50,6 +50,8 @@ pub struct PluginInfo {
     pub limits: Limits,
     /// The directories and channels that its manifest requests, as `dir:ID` and `channel:ID`.
     pub capabilities: Vec<String>,
+    /// The JSON Schema of its settings, if it has one.
+    pub config_schema: Option<String>,
     /// What it used since it was loaded.
     pub usage: Usage,
 }
@@ -66,6 +68,8 @@ pub(crate) struct StorageCode {
     pub(crate) backend: StoragePluginPre<State>,
     /// The streaming interface, where the plugin exports it.
     pub(crate) stream: Option<StreamingPre<State>>,
+    /// The check of its settings, where the plugin exports it.
+    pub(crate) admin: Option<AdministeredPre<State>>,
 }
 
 /// Loads a format's code.
@@ -139,6 +143,7 @@ impl Plugin {
             source: self.source.clone(),
             limits: manifest.limits,
             capabilities: dirs.chain(channels).collect(),
+            config_schema: manifest.config.as_ref().map(|schema| schema.text().to_owned()),
             usage: self.context.counters.usage(),
         }
     }

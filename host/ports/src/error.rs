@@ -63,7 +63,28 @@ pub struct PortError {
     pub retry_after_ms: Option<u32>,
 }
 
+/// What stands between the cause and the setting in a code that names both.
+const SETTING: &str = ".setting.";
+
 impl PortError {
+    /// Returns the same failure, about that setting or secret of the operator. By convention the
+    /// code says so: it ends in `.setting.NAME`, as in `s3.no-such-bucket.setting.bucket`.
+    #[must_use]
+    pub fn about_setting(mut self, name: &str) -> Self {
+        self.code = format!("{}{SETTING}{name}", self.cause());
+        self
+    }
+
+    /// Returns the setting that the failure is about, where its code names one.
+    pub fn setting(&self) -> Option<&str> {
+        self.code.rsplit_once(SETTING).map(|(_, name)| name).filter(|name| !name.is_empty())
+    }
+
+    /// Returns the code without the setting that it names.
+    pub fn cause(&self) -> &str {
+        self.code.split_once(SETTING).map_or(self.code.as_str(), |(cause, _)| cause)
+    }
+
     /// Returns a failure of the host itself.
     pub fn host(class: ErrorClass, code: &str, message: impl fmt::Display) -> Self {
         Self {
@@ -102,5 +123,20 @@ impl From<PortError> for io::Error {
     fn from(error: PortError) -> Self {
         let full = error.class == ErrorClass::LimitExceeded && error.code.ends_with("no-space");
         Self::new(if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other }, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_may_name_the_setting_behind_its_cause() {
+        let plain = PortError::host(ErrorClass::NotFound, "s3.no-such-bucket", "x");
+        assert_eq!((plain.cause(), plain.setting()), ("s3.no-such-bucket", None));
+        let named = plain.about_setting("bucket");
+        assert_eq!(named.code, "s3.no-such-bucket.setting.bucket");
+        assert_eq!((named.cause(), named.setting()), ("s3.no-such-bucket", Some("bucket")));
+        assert_eq!(named.about_setting("region").code, "s3.no-such-bucket.setting.region");
     }
 }

@@ -41,9 +41,15 @@ pub use hypervisor::{
 /// with the image.
 pub use imprint_domain::consistency::Consistency;
 pub use imprint_domain::error_chain::error_chain;
+/// The settings and secrets of a plugin are checked by the control plane, with the schema that the
+/// plugin's manifest has.
+pub use imprint_domain::{
+    secret::{SecretText, Secrets},
+    settings::SettingsSchema,
+};
 pub use storage::{
-    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, Space, StorageBackend, Upload,
-    WriteRequest, WriteTarget,
+    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, SettingFinding, Space, StorageBackend,
+    Upload, WriteRequest, WriteTarget,
 };
 
 /// An extension bag, ordered by its lower-kebab keys.

@@ -97,6 +97,17 @@ pub struct Space {
     pub available: u64,
 }
 
+/// What a plugin says about one of its settings before the storage is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingFinding {
+    /// Whether the storage cannot be used; otherwise it is a warning.
+    pub is_error: bool,
+    /// The name of the setting; empty when it is about none in particular.
+    pub setting: String,
+    /// The human-readable description: what is wrong and what to do about it.
+    pub message: String,
+}
+
 /// A request to write an object.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {

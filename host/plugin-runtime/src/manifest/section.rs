@@ -6,7 +6,7 @@
 //! LEB128 u32              length of everything that follows
 //! 10                      length of the name: 16
 //! "imprint:manifest"
-//! UTF-8 TOML              the text of plugin.toml, byte for byte
+//! UTF-8 TOML              the text of plugin.toml, with the settings' schema in it
 //! ```
 //!
 //! There is one such section, at the end of the file. Tools that do not know it skip it.

@@ -151,3 +151,23 @@ recognises = ["gzip", "7z"]
     let many = (0..65).map(|n| format!("\"f{n}\"")).collect::<Vec<_>>().join(",");
     assert!(refused(r#""gzip", "7z""#, &many).contains("more than 64"));
 }
+
+#[test]
+fn a_schema_of_the_settings_is_read_or_refused_with_the_reason() {
+    let with = |schema: &str| parse(&format!("{GOOD}\n[config]\nschema = '{schema}'\n"));
+    let manifest =
+        with(r#"{"type": "object", "properties": {"key": {"type": "string", "writeOnly": true}}}"#).unwrap();
+    assert_eq!(manifest.config.unwrap().secrets().collect::<Vec<_>>(), ["key"]);
+    assert!(parse(GOOD).unwrap().config.is_none());
+    for (schema, reason) in [
+        ("config.schema.json", "still names a file"),
+        ("{", "not JSON"),
+        (r#"{"type": "object", "allOf": []}"#, "the keyword `allOf`"),
+        (r#"{"type": "object", "properties": {"a": {"type": "number"}}}"#, "at /properties/a: the type"),
+    ] {
+        let error = with(schema).expect_err(schema).to_string();
+        assert!(error.contains(reason), "{schema} is refused with {error:?}");
+    }
+    let error = parse(&format!("{GOOD}\n[config]\nschemata = '{{}}'\n")).unwrap_err().to_string();
+    assert!(error.contains("schemata"), "{error}");
+}
