@@ -16,6 +16,9 @@ mod m20261120_000006_add_coalescing;
 mod m20261129_000007_add_task_error_context;
 mod m20261129_000008_rename_image_adopt;
 mod m20261129_000009_add_freeze_limit;
+mod m20261129_000020_create_storage_kinds;
+mod m20261129_000021_create_secrets;
+mod m20261129_000022_add_task_result;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -57,6 +60,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000007_add_task_error_context::Migration),
             Box::new(m20261129_000008_rename_image_adopt::Migration),
             Box::new(m20261129_000009_add_freeze_limit::Migration),
+            Box::new(m20261129_000020_create_storage_kinds::Migration),
+            Box::new(m20261129_000021_create_secrets::Migration),
+            Box::new(m20261129_000022_add_task_result::Migration),
         ]
     }
 }

@@ -10,6 +10,7 @@ use imprint_domain::{
     name::Name,
     plugin_kind::StorageKind,
     size::ByteSize,
+    storage::StorageRole,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,8 @@ pub enum AssignmentKind {
     Coalesce(CoalesceAssignment),
     /// Power an instance off and remove everything it has on the machine.
     DeleteInstance(PowerAssignment),
+    /// Test the connection to an image storage.
+    TestStorage(TestStorageAssignment),
 }
 
 /// A storage, as its plugin needs it.
@@ -67,6 +70,10 @@ pub struct StorageRef {
     pub kind: StorageKind,
     /// The settings of the plugin, such as `path` for `local`.
     pub settings: BTreeMap<String, String>,
+    /// Grows with every change of its secrets, which the agent then fetches again
+    /// ([`crate::ControlPlane::secrets`]); 0 when it has none.
+    #[serde(default)]
+    pub secrets_version: u64,
 }
 
 /// An image's file.
@@ -182,4 +189,15 @@ pub struct PowerAssignment {
     pub instance: InstanceRef,
     /// The time that the guest has to shut down, in milliseconds.
     pub grace_ms: u32,
+}
+
+/// Test the connection to an image storage, which may not be stored yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TestStorageAssignment {
+    /// The storage. Its id is that of the stored storage, or stands for none.
+    pub storage: StorageRef,
+    /// The purpose of the storage: those that are only read are not written to.
+    pub role: StorageRole,
+    /// Whether there are secrets to fetch under the lease of the task.
+    pub has_secrets: bool,
 }

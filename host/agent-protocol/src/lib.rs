@@ -10,7 +10,7 @@
 //!
 //! [`ControlPlane`] is the whole protocol. `service` implements it; the agent in the same process
 //! calls it directly, a remote one through HTTP with the same shapes as JSON
-//! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish}`, bearer token of the
+//! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish,secrets}`, bearer token of the
 //! hypervisor).
 
 mod assignment;
@@ -20,6 +20,7 @@ mod report;
 pub use assignment::{
     Assignment, AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment,
     DeployAssignment, ImageRef, InstanceRef, PowerAssignment, RegisterImageAssignment, Seed, StorageRef,
+    TestStorageAssignment,
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;
@@ -27,12 +28,12 @@ use imprint_domain::id::HypervisorId;
 pub use report::{
     CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,
     HeldLease, ImageResult, InstanceReport, Outcome, ProgressReport, ProgressResponse, Register,
-    RegisterResponse, StorageReport,
+    RegisterResponse, SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
 };
 
 /// The version of the protocol. An agent that supports another one than the control plane is
 /// refused at its registration.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// The longest time that [`ControlPlane::claim`] waits for an assignment, in milliseconds.
 pub const MAX_CLAIM_WAIT_MS: u32 = 10_000;
@@ -83,4 +84,11 @@ pub trait ControlPlane: Send + Sync {
     /// Fails when the lease is lost, the outcome does not fit the task, or the control plane cannot
     /// be reached.
     async fn finish(&self, report: Finish) -> Result<(), ProtocolError>;
+    /// Returns the secrets of a storage that the agent uses.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the storage is not bound to the agent's hypervisor, the lease is lost, a secret
+    /// cannot be opened, or the control plane cannot be reached.
+    async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError>;
 }

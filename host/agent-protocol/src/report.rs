@@ -7,8 +7,10 @@ use imprint_domain::{
     id::{AgentId, InstanceId, StorageId, TaskId},
     image::StoredImage,
     instance::Power,
-    plugin_kind::DriverKind,
+    plugin_kind::{DriverKind, StorageKind},
+    secret::Secrets,
     size::ByteSize,
+    storage_test::StorageTest,
     task::Phase,
     task_error::TaskError,
     time::Timestamp,
@@ -28,8 +30,26 @@ pub struct Register {
     pub version: String,
     /// The versions of the loaded plugins by their ids.
     pub plugins: BTreeMap<String, String>,
+    /// The storages that the loaded plugins provide.
+    #[serde(default)]
+    pub storage_kinds: Vec<StorageKindReport>,
     /// What is missing on the machine, such as QEMU, as human-readable sentences.
     pub findings: Vec<String>,
+}
+
+/// A kind of image storage that a plugin of an agent provides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageKindReport {
+    /// The name of the kind, such as `local`.
+    pub kind: StorageKind,
+    /// The id of the plugin.
+    pub plugin: String,
+    /// The version of the plugin.
+    pub version: String,
+    /// A human-readable summary in one line.
+    pub summary: String,
+    /// The JSON Schema of the settings; `None` when the plugin has none.
+    pub schema: Option<String>,
 }
 
 /// The settings of a new agent process.
@@ -106,6 +126,31 @@ pub struct HeartbeatResponse {
     pub storages: Vec<StorageRef>,
 }
 
+/// A request for the secrets of an image storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum SecretsRequest {
+    /// Of a storage that is bound to the agent's hypervisor.
+    Storage {
+        /// The id of the storage.
+        id: StorageId,
+    },
+    /// Of the storage that a task tests, under the lease of the task.
+    Task {
+        /// The lease of the task.
+        lease: HeldLease,
+    },
+}
+
+/// The secrets of an image storage. They are kept in memory only: neither journals nor results have
+/// them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SecretsResponse {
+    /// The secrets by the names of their settings.
+    #[serde(with = "imprint_domain::secret::exposed")]
+    pub secrets: Secrets,
+}
+
 /// A request for assignments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClaimRequest {
@@ -171,6 +216,8 @@ pub enum Outcome {
     ImageRegistered(ImageResult),
     /// An instance was deployed.
     Deployed(DeployResult),
+    /// A storage was tested, whatever was found.
+    StorageTested(StorageTest),
     /// Any other assignment was done.
     Done,
     /// The job failed and left nothing behind.

@@ -55,7 +55,13 @@ impl JobError {
             (Origin::Host, Some(code)) => Self::failed(code, detail),
             _ => {
                 let transient = matches!(error.class, ErrorClass::Transient);
-                Self::Failed(TaskError::reported(&error.code, transient, detail))
+                let Some(setting) = error.setting() else {
+                    return Self::Failed(TaskError::reported(error.cause(), transient, detail));
+                };
+                let detail = format!("{detail} (setting `{setting}`)");
+                let context =
+                    TaskErrorContext { setting: Some(setting.to_owned()), ..TaskErrorContext::default() };
+                Self::Failed(TaskError::reported(error.cause(), transient, detail).with(context))
             }
         }
     }
@@ -83,10 +89,10 @@ impl From<StopReason> for JobError {
 
 impl From<PortError> for JobError {
     fn from(error: PortError) -> Self {
-        if error.code.ends_with("no-space") {
+        if error.cause().ends_with("no-space") {
             return Self::failed(TaskErrorCode::InsufficientStorage, error.message);
         }
-        if error.code.ends_with("consistency-not-reached") {
+        if error.cause().ends_with("consistency-not-reached") {
             return Self::failed(TaskErrorCode::ConsistencyNotReached, error.message);
         }
         Self::reported(&error, &error.message)

@@ -11,3 +11,4 @@ pub(crate) mod job;
 mod layers;
 pub(crate) mod power;
 mod seed;
+pub(crate) mod storage_test;

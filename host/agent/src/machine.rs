@@ -10,12 +10,12 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use imprint_agent_protocol::StorageRef;
+use imprint_agent_protocol::{ControlPlane, ProtocolError, SecretsRequest, StorageKindReport, StorageRef};
 use imprint_domain::{
     id::{InstanceId, StorageId},
     task_error::TaskErrorCode,
 };
-use imprint_ports::{DiskFormat, Driver, PortError, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
@@ -33,6 +33,7 @@ pub(crate) struct Machine {
     pub(crate) folders: Folders,
     pub(crate) fault: Fault,
     ports: Arc<dyn Ports>,
+    control_plane: Arc<dyn ControlPlane>,
     storages: Mutex<HashMap<StorageId, OpenStorage>>,
     busy: Mutex<HashMap<InstanceId, Weak<tokio::sync::Mutex<()>>>>,
     unrecovered: Mutex<HashSet<InstanceId>>,
@@ -45,12 +46,19 @@ struct OpenStorage {
 }
 
 impl Machine {
-    pub(crate) fn new(settings: Settings, folders: Folders, fault: Fault, ports: Arc<dyn Ports>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        folders: Folders,
+        fault: Fault,
+        ports: Arc<dyn Ports>,
+        control_plane: Arc<dyn ControlPlane>,
+    ) -> Self {
         Self {
             settings,
             folders,
             fault,
             ports,
+            control_plane,
             storages: Mutex::default(),
             busy: Mutex::default(),
             unrecovered: Mutex::default(),
@@ -59,6 +67,10 @@ impl Machine {
 
     pub(crate) fn plugins(&self) -> BTreeMap<String, String> {
         self.ports.plugins()
+    }
+
+    pub(crate) fn storage_kinds(&self) -> Vec<StorageKindReport> {
+        self.ports.storage_kinds()
     }
 
     pub(crate) fn format(&self, name: &str) -> Result<Arc<dyn DiskFormat>, JobError> {
@@ -76,15 +88,56 @@ impl Machine {
         self.ports.formats()
     }
 
-    /// Returns the storage; it is opened once, and again when its settings have changed.
+    /// Returns the storage; it is opened once, and again when its settings or secrets have changed.
     pub(crate) async fn storage(&self, wanted: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
         if let Some(known) = lock(&self.storages).get(&wanted.id).filter(|known| known.with == *wanted) {
             return Ok(known.backend.clone());
         }
-        let backend = self.ports.storage(wanted).await?;
+        let secrets = match wanted.secrets_version {
+            0 => Secrets::new(),
+            _ => self.secrets(SecretsRequest::Storage { id: wanted.id }).await?,
+        };
+        let backend = self.ports.storage(wanted, secrets).await?;
         lock(&self.storages)
             .insert(wanted.id, OpenStorage { with: wanted.clone(), backend: backend.clone() });
         Ok(backend)
+    }
+
+    /// Lets a plugin check the settings of a storage without opening it; `None` when it has no such
+    /// check.
+    pub(crate) async fn check_storage(
+        &self,
+        storage: &StorageRef,
+        secrets: Secrets,
+    ) -> Result<Option<Vec<SettingFinding>>, PortError> {
+        self.ports.check_storage(storage, secrets).await
+    }
+
+    /// Opens a storage that nothing else uses, for its connection test.
+    pub(crate) async fn open_storage(
+        &self,
+        storage: &StorageRef,
+        secrets: Secrets,
+    ) -> Result<Arc<dyn StorageBackend>, PortError> {
+        self.ports.storage(storage, secrets).await
+    }
+
+    /// Fetches secrets from the control plane. Nothing but the open storage keeps them.
+    pub(crate) async fn secrets(&self, request: SecretsRequest) -> Result<Secrets, PortError> {
+        match self.control_plane.secrets(request).await {
+            Ok(answer) => Ok(answer.secrets),
+            Err(error) => {
+                let class = match &error {
+                    ProtocolError::Unavailable { .. } | ProtocolError::NotRegistered => ErrorClass::Transient,
+                    ProtocolError::LeaseLost
+                    | ProtocolError::Unauthenticated
+                    | ProtocolError::Version { .. }
+                    | ProtocolError::Refused { .. } => ErrorClass::Denied,
+                };
+                let text = format!("the secrets of the image storage cannot be fetched: {error}");
+                Err(PortError::host(class, "storage.secrets", text))
+            }
+        }
     }
 
     pub(crate) async fn driver(

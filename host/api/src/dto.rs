@@ -14,8 +14,11 @@ pub mod location;
 pub mod page;
 pub mod patch;
 pub mod problem;
+pub mod secret;
 pub mod stock_image;
 pub mod storage;
+pub mod storage_kind;
+pub mod storage_test;
 pub mod task;
 mod time;
 

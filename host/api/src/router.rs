@@ -114,6 +114,11 @@ fn operator() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::instances::admin_instance_coalesce))
         .routes(routes!(admin::storages::admin_storage_list, admin::storages::admin_storage_create))
         .routes(routes!(admin::storages::admin_storage_bind))
+        .routes(routes!(admin::storage_kinds::admin_storage_kind_list))
+        .routes(routes!(admin::secrets::admin_storage_secrets_update))
+        .routes(routes!(admin::secrets::admin_secrets_rotate))
+        .routes(routes!(admin::storage_tests::admin_storage_test_create))
+        .routes(routes!(admin::storage_tests::admin_storage_test))
         .routes(routes!(admin::stock_images::admin_stock_image_create))
 }
 

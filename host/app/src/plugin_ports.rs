@@ -11,12 +11,12 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use cap_std::{ambient_authority, fs::Dir};
 use imprint_agent::{DriverGrants, Ports};
-use imprint_agent_protocol::StorageRef;
+use imprint_agent_protocol::{StorageKindReport, StorageRef};
 use imprint_plugin_runtime::{
     self as runtime, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, StorageGrants, Usage,
     manifest::Kind,
 };
-use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
 
 use crate::embedded::PLUGINS;
 
@@ -95,6 +95,17 @@ impl PluginPorts {
         self.host.drain().await;
     }
 
+    /// Returns what the plugin of a storage is granted.
+    fn storage_grants(&self, storage: &StorageRef, secrets: Secrets) -> Result<StorageGrants, PortError> {
+        let mut dirs = BTreeMap::new();
+        if let Some(plugin) = self.of_kind(Kind::Storage, storage.kind.as_str()) {
+            for id in requested(&plugin, "dir") {
+                dirs.insert(id.to_owned(), Arc::new(storage_dir(storage)?));
+            }
+        }
+        Ok(StorageGrants { settings: storage.settings.clone(), secrets, dirs })
+    }
+
     fn of_kind(&self, kind: Kind, name: &str) -> Option<PluginInfo> {
         self.host.plugins().into_iter().find(|plugin| plugin.kind == kind && plugin.provides == name)
     }
@@ -125,6 +136,23 @@ impl Ports for PluginPorts {
         self.host.plugins().into_iter().map(|plugin| (plugin.id, plugin.version)).collect()
     }
 
+    fn storage_kinds(&self) -> Vec<StorageKindReport> {
+        let storages = self.host.plugins().into_iter().filter(|plugin| plugin.kind == Kind::Storage);
+        let report = |plugin: PluginInfo| {
+            // A name that the control plane does not know as a kind cannot be used by a storage.
+            let kind = plugin.provides.parse().ok()?;
+            let (id, version) = (plugin.id, plugin.version);
+            Some(StorageKindReport {
+                kind,
+                plugin: id,
+                version,
+                summary: plugin.summary,
+                schema: plugin.config_schema,
+            })
+        };
+        storages.filter_map(report).collect()
+    }
+
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>> {
         self.host.format(name).ok()
     }
@@ -133,15 +161,22 @@ impl Ports for PluginPorts {
         self.host.formats()
     }
 
-    async fn storage(&self, storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
-        let mut dirs = BTreeMap::new();
-        if let Some(plugin) = self.of_kind(Kind::Storage, storage.kind.as_str()) {
-            for id in requested(&plugin, "dir") {
-                dirs.insert(id.to_owned(), Arc::new(storage_dir(storage)?));
-            }
-        }
-        let grants = StorageGrants { settings: storage.settings.clone(), dirs };
+    async fn storage(
+        &self,
+        storage: &StorageRef,
+        secrets: Secrets,
+    ) -> Result<Arc<dyn StorageBackend>, PortError> {
+        let grants = self.storage_grants(storage, secrets)?;
         self.host.storage(storage.kind.as_str(), grants).await
+    }
+
+    async fn check_storage(
+        &self,
+        storage: &StorageRef,
+        secrets: Secrets,
+    ) -> Result<Option<Vec<SettingFinding>>, PortError> {
+        let grants = self.storage_grants(storage, secrets)?;
+        self.host.check_storage(storage.kind.as_str(), grants).await
     }
 
     async fn driver(&self, kind: &str, grants: &DriverGrants) -> Result<Arc<dyn Driver>, PortError> {
@@ -167,10 +202,11 @@ impl Ports for PluginPorts {
 fn storage_dir(storage: &StorageRef) -> Result<Dir, PortError> {
     let Some(path) = storage.settings.get(STORAGE_PATH) else {
         let text = format!("storage {} has no setting '{STORAGE_PATH}'; name its folder", storage.id);
-        return Err(PortError::host(ErrorClass::InvalidInput, "storage.path", text));
+        let error = PortError::host(ErrorClass::InvalidInput, "storage.path", text);
+        return Err(error.about_setting(STORAGE_PATH));
     };
     Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| {
         let text = format!("the storage's folder {path} cannot be opened ({error}); make it or mount it");
-        PortError::host(ErrorClass::NotFound, "storage.path", text)
+        PortError::host(ErrorClass::NotFound, "storage.path", text).about_setting(STORAGE_PATH)
     })
 }

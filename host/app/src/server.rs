@@ -6,6 +6,7 @@ pub(crate) mod config;
 mod demo;
 mod local;
 mod panel;
+mod secret_keys;
 pub(crate) mod serve;
 pub(crate) mod settings;
 mod signals;

@@ -39,4 +39,7 @@ pub struct ImageStorage {
     pub total: Option<ByteSize>,
     /// When an agent reported it last.
     pub seen_at: Option<Timestamp>,
+    /// Grows with every change of the secrets, so that agents fetch them again; 0 when there never
+    /// were any.
+    pub secrets_version: u64,
 }

@@ -34,6 +34,8 @@ string_enum! {
         InstanceCoalesce = "instance.coalesce",
         /// Stops an instance and removes its disks.
         InstanceDelete = "instance.delete",
+        /// Tests the connection to an image storage.
+        StorageTest = "storage.test",
     }
 
     /// The state of a task.

@@ -145,6 +145,9 @@ pub struct TaskErrorContext {
     /// Whether an earlier task of the same instance failed with the same code.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// The setting of a plugin that the failure is about. The customer does not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
 }
 
 /// Why a task ended without success.

@@ -90,3 +90,22 @@ pub(crate) mod hypervisor {
         require_store_data_send: true,
     });
 }
+
+/// The interface that every kind of plugin may export: the check of its settings.
+pub(crate) mod admin {
+    wasmtime::component::bindgen!({
+        inline: "
+            package imprint:runtime-admin@0.1.0;
+            world administered {
+                export imprint:plugin/admin@0.1.0;
+            }
+        ",
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin"],
+        world: "imprint:runtime-admin/administered",
+        exports: { default: async },
+        with: {
+            "imprint:types": crate::bindings::host::imprint::types,
+        },
+        require_store_data_send: true,
+    });
+}

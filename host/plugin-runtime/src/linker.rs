@@ -20,6 +20,7 @@ use wasmtime_wasi::{
 
 use crate::{
     bindings::{
+        admin::AdministeredPre,
         format::FormatFullPre,
         host::imprint::{host, types},
         hypervisor::HypervisorPluginPre,
@@ -64,6 +65,8 @@ const TYPES: [&str; 4] =
 
 /// The interface of storages whose bytes pass through the plugin.
 const STREAM: &str = "imprint:storage/stream-io";
+/// The interface of plugins that check their settings.
+const ADMIN: &str = "imprint:plugin/admin";
 /// The instances that a storage with streams needs: one transfer reads an object with two, asks a
 /// third one about it, and may read a second object meanwhile.
 const MIN_STREAM_INSTANCES: u32 = 4;
@@ -111,8 +114,13 @@ pub(crate) fn link(
             } else {
                 None
             };
+            let admin = if exports(engine, component, manifest, ADMIN)? {
+                Some(AdministeredPre::new(pre.clone()).map_err(mismatch)?)
+            } else {
+                None
+            };
             let backend = StoragePluginPre::new(pre).map_err(mismatch)?;
-            PluginCode::Storage(Box::new(StorageCode { backend, stream }))
+            PluginCode::Storage(Box::new(StorageCode { backend, stream, admin }))
         }
         Kind::Hypervisor => {
             let pre = link_instance(engine, component, manifest)?;
@@ -185,14 +193,27 @@ fn check_kind(engine: &Engine, component: &Component, manifest: &Manifest) -> Re
     Err(LoadError::Kind { declared: manifest.kind.as_str(), exports })
 }
 
-/// Returns whether a storage moves bytes itself. Its limits must be high enough for that.
-fn streams(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<bool, LoadError> {
+/// Returns whether a component exports an optional interface, in a version that the host supports.
+fn exports(
+    engine: &Engine,
+    component: &Component,
+    manifest: &Manifest,
+    interface: &str,
+) -> Result<bool, LoadError> {
     let component_type = component.component_type();
-    let found = component_type.exports(engine).find(|(name, _)| split_version(name).0 == STREAM);
+    let found = component_type.exports(engine).find(|(name, _)| split_version(name).0 == interface);
     let Some((export, _)) = found else { return Ok(false) };
     let version = split_version(export).1;
     if !is_supported_version(version.as_ref()) {
         return Err(version_error(manifest, export, version.as_ref()));
+    }
+    Ok(true)
+}
+
+/// Returns whether a storage moves bytes itself. Its limits must be high enough for that.
+fn streams(engine: &Engine, component: &Component, manifest: &Manifest) -> Result<bool, LoadError> {
+    if !exports(engine, component, manifest, STREAM)? {
+        return Ok(false);
     }
     let limits = manifest.limits;
     if limits.instances < MIN_STREAM_INSTANCES || limits.boundary_bytes < MIN_STREAM_BOUNDARY {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use imprint_ports::{DiskFormat, Driver, PortError, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, PortError, SettingFinding, StorageBackend};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -205,6 +205,22 @@ impl PluginHost {
         let storage = ComponentStorage::new(&plugin, &self.inner.engine, grants)?;
         storage.check().await?;
         Ok(Arc::new(storage))
+    }
+
+    /// Lets the plugin of a storage check its settings without opening the storage: the interface
+    /// `imprint:plugin/admin`, which is optional. Returns `None` when the plugin does not export
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// No plugin provides it, a grant is missing, or the plugin fails.
+    pub async fn check_storage(
+        &self,
+        kind: &str,
+        grants: StorageGrants,
+    ) -> Result<Option<Vec<SettingFinding>>, PortError> {
+        let plugin = self.find(Kind::Storage, kind)?;
+        ComponentStorage::new(&plugin, &self.inner.engine, grants)?.check_settings().await
     }
 
     /// Returns a hypervisor driver by its name (`qemu`, ...) with what the operator grants to it.

@@ -4,33 +4,38 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use imprint_agent_protocol::{
-    Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse,
+    Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, HeldLease,
     MAX_CLAIM_WAIT_MS, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register,
-    RegisterResponse, StorageRef,
+    RegisterResponse, SecretsRequest, SecretsResponse, StorageRef,
 };
 use imprint_domain::{
     Code, Error,
-    id::{AgentId, HypervisorId, TaskId},
+    id::{AgentId, HypervisorId, StorageId, TaskId},
+    secret::Secrets,
     task::{Progress, RetryPolicy, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
 use imprint_store::{
     hypervisor::{self, HypervisorRecord},
-    instance, storage,
+    instance,
+    secret::of_task,
+    storage,
     task::{self, TaskRecord},
 };
 use tokio::time::Instant;
 
 use crate::{
     Service,
+    catalogue::{storage_kind, storage_secrets},
     change::Change,
     db_result::DbResult,
+    secrets::seal,
     tasks::{
         finish,
         hub::POLL_INTERVAL,
         lease::{holds_lease, leased_task, refused, unavailable},
         lifecycle,
-        payload::{self, storage_ref},
+        payload::{self, TaskPayload, storage_ref},
         scheduler::{Decision, MAX_SCANNED, schedule},
     },
     validate,
@@ -110,6 +115,14 @@ impl ControlPlane for Handle {
     async fn finish(&self, report: Finish) -> Result<(), ProtocolError> {
         finish::finish(&self.service, self.hypervisor_id, report).await
     }
+
+    async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError> {
+        let secrets = match request {
+            SecretsRequest::Storage { id } => self.secrets_of_storage(id).await?,
+            SecretsRequest::Task { lease } => self.secrets_of_task(lease).await?,
+        };
+        Ok(SecretsResponse { secrets })
+    }
 }
 
 fn truncate(text: &str) -> String {
@@ -127,6 +140,7 @@ impl Handle {
         record.findings = request.findings.iter().take(64).map(|finding| truncate(finding)).collect();
         record.hypervisor.last_seen_at = Some(change.now);
         hypervisor::update(&change.tx, &record).await.db()?;
+        storage_kind::store_report(&change, self.hypervisor_id, request.storage_kinds).await?;
         let running =
             task::of_hypervisor(&change.conn(), self.hypervisor_id, TaskState::Running, MAX_SCANNED)
                 .await
@@ -148,6 +162,39 @@ impl Handle {
         };
         change.commit().await?;
         Ok(answer)
+    }
+
+    /// Opens the secrets of a storage that is bound to the hypervisor.
+    async fn secrets_of_storage(&self, id: StorageId) -> Result<Secrets, ProtocolError> {
+        let conn = self.service.read();
+        let bound = storage::bound_hypervisors(&conn, id).await.db().map_err(unavailable)?;
+        if !bound.contains(&self.hypervisor_id) {
+            return Err(refused("the image storage is not bound to this hypervisor"));
+        }
+        storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)
+    }
+
+    /// Opens the secrets of the storage that a task tests: those of the test, and where it has none
+    /// of a name, the stored one.
+    async fn secrets_of_task(&self, lease: HeldLease) -> Result<Secrets, ProtocolError> {
+        let conn = self.service.read();
+        let found = task::get(&conn, lease.task_id).await.db().map_err(unavailable)?;
+        let held = found.filter(|record| {
+            let current = record.task.lease.is_some_and(|held| held.fence == lease.fence);
+            current && record.task.hypervisor_id == self.hypervisor_id
+        });
+        let record = held.ok_or(ProtocolError::LeaseLost)?;
+        let TaskPayload::StorageTest(subject) = TaskPayload::of(&record).map_err(unavailable)? else {
+            return Err(refused("the task tests no image storage"));
+        };
+        let mut secrets = match subject.storage_id {
+            Some(id) => storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)?,
+            None => Secrets::new(),
+        };
+        let sealed = of_task::list(&conn, lease.task_id).await.db().map_err(unavailable)?;
+        let keys = &self.service.settings().secret_keys;
+        secrets.extend(seal::open_all(keys, &lease.task_id, &sealed).map_err(unavailable)?);
+        Ok(secrets)
     }
 
     async fn bound(&self, change: &Change<'_>) -> Result<Vec<StorageRef>, Error> {

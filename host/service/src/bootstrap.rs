@@ -10,6 +10,7 @@ use imprint_domain::{
     location::FreezeLimit,
     name::Name,
     plugin_kind::{DriverKind, StorageKind},
+    secret::Secrets,
     storage::StorageRole,
 };
 use imprint_store::{
@@ -258,14 +259,15 @@ impl Service {
         let id = match storage::by_name(&self.read(), name).await.db()? {
             None => {
                 let name = fixed_name(name)?;
-                let create = StorageCreate { name, role, kind: StorageKind::local(), settings };
+                let kind = StorageKind::local();
+                let create = StorageCreate { name, role, kind, settings, secrets: Secrets::new() };
                 self.storage_create(op, create).await?.id
             }
-            Some(found) if found.storage.settings == settings => found.storage.id,
+            Some(found) if found.storage.settings.get("path") == Some(path) => found.storage.id,
             // The data folder moved with everything in it.
             Some(mut found) => {
                 let change = Change::begin(self).await?;
-                found.storage.settings = settings;
+                found.storage.settings.extend(settings);
                 storage::update(&change.tx, &found).await.db()?;
                 change.audit(op, "storage.update", found.storage.id).await?;
                 change.commit().await?;

@@ -3,3 +3,6 @@
 pub(crate) mod hypervisor;
 pub(crate) mod location;
 pub(crate) mod storage;
+pub(crate) mod storage_kind;
+pub(crate) mod storage_secrets;
+pub(crate) mod storage_test;

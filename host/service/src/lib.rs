@@ -10,9 +10,9 @@
 //! Locks: a poisoned lock is entered (`PoisonError::into_inner`), as what the locks of this crate
 //! guard is consistent after every statement.
 //!
-//! Layers, from below: `change` (a transaction with its events), `tasks` (their life cycle, without
-//! use cases of other nouns), then the nouns in `auth`, `catalogue`, `images` and `instances`, then
-//! `agent_api` and `bootstrap`.
+//! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
+//! them), `tasks` (their life cycle, without use cases of other nouns), then the nouns in `auth`,
+//! `catalogue`, `images` and `instances`, then `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -30,6 +30,7 @@ mod instances;
 mod op;
 mod page;
 mod rate_limit;
+mod secrets;
 mod service;
 mod tasks;
 mod validate;
@@ -41,6 +42,9 @@ pub use bootstrap::{LocalRequest, LocalSetup};
 pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
 pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView};
 pub use catalogue::storage::{StorageCreate, StorageView};
+pub use catalogue::storage_kind::{KindOnHypervisor, StorageKindView};
+pub use catalogue::storage_secrets::StorageSecretView;
+pub use catalogue::storage_test::{StorageTestCreate, StorageTestTask, StoredStorageTest};
 pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
 pub use images::image::{
@@ -55,6 +59,8 @@ pub use instances::instance::{
 pub use op::{Actor, Authenticated, Idempotency, Op};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use rate_limit::{AttemptCounter, RetryAfter};
+pub use secrets::keys::{InvalidSecretKeys, KEY_BYTES, SecretKeys};
+pub use secrets::rotation::SecretsRotated;
 pub use service::{Database, Service, Settings};
 pub use tasks::reconcile::Reconciled;
 pub use tasks::task::{TaskErrorView, TaskList, TaskView};

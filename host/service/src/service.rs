@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::secret::Passwords, db_result::DbResult, environment::EnvironmentRng, rate_limit::AttemptCounter,
-    tasks::hub::Hub,
+    secrets::keys::SecretKeys, tasks::hub::Hub,
 };
 
 /// The database to open.
@@ -36,11 +36,18 @@ pub struct Settings {
     pub session_absolute_s: i64,
     /// The memory of one password hash, in KiB (19456).
     pub password_memory_kib: u32,
+    /// The keys that secrets are sealed with. Without any, no secret can be stored.
+    pub secret_keys: SecretKeys,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { session_idle_s: 12 * 3600, session_absolute_s: 7 * 24 * 3600, password_memory_kib: 19_456 }
+        Self {
+            session_idle_s: 12 * 3600,
+            session_absolute_s: 7 * 24 * 3600,
+            password_memory_kib: 19_456,
+            secret_keys: SecretKeys::default(),
+        }
     }
 }
 

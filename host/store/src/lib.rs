@@ -23,8 +23,10 @@ pub mod idempotency;
 pub mod image;
 pub mod instance;
 pub mod location;
+pub mod secret;
 pub mod session;
 pub mod storage;
+pub mod storage_kind;
 pub mod task;
 #[cfg(feature = "testing")]
 pub mod testing;

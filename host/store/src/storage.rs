@@ -30,6 +30,7 @@ mod row {
         pub seen_at: Option<DateTimeUtc>,
         pub problem: Option<String>,
         pub created_at: DateTimeUtc,
+        pub secrets_version: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -79,6 +80,7 @@ fn from_row(row: row::Model) -> Result<StorageRecord, StoreError> {
             available: codec::opt_size("available_bytes", row.available_bytes)?,
             total: codec::opt_size("total_bytes", row.total_bytes)?,
             seen_at: row.seen_at,
+            secrets_version: codec::to_u64("secrets_version", row.secrets_version)?,
         },
         problem: row.problem,
         created_at: row.created_at,
@@ -98,6 +100,7 @@ fn to_row(record: &StorageRecord) -> Result<row::Model, StoreError> {
         seen_at: storage.seen_at,
         problem: record.problem.clone(),
         created_at: record.created_at,
+        secrets_version: codec::to_i64(storage.secrets_version),
     })
 }
 

@@ -53,6 +53,7 @@ mod row {
         pub sampled_bytes: i64,
         pub rate_bps: Option<i64>,
         pub change: i64,
+        pub result: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -70,6 +71,8 @@ pub struct TaskRecord {
     pub payload: String,
     /// The number of changes of the row.
     pub change: u64,
+    /// What a task that asks something found out, as JSON.
+    pub result: Option<String>,
 }
 
 /// The tasks to list, latest first.
@@ -146,6 +149,7 @@ fn from_row(row: row::Model) -> Result<TaskRecord, StoreError> {
         task: Task::from_parts(parts).map_err(|error| codec::corrupt("state", error))?,
         payload: row.payload,
         change: codec::to_u64("change", row.change)?,
+        result: row.result,
     })
 }
 
@@ -185,6 +189,7 @@ fn to_row(record: &TaskRecord) -> Result<row::Model, StoreError> {
         sampled_bytes: codec::to_i64(task.throughput.sampled_bytes),
         rate_bps: task.throughput.bytes_per_second.map(codec::to_i64),
         change: codec::to_i64(record.change),
+        result: record.result.clone(),
     })
 }
 

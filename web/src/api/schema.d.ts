@@ -116,6 +116,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/image-storages/actions/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test the connection to an image storage before it is stored
+         * @description The hypervisor's agent writes, lists, reads and deletes an object, as images do. Settings that
+         *     make no sense are refused at once. The task's `storage_test` has the result.
+         */
+        post: operations["admin_storage_test_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/image-storages/{id}/actions/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test the connection to a stored image storage
+         * @description Without `settings` and `secrets` the stored ones are tested.
+         */
+        post: operations["admin_storage_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/image-storages/{id}/hypervisors/{hypervisor_id}": {
         parameters: {
             query?: never;
@@ -131,6 +172,26 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/image-storages/{id}/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Set or remove secrets of an image storage
+         * @description No answer has their values.
+         */
+        patch: operations["admin_storage_secrets_update"];
         trace?: never;
     };
     "/api/v1/admin/instances/{id}/actions/coalesce": {
@@ -189,6 +250,26 @@ export interface paths {
         patch: operations["admin_location_update"];
         trace?: never;
     };
+    "/api/v1/admin/secrets/actions/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Seal every secret again with the current key
+         * @description The key file of the server has the current key first, and the older ones after it.
+         */
+        post: operations["admin_secrets_rotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/stock-images": {
         parameters: {
             query?: never;
@@ -204,6 +285,23 @@ export interface paths {
          *     not copied.
          */
         post: operations["admin_stock_image_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/storage-kinds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the kinds of image storages that the hypervisors' plugins provide */
+        get: operations["admin_storage_kind_list"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1081,6 +1179,8 @@ export interface components {
             problem: string | null;
             /** @description The hypervisors that the image storage is bound to. */
             hypervisor_ids: components["schemas"]["HypervisorId"][];
+            /** @description The secrets that are set, without their values. */
+            secrets: components["schemas"]["StorageSecret"][];
         };
         /** @description A request to register an image storage. */
         ImageStorageCreate: {
@@ -1095,6 +1195,10 @@ export interface components {
             kind: string;
             /** @description The settings of the plugin; for `local`: `path`, a folder on the hypervisor's machine. */
             settings?: {
+                [key: string]: string;
+            };
+            /** @description The secrets of the plugin, which are stored sealed and which no answer has. */
+            secrets?: {
                 [key: string]: string;
             };
         };
@@ -1426,6 +1530,19 @@ export interface components {
          * @enum {string}
          */
         Scope: "images:read" | "images:write" | "admin" | "agent";
+        /** @description The result of sealing secrets again. */
+        SecretsRotated: {
+            /**
+             * Format: int64
+             * @description The number of secrets that were sealed again; those under the current key stay as they are.
+             */
+            resealed: number;
+            /**
+             * @description The id of the current key.
+             * @example 3f9a0c51d2e47b86
+             */
+            key_id: string;
+        };
         /** @description A new session. Its secret is in the cookie `imprint_session` only. */
         Session: {
             /** @description The account that signed in. */
@@ -1476,11 +1593,138 @@ export interface components {
          * @example sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         StorageId: string;
+        /** @description A kind of image storage that a plugin provides. */
+        StorageKind: {
+            /**
+             * @description The name of the kind, for `kind` of an image storage.
+             * @example local
+             */
+            kind: string;
+            /**
+             * @description The plugin that provides it: the newest version where hypervisors have several.
+             * @example storage-local
+             */
+            plugin: string;
+            /**
+             * @description The version of the plugin.
+             * @example 0.1.0
+             */
+            version: string;
+            /** @description A human-readable summary in one line. */
+            summary: string;
+            /**
+             * @description The JSON Schema (draft 2020-12) of the settings; `null` when the plugin has none, so that any
+             *     settings are accepted. A property with `writeOnly` is one of the secrets.
+             */
+            schema: Record<string, never> | null;
+            /** @description The hypervisors that have the kind. */
+            hypervisors: components["schemas"]["StorageKindHypervisor"][];
+            /** @description What is wrong when the hypervisors have different plugins; `null` when they agree. */
+            conflict: string | null;
+        };
+        /** @description The plugin that provides a kind of image storage on one hypervisor. */
+        StorageKindHypervisor: {
+            /** @description The id of the hypervisor. */
+            hypervisor_id: components["schemas"]["HypervisorId"];
+            /** @description The plugin on it. */
+            plugin: string;
+            /** @description The version of the plugin on it. */
+            version: string;
+        };
+        /** @description The kinds of image storages. */
+        StorageKinds: {
+            /** @description All of them, in the order of their names. */
+            items: components["schemas"]["StorageKind"][];
+        };
         /**
          * @description The purpose of an image storage (D5).
          * @enum {string}
          */
         StorageRole: "customer" | "stock" | "iso";
+        /** @description A secret of an image storage, without its value. */
+        StorageSecret: {
+            /** @description The name of the setting. */
+            name: string;
+            /**
+             * Format: date-time
+             * @description The time when the value was set.
+             */
+            changed_at: string;
+        };
+        /** @description A request to set or remove secrets of an image storage. */
+        StorageSecretsPatch: {
+            /**
+             * @description The new values by the names of the settings; `null` removes a secret, and those that are not
+             *     named stay.
+             */
+            secrets: {
+                [key: string]: string | null;
+            };
+        };
+        /** @description The result of a connection test. */
+        StorageTest: {
+            /** @description Whether no step failed. */
+            passed: boolean;
+            /** @description The steps in their order. */
+            steps: components["schemas"]["StorageTestStep"][];
+        };
+        /** @description A request to test settings before an image storage is made of them. */
+        StorageTestCreate: {
+            /** @description The hypervisor that tries the image storage. */
+            hypervisor_id: components["schemas"]["HypervisorId"];
+            /**
+             * @description The kind of plugin that accesses the image storage.
+             * @example local
+             */
+            kind: string;
+            /** @description The use of the image storage. Only those of customers are written to. */
+            role: components["schemas"]["StorageRole"];
+            /** @description The settings of the plugin. */
+            settings?: {
+                [key: string]: string;
+            };
+            /** @description The secrets of the plugin, which are removed when the test ends. */
+            secrets?: {
+                [key: string]: string;
+            };
+        };
+        /** @description The result of one step of a connection test. */
+        StorageTestStep: {
+            /** @description What was tried. */
+            step: components["schemas"]["TestStep"];
+            /** @description How it ended. */
+            status: components["schemas"]["TestStatus"];
+            /**
+             * Format: int64
+             * @description The duration in milliseconds.
+             */
+            duration_ms: number;
+            /** @description What went wrong and what to do, why it was skipped, or what was found. */
+            detail: string | null;
+            /**
+             * @description The code of the failure.
+             * @example s3.no-such-bucket
+             */
+            code: string | null;
+            /**
+             * @description The setting or secret that the failure is about, where it is known.
+             * @example bucket
+             */
+            setting: string | null;
+        };
+        /** @description A request to test a stored image storage, perhaps with changes that are not stored. */
+        StoredStorageTest: {
+            /** @description The hypervisor that tries the image storage. */
+            hypervisor_id: components["schemas"]["HypervisorId"];
+            /** @description The settings to test instead of the stored ones. */
+            settings?: {
+                [key: string]: string;
+            } | null;
+            /** @description The secrets to test instead of the stored ones of the same names. */
+            secrets?: {
+                [key: string]: string;
+            };
+        };
         /**
          * @description The `data` of the first event of a stream, and of `reset`. Resources that are read after it are
          *     at least as new as this number.
@@ -1576,6 +1820,7 @@ export interface components {
              * @description The time when the task fails at the latest.
              */
             deadline: string;
+            storage_test?: components["schemas"]["StorageTest"] | null;
         };
         /** @description The error of an attempt of a task. Every code is in docs/TASK-ERRORS.md. */
         TaskError: {
@@ -1620,12 +1865,22 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test";
         /**
          * @description The state of a task.
          * @enum {string}
          */
         TaskState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        /**
+         * @description How a step of a connection test ended.
+         * @enum {string}
+         */
+        TestStatus: "passed" | "failed" | "skipped";
+        /**
+         * @description The steps of a connection test, in their order.
+         * @enum {string}
+         */
+        TestStep: "settings" | "open" | "space" | "write" | "stat" | "list" | "read" | "delete" | "gone";
         /** @description An API token, without its secret. */
         Token: {
             /** @description The id of the token. */
@@ -2000,6 +2255,85 @@ export interface operations {
             };
         };
     };
+    admin_storage_test_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StorageTestCreate"];
+            };
+        };
+        responses: {
+            /** @description The task of the test */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StoredStorageTest"];
+            };
+        };
+        responses: {
+            /** @description The task of the test */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_storage_bind: {
         parameters: {
             query?: never;
@@ -2015,6 +2349,42 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description The image storage with its bindings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_secrets_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StorageSecretsPatch"];
+            };
+        };
+        responses: {
+            /** @description The image storage */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2178,6 +2548,35 @@ export interface operations {
             };
         };
     };
+    admin_secrets_rotate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The number of secrets that were sealed again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecretsRotated"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_stock_image_create: {
         parameters: {
             query?: never;
@@ -2201,6 +2600,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_kind_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The kinds, with the schemas of their settings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageKinds"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */

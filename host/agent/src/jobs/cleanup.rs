@@ -13,6 +13,7 @@ use crate::{
     jobs::{
         coalesce,
         job::{capture_id, instance_of, lease, scratch_file},
+        storage_test,
     },
     journal::{FileJournal, steps},
     machine::Machine,
@@ -68,6 +69,9 @@ pub(crate) async fn clean_up(
     left.collect("the hypervisor", undo_capture(machine, journal).await);
     left.collect("the export's sockets", remove_sockets(machine, journal));
     left.collect("the upload", clean_up_upload(machine, journal).await);
+    if let AssignmentKind::TestStorage(test) = &journal.header().assignment.kind {
+        left.collect("the object of the test", storage_test::clean_up(machine, journal, test).await);
+    }
     left.collect("the merged disk", coalesce::clean_up(machine, journal).await);
     if journal.last(steps::SCRATCH).is_some() {
         let removed = durable::remove_file(&scratch_file(machine, journal));

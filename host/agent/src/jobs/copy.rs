@@ -110,7 +110,7 @@ pub(crate) async fn open_file(
 }
 
 /// Opens the file of an image where its storage locates it.
-async fn open_locator(
+pub(crate) async fn open_locator(
     locator: ReadLocator,
     cancel: CancellationToken,
 ) -> Result<Arc<dyn BlockSource>, JobError> {

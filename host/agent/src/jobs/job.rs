@@ -73,6 +73,8 @@ pub(crate) fn instance_of(kind: &AssignmentKind) -> Option<InstanceId> {
         AssignmentKind::Start(power)
         | AssignmentKind::Stop(power)
         | AssignmentKind::DeleteInstance(power) => Some(power.instance.id),
-        AssignmentKind::RegisterImage(_) | AssignmentKind::DeleteImage(_) => None,
+        AssignmentKind::RegisterImage(_)
+        | AssignmentKind::DeleteImage(_)
+        | AssignmentKind::TestStorage(_) => None,
     }
 }

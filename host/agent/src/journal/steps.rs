@@ -31,10 +31,12 @@ pub(crate) const LAUNCHING: &str = "launching";
 pub(crate) const LAUNCHED: &str = "launched";
 /// The files of an instance (`instance`) are removed: recovery continues with it.
 pub(crate) const REMOVING: &str = "removing";
+/// The object of a storage's connection test is deleted: nothing of it is left.
+pub(crate) const REMOVED: &str = "removed";
 /// The outcome is known and is stored for the report: recovery undoes nothing.
 pub(crate) const ENDED: &str = "reporting";
 
-const HOST_STEPS: [&str; 16] = [
+const HOST_STEPS: [&str; 17] = [
     CLAIMED,
     SCRATCH,
     SNAPSHOT,
@@ -50,6 +52,7 @@ const HOST_STEPS: [&str; 16] = [
     LAUNCHING,
     LAUNCHED,
     REMOVING,
+    REMOVED,
     ENDED,
 ];
 

@@ -87,7 +87,7 @@ impl Agent {
         let lock = lock_file(&folders.lock_file())?;
         let id = AgentId::new(environment.new_uuid());
         let outbox = Arc::new(Outbox::new(&folders));
-        let machine = Arc::new(Machine::new(settings, folders, fault, ports));
+        let machine = Arc::new(Machine::new(settings, folders, fault, ports, control_plane.clone()));
         let state = Arc::new(AgentState::new(id, machine, outbox, control_plane, environment));
         Ok(Self { state, _lock: lock })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use imprint_agent_protocol::{
     ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, ProgressReport,
-    ProgressResponse, ProtocolError, Register, RegisterResponse,
+    ProgressResponse, ProtocolError, Register, RegisterResponse, SecretsRequest, SecretsResponse,
 };
 use imprint_domain::error_chain::error_chain;
 use reqwest::{Client, Response, StatusCode, Url, header};
@@ -133,6 +133,10 @@ impl ControlPlane for HttpControlPlane {
 
     async fn finish(&self, report: Finish) -> Result<(), ProtocolError> {
         self.send("finish", &report, REQUEST_TIMEOUT).await.map(|_| ())
+    }
+
+    async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError> {
+        self.call("secrets", &request, REQUEST_TIMEOUT).await
     }
 }
 

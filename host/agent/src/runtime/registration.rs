@@ -22,6 +22,7 @@ pub(crate) async fn register(state: &AgentState) -> Result<(), ProtocolError> {
             protocol: PROTOCOL_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plugins: state.machine.plugins(),
+            storage_kinds: state.machine.storage_kinds(),
             findings: state.machine.findings(),
         };
         match state.control_plane.register(request).await {

@@ -19,7 +19,7 @@ use crate::{
         control::Control,
         deploy, image,
         job::{Job, instance_of},
-        power,
+        power, storage_test,
     },
     journal::{FileJournal, Header, steps},
     runtime::{
@@ -183,6 +183,7 @@ async fn dispatch(job: &Job, kind: &AssignmentKind) -> Result<Outcome, JobError>
         AssignmentKind::Stop(power) => power::stop(job, power).await.map(|()| Outcome::Done),
         AssignmentKind::Coalesce(merge) => coalesce::run(job, merge).await.map(|()| Outcome::Done),
         AssignmentKind::DeleteInstance(power) => power::delete(job, power).await.map(|()| Outcome::Done),
+        AssignmentKind::TestStorage(test) => storage_test::run(job, test).await.map(Outcome::StorageTested),
     }
 }
 
@@ -258,5 +259,6 @@ const fn kind(kind: &AssignmentKind) -> &'static str {
         AssignmentKind::Stop(_) => "stop",
         AssignmentKind::Coalesce(_) => "coalesce",
         AssignmentKind::DeleteInstance(_) => "delete-instance",
+        AssignmentKind::TestStorage(_) => "test-storage",
     }
 }

@@ -31,7 +31,13 @@ pub(super) fn journal(world: &World, assignment: &Assignment) -> FileJournal {
 }
 
 pub(super) fn machine(world: &World) -> Machine {
-    Machine::new(world.settings.clone(), world.folders(), Fault::default(), world.ports.clone())
+    Machine::new(
+        world.settings.clone(),
+        world.folders(),
+        Fault::default(),
+        world.ports.clone(),
+        world.control.clone(),
+    )
 }
 
 fn driver_note(step: &str) -> JournalNote {

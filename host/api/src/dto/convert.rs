@@ -1,9 +1,12 @@
 //! Conversions of the service's views to wire types.
 
-use imprint_domain::{Error, size::ByteSize};
+use imprint_domain::{Error, size::ByteSize, storage_test as domain};
 use imprint_service as service;
 
-use super::{account, event, hypervisor, image, instance, location, page, storage, task};
+use super::{
+    account, event, hypervisor, image, instance, location, page, secret, storage, storage_kind, storage_test,
+    task,
+};
 
 impl<T, V> From<service::Page<V>> for page::Page<T>
 where
@@ -123,6 +126,32 @@ impl From<service::StorageView> for storage::ImageStorage {
             seen_at: view.seen_at,
             problem: view.problem,
             hypervisor_ids: view.hypervisor_ids,
+            secrets: view.secrets.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<service::StorageSecretView> for secret::StorageSecret {
+    fn from(view: service::StorageSecretView) -> Self {
+        Self { name: view.name, changed_at: view.changed_at }
+    }
+}
+
+impl From<service::StorageKindView> for storage_kind::StorageKind {
+    fn from(view: service::StorageKindView) -> Self {
+        let on = |on: service::KindOnHypervisor| storage_kind::StorageKindHypervisor {
+            hypervisor_id: on.hypervisor_id,
+            plugin: on.plugin,
+            version: on.version,
+        };
+        Self {
+            kind: view.kind.to_string(),
+            plugin: view.plugin,
+            version: view.version,
+            summary: view.summary,
+            schema: view.schema,
+            hypervisors: view.hypervisors.into_iter().map(on).collect(),
+            conflict: view.conflict,
         }
     }
 }
@@ -241,7 +270,22 @@ impl From<service::TaskView> for task::Task {
             started_at: view.started_at,
             finished_at: view.finished_at,
             deadline: view.deadline,
+            storage_test: view.storage_test.map(Into::into),
         }
+    }
+}
+
+impl From<domain::StorageTest> for storage_test::StorageTest {
+    fn from(test: domain::StorageTest) -> Self {
+        let step = |result: domain::TestStepResult| storage_test::StorageTestStep {
+            step: result.step,
+            status: result.status,
+            duration_ms: result.duration_ms,
+            detail: result.detail,
+            code: result.code,
+            setting: result.setting,
+        };
+        Self { passed: test.passed(), steps: test.steps.into_iter().map(step).collect() }
     }
 }
 

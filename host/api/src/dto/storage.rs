@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 
 use imprint_domain::{
     id::{HypervisorId, StorageId},
+    secret::Secrets,
     storage::StorageRole,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::secret::StorageSecret;
 
 /// An image storage.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -38,6 +41,8 @@ pub struct ImageStorage {
     pub problem: Option<String>,
     /// The hypervisors that the image storage is bound to.
     pub hypervisor_ids: Vec<HypervisorId>,
+    /// The secrets that are set, without their values.
+    pub secrets: Vec<StorageSecret>,
 }
 
 /// A request to register an image storage.
@@ -55,4 +60,8 @@ pub struct ImageStorageCreate {
     /// The settings of the plugin; for `local`: `path`, a folder on the hypervisor's machine.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// The secrets of the plugin, which are stored sealed and which no answer has.
+    #[serde(default, with = "imprint_domain::secret::exposed", skip_serializing_if = "Secrets::is_empty")]
+    #[schema(required = false, value_type = BTreeMap<String, String>, write_only)]
+    pub secrets: Secrets,
 }

@@ -8,6 +8,8 @@ use imprint_domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::storage_test::StorageTest;
+
 /// A background task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
@@ -64,6 +66,10 @@ pub struct Task {
     pub finished_at: Option<DateTime<Utc>>,
     /// The time when the task fails at the latest.
     pub deadline: DateTime<Utc>,
+    /// What a connection test of an image storage found. Only in tasks of the kind `storage.test`
+    /// that are over, for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_test: Option<StorageTest>,
 }
 
 /// The error of an attempt of a task. Every code is in docs/TASK-ERRORS.md.

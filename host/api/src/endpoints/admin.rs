@@ -4,5 +4,8 @@ pub(crate) mod accounts;
 pub(crate) mod hypervisors;
 pub(crate) mod instances;
 pub(crate) mod locations;
+pub(crate) mod secrets;
 pub(crate) mod stock_images;
+pub(crate) mod storage_kinds;
+pub(crate) mod storage_tests;
 pub(crate) mod storages;

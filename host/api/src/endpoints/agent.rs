@@ -10,7 +10,7 @@ use axum::{
 };
 use imprint_agent_protocol::{
     ClaimRequest, ClaimResponse, Finish, Heartbeat, HeartbeatResponse, ProgressReport, ProgressResponse,
-    ProtocolError, Register, RegisterResponse,
+    ProtocolError, Register, RegisterResponse, SecretsRequest, SecretsResponse,
 };
 
 use crate::{
@@ -29,6 +29,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/agent/claim", post(claim))
         .route("/agent/progress", post(progress))
         .route("/agent/finish", post(finish))
+        .route("/agent/secrets", post(secrets))
         .layer(DefaultBodyLimit::max(MAX_REPORT))
 }
 
@@ -78,4 +79,12 @@ async fn finish(
 ) -> Result<StatusCode, ApiError> {
     state.service().control_plane(peer).finish(body.value).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn secrets(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<SecretsRequest>,
+) -> Result<Json<SecretsResponse>, ApiError> {
+    Ok(Json(state.service().control_plane(peer).secrets(body.value).await?))
 }

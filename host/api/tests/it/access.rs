@@ -76,6 +76,16 @@ fn rows(world: &World) -> Vec<Row> {
         ("admin_storage_list", Admin, None),
         ("admin_storage_create", Admin, Some(json!({"name": "x", "role": "customer", "kind": "local"}))),
         ("admin_storage_bind", Admin, None),
+        ("admin_storage_kind_list", Admin, None),
+        ("admin_storage_secrets_update", Admin, Some(json!({"secrets": {}}))),
+        ("admin_secrets_rotate", Admin, None),
+        (
+            "admin_storage_test_create",
+            Admin,
+            Some(json!({"hypervisor_id": world.hypervisor, "kind": "local", "role": "customer",
+                "settings": {"path": "/srv"}})),
+        ),
+        ("admin_storage_test", Admin, Some(json!({"hypervisor_id": world.hypervisor}))),
         (
             "admin_stock_image_create",
             Admin,

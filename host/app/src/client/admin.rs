@@ -1,11 +1,14 @@
 //! `imprint admin ...`: commands for operators.
 
-use imprint_api::dto::location::{AdminLocation, LocationPatch};
+use imprint_api::dto::{
+    location::{AdminLocation, LocationPatch},
+    secret::SecretsRotated,
+};
 use reqwest::Method;
 
 use super::{
     api::Api,
-    args::{AdminArgs, AdminCommand, LocationCommand, LocationSetArgs},
+    args::{AdminArgs, AdminCommand, LocationCommand, LocationSetArgs, SecretsCommand},
     failure::Failure,
     find, instance,
     output::{Output, text},
@@ -23,6 +26,16 @@ pub(crate) async fn run(args: AdminArgs) -> Result<(), Failure> {
         }
         AdminCommand::Location(LocationCommand::List) => list(&api, output).await,
         AdminCommand::Location(LocationCommand::Set(args)) => set(&api, output, args).await,
+        AdminCommand::Secrets(SecretsCommand::Rotate) => {
+            let request = api.request(Method::POST, "/admin/secrets/actions/rotate");
+            let done: SecretsRotated = api.once(request).await?;
+            output.print(&done, || {
+                Table::details([
+                    ("sealed again", done.resealed.to_string()),
+                    ("current key", done.key_id.clone()),
+                ])
+            })
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) enum ClientCommand {
     Hypervisor(HypervisorArgs),
     /// Tasks: list, show, watch, cancel, retry
     Task(TaskArgs),
-    /// For operators: merge the layers of a disk, set up locations
+    /// For operators: merge the layers of a disk, set up locations, seal secrets again
     Admin(AdminArgs),
 }
 
@@ -358,6 +358,16 @@ pub(crate) enum AdminCommand {
     /// Locations: list, set
     #[command(subcommand)]
     Location(LocationCommand),
+    /// Secrets: rotate
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
+}
+
+/// The commands of `imprint admin secrets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Seal every secret again with the first key of the server's key file
+    Rotate,
 }
 
 /// The commands of `imprint admin location`.

@@ -217,6 +217,7 @@ mod tests {
             seen_at: None,
             problem: None,
             hypervisor_ids: vec![HypervisorId::new(Uuid::from_u128(2))],
+            secrets: Vec::new(),
         }
     }
 

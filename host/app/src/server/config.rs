@@ -19,6 +19,7 @@ pub(crate) struct FileConfig {
     pub(crate) agent: AgentSection,
     pub(crate) plugins: PluginSection,
     pub(crate) mover: MoverSection,
+    pub(crate) secrets: SecretsSection,
 }
 
 /// `[server]`
@@ -74,6 +75,15 @@ pub(crate) struct PluginSection {
     /// A folder with components that are loaded in addition to the shipped ones, and instead of
     /// those with the same id.
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// `[secrets]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SecretsSection {
+    /// The file with the keys that secrets in the database are sealed with, the current one first
+    /// (`secrets.key` in the data directory).
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 impl FileConfig {

@@ -8,11 +8,11 @@ use clap::Args;
 use imprint_agent::Agent;
 use imprint_agent_protocol::Peer;
 use imprint_domain::time::Environment as _;
-use imprint_service::{Service, SystemEnvironment};
+use imprint_service::{SecretKeys, Service, SystemEnvironment};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{agent, demo, local, panel, settings::SettingsArgs, signals};
+use super::{agent, demo, local, panel, secret_keys, settings::SettingsArgs, signals};
 use crate::{errors, mover, plugin_ports::PluginPorts};
 
 /// The address to listen on when none is configured.
@@ -52,7 +52,8 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     // First of all: while the address is in use nothing else is worth starting.
     let (listener, url) = bind(args.listen.or(settings.file.server.listen)).await?;
     settings.make_data_dir()?;
-    let service = settings.service().await?;
+    let service = settings.service(secret_keys::load(&settings)?).await?;
+    service.secrets_check().await.map_err(errors::to_anyhow)?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
@@ -148,7 +149,7 @@ async fn reconcile(service: Service, stop: CancellationToken) {
 pub(crate) async fn migrate(args: SettingsArgs) -> Result<()> {
     let settings = args.read()?;
     settings.make_data_dir()?;
-    let service = settings.service().await?;
+    let service = settings.service(SecretKeys::default()).await?;
     service.ready().await.map_err(errors::to_anyhow)?;
     tracing::info!(at = %SystemEnvironment.now(), "the schema is up to date");
     Ok(())

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use imprint_service::{Database, Service, SystemEnvironment};
+use imprint_service::{Database, SecretKeys, Service, SystemEnvironment};
 
 use super::config::{self, FileConfig};
 use crate::{errors, plugin_ports::PluginFolders};
@@ -69,15 +69,16 @@ impl ServerSettings {
         })
     }
 
-    /// Opens the database and brings its schema up to date.
+    /// Opens the database and brings its schema up to date. Without `secret_keys`, secrets can be
+    /// neither stored nor read.
     ///
     /// # Errors
     ///
     /// The database cannot be opened, or was written by a newer version. The error names the
     /// database, without its password.
-    pub(crate) async fn service(&self) -> Result<Service> {
+    pub(crate) async fn service(&self, secret_keys: SecretKeys) -> Result<Service> {
         let (database, shown) = self.database()?;
-        let settings = imprint_service::Settings::default();
+        let settings = imprint_service::Settings { secret_keys, ..imprint_service::Settings::default() };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;
         opened.map_err(errors::to_anyhow).with_context(|| format!("cannot open the database {shown}"))
     }
@@ -131,7 +132,7 @@ mod tests {
             data_dir: folder.path().join("missing"),
             run_dir: PathBuf::from("/run"),
         };
-        let error = errors::describe(&settings.service().await.err().unwrap());
+        let error = errors::describe(&settings.service(SecretKeys::default()).await.err().unwrap());
         let path = settings.data_dir.join("imprint.db");
         assert!(error.starts_with(&format!("cannot open the database {}: ", path.display())), "{error}");
     }

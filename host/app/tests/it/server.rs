@@ -122,6 +122,7 @@ impl Agent {
             protocol: PROTOCOL_VERSION,
             version: "0.1.0".to_owned(),
             plugins: [].into(),
+            storage_kinds: Vec::new(),
             findings: Vec::new(),
         };
         self.control_plane.register(register).await.unwrap();

@@ -38,6 +38,8 @@ pub enum TaskResult {
     RegisteredImage,
     /// The deployed instance.
     DeployedInstance,
+    /// What a connection test of a storage found.
+    TestedStorage,
     /// Nothing but the success.
     Nothing,
 }
@@ -117,6 +119,7 @@ impl TaskKind {
                 on_success: OnSuccess::RemoveInstance,
                 ..power
             },
+            Self::StorageTest => TaskSpec { exclusive: false, result: TaskResult::TestedStorage, ..power },
         }
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use imprint_ports::{
-    Listing, LocalFile, Object, PortError, Props, ReadLocator, Space, StorageBackend, Upload, WriteRequest,
-    WriteTarget,
+    Listing, LocalFile, Object, PortError, Props, ReadLocator, Secrets, SettingFinding, Space,
+    StorageBackend, Upload, WriteRequest, WriteTarget,
 };
 use wasmtime::{Engine, component::ResourceAny};
 
@@ -38,6 +38,9 @@ const MAX_TOKEN: usize = 4 << 10;
 pub struct StorageGrants {
     /// The settings, which the plugin gets unchanged.
     pub settings: Props,
+    /// The secrets by the names of the plugin's schema. The plugin never gets them: the host signs
+    /// with them.
+    pub secrets: Secrets,
     /// The directories by the ids of the plugin's manifest.
     pub dirs: BTreeMap<String, Arc<Dir>>,
 }
@@ -72,11 +75,17 @@ impl ComponentStorage {
             plugin: plugin.clone(),
             backend: code.backend.clone(),
             stream: code.stream.clone(),
+            admin: code.admin.clone(),
             engine: engine.clone(),
             settings: Arc::new(grants.settings),
             dirs: Arc::new(dirs),
         };
         Ok(Self { context: Arc::new(context) })
+    }
+
+    /// Lets the plugin check its settings without opening the storage.
+    pub(crate) async fn check_settings(&self) -> Result<Option<Vec<SettingFinding>>, PortError> {
+        self.context.check_settings().await
     }
 
     /// Opens the storage once, to check its settings.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use imprint_ports::{PortError, Props};
+use imprint_ports::{PortError, Props, SettingFinding};
 use wasmtime::{Engine, component::ResourceAny};
 
-use super::bounds::props_to_plugin;
+use super::bounds::{bounded_list, props_to_plugin};
 use crate::{
     bindings::{
+        admin::AdministeredPre,
         host::imprint::types::types,
         storage::{StoragePlugin, StoragePluginPre, exports::imprint::storage::backend},
         stream::StreamingPre,
@@ -15,7 +16,13 @@ use crate::{
     instance::{PluginInstance, call, log_bad_answer, port_error},
     plugin::Plugin,
     state::{DirGrantMap, Grants, State},
+    text::truncate,
 };
+
+/// The most findings of a check, and the longest name and message of one, in bytes.
+const MAX_FINDINGS: usize = 64;
+const MAX_KEY: usize = 64;
+const MAX_MESSAGE: usize = 2000;
 
 /// A storage's plugin with what the operator granted.
 pub(super) struct StorageContext {
@@ -23,6 +30,8 @@ pub(super) struct StorageContext {
     pub(super) backend: StoragePluginPre<State>,
     /// The streaming interface, where the plugin exports it.
     pub(super) stream: Option<StreamingPre<State>>,
+    /// The check of its settings, where the plugin exports it.
+    pub(super) admin: Option<AdministeredPre<State>>,
     pub(super) engine: Engine,
     pub(super) settings: Arc<Props>,
     pub(super) dirs: Arc<DirGrantMap>,
@@ -51,6 +60,28 @@ impl StorageContext {
         let opened = call!(instance, "open", |store| volumes.call_open(store, &settings))?;
         let volume = opened.map_err(|error| self.port_error(&error))?;
         Ok(Session { instance, bindings, volume })
+    }
+
+    /// Lets the plugin check its settings and itself, where it can; the storage is not opened.
+    pub(super) async fn check_settings(&self) -> Result<Option<Vec<SettingFinding>>, PortError> {
+        let Some(admin) = &self.admin else { return Ok(None) };
+        let mut instance = self.start().await?;
+        let bindings = call!(instance, "start", |store| admin.instantiate_async(store))?;
+        let settings = props_to_plugin(&self.settings);
+        let admin = bindings.imprint_plugin_admin();
+        let found = call!(instance, "validate-config", |store| admin.call_validate_config(store, &settings))?;
+        let found = self.record(bounded_list("the findings", found, MAX_FINDINGS))?;
+        let findings = found.into_iter().map(|finding| SettingFinding {
+            is_error: finding.severity != "warning",
+            setting: truncate(&finding.key, MAX_KEY).to_owned(),
+            message: truncate(&finding.message, MAX_MESSAGE).to_owned(),
+        });
+        let findings: Vec<_> = findings.collect();
+        if !findings.iter().any(|finding| finding.is_error) {
+            let tested = call!(instance, "self-test", |store| admin.call_self_test(store))?;
+            tested.map_err(|error| self.port_error(&error))?;
+        }
+        Ok(Some(findings))
     }
 
     /// Returns the plugin's description of an object.

@@ -42,7 +42,10 @@ impl Pool {
         let host = host(&["hostile-stream"]).await;
         let settings = Props::from([("order".to_owned(), order.to_owned())]);
         let dirs = BTreeMap::from([("pool".to_owned(), Arc::new(dir))]);
-        let storage = host.storage("stream", StorageGrants { settings, dirs }).await.unwrap();
+        let storage = host
+            .storage("stream", StorageGrants { settings, dirs, ..StorageGrants::default() })
+            .await
+            .unwrap();
         Self { folder, storage, host }
     }
 

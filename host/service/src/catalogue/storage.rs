@@ -1,12 +1,13 @@
 //! Image storages and their binding to hypervisors (S92 to S95).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use imprint_domain::{
-    Code, Error,
+    Error,
     id::{HypervisorId, StorageId},
     name::Name,
     plugin_kind::StorageKind,
+    secret::{SecretText, Secrets},
     size::ByteSize,
     storage::{ImageStorage, StorageRole},
     time::Timestamp,
@@ -19,12 +20,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Op, Page, PageRequest, Service,
-    catalogue::hypervisor,
+    catalogue::{
+        hypervisor, storage_kind,
+        storage_secrets::{self, StorageSecretView},
+    },
     change::Change,
     db_result::DbResult,
     idempotency,
     page::Listing,
-    validate::{self, name_taken},
+    validate::name_taken,
 };
 
 /// An image storage, as admins see it.
@@ -50,6 +54,9 @@ pub struct StorageView {
     pub problem: Option<String>,
     /// The hypervisors that use it.
     pub hypervisor_ids: Vec<HypervisorId>,
+    /// The secrets that are set, without their values.
+    #[serde(default)]
+    pub secrets: Vec<StorageSecretView>,
 }
 
 /// A new image storage.
@@ -63,12 +70,15 @@ pub struct StorageCreate {
     pub kind: StorageKind,
     /// The plugin's settings; for `local`: `path`, absolute.
     pub settings: BTreeMap<String, String>,
+    /// The plugin's secrets, which are stored sealed.
+    pub secrets: Secrets,
 }
 
 async fn view(conn: &Conn<'_>, record: StorageRecord) -> Result<StorageView, Error> {
     let storage = record.storage;
     Ok(StorageView {
         hypervisor_ids: storage::bound_hypervisors(conn, storage.id).await.db()?,
+        secrets: storage_secrets::views(conn, storage.id).await?,
         id: storage.id,
         name: storage.name,
         role: storage.role,
@@ -86,25 +96,12 @@ pub(crate) async fn get(conn: &Conn<'_>, id: StorageId) -> Result<StorageRecord,
     storage::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("image storage"))
 }
 
-fn check_settings(kind: &StorageKind, settings: &BTreeMap<String, String>) -> Result<(), Error> {
-    validate::check_settings(settings, "/settings")?;
-    let path = settings.get("path").map(String::as_str).unwrap_or_default();
-    if kind.is_local() && !path.starts_with('/') {
-        return Err(Error::new(
-            Code::InvalidRequest,
-            "a local storage needs the setting `path`, an absolute folder on the hypervisor's machine",
-        )
-        .at("/settings/path"));
-    }
-    Ok(())
-}
-
 impl Service {
     /// All image storages, oldest first. Admins only.
     ///
     /// # Errors
     ///
-    /// [`Code::Forbidden`] unless the actor is an admin; an error of the database.
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin; an error of the database.
     pub async fn storage_list(&self, op: &Op, page: &PageRequest) -> Result<Page<StorageView>, Error> {
         op.require_admin()?;
         let listing = Listing::new(page, "storages")?;
@@ -122,30 +119,40 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NameTaken`];
-    /// [`Code::InvalidRequest`]; an error of the database.
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NameTaken`]; [`imprint_domain::Code::InvalidRequest`]; an error of
+    /// the database.
     pub async fn storage_create(&self, op: &Op, request: StorageCreate) -> Result<StorageView, Error> {
         op.require_admin()?;
-        check_settings(&request.kind, &request.settings)?;
         let change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(stored);
         }
+        let settings = storage_kind::check_settings(
+            &change.conn(),
+            &request.kind,
+            &request.settings,
+            &request.secrets,
+            &BTreeSet::new(),
+        )
+        .await?;
         let record = StorageRecord {
             storage: ImageStorage {
                 id: StorageId::new(self.new_uuid()),
                 name: request.name,
                 role: request.role,
                 kind: request.kind,
-                settings: request.settings,
+                settings,
                 available: None,
                 total: None,
                 seen_at: None,
+                secrets_version: u64::from(!request.secrets.is_empty()),
             },
             problem: None,
             created_at: change.now,
         };
         storage::insert(&change.tx, &record).await.map_err(name_taken("image storage"))?;
+        storage_secrets::put(&change, record.storage.id, &request.secrets).await?;
         let answer = view(&change.conn(), record).await?;
         change.audit(op, "storage.create", answer.id).await?;
         idempotency::remember(&change, op, &answer).await?;
@@ -157,8 +164,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
-    /// or is not visible; an error of the database.
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible; an error of
+    /// the database.
     pub async fn storage_bind(
         &self,
         op: &Op,
@@ -172,6 +180,32 @@ impl Service {
         storage::bind(&change.tx, id, hypervisor_id).await.db()?;
         let answer = view(&change.conn(), record).await?;
         change.audit(op, "storage.bind", id).await?;
+        change.commit().await?;
+        Ok(answer)
+    }
+
+    /// Sets secrets of an image storage, and removes those without a value. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NotFound`] for what does not exist;
+    /// [`imprint_domain::Code::InvalidRequest`] for a name or a value that the kind does not
+    /// accept; [`imprint_domain::Code::Unavailable`] without a key to seal with; an error of the
+    /// database.
+    pub async fn storage_secrets_update(
+        &self,
+        op: &Op,
+        id: StorageId,
+        changes: BTreeMap<String, Option<SecretText>>,
+    ) -> Result<StorageView, Error> {
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        let mut record = get(&change.conn(), id).await?;
+        storage_secrets::apply(&change, &mut record, &changes).await?;
+        storage::update(&change.tx, &record).await.db()?;
+        change.audit(op, "storage.set_secrets", id).await?;
+        let answer = view(&change.conn(), record).await?;
         change.commit().await?;
         Ok(answer)
     }

@@ -6,6 +6,7 @@ use imprint_domain::{
     image::{Image, ImageFormat, ImageKind, NewImage},
     name::Name,
     storage::StorageRole,
+    storage_test::TEST_PREFIX,
     task::TaskKind,
 };
 use imprint_store::image::{self, CaptureNotes, ImageRecord};
@@ -117,6 +118,11 @@ impl Service {
 fn check_file(request: &StockImageCreate) -> Result<(), Error> {
     let key = &request.key;
     let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+    if key.starts_with(TEST_PREFIX) {
+        let detail =
+            format!("names that begin with `{TEST_PREFIX}` are kept for connection tests; rename the file");
+        return Err(Error::new(Code::InvalidRequest, detail).at("/key"));
+    }
     if key.len() > MAX_KEY || climbs || key.chars().any(char::is_control) {
         return Err(Error::new(
             Code::InvalidRequest,

@@ -60,6 +60,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::Captured(_) => TaskResult::CapturedImage,
         Outcome::ImageRegistered(_) => TaskResult::RegisteredImage,
         Outcome::Deployed(_) => TaskResult::DeployedInstance,
+        Outcome::StorageTested(_) => TaskResult::TestedStorage,
         Outcome::Done => TaskResult::Nothing,
         Outcome::Failed(_) | Outcome::Cancelled => return Ok(()),
     };
@@ -71,7 +72,11 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::Captured(CaptureResult { image, .. }) | Outcome::ImageRegistered(ImageResult { image }) => {
             validate_image(image)
         }
-        Outcome::Deployed(_) | Outcome::Done | Outcome::Failed(_) | Outcome::Cancelled => Ok(()),
+        Outcome::Deployed(_)
+        | Outcome::StorageTested(_)
+        | Outcome::Done
+        | Outcome::Failed(_)
+        | Outcome::Cancelled => Ok(()),
     }
 }
 
@@ -91,6 +96,10 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
         }
         Outcome::Deployed(result) => {
             deployed(change, record, &result).await?;
+            lifecycle::succeed(change, record).await
+        }
+        Outcome::StorageTested(test) => {
+            record.result = Some(serde_json::to_string(&test.bounded()).map_err(Error::internal)?);
             lifecycle::succeed(change, record).await
         }
         Outcome::Done => lifecycle::succeed(change, record).await,

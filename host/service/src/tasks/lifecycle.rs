@@ -14,6 +14,7 @@ use imprint_domain::{
 use imprint_store::{
     image::{self, ImageRecord},
     instance::{self, InstanceRecord},
+    secret::of_task,
     task::{self, TaskRecord},
 };
 use tracing::warn;
@@ -43,7 +44,7 @@ pub(crate) fn new_task(change: &Change<'_>, id: TaskId, new: NewTask) -> Result<
         request_id: new.request_id,
     };
     let payload = new.payload.to_json()?;
-    Ok(TaskRecord { task: Task::new(parts, change.now), payload, change: 0 })
+    Ok(TaskRecord { task: Task::new(parts, change.now), payload, change: 0, result: None })
 }
 
 /// Queues a new task.
@@ -87,8 +88,17 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
             OnFailure::FailInstance => fail_instance(change, record).await?,
             OnFailure::Nothing => {}
         }
+        remove_secrets(change, record).await?;
     }
     save(change, record).await
+}
+
+/// Removes the secrets of a test that is over.
+async fn remove_secrets(change: &Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    if record.task.kind == TaskKind::StorageTest {
+        of_task::delete_all(&change.tx, record.task.id).await.db()?;
+    }
+    Ok(())
 }
 
 async fn fail_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
@@ -149,6 +159,7 @@ pub(crate) async fn succeed(change: &mut Change<'_>, record: &mut TaskRecord) ->
         }
         OnSuccess::SetPower(power) => set_power(change, record, power).await?,
     }
+    remove_secrets(change, record).await?;
     change.queue_reordered(record);
     save(change, record).await
 }

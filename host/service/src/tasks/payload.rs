@@ -1,21 +1,29 @@
 //! What a task is to do: stored as versioned JSON in its row, turned into the agent's assignment
 //! when it is claimed.
 
+use std::collections::BTreeMap;
+
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment, DeployAssignment, ImageRef,
-    InstanceRef, PowerAssignment, RegisterImageAssignment, Seed, StorageRef,
+    InstanceRef, PowerAssignment, RegisterImageAssignment, Seed, StorageRef, TestStorageAssignment,
 };
 use imprint_domain::{
     Error,
     consistency::Consistency,
     digest::LogicalDigest,
-    id::{ImageId, InstanceId},
+    id::{ImageId, InstanceId, StorageId},
     image::Compression,
     location::Location,
-    storage::ImageStorage,
+    plugin_kind::StorageKind,
+    storage::{ImageStorage, StorageRole},
     task::{Task, TaskKind},
 };
-use imprint_store::{Conn, image, instance, location, storage, task::TaskRecord};
+use imprint_store::{
+    Conn, image, instance, location,
+    secret::{of_storage, of_task},
+    storage,
+    task::TaskRecord,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::db_result::DbResult;
@@ -59,6 +67,19 @@ pub(crate) enum TaskPayload {
         /// Whether the instance is started at the end.
         start: bool,
     },
+    /// The storage of a connection test. Its secrets are sealed in a table of their own.
+    StorageTest(TestSubject),
+}
+
+/// The storage that a connection test tries.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TestSubject {
+    /// The stored storage, if it is one: its secrets count where the test has none of its own.
+    pub(crate) storage_id: Option<StorageId>,
+    pub(crate) kind: StorageKind,
+    pub(crate) role: StorageRole,
+    /// The settings to test, complete.
+    pub(crate) settings: BTreeMap<String, String>,
 }
 
 const VERSION: u8 = 1;
@@ -130,7 +151,16 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             instance: instance_ref(conn, task).await?,
             grace_ms: DELETE_GRACE_MS,
         }),
-        (kind, TaskPayload::Plain | TaskPayload::Capture { .. } | TaskPayload::Deploy { .. }) => {
+        (TaskKind::StorageTest, TaskPayload::StorageTest(subject)) => {
+            AssignmentKind::TestStorage(test_assignment(conn, task, subject).await?)
+        }
+        (
+            kind,
+            TaskPayload::Plain
+            | TaskPayload::Capture { .. }
+            | TaskPayload::Deploy { .. }
+            | TaskPayload::StorageTest(_),
+        ) => {
             return Err(Error::internal(format!("payload of another kind in a task {kind}")));
         }
     })
@@ -181,7 +211,35 @@ async fn instance_ref(conn: &Conn<'_>, task: &Task) -> Result<InstanceRef, Error
     })
 }
 
+async fn test_assignment(
+    conn: &Conn<'_>,
+    task: &Task,
+    subject: TestSubject,
+) -> Result<TestStorageAssignment, Error> {
+    let mut has_secrets = !of_task::list(conn, task.id).await.db()?.is_empty();
+    if let Some(id) = subject.storage_id {
+        require(storage::get(conn, id).await.db()?, "image storage")?;
+        has_secrets |= !of_storage::list(conn, id).await.db()?.is_empty();
+    }
+    Ok(TestStorageAssignment {
+        storage: StorageRef {
+            // A storage that is not stored has no id; the test's own is as good as any.
+            id: subject.storage_id.unwrap_or_else(|| StorageId::new(task.id.uuid())),
+            kind: subject.kind,
+            settings: subject.settings,
+            secrets_version: 0,
+        },
+        role: subject.role,
+        has_secrets,
+    })
+}
+
 /// Returns a storage as an agent needs it.
 pub(crate) fn storage_ref(storage: &ImageStorage) -> StorageRef {
-    StorageRef { id: storage.id, kind: storage.kind.clone(), settings: storage.settings.clone() }
+    StorageRef {
+        id: storage.id,
+        kind: storage.kind.clone(),
+        settings: storage.settings.clone(),
+        secrets_version: storage.secrets_version,
+    }
 }

@@ -8,6 +8,7 @@ use imprint_domain::{
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     image::ImageStatus,
     instance::InstanceStatus,
+    storage_test::StorageTest,
     task::{Phase, Task, TaskKind, TaskState},
     task_error::TaskError,
     time::Timestamp,
@@ -81,6 +82,9 @@ pub struct TaskView {
     pub finished_at: Option<Timestamp>,
     /// When a reconciler fails it if it is not over.
     pub deadline: Timestamp,
+    /// What a connection test found, once it is over.
+    #[serde(default)]
+    pub storage_test: Option<StorageTest>,
 }
 
 /// Why the last attempt of a task failed, as it is shown: the catalogue's sentences for all,
@@ -202,7 +206,16 @@ fn bare_view(record: &TaskRecord, now: Timestamp, audience: Audience) -> TaskVie
         started_at: task.started_at,
         finished_at: task.finished_at,
         deadline: task.deadline,
+        storage_test: storage_test(record, audience),
     }
+}
+
+/// Returns what a connection test found. It has settings, which are for admins.
+fn storage_test(record: &TaskRecord, audience: Audience) -> Option<StorageTest> {
+    if record.task.kind != TaskKind::StorageTest || audience != Audience::Operator {
+        return None;
+    }
+    serde_json::from_str(record.result.as_deref()?).ok()
 }
 
 /// Views of tasks; the queue of a hypervisor is decided once for all of them.
@@ -430,6 +443,9 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
             let instance = its_instance(change, record).await?;
             require_mergeable(&instance.instance)?;
             require_idle(&change.conn(), instance.instance.id).await
+        }
+        TaskKind::StorageTest => {
+            Err(invalid_transition("the secrets of the test are removed with its end; start a new test"))
         }
         TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {
             InstanceStatus::Deleting => Ok(()),

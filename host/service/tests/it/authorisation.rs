@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use imprint_domain::{
     Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, image::ImageFormat,
-    location::FreezeLimit, plugin_kind::StorageKind, storage::StorageRole,
+    location::FreezeLimit, plugin_kind::StorageKind, secret::Secrets, storage::StorageRole,
 };
 use imprint_service::{
     AccountCreate, AccountPatch, EventFilter, HypervisorCreate, ImageList, ImagePatch, ImageScope,
@@ -97,6 +97,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             role: StorageRole::Stock,
             kind: StorageKind::local(),
             settings: BTreeMap::from([("path".to_owned(), "/etc".to_owned())]),
+            secrets: Secrets::new(),
         };
         let stock_image = StockImageCreate {
             name: name("x"),

@@ -10,7 +10,9 @@ mod events;
 mod limits;
 mod pages;
 mod queueing;
+mod secrets;
 mod start;
+mod storage_kinds;
 mod support;
 mod tasks;
 
@@ -90,10 +92,21 @@ scenarios! {
         an_agent_takes_no_more_than_it_has_room_for,
         a_task_is_claimed_once,
     }
+    secrets {
+        secrets_are_sealed_and_only_named,
+        agents_get_the_secrets_of_their_own_storages,
+        secrets_are_changed_and_removed,
+        a_rotation_seals_everything_again,
+        a_sealed_secret_opens_in_its_own_place_only,
+    }
     start {
         the_first_start_can_be_repeated,
         a_customer_account_is_created_once,
         a_stock_image_is_found_by_its_file,
+    }
+    storage_kinds {
+        kinds_come_from_the_agents_and_conflicts_are_named,
+        settings_are_checked_against_the_schema_of_their_kind,
     }
     tasks {
         a_capture_goes_all_the_way,

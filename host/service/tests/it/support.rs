@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
     HeartbeatResponse, HeldLease, ImageResult, Outcome, PROTOCOL_VERSION, Peer, ProgressReport,
-    ProgressResponse, ProtocolError, Register, RegisterResponse, StorageReport,
+    ProgressResponse, ProtocolError, Register, RegisterResponse, StorageKindReport, StorageReport,
 };
 use imprint_domain::{
     account::{Role, Scope},
@@ -25,18 +25,21 @@ use imprint_domain::{
     location::FreezeLimit,
     name::Name,
     plugin_kind::StorageKind,
+    secret::Secrets,
     size::ByteSize,
     storage::StorageRole,
+    storage_test::StorageTest,
     task::Phase,
     task_error::TaskError,
     time::{Environment, Timestamp},
 };
 use imprint_service::{
     AccountCreate, Actor, Authenticated, CaptureCreate, Database, HypervisorCreate, ImageTask,
-    InstanceCreate, LocationCreate, LocationView, Op, Service, Settings, StockImageCreate, StorageCreate,
-    TaskView,
+    InstanceCreate, KEY_BYTES, LocationCreate, LocationView, Op, SecretKeys, Service, Settings,
+    StockImageCreate, StorageCreate, TaskView,
 };
 use imprint_store::Target;
+use serde_json::json;
 use uuid::{Builder, Uuid};
 
 /// A clock that the test holds, and ids and random bytes that follow from a counter.
@@ -112,14 +115,29 @@ pub(crate) fn database(target: &Target) -> Database {
     }
 }
 
+/// A key file's text with these keys, each made of one digit.
+pub(crate) fn keys(digits: &str) -> SecretKeys {
+    let line = |digit: char| format!("{}\n", digit.to_string().repeat(2 * KEY_BYTES));
+    SecretKeys::parse(&digits.chars().map(line).collect::<String>()).unwrap()
+}
+
 /// Passwords that cost next to nothing.
 pub(crate) fn settings() -> Settings {
-    Settings { password_memory_kib: 8, ..Settings::default() }
+    Settings { password_memory_kib: 8, secret_keys: keys("1"), ..Settings::default() }
 }
 
 pub(crate) async fn open(target: &Target, environment: &Arc<ManualEnvironment>) -> Service {
+    open_with(target, environment, settings().secret_keys).await
+}
+
+pub(crate) async fn open_with(
+    target: &Target,
+    environment: &Arc<ManualEnvironment>,
+    secret_keys: SecretKeys,
+) -> Service {
     let environment: Arc<ManualEnvironment> = Arc::clone(environment);
-    Service::open(&database(target), settings(), environment).await.unwrap()
+    let settings = Settings { secret_keys, ..settings() };
+    Service::open(&database(target), settings, environment).await.unwrap()
 }
 
 pub(crate) fn op(actor: Actor) -> Op {
@@ -279,10 +297,44 @@ async fn storage(
     role: StorageRole,
 ) -> StorageId {
     let settings = BTreeMap::from([("path".to_owned(), format!("/srv/{text}"))]);
-    let request = StorageCreate { name: name(text), role, kind: StorageKind::local(), settings };
+    let kind = StorageKind::local();
+    let request = StorageCreate { name: name(text), role, kind, settings, secrets: Secrets::new() };
     let id = service.storage_create(admin, request).await.unwrap().id;
     service.storage_bind(admin, id, hypervisor).await.unwrap();
     id
+}
+
+/// The kind of the shipped plugin for folders.
+pub(crate) fn local_kind() -> StorageKindReport {
+    let schema = include_str!("../../../../plugins/storage-local/config.schema.json");
+    StorageKindReport {
+        kind: StorageKind::local(),
+        plugin: "storage-local".into(),
+        version: "0.1.0".into(),
+        summary: "Images in a directory of this machine".into(),
+        schema: Some(schema.into()),
+    }
+}
+
+/// A kind with secrets.
+pub(crate) fn vault_kind() -> StorageKindReport {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "endpoint": {"type": "string", "pattern": "^https?://"},
+            "connections": {"type": "integer", "minimum": 1, "maximum": 64, "default": 8},
+            "key": {"type": "string", "writeOnly": true, "minLength": 8},
+            "session-token": {"type": "string", "writeOnly": true}
+        },
+        "required": ["endpoint", "key"]
+    });
+    StorageKindReport {
+        kind: "vault".parse().unwrap(),
+        plugin: "storage-vault".into(),
+        version: "1.2.0".into(),
+        summary: "Images behind a key".into(),
+        schema: Some(schema.to_string()),
+    }
 }
 
 /// What an agent process says; the work itself is made up.
@@ -328,6 +380,7 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
         AssignmentKind::Deploy(_) => {
             Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: size(4 << 20) })
         }
+        AssignmentKind::TestStorage(_) => Outcome::StorageTested(StorageTest::default()),
         AssignmentKind::DeleteImage(_)
         | AssignmentKind::Start(_)
         | AssignmentKind::Stop(_)
@@ -367,11 +420,19 @@ impl Agent {
     }
 
     pub(crate) async fn register(&self) -> Result<RegisterResponse, ProtocolError> {
+        self.register_with(vec![local_kind(), vault_kind()]).await
+    }
+
+    pub(crate) async fn register_with(
+        &self,
+        storage_kinds: Vec<StorageKindReport>,
+    ) -> Result<RegisterResponse, ProtocolError> {
         let request = Register {
             agent_id: self.id,
             protocol: PROTOCOL_VERSION,
             version: "0.1.0".into(),
             plugins: BTreeMap::new(),
+            storage_kinds,
             findings: Vec::new(),
         };
         self.control.register(request).await

@@ -412,6 +412,7 @@ pub(crate) async fn reports_that_make_no_sense_are_refused(world: World) {
         protocol: 999,
         version: String::new(),
         plugins: std::collections::BTreeMap::new(),
+        storage_kinds: Vec::new(),
         findings: Vec::new(),
     };
     let refused = stranger.control.register(old.clone()).await.unwrap_err();

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { Camera, Combine, Layers, Power, Rocket, Trash2 } from 'lucide-react'
+import { Camera, Combine, Layers, PlugZap, Power, Rocket, Trash2 } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { Names } from '@/api/queries/names'
 import { useTaskAction } from '@/api/queries/tasks'
@@ -26,6 +26,7 @@ const ICONS: Record<TaskKind, ReactNode> = {
   'instance.stop': <Power />,
   'instance.coalesce': <Combine />,
   'instance.delete': <Trash2 />,
+  'storage.test': <PlugZap />,
 }
 
 /** One task, kept up to date: kind, progress, why it waits, why it failed, and its actions. */

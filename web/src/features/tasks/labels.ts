@@ -60,6 +60,12 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Instance deletion failed',
     steps: ['queued', 'removing'],
   },
+  'storage.test': {
+    title: 'Test image storage',
+    done: 'Image storage tested',
+    failed: 'Image storage test failed',
+    steps: ['queued', 'preparing', 'copying'],
+  },
 }
 
 /** All phases in the order in which tasks go through them. */

@@ -16,9 +16,9 @@ use chrono::Utc;
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat,
     HeartbeatResponse, Outcome, ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse,
-    StorageRef,
+    SecretsRequest, SecretsResponse, StorageRef,
 };
-use imprint_domain::id::TaskId;
+use imprint_domain::{id::TaskId, secret::Secrets};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
@@ -33,6 +33,7 @@ pub(in crate::tests) struct Calls {
     pub(in crate::tests) heartbeats: Vec<Heartbeat>,
     pub(in crate::tests) progress: Vec<ProgressReport>,
     pub(in crate::tests) finishes: Vec<Finish>,
+    pub(in crate::tests) secrets: Vec<SecretsRequest>,
 }
 
 /// How the control plane answers.
@@ -41,6 +42,9 @@ pub(in crate::tests) struct Script {
     pub(in crate::tests) refuse_finishes: Option<ProtocolError>,
     pub(in crate::tests) progress_error: Option<ProtocolError>,
     pub(in crate::tests) cancel: bool,
+    pub(in crate::tests) secrets: Secrets,
+    /// The version of the storage's secrets in answers to heartbeats.
+    pub(in crate::tests) secrets_version: u64,
     pub(in crate::tests) max_jobs: u32,
     pub(in crate::tests) max_captures: u32,
 }
@@ -119,7 +123,9 @@ impl ControlPlane for FakeControl {
         let cancel = self.script.lock().unwrap().cancel;
         let cancelled = request.leases.iter().filter(|_| cancel).map(|lease| lease.task_id).collect();
         self.calls.send_modify(|calls| calls.heartbeats.push(request));
-        Ok(HeartbeatResponse { lost: Vec::new(), cancelled, storages: vec![self.storage.clone()] })
+        let secrets_version = self.script.lock().unwrap().secrets_version;
+        let storages = vec![StorageRef { secrets_version, ..self.storage.clone() }];
+        Ok(HeartbeatResponse { lost: Vec::new(), cancelled, storages })
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, ProtocolError> {
@@ -162,5 +168,10 @@ impl ControlPlane for FakeControl {
         let refused = self.script.lock().unwrap().refuse_finishes.clone();
         self.calls.send_modify(|calls| calls.finishes.push(report));
         refused.map_or(Ok(()), Err)
+    }
+
+    async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError> {
+        self.calls.send_modify(|calls| calls.secrets.push(request));
+        Ok(SecretsResponse { secrets: self.script.lock().unwrap().secrets.clone() })
     }
 }

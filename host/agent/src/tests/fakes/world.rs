@@ -9,13 +9,14 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use async_trait::async_trait;
 use chrono::Utc;
 use imprint_agent_protocol::{
-    Assignment, AssignmentKind, CaptureAssignment, DeployAssignment, ImageRef, InstanceRef, Seed, StorageRef,
+    Assignment, AssignmentKind, CaptureAssignment, DeployAssignment, ImageRef, InstanceRef, Seed,
+    StorageKindReport, StorageRef,
 };
 use imprint_domain::{
     consistency::Consistency,
@@ -26,7 +27,7 @@ use imprint_domain::{
     size::ByteSize,
     time::{Environment, Timestamp},
 };
-use imprint_ports::{DiskFormat, Driver, Launch, PortError, Props, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, Launch, PortError, Props, Secrets, SettingFinding, StorageBackend};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,10 @@ pub(in crate::tests) struct FakePorts {
     pub(in crate::tests) storage: Arc<FakeStorage>,
     pub(in crate::tests) driver: Arc<FakeDriver>,
     pub(in crate::tests) hold: Arc<AtomicBool>,
+    /// What the plugin of the storage finds in its settings; `None` when it checks nothing.
+    pub(in crate::tests) findings: Mutex<Option<Vec<SettingFinding>>>,
+    /// The secrets that the storage was opened with, each time.
+    pub(in crate::tests) opened_with: Mutex<Vec<Secrets>>,
 }
 
 #[async_trait]
@@ -99,8 +104,25 @@ impl Ports for FakePorts {
         ["raw", WRAPPER].into_iter().filter_map(|name| self.format(name)).collect()
     }
 
-    async fn storage(&self, _storage: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
+    fn storage_kinds(&self) -> Vec<StorageKindReport> {
+        Vec::new()
+    }
+
+    async fn storage(
+        &self,
+        _storage: &StorageRef,
+        secrets: Secrets,
+    ) -> Result<Arc<dyn StorageBackend>, PortError> {
+        self.opened_with.lock().unwrap().push(secrets);
         Ok(self.storage.clone())
+    }
+
+    async fn check_storage(
+        &self,
+        _storage: &StorageRef,
+        _secrets: Secrets,
+    ) -> Result<Option<Vec<SettingFinding>>, PortError> {
+        Ok(self.findings.lock().unwrap().clone())
     }
 
     async fn driver(&self, _kind: &str, grants: &DriverGrants) -> Result<Arc<dyn Driver>, PortError> {
@@ -141,7 +163,13 @@ impl World {
             package: "coreutils".to_owned(),
         }];
         settings.stop_guests = true;
-        let ports = Arc::new(FakePorts { storage, driver, hold: Arc::default() });
+        let ports = Arc::new(FakePorts {
+            storage,
+            driver,
+            hold: Arc::default(),
+            findings: Mutex::default(),
+            opened_with: Mutex::default(),
+        });
         Self { folder, control: FakeControl::new(storage_ref()), ports, settings }
     }
 
@@ -259,6 +287,7 @@ pub(in crate::tests) fn storage_ref() -> StorageRef {
         id: StorageId::new(Uuid::from_u128(9)),
         kind: StorageKind::local(),
         settings: BTreeMap::new(),
+        secrets_version: 0,
     }
 }
 

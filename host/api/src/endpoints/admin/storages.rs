@@ -54,6 +54,7 @@ pub(crate) async fn admin_storage_create(
         role: body.role,
         kind: parse(&body.kind, "/kind")?,
         settings: body.settings,
+        secrets: body.secrets,
     };
     let storage = state.service().storage_create(&op, request).await?;
     Ok((StatusCode::CREATED, Json(ImageStorage::from(storage))).into_response())
