@@ -2,13 +2,14 @@
 
 use std::io;
 
+use imprint_http_client::HttpError;
 use imprint_ports::{ErrorClass, PortError};
 
 use crate::{
     codec::DecodeError,
     map::{extent_map::MapError, scratch::ScratchError},
     mover::MoverError,
-    transport::{http::HttpError, nbd::NbdError},
+    transport::nbd::NbdError,
 };
 
 /// The failure of an operation. [`EngineError::code`] is for programs, [`EngineError::report`] is

@@ -38,8 +38,8 @@
 //! # Map of the crate
 //!
 //! - Sources and sinks: over files [`FileSource`], [`FileSink`]; over block devices
-//!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over HTTP [`http`]; over streams that can
-//!   be appended to [`AppendSink`].
+//!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over streams that can be
+//!   appended to [`AppendSink`]; over HTTP in `imprint-http-client`.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
 //!   [`GrantedFiles`]: chains of files.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system
@@ -106,6 +106,6 @@ pub use transfer::{
 pub use transport::{
     append::AppendSink,
     file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail},
-    http, nbd,
+    nbd,
 };
 pub use util::zero::is_zero;

@@ -11,8 +11,9 @@ use crate::sh;
 const TABLE: &[(&str, &[&str])] = &[
     ("imprint-domain", &[]),
     ("imprint-ports", &["imprint-domain"]),
-    ("imprint-data-path", &["imprint-ports"]),
-    ("imprint-plugin-runtime", &["imprint-ports"]),
+    ("imprint-http-client", &["imprint-ports"]),
+    ("imprint-data-path", &["imprint-ports", "imprint-http-client"]),
+    ("imprint-plugin-runtime", &["imprint-ports", "imprint-http-client"]),
     ("imprint-migrations", &[]),
     ("imprint-store", &["imprint-domain", "imprint-migrations"]),
     ("imprint-agent-protocol", &["imprint-domain"]),
@@ -38,6 +39,8 @@ enum Rule {
 const CONFINED: &[(&str, Rule)] = &[
     ("wasmtime", Rule::OnlyIn(&["imprint-plugin-runtime"])),
     ("wasmtime-wasi", Rule::OnlyIn(&["imprint-plugin-runtime"])),
+    ("ureq", Rule::OnlyIn(&["imprint-http-client"])),
+    ("aws-sigv4", Rule::OnlyIn(&["imprint-plugin-runtime"])),
     ("sea-orm", Rule::OnlyIn(&["imprint-store", "imprint-migrations"])),
     ("sea-orm-migration", Rule::OnlyIn(&["imprint-migrations"])),
     ("axum", Rule::OnlyIn(&["imprint-api", "imprint-agent", "imprint"])),

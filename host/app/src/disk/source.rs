@@ -11,9 +11,9 @@ use std::{
 
 use imprint_data_path::{
     DeviceSource, EngineError, FileSource,
-    http::{Authority, HttpOptions, HttpSource},
     nbd::{NbdClient, NbdOptions},
 };
+use imprint_http_client::{Authority, HttpOptions, HttpSource};
 use imprint_ports::BlockSource;
 use rustix::fs::{Mode, OFlags};
 

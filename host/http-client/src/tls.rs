@@ -6,8 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::error::{CertificateProblem, HttpError};
-use crate::util::num::to_u64;
+use crate::error::{CertificateProblem, HttpError};
 
 /// The largest number of certificates in one file. The error's text has it, too.
 const MAX_CERTIFICATES: usize = 4096;
@@ -32,7 +31,7 @@ impl Authority {
     /// certificate that cannot be an authority.
     pub fn of_pem(pem: &[u8], name: &str) -> Result<Vec<Self>, HttpError> {
         let wrong = |what: String| HttpError::Authority { name: name.to_owned(), what };
-        if to_u64(pem.len()) > Self::MAX_PEM {
+        if u64::try_from(pem.len()).is_ok_and(|length| length > Self::MAX_PEM) {
             return Err(wrong("it is too long".to_owned()));
         }
         let mut found = Vec::new();
@@ -53,7 +52,7 @@ impl Authority {
 
 /// Returns the configuration for `https://` addresses. Reads the system's authorities from where
 /// OpenSSL has them, or from the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
+pub(crate) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
         tracing::debug!(%error, "some certificate authorities of the system cannot be read");
@@ -72,7 +71,7 @@ pub(super) fn config(added: &[Authority]) -> Result<TlsConfig, HttpError> {
 
 /// Returns the error for a failed request whose cause is the server's certificate or the
 /// encryption.
-pub(super) fn tls_error(host: &str, error: &ureq::Error) -> Option<HttpError> {
+pub(crate) fn tls_error(host: &str, error: &ureq::Error) -> Option<HttpError> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum")]
     let error = match error {
         ureq::Error::Rustls(error) => error,

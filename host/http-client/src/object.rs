@@ -1,53 +1,34 @@
 //! An object behind HTTP as a source: range requests (RFC 9110, section 14), several at once.
 //!
 //! The server is not trusted: every answer has to be exactly the requested range, of the object
-//! that was opened (strong entity tag, or the time of its last change, and its size). Redirects are
-//! not followed. A name is resolved once and its addresses are kept, so that the checked addresses
-//! are the ones that are connected to; addresses of private networks are refused unless the caller
-//! allows them. Requests that fail with a transient error are repeated a few times.
-//!
-//! With `https://` the server has to present a certificate for its name from an authority of the
-//! system, or from one that the caller adds.
-
-mod error;
-mod tls;
+//! that was opened (strong entity tag, or the time of its last change, and its size). Requests that
+//! fail with a transient error are repeated a few times.
 
 use std::{
+    fmt,
     io::{self, Read},
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use imprint_ports::BlockSource;
-use ureq::{
-    Agent,
-    config::Config,
-    http::{self, Uri, header},
-    tls::TlsConfig,
-    unversioned::{
-        resolver::{ResolvedSocketAddrs, Resolver},
-        transport::{DefaultConnector, NextTimeout},
-    },
+use ureq::http::{self, Uri, header};
+
+use crate::{
+    client::{Answer, Client, ClientOptions},
+    error::HttpError,
+    tls::Authority,
 };
-
-use crate::util::num::to_u64;
-
-pub use error::{CertificateProblem, HttpError};
-pub use tls::Authority;
 
 /// The number of bytes that is worth a round trip.
 const PREFERRED_READ: u64 = 4 << 20;
-/// The longest time to connect, and the longest time until the head of an answer has arrived; a
-/// body gets as long again for each MiB.
-const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(30);
 /// The number of attempts for a request, and the pause before the second one; it doubles before
 /// each further one.
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
-/// The largest number of addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 16;
 
 /// How to reach an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,13 +42,41 @@ pub struct HttpOptions {
     pub authorities: Vec<Authority>,
 }
 
-/// An HTTP object that several threads can read: connections are kept and reused.
+/// Completes the head of a request before it is sent: signs it.
+pub trait Authorise: fmt::Debug + Send + Sync {
+    /// Adds what the server needs to accept the request, which has no body.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Authorise`] where the request cannot be signed.
+    fn authorise(&self, request: &mut http::request::Parts) -> Result<(), HttpError>;
+}
+
+/// An object whose address, size and version are known.
+#[derive(Clone, Debug)]
+pub struct HttpObject {
+    /// The client that reaches it.
+    pub client: Arc<Client>,
+    /// The head of a request for the whole object.
+    pub request: http::Request<()>,
+    /// What signs requests.
+    pub authorise: Arc<dyn Authorise>,
+    /// The size in bytes.
+    pub size: u64,
+    /// The strong entity tag, where there is one.
+    pub etag: Option<String>,
+    /// The number of bytes of one request that suits the server; 0 for the default.
+    pub preferred_read: u64,
+}
+
+/// An HTTP object that several threads can read.
 #[derive(Debug)]
 pub struct HttpSource {
-    agent: Agent,
-    url: String,
-    host: String,
+    client: Arc<Client>,
+    request: http::Request<()>,
+    authorise: Option<Arc<dyn Authorise>>,
     size: u64,
+    preferred_read: u64,
     /// The version of the object that was opened.
     tag: Option<Tag>,
     changed: AtomicBool,
@@ -99,29 +108,23 @@ impl HttpSource {
         let shown: String = options.url.chars().filter(|c| !c.is_control()).take(200).collect();
         let bad = || HttpError::Url { url: shown.clone() };
         let uri: Uri = options.url.parse().map_err(|_| bad())?;
-        let host = uri.host().ok_or_else(bad)?.to_owned();
-        let (port, tls) = match uri.scheme_str() {
-            Some("http") => (80, TlsConfig::default()),
-            Some("https") => (443, tls::config(&options.authorities)?),
+        uri.host().ok_or_else(bad)?;
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             Some(_) | None => return Err(bad()),
         };
-        let addresses = resolve(&host, uri.port_u16().unwrap_or(port), options.private_networks)?;
-        let config = Config::builder()
-            .tls_config(tls)
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .accept_encoding("identity")
-            .user_agent(concat!("imprint/", env!("CARGO_PKG_VERSION")))
-            .proxy(None)
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
-            .build();
-        let agent = Agent::with_parts(config, DefaultConnector::new(), Pinned(addresses));
+        let options = ClientOptions {
+            private_networks: options.private_networks,
+            tls,
+            authorities: options.authorities.clone(),
+        };
         let mut source = Self {
-            agent,
-            url: options.url.clone(),
-            host,
+            client: Arc::new(Client::new(&options)?),
+            request: http::Request::get(uri).body(()).map_err(|_| bad())?,
+            authorise: None,
             size: 0,
+            preferred_read: PREFERRED_READ,
             tag: None,
             changed: AtomicBool::new(false),
         };
@@ -129,8 +132,27 @@ impl HttpSource {
         Ok(source)
     }
 
+    /// Returns an object that is known already. Nothing is sent.
+    pub fn known(object: HttpObject) -> Self {
+        let HttpObject { client, request, authorise, size, etag, preferred_read } = object;
+        let preferred_read = if preferred_read == 0 { PREFERRED_READ } else { preferred_read };
+        Self {
+            client,
+            request,
+            authorise: Some(authorise),
+            size,
+            preferred_read,
+            tag: etag.filter(|tag| tag.starts_with('"')).map(Tag::Entity),
+            changed: AtomicBool::new(false),
+        }
+    }
+
+    fn host(&self) -> &str {
+        self.request.uri().host().unwrap_or_default()
+    }
+
     fn first_byte(&self) -> Result<(u64, Option<Tag>), HttpError> {
-        let answer = self.ask(0, 0)?;
+        let mut answer = self.ask(0, 0)?;
         let head = answer.headers();
         match answer.status().as_u16() {
             206 => {
@@ -143,31 +165,38 @@ impl HttpSource {
             200 => Err(HttpError::NoRanges),
             // RFC 9110, 15.5.17: an empty object has no first byte.
             416 if header_text(head, header::CONTENT_RANGE) == Some("bytes */0") => Ok((0, tag(head))),
-            status => Err(HttpError::Status { status }),
+            status => Err(HttpError::status(status, &mut answer)),
         }
     }
 
-    fn ask(&self, first: u64, last: u64) -> Result<http::Response<ureq::Body>, HttpError> {
-        let request = self.agent.get(&self.url).header(header::RANGE, format!("bytes={first}-{last}"));
-        let request = match &self.tag {
-            Some(Tag::Entity(tag)) => request.header(header::IF_MATCH, tag),
-            Some(Tag::Modified(date)) => request.header(header::IF_UNMODIFIED_SINCE, date),
-            None => request,
+    fn ask(&self, first: u64, last: u64) -> Result<Answer, HttpError> {
+        let (mut head, ()) = self.request.clone().into_parts();
+        let mut set = |name: header::HeaderName, value: &str| {
+            let value = http::HeaderValue::from_str(value);
+            value
+                .map(|value| head.headers.insert(name, value))
+                .map_err(|_| HttpError::Protocol { what: "its entity tag is no text" })
         };
-        request.call().map_err(|error| {
-            tls::tls_error(&self.host, &error)
-                .unwrap_or_else(|| HttpError::Connect { host: self.host.clone(), why: error.to_string() })
-        })
+        set(header::RANGE, &format!("bytes={first}-{last}"))?;
+        match &self.tag {
+            Some(Tag::Entity(tag)) => set(header::IF_MATCH, tag)?,
+            Some(Tag::Modified(date)) => set(header::IF_UNMODIFIED_SINCE, date)?,
+            None => None,
+        };
+        if let Some(authorise) = &self.authorise {
+            authorise.authorise(&mut head)?;
+        }
+        self.client.send(http::Request::from_parts(head, &[]))
     }
 
     fn read_range(&self, buf: &mut [u8], offset: u64) -> Result<(), HttpError> {
-        let last = offset + to_u64(buf.len()) - 1;
+        let last = offset + length(buf) - 1;
         let mut answer = self.ask(offset, last)?;
         match answer.status().as_u16() {
             206 => {}
             200 => return Err(HttpError::NoRanges),
             412 | 416 | 404 | 410 => return Err(self.is_changed()),
-            status => return Err(HttpError::Status { status }),
+            status => return Err(HttpError::status(status, &mut answer)),
         }
         let range =
             content_range(answer.headers()).ok_or(HttpError::Protocol { what: "it names no range" })?;
@@ -182,14 +211,14 @@ impl HttpSource {
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 HttpError::Protocol { what: "it is shorter than it says" }
             } else {
-                HttpError::Connect { host: self.host.clone(), why: error.to_string() }
+                HttpError::Connect { host: self.host().to_owned(), why: error.to_string() }
             }
         })?;
         // The body is complete, so the connection can be reused.
         match body.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => Err(HttpError::Protocol { what: "it is longer than was asked for" }),
-            Err(error) => Err(HttpError::Connect { host: self.host.clone(), why: error.to_string() }),
+            Err(error) => Err(HttpError::Connect { host: self.host().to_owned(), why: error.to_string() }),
         }
     }
 
@@ -205,11 +234,11 @@ impl BlockSource for HttpSource {
     }
 
     fn preferred_read(&self) -> u64 {
-        PREFERRED_READ
+        self.preferred_read
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let end = offset.checked_add(to_u64(buf.len())).filter(|end| *end <= self.size);
+        let end = offset.checked_add(length(buf)).filter(|end| *end <= self.size);
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
         if buf.is_empty() {
             return Ok(());
@@ -263,70 +292,6 @@ fn content_range(headers: &http::HeaderMap) -> Option<ContentRange> {
     (range.first <= range.last && range.last < range.size).then_some(range)
 }
 
-/// The addresses of a name, resolved once.
-#[derive(Clone, Debug)]
-struct Pinned(Vec<SocketAddr>);
-
-impl Resolver for Pinned {
-    fn resolve(
-        &self,
-        _uri: &Uri,
-        _config: &Config,
-        _timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let mut addresses = self.empty();
-        self.0.iter().take(MAX_ADDRESSES).for_each(|address| addresses.push(*address));
-        Ok(addresses)
-    }
+fn length(buf: &[u8]) -> u64 {
+    u64::try_from(buf.len()).expect("a length fits in 64 bits")
 }
-
-fn resolve(host: &str, port: u16, private_networks: bool) -> Result<Vec<SocketAddr>, HttpError> {
-    let failed = |why: String| HttpError::Connect { host: host.to_owned(), why };
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let found: Vec<_> = (name, port).to_socket_addrs().map_err(|error| failed(error.to_string()))?.collect();
-    if found.is_empty() {
-        return Err(failed("its name has no address".to_owned()));
-    }
-    // One forbidden address refuses the name: which of them would be connected to is not decided
-    // here.
-    match found.iter().find(|address| !private_networks && is_private(address.ip())) {
-        Some(address) => Err(HttpError::PrivateNetwork { host: host.to_owned(), address: address.ip() }),
-        None => Ok(found),
-    }
-}
-
-/// Returns whether an address is anything but one of the public internet (RFC 6890).
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_broadcast()
-                || v4.is_multicast()
-                || v4.is_documentation()
-                || a == 0
-                // Shared address space (RFC 6598), benchmarks (RFC 2544), reserved.
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 198 && (b == 18 || b == 19))
-                || a >= 240
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_private(IpAddr::V4(v4)),
-            None => {
-                v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local()
-                    // NAT64 leads to IPv4 addresses that were not checked.
-                    || v6.segments()[..2] == [0x64, 0xff9b]
-            }
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -66,10 +66,19 @@ pub enum HttpError {
         what: String,
     },
     /// The server answers with something other than the object.
-    #[error("the server answers with status {status}; check the address and the access to it")]
+    #[error("the server answers with status {status}{detail}; check the address and the access to it")]
     Status {
         /// The HTTP status code.
         status: u16,
+        /// The beginning of what the server says about it, in brackets after a space; empty when it
+        /// says nothing.
+        detail: String,
+    },
+    /// A request cannot be signed.
+    #[error("the request cannot be signed: {why}")]
+    Authorise {
+        /// The cause, and what to do.
+        why: String,
     },
     /// The server only sends whole objects.
     #[error("the server does not support range requests; download the file first")]
@@ -97,6 +106,7 @@ impl HttpError {
             Self::NoAuthorities => "http.no-authorities",
             Self::Authority { .. } => "invalid.authority",
             Self::Status { .. } => "http.status",
+            Self::Authorise { .. } => "http.authorise",
             Self::NoRanges => "http.no-ranges",
             Self::Changed => "conflict.source-changed",
             Self::Protocol { .. } => "http.protocol",
@@ -104,16 +114,17 @@ impl HttpError {
     }
 
     /// Returns whether the same request may succeed soon.
-    pub(super) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
-            Self::Status { status } => matches!(status, 429 | 500 | 502 | 503 | 504),
+            Self::Status { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::Url { .. }
             | Self::PrivateNetwork { .. }
             | Self::Certificate { .. }
             | Self::Tls { .. }
             | Self::NoAuthorities
             | Self::Authority { .. }
+            | Self::Authorise { .. }
             | Self::NoRanges
             | Self::Changed
             | Self::Protocol { .. } => false,

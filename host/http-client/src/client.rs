@@ -1,0 +1,130 @@
+//! The client: requests with their answers, over connections that are kept.
+
+use std::{io::Read as _, time::Duration};
+
+use ureq::{
+    Agent, Body,
+    config::Config,
+    http::{Request, Response},
+    tls::TlsConfig,
+    unversioned::transport::DefaultConnector,
+};
+
+use crate::{
+    address::CheckedResolver,
+    error::HttpError,
+    tls::{self, Authority},
+};
+
+/// The number of bytes of an answer that are shown with its status.
+const SHOWN: u64 = 300;
+/// The longest time to connect.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest time until the head of an answer has arrived.
+const ANSWER: Duration = Duration::from_secs(60);
+/// The longest pause within a body, in either direction.
+const PAUSE: Duration = Duration::from_secs(30);
+/// The number of connections that are kept for one server.
+pub const MAX_IDLE: usize = 16;
+
+/// The answer to a request: its head, and its body as a stream.
+pub type Answer = Response<Body>;
+
+/// How servers are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// Whether addresses of this machine and of private networks may be connected to.
+    pub private_networks: bool,
+    /// Whether servers with `https://` are reached: the system's authorities are read then.
+    pub tls: bool,
+    /// The authorities that are trusted to certify servers with `https://`, in addition to those of
+    /// the system.
+    pub authorities: Vec<Authority>,
+}
+
+/// A client that several threads can use: connections are kept and reused.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+}
+
+impl Client {
+    /// Returns a client. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::NoAuthorities`] where there are none for `https://`.
+    pub fn new(options: &ClientOptions) -> Result<Self, HttpError> {
+        let tls = if options.tls { tls::config(&options.authorities)? } else { TlsConfig::default() };
+        let config = Config::builder()
+            .tls_config(tls)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .accept_encoding("identity")
+            .user_agent(concat!("imprint/", env!("CARGO_PKG_VERSION")))
+            .proxy(None)
+            .max_idle_connections(MAX_IDLE)
+            .max_idle_connections_per_host(MAX_IDLE)
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(ANSWER))
+            .timeout_per_read(Some(PAUSE))
+            .timeout_per_write(Some(PAUSE))
+            .allow_non_standard_methods(true)
+            .build();
+        let resolver = CheckedResolver::new(options.private_networks);
+        Ok(Self { agent: Agent::with_parts(config, DefaultConnector::new(), resolver) })
+    }
+
+    /// Sends a request with all of its body, and returns the answer, whatever its status. The
+    /// length of the body is sent. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] where the server cannot be reached, is not the right one, or breaks the
+    /// protocol.
+    pub fn send(&self, request: Request<&[u8]>) -> Result<Answer, HttpError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let sent = if request.body().is_empty() && !takes_body(request.method().as_str()) {
+            let (head, _) = request.into_parts();
+            self.agent.run(Request::from_parts(head, ()))
+        } else {
+            self.agent.run(request)
+        };
+        sent.map_err(|error| HttpError::of(&host, error))
+    }
+}
+
+fn takes_body(method: &str) -> bool {
+    matches!(method, "POST" | "PUT" | "PATCH")
+}
+
+impl HttpError {
+    /// Returns the error for a request that failed without an answer.
+    pub(crate) fn of(host: &str, error: ureq::Error) -> Self {
+        if let Some(error) = tls::tls_error(host, &error) {
+            return error;
+        }
+        let why = error.to_string();
+        let connect = || Self::Connect { host: host.to_owned(), why };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum, and it may grow")]
+        match error {
+            ureq::Error::Other(inner) => match inner.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(_) => connect(),
+            },
+            _ => connect(),
+        }
+    }
+
+    /// Returns the error for an answer with an unexpected status; reads the beginning of its body.
+    pub(crate) fn status(status: u16, answer: &mut Answer) -> Self {
+        let mut body = Vec::new();
+        // What cannot be read adds nothing to the status.
+        let _ = answer.body_mut().as_reader().take(SHOWN).read_to_end(&mut body);
+        let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).collect();
+        let text = text.trim();
+        let detail = if text.is_empty() { String::new() } else { format!(" ({text})") };
+        Self::Status { status, detail }
+    }
+}

@@ -1,0 +1,25 @@
+//! The HTTP client of the data path and of plugins.
+//!
+//! A name is resolved for each new connection, its addresses are checked, and exactly these are
+//! connected to: nothing is resolved a second time. Addresses of private networks are refused
+//! unless the caller permits them. Redirects are not followed here. Connecting, the head of an
+//! answer and every pause within a body have time limits. With `https://` the server has to present
+//! a certificate for its name from an authority of the system, or from one that the caller adds.
+//!
+//! All calls block: threads make them, never an async task.
+
+mod address;
+mod client;
+mod error;
+mod object;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{check_address, connect};
+pub use client::{Answer, Client, ClientOptions, MAX_IDLE};
+pub use error::{CertificateProblem, HttpError};
+pub use object::{Authorise, HttpObject, HttpOptions, HttpSource};
+pub use tls::Authority;
+pub use ureq::{Body, http};
