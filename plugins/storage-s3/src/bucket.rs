@@ -1,0 +1,137 @@
+//! Requests to one bucket.
+
+use imprint_plugin_sdk::{
+    error::{Error, ErrorClass, Result},
+    host::HttpStorageHost,
+    http::{Auth, Request, Response},
+    storage::Object,
+    types::Props,
+};
+
+use crate::{
+    failure::{expect, failure},
+    key::{check_key, encode},
+    settings::Settings,
+};
+
+/// Status codes after which a request is repeated by the host.
+pub(crate) const RETRY: [u16; 5] = [429, 500, 502, 503, 504];
+/// The most bytes of an error document.
+pub(crate) const ERROR: u32 = 16 << 10;
+
+/// A bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    pub(crate) settings: Settings,
+}
+
+impl Bucket {
+    /// Returns a request for the bucket itself; `query` is encoded.
+    pub(crate) fn request(&self, method: &str, query: &str) -> Request {
+        self.signed(method, format!("{}/{query}", self.settings.bucket_url))
+    }
+
+    /// Returns a request for an object; `query` is encoded and empty or begins with `?`.
+    pub(crate) fn object_request(&self, method: &str, key: &str, query: &str) -> Request {
+        let path = encode(&format!("{}{key}", self.settings.prefix), true);
+        self.signed(method, format!("{}/{path}{query}", self.settings.bucket_url))
+    }
+
+    fn signed(&self, method: &str, url: String) -> Request {
+        let auth = Auth::new("sigv4")
+            .param("region", &self.settings.region)
+            .param("service", "s3")
+            .param("access-key", &self.settings.access_key)
+            .secret("secret-key", "secret-key")
+            .secret("session-token", "session-token");
+        Request::new(method, url).auth(auth).retry_on(&RETRY).max_response(ERROR)
+    }
+
+    /// Returns an object; `None` when there is none.
+    pub(crate) fn find(&self, host: &dyn HttpStorageHost, key: &str) -> Result<Option<Object>> {
+        check_key(key, &self.settings.prefix)?;
+        let request = self
+            .object_request("HEAD", key, "")
+            .capture(&["content-length", "etag", "last-modified"])
+            .max_response(0);
+        let response = host.send(&request)?;
+        match response.status {
+            200 => object(key, &response).map(Some),
+            // An answer to HEAD has no error document: the bucket is asked for what is wrong.
+            _ => {
+                let answer = host.send(&self.request("GET", "?list-type=2&max-keys=1"))?;
+                expect(answer, &[200])?;
+                if response.status == 404 { Ok(None) } else { Err(failure(&response)) }
+            }
+        }
+    }
+
+    /// Returns an object that has to be there.
+    pub(crate) fn get(&self, host: &dyn HttpStorageHost, key: &str) -> Result<Object> {
+        let found = self.find(host, key)?;
+        found.ok_or_else(|| {
+            Error::not_found("s3.not-found", format!("there is no object {key:?} in this storage"))
+        })
+    }
+
+    /// Returns the answer to a request for which another status than the expected ones is an error.
+    pub(crate) fn send(
+        &self,
+        host: &dyn HttpStorageHost,
+        request: &Request,
+        status: &[u16],
+    ) -> Result<Response> {
+        expect(host.send(request)?, status)
+    }
+}
+
+fn object(key: &str, response: &Response) -> Result<Object> {
+    let header = |name: &str| response.headers.get(name).map(String::as_str);
+    let size = header("content-length").and_then(|text| text.parse().ok());
+    let size = size.ok_or_else(|| crate::xml::not_s3("an object has no size"))?;
+    Ok(Object {
+        key: key.to_owned(),
+        size,
+        stored: Some(size),
+        modified_ms: header("last-modified").and_then(http_date),
+        etag: header("etag").map(str::to_owned),
+        extra: Props::new(),
+    })
+}
+
+/// Returns whether an error says that an object or an upload is not there.
+pub(crate) fn is_missing(error: &Error) -> bool {
+    error.class == ErrorClass::NotFound || error.code == "s3.upload-lost"
+}
+
+/// Parses `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7) into milliseconds since 1970.
+pub(crate) fn http_date(text: &str) -> Option<u64> {
+    let mut parts = text.split_once(", ")?.1.split(' ');
+    let day = parts.next()?.parse().ok()?;
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let name = parts.next()?;
+    let month = u64::try_from(months.iter().position(|month| *month == name)?).ok()? + 1;
+    let year = parts.next()?.parse().ok()?;
+    milliseconds(year, month, day, parts.next()?)
+}
+
+/// Parses `2009-10-12T17:50:30.000Z` (RFC 3339) into milliseconds since 1970.
+pub(crate) fn rfc3339(text: &str) -> Option<u64> {
+    let (date, time) = text.split_once('T')?;
+    let mut parts = date.splitn(3, '-').map(|part| part.parse().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    milliseconds(year, month, day, time.get(..8)?)
+}
+
+fn milliseconds(year: u64, month: u64, day: u64, time: &str) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let mut parts = time.split(':').map(|part| part.parse::<u64>().ok());
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+    // Days since 1 March of year 0: the leap day is the last one of a year that begins in March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let days = days.checked_sub(719_468)?;
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000)
+}

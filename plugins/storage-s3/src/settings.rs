@@ -1,0 +1,104 @@
+//! The operator's settings. The host has checked them against `config.schema.json`.
+
+use imprint_plugin_sdk::{
+    error::{Error, Result},
+    types::Props,
+};
+
+use crate::key::encode;
+
+const MIB: u64 = 1 << 20;
+
+/// What the service checks a part by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checksums {
+    Crc32c,
+    Sha256,
+    Off,
+}
+
+/// The settings of a bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The URL of the bucket, without a slash at its end.
+    pub(crate) bucket_url: String,
+    pub(crate) region: String,
+    pub(crate) access_key: String,
+    /// Ends in a slash, or is empty.
+    pub(crate) prefix: String,
+    pub(crate) checksums: Checksums,
+    /// In bytes.
+    pub(crate) part_size: u64,
+    pub(crate) parallel: u16,
+}
+
+impl Checksums {
+    /// Returns the algorithm as S3 spells it.
+    pub(crate) fn algorithm(self) -> Option<&'static str> {
+        match self {
+            Self::Crc32c => Some("CRC32C"),
+            Self::Sha256 => Some("SHA256"),
+            Self::Off => None,
+        }
+    }
+
+    /// Returns the header and what the host computes for it.
+    pub(crate) fn header(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Crc32c => Some(("x-amz-checksum-crc32c", "crc32c-b64")),
+            Self::Sha256 => Some(("x-amz-checksum-sha256", "sha256-b64")),
+            Self::Off => None,
+        }
+    }
+}
+
+fn wrong(setting: &str, what: &str) -> Error {
+    Error::invalid_input(&format!("s3.{setting}"), format!("the setting {setting:?} {what}"))
+}
+
+impl Settings {
+    pub(crate) fn parse(props: &Props) -> Result<Self> {
+        let text = |name: &str| props.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let needed = |name: &str| text(name).ok_or_else(|| wrong(name, "is missing; set it"));
+        let number = |name: &str, default: u64, range: std::ops::RangeInclusive<u64>| {
+            let value = text(name).map_or(Ok(default), str::parse);
+            let value = value.ok().filter(|value| range.contains(value));
+            value
+                .ok_or_else(|| wrong(name, &format!("is a number from {} to {}", range.start(), range.end())))
+        };
+        let region = text("region").unwrap_or("us-east-1");
+        let bucket = needed("bucket")?;
+        let endpoint = match text("endpoint") {
+            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+            None => format!("https://s3.{region}.amazonaws.com"),
+        };
+        let (scheme, server) = endpoint
+            .split_once("://")
+            .filter(|(scheme, server)| matches!(*scheme, "http" | "https") && !server.contains('/'))
+            .ok_or_else(|| {
+                wrong("endpoint", "is https://SERVER or http://SERVER, with a port where it needs one")
+            })?;
+        let bucket_url = match text("addressing").unwrap_or("path") {
+            "path" => format!("{scheme}://{server}/{}", encode(bucket, false)),
+            "virtual-host" => format!("{scheme}://{bucket}.{server}"),
+            _ => return Err(wrong("addressing", "is `path` or `virtual-host`")),
+        };
+        let prefix =
+            text("prefix").map(|prefix| prefix.trim_matches('/')).filter(|prefix| !prefix.is_empty());
+        let checksums = match text("checksums").unwrap_or("crc32c") {
+            "crc32c" => Checksums::Crc32c,
+            "sha256" => Checksums::Sha256,
+            "off" => Checksums::Off,
+            _ => return Err(wrong("checksums", "is `crc32c`, `sha256` or `off`")),
+        };
+        Ok(Self {
+            bucket_url,
+            region: region.to_owned(),
+            access_key: needed("access-key")?.to_owned(),
+            prefix: prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default(),
+            checksums,
+            part_size: number("part-size", 16, 5..=64)? * MIB,
+            parallel: u16::try_from(number("parallel", 4, 1..=6)?).unwrap_or(1),
+        })
+    }
+}
