@@ -14,14 +14,16 @@ pub mod host {
                 import imprint:types/block-map@0.1.0;
                 import imprint:types/http-types@0.1.0;
                 import imprint:types/locators@0.1.0;
-                import imprint:host/log@0.1.0;
-                import imprint:host/config@0.1.0;
-                import imprint:host/task@0.1.0;
-                import imprint:host/blobs@0.1.0;
-                import imprint:host/dirs@0.1.0;
-                import imprint:host/files@0.1.0;
-                import imprint:host/journal@0.1.0;
-                import imprint:host/channels@0.1.0;
+                import imprint:host/log@0.1.1;
+                import imprint:host/config@0.1.1;
+                import imprint:host/task@0.1.1;
+                import imprint:host/blobs@0.1.1;
+                import imprint:host/dirs@0.1.1;
+                import imprint:host/files@0.1.1;
+                import imprint:host/http@0.1.1;
+                import imprint:host/tcp@0.1.1;
+                import imprint:host/journal@0.1.1;
+                import imprint:host/channels@0.1.1;
             }
         ",
         path: ["../wit/types", "../wit/host"],
@@ -41,10 +43,10 @@ pub mod format {
         with: {
             "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
             "imprint:types/block-map@0.1.0": crate::bindings::host::imprint::types::block_map,
-            "imprint:host/log@0.1.0": crate::bindings::host::imprint::host::log,
-            "imprint:host/config@0.1.0": crate::bindings::host::imprint::host::config,
-            "imprint:host/task@0.1.0": crate::bindings::host::imprint::host::task,
-            "imprint:host/blobs@0.1.0": crate::bindings::host::imprint::host::blobs,
+            "imprint:host/log@0.1.1": crate::bindings::host::imprint::host::log,
+            "imprint:host/config@0.1.1": crate::bindings::host::imprint::host::config,
+            "imprint:host/task@0.1.1": crate::bindings::host::imprint::host::task,
+            "imprint:host/blobs@0.1.1": crate::bindings::host::imprint::host::blobs,
         },
     });
 }
@@ -59,10 +61,12 @@ pub mod storage {
             "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
             "imprint:types/http-types@0.1.0": crate::bindings::host::imprint::types::http_types,
             "imprint:types/locators@0.1.0": crate::bindings::host::imprint::types::locators,
-            "imprint:host/log@0.1.0": crate::bindings::host::imprint::host::log,
-            "imprint:host/config@0.1.0": crate::bindings::host::imprint::host::config,
-            "imprint:host/task@0.1.0": crate::bindings::host::imprint::host::task,
-            "imprint:host/dirs@0.1.0": crate::bindings::host::imprint::host::dirs,
+            "imprint:host/log@0.1.1": crate::bindings::host::imprint::host::log,
+            "imprint:host/config@0.1.1": crate::bindings::host::imprint::host::config,
+            "imprint:host/task@0.1.1": crate::bindings::host::imprint::host::task,
+            "imprint:host/dirs@0.1.1": crate::bindings::host::imprint::host::dirs,
+            "imprint:host/http@0.1.1": crate::bindings::host::imprint::host::http,
+            "imprint:host/tcp@0.1.1": crate::bindings::host::imprint::host::tcp,
         },
     });
 }
@@ -96,11 +100,11 @@ pub mod hypervisor {
             "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
             "imprint:types/http-types@0.1.0": crate::bindings::host::imprint::types::http_types,
             "imprint:types/locators@0.1.0": crate::bindings::host::imprint::types::locators,
-            "imprint:host/log@0.1.0": crate::bindings::host::imprint::host::log,
-            "imprint:host/config@0.1.0": crate::bindings::host::imprint::host::config,
-            "imprint:host/task@0.1.0": crate::bindings::host::imprint::host::task,
-            "imprint:host/channels@0.1.0": crate::bindings::host::imprint::host::channels,
-            "imprint:host/journal@0.1.0": crate::bindings::host::imprint::host::journal,
+            "imprint:host/log@0.1.1": crate::bindings::host::imprint::host::log,
+            "imprint:host/config@0.1.1": crate::bindings::host::imprint::host::config,
+            "imprint:host/task@0.1.1": crate::bindings::host::imprint::host::task,
+            "imprint:host/channels@0.1.1": crate::bindings::host::imprint::host::channels,
+            "imprint:host/journal@0.1.1": crate::bindings::host::imprint::host::journal,
         },
     });
 }

@@ -8,6 +8,8 @@ mod shapes;
 pub mod storage;
 pub mod stream;
 
+pub use host::HostSide;
+
 /// Lets a native build see that the type is used.
 pub const fn format_is_exported<T: crate::format::Format>() {}
 /// Lets a native build see that the type is used.

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    http::{Request, Response, Session},
     types::{ByteRange, Props},
 };
 
@@ -266,9 +267,69 @@ pub trait Channels {
     fn reserve_endpoint(&self, grant: &str, hint: &str) -> Result<Endpoint>;
 }
 
-/// What a storage plugin gets.
+/// HTTP requests that the plugin describes and the host sends. The bytes of objects are moved by
+/// the host alone.
+pub trait Http {
+    /// Sends a request and returns the answer, whatever its status; the host has repeated it where
+    /// the status is one of `retry_on`. The body is at most 4 MiB, that of the answer at most
+    /// `max_response` and 1 MiB.
+    ///
+    /// # Errors
+    ///
+    /// `denied` for a URL that the manifest does not name or an address that the operator does not
+    /// permit, `limit-exceeded` for a longer body, `transient` for a server that cannot be reached.
+    fn send(&self, request: &Request) -> Result<Response>;
+    /// Signs in: sends the request, keeps the credential of the answer, and returns the answer
+    /// without it. While the session is valid, the kept answer is returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`]; `invalid-input` when a success has no such header.
+    fn sign_in(&self, session: &Session, request: &Request) -> Result<Response>;
+    /// Returns whether the operator has set a secret.
+    fn has_secret(&self, name: &str) -> bool;
+}
+
+/// A connection to a server with a protocol of its own; dropping it closes it.
+pub trait Connection {
+    /// Sends all bytes, at most 2 MiB.
+    ///
+    /// # Errors
+    ///
+    /// `transient` when the peer is gone.
+    fn send(&self, bytes: &[u8]) -> Result<()>;
+    /// Returns bytes that have arrived, at most `max` (1 to 2 MiB), and waits for the first one. An
+    /// empty list: the peer has closed the connection. `None`: nothing arrived in time.
+    ///
+    /// # Errors
+    ///
+    /// `transient` when the connection broke.
+    fn receive(&self, max: u32, timeout_ms: u32) -> Result<Option<Vec<u8>>>;
+}
+
+/// Connections to servers with a protocol of their own.
+pub trait Tcp {
+    /// Connects within the host's time limit. `grant` is the id in the manifest.
+    ///
+    /// # Errors
+    ///
+    /// `denied` for a peer that the manifest does not name or an address that the operator does not
+    /// permit, `transient` for one that cannot be reached.
+    fn connect(&self, grant: &str, host: &str, port: u16) -> Result<Box<dyn Connection>>;
+}
+
+/// What a storage of files in granted directories gets.
 pub trait StorageHost: Config + Dirs + Task {}
 impl<T: Config + Dirs + Task> StorageHost for T {}
+
+/// What a storage behind HTTP gets.
+pub trait HttpStorageHost: Config + Http + Task {}
+impl<T: Config + Http + Task> HttpStorageHost for T {}
+
+/// What a storage with a protocol of its own gets. It may use a granted directory as well, for a
+/// server that is mounted.
+pub trait TcpStorageHost: Config + Dirs + Task + Tcp {}
+impl<T: Config + Dirs + Task + Tcp> TcpStorageHost for T {}
 
 /// What a storage plugin gets while it moves bytes itself.
 pub trait StreamHost: StorageHost + Files {}

@@ -74,10 +74,12 @@ pub mod format;
 #[doc(hidden)]
 pub mod glue;
 pub mod host;
+pub mod http;
 pub mod hypervisor;
 pub mod log;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod mock;
+mod props;
 pub mod storage;
 pub mod types;
 

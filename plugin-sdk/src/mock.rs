@@ -6,6 +6,8 @@ mod channel;
 mod dirs;
 mod granted;
 mod host;
+mod net;
+mod servers;
 mod trace;
 
 pub use blob::MemBlob;

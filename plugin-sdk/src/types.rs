@@ -1,14 +1,6 @@
 //! Shapes that every kind of plugin shares.
 
-use std::collections::BTreeMap;
-
-/// Extension bag with lower-kebab keys.
-pub type Props = BTreeMap<String, String>;
-
-/// Makes [`Props`] of pairs.
-pub fn props<const N: usize>(pairs: [(&str, &str); N]) -> Props {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
+pub use crate::props::{Props, props};
 
 /// A half-open byte range `[offset, offset + length)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +53,7 @@ pub struct NbdRef {
     pub max_connections: u16,
 }
 
-/// Where bytes are: wherever possible, where the host finds them without the plugin. HTTP comes
-/// with the storages that need it.
+/// Where bytes are: wherever possible, where the host finds them without the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadLocator {
@@ -70,6 +61,8 @@ pub enum ReadLocator {
     File(FileRef),
     /// An NBD export.
     Nbd(NbdRef),
+    /// An HTTP object.
+    Http(crate::http::HttpSource),
     /// Nowhere that the host could reach: it asks the plugin for them
     /// ([`crate::storage::StreamStorage`]).
     GuestStream,

@@ -12,14 +12,16 @@ pub(crate) mod host {
                 import imprint:types/block-map@0.1.0;
                 import imprint:types/http-types@0.1.0;
                 import imprint:types/locators@0.1.0;
-                import imprint:host/log@0.1.0;
-                import imprint:host/config@0.1.0;
-                import imprint:host/task@0.1.0;
-                import imprint:host/blobs@0.1.0;
-                import imprint:host/dirs@0.1.0;
-                import imprint:host/files@0.1.0;
-                import imprint:host/journal@0.1.0;
-                import imprint:host/channels@0.1.0;
+                import imprint:host/log@0.1.1;
+                import imprint:host/config@0.1.1;
+                import imprint:host/task@0.1.1;
+                import imprint:host/blobs@0.1.1;
+                import imprint:host/dirs@0.1.1;
+                import imprint:host/files@0.1.1;
+                import imprint:host/http@0.1.1;
+                import imprint:host/tcp@0.1.1;
+                import imprint:host/journal@0.1.1;
+                import imprint:host/channels@0.1.1;
             }
         ",
         path: ["../../wit/types", "../../wit/host"],
@@ -28,6 +30,7 @@ pub(crate) mod host {
         with: {
             "imprint:host/blobs.blob": crate::blob_cache::BlobHandle,
             "imprint:host/channels.channel": crate::channel::ChannelHandle,
+            "imprint:host/tcp.connection": crate::connection::ConnectionHandle,
         },
         require_store_data_send: true,
     });

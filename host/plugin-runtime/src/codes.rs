@@ -199,6 +199,47 @@ codes! {
         "The plugin requested more than 1 MiB in one call.", REPORT;
     FilesOffset, "files.offset", Plugin, InvalidInput,
         "The plugin requested an offset beyond the end of any file.", REPORT;
+    NetAddress, "net.address", Plugin, Denied,
+        "A plugin wanted to reach a server that its manifest and the settings do not name.",
+        "corrects the address in the storage's settings";
+    NetPrivate, "net.private-network", Plugin, Denied,
+        "The address of a server is in a private network, which the storage's settings do not permit.",
+        "permits private networks in the storage's settings, if the server is meant to be there";
+    NetSetting, "net.setting", Plugin, InvalidInput,
+        "An address or a certificate in the storage's settings cannot be used.",
+        "corrects the setting";
+    NetConnect, "net.connect", Plugin, Transient,
+        "A server cannot be reached.",
+        "checks the address, the network and that the server runs";
+    NetCertificate, "net.certificate", Plugin, Denied,
+        "The certificate of a server is not accepted.",
+        "gives the certificate of its authority in the storage's settings, or has the server's one mended";
+    SecretMissing, "secret.missing", Plugin, InvalidInput,
+        "A secret that the storage needs is not set.",
+        "sets it in the storage's settings";
+    HttpRequest, "http.request", Plugin, InvalidInput,
+        "The plugin described a request that cannot be sent.", REPORT;
+    HttpAnswer, "http.answer", Plugin, LimitExceeded,
+        "The answer of a server is longer than the plugin accepts.",
+        "checks that the address is that of the right service";
+    HttpProtocol, "http.protocol", Plugin, Corrupt,
+        "The answer of a server contradicts the request or itself.",
+        "checks that the address is that of the right service, and what is in between";
+    HttpCredential, "http.credential", Plugin, InvalidInput,
+        "The answer to a sign-in has no credential.",
+        "checks that the address is that of the service";
+    TcpLength, "tcp.length", Plugin, LimitExceeded,
+        "The plugin wanted to send or receive more than 2 MiB in one call.", REPORT;
+    TcpLimit, "tcp.limit", Plugin, LimitExceeded,
+        "The plugin has 32 connections open.", REPORT;
+    TcpBroken, "tcp.broken", Plugin, Transient,
+        "A connection to a server broke.",
+        "checks the network and that the server runs";
+    UploadStatus, "upload.status", Plugin, Transient,
+        "A server refused a part of an upload, and the plugin does not say why.",
+        "reads the log and checks the server";
+    BadParts, "plugin.bad-answer.parts", BadAnswer, Internal,
+        "The description of the parts of an upload is impossible.", REPLACE;
     JournalNote, "journal.note", Plugin, LimitExceeded,
         "A note is longer than 64 KiB.", REPORT;
     JournalFull, "journal.full", Plugin, LimitExceeded,

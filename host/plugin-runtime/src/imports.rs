@@ -4,8 +4,10 @@ mod blobs;
 mod channels;
 mod dirs;
 mod files;
+mod http;
 mod journal;
 mod task;
+mod tcp;
 
 pub(crate) use self::journal::note_to_plugin;
 use crate::{

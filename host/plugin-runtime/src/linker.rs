@@ -74,13 +74,15 @@ const MIN_STREAM_INSTANCES: u32 = 4;
 const MIN_STREAM_BOUNDARY: u64 = 2 << 20;
 
 /// Every interface of the host, and how a manifest asks for it; `None` when every plugin gets it.
-const HOST_INTERFACES: [(&str, Option<&str>); 8] = [
+const HOST_INTERFACES: [(&str, Option<&str>); 10] = [
     ("imprint:host/log", None),
     ("imprint:host/config", None),
     ("imprint:host/task", None),
     ("imprint:host/blobs", Some("`kinds = [\"format\"]`")),
     ("imprint:host/dirs", Some("a `[[capabilities.dir]]`")),
     ("imprint:host/files", Some("a `[[capabilities.dir]]` and `kinds = [\"storage\"]`")),
+    ("imprint:host/http", Some("a `[[capabilities.http]]`")),
+    ("imprint:host/tcp", Some("a `[[capabilities.tcp]]`")),
     ("imprint:host/journal", Some("`kinds = [\"hypervisor\"]`")),
     ("imprint:host/channels", Some("a `[[capabilities.channel]]`")),
 ];
@@ -91,6 +93,8 @@ fn is_requested(manifest: &Manifest, interface: &str) -> bool {
         "imprint:host/blobs" => manifest.kind == Kind::Format,
         "imprint:host/dirs" => !manifest.dirs.is_empty(),
         "imprint:host/files" => manifest.kind == Kind::Storage && !manifest.dirs.is_empty(),
+        "imprint:host/http" => !manifest.http.is_empty(),
+        "imprint:host/tcp" => !manifest.tcp.is_empty(),
         "imprint:host/journal" => manifest.kind == Kind::Hypervisor,
         "imprint:host/channels" => !manifest.channels.is_empty(),
         other => HOST_INTERFACES.iter().any(|(name, request)| *name == other && request.is_none()),
@@ -298,6 +302,12 @@ fn linker(engine: &Engine, manifest: &Manifest) -> wasmtime::Result<Linker<State
     }
     if is_requested(manifest, "imprint:host/files") {
         host::files::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    }
+    if is_requested(manifest, "imprint:host/http") {
+        host::http::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    }
+    if is_requested(manifest, "imprint:host/tcp") {
+        host::tcp::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     }
     if is_requested(manifest, "imprint:host/journal") {
         host::journal::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;

@@ -4,6 +4,7 @@
 //! [`section::SECTION`]; [`section`] documents the bytes. A plugin without a manifest is not
 //! loaded.
 
+mod capabilities;
 mod probe;
 mod quantity;
 pub(crate) mod rules;
@@ -11,11 +12,17 @@ pub mod section;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use imprint_ports::{SettingsSchema, error_chain};
+use imprint_ports::SettingsSchema;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
-pub use self::probe::{Mark, Probe};
+pub use self::{
+    capabilities::{
+        Access, ChannelCapability, ChannelKind, DirCapability, Framing, Guard, NetCapability,
+        SecretCapability,
+    },
+    probe::{Mark, Probe},
+};
 use self::{
     probe::ProbeTable,
     quantity::{bytes, duration, rate},
@@ -27,7 +34,6 @@ pub const HOST_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const MAX_MANIFEST: usize = 64 << 10;
 const MAX_CAPABILITIES: usize = 16;
-const MAX_PATTERNS: usize = 200;
 const MAX_RECOGNISED: usize = 64;
 
 /// The kind of a plugin.
@@ -81,94 +87,16 @@ pub struct Manifest {
     pub dirs: Vec<DirCapability>,
     /// The requested channels.
     pub channels: Vec<ChannelCapability>,
+    /// The requested servers behind HTTP.
+    pub http: Vec<NetCapability>,
+    /// The requested servers with a protocol that the plugin implements.
+    pub tcp: Vec<NetCapability>,
+    /// The requested secrets.
+    pub secrets: Vec<SecretCapability>,
     /// The ids under which sockets may be reserved.
     pub endpoints: BTreeSet<String>,
     /// The requested limits, reduced to the host's caps.
     pub limits: Limits,
-}
-
-/// A directory that a plugin requests.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct DirCapability {
-    /// The name of the grant.
-    pub id: String,
-    /// The requested access.
-    #[serde(default)]
-    pub access: Access,
-    /// A human-readable purpose, for the operator.
-    #[serde(default)]
-    pub purpose: String,
-}
-
-/// The access to a directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// Files can be listed and read.
-    ReadOnly,
-    /// Files can also be created, renamed and removed.
-    #[default]
-    ReadWrite,
-}
-
-/// A channel to a hypervisor that a plugin requests.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ChannelCapability {
-    /// The name of the grant.
-    pub id: String,
-    /// The transport.
-    pub kind: ChannelKind,
-    /// The proposed path of the socket, with `{vm}` for the instance. The operator's path is used.
-    #[serde(default)]
-    pub path: String,
-    /// The way in which messages are separated.
-    pub framing: Framing,
-    /// The commands that may be sent: names, or prefixes that end with `*`. For lines only.
-    #[serde(default)]
-    pub allow: Vec<String>,
-    /// The block drivers that node definitions may name.
-    #[serde(default)]
-    pub block_drivers: Vec<String>,
-    /// The command that a new connection needs before any other (`qmp_capabilities`).
-    #[serde(default)]
-    pub hello: Option<String>,
-    /// The commands that the host undoes when the plugin does not.
-    #[serde(default, rename = "guard")]
-    pub guards: Vec<Guard>,
-}
-
-/// The transport of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChannelKind {
-    /// A unix stream socket.
-    Unix,
-}
-
-/// The way in which messages are separated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Framing {
-    /// Bytes are passed on in the chunks in which they arrive.
-    Bytes,
-    /// A message is one line.
-    Lines,
-}
-
-/// A command that must be followed by another one in time. If it is not, the host sends the undo.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Guard {
-    /// The command that arms the guard.
-    pub arm: String,
-    /// The command that disarms it when it succeeds.
-    pub disarm: String,
-    /// The most milliseconds between the two.
-    pub limit_ms: u64,
-    /// The command that the host sends: its name, or a whole JSON object.
-    pub undo: String,
 }
 
 /// What one instance of a plugin may use.
@@ -309,6 +237,12 @@ struct Capabilities {
     channel: Vec<ChannelCapability>,
     #[serde(default)]
     endpoint: Vec<EndpointCapability>,
+    #[serde(default)]
+    http: Vec<NetCapability>,
+    #[serde(default)]
+    tcp: Vec<NetCapability>,
+    #[serde(default)]
+    secret: Vec<SecretCapability>,
 }
 
 #[derive(Deserialize)]
@@ -398,6 +332,9 @@ impl Manifest {
             config: file.config.parse()?,
             dirs: file.capabilities.dir,
             channels: file.capabilities.channel,
+            http: file.capabilities.http,
+            tcp: file.capabilities.tcp,
+            secrets: file.capabilities.secret,
             endpoints,
             limits: file.limits.parse()?.capped(caps),
         };
@@ -423,7 +360,11 @@ impl Manifest {
     }
 
     fn check_capabilities(&self) -> Result<(), LoadError> {
-        let ids = self.dirs.iter().map(|dir| &dir.id).chain(self.channels.iter().map(|channel| &channel.id));
+        let net = self.http.iter().chain(&self.tcp);
+        let ids = self.dirs.iter().map(|dir| &dir.id);
+        let ids = ids.chain(self.channels.iter().map(|channel| &channel.id));
+        let ids =
+            ids.chain(net.clone().map(|net| &net.id)).chain(self.secrets.iter().map(|secret| &secret.name));
         let mut seen = BTreeSet::new();
         for id in ids.clone() {
             check_name("capability id", id)?;
@@ -439,38 +380,14 @@ impl Manifest {
                 "more than {MAX_CAPABILITIES} capabilities are requested"
             )));
         }
+        if self.kind != Kind::Storage && seen.len() > self.dirs.len() + self.channels.len() {
+            return Err(LoadError::manifest("`http`, `tcp` and `secret` are capabilities of storages"));
+        }
+        net.clone().try_for_each(NetCapability::check)?;
+        if self.tcp.iter().any(|tcp| tcp.authorities_setting.is_some()) {
+            return Err(LoadError::manifest("`authorities-setting` is for `http`"));
+        }
         self.channels.iter().try_for_each(ChannelCapability::check)
-    }
-}
-
-impl ChannelCapability {
-    fn check(&self) -> Result<(), LoadError> {
-        if self.allow.len() > MAX_PATTERNS || self.block_drivers.len() > MAX_PATTERNS {
-            return Err(LoadError::manifest(format!(
-                "channel {} lists more than {MAX_PATTERNS} names",
-                self.id
-            )));
-        }
-        if self.framing == Framing::Bytes && !(self.allow.is_empty() && self.guards.is_empty()) {
-            return Err(LoadError::manifest(format!(
-                "channel {} has command rules, which need the framing `lines`",
-                self.id
-            )));
-        }
-        if let Some(pattern) = self.allow.iter().find(|pattern| rules::is_forbidden_pattern(pattern)) {
-            return Err(LoadError::NeverGrantable { channel: self.id.clone(), pattern: pattern.clone() });
-        }
-        for guard in &self.guards {
-            if guard.limit_ms == 0 || guard.limit_ms > 60_000 {
-                return Err(LoadError::manifest(format!(
-                    "guard {} of channel {} needs a `limit-ms` from 1 to 60000",
-                    guard.arm, self.id
-                )));
-            }
-            rules::undo_message(&guard.undo, "check")
-                .map_err(|error| LoadError::manifest(error_chain(&error)))?;
-        }
-        Ok(())
     }
 }
 

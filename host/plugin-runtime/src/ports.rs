@@ -3,9 +3,13 @@
 mod bounds;
 mod driver;
 mod format;
+mod http_object;
+mod objects;
+mod parts;
 mod storage;
 mod storage_context;
 mod stream;
+mod upload;
 
 pub(crate) use driver::ComponentDriver;
 pub use driver::DriverGrants;

@@ -13,6 +13,7 @@ use crate::{
     cpu::CpuMeter,
     log::{OutputTail, PluginLog, PluginOutput},
     manifest::{Access, Limits},
+    net::NetContext,
     usage::Counters,
 };
 
@@ -47,6 +48,7 @@ pub(crate) type DirGrantMap = BTreeMap<String, DirGrant>;
 pub(crate) struct Grants {
     pub(crate) settings: Arc<Props>,
     pub(crate) dirs: Arc<DirGrantMap>,
+    pub(crate) net: Option<Arc<NetContext>>,
     pub(crate) channels: Option<ChannelContext>,
     pub(crate) journal: Option<SharedJournal>,
 }
@@ -71,6 +73,8 @@ pub(crate) struct State {
     pub(crate) deadline: Option<Instant>,
     /// The bytes read through blobs.
     pub(crate) metadata_read: u64,
+    /// The connections that are open.
+    pub(crate) connections: usize,
     /// The time that the host's reads of files took in the current call.
     pub(crate) reading: Duration,
     /// The end of what the plugin printed, such as the message of a panic.
@@ -94,6 +98,7 @@ impl State {
             cpu: CpuMeter::default(),
             deadline: None,
             metadata_read: 0,
+            connections: 0,
             reading: Duration::ZERO,
             output,
             wasi,

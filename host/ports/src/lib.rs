@@ -48,8 +48,8 @@ pub use imprint_domain::{
     settings::SettingsSchema,
 };
 pub use storage::{
-    GuestObject, GuestUpload, Listing, LocalFile, Object, ReadLocator, SettingFinding, Space, StorageBackend,
-    Upload, WriteRequest, WriteTarget,
+    Listing, LocalFile, Object, ReadLocator, RemoteObject, RemoteUpload, SettingFinding, Space,
+    StorageBackend, Upload, WriteRequest, WriteTarget,
 };
 
 /// An extension bag, ordered by its lower-kebab keys.

@@ -18,14 +18,15 @@ pub struct LocalFile {
     pub path: String,
 }
 
-/// An object whose bytes only its storage's plugin can provide: the slow path (`path=guest` in
-/// logs).
+/// An object that is read through its storage: by requests over HTTP, or by the plugin itself,
+/// which is the slow path (`path=guest` in logs).
 ///
 /// Failures of its source are [`PortError`]s inside of [`std::io::Error`]s; the data path's errors
 /// expose them.
 #[async_trait]
-pub trait GuestObject: fmt::Debug + Send + Sync {
-    /// Opens the object. Reads that wait for the plugin end within 100 ms of `cancel`.
+pub trait RemoteObject: fmt::Debug + Send + Sync {
+    /// Opens the object. Reads that wait for a plugin end within 100 ms of `cancel`, those that
+    /// wait for a server within its time limits.
     ///
     /// # Errors
     ///
@@ -33,14 +34,16 @@ pub trait GuestObject: fmt::Debug + Send + Sync {
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSource>, PortError>;
 }
 
-/// An upload whose bytes only its storage's plugin can take: the slow path (`path=guest` in logs).
+/// An upload that is written through its storage: in parts over HTTP, or by the plugin itself,
+/// which is the slow path (`path=guest` in logs).
 ///
 /// Failures of its sink are [`PortError`]s inside of [`std::io::Error`]s; the data path's errors
 /// expose them.
 #[async_trait]
-pub trait GuestUpload: fmt::Debug + Send + Sync {
-    /// Opens the upload for writing, once. Writes that wait for the plugin end within 100 ms of
-    /// `cancel`. The sink must be synced before the upload is committed.
+pub trait RemoteUpload: fmt::Debug + Send + Sync {
+    /// Opens the upload for writing, once. Writes that wait for a plugin end within 100 ms of
+    /// `cancel`, those that wait for a server within its time limits. The sink must be synced
+    /// before the upload is committed.
     ///
     /// # Errors
     ///
@@ -48,13 +51,13 @@ pub trait GuestUpload: fmt::Debug + Send + Sync {
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError>;
 }
 
-/// How to read the bytes of an object. HTTP and NBD follow with the storages that need them.
+/// How to read the bytes of an object.
 #[derive(Clone, Debug)]
 pub enum ReadLocator {
     /// From a local file.
     File(LocalFile),
-    /// Through the plugin.
-    Guest(Arc<dyn GuestObject>),
+    /// Through the storage.
+    Remote(Arc<dyn RemoteObject>),
 }
 
 /// How to write the bytes of an upload.
@@ -62,8 +65,8 @@ pub enum ReadLocator {
 pub enum WriteTarget {
     /// To a new local file under a temporary name.
     File(LocalFile),
-    /// Through the plugin.
-    Guest(Arc<dyn GuestUpload>),
+    /// Through the storage.
+    Remote(Arc<dyn RemoteUpload>),
 }
 
 /// A stored object.

@@ -9,9 +9,11 @@ use crate::{
     bindings::host::imprint::host as wit,
     error::{Error, Result},
     host::{
-        Blob, Channel, Channels, Config, DirEntry, DirListing, Dirs, Endpoint, Files, Framing, Journal, Note,
-        Replace, Space, Task,
+        Blob, Channel, Channels, Config, Connection, DirEntry, DirListing, Dirs, Endpoint, Files, Framing,
+        Http, HttpStorageHost, Journal, Note, Replace, Space, StorageHost, StreamHost, Task, Tcp,
+        TcpStorageHost,
     },
+    http::{Request, Response, Session},
     types::ByteRange,
 };
 
@@ -63,8 +65,41 @@ fn wit_ranges(ranges: &[ByteRange]) -> Vec<wit::blobs::ByteRange> {
 }
 
 pub(super) struct StorageSide;
+pub(super) struct HttpSide;
+pub(super) struct TcpSide;
 pub(super) struct StreamSide;
 pub(super) struct HypervisorSide;
+
+/// The hosts that a storage can be written for. A component imports what its host has, whether it
+/// uses all of it or not: that is why there are several.
+pub trait HostSide {
+    /// Returns the real host.
+    fn side() -> &'static Self;
+}
+
+impl HostSide for dyn StorageHost {
+    fn side() -> &'static Self {
+        &StorageSide
+    }
+}
+
+impl HostSide for dyn HttpStorageHost {
+    fn side() -> &'static Self {
+        &HttpSide
+    }
+}
+
+impl HostSide for dyn TcpStorageHost {
+    fn side() -> &'static Self {
+        &TcpSide
+    }
+}
+
+impl HostSide for dyn StreamHost {
+    fn side() -> &'static Self {
+        &StreamSide
+    }
+}
 
 macro_rules! common_side {
     ($side:ty) => {
@@ -99,6 +134,8 @@ macro_rules! common_side {
 }
 
 common_side!(StorageSide);
+common_side!(HttpSide);
+common_side!(TcpSide);
 common_side!(StreamSide);
 common_side!(HypervisorSide);
 
@@ -154,7 +191,42 @@ macro_rules! dirs_side {
 }
 
 dirs_side!(StorageSide);
+dirs_side!(TcpSide);
 dirs_side!(StreamSide);
+
+impl Http for HttpSide {
+    fn send(&self, request: &Request) -> Result<Response> {
+        Ok(wit::http::send(&request.clone().into())?.into())
+    }
+
+    fn sign_in(&self, session: &Session, request: &Request) -> Result<Response> {
+        let Session { name, header, valid_for_s } = session.clone();
+        let session = wit::http::Session { name, header, valid_for_s };
+        Ok(wit::http::sign_in(&session, &request.clone().into())?.into())
+    }
+
+    fn has_secret(&self, name: &str) -> bool {
+        wit::http::has_secret(name)
+    }
+}
+
+struct HostConnection(wit::tcp::Connection);
+
+impl Connection for HostConnection {
+    fn send(&self, bytes: &[u8]) -> Result<()> {
+        Ok(self.0.send(bytes)?)
+    }
+
+    fn receive(&self, max: u32, timeout_ms: u32) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.receive(max, timeout_ms)?)
+    }
+}
+
+impl Tcp for TcpSide {
+    fn connect(&self, grant: &str, host: &str, port: u16) -> Result<Box<dyn Connection>> {
+        Ok(Box::new(HostConnection(wit::tcp::Connection::open(grant, host, port)?)))
+    }
+}
 
 impl Files for StreamSide {
     fn read_at(&self, grant: &str, path: &str, offset: u64, length: u32) -> Result<Vec<u8>> {

@@ -1,8 +1,9 @@
 //! The shapes that every kind of plugin shares.
 
 use crate::{
-    bindings::host::imprint::types::{locators as wit_locators, types as wit},
+    bindings::host::imprint::types::{http_types as wit_http, locators as wit_locators, types as wit},
     error::{Error, ErrorClass},
+    http::{Auth, Body, HttpSource, Request, Response},
     types::{ByteRange, Codec, Digest, FileRef, NbdRef, Props, ReadLocator},
 };
 
@@ -94,7 +95,62 @@ impl From<ReadLocator> for wit_locators::ReadLocator {
         match locator {
             ReadLocator::File(file) => Self::File(file.into()),
             ReadLocator::Nbd(nbd) => Self::Nbd(nbd.into()),
+            ReadLocator::Http(source) => Self::Http(source.into()),
             ReadLocator::GuestStream => Self::GuestStream,
+        }
+    }
+}
+
+impl From<Auth> for wit_http::Auth {
+    fn from(auth: Auth) -> Self {
+        let Auth { scheme, params, secrets } = auth;
+        Self { scheme, params: props_out(params), secrets: props_out(secrets) }
+    }
+}
+
+impl From<Body> for wit_http::Body {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Empty => Self::Empty,
+            Body::Inline(bytes) => Self::Inline(bytes),
+            Body::Payload => Self::Payload,
+        }
+    }
+}
+
+impl From<Request> for wit_http::Request {
+    fn from(request: Request) -> Self {
+        let computed = request.computed.into_iter();
+        Self {
+            method: request.method,
+            url: request.url,
+            headers: props_out(request.headers),
+            computed: computed.map(|(name, compute)| wit_http::ComputedHeader { name, compute }).collect(),
+            auth: request.auth.into(),
+            body: request.body.into(),
+            expect: request.expect,
+            retry_on: request.retry_on,
+            capture: request.capture,
+            max_response: request.max_response,
+        }
+    }
+}
+
+impl From<wit_http::Response> for Response {
+    fn from(response: wit_http::Response) -> Self {
+        Self { status: response.status, headers: props_in(response.headers), body: response.body }
+    }
+}
+
+impl From<HttpSource> for wit_locators::HttpSource {
+    fn from(source: HttpSource) -> Self {
+        Self {
+            request: source.request.into(),
+            size: source.size,
+            etag: source.etag,
+            max_parallel: source.max_parallel,
+            preferred_chunk: source.preferred_chunk,
+            valid_for_s: source.valid_for_s,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, marker::PhantomData};
 
-use super::{host::StreamSide, shapes::props_in};
+use super::{HostSide, shapes::props_in};
 use crate::{
     bindings::{host::imprint::types::types as shapes, stream::exports::imprint::storage::stream_io as wit},
     storage::{Order, StreamReader, StreamStorage, StreamWriter},
@@ -24,8 +24,8 @@ impl<S: StreamStorage> wit::Guest for StreamIo<S> {
 
 impl<S: StreamStorage> wit::GuestReader for ReaderCell<S> {
     fn open(settings: shapes::Props, key: String) -> Result<wit::Reader, shapes::Error> {
-        let storage = S::open(&StreamSide, &props_in(settings))?;
-        Ok(wit::Reader::new(ReaderCell::<S>(RefCell::new(storage.reader(&StreamSide, &key)?))))
+        let storage = S::open_stream(S::StreamHost::side(), &props_in(settings))?;
+        Ok(wit::Reader::new(ReaderCell::<S>(RefCell::new(storage.reader(S::StreamHost::side(), &key)?))))
     }
 
     fn size(&self) -> u64 {
@@ -33,14 +33,14 @@ impl<S: StreamStorage> wit::GuestReader for ReaderCell<S> {
     }
 
     fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, shapes::Error> {
-        Ok(self.0.borrow_mut().read(&StreamSide, offset, length)?)
+        Ok(self.0.borrow_mut().read(S::StreamHost::side(), offset, length)?)
     }
 }
 
 impl<S: StreamStorage> wit::GuestWriter for WriterCell<S> {
     fn open(settings: shapes::Props, token: Vec<u8>) -> Result<wit::Writer, shapes::Error> {
-        let storage = S::open(&StreamSide, &props_in(settings))?;
-        Ok(wit::Writer::new(WriterCell::<S>(RefCell::new(storage.writer(&StreamSide, &token)?))))
+        let storage = S::open_stream(S::StreamHost::side(), &props_in(settings))?;
+        Ok(wit::Writer::new(WriterCell::<S>(RefCell::new(storage.writer(S::StreamHost::side(), &token)?))))
     }
 
     fn order(&self) -> wit::Order {
@@ -51,10 +51,10 @@ impl<S: StreamStorage> wit::GuestWriter for WriterCell<S> {
     }
 
     fn write(&self, offset: u64, bytes: Vec<u8>) -> Result<(), shapes::Error> {
-        Ok(self.0.borrow_mut().write(&StreamSide, offset, &bytes)?)
+        Ok(self.0.borrow_mut().write(S::StreamHost::side(), offset, &bytes)?)
     }
 
     fn finish(&self, size: u64) -> Result<(), shapes::Error> {
-        Ok(self.0.borrow_mut().finish(&StreamSide, size)?)
+        Ok(self.0.borrow_mut().finish(S::StreamHost::side(), size)?)
     }
 }

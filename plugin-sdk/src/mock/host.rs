@@ -8,6 +8,7 @@ use std::{
 use super::{
     channel::{MockChannel, Peer},
     granted::Tree,
+    servers::Net,
     trace::{Clock, Event, Faults, Trace, take_fault},
 };
 use crate::{
@@ -31,6 +32,7 @@ pub struct MockHost {
     trace: Trace,
     faults: Faults,
     pub(super) dirs: RefCell<Tree>,
+    pub(super) net: RefCell<Net>,
     endpoints: Cell<u32>,
 }
 
@@ -68,7 +70,7 @@ impl MockHost {
 
     /// Lets the next call of `operation` fail. Operations: `stat`, `list`, `create-directory`,
     /// `remove-file`, `publish`, `space`, `read-at`, `write-at`, `set-size`, `sync`, `open`,
-    /// `send`, `receive`, `record`, `reserve-endpoint`.
+    /// `send`, `receive`, `record`, `reserve-endpoint`, `http`, `connect`.
     pub fn fail_next(&self, operation: &str, error: Error) {
         self.fail_nth(operation, 0, error);
     }

@@ -21,6 +21,7 @@ const MAX_PAGE: usize = 1_000;
 pub struct LocalVolume;
 
 impl Storage for LocalVolume {
+    type Host = dyn StorageHost;
     type Upload = LocalUpload;
 
     fn open(host: &dyn StorageHost, _settings: &Props) -> Result<Self> {
@@ -68,7 +69,7 @@ impl Storage for LocalVolume {
         Ok(Listing { objects, prefixes: Vec::new(), resume })
     }
 
-    fn open_read(&self, host: &dyn StorageHost, key: &str) -> Result<ReadLocator> {
+    fn open_read(&self, host: &Self::Host, key: &str) -> Result<ReadLocator> {
         self.stat(host, key)?;
         Ok(ReadLocator::File(FileRef { grant: POOL.to_owned(), path: key.to_owned() }))
     }

@@ -119,7 +119,7 @@ pub(crate) async fn open_locator(
             let source = blocking(move || FileSource::open(&file.dir, &file.path)).await?;
             source.map(|source| -> Arc<dyn BlockSource> { Arc::new(source) })
         }
-        ReadLocator::Guest(object) => object.open(cancel).await.map_err(EngineError::from),
+        ReadLocator::Remote(object) => object.open(cancel).await.map_err(EngineError::from),
     };
     source.map_err(|error| job_error(error, Place::Storage))
 }
@@ -200,7 +200,7 @@ pub(crate) async fn write(request: Request<'_>) -> Result<Written, JobError> {
             let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
             sink.map(|sink| -> Arc<dyn BlockSink> { Arc::new(sink) })
         }
-        Target::Upload(WriteTarget::Guest(upload)) => {
+        Target::Upload(WriteTarget::Remote(upload)) => {
             upload.open(request.cancel.clone()).await.map_err(EngineError::from)
         }
     };

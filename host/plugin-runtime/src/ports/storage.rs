@@ -8,29 +8,30 @@ use imprint_ports::{
     Listing, LocalFile, Object, PortError, Props, ReadLocator, Secrets, SettingFinding, Space,
     StorageBackend, Upload, WriteRequest, WriteTarget,
 };
-use wasmtime::{Engine, component::ResourceAny};
+use wasmtime::Engine;
 
 use super::{
     bounds::{bounded_list, bounded_text, to_usize},
+    http_object::HttpLocator,
+    objects::{MAX_KEY, object, same_key},
+    parts::PartsUpload,
     storage_context::{Session, StorageContext},
     stream::{Stream, StreamTarget},
+    upload::{ComponentUpload, OpenUpload, UploadSession},
 };
 use crate::{
-    bindings::{
-        host::imprint::types::{locators, types},
-        storage::exports::imprint::storage::backend,
-    },
+    bindings::{host::imprint::types::locators, storage::exports::imprint::storage::backend},
     codes::Code,
     instance::call,
     manifest::Access,
+    net::NetContext,
     paths::check_relative,
     plugin::{Plugin, PluginCode},
     state::{DirGrant, DirGrantMap},
     text::truncate,
 };
 
-/// The longest key and the longest token, in bytes.
-const MAX_KEY: usize = 512;
+/// The longest token, in bytes.
 const MAX_TOKEN: usize = 4 << 10;
 
 /// What an operator grants to a storage.
@@ -71,7 +72,10 @@ impl ComponentStorage {
             };
             dirs.insert(requested.id.clone(), DirGrant { dir: dir.clone(), access: requested.access });
         }
+        let net = NetContext::new(&plugin.manifest, &grants.settings, &grants.secrets)
+            .map_err(|error| error.for_host())?;
         let context = StorageContext {
+            net: Arc::new(net),
             plugin: plugin.clone(),
             backend: code.backend.clone(),
             stream: code.stream.clone(),
@@ -146,12 +150,13 @@ impl StorageContext {
         match locator {
             locators::ReadLocator::File(file) => Ok(ReadLocator::File(self.file(file, Access::ReadOnly)?)),
             locators::ReadLocator::GuestStream => {
-                Ok(ReadLocator::Guest(self.stream(StreamTarget::Object { key: key.to_owned() })?))
+                Ok(ReadLocator::Remote(self.stream(StreamTarget::Object { key: key.to_owned() })?))
             }
-            locators::ReadLocator::Http(_)
-            | locators::ReadLocator::Nbd(_)
-            | locators::ReadLocator::Other(_) => {
-                Err(unsupported(&self.plugin, "read locators other than files and streams"))
+            locators::ReadLocator::Http(source) => {
+                Ok(ReadLocator::Remote(Arc::new(HttpLocator::new(self.clone(), key, source)?)))
+            }
+            locators::ReadLocator::Nbd(_) | locators::ReadLocator::Other(_) => {
+                Err(unsupported(&self.plugin, "read locators other than files, HTTP and streams"))
             }
         }
     }
@@ -160,19 +165,19 @@ impl StorageContext {
     fn target(
         self: &Arc<Self>,
         target: backend::WriteTarget,
-        key: &str,
-        token: &[u8],
+        upload: &Arc<OpenUpload>,
     ) -> Result<WriteTarget, PortError> {
         match target {
             backend::WriteTarget::File(file) => Ok(WriteTarget::File(self.file(file, Access::ReadWrite)?)),
             backend::WriteTarget::GuestStream => {
-                let target = StreamTarget::Upload { key: key.to_owned(), token: token.to_owned() };
-                Ok(WriteTarget::Guest(self.stream(target)?))
+                let target = StreamTarget::Upload { key: upload.key.clone(), token: upload.token.clone() };
+                Ok(WriteTarget::Remote(self.stream(target)?))
             }
-            backend::WriteTarget::Multipart(_)
-            | backend::WriteTarget::Nbd(_)
-            | backend::WriteTarget::Other(_) => {
-                Err(unsupported(&self.plugin, "write targets other than files and streams"))
+            backend::WriteTarget::Multipart(parts) => {
+                Ok(WriteTarget::Remote(Arc::new(PartsUpload::new(upload.clone(), &parts)?)))
+            }
+            backend::WriteTarget::Nbd(_) | backend::WriteTarget::Other(_) => {
+                Err(unsupported(&self.plugin, "write targets other than files, parts and streams"))
             }
         }
     }
@@ -182,39 +187,6 @@ fn unsupported(plugin: &Plugin, what: &str) -> PortError {
     let message =
         format!("plugin {} answers with {what}, which this host does not support yet", plugin.manifest.id);
     Code::Unsupported.error(message)
-}
-
-fn object(object: backend::Object) -> Result<Object, PortError> {
-    check_key(&object.key)?;
-    Ok(Object { key: object.key, size: object.size, stored: object.stored, modified_ms: object.modified_ms })
-}
-
-fn check_key(key: &str) -> Result<(), PortError> {
-    if key.len() > MAX_KEY || check_relative(key).is_err() {
-        let message =
-            format!("key {:?} is not relative or is longer than {MAX_KEY} bytes", truncate(key, 100));
-        return Err(Code::BadKey.error(message));
-    }
-    Ok(())
-}
-
-/// Checks that an object is the requested one.
-fn same_key(found: Object, key: &str) -> Result<Object, PortError> {
-    if found.key != key {
-        let message = format!("requested object {key:?}, the storage described {:?}", found.key);
-        return Err(Code::BadKey.error(message));
-    }
-    Ok(found)
-}
-
-/// Checks that a committed object is the uploaded one, in full.
-fn committed_object(found: backend::Object, key: &str, total: u64) -> Result<Object, PortError> {
-    let committed = same_key(object(found)?, key)?;
-    if committed.size != total {
-        let message = format!("{total} bytes were written, the storage has {}", committed.size);
-        return Err(Code::BadSize.error(message));
-    }
-    Ok(committed)
 }
 
 /// Checks a page of a listing: its keys have the prefix and ascend after `resume`.
@@ -265,10 +237,7 @@ impl StorageBackend for ComponentStorage {
     }
 
     async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError> {
-        let Session { mut instance, bindings, volume } = self.context.open().await?;
-        let backend = bindings.imprint_storage_backend().volume();
-        let answer = call!(instance, "open-read", |store| backend.call_open_read(store, volume, key))?;
-        let locator = answer.map_err(|error| self.context.port_error(&error))?;
+        let locator = self.context.locate(key).await?;
         self.context.record(self.context.read_locator(locator, key))
     }
 
@@ -305,87 +274,19 @@ impl StorageBackend for ComponentStorage {
         let token = call!(session.instance, "token", |store| uploads.call_token(store, handle))?;
         let token = self.context.record(bounded_list("an upload's token", token, MAX_TOKEN))?;
         let target = call!(session.instance, "target", |store| uploads.call_target(store, handle))?;
-        let target = self.context.record(self.context.target(target, &request.key, &token))?;
-        let key = request.key.clone();
         // While other instances move the bytes, this one would occupy a permit needlessly.
-        let open = match target {
-            WriteTarget::File(_) => Some(UploadSession { session, handle }),
-            WriteTarget::Guest(_) => None,
-        };
-        Ok(Box::new(ComponentUpload { context: self.context.clone(), open, key, token, target }))
+        let streams = matches!(target, backend::WriteTarget::GuestStream);
+        let session = (!streams).then_some(UploadSession { session, handle });
+        let open = OpenUpload::new(self.context.clone(), request.key.clone(), token, session);
+        let open = Arc::new(open);
+        let target = self.context.record(self.context.target(target, &open))?;
+        Ok(Box::new(ComponentUpload { open, target }))
     }
 
     async fn cleanup(&self, token: &[u8]) -> Result<(), PortError> {
         let Session { mut instance, bindings, volume } = self.context.open().await?;
         let backend = bindings.imprint_storage_backend();
         let answer = call!(instance, "cleanup", |store| backend.call_cleanup(store, volume, token))?;
-        answer.map_err(|error| self.context.port_error(&error))
-    }
-}
-
-struct ComponentUpload {
-    context: Arc<StorageContext>,
-    open: Option<UploadSession>,
-    key: String,
-    token: Vec<u8>,
-    target: WriteTarget,
-}
-
-/// An instance with an open upload.
-struct UploadSession {
-    session: Session,
-    handle: ResourceAny,
-}
-
-impl ComponentUpload {
-    /// Returns an instance with the upload. After a trap the bytes are still there: a new instance
-    /// continues from the token.
-    async fn session(&mut self) -> Result<&mut UploadSession, PortError> {
-        let open = match self.open.take() {
-            Some(open) if !open.session.instance.is_closed() => open,
-            Some(_) | None => {
-                let mut session = self.context.open().await?;
-                let uploads = session.bindings.imprint_storage_backend().upload();
-                let token = &self.token;
-                let resumed = call!(session.instance, "resume", |store| uploads.call_resume(
-                    store,
-                    session.volume,
-                    token
-                ))?;
-                UploadSession { handle: resumed.map_err(|error| self.context.port_error(&error))?, session }
-            }
-        };
-        Ok(self.open.insert(open))
-    }
-}
-
-#[async_trait]
-impl Upload for ComponentUpload {
-    fn token(&self) -> &[u8] {
-        &self.token
-    }
-
-    fn target(&self) -> &WriteTarget {
-        &self.target
-    }
-
-    async fn commit(&mut self, total: u64, digests: &[(String, Vec<u8>)]) -> Result<Object, PortError> {
-        let UploadSession { session, handle } = self.session().await?;
-        let digests: Vec<types::Digest> = digests
-            .iter()
-            .map(|(algorithm, value)| types::Digest { algorithm: algorithm.clone(), value: value.clone() })
-            .collect();
-        let uploads = session.bindings.imprint_storage_backend().upload();
-        let answer =
-            call!(session.instance, "commit", |store| uploads.call_commit(store, *handle, total, &digests))?;
-        let committed = answer.map_err(|error| self.context.port_error(&error))?;
-        self.context.record(committed_object(committed, &self.key, total))
-    }
-
-    async fn abort(&mut self) -> Result<(), PortError> {
-        let UploadSession { session, handle } = self.session().await?;
-        let uploads = session.bindings.imprint_storage_backend().upload();
-        let answer = call!(session.instance, "abort", |store| uploads.call_abort(store, *handle))?;
         answer.map_err(|error| self.context.port_error(&error))
     }
 }

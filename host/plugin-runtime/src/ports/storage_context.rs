@@ -9,11 +9,12 @@ use super::bounds::{bounded_list, props_to_plugin};
 use crate::{
     bindings::{
         admin::AdministeredPre,
-        host::imprint::types::types,
+        host::imprint::types::{locators, types},
         storage::{StoragePlugin, StoragePluginPre, exports::imprint::storage::backend},
         stream::StreamingPre,
     },
     instance::{PluginInstance, call, log_bad_answer, port_error},
+    net::NetContext,
     plugin::Plugin,
     state::{DirGrantMap, Grants, State},
     text::truncate,
@@ -35,6 +36,7 @@ pub(super) struct StorageContext {
     pub(super) engine: Engine,
     pub(super) settings: Arc<Props>,
     pub(super) dirs: Arc<DirGrantMap>,
+    pub(super) net: Arc<NetContext>,
 }
 
 /// A new instance with the storage open.
@@ -47,7 +49,12 @@ pub(super) struct Session {
 impl StorageContext {
     /// Starts an instance.
     pub(super) async fn start(&self) -> Result<PluginInstance, PortError> {
-        let grants = Grants { settings: self.settings.clone(), dirs: self.dirs.clone(), ..Grants::default() };
+        let grants = Grants {
+            settings: self.settings.clone(),
+            dirs: self.dirs.clone(),
+            net: Some(self.net.clone()),
+            ..Grants::default()
+        };
         PluginInstance::start(&self.plugin, &self.engine, grants).await
     }
 
@@ -89,6 +96,14 @@ impl StorageContext {
         let Session { mut instance, bindings, volume } = self.open().await?;
         let volumes = bindings.imprint_storage_backend().volume();
         let answer = call!(instance, "stat", |store| volumes.call_stat(store, volume, key))?;
+        answer.map_err(|error| self.port_error(&error))
+    }
+
+    /// Returns where the plugin says that an object is.
+    pub(super) async fn locate(&self, key: &str) -> Result<locators::ReadLocator, PortError> {
+        let Session { mut instance, bindings, volume } = self.open().await?;
+        let volumes = bindings.imprint_storage_backend().volume();
+        let answer = call!(instance, "open-read", |store| volumes.call_open_read(store, volume, key))?;
         answer.map_err(|error| self.port_error(&error))
     }
 

@@ -11,7 +11,7 @@ mod source;
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use imprint_ports::{BlockSink, BlockSource, GuestObject, GuestUpload, PortError};
+use imprint_ports::{BlockSink, BlockSource, PortError, RemoteObject, RemoteUpload};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::pool::StreamTarget;
@@ -51,7 +51,7 @@ impl Stream {
 }
 
 #[async_trait]
-impl GuestObject for Stream {
+impl RemoteObject for Stream {
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSource>, PortError> {
         let source = GuestSource::open(self.pool(cancel)).await?;
         self.log("reading");
@@ -60,7 +60,7 @@ impl GuestObject for Stream {
 }
 
 #[async_trait]
-impl GuestUpload for Stream {
+impl RemoteUpload for Stream {
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError> {
         let sink = GuestSink::open(self.pool(cancel)).await?;
         self.log("writing");

@@ -58,7 +58,7 @@ impl Pool {
         let request =
             WriteRequest { key: key.to_owned(), upper_bound: None, needs_random: false, if_absent: true };
         let upload = self.storage.begin_upload(&request).await.unwrap();
-        let WriteTarget::Guest(target) = upload.target().clone() else { panic!("it streams") };
+        let WriteTarget::Remote(target) = upload.target().clone() else { panic!("it streams") };
         let sink = target.open(CancellationToken::new()).await.unwrap();
         (upload, sink)
     }
@@ -78,7 +78,7 @@ impl Pool {
     }
 
     async fn open(&self, key: &str, cancel: CancellationToken) -> Result<Arc<dyn BlockSource>, PortError> {
-        let ReadLocator::Guest(object) = self.storage.open_read(key).await? else { panic!("it streams") };
+        let ReadLocator::Remote(object) = self.storage.open_read(key).await? else { panic!("it streams") };
         object.open(cancel).await
     }
 

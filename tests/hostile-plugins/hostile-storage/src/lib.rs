@@ -26,6 +26,7 @@ fn object(key: &str, size: u64) -> Object {
 }
 
 impl Storage for HostileStorage {
+    type Host = dyn StorageHost;
     type Upload = HostileUpload;
 
     fn open(_host: &dyn StorageHost, _settings: &Props) -> Result<Self> {

@@ -108,6 +108,7 @@ fn make_folders(host: &dyn StorageHost, key: &str) -> Result<()> {
 }
 
 impl Storage for Scrambled {
+    type Host = dyn StorageHost;
     type Upload = ScrambledUpload;
 
     fn open(_host: &dyn StorageHost, settings: &Props) -> Result<Self> {
@@ -165,7 +166,7 @@ impl Storage for Scrambled {
         Ok(ScrambledUpload { key: key.map_err(|_| Error::invalid_input("stream.token", "it is no token"))? })
     }
 
-    fn cleanup(&self, host: &dyn StorageHost, token: &[u8]) -> Result<()> {
+    fn cleanup(&self, host: &Self::Host, token: &[u8]) -> Result<()> {
         self.resume_upload(host, token)?.abort(host)
     }
 }
@@ -190,8 +191,13 @@ impl Upload for ScrambledUpload {
 }
 
 impl StreamStorage for Scrambled {
+    type StreamHost = dyn StreamHost;
     type Reader = Reader;
     type Writer = Writer;
+
+    fn open_stream(host: &Self::StreamHost, settings: &Props) -> Result<Self> {
+        Self::open(host, settings)
+    }
 
     fn reader(&self, host: &dyn StreamHost, key: &str) -> Result<Reader> {
         let size = host.stat(GRANT, key)?.size;
@@ -203,7 +209,7 @@ impl StreamStorage for Scrambled {
         })
     }
 
-    fn writer(&self, host: &dyn StreamHost, token: &[u8]) -> Result<Writer> {
+    fn writer(&self, host: &Self::StreamHost, token: &[u8]) -> Result<Writer> {
         let upload = self.resume_upload(host, token)?;
         let trick = Trick::of(self.trick.as_deref().unwrap_or(&upload.key));
         Ok(Writer { part: upload.part(), order: self.order, trick })

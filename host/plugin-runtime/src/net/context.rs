@@ -1,0 +1,181 @@
+//! What all instances of one storage share: where they may connect to, secrets, sessions, clients.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use imprint_http_client::{Authority, Client, ClientOptions, http::Uri};
+use imprint_ports::{Props, SecretText, Secrets};
+use tokio::time::Instant;
+
+use super::{error::NetError, grant::Target};
+use crate::{
+    bindings::host::imprint::types::http_types::Response,
+    manifest::{Manifest, NetCapability, SecretCapability},
+    sync,
+};
+
+/// The sessions of one storage that are kept at the same time.
+const MAX_SESSIONS: usize = 16;
+
+/// The servers of one capability, with the client that reaches them.
+struct Grant {
+    id: String,
+    targets: Vec<Target>,
+    options: Result<ClientOptions, NetError>,
+    client: OnceLock<Result<Arc<Client>, NetError>>,
+}
+
+/// A credential that a server answered to a sign-in, and the rest of that answer.
+#[derive(Clone)]
+struct KeptSession {
+    credential: SecretText,
+    answer: Response,
+    until: Instant,
+}
+
+/// What all instances of one storage share.
+pub(crate) struct NetContext {
+    http: Vec<Grant>,
+    tcp: Vec<Grant>,
+    capabilities: Vec<SecretCapability>,
+    secrets: Secrets,
+    sessions: Mutex<BTreeMap<String, KeptSession>>,
+}
+
+impl NetContext {
+    /// Returns what a manifest asks for, filled with the operator's settings. A pattern whose
+    /// setting is not set permits nothing.
+    pub(crate) fn new(manifest: &Manifest, settings: &Props, secrets: &Secrets) -> Result<Self, NetError> {
+        let http = manifest.http.iter().map(|capability| grant(capability, settings));
+        let tcp = manifest.tcp.iter().map(|capability| grant(capability, settings));
+        let granted = |name: &str| manifest.secrets.iter().any(|secret| secret.name == name);
+        let secrets = secrets.iter().filter(|(name, _)| granted(name));
+        Ok(Self {
+            http: http.collect::<Result<_, _>>()?,
+            tcp: tcp.collect::<Result<_, _>>()?,
+            capabilities: manifest.secrets.clone(),
+            secrets: secrets.map(|(name, secret)| (name.clone(), secret.clone())).collect(),
+            sessions: Mutex::default(),
+        })
+    }
+
+    /// Returns the client for a URL that the manifest permits.
+    pub(crate) fn client(&self, uri: &Uri) -> Result<Arc<Client>, NetError> {
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+        let permits = |grant: &&Grant| grant.targets.iter().any(|own| own.permits(Some(scheme), host, port));
+        let grant = self.http.iter().find(permits).ok_or_else(|| {
+            let all = self.http.iter().flat_map(|grant| &grant.targets).map(ToString::to_string);
+            NetError::NotGranted {
+                address: format!("{scheme}://{host}:{port}"),
+                permitted: all.collect::<Vec<_>>().join(", "),
+            }
+        })?;
+        let made = grant.client.get_or_init(|| {
+            let options = grant.options.clone()?;
+            Ok(Arc::new(Client::new(&options)?))
+        });
+        made.clone()
+    }
+
+    /// Connects to a server that a capability permits. Blocks.
+    pub(crate) fn connect(
+        &self,
+        grant: &str,
+        host: &str,
+        port: u16,
+        limit: Duration,
+    ) -> Result<std::net::TcpStream, NetError> {
+        let found = self.tcp.iter().find(|own| own.id == grant);
+        let permitted = found.filter(|own| own.targets.iter().any(|own| own.permits(None, host, port)));
+        let Some(permitted) = permitted else {
+            let all = found.iter().flat_map(|own| &own.targets).map(ToString::to_string);
+            return Err(NetError::NotGranted {
+                address: format!("{host}:{port}"),
+                permitted: all.collect::<Vec<_>>().join(", "),
+            });
+        };
+        let private = permitted.options.clone()?.private_networks;
+        Ok(imprint_http_client::connect(host, port, private, limit)?)
+    }
+
+    /// Returns a secret or a session's credential, if a scheme may use it.
+    pub(crate) fn secret(&self, name: &str, scheme: &str) -> Result<SecretText, NetError> {
+        if let Some(kept) = self.session(name) {
+            return Ok(kept.credential);
+        }
+        let capability = self.capabilities.iter().find(|secret| secret.name == name);
+        if !capability.is_some_and(|secret| secret.uses.iter().any(|own| own == scheme)) {
+            return Err(NetError::SecretNotGranted(name.to_owned(), scheme.to_owned()));
+        }
+        self.secrets.get(name).cloned().ok_or_else(|| NetError::SecretMissing(name.to_owned()))
+    }
+
+    /// Returns whether the operator has set a secret that the manifest asks for.
+    pub(crate) fn has_secret(&self, name: &str) -> bool {
+        self.secrets.get(name).is_some()
+    }
+
+    fn session(&self, name: &str) -> Option<KeptSession> {
+        let sessions = sync::lock(&self.sessions);
+        sessions.get(name).filter(|kept| kept.until > Instant::now()).cloned()
+    }
+
+    /// Returns the answer to a sign-in that is still valid.
+    pub(crate) fn session_answer(&self, name: &str) -> Option<Response> {
+        self.session(name).map(|kept| kept.answer)
+    }
+
+    /// Keeps the credential of a sign-in. The name must not be that of a secret.
+    pub(crate) fn keep_session(
+        &self,
+        name: &str,
+        credential: String,
+        answer: Response,
+        valid_for: Duration,
+    ) -> Result<(), NetError> {
+        let mut sessions = sync::lock(&self.sessions);
+        sessions.retain(|_, kept| kept.until > Instant::now());
+        let taken = self.capabilities.iter().any(|secret| secret.name == name);
+        if taken || (sessions.len() >= MAX_SESSIONS && !sessions.contains_key(name)) {
+            let why = format!("there is a secret of the name {name:?}, or there are {MAX_SESSIONS} sessions");
+            return Err(NetError::Request(why));
+        }
+        let until = Instant::now() + valid_for;
+        sessions
+            .insert(name.to_owned(), KeptSession { credential: SecretText::new(credential), answer, until });
+        Ok(())
+    }
+
+    /// Forgets the credential of a session.
+    pub(crate) fn end_session(&self, name: &str) {
+        sync::lock(&self.sessions).remove(name);
+    }
+
+    /// Forgets a credential that a server refused, unless another one was kept meanwhile.
+    pub(crate) fn drop_session(&self, name: &str, refused: &SecretText) {
+        let mut sessions = sync::lock(&self.sessions);
+        if sessions.get(name).is_some_and(|kept| kept.credential.expose() == refused.expose()) {
+            sessions.remove(name);
+        }
+    }
+}
+
+fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError> {
+    let targets = capability.to.iter().map(|pattern| Target::fill(pattern, settings));
+    let targets: Vec<_> = targets.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let tls = targets.iter().any(Target::may_use_tls);
+    let value = |name: &str| settings.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let private = capability.private_networks_setting.as_deref().and_then(value);
+    let added = capability.authorities_setting.as_deref().and_then(|name| Some((name, value(name)?)));
+    let added = added.map_or(Ok(Vec::new()), |(name, pem)| Authority::of_pem(pem.as_bytes(), name));
+    let options = added.map_err(NetError::from).map(|authorities| ClientOptions {
+        private_networks: private == Some("true"),
+        tls,
+        authorities,
+    });
+    Ok(Grant { id: capability.id.clone(), targets, options, client: OnceLock::new() })
+}

@@ -1,0 +1,66 @@
+//! Why a request of a plugin was not sent, or has no answer.
+
+use imprint_http_client::HttpError;
+use imprint_ports::{PortError, error_chain};
+
+use crate::{bindings::host::imprint::types::types as wit, codes::Code, wit_error};
+
+/// The failure of a plugin's request or connection.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum NetError {
+    #[error(
+        "{address} is not among the addresses that the plugin's manifest names ({permitted}); correct the \
+         storage's settings"
+    )]
+    NotGranted { address: String, permitted: String },
+    #[error("the request is not valid: {0}")]
+    Request(String),
+    #[error("the secret {0:?} is not set; set it in the storage's settings")]
+    SecretMissing(String),
+    #[error("the plugin's manifest does not ask for the secret {0:?} with the scheme {1:?}")]
+    SecretNotGranted(String, String),
+    #[error("a request has a body of at most {} MiB", .0 >> 20)]
+    BodyTooLong(usize),
+    #[error("the answer is longer than {0} bytes")]
+    AnswerTooLong(u64),
+    #[error("the answer to the sign-in has no header {0:?}; check that the address is that of the service")]
+    NoCredential(String),
+    #[error("the storage's setting {setting:?} cannot be used: {why}")]
+    Setting { setting: String, why: String },
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl NetError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotGranted { .. } => Code::NetAddress,
+            Self::Request(_) | Self::BodyTooLong(_) => Code::HttpRequest,
+            Self::SecretMissing(_) => Code::SecretMissing,
+            Self::SecretNotGranted(..) => Code::Denied,
+            Self::AnswerTooLong(_) => Code::HttpAnswer,
+            Self::NoCredential(_) => Code::HttpCredential,
+            Self::Setting { .. } => Code::NetSetting,
+            Self::Http(error) => match error {
+                HttpError::PrivateNetwork { .. } => Code::NetPrivate,
+                HttpError::Connect { .. } | HttpError::Status { .. } => Code::NetConnect,
+                HttpError::Certificate { .. }
+                | HttpError::Tls { .. }
+                | HttpError::NoAuthorities
+                | HttpError::Authority { .. } => Code::NetCertificate,
+                HttpError::Url { .. } | HttpError::Authorise { .. } => Code::HttpRequest,
+                HttpError::NoRanges | HttpError::Changed | HttpError::Protocol { .. } => Code::HttpProtocol,
+            },
+        }
+    }
+
+    /// Returns the failure for the plugin.
+    pub(crate) fn for_plugin(&self) -> wit::Error {
+        wit_error::new(self.code(), error_chain(self))
+    }
+
+    /// Returns the failure for the host's own callers.
+    pub(crate) fn for_host(&self) -> PortError {
+        self.code().error(error_chain(self))
+    }
+}

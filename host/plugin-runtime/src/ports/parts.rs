@@ -1,0 +1,48 @@
+//! Uploads in parts: the plugin describes how a part is sent, the host cuts, hashes, signs, sends
+//! and repeats.
+//!
+//! The data path writes at any offset, mostly in ascending order. Parts are filled in memory, and
+//! each is sent once all of its bytes are there. One that stays incomplete while many others are
+//! begun waits in a file without a name.
+
+mod describe;
+mod filled;
+mod plan;
+mod sender;
+mod sink;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use imprint_ports::{BlockSink, PortError, RemoteUpload};
+use tokio_util::sync::CancellationToken;
+
+use self::{plan::Plan, sink::PartSink};
+use super::upload::OpenUpload;
+use crate::bindings::storage::exports::imprint::storage::backend;
+
+/// An upload in parts. Nothing is sent yet.
+pub(super) struct PartsUpload {
+    upload: Arc<OpenUpload>,
+    plan: Plan,
+}
+
+impl fmt::Debug for PartsUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartsUpload({}, {:?})", self.upload.context.plugin.manifest.id, self.upload.key)
+    }
+}
+
+impl PartsUpload {
+    pub(super) fn new(upload: Arc<OpenUpload>, parts: &backend::Multipart) -> Result<Self, PortError> {
+        Ok(Self { upload, plan: Plan::parse(parts)? })
+    }
+}
+
+#[async_trait]
+impl RemoteUpload for PartsUpload {
+    async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError> {
+        tracing::debug!(key = self.upload.key, path = "http", plan = ?self.plan, "an upload is sent in parts");
+        Ok(Arc::new(PartSink::start(self.upload.clone(), self.plan, cancel)?))
+    }
+}

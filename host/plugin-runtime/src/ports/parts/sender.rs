@@ -1,0 +1,87 @@
+//! Sending one part.
+
+use std::sync::Arc;
+
+use imprint_ports::PortError;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::{describe::Descriptions, plan::Plan};
+use crate::{
+    bindings::storage::exports::imprint::storage::backend,
+    codes::Code,
+    net::{Exchange, NetError, captured},
+    ports::upload::OpenUpload,
+    sync,
+};
+
+/// What the threads that send parts share.
+pub(super) struct Sender {
+    pub(super) upload: Arc<OpenUpload>,
+    pub(super) plan: Plan,
+    pub(super) runtime: Handle,
+    pub(super) cancel: CancellationToken,
+    described: Descriptions,
+}
+
+impl Sender {
+    pub(super) fn new(
+        upload: Arc<OpenUpload>,
+        plan: Plan,
+        runtime: Handle,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self { upload, plan, runtime, cancel, described: Descriptions::default() }
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => Err(PortError::cancelled()),
+                outcome = future => outcome,
+            }
+        })
+    }
+
+    /// Sends a part and records the answer. Blocks.
+    pub(super) fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError> {
+        let mut response = self.exchange(number, bytes)?;
+        if response.1.status == 401 {
+            // The session has ended: the plugin signs in again when it describes parts.
+            self.block_on(async {
+                self.described.clear().await;
+                Ok(())
+            })?;
+            response = self.exchange(number, bytes)?;
+        }
+        let (expected, response) = response;
+        let result = backend::PartResult { number, response, digests: Vec::new() };
+        if expected {
+            sync::lock(&self.upload.results).insert(number, result);
+            return Ok(());
+        }
+        let status = result.response.status;
+        self.block_on(self.upload.completed(&[result]))?;
+        let message = format!("the server answered to part {number} with status {status}");
+        Err(Code::UploadStatus.error(message))
+    }
+
+    /// Returns the answer to a part, and whether it is the expected one.
+    fn exchange(
+        &self,
+        number: u32,
+        bytes: &[u8],
+    ) -> Result<(bool, crate::bindings::host::imprint::types::http_types::Response), PortError> {
+        let (templates, at) = self.block_on(self.described.template(&self.upload, number, &self.plan))?;
+        let template = &templates[at];
+        let exchange = Exchange { context: &self.upload.context.net, template, body: bytes };
+        let failed = |error: NetError| error.for_host();
+        let answer = exchange.send(&|| self.cancel.is_cancelled()).map_err(failed)?;
+        let response = captured(template, answer).map_err(failed)?;
+        if self.cancel.is_cancelled() {
+            return Err(PortError::cancelled());
+        }
+        Ok((template.expects(response.status), response))
+    }
+}

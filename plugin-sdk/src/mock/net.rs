@@ -1,0 +1,143 @@
+//! Servers for the host's HTTP and TCP.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+
+use super::{host::MockHost, servers::TcpServer};
+use crate::{
+    error::{Error, Result},
+    host::{Connection, Http, Tcp},
+    http::{Body, Request, Response, Session},
+};
+
+/// The largest bodies of a request and of an answer, in bytes.
+const MAX_BODY: usize = 4 << 20;
+const MAX_ANSWER: usize = 1 << 20;
+/// The most bytes of one send and one receive of a connection.
+const MAX_PIECE: usize = 2 << 20;
+
+impl MockHost {
+    /// Answers the plugin's HTTP requests. Redirects, repetitions and signatures are the real
+    /// host's; the handler sees a request as the plugin described it.
+    pub fn serve_http(&self, handler: impl FnMut(&Request) -> Result<Response> + 'static) {
+        self.net.borrow_mut().http = Some(Box::new(handler));
+    }
+
+    /// Answers the plugin's connections to a grant: what the handler returns for the bytes of each
+    /// send is what the plugin receives.
+    pub fn serve_tcp(&self, grant: &str, handler: impl FnMut(&[u8]) -> Vec<u8> + 'static) {
+        self.net.borrow_mut().tcp.insert(grant.to_owned(), Rc::new(RefCell::new(handler)));
+    }
+
+    /// Sets a secret of the operator. Its value is nothing that a plugin could see.
+    pub fn set_secret(&self, name: &str) {
+        self.net.borrow_mut().secrets.insert(name.to_owned());
+    }
+
+    /// Forgets the credentials of all sign-ins, as the host does when a server refuses one.
+    pub fn end_sessions(&self) {
+        self.net.borrow_mut().sessions.clear();
+    }
+
+    fn check_secrets(&self, request: &Request) -> Result<()> {
+        let net = self.net.borrow();
+        let known = |name: &&String| net.secrets.contains(*name) || net.sessions.contains_key(*name);
+        let optional = |parameter: &String| parameter == "session-token";
+        let missing = request
+            .auth
+            .secrets
+            .iter()
+            .find(|(parameter, name)| !optional(parameter) && !known(name))
+            .map(|(_, name)| name.clone());
+        match missing {
+            None => Ok(()),
+            Some(name) => {
+                Err(Error::invalid_input("http.secret", format!("the secret {name:?} is not set; set it")))
+            }
+        }
+    }
+}
+
+impl Http for MockHost {
+    fn send(&self, request: &Request) -> Result<Response> {
+        self.fault("http")?;
+        self.check_secrets(request)?;
+        match &request.body {
+            Body::Inline(bytes) if bytes.len() > MAX_BODY => {
+                return Err(Error::limit("http.body", "a request has a body of at most 4 MiB"));
+            }
+            Body::Payload => {
+                return Err(Error::invalid_input("http.body", "only the parts of an upload have a payload"));
+            }
+            Body::Inline(_) | Body::Empty => {}
+        }
+        let handler = self.net.borrow_mut().http.take();
+        let Some(mut handler) = handler else {
+            return Err(Error::transient("http.connect", format!("nothing answers at {}", request.url)));
+        };
+        let answer = handler(request);
+        self.net.borrow_mut().http = Some(handler);
+        let mut answer = answer?;
+        let wanted = usize::try_from(request.max_response).map_or(MAX_ANSWER, |most| most.min(MAX_ANSWER));
+        if answer.body.len() > wanted {
+            return Err(Error::limit("http.response", format!("the answer is longer than {wanted} bytes")));
+        }
+        answer.headers.retain(|name, _| request.capture.contains(name));
+        Ok(answer)
+    }
+
+    fn sign_in(&self, session: &Session, request: &Request) -> Result<Response> {
+        if let Some(kept) = self.net.borrow().sessions.get(&session.name) {
+            return Ok(kept.clone());
+        }
+        let mut request = request.clone();
+        request.capture.push(session.header.clone());
+        let mut answer = self.send(&request)?;
+        if !request.expects(answer.status) {
+            return Ok(answer);
+        }
+        if answer.headers.remove(&session.header).is_none() {
+            let message = format!("the answer has no header {}", session.header);
+            return Err(Error::invalid_input("http.session", message));
+        }
+        self.net.borrow_mut().sessions.insert(session.name.clone(), answer.clone());
+        Ok(answer)
+    }
+
+    fn has_secret(&self, name: &str) -> bool {
+        self.net.borrow().secrets.contains(name)
+    }
+}
+
+struct MockConnection {
+    server: TcpServer,
+    received: RefCell<VecDeque<u8>>,
+}
+
+impl Connection for MockConnection {
+    fn send(&self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() > MAX_PIECE {
+            return Err(Error::limit("tcp.length", "one send has at most 2 MiB"));
+        }
+        let answer = (self.server.borrow_mut())(bytes);
+        self.received.borrow_mut().extend(answer);
+        Ok(())
+    }
+
+    fn receive(&self, max: u32, _timeout_ms: u32) -> Result<Option<Vec<u8>>> {
+        let mut received = self.received.borrow_mut();
+        let most = usize::try_from(max).map_or(MAX_PIECE, |most| most.min(MAX_PIECE));
+        let count = received.len().min(most);
+        Ok((count > 0).then(|| received.drain(..count).collect()))
+    }
+}
+
+impl Tcp for MockHost {
+    fn connect(&self, grant: &str, host: &str, port: u16) -> Result<Box<dyn Connection>> {
+        self.fault("connect")?;
+        let server = self.net.borrow().tcp.get(grant).cloned();
+        let Some(server) = server else {
+            return Err(Error::transient("tcp.connect", format!("nothing listens at {host}:{port}")));
+        };
+        Ok(Box::new(MockConnection { server, received: RefCell::default() }))
+    }
+}
