@@ -141,17 +141,26 @@ fn remove_sockets(machine: &Machine, journal: &FileJournal) -> Result<(), Cleanu
     Ok(())
 }
 
-/// Returns the upload's token to its storage, unless the image is visible.
+/// Returns the upload's token to its storage, unless the image is visible, and removes what became
+/// visible under the image's key before the job failed. The key belongs to this image alone, and
+/// another attempt at it waits until this one is cleaned up. A job that has ended may have reported
+/// its image already: what it published stays.
 async fn clean_up_upload(machine: &Machine, journal: &FileJournal) -> Result<(), CleanupError> {
     let Some(note) = journal.last(steps::UPLOAD) else { return Ok(()) };
     let AssignmentKind::Capture(capture) = &journal.header().assignment.kind else { return Ok(()) };
-    if journal.last(steps::COMMITTED).is_some() {
+    let noted = |step| journal.last(step).is_some();
+    if noted(steps::COMMITTED) && noted(steps::ENDED) {
         return Ok(());
     }
-    let token = note.get("token").and_then(|text| hex::decode(text).ok());
-    let token = token.ok_or(CleanupError::Journal("it has no token of the upload"))?;
     let storage = machine.storage(&capture.image.storage).await?;
-    Ok(storage.cleanup(&token).await?)
+    if !noted(steps::COMMITTED) {
+        let token = note.get("token").and_then(|text| hex::decode(text).ok());
+        storage.cleanup(&token.ok_or(CleanupError::Journal("it has no token of the upload"))?).await?;
+    }
+    if noted(steps::COMMITTING) {
+        storage.delete(&capture.image.key).await?;
+    }
+    Ok(())
 }
 
 /// Ends the process of an instance that was being deployed, and removes its folder.

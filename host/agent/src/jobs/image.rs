@@ -53,7 +53,8 @@ pub(crate) async fn register(
     })
 }
 
-async fn read_digest(
+/// Reads all bytes of a disk and returns their digest.
+pub(crate) async fn read_digest(
     job: &Job,
     disk: &Arc<imprint_data_path::Disk>,
     progress: &Arc<Progress>,

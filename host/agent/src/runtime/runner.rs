@@ -173,7 +173,7 @@ async fn create_journal(state: &AgentState, assignment: Assignment) -> Result<Fi
 async fn dispatch(job: &Job, kind: &AssignmentKind) -> Result<Outcome, JobError> {
     job.control.check()?;
     match kind {
-        AssignmentKind::Capture(capture) => capture::run(job, capture).await.map(Outcome::Captured),
+        AssignmentKind::Capture(capture) => Box::pin(capture::run(job, capture)).await.map(Outcome::Captured),
         AssignmentKind::RegisterImage(register) => {
             image::register(job, register).await.map(Outcome::ImageRegistered)
         }

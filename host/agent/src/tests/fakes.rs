@@ -10,6 +10,7 @@ mod world;
 
 pub(super) use self::{
     format::{WRAPPED_AT, WRAPPER, identity_rules},
+    storage::CommitFault,
     world::{DISK_SIZE, SystemEnvironment, World, assignment, image_ref, storage_ref},
 };
 

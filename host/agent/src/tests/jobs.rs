@@ -14,7 +14,7 @@ use imprint_domain::{
     consistency::Consistency, image::ImageFormat, instance::Power, task::Phase, task_error::TaskError,
 };
 
-use super::fakes::{DISK_SIZE, WRAPPED_AT, WRAPPER, World, assignment, image_ref};
+use super::fakes::{CommitFault, DISK_SIZE, WRAPPED_AT, WRAPPER, World, assignment, image_ref};
 use crate::machine::instance::{InstanceDir, disk_file};
 
 fn captured(outcome: Outcome) -> CaptureResult {
@@ -95,6 +95,44 @@ async fn a_stopped_instance_is_captured_from_its_file() {
     }
     agent.stop().await;
     assert!(world.driver().calls().is_empty());
+    world.assert_nothing_left(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_tried_again_without_another_capture() {
+    let world = World::new();
+    let instance = world.running_instance();
+    let agent = world.start();
+    for (fault, commits) in
+        [(CommitFault::Busy, 2), (CommitFault::LostAnswer, 1), (CommitFault::TrapAfterPublish, 1)]
+    {
+        world.ports.storage.commit_faults.lock().unwrap().push_back(fault);
+        let before = world.ports.storage.commits.load(Ordering::SeqCst);
+        let work = world.capture(&instance);
+        let task = work.task_id;
+        world.control.give(work);
+        let result = captured(world.control.outcome(task).await);
+        assert_eq!(result.image.virtual_size.bytes(), DISK_SIZE, "{fault:?}");
+        assert_eq!(world.ports.storage.commits.load(Ordering::SeqCst) - before, commits, "{fault:?}");
+    }
+    agent.stop().await;
+    let captures = world.driver().calls().iter().filter(|call| *call == "begin").count();
+    assert_eq!(captures, 3, "one point in time for each capture");
+    world.assert_nothing_left(&["image-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_was_published_before_a_failure_is_removed() {
+    let world = World::new();
+    let instance = world.running_instance();
+    let agent = world.start();
+    world.ports.storage.commit_faults.lock().unwrap().push_back(CommitFault::WrongSize);
+    let work = world.capture(&instance);
+    let task = work.task_id;
+    world.control.give(work);
+    let error = failed(world.control.outcome(task).await);
+    assert_eq!(error.code(), "plugin.bad-answer.size", "{}", error.operator_detail());
+    agent.stop().await;
     world.assert_nothing_left(&[]);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use imprint_agent_protocol::CaptureAssignment;
-use imprint_data_path::{Disk, DiskDigest, Progress, Written};
+use imprint_data_path::{Disk, Progress, Written};
 use imprint_domain::{consistency::Consistency, image::StoredImage, task::Phase};
 use imprint_ports::{StorageBackend, WriteRequest};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::{
         copy::{self, Request, Target},
         image::{invalid_digest, size_of},
         job::Job,
+        publish::{Expected, publish},
     },
     journal::steps,
 };
@@ -57,10 +58,8 @@ pub(super) async fn upload(
     if cancel.is_cancelled() {
         return Err(JobError::Stopped(StopReason::Cancelled));
     }
-    job.note(steps::COMMITTING, []).await?;
-    let digests = [(DiskDigest::ALGORITHM.to_owned(), written.stored.as_bytes().to_vec())];
-    upload.commit(written.file_size, &digests).await?;
-    job.note(steps::COMMITTED, []).await?;
+    let expected = Expected { key: &assignment.image.key, size: written.file_size, digest: written.stored };
+    publish(job, storage, upload.as_mut(), &expected).await?;
     Ok(written)
 }
 

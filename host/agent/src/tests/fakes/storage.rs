@@ -1,10 +1,11 @@
 //! An image storage in a folder.
 
 use std::{
+    collections::VecDeque,
     fs,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -12,20 +13,43 @@ use std::{
 use async_trait::async_trait;
 use cap_std::{ambient_authority, fs::Dir};
 use imprint_ports::{
-    ErrorClass, Listing, LocalFile, Object, PortError, ReadLocator, Space, StorageBackend, Upload,
+    ErrorClass, Listing, LocalFile, Object, Origin, PortError, ReadLocator, Space, StorageBackend, Upload,
     WriteRequest, WriteTarget,
 };
+
+/// How one commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tests) enum CommitFault {
+    /// It can be repeated, and nothing is visible.
+    Busy,
+    /// The object is visible, and the answer is lost.
+    LostAnswer,
+    /// The object is visible, and the plugin traps.
+    TrapAfterPublish,
+    /// The object is visible, and the plugin describes another size.
+    WrongSize,
+}
 
 /// A storage in a folder. Temporary names begin with a dot.
 pub(in crate::tests) struct FakeStorage {
     folder: PathBuf,
     pub(in crate::tests) available: AtomicU64,
     pub(in crate::tests) full_at_commit: AtomicBool,
+    /// How the next commits fail.
+    pub(in crate::tests) commit_faults: Arc<Mutex<VecDeque<CommitFault>>>,
+    /// The number of commits that were asked for.
+    pub(in crate::tests) commits: Arc<AtomicU64>,
 }
 
 impl FakeStorage {
     pub(in crate::tests) fn new(folder: PathBuf) -> Self {
-        Self { folder, available: AtomicU64::new(1 << 40), full_at_commit: AtomicBool::new(false) }
+        Self {
+            folder,
+            available: AtomicU64::new(1 << 40),
+            full_at_commit: AtomicBool::new(false),
+            commit_faults: Arc::default(),
+            commits: Arc::default(),
+        }
     }
 
     fn dir(&self) -> Arc<Dir> {
@@ -81,6 +105,8 @@ impl StorageBackend for FakeStorage {
             key: request.key.clone(),
             path: self.path(&request.key),
             full: self.full_at_commit.load(Ordering::SeqCst),
+            faults: self.commit_faults.clone(),
+            commits: self.commits.clone(),
         }))
     }
 
@@ -101,6 +127,22 @@ struct FakeUpload {
     key: String,
     path: PathBuf,
     full: bool,
+    faults: Arc<Mutex<VecDeque<CommitFault>>>,
+    commits: Arc<AtomicU64>,
+}
+
+/// The error of a commit that failed in that way.
+fn commit_error(fault: CommitFault) -> PortError {
+    let host = |origin, class, code: &str| PortError {
+        origin,
+        ..PortError::host(class, code, format!("{fault:?}"))
+    };
+    match fault {
+        CommitFault::Busy => host(Origin::Plugin, ErrorClass::Transient, "storage.busy"),
+        CommitFault::LostAnswer => host(Origin::Timeout, ErrorClass::Transient, "plugin.timeout"),
+        CommitFault::TrapAfterPublish => host(Origin::Trap, ErrorClass::Internal, "plugin.trap"),
+        CommitFault::WrongSize => PortError::bad_answer("plugin.bad-answer.size", "another size"),
+    }
 }
 
 #[async_trait]
@@ -117,7 +159,15 @@ impl Upload for FakeUpload {
         if self.full {
             return Err(PortError::host(ErrorClass::LimitExceeded, "storage.no-space", "no space"));
         }
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        let fault = self.faults.lock().unwrap().pop_front();
+        if fault == Some(CommitFault::Busy) {
+            return Err(commit_error(CommitFault::Busy));
+        }
         fs::rename(&self.temporary, &self.path).map_err(not_found)?;
+        if let Some(fault) = fault {
+            return Err(commit_error(fault));
+        }
         Ok(Object { key: self.key.clone(), size: total, stored: None, modified_ms: None })
     }
 
