@@ -35,7 +35,8 @@ pub(crate) struct ServeArgs {
     /// Disk image that the demo offers as its stock image
     #[arg(long, value_name = "FILE", requires = "demo")]
     stock_image: Option<PathBuf>,
-    /// Run without an agent in this process; run `imprint agent` on the hypervisors instead
+    /// Run without an agent in this process, and register nothing of this machine; run `imprint
+    /// agent` on the hypervisors instead
     #[arg(long)]
     no_agent: bool,
 }
@@ -58,24 +59,32 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     let tasks = TaskTracker::new();
 
     let logins = demo::accounts(&service, args.demo).await?;
-    let setup = service
-        .ensure_local(&local::request(&settings, args.demo, args.stock_image.as_deref())?)
-        .await
-        .map_err(errors::to_anyhow)?;
-    if args.demo {
+    // Without its agent this machine is no hypervisor, and the operator makes what there is. A demo
+    // needs something to show.
+    let setup = if args.demo || !args.no_agent {
+        let request = local::request(&settings, args.demo, args.stock_image.as_deref())?;
+        Some(service.ensure_local(&request).await.map_err(errors::to_anyhow)?)
+    } else {
+        None
+    };
+    if args.demo
+        && let Some(setup) = setup
+    {
         let request = demo::request(args.stock_image.as_deref(), &logins)?;
         let demo = demo::ensure(&service, setup, &request).await?;
         tasks.spawn(demo::first_instance(service.clone(), demo, request, stop.clone()));
     }
-    let agent = if args.no_agent {
-        None
-    } else {
-        mover::configure(settings.file.mover.isolation)?;
-        let plugins = Arc::new(PluginPorts::load(&settings.plugin_folders()).await?);
-        let agent_settings = agent::settings(&settings, args.demo);
-        let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });
-        let agent = Agent::new(agent_settings, plugins.clone(), control_plane, Arc::new(SystemEnvironment))?;
-        Some(tokio::spawn(agent::run(agent, plugins, stop.clone())))
+    let agent = match setup.filter(|_| !args.no_agent) {
+        None => None,
+        Some(setup) => {
+            mover::configure(settings.file.mover.isolation)?;
+            let plugins = Arc::new(PluginPorts::load(&settings.plugin_folders()).await?);
+            let agent_settings = agent::settings(&settings, args.demo);
+            let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });
+            let agent =
+                Agent::new(agent_settings, plugins.clone(), control_plane, Arc::new(SystemEnvironment))?;
+            Some(tokio::spawn(agent::run(agent, plugins, stop.clone())))
+        }
     };
     tasks.spawn(reconcile(service.clone(), stop.clone()));
     // Not among the tasks that are waited for: the second signal counts until the very end.
