@@ -19,6 +19,7 @@ mod m20261129_000009_add_freeze_limit;
 mod m20261129_000020_create_storage_kinds;
 mod m20261129_000021_create_secrets;
 mod m20261129_000022_add_task_result;
+mod m20261129_000023_manage_image_storages;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -63,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000020_create_storage_kinds::Migration),
             Box::new(m20261129_000021_create_secrets::Migration),
             Box::new(m20261129_000022_add_task_result::Migration),
+            Box::new(m20261129_000023_manage_image_storages::Migration),
         ]
     }
 }

@@ -100,6 +100,9 @@ pub struct StorageReport {
     pub available: Option<ByteSize>,
     /// The reason why it cannot be used; `None` if it can.
     pub problem: Option<String>,
+    /// Whether it can be read but not written.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// A heartbeat of an agent process.

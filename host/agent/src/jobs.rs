@@ -10,5 +10,6 @@ pub(crate) mod image;
 pub(crate) mod job;
 mod layers;
 pub(crate) mod power;
+pub(crate) mod publish;
 mod seed;
 pub(crate) mod storage_test;

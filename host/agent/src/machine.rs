@@ -244,3 +244,8 @@ pub(crate) fn free_space(folder: &Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(folder)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
+
+/// Returns whether the folder's file system is mounted read-only.
+pub(crate) fn is_read_only(folder: &Path) -> std::io::Result<bool> {
+    Ok(rustix::fs::statvfs(folder)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}

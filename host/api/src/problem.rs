@@ -44,6 +44,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::InstanceBusy
         | Code::ImageNotAvailable
         | Code::ImageInUse
+        | Code::ResourceInUse
+        | Code::StorageNotShared
         | Code::OtherLocation
         | Code::InvalidTransition
         | Code::LeaseLost
@@ -57,7 +59,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::HypervisorOffline | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::HypervisorOffline | Code::StorageUnavailable | Code::Unavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         // An error of tasks only: no request waits for a merge.
         Code::CoalesceTimeout => StatusCode::GATEWAY_TIMEOUT,
         Code::InsufficientStorage => StatusCode::INSUFFICIENT_STORAGE,

@@ -105,15 +105,25 @@ fn operator() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::accounts::admin_account_list, admin::accounts::admin_account_create))
         .routes(routes!(admin::accounts::admin_account_update))
         .routes(routes!(admin::locations::admin_location_list, admin::locations::admin_location_create))
-        .routes(routes!(admin::locations::admin_location_update))
+        .routes(routes!(admin::locations::admin_location_update, admin::locations::admin_location_delete))
         .routes(routes!(
             admin::hypervisors::admin_hypervisor_list,
             admin::hypervisors::admin_hypervisor_create
         ))
-        .routes(routes!(admin::hypervisors::admin_hypervisor_token_create))
+        .routes(routes!(admin::hypervisors::admin_hypervisor_delete))
+        .routes(routes!(
+            admin::hypervisors::admin_hypervisor_token_list,
+            admin::hypervisors::admin_hypervisor_token_create
+        ))
+        .routes(routes!(admin::hypervisors::admin_hypervisor_token_delete))
         .routes(routes!(admin::instances::admin_instance_coalesce))
         .routes(routes!(admin::storages::admin_storage_list, admin::storages::admin_storage_create))
-        .routes(routes!(admin::storages::admin_storage_bind))
+        .routes(routes!(
+            admin::storages::admin_storage_show,
+            admin::storages::admin_storage_update,
+            admin::storages::admin_storage_delete
+        ))
+        .routes(routes!(admin::storages::admin_storage_bind, admin::storages::admin_storage_unbind))
         .routes(routes!(admin::storage_kinds::admin_storage_kind_list))
         .routes(routes!(admin::secrets::admin_storage_secrets_update))
         .routes(routes!(admin::secrets::admin_secrets_rotate))

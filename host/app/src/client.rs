@@ -19,6 +19,7 @@ mod instance;
 mod login;
 pub(crate) mod output;
 mod retry;
+mod storage;
 mod table;
 mod task;
 mod watch;
@@ -37,6 +38,7 @@ pub(crate) async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::Instance(args) => instance::run(args).await,
         ClientCommand::Hypervisor(args) => hypervisor::run(args).await,
         ClientCommand::Task(args) => task::run(args).await,
+        ClientCommand::Storage(args) => storage::run(args).await,
         ClientCommand::Admin(args) => admin::run(args).await,
     };
     match result {

@@ -22,11 +22,14 @@ string_enum! {
         ImageLimitReached = "image_limit_reached",
         BootFromVolumeNotSupported = "boot_from_volume_not_supported",
         NoImageStorageBound = "no_image_storage_bound",
+        StorageUnavailable = "storage_unavailable",
+        StorageNotShared = "storage_not_shared",
         InsufficientStorage = "insufficient_storage",
         HypervisorOffline = "hypervisor_offline",
         InstanceBusy = "instance_busy",
         ImageNotAvailable = "image_not_available",
         ImageInUse = "image_in_use",
+        ResourceInUse = "resource_in_use",
         OtherLocation = "other_location",
         DiskTooSmall = "disk_too_small",
         InvalidTransition = "invalid_transition",
@@ -63,11 +66,14 @@ impl Code {
             Self::ImageLimitReached => "Maximum image limit reached",
             Self::BootFromVolumeNotSupported => "Boot from volume instances cannot be imaged",
             Self::NoImageStorageBound => "No image storage is bound to this hypervisor",
+            Self::StorageUnavailable => "No image storage takes images at the moment",
+            Self::StorageNotShared => "The image storage is a folder of one machine",
             Self::InsufficientStorage => "Insufficient storage space on the image storage backend",
             Self::HypervisorOffline => "Hypervisor agent is offline",
             Self::InstanceBusy => "The instance is busy",
             Self::ImageNotAvailable => "The image is not available",
             Self::ImageInUse => "The image is in use",
+            Self::ResourceInUse => "Something else still refers to it",
             Self::OtherLocation => "The image is in another location",
             Self::DiskTooSmall => "The disk is smaller than the image",
             Self::InvalidTransition => "Not allowed in the current state",
@@ -91,6 +97,7 @@ impl Code {
         matches!(
             self,
             Self::HypervisorOffline
+                | Self::StorageUnavailable
                 | Self::InstanceBusy
                 | Self::CoalesceTimeout
                 | Self::IdempotencyInProgress

@@ -299,6 +299,29 @@ impl Image {
         self.transition(ImageStatus::Creating)
     }
 
+    /// Says that the file of the image is, or will be, elsewhere: a verified copy took its place,
+    /// or another storage takes the next attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is being removed.
+    pub fn relocate(&mut self, storage_id: StorageId, key: String) -> Result<(), IllegalTransition> {
+        match self.0.status {
+            ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {}
+            ImageStatus::Deleting => {
+                return Err(IllegalTransition {
+                    noun: "image",
+                    from: ImageStatus::Deleting.as_str(),
+                    to: "another storage",
+                });
+            }
+        }
+        self.0.storage_id = storage_id;
+        self.0.storage_key = key;
+        self.count_version();
+        Ok(())
+    }
+
     /// Starts the removal of an image by a task.
     ///
     /// # Errors

@@ -133,6 +133,8 @@ pub struct Disk {
     pub virtual_size: ByteSize,
     /// The format of its file on the hypervisor's machine.
     pub format: ImageFormat,
+    /// The bytes that its file occupied when an agent reported it last.
+    pub allocated: Option<ByteSize>,
 }
 
 impl InstanceStatus {

@@ -37,6 +37,11 @@ impl StorageKind {
     pub fn is_local(&self) -> bool {
         self.0 == Self::LOCAL
     }
+
+    /// Returns whether the same settings mean another storage on another machine.
+    pub fn is_machine_bound(&self) -> bool {
+        self.is_local()
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use crate::{
     account::Account,
     error::{Code, Error},
     hypervisor::Hypervisor,
+    id::StorageId,
     image::{Image, ImageKind},
     instance::{BootSource, Disk, Instance},
     location::Location,
     size::ByteSize,
-    storage::ImageStorage,
+    storage::{Candidate, ImageStorage, choose},
     time::Timestamp,
 };
 
@@ -25,7 +26,9 @@ pub struct CaptureFacts<'a> {
     /// The instance's hypervisor.
     pub hypervisor: &'a Hypervisor,
     /// The customer storages bound to that hypervisor.
-    pub storages: &'a [ImageStorage],
+    pub storages: &'a [Candidate],
+    /// The storage that the request names, if it names one.
+    pub asked: Option<StorageId>,
     /// The current time.
     pub now: Timestamp,
 }
@@ -35,8 +38,24 @@ pub struct CaptureFacts<'a> {
 pub struct CaptureChoice<'a> {
     /// The primary disk (S16).
     pub disk: &'a Disk,
-    /// The bound storage with the most free space (S21).
+    /// The chosen storage (S21).
     pub storage: &'a ImageStorage,
+    /// The bytes to reserve there until the capture has ended.
+    pub reserve: ByteSize,
+}
+
+/// The bytes that an image may need beyond its own: tables, and what else is written at that time.
+/// The agent adds the same before it starts to copy.
+const OVERHEAD: ByteSize = match ByteSize::new(16 << 20) {
+    Ok(size) => size,
+    Err(_) => ByteSize::MIB,
+};
+
+/// Returns the most bytes that the image of a disk takes: what the disk's file occupies, where that
+/// is known, and never more than the guest sees (S100). Compression only makes it less.
+pub fn image_upper_bound(disk: &Disk) -> ByteSize {
+    let content = disk.allocated.map_or(disk.virtual_size, |allocated| allocated.min(disk.virtual_size));
+    content.checked_add(OVERHEAD).unwrap_or(content)
 }
 
 /// Decides whether an instance can be captured, and chooses disk and storage. The limit is not
@@ -45,7 +64,7 @@ pub struct CaptureChoice<'a> {
 /// # Errors
 ///
 /// One code for each rule: feature flag (S125), boot from volume (S23), busy instance, primary disk
-/// (S16), agent online, storage bound (S21), free space (S100, S129).
+/// (S16), agent online, storage bound (S21), storage usable, free space (S100, S129).
 pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error> {
     if !facts.location.images_enabled {
         return Err(Error::new(
@@ -69,36 +88,9 @@ pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error>
         .find(|disk| disk.primary)
         .ok_or_else(|| Error::new(Code::InstanceBusy, "the instance has no primary disk yet"))?;
     require_online(facts.hypervisor, facts.now)?;
-    let storage = facts
-        .storages
-        .iter()
-        .max_by_key(|storage| (storage.available, std::cmp::Reverse(storage.id)))
-        .ok_or_else(|| {
-            Error::new(Code::NoImageStorageBound, "ask the provider to bind an image storage to it")
-        })?;
-    require_space(storage, ByteSize::ZERO)?;
-    Ok(CaptureChoice { disk, storage })
-}
-
-/// The space that always stays free on a storage.
-pub const RESERVED_SPACE: ByteSize = ByteSize::MIB;
-
-/// Refuses a storage that is known to have less free space than `needed`.
-///
-/// # Errors
-///
-/// [`Code::InsufficientStorage`]. A storage whose free space is not known is accepted.
-pub fn require_space(storage: &ImageStorage, needed: ByteSize) -> Result<(), Error> {
-    let wanted = needed.checked_add(RESERVED_SPACE).unwrap_or(needed);
-    match storage.available {
-        Some(available) if available < wanted => Err(Error::new(
-            Code::InsufficientStorage,
-            "insufficient storage space on the image storage backend; delete unused images or ask the provider for more room",
-        )
-        .with("available", available.bytes())
-        .with("needed", wanted.bytes())),
-        Some(_) | None => Ok(()),
-    }
+    let reserve = image_upper_bound(disk);
+    let chosen = choose(facts.storages, reserve, facts.asked, facts.now)?;
+    Ok(CaptureChoice { disk, storage: &chosen.storage, reserve })
 }
 
 /// Refuses a hypervisor whose agent is offline.

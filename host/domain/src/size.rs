@@ -61,6 +61,20 @@ impl ByteSize {
         self.0.checked_add(other.0).and_then(|sum| Self::new(sum).ok())
     }
 
+    /// Returns the difference, or nothing where the other is larger.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// Returns the sum, or the largest size where the sum is larger.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        let sum = self.0.saturating_add(other.0);
+        let most = i64::MAX.cast_unsigned();
+        Self(if sum > most { most } else { sum })
+    }
+
     /// Returns the product; `None` above 2^63 - 1.
     pub fn checked_mul(self, times: u64) -> Option<Self> {
         self.0.checked_mul(times).and_then(|product| Self::new(product).ok())

@@ -95,6 +95,9 @@ impl From<Code> for TaskErrorCode {
             | Code::ImageLimitReached
             | Code::BootFromVolumeNotSupported
             | Code::ImageInUse
+            | Code::ResourceInUse
+            | Code::StorageUnavailable
+            | Code::StorageNotShared
             | Code::OtherLocation
             | Code::InvalidTransition
             | Code::LeaseLost

@@ -12,6 +12,7 @@ use imprint_domain::{
     Code, Error,
     id::{AgentId, HypervisorId, StorageId, TaskId},
     secret::Secrets,
+    storage::StorageHealth,
     task::{Progress, RetryPolicy, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
@@ -19,7 +20,7 @@ use imprint_store::{
     hypervisor::{self, HypervisorRecord},
     instance,
     secret::of_task,
-    storage,
+    storage, storage_health,
     task::{self, TaskRecord},
 };
 use tokio::time::Instant;
@@ -30,6 +31,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     secrets::seal,
+    storages::reservation,
     tasks::{
         finish,
         hub::POLL_INTERVAL,
@@ -272,15 +274,23 @@ impl Handle {
 
     async fn record_storages(&self, change: &Change<'_>, request: &Heartbeat) -> Result<(), Error> {
         let bound = storage::of_hypervisor(&change.conn(), self.hypervisor_id).await.db()?;
-        for mut record in bound {
-            let Some(report) = request.storages.iter().find(|report| report.id == record.storage.id) else {
-                continue;
+        for record in bound {
+            let id = record.storage.id;
+            let Some(report) = request.storages.iter().find(|report| report.id == id) else { continue };
+            let health = StorageHealth {
+                hypervisor_id: self.hypervisor_id,
+                total: report.total,
+                available: report.available,
+                read_only: report.read_only,
+                problem: report.problem.as_deref().map(truncate),
+                seen_at: change.now,
             };
-            record.storage.available = report.available;
-            record.storage.total = report.total;
-            record.storage.seen_at = Some(change.now);
-            record.problem = report.problem.as_deref().map(truncate);
-            storage::update(&change.tx, &record).await.db()?;
+            storage_health::put(&change.tx, id, &health).await.db()?;
+            let reports = storage_health::of_storages(&change.conn(), &[id]).await.db()?;
+            let counting = reports.iter().filter(|(_, report)| report.available.is_some());
+            if let Some(oldest) = counting.map(|(_, report)| report.seen_at).min() {
+                reservation::reported(change, id, oldest).await?;
+            }
         }
         Ok(())
     }

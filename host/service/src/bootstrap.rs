@@ -10,7 +10,6 @@ use imprint_domain::{
     location::FreezeLimit,
     name::Name,
     plugin_kind::{DriverKind, StorageKind},
-    secret::Secrets,
     storage::StorageRole,
 };
 use imprint_store::{
@@ -259,8 +258,7 @@ impl Service {
         let id = match storage::by_name(&self.read(), name).await.db()? {
             None => {
                 let name = fixed_name(name)?;
-                let kind = StorageKind::local();
-                let create = StorageCreate { name, role, kind, settings, secrets: Secrets::new() };
+                let create = StorageCreate::new(name, role, StorageKind::local(), settings);
                 self.storage_create(op, create).await?.id
             }
             Some(found) if found.storage.settings.get("path") == Some(path) => found.storage.id,
@@ -268,6 +266,7 @@ impl Service {
             Some(mut found) => {
                 let change = Change::begin(self).await?;
                 found.storage.settings.extend(settings);
+                found.storage.count_version();
                 storage::update(&change.tx, &found).await.db()?;
                 change.audit(op, "storage.update", found.storage.id).await?;
                 change.commit().await?;

@@ -174,7 +174,7 @@ impl EventFollower {
     async fn image(&self, id: ImageId) -> Result<Subject, Error> {
         let found = image::get(&self.service.read(), id).await.db()?;
         Ok(found.map_or(Subject::ImageRemoved(id), |record| {
-            Subject::Image(Box::new(crate::images::image::view(&record)))
+            Subject::Image(Box::new(crate::images::image::view_for(&record, self.audience)))
         }))
     }
 

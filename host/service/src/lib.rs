@@ -12,7 +12,7 @@
 //!
 //! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
 //! them), `tasks` (their life cycle, without use cases of other nouns), then the nouns in `auth`,
-//! `catalogue`, `images` and `instances`, then `agent_api` and `bootstrap`.
+//! `catalogue`, `storages`, `images` and `instances`, then `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -32,6 +32,7 @@ mod page;
 mod rate_limit;
 mod secrets;
 mod service;
+mod storages;
 mod tasks;
 mod validate;
 
@@ -41,15 +42,15 @@ pub use auth::token::{TokenCreate, TokenCreated, TokenView};
 pub use bootstrap::{LocalRequest, LocalSetup};
 pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
 pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView};
-pub use catalogue::storage::{StorageCreate, StorageView};
+pub use catalogue::storage::{StorageCreate, StorageList};
 pub use catalogue::storage_kind::{KindOnHypervisor, StorageKindView};
 pub use catalogue::storage_secrets::StorageSecretView;
 pub use catalogue::storage_test::{StorageTestCreate, StorageTestTask, StoredStorageTest};
 pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
 pub use images::image::{
-    CaptureCreate, ConsistencyRequirement, ImageList, ImagePatch, ImageScope, ImageSort, ImageSortField,
-    ImageTask, ImageView, SourceInstance,
+    CaptureCreate, ConsistencyRequirement, ImageList, ImagePatch, ImagePlace, ImageScope, ImageSort,
+    ImageSortField, ImageTask, ImageView, SourceInstance,
 };
 pub use images::stock_image::StockImageCreate;
 pub use instances::capture_facts::CaptureAllowed;
@@ -62,5 +63,6 @@ pub use rate_limit::{AttemptCounter, RetryAfter};
 pub use secrets::keys::{InvalidSecretKeys, KEY_BYTES, SecretKeys};
 pub use secrets::rotation::SecretsRotated;
 pub use service::{Database, Service, Settings};
+pub use storages::{StorageBindingView, StorageImagesView, StorageMetrics, StoragePatch, StorageView};
 pub use tasks::reconcile::Reconciled;
 pub use tasks::task::{TaskErrorView, TaskList, TaskView};

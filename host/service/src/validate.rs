@@ -62,6 +62,18 @@ pub(crate) async fn require_idle(conn: &Conn<'_>, id: InstanceId) -> Result<(), 
     }
 }
 
+/// Refuses to remove what others refer to; `references` are names of resources and their numbers.
+pub(crate) fn require_unreferenced(what: &str, references: &[(&'static str, u64)]) -> Result<(), Error> {
+    let left: Vec<_> = references.iter().filter(|(_, count)| *count > 0).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<_> = left.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let detail = format!("the {what} has {}; remove them first", list.join(" and "));
+    let error = Error::new(Code::ResourceInUse, detail);
+    Err(left.into_iter().fold(error, |error, (name, count)| error.with(name, count)))
+}
+
 /// Returns the start of a text, at most `bytes` long.
 pub(crate) fn truncate(text: &str, bytes: usize) -> String {
     text[..text.floor_char_boundary(bytes)].to_owned()

@@ -8,7 +8,8 @@ use imprint_domain::{
     time::Timestamp,
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use crate::{Conn, StoreError, WriteTx, codec};
@@ -153,6 +154,15 @@ pub async fn of_storage(conn: &Conn<'_>, storage: StorageId) -> Result<Vec<Hyper
     rows.into_iter().map(from_row).collect()
 }
 
+/// Counts the hypervisors of a location.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn count_of_location(conn: &Conn<'_>, id: LocationId) -> Result<u64, StoreError> {
+    Ok(row::Entity::find().filter(row::Column::LocationId.eq(id.uuid())).count(&conn.0).await?)
+}
+
 /// Adds a hypervisor.
 ///
 /// # Errors
@@ -170,5 +180,17 @@ pub async fn insert(tx: &WriteTx, record: &HypervisorRecord) -> Result<(), Store
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &HypervisorRecord) -> Result<(), StoreError> {
     row::Entity::update(to_row(record)?.into_active_model().reset_all()).exec(&tx.0).await?;
+    Ok(())
+}
+
+/// Removes a hypervisor with its bindings, the tokens of its agent and its tasks, which are all
+/// over.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails, or when something refers to the hypervisor.
+pub async fn delete(tx: &WriteTx, id: HypervisorId) -> Result<(), StoreError> {
+    crate::task::delete_of_hypervisor(tx, id).await?;
+    row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
     Ok(())
 }

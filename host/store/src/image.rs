@@ -3,12 +3,13 @@
 use imprint_domain::{
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
     image::{Image, ImageKind, ImageParts, ImageSource, ImageStatus, StoredImage},
+    size::ByteSize,
     time::Timestamp,
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, Order, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, Func, SimpleExpr},
+    sea_query::{Expr, Func, SelectStatement, SimpleExpr},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -100,6 +101,21 @@ pub struct ImageFilter {
     pub status: Vec<ImageStatus>,
     /// The location, if only one is listed.
     pub location_id: Option<LocationId>,
+    /// The storage, if only its images are listed.
+    pub storage_id: Option<StorageId>,
+}
+
+/// How many images of a status a storage has, and how much they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageUsage {
+    /// The storage.
+    pub storage_id: StorageId,
+    /// The status.
+    pub status: ImageStatus,
+    /// The number of images.
+    pub count: u64,
+    /// The bytes of their files, as far as they are stored.
+    pub bytes: ByteSize,
 }
 
 /// The key that a list is sorted by, of one row.
@@ -313,6 +329,9 @@ pub async fn list(
     if let Some(location) = filter.location_id {
         query = query.filter(row::Column::LocationId.eq(location.uuid()));
     }
+    if let Some(storage) = filter.storage_id {
+        query = query.filter(row::Column::StorageId.eq(storage.uuid()));
+    }
     if let Some((key, id)) = &sorted.after {
         query = query.filter(later_than(sorted, key, *id));
     }
@@ -346,6 +365,68 @@ pub async fn slots_taken(
     Ok(u32::try_from(taken).unwrap_or(u32::MAX))
 }
 
+/// Counts the images of some storages, by storage and status.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn usage_of_storages(conn: &Conn<'_>, ids: &[StorageId]) -> Result<Vec<StorageUsage>, StoreError> {
+    // Summed as a number of 64 bits on both databases: PostgreSQL's sum of them is a decimal.
+    let bytes = Expr::cust("cast(coalesce(sum(size_bytes), 0) as bigint)");
+    let rows: Vec<(Uuid, String, i64, i64)> = row::Entity::find()
+        .select_only()
+        .column(row::Column::StorageId)
+        .column(row::Column::Status)
+        .column_as(row::Column::Id.count(), "images")
+        .column_as(bytes, "bytes")
+        .filter(row::Column::StorageId.is_in(ids.iter().map(|id| id.uuid())))
+        .group_by(row::Column::StorageId)
+        .group_by(row::Column::Status)
+        .into_tuple()
+        .all(&conn.0)
+        .await?;
+    rows.into_iter()
+        .map(|(storage_id, status, count, bytes)| {
+            Ok(StorageUsage {
+                storage_id: StorageId::new(storage_id),
+                status: codec::parse("status", &status)?,
+                count: codec::to_u64("images", count)?,
+                bytes: codec::size("bytes", bytes)?,
+            })
+        })
+        .collect()
+}
+
+/// Reads the oldest images of a storage.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn oldest_of_storage(
+    conn: &Conn<'_>,
+    storage: StorageId,
+    status: ImageStatus,
+    limit: u32,
+) -> Result<Vec<ImageRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::StorageId.eq(storage.uuid()))
+        .filter(row::Column::Status.eq(status.as_str()))
+        .order_by_asc(row::Column::Id)
+        .limit(u64::from(limit))
+        .all(&conn.0)
+        .await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Counts the images of a location.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn count_of_location(conn: &Conn<'_>, id: LocationId) -> Result<u64, StoreError> {
+    Ok(row::Entity::find().filter(row::Column::LocationId.eq(id.uuid())).count(&conn.0).await?)
+}
+
 /// Adds an image.
 ///
 /// # Errors
@@ -373,5 +454,19 @@ pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete(tx: &WriteTx, id: ImageId) -> Result<(), StoreError> {
     row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
+    Ok(())
+}
+
+/// Forgets tasks that worked on images; `tasks` selects their ids.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub(crate) async fn forget_tasks(tx: &WriteTx, tasks: SelectStatement) -> Result<(), StoreError> {
+    row::Entity::update_many()
+        .col_expr(row::Column::TaskId, Expr::value(None::<Uuid>))
+        .filter(row::Column::TaskId.in_subquery(tasks))
+        .exec(&tx.0)
+        .await?;
     Ok(())
 }

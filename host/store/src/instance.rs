@@ -160,6 +160,15 @@ pub async fn count_of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<u6
     Ok(row::Entity::find().filter(row::Column::HypervisorId.eq(id.uuid())).count(&conn.0).await?)
 }
 
+/// Counts the instances of a location.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn count_of_location(conn: &Conn<'_>, id: LocationId) -> Result<u64, StoreError> {
+    Ok(row::Entity::find().filter(row::Column::LocationId.eq(id.uuid())).count(&conn.0).await?)
+}
+
 /// Reads the disks of an instance, the primary first.
 ///
 /// # Errors
@@ -180,6 +189,7 @@ pub async fn disks(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<Disk>, StoreEr
                 primary: row.is_primary,
                 virtual_size: codec::size("virtual_size_bytes", row.virtual_size_bytes)?,
                 format: codec::parse("format", &row.format)?,
+                allocated: codec::opt_size("allocated_bytes", row.allocated_bytes)?,
             })
         })
         .collect()
@@ -199,7 +209,7 @@ pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Re
             is_primary: disk.primary,
             virtual_size_bytes: disk.virtual_size.as_i64(),
             format: disk.format.to_string(),
-            allocated_bytes: None,
+            allocated_bytes: disk.allocated.map(|size| size.as_i64()),
         };
         disk::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
     }

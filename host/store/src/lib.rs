@@ -26,7 +26,9 @@ pub mod location;
 pub mod secret;
 pub mod session;
 pub mod storage;
+pub mod storage_health;
 pub mod storage_kind;
+pub mod storage_use;
 pub mod task;
 #[cfg(feature = "testing")]
 pub mod testing;

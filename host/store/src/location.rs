@@ -128,3 +128,13 @@ pub async fn update(tx: &WriteTx, record: &LocationRecord) -> Result<(), StoreEr
     row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())
 }
+
+/// Removes a location.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails, or when something refers to the location.
+pub async fn delete(tx: &WriteTx, id: LocationId) -> Result<(), StoreError> {
+    row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
+    Ok(())
+}

@@ -1,14 +1,14 @@
 //! Tasks.
 
 use imprint_domain::{
-    id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
+    id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
     task::{Lease, Progress, Task, TaskKind, TaskParts, TaskState, Throughput},
     task_error::{TaskError, TaskErrorContext},
     time::Timestamp,
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    QuerySelect, QueryTrait, sea_query::Expr,
 };
 
 use crate::{Conn, StoreError, WriteTx, codec};
@@ -282,6 +282,48 @@ pub async fn running_of_kind(conn: &Conn<'_>, id: HypervisorId, kind: TaskKind) 
     Ok(u32::try_from(running).unwrap_or(u32::MAX))
 }
 
+/// Reads the queued and running tasks of a hypervisor that work with images of a storage, oldest
+/// first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn active_with_images_of(
+    conn: &Conn<'_>,
+    hypervisor: HypervisorId,
+    storage: StorageId,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::HypervisorId.eq(hypervisor.uuid()))
+        .filter(active())
+        .filter(row::Column::ImageId.is_not_null())
+        .order_by_asc(row::Column::Id)
+        .all(&conn.0)
+        .await?;
+    let mut found = Vec::new();
+    for record in collect(rows)? {
+        let Some(image) = record.task.image_id else { continue };
+        let stored = crate::image::get(conn, image).await?;
+        if stored.is_some_and(|stored| stored.image.storage_id == storage) {
+            found.push(record);
+        }
+    }
+    Ok(found)
+}
+
+/// Counts the queued and running tasks of a hypervisor.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn count_active_of_hypervisor(conn: &Conn<'_>, id: HypervisorId) -> Result<u64, StoreError> {
+    Ok(row::Entity::find()
+        .filter(row::Column::HypervisorId.eq(id.uuid()))
+        .filter(active())
+        .count(&conn.0)
+        .await?)
+}
+
 fn active() -> sea_orm::sea_query::SimpleExpr {
     row::Column::State.is_in([TaskState::Queued.as_str(), TaskState::Running.as_str()])
 }
@@ -430,4 +472,17 @@ pub async fn claim(tx: &WriteTx, record: &TaskRecord) -> Result<bool, StoreError
         .exec(&tx.0)
         .await?;
     Ok(done.rows_affected == 1)
+}
+
+/// Removes the tasks of a hypervisor. Images forget those that worked on them.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub(crate) async fn delete_of_hypervisor(tx: &WriteTx, id: HypervisorId) -> Result<(), StoreError> {
+    let own = row::Entity::find().filter(row::Column::HypervisorId.eq(id.uuid()));
+    let own = own.select_only().column(row::Column::Id).into_query();
+    crate::image::forget_tasks(tx, own).await?;
+    row::Entity::delete_many().filter(row::Column::HypervisorId.eq(id.uuid())).exec(&tx.0).await?;
+    Ok(())
 }

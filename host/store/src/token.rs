@@ -113,6 +113,27 @@ pub async fn list(
     query.all(&conn.0).await?.into_iter().map(from_row).collect()
 }
 
+/// The tokens of a hypervisor's agent, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn of_hypervisor(
+    conn: &Conn<'_>,
+    hypervisor: HypervisorId,
+    after: Option<TokenId>,
+    limit: u32,
+) -> Result<Vec<TokenRecord>, StoreError> {
+    let mut query = row::Entity::find()
+        .filter(row::Column::HypervisorId.eq(hypervisor.uuid()))
+        .order_by_asc(row::Column::Id)
+        .limit(u64::from(limit));
+    if let Some(after) = after {
+        query = query.filter(row::Column::Id.gt(after.uuid()));
+    }
+    query.all(&conn.0).await?.into_iter().map(from_row).collect()
+}
+
 /// Adds a token.
 ///
 /// # Errors

@@ -78,7 +78,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/admin/hypervisors/{id}/tokens": {
+    "/api/v1/admin/hypervisors/{id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -87,12 +87,51 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        post?: never;
+        /**
+         * Delete a hypervisor
+         * @description Only one without instances and work, after its agent has been stopped. Its tasks of the past and
+         *     the tokens of its agent go with it.
+         */
+        delete: operations["admin_hypervisor_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/hypervisors/{id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the tokens of a hypervisor's agent */
+        get: operations["admin_hypervisor_token_list"];
+        put?: never;
         /**
          * Create a token for a hypervisor's agent
          * @description The secret is in this answer only.
          */
         post: operations["admin_hypervisor_token_create"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/hypervisors/{id}/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a token of a hypervisor's agent */
+        delete: operations["admin_hypervisor_token_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -137,6 +176,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/image-storages/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an image storage */
+        get: operations["admin_storage_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an image storage
+         * @description Only one without images that no task needs. Files are not touched.
+         */
+        delete: operations["admin_storage_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an image storage
+         * @description `draining` moves its images to other storages in the background; they stay usable.
+         */
+        patch: operations["admin_storage_update"];
+        trace?: never;
+    };
     "/api/v1/admin/image-storages/{id}/actions/test": {
         parameters: {
             query?: never;
@@ -168,7 +232,12 @@ export interface paths {
         /** Bind an image storage to a hypervisor */
         put: operations["admin_storage_bind"];
         post?: never;
-        delete?: never;
+        /**
+         * Unbind an image storage from a hypervisor
+         * @description Refused while a task of the hypervisor needs the storage, and for the last hypervisor of a
+         *     storage with images unless `force` is given: nothing could reach them any more.
+         */
+        delete: operations["admin_storage_unbind"];
         options?: never;
         head?: never;
         patch?: never;
@@ -243,7 +312,11 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete a location
+         * @description Only one without hypervisors, instances and images.
+         */
+        delete: operations["admin_location_delete"];
         options?: never;
         head?: never;
         /** Change a location's settings */
@@ -985,6 +1058,11 @@ export interface components {
             /** @description The id of the subject. */
             id: string;
         };
+        /**
+         * @description How well an image storage can be used, from best to worst.
+         * @enum {string}
+         */
+        HealthClass: "healthy" | "unknown" | "nearly_full" | "read_only" | "unreachable";
         /** @description A hypervisor, as customers see it. */
         Hypervisor: {
             /** @description The id of the hypervisor. */
@@ -1080,6 +1158,7 @@ export interface components {
              * @description The version of the image, which increases with every change; also its `ETag`.
              */
             version: number;
+            storage?: components["schemas"]["ImagePlace"] | null;
         };
         /** @description An image and its task. */
         ImageAndTask: {
@@ -1101,6 +1180,7 @@ export interface components {
             description?: string | null;
             compression?: components["schemas"]["Compression"] | null;
             consistency?: components["schemas"]["ConsistencyRequirement"] | null;
+            storage_id?: components["schemas"]["StorageId"] | null;
         };
         /**
          * @description An id with the prefix `img`; ids sort by age.
@@ -1126,6 +1206,13 @@ export interface components {
             /** @description The new description; `null` removes it. */
             description?: string | null;
         };
+        /** @description Where the file of an image is. */
+        ImagePlace: {
+            /** @description The image storage. */
+            id: components["schemas"]["StorageId"];
+            /** @description The key of the file in the image storage. */
+            key: string;
+        };
         /** @description The source of a new image. */
         ImageSource: {
             /** @description The kind of the source. */
@@ -1149,7 +1236,7 @@ export interface components {
             id: components["schemas"]["StorageId"];
             /** @description The name of the image storage; unique. */
             name: string;
-            /** @description The use of the image storage. */
+            /** @description The use of the image storage. It never changes. */
             role: components["schemas"]["StorageRole"];
             /**
              * @description The kind of plugin that accesses the image storage.
@@ -1160,9 +1247,33 @@ export interface components {
             settings: {
                 [key: string]: string;
             };
+            /** @description What the image storage takes. */
+            state: components["schemas"]["StorageState"];
+            /**
+             * Format: int32
+             * @description How much the image storage is preferred for new images: it is multiplied with the free
+             *     space. 0 takes images only when a request names the storage.
+             */
+            weight: number;
+            /** @description Whether the path is the same storage on every machine; for kinds that are a folder. */
+            shared_path: boolean;
             /**
              * Format: int64
-             * @description The available space in bytes that an agent reported last.
+             * @description The free space in bytes below which the image storage is nearly full; `null` for 5 % of it,
+             *     at most 10 GiB.
+             */
+            min_free_bytes: number | null;
+            drain_to: components["schemas"]["StorageId"] | null;
+            /** @description The worst health that any bound hypervisor reported. */
+            health: components["schemas"]["HealthClass"];
+            /**
+             * @description What an operator has to know about it, with the hypervisor's name; `null` when nothing is
+             *     wrong.
+             */
+            problem: string | null;
+            /**
+             * Format: int64
+             * @description The smallest available space in bytes that an agent reported last.
              */
             available_bytes: number | null;
             /**
@@ -1171,16 +1282,33 @@ export interface components {
              */
             total_bytes: number | null;
             /**
+             * Format: int64
+             * @description The part of the available space in bytes that is reserved for tasks.
+             */
+            reserved_bytes: number;
+            /**
              * Format: date-time
              * @description The time of the last report of an agent.
              */
             seen_at: string | null;
-            /** @description The reason why the image storage cannot be used, if an agent reported one. */
-            problem: string | null;
             /** @description The hypervisors that the image storage is bound to. */
             hypervisor_ids: components["schemas"]["HypervisorId"][];
             /** @description The secrets that are set, without their values. */
             secrets: components["schemas"]["StorageSecret"][];
+            /** @description The same hypervisors, each with what its agent reported. */
+            bindings: components["schemas"]["StorageBinding"][];
+            /** @description The images on the storage, by status. Statuses without images are left out. */
+            images: components["schemas"]["StorageImages"][];
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description The version of the image storage, which increases with every change; also its `ETag`.
+             */
+            version: number;
         };
         /** @description A request to register an image storage. */
         ImageStorageCreate: {
@@ -1201,6 +1329,47 @@ export interface components {
             secrets?: {
                 [key: string]: string;
             };
+            /**
+             * Format: int32
+             * @description How much the image storage is preferred for new images; without it, 100.
+             * @default 100
+             */
+            weight: number | null;
+            /**
+             * @description Whether the path is the same storage on every machine; for kinds that are a folder.
+             * @default false
+             */
+            shared_path: boolean;
+            /**
+             * Format: int64
+             * @description The free space in bytes below which the image storage is nearly full; without it, 5 % of it,
+             *     at most 10 GiB.
+             */
+            min_free_bytes?: number | null;
+        };
+        /** @description A request to change an image storage (merge patch). The role and the kind never change. */
+        ImageStoragePatch: {
+            /** @description The new name. */
+            name?: string | null;
+            /** @description All settings of the plugin. Files do not move when a path changes. */
+            settings?: {
+                [key: string]: string;
+            } | null;
+            state?: components["schemas"]["StorageState"] | null;
+            drain_to?: components["schemas"]["StorageId"] | null;
+            /**
+             * Format: int32
+             * @description How much the image storage is preferred for new images.
+             */
+            weight?: number | null;
+            /** @description Whether the path is the same storage on every machine. */
+            shared_path?: boolean | null;
+            /**
+             * Format: int64
+             * @description The free space in bytes below which the image storage is nearly full; `null` for the
+             *     default.
+             */
+            min_free_bytes?: number | null;
         };
         /** @description An instance. */
         Instance: {
@@ -1295,6 +1464,7 @@ export interface components {
             description?: string | null;
             compression?: components["schemas"]["Compression"] | null;
             consistency?: components["schemas"]["ConsistencyRequirement"] | null;
+            storage_id?: components["schemas"]["StorageId"] | null;
         };
         /**
          * @description The status of an instance.
@@ -1588,11 +1758,50 @@ export interface components {
             /** @description The location where instances can be deployed from the image. */
             location_id: components["schemas"]["LocationId"];
         };
+        /** @description A hypervisor that an image storage is bound to. */
+        StorageBinding: {
+            /** @description The hypervisor. */
+            hypervisor_id: components["schemas"]["HypervisorId"];
+            /** @description How well the hypervisor can use the image storage. */
+            health: components["schemas"]["HealthClass"];
+            /** @description What an operator has to know about it. */
+            problem: string | null;
+            /**
+             * Format: int64
+             * @description The available space in bytes.
+             */
+            available_bytes: number | null;
+            /**
+             * Format: int64
+             * @description The total space in bytes.
+             */
+            total_bytes: number | null;
+            /**
+             * Format: date-time
+             * @description The time of the agent's last report.
+             */
+            seen_at: string | null;
+        };
         /**
          * @description An id with the prefix `sto`; ids sort by age.
          * @example sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         StorageId: string;
+        /** @description The images of one status on an image storage. */
+        StorageImages: {
+            /** @description The status. */
+            status: components["schemas"]["ImageStatus"];
+            /**
+             * Format: int64
+             * @description The number of images.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description The bytes of their files, as far as they are stored.
+             */
+            bytes: number;
+        };
         /** @description A kind of image storage that a plugin provides. */
         StorageKind: {
             /**
@@ -1613,8 +1822,8 @@ export interface components {
             /** @description A human-readable summary in one line. */
             summary: string;
             /**
-             * @description The JSON Schema (draft 2020-12) of the settings; `null` when the plugin has none, so that any
-             *     settings are accepted. A property with `writeOnly` is one of the secrets.
+             * @description The JSON Schema (draft 2020-12) of the settings; `null` when the plugin has none, so that
+             *     any settings are accepted. A property with `writeOnly` is one of the secrets.
              */
             schema: Record<string, never> | null;
             /** @description The hypervisors that have the kind. */
@@ -1637,7 +1846,7 @@ export interface components {
             items: components["schemas"]["StorageKind"][];
         };
         /**
-         * @description The purpose of an image storage (D5).
+         * @description The purpose of an image storage (D5). It never changes.
          * @enum {string}
          */
         StorageRole: "customer" | "stock" | "iso";
@@ -1661,6 +1870,11 @@ export interface components {
                 [key: string]: string | null;
             };
         };
+        /**
+         * @description What an image storage takes. The operator changes it at any time.
+         * @enum {string}
+         */
+        StorageState: "active" | "read_only" | "draining";
         /** @description The result of a connection test. */
         StorageTest: {
             /** @description Whether no step failed. */
@@ -2153,6 +2367,73 @@ export interface operations {
             };
         };
     };
+    admin_hypervisor_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hypervisor */
+                id: components["schemas"]["HypervisorId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hypervisor is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_hypervisor_token_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The hypervisor */
+                id: components["schemas"]["HypervisorId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tokens, without their secrets */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Token"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_hypervisor_token_create: {
         parameters: {
             query?: never;
@@ -2185,9 +2466,52 @@ export interface operations {
             };
         };
     };
+    admin_hypervisor_token_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hypervisor */
+                id: components["schemas"]["HypervisorId"];
+                /** @description The token */
+                token_id: components["schemas"]["TokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The token is revoked */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_storage_list: {
         parameters: {
             query?: {
+                /** @description Only image storages of this role. */
+                role?: "customer" | "stock" | "iso";
+                /** @description Only image storages in this state. */
+                state?: "active" | "read_only" | "draining";
+                /**
+                 * @description Only image storages of this kind.
+                 * @example local
+                 */
+                kind?: string;
+                /** @description Only image storages that are bound to this hypervisor. */
+                hypervisor_id?: components["schemas"]["HypervisorId"];
                 /** @description The number of items of a page. */
                 limit?: number;
                 /** @description The `next_page_token` of the previous page. */
@@ -2293,6 +2617,115 @@ export interface operations {
             };
         };
     };
+    admin_storage_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image storage */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image storage is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImageStoragePatch"];
+                "application/merge-patch+json": components["schemas"]["ImageStoragePatch"];
+            };
+        };
+        responses: {
+            /** @description The changed image storage */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_storage_test: {
         parameters: {
             query?: never;
@@ -2337,6 +2770,43 @@ export interface operations {
     admin_storage_bind: {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+                /** @description The hypervisor */
+                hypervisor_id: components["schemas"]["HypervisorId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image storage with its bindings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_unbind: {
+        parameters: {
+            query?: {
+                /** @description Whether also the last hypervisor of an image storage with images is unbound. */
+                force?: boolean;
+            };
             header?: never;
             path: {
                 /** @description The image storage */
@@ -2499,6 +2969,36 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AdminLocation"];
                 };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_location_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The location */
+                id: components["schemas"]["LocationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The location is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request was refused or failed; `code` is the reason */
             default: {
@@ -2823,6 +3323,8 @@ export interface operations {
                 status?: string;
                 /** @description Only images in this location. */
                 location_id?: components["schemas"]["LocationId"];
+                /** @description Only images on this image storage. For administrators only. */
+                storage_id?: components["schemas"]["StorageId"];
                 /**
                  * @description The order: `created_at`, `name` or `size_bytes`; a leading `-` makes it descending.
                  * @example -created_at

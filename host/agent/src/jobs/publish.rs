@@ -1,5 +1,5 @@
-//! Publishing an upload: its bytes are complete, and only the last step is left. When that fails for
-//! a passing reason it is tried again by itself, because what comes before it is expensive: the
+//! Publishing an upload: its bytes are complete, and only the last step is left. When that fails
+//! for a passing reason it is tried again by itself, because what comes before it is expensive: the
 //! guest of a capture was frozen for it.
 
 use std::time::Duration;

@@ -1,17 +1,18 @@
 //! Heartbeats: they prolong leases, and report the state of instances and image storages.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use imprint_agent_protocol::{HEARTBEAT_S, Heartbeat, HeldLease, ProtocolError, StorageRef, StorageReport};
 use imprint_domain::size::ByteSize;
+use imprint_ports::PortError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
     error::StopReason,
-    machine::instance::InstanceDir,
+    machine::{self, instance::InstanceDir},
     runtime::state::AgentState,
     sync::{blocking, lock},
 };
@@ -65,16 +66,34 @@ fn leases(state: &AgentState, unreported: Vec<HeldLease>) -> Vec<HeldLease> {
 }
 
 async fn probe_storage(state: &AgentState, storage: &StorageRef) -> StorageReport {
-    let report = |total, available, problem| StorageReport { id: storage.id, total, available, problem };
-    let asked = async { state.machine.storage(storage).await?.space().await };
+    let unknown =
+        StorageReport { id: storage.id, total: None, available: None, problem: None, read_only: false };
+    let asked = async {
+        let space = state.machine.storage(storage).await?.space().await?;
+        Ok::<_, PortError>((space, is_read_only(storage).await))
+    };
     match timeout(STORAGE_TIMEOUT, asked).await {
-        Ok(Ok(Some(space))) => report(size(space.total), size(space.available), None),
-        Ok(Ok(None)) => report(None, None, None),
-        Ok(Err(error)) => report(None, None, Some(error.to_string())),
+        Ok(Ok((space, read_only))) => StorageReport {
+            total: space.and_then(|space| size(space.total)),
+            available: space.and_then(|space| size(space.available)),
+            read_only,
+            ..unknown
+        },
+        Ok(Err(error)) => StorageReport { problem: Some(error.to_string()), ..unknown },
         Err(_) => {
-            report(None, None, Some("the storage does not answer; check its mount or its network".to_owned()))
+            let problem = "the storage does not answer; check its mount or its network";
+            StorageReport { problem: Some(problem.to_owned()), ..unknown }
         }
     }
+}
+
+/// Returns whether the folder of a local storage is on a file system that is mounted read-only. Its
+/// free space says nothing of that.
+async fn is_read_only(storage: &StorageRef) -> bool {
+    let Some(path) = storage.settings.get("path").filter(|_| storage.kind.is_local()).cloned() else {
+        return false;
+    };
+    blocking(move || machine::is_read_only(Path::new(&path))).await.is_ok_and(|found| found.unwrap_or(false))
 }
 
 fn size(bytes: u64) -> Option<ByteSize> {

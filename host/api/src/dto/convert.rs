@@ -121,12 +121,36 @@ impl From<service::StorageView> for storage::ImageStorage {
             role: view.role,
             kind: view.kind.to_string(),
             settings: view.settings,
+            state: view.state,
+            weight: view.weight,
+            shared_path: view.shared_path,
+            min_free_bytes: view.min_free_bytes.map(ByteSize::bytes),
+            drain_to: view.drain_to,
+            health: view.health,
+            problem: view.problem,
+            available_bytes: view.available_bytes.map(ByteSize::bytes),
+            total_bytes: view.total_bytes.map(ByteSize::bytes),
+            reserved_bytes: view.reserved_bytes.bytes(),
+            seen_at: view.seen_at,
+            hypervisor_ids: view.bindings.iter().map(|binding| binding.hypervisor_id).collect(),
+            secrets: view.secrets.into_iter().map(Into::into).collect(),
+            bindings: view.bindings.into_iter().map(Into::into).collect(),
+            images: view.images.into_iter().map(Into::into).collect(),
+            created_at: view.created_at,
+            version: view.version,
+        }
+    }
+}
+
+impl From<service::StorageBindingView> for storage::StorageBinding {
+    fn from(view: service::StorageBindingView) -> Self {
+        Self {
+            hypervisor_id: view.hypervisor_id,
+            health: view.health,
+            problem: view.problem,
             available_bytes: view.available_bytes.map(ByteSize::bytes),
             total_bytes: view.total_bytes.map(ByteSize::bytes),
             seen_at: view.seen_at,
-            problem: view.problem,
-            hypervisor_ids: view.hypervisor_ids,
-            secrets: view.secrets.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -156,6 +180,12 @@ impl From<service::StorageKindView> for storage_kind::StorageKind {
     }
 }
 
+impl From<service::StorageImagesView> for storage::StorageImages {
+    fn from(view: service::StorageImagesView) -> Self {
+        Self { status: view.status, count: view.count, bytes: view.bytes.bytes() }
+    }
+}
+
 impl From<service::ImageView> for image::Image {
     fn from(view: service::ImageView) -> Self {
         Self {
@@ -179,6 +209,7 @@ impl From<service::ImageView> for image::Image {
             created_at: view.created_at,
             available_at: view.available_at,
             version: view.version,
+            storage: view.storage.map(|place| image::ImagePlace { id: place.id, key: place.key }),
         }
     }
 }

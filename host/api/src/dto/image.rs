@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use imprint_domain::{
     consistency::Consistency,
-    id::{ImageId, InstanceId, LocationId, TaskId},
+    id::{ImageId, InstanceId, LocationId, StorageId, TaskId},
     image::{Compression, ImageKind, ImageStatus},
 };
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,18 @@ pub struct Image {
     pub available_at: Option<DateTime<Utc>>,
     /// The version of the image, which increases with every change; also its `ETag`.
     pub version: u32,
+    /// Where the file is; for administrators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<ImagePlace>,
+}
+
+/// Where the file of an image is.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImagePlace {
+    /// The image storage.
+    pub id: StorageId,
+    /// The key of the file in the image storage.
+    pub key: String,
 }
 
 /// The instance that an image was captured from.
@@ -121,6 +133,9 @@ pub struct ImageCreate {
     /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencyRequirement>,
+    /// The image storage that takes the image; without it, one is chosen. For administrators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_id: Option<StorageId>,
 }
 
 /// A request to create an image of the instance in the path.
@@ -140,6 +155,9 @@ pub struct InstanceImageCreate {
     /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencyRequirement>,
+    /// The image storage that takes the image; without it, one is chosen. For administrators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_id: Option<StorageId>,
 }
 
 /// A request to change an image (merge patch).
@@ -194,6 +212,9 @@ pub struct ImageListQuery {
     /// Only images in this location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location_id: Option<LocationId>,
+    /// Only images on this image storage. For administrators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_id: Option<StorageId>,
     /// The order: `created_at`, `name` or `size_bytes`; a leading `-` makes it descending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(default = "-created_at", example = "-created_at")]

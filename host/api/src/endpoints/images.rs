@@ -49,6 +49,7 @@ pub(crate) async fn image_list(
         },
         status: values(query.status.as_deref(), "?status")?,
         location_id: query.location_id,
+        storage_id: query.storage_id,
         sort: sort(query.sort.as_deref())?,
         page: page_request(query.limit, query.page_token)?,
     };
@@ -96,12 +97,14 @@ pub(crate) async fn image_create(
     key: IdempotencyKey,
     body: JsonBody<ImageCreate>,
 ) -> Result<Response, ApiError> {
-    let ImageCreate { source, name, description, compression, consistency } = body.value;
+    let digest = body.digest;
+    let ImageCreate { source, name, description, compression, consistency, storage_id } = body.value;
     let instance_id = match source.kind {
         ImageSourceType::Instance => source.id,
     };
-    let request = capture(instance_id, InstanceImageCreate { name, description, compression, consistency })?;
-    let op = op.with_idempotency(key.bind(body.digest));
+    let body = InstanceImageCreate { name, description, compression, consistency, storage_id };
+    let op = op.with_idempotency(key.bind(digest));
+    let request = capture(instance_id, body)?;
     Ok(created(state.service().image_capture(&op, request).await?))
 }
 
@@ -112,6 +115,7 @@ fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service
         description: description(body.description.as_deref().unwrap_or(""), "/description")?,
         compression: body.compression,
         consistency: body.consistency.map(requirement).transpose()?,
+        storage_id: body.storage_id,
     })
 }
 

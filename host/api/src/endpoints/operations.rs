@@ -6,7 +6,10 @@ use axum::{
     http::{HeaderName, StatusCode, header},
 };
 
-use crate::{metrics::METRICS_TEXT, state::ApiState};
+use crate::{
+    metrics::{METRICS_TEXT, storage_metrics},
+    state::ApiState,
+};
 
 /// Liveness check
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),
@@ -38,7 +41,13 @@ pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, &'stat
 #[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, description = "Metrics in the text format of Prometheus", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(state): State<ApiState>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, METRICS_TEXT)], state.metrics().text(state.open_streams()))
+    let mut text = state.metrics().text(state.open_streams());
+    match state.service().storage_metrics().await {
+        Ok(storages) => storage_metrics::append(&mut text, &storages),
+        // The others are still worth reading.
+        Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of image storages"),
+    }
+    ([(header::CONTENT_TYPE, METRICS_TEXT)], text)
 }
 
 /// OpenAPI document

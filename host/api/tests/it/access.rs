@@ -86,6 +86,14 @@ fn rows(world: &World) -> Vec<Row> {
                 "settings": {"path": "/srv"}})),
         ),
         ("admin_storage_test", Admin, Some(json!({"hypervisor_id": world.hypervisor}))),
+        ("admin_location_delete", Admin, None),
+        ("admin_hypervisor_delete", Admin, None),
+        ("admin_hypervisor_token_list", Admin, None),
+        ("admin_hypervisor_token_delete", Admin, None),
+        ("admin_storage_show", Admin, None),
+        ("admin_storage_update", Admin, Some(json!({"weight": 1}))),
+        ("admin_storage_delete", Admin, None),
+        ("admin_storage_unbind", Admin, None),
         (
             "admin_stock_image_create",
             Admin,
@@ -134,6 +142,7 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         }
     };
     let path = template.replace("{id}", id).replace("{hypervisor_id}", &world.hypervisor);
+    let path = path.replace("{token_id}", &things.token);
     if path.ends_with("/limits") { format!("{path}?location_id={}", world.location) } else { path }
 }
 

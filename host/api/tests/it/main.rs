@@ -8,5 +8,6 @@ mod app;
 mod conventions;
 mod panel;
 mod problems;
+mod storages;
 mod streams;
 mod world;

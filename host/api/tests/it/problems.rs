@@ -153,6 +153,12 @@ async fn storage(world: &World, seen: &mut Seen) {
     assert_eq!(full.body["context"]["available"], "0", "{}", full.body);
     seen.note(Code::InsufficientStorage, full);
     world.agent.heartbeat(&[&world.storage, &world.stock_storage]).await.expect(StatusCode::OK);
+    let storage = format!("/admin/image-storages/{}", world.storage);
+    admin.patch(&storage, json!({"state": "read_only"})).await.expect(StatusCode::OK);
+    seen.note(Code::StorageUnavailable, customer.post("/images", world.capture("x")).await);
+    admin.patch(&storage, json!({"state": "active"})).await.expect(StatusCode::OK);
+    let location = format!("/admin/locations/{}", world.location);
+    seen.note(Code::ResourceInUse, admin.delete(&location).await);
 
     let bare = json!({"name": "bare", "location_id": world.location});
     let bare = admin.post("/admin/hypervisors", bare).await.expect(StatusCode::CREATED);
@@ -163,6 +169,10 @@ async fn storage(world: &World, seen: &mut Seen) {
     let agent = FakeAgent::new(admin.with_token(token.text("/token")));
     agent.register().await.expect(StatusCode::OK);
     agent.heartbeat(&[&world.stock_storage]).await.expect(StatusCode::OK);
+    let shared = json!({"shared_path": false});
+    let stock = format!("/admin/image-storages/{}", world.stock_storage);
+    let refused = admin.patch(&stock, shared).await;
+    seen.note(Code::StorageNotShared, refused);
     let body = json!({"image_id": world.stock_image, "name": "on-bare", "hypervisor_id": bare});
     let made = customer.post("/instances", body).await.expect(StatusCode::ACCEPTED);
     agent.work(json!({"outcome": "deployed", "power": "running", "disk_allocated": 4096})).await;

@@ -38,7 +38,9 @@ impl World {
         let mut storages = Vec::new();
         for (name, role) in [("images", "customer"), ("stock", "stock")] {
             let settings = json!({"path": format!("/srv/{name}")});
-            let body = json!({"name": name, "role": role, "kind": "local", "settings": settings});
+            // The tests bind them to several hypervisors.
+            let body = json!({"name": name, "role": role, "kind": "local", "settings": settings,
+                "shared_path": true});
             let id = make("/admin/image-storages", body).await;
             let path = format!("/admin/image-storages/{id}/hypervisors/{hypervisor}");
             admin.send(admin.request(reqwest::Method::PUT, &path)).await.expect(StatusCode::OK);

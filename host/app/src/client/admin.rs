@@ -1,6 +1,7 @@
 //! `imprint admin ...`: commands for operators.
 
 use imprint_api::dto::{
+    account::Token,
     location::{AdminLocation, LocationPatch},
     secret::SecretsRotated,
 };
@@ -8,12 +9,16 @@ use reqwest::Method;
 
 use super::{
     api::Api,
-    args::{AdminArgs, AdminCommand, LocationCommand, LocationSetArgs, SecretsCommand},
+    args::{
+        AdminArgs, AdminCommand, AdminHypervisorCommand, LocationCommand, LocationSetArgs, SecretsCommand,
+    },
+    confirm::confirm_deletion,
     failure::Failure,
     find, instance,
-    output::{Output, text},
+    output::{Output, text, time},
     table::Table,
 };
+use crate::terminal::note;
 
 pub(crate) async fn run(args: AdminArgs) -> Result<(), Failure> {
     let (api, output) = args.connection.open()?;
@@ -35,6 +40,44 @@ pub(crate) async fn run(args: AdminArgs) -> Result<(), Failure> {
                     ("current key", done.key_id.clone()),
                 ])
             })
+        }
+        AdminCommand::Location(LocationCommand::Delete { location, confirm }) => {
+            let id = find::location(&api, &location).await?;
+            confirm_deletion(confirm, "location", &location)?;
+            delete(&api, &format!("/admin/locations/{id}"), "the location is deleted").await
+        }
+        AdminCommand::Hypervisor(command) => hypervisor(&api, output, command).await,
+    }
+}
+
+async fn delete(api: &Api, path: &str, done: &str) -> Result<(), Failure> {
+    api.send(api.request(Method::DELETE, path)).await?;
+    note(done);
+    Ok(())
+}
+
+async fn hypervisor(api: &Api, output: Output, command: AdminHypervisorCommand) -> Result<(), Failure> {
+    match command {
+        AdminHypervisorCommand::Delete { hypervisor, confirm } => {
+            let id = find::hypervisor(api, &hypervisor).await?;
+            confirm_deletion(confirm, "hypervisor", &hypervisor)?;
+            delete(api, &format!("/admin/hypervisors/{id}"), "the hypervisor is deleted").await
+        }
+        AdminHypervisorCommand::Tokens { hypervisor } => {
+            let id = find::hypervisor(api, &hypervisor).await?;
+            let tokens = api.list::<Token>(&format!("/admin/hypervisors/{id}/tokens"), &[]).await?;
+            output.print(&tokens, || {
+                let rows = tokens
+                    .items
+                    .iter()
+                    .map(|token| [token.name.clone(), time(Some(token.created_at)), token.id.to_string()]);
+                Table::list(["NAME", "CREATED", "ID"], rows, "no tokens")
+            })
+        }
+        AdminHypervisorCommand::RevokeToken { hypervisor, token } => {
+            let id = find::hypervisor(api, &hypervisor).await?;
+            let path = format!("/admin/hypervisors/{id}/tokens/{token}");
+            delete(api, &path, "the token is revoked; its agent is refused at its next call").await
         }
     }
 }

@@ -1,11 +1,15 @@
 //! The arguments of the client's commands. Resources are named by id or by name.
 
+mod storage;
+
 use std::path::PathBuf;
+
+pub(crate) use storage::{StorageArgs, StorageCommand, StorageCreateArgs, StorageEditArgs, StorageListArgs};
 
 use clap::{Args, Subcommand, ValueEnum};
 use imprint_domain::{
     consistency::Consistency,
-    id::TaskId,
+    id::{TaskId, TokenId},
     image::{Compression, ImageStatus},
     size::ByteSize,
     task::TaskState,
@@ -28,7 +32,10 @@ pub(crate) enum ClientCommand {
     Hypervisor(HypervisorArgs),
     /// Tasks: list, show, watch, cancel, retry
     Task(TaskArgs),
-    /// For operators: merge the layers of a disk, set up locations, seal secrets again
+    /// For operators: image storages: list, show, create, edit, bind, unbind, drain, delete
+    Storage(StorageArgs),
+    /// For operators: merge the layers of a disk, set up locations, remove hypervisors, seal
+    /// secrets again
     Admin(AdminArgs),
 }
 
@@ -42,6 +49,7 @@ impl ClientCommand {
             | Self::Instance(InstanceArgs { connection, .. })
             | Self::Hypervisor(HypervisorArgs { connection, .. })
             | Self::Task(TaskArgs { connection, .. })
+            | Self::Storage(StorageArgs { connection, .. })
             | Self::Admin(AdminArgs { connection, .. }) => connection.output,
         }
     }
@@ -166,6 +174,9 @@ pub(crate) struct ImageCreateArgs {
     /// Weakest consistency that counts as success [default: crash]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) minimum: Option<Consistency>,
+    /// Image storage that takes it, by id or name; for operators [default: chosen]
+    #[arg(long)]
+    pub(crate) storage: Option<String>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
@@ -355,12 +366,15 @@ pub(crate) enum AdminCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Locations: list, set
+    /// Locations: list, set, delete
     #[command(subcommand)]
     Location(LocationCommand),
     /// Secrets: rotate
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Hypervisors: delete, and the tokens of their agents
+    #[command(subcommand)]
+    Hypervisor(AdminHypervisorCommand),
 }
 
 /// The commands of `imprint admin secrets`.
@@ -370,6 +384,30 @@ pub(crate) enum SecretsCommand {
     Rotate,
 }
 
+/// The commands of `imprint admin hypervisor`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminHypervisorCommand {
+    /// Delete a hypervisor without instances, after its agent was stopped
+    Delete {
+        /// Id or name
+        hypervisor: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
+    /// List the tokens of a hypervisor's agent
+    Tokens {
+        /// Id or name
+        hypervisor: String,
+    },
+    /// Revoke a token of a hypervisor's agent
+    RevokeToken {
+        /// Id or name
+        hypervisor: String,
+        /// Id of the token
+        token: TokenId,
+    },
+}
+
 /// The commands of `imprint admin location`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LocationCommand {
@@ -377,6 +415,13 @@ pub(crate) enum LocationCommand {
     List,
     /// Change settings of a location; the others stay as they are
     Set(LocationSetArgs),
+    /// Delete a location without hypervisors, instances and images
+    Delete {
+        /// Id or name
+        location: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
 }
 
 /// Arguments of `imprint admin location set`.

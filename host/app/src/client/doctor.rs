@@ -4,7 +4,10 @@ use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_api::dto::{account::Account, hypervisor::AdminHypervisor, storage::ImageStorage};
-use imprint_domain::{account::Role, storage::StorageRole};
+use imprint_domain::{
+    account::Role,
+    storage::{HealthClass, StorageRole, StorageState},
+};
 use serde::Serialize;
 
 use super::{
@@ -17,9 +20,6 @@ use super::{
 
 /// The largest difference of clocks that keeps expiry times and leases reliable.
 const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(30);
-
-/// A storage with less than 1/20 of its space available causes a warning.
-const LOW_SPACE_DIVISOR: u64 = 20;
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -177,22 +177,24 @@ fn check_hypervisor(hypervisor: &AdminHypervisor, storages: &[ImageStorage]) -> 
 
 fn check_storage(storage: &ImageStorage) -> Check {
     let name = format!("image storage {}", storage.name);
-    if let Some(problem) = &storage.problem {
-        return Check::failed(name, problem);
-    }
     if storage.hypervisor_ids.is_empty() {
         return Check::warning(name, "it is bound to no hypervisor and cannot be used");
     }
-    match (storage.available_bytes, storage.total_bytes) {
+    let room = match (storage.available_bytes, storage.total_bytes) {
         (Some(available), Some(total)) => {
-            let detail = format!("{} of {} available", size(Some(available)), size(Some(total)));
-            if available < total / LOW_SPACE_DIVISOR {
-                Check::warning(name, format!("{detail}; free space before captures are refused"))
-            } else {
-                Check::ok(name, detail)
-            }
+            format!("{} of {} available", size(Some(available)), size(Some(total)))
         }
-        _ => Check::warning(name, "no agent has reported it yet"),
+        (Some(available), None) => format!("{} available", size(Some(available))),
+        (None, Some(_) | None) => "it reports no free space".to_owned(),
+    };
+    let problem = storage.problem.clone().unwrap_or_else(|| room.clone());
+    match storage.health {
+        HealthClass::Healthy => Check::ok(name, room),
+        HealthClass::Unknown => Check::warning(name, "no agent has reported it lately"),
+        HealthClass::NearlyFull => Check::warning(name, problem),
+        HealthClass::ReadOnly if storage.state == StorageState::Active => Check::failed(name, problem),
+        HealthClass::ReadOnly => Check::ok(name, "it is read-only, as its state says"),
+        HealthClass::Unreachable => Check::failed(name, problem),
     }
 }
 
@@ -212,12 +214,23 @@ mod tests {
             role: StorageRole::Customer,
             kind: "local".to_owned(),
             settings: BTreeMap::new(),
+            state: StorageState::Active,
+            weight: 100,
+            shared_path: false,
+            min_free_bytes: None,
+            drain_to: None,
+            health: HealthClass::Healthy,
+            problem: None,
             available_bytes: Some(100),
             total_bytes: Some(1000),
+            reserved_bytes: 0,
             seen_at: None,
-            problem: None,
             hypervisor_ids: vec![HypervisorId::new(Uuid::from_u128(2))],
             secrets: Vec::new(),
+            bindings: Vec::new(),
+            images: Vec::new(),
+            created_at: DateTime::UNIX_EPOCH,
+            version: 1,
         }
     }
 
@@ -242,10 +255,18 @@ mod tests {
     #[test]
     fn problems_of_hypervisors_and_storages_are_found() {
         assert_eq!(check_storage(&storage()).result, CheckResult::Ok);
-        let full = ImageStorage { available_bytes: Some(49), ..storage() };
-        assert_eq!(check_storage(&full).result, CheckResult::Warning);
-        let broken = ImageStorage { problem: Some("gone".to_owned()), ..storage() };
-        assert_eq!(check_storage(&broken).result, CheckResult::Failed);
+        for (health, result) in [
+            (HealthClass::Unknown, CheckResult::Warning),
+            (HealthClass::NearlyFull, CheckResult::Warning),
+            (HealthClass::ReadOnly, CheckResult::Failed),
+            (HealthClass::Unreachable, CheckResult::Failed),
+        ] {
+            let found = ImageStorage { health, ..storage() };
+            assert_eq!(check_storage(&found).result, result, "{health}");
+        }
+        let frozen =
+            ImageStorage { health: HealthClass::ReadOnly, state: StorageState::ReadOnly, ..storage() };
+        assert_eq!(check_storage(&frozen).result, CheckResult::Ok);
         let unbound = ImageStorage { hypervisor_ids: Vec::new(), ..storage() };
         assert_eq!(check_storage(&unbound).result, CheckResult::Warning);
 

@@ -2,8 +2,10 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use imprint_api::dto::{hypervisor::Hypervisor, image::Image, instance::Instance, location::Location};
-use imprint_domain::id::{HypervisorId, ImageId, InstanceId, LocationId};
+use imprint_api::dto::{
+    hypervisor::Hypervisor, image::Image, instance::Instance, location::Location, storage::ImageStorage,
+};
+use imprint_domain::id::{HypervisorId, ImageId, InstanceId, LocationId, StorageId};
 
 use super::{api::Api, failure::Failure};
 
@@ -51,6 +53,20 @@ pub(crate) async fn location(api: &Api, typed: &str) -> Result<LocationId, Failu
         "admin location",
         typed,
         locations.items.iter().map(|place| (place.id, place.name.as_str())),
+    )
+}
+
+/// Returns the id of an image storage that was typed as id or name.
+pub(crate) async fn storage(api: &Api, typed: &str) -> Result<StorageId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let storages = api.list::<ImageStorage>("/admin/image-storages", &[]).await?;
+    one(
+        "image storage",
+        "storage",
+        typed,
+        storages.items.iter().map(|storage| (storage.id, storage.name.as_str())),
     )
 }
 

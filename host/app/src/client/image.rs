@@ -60,7 +60,7 @@ async fn list(api: &Api, output: Output, args: &ImageListArgs) -> Result<(), Fai
 }
 
 fn details(image: &Image) -> Table {
-    Table::details([
+    let mut lines = vec![
         ("id", image.id.to_string()),
         ("name", image.name.clone()),
         ("description", image.description.clone()),
@@ -77,19 +77,28 @@ fn details(image: &Image) -> Table {
         ("task", text(image.task_id)),
         ("created", time(Some(image.created_at))),
         ("available", time(image.available_at)),
-    ])
+    ];
+    if let Some(place) = &image.storage {
+        lines.extend([("storage", place.id.to_string()), ("file", place.key.clone())]);
+    }
+    Table::details(lines)
 }
 
 async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), Failure> {
     let id = find::instance(api, &args.from_instance).await?;
     let consistency = (args.want.is_some() || args.minimum.is_some())
         .then_some(ConsistencyRequirement { want: args.want, minimum: args.minimum });
+    let storage_id = match args.storage {
+        Some(storage) => Some(find::storage(api, &storage).await?),
+        None => None,
+    };
     let request = ImageCreate {
         source: ImageSource { kind: ImageSourceType::Instance, id },
         name: args.name,
         description: args.description,
         compression: args.compression,
         consistency,
+        storage_id,
     };
     let mut made: ImageAndTask = api.create("/images", &request).await?;
     if args.wait.wait {

@@ -37,8 +37,10 @@ fn pause(failure: &Failure, attempt: u32) -> Option<Duration> {
         Failure::Unreachable { .. } => Some(backoff),
         Failure::Problem(problem) if problem.status == 503 || problem.code == "idempotency_in_progress" => {
             let wait = problem.retry_after_s.map_or(backoff, Duration::from_secs);
-            // An agent that is away does not come back in seconds.
-            (problem.code != "hypervisor_offline" && wait <= MAX_PAUSE).then_some(wait.max(backoff))
+            // An agent or a storage that is away does not come back in seconds.
+            (!matches!(problem.code.as_str(), "hypervisor_offline" | "storage_unavailable")
+                && wait <= MAX_PAUSE)
+                .then_some(wait.max(backoff))
         }
         Failure::Problem(_)
         | Failure::Answer { .. }

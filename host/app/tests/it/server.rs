@@ -129,7 +129,13 @@ impl Agent {
         let room = Some(ByteSize::new(1 << 40).unwrap());
         let storages = self.storages.iter();
         let storages = storages
-            .map(|id| StorageReport { id: *id, total: room, available: room, problem: None })
+            .map(|id| StorageReport {
+                id: *id,
+                total: room,
+                available: room,
+                problem: None,
+                read_only: false,
+            })
             .collect();
         let heartbeat = Heartbeat { agent_id: self.id, leases: Vec::new(), instances: Vec::new(), storages };
         self.control_plane.heartbeat(heartbeat).await.unwrap();

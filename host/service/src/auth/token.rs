@@ -236,4 +236,49 @@ impl Service {
         let request = TokenCreate { name, scopes, expires_at: None };
         self.token_make(op, TokenOwner::Hypervisor(id), request).await
     }
+
+    /// Returns a page of the tokens of a hypervisor's agent, oldest first. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or is not visible; an error of the database.
+    pub async fn agent_token_list(
+        &self,
+        op: &Op,
+        id: HypervisorId,
+        page: &PageRequest,
+    ) -> Result<Page<TokenView>, Error> {
+        op.require_admin()?;
+        let conn = self.read();
+        hypervisor::get(&conn, id).await.db()?.ok_or_else(|| Error::not_found("hypervisor"))?;
+        let listing = Listing::new(page, &format!("agent tokens {id}"))?;
+        let rows = token::of_hypervisor(&conn, id, listing.after()?, listing.rows()).await.db()?;
+        let (rows, next_page_token) = listing.page(rows, |record| record.id)?;
+        Ok(Page { items: rows.iter().map(view).collect(), next_page_token })
+    }
+
+    /// Revokes a token of a hypervisor's agent, which then is refused at its next call. Admins
+    /// only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or belongs to another hypervisor; an error of the database.
+    pub async fn agent_token_delete(
+        &self,
+        op: &Op,
+        hypervisor_id: HypervisorId,
+        id: TokenId,
+    ) -> Result<(), Error> {
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        let found = token::get(&change.conn(), id).await.db()?;
+        if !found.is_some_and(|record| record.owner == TokenOwner::Hypervisor(hypervisor_id)) {
+            return Err(Error::not_found("token"));
+        }
+        token::delete(&change.tx, id).await.db()?;
+        change.audit(op, "token.delete", id).await?;
+        change.commit().await
+    }
 }

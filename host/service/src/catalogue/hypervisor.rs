@@ -13,7 +13,7 @@ use imprint_domain::{
 use imprint_store::{
     Conn,
     hypervisor::{self, HypervisorRecord},
-    storage,
+    instance, storage, task,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ use crate::{
     db_result::DbResult,
     idempotency,
     page::Listing,
-    validate::{check_settings, name_taken},
+    validate::{check_settings, name_taken, require_unreferenced},
 };
 
 /// A hypervisor, as customers see it: what choosing one needs.
@@ -240,5 +240,31 @@ impl Service {
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)
+    }
+
+    /// Removes a hypervisor without instances and work, with its bindings, its agent's tokens and
+    /// its tasks of the past. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`];
+    /// [`Code::ResourceInUse`] with what refers to it, and while its agent runs; an error of the
+    /// database.
+    pub async fn hypervisor_delete(&self, op: &Op, id: HypervisorId) -> Result<(), Error> {
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        let record = get(&change.conn(), id).await?;
+        let references = [
+            ("instances", instance::count_of_hypervisor(&change.conn(), id).await.db()?),
+            ("tasks", task::count_active_of_hypervisor(&change.conn(), id).await.db()?),
+        ];
+        require_unreferenced("hypervisor", &references)?;
+        if record.hypervisor.is_online(change.now) {
+            return Err(Error::new(Code::ResourceInUse, "its agent is running; stop it first")
+                .with("agent", "online"));
+        }
+        hypervisor::delete(&change.tx, id).await.db()?;
+        change.audit(op, "hypervisor.delete", id).await?;
+        change.commit().await
     }
 }

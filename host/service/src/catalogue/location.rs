@@ -10,14 +10,18 @@ use imprint_domain::{
     rules,
 };
 use imprint_store::{
-    Conn, image,
+    Conn, hypervisor, image, instance,
     location::{self, LocationRecord},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Op, Page, PageRequest, Service, change::Change, db_result::DbResult, idempotency, page::Listing,
-    validate::name_taken,
+    Op, Page, PageRequest, Service,
+    change::Change,
+    db_result::DbResult,
+    idempotency,
+    page::Listing,
+    validate::{name_taken, require_unreferenced},
 };
 
 /// The properties of a location, with the limits of the account that asks.
@@ -208,5 +212,28 @@ impl Service {
         change.audit(op, "location.update", id).await?;
         change.commit().await?;
         Ok(answer)
+    }
+
+    /// Removes a location that nothing refers to. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NotFound`]; [`imprint_domain::Code::ResourceInUse`] with what refers
+    /// to it; an error of the database.
+    pub async fn location_delete(&self, op: &Op, id: LocationId) -> Result<(), Error> {
+        op.require_admin()?;
+        let change = Change::begin(self).await?;
+        let conn = change.conn();
+        get(&conn, id).await?;
+        let references = [
+            ("hypervisors", hypervisor::count_of_location(&conn, id).await.db()?),
+            ("instances", instance::count_of_location(&conn, id).await.db()?),
+            ("images", image::count_of_location(&conn, id).await.db()?),
+        ];
+        require_unreferenced("location", &references)?;
+        location::delete(&change.tx, id).await.db()?;
+        change.audit(op, "location.delete", id).await?;
+        change.commit().await
     }
 }

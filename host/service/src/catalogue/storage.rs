@@ -9,55 +9,21 @@ use imprint_domain::{
     plugin_kind::StorageKind,
     secret::{SecretText, Secrets},
     size::ByteSize,
-    storage::{ImageStorage, StorageRole},
-    time::Timestamp,
+    storage::{ImageStorage, StorageRole, StorageState, Weight},
 };
-use imprint_store::{
-    Conn,
-    storage::{self, StorageRecord},
-};
+use imprint_store::storage::{self, StorageFilter, StorageRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Op, Page, PageRequest, Service,
-    catalogue::{
-        hypervisor, storage_kind,
-        storage_secrets::{self, StorageSecretView},
-    },
+    Op, Page, PageRequest, Service, StorageView,
+    catalogue::{hypervisor, storage_kind, storage_secrets},
     change::Change,
     db_result::DbResult,
     idempotency,
     page::Listing,
+    storages::view::{get, view, views},
     validate::name_taken,
 };
-
-/// An image storage, as admins see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StorageView {
-    /// The storage's id.
-    pub id: StorageId,
-    /// The storage's name.
-    pub name: Name,
-    /// The purpose of the storage.
-    pub role: StorageRole,
-    /// The plugin that reaches it.
-    pub kind: StorageKind,
-    /// The settings of the plugin; for `local`: `path`.
-    pub settings: BTreeMap<String, String>,
-    /// The free space in bytes that an agent saw last.
-    pub available_bytes: Option<ByteSize>,
-    /// The total space in bytes.
-    pub total_bytes: Option<ByteSize>,
-    /// When an agent reported it last.
-    pub seen_at: Option<Timestamp>,
-    /// Why it cannot be used; `None` when an agent can use it.
-    pub problem: Option<String>,
-    /// The hypervisors that use it.
-    pub hypervisor_ids: Vec<HypervisorId>,
-    /// The secrets that are set, without their values.
-    #[serde(default)]
-    pub secrets: Vec<StorageSecretView>,
-}
 
 /// A new image storage.
 #[derive(Clone, Debug)]
@@ -72,47 +38,88 @@ pub struct StorageCreate {
     pub settings: BTreeMap<String, String>,
     /// The plugin's secrets, which are stored sealed.
     pub secrets: Secrets,
+    /// How much it is preferred for new images; `None` takes 100.
+    pub weight: Option<Weight>,
+    /// Whether the path is the same storage on every machine that it will be bound to.
+    pub shared_path: bool,
+    /// The free space below which it is nearly full; `None` takes 5 %, at most 10 GiB.
+    pub min_free: Option<ByteSize>,
 }
 
-async fn view(conn: &Conn<'_>, record: StorageRecord) -> Result<StorageView, Error> {
-    let storage = record.storage;
-    Ok(StorageView {
-        hypervisor_ids: storage::bound_hypervisors(conn, storage.id).await.db()?,
-        secrets: storage_secrets::views(conn, storage.id).await?,
-        id: storage.id,
-        name: storage.name,
-        role: storage.role,
-        kind: storage.kind,
-        settings: storage.settings,
-        available_bytes: storage.available,
-        total_bytes: storage.total,
-        seen_at: storage.seen_at,
-        problem: record.problem,
-    })
+impl StorageCreate {
+    /// Returns a new storage with the defaults of everything that can be left out.
+    pub const fn new(
+        name: Name,
+        role: StorageRole,
+        kind: StorageKind,
+        settings: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            name,
+            role,
+            kind,
+            settings,
+            secrets: Secrets::new(),
+            weight: None,
+            shared_path: false,
+            min_free: None,
+        }
+    }
 }
 
-/// Reads a storage that must exist.
-pub(crate) async fn get(conn: &Conn<'_>, id: StorageId) -> Result<StorageRecord, Error> {
-    storage::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("image storage"))
+/// The storages to list.
+#[derive(Clone, Debug, Default)]
+pub struct StorageList {
+    /// The role, if only one is listed.
+    pub role: Option<StorageRole>,
+    /// The state, if only one is listed.
+    pub state: Option<StorageState>,
+    /// The kind, if only one is listed.
+    pub kind: Option<StorageKind>,
+    /// The hypervisor that they are bound to, if only those are listed.
+    pub hypervisor_id: Option<HypervisorId>,
+    /// The page to return.
+    pub page: PageRequest,
+}
+
+/// What is stored of the answer to a creation: the rest is read again when it is repeated.
+#[derive(Serialize, Deserialize)]
+struct Created {
+    id: StorageId,
 }
 
 impl Service {
-    /// All image storages, oldest first. Admins only.
+    /// Returns a page of image storages, oldest first. Admins only.
     ///
     /// # Errors
     ///
     /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin; an error of the database.
-    pub async fn storage_list(&self, op: &Op, page: &PageRequest) -> Result<Page<StorageView>, Error> {
+    pub async fn storage_list(&self, op: &Op, list: &StorageList) -> Result<Page<StorageView>, Error> {
         op.require_admin()?;
-        let listing = Listing::new(page, "storages")?;
+        let filter = StorageFilter {
+            role: list.role,
+            state: list.state,
+            kind: list.kind.clone(),
+            hypervisor_id: list.hypervisor_id,
+        };
+        let listing = Listing::new(&list.page, &format!("storages {filter:?}"))?;
         let conn = self.read();
-        let rows = storage::list(&conn, listing.after()?, listing.rows()).await.db()?;
+        let rows = storage::list(&conn, &filter, listing.after()?, listing.rows()).await.db()?;
         let (rows, next_page_token) = listing.page(rows, |record| record.storage.id)?;
-        let mut items = Vec::with_capacity(rows.len());
-        for record in rows {
-            items.push(view(&conn, record).await?);
-        }
-        Ok(Page { items, next_page_token })
+        Ok(Page { items: views(&conn, rows, self.now()).await?, next_page_token })
+    }
+
+    /// Returns one image storage. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::NotFound`]; an error of the database.
+    pub async fn storage_show(&self, op: &Op, id: StorageId) -> Result<StorageView, Error> {
+        op.require_admin()?;
+        let conn = self.read();
+        let record = get(&conn, id).await?;
+        view(&conn, record, self.now()).await
     }
 
     /// Creates an image storage. Admins only; `name_taken`.
@@ -125,8 +132,9 @@ impl Service {
     pub async fn storage_create(&self, op: &Op, request: StorageCreate) -> Result<StorageView, Error> {
         op.require_admin()?;
         let change = Change::begin(self).await?;
-        if let Some(stored) = idempotency::replay(&change, op).await? {
-            return Ok(stored);
+        if let Some(Created { id }) = idempotency::replay(&change, op).await? {
+            let record = get(&change.conn(), id).await?;
+            return view(&change.conn(), record, change.now).await;
         }
         let settings = storage_kind::check_settings(
             &change.conn(),
@@ -136,26 +144,19 @@ impl Service {
             &BTreeSet::new(),
         )
         .await?;
-        let record = StorageRecord {
-            storage: ImageStorage {
-                id: StorageId::new(self.new_uuid()),
-                name: request.name,
-                role: request.role,
-                kind: request.kind,
-                settings,
-                available: None,
-                total: None,
-                seen_at: None,
-                secrets_version: u64::from(!request.secrets.is_empty()),
-            },
-            problem: None,
-            created_at: change.now,
-        };
+        let id = StorageId::new(self.new_uuid());
+        let mut storage = ImageStorage::new(id, request.name, request.role, request.kind, settings);
+        storage.secrets_version = u64::from(!request.secrets.is_empty());
+        storage.weight = request.weight.unwrap_or_default();
+        storage.shared_path = request.shared_path;
+        storage.min_free = request.min_free;
+        storage.check_shared_path()?;
+        let record = StorageRecord { storage, created_at: change.now };
         storage::insert(&change.tx, &record).await.map_err(name_taken("image storage"))?;
-        storage_secrets::put(&change, record.storage.id, &request.secrets).await?;
-        let answer = view(&change.conn(), record).await?;
-        change.audit(op, "storage.create", answer.id).await?;
-        idempotency::remember(&change, op, &answer).await?;
+        storage_secrets::put(&change, id, &request.secrets).await?;
+        let answer = view(&change.conn(), record, change.now).await?;
+        change.audit(op, "storage.create", id).await?;
+        idempotency::remember(&change, op, &Created { id }).await?;
         change.commit().await?;
         Ok(answer)
     }
@@ -165,7 +166,8 @@ impl Service {
     /// # Errors
     ///
     /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
-    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible; an error of
+    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible;
+    /// [`imprint_domain::Code::StorageNotShared`] for a folder of another machine; an error of
     /// the database.
     pub async fn storage_bind(
         &self,
@@ -177,9 +179,14 @@ impl Service {
         let change = Change::begin(self).await?;
         let record = get(&change.conn(), id).await?;
         hypervisor::get(&change.conn(), hypervisor_id).await?;
-        storage::bind(&change.tx, id, hypervisor_id).await.db()?;
-        let answer = view(&change.conn(), record).await?;
-        change.audit(op, "storage.bind", id).await?;
+        let mut bound = storage::bound_hypervisors(&change.conn(), id).await.db()?;
+        if !bound.contains(&hypervisor_id) {
+            bound.push(hypervisor_id);
+            record.storage.require_shared(&bound)?;
+            storage::bind(&change.tx, id, hypervisor_id).await.db()?;
+            change.audit(op, "storage.bind", id).await?;
+        }
+        let answer = view(&change.conn(), record, change.now).await?;
         change.commit().await?;
         Ok(answer)
     }
@@ -203,9 +210,10 @@ impl Service {
         let change = Change::begin(self).await?;
         let mut record = get(&change.conn(), id).await?;
         storage_secrets::apply(&change, &mut record, &changes).await?;
+        record.storage.count_version();
         storage::update(&change.tx, &record).await.db()?;
         change.audit(op, "storage.set_secrets", id).await?;
-        let answer = view(&change.conn(), record).await?;
+        let answer = view(&change.conn(), record, change.now).await?;
         change.commit().await?;
         Ok(answer)
     }

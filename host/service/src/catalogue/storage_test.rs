@@ -14,11 +14,12 @@ use imprint_store::{secret::of_task, storage_kind as kinds};
 
 use crate::{
     Op, Service, TaskView,
-    catalogue::{hypervisor, storage, storage_kind, storage_secrets},
+    catalogue::{hypervisor, storage_kind, storage_secrets},
     change::Change,
     db_result::DbResult,
     idempotency,
     secrets::seal,
+    storages::view,
     tasks::{
         lifecycle::{self, NewTask},
         payload::{TaskPayload, TestSubject},
@@ -116,7 +117,7 @@ impl Service {
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(StorageTestTask { task: stored, replayed: true });
         }
-        let stored = storage::get(&change.conn(), id).await?.storage;
+        let stored = view::get(&change.conn(), id).await?.storage;
         let mut kept = storage_secrets::names(&change.conn(), id).await?;
         kept.retain(|name| !request.secrets.contains_key(name));
         let settings = storage_kind::check_settings(

@@ -21,6 +21,7 @@ use crate::{
     idempotency,
     images::image::view,
     instances::capture_facts::{Facts, Shared},
+    storages::reservation,
     tasks::{
         lifecycle::{self, NewTask},
         payload::TaskPayload,
@@ -45,26 +46,29 @@ fn required_consistency(request: &CaptureCreate) -> Result<ConsistencyRequiremen
 }
 
 impl Service {
-    /// Captures the primary disk of an instance: reserves a slot and queues the task, in one
-    /// transaction (S126, X7). The image belongs to the instance's owner, also when an admin asks
-    /// (S9, S13).
+    /// Captures the primary disk of an instance: reserves a slot and room on a storage, and queues
+    /// the task, in one transaction (S126, X7). The image belongs to the instance's owner, also
+    /// when an admin asks (S9, S13).
     ///
     /// # Errors
     ///
-    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
-    /// not visible; [`Code::InvalidRequest`]; the codes of [`imprint_domain::rules`]; failures of
-    /// the database.
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is not
+    /// visible; [`Code::InvalidRequest`]; the codes of [`imprint_domain::rules`]; failures of the
+    /// database.
     pub async fn image_capture(&self, op: &Op, request: CaptureCreate) -> Result<ImageTask, Error> {
         op.require_write()?;
         check_description(&request.description)?;
         let consistency = required_consistency(&request)?;
+        if request.storage_id.is_some() {
+            op.require_admin().map_err(|error| error.at("/storage_id"))?;
+        }
         let mut change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(ImageTask { replayed: true, ..stored });
         }
         let mut source = crate::instances::instance::visible(&change.conn(), op, request.instance_id).await?;
         let facts = Facts::read(&change.conn(), &source.instance, &mut Shared::default()).await?;
-        let choice = facts.decide(&source.instance, change.now)?;
+        let choice = facts.decide(&source.instance, request.storage_id, change.now)?;
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let payload = TaskPayload::Capture {
             compression: request.compression.unwrap_or(Compression::Zstd),
@@ -87,9 +91,10 @@ impl Service {
         instance::update(&change.tx, &source).await.db()?;
         change.image_changed(&record).await?;
         lifecycle::queue(&mut change, &task).await?;
+        reservation::reserve(&change, task_id, choice.storage.id, choice.reserve).await?;
         change.audit(op, "image.capture", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(&record), task, replayed: false };
+        let answer = ImageTask { image: view(op, &record), task, replayed: false };
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)

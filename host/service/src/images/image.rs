@@ -27,7 +27,7 @@ use crate::{
     tasks::{
         lifecycle::{self, NewTask, invalid_transition},
         payload::TaskPayload,
-        task::view as task_view,
+        task::{Audience, view as task_view},
     },
     validate::check_description,
 };
@@ -82,6 +82,18 @@ pub struct ImageView {
     pub available_at: Option<Timestamp>,
     /// Increases with every change; the ETag.
     pub version: u32,
+    /// Where its file is; for admins only.
+    #[serde(default)]
+    pub storage: Option<ImagePlace>,
+}
+
+/// Where the file of an image is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePlace {
+    /// The image storage.
+    pub id: StorageId,
+    /// The key of the file in it.
+    pub key: String,
 }
 
 /// An image and the task that works on it.
@@ -118,6 +130,8 @@ pub struct CaptureCreate {
     pub compression: Option<Compression>,
     /// `None` aims for `application` and accepts `crash`.
     pub consistency: Option<ConsistencyRequirement>,
+    /// The storage that takes it; `None` chooses one. Only for admins.
+    pub storage_id: Option<StorageId>,
 }
 
 /// The owners of the images to list.
@@ -168,6 +182,8 @@ pub struct ImageList {
     pub status: Vec<ImageStatus>,
     /// The location, if only one is listed.
     pub location_id: Option<LocationId>,
+    /// The storage, if only its images are listed. Only for admins.
+    pub storage_id: Option<StorageId>,
     /// The order of the list.
     pub sort: ImageSort,
     /// The page to return.
@@ -183,7 +199,13 @@ pub struct ImagePatch {
     pub description: Option<String>,
 }
 
-pub(crate) fn view(record: &ImageRecord) -> ImageView {
+/// Returns an image as the actor of a request sees it.
+pub(crate) fn view(op: &Op, record: &ImageRecord) -> ImageView {
+    view_for(record, Audience::of(op))
+}
+
+/// Returns an image as that audience sees it.
+pub(crate) fn view_for(record: &ImageRecord, audience: Audience) -> ImageView {
     let image = &record.image;
     let stored = image.stored.as_ref();
     let source_instance = image
@@ -210,6 +232,10 @@ pub(crate) fn view(record: &ImageRecord) -> ImageView {
         created_at: image.created_at,
         available_at: image.available_at,
         version: image.version,
+        storage: match audience {
+            Audience::Customer => None,
+            Audience::Operator => Some(ImagePlace { id: image.storage_id, key: image.storage_key.clone() }),
+        },
     }
 }
 
@@ -268,6 +294,9 @@ impl Service {
     /// [`Code::Forbidden`] without the scope; an error of the database.
     pub async fn image_list(&self, op: &Op, list: &ImageList) -> Result<Page<ImageView>, Error> {
         op.require_read()?;
+        if list.storage_id.is_some() {
+            op.require_admin().map_err(|error| error.at("?storage_id"))?;
+        }
         let owner = match list.scope {
             ImageScope::Own => OwnerFilter::CustomOf(op.account_id()),
             ImageScope::Stock => OwnerFilter::Stock,
@@ -279,15 +308,23 @@ impl Service {
             ImageSortField::Name => SortBy::Name,
             ImageSortField::SizeBytes => SortBy::Size,
         };
-        let what = format!("images {owner:?} {:?} {:?} {:?}", list.status, list.location_id, list.sort);
+        let what = format!(
+            "images {owner:?} {:?} {:?} {:?} {:?}",
+            list.status, list.location_id, list.storage_id, list.sort
+        );
         let listing = Listing::new(&list.page, &what)?;
         let after = listing.after::<(SortKey, Uuid)>()?;
-        let filter = ImageFilter { owner, status: list.status.clone(), location_id: list.location_id };
+        let filter = ImageFilter {
+            owner,
+            status: list.status.clone(),
+            location_id: list.location_id,
+            storage_id: list.storage_id,
+        };
         let sorted = Sorted { by, descending: list.sort.descending, after, limit: listing.rows() };
         let rows = image::list(&self.read(), &filter, &sorted).await.db()?;
         let (rows, next_page_token) =
             listing.page(rows, |record| (record.sort_key(by), record.image.id.uuid()))?;
-        Ok(Page { items: rows.iter().map(view).collect(), next_page_token })
+        Ok(Page { items: rows.iter().map(|record| view(op, record)).collect(), next_page_token })
     }
 
     /// Returns one image that is visible to the actor.
@@ -298,7 +335,7 @@ impl Service {
     /// not visible; an error of the database.
     pub async fn image_show(&self, op: &Op, id: ImageId) -> Result<ImageView, Error> {
         op.require_read()?;
-        Ok(view(&visible(&self.read(), op, id).await?))
+        Ok(view(op, &visible(&self.read(), op, id).await?))
     }
 
     /// Changes name or description. `if_match` is the version that the client saw;
@@ -325,7 +362,7 @@ impl Service {
         change.image_changed(&record).await?;
         change.audit(op, "image.update", id).await?;
         change.commit().await?;
-        Ok(view(&record))
+        Ok(view(op, &record))
     }
 
     /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8).
@@ -380,7 +417,7 @@ impl Service {
         change.audit(op, "image.delete", id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
         change.commit().await?;
-        Ok(ImageTask { image: view(&record), task, replayed: false })
+        Ok(ImageTask { image: view(op, &record), task, replayed: false })
     }
 }
 
@@ -394,5 +431,5 @@ async fn being_deleted(change: &Change<'_>, op: &Op, id: ImageId) -> Result<Opti
     let Some(task_id) = record.image.task_id else { return Ok(None) };
     let Some(task) = task::get(&change.conn(), task_id).await.db()? else { return Ok(None) };
     let task = task_view(&change.conn(), &task, change.now).await?;
-    Ok(Some(ImageTask { image: view(&record), task, replayed: true }))
+    Ok(Some(ImageTask { image: view(op, &record), task, replayed: true }))
 }

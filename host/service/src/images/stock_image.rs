@@ -13,11 +13,12 @@ use imprint_store::image::{self, CaptureNotes, ImageRecord};
 
 use crate::{
     ImageTask, ImageView, Op, Service,
-    catalogue::{location, storage},
+    catalogue::location,
     change::Change,
     db_result::DbResult,
     idempotency,
     images::image::{hypervisor_reaching_storage, view},
+    storages,
     tasks::{
         lifecycle::{self, NewTask},
         payload::TaskPayload,
@@ -59,7 +60,7 @@ impl Service {
         key: &str,
     ) -> Result<Option<ImageView>, Error> {
         op.require_admin()?;
-        Ok(image::by_key(&self.read(), storage_id, key).await.db()?.as_ref().map(view))
+        Ok(image::by_key(&self.read(), storage_id, key).await.db()?.as_ref().map(|record| view(op, record)))
     }
 
     /// Registers a stock image and queues the task that reads its file. Admins only.
@@ -77,7 +78,7 @@ impl Service {
             return Ok(ImageTask { replayed: true, ..stored });
         }
         location::get(&change.conn(), request.location_id).await.map_err(|error| error.at("/location_id"))?;
-        let storage = storage::get(&change.conn(), request.storage_id)
+        let storage = storages::view::get(&change.conn(), request.storage_id)
             .await
             .map_err(|error| error.at("/storage_id"))?
             .storage;
@@ -108,7 +109,7 @@ impl Service {
         lifecycle::queue(&mut change, &task).await?;
         change.audit(op, "image.register", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(&record), task, replayed: false };
+        let answer = ImageTask { image: view(op, &record), task, replayed: false };
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)

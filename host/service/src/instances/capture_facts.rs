@@ -5,20 +5,21 @@ use std::collections::HashMap;
 use imprint_domain::{
     Error,
     hypervisor::Hypervisor,
-    id::{AccountId, HypervisorId, LocationId},
+    id::{AccountId, HypervisorId, LocationId, StorageId},
     instance::{Disk, Instance},
     location::Location,
     rules,
-    storage::{ImageStorage, StorageRole},
+    storage::{Candidate, StorageRole},
     time::Timestamp,
 };
-use imprint_store::{Conn, image, instance, storage};
+use imprint_store::{Conn, image, instance};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     auth::account,
     catalogue::{hypervisor, location},
     db_result::DbResult,
+    storages::candidates,
 };
 
 /// Whether an instance can be captured, and if not why.
@@ -37,7 +38,7 @@ pub(crate) struct Facts {
     disks: Vec<Disk>,
     location: Location,
     hypervisor: Hypervisor,
-    storages: Vec<ImageStorage>,
+    storages: Vec<Candidate>,
     /// The number of images that the owner may have there.
     limit: Option<u32>,
     /// The number of images that it has there.
@@ -49,7 +50,7 @@ pub(crate) struct Facts {
 pub(crate) struct Shared {
     limits: HashMap<(AccountId, LocationId), (Option<u32>, u32)>,
     locations: HashMap<LocationId, Location>,
-    hypervisors: HashMap<HypervisorId, (Hypervisor, Vec<ImageStorage>)>,
+    hypervisors: HashMap<HypervisorId, (Hypervisor, Vec<Candidate>)>,
 }
 
 impl Shared {
@@ -66,11 +67,12 @@ impl Shared {
         &mut self,
         conn: &Conn<'_>,
         id: HypervisorId,
-    ) -> Result<(Hypervisor, Vec<ImageStorage>), Error> {
+    ) -> Result<(Hypervisor, Vec<Candidate>), Error> {
         if let Some(known) = self.hypervisors.get(&id) {
             return Ok(known.clone());
         }
-        let read = (hypervisor::get(conn, id).await?.hypervisor, customer_storages(conn, id).await?);
+        let storages = candidates::of_hypervisor(conn, id, StorageRole::Customer).await?;
+        let read = (hypervisor::get(conn, id).await?.hypervisor, storages);
         self.hypervisors.insert(id, read.clone());
         Ok(read)
     }
@@ -112,10 +114,11 @@ impl Facts {
         &self.disks
     }
 
-    /// Applies the rules and the limit.
+    /// Applies the rules and the limit. `asked` is the storage that the request names.
     pub(crate) fn decide<'a>(
         &'a self,
         instance: &'a Instance,
+        asked: Option<StorageId>,
         now: Timestamp,
     ) -> Result<rules::CaptureChoice<'a>, Error> {
         let choice = rules::capture(&rules::CaptureFacts {
@@ -124,6 +127,7 @@ impl Facts {
             location: &self.location,
             hypervisor: &self.hypervisor,
             storages: &self.storages,
+            asked,
             now,
         })?;
         rules::reserve_slot(self.limit, self.taken)?;
@@ -132,7 +136,7 @@ impl Facts {
 
     /// Returns whether the instance can be captured, and if not why.
     pub(crate) fn allowed(&self, instance: &Instance, now: Timestamp) -> CaptureAllowed {
-        match self.decide(instance, now) {
+        match self.decide(instance, None, now) {
             Ok(_) => CaptureAllowed { allowed: true, code: None, reason: None },
             Err(error) => CaptureAllowed {
                 allowed: false,
@@ -141,16 +145,4 @@ impl Facts {
             },
         }
     }
-}
-
-/// Customer storages of a hypervisor; those that its agent cannot use only when there are no
-/// others.
-async fn customer_storages(conn: &Conn<'_>, id: HypervisorId) -> Result<Vec<ImageStorage>, Error> {
-    let bound = storage::of_hypervisor(conn, id).await.db()?;
-    let (usable, broken): (Vec<_>, Vec<_>) = bound
-        .into_iter()
-        .filter(|record| record.storage.role == StorageRole::Customer)
-        .partition(|record| record.problem.is_none());
-    let chosen = if usable.is_empty() { broken } else { usable };
-    Ok(chosen.into_iter().map(|record| record.storage).collect())
 }

@@ -170,6 +170,7 @@ impl Service {
             primary: true,
             virtual_size: disk_size,
             format: DISK_FORMAT,
+            allocated: None,
         };
         instance::insert(&change.tx, &record, &[disk]).await.db()?;
         change.instance_changed(&record).await?;

@@ -19,7 +19,7 @@ use imprint_store::{
 };
 use tracing::warn;
 
-use crate::{change::Change, db_result::DbResult, tasks::payload::TaskPayload};
+use crate::{change::Change, db_result::DbResult, storages::reservation, tasks::payload::TaskPayload};
 
 /// A task to queue.
 pub(crate) struct NewTask {
@@ -89,6 +89,7 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
             OnFailure::Nothing => {}
         }
         remove_secrets(change, record).await?;
+        end_reservations(change, record).await?;
     }
     save(change, record).await
 }
@@ -99,6 +100,15 @@ async fn remove_secrets(change: &Change<'_>, record: &TaskRecord) -> Result<(), 
         of_task::delete_all(&change.tx, record.task.id).await.db()?;
     }
     Ok(())
+}
+
+/// Ends what a task that did not succeed has reserved. What it may have written is removed by its
+/// agent, which may take a while.
+async fn end_reservations(change: &Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    if record.task.attempts == 0 {
+        return reservation::release(change, record.task.id).await;
+    }
+    reservation::settle(change, record.task.id, None).await
 }
 
 async fn fail_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
@@ -160,6 +170,9 @@ pub(crate) async fn succeed(change: &mut Change<'_>, record: &mut TaskRecord) ->
         OnSuccess::SetPower(power) => set_power(change, record, power).await?,
     }
     remove_secrets(change, record).await?;
+    let stored = image_of(change, record).await?;
+    let written = stored.and_then(|found| found.image.stored.as_ref().map(|stored| stored.size));
+    reservation::settle(change, record.task.id, written).await?;
     change.queue_reordered(record);
     save(change, record).await
 }

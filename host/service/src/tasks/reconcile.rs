@@ -11,7 +11,10 @@ use imprint_domain::{
 };
 use imprint_store::{event, idempotency, image, instance, session, task, task::TaskRecord};
 
-use crate::{Service, change::Change, db_result::DbResult, idempotency::KEPT_H, tasks::lifecycle};
+use crate::{
+    Service, change::Change, db_result::DbResult, idempotency::KEPT_H, storages::reservation,
+    tasks::lifecycle,
+};
 
 /// The number of tasks that one run processes; the next run continues.
 const BATCH: u32 = 100;
@@ -29,7 +32,7 @@ pub struct Reconciled {
     pub deadlines: u32,
     /// Failed deletions that got a new attempt.
     pub deletions: u32,
-    /// Rows that had expired: sessions, idempotency keys, events.
+    /// Rows that had expired: sessions, idempotency keys, events, reservations.
     pub rows: u64,
 }
 
@@ -122,8 +125,9 @@ impl Service {
         let keys = idempotency::delete_older(&change.tx, change.now - TimeDelta::hours(KEPT_H)).await.db()?;
         let events =
             event::delete_older(&change.tx, change.now - TimeDelta::hours(EVENTS_KEPT_H)).await.db()?;
+        let reservations = reservation::remove_old(&change).await?;
         change.commit().await?;
-        Ok(sessions + keys + events)
+        Ok(sessions + keys + events + reservations)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     page::Listing,
+    storages::retry::reserve_again,
     tasks::{
         hub::wait_for_change,
         lifecycle::{self, invalid_transition},
@@ -418,9 +419,14 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
         TaskKind::ImageCapture => {
             let instance = its_instance(change, record).await?;
             instance.instance.require_ready()?;
-            retry_image(change, record).await
+            let mut found = its_image(change, record).await?;
+            reserve_again(change, record, &instance, &mut found).await?;
+            retry_image(change, found).await
         }
-        TaskKind::ImageRegister => retry_image(change, record).await,
+        TaskKind::ImageRegister => {
+            let found = its_image(change, record).await?;
+            retry_image(change, found).await
+        }
         TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
             ImageStatus::Deleting => Ok(()),
             ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {
@@ -466,8 +472,7 @@ async fn its_instance(change: &Change<'_>, record: &TaskRecord) -> Result<Instan
     found.ok_or_else(|| invalid_transition("the instance has been removed; create a new one"))
 }
 
-async fn retry_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
-    let mut found = its_image(change, record).await?;
+async fn retry_image(change: &mut Change<'_>, mut found: ImageRecord) -> Result<(), Error> {
     found.image.retry()?;
     image::update(&change.tx, &found).await.db()?;
     change.image_changed(&found).await

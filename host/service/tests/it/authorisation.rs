@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use imprint_domain::{
-    Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, image::ImageFormat,
-    location::FreezeLimit, plugin_kind::StorageKind, secret::Secrets, storage::StorageRole,
+    Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, id::TokenId, image::ImageFormat,
+    location::FreezeLimit, plugin_kind::StorageKind, storage::StorageRole,
 };
 use imprint_service::{
-    AccountCreate, AccountPatch, EventFilter, HypervisorCreate, ImageList, ImagePatch, ImageScope,
-    InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, PageRequest, StockImageCreate,
-    StorageCreate, TaskList,
+    AccountCreate, AccountPatch, CaptureCreate, EventFilter, HypervisorCreate, ImageList, ImagePatch,
+    ImageScope, InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, PageRequest,
+    StockImageCreate, StorageCreate, StorageList, StoragePatch, TaskList,
 };
 use imprint_store::Store;
+use uuid::Uuid;
 
 use crate::support::{World, name, with_scopes};
 
@@ -92,13 +93,14 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             max_work: None,
             max_captures: None,
         };
-        let storage = StorageCreate {
-            name: name("x"),
-            role: StorageRole::Stock,
-            kind: StorageKind::local(),
-            settings: BTreeMap::from([("path".to_owned(), "/etc".to_owned())]),
-            secrets: Secrets::new(),
-        };
+        let storage = StorageCreate::new(
+            name("x"),
+            StorageRole::Stock,
+            StorageKind::local(),
+            BTreeMap::from([("path".to_owned(), "/etc".to_owned())]),
+        );
+        let asked = CaptureCreate { storage_id: Some(world.images), ..world.capture_request("x") };
+        let images = ImageList { storage_id: Some(world.images), ..ImageList::default() };
         let stock_image = StockImageCreate {
             name: name("x"),
             description: String::new(),
@@ -119,7 +121,17 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             code(service.admin_hypervisor_show(op, world.hypervisor).await),
             code(service.hypervisor_create(op, hypervisor).await),
             code(service.agent_token_create(op, world.hypervisor).await),
-            code(service.storage_list(op, &page).await),
+            code(service.hypervisor_delete(op, world.hypervisor).await),
+            code(service.location_delete(op, world.location.id).await),
+            code(service.agent_token_list(op, world.hypervisor, &page).await),
+            code(service.agent_token_delete(op, world.hypervisor, TokenId::new(Uuid::nil())).await),
+            code(service.storage_list(op, &StorageList::default()).await),
+            code(service.storage_show(op, world.images).await),
+            code(service.storage_update(op, world.images, StoragePatch::default(), None).await),
+            code(service.storage_unbind(op, world.images, world.hypervisor, true).await),
+            code(service.storage_delete(op, world.images, None).await),
+            code(service.image_capture(op, asked).await),
+            code(service.image_list(op, &images).await),
             code(service.storage_create(op, storage).await),
             code(service.storage_bind(op, world.images, world.hypervisor).await),
             code(service.stock_image_create(op, stock_image).await),

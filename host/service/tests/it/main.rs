@@ -13,6 +13,7 @@ mod queueing;
 mod secrets;
 mod start;
 mod storage_kinds;
+mod storages;
 mod support;
 mod tasks;
 
@@ -107,6 +108,20 @@ scenarios! {
     storage_kinds {
         kinds_come_from_the_agents_and_conflicts_are_named,
         settings_are_checked_against_the_schema_of_their_kind,
+    }
+    storages {
+        each_hypervisor_has_its_own_health,
+        a_storage_that_cannot_be_written_takes_no_capture,
+        simultaneous_captures_never_overbook_a_storage,
+        a_capture_that_ends_without_an_image_gives_its_room_back,
+        a_retry_finds_another_storage_when_its_own_takes_nothing,
+        the_request_or_the_weight_decides_where_an_image_goes,
+        a_folder_of_one_machine_is_bound_once,
+        a_storage_is_changed_by_who_has_read_it,
+        what_is_needed_is_neither_unbound_nor_deleted,
+        places_that_nothing_refers_to_are_deleted,
+        the_figures_of_storages_are_published,
+        a_lost_lease_keeps_its_reservation,
     }
     tasks {
         a_capture_goes_all_the_way,

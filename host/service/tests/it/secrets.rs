@@ -25,12 +25,10 @@ fn secrets(pairs: &[(&str, &str)]) -> Secrets {
 }
 
 fn vault(text: &str) -> StorageCreate {
+    let settings = BTreeMap::from([("endpoint".to_owned(), "https://vault.example".to_owned())]);
     StorageCreate {
-        name: name(text),
-        role: StorageRole::Customer,
-        kind: "vault".parse().unwrap(),
-        settings: BTreeMap::from([("endpoint".to_owned(), "https://vault.example".to_owned())]),
         secrets: secrets(&[("key", KEY)]),
+        ..StorageCreate::new(name(text), StorageRole::Customer, "vault".parse().unwrap(), settings)
     }
 }
 
@@ -159,7 +157,7 @@ pub(crate) async fn a_rotation_seals_everything_again(world: World) {
     let new_only = open_with(&world.target, &world.environment, keys("2")).await;
     new_only.secrets_check().await.unwrap();
     assert_eq!(fetched(&new_only, &world, made.id).await.unwrap(), key_only());
-    let shown = new_only.storage_list(&world.admin, &imprint_service::PageRequest::default()).await.unwrap();
+    let shown = new_only.storage_list(&world.admin, &imprint_service::StorageList::default()).await.unwrap();
     let found = shown.items.iter().find(|storage| storage.id == made.id).unwrap();
     assert_eq!(found.secrets, made.secrets, "the secret was not changed by the rotation");
     // Without the key it is an error that says so, at the start and when an agent asks.

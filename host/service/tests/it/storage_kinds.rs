@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imprint_agent_protocol::StorageKindReport;
-use imprint_domain::{Code, Error, plugin_kind::StorageKind, secret::Secrets, storage::StorageRole};
+use imprint_domain::{Code, Error, plugin_kind::StorageKind, storage::StorageRole};
 use imprint_service::{HypervisorCreate, StorageCreate, StorageView};
 
 use crate::support::{Agent, World, local_kind, name, vault_kind};
@@ -55,13 +55,8 @@ pub(crate) async fn kinds_come_from_the_agents_and_conflicts_are_named(world: Wo
 
 async fn create(world: &World, kind: &str, settings: &[(&str, &str)]) -> Result<StorageView, Error> {
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let request = StorageCreate {
-        name: name("new"),
-        role: StorageRole::Customer,
-        kind: kind.parse::<StorageKind>().unwrap(),
-        settings: settings.collect(),
-        secrets: Secrets::new(),
-    };
+    let kind = kind.parse::<StorageKind>().unwrap();
+    let request = StorageCreate::new(name("new"), StorageRole::Customer, kind, settings.collect());
     world.service.storage_create(&world.admin, request).await
 }
 

@@ -12,8 +12,9 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, Outcome, PROTOCOL_VERSION, Peer, ProgressReport,
-    ProgressResponse, ProtocolError, Register, RegisterResponse, StorageKindReport, StorageReport,
+    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, Outcome, PROTOCOL_VERSION, Peer,
+    ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse, StorageKindReport,
+    StorageReport,
 };
 use imprint_domain::{
     account::{Role, Scope},
@@ -25,7 +26,6 @@ use imprint_domain::{
     location::FreezeLimit,
     name::Name,
     plugin_kind::StorageKind,
-    secret::Secrets,
     size::ByteSize,
     storage::StorageRole,
     storage_test::StorageTest,
@@ -230,6 +230,7 @@ impl World {
             description: String::new(),
             compression: None,
             consistency: None,
+            storage_id: None,
         }
     }
 
@@ -297,8 +298,11 @@ async fn storage(
     role: StorageRole,
 ) -> StorageId {
     let settings = BTreeMap::from([("path".to_owned(), format!("/srv/{text}"))]);
-    let kind = StorageKind::local();
-    let request = StorageCreate { name: name(text), role, kind, settings, secrets: Secrets::new() };
+    // The tests bind them to several hypervisors, and the program's start to another one.
+    let request = StorageCreate {
+        shared_path: true,
+        ..StorageCreate::new(name(text), role, StorageKind::local(), settings)
+    };
     let id = service.storage_create(admin, request).await.unwrap().id;
     service.storage_bind(admin, id, hypervisor).await.unwrap();
     id
@@ -450,6 +454,11 @@ impl Agent {
         let request =
             Heartbeat { agent_id: self.id, leases: leases.to_vec(), instances: Vec::new(), storages };
         self.control.heartbeat(request).await
+    }
+
+    pub(crate) async fn report_instances(&self, instances: Vec<InstanceReport>) {
+        let request = Heartbeat { agent_id: self.id, leases: Vec::new(), instances, storages: Vec::new() };
+        self.control.heartbeat(request).await.unwrap();
     }
 
     pub(crate) async fn claim(&self, max: u32, wait_ms: u32) -> Vec<Assignment> {

@@ -1,11 +1,12 @@
 //! Rows of an earlier version, after the migrations that change them.
 
 use imprint_domain::{
-    id::{LocationId, TaskId},
+    id::{LocationId, StorageId, TaskId},
+    storage::StorageState,
     task::TaskKind,
 };
 use imprint_store::{
-    Store, Target, location, task,
+    Store, Target, location, storage, task,
     testing::{PostgresServer, SqliteFolder},
 };
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 /// The number of migrations of the version whose rows are inserted.
 const EARLIER: u32 = 6;
 
-const ROWS: [&str; 5] = [
+const ROWS: [&str; 8] = [
     "insert into accounts (id, name, role, password_hash, created_at) values ({1}, 'a', 'admin', 'x', {now})",
     "insert into locations (id, name, images_enabled, created_at) values ({2}, 'l', true, {now})",
     "insert into hypervisors (id, name, location_id, driver, driver_settings, max_work, max_captures, plugins,
@@ -25,6 +26,11 @@ const ROWS: [&str; 5] = [
         {now}, {now}, 0, 0, {5}, {now}, 0, 0)",
     "insert into idempotency_keys (account_id, method, path, key, body_hash, answer, created_at)
         values ({1}, 'POST', '/', 'k', {1}, '{\"task\":{\"kind\":\"image.adopt\"}}', {now})",
+    "insert into hypervisors (id, name, location_id, driver, driver_settings, max_work, max_captures, plugins,
+        findings, created_at) values ({6}, 'i', {2}, 'qemu', '{}', 4, 2, '{}', '[]', {now})",
+    "insert into image_storages (id, name, role, kind, settings, created_at)
+        values ({7}, 'shared', 'customer', 'local', '{}', {now}), ({8}, 'own', 'customer', 'local', '{}', {now})",
+    "insert into storage_bindings (storage_id, hypervisor_id) values ({7}, {3}), ({7}, {6}), ({8}, {3})",
 ];
 
 fn id(number: u128) -> Uuid {
@@ -35,7 +41,7 @@ async fn insert_rows(connection: &DatabaseConnection, postgres: bool) {
     imprint_migrations::up_by(connection, EARLIER).await.unwrap();
     for row in ROWS {
         let mut sql = row.replace("{now}", "'2026-11-20T10:00:00.000000+00:00'");
-        for number in 1..=5 {
+        for number in 1..=8 {
             let (uuid, place) = (id(number), format!("{{{number}}}"));
             let literal = if postgres { format!("'{uuid}'") } else { format!("x'{}'", uuid.simple()) };
             // The digest of a request's body is bytes on both databases.
@@ -54,6 +60,11 @@ async fn assert_upgraded(target: &Target, url: &str) {
     assert_eq!(found.task.kind, TaskKind::ImageRegister);
     let found = location::get(&conn, LocationId::new(id(2))).await.unwrap().unwrap();
     assert_eq!(found.location.freeze_limit.milliseconds(), 2000);
+    // What was bound to several hypervisors stays so.
+    for (number, shared) in [(7, true), (8, false)] {
+        let found = storage::get(&conn, StorageId::new(id(number))).await.unwrap().unwrap().storage;
+        assert_eq!((found.shared_path, found.state, found.version), (shared, StorageState::Active, 1));
+    }
     let connection = Database::connect(url).await.unwrap();
     let done = connection.execute_unprepared(
         "delete from idempotency_keys where answer = '{\"task\":{\"kind\":\"image.register\"}}'",

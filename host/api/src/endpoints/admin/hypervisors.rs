@@ -6,15 +6,16 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use imprint_domain::id::HypervisorId;
+use imprint_domain::id::{HypervisorId, TokenId};
 use imprint_service as service;
 
 use crate::{
     dto::{
+        account::Token,
         hypervisor::{AdminHypervisor, AgentToken, HypervisorCreate},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Caller, Id, IdempotencyKey, JsonBody, Query, name, page_request, parse},
+    extract::{Admin, Caller, Id, IdempotencyKey, Ids, JsonBody, Query, name, page_request, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -59,6 +60,61 @@ pub(crate) async fn admin_hypervisor_create(
     };
     let hypervisor = state.service().hypervisor_create(&op, request).await?;
     Ok((StatusCode::CREATED, Json(AdminHypervisor::from(hypervisor))).into_response())
+}
+
+/// Delete a hypervisor
+///
+/// Only one without instances and work, after its agent has been stopped. Its tasks of the past and
+/// the tokens of its agent go with it.
+#[utoipa::path(
+    delete, path = "/admin/hypervisors/{id}", tag = "admin",
+    params(("id" = HypervisorId, Path, description = "The hypervisor")),
+    responses((status = 204, description = "The hypervisor is deleted")),
+)]
+pub(crate) async fn admin_hypervisor_delete(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(id): Id<HypervisorId>,
+) -> Result<StatusCode, ApiError> {
+    state.service().hypervisor_delete(&op, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the tokens of a hypervisor's agent
+#[utoipa::path(
+    get, path = "/admin/hypervisors/{id}/tokens", tag = "admin",
+    params(
+        ("id" = HypervisorId, Path, description = "The hypervisor"),
+        PageQuery,
+    ),
+    responses((status = 200, description = "A page of tokens, without their secrets", body = Page<Token>)),
+)]
+pub(crate) async fn admin_hypervisor_token_list(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(hypervisor_id): Id<HypervisorId>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<Token>>, ApiError> {
+    let page = page_request(query.limit, query.page_token)?;
+    Ok(Json(state.service().agent_token_list(&op, hypervisor_id, &page).await?.into()))
+}
+
+/// Revoke a token of a hypervisor's agent
+#[utoipa::path(
+    delete, path = "/admin/hypervisors/{id}/tokens/{token_id}", tag = "admin",
+    params(
+        ("id" = HypervisorId, Path, description = "The hypervisor"),
+        ("token_id" = TokenId, Path, description = "The token"),
+    ),
+    responses((status = 204, description = "The token is revoked")),
+)]
+pub(crate) async fn admin_hypervisor_token_delete(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Ids(hypervisor_id, id): Ids<HypervisorId, TokenId>,
+) -> Result<StatusCode, ApiError> {
+    state.service().agent_token_delete(&op, hypervisor_id, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Create a token for a hypervisor's agent

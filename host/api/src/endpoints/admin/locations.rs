@@ -94,6 +94,23 @@ pub(crate) async fn admin_location_update(
     Ok(Json(state.service().location_update(&op, id, patch).await?.into()))
 }
 
+/// Delete a location
+///
+/// Only one without hypervisors, instances and images.
+#[utoipa::path(
+    delete, path = "/admin/locations/{id}", tag = "admin",
+    params(("id" = LocationId, Path, description = "The location")),
+    responses((status = 204, description = "The location is deleted")),
+)]
+pub(crate) async fn admin_location_delete(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(id): Id<LocationId>,
+) -> Result<StatusCode, ApiError> {
+    state.service().location_delete(&op, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 fn limit(number: u32) -> Result<u32, Error> {
     int32(number, "/default_image_limit")
 }

@@ -1,0 +1,145 @@
+//! The arguments of `imprint storage`.
+
+use clap::{Args, Subcommand};
+use imprint_domain::{
+    size::ByteSize,
+    storage::{StorageRole, StorageState},
+};
+
+use super::{ConfirmArgs, Connection};
+
+/// Arguments of `imprint storage`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: StorageCommand,
+}
+
+/// The commands of `imprint storage`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StorageCommand {
+    /// List image storages with their room and health
+    List(StorageListArgs),
+    /// Show an image storage with its images and what each hypervisor sees
+    Show {
+        /// Id or name
+        storage: String,
+    },
+    /// Register an image storage; bind it to hypervisors next
+    Create(StorageCreateArgs),
+    /// Change an image storage; what is not named stays as it is
+    Edit(StorageEditArgs),
+    /// Bind an image storage to a hypervisor
+    Bind {
+        /// Storage, by id or name
+        storage: String,
+        /// Hypervisor, by id or name
+        hypervisor: String,
+    },
+    /// Unbind an image storage from a hypervisor
+    Unbind {
+        /// Storage, by id or name
+        storage: String,
+        /// Hypervisor, by id or name
+        hypervisor: String,
+        /// Also when nothing can reach its images any more
+        #[arg(long)]
+        force: bool,
+    },
+    /// Move the images of an image storage to others, in the background
+    Drain {
+        /// Storage, by id or name
+        storage: String,
+        /// Storage that takes all of them, by id or name [default: chosen for each image]
+        #[arg(long, value_name = "STORAGE")]
+        to: Option<String>,
+    },
+    /// Delete an image storage without images; its files are not touched
+    Delete {
+        /// Id or name
+        storage: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
+}
+
+/// Arguments of `imprint storage list`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageListArgs {
+    /// Only those for this use: customer, stock or iso
+    #[arg(long)]
+    pub(crate) role: Option<StorageRole>,
+    /// Only those in this state: active, read_only or draining
+    #[arg(long)]
+    pub(crate) state: Option<StorageState>,
+    /// Only those of this kind, such as local
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only those bound to this hypervisor, by id or name
+    #[arg(long)]
+    pub(crate) hypervisor: Option<String>,
+}
+
+/// Arguments of `imprint storage create`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageCreateArgs {
+    /// Name of the image storage
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Use: customer, stock or iso
+    #[arg(long)]
+    pub(crate) role: StorageRole,
+    /// Kind of plugin, such as local
+    #[arg(long)]
+    pub(crate) kind: String,
+    /// Setting of the plugin, such as path=/srv/images; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+    /// Secret of the plugin, in a file; may be given several times
+    #[arg(long = "secret", value_name = "KEY=FILE", value_parser = setting)]
+    pub(crate) secrets: Vec<(String, String)>,
+    /// How much it is preferred for new images, 0 to 1000 [default: 100]
+    #[arg(long)]
+    pub(crate) weight: Option<u32>,
+    /// The path is the same storage on every machine
+    #[arg(long)]
+    pub(crate) shared_path: bool,
+    /// Free space below which it is nearly full [default: 5 % of it, at most 10G]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) min_free: Option<ByteSize>,
+}
+
+/// Arguments of `imprint storage edit`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageEditArgs {
+    /// Id or name
+    pub(crate) storage: String,
+    /// New name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Setting of the plugin to add or replace; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+    /// Setting of the plugin to remove; may be given several times
+    #[arg(long, value_name = "KEY")]
+    pub(crate) unset: Vec<String>,
+    /// What it takes: active, read_only or draining
+    #[arg(long)]
+    pub(crate) state: Option<StorageState>,
+    /// How much it is preferred for new images, 0 to 1000
+    #[arg(long)]
+    pub(crate) weight: Option<u32>,
+    /// Whether the path is the same storage on every machine
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) shared_path: Option<bool>,
+    /// Free space below which it is nearly full
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) min_free: Option<ByteSize>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

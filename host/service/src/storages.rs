@@ -1,0 +1,14 @@
+//! Image storages as operators manage them, and the choice of one for a new image. What registers
+//! and binds them is in `catalogue::storage`.
+
+pub(crate) mod candidates;
+mod delete;
+mod edit;
+mod metrics;
+pub(crate) mod reservation;
+pub(crate) mod retry;
+pub(crate) mod view;
+
+pub use edit::StoragePatch;
+pub use metrics::StorageMetrics;
+pub use view::{StorageBindingView, StorageImagesView, StorageView};
