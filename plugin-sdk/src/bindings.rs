@@ -108,3 +108,22 @@ pub mod hypervisor {
         },
     });
 }
+
+pub mod admin {
+    //! The optional interface of every kind of plugin.
+    wit_bindgen::generate!({
+        inline: "
+            package imprint:sdk-admin@0.1.0;
+            world administered {
+                import imprint:types/types@0.1.0;
+                export imprint:plugin/admin@0.1.0;
+            }
+        ",
+        path: ["../wit/types", "../wit/host", "../wit/plugin"],
+        world: "imprint:sdk-admin/administered",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
+        },
+    });
+}

@@ -126,6 +126,21 @@ impl Error {
         Self::new(ErrorClass::Internal, code, message)
     }
 
+    /// Returns the same error, about that setting or secret of the operator: the code ends in
+    /// `.setting.NAME`, and the host shows the name where the setting is entered.
+    ///
+    /// ```
+    /// use imprint_plugin_sdk::error::Error;
+    ///
+    /// let error = Error::not_found("s3.no-such-bucket", "there is no such bucket").about_setting("bucket");
+    /// assert_eq!(error.code, "s3.no-such-bucket.setting.bucket");
+    /// ```
+    #[must_use]
+    pub fn about_setting(mut self, name: &str) -> Self {
+        self.code = format!("{}.setting.{name}", self.code);
+        self
+    }
+
     /// Returns the same error with `context` in front of the message.
     #[must_use]
     pub fn context(mut self, context: &str) -> Self {

@@ -1,5 +1,6 @@
 //! Between the author's traits and the generated bindings.
 
+pub mod admin;
 pub mod format;
 mod host;
 pub mod hypervisor;
@@ -18,3 +19,5 @@ pub const fn storage_is_exported<T: crate::storage::Storage>() {}
 pub const fn streaming_is_exported<T: crate::storage::StreamStorage>() {}
 /// Lets a native build see that the type is used.
 pub const fn hypervisor_is_exported<T: crate::hypervisor::Hypervisor>() {}
+/// Lets a native build see that the type is used.
+pub const fn admin_is_exported<T: crate::admin::Administered>() {}

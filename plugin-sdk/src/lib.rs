@@ -67,6 +67,7 @@
 //!
 //! Not here: anything of the host beyond `wit/`.
 
+pub mod admin;
 #[doc(hidden)]
 pub mod bindings;
 pub mod error;
@@ -137,5 +138,19 @@ macro_rules! export_hypervisor {
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = $crate::glue::hypervisor_is_exported::<$plugin>();
+    };
+}
+
+/// Exports an [`admin::Administered`] besides what the plugin is: `export_admin!(MyStorage);`
+#[macro_export]
+macro_rules! export_admin {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Export = $crate::glue::admin::Admin<$plugin>;
+    $crate::bindings::admin::export!(Export with_types_in $crate::bindings::admin);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::glue::admin_is_exported::<$plugin>();
     };
 }

@@ -72,6 +72,12 @@ impl Demo {
         settings["path"] = json!(self.pool);
         let hypervisor = self.admin.get("/admin/hypervisors").await?["items"][0].clone();
         let body = json!({"name": name, "role": role, "kind": "stream", "settings": settings});
+        eventually("the agent to report the plugin", async || {
+            let kinds = self.admin.get("/admin/storage-kinds").await?;
+            let known = kinds["items"].as_array().into_iter().flatten().any(|kind| kind["kind"] == "stream");
+            Ok(known.then_some(()))
+        })
+        .await?;
         let storage = self.admin.post("/admin/image-storages", &body).await?;
         let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
         let bound = self.admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;

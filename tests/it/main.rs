@@ -18,3 +18,4 @@ mod hostile;
 mod https;
 mod mover;
 mod ova;
+mod storage_settings;

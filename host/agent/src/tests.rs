@@ -6,3 +6,4 @@ mod jobs;
 mod lifecycle;
 mod recovery;
 mod stack;
+mod storage_test;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use imprint_api::{Asset, Assets, Options};
-use imprint_service::{Database, Service, Settings, SystemEnvironment};
+use imprint_service::{Database, KEY_BYTES, SecretKeys, Service, Settings, SystemEnvironment};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -48,7 +48,8 @@ impl TestApp {
         reason = "tests hold no clock of their own, and run what they test in the background"
     )]
     pub(crate) async fn start_with(https: bool) -> Self {
-        let settings = Settings { password_memory_kib: 64, ..Settings::default() };
+        let secret_keys = SecretKeys::parse(&"5c".repeat(KEY_BYTES)).unwrap();
+        let settings = Settings { password_memory_kib: 64, secret_keys, ..Settings::default() };
         let service =
             Service::open(&Database::SqliteMemory, settings, Arc::new(SystemEnvironment)).await.unwrap();
         service.ensure_admin(Some(PASSWORD.to_owned())).await.unwrap();

@@ -8,6 +8,7 @@ mod app;
 mod conventions;
 mod panel;
 mod problems;
+mod secrets;
 mod storages;
 mod streams;
 mod world;

@@ -130,7 +130,8 @@ impl FakeAgent {
 
     pub(crate) async fn register(&self) -> Answer {
         let body = json!({"agent_id": self.agent_id, "protocol": PROTOCOL_VERSION,
-            "version": "0.1.0", "plugins": {"storage-local": "0.1.0"}, "findings": []});
+            "version": "0.1.0", "plugins": {"storage-local": "0.1.0"}, "findings": [],
+            "storage_kinds": [kind("local", &local()), kind("vault", &vault())]});
         self.client.post("/agent/register", body).await
     }
 
@@ -170,4 +171,26 @@ impl FakeAgent {
 
 fn lease(assignment: &Value) -> Value {
     json!({"task_id": assignment["task_id"], "fence": assignment["fence"]})
+}
+
+fn kind(name: &str, schema: &Value) -> Value {
+    json!({"kind": name, "plugin": format!("storage-{name}"), "version": "0.1.0", "summary": name,
+        "schema": schema.to_string()})
+}
+
+fn local() -> Value {
+    json!({"type": "object", "properties": {"path": {"type": "string", "pattern": "^/"}}, "required": ["path"]})
+}
+
+/// A kind of storage with secrets.
+fn vault() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "endpoint": {"type": "string"},
+            "key": {"type": "string", "writeOnly": true, "minLength": 8},
+            "session-token": {"type": "string", "writeOnly": true}
+        },
+        "required": ["endpoint", "key"]
+    })
 }

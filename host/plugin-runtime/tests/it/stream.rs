@@ -332,3 +332,20 @@ impl Pool {
         fs::write(self.folder.path().join(key), bytes(SIZE)).unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_plugin_checks_its_settings_where_it_can() {
+    let folder = TempDir::new().unwrap();
+    let host = host(&["hostile-stream", "hostile-storage"]).await;
+    let check = async |kind: &str, order: Option<&str>| {
+        let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        let settings = order.map(|order| ("order".to_owned(), order.to_owned())).into_iter().collect();
+        let dirs = BTreeMap::from([("pool".to_owned(), Arc::new(dir))]);
+        host.check_storage(kind, StorageGrants { settings, dirs, ..StorageGrants::default() }).await.unwrap()
+    };
+    assert_eq!(check("stream", Some("any")).await, Some(Vec::new()));
+    let found = check("stream", Some("backwards")).await.unwrap().remove(0);
+    assert!(found.is_error && found.setting == "order" && found.message.contains("ascending"), "{found:?}");
+    assert!(!check("stream", None).await.unwrap()[0].is_error);
+    assert_eq!(check("hostile", None).await, None, "it exports no such check");
+}

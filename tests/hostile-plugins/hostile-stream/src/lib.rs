@@ -4,8 +4,9 @@
 //! one.
 
 use imprint_plugin_sdk::{
+    admin::{Administered, SettingFinding},
     error::{Error, ErrorClass, Result},
-    export_streaming_storage,
+    export_admin, export_streaming_storage,
     host::{Replace, Space, StorageHost, StreamHost},
     storage::{
         Features, Listing, Object, Order, Storage, StreamReader, StreamStorage, StreamWriter, Upload,
@@ -318,3 +319,18 @@ impl StreamWriter for Writer {
 }
 
 export_streaming_storage!(Scrambled);
+export_admin!(Scrambled);
+
+impl Administered for Scrambled {
+    fn check_settings(settings: &Props) -> Vec<SettingFinding> {
+        match settings.get("order").map(String::as_str) {
+            Some("any" | "ascending") => Vec::new(),
+            Some(_) => vec![SettingFinding::error("order", "write any or ascending")],
+            None => vec![SettingFinding::warning("order", "bytes are taken in ascending order")],
+        }
+    }
+
+    fn self_test() -> Result<()> {
+        Ok(())
+    }
+}

@@ -82,8 +82,15 @@ impl StorageBackend for FakeStorage {
         Ok(Object { key: key.to_owned(), size, stored: None, modified_ms: None })
     }
 
-    async fn list(&self, _prefix: &str, _resume: Option<&str>, _max: u32) -> Result<Listing, PortError> {
-        Ok(Listing { objects: Vec::new(), resume: None })
+    async fn list(&self, prefix: &str, _resume: Option<&str>, max: u32) -> Result<Listing, PortError> {
+        let mut objects = Vec::new();
+        for name in self.names() {
+            if name.starts_with(prefix) && !name.starts_with('.') {
+                objects.push(self.stat(&name).await?);
+            }
+        }
+        objects.truncate(usize::try_from(max).unwrap());
+        Ok(Listing { objects, resume: None })
     }
 
     async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError> {
