@@ -70,7 +70,10 @@ pub(crate) async fn clean_up(
     left.collect("the export's sockets", remove_sockets(machine, journal));
     left.collect("the upload", clean_up_upload(machine, journal).await);
     if let AssignmentKind::TestStorage(test) = &journal.header().assignment.kind {
-        left.collect("the object of the test", storage_test::clean_up(machine, journal, test).await);
+        left.collect(
+            "the object of the test",
+            Box::pin(storage_test::clean_up(machine, journal, test)).await,
+        );
     }
     left.collect("the merged disk", coalesce::clean_up(machine, journal).await);
     if journal.last(steps::SCRATCH).is_some() {

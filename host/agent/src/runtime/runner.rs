@@ -172,18 +172,25 @@ async fn create_journal(state: &AgentState, assignment: Assignment) -> Result<Fi
 
 async fn dispatch(job: &Job, kind: &AssignmentKind) -> Result<Outcome, JobError> {
     job.control.check()?;
+    // Each is boxed: the future of a job would have the size of the largest one, on the stack.
     match kind {
         AssignmentKind::Capture(capture) => Box::pin(capture::run(job, capture)).await.map(Outcome::Captured),
         AssignmentKind::RegisterImage(register) => {
-            image::register(job, register).await.map(Outcome::ImageRegistered)
+            Box::pin(image::register(job, register)).await.map(Outcome::ImageRegistered)
         }
-        AssignmentKind::DeleteImage(delete) => image::delete(job, delete).await.map(|()| Outcome::Done),
-        AssignmentKind::Deploy(deploy) => deploy::run(job, deploy).await.map(Outcome::Deployed),
-        AssignmentKind::Start(power) => power::start(job, power).await.map(|()| Outcome::Done),
-        AssignmentKind::Stop(power) => power::stop(job, power).await.map(|()| Outcome::Done),
-        AssignmentKind::Coalesce(merge) => coalesce::run(job, merge).await.map(|()| Outcome::Done),
-        AssignmentKind::DeleteInstance(power) => power::delete(job, power).await.map(|()| Outcome::Done),
-        AssignmentKind::TestStorage(test) => storage_test::run(job, test).await.map(Outcome::StorageTested),
+        AssignmentKind::DeleteImage(delete) => {
+            Box::pin(image::delete(job, delete)).await.map(|()| Outcome::Done)
+        }
+        AssignmentKind::Deploy(deploy) => Box::pin(deploy::run(job, deploy)).await.map(Outcome::Deployed),
+        AssignmentKind::Start(power) => Box::pin(power::start(job, power)).await.map(|()| Outcome::Done),
+        AssignmentKind::Stop(power) => Box::pin(power::stop(job, power)).await.map(|()| Outcome::Done),
+        AssignmentKind::Coalesce(merge) => Box::pin(coalesce::run(job, merge)).await.map(|()| Outcome::Done),
+        AssignmentKind::DeleteInstance(power) => {
+            Box::pin(power::delete(job, power)).await.map(|()| Outcome::Done)
+        }
+        AssignmentKind::TestStorage(test) => {
+            Box::pin(storage_test::run(job, test)).await.map(Outcome::StorageTested)
+        }
     }
 }
 

@@ -76,6 +76,8 @@ pub(crate) enum TaskPayload {
 pub(crate) struct TestSubject {
     /// The stored storage, if it is one: its secrets count where the test has none of its own.
     pub(crate) storage_id: Option<StorageId>,
+    /// Renamed, as `kind` says which payload it is.
+    #[serde(rename = "storage_kind")]
     pub(crate) kind: StorageKind,
     pub(crate) role: StorageRole,
     /// The settings to test, complete.

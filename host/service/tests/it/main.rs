@@ -99,6 +99,7 @@ scenarios! {
         secrets_are_changed_and_removed,
         a_rotation_seals_everything_again,
         a_sealed_secret_opens_in_its_own_place_only,
+        a_connection_test_has_its_own_secrets_until_it_ends,
     }
     start {
         the_first_start_can_be_repeated,

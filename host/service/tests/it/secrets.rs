@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use imprint_agent_protocol::{ProtocolError, SecretsRequest};
+use imprint_agent_protocol::{AssignmentKind, HeldLease, Outcome, ProtocolError, SecretsRequest};
 use imprint_domain::{
     Code,
-    id::StorageId,
+    id::{HypervisorId, StorageId},
     secret::{SecretText, Secrets},
     storage::StorageRole,
+    storage_test::{StorageTest, TestStatus, TestStep, TestStepResult},
+    task::{TaskKind, TaskState},
 };
-use imprint_service::{Idempotency, Service, StorageCreate, StorageView};
+use imprint_service::{Idempotency, Service, StorageCreate, StorageView, StoredStorageTest};
 use imprint_store::{
     Store, audit,
     idempotency::{self, KeyScope},
-    secret::of_storage,
+    secret::{of_storage, of_task},
 };
+use uuid::Uuid;
 
 use crate::support::{Agent, World, keys, name, open_with};
 
@@ -189,4 +192,58 @@ pub(crate) async fn a_sealed_secret_opens_in_its_own_place_only(world: World) {
         assert!(matches!(refused, ProtocolError::Unavailable { .. }), "{refused}");
         assert!(!refused.to_string().contains(KEY), "{refused}");
     }
+}
+
+pub(crate) async fn a_connection_test_has_its_own_secrets_until_it_ends(world: World) {
+    let made = bound(&world, "vault").await;
+    let request =
+        |secrets: Secrets| StoredStorageTest { hypervisor_id: world.hypervisor, settings: None, secrets };
+    let given = secrets(&[("session-token", "token-of-the-test")]);
+    let queued = world.service.stored_storage_test(&world.admin, made.id, request(given)).await.unwrap();
+    assert_eq!(queued.task.kind, TaskKind::StorageTest);
+    let work = world.agent.claim_one().await;
+    let AssignmentKind::TestStorage(test) = &work.kind else { panic!("{:?}", work.kind) };
+    assert_eq!((test.storage.id, test.has_secrets), (made.id, true));
+    assert_eq!(test.storage.settings, made.settings);
+    let ask = async |fence: u64| {
+        let lease = HeldLease { task_id: work.task_id, fence };
+        world.agent.control.secrets(SecretsRequest::Task { lease }).await
+    };
+    let names: Vec<_> = ask(work.fence).await.unwrap().secrets.into_keys().collect();
+    assert_eq!(names, ["key", "session-token"], "those of the test, and those that are stored");
+    assert_eq!(ask(work.fence + 1).await.unwrap_err(), ProtocolError::LeaseLost);
+    let other = Agent::new(&world.service, HypervisorId::new(Uuid::from_u128(5)), &world.environment);
+    let lease = HeldLease { task_id: work.task_id, fence: work.fence };
+    assert_eq!(
+        other.control.secrets(SecretsRequest::Task { lease }).await.unwrap_err(),
+        ProtocolError::LeaseLost
+    );
+    let store = Store::open(&world.target).await.unwrap();
+    assert_eq!(of_task::list(&store.read(), work.task_id).await.unwrap().len(), 1);
+    let step = TestStepResult {
+        step: TestStep::Open,
+        status: TestStatus::Failed,
+        duration_ms: 7,
+        detail: Some("closed".into()),
+        code: Some("vault.closed".into()),
+        setting: Some("key".into()),
+    };
+    let found = StorageTest { steps: vec![step] };
+    world.agent.finish(&work, Outcome::StorageTested(found.clone())).await.unwrap();
+    let shown = world.service.task_show(&world.admin, work.task_id).await.unwrap();
+    assert_eq!((shown.state, shown.storage_test), (TaskState::Succeeded, Some(found)));
+    assert_eq!(ask(work.fence).await.unwrap_err(), ProtocolError::LeaseLost);
+    assert!(of_task::list(&store.read(), work.task_id).await.unwrap().is_empty(), "removed with the end");
+
+    // A cancelled one loses its secrets as well, and is not repeated without them.
+    let given = secrets(&[("session-token", "token-of-the-test")]);
+    let queued = world.service.stored_storage_test(&world.admin, made.id, request(given)).await.unwrap();
+    world.service.task_cancel(&world.admin, queued.task.id).await.unwrap();
+    assert!(of_task::list(&store.read(), queued.task.id).await.unwrap().is_empty());
+    let again = world.service.task_retry(&world.admin, queued.task.id).await.unwrap_err();
+    assert_eq!(again.code, Code::InvalidTransition);
+    // Only an agent that is there can test anything.
+    world.environment.advance(600);
+    let offline = world.service.stored_storage_test(&world.admin, made.id, request(Secrets::new())).await;
+    assert_eq!(offline.unwrap_err().code, Code::HypervisorOffline);
 }

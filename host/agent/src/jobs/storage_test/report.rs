@@ -66,7 +66,8 @@ impl<'a> Report<'a> {
         work: impl Future<Output = Result<Answer<T>, PortError>>,
     ) -> Result<Option<Option<T>>, JobError> {
         let started = Instant::now();
-        let ended = self.job.control.unless_stopped(tokio::time::timeout(STEP_TIMEOUT, work)).await?;
+        let work = tokio::time::timeout(STEP_TIMEOUT, Box::pin(work));
+        let ended = self.job.control.unless_stopped(work).await?;
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let ended = ended.unwrap_or_else(|_| Err(late()));
         let (result, value) = match ended {
