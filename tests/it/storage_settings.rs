@@ -136,14 +136,23 @@ impl Demo {
         self.server.dir.path().join("data/secrets.key")
     }
 
-    fn rotate(&self) -> Result<Value> {
+    /// Runs a command of an admin, and returns its exit status and its answer.
+    fn shell(&self, args: &[&str]) -> Result<(Option<i32>, Value)> {
         let output = Command::new(binary()?)
-            .args(["admin", "secrets", "rotate", "--output", "json"])
+            .args(args)
+            .args(["--output", "json"])
             .env("IMPRINT_SERVER", &self.server.url)
             .env("IMPRINT_TOKEN", self.admin.token())
             .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(serde_json::from_slice(&output.stdout)?)
+        let answer = serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        Ok((output.status.code(), answer))
+    }
+
+    fn rotate(&self) -> Result<Value> {
+        let (status, answer) = self.shell(&["admin", "secrets", "rotate"])?;
+        ensure!(status == Some(0), "{answer}");
+        Ok(answer)
     }
 }
 
@@ -180,6 +189,12 @@ async fn a_connection_test_names_the_setting_and_a_secret_stays_secret() -> Resu
     let folder = |path: &Path| json!({"kind": "local", "role": "customer", "settings": {"path": path}});
 
     // A folder that is not there, one that is a file, and one that is good.
+    let setting = format!("path={}", pool.display());
+    let hypervisor = demo.hypervisor.clone();
+    let command = ["storage", "test", "--kind", "local", "--set", &setting, "--hypervisor", &hypervisor];
+    let (status, typed) = demo.shell(&command)?;
+    assert_eq!(status, Some(1), "{typed}");
+    assert_eq!(failed_step(&typed["storage_test"])["setting"], "path", "{typed}");
     let missing = demo.test(actions, folder(&pool)).await?;
     assert_eq!(missing["passed"], false);
     assert_eq!(failed_step(&missing)["setting"], "path", "{missing}");
@@ -188,6 +203,7 @@ async fn a_connection_test_names_the_setting_and_a_secret_stays_secret() -> Resu
     fs::create_dir(&pool)?;
     let good = demo.test(actions, folder(&pool)).await?;
     assert_eq!(good["passed"], true, "{good}");
+    assert_eq!(demo.shell(&command)?.0, Some(0));
     let left: Vec<_> = fs::read_dir(&pool)?.flatten().map(|entry| entry.file_name()).collect();
     assert!(left.iter().all(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
 

@@ -198,6 +198,9 @@ pub struct TestStorageAssignment {
     pub storage: StorageRef,
     /// The purpose of the storage: those that are only read are not written to.
     pub role: StorageRole,
+    /// Whether the storage takes no new images at the moment, so that it is not written to either.
+    #[serde(default)]
+    pub read_only: bool,
     /// Whether there are secrets to fetch under the lease of the task.
     pub has_secrets: bool,
 }

@@ -20,6 +20,7 @@ mod login;
 pub(crate) mod output;
 mod retry;
 mod storage;
+mod storage_test;
 mod table;
 mod task;
 mod watch;

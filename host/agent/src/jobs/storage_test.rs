@@ -51,10 +51,15 @@ pub(crate) async fn run(job: &Job, assignment: &TestStorageAssignment) -> Result
     if let Some(storage) = opened(job, assignment, &secrets, &mut report).await? {
         job.control.phase(Phase::Copying);
         report.step(TestStep::Space, space(storage.as_ref())).await?;
-        match assignment.role {
-            StorageRole::Customer => object::try_all(job, storage.as_ref(), &mut report).await?,
-            StorageRole::Stock | StorageRole::Iso => {
-                read_only(assignment.role, storage.as_ref(), &mut report).await?
+        match (assignment.role, assignment.read_only) {
+            (StorageRole::Customer, false) => object::try_all(job, storage.as_ref(), &mut report).await?,
+            (StorageRole::Customer, true) => {
+                let reason = "the storage takes no new images in its state";
+                read_only(reason, storage.as_ref(), &mut report).await?;
+            }
+            (role @ (StorageRole::Stock | StorageRole::Iso), _) => {
+                let reason = format!("storages with the role `{role}` are only read");
+                read_only(&reason, storage.as_ref(), &mut report).await?;
             }
         }
     }
@@ -100,11 +105,11 @@ async fn space(storage: &dyn StorageBackend) -> Result<Answer<()>, PortError> {
 
 /// Tests a storage that the product only reads.
 async fn read_only(
-    role: StorageRole,
+    reason: &str,
     storage: &dyn StorageBackend,
     report: &mut Report<'_>,
 ) -> Result<(), JobError> {
-    report.skip(TestStep::Write, &format!("storages with the role `{role}` are only read"));
+    report.skip(TestStep::Write, reason);
     let listing = async {
         let found = storage.list("", None, SOME_OBJECTS).await?;
         let detail = match found.resume {

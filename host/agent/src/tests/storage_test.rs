@@ -23,7 +23,8 @@ fn secrets() -> Secrets {
 
 fn test_of(role: StorageRole, has_secrets: bool) -> Assignment {
     let storage = storage_ref();
-    assignment(AssignmentKind::TestStorage(TestStorageAssignment { storage, role, has_secrets }))
+    let read_only = false;
+    assignment(AssignmentKind::TestStorage(TestStorageAssignment { storage, role, read_only, has_secrets }))
 }
 
 /// Lets the agent test a storage and returns what it found.
@@ -68,6 +69,12 @@ async fn a_stock_storage_is_not_written_to() {
     assert_eq!(write.status, TestStatus::Skipped);
     assert!(write.detail.as_ref().unwrap().contains("`stock` are only read"), "{write:?}");
     assert_eq!(step(&test, TestStep::List).status, TestStatus::Passed);
+    let mut work = test_of(StorageRole::Customer, false);
+    let AssignmentKind::TestStorage(assigned) = &mut work.kind else { unreachable!() };
+    assigned.read_only = true;
+    let test = tested(&world, work).await;
+    let write = step(&test, TestStep::Write);
+    assert!(write.detail.as_ref().unwrap().contains("no new images"), "{write:?}");
     agent.stop().await;
     world.assert_nothing_left(&["debian.qcow2"]);
 }

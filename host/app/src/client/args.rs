@@ -4,7 +4,10 @@ mod storage;
 
 use std::path::PathBuf;
 
-pub(crate) use storage::{StorageArgs, StorageCommand, StorageCreateArgs, StorageEditArgs, StorageListArgs};
+pub(crate) use storage::{
+    StorageArgs, StorageCommand, StorageCreateArgs, StorageEditArgs, StorageListArgs, StorageSecretsArgs,
+    StorageTestArgs,
+};
 
 use clap::{Args, Subcommand, ValueEnum};
 use imprint_domain::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imprint_api::dto::storage::{ImageStorage, ImageStorageCreate, ImageStoragePatch, StorageBinding};
-use imprint_domain::{id::StorageId, secret::SecretText, size::ByteSize, storage::StorageState};
+use imprint_domain::{id::StorageId, size::ByteSize, storage::StorageState};
 use reqwest::{Method, header};
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     failure::Failure,
     find,
     output::{Output, size, text, time},
+    storage_test,
     table::Table,
 };
 use crate::terminal::note;
@@ -24,6 +25,12 @@ pub(crate) async fn run(args: StorageArgs) -> Result<(), Failure> {
         StorageCommand::Show { storage } => {
             let id = find::storage(&api, &storage).await?;
             let storage: ImageStorage = api.get(&path(id), &[]).await?;
+            output.print(&storage, || details(&storage))
+        }
+        StorageCommand::Test(args) => storage_test::test(&api, output, args).await,
+        StorageCommand::Kinds => storage_test::kinds(&api, output).await,
+        StorageCommand::Secrets(args) => {
+            let storage = storage_test::change_secrets(&api, args).await?;
             output.print(&storage, || details(&storage))
         }
         StorageCommand::Create(args) => create(&api, output, args).await,
@@ -141,20 +148,13 @@ fn reported(binding: &StorageBinding) -> String {
     format!("{} {}, {free} free at {}{problem}", binding.hypervisor_id, binding.health, time(binding.seen_at))
 }
 
-/// Reads a secret from its file, without the end of its last line.
-fn secret((name, path): (String, String)) -> Result<(String, SecretText), Failure> {
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Failure::local(&format!("cannot read {path}"), error))?;
-    Ok((name, SecretText::new(text.trim_end_matches(['\r', '\n']).to_owned())))
-}
-
 async fn create(api: &Api, output: Output, args: StorageCreateArgs) -> Result<(), Failure> {
     let request = ImageStorageCreate {
         name: args.name,
         role: args.role,
         kind: args.kind,
         settings: args.settings.into_iter().collect(),
-        secrets: args.secrets.into_iter().map(secret).collect::<Result<_, _>>()?,
+        secrets: storage_test::secrets(&args.secrets)?,
         weight: args.weight,
         shared_path: args.shared_path,
         min_free_bytes: args.min_free.map(ByteSize::bytes),

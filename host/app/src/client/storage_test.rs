@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::{
     api::Api,
-    args::{SecretFile, StorageSecretsArgs, StorageTestArgs},
+    args::{StorageSecretsArgs, StorageTestArgs},
     failure::Failure,
     find,
     output::{Output, text},
@@ -29,10 +29,10 @@ use super::{
     watch::watch,
 };
 
-/// Reads secrets from their files; `-` is standard input. A file's last line feed is not part of the
-/// secret.
-pub(crate) fn secrets(files: &[SecretFile]) -> Result<Secrets, Failure> {
-    files.iter().map(|file| Ok((file.name.clone(), secret(&file.path)?))).collect()
+/// Reads secrets from their files; `-` is standard input. A file's last line feed is not part of
+/// the secret.
+pub(crate) fn secrets(files: &[(String, String)]) -> Result<Secrets, Failure> {
+    files.iter().map(|(name, path)| Ok((name.clone(), secret(Path::new(path))?))).collect()
 }
 
 fn secret(path: &Path) -> Result<SecretText, Failure> {
@@ -86,7 +86,7 @@ fn settings_of(kind: &StorageKind) -> String {
 /// Tests a stored storage, or settings that are not stored yet, and shows each step.
 pub(crate) async fn test(api: &Api, output: Output, args: StorageTestArgs) -> Result<(), Failure> {
     let hypervisor_id = find::hypervisor(api, &args.hypervisor).await?;
-    let secrets = secrets(&args.secret_files)?;
+    let secrets = secrets(&args.secrets)?;
     let settings: BTreeMap<_, _> = args.settings.into_iter().collect();
     let request = match (args.storage, args.kind) {
         (Some(storage), None) => {
@@ -135,7 +135,7 @@ fn steps(test: &StorageTest) -> Table {
 /// Sets and removes secrets of a storage, and returns it as it is afterwards.
 pub(crate) async fn change_secrets(api: &Api, args: StorageSecretsArgs) -> Result<ImageStorage, Failure> {
     let id = find::storage(api, &args.storage).await?;
-    let given = secrets(&args.secret_files)?;
+    let given = secrets(&args.secrets)?;
     let set = given.iter().map(|(name, secret)| (name.clone(), json!(secret.expose())));
     let unset = args.unset.into_iter().map(|name| (name, json!(null)));
     let changes: serde_json::Map<_, _> = set.chain(unset).collect();
@@ -151,12 +151,14 @@ mod tests {
     fn a_secret_is_a_file_without_its_last_line_feed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        for (content, expected) in [("abc\n", "abc"), ("abc\r\n", "abc"), ("abc", "abc"), ("a\nb\n\n", "a\nb\n")] {
+        for (content, expected) in
+            [("abc\n", "abc"), ("abc\r\n", "abc"), ("abc", "abc"), ("a\nb\n\n", "a\nb\n")]
+        {
             std::fs::write(&path, content).unwrap();
-            let files = [SecretFile { name: "key".to_owned(), path: path.clone() }];
+            let files = [("key".to_owned(), path.display().to_string())];
             assert_eq!(secrets(&files).unwrap()["key"].expose(), expected);
         }
-        let files = [SecretFile { name: "key".to_owned(), path: folder.path().join("missing") }];
+        let files = [("key".to_owned(), folder.path().join("missing").display().to_string())];
         assert!(secrets(&files).unwrap_err().to_string().contains("missing"));
     }
 }

@@ -7,7 +7,7 @@ use imprint_domain::{
     id::{HypervisorId, StorageId, TaskId},
     plugin_kind::StorageKind,
     secret::Secrets,
-    storage::StorageRole,
+    storage::{StorageRole, StorageState},
     task::TaskKind,
 };
 use imprint_store::{secret::of_task, storage_kind as kinds};
@@ -92,7 +92,13 @@ impl Service {
             &BTreeSet::new(),
         )
         .await?;
-        let subject = TestSubject { storage_id: None, kind: request.kind, role: request.role, settings };
+        let subject = TestSubject {
+            storage_id: None,
+            kind: request.kind,
+            role: request.role,
+            read_only: false,
+            settings,
+        };
         let checked = Checked { hypervisor_id: request.hypervisor_id, subject, secrets: request.secrets };
         let answer = queue(&mut change, op, checked).await?;
         idempotency::remember(&change, op, &answer).await?;
@@ -128,7 +134,13 @@ impl Service {
             &kept,
         )
         .await?;
-        let subject = TestSubject { storage_id: Some(id), kind: stored.kind, role: stored.role, settings };
+        let subject = TestSubject {
+            storage_id: Some(id),
+            kind: stored.kind,
+            role: stored.role,
+            read_only: stored.state != StorageState::Active,
+            settings,
+        };
         let checked = Checked { hypervisor_id: request.hypervisor_id, subject, secrets: request.secrets };
         let answer = queue(&mut change, op, checked).await?;
         idempotency::remember(&change, op, &answer).await?;

@@ -80,6 +80,9 @@ pub(crate) struct TestSubject {
     #[serde(rename = "storage_kind")]
     pub(crate) kind: StorageKind,
     pub(crate) role: StorageRole,
+    /// Whether it takes no new images.
+    #[serde(default)]
+    pub(crate) read_only: bool,
     /// The settings to test, complete.
     pub(crate) settings: BTreeMap<String, String>,
 }
@@ -232,6 +235,7 @@ async fn test_assignment(
             secrets_version: 0,
         },
         role: subject.role,
+        read_only: subject.read_only,
         has_secrets,
     })
 }

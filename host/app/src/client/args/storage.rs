@@ -31,6 +31,12 @@ pub(crate) enum StorageCommand {
     Create(StorageCreateArgs),
     /// Change an image storage; what is not named stays as it is
     Edit(StorageEditArgs),
+    /// Test the connection to an image storage, or settings before one is created of them
+    Test(StorageTestArgs),
+    /// List the kinds of image storages that the hypervisors' plugins provide
+    Kinds,
+    /// Set or remove secrets of an image storage
+    Secrets(StorageSecretsArgs),
     /// Bind an image storage to a hypervisor
     Bind {
         /// Storage, by id or name
@@ -137,6 +143,41 @@ pub(crate) struct StorageEditArgs {
     /// Free space below which it is nearly full
     #[arg(long, value_name = "SIZE")]
     pub(crate) min_free: Option<ByteSize>,
+}
+
+/// Arguments of `imprint storage test`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageTestArgs {
+    /// Stored image storage, by id or name; without it, name a kind
+    pub(crate) storage: Option<String>,
+    /// Hypervisor that tries it, by id or name
+    #[arg(long)]
+    pub(crate) hypervisor: String,
+    /// Kind of plugin, such as local, for settings that are not stored
+    #[arg(long, conflicts_with = "storage", required_unless_present = "storage")]
+    pub(crate) kind: Option<String>,
+    /// Use: customer, stock or iso; only those of customers are written to
+    #[arg(long, conflicts_with = "storage", default_value = "customer")]
+    pub(crate) role: StorageRole,
+    /// Setting of the plugin, such as path=/srv/images; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+    /// Secret of the plugin, in a file or `-` for standard input; may be given several times
+    #[arg(long = "secret", value_name = "KEY=FILE", value_parser = setting)]
+    pub(crate) secrets: Vec<(String, String)>,
+}
+
+/// Arguments of `imprint storage secrets`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageSecretsArgs {
+    /// Id or name
+    pub(crate) storage: String,
+    /// Secret to set, in a file or `-` for standard input; may be given several times
+    #[arg(long = "secret", value_name = "KEY=FILE", value_parser = setting)]
+    pub(crate) secrets: Vec<(String, String)>,
+    /// Secret to remove; may be given several times
+    #[arg(long, value_name = "KEY")]
+    pub(crate) unset: Vec<String>,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
