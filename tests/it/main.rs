@@ -1,5 +1,6 @@
 //! Whole-product tests; see the crate's documentation.
 
+mod author;
 mod browser;
 mod capture;
 mod capture_and_deploy;
@@ -18,4 +19,6 @@ mod hostile;
 mod https;
 mod mover;
 mod ova;
+mod plugins;
+mod storage_folder;
 mod storage_settings;

@@ -19,6 +19,10 @@ pub struct Options {
     pub assets: Option<Arc<dyn Assets>>,
     /// Whether browsers reach the server through HTTPS. Cookies are then marked `Secure`.
     pub https: bool,
+    /// The number of findings about this process that its operator should look into, such as
+    /// plugins that are not used. The readiness check, which needs no sign-in, answers with the
+    /// number alone.
+    pub findings: usize,
     /// Cancelled to stop the server. Streams and waiting requests then end, so that connections can
     /// close.
     pub shutdown: CancellationToken,

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use crate::{
     client::args::{ClientCommand, Connection},
     disk::DiskCommand,
+    plugin::PluginCommand,
     server::{agent::AgentArgs, serve::ServeArgs, settings::SettingsArgs},
 };
 
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     /// Disk images in files: inspect, map, convert, check, digest, compare; no server needed
     #[command(subcommand)]
     Disk(DiskCommand),
+    /// Plugins: list those of this machine, check and pack one of your own; no server needed
+    #[command(subcommand)]
+    Plugin(PluginCommand),
 }
 
 /// Arguments of `imprint doctor`.

@@ -11,7 +11,7 @@ mod confirm;
 mod connection;
 mod credentials;
 pub(crate) mod doctor;
-mod failure;
+pub(crate) mod failure;
 mod find;
 mod hypervisor;
 mod image;
@@ -21,7 +21,7 @@ pub(crate) mod output;
 mod retry;
 mod storage;
 mod storage_test;
-mod table;
+pub(crate) mod table;
 mod task;
 mod watch;
 

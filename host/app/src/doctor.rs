@@ -2,6 +2,8 @@
 
 use std::{path::Path, process::ExitCode};
 
+use imprint_plugin_runtime::{PluginInfo, Quarantined};
+
 use crate::{
     cli::DoctorArgs,
     client::{
@@ -10,6 +12,7 @@ use crate::{
     },
     errors,
     mover::Isolation,
+    plugin::origin,
     plugin_ports::PluginPorts,
     server::{agent, settings::ServerSettings},
 };
@@ -31,13 +34,10 @@ pub(crate) async fn doctor(args: DoctorArgs) -> ExitCode {
 async fn local(settings: &ServerSettings, checks: &mut Vec<Check>) {
     checks.push(Check::ok("configuration", "read without errors"));
     checks.push(folder("data directory", &settings.data_dir, "--data-dir"));
-    checks.push(match PluginPorts::load(&settings.plugin_folders()).await {
-        Ok(plugins) => Check::ok(
-            "plugins",
-            imprint_agent::Ports::plugins(&plugins).into_keys().collect::<Vec<_>>().join(", "),
-        ),
-        Err(error) => Check::failed("plugins", errors::describe(&error)),
-    });
+    match PluginPorts::load(&settings.plugin_folders()).await {
+        Ok(plugins) => checks.extend(plugin_checks(&plugins)),
+        Err(error) => checks.push(Check::failed("plugins", errors::describe(&error))),
+    }
     for program in agent::settings(settings, false).programs {
         let name = format!("program {}", program.name);
         checks.push(match version(&program.path).await {
@@ -53,6 +53,22 @@ async fn local(settings: &ServerSettings, checks: &mut Vec<Check>) {
             Check::warning("acceleration", format!("guests are emulated, slowly: /dev/kvm: {error}"))
         }
     });
+}
+
+/// Lists the plugins that are used, and warns of those that are not.
+fn plugin_checks(plugins: &PluginPorts) -> Vec<Check> {
+    let shown = |plugin: &PluginInfo| match origin(plugin) {
+        Some(origin) => format!("{} {} ({origin})", plugin.id, plugin.version),
+        None => format!("{} {}", plugin.id, plugin.version),
+    };
+    let loaded: Vec<_> = plugins.loaded().iter().map(shown).collect();
+    let mut checks = vec![Check::ok("plugins", loaded.join(", "))];
+    let warning = |one: Quarantined| {
+        let name = one.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Check::warning(format!("plugin {name}"), format!("not used: {}", one.reason))
+    };
+    checks.extend(plugins.quarantined().into_iter().map(warning));
+    checks
 }
 
 /// Checks whether compressed images can be decoded, and how isolated the processes are that do it.

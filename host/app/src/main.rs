@@ -10,6 +10,7 @@ mod errors;
 mod help;
 mod mover;
 mod output_format;
+mod plugin;
 mod plugin_ports;
 mod server;
 mod terminal;
@@ -49,6 +50,7 @@ async fn run(command: Command) -> ExitCode {
             Ok(()) => return disk::run(command).await,
             Err(error) => Err(error),
         },
+        Command::Plugin(command) => return plugin::run(command).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,7 +69,8 @@ fn log(command: &Command) {
         | Command::Man { .. }
         | Command::HelpAll
         | Command::Client(_)
-        | Command::Disk(_) => "error",
+        | Command::Disk(_)
+        | Command::Plugin(_) => "error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let colours =

@@ -11,7 +11,9 @@ pub enum LoadError {
     #[error("not a WebAssembly component: {0}; build it for wasm32-wasip2")]
     NotAComponent(String),
     /// The component has no section `imprint:manifest`.
-    #[error("the component has no manifest; build it with `cargo xtask build`, which embeds plugin.toml")]
+    #[error(
+        "the component has no manifest; add it with `imprint plugin pack COMPONENT --manifest plugin.toml`"
+    )]
     NoManifest,
     /// The manifest cannot be parsed, or breaks a rule.
     #[error("the manifest is not valid: {0}")]
@@ -109,13 +111,45 @@ pub enum LoadError {
         /// The cause.
         source: std::io::Error,
     },
-    /// A plugin in a folder cannot be loaded.
-    #[error("plugin {path} cannot be loaded")]
-    InFile {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: Box<LoadError>,
+    /// Another file of the folder has the same id.
+    #[error("{others} has the same id {id}; remove one of them, or build one with another id")]
+    SameId {
+        /// The id.
+        id: String,
+        /// The other files, with the ids of their plugins.
+        others: String,
+    },
+    /// Another file of the folder provides the same.
+    #[error("{others} provides the {kind} {provides} as well; remove one of them")]
+    SameName {
+        /// The kind of both plugins.
+        kind: &'static str,
+        /// The name under which both are found.
+        provides: String,
+        /// The other files, with the ids of their plugins.
+        others: String,
+    },
+    /// A shipped plugin with another id provides the same.
+    #[error(
+        "the shipped plugin {shipped} provides the {kind} {provides}; to replace it, build this one with the id {shipped}, else change `plugin.provides`"
+    )]
+    ProvidedByShipped {
+        /// The kind of both plugins.
+        kind: &'static str,
+        /// The name under which both are found.
+        provides: String,
+        /// The id of the shipped plugin.
+        shipped: String,
+    },
+    /// A plugin with the id of a shipped one provides something else.
+    #[error("the shipped plugin {id} is {shipped}, and this one is {found}; build it with an id of its own")]
+    Replaces {
+        /// The id of both plugins.
+        id: String,
+        /// What the shipped plugin provides.
+        shipped: String,
+        /// What this one provides.
+        found: String,
     },
 }
 

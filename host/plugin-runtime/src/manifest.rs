@@ -5,12 +5,13 @@
 //! loaded.
 
 mod capabilities;
+mod limits;
 mod probe;
 mod quantity;
 pub(crate) mod rules;
 pub mod section;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use imprint_ports::SettingsSchema;
 use semver::{Version, VersionReq};
@@ -21,12 +22,10 @@ pub use self::{
         Access, ChannelCapability, ChannelKind, DirCapability, Framing, Guard, NetCapability,
         SecretCapability,
     },
+    limits::Limits,
     probe::{Mark, Probe},
 };
-use self::{
-    probe::ProbeTable,
-    quantity::{bytes, duration, rate},
-};
+use self::{limits::LimitsTable, probe::ProbeTable};
 use crate::error::LoadError;
 
 /// The version of this host, which `requires.host` of a manifest is compared with.
@@ -97,71 +96,6 @@ pub struct Manifest {
     pub endpoints: BTreeSet<String>,
     /// The requested limits, reduced to the host's caps.
     pub limits: Limits,
-}
-
-/// What one instance of a plugin may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The bytes of all memories of the instance.
-    pub memory: u64,
-    /// The processor time of one call.
-    pub cpu_per_call: Duration,
-    /// The duration of one call.
-    pub wall_per_call: Duration,
-    /// The bytes that one instance may read through blobs.
-    pub metadata_read: u64,
-    /// The bytes that one call may return from the plugin.
-    pub boundary_bytes: u64,
-    /// The resource handles that an instance may hold.
-    pub handles: u32,
-    /// The instances that may exist at the same time.
-    pub instances: u32,
-    /// The log events that a plugin may write in one second.
-    pub log_rate: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            cpu_per_call: Duration::from_secs(2),
-            wall_per_call: Duration::from_secs(60),
-            metadata_read: 4 << 30,
-            boundary_bytes: 4 << 20,
-            handles: 4096,
-            instances: 16,
-            log_rate: 200,
-        }
-    }
-}
-
-impl Limits {
-    /// Returns the most that a host gives to any plugin by default.
-    pub fn caps() -> Self {
-        Self {
-            memory: 256 << 20,
-            cpu_per_call: Duration::from_secs(30),
-            wall_per_call: Duration::from_secs(300),
-            metadata_read: 64 << 30,
-            boundary_bytes: 16 << 20,
-            handles: 4096,
-            instances: 64,
-            log_rate: 1000,
-        }
-    }
-
-    fn capped(self, caps: &Self) -> Self {
-        Self {
-            memory: self.memory.min(caps.memory),
-            cpu_per_call: self.cpu_per_call.min(caps.cpu_per_call),
-            wall_per_call: self.wall_per_call.min(caps.wall_per_call),
-            metadata_read: self.metadata_read.min(caps.metadata_read),
-            boundary_bytes: self.boundary_bytes.min(caps.boundary_bytes),
-            handles: self.handles.clamp(1, caps.handles),
-            instances: self.instances.clamp(1, caps.instances),
-            log_rate: self.log_rate.clamp(1, caps.log_rate),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -251,35 +185,6 @@ struct EndpointCapability {
     id: String,
     #[expect(dead_code, reason = "parsing the field is the check: there is one kind")]
     kind: ChannelKind,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct LimitsTable {
-    memory: Option<String>,
-    cpu_per_call: Option<String>,
-    wall_per_call: Option<String>,
-    metadata_read: Option<String>,
-    boundary_bytes: Option<String>,
-    handles: Option<u32>,
-    instances: Option<u32>,
-    log_rate: Option<String>,
-}
-
-impl LimitsTable {
-    fn parse(self) -> Result<Limits, LoadError> {
-        let default = Limits::default();
-        Ok(Limits {
-            memory: self.memory.map_or(Ok(default.memory), |text| bytes(&text))?,
-            cpu_per_call: self.cpu_per_call.map_or(Ok(default.cpu_per_call), |text| duration(&text))?,
-            wall_per_call: self.wall_per_call.map_or(Ok(default.wall_per_call), |text| duration(&text))?,
-            metadata_read: self.metadata_read.map_or(Ok(default.metadata_read), |text| bytes(&text))?,
-            boundary_bytes: self.boundary_bytes.map_or(Ok(default.boundary_bytes), |text| bytes(&text))?,
-            handles: self.handles.unwrap_or(default.handles),
-            instances: self.instances.unwrap_or(default.instances),
-            log_rate: self.log_rate.map_or(Ok(default.log_rate), |text| rate(&text))?,
-        })
-    }
 }
 
 impl Manifest {
@@ -387,7 +292,25 @@ impl Manifest {
         if self.tcp.iter().any(|tcp| tcp.authorities_setting.is_some()) {
             return Err(LoadError::manifest("`authorities-setting` is for `http`"));
         }
+        self.check_kind_of_capabilities()?;
         self.channels.iter().try_for_each(ChannelCapability::check)
+    }
+
+    /// Refuses capabilities that a plugin of this kind never gets.
+    fn check_kind_of_capabilities(&self) -> Result<(), LoadError> {
+        let requested = [
+            ("dir", !self.dirs.is_empty(), Kind::Storage),
+            ("channel", !self.channels.is_empty(), Kind::Hypervisor),
+            ("endpoint", !self.endpoints.is_empty(), Kind::Hypervisor),
+        ];
+        match requested.into_iter().find(|(_, requested, kind)| *requested && *kind != self.kind) {
+            Some((table, _, kind)) => Err(LoadError::manifest(format!(
+                "`[[capabilities.{table}]]` is for plugins of the kind {}, and this is a {}; remove it",
+                kind.as_str(),
+                self.kind.as_str()
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub struct PluginInfo {
     pub digest: String,
     /// Where the component was loaded from.
     pub source: PluginSource,
+    /// The version of the shipped plugin with the same id that it replaces.
+    pub replaces: Option<String>,
     /// The limits of one instance, after the host's caps.
     pub limits: Limits,
     /// The directories and channels that its manifest requests, as `dir:ID` and `channel:ID`.
@@ -119,6 +121,8 @@ pub(crate) struct Plugin {
     pub(crate) manifest: Manifest,
     pub(crate) digest: String,
     pub(crate) source: PluginSource,
+    /// The version of the shipped plugin with the same id that it replaces.
+    pub(crate) replaces: Option<String>,
     pub(crate) code: PluginCode,
     /// One permit for each instance that may exist at the same time.
     pub(crate) permits: Arc<Semaphore>,
@@ -141,6 +145,7 @@ impl Plugin {
             license: manifest.license.clone(),
             digest: self.digest.clone(),
             source: self.source.clone(),
+            replaces: self.replaces.clone(),
             limits: manifest.limits,
             capabilities: dirs.chain(channels).collect(),
             config_schema: manifest.config.as_ref().map(|schema| schema.text().to_owned()),

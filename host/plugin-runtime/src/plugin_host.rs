@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     manifest::{Kind, Limits, Manifest, section},
     plugin::{FormatCode, Plugin, PluginCode, PluginInfo, PluginSource},
     ports::{ComponentDriver, ComponentFormat, ComponentStorage, DriverGrants, StorageGrants},
+    quarantine::{Identity, Quarantined},
     state::PluginContext,
     sync,
     usage::{Counters, Usage},
@@ -30,8 +31,6 @@ use crate::{
 
 /// The largest component in bytes; the largest shipped one is below 1 MiB.
 const MAX_COMPONENT: usize = 32 << 20;
-/// The components in one folder.
-const MAX_FILES: usize = 200;
 
 /// The settings of a plugin host.
 #[derive(Clone, Debug)]
@@ -71,7 +70,16 @@ struct Inner {
     cache: Option<Arc<Cache>>,
     caps: Limits,
     plugins: Mutex<BTreeMap<String, Arc<Plugin>>>,
+    /// The plugins of the binary by their ids.
+    shipped: Mutex<BTreeMap<String, Shipped>>,
+    quarantined: Mutex<Vec<Quarantined>>,
     undos: TaskTracker,
+}
+
+/// What is known of a plugin of the binary, also after another one replaced it.
+struct Shipped {
+    identity: Identity,
+    version: String,
 }
 
 impl PluginHost {
@@ -85,8 +93,17 @@ impl PluginHost {
         let cache = options.cache_dir.as_deref().map(Cache::open).transpose()?.map(Arc::new);
         let undos = TaskTracker::new();
         undos.close();
-        let plugins = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { engine, allocation, cache, caps: options.caps, plugins, undos }) })
+        let inner = Inner {
+            engine,
+            allocation,
+            cache,
+            caps: options.caps,
+            plugins: Mutex::default(),
+            shipped: Mutex::default(),
+            quarantined: Mutex::default(),
+            undos,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Returns the source of the instances' memory, for health reports.
@@ -113,6 +130,13 @@ impl PluginHost {
     fn add(&self, plugin: Arc<Plugin>) -> PluginInfo {
         let info = plugin.info();
         info!(plugin = info.id, version = info.version, digest = &info.digest[..12], "plugin loaded");
+        if let Some(replaced) = &info.replaces {
+            info!(plugin = info.id, version = info.version, replaced, "it replaces the shipped plugin");
+        }
+        if info.source == PluginSource::Embedded {
+            let shipped = Shipped { identity: Identity::of(&plugin.manifest), version: info.version.clone() };
+            sync::lock(&self.inner.shipped).insert(info.id.clone(), shipped);
+        }
         sync::lock(&self.inner.plugins).insert(info.id.clone(), plugin);
         info
     }
@@ -145,24 +169,22 @@ impl PluginHost {
         plugins.iter().map(|plugin| Ok(self.add(self.inner.list_format(*plugin)?))).collect()
     }
 
-    /// Loads every `*.wasm` of a folder, in the order of their names.
-    ///
-    /// # Errors
-    ///
-    /// The folder or a file cannot be read, or a plugin cannot be loaded.
-    pub async fn load_dir(&self, dir: &Path) -> Result<Vec<PluginInfo>, LoadError> {
-        let files = component_files(dir).map_err(|source| LoadError::Io { path: dir.to_owned(), source })?;
-        let mut loaded = Vec::with_capacity(files.len());
-        for path in files {
-            let failed = |source| LoadError::Io { path: path.clone(), source };
-            let size = tokio::fs::metadata(&path).await.map_err(failed)?.len();
-            let in_file = |source| LoadError::InFile { path: path.clone(), source: Box::new(source) };
-            check_size(usize::try_from(size).unwrap_or(usize::MAX)).map_err(in_file)?;
-            let bytes = tokio::fs::read(&path).await.map_err(failed)?;
-            let source = PluginSource::File(path.clone());
-            loaded.push(self.load_component(&bytes, source).await.map_err(in_file)?);
-        }
-        Ok(loaded)
+    /// Returns the files of the operator's folder that are not used, in the order of their names.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        sync::lock(&self.inner.quarantined).clone()
+    }
+
+    pub(crate) fn set_quarantined(&self, files: Vec<Quarantined>) {
+        *sync::lock(&self.inner.quarantined) = files;
+    }
+
+    pub(crate) fn caps(&self) -> &Limits {
+        &self.inner.caps
+    }
+
+    /// Returns the plugins of the binary, also those that were replaced.
+    pub(crate) fn shipped(&self) -> Vec<Identity> {
+        sync::lock(&self.inner.shipped).values().map(|shipped| shipped.identity.clone()).collect()
     }
 
     /// Returns every loaded plugin, in the order of their ids.
@@ -297,6 +319,14 @@ impl Inner {
         Ok(self.plugin(manifest, plugin.sha256.to_owned(), PluginSource::Embedded, code))
     }
 
+    /// Returns the version of the shipped plugin that a file with this id replaces.
+    fn replaced_version(&self, id: &str, source: &PluginSource) -> Option<String> {
+        match source {
+            PluginSource::Embedded => None,
+            PluginSource::File(_) => sync::lock(&self.shipped).get(id).map(|shipped| shipped.version.clone()),
+        }
+    }
+
     fn plugin(
         &self,
         manifest: Manifest,
@@ -314,6 +344,7 @@ impl Inner {
             }),
             permits: Arc::new(Semaphore::new(permits)),
             undos: self.undos.clone(),
+            replaces: self.replaced_version(&manifest.id, &source),
             manifest,
             digest,
             source,
@@ -340,7 +371,7 @@ fn compile(
     Ok(component)
 }
 
-fn check_size(size: usize) -> Result<(), LoadError> {
+pub(crate) fn check_size(size: usize) -> Result<(), LoadError> {
     if size > MAX_COMPONENT {
         return Err(LoadError::TooLarge { size, limit: MAX_COMPONENT });
     }
@@ -349,19 +380,4 @@ fn check_size(size: usize) -> Result<(), LoadError> {
 
 fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
-}
-
-fn component_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            files.push(path);
-        }
-        if files.len() > MAX_FILES {
-            return Err(std::io::Error::other(format!("more than {MAX_FILES} plugins in one folder")));
-        }
-    }
-    files.sort();
-    Ok(files)
 }

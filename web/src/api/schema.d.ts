@@ -4141,7 +4141,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The server can use its database */
+            /** @description The server can use its database; the text has the number of findings that its operator should look into */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -1,5 +1,7 @@
 //! Health checks, metrics, and the document of the API.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Bytes,
     extract::State,
@@ -21,18 +23,23 @@ pub(crate) async fn healthz() -> &'static str {
 /// Readiness check
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
     responses(
-        (status = 200, description = "The server can use its database", body = String, content_type = "text/plain"),
+        (status = 200, description = "The server can use its database; the text has the number of findings that its operator should look into", body = String, content_type = "text/plain"),
         (status = 503, description = "The database does not answer, or the server is stopping", body = String, content_type = "text/plain"),
     ))]
-pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, &'static str) {
+pub(crate) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Cow<'static, str>) {
     if state.options().shutdown.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into());
     }
     match state.service().ready().await {
-        Ok(()) => (StatusCode::OK, "ready\n"),
+        Ok(()) => match state.options().findings {
+            0 => (StatusCode::OK, "ready\n".into()),
+            findings => {
+                (StatusCode::OK, format!("ready, findings: {findings}; see `imprint doctor`\n").into())
+            }
+        },
         Err(error) => {
             tracing::warn!(%error, cause = error.internal, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n".into())
         }
     }
 }
@@ -72,7 +79,7 @@ mod tests {
     async fn the_document_is_built_once_and_not_for_every_request() {
         let context = Arc::new(SystemEnvironment);
         let service = Service::open(&Database::SqliteMemory, Settings::default(), context).await.unwrap();
-        let options = Options { assets: None, https: false, shutdown: CancellationToken::new() };
+        let options = Options { assets: None, https: false, findings: 0, shutdown: CancellationToken::new() };
         let state = ApiState::new(service, options, "{}".to_owned());
         let (_, first) = openapi(State(state.clone())).await;
         let (_, second) = openapi(State(state)).await;

@@ -53,6 +53,13 @@ pub(crate) enum Failure {
     Declined,
     /// Checks failed; they are printed already.
     Checks,
+    /// A plugin cannot be used.
+    Plugin {
+        /// Its file, or that of its manifest.
+        file: String,
+        /// The reason, and what to do about it.
+        reason: String,
+    },
     /// Reading or writing on this machine failed.
     Local {
         /// What was attempted.
@@ -88,7 +95,7 @@ impl Failure {
         match self {
             Self::Problem(problem) if problem.code == UNAUTHENTICATED => EXIT_NOT_SIGNED_IN,
             Self::Problem(problem) if problem.status >= 500 || problem.status == 429 => EXIT_FAILED,
-            Self::Problem(_) | Self::NotFound(_) => EXIT_REFUSED,
+            Self::Problem(_) | Self::NotFound(_) | Self::Plugin { .. } => EXIT_REFUSED,
             Self::Usage(_) => EXIT_USAGE,
             Self::NotSignedIn(_) => EXIT_NOT_SIGNED_IN,
             Self::OutputClosed => 0,
@@ -113,6 +120,7 @@ impl Failure {
             Self::NotSignedIn(_) => UNAUTHENTICATED,
             Self::Declined => "declined",
             Self::Checks => "checks_failed",
+            Self::Plugin { .. } => "plugin.load",
             Self::Local { .. } => "local",
             Self::OutputClosed => "output_closed",
         }
@@ -135,6 +143,7 @@ impl Failure {
             | Self::NotSignedIn(_)
             | Self::Declined
             | Self::Checks
+            | Self::Plugin { .. }
             | Self::Local { .. }
             | Self::OutputClosed => {}
         }
@@ -158,6 +167,7 @@ impl Failure {
             | Self::NotSignedIn(_)
             | Self::Declined
             | Self::Checks
+            | Self::Plugin { .. }
             | Self::Local { .. }
             | Self::OutputClosed => None,
         }
@@ -176,6 +186,7 @@ impl fmt::Display for Failure {
             Self::Usage(text) | Self::NotFound(text) | Self::NotSignedIn(text) => f.write_str(text),
             Self::Declined => f.write_str("nothing was deleted"),
             Self::Checks => f.write_str("some checks failed; see above"),
+            Self::Plugin { file, reason } => write!(f, "the plugin {file} cannot be used: {reason}"),
             Self::Local { what, cause } => write!(f, "{what}: {cause}"),
             Self::OutputClosed => f.write_str("the output was closed"),
         }

@@ -50,6 +50,7 @@ fn pause(failure: &Failure, attempt: u32) -> Option<Duration> {
         | Failure::Declined
         | Failure::NotSignedIn(_)
         | Failure::Checks
+        | Failure::Plugin { .. }
         | Failure::Local { .. }
         | Failure::OutputClosed => None,
     }

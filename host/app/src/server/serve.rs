@@ -74,11 +74,13 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         let demo = demo::ensure(&service, setup, &request).await?;
         tasks.spawn(demo::first_instance(service.clone(), demo, request, stop.clone()));
     }
+    let mut findings = 0;
     let agent = match setup.filter(|_| !args.no_agent) {
         None => None,
         Some(setup) => {
             mover::configure(settings.file.mover.isolation)?;
             let plugins = Arc::new(PluginPorts::load(&settings.plugin_folders()).await?);
+            findings = plugins.quarantined().len();
             let agent_settings = agent::settings(&settings, args.demo);
             let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });
             let agent =
@@ -95,6 +97,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
     let options = imprint_api::Options {
         assets: Some(Arc::new(panel::Panel)),
         https: settings.file.server.https,
+        findings,
         shutdown: stop.clone(),
     };
     let served = imprint_api::serve(listener, imprint_api::router(service, options), stop.clone()).await;

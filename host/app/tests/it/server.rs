@@ -79,7 +79,8 @@ impl Server {
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let options = imprint_api::Options { assets: None, https: false, shutdown: stop.clone() };
+        let options =
+            imprint_api::Options { assets: None, https: false, findings: 0, shutdown: stop.clone() };
         tokio::spawn(imprint_api::serve(listener, imprint_api::router(service, options), stop.clone()));
         Self { url, agent, folder: tempfile::tempdir().unwrap(), stop }
     }
@@ -135,6 +136,7 @@ impl Agent {
                 available: room,
                 problem: None,
                 read_only: false,
+                marked: true,
             })
             .collect();
         let heartbeat = Heartbeat { agent_id: self.id, leases: Vec::new(), instances: Vec::new(), storages };

@@ -85,13 +85,13 @@ struct MarkTable {
 impl ProbeTable {
     pub(super) fn parse(self) -> Result<Probe, LoadError> {
         let max = Probe::default();
-        let length = |text: Option<String>, max: usize| match text {
-            Some(text) => Ok::<_, LoadError>(usize::try_from(bytes(&text)?).map_or(max, |n| n.min(max))),
+        let length = |key: &str, text: Option<String>, max: usize| match text {
+            Some(text) => Ok::<_, LoadError>(usize::try_from(bytes(key, &text)?).map_or(max, |n| n.min(max))),
             None => Ok(max),
         };
         let probe = Probe {
-            head: length(self.head, max.head)?,
-            tail: length(self.tail, max.tail)?,
+            head: length("plugin.probe.head", self.head, max.head)?,
+            tail: length("plugin.probe.tail", self.tail, max.tail)?,
             marks: self
                 .marks
                 .map(|marks| marks.into_iter().map(MarkTable::parse).collect::<Result<_, _>>())

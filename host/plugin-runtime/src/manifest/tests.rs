@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{probe::MAX_MARKS, *};
 
 const GOOD: &str = r#"
@@ -64,8 +66,9 @@ fn errors_name_the_place_of_the_mistake() {
     refused(r#"["hypervisor"]"#, r#"["hypervisor", "format"]"#, "exactly one");
     refused(r#"["hypervisor"]"#, r#"["toaster"]"#, "plugin.kinds");
     refused(r#"id = "hypervisor-qemu""#, r#"id = "../etc""#, "plugin.id");
-    refused(r#"memory = "32MiB""#, r#"memory = "32 parsecs""#, "32 parsecs");
-    refused(r#"log-rate = "5/s""#, r#"log-rate = "5""#, "5");
+    refused(r#"memory = "32MiB""#, r#"memory = "32 parsecs""#, "`limits.memory` is \"32 parsecs\"");
+    refused(r#"wall-per-call = "2m""#, r#"wall-per-call = "2""#, "`limits.wall-per-call`");
+    refused(r#"log-rate = "5/s""#, r#"log-rate = "5""#, "`limits.log-rate`");
     refused("limit-ms = 500", "limit-ms = 0", "limit-ms");
     refused(r#"undo = '{"execute":"cont"}'"#, r#"undo = '{"run":"cont"}'"#, "execute");
     refused("[limits]", "[limit]", "limit");
@@ -86,6 +89,13 @@ fn commands_that_are_never_granted_are_refused_in_the_manifest() {
         let error = parse(&GOOD.replace("query-*", pattern)).expect_err(pattern);
         assert!(matches!(error, LoadError::NeverGrantable { .. }), "{pattern}: {error}");
     }
+}
+
+#[test]
+fn capabilities_of_another_kind_are_refused() {
+    let dir = "[[capabilities.dir]]\nid = \"pool\"\n[limits]";
+    refused("[limits]", dir, "[[capabilities.dir]]` is for plugins of the kind storage");
+    refused(r#"["hypervisor"]"#, r#"["storage"]"#, "[[capabilities.channel]]");
 }
 
 #[test]

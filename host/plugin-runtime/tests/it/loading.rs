@@ -128,10 +128,115 @@ async fn a_folder_overrides_embedded_plugins() {
         ("0.2.0", &PluginSource::File(file.clone()))
     );
 
-    std::fs::write(&file, "damaged").unwrap();
-    let error = host.load_dir(folder.path()).await.unwrap_err();
-    assert!(error.to_string().contains("mine.wasm"), "{error}");
-    assert_eq!(host.plugins()[0].version, "0.2.0", "what was loaded stays");
+    assert_eq!(plugins[0].replaces.as_deref(), Some("0.1.0"), "the version of the embedded one");
+    assert_eq!(host.quarantined(), []);
+}
+
+/// A folder with these files, each a component with a manifest or other bytes.
+fn folder(files: &[(&str, Vec<u8>)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+fn named(id: &str, provides: &str) -> Vec<u8> {
+    let named = manifest("hostile-format")
+        .replace(r#"id = "hostile-format""#, &format!("id = {id:?}"))
+        .replace(r#"provides = "hostile""#, &format!("provides = {provides:?}"));
+    section::append(&bare("hostile-format"), &named)
+}
+
+/// Loads a folder beside the embedded `hostile-format`, and returns the ids of the plugins that are
+/// used with the names and reasons of the files that are not.
+async fn beside_a_shipped_one(files: &[(&str, Vec<u8>)]) -> (Vec<String>, Vec<(String, String)>) {
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let bytes = component("hostile-format");
+    let sha256 = hex::encode(Sha256::digest(&bytes));
+    host.load_embedded(&[EmbeddedPlugin { name: "hostile-format", bytes: &bytes, sha256: &sha256 }])
+        .await
+        .unwrap();
+    let folder = folder(files);
+    host.load_dir(folder.path()).await.unwrap();
+    let used = host.plugins().into_iter().map(|plugin| plugin.id).collect();
+    let quarantined = host.quarantined().into_iter().map(|one| {
+        assert!(one.finding().contains(&one.reason) && one.finding().contains(one.file.to_str().unwrap()));
+        (one.file.file_name().unwrap().to_string_lossy().into_owned(), one.reason)
+    });
+    (used, quarantined.collect())
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_loaded_stops_no_other() {
+    let newer = manifest("hostile-storage").replace(">=0.1, <0.2", ">=7");
+    let files = [
+        ("a-damaged.wasm", b"damaged".to_vec()),
+        ("b-bare.wasm", bare("hostile-storage")),
+        ("c-newer.wasm", section::append(&bare("hostile-storage"), &newer)),
+        ("d-other-kind.wasm", section::append(&bare("hostile-driver"), &manifest("hostile-storage"))),
+        ("e-good.wasm", component("hostile-stream")),
+    ];
+    let (used, quarantined) = beside_a_shipped_one(&files).await;
+    assert_eq!(used, ["hostile-format", "hostile-stream"]);
+    let reasons = [
+        ("a-damaged.wasm", "not a WebAssembly component"),
+        ("b-bare.wasm", "imprint plugin pack"),
+        ("c-newer.wasm", "requires a host >=7"),
+        ("d-other-kind.wasm", "correct `plugin.kinds`"),
+    ];
+    for ((file, reason), (expected, part)) in quarantined.iter().zip(reasons) {
+        assert_eq!(file, expected);
+        assert!(reason.contains(part), "{file}: {reason}");
+        let (first, _) = reason.split_once(": ").unwrap_or((reason, ""));
+        assert_eq!(reason.matches(first).count(), 1, "nothing is written twice: {reason}");
+    }
+    assert_eq!(quarantined.len(), reasons.len());
+}
+
+#[tokio::test]
+async fn names_that_are_taken_are_refused_with_both_files() {
+    let files = [
+        ("a.wasm", named("twin", "one")),
+        ("b.wasm", named("twin", "two")),
+        ("c.wasm", named("format-c", "same")),
+        ("d.wasm", named("format-d", "same")),
+        ("e.wasm", named("aa-hostile", "hostile")),
+        ("f.wasm", named("format-f", "fine")),
+    ];
+    let (used, quarantined) = beside_a_shipped_one(&files).await;
+    assert_eq!(used, ["format-f", "hostile-format"]);
+    let expected = [
+        ("a.wasm", "b.wasm (twin) has the same id twin"),
+        ("b.wasm", "a.wasm (twin) has the same id twin"),
+        ("c.wasm", "d.wasm (format-d) provides the format same as well"),
+        ("d.wasm", "c.wasm (format-c) provides the format same as well"),
+        ("e.wasm", "the shipped plugin hostile-format provides the format hostile"),
+    ];
+    for ((file, reason), (name, part)) in quarantined.iter().zip(expected) {
+        assert_eq!(file, name);
+        assert!(reason.contains(part), "{file}: {reason}");
+    }
+    assert_eq!(quarantined.len(), expected.len());
+}
+
+#[tokio::test]
+async fn the_id_of_a_shipped_plugin_is_for_what_provides_the_same() {
+    let (used, quarantined) =
+        beside_a_shipped_one(&[("x.wasm", named("hostile-format", "something-else"))]).await;
+    assert_eq!(used, ["hostile-format"]);
+    assert!(quarantined[0].1.contains("and this one is the format something-else"), "{quarantined:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_read() {
+    let host = PluginHost::new(HostOptions::default()).unwrap();
+    let folder = folder(&[]);
+    std::fs::create_dir(folder.path().join("folder.wasm")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link.wasm")).unwrap();
+    assert!(host.load_dir(folder.path()).await.unwrap().is_empty());
+    assert_eq!(host.quarantined().len(), 2);
+    assert!(host.load_dir(&folder.path().join("missing")).await.is_err());
 }
 
 #[tokio::test]
