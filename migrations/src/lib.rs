@@ -20,6 +20,7 @@ mod m20261129_000020_create_storage_kinds;
 mod m20261129_000021_create_secrets;
 mod m20261129_000022_add_task_result;
 mod m20261129_000023_manage_image_storages;
+mod m20261129_000030_add_storage_marker;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000021_create_secrets::Migration),
             Box::new(m20261129_000022_add_task_result::Migration),
             Box::new(m20261129_000023_manage_image_storages::Migration),
+            Box::new(m20261129_000030_add_storage_marker::Migration),
         ]
     }
 }

@@ -176,12 +176,19 @@ impl Server {
 
     /// Returns the paths of the files in the customers' image storage, relative to it.
     pub fn stored_files(&self) -> Result<Vec<PathBuf>> {
+        let is_marker = |path: &Path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".imprint-storage."))
+        };
         let mut found = Vec::new();
         let mut open = vec![self.image_storage()];
         while let Some(dir) = open.pop() {
             for entry in std::fs::read_dir(&dir)? {
                 let path = entry?.path();
-                if path.is_dir() { open.push(path) } else { found.push(path) }
+                if path.is_dir() {
+                    open.push(path);
+                } else if !is_marker(&path) {
+                    found.push(path);
+                }
             }
         }
         found.sort();

@@ -74,6 +74,10 @@ pub struct StorageRef {
     /// ([`crate::ControlPlane::secrets`]); 0 when it has none.
     #[serde(default)]
     pub secrets_version: u64,
+    /// Whether no agent has used the storage yet, so that its folder may get its marker. Later a
+    /// folder without the marker is refused.
+    #[serde(default)]
+    pub initialise: bool,
 }
 
 /// An image's file.

@@ -103,6 +103,9 @@ pub struct StorageReport {
     /// Whether it can be read but not written.
     #[serde(default)]
     pub read_only: bool,
+    /// Whether the storage was opened, so that its folder has its marker.
+    #[serde(default)]
+    pub marked: bool,
 }
 
 /// A heartbeat of an agent process.

@@ -44,7 +44,7 @@ mod settings;
 mod sync;
 
 pub use journal::fault::{FaultError, fault_steps};
-pub use ports::{DriverGrants, Ports};
+pub use ports::{DriverGrants, FolderPlace, Ports};
 pub use runtime::{
     agent::{Agent, AgentError},
     http::{HttpControlPlane, HttpError},

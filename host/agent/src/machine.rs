@@ -2,7 +2,10 @@
 
 pub(crate) mod image_lock;
 pub(crate) mod instance;
+mod mounts;
 pub(crate) mod process;
+mod storage_folder;
+pub(crate) mod storages;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,17 +14,17 @@ use std::{
 };
 
 use imprint_agent_protocol::{ControlPlane, ProtocolError, SecretsRequest, StorageKindReport, StorageRef};
-use imprint_domain::{
-    id::{InstanceId, StorageId},
-    task_error::TaskErrorCode,
-};
+use imprint_domain::{id::InstanceId, task_error::TaskErrorCode};
 use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     error::JobError,
     journal::fault::Fault,
-    machine::instance::InstanceDir,
+    machine::{
+        instance::InstanceDir,
+        storages::{Storage, Storages},
+    },
     ports::{DriverGrants, Ports},
     settings::{Folders, Program, Settings},
     sync::lock,
@@ -34,15 +37,9 @@ pub(crate) struct Machine {
     pub(crate) fault: Fault,
     ports: Arc<dyn Ports>,
     control_plane: Arc<dyn ControlPlane>,
-    storages: Mutex<HashMap<StorageId, OpenStorage>>,
+    storages: Storages,
     busy: Mutex<HashMap<InstanceId, Weak<tokio::sync::Mutex<()>>>>,
     unrecovered: Mutex<HashSet<InstanceId>>,
-}
-
-/// An open storage, and the reference that it was opened with.
-struct OpenStorage {
-    with: StorageRef,
-    backend: Arc<dyn StorageBackend>,
 }
 
 impl Machine {
@@ -59,7 +56,7 @@ impl Machine {
             fault,
             ports,
             control_plane,
-            storages: Mutex::default(),
+            storages: Storages::default(),
             busy: Mutex::default(),
             unrecovered: Mutex::default(),
         }
@@ -88,19 +85,14 @@ impl Machine {
         self.ports.formats()
     }
 
-    /// Returns the storage; it is opened once, and again when its settings or secrets have changed.
-    pub(crate) async fn storage(&self, wanted: &StorageRef) -> Result<Arc<dyn StorageBackend>, PortError> {
-        if let Some(known) = lock(&self.storages).get(&wanted.id).filter(|known| known.with == *wanted) {
-            return Ok(known.backend.clone());
-        }
-        let secrets = match wanted.secrets_version {
-            0 => Secrets::new(),
-            _ => self.secrets(SecretsRequest::Storage { id: wanted.id }).await?,
+    /// Returns the storage, after checking that its folder is the one that belongs to it. It is
+    /// opened once, and again when its settings, its secrets or its folder have changed.
+    pub(crate) async fn storage(&self, wanted: &StorageRef) -> Result<Storage, PortError> {
+        let secrets = async || match wanted.secrets_version {
+            0 => Ok(Secrets::new()),
+            _ => self.secrets(SecretsRequest::Storage { id: wanted.id }).await,
         };
-        let backend = self.ports.storage(wanted, secrets).await?;
-        lock(&self.storages)
-            .insert(wanted.id, OpenStorage { with: wanted.clone(), backend: backend.clone() });
-        Ok(backend)
+        self.storages.get(self.ports.as_ref(), wanted, secrets).await
     }
 
     /// Lets a plugin check the settings of a storage without opening it; `None` when it has no such
@@ -110,7 +102,8 @@ impl Machine {
         storage: &StorageRef,
         secrets: Secrets,
     ) -> Result<Option<Vec<SettingFinding>>, PortError> {
-        self.ports.check_storage(storage, secrets).await
+        let folder = self.storages.folder_for_test(self.ports.as_ref(), storage).await?;
+        self.ports.check_storage(storage, folder, secrets).await
     }
 
     /// Opens a storage that nothing else uses, for its connection test.
@@ -119,7 +112,8 @@ impl Machine {
         storage: &StorageRef,
         secrets: Secrets,
     ) -> Result<Arc<dyn StorageBackend>, PortError> {
-        self.ports.storage(storage, secrets).await
+        let folder = self.storages.folder_for_test(self.ports.as_ref(), storage).await?;
+        self.ports.storage(storage, folder, secrets).await
     }
 
     /// Fetches secrets from the control plane. Nothing but the open storage keeps them.
@@ -208,6 +202,7 @@ impl Machine {
     /// Returns what is missing on the machine, as human-readable sentences.
     pub(crate) fn findings(&self) -> Vec<String> {
         let mut findings: Vec<_> = self.settings.programs.iter().filter_map(missing).collect();
+        findings.extend(self.ports.findings());
         if !lock(&self.unrecovered).is_empty() {
             findings.push(
                 "an interrupted capture could not be undone yet; the agent's log has the cause".to_owned(),
@@ -243,9 +238,4 @@ fn missing(program: &Program) -> Option<String> {
 pub(crate) fn free_space(folder: &Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(folder)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Returns whether the folder's file system is mounted read-only.
-pub(crate) fn is_read_only(folder: &Path) -> std::io::Result<bool> {
-    Ok(rustix::fs::statvfs(folder)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }

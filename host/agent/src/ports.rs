@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use cap_std::fs::Dir;
 use imprint_agent_protocol::{StorageKindReport, StorageRef};
 use imprint_ports::{DiskFormat, Driver, PortError, Secrets, SettingFinding, StorageBackend};
 
@@ -28,6 +29,25 @@ impl DriverGrants {
     }
 }
 
+/// Where the folder of an image storage is on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderPlace {
+    /// The folder that the operator made or mounted.
+    pub base: PathBuf,
+    /// The name of the sub-folder that the storage keeps its files in; `None` for `base` itself.
+    pub sub_folder: Option<String>,
+}
+
+impl FolderPlace {
+    /// Returns the path of the folder.
+    pub fn path(&self) -> PathBuf {
+        match &self.sub_folder {
+            Some(name) => self.base.join(name),
+            None => self.base.clone(),
+        }
+    }
+}
+
 /// The plugins of the agent.
 #[async_trait]
 pub trait Ports: Send + Sync {
@@ -35,11 +55,22 @@ pub trait Ports: Send + Sync {
     fn plugins(&self) -> BTreeMap<String, String>;
     /// Returns the kinds of image storages that the loaded plugins provide.
     fn storage_kinds(&self) -> Vec<StorageKindReport>;
+    /// Returns what the operator has to know about plugins that are not used, as human-readable
+    /// sentences.
+    fn findings(&self) -> Vec<String>;
     /// Returns a disk format by its name, such as `qcow2`; `None` if no plugin provides it.
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>>;
     /// Returns every disk format, for what is inside a wrapper such as an OVA.
     fn formats(&self) -> Vec<Arc<dyn DiskFormat>>;
-    /// Opens an image storage with its secrets, which are kept in memory only.
+    /// Returns the folder that the plugin of an image storage is granted; `None` for a plugin that
+    /// asks for none.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the plugin asks for a folder, and the settings do not name a valid one.
+    fn storage_folder(&self, storage: &StorageRef) -> Result<Option<FolderPlace>, PortError>;
+    /// Opens an image storage with the folder that its plugin is granted, and with its secrets,
+    /// which are kept in memory only.
     ///
     /// # Errors
     ///
@@ -47,6 +78,7 @@ pub trait Ports: Send + Sync {
     async fn storage(
         &self,
         storage: &StorageRef,
+        folder: Option<Arc<Dir>>,
         secrets: Secrets,
     ) -> Result<Arc<dyn StorageBackend>, PortError>;
     /// Lets a plugin check the settings of an image storage, and itself, without opening the
@@ -58,6 +90,7 @@ pub trait Ports: Send + Sync {
     async fn check_storage(
         &self,
         storage: &StorageRef,
+        folder: Option<Arc<Dir>>,
         secrets: Secrets,
     ) -> Result<Option<Vec<SettingFinding>>, PortError>;
     /// Opens a hypervisor driver by its kind, such as `qemu`.

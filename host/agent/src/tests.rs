@@ -7,3 +7,4 @@ mod lifecycle;
 mod recovery;
 mod stack;
 mod storage_test;
+mod storages;

@@ -9,19 +9,23 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
-use cap_std::{ambient_authority, fs::Dir};
-use imprint_agent::{DriverGrants, Ports};
+use cap_std::fs::Dir;
+use imprint_agent::{DriverGrants, FolderPlace, Ports};
 use imprint_agent_protocol::{StorageKindReport, StorageRef};
 use imprint_plugin_runtime::{
-    self as runtime, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, StorageGrants, Usage,
-    manifest::Kind,
+    self as runtime, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, Quarantined,
+    StorageGrants, Usage, manifest::Kind,
 };
 use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
 
 use crate::embedded::PLUGINS;
 
-/// The setting of a local storage that names the folder which its plugin is granted.
+/// The setting of a storage that names the folder which its plugin is granted.
 const STORAGE_PATH: &str = "path";
+/// The setting of a storage that names a sub-folder of it, which is granted instead.
+const STORAGE_FOLDER: &str = "folder";
+/// The value of [`STORAGE_FOLDER`] for no sub-folder.
+const THE_PATH_ITSELF: &str = ".";
 
 /// The folders of plugins.
 pub(crate) struct PluginFolders {
@@ -38,11 +42,12 @@ pub(crate) struct PluginPorts {
 }
 
 impl PluginPorts {
-    /// Loads all plugins, for an agent.
+    /// Loads all plugins, for an agent. A plugin of the operator's folder that cannot be used is
+    /// quarantined, and stops nothing.
     ///
     /// # Errors
     ///
-    /// The cache's folder cannot be made, or a plugin cannot be loaded.
+    /// A folder cannot be used, or a shipped plugin cannot be loaded.
     pub(crate) async fn load(folders: &PluginFolders) -> Result<Self> {
         let cache_dir = Some(folders.cache.clone());
         let host = PluginHost::new(HostOptions { cache_dir, ..HostOptions::default() })?;
@@ -66,7 +71,12 @@ impl PluginPorts {
             started => started?,
         };
         host.list_embedded_formats(&shipped("format-")).context("a shipped plugin cannot be loaded")?;
-        Self::with_folder(host, dir).await
+        let ports = Self::with_folder(host, dir).await?;
+        // The folder is named in the command itself: the plugin in it is the one to be used.
+        match ports.quarantined().first() {
+            Some(quarantined) => bail!("{}", quarantined.finding()),
+            None => Ok(ports),
+        }
     }
 
     async fn with_folder(host: PluginHost, dir: Option<&Path>) -> Result<Self> {
@@ -84,6 +94,16 @@ impl PluginPorts {
         self.host.formats()
     }
 
+    /// Returns every plugin that is used.
+    pub(crate) fn loaded(&self) -> Vec<PluginInfo> {
+        self.host.plugins()
+    }
+
+    /// Returns the files of the operator's folder that are not used.
+    pub(crate) fn quarantined(&self) -> Vec<Quarantined> {
+        self.host.quarantined()
+    }
+
     /// Returns what the plugins have used so far: memory, time, bytes across the sandbox.
     pub(crate) fn usage(&self) -> Usage {
         self.host.usage()
@@ -96,14 +116,17 @@ impl PluginPorts {
     }
 
     /// Returns what the plugin of a storage is granted.
-    fn storage_grants(&self, storage: &StorageRef, secrets: Secrets) -> Result<StorageGrants, PortError> {
+    fn storage_grants(
+        &self,
+        storage: &StorageRef,
+        folder: Option<Arc<Dir>>,
+        secrets: Secrets,
+    ) -> StorageGrants {
         let mut dirs = BTreeMap::new();
-        if let Some(plugin) = self.of_kind(Kind::Storage, storage.kind.as_str()) {
-            for id in requested(&plugin, "dir") {
-                dirs.insert(id.to_owned(), Arc::new(storage_dir(storage)?));
-            }
+        if let (Some(plugin), Some(folder)) = (self.of_kind(Kind::Storage, storage.kind.as_str()), folder) {
+            dirs.extend(requested(&plugin, "dir").map(|id| (id.to_owned(), folder.clone())));
         }
-        Ok(StorageGrants { settings: storage.settings.clone(), secrets, dirs })
+        StorageGrants { settings: storage.settings.clone(), secrets, dirs }
     }
 
     fn of_kind(&self, kind: Kind, name: &str) -> Option<PluginInfo> {
@@ -153,6 +176,10 @@ impl Ports for PluginPorts {
         storages.filter_map(report).collect()
     }
 
+    fn findings(&self) -> Vec<String> {
+        self.quarantined().iter().map(Quarantined::finding).collect()
+    }
+
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>> {
         self.host.format(name).ok()
     }
@@ -161,21 +188,31 @@ impl Ports for PluginPorts {
         self.host.formats()
     }
 
+    fn storage_folder(&self, storage: &StorageRef) -> Result<Option<FolderPlace>, PortError> {
+        let plugin = self.of_kind(Kind::Storage, storage.kind.as_str());
+        match plugin.filter(|plugin| requested(plugin, "dir").next().is_some()) {
+            Some(_) => folder_place(storage).map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn storage(
         &self,
         storage: &StorageRef,
+        folder: Option<Arc<Dir>>,
         secrets: Secrets,
     ) -> Result<Arc<dyn StorageBackend>, PortError> {
-        let grants = self.storage_grants(storage, secrets)?;
+        let grants = self.storage_grants(storage, folder, secrets);
         self.host.storage(storage.kind.as_str(), grants).await
     }
 
     async fn check_storage(
         &self,
         storage: &StorageRef,
+        folder: Option<Arc<Dir>>,
         secrets: Secrets,
     ) -> Result<Option<Vec<SettingFinding>>, PortError> {
-        let grants = self.storage_grants(storage, secrets)?;
+        let grants = self.storage_grants(storage, folder, secrets);
         self.host.check_storage(storage.kind.as_str(), grants).await
     }
 
@@ -198,15 +235,69 @@ impl Ports for PluginPorts {
     }
 }
 
-/// Opens the folder that the plugin of a local storage is granted.
-fn storage_dir(storage: &StorageRef) -> Result<Dir, PortError> {
-    let Some(path) = storage.settings.get(STORAGE_PATH) else {
-        let text = format!("storage {} has no setting '{STORAGE_PATH}'; name its folder", storage.id);
-        let error = PortError::host(ErrorClass::InvalidInput, "storage.path", text);
-        return Err(error.about_setting(STORAGE_PATH));
+/// Returns the folder that the settings of a storage name.
+fn folder_place(storage: &StorageRef) -> Result<FolderPlace, PortError> {
+    let invalid = |setting: &str, text: String| {
+        Err(PortError::host(ErrorClass::InvalidInput, "storage.path", text).about_setting(setting))
     };
-    Dir::open_ambient_dir(path, ambient_authority()).map_err(|error| {
-        let text = format!("the storage's folder {path} cannot be opened ({error}); make it or mount it");
-        PortError::host(ErrorClass::NotFound, "storage.path", text).about_setting(STORAGE_PATH)
-    })
+    let Some(base) = storage.settings.get(STORAGE_PATH).map(PathBuf::from) else {
+        return invalid(
+            STORAGE_PATH,
+            format!("storage {} has no setting `{STORAGE_PATH}`; name its folder", storage.id),
+        );
+    };
+    if !base.is_absolute() {
+        return invalid(
+            STORAGE_PATH,
+            format!("the setting `{STORAGE_PATH}` is {}; name an absolute path", base.display()),
+        );
+    }
+    let sub_folder = storage.settings.get(STORAGE_FOLDER).filter(|name| *name != THE_PATH_ITSELF).cloned();
+    if let Some(name) = &sub_folder
+        && (name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']))
+    {
+        return invalid(
+            STORAGE_FOLDER,
+            format!(
+                "the setting `{STORAGE_FOLDER}` is {name:?}; give the name of one folder below `{STORAGE_PATH}`, or \
+             `{THE_PATH_ITSELF}` for none"
+            ),
+        );
+    }
+    Ok(FolderPlace { base, sub_folder })
+}
+
+#[cfg(test)]
+mod tests {
+    use imprint_domain::{id::StorageId, plugin_kind::StorageKind};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn place(settings: &[(&str, &str)]) -> Result<PathBuf, String> {
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let storage = StorageRef {
+            id: StorageId::new(Uuid::from_u128(1)),
+            kind: StorageKind::local(),
+            settings: settings.collect(),
+            secrets_version: 0,
+            initialise: false,
+        };
+        folder_place(&storage).map(|place| place.path()).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn the_folder_of_a_storage_is_below_its_path() {
+        assert_eq!(place(&[("path", "/srv")]), Ok("/srv".into()));
+        assert_eq!(place(&[("path", "/srv"), ("folder", ".")]), Ok("/srv".into()));
+        assert_eq!(place(&[("path", "/srv"), ("folder", "customer")]), Ok("/srv/customer".into()));
+        assert!(place(&[]).unwrap_err().contains("no setting `path`"));
+        assert!(place(&[("path", "srv")]).unwrap_err().contains("absolute"));
+        for folder in ["", "..", "a/b", ".hidden", "/etc"] {
+            assert!(
+                place(&[("path", "/srv"), ("folder", folder)]).unwrap_err().contains("`folder`"),
+                "{folder}"
+            );
+        }
+    }
 }

@@ -48,8 +48,8 @@ pub use imprint_domain::{
     settings::SettingsSchema,
 };
 pub use storage::{
-    Listing, LocalFile, Object, ReadLocator, RemoteObject, RemoteUpload, SettingFinding, Space,
-    StorageBackend, Upload, WriteRequest, WriteTarget,
+    Listing, LocalFile, Object, RESERVED_NAMES, ReadLocator, RemoteObject, RemoteUpload, SettingFinding,
+    Space, StorageBackend, Upload, WriteRequest, WriteTarget,
 };
 
 /// An extension bag, ordered by its lower-kebab keys.

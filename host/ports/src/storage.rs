@@ -8,6 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{BlockSink, BlockSource, PortError};
 
+/// The start of the names in the top of a storage's folder that belong to the host: its markers.
+/// Plugins neither see nor reach them.
+pub const RESERVED_NAMES: &str = ".imprint-storage.";
+
 /// A file below a granted directory, already resolved to the directory's handle: `path` is relative
 /// and is opened beneath `dir` only.
 #[derive(Clone, Debug)]

@@ -201,7 +201,7 @@ impl Handle {
 
     async fn bound(&self, change: &Change<'_>) -> Result<Vec<StorageRef>, Error> {
         let bound = storage::of_hypervisor(&change.conn(), self.hypervisor_id).await.db()?;
-        Ok(bound.iter().map(|record| storage_ref(&record.storage)).collect())
+        Ok(bound.iter().map(storage_ref).collect())
     }
 
     /// Reads the hypervisor, if this agent process is its current one.
@@ -290,6 +290,9 @@ impl Handle {
             let counting = reports.iter().filter(|(_, report)| report.available.is_some());
             if let Some(oldest) = counting.map(|(_, report)| report.seen_at).min() {
                 reservation::reported(change, id, oldest).await?;
+            }
+            if report.marked && record.marked_at.is_none() {
+                storage::mark(&change.tx, id, change.now).await.db()?;
             }
         }
         Ok(())

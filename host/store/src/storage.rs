@@ -8,7 +8,7 @@ use imprint_domain::{
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::OnConflict,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::{Conn, StoreError, WriteTx, codec};
@@ -32,6 +32,7 @@ mod row {
         pub min_free_bytes: Option<i64>,
         pub drain_to: Option<Uuid>,
         pub version: i64,
+        pub marked_at: Option<DateTimeUtc>,
         pub created_at: DateTimeUtc,
         pub secrets_version: i64,
     }
@@ -66,6 +67,8 @@ mod binding {
 pub struct StorageRecord {
     /// The storage.
     pub storage: ImageStorage,
+    /// When an agent first opened it: its folder has its marker since then.
+    pub marked_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -112,6 +115,7 @@ fn from_row(row: row::Model) -> Result<StorageRecord, StoreError> {
             drain_to: row.drain_to.map(StorageId::new),
             version: codec::to_u32("version", row.version)?,
         },
+        marked_at: row.marked_at,
         created_at: row.created_at,
     })
 }
@@ -130,6 +134,7 @@ fn to_row(record: &StorageRecord) -> Result<row::Model, StoreError> {
         min_free_bytes: storage.min_free.map(|size| size.as_i64()),
         drain_to: storage.drain_to.map(StorageId::uuid),
         version: i64::from(storage.version),
+        marked_at: record.marked_at,
         created_at: record.created_at,
         secrets_version: codec::to_i64(storage.secrets_version),
     })
@@ -284,6 +289,22 @@ pub async fn insert(tx: &WriteTx, record: &StorageRecord) -> Result<(), StoreErr
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &StorageRecord) -> Result<(), StoreError> {
     row::Entity::update(to_row(record)?.into_active_model().reset_all()).exec(&tx.0).await?;
+    Ok(())
+}
+
+/// Notes that an agent has opened a storage, so that its folder has its marker; only the first time
+/// counts.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn mark(tx: &WriteTx, id: StorageId, at: Timestamp) -> Result<(), StoreError> {
+    row::Entity::update_many()
+        .col_expr(row::Column::MarkedAt, Expr::value(at))
+        .filter(row::Column::Id.eq(id.uuid()))
+        .filter(row::Column::MarkedAt.is_null())
+        .exec(&tx.0)
+        .await?;
     Ok(())
 }
 

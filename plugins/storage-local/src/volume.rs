@@ -8,7 +8,7 @@ use imprint_plugin_sdk::{
 };
 
 use crate::{
-    key::{POOL, TEMPORARY, check_key},
+    key::{POOL, check_key},
     objects::find,
     upload::LocalUpload,
     walk::Walk,
@@ -25,9 +25,9 @@ impl Storage for LocalVolume {
     type Upload = LocalUpload;
 
     fn open(host: &dyn StorageHost, _settings: &Props) -> Result<Self> {
-        // Also the proof that the pool is granted and can be written.
-        host.create_directory(POOL, TEMPORARY)?;
-        Ok(Self)
+        // Also the proof that the pool is granted. It need not be writable: images are deployed
+        // from a file system that is mounted read-only as well.
+        host.space(POOL).map(|_| Self)
     }
 
     fn features(&self, _host: &dyn StorageHost) -> Result<Features> {

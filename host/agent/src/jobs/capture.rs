@@ -33,11 +33,13 @@ pub(crate) async fn run(job: &Job, assignment: &CaptureAssignment) -> Result<Cap
     job.machine.require_recovered(assignment.instance.id)?;
     dir.definition()?;
     let storage = job.machine.storage(&assignment.image.storage).await?;
+    storage.require_writable()?;
     let stored = allocated(&dir.file(&disk_file(assignment.instance.disk_format.as_str())))
         .map_err(|error| JobError::io("read the size of the instance's disk", &error))?;
     // An image takes at most what the disk occupies: too little space is refused before the copy
     // (S100).
-    image::require_room(storage.as_ref(), stored.bytes().saturating_add(upload::RESERVED_BYTES)).await?;
+    image::require_room(storage.backend.as_ref(), stored.bytes().saturating_add(upload::RESERVED_BYTES))
+        .await?;
     if dir.process().is_some() {
         running::run(job, assignment, storage).await
     } else {

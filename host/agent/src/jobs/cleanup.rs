@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use imprint_agent_protocol::AssignmentKind;
+use imprint_agent_protocol::{AssignmentKind, StorageRef};
 use imprint_ports::SharedJournal;
 use tracing::{info, warn};
 
@@ -28,6 +28,9 @@ pub(crate) enum Cleanup {
     Rollback,
 }
 
+/// The part of a clean-up that is about the storage alone.
+const UPLOAD: &str = "the upload";
+
 /// The parts of a clean-up that failed.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers(Vec<(&'static str, CleanupError)>);
@@ -38,6 +41,12 @@ impl Leftovers {
         if let Err(error) = outcome {
             self.0.push((part, error));
         }
+    }
+
+    /// Returns whether anything of the instance is left. A storage that cannot be reached must not
+    /// keep its owner from starting or stopping it.
+    fn concern_the_instance(&self) -> bool {
+        self.0.iter().any(|(part, _)| *part != UPLOAD)
     }
 }
 
@@ -68,7 +77,7 @@ pub(crate) async fn clean_up(
     }
     left.collect("the hypervisor", undo_capture(machine, journal).await);
     left.collect("the export's sockets", remove_sockets(machine, journal));
-    left.collect("the upload", clean_up_upload(machine, journal).await);
+    left.collect(UPLOAD, clean_up_upload(machine, journal).await);
     if let AssignmentKind::TestStorage(test) = &journal.header().assignment.kind {
         left.collect(
             "the object of the test",
@@ -82,7 +91,7 @@ pub(crate) async fn clean_up(
     }
     let instance = instance_of(&journal.header().assignment.kind);
     if !left.0.is_empty() {
-        if let Some(id) = instance {
+        if let Some(id) = instance.filter(|_| left.concern_the_instance()) {
             machine.set_unrecovered(id);
         }
         return Err(left);
@@ -155,7 +164,9 @@ async fn clean_up_upload(machine: &Machine, journal: &FileJournal) -> Result<(),
     if noted(steps::COMMITTED) && noted(steps::ENDED) {
         return Ok(());
     }
-    let storage = machine.storage(&capture.image.storage).await?;
+    // The upload began, so the folder was marked: one without a marker is another one.
+    let marked = StorageRef { initialise: false, ..capture.image.storage.clone() };
+    let storage = machine.storage(&marked).await?.backend;
     if !noted(steps::COMMITTED) {
         let token = note.get("token").and_then(|text| hex::decode(text).ok());
         storage.cleanup(&token.ok_or(CleanupError::Journal("it has no token of the upload"))?).await?;

@@ -71,7 +71,7 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
 
 /// Copies the image's disk into a new file of the instance's format, grown to the requested size.
 async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir) -> Result<(), JobError> {
-    let storage = job.machine.storage(&assignment.image.storage).await?;
+    let storage = job.machine.storage(&assignment.image.storage).await?.backend;
     let source_format = job.machine.format(assignment.image.format.as_str())?;
     let target_format = job.machine.format(assignment.instance.disk_format.as_str())?;
     let locator = storage.open_read(&assignment.image.key).await?;

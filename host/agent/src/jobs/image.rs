@@ -28,7 +28,7 @@ pub(crate) async fn register(
     assignment: &RegisterImageAssignment,
 ) -> Result<ImageResult, JobError> {
     job.control.phase(Phase::Preparing);
-    let storage = job.machine.storage(&assignment.image.storage).await?;
+    let storage = job.machine.storage(&assignment.image.storage).await?.backend;
     let format = job.machine.format(assignment.image.format.as_str())?;
     let key = &assignment.image.key;
     let locator = storage.open_read(key).await?;
@@ -72,7 +72,7 @@ pub(crate) async fn read_digest(
 /// Removes an image's file, if it exists.
 pub(crate) async fn delete(job: &Job, assignment: &DeleteImageAssignment) -> Result<(), JobError> {
     job.control.phase(Phase::Removing);
-    let storage = job.machine.storage(&assignment.image.storage).await?;
+    let storage = job.machine.storage(&assignment.image.storage).await?.backend;
     Ok(storage.delete(&assignment.image.key).await?)
 }
 

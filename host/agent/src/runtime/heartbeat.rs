@@ -1,6 +1,6 @@
 //! Heartbeats: they prolong leases, and report the state of instances and image storages.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use imprint_agent_protocol::{HEARTBEAT_S, Heartbeat, HeldLease, ProtocolError, StorageRef, StorageReport};
@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::{
     error::StopReason,
-    machine::{self, instance::InstanceDir},
+    machine::instance::InstanceDir,
     runtime::state::AgentState,
     sync::{blocking, lock},
 };
@@ -66,17 +66,24 @@ fn leases(state: &AgentState, unreported: Vec<HeldLease>) -> Vec<HeldLease> {
 }
 
 async fn probe_storage(state: &AgentState, storage: &StorageRef) -> StorageReport {
-    let unknown =
-        StorageReport { id: storage.id, total: None, available: None, problem: None, read_only: false };
+    let unknown = StorageReport {
+        id: storage.id,
+        total: None,
+        available: None,
+        problem: None,
+        read_only: false,
+        marked: false,
+    };
     let asked = async {
-        let space = state.machine.storage(storage).await?.space().await?;
-        Ok::<_, PortError>((space, is_read_only(storage).await))
+        let open = state.machine.storage(storage).await?;
+        Ok::<_, PortError>((open.backend.space().await?, open))
     };
     match timeout(STORAGE_TIMEOUT, asked).await {
-        Ok(Ok((space, read_only))) => StorageReport {
+        Ok(Ok((space, open))) => StorageReport {
             total: space.and_then(|space| size(space.total)),
             available: space.and_then(|space| size(space.available)),
-            read_only,
+            read_only: open.is_read_only(),
+            marked: open.is_marked(),
             ..unknown
         },
         Ok(Err(error)) => StorageReport { problem: Some(error.to_string()), ..unknown },
@@ -85,15 +92,6 @@ async fn probe_storage(state: &AgentState, storage: &StorageRef) -> StorageRepor
             StorageReport { problem: Some(problem.to_owned()), ..unknown }
         }
     }
-}
-
-/// Returns whether the folder of a local storage is on a file system that is mounted read-only. Its
-/// free space says nothing of that.
-async fn is_read_only(storage: &StorageRef) -> bool {
-    let Some(path) = storage.settings.get("path").filter(|_| storage.kind.is_local()).cloned() else {
-        return false;
-    };
-    blocking(move || machine::is_read_only(Path::new(&path))).await.is_ok_and(|found| found.unwrap_or(false))
 }
 
 fn size(bytes: u64) -> Option<ByteSize> {

@@ -134,7 +134,7 @@ async fn what_cannot_be_undone_yet_is_kept_and_tried_again() {
         machine.require_recovered(capture.instance.id).is_err(),
         "no new capture over the old one's remains"
     );
-    assert_eq!(machine.findings().len(), 1);
+    assert!(machine.findings().iter().any(|finding| finding.contains("could not be undone")));
     assert_eq!(world.ports.storage.names().len(), 0, "what can be undone is");
     world.driver().behaviour.lock().unwrap().refuse_recovery = false;
     recover_all(&machine, &outbox).await;

@@ -151,7 +151,7 @@ impl Service {
         storage.shared_path = request.shared_path;
         storage.min_free = request.min_free;
         storage.check_shared_path()?;
-        let record = StorageRecord { storage, created_at: change.now };
+        let record = StorageRecord { storage, marked_at: None, created_at: change.now };
         storage::insert(&change.tx, &record).await.map_err(name_taken("image storage"))?;
         storage_secrets::put(&change, id, &request.secrets).await?;
         let answer = view(&change.conn(), record, change.now).await?;

@@ -15,13 +15,13 @@ use imprint_domain::{
     image::Compression,
     location::Location,
     plugin_kind::StorageKind,
-    storage::{ImageStorage, StorageRole},
+    storage::StorageRole,
     task::{Task, TaskKind},
 };
 use imprint_store::{
     Conn, image, instance, location,
     secret::{of_storage, of_task},
-    storage,
+    storage::{self, StorageRecord},
     task::TaskRecord,
 };
 use serde::{Deserialize, Serialize};
@@ -194,7 +194,7 @@ async fn image_ref(conn: &Conn<'_>, task: &Task) -> Result<ImageRef, Error> {
     let storage = require(storage::get(conn, record.image.storage_id).await.db()?, "image storage")?;
     Ok(ImageRef {
         id,
-        storage: storage_ref(&storage.storage),
+        storage: storage_ref(&storage),
         key: record.image.storage_key.clone(),
         format: record.image.format,
     })
@@ -222,8 +222,10 @@ async fn test_assignment(
     subject: TestSubject,
 ) -> Result<TestStorageAssignment, Error> {
     let mut has_secrets = !of_task::list(conn, task.id).await.db()?.is_empty();
+    let mut initialise = true;
     if let Some(id) = subject.storage_id {
-        require(storage::get(conn, id).await.db()?, "image storage")?;
+        let record = require(storage::get(conn, id).await.db()?, "image storage")?;
+        initialise = record.marked_at.is_none();
         has_secrets |= !of_storage::list(conn, id).await.db()?.is_empty();
     }
     Ok(TestStorageAssignment {
@@ -233,6 +235,7 @@ async fn test_assignment(
             kind: subject.kind,
             settings: subject.settings,
             secrets_version: 0,
+            initialise,
         },
         role: subject.role,
         read_only: subject.read_only,
@@ -241,11 +244,13 @@ async fn test_assignment(
 }
 
 /// Returns a storage as an agent needs it.
-pub(crate) fn storage_ref(storage: &ImageStorage) -> StorageRef {
+pub(crate) fn storage_ref(record: &StorageRecord) -> StorageRef {
+    let storage = &record.storage;
     StorageRef {
         id: storage.id,
         kind: storage.kind.clone(),
         settings: storage.settings.clone(),
         secrets_version: storage.secrets_version,
+        initialise: record.marked_at.is_none(),
     }
 }

@@ -148,6 +148,7 @@ pub(crate) async fn what_forbids_a_capture_says_so(world: World) {
         available: Some(size(available)),
         problem: None,
         read_only: false,
+        marked: true,
     };
     world.agent.report(&[], vec![room(1000)]).await.unwrap();
     assert_eq!(refused(world.capture_request("x")).await.code, Code::InsufficientStorage);

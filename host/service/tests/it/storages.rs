@@ -39,6 +39,7 @@ pub(crate) fn report(id: StorageId, available: Option<u64>) -> StorageReport {
         available: available.map(size),
         problem: None,
         read_only: false,
+        marked: true,
     }
 }
 

@@ -9,7 +9,7 @@ use imprint_domain::{
     task::Phase,
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
-use imprint_ports::{CaptureOutcome, CaptureRequest, Driver, StartedCapture, StorageBackend};
+use imprint_ports::{CaptureOutcome, CaptureRequest, Driver, StartedCapture};
 use tracing::warn;
 
 use super::{
@@ -23,6 +23,7 @@ use crate::{
         job::{Job, capture_id},
     },
     journal::steps,
+    machine::storages::Storage,
 };
 
 /// The format of the scratch file for disks of every format: it only takes the space of what the
@@ -38,7 +39,7 @@ const FREE_SHARE: u64 = 4;
 pub(super) async fn run(
     job: &Job,
     assignment: &CaptureAssignment,
-    storage: Arc<dyn StorageBackend>,
+    storage: Storage,
 ) -> Result<CaptureResult, JobError> {
     let driver = job.driver().await?;
     let request = request(job, assignment);
@@ -131,7 +132,7 @@ fn not_reached(assignment: &CaptureAssignment, level: Consistency, reason: &str)
 async fn copy_out(
     job: &Job,
     assignment: &CaptureAssignment,
-    storage: Arc<dyn StorageBackend>,
+    storage: Storage,
     started: &StartedCapture,
     request: &CaptureRequest,
     driver: Arc<dyn Driver>,
@@ -148,7 +149,7 @@ async fn copy_out(
     let copying = async {
         let disk = copy::open_export(started.source.clone(), cancel.clone()).await?;
         verify_size(&disk, started)?;
-        upload::upload(job, assignment, storage.as_ref(), &disk, cancel.clone()).await
+        upload::upload(job, assignment, &storage, &disk, cancel.clone()).await
     };
     tokio::pin!(copying);
     let lost = tokio::select! {

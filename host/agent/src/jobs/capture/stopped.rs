@@ -2,11 +2,10 @@
 //! start. A chain of layers is merged into one file first, where the location's settings say so,
 //! and is read as one disk otherwise.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use imprint_agent_protocol::{CaptureAssignment, CaptureResult};
 use imprint_domain::consistency::Consistency;
-use imprint_ports::StorageBackend;
 use tracing::info;
 
 use super::upload;
@@ -18,25 +17,25 @@ use crate::{
         job::Job,
         layers::chain::Chain,
     },
+    machine::storages::Storage,
 };
 
 pub(super) async fn run(
     job: &Job,
     assignment: &CaptureAssignment,
-    storage: Arc<dyn StorageBackend>,
+    storage: Storage,
 ) -> Result<CaptureResult, JobError> {
     let mut chain = Chain::open(&job.machine, &assignment.instance).await?;
     if chain.is_chain() {
         let bytes = chain.disk.map().stored_bytes();
-        image::require_room(storage.as_ref(), bytes.saturating_add(upload::RESERVED_BYTES)).await?;
+        image::require_room(storage.backend.as_ref(), bytes.saturating_add(upload::RESERVED_BYTES)).await?;
         if let Some(timeout_s) = merge_timeout(assignment, &chain) {
             job.control.expect(bytes.saturating_mul(MERGE_PASSES + 1));
             coalesce::merge(job, &assignment.instance, chain, Duration::from_secs(timeout_s.into())).await?;
             chain = Chain::open(&job.machine, &assignment.instance).await?;
         }
     }
-    let written =
-        upload::upload(job, assignment, storage.as_ref(), &chain.disk, job.control.child_token()).await?;
+    let written = upload::upload(job, assignment, &storage, &chain.disk, job.control.child_token()).await?;
     let method = if chain.is_chain() { "stopped-chain" } else { "stopped-file" };
     drop(chain);
     Ok(CaptureResult {

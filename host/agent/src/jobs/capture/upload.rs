@@ -1,11 +1,11 @@
 //! Writing a disk to the image storage, and publishing it as an image.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use imprint_agent_protocol::CaptureAssignment;
 use imprint_data_path::{Disk, Progress, Written};
 use imprint_domain::{consistency::Consistency, image::StoredImage, task::Phase};
-use imprint_ports::{StorageBackend, WriteRequest};
+use imprint_ports::WriteRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         publish::{Expected, publish},
     },
     journal::steps,
+    machine::storages::Storage,
 };
 
 /// The space that an image needs beyond its own bytes: for tables, and for other uploads.
@@ -26,7 +27,7 @@ pub(super) const RESERVED_BYTES: u64 = 16 * 1024 * 1024;
 pub(super) async fn upload(
     job: &Job,
     assignment: &CaptureAssignment,
-    storage: &dyn StorageBackend,
+    storage: &Storage,
     disk: &Arc<Disk>,
     cancel: CancellationToken,
 ) -> Result<Written, JobError> {
@@ -38,29 +39,53 @@ pub(super) async fn upload(
         needs_random: false,
         if_absent: false,
     };
-    let mut upload = storage.begin_upload(&request).await?;
+    let mut upload = storage.backend.begin_upload(&request).await?;
     job.note(steps::UPLOAD, [("token", hex::encode(upload.token()))]).await?;
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());
-    let written = copy::write(Request {
+    let cancel_copy = cancel.child_token();
+    let writing = copy::write(Request {
         disk,
         format: format.as_ref(),
         target: Target::Upload(upload.target().clone()),
         compression: assignment.compression,
         grow_to: None,
         progress,
-        cancel: cancel.clone(),
+        cancel: cancel_copy.clone(),
     });
-    let written = written.await.map_err(|error| job.control.prefer_stop_reason(error))?;
+    // On the heap: the future of a copy is large, and this one holds it across a second wait.
+    let written = while_in_place(storage, Box::pin(writing), cancel_copy).await;
+    let written = written.map_err(|error| job.control.prefer_stop_reason(error))?;
     job.control.phase(Phase::Finalizing);
     job.control.check()?;
     if cancel.is_cancelled() {
         return Err(JobError::Stopped(StopReason::Cancelled));
     }
     let expected = Expected { key: &assignment.image.key, size: written.file_size, digest: written.stored };
-    publish(job, storage, upload.as_mut(), &expected).await?;
+    storage.require_in_place().await?;
+    publish(job, storage.backend.as_ref(), upload.as_mut(), &expected).await?;
+    // A folder that went away during the commit has taken the image with it.
+    storage.require_in_place().await?;
     Ok(written)
+}
+
+/// Awaits the writing of the bytes. It ends early when another folder has taken the place of the
+/// storage's: the bytes would go to the wrong one.
+async fn while_in_place(
+    storage: &Storage,
+    mut writing: Pin<Box<impl Future<Output = Result<Written, JobError>>>>,
+    cancel: CancellationToken,
+) -> Result<Written, JobError> {
+    let moved = tokio::select! {
+        biased;
+        done = &mut writing => return done,
+        moved = storage.until_moved() => moved,
+    };
+    // The threads of the data path end before the clean-up removes their file.
+    cancel.cancel();
+    drop(writing.await);
+    Err(moved.into())
 }
 
 /// Returns what the control plane stores about the image.

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,8 +13,8 @@ use std::{
 use async_trait::async_trait;
 use cap_std::{ambient_authority, fs::Dir};
 use imprint_ports::{
-    ErrorClass, Listing, LocalFile, Object, Origin, PortError, ReadLocator, Space, StorageBackend, Upload,
-    WriteRequest, WriteTarget,
+    ErrorClass, Listing, LocalFile, Object, Origin, PortError, RESERVED_NAMES, ReadLocator, Space,
+    StorageBackend, Upload, WriteRequest, WriteTarget,
 };
 
 /// How one commit fails.
@@ -56,11 +56,16 @@ impl FakeStorage {
         Arc::new(Dir::open_ambient_dir(&self.folder, ambient_authority()).unwrap())
     }
 
-    /// Every name in the folder, temporary ones too.
+    pub(in crate::tests) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Every name in the folder, temporary ones too, but not the markers of the agent.
     pub(in crate::tests) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(&self.folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with(RESERVED_NAMES))
             .collect();
         names.sort_unstable();
         names

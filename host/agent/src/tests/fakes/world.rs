@@ -13,6 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use cap_std::fs::Dir;
 use chrono::Utc;
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureAssignment, DeployAssignment, ImageRef, InstanceRef, Seed,
@@ -27,7 +28,9 @@ use imprint_domain::{
     size::ByteSize,
     time::{Environment, Timestamp},
 };
-use imprint_ports::{DiskFormat, Driver, Launch, PortError, Props, Secrets, SettingFinding, StorageBackend};
+use imprint_ports::{
+    DiskFormat, Driver, Launch, PortError, Props, RESERVED_NAMES, Secrets, SettingFinding, StorageBackend,
+};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +48,7 @@ use crate::{
         instance::{Definition, InstanceDir, disk_file},
         process,
     },
-    ports::{DriverGrants, Ports},
+    ports::{DriverGrants, FolderPlace, Ports},
     runtime::agent::{Agent, AgentError},
     settings::{Folders, Program, Settings},
     tests::stack::{STACK, StackFormat},
@@ -91,6 +94,10 @@ impl Ports for FakePorts {
         BTreeMap::from([("fake".to_owned(), "1".to_owned())])
     }
 
+    fn findings(&self) -> Vec<String> {
+        vec!["the plugin damaged.wasm is not used".to_owned()]
+    }
+
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>> {
         if name == STACK {
             return Some(Arc::new(StackFormat { hold: self.hold.clone() }));
@@ -108,11 +115,17 @@ impl Ports for FakePorts {
         Vec::new()
     }
 
+    fn storage_folder(&self, _storage: &StorageRef) -> Result<Option<FolderPlace>, PortError> {
+        Ok(Some(FolderPlace { base: self.storage.folder().to_owned(), sub_folder: None }))
+    }
+
     async fn storage(
         &self,
         _storage: &StorageRef,
+        folder: Option<Arc<Dir>>,
         secrets: Secrets,
     ) -> Result<Arc<dyn StorageBackend>, PortError> {
+        assert!(folder.is_some(), "the plugin gets the folder that was checked");
         self.opened_with.lock().unwrap().push(secrets);
         Ok(self.storage.clone())
     }
@@ -120,6 +133,7 @@ impl Ports for FakePorts {
     async fn check_storage(
         &self,
         _storage: &StorageRef,
+        _folder: Option<Arc<Dir>>,
         _secrets: Secrets,
     ) -> Result<Option<Vec<SettingFinding>>, PortError> {
         Ok(self.findings.lock().unwrap().clone())
@@ -155,6 +169,8 @@ impl World {
             path
         };
         let storage = Arc::new(FakeStorage::new(path("storage")));
+        // As an earlier agent left it.
+        fs::write(storage.path(&format!("{RESERVED_NAMES}{}", storage_ref().id)), b"").unwrap();
         let driver = Arc::new(FakeDriver::new(path("exports")));
         let mut settings = Settings::new(path("data"), folder.path().join("r"));
         settings.programs = vec![Program {
@@ -288,6 +304,7 @@ pub(in crate::tests) fn storage_ref() -> StorageRef {
         kind: StorageKind::local(),
         settings: BTreeMap::new(),
         secrets_version: 0,
+        initialise: true,
     }
 }
 

@@ -1,0 +1,105 @@
+//! A storage's folder that was mounted over, unmounted, moved or mounted read-only under a running
+//! agent: nothing goes to the wrong place, and nothing is called available that is not there.
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+use imprint_tests::{
+    client::{Client, id},
+    eventually,
+    server::Server,
+    tools::{self, SmallDisk},
+};
+use serde_json::{Value, json};
+
+/// Tries to capture the instance, and returns the code that the task or the request ends with.
+async fn refusal(customer: &Client, instance: &Value, name: &str) -> Result<String> {
+    let body = json!({"source": {"type": "instance", "id": id(instance)}, "name": name});
+    let accepted = customer.post("/images", &body).await?;
+    let task = customer.finished(&accepted["task"]).await?;
+    assert_eq!(task["state"], "failed", "{task}");
+    let shown = task["error"].to_string();
+    assert!(!shown.contains("imprint-storage"), "customers read no paths: {shown}");
+    Ok(task["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits for the problem that the agent reports about the customers' storage, or for none.
+async fn reported(admin: &Client, wanted: Option<&str>) -> Result<()> {
+    eventually("the agent to report the storage", async || {
+        let storages = admin.get("/admin/image-storages").await?;
+        let images =
+            storages["items"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "images"));
+        let problem = images.and_then(|images| images["problem"].as_str());
+        let as_wanted = match wanted {
+            Some(text) => problem.is_some_and(|problem| problem.contains(text)),
+            None => problem.is_none() && images.is_some_and(|images| !images["available_bytes"].is_null()),
+        };
+        Ok(as_wanted.then_some(()))
+    })
+    .await
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}
+
+#[tokio::test]
+async fn a_folder_that_was_mounted_over_or_moved_is_refused_until_it_is_back() -> Result<()> {
+    let server = Server::demo().await?;
+    let (customer, admin) = (server.customer().await?, server.admin().await?);
+    let first = customer.running_instance("demo-1").await?;
+    let (_, image) = customer.capture(id(&first), "before", json!({})).await?;
+    let folder = server.image_storage();
+    let stored = server.stored_files()?;
+    assert_eq!(stored.len(), 1);
+
+    let over = SmallDisk::mount(&folder, "64m")?;
+    assert_eq!(refusal(&customer, &first, "mounted over").await?, "storage.marker");
+    reported(&admin, Some("mount what belongs there")).await?;
+    assert_eq!(names(&folder)?, Vec::<String>::new(), "nothing went into the other file system");
+    drop(over);
+    reported(&admin, None).await?;
+    assert_eq!(server.stored_files()?, stored, "and nothing below it");
+
+    let away = folder.with_extension("away");
+    fs::rename(&folder, &away)?;
+    assert_eq!(refusal(&customer, &first, "moved").await?, "storage.path");
+    fs::create_dir(&folder)?;
+    assert_eq!(refusal(&customer, &first, "replaced").await?, "storage.marker");
+    assert_eq!(names(&folder)?, Vec::<String>::new());
+    fs::remove_dir(&folder)?;
+    fs::rename(&away, &folder)?;
+    reported(&admin, None).await?;
+    let deployed = customer.deploy(id(&image), "after", json!({})).await?;
+    assert_eq!(deployed["status"], "running");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mount_that_is_missing_gets_no_new_marker_and_a_read_only_one_is_still_read() -> Result<()> {
+    let dir = Server::folder()?;
+    let folder = Server::image_storage_in(dir.path());
+    let disk = SmallDisk::mount(&folder, "256m")?;
+    let server = Server::start_in(dir, &["--demo"], &[]).await?;
+    let (customer, admin) = (server.customer().await?, server.admin().await?);
+    let first = customer.running_instance("demo-1").await?;
+    let (_, image) = customer.capture(id(&first), "before", json!({})).await?;
+    let stored = server.stored_files()?;
+
+    tools::ok("mount", &["-o", "remount,ro", tools::arg(&folder)])?;
+    reported(&admin, Some("mounted read-only")).await?;
+    assert_eq!(refusal(&customer, &first, "read-only").await?, "storage.read-only");
+    let deployed = customer.deploy(id(&image), "from read-only", json!({})).await?;
+    assert_eq!(deployed["status"], "running");
+    assert_eq!(server.stored_files()?, stored, "no half object is left");
+    tools::ok("mount", &["-o", "remount,rw", tools::arg(&folder)])?;
+    reported(&admin, None).await?;
+    customer.capture(id(&first), "writable again", json!({})).await?;
+
+    drop(disk);
+    assert_eq!(refusal(&customer, &first, "unmounted").await?, "storage.marker");
+    reported(&admin, Some("mount what belongs there")).await?;
+    assert_eq!(names(&folder)?, Vec::<String>::new(), "the empty folder below the mount stays empty");
+    Ok(())
+}
