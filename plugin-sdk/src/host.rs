@@ -127,8 +127,8 @@ pub trait Dirs {
     ///
     /// # Errors
     ///
-    /// `not-found`, `dirs.grant` for a directory that is not granted, `dirs.path` for a path that
-    /// leads out of it.
+    /// `dirs.not-found`, `plugin.denied` for a directory that is not granted and for a path that
+    /// leads out of it, `dirs.name` for a name that no file system holds.
     fn stat(&self, grant: &str, path: &str) -> Result<DirEntry>;
     /// Lists a directory in ascending byte order of the names, after `resume`, at most `max` (and
     /// at most 1000).
@@ -153,13 +153,15 @@ pub trait Dirs {
     ///
     /// # Errors
     ///
-    /// `already-exists` with [`Replace::Refused`], and as [`Self::stat`].
+    /// `dirs.exists` with [`Replace::Refused`], `dirs.not-found` when the temporary file or the
+    /// directory of the final name is missing, `storage.no-space`, `storage.read-only`, and as
+    /// [`Self::stat`].
     fn publish(&self, grant: &str, temporary: &str, final_path: &str, replace: Replace) -> Result<()>;
     /// Returns the room of the file system of a granted directory.
     ///
     /// # Errors
     ///
-    /// `dirs.grant` for a directory that is not granted.
+    /// `plugin.denied` for a directory that is not granted.
     fn space(&self, grant: &str) -> Result<Space>;
 }
 
@@ -177,7 +179,7 @@ pub trait Files {
     ///
     /// # Errors
     ///
-    /// `disk.no-space`, and as [`Dirs::stat`].
+    /// `storage.no-space`, `storage.read-only`, and as [`Dirs::stat`].
     fn write_at(&self, grant: &str, path: &str, offset: u64, bytes: &[u8]) -> Result<()>;
     /// Makes the file exactly `size` bytes long; what was never written reads as zeroes. Creates
     /// it.

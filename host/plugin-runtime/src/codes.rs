@@ -189,12 +189,21 @@ codes! {
     DirsExists, "dirs.exists", Plugin, AlreadyExists,
         "A name is taken.",
         "checks the storage's folder";
+    DirsIsDirectory, "dirs.is-directory", Plugin, Conflict,
+        "A directory is where a file was expected.",
+        "checks the storage's folder";
+    DirsName, "dirs.name", Plugin, InvalidInput,
+        "A name is longer than the file system holds, or not one that it can hold.",
+        REPORT;
     DirsIo, "dirs.io", Plugin, Transient,
         "An operation in a granted directory failed.",
         "checks the storage and the log";
     NoSpace, "storage.no-space", Plugin, LimitExceeded,
         "The file system of the storage is full.",
         "makes room";
+    ReadOnly, "storage.read-only", Plugin, Conflict,
+        "The file system of the storage is mounted read-only.",
+        "checks its disk, and mounts it read-write";
     FilesLength, "files.length", Plugin, LimitExceeded,
         "The plugin requested more than 1 MiB in one call.", REPORT;
     FilesOffset, "files.offset", Plugin, InvalidInput,

@@ -9,13 +9,18 @@ use super::{
     channel::{MockChannel, Peer},
     granted::Tree,
     servers::Net,
-    trace::{Clock, Event, Faults, Trace, take_fault},
+    trace::{Clock, Event, Fault, Faults, Trace, take_fault},
 };
 use crate::{
     error::{Error, Result},
     host::{Channel, Channels, Config, Endpoint, Framing, Journal, Note, Task},
     types::Props,
 };
+
+/// The longest note of the real host in bytes.
+const MAX_NOTE: usize = 64 << 10;
+/// The most notes of one journal.
+const MAX_NOTES: usize = 1000;
 
 type Peers = BTreeMap<String, VecDeque<Box<dyn Peer>>>;
 
@@ -34,6 +39,7 @@ pub struct MockHost {
     pub(super) dirs: RefCell<Tree>,
     pub(super) net: RefCell<Net>,
     endpoints: Cell<u32>,
+    latency_ms: Cell<u64>,
 }
 
 impl MockHost {
@@ -77,10 +83,30 @@ impl MockHost {
 
     /// Lets `operation` succeed `skip` times, and then fail once.
     pub fn fail_nth(&self, operation: &str, skip: usize, error: Error) {
+        self.queue_fault(operation, skip, Fault::Refused(error));
+    }
+
+    /// Lets an operation of a granted directory succeed `skip` times; the next one is done as well,
+    /// and answers with the error, as when a connection breaks after the request.
+    pub fn lose_answer(&self, operation: &str, skip: usize, error: Error) {
+        self.queue_fault(operation, skip, Fault::Lost(error));
+    }
+
+    /// Forgets the faults that were asked for and did not happen.
+    pub fn clear_faults(&self) {
+        self.faults.borrow_mut().clear();
+    }
+
+    fn queue_fault(&self, operation: &str, skip: usize, fault: Fault) {
         let mut faults = self.faults.borrow_mut();
         let queue = faults.entry(operation.to_owned()).or_default();
         queue.extend(std::iter::repeat_n(None, skip));
-        queue.push_back(Some(error));
+        queue.push_back(Some(fault));
+    }
+
+    /// Lets every operation of a granted directory take that long on the mock's clock.
+    pub fn set_latency(&self, ms: u64) {
+        self.latency_ms.set(ms);
     }
 
     /// What the plugin did so far.
@@ -93,7 +119,8 @@ impl MockHost {
         self.notes.borrow().clone()
     }
 
-    pub(super) fn fault(&self, operation: &str) -> Result<()> {
+    pub(super) fn fault(&self, operation: &str) -> Result<Option<Error>> {
+        self.advance(self.latency_ms.get());
         take_fault(&self.faults, operation)
     }
 
@@ -132,6 +159,13 @@ impl Task for MockHost {
 impl Journal for MockHost {
     fn record(&self, note: &Note) -> Result<()> {
         self.fault("record")?;
+        let data: usize = note.data.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if note.step.len() + data > MAX_NOTE {
+            return Err(Error::limit("journal.note", "a note is longer than 64 KiB"));
+        }
+        if self.notes.borrow().len() >= MAX_NOTES {
+            return Err(Error::limit("journal.full", "the journal has its 1000 notes"));
+        }
         self.log(Event::Recorded(note.step.clone()));
         self.notes.borrow_mut().push(note.clone());
         Ok(())

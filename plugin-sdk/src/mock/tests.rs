@@ -58,8 +58,8 @@ fn directories_page_publish_and_refuse() {
     );
     side.publish("pool", "images/a", "images/b", Replace::Allowed).unwrap();
     side.remove_file("pool", "images/gone").unwrap();
-    assert_eq!(side.stat("pool", "../etc/passwd").unwrap_err().code, "dirs.path");
-    assert_eq!(side.stat("other", "x").unwrap_err().code, "dirs.grant");
+    assert_eq!(side.stat("pool", "../etc/passwd").unwrap_err().code, "plugin.denied");
+    assert_eq!(side.stat("other", "x").unwrap_err().code, "plugin.denied");
     assert_eq!(host.files("pool"), ["images/b", "images/c"]);
 }
 

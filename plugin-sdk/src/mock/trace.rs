@@ -31,13 +31,24 @@ pub enum Event {
 }
 
 pub(super) type Trace = Rc<RefCell<Vec<Event>>>;
-pub(super) type Faults = Rc<RefCell<BTreeMap<String, VecDeque<Option<Error>>>>>;
+pub(super) type Faults = Rc<RefCell<BTreeMap<String, VecDeque<Option<Fault>>>>>;
+
+/// How an operation fails.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// Nothing is done.
+    Refused(Error),
+    /// It is done, and the answer is lost.
+    Lost(Error),
+}
 pub(super) type Clock = Rc<Cell<u64>>;
 
-/// Fails when the test asked for it.
-pub(super) fn take_fault(faults: &Faults, operation: &str) -> Result<()> {
+/// Fails when the test asked for it. Returns the error to answer with when the operation is done,
+/// where the answer is to be lost.
+pub(super) fn take_fault(faults: &Faults, operation: &str) -> Result<Option<Error>> {
     match faults.borrow_mut().get_mut(operation).and_then(VecDeque::pop_front).flatten() {
-        Some(error) => Err(error),
-        None => Ok(()),
+        Some(Fault::Refused(error)) => Err(error),
+        Some(Fault::Lost(error)) => Ok(Some(error)),
+        None => Ok(None),
     }
 }

@@ -9,6 +9,8 @@ mod volume;
 mod walk;
 
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
 pub use upload::LocalUpload;

@@ -3,7 +3,10 @@
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
-use imprint_ports::durable::{self, Durability, Existing};
+use imprint_ports::{
+    RESERVED_NAMES,
+    durable::{self, Durability, Existing},
+};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
@@ -34,10 +37,19 @@ impl State {
             return Err(denied(format!("directory {grant} is granted for reading only")));
         }
         if let Some(path) = path {
-            check_relative(path).map_err(|error| denied(error.to_string()))?;
+            check_path(path)?;
         }
         Ok(found.dir.clone())
     }
+}
+
+/// Checks a path below a grant. The names of the host at its top are not the plugin's.
+fn check_path(path: &str) -> Result<(), Error> {
+    check_relative(path).map_err(|error| denied(error.to_string()))?;
+    if path.starts_with(RESERVED_NAMES) {
+        return Err(denied(format!("names that begin with {RESERVED_NAMES} belong to the host")));
+    }
+    Ok(())
 }
 
 /// Runs file operations on tokio's blocking pool.
@@ -47,16 +59,27 @@ pub(super) async fn run_blocking<T: Send + 'static>(
     Ok(tokio::task::spawn_blocking(operation).await?)
 }
 
+/// Returns whether nothing has that name. A path through a file leads to nothing as well.
+fn is_absent(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Returns a failed file operation for the plugin.
 pub(super) fn io_error(path: &str, error: &io::Error) -> Error {
     let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
     let kind = error.kind();
-    let (code, what) = if kind == io::ErrorKind::NotFound {
+    let (code, what) = if is_absent(kind) {
         (Code::DirsNotFound, "does not exist")
     } else if kind == io::ErrorKind::AlreadyExists {
         (Code::DirsExists, "exists already")
     } else if full.contains(&kind) {
         (Code::NoSpace, "does not fit: the file system is full")
+    } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+        (Code::ReadOnly, "cannot be changed: the file system is mounted read-only")
+    } else if kind == io::ErrorKind::IsADirectory {
+        (Code::DirsIsDirectory, "is a directory")
+    } else if kind == io::ErrorKind::InvalidFilename {
+        (Code::DirsName, "has a name that the file system cannot hold")
     } else if kind == io::ErrorKind::PermissionDenied {
         // cap-std returns this for a path that leads out of the directory.
         (Code::Denied, "is outside of its grant or not permitted")
@@ -90,6 +113,9 @@ fn list(dir: &Dir, path: &str, resume: Option<&str>, max: u32) -> io::Result<Lis
     let mut names = Vec::new();
     for found in folder.entries()? {
         let Ok(name) = found?.file_name().into_string() else { continue };
+        if path.is_empty() && name.starts_with(RESERVED_NAMES) {
+            continue;
+        }
         if resume.is_none_or(|after| name.as_str() > after) {
             names.push(name);
         }
@@ -194,7 +220,7 @@ impl dirs::Host for State {
             Ok(()) => parent(&dir, &path)
                 .and_then(|folder| sync_dir(&folder))
                 .map_err(|error| io_error(&path, &error)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if is_absent(error.kind()) => Ok(()),
             Err(error) => Err(io_error(&path, &error)),
         })
         .await
@@ -212,8 +238,8 @@ impl dirs::Host for State {
             Ok(dir) => dir,
             Err(refused) => return Ok(Err(refused)),
         };
-        if let Err(error) = check_relative(&target) {
-            return Ok(Err(denied(error.to_string())));
+        if let Err(refused) = check_path(&target) {
+            return Ok(Err(refused));
         }
         run_blocking(move || {
             let existing = if replace { Existing::Replace } else { Existing::Keep };

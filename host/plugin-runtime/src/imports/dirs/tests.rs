@@ -1,3 +1,5 @@
+mod mock;
+
 use cap_std::ambient_authority;
 use tempfile::TempDir;
 

@@ -1,0 +1,283 @@
+//! A storage's code on the mock host, with the checks that the real host makes of every answer.
+
+use super::Subject;
+use crate::{
+    error::{Error, Result},
+    host::{Files, StorageHost, StreamHost},
+    mock::MockHost,
+    storage::{
+        Listing, Object, Storage, StreamReader, StreamStorage, StreamWriter, Upload, WriteRequest,
+        WriteTarget,
+    },
+    types::{Digest, FileRef, Props, ReadLocator},
+};
+
+/// The longest token and the longest key, in bytes.
+const MAX_TOKEN: usize = 4096;
+/// See [`MAX_TOKEN`].
+const MAX_KEY: usize = 512;
+
+/// Opens the readers and the writers of a storage that streams.
+struct Streams<S> {
+    reader: fn(&S, &(dyn StreamHost + 'static), &str) -> Result<Box<dyn StreamReader>>,
+    writer: fn(&S, &(dyn StreamHost + 'static), &[u8]) -> Result<Box<dyn StreamWriter>>,
+}
+
+/// A storage on the mock host.
+pub struct MockSubject<S: Storage> {
+    host: MockHost,
+    /// The side of the host that the storage uses.
+    side: fn(&MockHost) -> &S::Host,
+    storage: S,
+    settings: Props,
+    grants: Vec<String>,
+    streams: Option<Streams<S>>,
+}
+
+/// An upload on the mock host.
+pub struct MockUpload<S: Storage> {
+    upload: S::Upload,
+    token: Vec<u8>,
+    target: WriteTarget,
+    key: String,
+    writer: Option<Box<dyn StreamWriter>>,
+}
+
+impl<S: Storage<Host = dyn StorageHost>> MockSubject<S> {
+    /// Opens a storage that answers files, with empty directories for the `grants` of its manifest.
+    ///
+    /// # Errors
+    ///
+    /// What the storage answers.
+    pub fn files(settings: &Props, grants: &[&str]) -> Result<Self> {
+        Self::open(|host| host, settings, grants, None)
+    }
+}
+
+impl<S: Storage> MockSubject<S> {
+    fn open(
+        side: fn(&MockHost) -> &S::Host,
+        settings: &Props,
+        grants: &[&str],
+        streams: Option<Streams<S>>,
+    ) -> Result<Self> {
+        let host = MockHost::new();
+        for (key, value) in settings {
+            host.set_config(key, value);
+        }
+        for grant in grants {
+            host.grant_dir(grant);
+        }
+        let storage = S::open(side(&host), settings)?;
+        let grants = grants.iter().map(|grant| (*grant).to_owned()).collect();
+        Ok(Self { host, side, storage, settings: settings.clone(), grants, streams })
+    }
+
+    fn checked(&self, upload: S::Upload, key: &str) -> Result<MockUpload<S>> {
+        let (token, target) = (upload.token(), upload.target());
+        if token.len() > MAX_TOKEN {
+            return Err(bad("list", format!("a token of {} bytes", token.len())));
+        }
+        if let WriteTarget::File(file) = &target
+            && !self.grants.contains(&file.grant)
+        {
+            return Err(bad("grant", format!("a target in {}, which is not granted", file.grant)));
+        }
+        if target == WriteTarget::GuestStream && self.streams.is_none() {
+            return Err(bad("stream", "a target `guest-stream` without an export of `stream-io`".to_owned()));
+        }
+        Ok(MockUpload { upload, token, target, key: key.to_owned(), writer: None })
+    }
+}
+
+impl<S> MockSubject<S>
+where
+    S: StreamStorage<Host = dyn StorageHost, StreamHost = dyn StreamHost>,
+{
+    /// Opens a storage that streams, with empty directories for the `grants` of its manifest.
+    ///
+    /// # Errors
+    ///
+    /// What the storage answers.
+    pub fn streaming(settings: &Props, grants: &[&str]) -> Result<Self> {
+        let streams = Streams {
+            reader: |storage: &S, host, key| {
+                storage.reader(host, key).map(|reader| -> Box<dyn StreamReader> { Box::new(reader) })
+            },
+            writer: |storage: &S, host, token| {
+                storage.writer(host, token).map(|writer| -> Box<dyn StreamWriter> { Box::new(writer) })
+            },
+        };
+        Self::open(|host| host, settings, grants, Some(streams))
+    }
+}
+
+fn bad(what: &str, problem: String) -> Error {
+    Error::internal(&format!("plugin.bad-answer.{what}"), format!("the storage answers {problem}"))
+}
+
+/// Parts go to a server, which the mock host is not.
+fn no_server() -> Error {
+    Error::unsupported(
+        "suite.multipart",
+        "the mock host sends no parts; run the suite with `imprint plugin test`",
+    )
+}
+
+fn check_object(object: Object, key: &str) -> Result<Object> {
+    if object.key != key {
+        return Err(bad("key", format!("object {:?}, and {key:?} was asked for", object.key)));
+    }
+    Ok(object)
+}
+
+fn check_listing(listing: Listing, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing> {
+    if u32::try_from(listing.objects.len()).unwrap_or(u32::MAX) > max {
+        return Err(bad(
+            "list",
+            format!("{} objects, and at most {max} were asked for", listing.objects.len()),
+        ));
+    }
+    let mut last = resume;
+    for object in &listing.objects {
+        let key = object.key.as_str();
+        if !key.starts_with(prefix) || last.is_some_and(|last| key <= last) || key.len() > MAX_KEY {
+            return Err(bad(
+                "listing",
+                format!("key {key:?}, which is not in order or lacks the prefix {prefix:?}"),
+            ));
+        }
+        last = Some(key);
+    }
+    if listing.resume.as_deref().is_some_and(|next| resume.is_some_and(|resume| next <= resume)) {
+        return Err(bad("listing", "a page without progress".to_owned()));
+    }
+    Ok(listing)
+}
+
+impl<S: Storage> Subject for MockSubject<S> {
+    type Upload = MockUpload<S>;
+
+    fn begin(&mut self, request: &WriteRequest) -> Result<MockUpload<S>> {
+        let upload = self.storage.begin_upload(self.side(), request)?;
+        self.checked(upload, &request.key)
+    }
+
+    fn token(&self, upload: &MockUpload<S>) -> Vec<u8> {
+        upload.token.clone()
+    }
+
+    fn write(&mut self, upload: &mut MockUpload<S>, offset: u64, bytes: &[u8]) -> Result<()> {
+        match &upload.target {
+            WriteTarget::File(FileRef { grant, path }) => self.host.write_at(grant, path, offset, bytes),
+            WriteTarget::GuestStream => self.writer(upload)?.write(&self.host, offset, bytes),
+            WriteTarget::Multipart(_) => Err(no_server()),
+        }
+    }
+
+    fn finish(&mut self, upload: &mut MockUpload<S>, size: u64) -> Result<()> {
+        match &upload.target {
+            WriteTarget::File(FileRef { grant, path }) => {
+                self.host.set_size(grant, path, size)?;
+                self.host.sync(grant, path)
+            }
+            WriteTarget::GuestStream => {
+                self.writer(upload)?.finish(&self.host, size)?;
+                upload.writer = None;
+                // The host commits in another instance than it wrote in.
+                upload.upload = self.storage.resume_upload(self.side(), &upload.token)?;
+                Ok(())
+            }
+            WriteTarget::Multipart(_) => Err(no_server()),
+        }
+    }
+
+    fn commit(&mut self, upload: &mut MockUpload<S>, total: u64, digests: &[Digest]) -> Result<Object> {
+        let object = check_object(upload.upload.commit(self.side(), total, digests)?, &upload.key)?;
+        if object.size != total {
+            return Err(bad("size", format!("{} bytes, and {total} were written", object.size)));
+        }
+        Ok(object)
+    }
+
+    fn abort(&mut self, upload: &mut MockUpload<S>) -> Result<()> {
+        upload.writer = None;
+        upload.upload.abort(self.side())
+    }
+
+    fn resume(&mut self, key: &str, token: &[u8]) -> Option<Result<MockUpload<S>>> {
+        let resumed = self.storage.resume_upload(self.side(), token);
+        Some(resumed.and_then(|upload| self.checked(upload, key)))
+    }
+
+    fn cleanup(&mut self, token: &[u8]) -> Result<()> {
+        self.storage.cleanup(self.side(), token)
+    }
+
+    fn stat(&mut self, key: &str) -> Result<Object> {
+        check_object(self.storage.stat(self.side(), key)?, key)
+    }
+
+    fn list(&mut self, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing> {
+        check_listing(self.storage.list(self.side(), prefix, resume, max)?, prefix, resume, max)
+    }
+
+    fn read(&mut self, key: &str, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let bytes = match self.storage.open_read(self.side(), key)? {
+            ReadLocator::File(FileRef { grant, path }) => self.host.read_at(&grant, &path, offset, length)?,
+            ReadLocator::GuestStream => {
+                let Some(streams) = &self.streams else {
+                    return Err(bad("stream", "`guest-stream` without an export of `stream-io`".to_owned()));
+                };
+                let mut reader = (streams.reader)(&self.storage, &self.host, key)?;
+                let inside = offset.checked_add(u64::from(length)).is_some_and(|end| end <= reader.size());
+                if !inside {
+                    return Err(Error::corrupt("suite.end", "the object ends before"));
+                }
+                reader.read(&self.host, offset, length)?
+            }
+            other => return Err(Error::unsupported("plugin.unsupported", format!("{other:?}"))),
+        };
+        if u32::try_from(bytes.len()) != Ok(length) {
+            return Err(Error::corrupt("suite.short", format!("{} of {length} bytes", bytes.len())));
+        }
+        Ok(bytes)
+    }
+
+    fn delete(&mut self, key: &str) -> Result<()> {
+        match self.storage.delete(self.side(), &[key.to_owned()])?.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.storage = S::open(self.side(), &self.settings)?;
+        Ok(())
+    }
+
+    fn stored(&mut self) -> Option<Vec<String>> {
+        Some(self.grants.iter().flat_map(|grant| self.host.files(grant)).collect())
+    }
+
+    fn faults(&self) -> Option<&MockHost> {
+        Some(&self.host)
+    }
+}
+
+impl<S: Storage> MockSubject<S> {
+    fn side(&self) -> &S::Host {
+        (self.side)(&self.host)
+    }
+
+    /// Returns the writer of an upload, which is opened at its first use.
+    fn writer<'u>(&self, upload: &'u mut MockUpload<S>) -> Result<&'u mut Box<dyn StreamWriter>> {
+        let Some(streams) = &self.streams else {
+            return Err(bad("stream", "`guest-stream` without an export of `stream-io`".to_owned()));
+        };
+        if upload.writer.is_none() {
+            upload.writer = Some((streams.writer)(&self.storage, &self.host, &upload.token)?);
+        }
+        upload.writer.as_mut().ok_or_else(|| Error::internal("suite.writer", "there is no writer"))
+    }
+}
