@@ -26,7 +26,7 @@ pub mod host {
                 import imprint:host/channels@0.1.1;
             }
         ",
-        path: ["../wit/types", "../wit/host"],
+        path: ["wit/types", "wit/host"],
         world: "imprint:sdk-host/host",
         generate_all,
         generate_unused_types: true,
@@ -37,7 +37,7 @@ pub mod host {
 pub mod format {
     //! World `format-full`.
     wit_bindgen::generate!({
-        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/format"],
+        path: ["wit/types", "wit/host", "wit/plugin", "wit/format"],
         world: "imprint:format/format-full",
         pub_export_macro: true,
         with: {
@@ -54,7 +54,7 @@ pub mod format {
 pub mod storage {
     //! World `storage-plugin`.
     wit_bindgen::generate!({
-        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/storage"],
+        path: ["wit/types", "wit/host", "wit/plugin", "wit/storage"],
         world: "imprint:storage/storage-plugin",
         pub_export_macro: true,
         with: {
@@ -81,7 +81,7 @@ pub mod stream {
                 export imprint:storage/stream-io@0.1.0;
             }
         ",
-        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/storage"],
+        path: ["wit/types", "wit/host", "wit/plugin", "wit/storage"],
         world: "imprint:sdk-stream/streaming",
         pub_export_macro: true,
         with: {
@@ -93,7 +93,7 @@ pub mod stream {
 pub mod hypervisor {
     //! World `hypervisor-plugin`.
     wit_bindgen::generate!({
-        path: ["../wit/types", "../wit/host", "../wit/plugin", "../wit/hypervisor"],
+        path: ["wit/types", "wit/host", "wit/plugin", "wit/hypervisor"],
         world: "imprint:hypervisor/hypervisor-plugin",
         pub_export_macro: true,
         with: {

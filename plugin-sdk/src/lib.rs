@@ -63,7 +63,7 @@
 //! ```
 //!
 //! The export macros only check the type unless the target is `wasm32`: components are built with
-//! `cargo build --profile plugin --target wasm32-wasip2`.
+//! `cargo build --release --target wasm32-wasip2`, and `imprint plugin pack` adds the manifest.
 //!
 //! Not here: anything of the host beyond `wit/`.
 
@@ -80,8 +80,11 @@ pub mod hypervisor;
 pub mod log;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod mock;
+pub mod prelude;
 mod props;
 pub mod storage;
+#[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+pub mod testing;
 pub mod types;
 
 /// Exports a [`format::Format`] (reader, checker and writer): `export_format!(MyFormat);`

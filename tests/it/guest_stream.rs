@@ -94,10 +94,16 @@ impl Demo {
         Ok(storage)
     }
 
+    /// The files of the pool, but for the agent's markers.
     fn objects(&self) -> Result<Vec<PathBuf>> {
-        Ok(std::fs::read_dir(&self.pool)?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()?)
+        let mut objects = Vec::new();
+        for entry in std::fs::read_dir(&self.pool)? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().starts_with(".imprint-storage.") {
+                objects.push(entry.path());
+            }
+        }
+        Ok(objects)
     }
 }
 

@@ -4,6 +4,7 @@
 mod circles;
 mod imports;
 mod requirements;
+mod sdk;
 mod source;
 mod tokens;
 mod words;
@@ -39,6 +40,7 @@ pub(crate) fn tidy() -> Result<()> {
     }
     let sources = read(&files, &root, &["rs", "ts", "tsx"])?;
     requirements::check(&root, &sources, &mut findings);
+    sdk::check(&root, &mut findings)?;
     top_level(&mut findings)?;
     for finding in &findings {
         sh::say(finding);
