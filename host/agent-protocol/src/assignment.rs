@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use imprint_domain::{
     consistency::Consistency,
-    digest::LogicalDigest,
+    digest::{LogicalDigest, StoredDigest},
     id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
     image::{Compression, ImageFormat},
     name::Name,
@@ -47,6 +47,8 @@ pub enum AssignmentKind {
     RegisterImage(RegisterImageAssignment),
     /// Remove an image's file.
     DeleteImage(DeleteImageAssignment),
+    /// Copy an image's file to another storage.
+    MoveImage(MoveImageAssignment),
     /// Write a disk and start an instance on it.
     Deploy(DeployAssignment),
     /// Start an instance.
@@ -157,6 +159,21 @@ pub struct RegisterImageAssignment {
 pub struct DeleteImageAssignment {
     /// The image with the file.
     pub image: ImageRef,
+}
+
+/// Copy an image's file to another storage, byte by byte.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MoveImageAssignment {
+    /// The image, where its file is now.
+    pub image: ImageRef,
+    /// The storage that takes the copy.
+    pub to: StorageRef,
+    /// The key of the copy in that storage, which no other file has.
+    pub key: String,
+    /// The size of the file in bytes.
+    pub size: ByteSize,
+    /// The digest of the file; a copy with another one is refused.
+    pub stored_digest: StoredDigest,
 }
 
 /// Write a disk from an image and start an instance on it.

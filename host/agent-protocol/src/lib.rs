@@ -19,15 +19,15 @@ mod report;
 
 pub use assignment::{
     Assignment, AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment,
-    DeployAssignment, ImageRef, InstanceRef, PowerAssignment, RegisterImageAssignment, Seed, StorageRef,
-    TestStorageAssignment,
+    DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, PowerAssignment, RegisterImageAssignment,
+    Seed, StorageRef, TestStorageAssignment,
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;
 use imprint_domain::id::HypervisorId;
 pub use report::{
     CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,
-    HeldLease, ImageResult, InstanceReport, Outcome, ProgressReport, ProgressResponse, Register,
+    HeldLease, ImageResult, InstanceReport, MoveResult, Outcome, ProgressReport, ProgressResponse, Register,
     RegisterResponse, SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
 };
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use imprint_domain::{
     consistency::Consistency,
+    digest::StoredDigest,
     id::{AgentId, InstanceId, StorageId, TaskId},
     image::StoredImage,
     instance::Power,
@@ -220,6 +221,8 @@ pub enum Outcome {
     /// The file of a stock image was read.
     #[serde(alias = "adopted")]
     ImageRegistered(ImageResult),
+    /// The copy of an image's file is durable under its key, and was read again.
+    Moved(MoveResult),
     /// An instance was deployed.
     Deployed(DeployResult),
     /// A storage was tested, whatever was found.
@@ -255,6 +258,15 @@ pub struct CaptureResult {
 pub struct ImageResult {
     /// The stored image.
     pub image: StoredImage,
+}
+
+/// The copy of an image's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveResult {
+    /// The size of the copy in bytes.
+    pub size: ByteSize,
+    /// The digest of the copy, as it was read again.
+    pub stored_digest: StoredDigest,
 }
 
 /// The result of a deployment.

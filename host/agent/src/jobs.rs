@@ -11,5 +11,6 @@ pub(crate) mod job;
 mod layers;
 pub(crate) mod power;
 pub(crate) mod publish;
+pub(crate) mod relocate;
 mod seed;
 pub(crate) mod storage_test;

@@ -54,8 +54,12 @@ const OVERHEAD: ByteSize = match ByteSize::new(16 << 20) {
 /// Returns the most bytes that the image of a disk takes: what the disk's file occupies, where that
 /// is known, and never more than the guest sees (S100). Compression only makes it less.
 pub fn image_upper_bound(disk: &Disk) -> ByteSize {
-    let content = disk.allocated.map_or(disk.virtual_size, |allocated| allocated.min(disk.virtual_size));
-    content.checked_add(OVERHEAD).unwrap_or(content)
+    stored_upper_bound(disk.allocated.map_or(disk.virtual_size, |allocated| allocated.min(disk.virtual_size)))
+}
+
+/// Returns the most bytes that a file of that size takes while it is written.
+pub fn stored_upper_bound(content: ByteSize) -> ByteSize {
+    content.saturating_add(OVERHEAD)
 }
 
 /// Decides whether an instance can be captured, and chooses disk and storage. The limit is not

@@ -24,6 +24,10 @@ string_enum! {
         ImageRegister = "image.register",
         /// Removes an image's file.
         ImageDelete = "image.delete",
+        /// Copies an image's file to another storage, where it is from then on.
+        ImageMove = "image.move",
+        /// Removes a file that no image uses any more.
+        ObjectDelete = "object.delete",
         /// Writes a new disk from an image and starts an instance on it.
         InstanceDeploy = "instance.deploy",
         /// Starts an instance.

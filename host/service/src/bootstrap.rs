@@ -95,6 +95,11 @@ impl Service {
         secret::random_password(self.rng())
     }
 
+    /// Returns the account that owns what the program does by itself: the first admin.
+    pub(crate) async fn operator_account(&self) -> Result<Option<AccountId>, Error> {
+        Ok(self.admin().await?.map(|record| record.account.id))
+    }
+
     async fn admin(&self) -> Result<Option<AccountRecord>, Error> {
         let accounts = account::list(&self.read(), None, ACCOUNTS).await.db()?;
         Ok(accounts.into_iter().find(|record| record.account.role == Role::Admin))

@@ -3,6 +3,7 @@
 
 pub(crate) mod candidates;
 mod delete;
+mod drain;
 mod edit;
 mod metrics;
 pub(crate) mod reservation;

@@ -5,6 +5,7 @@ pub(crate) mod finish;
 pub(crate) mod hub;
 pub(crate) mod lease;
 pub(crate) mod lifecycle;
+pub(crate) mod moves;
 pub(crate) mod payload;
 pub(crate) mod reconcile;
 pub(crate) mod scheduler;

@@ -2079,7 +2079,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test";
         /**
          * @description The state of a task.
          * @enum {string}

@@ -159,22 +159,38 @@ fn remove_sockets(machine: &Machine, journal: &FileJournal) -> Result<(), Cleanu
 /// its image already: what it published stays.
 async fn clean_up_upload(machine: &Machine, journal: &FileJournal) -> Result<(), CleanupError> {
     let Some(note) = journal.last(steps::UPLOAD) else { return Ok(()) };
-    let AssignmentKind::Capture(capture) = &journal.header().assignment.kind else { return Ok(()) };
+    let Some((target, key)) = upload_of(&journal.header().assignment.kind) else { return Ok(()) };
     let noted = |step| journal.last(step).is_some();
     if noted(steps::COMMITTED) && noted(steps::ENDED) {
         return Ok(());
     }
     // The upload began, so the folder was marked: one without a marker is another one.
-    let marked = StorageRef { initialise: false, ..capture.image.storage.clone() };
+    let marked = StorageRef { initialise: false, ..target.clone() };
     let storage = machine.storage(&marked).await?.backend;
     if !noted(steps::COMMITTED) {
         let token = note.get("token").and_then(|text| hex::decode(text).ok());
         storage.cleanup(&token.ok_or(CleanupError::Journal("it has no token of the upload"))?).await?;
     }
     if noted(steps::COMMITTING) {
-        storage.delete(&capture.image.key).await?;
+        storage.delete(key).await?;
     }
     Ok(())
+}
+
+/// Returns the storage and the key that an assignment writes an object to.
+fn upload_of(kind: &AssignmentKind) -> Option<(&StorageRef, &str)> {
+    match kind {
+        AssignmentKind::Capture(capture) => Some((&capture.image.storage, &capture.image.key)),
+        AssignmentKind::MoveImage(order) => Some((&order.to, &order.key)),
+        AssignmentKind::RegisterImage(_)
+        | AssignmentKind::DeleteImage(_)
+        | AssignmentKind::Deploy(_)
+        | AssignmentKind::Start(_)
+        | AssignmentKind::Stop(_)
+        | AssignmentKind::Coalesce(_)
+        | AssignmentKind::DeleteInstance(_)
+        | AssignmentKind::TestStorage(_) => None,
+    }
 }
 
 /// Ends the process of an instance that was being deployed, and removes its folder.

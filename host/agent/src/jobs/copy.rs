@@ -195,16 +195,11 @@ pub(crate) async fn write(request: Request<'_>) -> Result<Written, JobError> {
         Target::Upload(_) => Place::Storage,
         Target::Disk(_) => Place::Machine,
     };
-    let sink = match request.target {
-        Target::Upload(WriteTarget::File(file)) | Target::Disk(file) => {
-            let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
-            sink.map(|sink| -> Arc<dyn BlockSink> { Arc::new(sink) })
-        }
-        Target::Upload(WriteTarget::Remote(upload)) => {
-            upload.open(request.cancel.clone()).await.map_err(EngineError::from)
-        }
+    let target = match request.target {
+        Target::Upload(target) => target,
+        Target::Disk(file) => WriteTarget::File(file),
     };
-    let sink = sink.map_err(|error| job_error(error, place))?;
+    let sink = open_sink(target, request.cancel.clone(), place).await?;
     let options = WriteOptions {
         format_options: format_options(request.compression),
         grow_to: request.grow_to,
@@ -213,6 +208,22 @@ pub(crate) async fn write(request: Request<'_>) -> Result<Written, JobError> {
         ..WriteOptions::default()
     };
     write_image(request.disk, request.format, &sink, &options).await.map_err(|error| job_error(error, place))
+}
+
+/// Opens the target of an upload or a new disk for writing.
+pub(crate) async fn open_sink(
+    target: WriteTarget,
+    cancel: CancellationToken,
+    place: Place,
+) -> Result<Arc<dyn BlockSink>, JobError> {
+    let sink = match target {
+        WriteTarget::File(file) => {
+            let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
+            sink.map(|sink| -> Arc<dyn BlockSink> { Arc::new(sink) })
+        }
+        WriteTarget::Remote(upload) => upload.open(cancel).await.map_err(EngineError::from),
+    };
+    sink.map_err(|error| job_error(error, place))
 }
 
 fn format_options(compression: Compression) -> Props {

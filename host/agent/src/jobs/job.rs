@@ -75,6 +75,7 @@ pub(crate) fn instance_of(kind: &AssignmentKind) -> Option<InstanceId> {
         | AssignmentKind::DeleteInstance(power) => Some(power.instance.id),
         AssignmentKind::RegisterImage(_)
         | AssignmentKind::DeleteImage(_)
+        | AssignmentKind::MoveImage(_)
         | AssignmentKind::TestStorage(_) => None,
     }
 }

@@ -1,6 +1,6 @@
 //! The runner: claims assignments, executes each as a job, and stores how it ended.
 
-use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use futures::FutureExt;
 use imprint_agent_protocol::{
@@ -19,7 +19,7 @@ use crate::{
         control::Control,
         deploy, image,
         job::{Job, instance_of},
-        power, storage_test,
+        power, relocate, storage_test,
     },
     journal::{FileJournal, Header, steps},
     runtime::{
@@ -172,26 +172,44 @@ async fn create_journal(state: &AgentState, assignment: Assignment) -> Result<Fi
 
 async fn dispatch(job: &Job, kind: &AssignmentKind) -> Result<Outcome, JobError> {
     job.control.check()?;
-    // Each is boxed: the future of a job would have the size of the largest one, on the stack.
+    work(job, kind).await
+}
+
+/// A job in progress, on the heap.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<Outcome, JobError>> + Send + 'a>>;
+
+/// Returns the job of an assignment.
+fn work<'a>(job: &'a Job, kind: &'a AssignmentKind) -> Work<'a> {
     match kind {
-        AssignmentKind::Capture(capture) => Box::pin(capture::run(job, capture)).await.map(Outcome::Captured),
+        AssignmentKind::Capture(capture) => boxed(job, capture, capture::run, Outcome::Captured),
         AssignmentKind::RegisterImage(register) => {
-            Box::pin(image::register(job, register)).await.map(Outcome::ImageRegistered)
+            boxed(job, register, image::register, Outcome::ImageRegistered)
         }
-        AssignmentKind::DeleteImage(delete) => {
-            Box::pin(image::delete(job, delete)).await.map(|()| Outcome::Done)
-        }
-        AssignmentKind::Deploy(deploy) => Box::pin(deploy::run(job, deploy)).await.map(Outcome::Deployed),
-        AssignmentKind::Start(power) => Box::pin(power::start(job, power)).await.map(|()| Outcome::Done),
-        AssignmentKind::Stop(power) => Box::pin(power::stop(job, power)).await.map(|()| Outcome::Done),
-        AssignmentKind::Coalesce(merge) => Box::pin(coalesce::run(job, merge)).await.map(|()| Outcome::Done),
-        AssignmentKind::DeleteInstance(power) => {
-            Box::pin(power::delete(job, power)).await.map(|()| Outcome::Done)
-        }
-        AssignmentKind::TestStorage(test) => {
-            Box::pin(storage_test::run(job, test)).await.map(Outcome::StorageTested)
-        }
+        AssignmentKind::DeleteImage(delete) => boxed(job, delete, image::delete, |()| Outcome::Done),
+        AssignmentKind::MoveImage(order) => boxed(job, order, relocate::run, Outcome::Moved),
+        AssignmentKind::Deploy(deploy) => boxed(job, deploy, deploy::run, Outcome::Deployed),
+        AssignmentKind::Start(power) => boxed(job, power, power::start, |()| Outcome::Done),
+        AssignmentKind::Stop(power) => boxed(job, power, power::stop, |()| Outcome::Done),
+        AssignmentKind::Coalesce(merge) => boxed(job, merge, coalesce::run, |()| Outcome::Done),
+        AssignmentKind::DeleteInstance(power) => boxed(job, power, power::delete, |()| Outcome::Done),
+        AssignmentKind::TestStorage(test) => boxed(job, test, storage_test::run, Outcome::StorageTested),
     }
+}
+
+/// Puts a job on the heap, in a stack frame of its own: one frame with room for the futures of all
+/// kinds of jobs would not fit the stack of a thread.
+fn boxed<'a, A, T, F>(
+    job: &'a Job,
+    assignment: &'a A,
+    run: impl FnOnce(&'a Job, &'a A) -> F,
+    outcome: fn(T) -> Outcome,
+) -> Work<'a>
+where
+    F: Future<Output = Result<T, JobError>> + Send + 'a,
+    T: 'a,
+{
+    let running = run(job, assignment);
+    Box::pin(async move { running.await.map(outcome) })
 }
 
 /// Turns a panic of a job into its failure, so that other jobs continue.
@@ -261,6 +279,7 @@ const fn kind(kind: &AssignmentKind) -> &'static str {
         AssignmentKind::Capture(_) => "capture",
         AssignmentKind::RegisterImage(_) => "register-image",
         AssignmentKind::DeleteImage(_) => "delete-image",
+        AssignmentKind::MoveImage(_) => "move-image",
         AssignmentKind::Deploy(_) => "deploy",
         AssignmentKind::Start(_) => "start",
         AssignmentKind::Stop(_) => "stop",

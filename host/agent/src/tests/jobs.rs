@@ -6,15 +6,15 @@ use std::{
 };
 
 use imprint_agent_protocol::{
-    AssignmentKind, CaptureResult, DeleteImageAssignment, Outcome, PowerAssignment, ProtocolError,
-    RegisterImageAssignment,
+    AssignmentKind, CaptureResult, DeleteImageAssignment, MoveImageAssignment, Outcome, PowerAssignment,
+    ProtocolError, RegisterImageAssignment,
 };
 use imprint_data_path::{Disk, Limits, MemorySource, WriteOptions, digest};
 use imprint_domain::{
     consistency::Consistency, image::ImageFormat, instance::Power, task::Phase, task_error::TaskError,
 };
 
-use super::fakes::{CommitFault, DISK_SIZE, WRAPPED_AT, WRAPPER, World, assignment, image_ref};
+use super::fakes::{CommitFault, DISK_SIZE, WRAPPED_AT, WRAPPER, World, assignment, image_ref, storage_ref};
 use crate::machine::instance::{InstanceDir, disk_file};
 
 fn captured(outcome: Outcome) -> CaptureResult {
@@ -134,6 +134,43 @@ async fn an_object_that_was_published_before_a_failure_is_removed() {
     assert_eq!(error.code(), "plugin.bad-answer.size", "{}", error.operator_detail());
     agent.stop().await;
     world.assert_nothing_left(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_copied_byte_by_byte_and_verified() {
+    let world = World::new();
+    let instance = world.stopped_instance();
+    let agent = world.start();
+    let work = world.capture(&instance);
+    let task = work.task_id;
+    world.control.give(work);
+    let image = captured(world.control.outcome(task).await).image;
+    let order = MoveImageAssignment {
+        image: image_ref("raw"),
+        to: storage_ref(),
+        key: "image-1-moved".to_owned(),
+        size: image.size,
+        stored_digest: image.stored_digest.clone(),
+    };
+    let damaged = MoveImageAssignment {
+        key: "image-1-damaged".to_owned(),
+        stored_digest: format!("imprint1:{}", "3".repeat(64)).parse().unwrap(),
+        ..order.clone()
+    };
+    let moving = assignment(AssignmentKind::MoveImage(order));
+    let task = moving.task_id;
+    world.control.give(moving);
+    let Outcome::Moved(moved) = world.control.outcome(task).await else { panic!("not moved") };
+    assert_eq!((moved.size, moved.stored_digest), (image.size, image.stored_digest));
+    let file = |key| fs::read(world.ports.storage.path(key)).unwrap();
+    assert!(file("image-1") == file("image-1-moved"));
+    // What is not what was stored is not kept.
+    let moving = assignment(AssignmentKind::MoveImage(damaged));
+    let task = moving.task_id;
+    world.control.give(moving);
+    assert_eq!(failed(world.control.outcome(task).await).code(), "image_damaged");
+    agent.stop().await;
+    world.assert_nothing_left(&["image-1", "image-1-moved"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

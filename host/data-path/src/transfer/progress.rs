@@ -81,11 +81,13 @@ impl Progress {
         self.set_phase(now.phase);
     }
 
-    pub(crate) fn add_total(&self, total: u64) {
+    /// Adds virtual bytes with data that are to be processed.
+    pub fn add_total(&self, total: u64) {
         self.total.fetch_add(total, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_done(&self, bytes: u64) {
+    /// Counts virtual bytes that are finished.
+    pub fn count_done(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 

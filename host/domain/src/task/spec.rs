@@ -21,6 +21,8 @@ pub struct TaskSpec {
     pub repeat_until_done: bool,
     /// Whether a task counts against the hypervisor's limit of captures (S28).
     pub counts_as_capture: bool,
+    /// Whether a task serves the operator and keeps no image from being changed or deleted.
+    pub background: bool,
     /// What an agent reports when a task succeeded.
     pub result: TaskResult,
     /// What success means for the image or the instance.
@@ -40,6 +42,8 @@ pub enum TaskResult {
     DeployedInstance,
     /// What a connection test of a storage found.
     TestedStorage,
+    /// The size and the digest of the copy of an image's file.
+    MovedImage,
     /// Nothing but the success.
     Nothing,
 }
@@ -78,6 +82,7 @@ impl TaskKind {
             cancellable: true,
             repeat_until_done: false,
             counts_as_capture: false,
+            background: false,
             result: TaskResult::Nothing,
             on_success: OnSuccess::Nothing,
             on_failure: OnFailure::Nothing,
@@ -102,6 +107,20 @@ impl TaskKind {
                 cancellable: false,
                 repeat_until_done: true,
                 on_success: OnSuccess::RemoveImage,
+                ..power
+            },
+            Self::ImageMove => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                exclusive: false,
+                background: true,
+                result: TaskResult::MovedImage,
+                ..power
+            },
+            Self::ObjectDelete => TaskSpec {
+                exclusive: false,
+                cancellable: false,
+                repeat_until_done: true,
+                background: true,
                 ..power
             },
             Self::InstanceDeploy => TaskSpec {

@@ -14,7 +14,7 @@ use imprint_domain::{
 use imprint_store::{
     Conn, hypervisor,
     image::{self, ImageFilter, ImageRecord, OwnerFilter, SortBy, SortKey, Sorted},
-    task,
+    task::{self, TaskRecord},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -26,6 +26,7 @@ use crate::{
     page::Listing,
     tasks::{
         lifecycle::{self, NewTask, invalid_transition},
+        moves,
         payload::TaskPayload,
         task::{Audience, view as task_view},
     },
@@ -392,9 +393,12 @@ impl Service {
                 record.image.status
             )));
         }
-        if !task::active_of_image(&change.conn(), id).await.db()?.is_empty() {
+        let active = task::active_of_image(&change.conn(), id).await.db()?;
+        if active.iter().any(|active| !active.task.kind.spec().background) {
             return Err(Error::new(Code::ImageInUse, "a task uses it; wait until that is over"));
         }
+        let is_move = |active: &TaskRecord| active.task.kind == TaskKind::ImageMove;
+        moves::stop(&mut change, active.into_iter().filter(is_move).collect()).await?;
         let task_id = TaskId::new(self.new_uuid());
         let new = NewTask {
             account_id: record.image.account_id,

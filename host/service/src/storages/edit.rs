@@ -9,11 +9,13 @@ use imprint_domain::{
     secret::Secrets,
     size::ByteSize,
     storage::{ImageStorage, StorageState, Weight},
+    task::TaskKind,
 };
 use imprint_store::{
     Conn, image,
     storage::{self, StorageRecord},
-    storage_use, task,
+    storage_use,
+    task::{self, TaskRecord},
 };
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     storages::view::{get, view},
+    tasks::moves,
     validate::name_taken,
 };
 
@@ -88,9 +91,10 @@ impl Service {
         if_match: Option<u32>,
     ) -> Result<StorageView, Error> {
         op.require_admin()?;
-        let change = Change::begin(self).await?;
+        let mut change = Change::begin(self).await?;
         let mut record = get(&change.conn(), id).await?;
         require_version(&record, if_match)?;
+        let was = record.storage.state;
         let storage = &mut record.storage;
         if patch.state.is_some() || patch.drain_to.is_some() {
             let state = patch.state.unwrap_or(storage.state);
@@ -120,6 +124,10 @@ impl Service {
         }
         storage.count_version();
         storage::update(&change.tx, &record).await.map_err(name_taken("image storage"))?;
+        if was == StorageState::Draining && record.storage.state != StorageState::Draining {
+            let moving = moves_of(&change, id).await?;
+            moves::stop(&mut change, moving).await?;
+        }
         let answer = view(&change.conn(), record, change.now).await?;
         change.audit(op, "storage.update", id).await?;
         change.commit().await?;
@@ -163,6 +171,18 @@ impl Service {
         change.commit().await?;
         Ok(answer)
     }
+}
+
+/// Reads the moves of images away from a storage.
+async fn moves_of(change: &Change<'_>, id: StorageId) -> Result<Vec<TaskRecord>, Error> {
+    let mut moving = Vec::new();
+    for used in storage_use::active(&change.conn(), id, None).await.db()? {
+        let from_here = storage_use::of_task(&change.conn(), used).await.db()?;
+        let reads = from_here.iter().any(|used| used.storage_id == id && used.bytes == ByteSize::ZERO);
+        let found = task::get(&change.conn(), used).await.db()?;
+        moving.extend(found.filter(|found| reads && found.task.kind == TaskKind::ImageMove));
+    }
+    Ok(moving)
 }
 
 /// Refuses while a task of the hypervisor needs the storage.

@@ -21,7 +21,7 @@ use crate::{
     db_result::DbResult,
     tasks::{
         lease::{leased_task, refused, unavailable},
-        lifecycle,
+        lifecycle, moves,
         payload::TaskPayload,
     },
     validate::truncate,
@@ -59,6 +59,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
     let reported = match outcome {
         Outcome::Captured(_) => TaskResult::CapturedImage,
         Outcome::ImageRegistered(_) => TaskResult::RegisteredImage,
+        Outcome::Moved(_) => TaskResult::MovedImage,
         Outcome::Deployed(_) => TaskResult::DeployedInstance,
         Outcome::StorageTested(_) => TaskResult::TestedStorage,
         Outcome::Done => TaskResult::Nothing,
@@ -72,7 +73,8 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::Captured(CaptureResult { image, .. }) | Outcome::ImageRegistered(ImageResult { image }) => {
             validate_image(image)
         }
-        Outcome::Deployed(_)
+        Outcome::Moved(_)
+        | Outcome::Deployed(_)
         | Outcome::StorageTested(_)
         | Outcome::Done
         | Outcome::Failed(_)
@@ -94,6 +96,7 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
             publish(change, record, result.image, CaptureNotes::default()).await?;
             lifecycle::succeed(change, record).await
         }
+        Outcome::Moved(result) => moves::moved(change, record, &result).await,
         Outcome::Deployed(result) => {
             deployed(change, record, &result).await?;
             lifecycle::succeed(change, record).await

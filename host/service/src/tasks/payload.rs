@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment, DeployAssignment, ImageRef,
-    InstanceRef, PowerAssignment, RegisterImageAssignment, Seed, StorageRef, TestStorageAssignment,
+    InstanceRef, MoveImageAssignment, PowerAssignment, RegisterImageAssignment, Seed, StorageRef,
+    TestStorageAssignment,
 };
 use imprint_domain::{
     Error,
     consistency::Consistency,
     digest::LogicalDigest,
     id::{ImageId, InstanceId, StorageId},
-    image::Compression,
+    image::{Compression, ImageFormat},
     location::Location,
     plugin_kind::StorageKind,
     storage::StorageRole,
@@ -66,6 +67,22 @@ pub(crate) enum TaskPayload {
         seed: Seed,
         /// Whether the instance is started at the end.
         start: bool,
+    },
+    /// Where the copy of an image's file goes.
+    Move {
+        /// The storage that takes it.
+        to: StorageId,
+        /// The key of the copy.
+        key: String,
+    },
+    /// A file that no image uses any more.
+    Object {
+        /// The storage that has it.
+        storage_id: StorageId,
+        /// Its key.
+        key: String,
+        /// Its format.
+        format: ImageFormat,
     },
     /// The storage of a connection test. Its secrets are sealed in a table of their own.
     StorageTest(TestSubject),
@@ -131,6 +148,29 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
         (TaskKind::ImageDelete, TaskPayload::Plain) => {
             AssignmentKind::DeleteImage(DeleteImageAssignment { image: image_ref(conn, task).await? })
         }
+        (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
+            let id = require(task.image_id, "image")?;
+            let record = require(image::get(conn, id).await.db()?, "image")?;
+            let stored = record.image.require_available()?;
+            let target = require(storage::get(conn, to).await.db()?, "image storage")?;
+            AssignmentKind::MoveImage(MoveImageAssignment {
+                image: image_ref(conn, task).await?,
+                to: storage_ref(&target),
+                key,
+                size: stored.size,
+                stored_digest: stored.stored_digest.clone(),
+            })
+        }
+        (TaskKind::ObjectDelete, TaskPayload::Object { storage_id, key, format }) => {
+            let storage = require(storage::get(conn, storage_id).await.db()?, "image storage")?;
+            let image = ImageRef {
+                id: require(task.image_id, "image")?,
+                storage: storage_ref(&storage),
+                key,
+                format,
+            };
+            AssignmentKind::DeleteImage(DeleteImageAssignment { image })
+        }
         (TaskKind::InstanceDeploy, TaskPayload::Deploy { seed, start }) => {
             AssignmentKind::Deploy(DeployAssignment {
                 instance: instance_ref(conn, task).await?,
@@ -164,6 +204,8 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             TaskPayload::Plain
             | TaskPayload::Capture { .. }
             | TaskPayload::Deploy { .. }
+            | TaskPayload::Move { .. }
+            | TaskPayload::Object { .. }
             | TaskPayload::StorageTest(_),
         ) => {
             return Err(Error::internal(format!("payload of another kind in a task {kind}")));

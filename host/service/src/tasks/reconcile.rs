@@ -9,11 +9,15 @@ use imprint_domain::{
     task_error::{TaskError, TaskErrorCode},
     time::Timestamp,
 };
-use imprint_store::{event, idempotency, image, instance, session, task, task::TaskRecord};
+use imprint_store::{event, idempotency, image, instance, session, storage, task, task::TaskRecord};
 
 use crate::{
-    Service, change::Change, db_result::DbResult, idempotency::KEPT_H, storages::reservation,
-    tasks::lifecycle,
+    Service,
+    change::Change,
+    db_result::DbResult,
+    idempotency::KEPT_H,
+    storages::reservation,
+    tasks::{lifecycle, payload::TaskPayload},
 };
 
 /// The number of tasks that one run processes; the next run continues.
@@ -32,6 +36,8 @@ pub struct Reconciled {
     pub deadlines: u32,
     /// Failed deletions that got a new attempt.
     pub deletions: u32,
+    /// Images of drained storages that began to move.
+    pub moves: u32,
     /// Rows that had expired: sessions, idempotency keys, events, reservations.
     pub rows: u64,
 }
@@ -48,6 +54,7 @@ impl Service {
             deadlines: self.end_overdue().await?,
             leases: self.take_back_leases().await?,
             deletions: self.repeat_deletions().await?,
+            moves: self.drain_storages().await?,
             rows: self.remove_old_rows().await?,
         })
     }
@@ -132,6 +139,10 @@ impl Service {
 }
 
 async fn still_deleting(change: &Change<'_>, record: &TaskRecord) -> Result<bool, Error> {
+    if let TaskPayload::Object { storage_id, .. } = TaskPayload::of(record)? {
+        // A storage that was removed meanwhile keeps its files.
+        return Ok(storage::get(&change.conn(), storage_id).await.db()?.is_some());
+    }
     if let Some(id) = record.task.image_id {
         let found = image::get(&change.conn(), id).await.db()?;
         return Ok(found.is_some_and(|found| found.image.status == ImageStatus::Deleting));

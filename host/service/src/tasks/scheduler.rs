@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use imprint_domain::{
     Error,
     id::{HypervisorId, InstanceId, TaskId},
-    task::{Task, TaskState},
+    task::{Task, TaskKind, TaskState},
     time::Timestamp,
 };
 use imprint_store::{
@@ -14,7 +14,7 @@ use imprint_store::{
     task::{self, TaskRecord},
 };
 
-use crate::db_result::DbResult;
+use crate::{db_result::DbResult, tasks::moves};
 
 /// The number of queued tasks of a hypervisor that are considered; those behind them wait.
 pub(crate) const MAX_SCANNED: u32 = 1000;
@@ -25,6 +25,8 @@ pub(crate) struct Queue<'a> {
     pub(crate) queued: &'a [Task],
     /// Running tasks.
     pub(crate) running: &'a [Task],
+    /// Queued removals of files that a running task still reads.
+    pub(crate) read: &'a BTreeSet<TaskId>,
     /// The number of tasks that may run at once.
     pub(crate) max_work: u32,
     /// The number of captures that may run at once (S28).
@@ -57,6 +59,8 @@ pub(crate) enum Reason {
     Captures(u32),
     /// The hypervisor's limit of tasks is reached.
     Tasks(u32),
+    /// A task still reads the file that is to be removed.
+    Readers,
 }
 
 impl std::fmt::Display for Reason {
@@ -70,6 +74,7 @@ impl std::fmt::Display for Reason {
             Self::Captures(limit) => {
                 write!(f, "one of the {limit} captures that may run at once on this hypervisor")
             }
+            Self::Readers => f.write_str("the tasks that still read the file"),
             Self::Tasks(limit) => {
                 write!(f, "one of the {limit} tasks that may run at once on this hypervisor")
             }
@@ -115,6 +120,9 @@ impl Queue<'_> {
         if task.run_after > self.now {
             return Some(Reason::Pause(task.run_after));
         }
+        if self.read.contains(&task.id) {
+            return Some(Reason::Readers);
+        }
         if exclusive(task).is_some_and(|instance| busy.contains(&instance)) {
             return Some(Reason::Instance);
         }
@@ -145,8 +153,15 @@ pub(crate) async fn schedule(
         |records: Vec<TaskRecord>| -> Vec<Task> { records.into_iter().map(|record| record.task).collect() };
     let queued = bare(task::of_hypervisor(conn, id, TaskState::Queued, MAX_SCANNED).await.db()?);
     let running = bare(task::of_hypervisor(conn, id, TaskState::Running, MAX_SCANNED).await.db()?);
+    let mut read = BTreeSet::new();
+    for removal in queued.iter().filter(|task| task.kind == TaskKind::ObjectDelete) {
+        if moves::is_read(conn, removal).await? {
+            read.insert(removal.id);
+        }
+    }
     let queue = Queue {
         queued: &queued,
+        read: &read,
         running: &running,
         max_work: record.max_work,
         max_captures: record.hypervisor.max_captures,

@@ -427,6 +427,10 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
             let found = its_image(change, record).await?;
             retry_image(change, found).await
         }
+        TaskKind::ImageMove => {
+            Err(invalid_transition("the images of a drained storage are moved again by themselves"))
+        }
+        TaskKind::ObjectDelete => Ok(()),
         TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
             ImageStatus::Deleting => Ok(()),
             ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {

@@ -6,6 +6,7 @@ mod access;
 mod authorisation;
 mod chaos;
 mod coalesce;
+mod draining;
 mod events;
 mod limits;
 mod pages;
@@ -68,6 +69,12 @@ scenarios! {
         a_merge_that_takes_too_long_is_not_repeated_and_says_what_helps,
         the_location_decides_whether_and_for_how_long,
         the_location_limits_the_freeze,
+    }
+    draining {
+        a_drained_storage_moves_its_images_and_can_be_removed,
+        a_file_that_is_still_read_is_removed_later,
+        an_image_that_is_deleted_while_it_moves_leaves_nothing,
+        a_move_that_fails_is_tried_later_and_one_that_is_not_wanted_stops,
     }
     events {
         events_have_no_gaps_under_concurrency,

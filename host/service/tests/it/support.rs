@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, Outcome, PROTOCOL_VERSION, Peer,
+    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, MoveResult, Outcome, PROTOCOL_VERSION, Peer,
     ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse, StorageKindReport,
     StorageReport,
 };
@@ -380,6 +380,9 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
             frozen_ms: 40,
             stopped_ms: 0,
         }),
+        AssignmentKind::MoveImage(order) => {
+            Outcome::Moved(MoveResult { size: order.size, stored_digest: order.stored_digest.clone() })
+        }
         AssignmentKind::RegisterImage(_) => Outcome::ImageRegistered(ImageResult { image: stored() }),
         AssignmentKind::Deploy(_) => {
             Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: size(4 << 20) })

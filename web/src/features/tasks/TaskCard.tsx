@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { Camera, Combine, Layers, PlugZap, Power, Rocket, Trash2 } from 'lucide-react'
+import { ArrowRightLeft, Camera, Combine, Layers, PlugZap, Power, Rocket, Trash2 } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { Names } from '@/api/queries/names'
 import { useTaskAction } from '@/api/queries/tasks'
@@ -21,6 +21,8 @@ const ICONS: Record<TaskKind, ReactNode> = {
   'image.capture': <Camera />,
   'image.register': <Layers />,
   'image.delete': <Trash2 />,
+  'image.move': <ArrowRightLeft />,
+  'object.delete': <Trash2 />,
   'instance.deploy': <Rocket />,
   'instance.start': <Power />,
   'instance.stop': <Power />,

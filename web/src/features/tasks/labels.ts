@@ -30,6 +30,18 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Image deletion failed',
     steps: ['queued', 'removing'],
   },
+  'image.move': {
+    title: 'Move image',
+    done: 'Image moved',
+    failed: 'Moving the image failed',
+    steps: ['queued', 'preparing', 'copying', 'finalizing'],
+  },
+  'object.delete': {
+    title: 'Remove old file',
+    done: 'Old file removed',
+    failed: 'Removing the old file failed',
+    steps: ['queued', 'removing'],
+  },
   'instance.deploy': {
     title: 'Create instance',
     done: 'Instance created',

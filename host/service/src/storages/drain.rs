@@ -1,0 +1,129 @@
+//! Draining: the images of a storage move to others in the background, a few at a time, while
+//! everything that reads them continues.
+
+use chrono::TimeDelta;
+use imprint_domain::{
+    Error,
+    id::{AccountId, HypervisorId, StorageId},
+    image::ImageStatus,
+    rules,
+    size::ByteSize,
+    storage::{self as domain, ImageStorage, StorageState},
+    task::{TaskKind, TaskState},
+    time::Timestamp,
+};
+use imprint_store::{
+    Conn, hypervisor,
+    image::{self, ImageRecord},
+    storage, storage_use,
+    task::{self, TaskFilter},
+};
+
+use crate::{Service, change::Change, db_result::DbResult, storages::candidates, tasks::moves};
+
+/// The number of images of one storage that move at the same time.
+const MAX_MOVES: usize = 2;
+/// The number of images that one run looks at for each storage.
+const SCANNED: u32 = 200;
+/// The pause before an image is moved again after a failure, in seconds.
+const PAUSE_S: i64 = 600;
+/// The number of tasks of an image among which its last move is looked for.
+const HISTORY: u32 = 20;
+
+impl Service {
+    /// Queues moves of images of the storages that are drained. Returns their number.
+    pub(crate) async fn drain_storages(&self) -> Result<u32, Error> {
+        let draining = storage::in_state(&self.read(), StorageState::Draining).await.db()?;
+        if draining.is_empty() {
+            return Ok(0);
+        }
+        let Some(account) = self.operator_account().await? else { return Ok(0) };
+        let mut count = 0;
+        for record in draining {
+            count += self.drain(account, record.storage.id).await?;
+        }
+        Ok(count)
+    }
+
+    async fn drain(&self, account: AccountId, id: StorageId) -> Result<u32, Error> {
+        let mut change = Change::begin(self).await?;
+        let Some(record) = storage::get(&change.conn(), id).await.db()? else { return Ok(0) };
+        if record.storage.state != StorageState::Draining {
+            return Ok(0);
+        }
+        let mut free = MAX_MOVES.saturating_sub(active_moves(&change.conn(), id).await?);
+        let images =
+            image::oldest_of_storage(&change.conn(), id, ImageStatus::Available, SCANNED).await.db()?;
+        let mut count = 0;
+        for image in images {
+            if free == 0 {
+                break;
+            }
+            if is_paused(&change.conn(), &image, change.now).await? {
+                continue;
+            }
+            let bytes = rules::stored_upper_bound(image.image.require_available()?.size);
+            let Some(target) = target(&change.conn(), &record.storage, bytes, change.now).await? else {
+                continue;
+            };
+            moves::queue(&mut change, account, &image, target, bytes).await?;
+            free -= 1;
+            count += 1;
+        }
+        if count > 0 {
+            change.commit().await?;
+        }
+        Ok(count)
+    }
+}
+
+async fn active_moves(conn: &Conn<'_>, id: StorageId) -> Result<usize, Error> {
+    let mut count = 0;
+    for task in storage_use::active(conn, id, None).await.db()? {
+        let found = task::get(conn, task).await.db()?;
+        count += usize::from(found.is_some_and(|found| found.task.kind == TaskKind::ImageMove));
+    }
+    Ok(count)
+}
+
+/// Returns whether the image is being moved, or its last move failed a short while ago.
+async fn is_paused(conn: &Conn<'_>, image: &ImageRecord, now: Timestamp) -> Result<bool, Error> {
+    let filter = TaskFilter {
+        account_id: None,
+        state: Vec::new(),
+        image_id: Some(image.image.id),
+        instance_id: None,
+        before: None,
+        limit: HISTORY,
+    };
+    let tasks = task::list(conn, &filter).await.db()?;
+    let last = tasks.iter().find(|record| record.task.kind == TaskKind::ImageMove);
+    Ok(last.is_some_and(|record| match record.task.state {
+        TaskState::Queued | TaskState::Running => true,
+        TaskState::Failed | TaskState::Cancelled => {
+            record.task.finished_at.is_some_and(|at| at > now - TimeDelta::seconds(PAUSE_S))
+        }
+        TaskState::Succeeded => false,
+    }))
+}
+
+/// Chooses a storage that takes the image, and a hypervisor that reaches both.
+async fn target(
+    conn: &Conn<'_>,
+    from: &ImageStorage,
+    bytes: ByteSize,
+    now: Timestamp,
+) -> Result<Option<(StorageId, HypervisorId)>, Error> {
+    for record in hypervisor::of_storage(conn, from.id).await.db()? {
+        if !record.hypervisor.is_online(now) {
+            continue;
+        }
+        let id = record.hypervisor.id;
+        let mut candidates = candidates::of_hypervisor(conn, id, from.role).await?;
+        candidates.retain(|candidate| candidate.storage.id != from.id);
+        if let Ok(chosen) = domain::choose(&candidates, bytes, from.drain_to, now) {
+            return Ok(Some((chosen.storage.id, id)));
+        }
+    }
+    Ok(None)
+}
