@@ -14,8 +14,8 @@ export default defineConfig({
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // One script for all pages: they share nearly everything, and its hashed name can be cached
-    // permanently.
+    // One script for all of a customer's pages: they share nearly everything, and its hashed name can
+    // be cached permanently. Pages for admins have scripts of their own.
     chunkSizeWarningLimit: 800,
   },
   server: { proxy: { '/api': { target: server, changeOrigin: true } } },

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use imprint_tests::{
     process::Process,
-    server::{DEMO_PASSWORD, Server},
+    server::{ADMIN_PASSWORD, DEMO_PASSWORD, Server},
 };
 
 /// Longest run of all the panel's tests.
@@ -22,7 +22,8 @@ async fn an_instance_is_captured_and_deployed_in_the_panel() -> Result<()> {
     command
         .env("IMPRINT_URL", &server.url)
         .env("IMPRINT_ACCOUNT", "demo")
-        .env("IMPRINT_PASSWORD", DEMO_PASSWORD);
+        .env("IMPRINT_PASSWORD", DEMO_PASSWORD)
+        .env("IMPRINT_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let start = std::time::Instant::now();
     let mut browser = Process::start(&mut command, &server.dir.path().join("browser.log"))?;
     // Playwright has its own limits for each test; this one is for Playwright.

@@ -10,6 +10,7 @@ const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/
 
 const ACCOUNT = process.env.IMPRINT_ACCOUNT ?? 'demo'
 const PASSWORD = process.env.IMPRINT_PASSWORD ?? ''
+const ADMIN_PASSWORD = process.env.IMPRINT_ADMIN_PASSWORD ?? ''
 
 /**
  * The browser logs every refused request; tests expect some refusals and check them on the page.
@@ -43,10 +44,15 @@ export const test = base.extend<Fixtures>({
   },
 })
 
-export async function signIn(page: Page): Promise<void> {
+export const signIn = (page: Page): Promise<void> => signInAs(page, ACCOUNT, PASSWORD)
+
+/** Signs in as the provider's staff. */
+export const signInAsAdmin = (page: Page): Promise<void> => signInAs(page, 'admin', ADMIN_PASSWORD)
+
+async function signInAs(page: Page, account: string, password: string): Promise<void> {
   await page.goto('/')
-  await page.getByLabel('Account').fill(ACCOUNT)
-  await page.getByLabel('Password').fill(PASSWORD)
+  await page.getByLabel('Account').fill(account)
+  await page.getByLabel('Password').fill(password)
   await page.getByRole('button', { name: 'Sign in' }).click()
   await expect(page.getByRole('heading', { level: 1, name: 'Instances' })).toBeVisible()
 }

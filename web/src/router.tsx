@@ -2,11 +2,18 @@
  * The pages and their addresses. Filters, tabs and sorts are search parameters, so that a page can
  * be linked and reloaded.
  */
-import { createRootRoute, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router'
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from '@tanstack/react-router'
 import { accountQuery } from '@/api/queries/session'
 import { queryClient } from '@/api/query-client'
 import { asProblem } from '@/lib/problem'
-import { createSearch, imagesSearch, signInSearch, tasksSearch } from '@/lib/search'
+import { createSearch, imagesSearch, signInSearch, storagesSearch, tasksSearch } from '@/lib/search'
 import { CreateInstancePage } from '@/routes/CreateInstancePage'
 import { ErrorPage } from '@/routes/ErrorPage'
 import { ImagePage } from '@/routes/ImagePage'
@@ -76,10 +83,49 @@ const tasks = createRoute({
   validateSearch: tasksSearch,
 })
 
+/**
+ * The pages for admins, loaded when one is opened: customers never need them. The server refuses
+ * what they show to anybody else.
+ */
+const admin = createRoute({
+  getParentRoute: () => shell,
+  id: 'admin',
+  component: Outlet,
+  beforeLoad: async () => {
+    const account = await queryClient.ensureQueryData(accountQuery)
+    if (account.role !== 'admin') throw redirect({ to: '/instances', replace: true })
+  },
+})
+const storages = createRoute({
+  getParentRoute: () => admin,
+  path: '/image-storages',
+  component: lazyRouteComponent(() => import('@/routes/StoragesPage'), 'StoragesPage'),
+  validateSearch: storagesSearch,
+})
+const addStorage = createRoute({
+  getParentRoute: () => admin,
+  path: '/image-storages/new',
+  component: lazyRouteComponent(() => import('@/routes/AddStoragePage'), 'AddStoragePage'),
+})
+const storage = createRoute({
+  getParentRoute: () => admin,
+  path: '/image-storages/$id',
+  component: lazyRouteComponent(() => import('@/routes/StoragePage'), 'StoragePage'),
+})
+
 export const router = createRouter({
   routeTree: root.addChildren([
     signIn,
-    shell.addChildren([index, instances, createInstance, instance, images, image, tasks]),
+    shell.addChildren([
+      index,
+      instances,
+      createInstance,
+      instance,
+      images,
+      image,
+      tasks,
+      admin.addChildren([storages, addStorage, storage]),
+    ]),
   ]),
   defaultPreload: false,
   scrollRestoration: true,

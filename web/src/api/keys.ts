@@ -26,6 +26,13 @@ export const keys = {
   images: keysOf('images'),
   instances: keysOf('instances'),
   locations: ['locations'],
+  storageKinds: ['storage-kinds'],
+  storages: {
+    all: ['storages'] as const,
+    lists: ['storages', 'list'] as const,
+    list: (filter: object) => ['storages', 'list', filter] as const,
+    one: (id: string) => ['storages', 'one', id] as const,
+  },
   /** The state of the event stream. */
   stream: ['stream'],
   tasks: keysOf('tasks'),

@@ -39,6 +39,16 @@ export const imagesSearch = (raw: Raw) =>
     sort: oneOf(IMAGE_SORTS, raw.sort),
   })
 
+export const STORAGE_ROLES = ['customer', 'stock', 'iso'] as const
+export const STORAGE_STATES = ['active', 'read_only', 'draining'] as const
+
+export const storagesSearch = (raw: Raw) =>
+  compact({
+    q: text(raw.q),
+    role: oneOf(STORAGE_ROLES, raw.role),
+    state: oneOf(STORAGE_STATES, raw.state),
+  })
+
 export const tasksSearch = (raw: Raw) =>
   compact({
     state: oneOf(TASK_STATES, raw.state),

@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router'
-import { Layers, ListChecks, Server } from 'lucide-react'
+import { HardDrive, Layers, ListChecks, Server } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { useConnection } from '@/api/cache'
 import { openStream } from '@/api/live'
@@ -47,6 +47,16 @@ export function Shell() {
             <NavItem to="/images" icon={<Layers />} label="My Images" />
             <NavItem to="/tasks" icon={<ListChecks />} label="Tasks" count={activeTasks} />
           </ul>
+          {account?.role === 'admin' && (
+            <>
+              <p className={styles.section} id="nav-open-compute">
+                Open Compute
+              </p>
+              <ul aria-labelledby="nav-open-compute">
+                <NavItem to="/image-storages" icon={<HardDrive />} label="Image Storages" />
+              </ul>
+            </>
+          )}
         </nav>
         <div className={styles.account}>
           {account && <AccountMenu account={account} onSignedOut={signedOut} />}
@@ -75,7 +85,7 @@ function useFocusOnNewPage() {
 }
 
 interface NavItemProps {
-  to: '/instances' | '/images' | '/tasks'
+  to: '/instances' | '/images' | '/tasks' | '/image-storages'
   icon: ReactNode
   label: string
   count?: number

@@ -10,6 +10,8 @@ export interface Column<T> {
   cell: (item: T) => ReactNode
   /** Aligns numbers to the right. */
   align?: 'end'
+  /** Keeps short values on one line. */
+  nowrap?: boolean
   /** What ascending and descending order are called, if the server can sort by this column. */
   sort?: { ascending: string; descending: string }
 }
@@ -57,7 +59,7 @@ export function Table<T extends { id: string }>(props: TableProps<T>) {
                   key={column.id}
                   role="cell"
                   data-name={column.name}
-                  className={column.align && styles.end}
+                  className={column.align ? styles.end : column.nowrap ? styles.nowrap : undefined}
                 >
                   {column.cell(item)}
                 </td>

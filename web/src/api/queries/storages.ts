@@ -1,0 +1,139 @@
+/** Image storages, their kinds, and the hypervisors that they are bound to. For admins only. */
+import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { client, unwrap } from '../client'
+import { useSubmissionKey } from '../idempotency'
+import { keys } from '../keys'
+import type { ImageStorage, ImageStorageCreate, ImageStoragePatch } from '../types'
+
+export interface StorageFilter {
+  role?: 'customer' | 'stock' | 'iso'
+  state?: 'active' | 'read_only' | 'draining'
+}
+
+/** Agents report every five seconds; no event says so. */
+const REPORT_MS = 5000
+
+/** The most storages of a list: a provider has some ten. */
+const MAX_STORAGES = 500
+
+export const storagesQuery = (filter: StorageFilter) =>
+  queryOptions({
+    queryKey: keys.storages.list(filter),
+    queryFn: async ({ signal }) =>
+      (
+        await unwrap(
+          client.GET('/api/v1/admin/image-storages', {
+            params: { query: { ...filter, limit: MAX_STORAGES } },
+            signal,
+          }),
+        )
+      ).items,
+    refetchInterval: REPORT_MS,
+  })
+
+export const storageQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.storages.one(id),
+    queryFn: ({ signal }) =>
+      unwrap(client.GET('/api/v1/admin/image-storages/{id}', { params: { path: { id } }, signal })),
+    refetchInterval: REPORT_MS,
+  })
+
+export const storageKindsQuery = queryOptions({
+  queryKey: keys.storageKinds,
+  queryFn: async ({ signal }) => (await unwrap(client.GET('/api/v1/admin/storage-kinds', { signal }))).items,
+})
+
+export const useStorageKinds = () => useQuery(storageKindsQuery)
+
+/** Returns the entity tag of a storage's version, for `If-Match`. */
+const etag = (storage: ImageStorage) => `"${storage.version}"`
+
+/** Returns a function that writes a changed storage into the cache. */
+function useStored(): (storage: ImageStorage) => void {
+  const cache = useQueryClient()
+  return (storage) => {
+    cache.setQueryData(keys.storages.one(storage.id), storage)
+    void cache.invalidateQueries({ queryKey: keys.storages.lists })
+  }
+}
+
+export function useCreateStorage() {
+  const stored = useStored()
+  const keyOf = useSubmissionKey()
+  return useMutation({
+    mutationFn: (body: ImageStorageCreate) =>
+      unwrap(
+        client.POST('/api/v1/admin/image-storages', {
+          params: { header: { 'Idempotency-Key': keyOf(body) } },
+          body,
+        }),
+      ),
+    onSuccess: stored,
+  })
+}
+
+export function useEditStorage() {
+  const cache = useQueryClient()
+  const stored = useStored()
+  return useMutation({
+    mutationFn: ({ storage, patch }: { storage: ImageStorage; patch: ImageStoragePatch }) =>
+      unwrap(
+        client.PATCH('/api/v1/admin/image-storages/{id}', {
+          params: { path: { id: storage.id }, header: { 'If-Match': etag(storage) } },
+          body: patch,
+          headers: { 'Content-Type': 'application/merge-patch+json' },
+        }),
+      ),
+    onSuccess: stored,
+    // The version that was refused is out of date: load the current one.
+    onError: () => cache.invalidateQueries({ queryKey: keys.storages.all }),
+  })
+}
+
+export function useDeleteStorage() {
+  const cache = useQueryClient()
+  return useMutation({
+    mutationFn: (storage: ImageStorage) =>
+      unwrap(
+        client.DELETE('/api/v1/admin/image-storages/{id}', {
+          params: { path: { id: storage.id }, header: { 'If-Match': etag(storage) } },
+        }),
+      ),
+    onSettled: () => cache.invalidateQueries({ queryKey: keys.storages.lists }),
+  })
+}
+
+export function useBindStorage() {
+  const stored = useStored()
+  return useMutation({
+    mutationFn: ({ storage, hypervisorId }: { storage: ImageStorage; hypervisorId: string }) =>
+      unwrap(
+        client.PUT('/api/v1/admin/image-storages/{id}/hypervisors/{hypervisor_id}', {
+          params: { path: { id: storage.id, hypervisor_id: hypervisorId } },
+        }),
+      ),
+    onSuccess: stored,
+  })
+}
+
+export function useUnbindStorage() {
+  const stored = useStored()
+  return useMutation({
+    mutationFn: ({
+      storage,
+      hypervisorId,
+      force,
+    }: {
+      storage: ImageStorage
+      hypervisorId: string
+      force: boolean
+    }) =>
+      unwrap(
+        client.DELETE('/api/v1/admin/image-storages/{id}/hypervisors/{hypervisor_id}', {
+          params: { path: { id: storage.id, hypervisor_id: hypervisorId }, query: { force } },
+        }),
+      ),
+    onSuccess: stored,
+  })
+}

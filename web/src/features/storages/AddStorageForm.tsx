@@ -1,0 +1,160 @@
+import { type FormEvent, useState } from 'react'
+import { useCreateStorage } from '@/api/queries/storages'
+import type { ImageStorage, ImageStorageCreate, StorageKind } from '@/api/types'
+import { focusFirstInvalid } from '@/lib/focus'
+import { nameProblem } from '@/lib/name'
+import { asProblem, toSentence } from '@/lib/problem'
+import { Button } from '@/ui/Button'
+import { Disclosure } from '@/ui/Disclosure'
+import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
+import { Notice, ProblemNotice } from '@/ui/Notice'
+import { ButtonRow, Card, Stack } from '@/ui/Page'
+import { roleChoices } from './labels'
+import { parseGib, parseWeight } from './numbers'
+import { SettingFields, settingProblem } from './SettingFields'
+import { fieldsOf, parseLines, type SettingField, valuesOf } from './schema-fields'
+
+export interface AddStorageFormProps {
+  kinds: readonly StorageKind[]
+  onCreated: (storage: ImageStorage) => void
+  onCancel: () => void
+}
+
+const EMPTY = { name: '', role: 'customer', weight: '100', minFree: '', shared: false, lines: '' }
+
+/** Registers an image storage. The fields of its settings come from the plugin's manifest. */
+export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormProps) {
+  const [values, setValues] = useState(EMPTY)
+  const [kindName, setKindName] = useState(kinds[0]?.kind ?? '')
+  const [typed, setTyped] = useState<Record<string, string>>({})
+  const [submitted, setSubmitted] = useState(false)
+  const create = useCreateStorage()
+  const set = (patch: Partial<typeof EMPTY>) => setValues((old) => ({ ...old, ...patch }))
+  const kind = kinds.find((candidate) => candidate.kind === kindName)
+  const hasSchema = kind?.schema != null
+  const fields = fieldsOf(kind?.schema)
+  const missing = (field: SettingField) =>
+    field.isRequired && (typed[field.name] ?? field.initial) === '' ? 'Enter a value.' : null
+  const errors = {
+    name: nameProblem(values.name),
+    weight: parseWeight(values.weight).problem,
+    minFree: parseGib(values.minFree).problem,
+    lines: hasSchema || parseLines(values.lines) ? null : 'Enter one NAME=VALUE on each line.',
+  }
+  const refusal = create.isError ? asProblem(create.error) : null
+  const messageFor = (field: keyof typeof errors, pointer: string) => {
+    const fromServer = refusal?.field(pointer)
+    return (submitted ? errors[field] : null) ?? (fromServer ? toSentence(fromServer) : null)
+  }
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    setSubmitted(true)
+    if (Object.values(errors).some(Boolean) || fields.some(missing)) {
+      return focusFirstInvalid(event.currentTarget)
+    }
+    const body: ImageStorageCreate = {
+      name: values.name.trim(),
+      role: values.role as ImageStorage['role'],
+      kind: kindName,
+      ...(hasSchema ? valuesOf(fields, typed) : { settings: parseLines(values.lines) ?? {} }),
+      weight: parseWeight(values.weight).value,
+      shared_path: values.shared,
+      min_free_bytes: parseGib(values.minFree).value,
+    }
+    create.mutate(body, { onSuccess: onCreated })
+  }
+  return (
+    <form onSubmit={submit}>
+      <Stack>
+        <Card title="Storage">
+          <TextField
+            label="Name"
+            placeholder="pool-1"
+            value={values.name}
+            onChange={(name) => set({ name })}
+            problem={messageFor('name', '/name')}
+          />
+          <SelectField
+            label="Use"
+            choices={roleChoices}
+            value={values.role}
+            onChange={(role) => set({ role })}
+            help="It cannot be changed later."
+          />
+          <SelectField
+            label="Kind"
+            choices={kinds.map(({ kind: id, summary }) => ({ id, label: id, detail: summary }))}
+            value={kindName}
+            onChange={(next) => {
+              setKindName(next)
+              setTyped({})
+            }}
+          />
+          {kind?.conflict && (
+            <Notice tone="warn" title="The hypervisors have different plugins for it">
+              <p>{toSentence(kind.conflict)}</p>
+            </Notice>
+          )}
+        </Card>
+        <Card title="Settings">
+          {!hasSchema && (
+            <TextField
+              label="Settings"
+              rows={3}
+              mono
+              placeholder="path=/srv/images"
+              help="One NAME=VALUE on each line. The plugin does not say which settings it has."
+              value={values.lines}
+              onChange={(lines) => set({ lines })}
+              problem={messageFor('lines', '/settings/path')}
+            />
+          )}
+          <SettingFields
+            fields={fields}
+            values={typed}
+            onChange={(name, value) => setTyped((old) => ({ ...old, [name]: value }))}
+            problemOf={(field) => (submitted ? missing(field) : null) ?? settingProblem(refusal, field)}
+          />
+          {kindName === 'local' && (
+            <Checkbox
+              label="The path is the same storage on every machine"
+              help="Otherwise it is bound to one hypervisor only."
+              isSelected={values.shared}
+              onChange={(isShared) => set({ shared: isShared })}
+            />
+          )}
+        </Card>
+        <Disclosure title="Advanced">
+          <FieldRow>
+            <TextField
+              label="Weight"
+              inputMode="numeric"
+              help="How much it is preferred for new images, 0 to 1000. 0: only when asked for."
+              value={values.weight}
+              onChange={(weight) => set({ weight })}
+              problem={messageFor('weight', '/weight')}
+            />
+            <TextField
+              label="Nearly full below, GiB"
+              inputMode="decimal"
+              optional
+              placeholder="5 %, at most 10"
+              value={values.minFree}
+              onChange={(minFree) => set({ minFree })}
+              problem={messageFor('minFree', '/min_free_bytes')}
+            />
+          </FieldRow>
+        </Disclosure>
+        {refusal && <ProblemNotice problem={refusal} />}
+        <ButtonRow>
+          <Button type="submit" variant="primary" busy={create.isPending}>
+            Add Image Storage
+          </Button>
+          <Button variant="quiet" onPress={onCancel}>
+            Cancel
+          </Button>
+        </ButtonRow>
+      </Stack>
+    </form>
+  )
+}

@@ -1,0 +1,271 @@
+import { type FormEvent, useState } from 'react'
+import { useBindStorage, useDeleteStorage, useEditStorage, useUnbindStorage } from '@/api/queries/storages'
+import type { ImageStorage, ImageStoragePatch } from '@/api/types'
+import { focusFirstInvalid } from '@/lib/focus'
+import { GIB } from '@/lib/format'
+import { nameProblem } from '@/lib/name'
+import { asProblem, toSentence } from '@/lib/problem'
+import { Button } from '@/ui/Button'
+import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
+import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
+import { Notice, ProblemNotice } from '@/ui/Notice'
+import { MutedText } from '@/ui/Page'
+import { imageCount } from './labels'
+import { parseGib, parseWeight } from './numbers'
+import { SettingFields, settingProblem } from './SettingFields'
+import { type SettingField, valuesOf } from './schema-fields'
+
+export interface StorageDialogProps {
+  storage: ImageStorage
+  onClose: () => void
+}
+
+/** A thing to choose by its id. */
+export interface Choice {
+  id: string
+  name: string
+}
+
+export interface EditStorageDialogProps extends StorageDialogProps {
+  /** The settings of the storage's kind; none while they are not known. */
+  fields: readonly SettingField[]
+}
+
+export function EditStorageDialog({ storage, onClose, fields }: EditStorageDialogProps) {
+  const shown = fields.filter((field) => !field.isSecret)
+  const [values, setValues] = useState({
+    name: storage.name,
+    weight: String(storage.weight),
+    minFree: storage.min_free_bytes == null ? '' : String(storage.min_free_bytes / GIB),
+    shared: storage.shared_path,
+  })
+  const [settings, setSettings] = useState<Record<string, string>>(storage.settings)
+  const [submitted, setSubmitted] = useState(false)
+  const edit = useEditStorage()
+  const set = (patch: Partial<typeof values>) => setValues((old) => ({ ...old, ...patch }))
+  const errors = {
+    name: nameProblem(values.name),
+    weight: parseWeight(values.weight).problem,
+    minFree: parseGib(values.minFree).problem,
+  }
+  const refusal = edit.isError ? asProblem(edit.error) : null
+  const messageFor = (field: keyof typeof errors, pointer: string) => {
+    const fromServer = refusal?.field(pointer)
+    return (submitted ? errors[field] : null) ?? (fromServer ? toSentence(fromServer) : null)
+  }
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    setSubmitted(true)
+    if (errors.name || errors.weight || errors.minFree) return focusFirstInvalid(event.currentTarget)
+    const patch: ImageStoragePatch = {
+      name: values.name.trim(),
+      weight: parseWeight(values.weight).value,
+      min_free_bytes: parseGib(values.minFree).value,
+      ...(storage.kind === 'local' ? { shared_path: values.shared } : {}),
+      ...(shown.length > 0 ? { settings: valuesOf(shown, settings).settings } : {}),
+    }
+    edit.mutate({ storage, patch }, { onSuccess: onClose })
+  }
+  return (
+    <Dialog title={`Edit ${storage.name}`} isOpen onClose={onClose}>
+      <form onSubmit={submit}>
+        <TextField
+          label="Name"
+          value={values.name}
+          onChange={(name) => set({ name })}
+          autoFocus
+          problem={messageFor('name', '/name')}
+        />
+        <FieldRow>
+          <TextField
+            label="Weight"
+            inputMode="numeric"
+            help="0 to 1000. 0: only when asked for."
+            value={values.weight}
+            onChange={(weight) => set({ weight })}
+            problem={messageFor('weight', '/weight')}
+          />
+          <TextField
+            label="Nearly full below, GiB"
+            inputMode="decimal"
+            optional
+            placeholder="5 %, at most 10"
+            value={values.minFree}
+            onChange={(minFree) => set({ minFree })}
+            problem={messageFor('minFree', '/min_free_bytes')}
+          />
+        </FieldRow>
+        <SettingFields
+          fields={shown}
+          values={settings}
+          onChange={(name, value) => setSettings((old) => ({ ...old, [name]: value }))}
+          problemOf={(field) => settingProblem(refusal, field)}
+        />
+        {storage.kind === 'local' && (
+          <Checkbox
+            label="The path is the same storage on every machine"
+            isSelected={values.shared}
+            onChange={(isShared) => set({ shared: isShared })}
+          />
+        )}
+        {shown.length > 0 && <MutedText>Files do not move when a setting changes.</MutedText>}
+        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
+        <DialogActions>
+          <Button onPress={onClose}>Cancel</Button>
+          <Button type="submit" variant="primary" busy={edit.isPending}>
+            Save
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  )
+}
+
+export function BindStorageDialog({
+  storage,
+  onClose,
+  hypervisors,
+}: StorageDialogProps & { hypervisors: readonly Choice[] }) {
+  const free = hypervisors.filter(({ id }) => !storage.hypervisor_ids.includes(id))
+  const [chosen, setChosen] = useState(free[0]?.id ?? '')
+  const bind = useBindStorage()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    if (chosen) bind.mutate({ storage, hypervisorId: chosen }, { onSuccess: onClose })
+  }
+  return (
+    <Dialog title={`Bind ${storage.name}`} isOpen onClose={onClose}>
+      <form onSubmit={submit}>
+        {free.length === 0 ? (
+          <p>It is bound to every hypervisor.</p>
+        ) : (
+          <SelectField
+            label="Hypervisor"
+            choices={free.map(({ id, name }) => ({ id, label: name }))}
+            value={chosen}
+            onChange={setChosen}
+            help="Images of instances on it can then be created on this storage."
+          />
+        )}
+        {bind.isError && <ProblemNotice problem={asProblem(bind.error)} />}
+        <DialogActions>
+          <Button onPress={onClose}>Cancel</Button>
+          <Button
+            type="submit"
+            variant="primary"
+            busy={bind.isPending}
+            reason={free.length === 0 ? 'There is no other hypervisor.' : null}
+          >
+            Bind
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  )
+}
+
+export function UnbindStorageDialog({
+  storage,
+  onClose,
+  hypervisor,
+}: StorageDialogProps & { hypervisor: Choice }) {
+  const unbind = useUnbindStorage()
+  const count = imageCount(storage)
+  const isLast = storage.hypervisor_ids.length === 1 && count > 0
+  const confirm = () =>
+    unbind.mutate({ storage, hypervisorId: hypervisor.id, force: isLast }, { onSuccess: onClose })
+  return (
+    <ConfirmDialog
+      title={`Unbind ${storage.name} from ${hypervisor.name}?`}
+      isOpen
+      onClose={onClose}
+      onConfirm={confirm}
+      confirm={isLast ? 'Unbind anyway' : 'Unbind'}
+      busy={unbind.isPending}
+      problem={unbind.isError ? asProblem(unbind.error) : null}
+    >
+      <p>The hypervisor does not use the storage any more. Files are not touched.</p>
+      {isLast && (
+        <Notice tone="warn" title="It is the only hypervisor of this storage">
+          <p>
+            {count === 1 ? 'One image is' : `${count} images are`} on it. Nothing can deploy them until the
+            storage is bound again.
+          </p>
+        </Notice>
+      )}
+    </ConfirmDialog>
+  )
+}
+
+const ANY = 'any'
+
+export function DrainStorageDialog({
+  storage,
+  onClose,
+  targets,
+}: StorageDialogProps & { targets: readonly Choice[] }) {
+  const [target, setTarget] = useState(ANY)
+  const edit = useEditStorage()
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const patch: ImageStoragePatch = { state: 'draining', drain_to: target === ANY ? null : target }
+    edit.mutate({ storage, patch }, { onSuccess: onClose })
+  }
+  return (
+    <Dialog title={`Drain ${storage.name}`} isOpen onClose={onClose}>
+      <form onSubmit={submit}>
+        <p>
+          Its images move to other storages in the background, and stay usable meanwhile. It takes no new
+          images.
+        </p>
+        <SelectField
+          label="Move images to"
+          choices={[
+            { id: ANY, label: 'Whatever takes each image' },
+            ...targets.map(({ id, name }) => ({ id, label: name })),
+          ]}
+          value={target}
+          onChange={setTarget}
+        />
+        {edit.isError && <ProblemNotice problem={asProblem(edit.error)} />}
+        <DialogActions>
+          <Button onPress={onClose}>Cancel</Button>
+          <Button type="submit" variant="primary" busy={edit.isPending}>
+            Drain
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  )
+}
+
+export function DeleteStorageDialog({
+  storage,
+  onClose,
+  onDeleted,
+}: StorageDialogProps & { onDeleted?: () => void }) {
+  const remove = useDeleteStorage()
+  const confirm = () =>
+    // Not a callback of `mutate`: the page may be gone when the list is loaded again.
+    remove.mutateAsync(storage).then(
+      () => {
+        onClose()
+        onDeleted?.()
+      },
+      () => {},
+    )
+  return (
+    <ConfirmDialog
+      title={`Delete ${storage.name}?`}
+      isOpen
+      onClose={onClose}
+      onConfirm={confirm}
+      confirm="Delete"
+      busy={remove.isPending}
+      problem={remove.isError ? asProblem(remove.error) : null}
+    >
+      <p>Imprint forgets the storage, its settings and its secrets.</p>
+      <p>Files on the storage are not touched.</p>
+    </ConfirmDialog>
+  )
+}
