@@ -125,7 +125,8 @@ impl Demo {
             let found = storages["items"].as_array().into_iter().flatten().find(|one| one["name"] == name);
             let found = found.cloned().context("the storage is listed")?;
             let new = found["seen_at"].as_str().is_some_and(|at| after.is_none_or(|after| at > after));
-            Ok((new && found["problem"].is_null()).then_some(found))
+            // Free space is reported by an agent that has opened the storage, and by no other.
+            Ok((new && found["available_bytes"].is_u64()).then_some(found))
         })
         .await?;
         self.answers.push(seen.clone());
