@@ -7,6 +7,7 @@
 pub mod client;
 pub mod ledger;
 pub mod process;
+pub mod s3;
 pub mod server;
 pub mod tools;
 

@@ -85,6 +85,7 @@ pub(crate) fn setup(purpose: Purpose) -> Result<()> {
         for command in ["fuzz", "deny", "machete"] {
             cargo_command(command, Build::Quick)?;
         }
+        s3_server()?;
     }
     Ok(())
 }
@@ -110,6 +111,18 @@ fn cargo_command(name: &str, build: Build) -> Result<()> {
         sh::run(&mut install)?;
     }
     Ok(())
+}
+
+/// An S3 server for the tests (Apache-2.0), of the last version that this Rust compiles.
+fn s3_server() -> Result<()> {
+    const VERSION: &str = "0.14.1";
+    if sh::which("s3s-fs").is_some() {
+        return Ok(());
+    }
+    sh::say("installing s3s-fs");
+    let mut install = sh::cargo();
+    install.args(["install", "--locked", "--debug", "s3s-fs", "--version", VERSION, "--features", "binary"]);
+    sh::run(&mut install)
 }
 
 fn wasm_target() -> Result<()> {

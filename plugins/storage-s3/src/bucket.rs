@@ -1,7 +1,7 @@
 //! Requests to one bucket.
 
 use imprint_plugin_sdk::{
-    error::{Error, ErrorClass, Result},
+    error::{Error, Result},
     host::HttpStorageHost,
     http::{Auth, Request, Response},
     storage::Object,
@@ -101,7 +101,7 @@ fn object(key: &str, response: &Response) -> Result<Object> {
 
 /// Returns whether an error says that an object or an upload is not there.
 pub(crate) fn is_missing(error: &Error) -> bool {
-    error.class == ErrorClass::NotFound || error.code == "s3.upload-lost"
+    matches!(error.code.as_str(), "s3.not-found" | "s3.upload-lost")
 }
 
 /// Parses `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7) into milliseconds since 1970.

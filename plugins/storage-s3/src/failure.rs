@@ -1,6 +1,4 @@
 //! What the errors of S3 mean, and what to do about them.
-//!
-//! The last part of a code that is about a setting is the setting's name.
 
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},
@@ -48,104 +46,146 @@ pub(crate) fn expect(response: Response, status: &[u16]) -> Result<Response> {
     if status.contains(&response.status) { Ok(response) } else { Err(failure(&response)) }
 }
 
-fn meaning(status: u16, error: &S3Error) -> Error {
-    let S3Error { code, message, region } = error;
-    let shown: String = message.chars().filter(|c| !c.is_control()).take(300).collect();
-    let said = format!("the object storage answers {code} ({shown})");
-    let new = |class, own: &str, what: &str| Error::new(class, own, format!("{said}; {what}"));
-    match code.as_str() {
+/// What a code of S3 means for Imprint.
+struct Meaning {
+    class: ErrorClass,
+    code: &'static str,
+    /// The setting that it is about.
+    setting: Option<&'static str>,
+    action: &'static str,
+}
+
+const fn new(
+    class: ErrorClass,
+    code: &'static str,
+    setting: Option<&'static str>,
+    action: &'static str,
+) -> Meaning {
+    Meaning { class, code, setting, action }
+}
+
+/// What is tried again.
+const BUSY: Meaning =
+    new(ErrorClass::Transient, "s3.busy", None, "it is tried again; if it stays, check the service");
+
+fn known(code: &str) -> Option<Meaning> {
+    use ErrorClass::{Conflict, Denied, InvalidInput, LimitExceeded, NotFound, Transient, Unsupported};
+
+    Some(match code {
         "InvalidAccessKeyId" => new(
-            ErrorClass::Denied,
+            Denied,
             "s3.access-key",
-            "the access key is not known there: check the setting \"access-key\"",
+            Some("access-key"),
+            "the service does not know the access key: correct it",
         ),
         "SignatureDoesNotMatch" => new(
-            ErrorClass::Denied,
-            "s3.secret-key",
-            "the secret key is not the one of the access key: set \"secret-key\" again",
+            Denied,
+            "s3.signature",
+            Some("secret-key"),
+            "the secret key is not the one of the access key: set it again",
         ),
-        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
-            new(ErrorClass::Denied, "s3.session-token", "set new temporary keys with their \"session-token\"")
-        }
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => new(
+            Denied,
+            "s3.session",
+            Some("session-token"),
+            "set new temporary keys with their session token",
+        ),
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "Forbidden" => new(
-            ErrorClass::Denied,
+            Denied,
             "s3.access-denied",
-            "permit the key to list, read, write and delete in the bucket, and check \"bucket\" and \"access-key\"",
+            None,
+            "permit the key to list, read, write and delete in the bucket; check the access key and the bucket",
         ),
         "RequestTimeTooSkewed" | "RequestExpired" => new(
-            ErrorClass::Denied,
+            Denied,
             "s3.clock",
+            None,
             "the clock of the hypervisor differs too much from that of the service: synchronise it (NTP)",
         ),
         "NoSuchBucket" | "InvalidBucketName" => {
-            new(ErrorClass::NotFound, "s3.bucket", "create the bucket, or correct the setting \"bucket\"")
+            new(NotFound, "s3.no-bucket", Some("bucket"), "create the bucket, or correct its name")
         }
         "PermanentRedirect"
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException"
         | "TemporaryRedirect"
-        | "InvalidRegion" => {
-            let expected = if region.is_empty() { String::new() } else { format!(" to {region:?}") };
-            new(
-                ErrorClass::InvalidInput,
-                "s3.region",
-                &format!("set \"region\"{expected}, and the endpoint of that region"),
-            )
-        }
-        "NoSuchKey" | "NotFound" => new(ErrorClass::NotFound, "s3.not-found", "the object does not exist"),
+        | "InvalidRegion" => new(
+            InvalidInput,
+            "s3.region",
+            Some("region"),
+            "set the region of the bucket, and the endpoint of that region",
+        ),
+        "NoSuchKey" | "NotFound" => new(NotFound, "s3.not-found", None, "the object does not exist"),
         "NoSuchUpload" => {
-            new(ErrorClass::Conflict, "s3.upload-lost", "the upload was aborted or completed: begin it again")
+            new(Conflict, "s3.upload-lost", None, "the upload was aborted or completed: upload it again")
         }
         "QuotaExceeded"
         | "QuotaExceededException"
         | "InsufficientStorage"
         | "InsufficientCapacity"
-        | "TooManyBuckets"
         | "XMinioStorageFull"
         | "StorageFull"
         | "AccountQuotaExceeded" => {
-            new(ErrorClass::LimitExceeded, "s3.no-space", "raise the quota of the bucket, or delete images")
+            new(LimitExceeded, "s3.no-space", None, "raise the quota of the bucket, or delete images")
         }
         "EntityTooLarge" | "EntityTooSmall" => new(
-            ErrorClass::LimitExceeded,
+            LimitExceeded,
             "s3.part-size",
-            "the service takes parts of another size: change the setting \"part-size\"",
+            Some("part-size"),
+            "the service takes parts of another size: change the smallest part",
         ),
         "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "InvalidDigest" => {
-            new(ErrorClass::Transient, "s3.checksum", "the bytes arrived damaged, and are sent again")
+            new(Transient, "s3.checksum", None, "the bytes arrived damaged, and are sent again")
         }
         "NotImplemented" | "InvalidArgument" | "InvalidRequest" | "MalformedXML" => new(
-            ErrorClass::Unsupported,
+            Unsupported,
             "s3.unsupported",
-            "the service does not support this: try the setting \"checksums\" = \"off\", or another addressing",
+            Some("checksums"),
+            "the service does not support this: turn the checksums off, or try the other addressing",
         ),
         "SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "Busy" | "Throttling"
-        | "TooManyRequests" | "OperationAborted" => {
-            new(ErrorClass::Transient, "s3.busy", "it is tried again; if it stays, look at the service")
-        }
-        _ if status >= 500 => {
-            new(ErrorClass::Transient, "s3.server", "it is tried again; if it stays, look at the service")
-        }
-        _ => new(ErrorClass::Conflict, "s3.refused", "look up the code in the service's documentation"),
+        | "TooManyRequests" | "OperationAborted" => BUSY,
+        _ => return None,
+    })
+}
+
+fn meaning(status: u16, error: &S3Error) -> Error {
+    let S3Error { code, message, region } = error;
+    let unknown = if status >= 500 {
+        BUSY
+    } else {
+        new(ErrorClass::Conflict, "s3.refused", None, "look up the code in the documentation of the service")
+    };
+    let meaning = known(code).unwrap_or(unknown);
+    let shown: String = message.chars().filter(|c| !c.is_control()).take(300).collect();
+    let region = if region.is_empty() { String::new() } else { format!(", region {region:?}") };
+    let text = format!("the object storage answers {code} ({shown}{region}); {}", meaning.action);
+    let found = Error::new(meaning.class, meaning.code, text);
+    match meaning.setting {
+        Some(setting) => found.about_setting(setting),
+        None => found,
     }
 }
 
 fn by_status(response: &Response) -> Error {
     let status = response.status;
-    let said = format!("the object storage answers with status {status}");
+    let answer = format!("the object storage answers with status {status}");
     match status {
-        404 => Error::not_found("s3.not-found", format!("{said}: there is no such object or bucket")),
+        404 => Error::not_found("s3.not-found", format!("{answer}: there is no such object or bucket")),
         301 | 302 | 307 | 308 => Error::invalid_input(
             "s3.region",
-            format!("{said}: the bucket is at another endpoint; correct \"endpoint\" and \"region\""),
-        ),
+            format!("{answer}: the bucket is at another endpoint; correct the endpoint and the region"),
+        )
+        .about_setting("region"),
         401 | 403 => Error::new(
             ErrorClass::Denied,
             "s3.access-denied",
-            format!("{said}; check \"access-key\", \"secret-key\" and what the key may do in the bucket"),
+            format!("{answer}; check the keys and what they may do in the bucket"),
         ),
-        507 => Error::limit("s3.no-space", format!("{said}: it is full; raise the quota, or delete images")),
-        429 | 500..=599 => Error::transient("s3.server", format!("{said}; it is tried again")),
+        507 => {
+            Error::limit("s3.no-space", format!("{answer}: it is full; raise the quota, or delete images"))
+        }
+        429 | 500..=599 => Error::transient("s3.busy", format!("{answer}; it is tried again")),
         _ => xml::not_s3(&format!("status {status} without an error document")),
     }
 }

@@ -53,7 +53,7 @@ impl Checksums {
 }
 
 fn wrong(setting: &str, what: &str) -> Error {
-    Error::invalid_input(&format!("s3.{setting}"), format!("the setting {setting:?} {what}"))
+    Error::invalid_input("s3.settings", format!("the setting {setting:?} {what}")).about_setting(setting)
 }
 
 impl Settings {

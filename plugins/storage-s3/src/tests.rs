@@ -247,15 +247,15 @@ fn listings_are_paged_by_keys_and_leave_out_what_is_no_key() {
 fn failures_name_the_setting() {
     let (host, bucket, volume) = bucket();
     for (status, code, expected) in [
-        (403, "InvalidAccessKeyId", "s3.access-key"),
-        (403, "SignatureDoesNotMatch", "s3.secret-key"),
+        (403, "InvalidAccessKeyId", "s3.access-key.setting.access-key"),
+        (403, "SignatureDoesNotMatch", "s3.signature.setting.secret-key"),
         (403, "AccessDenied", "s3.access-denied"),
         (403, "RequestTimeTooSkewed", "s3.clock"),
-        (404, "NoSuchBucket", "s3.bucket"),
-        (301, "PermanentRedirect", "s3.region"),
+        (404, "NoSuchBucket", "s3.no-bucket.setting.bucket"),
+        (301, "PermanentRedirect", "s3.region.setting.region"),
         (507, "InsufficientStorage", "s3.no-space"),
         (503, "SlowDown", "s3.busy"),
-        (500, "Strange", "s3.server"),
+        (500, "Strange", "s3.busy"),
     ] {
         let body = String::from_utf8(error(status, code).body).unwrap();
         bucket.borrow_mut().instead = Some((status, body));
@@ -264,9 +264,9 @@ fn failures_name_the_setting() {
         assert!(failed.message.contains(code), "{}", failed.message);
     }
     bucket.borrow_mut().instead = Some((200, "<html>hello</html>".to_owned()));
-    assert_eq!(volume.list(&host, "", None, 1).unwrap_err().code, "s3.endpoint");
+    assert_eq!(volume.list(&host, "", None, 1).unwrap_err().code, "s3.not-s3.setting.endpoint");
     bucket.borrow_mut().instead = Some((200, "no xml".to_owned()));
-    assert_eq!(volume.list(&host, "", None, 1).unwrap_err().code, "s3.endpoint");
+    assert_eq!(volume.list(&host, "", None, 1).unwrap_err().code, "s3.not-s3.setting.endpoint");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn settings_that_make_no_sense_are_named() {
         ("bucket", ""),
     ] {
         let error = S3Volume::open(&host, &settings(&[(name, value)])).unwrap_err();
-        assert_eq!(error.code, format!("s3.{name}"), "{value}");
+        assert_eq!(error.code, format!("s3.settings.setting.{name}"), "{value}");
     }
 }
 

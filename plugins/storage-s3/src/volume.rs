@@ -102,7 +102,7 @@ impl S3Volume {
             .max_response(PAGE_BYTES);
         let answer = self.bucket.send(host, &request, &[200])?;
         if let Some(error) = S3Error::parse(&answer.body) {
-            return Err(Error::transient("s3.server", format!("objects were not deleted: {}", error.code)));
+            return Err(Error::transient("s3.busy", format!("objects were not deleted: {}", error.code)));
         }
         let mut failed = Vec::new();
         let mut entry = (String::new(), String::new(), String::new());

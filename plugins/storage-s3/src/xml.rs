@@ -9,10 +9,8 @@ const MAX_DEPTH: usize = 12;
 
 /// Returns the error for an answer that is none of S3.
 pub(crate) fn not_s3(what: &str) -> Error {
-    Error::invalid_input(
-        "s3.endpoint",
-        format!("the endpoint does not answer like S3 ({what}); check the setting \"endpoint\""),
-    )
+    let message = format!("the endpoint does not answer like S3 ({what}); check the setting \"endpoint\"");
+    Error::invalid_input("s3.not-s3", message).about_setting("endpoint")
 }
 
 /// Gives each element with its text to `visit`, at its end: its path (names without prefixes) and

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use imprint_http_client::{Authority, Client, ClientOptions, http::Uri};
+use imprint_http_client::{Authority, Client, ClientOptions, HttpError, http::Uri};
 use imprint_ports::{Props, SecretText, Secrets};
 use tokio::time::Instant;
 
@@ -25,6 +25,11 @@ struct Grant {
     id: String,
     targets: Vec<Target>,
     options: Result<ClientOptions, NetError>,
+    /// The settings with the address, with the permission of private networks, and with further
+    /// authorities.
+    address_setting: Option<String>,
+    private_setting: Option<String>,
+    authorities_setting: Option<String>,
     client: OnceLock<Result<Arc<Client>, NetError>>,
 }
 
@@ -62,23 +67,32 @@ impl NetContext {
         })
     }
 
-    /// Returns the client for a URL that the manifest permits.
-    pub(crate) fn client(&self, uri: &Uri) -> Result<Arc<Client>, NetError> {
+    fn http_grant(&self, uri: &Uri) -> Result<&Grant, NetError> {
         let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
         let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
         let permits = |grant: &&Grant| grant.targets.iter().any(|own| own.permits(Some(scheme), host, port));
-        let grant = self.http.iter().find(permits).ok_or_else(|| {
-            let all = self.http.iter().flat_map(|grant| &grant.targets).map(ToString::to_string);
-            NetError::NotGranted {
-                address: format!("{scheme}://{host}:{port}"),
-                permitted: all.collect::<Vec<_>>().join(", "),
-            }
-        })?;
+        self.http.iter().find(permits).ok_or_else(|| NetError::NotGranted {
+            address: format!("{scheme}://{host}:{port}"),
+            permitted: permitted(&self.http),
+        })
+    }
+
+    /// Returns the client for a URL that the manifest permits.
+    pub(crate) fn client(&self, uri: &Uri) -> Result<Arc<Client>, NetError> {
+        let grant = self.http_grant(uri)?;
         let made = grant.client.get_or_init(|| {
             let options = grant.options.clone()?;
             Ok(Arc::new(Client::new(&options)?))
         });
         made.clone()
+    }
+
+    /// Returns the failure of a request, with the setting that it is about.
+    pub(crate) fn about(&self, uri: &Uri, error: HttpError) -> NetError {
+        match self.http_grant(uri) {
+            Ok(grant) => grant.about(error),
+            Err(_) => error.into(),
+        }
     }
 
     /// Connects to a server that a capability permits. Blocks.
@@ -90,16 +104,15 @@ impl NetContext {
         limit: Duration,
     ) -> Result<std::net::TcpStream, NetError> {
         let found = self.tcp.iter().find(|own| own.id == grant);
-        let permitted = found.filter(|own| own.targets.iter().any(|own| own.permits(None, host, port)));
-        let Some(permitted) = permitted else {
-            let all = found.iter().flat_map(|own| &own.targets).map(ToString::to_string);
+        let granted = found.filter(|own| own.targets.iter().any(|own| own.permits(None, host, port)));
+        let Some(granted) = granted else {
             return Err(NetError::NotGranted {
                 address: format!("{host}:{port}"),
-                permitted: all.collect::<Vec<_>>().join(", "),
+                permitted: permitted(found),
             });
         };
-        let private = permitted.options.clone()?.private_networks;
-        Ok(imprint_http_client::connect(host, port, private, limit)?)
+        let private = granted.options.clone()?.private_networks;
+        imprint_http_client::connect(host, port, private, limit).map_err(|error| granted.about(error))
     }
 
     /// Returns a secret or a session's credential, if a scheme may use it.
@@ -164,6 +177,35 @@ impl NetContext {
     }
 }
 
+fn permitted<'a>(grants: impl IntoIterator<Item = &'a Grant>) -> String {
+    let all = grants.into_iter().flat_map(|grant| &grant.targets).map(ToString::to_string);
+    all.collect::<Vec<_>>().join(", ")
+}
+
+impl Grant {
+    /// Returns a failure with the setting that it is about.
+    fn about(&self, error: HttpError) -> NetError {
+        let setting = match &error {
+            HttpError::PrivateNetwork { .. } => &self.private_setting,
+            HttpError::Certificate { .. } | HttpError::NoAuthorities | HttpError::Authority { .. } => {
+                &self.authorities_setting
+            }
+            HttpError::Connect { .. } | HttpError::Tls { .. } | HttpError::Url { .. } => {
+                &self.address_setting
+            }
+            HttpError::Status { .. }
+            | HttpError::Authorise { .. }
+            | HttpError::NoRanges
+            | HttpError::Changed
+            | HttpError::Protocol { .. } => &None,
+        };
+        match setting {
+            Some(setting) => NetError::About { error, setting: setting.clone() },
+            None => error.into(),
+        }
+    }
+}
+
 fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError> {
     let targets = capability.to.iter().map(|pattern| Target::fill(pattern, settings));
     let targets: Vec<_> = targets.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
@@ -172,10 +214,20 @@ fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError
     let private = capability.private_networks_setting.as_deref().and_then(value);
     let added = capability.authorities_setting.as_deref().and_then(|name| Some((name, value(name)?)));
     let added = added.map_or(Ok(Vec::new()), |(name, pem)| Authority::of_pem(pem.as_bytes(), name));
-    let options = added.map_err(NetError::from).map(|authorities| ClientOptions {
-        private_networks: private == Some("true"),
-        tls,
-        authorities,
-    });
-    Ok(Grant { id: capability.id.clone(), targets, options, client: OnceLock::new() })
+    let address = capability.to.iter().find_map(|pattern| Some(pattern.split_once("{config.")?.1));
+    let mut grant = Grant {
+        id: capability.id.clone(),
+        targets,
+        options: Ok(ClientOptions::default()),
+        address_setting: address.map(|rest| rest.trim_end_matches('}').to_owned()),
+        private_setting: capability.private_networks_setting.clone(),
+        authorities_setting: capability.authorities_setting.clone(),
+        client: OnceLock::new(),
+    };
+    let private_networks = private == Some("true");
+    grant.options = match added {
+        Ok(authorities) => Ok(ClientOptions { private_networks, tls, authorities }),
+        Err(error) => Err(grant.about(error)),
+    };
+    Ok(grant)
 }

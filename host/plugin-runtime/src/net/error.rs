@@ -29,6 +29,9 @@ pub(crate) enum NetError {
     Setting { setting: String, why: String },
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The failure of a request, and the setting that it is about.
+    #[error("{error}")]
+    About { error: HttpError, setting: String },
 }
 
 impl NetError {
@@ -41,26 +44,54 @@ impl NetError {
             Self::AnswerTooLong(_) => Code::HttpAnswer,
             Self::NoCredential(_) => Code::HttpCredential,
             Self::Setting { .. } => Code::NetSetting,
-            Self::Http(error) => match error {
-                HttpError::PrivateNetwork { .. } => Code::NetPrivate,
-                HttpError::Connect { .. } | HttpError::Status { .. } => Code::NetConnect,
-                HttpError::Certificate { .. }
-                | HttpError::Tls { .. }
-                | HttpError::NoAuthorities
-                | HttpError::Authority { .. } => Code::NetCertificate,
-                HttpError::Url { .. } | HttpError::Authorise { .. } => Code::HttpRequest,
-                HttpError::NoRanges | HttpError::Changed | HttpError::Protocol { .. } => Code::HttpProtocol,
-            },
+            Self::Http(error) | Self::About { error, .. } => code_of(error),
         }
+    }
+
+    /// Returns the setting or secret that the failure is about.
+    fn setting(&self) -> Option<&str> {
+        match self {
+            Self::SecretMissing(name) => Some(name),
+            Self::Setting { setting, .. } | Self::About { setting, .. } => Some(setting),
+            Self::NotGranted { .. }
+            | Self::Request(_)
+            | Self::BodyTooLong(_)
+            | Self::SecretNotGranted(..)
+            | Self::AnswerTooLong(_)
+            | Self::NoCredential(_)
+            | Self::Http(_) => None,
+        }
+    }
+
+    /// Returns whether the same request may succeed soon.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Http(error) | Self::About { error, .. } if error.is_transient())
     }
 
     /// Returns the failure for the plugin.
     pub(crate) fn for_plugin(&self) -> wit::Error {
-        wit_error::new(self.code(), error_chain(self))
+        wit_error::from_port_error(&self.for_host())
     }
 
     /// Returns the failure for the host's own callers.
     pub(crate) fn for_host(&self) -> PortError {
-        self.code().error(error_chain(self))
+        let error = self.code().error(error_chain(self));
+        match self.setting() {
+            Some(setting) => error.about_setting(setting),
+            None => error,
+        }
+    }
+}
+
+fn code_of(error: &HttpError) -> Code {
+    match error {
+        HttpError::PrivateNetwork { .. } => Code::NetPrivate,
+        HttpError::Connect { .. } | HttpError::Status { .. } => Code::NetConnect,
+        HttpError::Certificate { .. }
+        | HttpError::Tls { .. }
+        | HttpError::NoAuthorities
+        | HttpError::Authority { .. } => Code::NetCertificate,
+        HttpError::Url { .. } | HttpError::Authorise { .. } => Code::HttpRequest,
+        HttpError::NoRanges | HttpError::Changed | HttpError::Protocol { .. } => Code::HttpProtocol,
     }
 }

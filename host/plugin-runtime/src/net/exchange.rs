@@ -61,7 +61,7 @@ impl Exchange<'_> {
                 Ok(answer) if self.template.repeats(answer.status().as_u16()) => {
                     retry_after(answer.headers())
                 }
-                Err(NetError::Http(error)) if error.is_transient() => None,
+                Err(error) if error.is_transient() => None,
                 Ok(_) | Err(_) => return outcome,
             };
             if attempt >= MAX_ATTEMPTS || stop() {
@@ -82,7 +82,8 @@ impl Exchange<'_> {
             head.uri = uri.clone();
             let used = self.used_sessions();
             let body = complete(self.template, self.context, &mut head, Cow::Borrowed(self.body))?;
-            let answer = client.send(Request::from_parts(head, body.as_ref()))?;
+            let sent = client.send(Request::from_parts(head, body.as_ref()));
+            let answer = sent.map_err(|error| self.context.about(&uri, error))?;
             match answer.status().as_u16() {
                 401 => {
                     for (name, secret) in used {

@@ -1,6 +1,6 @@
 //! Which servers a plugin may reach: patterns of its manifest, filled with the operator's settings.
 
-use imprint_http_client::http::Uri;
+use imprint_http_client::http::uri::Authority;
 use imprint_ports::Props;
 
 use super::error::NetError;
@@ -53,12 +53,12 @@ impl Target {
             return None;
         }
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let uri: Uri = format!("//{authority}/").parse().or_else(|_| authority.parse()).ok()?;
-        let host = plain(uri.host()?);
+        let server: Authority = authority.parse().ok()?;
+        let host = plain(server.host());
         if host.is_empty() || authority.contains('@') {
             return None;
         }
-        let port = uri.port_u16().or(match scheme.as_deref() {
+        let port = server.port_u16().or(match scheme.as_deref() {
             Some("https") => Some(443),
             Some(_) => Some(80),
             None => None,

@@ -133,7 +133,10 @@ fn what_is_not_granted_is_not_sent() {
     let own = context(&address, "true");
     assert_eq!(code(send(&own, bearer("http://127.0.0.1:9/x"))), "net.address");
     assert_eq!(code(send(&own, bearer("https://169.254.169.254/latest"))), "net.address");
-    assert_eq!(code(send(&context(&address, "false"), bearer(&address))), "net.private-network");
+    assert_eq!(
+        code(send(&context(&address, "false"), bearer(&address))),
+        "net.private-network.setting.private"
+    );
     let unknown = request(address.clone(), "bearer", &[("token", "other")]);
     assert_eq!(code(send(&own, unknown)), "plugin.denied");
     let other_use = request(address.clone(), "temp-url", &[("key", "key")]);

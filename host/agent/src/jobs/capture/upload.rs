@@ -35,7 +35,7 @@ pub(super) async fn upload(
     // The data path writes in ascending order where a target cannot do otherwise.
     let request = WriteRequest {
         key: assignment.image.key.clone(),
-        upper_bound: None,
+        upper_bound: Some(largest_file(disk.size())),
         needs_random: false,
         if_absent: false,
     };
@@ -86,6 +86,13 @@ async fn while_in_place(
     cancel.cancel();
     drop(writing.await);
     Err(moved.into())
+}
+
+/// Returns the size in bytes that the file of an image cannot exceed: units that do not become
+/// smaller are stored as they are, and the tables of qcow2 with its clusters of 64 KiB are less
+/// than a 4096th of the disk.
+fn largest_file(disk: u64) -> u64 {
+    disk.saturating_add(disk / 4096).saturating_add(RESERVED_BYTES)
 }
 
 /// Returns what the control plane stores about the image.

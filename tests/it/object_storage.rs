@@ -1,0 +1,123 @@
+//! Images in a bucket of a real S3 server: captured to it in parts, deployed from it by ranges, and
+//! everything that can be wrong with its settings.
+
+use anyhow::Result;
+use imprint_tests::{
+    client::{Client, id},
+    eventually,
+    ledger::{self, last_sequence},
+    s3::{ACCESS_KEY, S3Server, SECRET_KEY},
+    server::Server,
+    tools,
+};
+use serde_json::{Value, json};
+
+fn settings(server: &S3Server) -> Value {
+    json!({
+        "endpoint": server.url, "bucket": S3Server::BUCKET, "prefix": "own", "access-key": ACCESS_KEY,
+        "private-networks": "true", "part-size": "5",
+    })
+}
+
+/// Makes a storage in the bucket the only one for customers' images.
+async fn bucket_only(admin: &Client, s3: &S3Server) -> Result<Value> {
+    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
+    let body = json!({
+        "name": "bucket", "role": "customer", "kind": "s3", "settings": settings(s3),
+        "secrets": {"secret-key": SECRET_KEY},
+    });
+    let storage = admin.post("/admin/image-storages", &body).await?;
+    let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
+    let bound = admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;
+    assert!(bound.status.is_success(), "{bound:?}");
+    let all = admin.get("/admin/image-storages").await?;
+    for other in all["items"].as_array().into_iter().flatten() {
+        if other["role"] == "customer" && id(other) != id(&storage) {
+            let unbind = format!("/admin/image-storages/{}/hypervisors/{}", id(other), id(&hypervisor));
+            let unbound = admin.send(reqwest::Method::DELETE, &unbind, None, &[]).await?;
+            assert!(unbound.status.is_success(), "{unbound:?}");
+        }
+    }
+    eventually("the agent to have seen the bucket", async || {
+        let seen = admin.get(&format!("/admin/image-storages/{}", id(&storage))).await?;
+        Ok((!seen["seen_at"].is_null()).then_some(()))
+    })
+    .await?;
+    Ok(storage)
+}
+
+/// Tests a connection and returns its failed step, if there is one.
+async fn failed_step(admin: &Client, settings: Value, secret: &str) -> Result<Option<Value>> {
+    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
+    let body = json!({
+        "role": "customer", "kind": "s3", "settings": settings, "hypervisor_id": id(&hypervisor),
+        "secrets": {"secret-key": secret},
+    });
+    let task = admin.post("/admin/image-storages/actions/test", &body).await?;
+    let task = admin.succeeded(&task).await?;
+    let steps = task["storage_test"]["steps"].as_array().cloned().unwrap_or_default();
+    assert!(!steps.is_empty(), "{task}");
+    Ok(steps.into_iter().find(|step| step["status"] == "failed"))
+}
+
+#[tokio::test]
+async fn images_go_to_a_bucket_and_come_back() -> Result<()> {
+    let s3 = S3Server::start().await?;
+    let server = Server::demo().await?;
+    let (admin, customer) = (server.admin().await?, server.customer().await?);
+    bucket_only(&admin, &s3).await?;
+    let first = customer.running_instance("demo-1").await?;
+    server.console_says(id(&first), "LEDGER seq=").await?;
+    let (image, _) = customer.capture(id(&first), "in the bucket", json!({"compression": "none"})).await?;
+    assert_eq!(image["status"], "available", "{image}");
+    let objects = s3.objects()?;
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    assert!(objects[0].to_string_lossy().contains("/images/own/"), "{objects:?}");
+    assert_eq!(image["size_bytes"], std::fs::metadata(&objects[0])?.len());
+    tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&objects[0])])?;
+    let found = ledger::inspect(&objects[0], "qcow2")?;
+    assert!(found.verification.is_consistent(), "{found:?}");
+    assert!(server.stored_files()?.is_empty(), "nothing went to the shipped storage");
+
+    let second = customer.deploy(id(&image), "second", json!({})).await?;
+    let start = server.console_says(id(&second), "LEDGER start").await?;
+    assert_eq!(last_sequence(&start), Some(found.verification.last_sequence));
+    let deleted = customer.delete(&format!("/images/{}", id(&image))).await?;
+    customer.succeeded(&deleted["task"]).await?;
+    assert_eq!((s3.objects()?, s3.left_over_parts()?), (Vec::new(), Vec::new()));
+    assert!(!server.logs().contains(SECRET_KEY), "the log has the secret");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_connection_test_names_what_is_wrong_with_a_bucket() -> Result<()> {
+    let s3 = S3Server::start().await?;
+    let server = Server::demo().await?;
+    let admin = server.admin().await?;
+    let good = settings(&s3);
+    assert_eq!(failed_step(&admin, good.clone(), SECRET_KEY).await?, None);
+    assert_eq!((s3.objects()?, s3.left_over_parts()?), (Vec::new(), Vec::new()), "the test leaves nothing");
+    let not_s3 = server.url.clone();
+    let nothing = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        format!("http://{}", listener.local_addr()?)
+    };
+    for (setting, value, expected) in [
+        ("bucket", "other", "bucket"),
+        ("access-key", "AKIAOTHER", "access-key"),
+        ("endpoint", not_s3.as_str(), "endpoint"),
+        ("endpoint", nothing.as_str(), "endpoint"),
+        ("private-networks", "false", "private-networks"),
+        ("ca-certificate", "nonsense", "ca-certificate"),
+    ] {
+        let mut settings = good.clone();
+        settings[setting] = json!(value);
+        let failed = failed_step(&admin, settings, SECRET_KEY).await?;
+        let failed = failed.unwrap_or_else(|| panic!("{setting}={value} passed"));
+        assert_eq!(failed["setting"], expected, "{setting}={value}: {failed}");
+        assert!(!failed.to_string().contains(SECRET_KEY), "{failed}");
+    }
+    let failed = failed_step(&admin, good, "another-secret-key").await?;
+    assert_eq!(failed.as_ref().map(|step| &step["setting"]), Some(&json!("secret-key")), "{failed:?}");
+    Ok(())
+}
