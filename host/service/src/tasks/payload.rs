@@ -149,26 +149,12 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             AssignmentKind::DeleteImage(DeleteImageAssignment { image: image_ref(conn, task).await? })
         }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
-            let id = require(task.image_id, "image")?;
-            let record = require(image::get(conn, id).await.db()?, "image")?;
-            let stored = record.image.require_available()?;
-            let target = require(storage::get(conn, to).await.db()?, "image storage")?;
-            AssignmentKind::MoveImage(MoveImageAssignment {
-                image: image_ref(conn, task).await?,
-                to: storage_ref(&target),
-                key,
-                size: stored.size,
-                stored_digest: stored.stored_digest.clone(),
-            })
+            AssignmentKind::MoveImage(move_assignment(conn, task, to, key).await?)
         }
         (TaskKind::ObjectDelete, TaskPayload::Object { storage_id, key, format }) => {
             let storage = require(storage::get(conn, storage_id).await.db()?, "image storage")?;
-            let image = ImageRef {
-                id: require(task.image_id, "image")?,
-                storage: storage_ref(&storage),
-                key,
-                format,
-            };
+            let (id, storage) = (require(task.image_id, "image")?, storage_ref(&storage));
+            let image = ImageRef { id, storage, key, format };
             AssignmentKind::DeleteImage(DeleteImageAssignment { image })
         }
         (TaskKind::InstanceDeploy, TaskPayload::Deploy { seed, start }) => {
@@ -180,22 +166,19 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
                 start,
             })
         }
-        (TaskKind::InstanceStart, TaskPayload::Plain) => AssignmentKind::Start(PowerAssignment {
-            instance: instance_ref(conn, task).await?,
-            grace_ms: STOP_GRACE_MS,
-        }),
-        (TaskKind::InstanceStop, TaskPayload::Plain) => AssignmentKind::Stop(PowerAssignment {
-            instance: instance_ref(conn, task).await?,
-            grace_ms: STOP_GRACE_MS,
-        }),
+        (TaskKind::InstanceStart, TaskPayload::Plain) => {
+            AssignmentKind::Start(power_assignment(conn, task, STOP_GRACE_MS).await?)
+        }
+        (TaskKind::InstanceStop, TaskPayload::Plain) => {
+            AssignmentKind::Stop(power_assignment(conn, task, STOP_GRACE_MS).await?)
+        }
         (TaskKind::InstanceCoalesce, TaskPayload::Plain) => AssignmentKind::Coalesce(CoalesceAssignment {
             instance: instance_ref(conn, task).await?,
             timeout_s: location_of(conn, task).await?.coalesce.timeout.seconds(),
         }),
-        (TaskKind::InstanceDelete, TaskPayload::Plain) => AssignmentKind::DeleteInstance(PowerAssignment {
-            instance: instance_ref(conn, task).await?,
-            grace_ms: DELETE_GRACE_MS,
-        }),
+        (TaskKind::InstanceDelete, TaskPayload::Plain) => {
+            AssignmentKind::DeleteInstance(power_assignment(conn, task, DELETE_GRACE_MS).await?)
+        }
         (TaskKind::StorageTest, TaskPayload::StorageTest(subject)) => {
             AssignmentKind::TestStorage(test_assignment(conn, task, subject).await?)
         }
@@ -211,6 +194,29 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             return Err(Error::internal(format!("payload of another kind in a task {kind}")));
         }
     })
+}
+
+async fn move_assignment(
+    conn: &Conn<'_>,
+    task: &Task,
+    to: StorageId,
+    key: String,
+) -> Result<MoveImageAssignment, Error> {
+    let id = require(task.image_id, "image")?;
+    let record = require(image::get(conn, id).await.db()?, "image")?;
+    let stored = record.image.require_available()?;
+    let target = require(storage::get(conn, to).await.db()?, "image storage")?;
+    Ok(MoveImageAssignment {
+        image: image_ref(conn, task).await?,
+        to: storage_ref(&target),
+        key,
+        size: stored.size,
+        stored_digest: stored.stored_digest.clone(),
+    })
+}
+
+async fn power_assignment(conn: &Conn<'_>, task: &Task, grace_ms: u32) -> Result<PowerAssignment, Error> {
+    Ok(PowerAssignment { instance: instance_ref(conn, task).await?, grace_ms })
 }
 
 fn require<T>(id: Option<T>, what: &str) -> Result<T, Error> {
