@@ -149,6 +149,13 @@ pub trait Dirs {
     ///
     /// As [`Self::stat`].
     fn remove_file(&self, grant: &str, path: &str) -> Result<()>;
+    /// Removes an empty directory. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// `dirs.not-empty` for one that holds names, `dirs.not-found` for a file, and as
+    /// [`Self::stat`].
+    fn remove_directory(&self, grant: &str, path: &str) -> Result<()>;
     /// Makes a finished file visible under its final name, durably.
     ///
     /// # Errors

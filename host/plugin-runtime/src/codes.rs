@@ -192,6 +192,9 @@ codes! {
     DirsIsDirectory, "dirs.is-directory", Plugin, Conflict,
         "A directory is where a file was expected.",
         "checks the storage's folder";
+    DirsNotEmpty, "dirs.not-empty", Plugin, Conflict,
+        "A directory that is to be removed holds names.",
+        "checks the storage's folder";
     DirsName, "dirs.name", Plugin, InvalidInput,
         "A name is longer than the file system holds, or not one that it can hold.",
         REPORT;

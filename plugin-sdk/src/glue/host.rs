@@ -172,6 +172,10 @@ macro_rules! dirs_side {
                 Ok(wit::dirs::remove_file(grant, path)?)
             }
 
+            fn remove_directory(&self, grant: &str, path: &str) -> Result<()> {
+                Ok(wit::dirs::remove_directory(grant, path)?)
+            }
+
             fn publish(
                 &self,
                 grant: &str,

@@ -159,6 +159,21 @@ impl Dirs for MockHost {
         })
     }
 
+    fn remove_directory(&self, grant: &str, path: &str) -> Result<()> {
+        self.with_grant("remove-directory", grant, &[path], Effect::Changes, |nodes| match nodes.get(path) {
+            None => Ok(()),
+            Some(Node::File { .. }) => Err(absent(path)),
+            Some(Node::Directory) => {
+                let below = format!("{path}/");
+                if nodes.range(below.clone()..).next().is_some_and(|(name, _)| name.starts_with(&below)) {
+                    return Err(Error::conflict("dirs.not-empty", format!("{path} is not empty")));
+                }
+                nodes.remove(path);
+                Ok(())
+            }
+        })
+    }
+
     fn publish(&self, grant: &str, temporary: &str, final_path: &str, replace: Replace) -> Result<()> {
         self.with_grant("publish", grant, &[temporary, final_path], Effect::Changes, |nodes| {
             if !matches!(nodes.get(temporary), Some(Node::File { .. })) {

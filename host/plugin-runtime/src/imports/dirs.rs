@@ -78,6 +78,8 @@ pub(super) fn io_error(path: &str, error: &io::Error) -> Error {
         (Code::ReadOnly, "cannot be changed: the file system is mounted read-only")
     } else if kind == io::ErrorKind::IsADirectory {
         (Code::DirsIsDirectory, "is a directory")
+    } else if kind == io::ErrorKind::DirectoryNotEmpty {
+        (Code::DirsNotEmpty, "is not empty")
     } else if kind == io::ErrorKind::InvalidFilename {
         (Code::DirsName, "has a name that the file system cannot hold")
     } else if kind == io::ErrorKind::PermissionDenied {
@@ -221,6 +223,22 @@ impl dirs::Host for State {
                 .and_then(|folder| sync_dir(&folder))
                 .map_err(|error| io_error(&path, &error)),
             Err(error) if is_absent(error.kind()) => Ok(()),
+            Err(error) => Err(io_error(&path, &error)),
+        })
+        .await
+    }
+
+    async fn remove_directory(&mut self, grant: String, path: String) -> wasmtime::Result<Result<(), Error>> {
+        let dir = match self.dir(&grant, Some(&path), Access::ReadWrite) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        run_blocking(move || match dir.remove_dir(&path) {
+            Ok(()) => parent(&dir, &path)
+                .and_then(|folder| sync_dir(&folder))
+                .map_err(|error| io_error(&path, &error)),
+            // A file has the name: that is no directory, and is not removed.
+            Err(error) if is_absent(error.kind()) && dir.symlink_metadata(&path).is_err() => Ok(()),
             Err(error) => Err(io_error(&path, &error)),
         })
         .await

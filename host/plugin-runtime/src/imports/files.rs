@@ -34,8 +34,11 @@ fn open(dir: &Dir, path: &str, mode: Mode) -> io::Result<File> {
     options.read(mode == Mode::Read).write(mode != Mode::Read).create(mode == Mode::Create);
     options.custom_flags(i32::try_from(flags.bits()).map_err(io::Error::other)?);
     let file = dir.open_with(path, &options)?.into_std();
-    if file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
         Ok(file)
+    } else if metadata.is_dir() {
+        Err(io::ErrorKind::IsADirectory.into())
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
     }

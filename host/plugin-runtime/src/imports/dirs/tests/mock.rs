@@ -27,6 +27,7 @@ enum Operation {
     List(String, Option<String>, u32),
     Create(String),
     Remove(String),
+    RemoveDirectory(String),
     Publish(String, String, bool),
     Read(String, u64, u32),
     Write(String, u64, usize),
@@ -67,6 +68,9 @@ async fn on_real(state: &mut State, operation: &Operation) -> Answer {
         }
         Operation::Create(path) => state.create_directory(grant, path).await.unwrap().map(|()| String::new()),
         Operation::Remove(path) => state.remove_file(grant, path).await.unwrap().map(|()| String::new()),
+        Operation::RemoveDirectory(path) => {
+            state.remove_directory(grant, path).await.unwrap().map(|()| String::new())
+        }
         Operation::Publish(from, to, replace) => {
             state.publish(grant, from, to, replace).await.unwrap().map(|()| String::new())
         }
@@ -98,6 +102,7 @@ fn on_mock(host: &MockHost, operation: &Operation) -> Answer {
         }),
         Operation::Create(path) => host.create_directory(GRANT, path).map(|()| String::new()),
         Operation::Remove(path) => host.remove_file(GRANT, path).map(|()| String::new()),
+        Operation::RemoveDirectory(path) => host.remove_directory(GRANT, path).map(|()| String::new()),
         Operation::Publish(from, to, replace) => {
             let replace = if *replace { Replace::Allowed } else { Replace::Refused };
             host.publish(GRANT, from, to, replace).map(|()| String::new())
@@ -133,6 +138,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(path, resume, max)| Operation::List(path, resume, max)),
         path().prop_map(Operation::Create),
         path().prop_map(Operation::Remove),
+        path().prop_map(Operation::RemoveDirectory),
         (path(), path(), any::<bool>()).prop_map(|(from, to, replace)| Operation::Publish(from, to, replace)),
         (path(), 0..20_u64, prop_oneof![0..20_u32, Just((1 << 20) + 1)])
             .prop_map(|(path, offset, length)| Operation::Read(path, offset, length)),
