@@ -67,7 +67,7 @@ async fn version_skew_names_the_side_to_upgrade() {
 
     // A component of another version line of the contract: the digits in its binary, same length.
     let mut bytes = bare("hostile-format");
-    let from = b"imprint:host/blobs@0.1.0";
+    let from = b"imprint:host/blobs@0.1.1";
     let mut found = 0;
     for at in 0..bytes.len() - from.len() {
         if &bytes[at..at + from.len()] == from {
@@ -82,7 +82,7 @@ async fn version_skew_names_the_side_to_upgrade() {
     let LoadError::Interface { interface, supported, advice, .. } = &error else {
         panic!("another error: {error}")
     };
-    assert_eq!((interface.as_str(), supported.as_str()), ("imprint:host/blobs@0.9.0", "0.1"));
+    assert_eq!((interface.as_str(), supported.as_str()), ("imprint:host/blobs@0.9.1", "0.1"));
     assert!(advice.contains("upgrade the host"), "{advice}");
 }
 
