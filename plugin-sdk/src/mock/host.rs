@@ -75,8 +75,8 @@ impl MockHost {
     }
 
     /// Lets the next call of `operation` fail. Operations: `stat`, `list`, `create-directory`,
-    /// `remove-file`, `remove-directory`, `publish`, `space`, `read-at`, `write-at`, `set-size`, `sync`, `open`,
-    /// `send`, `receive`, `record`, `reserve-endpoint`, `http`, `connect`.
+    /// `remove-file`, `remove-directory`, `publish`, `space`, `read-at`, `write-at`, `set-size`,
+    /// `sync`, `open`, `send`, `receive`, `record`, `reserve-endpoint`, `http`, `connect`.
     pub fn fail_next(&self, operation: &str, error: Error) {
         self.fail_nth(operation, 0, error);
     }

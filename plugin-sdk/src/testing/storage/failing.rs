@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorClass},
+    host::Task,
     storage::WriteRequest,
 };
 
@@ -117,7 +118,7 @@ pub(super) fn slow_server<S: Subject>(subject: &mut S) -> Checked {
 
 /// Every call takes a while, and none as long as the host waits for one.
 fn latency<S: Subject>(subject: &mut S) -> Checked {
-    let clock = |subject: &S| subject.faults().map_or(0, |host| crate::host::Task::monotonic_ms(host));
+    let clock = |subject: &S| subject.faults().map_or(0, Task::monotonic_ms);
     if let Some(host) = subject.faults() {
         host.set_latency(SLOW_MS);
     }

@@ -17,10 +17,15 @@ const MAX_TOKEN: usize = 4096;
 /// See [`MAX_TOKEN`].
 const MAX_KEY: usize = 512;
 
+/// Opens the reader of an object.
+type OpenReader<S> = fn(&S, &(dyn StreamHost + 'static), &str) -> Result<Box<dyn StreamReader>>;
+/// Opens the writer of an upload's token.
+type OpenWriter<S> = fn(&S, &(dyn StreamHost + 'static), &[u8]) -> Result<Box<dyn StreamWriter>>;
+
 /// Opens the readers and the writers of a storage that streams.
 struct Streams<S> {
-    reader: fn(&S, &(dyn StreamHost + 'static), &str) -> Result<Box<dyn StreamReader>>,
-    writer: fn(&S, &(dyn StreamHost + 'static), &[u8]) -> Result<Box<dyn StreamWriter>>,
+    reader: OpenReader<S>,
+    writer: OpenWriter<S>,
 }
 
 /// A storage on the mock host.
@@ -236,7 +241,9 @@ impl<S: Storage> Subject for MockSubject<S> {
                 }
                 reader.read(&self.host, offset, length)?
             }
-            other => return Err(Error::unsupported("plugin.unsupported", format!("{other:?}"))),
+            other @ (ReadLocator::Nbd(_) | ReadLocator::Http(_)) => {
+                return Err(Error::unsupported("plugin.unsupported", format!("{other:?}")));
+            }
         };
         if u32::try_from(bytes.len()) != Ok(length) {
             return Err(Error::corrupt("suite.short", format!("{} of {length} bytes", bytes.len())));

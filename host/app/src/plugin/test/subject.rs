@@ -257,8 +257,8 @@ fn from_io(error: &std::io::Error) -> Error {
 }
 
 fn from_engine(error: &EngineError) -> Error {
-    match error {
-        EngineError::Port(port) => from_port(port.clone()),
-        other => Error::transient(other.code(), other.report()),
+    if let EngineError::Port(port) = error {
+        return from_port(port.clone());
     }
+    Error::transient(error.code(), error.report())
 }
