@@ -127,7 +127,7 @@ fn one_hypervisor_in_trouble_does_not_hide_what_the_others_see() {
     assert_eq!(StorageSummary::of(&storage, &[old], ByteSize::ZERO, now()).class, HealthClass::Unknown);
     assert_eq!(StorageSummary::of(&storage, &[], ByteSize::ZERO, now()).class, HealthClass::Unknown);
     let read_only = StorageHealth { read_only: true, ..well.clone() };
-    let summary = StorageSummary::of(&storage, &[read_only.clone()], ByteSize::ZERO, now());
+    let summary = StorageSummary::of(&storage, std::slice::from_ref(&read_only), ByteSize::ZERO, now());
     assert!(summary.problem.is_some_and(|(_, text)| text.contains("read-only")));
     let by_request = ImageStorage { state: StorageState::ReadOnly, ..storage.clone() };
     let summary = StorageSummary::of(&by_request, &[read_only], ByteSize::ZERO, now());

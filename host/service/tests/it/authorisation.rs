@@ -68,6 +68,26 @@ pub(crate) async fn a_foreign_account_sees_nothing(world: World) {
     assert_eq!(code(world.service.image_show(&narrow, image).await), Some(Code::NotFound));
 }
 
+/// Everything that can be asked of image storages.
+async fn ask_of_storages(world: &World, op: &Op) -> [Option<Code>; 9] {
+    let service = &world.service;
+    let settings = BTreeMap::from([("path".to_owned(), "/etc".to_owned())]);
+    let storage = StorageCreate::new(name("x"), StorageRole::Stock, StorageKind::local(), settings);
+    let asked = CaptureCreate { storage_id: Some(world.images), ..world.capture_request("x") };
+    let images = ImageList { storage_id: Some(world.images), ..ImageList::default() };
+    [
+        code(service.storage_list(op, &StorageList::default()).await),
+        code(service.storage_show(op, world.images).await),
+        code(service.storage_create(op, storage).await),
+        code(service.storage_update(op, world.images, StoragePatch::default(), None).await),
+        code(service.storage_bind(op, world.images, world.hypervisor).await),
+        code(service.storage_unbind(op, world.images, world.hypervisor, true).await),
+        code(service.storage_delete(op, world.images, None).await),
+        code(service.image_capture(op, asked).await),
+        code(service.image_list(op, &images).await),
+    ]
+}
+
 pub(crate) async fn a_customer_is_no_admin(world: World) {
     let page = PageRequest::default();
     for op in [&world.customer, &with_scopes(&world.admin, &[Scope::ImagesRead, Scope::ImagesWrite])] {
@@ -93,14 +113,6 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             max_work: None,
             max_captures: None,
         };
-        let storage = StorageCreate::new(
-            name("x"),
-            StorageRole::Stock,
-            StorageKind::local(),
-            BTreeMap::from([("path".to_owned(), "/etc".to_owned())]),
-        );
-        let asked = CaptureCreate { storage_id: Some(world.images), ..world.capture_request("x") };
-        let images = ImageList { storage_id: Some(world.images), ..ImageList::default() };
         let stock_image = StockImageCreate {
             name: name("x"),
             description: String::new(),
@@ -125,18 +137,9 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             code(service.location_delete(op, world.location.id).await),
             code(service.agent_token_list(op, world.hypervisor, &page).await),
             code(service.agent_token_delete(op, world.hypervisor, TokenId::new(Uuid::nil())).await),
-            code(service.storage_list(op, &StorageList::default()).await),
-            code(service.storage_show(op, world.images).await),
-            code(service.storage_update(op, world.images, StoragePatch::default(), None).await),
-            code(service.storage_unbind(op, world.images, world.hypervisor, true).await),
-            code(service.storage_delete(op, world.images, None).await),
-            code(service.image_capture(op, asked).await),
-            code(service.image_list(op, &images).await),
-            code(service.storage_create(op, storage).await),
-            code(service.storage_bind(op, world.images, world.hypervisor).await),
             code(service.stock_image_create(op, stock_image).await),
         ];
-        for answer in answers {
+        for answer in answers.into_iter().chain(ask_of_storages(&world, op).await) {
             assert_eq!(answer, Some(Code::Forbidden));
         }
     }
