@@ -16,6 +16,8 @@ use crate::{
 const MAX_TOKEN: usize = 4096;
 /// See [`MAX_TOKEN`].
 const MAX_KEY: usize = 512;
+/// The most parts of a key.
+const MAX_PARTS: usize = 32;
 
 /// Opens the reader of an object.
 type OpenReader<S> = fn(&S, &(dyn StreamHost + 'static), &str) -> Result<Box<dyn StreamReader>>;
@@ -129,7 +131,20 @@ fn no_server() -> Error {
     )
 }
 
+/// Checks the form of a key, as the real host does for every object that a storage describes.
+fn check_key(key: &str) -> Result<()> {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    if key.len() > MAX_KEY || key.split('/').count() > MAX_PARTS || !key.split('/').all(plain) {
+        return Err(bad(
+            "key",
+            format!("key {key:?}, which is not relative or is longer than {MAX_KEY} bytes"),
+        ));
+    }
+    Ok(())
+}
+
 fn check_object(object: Object, key: &str) -> Result<Object> {
+    check_key(&object.key)?;
     if object.key != key {
         return Err(bad("key", format!("object {:?}, and {key:?} was asked for", object.key)));
     }
@@ -146,7 +161,8 @@ fn check_listing(listing: Listing, prefix: &str, resume: Option<&str>, max: u32)
     let mut last = resume;
     for object in &listing.objects {
         let key = object.key.as_str();
-        if !key.starts_with(prefix) || last.is_some_and(|last| key <= last) || key.len() > MAX_KEY {
+        check_key(key)?;
+        if !key.starts_with(prefix) || last.is_some_and(|last| key <= last) {
             return Err(bad(
                 "listing",
                 format!("key {key:?}, which is not in order or lacks the prefix {prefix:?}"),

@@ -30,8 +30,13 @@ pub struct FaultyStorage {
 
 /// Returns the file of an object.
 pub(crate) fn object_path(fault: Option<Fault>, key: &str) -> Result<String> {
-    if key.is_empty() || key.len() > MAX_KEY {
-        return Err(Error::invalid_input("faulty.key", format!("use keys of 1 to {MAX_KEY} bytes")));
+    // Keys are relative: the host refuses a listing with others.
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    if key.len() > MAX_KEY || !key.split('/').all(plain) {
+        return Err(Error::invalid_input(
+            "faulty.key",
+            format!("use relative keys of at most {MAX_KEY} bytes"),
+        ));
     }
     Ok(format!("{OBJECTS}/{}", name_of(fault, key)))
 }
