@@ -106,7 +106,7 @@ fn the_storage_of_the_guide_is_built_outside_of_the_workspace_and_passes() -> Re
     let folder = tempfile::tempdir()?;
     let sdk = packaged_sdk(folder.path())?;
     let cargo_toml = format!(
-        "[package]\nname = \"storage-flat\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+        "[package]\nname = \"storage-flat\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
          [lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n\n\
          [dependencies]\nimprint-plugin-sdk = {{ path = {sdk:?} }}\n\n\
          [dev-dependencies]\nimprint-plugin-sdk = {{ path = {sdk:?}, features = [\"testing\"] }}\n"
