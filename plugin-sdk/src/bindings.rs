@@ -119,7 +119,7 @@ pub mod admin {
                 export imprint:plugin/admin@0.1.0;
             }
         ",
-        path: ["../wit/types", "../wit/host", "../wit/plugin"],
+        path: ["wit/types", "wit/host", "wit/plugin"],
         world: "imprint:sdk-admin/administered",
         pub_export_macro: true,
         with: {
