@@ -129,15 +129,14 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
     let payload = TaskPayload::of(record)?;
     Ok(match (task.kind, payload) {
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum }) => {
-            let location = location_of(conn, task).await?;
-            let policy = location.coalesce;
+            let Location { coalesce: policy, freeze_limit, .. } = location_of(conn, task).await?;
             AssignmentKind::Capture(CaptureAssignment {
                 instance: instance_ref(conn, task).await?,
                 image: image_ref(conn, task).await?,
                 compression,
                 want,
                 minimum,
-                freeze_limit_ms: location.freeze_limit.milliseconds(),
+                freeze_limit_ms: freeze_limit.milliseconds(),
                 scratch_limit: None,
                 coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
             })
