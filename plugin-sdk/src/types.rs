@@ -62,7 +62,7 @@ pub enum ReadLocator {
     /// An NBD export.
     Nbd(NbdRef),
     /// An HTTP object.
-    Http(crate::http::HttpSource),
+    Http(Box<crate::http::HttpSource>),
     /// Nowhere that the host could reach: it asks the plugin for them
     /// ([`crate::storage::StreamStorage`]).
     GuestStream,

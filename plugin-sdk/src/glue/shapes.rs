@@ -95,7 +95,7 @@ impl From<ReadLocator> for wit_locators::ReadLocator {
         match locator {
             ReadLocator::File(file) => Self::File(file.into()),
             ReadLocator::Nbd(nbd) => Self::Nbd(nbd.into()),
-            ReadLocator::Http(source) => Self::Http(source.into()),
+            ReadLocator::Http(source) => Self::Http((*source).into()),
             ReadLocator::GuestStream => Self::GuestStream,
         }
     }

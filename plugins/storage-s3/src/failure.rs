@@ -69,7 +69,7 @@ const BUSY: Meaning =
     new(ErrorClass::Transient, "s3.busy", None, "it is tried again; if it stays, check the service");
 
 fn known(code: &str) -> Option<Meaning> {
-    use ErrorClass::{Conflict, Denied, InvalidInput, LimitExceeded, NotFound, Transient, Unsupported};
+    use ErrorClass::{Conflict, Denied, InvalidInput, NotFound};
 
     Some(match code {
         "InvalidAccessKeyId" => new(
@@ -119,6 +119,15 @@ fn known(code: &str) -> Option<Meaning> {
         "NoSuchUpload" => {
             new(Conflict, "s3.upload-lost", None, "the upload was aborted or completed: upload it again")
         }
+        _ => return limits(code),
+    })
+}
+
+/// What the codes about bounds, damage and load mean.
+fn limits(code: &str) -> Option<Meaning> {
+    use ErrorClass::{LimitExceeded, Transient, Unsupported};
+
+    Some(match code {
         "QuotaExceeded"
         | "QuotaExceededException"
         | "InsufficientStorage"

@@ -192,14 +192,14 @@ impl Storage for S3Volume {
 
     fn open_read(&self, host: &dyn HttpStorageHost, key: &str) -> Result<ReadLocator> {
         let object = self.bucket.get(host, key)?;
-        Ok(ReadLocator::Http(HttpSource {
+        Ok(ReadLocator::Http(Box::new(HttpSource {
             request: self.bucket.object_request("GET", key, "").max_response(0),
             size: object.size,
             etag: object.etag,
             max_parallel: self.bucket.settings.parallel,
             preferred_chunk: READ,
             valid_for_s: None,
-        }))
+        })))
     }
 
     fn delete(&self, host: &dyn HttpStorageHost, keys: &[String]) -> Result<Vec<(String, Error)>> {

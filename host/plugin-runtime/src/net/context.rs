@@ -129,7 +129,7 @@ impl NetContext {
 
     /// Returns whether the operator has set a secret that the manifest asks for.
     pub(crate) fn has_secret(&self, name: &str) -> bool {
-        self.secrets.get(name).is_some()
+        self.secrets.contains_key(name)
     }
 
     fn session(&self, name: &str) -> Option<KeptSession> {

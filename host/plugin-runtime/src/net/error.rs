@@ -68,6 +68,14 @@ impl NetError {
         matches!(self, Self::Http(error) | Self::About { error, .. } if error.is_transient())
     }
 
+    /// Returns the failure of a request of the data path.
+    pub(crate) fn for_source(self) -> HttpError {
+        if let Self::Http(error) | Self::About { error, .. } = self {
+            return error;
+        }
+        HttpError::Authorise { why: self.to_string() }
+    }
+
     /// Returns the failure for the plugin.
     pub(crate) fn for_plugin(&self) -> wit::Error {
         wit_error::from_port_error(&self.for_host())

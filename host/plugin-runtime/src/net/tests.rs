@@ -104,16 +104,16 @@ const BUSY: &str =
 
 #[test]
 fn secrets_are_added_by_the_host_and_answers_are_what_was_asked_for() {
-    let cases: [(&str, &[(&str, &str)], &str); 5] = [
-        ("bearer", &[("token", "key")], "authorization: bearer hunter2"),
-        ("headers", &[("x-auth-token", "key")], "x-auth-token: hunter2"),
-        ("basic", &[("password", "key")], "authorization: basic bwu6ahvudgvymg=="),
-        ("json-body", &[("/a/b", "key")], r#"{"a":{"b":"hunter2"}}"#),
-        ("sigv4", &[("secret-key", "key")], "authorization: aws4-hmac-sha256 credential=ak/"),
+    let cases = [
+        ("bearer", [("token", "key")], "authorization: bearer hunter2"),
+        ("headers", [("x-auth-token", "key")], "x-auth-token: hunter2"),
+        ("basic", [("password", "key")], "authorization: basic bwu6ahvudgvymg=="),
+        ("json-body", [("/a/b", "key")], r#"{"a":{"b":"hunter2"}}"#),
+        ("sigv4", [("secret-key", "key")], "authorization: aws4-hmac-sha256 credential=ak/"),
     ];
     for (scheme, secrets, expected) in cases {
         let (address, seen) = serve(vec![BUSY, OK]);
-        let answer = send(&context(&address, "true"), request(format!("{address}/x?y=1"), scheme, secrets));
+        let answer = send(&context(&address, "true"), request(format!("{address}/x?y=1"), scheme, &secrets));
         let answer = answer.unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"hi".as_slice()));
         assert_eq!(answer.headers, [("etag".to_owned(), "\"e\"".to_owned())]);

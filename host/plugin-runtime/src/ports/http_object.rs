@@ -53,10 +53,7 @@ impl fmt::Debug for NetRef {
 impl Authorise for Signer {
     fn authorise(&self, request: &mut Parts) -> Result<(), HttpError> {
         let signed = complete(&self.template, &self.net.0, request, (&[]).into());
-        signed.map(drop).map_err(|error| match error {
-            NetError::Http(error) => error,
-            error => HttpError::Authorise { why: error.to_string() },
-        })
+        signed.map(drop).map_err(NetError::for_source)
     }
 }
 
