@@ -19,7 +19,7 @@ use crate::{
 /// A command for plugins.
 #[derive(Subcommand)]
 pub(crate) enum PluginCommand {
-    /// List the plugins of this machine: the shipped ones, and those of the folder in [plugins] dir
+    /// List the plugins of this machine: the shipped ones, and those of the configured folder
     List(list::ListArgs),
     /// Load a plugin as the host does, and show what it is and what it asks for
     Check(check::CheckArgs),
