@@ -22,6 +22,8 @@ use crate::{
     wit_error::{self, denied},
 };
 
+/// The longest name that file systems hold, in bytes.
+const MAX_NAME: usize = 255;
 /// Names of one page of a listing.
 const MAX_PAGE: u32 = 1000;
 /// Names of one directory. More are an error: a listing never leaves names out silently.
@@ -48,6 +50,11 @@ fn check_path(path: &str) -> Result<(), Error> {
     check_relative(path).map_err(|error| denied(error.to_string()))?;
     if path.starts_with(RESERVED_NAMES) {
         return Err(denied(format!("names that begin with {RESERVED_NAMES} belong to the host")));
+    }
+    // Before anything else is looked up, so that every operation answers the same.
+    if path.split('/').any(|part| part.len() > MAX_NAME) {
+        let text = format!("{} has a name that the file system cannot hold", truncate(path, 300));
+        return Err(wit_error::new(Code::DirsName, text));
     }
     Ok(())
 }
@@ -261,6 +268,11 @@ impl dirs::Host for State {
         }
         run_blocking(move || {
             let existing = if replace { Existing::Replace } else { Existing::Keep };
+            let source = dir.symlink_metadata(&temporary).map_err(|error| io_error(&temporary, &error))?;
+            if !source.is_file() {
+                // A finished file is what becomes visible: a folder or a link is none.
+                return Err(io_error(&temporary, &io::ErrorKind::NotFound.into()));
+            }
             durable::publish(&dir, &temporary, &target, existing, Durability::Synced)
                 .map_err(|error| io_error(&target, &error))
         })
