@@ -19,7 +19,7 @@ use serde_json::json;
 #[tokio::test]
 async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_guest() -> Result<()> {
     let dir = Server::folder()?;
-    // Room enough for the check up front, not for the disk. Declared first: it is unmounted last.
+    // Declared first: it is unmounted last.
     let small = SmallDisk::mount(&Server::image_storage_in(dir.path()), "12m")?;
     let server = Server::start_in(dir, &["--demo"], &[]).await?;
     let customer = server.customer().await?;
@@ -28,7 +28,17 @@ async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_gues
     let pid = server.instance_pid(id(&first))?;
     let body =
         json!({"source": {"type": "instance", "id": id(&first)}, "name": "too big", "compression": "none"});
-    let accepted = customer.post("/images", &body).await?;
+    // What cannot fit is refused before anything starts.
+    let refused = customer.send(reqwest::Method::POST, "/images", Some(&body), &[]).await?;
+    assert_eq!((refused.status.as_u16(), &refused.body["code"]), (507, &json!("insufficient_storage")));
+    // The room goes away after the check.
+    small.resize("256m")?;
+    let accepted = eventually("the control plane to see the room", async || {
+        let answer = customer.send(reqwest::Method::POST, "/images", Some(&body), &[]).await?;
+        Ok(answer.status.is_success().then_some(answer.body))
+    })
+    .await?;
+    small.resize("12m")?;
     let task = customer.finished(&accepted["task"]).await?;
     assert_eq!(
         (&task["state"], &task["error"]["code"]),
@@ -47,8 +57,13 @@ async fn a_storage_that_fills_up_in_the_middle_fails_the_task_and_keeps_the_gues
     .await?;
 
     // With room again, the same task is retried.
-    small.grow("256m")?;
-    let retried = customer.post(&format!("/tasks/{}/actions/retry", id(&task)), &json!({})).await?;
+    small.resize("256m")?;
+    let retry = format!("/tasks/{}/actions/retry", id(&task));
+    let retried = eventually("the control plane to see the room again", async || {
+        let answer = customer.send(reqwest::Method::POST, &retry, Some(&json!({})), &[]).await?;
+        Ok(answer.status.is_success().then_some(answer.body))
+    })
+    .await?;
     customer.succeeded(&retried).await?;
     let image = customer.get(&format!("/images/{}", id(&accepted["image"]))).await?;
     assert_eq!(image["status"], "available");

@@ -55,7 +55,7 @@ impl SmallDisk {
     }
 
     /// Changes the size of the file system.
-    pub fn grow(&self, size: &str) -> Result<()> {
+    pub fn resize(&self, size: &str) -> Result<()> {
         ok("mount", &["-o", &format!("remount,size={size}"), arg(&self.0)]).map(drop)
     }
 }
