@@ -55,7 +55,7 @@ async fn a_folder_that_was_mounted_over_or_moved_is_refused_until_it_is_back() -
     let server = Server::demo().await?;
     let (customer, admin) = (server.customer().await?, server.admin().await?);
     let first = customer.running_instance("demo-1").await?;
-    let (_, image) = customer.capture(id(&first), "before", json!({})).await?;
+    let (image, _) = customer.capture(id(&first), "before", json!({})).await?;
     let folder = server.image_storage();
     let stored = server.stored_files()?;
     assert_eq!(stored.len(), 1);
@@ -81,7 +81,7 @@ async fn a_folder_that_was_mounted_over_or_moved_is_refused_until_it_is_back() -
     fs::rename(&away, &folder)?;
     reported(&admin, None).await?;
     let deployed = customer.deploy(id(&image), "after", json!({})).await?;
-    assert_eq!(deployed["status"], "running");
+    assert_eq!(deployed["status"], "ready");
     Ok(())
 }
 
@@ -93,7 +93,7 @@ async fn a_mount_that_is_missing_gets_no_new_marker_and_a_read_only_one_is_still
     let server = Server::start_in(dir, &["--demo"], &[]).await?;
     let (customer, admin) = (server.customer().await?, server.admin().await?);
     let first = customer.running_instance("demo-1").await?;
-    let (_, image) = customer.capture(id(&first), "before", json!({})).await?;
+    let (image, _) = customer.capture(id(&first), "before", json!({})).await?;
     let stored = server.stored_files()?;
 
     tools::ok("mount", &["-o", "remount,ro", tools::arg(&folder)])?;
@@ -101,7 +101,7 @@ async fn a_mount_that_is_missing_gets_no_new_marker_and_a_read_only_one_is_still
     assert!(code.as_deref().is_none_or(|code| code == "storage.read-only"), "{code:?}");
     reported(&admin, Some("read_only")).await?;
     let deployed = customer.deploy(id(&image), "from read-only", json!({})).await?;
-    assert_eq!(deployed["status"], "running");
+    assert_eq!(deployed["status"], "ready");
     assert_eq!(server.stored_files()?, stored, "no half object is left");
     tools::ok("mount", &["-o", "remount,rw", tools::arg(&folder)])?;
     reported(&admin, None).await?;

@@ -72,7 +72,7 @@ fn known(code: &str) -> Option<Meaning> {
     use ErrorClass::{Conflict, Denied, InvalidInput, NotFound};
 
     Some(match code {
-        "InvalidAccessKeyId" => new(
+        "InvalidAccessKeyId" | "NotSignedUp" => new(
             Denied,
             "s3.access-key",
             Some("access-key"),

@@ -273,6 +273,10 @@ impl dirs::Host for State {
                 // A finished file is what becomes visible: a folder or a link is none.
                 return Err(io_error(&temporary, &io::ErrorKind::NotFound.into()));
             }
+            // The system's own answer depends on where the folder is.
+            if replace && dir.symlink_metadata(&target).is_ok_and(|found| found.is_dir()) {
+                return Err(io_error(&target, &io::ErrorKind::IsADirectory.into()));
+            }
             durable::publish(&dir, &temporary, &target, existing, Durability::Synced)
                 .map_err(|error| io_error(&target, &error))
         })
