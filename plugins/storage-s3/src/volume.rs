@@ -148,8 +148,10 @@ impl Storage for S3Volume {
     }
 
     fn space(&self, host: &dyn HttpStorageHost) -> Result<Option<Space>> {
-        // A bucket has no size of its own. That it can be listed is what health is about.
-        self.bucket.send(host, &self.bucket.request("GET", "?list-type=2&max-keys=1"), &[200])?;
+        // A bucket has no size of its own. That it can be listed is what health is about: a web
+        // server that is no S3 answers everything with a page.
+        let request = self.bucket.request("GET", "?list-type=2&max-keys=1").max_response(PAGE_BYTES);
+        self.page(&self.bucket.send(host, &request, &[200])?.body)?;
         Ok(None)
     }
 
