@@ -46,7 +46,7 @@ pub(crate) fn expect(response: Response, status: &[u16]) -> Result<Response> {
     if status.contains(&response.status) { Ok(response) } else { Err(failure(&response)) }
 }
 
-/// What a code of S3 means for Imprint.
+/// The meaning of an error code of S3 for Imprint.
 struct Meaning {
     class: ErrorClass,
     code: &'static str,
@@ -64,7 +64,7 @@ const fn new(
     Meaning { class, code, setting, action }
 }
 
-/// What is tried again.
+/// The meaning of a code after which the request is repeated.
 const BUSY: Meaning =
     new(ErrorClass::Transient, "s3.busy", None, "it is tried again; if it stays, check the service");
 
@@ -123,7 +123,7 @@ fn known(code: &str) -> Option<Meaning> {
     })
 }
 
-/// What the codes about bounds, damage and load mean.
+/// Returns the meaning of a code about bounds, damage or load; `None` for an unknown one.
 fn limits(code: &str) -> Option<Meaning> {
     use ErrorClass::{LimitExceeded, Transient, Unsupported};
 

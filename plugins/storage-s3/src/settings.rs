@@ -9,7 +9,7 @@ use crate::key::encode;
 
 const MIB: u64 = 1 << 20;
 
-/// What the service checks a part by.
+/// The checksum by which the service checks a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksums {
     Crc32c,

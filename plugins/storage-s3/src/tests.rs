@@ -244,6 +244,20 @@ fn listings_are_paged_by_keys_and_leave_out_what_is_no_key() {
 }
 
 #[test]
+fn a_listing_that_cannot_be_continued_is_an_error_and_no_end() {
+    let (host, bucket, volume) = bucket();
+    for key in ["a", "other/x", "%ff", ""] {
+        let body = format!(
+            "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>{key}</Key><Size>1</Size></Contents></ListBucketResult>"
+        );
+        bucket.borrow_mut().instead = Some((200, body));
+        let resume = (key == "a").then_some("b");
+        let error = volume.list(&host, "", resume, 10).unwrap_err();
+        assert_eq!(error.code, "s3.not-s3.setting.endpoint", "{key}");
+    }
+}
+
+#[test]
 fn failures_name_the_setting() {
     let (host, bucket, volume) = bucket();
     for (status, code, expected) in [

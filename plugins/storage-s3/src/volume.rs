@@ -179,16 +179,21 @@ impl Storage for S3Volume {
             }
             let request = self.bucket.request("GET", &query).max_response(PAGE_BYTES);
             let page = self.page(&self.bucket.send(host, &request, &[200])?.body)?;
-            let last = page.last.filter(|last| after.as_ref().is_none_or(|after| last > after));
-            match last {
-                // A page with nothing but names that are no keys is no page.
-                Some(last) if page.truncated && page.objects.is_empty() => after = Some(last),
-                Some(last) if page.truncated => {
-                    let resume = last.strip_prefix(own.as_str()).map(str::to_owned);
-                    return Ok(Listing { objects: page.objects, prefixes: Vec::new(), resume });
-                }
-                _ => return Ok(Listing { objects: page.objects, prefixes: Vec::new(), resume: None }),
+            if !page.truncated {
+                return Ok(Listing { objects: page.objects, prefixes: Vec::new(), resume: None });
             }
+            // A page that leads nowhere must not pass for the last one: objects would be missing.
+            let goes_on = |last: &String| {
+                last.starts_with(own.as_str()) && after.as_ref().is_none_or(|after| last > after)
+            };
+            let last = page.last.filter(goes_on);
+            let last = last.ok_or_else(|| xml::not_s3("a listing makes no progress"))?;
+            if !page.objects.is_empty() {
+                let resume = last.strip_prefix(own.as_str()).map(str::to_owned);
+                return Ok(Listing { objects: page.objects, prefixes: Vec::new(), resume });
+            }
+            // A page with nothing but names that are no keys is no page.
+            after = Some(last);
         }
     }
 
