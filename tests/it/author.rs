@@ -76,12 +76,12 @@ fn packaged_sdk(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(SDK))
 }
 
-/// What the SDK needs is built once, and not for every run.
+/// The dependencies of the SDK are built once, and not for every run.
 fn target() -> PathBuf {
     repository().join("target/author")
 }
 
-/// Runs cargo as somebody who has never seen this repository.
+/// Runs cargo as an author does who has nothing of this repository.
 fn cargo(folder: &Path, args: &[&str]) -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(args).current_dir(folder);

@@ -48,25 +48,25 @@ pub trait Subject {
     ///
     /// # Errors
     ///
-    /// What the storage or its medium answers.
+    /// Returns the failure of the storage or of its medium.
     fn write(&mut self, upload: &mut Self::Upload, offset: u64, bytes: &[u8]) -> Result<()>;
     /// Ends the writing: the upload is exactly that long, and durable.
     ///
     /// # Errors
     ///
-    /// What the storage or its medium answers.
+    /// Returns the failure of the storage or of its medium.
     fn finish(&mut self, upload: &mut Self::Upload, size: u64) -> Result<()>;
     /// Makes the object visible.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     fn commit(&mut self, upload: &mut Self::Upload, total: u64, digests: &[Digest]) -> Result<Object>;
     /// Gives the upload up.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     fn abort(&mut self, upload: &mut Self::Upload) -> Result<()>;
     /// Continues the upload of a key in another process; `None` where the subject has no way to do
     /// that.
@@ -75,19 +75,19 @@ pub trait Subject {
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     fn cleanup(&mut self, token: &[u8]) -> Result<()>;
     /// Returns one object.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     fn stat(&mut self, key: &str) -> Result<Object>;
     /// Lists objects.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     fn list(&mut self, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing>;
     /// Reads exactly `length` bytes of an object.
     ///
@@ -99,13 +99,13 @@ pub trait Subject {
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     fn delete(&mut self, key: &str) -> Result<()>;
     /// Ends every instance of the plugin, as a crash of the host does, and opens the storage again.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     fn restart(&mut self) -> Result<()>;
     /// Returns the names of everything that the medium holds, temporary things as well; `None`
     /// where the subject cannot see them.

@@ -55,7 +55,7 @@ impl<S: Storage<Host = dyn StorageHost>> MockSubject<S> {
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     pub fn files(settings: &Props, grants: &[&str]) -> Result<Self> {
         Self::open(|host| host, settings, grants, None)
     }
@@ -105,7 +105,7 @@ where
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Returns the failure of the storage.
     pub fn streaming(settings: &Props, grants: &[&str]) -> Result<Self> {
         let streams = Streams {
             reader: |storage: &S, host, key| {

@@ -142,7 +142,7 @@ fn foreign_tokens<S: Subject>(subject: &mut S) -> Result<(), String> {
     holds(subject, "kept", b"kept", "after a clean-up with tokens of something else")
 }
 
-/// An upload goes on in another process, before and after its commit.
+/// An upload continues in another process, before and after its commit.
 fn continued<S: Subject>(subject: &mut S, bytes: &[u8]) -> Checked {
     let token = crashed(subject, "continued", bytes, Until::Written)?;
     for attempt in ["the commit", "the commit, which is repeated as its answer was lost,"] {

@@ -25,7 +25,7 @@ pub enum Fault {
     Once,
     /// A commit believes the number of bytes that it is given.
     Trusting,
-    /// What a file does not have is read as zeroes.
+    /// Bytes that a file does not have are read as zeroes.
     Pads,
     /// Every failure of the host means that there is no object.
     Hides,
