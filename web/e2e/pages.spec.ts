@@ -215,8 +215,20 @@ test('a session that ended while a page was open is explained, and the page is o
   page,
 }) => {
   await signIn(page)
+  // The page's own requests wait until the other page is open: a refresh of the list would
+  // otherwise notice the end of the session first, now and then.
+  let release = () => {}
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  await page.route('**/api/v1/**', async (route) => {
+    await released
+    await route.continue()
+  })
   await page.request.delete('/api/v1/sessions/current', { headers: { 'X-Imprint-Csrf': '1' } })
   await page.getByRole('button', { name: 'Create instance' }).click()
+  await expect(page).toHaveURL(/\/instances\/new/)
+  release()
   await expect(page.getByRole('note')).toContainText('Your session has ended')
   await expectAccessible(page)
   await page.getByLabel('Account').fill(credentials.account)
