@@ -2,6 +2,8 @@
 
 use crate::props::Props;
 
+pub mod objects;
+
 /// How the host signs a request. Secrets are named; their values never reach the plugin.
 ///
 /// The schemes are those of the interface `imprint:host/http`: `none`, `headers`, `bearer`,

@@ -82,6 +82,7 @@ pub mod log;
 pub mod mock;
 pub mod prelude;
 mod props;
+pub mod settings;
 pub mod storage;
 #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
 pub mod testing;

@@ -54,6 +54,9 @@ impl MockHost {
     /// Cuts every file below every granted directory to half of its length, as a fault of the disk
     /// or somebody else would.
     pub fn halve_files(&self) {
+        if let Some(server) = &self.net.borrow().server {
+            server.borrow_mut().halve_objects();
+        }
         for node in self.dirs.borrow_mut().grants.values_mut().flat_map(Nodes::values_mut) {
             if let Node::File { size, bytes } = node {
                 *size /= 2;
@@ -69,6 +72,9 @@ impl MockHost {
 
     /// Fills the file system, or makes room again: what needs room fails with `storage.no-space`.
     pub fn set_full(&self, full_now: bool) {
+        if let Some(server) = &self.net.borrow().server {
+            server.borrow_mut().set_full(full_now);
+        }
         self.dirs.borrow_mut().unwritable = full_now.then(full);
     }
 

@@ -86,8 +86,8 @@ impl MockHost {
         self.queue_fault(operation, skip, Fault::Refused(error));
     }
 
-    /// Lets an operation of a granted directory succeed `skip` times; the next one is done as well,
-    /// and answers with the error, as when a connection breaks after the request.
+    /// Lets an operation of a granted directory, or `http`, succeed `skip` times; the next one is
+    /// done as well, and answers with the error, as when a connection breaks after the request.
     pub fn lose_answer(&self, operation: &str, skip: usize, error: Error) {
         self.queue_fault(operation, skip, Fault::Lost(error));
     }

@@ -2,11 +2,14 @@
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
-use super::{host::MockHost, servers::TcpServer};
+use super::{
+    host::MockHost,
+    servers::{MockServer, TcpServer},
+};
 use crate::{
     error::{Error, Result},
     host::{Connection, Http, Tcp},
-    http::{Body, Request, Response, Session},
+    http::{Body, HttpSource, Request, Response, Session},
 };
 
 /// The largest bodies of a request and of an answer, in bytes.
@@ -20,6 +23,83 @@ impl MockHost {
     /// host's; the handler sees a request as the plugin described it.
     pub fn serve_http(&self, handler: impl FnMut(&Request) -> Result<Response> + 'static) {
         self.net.borrow_mut().http = Some(Box::new(handler));
+    }
+
+    /// Answers the plugin's HTTP requests and those of the host by a server that keeps objects.
+    pub fn serve(&self, server: Rc<RefCell<dyn MockServer>>) {
+        self.net.borrow_mut().server = Some(server);
+    }
+
+    /// Returns the names of everything that the server of [`serve`](Self::serve) has stored.
+    pub fn served(&self) -> Vec<String> {
+        self.net.borrow().server.as_ref().map(|server| server.borrow().stored()).unwrap_or_default()
+    }
+
+    /// Sends a part of an upload as the real host does, and returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// What [`Http::send`] answers.
+    pub fn send_part(&self, request: &Request, bytes: &[u8]) -> Result<Response> {
+        self.exchange(request, bytes)
+    }
+
+    /// Reads bytes of an object as the real host does: by a range, of one version of the object.
+    ///
+    /// # Errors
+    ///
+    /// `corrupt` when the answer is not exactly that range.
+    pub fn read_range(&self, source: &HttpSource, offset: u64, length: u32) -> Result<Vec<u8>> {
+        let end = offset.checked_add(u64::from(length)).filter(|end| *end <= source.size);
+        let Some(end) = end else { return Err(Error::corrupt("http.range", "the object ends before")) };
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let range = format!("bytes={offset}-{}", end - 1);
+        let mut request = source.request.clone().header("range", range).max_response(length);
+        if let Some(etag) = &source.etag {
+            request = request.header("if-match", etag);
+        }
+        let answer = self.exchange(&request, &[])?;
+        if answer.status != 206 || u32::try_from(answer.body.len()) != Ok(length) {
+            let text = format!("status {} with {} of {length} bytes", answer.status, answer.body.len());
+            return Err(Error::corrupt("http.range", text));
+        }
+        Ok(answer.body)
+    }
+
+    fn exchange(&self, request: &Request, body: &[u8]) -> Result<Response> {
+        let lost = self.fault("http")?;
+        self.check_secrets(request)?;
+        let server = self.net.borrow().server.clone();
+        let answer = match server {
+            Some(server) => server.borrow_mut().answer(request, body),
+            None => self.by_handler(request),
+        };
+        let mut answer = answer?;
+        let wanted = usize::try_from(request.max_response).map_or(MAX_ANSWER, |most| most.min(MAX_ANSWER));
+        if answer.body.len() > wanted {
+            if request.expects(answer.status) && wanted > 0 {
+                return Err(Error::limit("http.answer", format!("the answer is longer than {wanted} bytes")));
+            }
+            answer.body.truncate(wanted);
+        }
+        if answer.status == 401 {
+            let mut net = self.net.borrow_mut();
+            request.auth.secrets.values().for_each(|name| drop(net.sessions.remove(name)));
+        }
+        answer.headers.retain(|name, _| request.capture.contains(name));
+        lost.map_or(Ok(answer), Err)
+    }
+
+    fn by_handler(&self, request: &Request) -> Result<Response> {
+        let handler = self.net.borrow_mut().http.take();
+        let Some(mut handler) = handler else {
+            return Err(Error::transient("net.connect", format!("nothing answers at {}", request.url)));
+        };
+        let answer = handler(request);
+        self.net.borrow_mut().http = Some(handler);
+        answer
     }
 
     /// Answers the plugin's connections to a grant: what the handler returns for the bytes of each
@@ -51,7 +131,8 @@ impl MockHost {
         match missing {
             None => Ok(()),
             Some(name) => {
-                Err(Error::invalid_input("http.secret", format!("the secret {name:?} is not set; set it")))
+                let text = format!("the secret {name:?} is not set; set it in the storage's settings");
+                Err(Error::invalid_input("secret.missing", text).about_setting(&name))
             }
         }
     }
@@ -59,30 +140,18 @@ impl MockHost {
 
 impl Http for MockHost {
     fn send(&self, request: &Request) -> Result<Response> {
-        self.fault("http")?;
-        self.check_secrets(request)?;
-        match &request.body {
+        let body: &[u8] = match &request.body {
             Body::Inline(bytes) if bytes.len() > MAX_BODY => {
-                return Err(Error::limit("http.body", "a request has a body of at most 4 MiB"));
+                return Err(Error::invalid_input("http.request", "a request has a body of at most 4 MiB"));
             }
             Body::Payload => {
-                return Err(Error::invalid_input("http.body", "only the parts of an upload have a payload"));
+                let text = "only the parts of an upload have a payload";
+                return Err(Error::invalid_input("http.request", text));
             }
-            Body::Inline(_) | Body::Empty => {}
-        }
-        let handler = self.net.borrow_mut().http.take();
-        let Some(mut handler) = handler else {
-            return Err(Error::transient("http.connect", format!("nothing answers at {}", request.url)));
+            Body::Inline(bytes) => bytes,
+            Body::Empty => &[],
         };
-        let answer = handler(request);
-        self.net.borrow_mut().http = Some(handler);
-        let mut answer = answer?;
-        let wanted = usize::try_from(request.max_response).map_or(MAX_ANSWER, |most| most.min(MAX_ANSWER));
-        if answer.body.len() > wanted {
-            return Err(Error::limit("http.response", format!("the answer is longer than {wanted} bytes")));
-        }
-        answer.headers.retain(|name, _| request.capture.contains(name));
-        Ok(answer)
+        self.exchange(request, body)
     }
 
     fn sign_in(&self, session: &Session, request: &Request) -> Result<Response> {
@@ -97,7 +166,7 @@ impl Http for MockHost {
         }
         if answer.headers.remove(&session.header).is_none() {
             let message = format!("the answer has no header {}", session.header);
-            return Err(Error::invalid_input("http.session", message));
+            return Err(Error::invalid_input("http.credential", message));
         }
         self.net.borrow_mut().sessions.insert(session.name.clone(), answer.clone());
         Ok(answer)

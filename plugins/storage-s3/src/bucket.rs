@@ -3,14 +3,17 @@
 use imprint_plugin_sdk::{
     error::{Error, Result},
     host::HttpStorageHost,
-    http::{Auth, Request, Response},
+    http::{
+        Auth, Request, Response,
+        objects::{encode, http_date},
+    },
     storage::Object,
     types::Props,
 };
 
 use crate::{
     failure::{expect, failure},
-    key::{check_key, encode},
+    key::check_key,
     settings::Settings,
 };
 
@@ -102,36 +105,4 @@ fn object(key: &str, response: &Response) -> Result<Object> {
 /// Returns whether an error says that an object or an upload is not there.
 pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error.code.as_str(), "s3.not-found" | "s3.upload-lost")
-}
-
-/// Parses `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7) into milliseconds since 1970.
-pub(crate) fn http_date(text: &str) -> Option<u64> {
-    let mut parts = text.split_once(", ")?.1.split(' ');
-    let day = parts.next()?.parse().ok()?;
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let name = parts.next()?;
-    let month = u64::try_from(months.iter().position(|month| *month == name)?).ok()? + 1;
-    let year = parts.next()?.parse().ok()?;
-    milliseconds(year, month, day, parts.next()?)
-}
-
-/// Parses `2009-10-12T17:50:30.000Z` (RFC 3339) into milliseconds since 1970.
-pub(crate) fn rfc3339(text: &str) -> Option<u64> {
-    let (date, time) = text.split_once('T')?;
-    let mut parts = date.splitn(3, '-').map(|part| part.parse().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    milliseconds(year, month, day, time.get(..8)?)
-}
-
-fn milliseconds(year: u64, month: u64, day: u64, time: &str) -> Option<u64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let mut parts = time.split(':').map(|part| part.parse::<u64>().ok());
-    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    // Days since 1 March of year 0: the leap day is the last one of a year that begins in March.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let days = days.checked_sub(719_468)?;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000)
 }

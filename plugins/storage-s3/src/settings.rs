@@ -1,11 +1,6 @@
 //! The operator's settings. The host has checked them against `config.schema.json`.
 
-use imprint_plugin_sdk::{
-    error::{Error, Result},
-    types::Props,
-};
-
-use crate::key::encode;
+use imprint_plugin_sdk::{error::Result, http::objects::encode, settings::Reader, types::Props};
 
 const MIB: u64 = 1 << 20;
 
@@ -52,23 +47,12 @@ impl Checksums {
     }
 }
 
-fn wrong(setting: &str, what: &str) -> Error {
-    Error::invalid_input("s3.settings", format!("the setting {setting:?} {what}")).about_setting(setting)
-}
-
 impl Settings {
     pub(crate) fn parse(props: &Props) -> Result<Self> {
-        let text = |name: &str| props.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-        let needed = |name: &str| text(name).ok_or_else(|| wrong(name, "is missing; set it"));
-        let number = |name: &str, default: u64, range: std::ops::RangeInclusive<u64>| {
-            let value = text(name).map_or(Ok(default), str::parse);
-            let value = value.ok().filter(|value| range.contains(value));
-            value
-                .ok_or_else(|| wrong(name, &format!("is a number from {} to {}", range.start(), range.end())))
-        };
-        let region = text("region").unwrap_or("us-east-1");
-        let bucket = needed("bucket")?;
-        let endpoint = match text("endpoint") {
+        let settings = Reader::new(props, "s3.settings");
+        let region = settings.text("region").unwrap_or("us-east-1");
+        let bucket = settings.needed("bucket")?;
+        let endpoint = match settings.text("endpoint") {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
             None => format!("https://s3.{region}.amazonaws.com"),
         };
@@ -76,29 +60,32 @@ impl Settings {
             .split_once("://")
             .filter(|(scheme, server)| matches!(*scheme, "http" | "https") && !server.contains('/'))
             .ok_or_else(|| {
-                wrong("endpoint", "is https://SERVER or http://SERVER, with a port where it needs one")
+                settings
+                    .wrong("endpoint", "is https://SERVER or http://SERVER, with a port where it needs one")
             })?;
-        let bucket_url = match text("addressing").unwrap_or("path") {
+        let bucket_url = match settings.text("addressing").unwrap_or("path") {
             "path" => format!("{scheme}://{server}/{}", encode(bucket, false)),
             "virtual-host" => format!("{scheme}://{bucket}.{server}"),
-            _ => return Err(wrong("addressing", "is `path` or `virtual-host`")),
+            _ => return Err(settings.wrong("addressing", "is `path` or `virtual-host`")),
         };
-        let prefix =
-            text("prefix").map(|prefix| prefix.trim_matches('/')).filter(|prefix| !prefix.is_empty());
-        let checksums = match text("checksums").unwrap_or("crc32c") {
+        let prefix = settings
+            .text("prefix")
+            .map(|prefix| prefix.trim_matches('/'))
+            .filter(|prefix| !prefix.is_empty());
+        let checksums = match settings.text("checksums").unwrap_or("crc32c") {
             "crc32c" => Checksums::Crc32c,
             "sha256" => Checksums::Sha256,
             "off" => Checksums::Off,
-            _ => return Err(wrong("checksums", "is `crc32c`, `sha256` or `off`")),
+            _ => return Err(settings.wrong("checksums", "is `crc32c`, `sha256` or `off`")),
         };
         Ok(Self {
             bucket_url,
             region: region.to_owned(),
-            access_key: needed("access-key")?.to_owned(),
+            access_key: settings.needed("access-key")?.to_owned(),
             prefix: prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default(),
             checksums,
-            part_size: number("part-size", 16, 5..=64)? * MIB,
-            parallel: u16::try_from(number("parallel", 4, 1..=6)?).unwrap_or(1),
+            part_size: settings.number("part-size", 16, 5..=64)? * MIB,
+            parallel: u16::try_from(settings.number("parallel", 4, 1..=6)?).unwrap_or(1),
         })
     }
 }

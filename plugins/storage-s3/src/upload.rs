@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},
     host::HttpStorageHost,
-    http::{Body, Request},
+    http::{
+        Body, Request,
+        objects::{encode, part_size},
+    },
     storage::{Multipart, Object, Part, PartResult, Upload, WriteRequest, WriteTarget},
     types::Digest,
 };
@@ -14,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bucket::{Bucket, is_missing},
     failure::{S3Error, failure},
-    key::{check_key, encode},
+    key::check_key,
     settings::Checksums,
     xml,
 };
@@ -55,7 +58,9 @@ struct Token {
 impl S3Upload {
     pub(crate) fn begin(bucket: Bucket, host: &dyn HttpStorageHost, request: &WriteRequest) -> Result<Self> {
         check_key(&request.key, &bucket.settings.prefix)?;
-        let part_size = part_size(bucket.settings.part_size, request.size.or(request.upper_bound))?;
+        let bound = request.size.or(request.upper_bound);
+        let part_size = part_size(bucket.settings.part_size, MAX_PART, MAX_PARTS, bound);
+        let part_size = part_size.ok_or_else(|| too_large(bound.unwrap_or_default()))?;
         // Conditional writes are not relied upon: keys of images are unique.
         if request.if_absent && bucket.find(host, &request.key)?.is_some() {
             return Err(taken(&request.key));
@@ -240,19 +245,13 @@ impl Upload<dyn HttpStorageHost> for S3Upload {
     }
 }
 
-/// Returns the size of parts with which an object of up to `bound` bytes fits into an upload.
-fn part_size(smallest: u64, bound: Option<u64>) -> Result<u64> {
-    let Some(bound) = bound else { return Ok(MAX_PART) };
-    let needed = bound.div_ceil(u64::from(MAX_PARTS)).div_ceil(MIB) * MIB;
-    if needed > MAX_PART {
-        let message = format!(
-            "{bound} bytes do not fit into one object of this storage, which has at most {MAX_PARTS} parts of {} MiB; \
-             use another storage, or compress",
-            MAX_PART / MIB
-        );
-        return Err(Error::limit("s3.too-large", message));
-    }
-    Ok(needed.max(smallest))
+fn too_large(bound: u64) -> Error {
+    let message = format!(
+        "{bound} bytes do not fit into one object of this storage, which has at most {MAX_PARTS} parts of {} MiB; \
+         use another storage, or compress",
+        MAX_PART / MIB
+    );
+    Error::limit("s3.too-large", message)
 }
 
 fn taken(key: &str) -> Error {

@@ -4,15 +4,18 @@ use imprint_plugin_sdk::{
     debug,
     error::{Error, Result},
     host::{HttpStorageHost, Space},
-    http::{Body, HttpSource},
+    http::{
+        Body, HttpSource,
+        objects::{decode, encode, is_key, iso_date},
+    },
     storage::{Features, Listing, Object, Storage, WriteRequest},
     types::{Props, ReadLocator},
 };
 
 use crate::{
-    bucket::{Bucket, rfc3339},
+    bucket::Bucket,
     failure::S3Error,
-    key::{check_key, decode, encode, is_key},
+    key::check_key,
     settings::Settings,
     upload::{MAX_OBJECT, S3Upload},
     xml,
@@ -52,7 +55,7 @@ impl S3Volume {
             ["ListBucketResult", "IsTruncated"] => page.truncated = text.trim() == "true",
             ["ListBucketResult", "Contents", "Key"] => entry.0 = decode(text).unwrap_or_default(),
             ["ListBucketResult", "Contents", "Size"] => entry.1 = text.trim().parse().ok(),
-            ["ListBucketResult", "Contents", "LastModified"] => entry.2 = rfc3339(text.trim()),
+            ["ListBucketResult", "Contents", "LastModified"] => entry.2 = iso_date(text.trim()),
             ["ListBucketResult", "Contents", "ETag"] => entry.3 = Some(text.trim().to_owned()),
             ["ListBucketResult", "Contents"] => {
                 let (whole, size, modified_ms, etag) = std::mem::take(&mut entry);

@@ -17,7 +17,7 @@ use crate::{
 const REAL: CaseResult = CaseResult::Skipped("this host does not fail on demand; the mock does");
 
 /// The operations of a host that a storage may use.
-const OPERATIONS: [&str; 10] = [
+const OPERATIONS: [&str; 11] = [
     "stat",
     "list",
     "create-directory",
@@ -28,6 +28,7 @@ const OPERATIONS: [&str; 10] = [
     "write-at",
     "set-size",
     "sync",
+    "http",
 ];
 /// The most times that one operation is let through before it fails.
 const DEPTH: usize = 8;

@@ -1,13 +1,16 @@
 //! A storage's code on the mock host, with the checks that the real host makes of every answer.
 
+use std::{cell::RefCell, rc::Rc};
+
 use super::Subject;
 use crate::{
     error::{Error, Result},
-    host::{Files, StorageHost, StreamHost},
-    mock::MockHost,
+    host::{Files, HttpStorageHost, StorageHost, StreamHost},
+    http::Request,
+    mock::{MockHost, MockServer},
     storage::{
-        Listing, Object, Storage, StreamReader, StreamStorage, StreamWriter, Upload, WriteRequest,
-        WriteTarget,
+        Listing, Multipart, Object, Part, PartResult, Storage, StreamReader, StreamStorage, StreamWriter,
+        Upload, WriteRequest, WriteTarget,
     },
     types::{Digest, FileRef, Props, ReadLocator},
 };
@@ -16,6 +19,8 @@ use crate::{
 const MAX_TOKEN: usize = 4096;
 /// See [`MAX_TOKEN`].
 const MAX_KEY: usize = 512;
+/// The answers to parts that are passed in one call.
+const PAGE: usize = 1000;
 /// The most parts of a key.
 const MAX_PARTS: usize = 32;
 
@@ -39,6 +44,8 @@ pub struct MockSubject<S: Storage> {
     settings: Props,
     grants: Vec<String>,
     streams: Option<Streams<S>>,
+    /// The answers to the parts of each upload, which the host keeps by the upload's token.
+    answers: Vec<(Vec<u8>, Vec<PartResult>)>,
 }
 
 /// An upload on the mock host.
@@ -48,6 +55,8 @@ pub struct MockUpload<S: Storage> {
     target: WriteTarget,
     key: String,
     writer: Option<Box<dyn StreamWriter>>,
+    /// The bytes that are to be sent in parts.
+    bytes: Vec<u8>,
 }
 
 impl<S: Storage<Host = dyn StorageHost>> MockSubject<S> {
@@ -57,18 +66,32 @@ impl<S: Storage<Host = dyn StorageHost>> MockSubject<S> {
     ///
     /// Returns the failure of the storage.
     pub fn files(settings: &Props, grants: &[&str]) -> Result<Self> {
-        Self::open(|host| host, settings, grants, None)
+        Self::open(MockHost::new(), |host| host, settings, grants, None)
+    }
+}
+
+impl<S: Storage<Host = dyn HttpStorageHost>> MockSubject<S> {
+    /// Opens a storage of objects behind HTTP, with these secrets, on an empty server.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure of the storage.
+    pub fn http(settings: &Props, secrets: &[&str], server: Rc<RefCell<dyn MockServer>>) -> Result<Self> {
+        let host = MockHost::new();
+        secrets.iter().for_each(|name| host.set_secret(name));
+        host.serve(server);
+        Self::open(host, |host| host, settings, &[], None)
     }
 }
 
 impl<S: Storage> MockSubject<S> {
     fn open(
+        host: MockHost,
         side: fn(&MockHost) -> &S::Host,
         settings: &Props,
         grants: &[&str],
         streams: Option<Streams<S>>,
     ) -> Result<Self> {
-        let host = MockHost::new();
         for (key, value) in settings {
             host.set_config(key, value);
         }
@@ -77,7 +100,7 @@ impl<S: Storage> MockSubject<S> {
         }
         let storage = S::open(side(&host), settings)?;
         let grants = grants.iter().map(|grant| (*grant).to_owned()).collect();
-        Ok(Self { host, side, storage, settings: settings.clone(), grants, streams })
+        Ok(Self { host, side, storage, settings: settings.clone(), grants, streams, answers: Vec::new() })
     }
 
     fn checked(&self, upload: S::Upload, key: &str) -> Result<MockUpload<S>> {
@@ -93,7 +116,8 @@ impl<S: Storage> MockSubject<S> {
         if target == WriteTarget::GuestStream && self.streams.is_none() {
             return Err(bad("stream", "a target `guest-stream` without an export of `stream-io`".to_owned()));
         }
-        Ok(MockUpload { upload, token, target, key: key.to_owned(), writer: None })
+        let key = key.to_owned();
+        Ok(MockUpload { upload, token, target, key, writer: None, bytes: Vec::new() })
     }
 }
 
@@ -115,20 +139,12 @@ where
                 storage.writer(host, token).map(|writer| -> Box<dyn StreamWriter> { Box::new(writer) })
             },
         };
-        Self::open(|host| host, settings, grants, Some(streams))
+        Self::open(MockHost::new(), |host| host, settings, grants, Some(streams))
     }
 }
 
 fn bad(what: &str, problem: String) -> Error {
     Error::internal(&format!("plugin.bad-answer.{what}"), format!("the storage answers {problem}"))
-}
-
-/// Parts go to a server, which the mock host is not.
-fn no_server() -> Error {
-    Error::unsupported(
-        "suite.multipart",
-        "the mock host sends no parts; run the suite with `imprint plugin test`",
-    )
 }
 
 /// Checks the form of a key, as the real host does for every object that a storage describes.
@@ -192,7 +208,14 @@ impl<S: Storage> Subject for MockSubject<S> {
         match &upload.target {
             WriteTarget::File(FileRef { grant, path }) => self.host.write_at(grant, path, offset, bytes),
             WriteTarget::GuestStream => self.writer(upload)?.write(&self.host, offset, bytes),
-            WriteTarget::Multipart(_) => Err(no_server()),
+            WriteTarget::Multipart(_) => {
+                let at = usize::try_from(offset).unwrap_or(usize::MAX);
+                if at != upload.bytes.len() {
+                    return Err(Error::internal("suite.order", "the suite writes in ascending order"));
+                }
+                upload.bytes.extend_from_slice(bytes);
+                Ok(())
+            }
         }
     }
 
@@ -209,11 +232,19 @@ impl<S: Storage> Subject for MockSubject<S> {
                 upload.upload = self.storage.resume_upload(self.side(), &upload.token)?;
                 Ok(())
             }
-            WriteTarget::Multipart(_) => Err(no_server()),
+            WriteTarget::Multipart(parts) => {
+                let parts = *parts;
+                self.send_parts(upload, &parts, size)
+            }
         }
     }
 
     fn commit(&mut self, upload: &mut MockUpload<S>, total: u64, digests: &[Digest]) -> Result<Object> {
+        if let Some((_, answers)) = self.answers.iter().find(|(token, _)| *token == upload.token) {
+            for page in answers.chunks(PAGE) {
+                upload.upload.completed(self.side(), page)?;
+            }
+        }
         let object = check_object(upload.upload.commit(self.side(), total, digests)?, &upload.key)?;
         if object.size != total {
             return Err(bad("size", format!("{} bytes, and {total} were written", object.size)));
@@ -228,7 +259,10 @@ impl<S: Storage> Subject for MockSubject<S> {
 
     fn resume(&mut self, key: &str, token: &[u8]) -> Option<Result<MockUpload<S>>> {
         let resumed = self.storage.resume_upload(self.side(), token);
-        Some(resumed.and_then(|upload| self.checked(upload, key)))
+        let resumed = resumed.and_then(|upload| self.checked(upload, key));
+        // The host loses the parts that it has not sent, and begins such an upload again.
+        let parts = resumed.as_ref().is_ok_and(|upload| matches!(upload.target, WriteTarget::Multipart(_)));
+        (!parts).then_some(resumed)
     }
 
     fn cleanup(&mut self, token: &[u8]) -> Result<()> {
@@ -257,7 +291,8 @@ impl<S: Storage> Subject for MockSubject<S> {
                 }
                 reader.read(&self.host, offset, length)?
             }
-            other @ (ReadLocator::Nbd(_) | ReadLocator::Http(_)) => {
+            ReadLocator::Http(source) => self.host.read_range(&source, offset, length)?,
+            other @ ReadLocator::Nbd(_) => {
                 return Err(Error::unsupported("plugin.unsupported", format!("{other:?}")));
             }
         };
@@ -280,7 +315,8 @@ impl<S: Storage> Subject for MockSubject<S> {
     }
 
     fn stored(&mut self) -> Option<Vec<String>> {
-        Some(self.grants.iter().flat_map(|grant| self.host.files(grant)).collect())
+        let files = self.grants.iter().flat_map(|grant| self.host.files(grant));
+        Some(files.chain(self.host.served()).collect())
     }
 
     fn faults(&self) -> Option<&MockHost> {
@@ -291,6 +327,45 @@ impl<S: Storage> Subject for MockSubject<S> {
 impl<S: Storage> MockSubject<S> {
     fn side(&self) -> &S::Host {
         (self.side)(&self.host)
+    }
+
+    /// Sends the bytes of an upload in parts, as the real host does, and keeps the answers.
+    fn send_parts(&mut self, upload: &mut MockUpload<S>, parts: &Multipart, size: u64) -> Result<()> {
+        let length = usize::try_from(parts.part_size).unwrap_or(usize::MAX);
+        if u64::try_from(upload.bytes.len()) != Ok(size) {
+            return Err(Error::internal("suite.size", "the suite writes every byte"));
+        }
+        let cut: Vec<&[u8]> = match upload.bytes.as_slice() {
+            [] => vec![&[]],
+            bytes => bytes.chunks(length).collect(),
+        };
+        let mut answers = Vec::new();
+        for (number, bytes) in (1_u32..).zip(cut) {
+            let part = Part { number, length: parts.part_size };
+            let describe = |upload: &mut S::Upload| -> Result<Request> {
+                let described = upload.describe_parts((self.side)(&self.host), &[part])?;
+                described
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| bad("parts", "no description of a part".to_owned()))
+            };
+            let mut request = describe(&mut upload.upload)?;
+            let mut response = self.host.send_part(&request, bytes)?;
+            if response.status == 401 {
+                request = describe(&mut upload.upload)?;
+                response = self.host.send_part(&request, bytes)?;
+            }
+            let expected = request.expects(response.status);
+            let result = PartResult { number, response, digests: Vec::new() };
+            if !expected {
+                upload.upload.completed((self.side)(&self.host), &[result])?;
+                return Err(Error::transient("upload.status", "the server refused a part"));
+            }
+            answers.push(result);
+        }
+        self.answers.retain(|(token, _)| *token != upload.token);
+        self.answers.push((upload.token.clone(), answers));
+        Ok(())
     }
 
     /// Returns the writer of an upload, which is opened at its first use.
