@@ -68,7 +68,7 @@ pub struct NetCapability {
     /// The name of the grant.
     pub id: String,
     /// The servers: `{config.NAME}` is the address in a setting, `*.{config.NAME}` every name below
-    /// it; a plain `https://NAME:PORT` is possible as well.
+    /// it, `{config.NAME}:*` any port of it; a plain `https://NAME:PORT` is possible as well.
     pub to: Vec<String>,
     /// A human-readable purpose, for the operator.
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! What all instances of one storage share: where they may connect to, secrets, sessions, clients.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
@@ -19,6 +19,8 @@ use crate::{
 
 /// The sessions of one storage that are kept at the same time.
 const MAX_SESSIONS: usize = 16;
+/// The names of sessions that are remembered.
+const MAX_NAMES: usize = 64;
 
 /// The servers of one capability, with the client that reaches them.
 struct Grant {
@@ -48,6 +50,8 @@ pub(crate) struct NetContext {
     capabilities: Vec<SecretCapability>,
     secrets: Secrets,
     sessions: Mutex<BTreeMap<String, KeptSession>>,
+    /// The names of all sessions that there have been.
+    session_names: Mutex<BTreeSet<String>>,
 }
 
 impl NetContext {
@@ -64,6 +68,7 @@ impl NetContext {
             capabilities: manifest.secrets.clone(),
             secrets: secrets.map(|(name, secret)| (name.clone(), secret.clone())).collect(),
             sessions: Mutex::default(),
+            session_names: Mutex::default(),
         })
     }
 
@@ -121,6 +126,9 @@ impl NetContext {
             return Ok(kept.credential);
         }
         let capability = self.capabilities.iter().find(|secret| secret.name == name);
+        if capability.is_none() && self.had_session(name) {
+            return Err(NetError::SessionOver(name.to_owned()));
+        }
         if !capability.is_some_and(|secret| secret.uses.iter().any(|own| own == scheme)) {
             return Err(NetError::SecretNotGranted(name.to_owned(), scheme.to_owned()));
         }
@@ -135,6 +143,11 @@ impl NetContext {
     fn session(&self, name: &str) -> Option<KeptSession> {
         let sessions = sync::lock(&self.sessions);
         sessions.get(name).filter(|kept| kept.until > Instant::now()).cloned()
+    }
+
+    /// Returns whether there has been a session of that name, which may be over.
+    fn had_session(&self, name: &str) -> bool {
+        sync::lock(&self.session_names).contains(name)
     }
 
     /// Returns the answer to a sign-in that is still valid.
@@ -156,6 +169,10 @@ impl NetContext {
         if taken || (sessions.len() >= MAX_SESSIONS && !sessions.contains_key(name)) {
             let why = format!("there is a secret of the name {name:?}, or there are {MAX_SESSIONS} sessions");
             return Err(NetError::Request(why));
+        }
+        let mut names = sync::lock(&self.session_names);
+        if names.len() < MAX_NAMES {
+            names.insert(name.to_owned());
         }
         let until = Instant::now() + valid_for;
         sessions
@@ -215,11 +232,12 @@ fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError
     let added = capability.authorities_setting.as_deref().and_then(|name| Some((name, value(name)?)));
     let added = added.map_or(Ok(Vec::new()), |(name, pem)| Authority::of_pem(pem.as_bytes(), name));
     let address = capability.to.iter().find_map(|pattern| Some(pattern.split_once("{config.")?.1));
+    let address = address.and_then(|rest| Some(rest.split_once('}')?.0));
     let mut grant = Grant {
         id: capability.id.clone(),
         targets,
         options: Ok(ClientOptions::default()),
-        address_setting: address.map(|rest| rest.trim_end_matches('}').to_owned()),
+        address_setting: address.map(str::to_owned),
         private_setting: capability.private_networks_setting.clone(),
         authorities_setting: capability.authorities_setting.clone(),
         client: OnceLock::new(),

@@ -19,6 +19,8 @@ pub(crate) enum NetError {
     SecretMissing(String),
     #[error("the plugin's manifest does not ask for the secret {0:?} with the scheme {1:?}")]
     SecretNotGranted(String, String),
+    #[error("the session {0:?} is over; sign in again")]
+    SessionOver(String),
     #[error("a request has a body of at most {} MiB", .0 >> 20)]
     BodyTooLong(usize),
     #[error("the answer is longer than {0} bytes")]
@@ -40,7 +42,7 @@ impl NetError {
             Self::NotGranted { .. } => Code::NetAddress,
             Self::Request(_) | Self::BodyTooLong(_) => Code::HttpRequest,
             Self::SecretMissing(_) => Code::SecretMissing,
-            Self::SecretNotGranted(..) => Code::Denied,
+            Self::SecretNotGranted(..) | Self::SessionOver(_) => Code::Denied,
             Self::AnswerTooLong(_) => Code::HttpAnswer,
             Self::NoCredential(_) => Code::HttpCredential,
             Self::Setting { .. } => Code::NetSetting,
@@ -57,6 +59,7 @@ impl NetError {
             | Self::Request(_)
             | Self::BodyTooLong(_)
             | Self::SecretNotGranted(..)
+            | Self::SessionOver(_)
             | Self::AnswerTooLong(_)
             | Self::NoCredential(_)
             | Self::Http(_) => None,
@@ -68,8 +71,12 @@ impl NetError {
         matches!(self, Self::Http(error) | Self::About { error, .. } if error.is_transient())
     }
 
-    /// Returns the failure of a request of the data path.
+    /// Returns the failure of a request of the data path. A session that is over is what a server
+    /// says with the status 401.
     pub(crate) fn for_source(self) -> HttpError {
+        if let Self::SessionOver(_) = self {
+            return HttpError::Status { status: 401, detail: String::new() };
+        }
         if let Self::Http(error) | Self::About { error, .. } = self {
             return error;
         }

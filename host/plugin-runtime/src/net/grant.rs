@@ -18,13 +18,17 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Fills a pattern of the manifest: `{config.NAME}`, `*.{config.NAME}`, or the same with a
-    /// plain address in place of the setting. An address is a name, `name:port`, or a URL. `None`
-    /// where the operator has not set the setting.
+    /// Fills a pattern of the manifest: `{config.NAME}`, `*.{config.NAME}`, `{config.NAME}:*` for
+    /// any port of that server, or the same with a plain address in place of the setting. An
+    /// address is a name, `name:port`, or a URL. `None` where the operator has not set the setting.
     pub(crate) fn fill(pattern: &str, settings: &Props) -> Result<Option<Self>, NetError> {
         let (below, rest) = match pattern.strip_prefix("*.") {
             Some(rest) => (true, rest),
             None => (false, pattern),
+        };
+        let (any_port, rest) = match rest.strip_suffix(":*") {
+            Some(rest) => (true, rest),
+            None => (false, rest),
         };
         let setting = rest.strip_prefix("{config.").and_then(|rest| rest.strip_suffix('}'));
         let address = match setting {
@@ -36,11 +40,14 @@ impl Target {
             }
             None => rest,
         };
-        let parsed = Self::parse(address, below).ok_or_else(|| NetError::Setting {
+        let mut parsed = Self::parse(address, below).ok_or_else(|| NetError::Setting {
             setting: setting.unwrap_or(rest).to_owned(),
             why: "it is no address of a server; write it as https://NAME, https://NAME:PORT or NAME:PORT"
                 .to_owned(),
         })?;
+        if any_port {
+            parsed.port = None;
+        }
         Ok(Some(parsed))
     }
 
@@ -132,6 +139,14 @@ mod tests {
         }
         assert!(target("{config.endpoint}", "nas:2049").unwrap().permits(None, "nas", 2049));
         assert!(target("{config.endpoint}", "[fd00::7]:2049").unwrap().permits(None, "fd00::7", 2049));
+    }
+
+    #[test]
+    fn any_port_of_a_server_is_that_of_its_name_and_scheme() {
+        let own = target("{config.endpoint}:*", "https://cloud.example.com:5000/v3").unwrap();
+        assert!(own.permits(Some("https"), "cloud.example.com", 8080));
+        assert!(!own.permits(Some("http"), "cloud.example.com", 8080));
+        assert!(!own.permits(Some("https"), "other.example.com", 5000));
     }
 
     #[test]
