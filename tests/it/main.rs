@@ -23,3 +23,4 @@ mod ova;
 mod plugins;
 mod storage_folder;
 mod storage_settings;
+mod swift;

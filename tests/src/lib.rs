@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod process;
 pub mod s3;
 pub mod server;
+pub mod swift;
 pub mod tools;
 
 use std::{path::PathBuf, time::Duration};

@@ -64,6 +64,14 @@ const TESTS: &[Need] = &[
     need("runuser", "util-linux"),
     need("strace", "strace"),
     need("/usr/bin/time", "time"),
+    need("swift-proxy-server", "swift-proxy"),
+    need("swift-account-server", "swift-account"),
+    need("swift-container-server", "swift-container"),
+    need("swift-object-server", "swift-object"),
+    need("memcached", "memcached"),
+    // The programs of Keystone, without the package that configures a server of it.
+    need("/usr/bin/keystone-manage", "python3-keystone"),
+    need("/usr/lib/python3/dist-packages/keystonemiddleware", "python3-keystonemiddleware"),
 ];
 
 const BENCH: &[Need] = &[
