@@ -15,9 +15,10 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use imprint_ports::{BlockSink, PortError, RemoteUpload};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use self::{plan::Plan, sink::PartSink};
+use self::{plan::Plan, sender::Sender, sink::PartSink};
 use super::upload::OpenUpload;
 use crate::bindings::storage::exports::imprint::storage::backend;
 
@@ -43,6 +44,7 @@ impl PartsUpload {
 impl RemoteUpload for PartsUpload {
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError> {
         tracing::debug!(key = self.upload.key, path = "http", plan = ?self.plan, "an upload is sent in parts");
-        Ok(Arc::new(PartSink::start(self.upload.clone(), self.plan, cancel)?))
+        let sender = Sender::new(self.upload.clone(), self.plan, Handle::current(), cancel);
+        Ok(Arc::new(PartSink::start(Box::new(sender), self.plan)?))
     }
 }

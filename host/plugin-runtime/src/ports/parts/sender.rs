@@ -6,9 +6,9 @@ use imprint_ports::PortError;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::{describe::Descriptions, plan::Plan};
+use super::{describe::Descriptions, plan::Plan, sink::SendPart};
 use crate::{
-    bindings::storage::exports::imprint::storage::backend,
+    bindings::{host::imprint::types::http_types::Response, storage::exports::imprint::storage::backend},
     codes::Code,
     net::{Exchange, NetError, captured},
     ports::upload::OpenUpload,
@@ -17,10 +17,10 @@ use crate::{
 
 /// What the threads that send parts share.
 pub(super) struct Sender {
-    pub(super) upload: Arc<OpenUpload>,
-    pub(super) plan: Plan,
-    pub(super) runtime: Handle,
-    pub(super) cancel: CancellationToken,
+    upload: Arc<OpenUpload>,
+    plan: Plan,
+    runtime: Handle,
+    cancel: CancellationToken,
     described: Descriptions,
 }
 
@@ -44,18 +44,39 @@ impl Sender {
         })
     }
 
-    /// Sends a part and records the answer. Blocks.
-    pub(super) fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError> {
-        let mut response = self.exchange(number, bytes)?;
-        if response.1.status == 401 {
-            // The session has ended: the plugin signs in again when it describes parts.
-            self.block_on(async {
-                self.described.clear().await;
-                Ok(())
-            })?;
-            response = self.exchange(number, bytes)?;
+    /// Returns the answer to a part, and whether it is the expected one; `None` when the session is
+    /// over.
+    fn exchange(&self, number: u32, bytes: &[u8]) -> Result<Option<(bool, Response)>, PortError> {
+        let (templates, at) = self.block_on(self.described.template(&self.upload, number, &self.plan))?;
+        let template = &templates[at];
+        let exchange = Exchange { context: &self.upload.context.net, template, body: bytes };
+        let failed = |error: NetError| error.for_host();
+        let answer = match exchange.send(&|| self.cancel.is_cancelled()) {
+            Err(NetError::SessionOver(_)) => return Ok(None),
+            answer => answer.map_err(failed)?,
+        };
+        let response = captured(template, answer).map_err(failed)?;
+        if self.cancel.is_cancelled() {
+            return Err(PortError::cancelled());
         }
-        let (expected, response) = response;
+        Ok(Some((template.expects(response.status), response)))
+    }
+}
+
+impl SendPart for Sender {
+    fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError> {
+        let (expected, response) = match self.exchange(number, bytes)? {
+            Some(answer) if answer.1.status != 401 => answer,
+            Some(_) | None => {
+                // The session has ended: the plugin signs in again when it describes parts.
+                self.block_on(async {
+                    self.described.clear().await;
+                    Ok(())
+                })?;
+                let again = self.exchange(number, bytes)?;
+                again.ok_or_else(|| Code::UploadStatus.error("the plugin did not sign in again"))?
+            }
+        };
         let result = backend::PartResult { number, response, digests: Vec::new() };
         if expected {
             sync::lock(&self.upload.results).insert(number, result);
@@ -67,21 +88,7 @@ impl Sender {
         Err(Code::UploadStatus.error(message))
     }
 
-    /// Returns the answer to a part, and whether it is the expected one.
-    fn exchange(
-        &self,
-        number: u32,
-        bytes: &[u8],
-    ) -> Result<(bool, crate::bindings::host::imprint::types::http_types::Response), PortError> {
-        let (templates, at) = self.block_on(self.described.template(&self.upload, number, &self.plan))?;
-        let template = &templates[at];
-        let exchange = Exchange { context: &self.upload.context.net, template, body: bytes };
-        let failed = |error: NetError| error.for_host();
-        let answer = exchange.send(&|| self.cancel.is_cancelled()).map_err(failed)?;
-        let response = captured(template, answer).map_err(failed)?;
-        if self.cancel.is_cancelled() {
-            return Err(PortError::cancelled());
-        }
-        Ok((template.expects(response.status), response))
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
     }
 }

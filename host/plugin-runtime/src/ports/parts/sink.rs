@@ -5,16 +5,27 @@ use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
 
 use imprint_ports::{BlockSink, ByteRange, PortError};
-use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
-use super::{filled::Filled, plan::Plan, sender::Sender};
-use crate::{codes::Code, ports::upload::OpenUpload, sync};
+use super::{filled::Filled, plan::Plan};
+use crate::{codes::Code, sync};
+
+#[cfg(test)]
+mod tests;
+
+/// Sends one part, and is told when nobody needs it any more.
+pub(super) trait SendPart: Send + Sync {
+    /// Sends a part and records the answer. Blocks.
+    fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError>;
+
+    /// Returns whether the upload was cancelled.
+    fn is_cancelled(&self) -> bool;
+}
 
 /// An upload in parts, open for writing.
 pub(super) struct PartSink {
@@ -23,7 +34,8 @@ pub(super) struct PartSink {
 }
 
 struct Shared {
-    sender: Sender,
+    sender: Box<dyn SendPart>,
+    plan: Plan,
     state: Mutex<State>,
     /// Something of the state has changed.
     changed: Condvar,
@@ -35,8 +47,9 @@ struct State {
     open: BTreeMap<u32, OpenPart>,
     /// The parts that are complete and wait for a thread.
     queue: VecDeque<(u32, Vec<u8>)>,
-    /// The parts that are being sent.
-    sending: usize,
+    /// The buffers that are in use outside of this state and come back: of parts that are being
+    /// sent, or read from their files.
+    away: usize,
     /// The parts that are complete, sent or not.
     complete: BTreeSet<u32>,
     /// Buffers that can be used again.
@@ -85,11 +98,15 @@ impl Shared {
         let mut state = self.state();
         loop {
             if let Some((number, bytes)) = state.queue.pop_front() {
-                state.sending += 1;
+                state.away += 1;
                 drop(state);
-                let outcome = self.sender.send(number, &bytes);
+                // A thread that just ended would be waited for without an end.
+                let sent = catch_unwind(AssertUnwindSafe(|| self.sender.send(number, &bytes)));
+                let outcome = sent.unwrap_or_else(|_| {
+                    Err(Code::UploadStatus.error(format!("sending part {number} of the upload panicked")))
+                });
                 state = self.state();
-                state.sending -= 1;
+                state.away -= 1;
                 state.free.push(bytes);
                 if let Err(error) = outcome {
                     state.failed.get_or_insert(error);
@@ -111,13 +128,8 @@ fn failure(error: &PortError) -> io::Error {
 
 impl PartSink {
     /// Starts the threads that send parts.
-    pub(super) fn start(
-        upload: Arc<OpenUpload>,
-        plan: Plan,
-        cancel: CancellationToken,
-    ) -> Result<Self, PortError> {
-        let sender = Sender::new(upload, plan, Handle::current(), cancel);
-        let shared = Arc::new(Shared { sender, state: Mutex::default(), changed: Condvar::new() });
+    pub(super) fn start(sender: Box<dyn SendPart>, plan: Plan) -> Result<Self, PortError> {
+        let shared = Arc::new(Shared { sender, plan, state: Mutex::default(), changed: Condvar::new() });
         let mut threads = Vec::new();
         for _ in 0..plan.parallel {
             let shared = shared.clone();
@@ -130,7 +142,7 @@ impl PartSink {
     }
 
     fn plan(&self) -> &Plan {
-        &self.shared.sender.plan
+        &self.shared.plan
     }
 
     fn number(&self, offset: u64) -> io::Result<(u32, usize)> {
@@ -149,19 +161,20 @@ impl PartSink {
     fn fill(&self, number: u32, start: usize, length: usize, bytes: Option<&[u8]>) -> io::Result<()> {
         let mut state = self.shared.state();
         loop {
-            if let Some(error) = &state.failed {
-                return Err(failure(error));
-            }
-            if self.shared.sender.cancel.is_cancelled() {
-                return Err(failure(&PortError::cancelled()));
-            }
+            self.check(&state)?;
             if state.complete.contains(&number) {
                 return Err(io::Error::new(
                     io::ErrorKind::NotSeekable,
                     format!("part {number} of the upload is complete already"),
                 ));
             }
-            if state.open.contains_key(&number) || self.make_room(&mut state, number)? {
+            if state.open.contains_key(&number) {
+                break;
+            }
+            if let Some(mut memory) = self.buffer(&mut state)? {
+                memory.resize(self.plan().part_size, 0);
+                let bytes = PartBytes::Memory(memory);
+                state.open.insert(number, OpenPart { bytes, filled: Filled::default() });
                 break;
             }
             state = self.shared.wait(state);
@@ -177,49 +190,73 @@ impl PartSink {
         part.filled.add(start, start + length);
         let size = self.plan().part_size;
         if part.filled.is_full(size) {
-            self.complete(&mut state, number, size)?;
+            self.complete(state, number, size)?;
         }
         Ok(())
     }
 
-    /// Opens a part in a buffer. Returns `false` when one will become free.
-    fn make_room(&self, state: &mut State, number: u32) -> io::Result<bool> {
-        let mut buffer = state.free.pop();
-        if buffer.is_none() && state.buffers < self.plan().buffers() {
+    /// Fails when the upload has.
+    fn check(&self, state: &State) -> io::Result<()> {
+        if let Some(error) = &state.failed {
+            return Err(failure(error));
+        }
+        if self.shared.sender.is_cancelled() {
+            return Err(failure(&PortError::cancelled()));
+        }
+        Ok(())
+    }
+
+    /// Returns a buffer; `None` when one will become free.
+    fn buffer(&self, state: &mut State) -> io::Result<Option<Vec<u8>>> {
+        if let Some(buffer) = state.free.pop() {
+            return Ok(Some(buffer));
+        }
+        if state.buffers < self.plan().buffers() {
             state.buffers += 1;
-            buffer = Some(vec![0; self.plan().part_size]);
+            return Ok(Some(Vec::with_capacity(self.plan().part_size)));
         }
-        if buffer.is_none() {
-            if state.sending > 0 || !state.queue.is_empty() {
-                return Ok(false);
-            }
-            buffer = Some(put_aside(state)?);
+        if state.away > 0 || !state.queue.is_empty() {
+            return Ok(None);
         }
-        let Some(mut memory) = buffer else { return Ok(false) };
-        memory.resize(self.plan().part_size, 0);
-        state.open.insert(number, OpenPart { bytes: PartBytes::Memory(memory), filled: Filled::default() });
-        Ok(true)
+        put_aside(state).map(Some)
     }
 
     /// Hands a part over to the threads. Gaps become zeroes. `length` is less than the size of a
     /// part for the last one only.
-    fn complete(&self, state: &mut State, number: u32, length: usize) -> io::Result<()> {
+    fn complete<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        number: u32,
+        length: usize,
+    ) -> io::Result<()> {
         let Some(OpenPart { bytes, filled }) = state.open.remove(&number) else {
             return Err(io::Error::other("the part is not open"));
         };
+        // From here on it belongs to this call.
+        state.complete.insert(number);
         let mut memory = match bytes {
             PartBytes::Memory(memory) => memory,
             PartBytes::Waiting(file) => {
-                let mut memory = match state.free.pop() {
-                    Some(memory) => memory,
-                    None => {
-                        state.buffers += 1;
-                        Vec::new()
+                let mut memory = loop {
+                    self.check(&state)?;
+                    match self.buffer(&mut state)? {
+                        Some(memory) => break memory,
+                        None => state = self.shared.wait(state),
                     }
                 };
+                state.away += 1;
+                drop(state);
                 memory.resize(length, 0);
-                for (start, end) in present(&filled, length) {
-                    file.read_exact_at(&mut memory[start..end], offset(start))?;
+                let ranges = present(&filled, length);
+                let mut read = ranges.iter();
+                let read = read
+                    .try_for_each(|(from, to)| file.read_exact_at(&mut memory[*from..*to], offset(*from)));
+                state = self.shared.state();
+                state.away -= 1;
+                if let Err(error) = read {
+                    state.free.push(memory);
+                    self.shared.changed.notify_all();
+                    return Err(error);
                 }
                 memory
             }
@@ -228,7 +265,6 @@ impl PartSink {
         for (start, end) in filled.gaps(length) {
             memory[start..end].fill(0);
         }
-        state.complete.insert(number);
         state.queue.push_back((number, memory));
         self.shared.changed.notify_all();
         Ok(())
@@ -250,12 +286,12 @@ impl PartSink {
                 // Waits for a buffer.
                 self.fill(number, 0, 0, None)?;
             }
-            self.complete(&mut self.shared.state(), number, length)?;
+            self.complete(self.shared.state(), number, length)?;
         }
         let mut state = self.shared.state();
         state.closed = true;
         self.shared.changed.notify_all();
-        while state.failed.is_none() && (state.sending > 0 || !state.queue.is_empty()) {
+        while state.failed.is_none() && (state.away > 0 || !state.queue.is_empty()) {
             state = self.shared.wait(state);
         }
         if let Some(error) = &state.failed {

@@ -1,0 +1,143 @@
+//! The sink with a server that the test holds up.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PART: usize = 64 << 10;
+
+/// What the threads that send parts have met.
+#[derive(Default)]
+struct Server {
+    sent: Mutex<BTreeMap<u32, Vec<u8>>>,
+    /// Parts are sent only while it is open.
+    gate: Mutex<bool>,
+    opened: Condvar,
+    waiting: AtomicUsize,
+    panics: bool,
+}
+
+struct Link(Arc<Server>);
+
+impl SendPart for Link {
+    fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError> {
+        assert!(!self.0.panics, "this sender panics");
+        self.0.waiting.fetch_add(1, SeqCst);
+        let mut open = sync::lock(&self.0.gate);
+        while !*open {
+            open = self.0.opened.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(open);
+        self.0.waiting.fetch_sub(1, SeqCst);
+        let before = sync::lock(&self.0.sent).insert(number, bytes.to_vec());
+        assert!(before.is_none(), "a part is sent once");
+        Ok(())
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl Server {
+    fn open(&self) {
+        *sync::lock(&self.gate) = true;
+        self.opened.notify_all();
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        sync::lock(&self.sent).values().flatten().copied().collect()
+    }
+}
+
+fn sink(server: &Arc<Server>, parallel: usize) -> PartSink {
+    let plan = Plan { part_size: PART, max_parts: 10_000, parallel };
+    PartSink::start(Box::new(Link(server.clone())), plan).unwrap()
+}
+
+fn at(part: usize) -> u64 {
+    offset(part * PART)
+}
+
+/// Every part has its first half and waits; all but the last few of them in files.
+fn halves(sink: &PartSink, parts: usize) {
+    for part in 0..parts {
+        sink.write_all_at(&[1; PART / 2], at(part)).unwrap();
+    }
+}
+
+#[test]
+fn parts_that_wait_in_files_are_read_into_buffers_that_exist() {
+    let server = Arc::new(Server::default());
+    let sink = Arc::new(sink(&server, 1));
+    let parts = 20;
+    halves(&sink, parts);
+    let most = sink.plan().buffers();
+    assert_eq!(sink.shared.state().buffers, most);
+    // The server takes nothing yet, so that no buffer comes back.
+    let writer = {
+        let sink = sink.clone();
+        std::thread::spawn(move || {
+            for part in 0..parts {
+                sink.write_all_at(&[2; PART / 2], at(part) + offset(PART / 2)).unwrap();
+            }
+        })
+    };
+    while server.waiting.load(SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    server.open();
+    writer.join().unwrap();
+    sink.set_size(at(parts)).unwrap();
+    sink.sync().unwrap();
+    assert_eq!(sink.shared.state().buffers, most);
+    let expected: Vec<u8> = (0..parts).flat_map(|_| [[1; PART / 2], [2; PART / 2]].concat()).collect();
+    assert_eq!(server.bytes(), expected);
+}
+
+#[test]
+fn what_is_left_at_the_end_waits_for_buffers_as_well() {
+    let server = Arc::new(Server::default());
+    server.open();
+    let sink = sink(&server, 2);
+    halves(&sink, 40);
+    sink.set_size(at(40)).unwrap();
+    sink.sync().unwrap();
+    assert_eq!(sink.shared.state().buffers, sink.plan().buffers());
+    let expected: Vec<u8> = (0..40).flat_map(|_| [[1; PART / 2], [0; PART / 2]].concat()).collect();
+    assert_eq!(server.bytes(), expected);
+}
+
+#[test]
+fn a_sender_that_panics_ends_the_upload() {
+    let server = Arc::new(Server { panics: true, ..Server::default() });
+    let sink = sink(&server, 2);
+    sink.write_all_at(&[1; PART], 0).unwrap();
+    sink.set_size(at(1)).unwrap();
+    let error = sink.sync().unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// In whatever order bytes are written, what arrives is the file.
+    #[test]
+    fn pieces_in_any_order_are_the_file(order in Just((0..24_usize).collect::<Vec<_>>()).prop_shuffle(), parallel in 1_usize..4) {
+        let server = Arc::new(Server::default());
+        server.open();
+        let sink = sink(&server, parallel);
+        let piece = PART / 3 + 7;
+        let total = 24 * piece;
+        let bytes: Vec<u8> = (0..total).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        for index in order {
+            sink.write_all_at(&bytes[index * piece..(index + 1) * piece], offset(index * piece)).unwrap();
+        }
+        sink.set_size(offset(total)).unwrap();
+        sink.sync().unwrap();
+        prop_assert!(sink.shared.state().buffers <= sink.plan().buffers());
+        prop_assert!(server.bytes() == bytes);
+    }
+}
