@@ -9,6 +9,7 @@
 //! All calls block: threads make them, never an async task.
 
 mod address;
+mod backoff;
 mod client;
 mod error;
 mod object;
@@ -18,6 +19,7 @@ mod tls;
 mod tests;
 
 pub use address::{check_address, connect};
+pub use backoff::Backoff;
 pub use client::{Answer, Client, ClientOptions, MAX_IDLE};
 pub use error::{CertificateProblem, HttpError};
 pub use object::{Authorise, HttpObject, HttpOptions, HttpSource};

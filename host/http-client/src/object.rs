@@ -11,13 +11,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use imprint_ports::BlockSource;
 use ureq::http::{self, Uri, header};
 
 use crate::{
+    backoff::Backoff,
     client::{Answer, Client, ClientOptions},
     error::HttpError,
     tls::Authority,
@@ -25,10 +25,8 @@ use crate::{
 
 /// The number of bytes that is worth a round trip.
 const PREFERRED_READ: u64 = 4 << 20;
-/// The number of attempts for a request, and the pause before the second one; it doubles before
-/// each further one.
-const ATTEMPTS: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(100);
+/// The number of attempts for a request.
+const ATTEMPTS: u32 = 5;
 
 /// How to reach an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +140,7 @@ impl HttpSource {
             authorise: Some(authorise),
             size,
             preferred_read,
-            tag: etag.filter(|tag| tag.starts_with('"')).map(Tag::Entity),
+            tag: etag.as_deref().and_then(strong).map(Tag::Entity),
             changed: AtomicBool::new(false),
         }
     }
@@ -256,16 +254,15 @@ impl BlockSource for HttpSource {
 
 /// Repeats a request that failed with a transient error.
 fn retry<T>(mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
-    let mut attempt = 1;
+    let mut backoff = Backoff::new(ATTEMPTS);
     loop {
-        match request() {
-            Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                tracing::debug!(%error, attempt, "HTTP request failed; repeating it");
-                std::thread::sleep(PAUSE * (1 << (attempt - 1)));
-                attempt += 1;
-            }
+        let error = match request() {
+            Err(error) if error.is_transient() => error,
             answer => return answer,
-        }
+        };
+        let Some(pause) = backoff.pause(None) else { return Err(error) };
+        tracing::debug!(%error, "HTTP request failed; repeating it");
+        std::thread::sleep(pause);
     }
 }
 
@@ -275,11 +272,21 @@ fn header_text(headers: &http::HeaderMap, name: header::HeaderName) -> Option<&s
 
 /// Returns the object's version. Weak tags (RFC 9110, 8.8.3) do not promise the same bytes.
 fn tag(headers: &http::HeaderMap) -> Option<Tag> {
-    let entity = header_text(headers, header::ETAG).filter(|tag| tag.starts_with('"'));
     let modified = || header_text(headers, header::LAST_MODIFIED);
-    entity
-        .map(|tag| Tag::Entity(tag.to_owned()))
+    header_text(headers, header::ETAG)
+        .and_then(strong)
+        .map(Tag::Entity)
         .or_else(|| modified().map(|date| Tag::Modified(date.to_owned())))
+}
+
+/// Returns a strong entity tag. OpenStack Swift leaves the quotation marks of most tags out.
+fn strong(tag: &str) -> Option<String> {
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match tag {
+        quoted if quoted.starts_with('"') => Some(quoted.to_owned()),
+        bare if plain(bare) => Some(format!("\"{bare}\"")),
+        _ => None,
+    }
 }
 
 /// Parses `bytes FIRST-LAST/SIZE` (RFC 9110, 14.4).
@@ -294,4 +301,25 @@ fn content_range(headers: &http::HeaderMap) -> Option<ContentRange> {
 
 fn length(buf: &[u8]) -> u64 {
     u64::try_from(buf.len()).expect("a length fits in 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_strong_tags_are_versions_and_marks_may_be_left_out() {
+        let version = |tag_text: &str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(header::ETAG, tag_text.parse().unwrap());
+            headers.insert(header::LAST_MODIFIED, http::HeaderValue::from_static("then"));
+            tag(&headers)
+        };
+        let entity = Some(Tag::Entity("\"5d41402a\"".to_owned()));
+        assert_eq!(version("\"5d41402a\""), entity);
+        assert_eq!(version("5d41402a"), entity);
+        for weak in ["W/\"5d41402a\"", "", "a b"] {
+            assert_eq!(version(weak), Some(Tag::Modified("then".to_owned())), "{weak}");
+        }
+    }
 }

@@ -3,44 +3,20 @@
 use std::{borrow::Cow, io::Read as _, sync::Arc, time::Duration};
 
 use imprint_http_client::{
-    Answer, HttpError,
+    Answer, Backoff, HttpError,
     http::{
         HeaderMap, HeaderName, Request, Uri,
         header::{LOCATION, RETRY_AFTER},
     },
 };
-use rand::RngExt as _;
 
 use super::{context::NetContext, error::NetError, sign::complete, template::Template};
 use crate::bindings::host::imprint::types::http_types::Response;
 
 /// How often a request is sent.
-pub(crate) const MAX_ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// How many redirects are followed.
 const MAX_REDIRECTS: u32 = 3;
-
-/// The pauses before further attempts: random, up to a bound that doubles, so that many clients do
-/// not return at once.
-pub(crate) struct Pause {
-    most: Duration,
-}
-
-impl Pause {
-    const FIRST: Duration = Duration::from_millis(200);
-    const LONGEST: Duration = Duration::from_secs(10);
-
-    pub(crate) fn new() -> Self {
-        Self { most: Self::FIRST }
-    }
-
-    /// Returns the next pause. `asked` is what the server asks for.
-    #[expect(clippy::disallowed_methods, reason = "the length of a pause is nothing that tests compare")]
-    pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
-        let random = rand::rng().random_range(self.most / 2..=self.most);
-        self.most = (self.most * 2).min(Self::LONGEST);
-        asked.map_or(random, |asked| asked.min(Self::LONGEST).max(random))
-    }
-}
 
 /// One request with the body that belongs to it.
 pub(crate) struct Exchange<'a> {
@@ -53,8 +29,7 @@ impl Exchange<'_> {
     /// Sends the request until there is an answer that is not to be repeated, or the last attempt
     /// has failed. `stop` is asked before each pause. Blocks.
     pub(crate) fn send(&self, stop: &dyn Fn() -> bool) -> Result<Answer, NetError> {
-        let mut pause = Pause::new();
-        let mut attempt = 1;
+        let mut backoff = Backoff::new(MAX_ATTEMPTS);
         loop {
             let outcome = self.send_once();
             let asked = match &outcome {
@@ -64,12 +39,10 @@ impl Exchange<'_> {
                 Err(error) if error.is_transient() => None,
                 Ok(_) | Err(_) => return outcome,
             };
-            if attempt >= MAX_ATTEMPTS || stop() {
-                return outcome;
-            }
-            tracing::debug!(attempt, uri = %self.template.uri, "a plugin's request is repeated");
-            std::thread::sleep(pause.next(asked));
-            attempt += 1;
+            let pause = if stop() { None } else { backoff.pause(asked) };
+            let Some(pause) = pause else { return outcome };
+            tracing::debug!(uri = %self.template.uri, "a plugin's request is repeated");
+            std::thread::sleep(pause);
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use imprint_http_client::Backoff;
 use imprint_ports::{ErrorClass, Origin, PortError};
 use tokio::{
     runtime::Handle,
@@ -30,11 +31,6 @@ pub(super) const MAX_CALL: usize = 1 << 20;
 const MAX_SESSIONS: usize = 2;
 /// How often a call is made when the plugin reports that it may succeed later.
 const MAX_ATTEMPTS: u32 = 4;
-/// The pause before the second attempt, unless the plugin asks for another one. It doubles for each
-/// further attempt.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause that a plugin may ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// The object or the upload that a stream reads or writes.
 #[derive(Clone, PartialEq, Eq)]
@@ -220,37 +216,34 @@ impl SessionPool {
 
     /// Repeats a call whose repetition does no harm.
     pub(super) fn retry<T>(&self, mut call: impl FnMut() -> Result<T, PortError>) -> Result<T, PortError> {
-        let mut attempt = 1;
+        let mut backoff = Backoff::new(MAX_ATTEMPTS);
+        let mut is_first = true;
         loop {
-            match call() {
-                Ok(answer) => return Ok(answer),
-                Err(error) => self.pause(attempt, error)?,
-            }
-            attempt += 1;
+            let error = match call() {
+                Err(error) => error,
+                answer => return answer,
+            };
+            let pause = match error.origin {
+                // The trap ended the instance. One more attempt shows whether it was the instance
+                // or the bytes.
+                Origin::Trap if error.code == Code::Trap.as_str() && is_first => Some(Duration::ZERO),
+                Origin::Plugin if error.class == ErrorClass::Transient => {
+                    backoff.pause(error.retry_after_ms.map(|ms| Duration::from_millis(ms.into())))
+                }
+                Origin::Trap
+                | Origin::Plugin
+                | Origin::Timeout
+                | Origin::Denied
+                | Origin::BadAnswer
+                | Origin::Host => None,
+            };
+            let Some(pause) = pause else { return Err(error) };
+            is_first = false;
+            tracing::debug!(%error, "a call is repeated");
+            self.block_on(async {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            })?;
         }
-    }
-
-    /// Waits before a call is repeated; returns the error where repeating makes no sense.
-    fn pause(&self, attempt: u32, error: PortError) -> Result<(), PortError> {
-        let pause = match error.origin {
-            // The trap ended the instance. One more attempt shows whether it was the instance or
-            // the bytes.
-            Origin::Trap if error.code == Code::Trap.as_str() && attempt == 1 => Duration::ZERO,
-            Origin::Plugin if error.class == ErrorClass::Transient && attempt < MAX_ATTEMPTS => {
-                let requested = error.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
-                requested.unwrap_or(FIRST_PAUSE * (1 << (attempt - 1))).min(MAX_PAUSE)
-            }
-            Origin::Trap
-            | Origin::Plugin
-            | Origin::Timeout
-            | Origin::Denied
-            | Origin::BadAnswer
-            | Origin::Host => return Err(error),
-        };
-        tracing::debug!(%error, attempt, "a call is repeated");
-        self.block_on(async {
-            tokio::time::sleep(pause).await;
-            Ok(())
-        })
     }
 }
