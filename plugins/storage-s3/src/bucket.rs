@@ -37,6 +37,11 @@ impl Bucket {
     /// Returns a request for an object; `query` is encoded and empty or begins with `?`.
     pub(crate) fn object_request(&self, method: &str, key: &str, query: &str) -> Request {
         let path = encode(&format!("{}{key}", self.settings.prefix), true);
+        self.plain_request(method, &path, query)
+    }
+
+    /// Returns a request for a whole name of the bucket; `path` and `query` are encoded.
+    pub(crate) fn plain_request(&self, method: &str, path: &str, query: &str) -> Request {
         self.signed(method, format!("{}/{path}{query}", self.settings.bucket_url))
     }
 

@@ -9,6 +9,7 @@
 mod bucket;
 mod failure;
 mod key;
+mod leftovers;
 mod settings;
 mod upload;
 mod volume;

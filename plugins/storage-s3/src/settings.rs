@@ -3,6 +3,7 @@
 use imprint_plugin_sdk::{error::Result, http::objects::encode, settings::Reader, types::Props};
 
 const MIB: u64 = 1 << 20;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// The checksum by which the service checks a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
     /// In bytes.
     pub(crate) part_size: u64,
     pub(crate) parallel: u16,
+    /// Uploads that are older are aborted, in milliseconds.
+    pub(crate) abort_after_ms: u64,
 }
 
 impl Checksums {
@@ -86,6 +89,7 @@ impl Settings {
             checksums,
             part_size: settings.number("part-size", 16, 5..=64)? * MIB,
             parallel: u16::try_from(settings.number("parallel", 4, 1..=6)?).unwrap_or(1),
+            abort_after_ms: settings.number("abort-after", 7, 2..=365)? * DAY_MS,
         })
     }
 }

@@ -58,6 +58,7 @@ impl Bucket {
             .collect();
         let upload = query.get("uploadId").map(String::as_str);
         match (request.method.as_str(), key.as_str(), upload) {
+            ("GET", "", _) if query.contains_key("uploads") => self.list_uploads(),
             ("GET", "", _) => self.list(&query),
             ("HEAD", key, _) => match self.objects.get(key) {
                 Some(size) => {
@@ -102,6 +103,22 @@ impl Bucket {
             }
             (method, key, _) => panic!("{method} {key} {query:?}"),
         }
+    }
+
+    /// Every upload of a key with `old` in it was started nine days ago.
+    fn list_uploads(&self) -> Response {
+        let mut body = String::from("<ListMultipartUploadsResult>");
+        for (id, key) in &self.uploads {
+            let started =
+                if key.contains("old") { "2024-03-01T00:00:00.000Z" } else { "2024-03-09T00:00:00.000Z" };
+            let id = xml::escape(id);
+            body.push_str(&format!(
+                "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{started}</Initiated></Upload>"
+            ));
+        }
+        let mut found = answer(200, body + "</ListMultipartUploadsResult>");
+        found.headers = props([("date", "Sun, 10 Mar 2024 00:00:00 GMT")]);
+        found
     }
 
     fn list(&self, query: &BTreeMap<String, String>) -> Response {
@@ -204,6 +221,21 @@ fn an_upload_that_is_given_up_leaves_nothing() {
     assert!(bucket.borrow().uploads.is_empty());
     let lost = upload.commit(&host, 10, &[]).unwrap_err();
     assert_eq!((lost.class, lost.code.as_str()), (ErrorClass::Conflict, "s3.upload-lost"));
+}
+
+#[test]
+fn uploads_that_are_never_ended_are_aborted_by_the_next_one() {
+    let (host, bucket, volume) = bucket();
+    for (id, key) in [("1", "own/old"), ("2", "own/young"), ("3", "other/old"), ("4", "own/a/older b")] {
+        bucket.borrow_mut().uploads.insert(id.to_owned(), key.to_owned());
+    }
+    volume.begin_upload(&host, &request("a", None)).unwrap();
+    let left: Vec<_> = bucket.borrow().uploads.values().cloned().collect();
+    assert_eq!(left, ["own/young", "other/old", "own/a"]);
+    // A service that cannot list uploads takes one all the same.
+    host.fail_next("http", imprint_plugin_sdk::error::Error::unsupported("s3.unsupported", "no"));
+    let started = volume.begin_upload(&host, &request("b", None));
+    assert!(started.is_ok(), "{started:?}");
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl S3Upload {
         if request.if_absent && bucket.find(host, &request.key)?.is_some() {
             return Err(taken(&request.key));
         }
+        bucket.abort_left_over(host);
         let mut create = bucket
             .object_request("POST", &request.key, "?uploads=")
             .header("content-type", "application/octet-stream");
