@@ -130,16 +130,21 @@ impl HttpObjectSource {
         self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the plugin where the object is now, after the server refused a session.
-    fn locate_again(&self) -> Result<(), PortError> {
-        self.template.secret_names().for_each(|name| self.context.net.end_session(name));
-        let found = self.runtime.block_on(async {
+    /// Asks the plugin where the object is now.
+    fn located(&self) -> Result<locators::ReadLocator, PortError> {
+        self.runtime.block_on(async {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => Err(PortError::cancelled()),
                 found = self.context.locate(&self.key) => found,
             }
-        })?;
+        })
+    }
+
+    /// Uses what the plugin says where the object is, after the server refused a session.
+    fn locate_again(&self) -> Result<(), PortError> {
+        self.template.secret_names().for_each(|name| self.context.net.end_session(name));
+        let found = self.located()?;
         let locators::ReadLocator::Http(source) = found else { return Err(self.changed()) };
         let object = located(source)?;
         if object.size != self.size || object.etag != self.etag {
@@ -161,19 +166,35 @@ impl HttpObjectSource {
         if self.cancel.is_cancelled() {
             return Err(PortError::cancelled().into());
         }
-        let outcome = read(&self.current());
-        let refused = |error: &io::Error| {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<HttpError>());
-            matches!(inner, Some(HttpError::Status { status: 401, .. }))
+        let error = match read(&self.current()) {
+            Err(error) => error,
+            outcome => return outcome,
         };
-        match outcome {
-            Err(error) if refused(&error) => {
+        match http_error(&error) {
+            Some(HttpError::Status { status: 401, .. }) => {
                 self.locate_again()?;
-                read(&self.current())
+                read(&self.current()).map_err(|error| self.explained(error))
             }
-            outcome => outcome,
+            _ => Err(self.explained(error)),
         }
     }
+
+    /// Returns a failure with the setting that it is about. The plugin says what a refusal means:
+    /// it meets the same one.
+    fn explained(&self, error: io::Error) -> io::Error {
+        let Some(http) = http_error(&error) else { return error };
+        if let HttpError::Status { .. } = http {
+            return self.located().err().map_or(error, io::Error::from);
+        }
+        match self.context.net.about(&self.template.uri, http.clone()) {
+            about @ NetError::About { .. } => about.for_host().into(),
+            _ => error,
+        }
+    }
+}
+
+fn http_error(error: &io::Error) -> Option<&HttpError> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
 impl BlockSource for HttpObjectSource {

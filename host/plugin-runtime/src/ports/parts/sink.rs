@@ -18,7 +18,7 @@ use crate::{codes::Code, sync};
 #[cfg(test)]
 mod tests;
 
-/// Sends one part, and is told when nobody needs it any more.
+/// Sends parts to the server.
 pub(super) trait SendPart: Send + Sync {
     /// Sends a part and records the answer. Blocks.
     fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError>;
