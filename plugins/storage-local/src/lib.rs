@@ -2,11 +2,9 @@
 //!
 //! Not here: the bytes. The host opens, writes, syncs and reads the files that this plugin names.
 
-mod key;
-mod objects;
+mod folder;
 mod upload;
 mod volume;
-mod walk;
 
 #[cfg(test)]
 mod suite;

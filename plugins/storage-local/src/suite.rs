@@ -5,7 +5,7 @@ use imprint_plugin_sdk::{
     types::Props,
 };
 
-use crate::{LocalVolume, key::POOL};
+use crate::{LocalVolume, folder::POOL};
 
 #[test]
 fn it_does_what_every_storage_must() {

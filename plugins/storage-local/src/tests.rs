@@ -9,7 +9,7 @@ use imprint_plugin_sdk::{
 };
 
 use crate::{
-    key::POOL,
+    folder::POOL,
     {LocalUpload, LocalVolume},
 };
 

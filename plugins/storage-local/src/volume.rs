@@ -1,21 +1,17 @@
 //! The storage's functions.
 
+use imprint_path_storage::{self as path_storage, PathUpload};
 use imprint_plugin_sdk::{
-    error::{Error, ErrorClass, Result},
+    error::{Error, Result},
     host::{Space, StorageHost},
     storage::{Features, Listing, Object, Storage, WriteRequest},
     types::{FileRef, Props, ReadLocator},
 };
 
 use crate::{
-    key::{POOL, check_key},
-    objects::find,
+    folder::{CODE, POOL, tree},
     upload::LocalUpload,
-    walk::Walk,
 };
-
-/// Largest page of a listing.
-const MAX_PAGE: usize = 1_000;
 
 /// The granted directory.
 pub struct LocalVolume;
@@ -31,15 +27,7 @@ impl Storage for LocalVolume {
     }
 
     fn features(&self, _host: &dyn StorageHost) -> Result<Features> {
-        Ok(Features {
-            random_read: true,
-            random_write: true,
-            append: true,
-            server_side_copy: false,
-            atomic_replace: true,
-            max_object: None,
-            extra: Props::new(),
-        })
+        Ok(path_storage::features())
     }
 
     fn space(&self, host: &dyn StorageHost) -> Result<Option<Space>> {
@@ -47,26 +35,11 @@ impl Storage for LocalVolume {
     }
 
     fn stat(&self, host: &dyn StorageHost, key: &str) -> Result<Object> {
-        check_key(key)?;
-        find(host, key)?.ok_or_else(|| not_found(key))
+        path_storage::stat(&tree(host), key)
     }
 
     fn list(&self, host: &dyn StorageHost, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing> {
-        let max = usize::try_from(max).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-        let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
-        if !folder.is_empty() {
-            check_key(folder.trim_end_matches('/'))?;
-        }
-        let mut walk = Walk { host, prefix, after: resume, limit: max + 1, found: Vec::new() };
-        match walk.directory(folder) {
-            Err(error) if error.class == ErrorClass::NotFound && !folder.is_empty() => {}
-            outcome => outcome?,
-        }
-        let mut objects = walk.found;
-        let more = objects.len() > max;
-        objects.truncate(max);
-        let resume = if more { objects.last().map(|last| last.key.clone()) } else { None };
-        Ok(Listing { objects, prefixes: Vec::new(), resume })
+        path_storage::list(&tree(host), prefix, resume, max)
     }
 
     fn open_read(&self, host: &Self::Host, key: &str) -> Result<ReadLocator> {
@@ -75,23 +48,18 @@ impl Storage for LocalVolume {
     }
 
     fn delete(&self, host: &dyn StorageHost, keys: &[String]) -> Result<Vec<(String, Error)>> {
-        let delete = |key: &String| check_key(key).and_then(|()| host.remove_file(POOL, key));
-        Ok(keys.iter().filter_map(|key| Some((key.clone(), delete(key).err()?))).collect())
+        Ok(path_storage::delete(&tree(host), keys))
     }
 
     fn begin_upload(&self, host: &dyn StorageHost, request: &WriteRequest) -> Result<LocalUpload> {
-        LocalUpload::begin(host, request)
+        PathUpload::begin(&tree(host), request).map(LocalUpload)
     }
 
     fn resume_upload(&self, _host: &dyn StorageHost, token: &[u8]) -> Result<LocalUpload> {
-        LocalUpload::parse(token)
+        PathUpload::parse(CODE, token).map(LocalUpload)
     }
 
     fn cleanup(&self, host: &dyn StorageHost, token: &[u8]) -> Result<()> {
-        LocalUpload::parse(token)?.discard(host)
+        PathUpload::parse(CODE, token)?.discard(&tree(host))
     }
-}
-
-fn not_found(key: &str) -> Error {
-    Error::not_found("local.not-found", format!("there is no object {key:?} in this storage"))
 }

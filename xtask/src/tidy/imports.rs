@@ -97,7 +97,7 @@ pub(super) fn check(findings: &mut Vec<String>) -> Result<()> {
 
 fn allowed(name: &str, used: &str, plugin: bool, table: &BTreeMap<&str, &[&str]>) -> bool {
     if plugin {
-        return used == "imprint-plugin-sdk";
+        return matches!(used, "imprint-plugin-sdk" | "imprint-path-storage");
     }
     FREE.contains(&name) || table.get(name).is_some_and(|row| row.contains(&used))
 }
@@ -110,6 +110,7 @@ mod tests {
     fn plugins_use_the_sdk_only_and_layers_only_those_below() {
         let table: BTreeMap<&str, &[&str]> = TABLE.iter().copied().collect();
         assert!(allowed("format-raw", "imprint-plugin-sdk", true, &table));
+        assert!(allowed("storage-local", "imprint-path-storage", true, &table));
         assert!(!allowed("format-raw", "imprint-domain", true, &table));
         assert!(!allowed("imprint-service", "imprint-data-path", false, &table));
         assert!(!allowed("imprint-domain", "imprint-store", false, &table));

@@ -5,22 +5,22 @@ use std::collections::BTreeSet;
 
 use imprint_plugin_sdk::{
     error::{ErrorClass, Result},
-    host::{DirEntry, StorageHost},
+    host::DirEntry,
     storage::Object,
 };
 
 use crate::{
-    key::{MAX_DEPTH, POOL, is_name},
-    objects::object,
+    key::{MAX_DEPTH, is_name},
+    tree::{Tree, object},
 };
 
-/// Entries that the host answers at once.
+/// Entries that the tree answers at once.
 const PAGE: u32 = 1_000;
 
 /// Collects the objects after `after` whose keys start with `prefix`, in ascending order of their
 /// keys.
 pub(crate) struct Walk<'a> {
-    pub(crate) host: &'a dyn StorageHost,
+    pub(crate) tree: &'a dyn Tree,
     pub(crate) prefix: &'a str,
     pub(crate) after: Option<&'a str>,
     /// The walk ends when it has found this many.
@@ -29,7 +29,7 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks everything below `path`, a directory whose name ends in `/`, or the pool itself
+    /// Walks everything below `path`, a directory whose name ends in `/`, or the tree itself
     /// (`""`).
     pub(crate) fn directory(&mut self, path: &str) -> Result<()> {
         if path.matches('/').count() > MAX_DEPTH {
@@ -39,7 +39,7 @@ impl Walk<'_> {
         let mut waiting: BTreeSet<String> = BTreeSet::new();
         let mut resume = self.start(path);
         loop {
-            let page = self.host.list(POOL, path.trim_end_matches('/'), resume.as_deref(), PAGE)?;
+            let page = self.tree.list(path.trim_end_matches('/'), resume.as_deref(), PAGE)?;
             for entry in page.entries.into_iter().filter(|entry| is_name(&entry.name)) {
                 while waiting.first().is_some_and(|first| *first < entry.name) {
                     self.enter(path, waiting.pop_first())?;
@@ -95,7 +95,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A name after which the host's listing of `path` may begin without missing anything.
+    /// A name after which the tree's listing of `path` may begin without missing anything.
     fn start(&self, path: &str) -> Option<String> {
         let name = |bound: &str| {
             bound.strip_prefix(path).map(|rest| rest.split('/').next().unwrap_or(rest).to_owned())

@@ -1,22 +1,21 @@
-//! Which keys are names below the pool.
+//! Which keys are names below a folder.
 
 use imprint_plugin_sdk::error::{Error, Result};
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512;
-/// Longest name that file systems hold.
-const MAX_NAME: usize = 255;
+/// The longest name that file systems hold, in bytes.
+pub const MAX_NAME: usize = 255;
 /// Deepest nesting; it bounds the recursion of a listing.
 pub(crate) const MAX_DEPTH: usize = 16;
 
-/// The grant's name in the manifest.
-pub(crate) const POOL: &str = "pool";
-/// Uploads in progress. Hidden, so no key reaches it.
-pub(crate) const TEMPORARY: &str = ".tmp";
-
-/// Accepts a key that is a path below the pool: relative, `/`-separated, without empty, hidden, `.`
-/// or `..` parts.
-pub(crate) fn check_key(key: &str) -> Result<()> {
+/// Accepts a key that is a path below the folder: relative, `/`-separated, without empty, hidden,
+/// `.` or `..` parts. `code` is the code of the refusal.
+///
+/// # Errors
+///
+/// `invalid-input` for any other key.
+pub fn check_key(key: &str, code: &str) -> Result<()> {
     let problem = if key.is_empty() || key.len() > MAX_KEY {
         Some(format!("use 1 to {MAX_KEY} bytes"))
     } else if key.split('/').count() > MAX_DEPTH {
@@ -27,13 +26,13 @@ pub(crate) fn check_key(key: &str) -> Result<()> {
     match problem {
         None => Ok(()),
         Some(problem) => {
-            Err(Error::invalid_input("local.key", format!("the key {key:?} cannot be stored: {problem}")))
+            Err(Error::invalid_input(code, format!("the key {key:?} cannot be stored: {problem}")))
         }
     }
 }
 
-/// Whether a directory entry can be a part of a key.
-pub(crate) fn is_name(name: &str) -> bool {
+/// Returns whether a directory entry can be a part of a key.
+pub fn is_name(name: &str) -> bool {
     name_problem(name).is_none()
 }
 
