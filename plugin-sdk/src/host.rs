@@ -121,6 +121,21 @@ pub enum Replace {
     Refused,
 }
 
+/// The mounted file system that a granted directory is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The type: `ext4`, `nfs4`, `fuse.NAME`.
+    pub file_system: String,
+    /// What is mounted, as the system names it: `SERVER:/EXPORT` for NFS.
+    pub source: String,
+    /// The part of `source` that is mounted: `/`, or the path of a folder in it.
+    pub root: String,
+    /// The directory's path below the mount point; empty for the mount point itself.
+    pub inside: String,
+    /// The options of the file system, with commas in between.
+    pub options: String,
+}
+
 /// Names below granted directories. The host reads and writes the bytes of the files.
 pub trait Dirs {
     /// Returns what one name is.
@@ -170,6 +185,14 @@ pub trait Dirs {
     ///
     /// `plugin.denied` for a directory that is not granted.
     fn space(&self, grant: &str) -> Result<Space>;
+    /// Returns how a granted directory is mounted, as the system knows it. The file system itself
+    /// is not asked, so one that does not answer does not matter.
+    ///
+    /// # Errors
+    ///
+    /// `plugin.denied` for a directory that is not granted, `dirs.io` where the system does not say
+    /// it.
+    fn mount(&self, grant: &str) -> Result<Mount>;
 }
 
 /// Bytes of files below granted directories, for storages that stream. A storage of plain files

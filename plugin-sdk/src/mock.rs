@@ -13,7 +13,7 @@ mod trace;
 pub use blob::MemBlob;
 pub use channel::{Peer, PeerAction, Script};
 pub use host::MockHost;
-pub use servers::MockServer;
+pub use servers::{Medium, MockServer};
 pub use trace::Event;
 
 #[cfg(test)]

@@ -124,7 +124,8 @@ impl PluginPorts {
     ) -> StorageGrants {
         let mut dirs = BTreeMap::new();
         if let (Some(plugin), Some(folder)) = (self.of_kind(Kind::Storage, storage.kind.as_str()), folder) {
-            dirs.extend(requested(&plugin, "dir").map(|id| (id.to_owned(), folder.clone())));
+            let needed = plugin.dirs.iter().filter(|dir| dir.is_needed(&storage.settings));
+            dirs.extend(needed.map(|dir| (dir.id.clone(), folder.clone())));
         }
         StorageGrants { settings: storage.settings.clone(), secrets, dirs }
     }
@@ -147,8 +148,7 @@ fn user_cache() -> Option<PathBuf> {
     Some(base.join("imprint/plugins"))
 }
 
-/// Returns the ids of the capabilities of a kind (`dir`, `channel`) that a plugin's manifest
-/// requests.
+/// Returns the ids of the capabilities of a kind (`channel`) that a plugin's manifest requests.
 fn requested<'a>(plugin: &'a PluginInfo, kind: &'a str) -> impl Iterator<Item = &'a str> {
     plugin.capabilities.iter().filter_map(move |name| name.strip_prefix(kind)?.strip_prefix(':'))
 }
@@ -190,7 +190,8 @@ impl Ports for PluginPorts {
 
     fn storage_folder(&self, storage: &StorageRef) -> Result<Option<FolderPlace>, PortError> {
         let plugin = self.of_kind(Kind::Storage, storage.kind.as_str());
-        match plugin.filter(|plugin| requested(plugin, "dir").next().is_some()) {
+        let is_needed = |plugin: &PluginInfo| plugin.dirs.iter().any(|dir| dir.is_needed(&storage.settings));
+        match plugin.filter(is_needed) {
             Some(_) => folder_place(storage).map(Some),
             None => Ok(None),
         }

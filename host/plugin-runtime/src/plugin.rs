@@ -13,7 +13,7 @@ use crate::{
     },
     codes::Code,
     error::LoadError,
-    manifest::{Kind, Limits, Manifest},
+    manifest::{DirCapability, Kind, Limits, Manifest},
     state::{PluginContext, State},
     usage::Usage,
 };
@@ -52,6 +52,8 @@ pub struct PluginInfo {
     pub limits: Limits,
     /// The directories and channels that its manifest requests, as `dir:ID` and `channel:ID`.
     pub capabilities: Vec<String>,
+    /// The directories that its manifest requests.
+    pub dirs: Vec<DirCapability>,
     /// The JSON Schema of its settings, if it has one.
     pub config_schema: Option<String>,
     /// What it used since it was loaded.
@@ -148,6 +150,7 @@ impl Plugin {
             replaces: self.replaces.clone(),
             limits: manifest.limits,
             capabilities: dirs.chain(channels).collect(),
+            dirs: manifest.dirs.clone(),
             config_schema: manifest.config.as_ref().map(|schema| schema.text().to_owned()),
             usage: self.context.counters.usage(),
         }

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     host::{
         Blob, Channel, Channels, Config, Connection, DirEntry, DirListing, Dirs, Endpoint, Files, Framing,
-        Http, HttpStorageHost, Journal, Note, Replace, Space, StorageHost, StreamHost, Task, Tcp,
+        Http, HttpStorageHost, Journal, Mount, Note, Replace, Space, StorageHost, StreamHost, Task, Tcp,
         TcpStorageHost,
     },
     http::{Request, Response, Session},
@@ -189,6 +189,12 @@ macro_rules! dirs_side {
             fn space(&self, grant: &str) -> Result<Space> {
                 let space = wit::dirs::space(grant)?;
                 Ok(Space { total: space.total, available: space.available })
+            }
+
+            fn mount(&self, grant: &str) -> Result<Mount> {
+                let wit::dirs::Mounted { file_system, source, root, inside, options } =
+                    wit::dirs::mount(grant)?;
+                Ok(Mount { file_system, source, root, inside, options })
             }
         }
     };

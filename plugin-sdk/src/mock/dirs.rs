@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    host::{DirEntry, DirListing, Dirs, Files, Replace, Space},
+    host::{DirEntry, DirListing, Dirs, Files, Mount, Replace, Space},
 };
 
 const MAX_ENTRIES: usize = 1000;
@@ -57,6 +57,9 @@ impl MockHost {
         if let Some(server) = &self.net.borrow().server {
             server.borrow_mut().halve_objects();
         }
+        if let Some(medium) = self.medium() {
+            medium.halve_files();
+        }
         for node in self.dirs.borrow_mut().grants.values_mut().flat_map(Nodes::values_mut) {
             if let Node::File { size, bytes } = node {
                 *size /= 2;
@@ -70,12 +73,20 @@ impl MockHost {
         self.dirs.borrow_mut().space = Some(space);
     }
 
+    /// Sets how a granted directory is mounted. Without it, it is no mount point.
+    pub fn set_mount(&self, grant: &str, mount: Mount) {
+        self.dirs.borrow_mut().mounts.insert(grant.to_owned(), mount);
+    }
+
     /// Fills the file system, or makes room again: what needs room fails with `storage.no-space`.
     pub fn set_full(&self, full_now: bool) {
         if let Some(server) = &self.net.borrow().server {
             server.borrow_mut().set_full(full_now);
         }
         self.dirs.borrow_mut().unwritable = full_now.then(full);
+        if let Some(medium) = self.medium() {
+            medium.set_full(full_now);
+        }
     }
 
     /// Mounts the file system read-only, or read-write again: what changes it fails with
@@ -200,6 +211,17 @@ impl Dirs for MockHost {
     fn space(&self, grant: &str) -> Result<Space> {
         self.with_grant("space", grant, &[], Effect::Reads, |_| Ok(()))?;
         Ok(self.dirs.borrow().space.unwrap_or(Space { total: 1 << 40, available: 1 << 39 }))
+    }
+
+    fn mount(&self, grant: &str) -> Result<Mount> {
+        self.with_grant("mount", grant, &[], Effect::Reads, |_| Ok(()))?;
+        Ok(self.dirs.borrow().mounts.get(grant).cloned().unwrap_or_else(|| Mount {
+            file_system: "mock".to_owned(),
+            source: "mock".to_owned(),
+            root: "/".to_owned(),
+            inside: grant.to_owned(),
+            options: "rw".to_owned(),
+        }))
     }
 }
 

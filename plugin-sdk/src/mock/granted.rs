@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     error::{Error, ErrorClass, Result},
-    host::Space,
+    host::{Mount, Space},
 };
 
 /// The longest path of the real host in bytes, and its most parts.
@@ -32,6 +32,7 @@ pub(super) struct Tree {
     pub(super) grants: BTreeMap<String, Nodes>,
     pub(super) read_only_grants: BTreeSet<String>,
     pub(super) space: Option<Space>,
+    pub(super) mounts: BTreeMap<String, Mount>,
     /// What every operation that takes room or changes something fails with.
     pub(super) unwritable: Option<Error>,
 }

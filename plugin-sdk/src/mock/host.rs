@@ -29,7 +29,7 @@ type Peers = BTreeMap<String, VecDeque<Box<dyn Peer>>>;
 #[derive(Default)]
 pub struct MockHost {
     settings: RefCell<Props>,
-    clock: Clock,
+    pub(super) clock: Clock,
     cancelled: Cell<bool>,
     remaining_ms: Cell<Option<u64>>,
     notes: RefCell<Vec<Note>>,
@@ -75,8 +75,9 @@ impl MockHost {
     }
 
     /// Lets the next call of `operation` fail. Operations: `stat`, `list`, `create-directory`,
-    /// `remove-file`, `remove-directory`, `publish`, `space`, `read-at`, `write-at`, `set-size`,
-    /// `sync`, `open`, `send`, `receive`, `record`, `reserve-endpoint`, `http`, `connect`.
+    /// `remove-file`, `remove-directory`, `publish`, `space`, `mount`, `read-at`, `write-at`,
+    /// `set-size`, `sync`, `open`, `send`, `receive`, `record`, `reserve-endpoint`, `http`,
+    /// `connect`.
     pub fn fail_next(&self, operation: &str, error: Error) {
         self.fail_nth(operation, 0, error);
     }

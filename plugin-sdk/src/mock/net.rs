@@ -4,7 +4,8 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use super::{
     host::MockHost,
-    servers::{MockServer, TcpServer},
+    servers::{Medium, MockServer, TcpServer},
+    trace::Clock,
 };
 use crate::{
     error::{Error, Result},
@@ -108,6 +109,20 @@ impl MockHost {
         self.net.borrow_mut().tcp.insert(grant.to_owned(), Rc::new(RefCell::new(handler)));
     }
 
+    /// Names what a TCP server keeps its files on, so that these fail like those of granted
+    /// directories: [`Self::set_full`], [`Self::halve_files`].
+    pub fn set_medium(&self, medium: impl Medium + 'static) {
+        self.net.borrow_mut().medium = Some(Rc::new(medium));
+    }
+
+    pub(super) fn medium(&self) -> Option<Rc<dyn Medium>> {
+        self.net.borrow().medium.clone()
+    }
+
+    pub(crate) fn medium_files(&self) -> Vec<String> {
+        self.medium().map(|medium| medium.files()).unwrap_or_default()
+    }
+
     /// Sets a secret of the operator. Its value is nothing that a plugin could see.
     pub fn set_secret(&self, name: &str) {
         self.net.borrow_mut().secrets.insert(name.to_owned());
@@ -180,6 +195,7 @@ impl Http for MockHost {
 struct MockConnection {
     server: TcpServer,
     received: RefCell<VecDeque<u8>>,
+    clock: Clock,
 }
 
 impl Connection for MockConnection {
@@ -192,11 +208,16 @@ impl Connection for MockConnection {
         Ok(())
     }
 
-    fn receive(&self, max: u32, _timeout_ms: u32) -> Result<Option<Vec<u8>>> {
+    fn receive(&self, max: u32, timeout_ms: u32) -> Result<Option<Vec<u8>>> {
         let mut received = self.received.borrow_mut();
         let most = usize::try_from(max).map_or(MAX_PIECE, |most| most.min(MAX_PIECE));
         let count = received.len().min(most);
-        Ok((count > 0).then(|| received.drain(..count).collect()))
+        if count == 0 {
+            // Nothing really waits: the clock moves on.
+            self.clock.set(self.clock.get() + u64::from(timeout_ms));
+            return Ok(None);
+        }
+        Ok(Some(received.drain(..count).collect()))
     }
 }
 
@@ -207,6 +228,7 @@ impl Tcp for MockHost {
         let Some(server) = server else {
             return Err(Error::transient("tcp.connect", format!("nothing listens at {host}:{port}")));
         };
-        Ok(Box::new(MockConnection { server, received: RefCell::default() }))
+        let clock = self.clock.clone();
+        Ok(Box::new(MockConnection { server, received: RefCell::default(), clock }))
     }
 }

@@ -30,6 +30,16 @@ pub trait MockServer {
     fn halve_objects(&mut self);
 }
 
+/// What a server of a test keeps its files on.
+pub trait Medium {
+    /// Fills it, or makes room again.
+    fn set_full(&self, full: bool);
+    /// Cuts every file to half of its length.
+    fn halve_files(&self);
+    /// Returns the names of all files.
+    fn files(&self) -> Vec<String>;
+}
+
 type HttpServer = Box<dyn FnMut(&Request) -> Result<Response>>;
 pub(super) type TcpServer = Rc<RefCell<dyn FnMut(&[u8]) -> Vec<u8>>>;
 
@@ -41,4 +51,5 @@ pub(super) struct Net {
     pub(super) tcp: BTreeMap<String, TcpServer>,
     pub(super) secrets: BTreeSet<String>,
     pub(super) sessions: BTreeMap<String, Response>,
+    pub(super) medium: Option<Rc<dyn Medium>>,
 }

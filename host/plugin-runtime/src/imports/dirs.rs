@@ -1,5 +1,7 @@
 //! `dirs`: names below granted directories, through handles that no path leads out of.
 
+mod mounted;
+
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use cap_std::fs::{Dir, Metadata, MetadataExt};
@@ -11,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::{
     bindings::host::imprint::{
-        host::dirs::{self, Entry, Listing, Room},
+        host::dirs::{self, Entry, Listing, Mounted, Room},
         types::types::Error,
     },
     codes::Code,
@@ -294,6 +296,14 @@ impl dirs::Host for State {
             Ok(Room { total: bytes(stats.f_blocks), available: bytes(stats.f_bavail) })
         })
         .await
+    }
+
+    async fn mount(&mut self, grant: String) -> wasmtime::Result<Result<Mounted, Error>> {
+        let dir = match self.dir(&grant, None, Access::ReadOnly) {
+            Ok(dir) => dir,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        run_blocking(move || mounted::of(dir.as_fd()).map_err(|error| io_error(".", &error))).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! What plugins request: directories, servers, secrets, channels.
 
-use imprint_ports::error_chain;
+use imprint_ports::{Props, error_chain};
 use serde::Deserialize;
 
 use super::rules;
@@ -21,6 +21,16 @@ pub struct DirCapability {
     /// A human-readable purpose, for the operator.
     #[serde(default)]
     pub purpose: String,
+    /// The values of settings with which the directory is needed; without any it always is.
+    #[serde(default)]
+    pub when: Props,
+}
+
+impl DirCapability {
+    /// Returns whether a storage with these settings needs the directory.
+    pub fn is_needed(&self, settings: &Props) -> bool {
+        self.when.iter().all(|(name, value)| settings.get(name) == Some(value))
+    }
 }
 
 /// The access to a directory.

@@ -62,7 +62,7 @@ impl ComponentStorage {
             return Err(Code::Kind.error(message));
         };
         let mut dirs = DirGrantMap::new();
-        for requested in &plugin.manifest.dirs {
+        for requested in plugin.manifest.dirs.iter().filter(|dir| dir.is_needed(&grants.settings)) {
             let Some(dir) = grants.dirs.get(&requested.id) else {
                 let message = format!(
                     "plugin {} needs the directory {:?} ({}); name one in the storage's settings",

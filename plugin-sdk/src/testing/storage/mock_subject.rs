@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use super::Subject;
 use crate::{
     error::{Error, Result},
-    host::{Files, HttpStorageHost, StorageHost, StreamHost},
+    host::{Files, HttpStorageHost, StorageHost, StreamHost, TcpStorageHost},
     http::Request,
     mock::{MockHost, MockServer},
     storage::{
@@ -24,14 +24,50 @@ const PAGE: usize = 1000;
 /// The most parts of a key.
 const MAX_PARTS: usize = 32;
 
-/// Opens the reader of an object.
-type OpenReader<S> = fn(&S, &(dyn StreamHost + 'static), &str) -> Result<Box<dyn StreamReader>>;
+/// Reads a part of an object: its offset and its length.
+type Read<S> = fn(&S, &MockHost, &str, u64, u32) -> Result<Vec<u8>>;
 /// Opens the writer of an upload's token.
-type OpenWriter<S> = fn(&S, &(dyn StreamHost + 'static), &[u8]) -> Result<Box<dyn StreamWriter>>;
+type OpenWriter<S> = fn(&S, &MockHost, &[u8]) -> Result<Box<dyn MockWriter>>;
+
+/// A writer, whatever host it is written for.
+trait MockWriter {
+    fn write(&mut self, host: &MockHost, offset: u64, bytes: &[u8]) -> Result<()>;
+    fn finish(&mut self, host: &MockHost, size: u64) -> Result<()>;
+}
+
+/// A writer with its side of the host.
+struct SideWriter<W, H: ?Sized + 'static> {
+    writer: W,
+    side: fn(&MockHost) -> &H,
+}
+
+impl<H: ?Sized, W: StreamWriter<H>> MockWriter for SideWriter<W, H> {
+    fn write(&mut self, host: &MockHost, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.writer.write((self.side)(host), offset, bytes)
+    }
+
+    fn finish(&mut self, host: &MockHost, size: u64) -> Result<()> {
+        self.writer.finish((self.side)(host), size)
+    }
+}
+
+/// Reads a part of an object, as the host does: what lies beyond its end is not asked for.
+fn read_part<H: ?Sized, R: StreamReader<H>>(
+    mut reader: R,
+    host: &H,
+    offset: u64,
+    length: u32,
+) -> Result<Vec<u8>> {
+    let inside = offset.checked_add(u64::from(length)).is_some_and(|end| end <= reader.size());
+    if !inside {
+        return Err(Error::corrupt("suite.end", "the object ends before"));
+    }
+    reader.read(host, offset, length)
+}
 
 /// Opens the readers and the writers of a storage that streams.
 struct Streams<S> {
-    reader: OpenReader<S>,
+    read: Read<S>,
     writer: OpenWriter<S>,
 }
 
@@ -54,7 +90,7 @@ pub struct MockUpload<S: Storage> {
     token: Vec<u8>,
     target: WriteTarget,
     key: String,
-    writer: Option<Box<dyn StreamWriter>>,
+    writer: Option<Box<dyn MockWriter>>,
     /// The bytes that are to be sent in parts.
     bytes: Vec<u8>,
 }
@@ -132,14 +168,44 @@ where
     /// Returns the failure of the storage.
     pub fn streaming(settings: &Props, grants: &[&str]) -> Result<Self> {
         let streams = Streams {
-            reader: |storage: &S, host, key| {
-                storage.reader(host, key).map(|reader| -> Box<dyn StreamReader> { Box::new(reader) })
+            read: |storage: &S, host, key, offset, length| {
+                let host: &dyn StreamHost = host;
+                read_part(storage.reader(host, key)?, host, offset, length)
             },
             writer: |storage: &S, host, token| {
-                storage.writer(host, token).map(|writer| -> Box<dyn StreamWriter> { Box::new(writer) })
+                let writer = storage.writer(host, token)?;
+                let side: fn(&MockHost) -> &(dyn StreamHost + 'static) = |host| host;
+                Ok(Box::new(SideWriter { writer, side }))
             },
         };
         Self::open(MockHost::new(), |host| host, settings, grants, Some(streams))
+    }
+}
+
+impl<S> MockSubject<S>
+where
+    S: StreamStorage<Host = dyn TcpStorageHost, StreamHost = dyn TcpStorageHost>,
+{
+    /// Opens a storage with a protocol of its own on a host that reaches its server
+    /// ([`MockHost::serve_tcp`]), with empty directories for the `grants` of its manifest. The
+    /// server's files fail on demand where the host knows them ([`MockHost::set_medium`]).
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure of the storage.
+    pub fn over_tcp(host: MockHost, settings: &Props, grants: &[&str]) -> Result<Self> {
+        let streams = Streams {
+            read: |storage: &S, host, key, offset, length| {
+                let host: &dyn TcpStorageHost = host;
+                read_part(storage.reader(host, key)?, host, offset, length)
+            },
+            writer: |storage: &S, host, token| {
+                let writer = storage.writer(host, token)?;
+                let side: fn(&MockHost) -> &(dyn TcpStorageHost + 'static) = |host| host;
+                Ok(Box::new(SideWriter { writer, side }))
+            },
+        };
+        Self::open(host, |host| host, settings, grants, Some(streams))
     }
 }
 
@@ -284,12 +350,7 @@ impl<S: Storage> Subject for MockSubject<S> {
                 let Some(streams) = &self.streams else {
                     return Err(bad("stream", "`guest-stream` without an export of `stream-io`".to_owned()));
                 };
-                let mut reader = (streams.reader)(&self.storage, &self.host, key)?;
-                let inside = offset.checked_add(u64::from(length)).is_some_and(|end| end <= reader.size());
-                if !inside {
-                    return Err(Error::corrupt("suite.end", "the object ends before"));
-                }
-                reader.read(&self.host, offset, length)?
+                (streams.read)(&self.storage, &self.host, key, offset, length)?
             }
             ReadLocator::Http(source) => self.host.read_range(&source, offset, length)?,
             other @ ReadLocator::Nbd(_) => {
@@ -316,7 +377,7 @@ impl<S: Storage> Subject for MockSubject<S> {
 
     fn stored(&mut self) -> Option<Vec<String>> {
         let files = self.grants.iter().flat_map(|grant| self.host.files(grant));
-        Some(files.chain(self.host.served()).collect())
+        Some(files.chain(self.host.served()).chain(self.host.medium_files()).collect())
     }
 
     fn faults(&self) -> Option<&MockHost> {
@@ -369,7 +430,7 @@ impl<S: Storage> MockSubject<S> {
     }
 
     /// Returns the writer of an upload, which is opened at its first use.
-    fn writer<'u>(&self, upload: &'u mut MockUpload<S>) -> Result<&'u mut Box<dyn StreamWriter>> {
+    fn writer<'u>(&self, upload: &'u mut MockUpload<S>) -> Result<&'u mut Box<dyn MockWriter>> {
         let Some(streams) = &self.streams else {
             return Err(bad("stream", "`guest-stream` without an export of `stream-io`".to_owned()));
         };

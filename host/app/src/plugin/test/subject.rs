@@ -79,8 +79,8 @@ impl Bench {
         let folder = self.folder.path().join(case);
         std::fs::create_dir(&folder).map_err(local)?;
         let dir = Arc::new(Dir::open_ambient_dir(&folder, ambient_authority()).map_err(local)?);
-        let ids = self.info.capabilities.iter().filter_map(|name| name.strip_prefix("dir:"));
-        let dirs: BTreeMap<_, _> = ids.map(|id| (id.to_owned(), dir.clone())).collect();
+        let needed = self.info.dirs.iter().filter(|dir| dir.is_needed(&self.settings));
+        let dirs: BTreeMap<_, _> = needed.map(|needed| (needed.id.clone(), dir.clone())).collect();
         let grants = StorageGrants { settings: self.settings.clone(), dirs, ..StorageGrants::default() };
         let kind = self.info.provides.clone();
         let backend = self.handle.block_on(self.host.storage(&kind, grants.clone())).map_err(from_port)?;

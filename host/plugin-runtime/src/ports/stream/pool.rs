@@ -111,6 +111,32 @@ impl SessionPool {
         self.block_on(self.call(operation))
     }
 
+    /// Calls the plugin in every instance that is open, one after the other; in a new one where
+    /// there is none. No other call may be under way.
+    pub(super) fn call_each_blocking(
+        &self,
+        mut operation: impl AsyncFnMut(&mut StreamSession) -> Result<(), PortError>,
+    ) -> Result<(), PortError> {
+        let open = std::mem::take(&mut *sync::lock(&self.idle));
+        if open.is_empty() {
+            return self.call_blocking(operation);
+        }
+        self.block_on(async {
+            let mut outcome = Ok(());
+            for mut session in open {
+                if outcome.is_ok() {
+                    outcome = operation(&mut session).await;
+                }
+                if session.instance.is_closed() {
+                    self.open.fetch_sub(1, SeqCst);
+                } else {
+                    sync::lock(&self.idle).push(session);
+                }
+            }
+            outcome
+        })
+    }
+
     /// Waits for a future on a thread of the data path. Ends early when the transfer is cancelled.
     pub(super) fn block_on<T>(
         &self,

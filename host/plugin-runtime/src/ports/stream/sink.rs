@@ -109,7 +109,8 @@ impl BlockSink for GuestSink {
             )
         })?;
         let pool = &self.pool;
-        pool.call_blocking(async |session| {
+        // Each writer may keep bytes of its own until then.
+        pool.call_each_blocking(async |session| {
             let StreamSession { instance, bindings, handle, .. } = session;
             let writers = bindings.imprint_storage_stream_io().writer();
             let answer = call!(instance, "finish", |store| writers.call_finish(store, *handle, size))?;
