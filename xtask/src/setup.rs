@@ -72,6 +72,11 @@ const TESTS: &[Need] = &[
     // The programs of Keystone, without the package that configures a server of it.
     need("/usr/bin/keystone-manage", "python3-keystone"),
     need("/usr/lib/python3/dist-packages/keystonemiddleware", "python3-keystonemiddleware"),
+    // An NFS server in a network namespace. Its packages start nothing: no service is enabled where
+    // there is no init system, and the tests use none.
+    need("ganesha.nfsd", "nfs-ganesha-vfs"),
+    need("rpcbind", "rpcbind"),
+    need("ip", "iproute2"),
 ];
 
 const BENCH: &[Need] = &[
