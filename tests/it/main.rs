@@ -18,6 +18,7 @@ mod guest_stream;
 mod hostile;
 mod https;
 mod mover;
+mod nfs;
 mod object_storage;
 mod ova;
 mod plugins;

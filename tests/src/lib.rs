@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod ledger;
+pub mod nfs;
 pub mod process;
 pub mod s3;
 pub mod server;

@@ -1,0 +1,234 @@
+//! Images on an export of a real NFS server, which is killed, hangs, is full or is only read; and
+//! everything that can be wrong with the settings.
+
+use anyhow::{Context, Result, bail, ensure};
+use imprint_tests::{
+    client::{Client, id},
+    eventually,
+    ledger::{self, last_sequence},
+    nfs::{NfsServer, OWNER, STRANGER},
+    server::Server,
+    tools,
+};
+use serde_json::{Value, json};
+
+fn settings(nfs: &NfsServer, export: &str) -> Value {
+    json!({
+        "server": nfs.address, "export": nfs.export(export), "folder": "customer",
+        "uid": OWNER.to_string(), "gid": OWNER.to_string(), "timeout": "10",
+    })
+}
+
+/// Makes a storage on an export the only one for customers' images.
+async fn export_only(admin: &Client, settings: Value) -> Result<Value> {
+    let storage = bound(admin, "export", "nfs", settings).await?;
+    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
+    let all = admin.get("/admin/image-storages").await?;
+    for other in all["items"].as_array().into_iter().flatten() {
+        if other["role"] == "customer" && id(other) != id(&storage) {
+            let unbind = format!("/admin/image-storages/{}/hypervisors/{}", id(other), id(&hypervisor));
+            let unbound = admin.send(reqwest::Method::DELETE, &unbind, None, &[]).await?;
+            assert!(unbound.status.is_success(), "{unbound:?}");
+        }
+    }
+    Ok(storage)
+}
+
+/// Makes a storage for customers' images, and waits until the agent has seen it.
+async fn bound(admin: &Client, name: &str, kind: &str, settings: Value) -> Result<Value> {
+    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
+    let body = json!({"name": name, "role": "customer", "kind": kind, "settings": settings});
+    let storage = admin.post("/admin/image-storages", &body).await?;
+    let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
+    let done = admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;
+    assert!(done.status.is_success(), "{done:?}");
+    eventually("the agent to have seen the storage", async || {
+        let seen = admin.get(&format!("/admin/image-storages/{}", id(&storage))).await?;
+        Ok(seen["available_bytes"].is_u64().then_some(()))
+    })
+    .await?;
+    Ok(storage)
+}
+
+/// A demo with its customers' images on an export, and a running instance.
+struct Demo {
+    nfs: NfsServer,
+    server: Server,
+    admin: Client,
+    customer: Client,
+    instance: String,
+}
+
+impl Demo {
+    async fn start(export: &str) -> Result<Self> {
+        let nfs = NfsServer::start().await?;
+        let server = Server::demo().await?;
+        let (admin, customer) = (server.admin().await?, server.customer().await?);
+        export_only(&admin, settings(&nfs, export)).await?;
+        let instance = id(&customer.running_instance("demo-1").await?).to_owned();
+        server.console_says(&instance, "LEDGER seq=").await?;
+        Ok(Self { nfs, server, admin, customer, instance })
+    }
+
+    /// Begins a capture, and waits until some of it has arrived.
+    async fn capture_in_the_middle(&self, export: &str) -> Result<Value> {
+        let source = json!({"type": "instance", "id": self.instance});
+        let body = json!({"source": source, "name": "slow", "compression": "none"});
+        let accepted = self.customer.post("/images", &body).await?;
+        eventually("some of the image to arrive", async || {
+            let files = self.nfs.files(export)?;
+            let large = |path: &std::path::PathBuf| path.metadata().is_ok_and(|file| file.len() > 2 << 20);
+            Ok(files.iter().any(large).then_some(()))
+        })
+        .await?;
+        Ok(accepted)
+    }
+
+    /// The one file of the export is an image with a consistent guest. Returns the last sequence of
+    /// its ledger.
+    fn only_image(&self) -> Result<ledger::Captured> {
+        let files = self.nfs.files("images")?;
+        ensure!(files.len() == 1, "{files:?}");
+        ensure!(files[0].starts_with(self.nfs.export("images/customer")), "{files:?}");
+        tools::ok("qemu-img", &["check", "-f", "qcow2", tools::arg(&files[0])])?;
+        let found = ledger::inspect(&files[0], "qcow2")?;
+        ensure!(found.verification.is_consistent(), "{found:?}");
+        Ok(found)
+    }
+}
+
+#[tokio::test]
+async fn images_go_to_an_export_and_come_back() -> Result<()> {
+    let demo = Demo::start("images").await?;
+    let (image, _) = demo.customer.capture(&demo.instance, "on nfs", json!({})).await?;
+    assert_eq!(image["status"], "available", "{image}");
+    let found = demo.only_image()?;
+    assert_eq!(image["size_bytes"], demo.nfs.files("images")?[0].metadata()?.len());
+    assert!(demo.server.stored_files()?.is_empty(), "nothing went to the shipped storage");
+    let second = demo.customer.deploy(id(&image), "second", json!({})).await?;
+    let start = demo.server.console_says(id(&second), "LEDGER start").await?;
+    assert_eq!(last_sequence(&start), Some(found.verification.last_sequence));
+    let deleted = demo.customer.delete(&format!("/images/{}", id(&image))).await?;
+    demo.customer.succeeded(&deleted["task"]).await?;
+    assert!(demo.nfs.files("images")?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_nfs_server_killed_in_the_middle_of_a_capture_loses_nothing() -> Result<()> {
+    let mut demo = Demo::start("images").await?;
+    demo.nfs.slow_down(80)?;
+    let accepted = demo.capture_in_the_middle("images").await?;
+    demo.nfs.kill()?;
+    demo.nfs.start_server().await?;
+    demo.nfs.speed_up()?;
+    let task = demo.customer.finished(&accepted["task"]).await?;
+    assert_eq!(task["state"], "succeeded", "{task}\n{}", demo.server.logs());
+    assert_eq!(task["attempt"], 1, "{task}");
+    demo.only_image()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_nfs_server_that_hangs_holds_up_nothing_but_its_storage() -> Result<()> {
+    let demo = Demo::start("images").await?;
+    let other = tempfile::tempdir()?;
+    demo.nfs.slow_down(80)?;
+    let accepted = demo.capture_in_the_middle("images").await?;
+    demo.nfs.hang(true)?;
+    let body = json!({"role": "customer", "kind": "nfs", "settings": settings(&demo.nfs, "images")});
+    let step = failed_step(&demo.admin, body).await?.context("a server that hangs passed")?;
+    assert_eq!((&step["setting"], &step["code"]), (&json!("server"), &json!("nfs.not-answering")), "{step}");
+    // Meanwhile another storage is made, and takes an image.
+    let storage = bound(&demo.admin, "other", "local", json!({"path": other.path()})).await?;
+    let tested = json!({"role": "customer", "kind": "local", "settings": {"path": other.path()}});
+    assert_eq!(failed_step(&demo.admin, tested).await?, None);
+    assert_eq!(storage["kind"], "local");
+    let task = demo.customer.finished(&accepted["task"]).await?;
+    // It is tried again, and the other storage takes it; or it fails and says why.
+    match task["state"].as_str() {
+        Some("succeeded") => assert!(task["attempt"].as_u64() > Some(1), "{task}"),
+        Some("failed") => {
+            let detail = task["error"]["operator_detail"].as_str().unwrap_or_default();
+            assert!(detail.contains("has not answered"), "{task}");
+        }
+        _ => bail!("{task}"),
+    }
+    demo.nfs.hang(false)?;
+    demo.nfs.speed_up()?;
+    eventually("the export to be clean", async || {
+        let left = demo.nfs.files("images")?;
+        let published = left.iter().all(|path| !path.display().to_string().contains("/.tmp/"));
+        if published { Ok(Some(())) } else { bail!("{left:?}") }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_full_export_fails_the_capture_and_keeps_nothing() -> Result<()> {
+    let demo = Demo::start("small").await?;
+    let source = json!({"type": "instance", "id": demo.instance});
+    let body = json!({"source": source, "name": "too big", "compression": "none"});
+    let refused = demo.customer.post("/images", &body).await;
+    let code = match refused {
+        Ok(accepted) => {
+            let task = demo.customer.finished(&accepted["task"]).await?;
+            assert_eq!(task["state"], "failed", "{task}");
+            task["error"]["code"].clone()
+        }
+        Err(error) => bail!("the capture was not accepted: {error:#}"),
+    };
+    assert_eq!(code, "insufficient_storage");
+    assert!(demo.nfs.files("small")?.is_empty(), "{:?}", demo.nfs.files("small")?);
+    Ok(())
+}
+
+/// Tests a connection and returns its failed step, if there is one.
+async fn failed_step(admin: &Client, mut body: Value) -> Result<Option<Value>> {
+    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
+    body["hypervisor_id"] = json!(id(&hypervisor));
+    let task = admin.post("/admin/image-storages/actions/test", &body).await?;
+    let task = admin.succeeded(&task).await?;
+    let steps = task["storage_test"]["steps"].as_array().cloned().unwrap_or_default();
+    assert!(!steps.is_empty(), "{task}");
+    Ok(steps.into_iter().find(|step| step["status"] == "failed"))
+}
+
+#[tokio::test]
+async fn the_connection_test_names_what_is_wrong_with_an_export() -> Result<()> {
+    let nfs = NfsServer::start().await?;
+    let server = Server::demo().await?;
+    let admin = server.admin().await?;
+    let good = settings(&nfs, "images");
+    let test = async |settings: &Value| {
+        failed_step(&admin, json!({"role": "customer", "kind": "nfs", "settings": settings})).await
+    };
+    assert_eq!(test(&good).await?, None);
+    assert!(nfs.files("images")?.is_empty(), "the test leaves nothing");
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().display().to_string();
+    let port = server.url.rsplit(':').next().context("an address has a port")?.to_owned();
+    let read_only = nfs.export("read-only").display().to_string();
+    let stranger = STRANGER.to_string();
+    for (changed, setting, code) in [
+        (vec![("server", "127.0.0.1")], "server", "net.connect"),
+        (vec![("server", "127.0.0.1"), ("mount-port", &port)], "mount-port", "nfs.not-nfs"),
+        (vec![("export", "/srv/other")], "export", "nfs.no-export"),
+        (vec![("export", &read_only)], "export", "nfs.read-only"),
+        (vec![("uid", &stranger), ("gid", &stranger)], "uid", "nfs.access"),
+        (vec![("private-networks", "false")], "private-networks", "net.private-network"),
+        (vec![("access", "mount"), ("path", &path)], "path", "nfs.not-mounted"),
+    ] {
+        let mut settings = good.clone();
+        for (name, value) in &changed {
+            settings[name] = json!(value);
+        }
+        let failed = test(&settings).await?.with_context(|| format!("{changed:?} passed"))?;
+        assert_eq!(
+            (&failed["setting"], &failed["code"]),
+            (&json!(setting), &json!(code)),
+            "{changed:?}: {failed}"
+        );
+    }
+    Ok(())
+}
