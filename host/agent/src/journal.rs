@@ -30,6 +30,8 @@ use crate::{durable, journal::fault::Fault, sync::lock};
 
 /// The version of the lines' format.
 const VERSION: u32 = 1;
+/// The extension of a journal's file name, `<task>.<fence>.journal`.
+pub(crate) const JOURNAL: &str = "journal";
 /// The longest line in bytes, and the largest number of notes: what `imprint:host/journal` promises
 /// to drivers, and as much again for the host.
 const MAX_LINE: usize = 128 * 1024;
@@ -122,7 +124,7 @@ impl FileJournal {
 
     /// Returns the path of the journal of a job.
     pub(crate) fn path_for(folder: &Path, task: TaskId, fence: u64) -> PathBuf {
-        folder.join(format!("{task}.{fence}.journal"))
+        folder.join(format!("{task}.{fence}.{JOURNAL}"))
     }
 
     /// Opens a journal of an earlier process; cuts off an incomplete last line, so that new notes

@@ -2,23 +2,29 @@
 //! has answered.
 //!
 //! `<data>/agent/results/<task>.<fence>.json` holds one; a restarted agent sends what the earlier
-//! process could not.
+//! process could not. A result that was answered while its job still has a journal is renamed to
+//! `.reported`: recovery must not undo a job of which the control plane knows the result, and the
+//! file says so until the journal is gone.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use imprint_agent_protocol::{ControlPlane, Finish, HeldLease, ProtocolError};
+use imprint_agent_protocol::{ControlPlane, Finish, HeldLease, Outcome, ProtocolError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use crate::{durable, settings::Folders};
+use crate::{durable, journal::JOURNAL, settings::Folders};
 
 const VERSION: u32 = 1;
 /// The largest number of waiting results, far above what the bound on jobs allows.
 const MAX_WAITING: usize = 4096;
+/// The extension of a result that waits for its answer.
+const WAITING: &str = "json";
+/// The extension of a result that was answered before its job's journal was removed.
+const REPORTED: &str = "reported";
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -40,6 +46,7 @@ enum OutboxError {
 /// The stored results.
 pub(crate) struct Outbox {
     folder: PathBuf,
+    journals: PathBuf,
     added: Notify,
 }
 
@@ -56,21 +63,42 @@ pub(crate) enum Sent {
 
 impl Outbox {
     pub(crate) fn new(folders: &Folders) -> Self {
-        Self { folder: folders.results(), added: Notify::new() }
+        Self { folder: folders.results(), journals: folders.journal(), added: Notify::new() }
     }
 
-    fn path(&self, lease: HeldLease) -> PathBuf {
-        self.folder.join(format!("{}.{}.json", lease.task_id, lease.fence))
+    fn path(&self, lease: HeldLease, extension: &str) -> PathBuf {
+        self.folder.join(format!("{}.{}.{extension}", lease.task_id, lease.fence))
     }
 
-    /// Returns whether the result of the job with that lease is stored.
-    pub(crate) fn holds(&self, lease: HeldLease) -> bool {
-        self.path(lease).exists()
+    /// Returns whether the job with that lease succeeded and its result is stored, reported or not.
+    /// Blocks.
+    pub(crate) fn holds_success(&self, lease: HeldLease) -> bool {
+        [WAITING, REPORTED].into_iter().any(|extension| {
+            let path = self.path(lease, extension);
+            match parse(&path) {
+                Ok(finish) => !matches!(finish.outcome, Outcome::Failed(_) | Outcome::Cancelled),
+                // What the control plane knows about cannot be read: nothing is undone.
+                Err(_) => path.exists(),
+            }
+        })
+    }
+
+    /// Removes the reported results of jobs that have no journal any more. Blocks.
+    pub(crate) fn forget_reported(&self) {
+        for path in self.files(REPORTED) {
+            let Some(name) = path.file_stem() else { continue };
+            let journal = self.journals.join(format!("{}.{JOURNAL}", name.to_string_lossy()));
+            if !journal.exists()
+                && let Err(error) = durable::remove_file(&path)
+            {
+                error!(path = %path.display(), %error, "cannot remove a reported result");
+            }
+        }
     }
 
     /// Stores a result durably. Blocks.
     pub(crate) fn store(&self, finish: Finish) -> io::Result<()> {
-        let path = self.path(finish.lease);
+        let path = self.path(finish.lease, WAITING);
         let bytes = serde_json::to_vec(&Stored { version: VERSION, finish }).map_err(io::Error::other)?;
         durable::write(&path, &bytes)?;
         self.added.notify_one();
@@ -88,18 +116,23 @@ impl Outbox {
     }
 
     fn waiting(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let mut paths: Vec<_> = entries
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .take(MAX_WAITING)
-            .collect();
+        let mut paths = self.files(WAITING);
         paths.sort_unstable();
         paths
     }
 
+    fn files(&self, wanted: &str) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == wanted))
+            .take(MAX_WAITING)
+            .collect()
+    }
+
     /// Sends every stored result once, and drops those that were answered.
     pub(crate) async fn send(&self, control: &dyn ControlPlane) -> Sent {
+        self.forget_reported();
         for path in self.waiting() {
             let Some(finish) = read(&path) else { continue };
             let task = finish.lease.task_id;
@@ -120,23 +153,20 @@ impl Outbox {
                     return Sent::Unavailable;
                 }
             }
-            if let Err(error) = durable::remove_file(&path) {
-                error!(%task, %error, "cannot remove a reported result; it is sent again");
+            if let Err(error) = mark_reported(&path) {
+                error!(%task, %error, "cannot rename a reported result; it is sent again");
             }
         }
+        self.forget_reported();
         Sent::All
     }
 }
 
 /// Reads a result. One that cannot be read is renamed, so that it does not stop the others.
 fn read(path: &Path) -> Option<Finish> {
-    let parsed = fs::read(path).map_err(OutboxError::Read).and_then(|bytes| {
-        let stored: Stored = serde_json::from_slice(&bytes)?;
-        if stored.version == VERSION { Ok(stored.finish) } else { Err(OutboxError::Version(stored.version)) }
-    });
-    match parsed {
+    match parse(path) {
         Ok(finish) => Some(finish),
-        // It was answered and removed between listing and reading.
+        // It was answered and renamed between listing and reading.
         Err(_) if !path.exists() => None,
         Err(problem) => {
             error!(path = %path.display(), %problem, "cannot read a stored result; it is kept as .unreadable");
@@ -144,4 +174,17 @@ fn read(path: &Path) -> Option<Finish> {
             None
         }
     }
+}
+
+/// Marks a result as reported.
+fn mark_reported(path: &Path) -> io::Result<()> {
+    let reported = path.with_extension(REPORTED);
+    fs::rename(path, &reported)?;
+    durable::sync_parent(&reported)
+}
+
+fn parse(path: &Path) -> Result<Finish, OutboxError> {
+    let bytes = fs::read(path).map_err(OutboxError::Read)?;
+    let stored: Stored = serde_json::from_slice(&bytes)?;
+    if stored.version == VERSION { Ok(stored.finish) } else { Err(OutboxError::Version(stored.version)) }
 }

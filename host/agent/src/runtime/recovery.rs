@@ -17,7 +17,7 @@ use crate::{
         cleanup::{Cleanup, clean_up},
         job::{instance_of, lease},
     },
-    journal::{FileJournal, JournalError},
+    journal::{FileJournal, JOURNAL, JournalError},
     machine::Machine,
     runtime::outbox::Outbox,
 };
@@ -25,8 +25,8 @@ use crate::{
 /// The time between two tries to undo what could not be undone at once.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Goes through every journal once: undoes jobs without a stored result, and removes the tools of
-/// those with one.
+/// Goes through every journal once: undoes jobs that have not succeeded, and removes the tools of
+/// those with a stored result, which the control plane knows or will learn.
 pub(crate) async fn recover_all(machine: &Machine, outbox: &Outbox) {
     for path in journal_paths(machine) {
         let Some(journal) = open(machine, path) else { continue };
@@ -63,9 +63,12 @@ pub(crate) async fn retry_unfinished(
 
 async fn recover(machine: &Machine, outbox: &Outbox, journal: &Arc<FileJournal>) {
     let lease = lease(journal);
-    let cleanup = if outbox.holds(lease) { Cleanup::Commit } else { Cleanup::Rollback };
+    let cleanup = if outbox.holds_success(lease) { Cleanup::Commit } else { Cleanup::Rollback };
     match clean_up(machine, journal, cleanup).await {
-        Ok(()) => info!(task = %lease.task_id, ?cleanup, "cleaned up after a job of an earlier process"),
+        Ok(()) => {
+            outbox.forget_reported();
+            info!(task = %lease.task_id, ?cleanup, "cleaned up after a job of an earlier process");
+        }
         Err(left) => {
             warn!(task = %lease.task_id, %left, "cannot clean up after a job of an earlier process yet");
         }
@@ -76,7 +79,7 @@ fn journal_paths(machine: &Machine) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(machine.folders.journal()) else { return Vec::new() };
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let mut paths: Vec<_> =
-        paths.filter(|path| path.extension().is_some_and(|extension| extension == "journal")).collect();
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == JOURNAL)).collect();
     paths.sort_unstable();
     paths
 }

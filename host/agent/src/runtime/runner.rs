@@ -151,6 +151,9 @@ async fn execute(state: &AgentState, assignment: Assignment, control: Arc<Contro
             let cleanup =
                 if store_outcome(state, lease, outcome).await { Cleanup::Commit } else { Cleanup::Rollback };
             clean_up_with_retries(&state.machine, &journal, cleanup).await;
+            // Answered while the journal was there.
+            let outbox = state.outbox.clone();
+            blocking(move || outbox.forget_reported()).await.ok();
         }
         Err(error) => {
             // The clean-up comes before the report: the guest may be frozen.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use imprint_agent_protocol::{Assignment, AssignmentKind, Finish, HeldLease, Outcome};
-use imprint_domain::id::AgentId;
+use imprint_domain::{
+    id::AgentId,
+    task_error::{TaskError, TaskErrorCode},
+};
 use imprint_ports::{Journal, JournalNote, Props};
 use uuid::Uuid;
 
@@ -18,7 +21,10 @@ use crate::{
         Machine,
         instance::{Definition, InstanceDir},
     },
-    runtime::{outbox::Outbox, recovery::recover_all},
+    runtime::{
+        outbox::{Outbox, Sent},
+        recovery::recover_all,
+    },
 };
 
 pub(super) fn settings() -> BTreeMap<String, String> {
@@ -169,13 +175,22 @@ async fn a_visible_image_and_a_stored_result_are_kept() {
     world.assert_nothing_left(&["image-1"]);
 }
 
+/// What became of the result of a deployment before the agent was killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Report {
+    Missing,
+    Failure,
+    Stored,
+    Reported,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[expect(
     clippy::disallowed_methods,
     reason = "tests hold no clock of their own, and run what they test in the background"
 )]
-async fn an_unfinished_instance_is_removed_unless_its_result_is_stored() {
-    for stored in [false, true] {
+async fn an_unfinished_instance_is_removed_unless_its_success_is_stored_or_reported() {
+    for result in [Report::Missing, Report::Failure, Report::Stored, Report::Reported] {
         let world = World::new();
         let work = world.deploy(1 << 20, None);
         let AssignmentKind::Deploy(deploy) = &work.kind else { unreachable!() };
@@ -187,13 +202,24 @@ async fn an_unfinished_instance_is_removed_unless_its_result_is_stored() {
         fs::write(dir.file("disk.raw"), b"disk").unwrap();
         dir.define(&Definition::new(deploy.instance.clone(), "fake".to_owned(), settings())).unwrap();
         let outbox = Outbox::new(&world.folders());
-        if stored {
+        let outcome = match result {
+            Report::Failure => Outcome::Failed(TaskError::new(TaskErrorCode::Internal, "a failure")),
+            Report::Missing | Report::Stored | Report::Reported => Outcome::Done,
+        };
+        if result != Report::Missing {
             let lease = HeldLease { task_id: work.task_id, fence: work.fence };
             let agent_id = AgentId::new(Uuid::now_v7());
-            outbox.store(Finish { agent_id, lease, outcome: Outcome::Done }).unwrap();
+            outbox.store(Finish { agent_id, lease, outcome }).unwrap();
+        }
+        if result == Report::Reported {
+            assert_eq!(outbox.send(world.control.as_ref()).await, Sent::All);
         }
         recover_all(&machine(&world), &outbox).await;
-        assert_eq!(dir.folder().exists(), stored);
+        let kept = matches!(result, Report::Stored | Report::Reported);
+        assert_eq!(dir.folder().exists(), kept, "{result:?}");
         assert_eq!(fs::read_dir(world.folders().journal()).unwrap().count(), 0);
+        outbox.send(world.control.as_ref()).await;
+        assert_eq!(fs::read_dir(world.folders().results()).unwrap().count(), 0, "{result:?}");
+        assert_eq!(world.control.finishes(), usize::from(result != Report::Missing), "sent once");
     }
 }
