@@ -23,5 +23,6 @@ mod object_storage;
 mod ova;
 mod plugins;
 mod storage_folder;
+mod storage_scan;
 mod storage_settings;
 mod swift;

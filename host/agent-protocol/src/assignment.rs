@@ -45,6 +45,9 @@ pub enum AssignmentKind {
     /// Read a stock image's file and report its sizes and digests.
     #[serde(alias = "adopt")]
     RegisterImage(RegisterImageAssignment),
+    /// Read an image's file anew, compare it with what was stored, and report its sizes and
+    /// digests.
+    VerifyImage(VerifyImageAssignment),
     /// Remove an image's file.
     DeleteImage(DeleteImageAssignment),
     /// Copy an image's file to another storage.
@@ -61,6 +64,10 @@ pub enum AssignmentKind {
     DeleteInstance(PowerAssignment),
     /// Test the connection to an image storage.
     TestStorage(TestStorageAssignment),
+    /// List what is on an image storage.
+    ScanStorage(ScanStorageAssignment),
+    /// Remove objects from an image storage.
+    CleanStorage(CleanStorageAssignment),
 }
 
 /// A storage, as its plugin needs it.
@@ -224,4 +231,33 @@ pub struct TestStorageAssignment {
     pub read_only: bool,
     /// Whether there are secrets to fetch under the lease of the task.
     pub has_secrets: bool,
+}
+
+/// List what is on an image storage, and report it with [`crate::ControlPlane::scanned`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScanStorageAssignment {
+    /// The storage.
+    pub storage: StorageRef,
+}
+
+/// Remove objects from an image storage. The control plane has made sure that nothing refers to
+/// them, and lets nothing refer to them while the task is not over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CleanStorageAssignment {
+    /// The storage.
+    pub storage: StorageRef,
+    /// The keys of the objects, at most [`MAX_CLEANED`].
+    pub keys: Vec<String>,
+}
+
+/// The largest number of objects that one assignment removes.
+pub const MAX_CLEANED: usize = 500;
+
+/// Read an image's file anew, and compare the disk in it with the one that was stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VerifyImageAssignment {
+    /// The image.
+    pub image: ImageRef,
+    /// The digest of the disk that was stored.
+    pub logical_digest: LogicalDigest,
 }

@@ -10,30 +10,32 @@
 //!
 //! [`ControlPlane`] is the whole protocol. `service` implements it; the agent in the same process
 //! calls it directly, a remote one through HTTP with the same shapes as JSON
-//! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish,secrets}`, bearer token of the
-//! hypervisor).
+//! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish,secrets,scanned}`,
+//! bearer token of the hypervisor).
 
 mod assignment;
 mod error;
 mod report;
 
 pub use assignment::{
-    Assignment, AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment,
-    DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, PowerAssignment, RegisterImageAssignment,
-    Seed, StorageRef, TestStorageAssignment,
+    Assignment, AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment,
+    DeleteImageAssignment, DeployAssignment, ImageRef, InstanceRef, MAX_CLEANED, MoveImageAssignment,
+    PowerAssignment, RegisterImageAssignment, ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment,
+    VerifyImageAssignment,
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;
 use imprint_domain::id::HypervisorId;
 pub use report::{
     CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,
-    HeldLease, ImageResult, InstanceReport, MoveResult, Outcome, ProgressReport, ProgressResponse, Register,
-    RegisterResponse, SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
+    HeldLease, ImageResult, InstanceReport, MAX_SCANNED_OBJECTS, MoveResult, Outcome, ProgressReport,
+    ProgressResponse, Register, RegisterResponse, ScanReport, ScanResponse, ScannedDigest, ScannedObject,
+    SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
 };
 
 /// The version of the protocol. An agent that supports another one than the control plane is
 /// refused at its registration.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// The longest time that [`ControlPlane::claim`] waits for an assignment, in milliseconds.
 pub const MAX_CLAIM_WAIT_MS: u32 = 10_000;
@@ -91,4 +93,11 @@ pub trait ControlPlane: Send + Sync {
     /// Fails when the storage is not bound to the agent's hypervisor, the lease is lost, a secret
     /// cannot be opened, or the control plane cannot be reached.
     async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError>;
+    /// Reports a part of what a scan finds on an image storage. A report may be repeated.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the lease is lost, the report is not one of a scan or too long, or the control
+    /// plane cannot be reached.
+    async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError>;
 }

@@ -227,6 +227,8 @@ pub enum Outcome {
     Deployed(DeployResult),
     /// A storage was tested, whatever was found.
     StorageTested(StorageTest),
+    /// Everything on a storage was listed and reported.
+    StorageScanned,
     /// Any other assignment was done.
     Done,
     /// The job failed and left nothing behind.
@@ -276,4 +278,46 @@ pub struct DeployResult {
     pub power: Power,
     /// The space that its disk occupies, in bytes.
     pub disk_allocated: ByteSize,
+}
+
+/// A part of what an agent finds on an image storage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScanReport {
+    /// The lease of the scan's task.
+    pub lease: HeldLease,
+    /// Objects in ascending byte order of their keys, at most [`MAX_SCANNED_OBJECTS`]; each object
+    /// is in one report only.
+    pub objects: Vec<ScannedObject>,
+    /// The digests of objects that were reported before.
+    pub digests: Vec<ScannedDigest>,
+}
+
+/// The largest number of objects in a [`ScanReport`].
+pub const MAX_SCANNED_OBJECTS: usize = 500;
+
+/// An object of an image storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannedObject {
+    /// The key.
+    pub key: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// The time of the last change, in milliseconds since 1970, where the storage knows it.
+    pub modified_ms: Option<u64>,
+}
+
+/// The digest of an object's bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScannedDigest {
+    /// The key.
+    pub key: String,
+    /// The digest.
+    pub digest: StoredDigest,
+}
+
+/// The answer to a [`ScanReport`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanResponse {
+    /// The keys of the reported objects whose bytes are to be read, for a deep scan.
+    pub digest: Vec<String>,
 }

@@ -12,5 +12,6 @@ mod layers;
 pub(crate) mod power;
 pub(crate) mod publish;
 pub(crate) mod relocate;
+pub(crate) mod scan;
 mod seed;
 pub(crate) mod storage_test;

@@ -33,6 +33,7 @@
 //! Not here: the sandbox (`plugin-runtime`), the transfer of bytes (`data-path`), tasks and
 //! accounts (`service`).
 
+mod backoff;
 mod durable;
 mod error;
 mod jobs;

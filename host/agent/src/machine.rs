@@ -13,7 +13,9 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use imprint_agent_protocol::{ControlPlane, ProtocolError, SecretsRequest, StorageKindReport, StorageRef};
+use imprint_agent_protocol::{
+    ControlPlane, ProtocolError, ScanReport, ScanResponse, SecretsRequest, StorageKindReport, StorageRef,
+};
 use imprint_domain::{id::InstanceId, task_error::TaskErrorCode};
 use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
 use tokio::sync::OwnedMutexGuard;
@@ -114,6 +116,11 @@ impl Machine {
     ) -> Result<Arc<dyn StorageBackend>, PortError> {
         let folder = self.storages.folder_for_test(self.ports.as_ref(), storage).await?;
         self.ports.storage(storage, folder, secrets).await
+    }
+
+    /// Reports a part of a scan to the control plane.
+    pub(crate) async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError> {
+        self.control_plane.scanned(report).await
     }
 
     /// Fetches secrets from the control plane. Nothing but the open storage keeps them.

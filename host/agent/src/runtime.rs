@@ -2,7 +2,6 @@
 //! start, report and recover jobs.
 
 pub(crate) mod agent;
-pub(crate) mod backoff;
 mod heartbeat;
 pub(crate) mod http;
 pub(crate) mod outbox;

@@ -5,6 +5,7 @@ mod fakes;
 mod jobs;
 mod lifecycle;
 mod recovery;
+mod scan;
 mod stack;
 mod storage_test;
 mod storages;

@@ -18,6 +18,7 @@ pub mod secret;
 pub mod stock_image;
 pub mod storage;
 pub mod storage_kind;
+pub mod storage_scan;
 pub mod storage_test;
 pub mod task;
 mod time;

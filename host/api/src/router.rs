@@ -129,6 +129,13 @@ fn operator() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::secrets::admin_secrets_rotate))
         .routes(routes!(admin::storage_tests::admin_storage_test_create))
         .routes(routes!(admin::storage_tests::admin_storage_test))
+        .routes(routes!(
+            admin::storage_scans::admin_storage_scan_list,
+            admin::storage_scans::admin_storage_scan_create
+        ))
+        .routes(routes!(admin::storage_scans::admin_storage_object_list))
+        .routes(routes!(admin::storage_scans::admin_storage_reconcile))
+        .routes(routes!(admin::storage_scans::admin_storage_object_adopt))
         .routes(routes!(admin::stock_images::admin_stock_image_create))
 }
 

@@ -162,11 +162,13 @@ pub struct ImageParts {
 ///
 /// ```text
 ///  reserve -> creating ----------> available
-///               ^  |   publish        |
-///        retry  |  | fail             | delete
-///               |  v                  v
-///              error ------------> deleting
-///                       delete
+///               ^  |   publish      ^ |   |
+///        retry  |  | fail  confirm  | |   | delete
+///               |  v                | v   v
+///              error <--------------+-+  deleting
+///                |        lose              ^
+///                +--------------------------+
+///                          delete
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image(ImageParts);
@@ -195,7 +197,8 @@ impl ImageStatus {
         }
     }
 
-    /// Returns whether an image may go from this status to `next`.
+    /// Returns whether an image may go from this status to `next` by its creation or its removal.
+    /// [`Image::lose`] and [`Image::confirm`] have rules of their own.
     pub const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Creating => matches!(next, Self::Available | Self::Error),
@@ -288,6 +291,52 @@ impl Image {
     /// [`IllegalTransition`] when the image is not being created.
     pub fn fail(&mut self) -> Result<(), IllegalTransition> {
         self.transition(ImageStatus::Error)
+    }
+
+    /// Says that the file of an available image is gone or damaged.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is not available.
+    pub fn lose(&mut self) -> Result<(), IllegalTransition> {
+        match self.0.status {
+            ImageStatus::Available => {
+                self.0.status = ImageStatus::Error;
+                self.count_version();
+                Ok(())
+            }
+            from @ (ImageStatus::Creating | ImageStatus::Error | ImageStatus::Deleting) => {
+                Err(IllegalTransition { noun: "image", from: from.as_str(), to: ImageStatus::Error.as_str() })
+            }
+        }
+    }
+
+    /// Says that the file of the image was read again and holds its disk: takes over what the file
+    /// is like, and makes an image available again that was lost.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is neither available nor lost, or the file holds
+    /// another disk.
+    pub fn confirm(&mut self, found: StoredImage, now: Timestamp) -> Result<(), IllegalTransition> {
+        let from = self.0.status;
+        let refused = IllegalTransition { noun: "image", from: from.as_str(), to: "its file, read again" };
+        let Some(stored) = &self.0.stored else { return Err(refused) };
+        if stored.logical_digest != found.logical_digest {
+            return Err(refused);
+        }
+        let consistency = stored.consistency;
+        match from {
+            ImageStatus::Available => self.count_version(),
+            ImageStatus::Error => {
+                self.0.status = ImageStatus::Available;
+                self.0.available_at = Some(now);
+                self.count_version();
+            }
+            ImageStatus::Creating | ImageStatus::Deleting => return Err(refused),
+        }
+        self.0.stored = Some(StoredImage { consistency, ..found });
+        Ok(())
     }
 
     /// Starts the creation of a failed image anew.

@@ -28,6 +28,7 @@ pub mod secret;
 pub mod settings;
 pub mod size;
 pub mod storage;
+pub mod storage_scan;
 pub mod storage_test;
 mod string_enum;
 pub mod task;

@@ -40,6 +40,12 @@ string_enum! {
         InstanceDelete = "instance.delete",
         /// Tests the connection to an image storage.
         StorageTest = "storage.test",
+        /// Lists what is on an image storage, and compares it with the images.
+        StorageScan = "storage.scan",
+        /// Removes objects that an admin chose from an image storage.
+        StorageClean = "storage.clean",
+        /// Reads the file of an image anew, and makes the image's row true.
+        ImageVerify = "image.verify",
     }
 
     /// The state of a task.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use imprint_agent_protocol::{
     Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, HeldLease,
     MAX_CLAIM_WAIT_MS, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register,
-    RegisterResponse, SecretsRequest, SecretsResponse, StorageRef,
+    RegisterResponse, ScanReport, ScanResponse, SecretsRequest, SecretsResponse, StorageRef,
 };
 use imprint_domain::{
     Code, Error,
@@ -31,7 +31,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     secrets::seal,
-    storages::reservation,
+    storages::{reservation, scan},
     tasks::{
         finish,
         hub::POLL_INTERVAL,
@@ -124,6 +124,10 @@ impl ControlPlane for Handle {
             SecretsRequest::Task { lease } => self.secrets_of_task(lease).await?,
         };
         Ok(SecretsResponse { secrets })
+    }
+
+    async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError> {
+        scan::scanned(&self.service, self.hypervisor_id, report).await
     }
 }
 

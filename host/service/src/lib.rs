@@ -52,7 +52,7 @@ pub use images::image::{
     CaptureCreate, ConsistencyRequirement, ImageList, ImagePatch, ImagePlace, ImageScope, ImageSort,
     ImageSortField, ImageTask, ImageView, SourceInstance,
 };
-pub use images::stock_image::StockImageCreate;
+pub use images::stock_image::{ObjectAdopt, StockImageCreate};
 pub use instances::capture_facts::CaptureAllowed;
 pub use instances::instance::{
     DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
@@ -63,6 +63,10 @@ pub use rate_limit::{AttemptCounter, RetryAfter};
 pub use secrets::keys::{InvalidSecretKeys, KEY_BYTES, SecretKeys};
 pub use secrets::rotation::SecretsRotated;
 pub use service::{Database, Service, Settings};
-pub use storages::{StorageBindingView, StorageImagesView, StorageMetrics, StoragePatch, StorageView};
+pub use storages::{
+    ObjectChange, ObjectImage, ObjectList, ObjectSelection, ObjectView, ReconcileEntry, ReconcileRefusal,
+    ReconcileReport, ReconcileRequest, ScanMetrics, ScanTask, ScanView, StorageBindingView,
+    StorageImagesView, StorageMetrics, StoragePatch, StorageView,
+};
 pub use tasks::reconcile::Reconciled;
 pub use tasks::task::{TaskErrorView, TaskList, TaskView};

@@ -38,6 +38,9 @@ pub struct Settings {
     pub password_memory_kib: u32,
     /// The keys that secrets are sealed with. Without any, no secret can be stored.
     pub secret_keys: SecretKeys,
+    /// The time between two scans of an image storage, in hours (24); 0 for none that start by
+    /// themselves.
+    pub storage_scan_h: u32,
 }
 
 impl Default for Settings {
@@ -47,6 +50,7 @@ impl Default for Settings {
             session_absolute_s: 7 * 24 * 3600,
             password_memory_kib: 19_456,
             secret_keys: SecretKeys::default(),
+            storage_scan_h: 24,
         }
     }
 }

@@ -8,8 +8,13 @@ mod edit;
 mod metrics;
 pub(crate) mod reservation;
 pub(crate) mod retry;
+pub(crate) mod scan;
 pub(crate) mod view;
 
 pub use edit::StoragePatch;
-pub use metrics::StorageMetrics;
+pub use metrics::{ScanMetrics, StorageMetrics};
+pub use scan::{
+    ObjectChange, ObjectImage, ObjectList, ObjectSelection, ObjectView, ReconcileEntry, ReconcileRefusal,
+    ReconcileReport, ReconcileRequest, ScanTask, ScanView,
+};
 pub use view::{StorageBindingView, StorageImagesView, StorageView};

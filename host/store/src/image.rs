@@ -1,5 +1,7 @@
 //! Images.
 
+mod references;
+
 use imprint_domain::{
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
     image::{Image, ImageKind, ImageParts, ImageSource, ImageStatus, StoredImage},
@@ -14,6 +16,7 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::references::{references_of_keys, references_of_storage};
 use crate::{Conn, StoreError, WriteTx, codec};
 
 #[expect(unreachable_pub, reason = "sea-orm derives public items")]
@@ -275,6 +278,22 @@ pub async fn by_key(
         .one(&conn.0)
         .await?;
     found.map(from_row).transpose()
+}
+
+/// Reads the images that have one of those ids.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn of_ids(conn: &Conn<'_>, ids: &[ImageId]) -> Result<Vec<ImageRecord>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = row::Entity::find()
+        .filter(row::Column::Id.is_in(ids.iter().map(|id| id.uuid())))
+        .all(&conn.0)
+        .await?;
+    rows.into_iter().map(from_row).collect()
 }
 
 fn sort_expression(by: SortBy) -> SimpleExpr {

@@ -1,5 +1,7 @@
 //! Instances and their disks.
 
+use std::collections::BTreeSet;
+
 use imprint_domain::{
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
     instance::{Disk, Instance, InstanceParts},
@@ -9,6 +11,8 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, sea_query::Expr,
 };
+
+use uuid::Uuid;
 
 use crate::{Conn, StoreError, WriteTx, codec};
 
@@ -118,6 +122,25 @@ fn to_row(record: &InstanceRecord) -> row::Model {
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
     row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
+}
+
+/// Returns which of those instances there are.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn existing(conn: &Conn<'_>, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError> {
+    if ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let found: Vec<Uuid> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .filter(row::Column::Id.is_in(ids.iter().map(|id| id.uuid())))
+        .into_tuple()
+        .all(&conn.0)
+        .await?;
+    Ok(found.into_iter().map(InstanceId::new).collect())
 }
 
 /// Reads a page of instances, latest first: of one account, or of all.

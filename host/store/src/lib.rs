@@ -28,6 +28,7 @@ pub mod session;
 pub mod storage;
 pub mod storage_health;
 pub mod storage_kind;
+pub mod storage_scan;
 pub mod storage_use;
 pub mod task;
 #[cfg(feature = "testing")]

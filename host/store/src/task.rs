@@ -1,5 +1,7 @@
 //! Tasks.
 
+mod of_images;
+
 use imprint_domain::{
     id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
     task::{Lease, Progress, Task, TaskKind, TaskParts, TaskState, Throughput},
@@ -11,6 +13,7 @@ use sea_orm::{
     QuerySelect, QueryTrait, sea_query::Expr,
 };
 
+pub use self::of_images::{active_with_images_of, worked_on_since};
 use crate::{Conn, StoreError, WriteTx, codec};
 
 #[expect(unreachable_pub, reason = "sea-orm derives public items")]
@@ -280,35 +283,6 @@ pub async fn running_of_kind(conn: &Conn<'_>, id: HypervisorId, kind: TaskKind) 
         .count(&conn.0)
         .await?;
     Ok(u32::try_from(running).unwrap_or(u32::MAX))
-}
-
-/// Reads the queued and running tasks of a hypervisor that work with images of a storage, oldest
-/// first.
-///
-/// # Errors
-///
-/// [`StoreError`] when the database fails or a row has an unknown value.
-pub async fn active_with_images_of(
-    conn: &Conn<'_>,
-    hypervisor: HypervisorId,
-    storage: StorageId,
-) -> Result<Vec<TaskRecord>, StoreError> {
-    let rows = row::Entity::find()
-        .filter(row::Column::HypervisorId.eq(hypervisor.uuid()))
-        .filter(active())
-        .filter(row::Column::ImageId.is_not_null())
-        .order_by_asc(row::Column::Id)
-        .all(&conn.0)
-        .await?;
-    let mut found = Vec::new();
-    for record in collect(rows)? {
-        let Some(image) = record.task.image_id else { continue };
-        let stored = crate::image::get(conn, image).await?;
-        if stored.is_some_and(|stored| stored.image.storage_id == storage) {
-            found.push(record);
-        }
-    }
-    Ok(found)
 }
 
 /// Counts the queued and running tasks of a hypervisor.

@@ -201,6 +201,48 @@ export interface paths {
         patch: operations["admin_storage_update"];
         trace?: never;
     };
+    "/api/v1/admin/image-storages/{id}/actions/adopt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an image of an object
+         * @description Only of one that nothing refers to. A task reads its sizes and digests; the file itself stays
+         *     where it is.
+         */
+        post: operations["admin_storage_object_adopt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/image-storages/{id}/actions/reconcile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reconcile an image storage
+         * @description With `dry_run` the answer is the plan, and nothing is changed. Every object is compared again
+         *     first: what changed since the scan is left alone, with the reason.
+         */
+        post: operations["admin_storage_reconcile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/image-storages/{id}/actions/test": {
         parameters: {
             query?: never;
@@ -238,6 +280,48 @@ export interface paths {
          *     storage with images unless `force` is given: nothing could reach them any more.
          */
         delete: operations["admin_storage_unbind"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/image-storages/{id}/objects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse an image storage
+         * @description The objects as the last scan found them, in byte order of their keys, with what they are.
+         */
+        get: operations["admin_storage_object_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/image-storages/{id}/scans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the latest scans of an image storage */
+        get: operations["admin_storage_scan_list"];
+        put?: never;
+        /**
+         * Scan an image storage
+         * @description An agent lists everything on it, and each object is compared with the images. While a scan has
+         *     not ended, its task is the answer.
+         */
+        post: operations["admin_storage_scan_create"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1565,6 +1649,16 @@ export interface components {
              */
             freeze_limit_ms?: number | null;
         };
+        /**
+         * @description What an admin can have done about an object.
+         * @enum {string}
+         */
+        ObjectAction: "delete" | "quarantine" | "release" | "repair";
+        /**
+         * @description What an object of an image storage is, or what is wrong with it.
+         * @enum {string}
+         */
+        ObjectClass: "image" | "stale_parent" | "failed_image" | "in_progress" | "orphan" | "foreign" | "missing" | "size_mismatch" | "digest_mismatch" | "quarantined";
         /** @description A page of a list. */
         Page_Account: {
             /** @description The items in the requested order. */
@@ -1618,6 +1712,13 @@ export interface components {
         Page_Location: {
             /** @description The items in the requested order. */
             items: components["schemas"]["Location"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_StorageObject: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["StorageObject"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -1695,6 +1796,11 @@ export interface components {
          * @enum {string}
          */
         Role: "admin" | "customer";
+        /**
+         * @description How far a scan is.
+         * @enum {string}
+         */
+        ScanState: "active" | "complete" | "failed";
         /**
          * @description What a token may do; a session may do everything that its account may.
          * @enum {string}
@@ -1845,11 +1951,208 @@ export interface components {
             /** @description All of them, in the order of their names. */
             items: components["schemas"]["StorageKind"][];
         };
+        /** @description An object of an image storage, as the last scan found it. */
+        StorageObject: {
+            /** @description The key of the object in its image storage. */
+            key: string;
+            /** @description What the object is. */
+            class: components["schemas"]["ObjectClass"];
+            /**
+             * Format: int64
+             * @description The size in bytes; `null` for a file that is not there.
+             */
+            size_bytes: number | null;
+            /**
+             * Format: date-time
+             * @description When the object was changed, where the image storage says so.
+             */
+            modified_at: string | null;
+            /**
+             * Format: date-time
+             * @description When a scan first found the object.
+             */
+            first_seen_at: string;
+            image: components["schemas"]["StorageObjectImage"] | null;
+            /** @description The digest of the object's bytes, when a deep scan read them. */
+            digest: string | null;
+            /**
+             * Format: date-time
+             * @description When a deep scan read them.
+             */
+            digest_at: string | null;
+            /**
+             * Format: date-time
+             * @description When a quarantined object is deleted.
+             */
+            delete_after: string | null;
+            /** @description What can be done about the object. */
+            actions: components["schemas"]["ObjectAction"][];
+        };
+        /** @description A request to make an image of an object that nothing refers to. */
+        StorageObjectAdopt: {
+            /** @description The key of the object. */
+            key: string;
+            /** @description The name of the image. */
+            name: string;
+            /** @description The description of the image. */
+            description?: string;
+            /**
+             * @description The format of the file.
+             * @example qcow2
+             */
+            format: string;
+            /** @description The location where the image can be used. */
+            location_id: components["schemas"]["LocationId"];
+            account_id?: components["schemas"]["AccountId"] | null;
+        };
+        /** @description Something to do about objects: all of a class, or those with certain keys. */
+        StorageObjectChange: {
+            /** @description What to do. */
+            action: components["schemas"]["ObjectAction"];
+            class?: components["schemas"]["ObjectClass"] | null;
+            /** @description The keys of the objects; instead of `class`. */
+            keys?: string[] | null;
+        };
+        /** @description How many objects of a class there are. */
+        StorageObjectCount: {
+            /** @description What the objects are. */
+            class: components["schemas"]["ObjectClass"];
+            /** @description Whether an admin has to look at them. */
+            fault: boolean;
+            /**
+             * Format: int64
+             * @description The number of objects.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description The sum of their sizes in bytes.
+             */
+            bytes: number;
+        };
+        /** @description The image of an object. */
+        StorageObjectImage: {
+            /** @description The id of the image. */
+            id: components["schemas"]["ImageId"];
+            /** @description The name of the image. */
+            name: string;
+            /** @description The status of the image. */
+            status: components["schemas"]["ImageStatus"];
+            /** @description The account that owns the image. */
+            account_id: components["schemas"]["AccountId"];
+            /**
+             * Format: int64
+             * @description The size of the image's file in bytes, as it was recorded.
+             */
+            size_bytes: number | null;
+        };
+        /** @description A request to do something about what a scan found, or to plan it. */
+        StorageReconcile: {
+            /** @description The scan that was looked at. It must be the last complete one. */
+            scan_id: components["schemas"]["TaskId"];
+            /** @description What to do; without any, what is proposed for each class. */
+            changes?: components["schemas"]["StorageObjectChange"][];
+            /** @description Whether only the plan is wanted: nothing is changed. */
+            dry_run: boolean;
+        };
+        /** @description What is done about the objects of a class. */
+        StorageReconcileEntry: {
+            /** @description What is done. */
+            action: components["schemas"]["ObjectAction"];
+            /** @description What the objects are. */
+            class: components["schemas"]["ObjectClass"];
+            /**
+             * Format: int64
+             * @description The number of objects.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description The sum of their sizes in bytes.
+             */
+            bytes: number;
+            /** @description The first of their keys. */
+            keys: string[];
+        };
+        /** @description An object that is left alone. */
+        StorageReconcileRefusal: {
+            /** @description The key of the object. */
+            key: string;
+            /** @description Why the object is left alone. */
+            reason: string;
+        };
+        /** @description What a request does, or would do. */
+        StorageReconcileReport: {
+            /** @description The scan. */
+            scan_id: components["schemas"]["TaskId"];
+            /** @description Whether this is a plan, and nothing was changed. */
+            dry_run: boolean;
+            /** @description What is done, by action and class. */
+            entries: components["schemas"]["StorageReconcileEntry"][];
+            /** @description The first of the objects that are left alone. */
+            refused: components["schemas"]["StorageReconcileRefusal"][];
+            /**
+             * Format: int64
+             * @description The number of objects that are left alone.
+             */
+            refused_count: number;
+            /** @description Whether there are more objects than one request changes; the same request continues. */
+            more: boolean;
+            /** @description The tasks that were queued. */
+            task_ids: components["schemas"]["TaskId"][];
+        };
         /**
          * @description The purpose of an image storage (D5). It never changes.
          * @enum {string}
          */
         StorageRole: "customer" | "stock" | "iso";
+        /** @description A scan of an image storage. */
+        StorageScan: {
+            /** @description The id of the task that carries the scan out. */
+            id: components["schemas"]["TaskId"];
+            /** @description The hypervisor with the agent that lists the image storage. */
+            hypervisor_id: components["schemas"]["HypervisorId"];
+            /** @description Whether the files of the images are read and their digests compared. */
+            deep: boolean;
+            /** @description How far the scan is. */
+            state: components["schemas"]["ScanState"];
+            /**
+             * Format: int64
+             * @description The number of objects that were found.
+             */
+            objects: number;
+            /**
+             * Format: int64
+             * @description The sum of their sizes in bytes.
+             */
+            bytes: number;
+            /** @description What the objects are, once the scan is complete. */
+            classes: components["schemas"]["StorageObjectCount"][];
+            /**
+             * Format: date-time
+             * @description When the scan was requested.
+             */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description When the scan ended.
+             */
+            finished_at: string | null;
+        };
+        /** @description A request to scan an image storage. */
+        StorageScanCreate: {
+            /**
+             * @description Whether the files of the images are read and their digests compared, which takes as long as
+             *     reading all of them.
+             */
+            deep?: boolean;
+            hypervisor_id?: components["schemas"]["HypervisorId"] | null;
+        };
+        /** @description The latest scans of an image storage. */
+        StorageScans: {
+            /** @description The scans, latest first. */
+            items: components["schemas"]["StorageScan"][];
+        };
         /** @description A secret of an image storage, without its value. */
         StorageSecret: {
             /** @description The name of the setting. */
@@ -2079,7 +2382,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
         /**
          * @description The state of a task.
          * @enum {string}
@@ -2726,6 +3029,81 @@ export interface operations {
             };
         };
     };
+    admin_storage_object_adopt: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StorageObjectAdopt"];
+            };
+        };
+        responses: {
+            /** @description The image and the task that reads its file */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_reconcile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StorageReconcile"];
+            };
+        };
+        responses: {
+            /** @description What was done, or would be done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageReconcileReport"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_storage_test: {
         parameters: {
             query?: never;
@@ -2825,6 +3203,120 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImageStorage"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_object_list: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only objects of one of these classes, separated by commas.
+                 * @example orphan,foreign
+                 */
+                class?: string;
+                /** @description Only objects with keys that begin with this text. */
+                prefix?: string;
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of objects */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_StorageObject"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_scan_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The latest scans, latest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageScans"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_storage_scan_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StorageScanCreate"];
+            };
+        };
+        responses: {
+            /** @description The task of the scan */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */

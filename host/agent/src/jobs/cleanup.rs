@@ -183,13 +183,16 @@ fn upload_of(kind: &AssignmentKind) -> Option<(&StorageRef, &str)> {
         AssignmentKind::Capture(capture) => Some((&capture.image.storage, &capture.image.key)),
         AssignmentKind::MoveImage(order) => Some((&order.to, &order.key)),
         AssignmentKind::RegisterImage(_)
+        | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)
         | AssignmentKind::Deploy(_)
         | AssignmentKind::Start(_)
         | AssignmentKind::Stop(_)
         | AssignmentKind::Coalesce(_)
         | AssignmentKind::DeleteInstance(_)
-        | AssignmentKind::TestStorage(_) => None,
+        | AssignmentKind::TestStorage(_)
+        | AssignmentKind::ScanStorage(_)
+        | AssignmentKind::CleanStorage(_) => None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{DeleteImageAssignment, ImageResult, RegisterImageAssignment};
+use imprint_agent_protocol::{
+    DeleteImageAssignment, ImageResult, RegisterImageAssignment, VerifyImageAssignment,
+};
 use imprint_data_path::{DiskDigest, Progress, WriteOptions, digest};
 use imprint_domain::{
     digest::InvalidDigest,
@@ -11,7 +13,7 @@ use imprint_domain::{
     task::Phase,
     task_error::TaskErrorCode,
 };
-use imprint_ports::StorageBackend;
+use imprint_ports::{ErrorClass, StorageBackend};
 
 use crate::{
     error::JobError,
@@ -51,6 +53,31 @@ pub(crate) async fn register(
             consistency: None,
         },
     })
+}
+
+/// Reads an image's file like [`register`], and compares its disk with the one that was stored.
+pub(crate) async fn verify(job: &Job, assignment: &VerifyImageAssignment) -> Result<ImageResult, JobError> {
+    let image = &assignment.image;
+    let storage = job.machine.storage(&image.storage).await?;
+    match storage.backend.stat(&image.key).await {
+        Ok(_) => {}
+        Err(error) if error.class == ErrorClass::NotFound => {
+            // A folder that went away has no files at all.
+            storage.require_in_place().await?;
+            let detail = format!("the storage has no object `{}`: {}", image.key, error.message);
+            return Err(JobError::failed(TaskErrorCode::ImageFileMissing, detail));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let found = register(job, &RegisterImageAssignment { image: image.clone() }).await?;
+    if found.image.logical_digest == assignment.logical_digest {
+        return Ok(found);
+    }
+    let detail = format!(
+        "the disk in `{}` has the digest {}, and {} was stored",
+        image.key, found.image.logical_digest, assignment.logical_digest
+    );
+    Err(JobError::failed(TaskErrorCode::ImageDamaged, detail))
 }
 
 /// Reads all bytes of a disk and returns their digest.

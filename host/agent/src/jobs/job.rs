@@ -74,8 +74,11 @@ pub(crate) fn instance_of(kind: &AssignmentKind) -> Option<InstanceId> {
         | AssignmentKind::Stop(power)
         | AssignmentKind::DeleteInstance(power) => Some(power.instance.id),
         AssignmentKind::RegisterImage(_)
+        | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)
         | AssignmentKind::MoveImage(_)
-        | AssignmentKind::TestStorage(_) => None,
+        | AssignmentKind::TestStorage(_)
+        | AssignmentKind::ScanStorage(_)
+        | AssignmentKind::CleanStorage(_) => None,
     }
 }

@@ -15,13 +15,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
+    backoff::Backoff,
     error::StopReason,
     jobs::power,
     journal::fault::{Fault, FaultError},
     machine::{Machine, instance::InstanceDir},
     ports::Ports,
     runtime::{
-        backoff::Backoff,
         heartbeat,
         outbox::{Outbox, Sent},
         recovery, registration, runner,

@@ -4,7 +4,7 @@ use imprint_agent_protocol::{PROTOCOL_VERSION, ProtocolError, Register, Register
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::runtime::{backoff::Backoff, state::AgentState};
+use crate::{backoff::Backoff, runtime::state::AgentState};
 
 /// The largest difference between the clocks that needs no warning, in seconds.
 const MAX_CLOCK_DIFFERENCE_S: i64 = 5;

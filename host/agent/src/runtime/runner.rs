@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
+    backoff::Backoff,
     error::{JobError, StopReason},
     jobs::{
         capture,
@@ -19,11 +20,10 @@ use crate::{
         control::Control,
         deploy, image,
         job::{Job, instance_of},
-        power, relocate, storage_test,
+        power, relocate, scan, storage_test,
     },
     journal::{FileJournal, Header, steps},
     runtime::{
-        backoff::Backoff,
         progress,
         state::{AgentState, RunningJob},
     },
@@ -188,6 +188,7 @@ fn work<'a>(job: &'a Job, kind: &'a AssignmentKind) -> Work<'a> {
         AssignmentKind::RegisterImage(register) => {
             boxed(job, register, image::register, Outcome::ImageRegistered)
         }
+        AssignmentKind::VerifyImage(verify) => boxed(job, verify, image::verify, Outcome::ImageRegistered),
         AssignmentKind::DeleteImage(delete) => boxed(job, delete, image::delete, |()| Outcome::Done),
         AssignmentKind::MoveImage(order) => boxed(job, order, relocate::run, Outcome::Moved),
         AssignmentKind::Deploy(deploy) => boxed(job, deploy, deploy::run, Outcome::Deployed),
@@ -196,6 +197,8 @@ fn work<'a>(job: &'a Job, kind: &'a AssignmentKind) -> Work<'a> {
         AssignmentKind::Coalesce(merge) => boxed(job, merge, coalesce::run, |()| Outcome::Done),
         AssignmentKind::DeleteInstance(power) => boxed(job, power, power::delete, |()| Outcome::Done),
         AssignmentKind::TestStorage(test) => boxed(job, test, storage_test::run, Outcome::StorageTested),
+        AssignmentKind::ScanStorage(order) => boxed(job, order, scan::run, |()| Outcome::StorageScanned),
+        AssignmentKind::CleanStorage(order) => boxed(job, order, scan::clean, |()| Outcome::Done),
     }
 }
 
@@ -281,6 +284,7 @@ const fn kind(kind: &AssignmentKind) -> &'static str {
     match kind {
         AssignmentKind::Capture(_) => "capture",
         AssignmentKind::RegisterImage(_) => "register-image",
+        AssignmentKind::VerifyImage(_) => "verify-image",
         AssignmentKind::DeleteImage(_) => "delete-image",
         AssignmentKind::MoveImage(_) => "move-image",
         AssignmentKind::Deploy(_) => "deploy",
@@ -289,5 +293,7 @@ const fn kind(kind: &AssignmentKind) -> &'static str {
         AssignmentKind::Coalesce(_) => "coalesce",
         AssignmentKind::DeleteInstance(_) => "delete-instance",
         AssignmentKind::TestStorage(_) => "test-storage",
+        AssignmentKind::ScanStorage(_) => "scan-storage",
+        AssignmentKind::CleanStorage(_) => "clean-storage",
     }
 }

@@ -4,8 +4,8 @@ use imprint_domain::{Error, size::ByteSize, storage_test as domain};
 use imprint_service as service;
 
 use super::{
-    account, event, hypervisor, image, instance, location, page, secret, storage, storage_kind, storage_test,
-    task,
+    account, event, hypervisor, image, instance, location, page, secret, storage, storage_kind, storage_scan,
+    storage_test, task,
 };
 
 impl<T, V> From<service::Page<V>> for page::Page<T>
@@ -302,6 +302,76 @@ impl From<service::TaskView> for task::Task {
             finished_at: view.finished_at,
             deadline: view.deadline,
             storage_test: view.storage_test.map(Into::into),
+        }
+    }
+}
+
+impl From<service::ScanView> for storage_scan::StorageScan {
+    fn from(view: service::ScanView) -> Self {
+        let counts = view.classes.into_iter().map(|(class, count)| storage_scan::StorageObjectCount {
+            class,
+            fault: class.is_fault(),
+            count: count.count,
+            bytes: count.bytes,
+        });
+        Self {
+            id: view.id,
+            hypervisor_id: view.hypervisor_id,
+            deep: view.deep,
+            state: view.state,
+            objects: view.objects,
+            bytes: view.bytes,
+            classes: counts.collect(),
+            started_at: view.started_at,
+            finished_at: view.finished_at,
+        }
+    }
+}
+
+impl From<service::ObjectView> for storage_scan::StorageObject {
+    fn from(view: service::ObjectView) -> Self {
+        Self {
+            key: view.key,
+            class: view.class,
+            size_bytes: view.size.map(ByteSize::bytes),
+            modified_at: view.modified_at,
+            first_seen_at: view.first_seen_at,
+            image: view.image.map(|image| storage_scan::StorageObjectImage {
+                id: image.id,
+                name: image.name.to_string(),
+                status: image.status,
+                account_id: image.account_id,
+                size_bytes: image.size.map(ByteSize::bytes),
+            }),
+            digest: view.digest.map(|digest| digest.to_string()),
+            digest_at: view.digest_at,
+            delete_after: view.delete_after,
+            actions: view.actions.to_vec(),
+        }
+    }
+}
+
+impl From<service::ReconcileReport> for storage_scan::StorageReconcileReport {
+    fn from(report: service::ReconcileReport) -> Self {
+        let entry = |entry: service::ReconcileEntry| storage_scan::StorageReconcileEntry {
+            action: entry.action,
+            class: entry.class,
+            count: entry.count,
+            bytes: entry.bytes,
+            keys: entry.keys,
+        };
+        let refusal = |refused: service::ReconcileRefusal| storage_scan::StorageReconcileRefusal {
+            key: refused.key,
+            reason: refused.reason,
+        };
+        Self {
+            scan_id: report.scan_id,
+            dry_run: report.dry_run,
+            entries: report.entries.into_iter().map(entry).collect(),
+            refused: report.refused.into_iter().map(refusal).collect(),
+            refused_count: report.refused_count,
+            more: report.more,
+            task_ids: report.tasks,
         }
     }
 }

@@ -7,5 +7,6 @@ pub(crate) mod locations;
 pub(crate) mod secrets;
 pub(crate) mod stock_images;
 pub(crate) mod storage_kinds;
+pub(crate) mod storage_scans;
 pub(crate) mod storage_tests;
 pub(crate) mod storages;

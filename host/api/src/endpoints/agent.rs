@@ -10,7 +10,7 @@ use axum::{
 };
 use imprint_agent_protocol::{
     ClaimRequest, ClaimResponse, Finish, Heartbeat, HeartbeatResponse, ProgressReport, ProgressResponse,
-    ProtocolError, Register, RegisterResponse, SecretsRequest, SecretsResponse,
+    ProtocolError, Register, RegisterResponse, ScanReport, ScanResponse, SecretsRequest, SecretsResponse,
 };
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/agent/progress", post(progress))
         .route("/agent/finish", post(finish))
         .route("/agent/secrets", post(secrets))
+        .route("/agent/scanned", post(scanned))
         .layer(DefaultBodyLimit::max(MAX_REPORT))
 }
 
@@ -87,4 +88,12 @@ async fn secrets(
     body: JsonBody<SecretsRequest>,
 ) -> Result<Json<SecretsResponse>, ApiError> {
     Ok(Json(state.service().control_plane(peer).secrets(body.value).await?))
+}
+
+async fn scanned(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<ScanReport>,
+) -> Result<Json<ScanResponse>, ApiError> {
+    Ok(Json(state.service().control_plane(peer).scanned(body.value).await?))
 }

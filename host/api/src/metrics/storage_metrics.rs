@@ -66,6 +66,27 @@ pub(crate) fn append(text: &mut String, storages: &[StorageMetrics]) {
             }
         }
     }
+    append_scans(text, storages);
+}
+
+/// Appends what the last scans found.
+fn append_scans(text: &mut String, storages: &[StorageMetrics]) {
+    let scanned = || storages.iter().filter_map(|storage| Some((storage, storage.scan.as_ref()?)));
+    metric(text, "imprint_storage_objects", "gauge", "Objects of the last complete scan, by class.");
+    for (storage, scan) in scanned() {
+        for (class, count) in &scan.objects {
+            let (id, name) = (storage.id, escape(&storage.name));
+            let labels = format_args!("{{id=\"{id}\",name=\"{name}\",class=\"{class}\"}}");
+            line(text, format_args!("imprint_storage_objects{labels} {count}"));
+        }
+    }
+    let help = "The end of the last complete scan, in seconds since 1970.";
+    metric(text, "imprint_storage_scan_timestamp_seconds", "gauge", help);
+    for (storage, scan) in scanned() {
+        let (id, name, at) = (storage.id, escape(&storage.name), scan.finished_at.timestamp());
+        let labels = format_args!("{{id=\"{id}\",name=\"{name}\"}}");
+        line(text, format_args!("imprint_storage_scan_timestamp_seconds{labels} {at}"));
+    }
 }
 
 /// Returns a name as a label's value.
@@ -75,11 +96,16 @@ fn escape(name: &imprint_domain::name::Name) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::DateTime;
     use imprint_domain::{
         id::StorageId,
         name::Name,
         storage::{StorageRole, StorageState},
+        storage_scan::ObjectClass,
     };
+    use imprint_service::ScanMetrics;
     use uuid::Uuid;
 
     use super::*;
@@ -97,6 +123,10 @@ mod tests {
             reserved_bytes: ByteSize::MIB,
             images: 3,
             image_bytes: ByteSize::GIB,
+            scan: Some(ScanMetrics {
+                finished_at: DateTime::from_timestamp(7, 0).unwrap(),
+                objects: BTreeMap::from([(ObjectClass::Orphan, 4), (ObjectClass::Missing, 0)]),
+            }),
         };
         let mut text = String::new();
         append(&mut text, &[storage]);
@@ -106,6 +136,16 @@ mod tests {
         );
         assert!(text.contains(&format!("imprint_storage_problem{{{labels}}} 2\n")), "{text}");
         assert!(text.contains(&format!("imprint_storage_images{{{labels}}} 3\n")), "{text}");
+        let labels = labels.trim_end_matches(",role=\"customer\",state=\"active\"");
+        assert!(
+            text.contains(&format!("imprint_storage_objects{{{labels},class=\"orphan\"}} 4\n")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("imprint_storage_objects{{{labels},class=\"missing\"}} 0\n")),
+            "{text}"
+        );
+        assert!(text.contains(&format!("imprint_storage_scan_timestamp_seconds{{{labels}}} 7\n")), "{text}");
         assert!(!text.contains("imprint_storage_available_bytes{"), "{text}");
     }
 }

@@ -5,8 +5,8 @@ mod storage;
 use std::path::PathBuf;
 
 pub(crate) use storage::{
-    StorageArgs, StorageCommand, StorageCreateArgs, StorageEditArgs, StorageListArgs, StorageSecretsArgs,
-    StorageTestArgs,
+    StorageAdoptArgs, StorageArgs, StorageBrowseArgs, StorageCommand, StorageCreateArgs, StorageEditArgs,
+    StorageListArgs, StorageReconcileArgs, StorageScanArgs, StorageSecretsArgs, StorageTestArgs,
 };
 
 use clap::{Args, Subcommand, ValueEnum};

@@ -133,7 +133,7 @@ fn progress(task: &Task) -> String {
     }
 }
 
-fn details(task: &Task) -> Table {
+pub(crate) fn details(task: &Task) -> Table {
     let error = task.error.as_ref().map(|error| format!("{} [{}]", error.detail, error.code));
     let operator_detail = task.error.as_ref().and_then(|error| error.operator_detail.as_ref());
     Table::details([

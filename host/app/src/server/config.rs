@@ -20,6 +20,8 @@ pub(crate) struct FileConfig {
     pub(crate) plugins: PluginSection,
     pub(crate) mover: MoverSection,
     pub(crate) secrets: SecretsSection,
+    /// Image storages.
+    pub(crate) storages: StoragesSection,
 }
 
 /// `[server]`
@@ -84,6 +86,14 @@ pub(crate) struct SecretsSection {
     /// The file with the keys that secrets in the database are sealed with, the current one first
     /// (`secrets.key` in the data directory).
     pub(crate) key_file: Option<PathBuf>,
+}
+
+/// `[storages]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StoragesSection {
+    /// The hours between two scans of an image storage (24); 0 for none that start by themselves.
+    pub(crate) scan_hours: Option<u32>,
 }
 
 impl FileConfig {

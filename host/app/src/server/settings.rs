@@ -78,7 +78,9 @@ impl ServerSettings {
     /// database, without its password.
     pub(crate) async fn service(&self, secret_keys: SecretKeys) -> Result<Service> {
         let (database, shown) = self.database()?;
-        let settings = imprint_service::Settings { secret_keys, ..imprint_service::Settings::default() };
+        let defaults = imprint_service::Settings::default();
+        let storage_scan_h = self.file.storages.scan_hours.unwrap_or(defaults.storage_scan_h);
+        let settings = imprint_service::Settings { secret_keys, storage_scan_h, ..defaults };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;
         opened.map_err(errors::to_anyhow).with_context(|| format!("cannot open the database {shown}"))
     }

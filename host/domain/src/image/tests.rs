@@ -94,6 +94,31 @@ fn every_transition_counts_a_version_or_is_refused_without_effect() {
 }
 
 #[test]
+fn a_lost_image_is_confirmed_by_its_own_disk_only() {
+    let mut image = in_status(ImageStatus::Available);
+    image.lose().unwrap();
+    assert_eq!(image.status, ImageStatus::Error);
+    assert!(image.lose().is_err());
+    let found = StoredImage { size: ByteSize::GIB, consistency: None, ..stored() };
+    let logical_digest = format!("imprint1:{}", "f".repeat(64)).parse().unwrap();
+    assert!(image.confirm(StoredImage { logical_digest, ..found.clone() }, now()).is_err());
+    assert_eq!(image.status, ImageStatus::Error);
+    let version = image.version;
+    image.confirm(found.clone(), now()).unwrap();
+    assert_eq!((image.status, image.version), (ImageStatus::Available, version + 1));
+    let confirmed = image.require_available().unwrap();
+    assert_eq!(confirmed.size, ByteSize::GIB);
+    assert_eq!(confirmed.consistency, stored().consistency, "a file does not say how it was captured");
+    for status in [ImageStatus::Creating, ImageStatus::Deleting] {
+        assert!(in_status(status).confirm(found.clone(), now()).is_err());
+        assert!(in_status(status).lose().is_err());
+    }
+    let mut never_stored = (*in_status(ImageStatus::Error)).clone();
+    never_stored.stored = None;
+    assert!(Image::from_parts(never_stored).unwrap().confirm(found, now()).is_err());
+}
+
+#[test]
 fn a_published_image_has_the_format_that_was_stored() {
     let image = in_status(ImageStatus::Available);
     assert_eq!((image.format, image.available_at), (ImageFormat::Qcow2, Some(now())));

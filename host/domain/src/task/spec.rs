@@ -44,6 +44,8 @@ pub enum TaskResult {
     TestedStorage,
     /// The size and the digest of the copy of an image's file.
     MovedImage,
+    /// What a scan of a storage found.
+    ScannedStorage,
     /// Nothing but the success.
     Nothing,
 }
@@ -68,6 +70,8 @@ pub enum OnFailure {
     Nothing,
     /// The image is in error.
     FailImage,
+    /// The image is in error, if its file is gone or damaged.
+    LoseImage,
     /// The instance is in error.
     FailInstance,
 }
@@ -136,6 +140,24 @@ impl TaskKind {
                 cancellable: false,
                 repeat_until_done: true,
                 on_success: OnSuccess::RemoveInstance,
+                ..power
+            },
+            Self::StorageScan => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                exclusive: false,
+                background: true,
+                result: TaskResult::ScannedStorage,
+                ..power
+            },
+            Self::StorageClean => {
+                TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..power }
+            }
+            Self::ImageVerify => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                exclusive: false,
+                background: true,
+                result: TaskResult::RegisteredImage,
+                on_failure: OnFailure::LoseImage,
                 ..power
             },
             Self::StorageTest => TaskSpec { exclusive: false, result: TaskResult::TestedStorage, ..power },

@@ -176,6 +176,10 @@ catalogue! {
         "The image's content is not what was stored",
         "Delete the image, or contact the provider.",
         "Restore the image's file from a good copy, and check the storage.";
+    ImageFileMissing = "image_file_missing", Never,
+        "The image's file is not on its storage any more",
+        "Delete the image, or contact the provider.",
+        "Restore the image's file under its key, then repair the image from the storage's page; or delete the image.";
     DiskTooSmall = Code::DiskTooSmall.as_str(), Never,
         Code::DiskTooSmall.title(),
         "Ask for a disk that is at least as large as the image.",

@@ -2,14 +2,17 @@
 
 use imprint_domain::{
     Code, Error,
-    id::{ImageId, LocationId, StorageId, TaskId},
+    id::{AccountId, ImageId, LocationId, StorageId, TaskId},
     image::{Image, ImageFormat, ImageKind, NewImage},
     name::Name,
     storage::StorageRole,
     storage_test::TEST_PREFIX,
     task::TaskKind,
 };
-use imprint_store::image::{self, CaptureNotes, ImageRecord};
+use imprint_store::{
+    account,
+    image::{self, CaptureNotes, ImageRecord},
+};
 
 use crate::{
     ImageTask, ImageView, Op, Service,
@@ -29,6 +32,25 @@ use crate::{
 
 /// The longest key of a file, in bytes.
 const MAX_KEY: usize = 1024;
+
+/// An object of an image storage to make an image of.
+#[derive(Clone, Debug)]
+pub struct ObjectAdopt {
+    /// The storage, for customers' or for stock images.
+    pub storage_id: StorageId,
+    /// The object's key.
+    pub key: String,
+    /// The image's name.
+    pub name: Name,
+    /// Human-readable text.
+    pub description: String,
+    /// The format of the file.
+    pub format: ImageFormat,
+    /// The location where it can be used.
+    pub location_id: LocationId,
+    /// The account that gets the image; for storages of customers' images only.
+    pub account_id: Option<AccountId>,
+}
 
 /// A file to register as a stock image (S101 to S105).
 #[derive(Clone, Debug)]
@@ -70,9 +92,41 @@ impl Service {
     /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
     /// or is not visible; [`Code::InvalidRequest`]; an error of the database.
     pub async fn stock_image_create(&self, op: &Op, request: StockImageCreate) -> Result<ImageTask, Error> {
+        let storage_id = request.storage_id;
+        let adopt = ObjectAdopt {
+            storage_id,
+            key: request.key,
+            name: request.name,
+            description: request.description,
+            format: request.format,
+            location_id: request.location_id,
+            account_id: None,
+        };
+        self.register_file(op, adopt, Some(StorageRole::Stock)).await
+    }
+
+    /// Makes an image of an object that nothing refers to, and queues the task that reads it (X9).
+    /// Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not
+    /// exist; [`Code::NameTaken`] for a file that an image uses; [`Code::ResourceInUse`] for one
+    /// that a task is removing; [`Code::InvalidRequest`]; an error of the database.
+    pub async fn object_adopt(&self, op: &Op, request: ObjectAdopt) -> Result<ImageTask, Error> {
+        self.register_file(op, request, None).await
+    }
+
+    /// Registers a file of a storage of that role, or of any that holds images.
+    async fn register_file(
+        &self,
+        op: &Op,
+        request: ObjectAdopt,
+        wanted: Option<StorageRole>,
+    ) -> Result<ImageTask, Error> {
         op.require_admin()?;
         check_description(&request.description)?;
-        check_file(&request)?;
+        check_file(&request.key)?;
         let mut change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(ImageTask { replayed: true, ..stored });
@@ -82,15 +136,12 @@ impl Service {
             .await
             .map_err(|error| error.at("/storage_id"))?
             .storage;
-        if storage.role != StorageRole::Stock {
-            return Err(Error::new(
-                Code::InvalidRequest,
-                "a stock image's file is picked from a storage of role `stock`",
-            )
-            .at("/storage_id"));
-        }
+        let (kind, account_id) = owner(&change, op, &request, storage.role, wanted).await?;
         if image::by_key(&change.conn(), storage.id, &request.key).await.db()?.is_some() {
             return Err(Error::new(Code::NameTaken, "an image already uses this file").at("/key"));
+        }
+        if storages::scan::is_being_removed(&change.conn(), storage.id, &request.key).await? {
+            return Err(Error::new(Code::ResourceInUse, "a task is removing this file").at("/key"));
         }
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let new = NewTask {
@@ -103,8 +154,9 @@ impl Service {
             request_id: op.request_id,
         };
         let task = lifecycle::new_task(&change, task_id, new)?;
-        let record = stock_record(&change, op, request, (image_id, task_id));
+        let record = record_of(&change, request, (kind, account_id), (image_id, task_id));
         image::insert(&change.tx, &record).await.db()?;
+        storages::scan::compare_again(&change, &record).await?;
         change.image_changed(&record).await?;
         lifecycle::queue(&mut change, &task).await?;
         change.audit(op, "image.register", image_id).await?;
@@ -116,8 +168,34 @@ impl Service {
     }
 }
 
-fn check_file(request: &StockImageCreate) -> Result<(), Error> {
-    let key = &request.key;
+/// Returns the origin of the image that a file is made into, and the account that gets it.
+async fn owner(
+    change: &Change<'_>,
+    op: &Op,
+    request: &ObjectAdopt,
+    role: StorageRole,
+    wanted: Option<StorageRole>,
+) -> Result<(ImageKind, AccountId), Error> {
+    let refuse = |pointer: &str, text: &str| Err(Error::new(Code::InvalidRequest, text).at(pointer));
+    match (role, request.account_id) {
+        _ if wanted.is_some_and(|wanted| wanted != role) => {
+            refuse("/storage_id", "a stock image's file is picked from a storage of role `stock`")
+        }
+        (StorageRole::Iso, _) => refuse("/storage_id", "a storage of role `iso` holds no images"),
+        (StorageRole::Stock, None) => Ok((ImageKind::Stock, op.account_id())),
+        (StorageRole::Stock, Some(_)) => {
+            refuse("/account_id", "stock images belong to no customer; leave the account out")
+        }
+        (StorageRole::Customer, None) => refuse("/account_id", "name the account that gets the image"),
+        (StorageRole::Customer, Some(id)) => {
+            let found = account::get(&change.conn(), id).await.db()?;
+            found.ok_or_else(|| Error::not_found("account").at("/account_id"))?;
+            Ok((ImageKind::Custom, id))
+        }
+    }
+}
+
+fn check_file(key: &str) -> Result<(), Error> {
     let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
     if key.starts_with(TEST_PREFIX) {
         let detail =
@@ -134,17 +212,17 @@ fn check_file(request: &StockImageCreate) -> Result<(), Error> {
     Ok(())
 }
 
-fn stock_record(
+fn record_of(
     change: &Change<'_>,
-    op: &Op,
-    request: StockImageCreate,
+    request: ObjectAdopt,
+    (kind, account_id): (ImageKind, AccountId),
     (id, task_id): (ImageId, TaskId),
 ) -> ImageRecord {
     let new = NewImage {
         id,
-        account_id: op.account_id(),
+        account_id,
         location_id: request.location_id,
-        kind: ImageKind::Stock,
+        kind,
         name: request.name,
         description: request.description,
         source: None,

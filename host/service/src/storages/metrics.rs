@@ -1,13 +1,20 @@
 //! The figures of image storages for monitoring.
 
+use std::collections::BTreeMap;
+
 use imprint_domain::{
     Error,
     id::StorageId,
     name::Name,
     size::ByteSize,
     storage::{HealthClass, StorageRole, StorageState},
+    storage_scan::{ObjectClass, ScanState},
+    time::Timestamp,
 };
-use imprint_store::storage::{self, StorageFilter};
+use imprint_store::{
+    storage::{self, StorageFilter},
+    storage_scan::{self, ScanRecord},
+};
 
 use crate::{Service, db_result::DbResult, storages::view::views};
 
@@ -37,6 +44,17 @@ pub struct StorageMetrics {
     pub images: u64,
     /// The bytes of their files.
     pub image_bytes: ByteSize,
+    /// What the last complete scan found, if there was one.
+    pub scan: Option<ScanMetrics>,
+}
+
+/// The figures of the last complete scan of a storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanMetrics {
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// The number of objects by class; those of classes without any are 0.
+    pub objects: BTreeMap<ObjectClass, u64>,
 }
 
 impl Service {
@@ -49,9 +67,10 @@ impl Service {
         let conn = self.read();
         let rows = storage::list(&conn, &StorageFilter::default(), None, MAX_STORAGES).await.db()?;
         let views = views(&conn, rows, self.now()).await?;
-        Ok(views
-            .into_iter()
-            .map(|view| StorageMetrics {
+        let mut figures = Vec::with_capacity(views.len());
+        for view in views {
+            let scan = storage_scan::latest(&conn, view.id, Some(ScanState::Complete), 1).await.db()?;
+            figures.push(StorageMetrics {
                 id: view.id,
                 name: view.name,
                 role: view.role,
@@ -65,7 +84,15 @@ impl Service {
                     .images
                     .iter()
                     .fold(ByteSize::ZERO, |sum, images| sum.saturating_add(images.bytes)),
-            })
-            .collect())
+                scan: scan.first().and_then(scan_metrics),
+            });
+        }
+        Ok(figures)
     }
+}
+
+fn scan_metrics(scan: &ScanRecord) -> Option<ScanMetrics> {
+    let count = |class: &ObjectClass| scan.classes.get(class).map_or(0, |count| count.count);
+    let objects = ObjectClass::ALL.iter().map(|class| (*class, count(class))).collect();
+    Some(ScanMetrics { finished_at: scan.finished_at?, objects })
 }

@@ -6,7 +6,7 @@ use imprint_domain::{
     Error,
     id::HypervisorId,
     image::StoredImage,
-    task::{RetryPolicy, TaskResult, TaskState},
+    task::{RetryPolicy, TaskKind, TaskResult, TaskState},
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 use imprint_store::{
@@ -19,6 +19,7 @@ use crate::{
     Service,
     change::Change,
     db_result::DbResult,
+    storages::scan::{self, Unlisted},
     tasks::{
         lease::{leased_task, refused, unavailable},
         lifecycle, moves,
@@ -38,6 +39,12 @@ pub(crate) async fn finish(
     hypervisor_id: HypervisorId,
     report: Finish,
 ) -> Result<(), ProtocolError> {
+    // Reads much, so it is done before the transaction.
+    let unlisted = if matches!(report.outcome, Outcome::StorageScanned) {
+        scan::unlisted(&service.read(), report.lease.task_id).await.map_err(unavailable)?
+    } else {
+        Vec::new()
+    };
     let mut change = Change::begin(service).await.map_err(unavailable)?;
     let found = task::get(&change.conn(), report.lease.task_id).await.db().map_err(unavailable)?;
     let accepted = found.is_some_and(|record| {
@@ -50,7 +57,7 @@ pub(crate) async fn finish(
     let mut record = leased_task(&change, hypervisor_id, report.agent_id, report.lease).await?;
     record.task.accept_report();
     validate_outcome(&record, &report.outcome)?;
-    apply(&mut change, &mut record, report.outcome).await.map_err(unavailable)?;
+    apply(&mut change, &mut record, report.outcome, unlisted).await.map_err(unavailable)?;
     change.commit().await.map_err(unavailable)
 }
 
@@ -62,6 +69,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::Moved(_) => TaskResult::MovedImage,
         Outcome::Deployed(_) => TaskResult::DeployedInstance,
         Outcome::StorageTested(_) => TaskResult::TestedStorage,
+        Outcome::StorageScanned => TaskResult::ScannedStorage,
         Outcome::Done => TaskResult::Nothing,
         Outcome::Failed(_) | Outcome::Cancelled => return Ok(()),
     };
@@ -76,6 +84,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::Moved(_)
         | Outcome::Deployed(_)
         | Outcome::StorageTested(_)
+        | Outcome::StorageScanned
         | Outcome::Done
         | Outcome::Failed(_)
         | Outcome::Cancelled => Ok(()),
@@ -89,9 +98,18 @@ fn validate_image(image: &StoredImage) -> Result<(), ProtocolError> {
     Ok(())
 }
 
-async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcome) -> Result<(), Error> {
+async fn apply(
+    change: &mut Change<'_>,
+    record: &mut TaskRecord,
+    outcome: Outcome,
+    unlisted: Vec<Unlisted>,
+) -> Result<(), Error> {
     match outcome {
         Outcome::Captured(result) => captured(change, record, result).await,
+        Outcome::ImageRegistered(result) if record.task.kind == TaskKind::ImageVerify => {
+            confirm(change, record, result.image).await?;
+            lifecycle::succeed(change, record).await
+        }
         Outcome::ImageRegistered(result) => {
             publish(change, record, result.image, CaptureNotes::default()).await?;
             lifecycle::succeed(change, record).await
@@ -103,6 +121,14 @@ async fn apply(change: &mut Change<'_>, record: &mut TaskRecord, outcome: Outcom
         }
         Outcome::StorageTested(test) => {
             record.result = Some(serde_json::to_string(&test.bounded()).map_err(Error::internal)?);
+            lifecycle::succeed(change, record).await
+        }
+        Outcome::StorageScanned => {
+            scan::complete(change, record, unlisted).await?;
+            lifecycle::succeed(change, record).await
+        }
+        Outcome::Done if record.task.kind == TaskKind::StorageClean => {
+            scan::cleaned(change, record).await?;
             lifecycle::succeed(change, record).await
         }
         Outcome::Done => lifecycle::succeed(change, record).await,
@@ -173,6 +199,18 @@ async fn publish(
     found.capture = notes;
     image::update(&change.tx, &found).await.db()?;
     change.image_changed(&found).await
+}
+
+/// Takes over what the file of an image is like that was read again.
+async fn confirm(change: &mut Change<'_>, record: &TaskRecord, found: StoredImage) -> Result<(), Error> {
+    let Some(mut image) = lifecycle::image_of(change, record).await? else { return Ok(()) };
+    // It may have been deleted meanwhile.
+    if image.image.confirm(found, change.now).is_err() {
+        return Ok(());
+    }
+    image::update(&change.tx, &image).await.db()?;
+    scan::compare_again(change, &image).await?;
+    change.image_changed(&image).await
 }
 
 async fn deployed(change: &mut Change<'_>, record: &TaskRecord, result: &DeployResult) -> Result<(), Error> {

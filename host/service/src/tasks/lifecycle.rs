@@ -9,7 +9,7 @@ use imprint_domain::{
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     instance::{InstanceStatus, Power},
     task::{self as domain, OnFailure, OnSuccess, RetryPolicy, Task, TaskKind},
-    task_error::TaskError,
+    task_error::{TaskError, TaskErrorCode},
 };
 use imprint_store::{
     image::{self, ImageRecord},
@@ -19,7 +19,12 @@ use imprint_store::{
 };
 use tracing::warn;
 
-use crate::{change::Change, db_result::DbResult, storages::reservation, tasks::payload::TaskPayload};
+use crate::{
+    change::Change,
+    db_result::DbResult,
+    storages::{reservation, scan::state as scan_state},
+    tasks::payload::TaskPayload,
+};
 
 /// A task to queue.
 pub(crate) struct NewTask {
@@ -85,11 +90,13 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
     if record.task.state.is_final() {
         match record.task.kind.spec().on_failure {
             OnFailure::FailImage => fail_image(change, record).await?,
+            OnFailure::LoseImage => lose_image(change, record).await?,
             OnFailure::FailInstance => fail_instance(change, record).await?,
             OnFailure::Nothing => {}
         }
         remove_secrets(change, record).await?;
         end_reservations(change, record).await?;
+        scan_state::ended(change, record).await?;
     }
     save(change, record).await
 }
@@ -114,6 +121,21 @@ async fn end_reservations(change: &Change<'_>, record: &TaskRecord) -> Result<()
 async fn fail_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
     let Some(mut found) = image_of(change, record).await? else { return Ok(()) };
     if found.image.fail().is_err() {
+        return Ok(());
+    }
+    image::update(&change.tx, &found).await.db()?;
+    change.image_changed(&found).await
+}
+
+/// Puts an image in error that was read again, if its file is gone or damaged. Other failures say
+/// nothing about the file.
+async fn lose_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    let lost = [TaskErrorCode::ImageFileMissing, TaskErrorCode::ImageDamaged];
+    if !record.task.error.as_ref().is_some_and(|error| lost.iter().any(|code| error.is(*code))) {
+        return Ok(());
+    }
+    let Some(mut found) = image_of(change, record).await? else { return Ok(()) };
+    if found.image.lose().is_err() {
         return Ok(());
     }
     image::update(&change.tx, &found).await.db()?;

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use imprint_agent_protocol::{
-    AssignmentKind, CaptureAssignment, CoalesceAssignment, DeleteImageAssignment, DeployAssignment, ImageRef,
-    InstanceRef, MoveImageAssignment, PowerAssignment, RegisterImageAssignment, Seed, StorageRef,
-    TestStorageAssignment,
+    AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
+    DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, PowerAssignment, RegisterImageAssignment,
+    ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment, VerifyImageAssignment,
 };
 use imprint_domain::{
     Error,
@@ -83,6 +83,18 @@ pub(crate) enum TaskPayload {
         key: String,
         /// Its format.
         format: ImageFormat,
+    },
+    /// The storage that is scanned.
+    Scan {
+        /// The storage.
+        storage_id: StorageId,
+    },
+    /// Objects that an admin had removed.
+    Clean {
+        /// The storage that has them.
+        storage_id: StorageId,
+        /// Their keys.
+        keys: Vec<String>,
     },
     /// The storage of a connection test. Its secrets are sealed in a table of their own.
     StorageTest(TestSubject),
@@ -178,6 +190,22 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
         (TaskKind::InstanceDelete, TaskPayload::Plain) => {
             AssignmentKind::DeleteInstance(power_assignment(conn, task, DELETE_GRACE_MS).await?)
         }
+        (TaskKind::ImageVerify, TaskPayload::Plain) => {
+            let image = image_ref(conn, task).await?;
+            let id = require(task.image_id, "image")?;
+            let record = require(image::get(conn, id).await.db()?, "image")?;
+            let stored = require(record.image.stored.as_ref(), "stored bytes of the image")?;
+            let logical_digest = stored.logical_digest.clone();
+            AssignmentKind::VerifyImage(VerifyImageAssignment { image, logical_digest })
+        }
+        (TaskKind::StorageScan, TaskPayload::Scan { storage_id }) => {
+            let storage = require(storage::get(conn, storage_id).await.db()?, "image storage")?;
+            AssignmentKind::ScanStorage(ScanStorageAssignment { storage: storage_ref(&storage) })
+        }
+        (TaskKind::StorageClean, TaskPayload::Clean { storage_id, keys }) => {
+            let storage = require(storage::get(conn, storage_id).await.db()?, "image storage")?;
+            AssignmentKind::CleanStorage(CleanStorageAssignment { storage: storage_ref(&storage), keys })
+        }
         (TaskKind::StorageTest, TaskPayload::StorageTest(subject)) => {
             AssignmentKind::TestStorage(test_assignment(conn, task, subject).await?)
         }
@@ -188,6 +216,8 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             | TaskPayload::Deploy { .. }
             | TaskPayload::Move { .. }
             | TaskPayload::Object { .. }
+            | TaskPayload::Scan { .. }
+            | TaskPayload::Clean { .. }
             | TaskPayload::StorageTest(_),
         ) => {
             return Err(Error::internal(format!("payload of another kind in a task {kind}")));

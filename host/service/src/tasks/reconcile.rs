@@ -38,6 +38,8 @@ pub struct Reconciled {
     pub deletions: u32,
     /// Images of drained storages that began to move.
     pub moves: u32,
+    /// Scans of image storages that were due, and removals of objects whose quarantine has ended.
+    pub scans: u32,
     /// Rows that had expired: sessions, idempotency keys, events, reservations.
     pub rows: u64,
 }
@@ -55,6 +57,7 @@ impl Service {
             leases: self.take_back_leases().await?,
             deletions: self.repeat_deletions().await?,
             moves: self.drain_storages().await?,
+            scans: self.scan_storages().await?,
             rows: self.remove_old_rows().await?,
         })
     }

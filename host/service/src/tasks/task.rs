@@ -430,7 +430,9 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
         TaskKind::ImageMove => {
             Err(invalid_transition("the images of a drained storage are moved again by themselves"))
         }
-        TaskKind::ObjectDelete => Ok(()),
+        TaskKind::ObjectDelete | TaskKind::StorageClean => Ok(()),
+        TaskKind::ImageVerify => its_image(change, record).await.map(|_| ()),
+        TaskKind::StorageScan => Err(invalid_transition("start a new scan of the storage")),
         TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
             ImageStatus::Deleting => Ok(()),
             ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {

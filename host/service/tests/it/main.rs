@@ -11,6 +11,7 @@ mod events;
 mod limits;
 mod pages;
 mod queueing;
+mod scan;
 mod secrets;
 mod start;
 mod storage_kinds;
@@ -130,6 +131,15 @@ scenarios! {
         places_that_nothing_refers_to_are_deleted,
         the_figures_of_storages_are_published,
         a_lost_lease_keeps_its_reservation,
+    }
+    scan {
+        a_scan_finds_every_fault_and_nothing_else,
+        what_changes_during_a_scan_is_no_fault,
+        a_report_counts_under_its_own_lease_only,
+        a_plan_changes_nothing_and_applying_does_what_it_says,
+        what_is_used_is_never_deleted,
+        an_image_of_0_bytes_repairs_itself,
+        scans_start_by_themselves_and_the_quarantine_ends,
     }
     tasks {
         a_capture_goes_all_the_way,

@@ -123,7 +123,7 @@ pub(crate) fn keys(digits: &str) -> SecretKeys {
 
 /// Passwords that cost next to nothing.
 pub(crate) fn settings() -> Settings {
-    Settings { password_memory_kib: 8, secret_keys: keys("1"), ..Settings::default() }
+    Settings { password_memory_kib: 8, secret_keys: keys("1"), storage_scan_h: 0, ..Settings::default() }
 }
 
 pub(crate) async fn open(target: &Target, environment: &Arc<ManualEnvironment>) -> Service {
@@ -383,12 +383,16 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
         AssignmentKind::MoveImage(order) => {
             Outcome::Moved(MoveResult { size: order.size, stored_digest: order.stored_digest.clone() })
         }
-        AssignmentKind::RegisterImage(_) => Outcome::ImageRegistered(ImageResult { image: stored() }),
+        AssignmentKind::RegisterImage(_) | AssignmentKind::VerifyImage(_) => {
+            Outcome::ImageRegistered(ImageResult { image: stored() })
+        }
         AssignmentKind::Deploy(_) => {
             Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: size(4 << 20) })
         }
         AssignmentKind::TestStorage(_) => Outcome::StorageTested(StorageTest::default()),
+        AssignmentKind::ScanStorage(_) => Outcome::StorageScanned,
         AssignmentKind::DeleteImage(_)
+        | AssignmentKind::CleanStorage(_)
         | AssignmentKind::Start(_)
         | AssignmentKind::Stop(_)
         | AssignmentKind::Coalesce(_)

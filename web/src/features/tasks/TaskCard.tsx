@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { ArrowRightLeft, Camera, Combine, Layers, PlugZap, Power, Rocket, Trash2 } from 'lucide-react'
+import { ArrowRightLeft, Camera, Combine, FileCheck, Layers, PlugZap, Power, Rocket, ScanSearch, Trash2 } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { Names } from '@/api/queries/names'
 import { useTaskAction } from '@/api/queries/tasks'
@@ -28,6 +28,9 @@ const ICONS: Record<TaskKind, ReactNode> = {
   'instance.stop': <Power />,
   'instance.coalesce': <Combine />,
   'instance.delete': <Trash2 />,
+  'storage.scan': <ScanSearch />,
+  'storage.clean': <Trash2 />,
+  'image.verify': <FileCheck />,
   'storage.test': <PlugZap />,
 }
 

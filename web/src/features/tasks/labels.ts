@@ -72,6 +72,24 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Instance deletion failed',
     steps: ['queued', 'removing'],
   },
+  'storage.scan': {
+    title: 'Scan image storage',
+    done: 'Image storage scanned',
+    failed: 'Image storage scan failed',
+    steps: ['queued', 'preparing', 'copying'],
+  },
+  'storage.clean': {
+    title: 'Remove objects',
+    done: 'Objects removed',
+    failed: 'Removing objects failed',
+    steps: ['queued', 'removing'],
+  },
+  'image.verify': {
+    title: 'Verify image',
+    done: 'Image verified',
+    failed: 'Image verification failed',
+    steps: ['queued', 'preparing', 'copying'],
+  },
   'storage.test': {
     title: 'Test image storage',
     done: 'Image storage tested',

@@ -16,7 +16,7 @@ use chrono::Utc;
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat,
     HeartbeatResponse, Outcome, ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse,
-    SecretsRequest, SecretsResponse, StorageRef,
+    ScanReport, ScanResponse, ScannedObject, SecretsRequest, SecretsResponse, StorageRef,
 };
 use imprint_domain::{id::TaskId, secret::Secrets};
 use tokio::{
@@ -34,6 +34,7 @@ pub(in crate::tests) struct Calls {
     pub(in crate::tests) progress: Vec<ProgressReport>,
     pub(in crate::tests) finishes: Vec<Finish>,
     pub(in crate::tests) secrets: Vec<SecretsRequest>,
+    pub(in crate::tests) scans: Vec<ScanReport>,
 }
 
 /// How the control plane answers.
@@ -43,6 +44,8 @@ pub(in crate::tests) struct Script {
     pub(in crate::tests) progress_error: Option<ProtocolError>,
     pub(in crate::tests) cancel: bool,
     pub(in crate::tests) secrets: Secrets,
+    /// The objects that a deep scan reads.
+    pub(in crate::tests) digests: Vec<String>,
     /// The version of the storage's secrets in answers to heartbeats.
     pub(in crate::tests) secrets_version: u64,
     pub(in crate::tests) max_jobs: u32,
@@ -96,6 +99,10 @@ impl FakeControl {
                 .map(|finish| finish.outcome.clone())
         })
         .await
+    }
+
+    pub(in crate::tests) fn scans(&self) -> Vec<ScanReport> {
+        self.calls.borrow().scans.clone()
     }
 
     pub(in crate::tests) fn finishes(&self) -> usize {
@@ -173,5 +180,14 @@ impl ControlPlane for FakeControl {
     async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError> {
         self.calls.send_modify(|calls| calls.secrets.push(request));
         Ok(SecretsResponse { secrets: self.script.lock().unwrap().secrets.clone() })
+    }
+
+    async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError> {
+        let script = self.script.lock().unwrap();
+        let wanted = |object: &ScannedObject| script.digests.contains(&object.key);
+        let digest =
+            report.objects.iter().filter(|object| wanted(object)).map(|object| object.key.clone()).collect();
+        self.calls.send_modify(|calls| calls.scans.push(report));
+        Ok(ScanResponse { digest })
     }
 }

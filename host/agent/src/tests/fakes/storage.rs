@@ -87,15 +87,18 @@ impl StorageBackend for FakeStorage {
         Ok(Object { key: key.to_owned(), size, stored: None, modified_ms: None })
     }
 
-    async fn list(&self, prefix: &str, _resume: Option<&str>, max: u32) -> Result<Listing, PortError> {
+    async fn list(&self, prefix: &str, resume: Option<&str>, max: u32) -> Result<Listing, PortError> {
         let mut objects = Vec::new();
         for name in self.names() {
-            if name.starts_with(prefix) && !name.starts_with('.') {
+            let is_next = resume.is_none_or(|last| name.as_str() > last);
+            if is_next && name.starts_with(prefix) && !name.starts_with('.') {
                 objects.push(self.stat(&name).await?);
             }
         }
-        objects.truncate(usize::try_from(max).unwrap());
-        Ok(Listing { objects, resume: None })
+        let max = usize::try_from(max).unwrap();
+        let resume = (objects.len() > max).then(|| objects[max - 1].key.clone());
+        objects.truncate(max);
+        Ok(Listing { objects, resume })
     }
 
     async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError> {

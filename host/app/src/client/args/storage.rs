@@ -2,11 +2,13 @@
 
 use clap::{Args, Subcommand};
 use imprint_domain::{
+    UnknownValue,
     size::ByteSize,
     storage::{StorageRole, StorageState},
+    storage_scan::{ObjectAction, ObjectClass},
 };
 
-use super::{ConfirmArgs, Connection};
+use super::{ConfirmArgs, Connection, WaitArgs};
 
 /// Arguments of `imprint storage`.
 #[derive(Debug, Args)]
@@ -33,6 +35,19 @@ pub(crate) enum StorageCommand {
     Edit(StorageEditArgs),
     /// Test the connection to an image storage, or settings before one is created of them
     Test(StorageTestArgs),
+    /// Look what is really on an image storage, and compare it with the images
+    Scan(StorageScanArgs),
+    /// List the latest scans of an image storage
+    Scans {
+        /// Id or name
+        storage: String,
+    },
+    /// List what the last scan found on an image storage
+    Browse(StorageBrowseArgs),
+    /// Show what would be done about what the last scan found; --apply does it
+    Reconcile(StorageReconcileArgs),
+    /// Make an image of an object that nothing refers to
+    Adopt(StorageAdoptArgs),
     /// List the kinds of image storages that the hypervisors' plugins provide
     Kinds,
     /// Set or remove secrets of an image storage
@@ -167,6 +182,74 @@ pub(crate) struct StorageTestArgs {
     pub(crate) secrets: Vec<(String, String)>,
 }
 
+/// Arguments of `imprint storage scan`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageScanArgs {
+    /// Id or name
+    pub(crate) storage: String,
+    /// Read the files of the images too, and compare their digests
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Hypervisor that looks, by id or name [default: one that reaches it]
+    #[arg(long)]
+    pub(crate) hypervisor: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// Arguments of `imprint storage browse`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageBrowseArgs {
+    /// Id or name
+    pub(crate) storage: String,
+    /// Only objects of this class, such as orphan; may be given several times
+    #[arg(long)]
+    pub(crate) class: Vec<ObjectClass>,
+    /// Only objects with keys that begin with this text
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+}
+
+/// Arguments of `imprint storage reconcile`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageReconcileArgs {
+    /// Id or name
+    pub(crate) storage: String,
+    /// What to do about all objects of a class, such as orphan=delete; may be given several times
+    /// [default: what is proposed for each class]
+    #[arg(long = "class", value_name = "CLASS=ACTION", value_parser = class_action)]
+    pub(crate) classes: Vec<(ObjectClass, ObjectAction)>,
+    /// What to do about one object, such as delete=KEY; may be given several times
+    #[arg(long = "object", value_name = "ACTION=KEY", value_parser = action_key)]
+    pub(crate) keys: Vec<(ObjectAction, String)>,
+    /// Do it; without it only the plan is shown
+    #[arg(long)]
+    pub(crate) apply: bool,
+}
+
+/// Arguments of `imprint storage adopt`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageAdoptArgs {
+    /// Id or name
+    pub(crate) storage: String,
+    /// Key of the object
+    pub(crate) key: String,
+    /// Name of the image
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Format of the file, such as qcow2
+    #[arg(long)]
+    pub(crate) format: String,
+    /// Location where it can be used, by id or name
+    #[arg(long)]
+    pub(crate) location: String,
+    /// Account that gets the image, by id or name; for storages of customers
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
 /// Arguments of `imprint storage secrets`.
 #[derive(Debug, Args)]
 pub(crate) struct StorageSecretsArgs {
@@ -183,4 +266,17 @@ pub(crate) struct StorageSecretsArgs {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+fn class_action(text: &str) -> Result<(ObjectClass, ObjectAction), String> {
+    let (class, action) = text.split_once('=').ok_or("write it as CLASS=ACTION")?;
+    Ok((
+        class.parse().map_err(|error: UnknownValue| error.to_string())?,
+        action.parse().map_err(|error: UnknownValue| error.to_string())?,
+    ))
+}
+
+fn action_key(text: &str) -> Result<(ObjectAction, String), String> {
+    let (action, key) = text.split_once('=').ok_or("write it as ACTION=KEY")?;
+    Ok((action.parse().map_err(|error: UnknownValue| error.to_string())?, key.to_owned()))
 }
