@@ -1,6 +1,7 @@
 //! Image storages as operators manage them, and the choice of one for a new image. What registers
 //! and binds them is in `catalogue::storage`.
 
+pub(crate) mod bring;
 pub(crate) mod candidates;
 mod delete;
 mod drain;

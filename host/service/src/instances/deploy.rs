@@ -4,7 +4,7 @@ use imprint_agent_protocol::Seed;
 use imprint_domain::{
     Code, Error,
     id::{DiskId, InstanceId, TaskId},
-    image::{Image, ImageFormat},
+    image::{Image, ImageFormat, ImageKind},
     instance::{BootSource, Disk, Instance, NewInstance},
     rules,
     size::ByteSize,
@@ -21,6 +21,7 @@ use crate::{
     db_result::DbResult,
     idempotency,
     instances::instance::view,
+    storages::bring::bring,
     tasks::{
         lifecycle::{self, NewTask},
         payload::TaskPayload,
@@ -94,12 +95,12 @@ fn hostname(name: &str) -> String {
 }
 
 /// Chooses the hypervisor: the requested one, or the one with the fewest instances among those that
-/// can reach the image.
+/// can reach the image. The second value is whether it reaches the image.
 async fn choose(
     change: &Change<'_>,
     request: &InstanceCreate,
     image: &Image,
-) -> Result<HypervisorRecord, Error> {
+) -> Result<(HypervisorRecord, bool), Error> {
     let conn = change.conn();
     let reaching = hypervisor::of_storage(&conn, image.storage_id).await.db()?;
     let unbound = || {
@@ -107,8 +108,14 @@ async fn choose(
             .at("/hypervisor_id")
     };
     if let Some(id) = request.hypervisor_id {
-        crate::catalogue::hypervisor::get(&conn, id).await.map_err(|error| error.at("/hypervisor_id"))?;
-        return reaching.into_iter().find(|record| record.hypervisor.id == id).ok_or_else(unbound);
+        let host = crate::catalogue::hypervisor::get(&conn, id).await;
+        let host = host.map_err(|error| error.at("/hypervisor_id"))?;
+        let reaches = reaching.iter().any(|record| record.hypervisor.id == id);
+        return match image.kind {
+            // Stock images stay where the operator put them.
+            ImageKind::Stock if !reaches => Err(unbound()),
+            ImageKind::Stock | ImageKind::Custom => Ok((host, reaches)),
+        };
     }
     let mut best: Option<(bool, u64, HypervisorRecord)> = None;
     for record in reaching {
@@ -121,7 +128,7 @@ async fn choose(
             best = Some((offline, load, record));
         }
     }
-    best.map(|(_, _, record)| record).ok_or_else(unbound)
+    best.map(|(_, _, record)| (record, true)).ok_or_else(unbound)
 }
 
 impl Service {
@@ -141,16 +148,19 @@ impl Service {
         }
         let image = crate::images::image::visible(&change.conn(), op, request.image_id)
             .await
-            .map_err(|error| error.at("/image_id"))?
-            .image;
-        let host = choose(&change, &request, &image).await?.hypervisor;
+            .map_err(|error| error.at("/image_id"))?;
+        let (host, reaches) = choose(&change, &request, &image.image).await?;
+        let host = host.hypervisor;
         let disk_size = rules::deploy(&rules::DeployFacts {
             account: &op.actor.account,
-            image: &image,
+            image: &image.image,
             hypervisor: &host,
             disk_size: request.disk_size,
             now: change.now,
         })?;
+        if !reaches {
+            bring(&mut change, &image, host.id).await.map_err(|error| error.at("/hypervisor_id"))?;
+        }
         let (id, task_id) = (InstanceId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let new = NewInstance {
             id,
@@ -159,7 +169,7 @@ impl Service {
             hypervisor_id: host.id,
             location_id: host.location_id,
             boot_source: BootSource::Disk,
-            image_id: Some(image.id),
+            image_id: Some(image.image.id),
             vcpus,
             memory,
         };

@@ -9,7 +9,7 @@ use imprint_agent_protocol::{
     ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment, VerifyImageAssignment,
 };
 use imprint_domain::{
-    Error,
+    Code, Error,
     consistency::Consistency,
     digest::LogicalDigest,
     id::{ImageId, InstanceId, StorageId},
@@ -169,6 +169,7 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             AssignmentKind::DeleteImage(DeleteImageAssignment { image })
         }
         (TaskKind::InstanceDeploy, TaskPayload::Deploy { seed, start }) => {
+            require_reached(conn, task).await?;
             AssignmentKind::Deploy(DeployAssignment {
                 instance: instance_ref(conn, task).await?,
                 image: image_ref(conn, task).await?,
@@ -263,6 +264,21 @@ async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<LogicalDi
     let id: ImageId = require(task.image_id, "image")?;
     let record = require(image::get(conn, id).await.db()?, "image")?;
     Ok(record.image.stored.as_ref().map(|stored| stored.logical_digest.clone()))
+}
+
+/// Refuses a hypervisor that cannot read the image: its move to one of the hypervisor's storages
+/// failed, or the storage was unbound meanwhile.
+async fn require_reached(conn: &Conn<'_>, task: &Task) -> Result<(), Error> {
+    let id: ImageId = require(task.image_id, "image")?;
+    let record = require(image::get(conn, id).await.db()?, "image")?;
+    let bound = storage::bound_hypervisors(conn, record.image.storage_id).await.db()?;
+    if bound.contains(&task.hypervisor_id) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NoImageStorageBound,
+        "the image could not be copied to a storage of the hypervisor; retry this task, or choose another hypervisor",
+    ))
 }
 
 async fn image_ref(conn: &Conn<'_>, task: &Task) -> Result<ImageRef, Error> {

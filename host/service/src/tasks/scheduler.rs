@@ -14,7 +14,7 @@ use imprint_store::{
     task::{self, TaskRecord},
 };
 
-use crate::{db_result::DbResult, tasks::moves};
+use crate::{db_result::DbResult, storages::bring, tasks::moves};
 
 /// The number of queued tasks of a hypervisor that are considered; those behind them wait.
 pub(crate) const MAX_SCANNED: u32 = 1000;
@@ -27,6 +27,8 @@ pub(crate) struct Queue<'a> {
     pub(crate) running: &'a [Task],
     /// Queued removals of files that a running task still reads.
     pub(crate) read: &'a BTreeSet<TaskId>,
+    /// Queued deployments whose image is on its way to a storage of the hypervisor.
+    pub(crate) awaiting: &'a BTreeSet<TaskId>,
     /// The number of tasks that may run at once.
     pub(crate) max_work: u32,
     /// The number of captures that may run at once (S28).
@@ -61,6 +63,8 @@ pub(crate) enum Reason {
     Tasks(u32),
     /// A task still reads the file that is to be removed.
     Readers,
+    /// The image is copied to a storage that the hypervisor reaches.
+    Image,
 }
 
 impl std::fmt::Display for Reason {
@@ -75,6 +79,7 @@ impl std::fmt::Display for Reason {
                 write!(f, "one of the {limit} captures that may run at once on this hypervisor")
             }
             Self::Readers => f.write_str("the tasks that still read the file"),
+            Self::Image => f.write_str("the image, which is copied to a storage of this hypervisor"),
             Self::Tasks(limit) => {
                 write!(f, "one of the {limit} tasks that may run at once on this hypervisor")
             }
@@ -123,6 +128,9 @@ impl Queue<'_> {
         if self.read.contains(&task.id) {
             return Some(Reason::Readers);
         }
+        if self.awaiting.contains(&task.id) {
+            return Some(Reason::Image);
+        }
         if exclusive(task).is_some_and(|instance| busy.contains(&instance)) {
             return Some(Reason::Instance);
         }
@@ -159,8 +167,15 @@ pub(crate) async fn schedule(
             read.insert(removal.id);
         }
     }
+    let mut awaiting = BTreeSet::new();
+    for task in &queued {
+        if bring::is_awaited(conn, task).await? {
+            awaiting.insert(task.id);
+        }
+    }
     let queue = Queue {
         queued: &queued,
+        awaiting: &awaiting,
         read: &read,
         running: &running,
         max_work: record.max_work,

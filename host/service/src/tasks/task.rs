@@ -6,7 +6,7 @@ use imprint_domain::{
     Error,
     coalesce::require_mergeable,
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
-    image::ImageStatus,
+    image::{ImageKind, ImageStatus},
     instance::InstanceStatus,
     storage_test::StorageTest,
     task::{Phase, Task, TaskKind, TaskState},
@@ -17,6 +17,7 @@ use imprint_store::{
     Conn,
     image::{self, ImageRecord},
     instance::{self, InstanceRecord},
+    storage,
     task::{self, TaskFilter, TaskRecord},
 };
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     page::Listing,
-    storages::retry::reserve_again,
+    storages::{bring::bring, retry::reserve_again},
     tasks::{
         hub::wait_for_change,
         lifecycle::{self, invalid_transition},
@@ -440,7 +441,12 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
             }
         },
         TaskKind::InstanceDeploy => {
-            its_image(change, record).await?.image.require_available()?;
+            let image = its_image(change, record).await?;
+            image.image.require_available()?;
+            let reaching = storage::bound_hypervisors(&change.conn(), image.image.storage_id).await.db()?;
+            if image.image.kind == ImageKind::Custom && !reaching.contains(&record.task.hypervisor_id) {
+                bring(change, &image, record.task.hypervisor_id).await?;
+            }
             let mut instance = its_instance(change, record).await?;
             instance.instance.retry()?;
             instance::update(&change.tx, &instance).await.db()?;

@@ -1,18 +1,20 @@
 //! Draining: the images of a storage move to another one while they stay in use.
 
+use std::collections::BTreeMap;
+
 use imprint_agent_protocol::{AssignmentKind, Outcome};
 use imprint_domain::{
     Code,
-    id::{ImageId, StorageId},
+    id::{HypervisorId, ImageId, StorageId},
     image::ImageStatus,
     storage::{StorageRole, StorageState},
     task::{TaskKind, TaskState},
 };
-use imprint_service::{InstanceCreate, StoragePatch, TaskList, TaskView};
+use imprint_service::{HypervisorCreate, InstanceCreate, StoragePatch, TaskList, TaskView};
 
 use crate::{
     storages::{create, edit, shown},
-    support::{World, failure, size, success},
+    support::{Agent, World, failure, name, size, success},
 };
 
 fn drained(to: Option<StorageId>) -> StoragePatch {
@@ -144,4 +146,69 @@ pub(crate) async fn a_move_that_fails_is_tried_later_and_one_that_is_not_wanted_
     assert_eq!(stopped.state, TaskState::Cancelled);
     assert_eq!(world.service.reconcile_once().await.unwrap().moves, 0);
     assert!(world.agent.claim(8, 0).await.is_empty());
+}
+
+/// A hypervisor that reaches no storage, with its agent.
+async fn far(world: &World) -> (HypervisorId, Agent) {
+    let far = HypervisorCreate {
+        name: name("far"),
+        location_id: world.location.id,
+        driver: "qemu".parse().unwrap(),
+        driver_settings: BTreeMap::new(),
+        max_work: None,
+        max_captures: None,
+    };
+    let far = world.service.hypervisor_create(&world.admin, far).await.unwrap().id;
+    let agent = Agent::new(&world.service, far, &world.environment);
+    agent.register().await.unwrap();
+    (far, agent)
+}
+
+pub(crate) async fn an_image_comes_to_the_hypervisor_that_needs_it(world: World) {
+    let image = world.image("here").await;
+    let (far, agent) = far(&world).await;
+    let request =
+        || InstanceCreate { image_id: image, hypervisor_id: Some(far), ..world.deployment("far away") };
+    let refused = world.service.instance_create(&world.customer, request()).await.unwrap_err();
+    assert_eq!(refused.code, Code::NoImageStorageBound, "nothing reaches both");
+    let shared = other(&world).await;
+    world.service.storage_bind(&world.admin, shared, far).await.unwrap();
+    let made = world.service.instance_create(&world.customer, request()).await.unwrap();
+    assert!(agent.claim(8, 0).await.is_empty(), "it waits for the image");
+    let waiting = world.task(made.task.id).await.waiting_for.unwrap_or_default();
+    assert!(waiting.contains("copied to a storage of this hypervisor"), "{waiting}");
+    let second = InstanceCreate { name: name("second"), ..request() };
+    world.service.instance_create(&world.customer, second).await.unwrap();
+    assert_eq!(active(&world, TaskKind::ImageMove).await.len(), 1, "one copy for both");
+    world.agent.work_all().await;
+    assert_eq!(place(&world, image).await.0, shared);
+    let work = agent.claim(8, 0).await;
+    assert_eq!(work.len(), 2);
+    for assignment in work {
+        let AssignmentKind::Deploy(deploy) = &assignment.kind else { panic!("{:?}", assignment.kind) };
+        assert_eq!(deploy.image.storage.id, shared);
+        agent.finish(&assignment, success(&assignment.kind)).await.unwrap();
+    }
+    assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
+}
+
+pub(crate) async fn a_copy_that_fails_fails_the_deployment_until_it_is_retried(world: World) {
+    let image = world.image("here").await;
+    let (far, agent) = far(&world).await;
+    let shared = other(&world).await;
+    world.service.storage_bind(&world.admin, shared, far).await.unwrap();
+    let request =
+        InstanceCreate { image_id: image, hypervisor_id: Some(far), ..world.deployment("far away") };
+    let made = world.service.instance_create(&world.customer, request).await.unwrap();
+    let work = world.agent.claim_one().await;
+    assert!(matches!(work.kind, AssignmentKind::MoveImage(_)), "{:?}", work.kind);
+    world.agent.finish(&work, failure(false)).await.unwrap();
+    assert!(agent.claim(8, 0).await.is_empty());
+    let failed = world.task(made.task.id).await;
+    assert_eq!(failed.state, TaskState::Failed, "{failed:?}");
+    assert_eq!(failed.error.unwrap().code, "no_image_storage_bound");
+    world.service.task_retry(&world.customer, made.task.id).await.unwrap();
+    world.agent.work_all().await;
+    agent.work_all().await;
+    assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
 }

@@ -1,0 +1,86 @@
+//! Bringing an image to a hypervisor that does not reach its storage (S10): its file moves to a
+//! storage that does, through a hypervisor that reaches both.
+
+use imprint_domain::{
+    Code, Error,
+    id::{HypervisorId, ImageId, StorageId},
+    rules,
+    size::ByteSize,
+    storage::{self as domain, StorageRole},
+    task::{Task, TaskKind},
+    time::Timestamp,
+};
+use imprint_store::{
+    Conn, hypervisor,
+    image::{self, ImageRecord},
+    storage, task,
+};
+
+use crate::{change::Change, db_result::DbResult, storages::candidates, tasks::moves};
+
+/// Has a customer's image moved to a storage of a hypervisor, unless it is on its way. The copy is
+/// verified before the image changes to it, and whoever reads the old file keeps it until the end.
+///
+/// # Errors
+///
+/// [`Code::NoImageStorageBound`] when no hypervisor reaches the image's storage and one of the
+/// wanted hypervisor; what [`domain::choose`] answers when those take no images.
+pub(crate) async fn bring(
+    change: &mut Change<'_>,
+    record: &ImageRecord,
+    to: HypervisorId,
+) -> Result<(), Error> {
+    if is_moving(&change.conn(), record.image.id).await? {
+        return Ok(());
+    }
+    let bytes = rules::stored_upper_bound(record.image.require_available()?.size);
+    let target = target(&change.conn(), record.image.storage_id, to, bytes, change.now).await?;
+    let owner = change.service.operator_account().await?.unwrap_or(record.image.account_id);
+    moves::queue(change, owner, record, target, bytes).await
+}
+
+async fn is_moving(conn: &Conn<'_>, id: ImageId) -> Result<bool, Error> {
+    let active = task::active_of_image(conn, id).await.db()?;
+    Ok(active.iter().any(|record| record.task.kind == TaskKind::ImageMove))
+}
+
+/// Chooses a storage of the wanted hypervisor, and a hypervisor that reaches it and the image.
+async fn target(
+    conn: &Conn<'_>,
+    from: StorageId,
+    to: HypervisorId,
+    bytes: ByteSize,
+    now: Timestamp,
+) -> Result<(StorageId, HypervisorId), Error> {
+    let mut refused = Error::new(
+        Code::NoImageStorageBound,
+        "the hypervisor and the image have no image storage in common; bind one storage to this hypervisor and to one that reaches the image, or choose another hypervisor",
+    );
+    let all = candidates::of_hypervisor(conn, to, StorageRole::Customer).await?;
+    for record in hypervisor::of_storage(conn, from).await.db()? {
+        if !record.hypervisor.is_online(now) {
+            continue;
+        }
+        let by = record.hypervisor.id;
+        let shared = storage::of_hypervisor(conn, by).await.db()?;
+        let mut candidates = all.clone();
+        candidates.retain(|candidate| shared.iter().any(|record| record.storage.id == candidate.storage.id));
+        if candidates.is_empty() {
+            continue;
+        }
+        match domain::choose(&candidates, bytes, None, now) {
+            Ok(chosen) => return Ok((chosen.storage.id, by)),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// Returns whether a queued deployment waits for its image, which is moving to a storage that the
+/// deployment's hypervisor reaches.
+pub(crate) async fn is_awaited(conn: &Conn<'_>, task: &Task) -> Result<bool, Error> {
+    let Some(id) = task.image_id.filter(|_| task.kind == TaskKind::InstanceDeploy) else { return Ok(false) };
+    let Some(record) = image::get(conn, id).await.db()? else { return Ok(false) };
+    let reaching = storage::bound_hypervisors(conn, record.image.storage_id).await.db()?;
+    Ok(!reaching.contains(&task.hypervisor_id) && is_moving(conn, id).await?)
+}
