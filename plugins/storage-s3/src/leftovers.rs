@@ -52,9 +52,7 @@ impl Bucket {
                 ["ListMultipartUploadsResult", "Upload", "Initiated"] => entry.2 = iso_date(text.trim()),
                 ["ListMultipartUploadsResult", "Upload"] => {
                     let (key, id, started) = std::mem::take(&mut entry);
-                    if key.starts_with(&self.settings.prefix)
-                        && started.is_some_and(|started| started < before)
-                    {
+                    if self.is_ours(&key) && started.is_some_and(|started| started < before) {
                         found.push((key, id));
                     }
                 }
@@ -62,5 +60,12 @@ impl Bucket {
             },
         )?;
         Ok(found)
+    }
+
+    /// Returns whether only Imprint uploads under that name. In a bucket without a prefix that is so
+    /// for the names of images alone.
+    fn is_ours(&self, key: &str) -> bool {
+        let prefix = &self.settings.prefix;
+        key.starts_with(prefix) && (!prefix.is_empty() || key.starts_with("img_"))
     }
 }
