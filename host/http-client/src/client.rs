@@ -1,11 +1,16 @@
 //! The client: requests with their answers, over connections that are kept.
 
-use std::{io::Read as _, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::FileExt as _,
+    time::Duration,
+};
 
 use ureq::{
-    Agent, Body,
+    Agent, Body, SendBody,
     config::Config,
-    http::{Request, Response},
+    http::{Request, Response, header::CONTENT_LENGTH},
     tls::TlsConfig,
     unversioned::transport::DefaultConnector,
 };
@@ -92,6 +97,37 @@ impl Client {
             self.agent.run(request)
         };
         sent.map_err(|error| HttpError::of(&host, error))
+    }
+
+    /// Sends a request with the first `length` bytes of a file, and returns the answer, whatever
+    /// its status. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_file(&self, request: Request<()>, file: &File, length: u64) -> Result<Answer, HttpError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let (mut head, ()) = request.into_parts();
+        head.headers.insert(CONTENT_LENGTH, length.into());
+        let mut body = FileBody { file, at: 0, end: length };
+        let sent = self.agent.run(Request::from_parts(head, SendBody::from_reader(&mut body)));
+        sent.map_err(|error| HttpError::of(&host, error))
+    }
+}
+
+/// A range of a file as the body of a request.
+struct FileBody<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl io::Read for FileBody<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buf.len());
+        let read = self.file.read_at(&mut buf[..left], self.at)?;
+        self.at += u64::try_from(read).map_err(io::Error::other)?;
+        Ok(read)
     }
 }
 

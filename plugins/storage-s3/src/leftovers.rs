@@ -62,8 +62,8 @@ impl Bucket {
         Ok(found)
     }
 
-    /// Returns whether only Imprint uploads under that name. In a bucket without a prefix that is so
-    /// for the names of images alone.
+    /// Returns whether only Imprint uploads under that name. In a bucket without a prefix that is
+    /// so for the names of images alone.
     fn is_ours(&self, key: &str) -> bool {
         let prefix = &self.settings.prefix;
         key.starts_with(prefix) && (!prefix.is_empty() || key.starts_with("img_"))

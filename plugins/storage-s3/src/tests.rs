@@ -232,6 +232,12 @@ fn uploads_that_are_never_ended_are_aborted_by_the_next_one() {
     volume.begin_upload(&host, &request("a", None)).unwrap();
     let left: Vec<_> = bucket.borrow().uploads.values().cloned().collect();
     assert_eq!(left, ["own/young", "other/old", "own/a"]);
+    // Without a prefix the bucket has uploads of others.
+    let whole = S3Volume::open(&host, &settings(&[("prefix", "")])).unwrap();
+    bucket.borrow_mut().uploads.insert("5".to_owned(), "img_old.qcow2".to_owned());
+    whole.begin_upload(&host, &request("b", None)).unwrap();
+    let left: Vec<_> = bucket.borrow().uploads.values().cloned().collect();
+    assert_eq!(left, ["own/young", "other/old", "own/a", "b"]);
     // A service that cannot list uploads takes one all the same.
     host.fail_next("http", imprint_plugin_sdk::error::Error::unsupported("s3.unsupported", "no"));
     let started = volume.begin_upload(&host, &request("b", None));
@@ -241,13 +247,13 @@ fn uploads_that_are_never_ended_are_aborted_by_the_next_one() {
 #[test]
 fn parts_grow_with_the_object_up_to_a_bound() {
     let (host, _, volume) = bucket();
-    for (bound, size) in [(1, 5), (50 << 30, 6), (625 << 30, 64)] {
+    for (bound, size) in [(1, 5), (50 << 30, 6), (625 << 30, 64), (1 << 40, 105), (5 << 40, 525)] {
         let upload = volume.begin_upload(&host, &request("a", Some(bound))).unwrap();
         let WriteTarget::Multipart(target) = upload.target() else { panic!("parts") };
         assert_eq!(target.part_size, size << 20, "{bound}");
         assert!(target.part_size * 10_000 >= bound);
     }
-    let error = volume.begin_upload(&host, &request("a", Some(1 << 40))).unwrap_err();
+    let error = volume.begin_upload(&host, &request("a", Some((5 << 40) + 1))).unwrap_err();
     assert_eq!(error.code, "s3.too-large");
 }
 

@@ -24,10 +24,12 @@ use crate::{
 
 /// The largest number of parts of an upload.
 const MAX_PARTS: u32 = 10_000;
-/// The largest size of a part, which the host holds in memory, in bytes.
-const MAX_PART: u64 = 64 << 20;
+/// The largest size of a part, in bytes: an object of S3 has at most 5 TiB.
+const MAX_PART: u64 = 525 * MIB;
+/// The size of parts where that of the object is not known, in bytes.
+const USUAL_PART: u64 = 64 * MIB;
 /// The size of the largest object, in bytes.
-pub(crate) const MAX_OBJECT: u64 = 10_000 * MAX_PART;
+pub(crate) const MAX_OBJECT: u64 = 5 << 40;
 const MIB: u64 = 1 << 20;
 /// The version of the token.
 const VERSION: u32 = 1;
@@ -59,7 +61,13 @@ impl S3Upload {
     pub(crate) fn begin(bucket: Bucket, host: &dyn HttpStorageHost, request: &WriteRequest) -> Result<Self> {
         check_key(&request.key, &bucket.settings.prefix)?;
         let bound = request.size.or(request.upper_bound);
-        let part_size = part_size(bucket.settings.part_size, MAX_PART, MAX_PARTS, bound);
+        let part_size = match bound {
+            Some(bound) if bound <= MAX_OBJECT => {
+                part_size(bucket.settings.part_size, MAX_PART, MAX_PARTS, Some(bound))
+            }
+            Some(_) => None,
+            None => Some(USUAL_PART),
+        };
         let part_size = part_size.ok_or_else(|| too_large(bound.unwrap_or_default()))?;
         // Conditional writes are not relied upon: keys of images are unique.
         if request.if_absent && bucket.find(host, &request.key)?.is_some() {
@@ -248,9 +256,9 @@ impl Upload<dyn HttpStorageHost> for S3Upload {
 
 fn too_large(bound: u64) -> Error {
     let message = format!(
-        "{bound} bytes do not fit into one object of this storage, which has at most {MAX_PARTS} parts of {} MiB; \
-         use another storage, or compress",
-        MAX_PART / MIB
+        "{bound} bytes do not fit into one object of this storage, which has at most {} TiB; use another storage, or \
+         compress",
+        MAX_OBJECT >> 40
     );
     Error::limit("s3.too-large", message)
 }

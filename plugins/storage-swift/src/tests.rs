@@ -293,7 +293,7 @@ fn failures_name_the_setting() {
     }
     host.fail_next("http", imprint_plugin_sdk::error::Error::denied("net.address", "not permitted"));
     assert_eq!(volume.space(&host).unwrap_err().code, "net.address.setting.endpoint");
-    let refused = volume.begin_upload(&host, &request("a", Some(1 << 40))).unwrap_err();
+    let refused = volume.begin_upload(&host, &request("a", Some(1 << 44))).unwrap_err();
     assert_eq!(refused.code, "swift.too-large");
 }
 

@@ -20,8 +20,9 @@ use crate::{
 
 /// The largest number of segments of an upload.
 const MAX_PARTS: u32 = 10_000;
-/// The largest size of a segment, in bytes.
-const MAX_PART: u64 = 64 << 20;
+/// The largest size of a segment, and that where the size of the object is not known, in bytes.
+const MAX_PART: u64 = 1 << 30;
+const USUAL_PART: u64 = 64 << 20;
 /// The size of the largest object, in bytes.
 pub(crate) const MAX_OBJECT: u64 = 10_000 * MAX_PART;
 /// The version of the token.
@@ -60,7 +61,10 @@ impl SwiftUpload {
     ) -> Result<Self> {
         account.check_key(&request.key)?;
         let bound = request.size.or(request.upper_bound);
-        let size = part_size(account.settings.segment_size, MAX_PART, MAX_PARTS, bound);
+        let size = match bound {
+            Some(_) => part_size(account.settings.segment_size, MAX_PART, MAX_PARTS, bound),
+            None => Some(USUAL_PART),
+        };
         let part_size = size.ok_or_else(|| too_large(bound.unwrap_or_default()))?;
         let before = account.find(host, &request.key)?;
         if request.if_absent && before.is_some() {

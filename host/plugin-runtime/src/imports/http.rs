@@ -36,7 +36,7 @@ fn send(context: &Arc<NetContext>, request: Request, stop: &dyn Fn() -> bool) ->
     let TemplateBody::Inline(body) = body else {
         return Err(NetError::Request("only the parts of an upload have a payload".to_owned()));
     };
-    let answer = Exchange { context, template: &template, body: &body }.send(stop)?;
+    let answer = Exchange { context, template: &template, body: body.as_slice().into() }.send(stop)?;
     captured(&template, answer)
 }
 

@@ -1,6 +1,6 @@
 //! Sending a request, and repeating it: pauses with jitter, redirects, the answer within bounds.
 
-use std::{borrow::Cow, io::Read as _, sync::Arc, time::Duration};
+use std::{io::Read as _, sync::Arc, time::Duration};
 
 use imprint_http_client::{
     Answer, Backoff, HttpError,
@@ -10,7 +10,7 @@ use imprint_http_client::{
     },
 };
 
-use super::{context::NetContext, error::NetError, sign::complete, template::Template};
+use super::{context::NetContext, error::NetError, payload::Payload, sign::complete, template::Template};
 use crate::bindings::host::imprint::types::http_types::Response;
 
 /// How often a request is sent.
@@ -22,7 +22,7 @@ const MAX_REDIRECTS: u32 = 3;
 pub(crate) struct Exchange<'a> {
     pub(crate) context: &'a Arc<NetContext>,
     pub(crate) template: &'a Template,
-    pub(crate) body: &'a [u8],
+    pub(crate) body: Payload<'a>,
 }
 
 impl Exchange<'_> {
@@ -54,8 +54,11 @@ impl Exchange<'_> {
             let (mut head, ()) = self.template.head()?.into_parts();
             head.uri = uri.clone();
             let used = self.used_sessions();
-            let body = complete(self.template, self.context, &mut head, Cow::Borrowed(self.body))?;
-            let sent = client.send(Request::from_parts(head, body.as_ref()));
+            let body = complete(self.template, self.context, &mut head, self.body.clone())?;
+            let sent = match &body {
+                Payload::Bytes(bytes) => client.send(Request::from_parts(head, bytes.as_ref())),
+                Payload::File(file, length) => client.send_file(Request::from_parts(head, ()), file, *length),
+            };
             let answer = sent.map_err(|error| self.context.about(&uri, error))?;
             match answer.status().as_u16() {
                 401 => {

@@ -2,9 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use md5::Md5;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest, Sha256};
 
-use super::error::NetError;
+use super::{error::NetError, payload::Payload};
 
 /// What a header is made of the body by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +28,30 @@ impl Compute {
         })
     }
 
-    pub(super) fn of(self, body: &[u8]) -> String {
-        match self {
-            Self::Sha256Hex => hex::encode(Sha256::digest(body)),
-            Self::Sha256Base64 => STANDARD.encode(Sha256::digest(body)),
-            Self::Md5Hex => hex::encode(Md5::digest(body)),
-            Self::Md5Base64 => STANDARD.encode(Md5::digest(body)),
-            Self::Crc32cBase64 => STANDARD.encode(crc32c::crc32c(body).to_be_bytes()),
-        }
+    pub(super) fn of(self, body: &Payload<'_>) -> Result<String, NetError> {
+        Ok(match self {
+            Self::Sha256Hex => hex::encode(digest::<Sha256>(body)?),
+            Self::Sha256Base64 => STANDARD.encode(digest::<Sha256>(body)?),
+            Self::Md5Hex => hex::encode(digest::<Md5>(body)?),
+            Self::Md5Base64 => STANDARD.encode(digest::<Md5>(body)?),
+            Self::Crc32cBase64 => {
+                let mut sum = 0;
+                body.pieces(|bytes| sum = crc32c::crc32c_append(sum, bytes)).map_err(unreadable)?;
+                STANDARD.encode(sum.to_be_bytes())
+            }
+        })
     }
+}
+
+fn unreadable(error: std::io::Error) -> NetError {
+    NetError::Request(format!("its body cannot be read: {error}"))
+}
+
+/// Returns the digest of a body.
+pub(super) fn digest<D: Digest>(body: &Payload<'_>) -> Result<Vec<u8>, NetError> {
+    let mut digest = D::new();
+    body.pieces(|bytes| digest.update(bytes)).map_err(unreadable)?;
+    Ok(digest.finalize().to_vec())
 }
 
 /// How a request is signed.

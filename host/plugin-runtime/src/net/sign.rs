@@ -22,7 +22,8 @@ use sha2::{Sha256, Sha512};
 use super::{
     context::NetContext,
     error::NetError,
-    scheme::Scheme,
+    payload::Payload,
+    scheme::{Scheme, digest},
     template::{Template, header_value},
 };
 
@@ -32,11 +33,11 @@ pub(crate) fn complete<'a>(
     template: &Template,
     context: &NetContext,
     head: &mut Parts,
-    body: Cow<'a, [u8]>,
-) -> Result<Cow<'a, [u8]>, NetError> {
+    body: Payload<'a>,
+) -> Result<Payload<'a>, NetError> {
     let body = fill_body(context, template, body)?;
     for (name, compute) in &template.computed {
-        head.headers.insert(name, header_value(name, &compute.of(&body), false)?);
+        head.headers.insert(name, header_value(name, &compute.of(&body)?, false)?);
     }
     sign(&template.scheme, context, template, head, &body)?;
     Ok(body)
@@ -46,19 +47,22 @@ pub(crate) fn complete<'a>(
 fn fill_body<'a>(
     context: &NetContext,
     template: &Template,
-    body: Cow<'a, [u8]>,
-) -> Result<Cow<'a, [u8]>, NetError> {
+    body: Payload<'a>,
+) -> Result<Payload<'a>, NetError> {
     if template.scheme != Scheme::JsonBody {
         return Ok(body);
     }
-    let mut json: serde_json::Value = serde_json::from_slice(&body)
+    let Payload::Bytes(text) = &body else {
+        return Err(NetError::Request("a part has no place for a secret".to_owned()));
+    };
+    let mut json: serde_json::Value = serde_json::from_slice(text)
         .map_err(|error| NetError::Request(format!("its body is not JSON: {error}")))?;
     for (pointer, name) in &template.secrets {
         let place = json.pointer_mut(pointer);
         let place = place.ok_or_else(|| NetError::Request(format!("its body has no {pointer:?}")))?;
         *place = context.secret(name, template.scheme.as_str())?.expose().into();
     }
-    Ok(Cow::Owned(json.to_string().into_bytes()))
+    Ok(Payload::Bytes(Cow::Owned(json.to_string().into_bytes())))
 }
 
 /// Signs a request whose other headers are complete.
@@ -67,7 +71,7 @@ fn sign(
     context: &NetContext,
     template: &Template,
     head: &mut Parts,
-    body: &[u8],
+    body: &Payload<'_>,
 ) -> Result<(), NetError> {
     let secret = |parameter: &str| {
         let name = template.secrets.get(parameter);
@@ -126,7 +130,7 @@ fn sign_v4(
     context: &NetContext,
     template: &Template,
     head: &mut Parts,
-    body: &[u8],
+    body: &Payload<'_>,
 ) -> Result<(), NetError> {
     let failed = |error: String| NetError::Request(format!("it cannot be signed: {error}"));
     let name = |parameter: &str| template.secrets.get(parameter).map(String::as_str);
@@ -165,7 +169,10 @@ fn sign_v4(
             if head.uri.scheme_str() == Some("https") && service == "s3" {
                 SignableBody::UnsignedPayload
             } else {
-                SignableBody::Bytes(body)
+                match body {
+                    Payload::Bytes(bytes) => SignableBody::Bytes(bytes),
+                    Payload::File(..) => SignableBody::Precomputed(hex::encode(digest::<Sha256>(body)?)),
+                }
             }
         }
     };

@@ -9,7 +9,7 @@ use std::{
 
 use imprint_ports::{Props, SecretText, Secrets};
 
-use super::{Exchange, NetContext, NetError, Template, TemplateBody, captured};
+use super::{Exchange, NetContext, NetError, Payload, Template, TemplateBody, captured};
 use crate::{
     bindings::host::imprint::types::http_types as wit,
     manifest::{Limits, Manifest},
@@ -94,7 +94,10 @@ fn request(url: String, scheme: &str, secrets: &[(&str, &str)]) -> wit::Request 
 fn send(context: &Arc<NetContext>, request: wit::Request) -> Result<wit::Response, NetError> {
     let (template, body) = Template::parse(request)?;
     let TemplateBody::Inline(body) = body else { panic!("no payload") };
-    captured(&template, Exchange { context, template: &template, body: &body }.send(&|| false)?)
+    captured(
+        &template,
+        Exchange { context, template: &template, body: body.as_slice().into() }.send(&|| false)?,
+    )
 }
 
 const OK: &str =
@@ -173,4 +176,48 @@ fn an_answer_that_is_longer_than_asked_for_is_an_error() {
     let mut long = request(address.clone(), "none", &[]);
     long.max_response = 1;
     assert_eq!(send(&context(&address, "true"), long).unwrap_err().for_host().code, "http.answer");
+}
+
+#[test]
+fn a_part_in_a_file_is_sent_like_one_in_memory() {
+    let part: Vec<u8> = (0..1_500_000_u32).map(|at| u8::try_from(at % 91 + 32).unwrap()).collect();
+    let file = tempfile::tempfile().unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[part.as_slice(), b"beyond"].concat(), 0).unwrap();
+    let length = u64::try_from(part.len()).unwrap();
+    for (scheme, secrets) in [("bearer", [("token", "key")]), ("sigv4", [("secret-key", "key")])] {
+        // The busy answer shows that the file is read from its start again.
+        let (address, seen) = serve(vec![OK, BUSY, OK]);
+        let context = context(&address, "true");
+        let mut described = request(address.clone(), scheme, &secrets);
+        described.body = wit::Body::Payload;
+        let compute = |name: &str, compute: &str| wit::ComputedHeader {
+            name: name.to_owned(),
+            compute: compute.to_owned(),
+        };
+        described.computed.extend([compute("x-md5", "md5-hex"), compute("x-sha", "sha256-b64")]);
+        let (template, _) = Template::parse(described).unwrap();
+        for body in [part.as_slice().into(), Payload::File(&file, length)] {
+            let answer = Exchange { context: &context, template: &template, body }.send(&|| false).unwrap();
+            assert_eq!(answer.status().as_u16(), 200);
+        }
+        // What a signature has of the time may differ.
+        let seen: Vec<Vec<String>> = seen
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|text| {
+                let timed =
+                    |line: &&str| !line.starts_with("x-amz-date") && !line.starts_with("authorization");
+                let mut lines: Vec<String> = text.split("\r\n").filter(timed).map(str::to_owned).collect();
+                lines.sort();
+                lines
+            })
+            .collect();
+        assert!(
+            seen[0].iter().any(|line| line == &format!("content-length: {length}")),
+            "{:?}",
+            seen[0].len()
+        );
+        assert!(seen[0] == seen[1] && seen[1] == seen[2], "{scheme}: the requests differ");
+    }
 }

@@ -52,7 +52,7 @@ impl fmt::Debug for NetRef {
 
 impl Authorise for Signer {
     fn authorise(&self, request: &mut Parts) -> Result<(), HttpError> {
-        let signed = complete(&self.template, &self.net.0, request, (&[]).into());
+        let signed = complete(&self.template, &self.net.0, request, [].as_slice().into());
         signed.map(drop).map_err(NetError::for_source)
     }
 }

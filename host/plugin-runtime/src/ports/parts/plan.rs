@@ -4,9 +4,11 @@ use imprint_ports::PortError;
 
 use crate::{bindings::storage::exports::imprint::storage::backend, codes::Code};
 
-/// The sizes that a part may have, in bytes. Parts are held in memory while they are sent.
+/// The sizes that a part may have, in bytes.
 const MIN_PART: u64 = 64 << 10;
-const MAX_PART: u64 = 64 << 20;
+const MAX_PART: u64 = 1 << 30;
+/// The largest part that is held in memory, in bytes. Larger ones are in files.
+const MAX_BUFFER: u64 = 64 << 20;
 /// The bytes of all parts of one upload that are in memory.
 const MEMORY: u64 = 192 << 20;
 /// The largest number of parts of an upload, and of parts that are sent at once.
@@ -33,11 +35,17 @@ impl Plan {
         if !parts.unordered && parts.max_parallel > 1 {
             return bad("parts in any order, where several are sent at once");
         }
-        let fit = (MEMORY / parts.part_size).saturating_sub(1).max(1);
+        let in_files = parts.part_size > MAX_BUFFER;
+        let fit = if in_files { MAX_PARALLEL } else { (MEMORY / parts.part_size).saturating_sub(1).max(1) };
         let parallel = u64::from(parts.max_parallel).clamp(1, MAX_PARALLEL).min(fit);
         let size =
             |bytes: u64| usize::try_from(bytes).map_err(|_| Code::BadParts.error("a part is too large"));
         Ok(Self { part_size: size(parts.part_size)?, max_parts: parts.max_parts, parallel: size(parallel)? })
+    }
+
+    /// Returns whether parts are filled and sent in files without names.
+    pub(super) fn in_files(&self) -> bool {
+        u64::try_from(self.part_size).is_ok_and(|size| size > MAX_BUFFER)
     }
 
     /// The parts that may be in memory at once.
@@ -63,7 +71,10 @@ mod tests {
             assert!(bytes <= 192 << 20, "{plan:?}: {bytes}");
             assert!(plan.parallel >= 1 && plan.buffers() > plan.parallel, "{plan:?}");
         }
-        for part_size in [0, 1000, (64 << 20) + 1] {
+        assert!(!plan(64 << 20, 4).unwrap().in_files());
+        let large = plan(512 << 20, 4).unwrap();
+        assert!(large.in_files() && large.parallel == 4, "{large:?}");
+        for part_size in [0, 1000, (1 << 30) + 1] {
             assert_eq!(plan(part_size, 4).unwrap_err().code, "plugin.bad-answer.parts");
         }
     }

@@ -10,7 +10,7 @@ use super::{describe::Descriptions, plan::Plan, sink::SendPart};
 use crate::{
     bindings::{host::imprint::types::http_types::Response, storage::exports::imprint::storage::backend},
     codes::Code,
-    net::{Exchange, NetError, captured},
+    net::{Exchange, NetError, Payload, captured},
     ports::upload::OpenUpload,
     sync,
 };
@@ -46,7 +46,7 @@ impl Sender {
 
     /// Returns the answer to a part, and whether it is the expected one; `None` when the session is
     /// over.
-    fn exchange(&self, number: u32, bytes: &[u8]) -> Result<Option<(bool, Response)>, PortError> {
+    fn exchange(&self, number: u32, bytes: Payload<'_>) -> Result<Option<(bool, Response)>, PortError> {
         let (templates, at) = self.block_on(self.described.template(&self.upload, number, &self.plan))?;
         let template = &templates[at];
         let exchange = Exchange { context: &self.upload.context.net, template, body: bytes };
@@ -64,8 +64,8 @@ impl Sender {
 }
 
 impl SendPart for Sender {
-    fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError> {
-        let (expected, response) = match self.exchange(number, bytes)? {
+    fn send(&self, number: u32, bytes: Payload<'_>) -> Result<(), PortError> {
+        let (expected, response) = match self.exchange(number, bytes.clone())? {
             Some(answer) if answer.1.status != 401 => answer,
             Some(_) | None => {
                 // The session has ended: the plugin signs in again when it describes parts.

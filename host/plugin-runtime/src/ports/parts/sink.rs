@@ -13,7 +13,7 @@ use std::{
 use imprint_ports::{BlockSink, ByteRange, PortError};
 
 use super::{filled::Filled, plan::Plan};
-use crate::{codes::Code, sync};
+use crate::{codes::Code, net::Payload, sync};
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ mod tests;
 /// Sends parts to the server.
 pub(super) trait SendPart: Send + Sync {
     /// Sends a part and records the answer. Blocks.
-    fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError>;
+    fn send(&self, number: u32, bytes: Payload<'_>) -> Result<(), PortError>;
 
     /// Returns whether the upload was cancelled.
     fn is_cancelled(&self) -> bool;
@@ -46,7 +46,7 @@ struct State {
     /// The parts that are being filled.
     open: BTreeMap<u32, OpenPart>,
     /// The parts that are complete and wait for a thread.
-    queue: VecDeque<(u32, Vec<u8>)>,
+    queue: VecDeque<(u32, Complete)>,
     /// The buffers that are in use outside of this state and come back: of parts that are being
     /// sent, or read from their files.
     away: usize,
@@ -65,6 +65,22 @@ struct State {
 struct OpenPart {
     bytes: PartBytes,
     filled: Filled,
+}
+
+/// A part that is to be sent.
+enum Complete {
+    Memory(Vec<u8>),
+    /// A large one, with its length.
+    File(File, u64),
+}
+
+impl Complete {
+    fn payload(&self) -> Payload<'_> {
+        match self {
+            Self::Memory(bytes) => bytes.as_slice().into(),
+            Self::File(file, length) => Payload::File(file, *length),
+        }
+    }
 }
 
 enum PartBytes {
@@ -97,17 +113,19 @@ impl Shared {
     fn run(&self) {
         let mut state = self.state();
         loop {
-            if let Some((number, bytes)) = state.queue.pop_front() {
+            if let Some((number, part)) = state.queue.pop_front() {
                 state.away += 1;
                 drop(state);
                 // A thread that just ended would be waited for without an end.
-                let sent = catch_unwind(AssertUnwindSafe(|| self.sender.send(number, &bytes)));
+                let sent = catch_unwind(AssertUnwindSafe(|| self.sender.send(number, part.payload())));
                 let outcome = sent.unwrap_or_else(|_| {
                     Err(Code::UploadStatus.error(format!("sending part {number} of the upload panicked")))
                 });
                 state = self.state();
                 state.away -= 1;
-                state.free.push(bytes);
+                if let Complete::Memory(bytes) = part {
+                    state.free.push(bytes);
+                }
                 if let Err(error) = outcome {
                     state.failed.get_or_insert(error);
                     state.queue.clear();
@@ -171,9 +189,7 @@ impl PartSink {
             if state.open.contains_key(&number) {
                 break;
             }
-            if let Some(mut memory) = self.buffer(&mut state)? {
-                memory.resize(self.plan().part_size, 0);
-                let bytes = PartBytes::Memory(memory);
+            if let Some(bytes) = self.room(&mut state)? {
                 state.open.insert(number, OpenPart { bytes, filled: Filled::default() });
                 break;
             }
@@ -206,6 +222,20 @@ impl PartSink {
         Ok(())
     }
 
+    /// Returns room for a new part; `None` when there will be some.
+    fn room(&self, state: &mut State) -> io::Result<Option<PartBytes>> {
+        if self.plan().in_files() {
+            // One more than are sent: the disk has room for these, and the server is kept busy.
+            let wait = state.queue.len() + state.away > self.plan().parallel;
+            return if wait { Ok(None) } else { Ok(Some(PartBytes::Waiting(tempfile::tempfile()?))) };
+        }
+        let memory = self.buffer(state)?;
+        Ok(memory.map(|mut memory| {
+            memory.resize(self.plan().part_size, 0);
+            PartBytes::Memory(memory)
+        }))
+    }
+
     /// Returns a buffer; `None` when one will become free.
     fn buffer(&self, state: &mut State) -> io::Result<Option<Vec<u8>>> {
         if let Some(buffer) = state.free.pop() {
@@ -236,6 +266,13 @@ impl PartSink {
         state.complete.insert(number);
         let mut memory = match bytes {
             PartBytes::Memory(memory) => memory,
+            PartBytes::Waiting(file) if self.plan().in_files() => {
+                // What was not written reads as zeroes.
+                file.set_len(offset(length))?;
+                state.queue.push_back((number, Complete::File(file, offset(length))));
+                self.shared.changed.notify_all();
+                return Ok(());
+            }
             PartBytes::Waiting(file) => {
                 let mut memory = loop {
                     self.check(&state)?;
@@ -265,7 +302,7 @@ impl PartSink {
         for (start, end) in filled.gaps(length) {
             memory[start..end].fill(0);
         }
-        state.queue.push_back((number, memory));
+        state.queue.push_back((number, Complete::Memory(memory)));
         self.shared.changed.notify_all();
         Ok(())
     }

@@ -22,7 +22,7 @@ struct Server {
 struct Link(Arc<Server>);
 
 impl SendPart for Link {
-    fn send(&self, number: u32, bytes: &[u8]) -> Result<(), PortError> {
+    fn send(&self, number: u32, payload: Payload<'_>) -> Result<(), PortError> {
         assert!(!self.0.panics, "this sender panics");
         self.0.waiting.fetch_add(1, SeqCst);
         let mut open = sync::lock(&self.0.gate);
@@ -31,7 +31,9 @@ impl SendPart for Link {
         }
         drop(open);
         self.0.waiting.fetch_sub(1, SeqCst);
-        let before = sync::lock(&self.0.sent).insert(number, bytes.to_vec());
+        let mut bytes = Vec::new();
+        payload.pieces(|piece| bytes.extend_from_slice(piece)).unwrap();
+        let before = sync::lock(&self.0.sent).insert(number, bytes);
         assert!(before.is_none(), "a part is sent once");
         Ok(())
     }
@@ -108,6 +110,29 @@ fn what_is_left_at_the_end_waits_for_buffers_as_well() {
     assert_eq!(sink.shared.state().buffers, sink.plan().buffers());
     let expected: Vec<u8> = (0..40).flat_map(|_| [[1; PART / 2], [0; PART / 2]].concat()).collect();
     assert_eq!(server.bytes(), expected);
+}
+
+#[test]
+fn large_parts_are_sent_from_files() {
+    let server = Arc::new(Server::default());
+    let size = (64 << 20) + PART;
+    let plan = Plan { part_size: size, max_parts: 10, parallel: 2 };
+    let sink = PartSink::start(Box::new(Link(server.clone())), plan).unwrap();
+    server.open();
+    // The head comes last, and most of it is never written.
+    sink.write_all_at(b"tail", offset(2 * size)).unwrap();
+    sink.write_all_at(b"middle", offset(size) - 3).unwrap();
+    sink.write_all_at(b"head", 0).unwrap();
+    sink.set_size(offset(2 * size) + 5).unwrap();
+    sink.sync().unwrap();
+    assert_eq!(sink.shared.state().buffers, 0, "nothing of it was in memory");
+    let bytes = server.bytes();
+    assert_eq!(bytes.len(), 2 * size + 5);
+    let present: Vec<_> =
+        bytes.iter().enumerate().filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+    let expected = [0..4, size - 3..size + 3, 2 * size..2 * size + 4];
+    assert_eq!(present, expected.into_iter().flatten().collect::<Vec<_>>());
+    assert!(bytes.starts_with(b"head") && bytes.ends_with(b"tail\0"));
 }
 
 #[test]
