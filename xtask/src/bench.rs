@@ -41,6 +41,10 @@ pub(crate) struct Options {
     /// Only jobs whose name or goal holds this
     #[arg(long, default_value = "")]
     only: String,
+    /// Measures image storages instead: captures into each kind and deployments from it, against
+    /// the plain tool of that kind
+    #[arg(long)]
+    storages: bool,
     /// A binary to measure instead of building one
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -90,6 +94,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
             up::build_host(up::Profile::Release)?
         }
     };
+    if options.storages {
+        return storages(options, &imprint);
+    }
     let dir = sh::dist().join("bench");
     let disk = disk::make(&dir, options.data_mib)?;
     let mut missed = Vec::new();
@@ -111,6 +118,23 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         true => Ok(()),
         false => bail!("missed: {}", missed.join("; ")),
     }
+}
+
+/// Measures the storages with the servers of the whole-product tests.
+fn storages(options: &Options, imprint: &Path) -> Result<()> {
+    setup::setup(setup::Purpose::Tests)?;
+    let mut build = sh::cargo();
+    build.args(["build", "--locked", "--workspace", "--bin", "storage-figures"]);
+    sh::run(&mut build)?;
+    let mut figures = sh::cmd::<&str>(&sh::target_dir()?.join("debug/storage-figures").to_string_lossy(), []);
+    figures.args([
+        "--data-mib",
+        &options.data_mib.to_string(),
+        "--rounds",
+        &options.rounds.max(1).to_string(),
+    ]);
+    figures.env("IMPRINT_BIN", imprint).env("IMPRINT_DIST", sh::dist()).env("PATH", sh::path_with_sbin());
+    sh::run(&mut figures)
 }
 
 #[expect(clippy::print_stdout, reason = "the table is the command's answer")]

@@ -85,6 +85,9 @@ const BENCH: &[Need] = &[
     need("mkfs.xfs", "xfsprogs"),
     need("pigz", "pigz"),
     need("fio", "fio"),
+    need("nfs-cp", "libnfs-utils"),
+    need("aws", "awscli"),
+    need("swift", "python3-swiftclient"),
 ];
 
 /// Installs what is missing. Without root it prints the one command that an administrator has to

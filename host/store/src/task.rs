@@ -3,7 +3,7 @@
 mod of_images;
 
 use imprint_domain::{
-    id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
+    id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     task::{Lease, Progress, Task, TaskKind, TaskParts, TaskState, Throughput},
     task_error::{TaskError, TaskErrorContext},
     time::Timestamp,
