@@ -6,11 +6,12 @@ import { nameProblem } from '@/lib/name'
 import { asProblem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { Disclosure } from '@/ui/Disclosure'
-import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
+import { Checkbox, SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { ButtonRow, Card, Stack } from '@/ui/Page'
 import { roleChoices } from './labels'
 import { parseGib, parseWeight } from './numbers'
+import { PlacementFields } from './PlacementFields'
 import { SettingFields, settingProblem } from './SettingFields'
 import { fieldsOf, parseLines, type SettingField, valuesOf } from './schema-fields'
 
@@ -125,25 +126,14 @@ export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormPro
           )}
         </Card>
         <Disclosure title="Advanced">
-          <FieldRow>
-            <TextField
-              label="Weight"
-              inputMode="numeric"
-              help="How much it is preferred for new images, 0 to 1000. 0: only when asked for."
-              value={values.weight}
-              onChange={(weight) => set({ weight })}
-              problem={messageFor('weight', '/weight')}
-            />
-            <TextField
-              label="Nearly full below, GiB"
-              inputMode="decimal"
-              optional
-              placeholder="5 %, at most 10"
-              value={values.minFree}
-              onChange={(minFree) => set({ minFree })}
-              problem={messageFor('minFree', '/min_free_bytes')}
-            />
-          </FieldRow>
+          <PlacementFields
+            values={values}
+            onChange={set}
+            problems={{
+              weight: messageFor('weight', '/weight'),
+              minFree: messageFor('minFree', '/min_free_bytes'),
+            }}
+          />
         </Disclosure>
         {refusal && <ProblemNotice problem={refusal} />}
         <ButtonRow>

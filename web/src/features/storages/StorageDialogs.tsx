@@ -7,11 +7,12 @@ import { nameProblem } from '@/lib/name'
 import { asProblem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
-import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
+import { Checkbox, SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { MutedText } from '@/ui/Page'
 import { imageCount } from './labels'
 import { parseGib, parseWeight } from './numbers'
+import { PlacementFields } from './PlacementFields'
 import { SettingFields, settingProblem } from './SettingFields'
 import { type SettingField, valuesOf } from './schema-fields'
 
@@ -76,25 +77,14 @@ export function EditStorageDialog({ storage, onClose, fields }: EditStorageDialo
           autoFocus
           problem={messageFor('name', '/name')}
         />
-        <FieldRow>
-          <TextField
-            label="Weight"
-            inputMode="numeric"
-            help="0 to 1000. 0: only when asked for."
-            value={values.weight}
-            onChange={(weight) => set({ weight })}
-            problem={messageFor('weight', '/weight')}
-          />
-          <TextField
-            label="Nearly full below, GiB"
-            inputMode="decimal"
-            optional
-            placeholder="5 %, at most 10"
-            value={values.minFree}
-            onChange={(minFree) => set({ minFree })}
-            problem={messageFor('minFree', '/min_free_bytes')}
-          />
-        </FieldRow>
+        <PlacementFields
+          values={values}
+          onChange={set}
+          problems={{
+            weight: messageFor('weight', '/weight'),
+            minFree: messageFor('minFree', '/min_free_bytes'),
+          }}
+        />
         <SettingFields
           fields={shown}
           values={settings}
