@@ -1,5 +1,16 @@
 import { Link } from '@tanstack/react-router'
-import { ArrowRightLeft, Camera, Combine, FileCheck, Layers, PlugZap, Power, Rocket, ScanSearch, Trash2 } from 'lucide-react'
+import {
+  ArrowRightLeft,
+  Camera,
+  Combine,
+  FileCheck,
+  Layers,
+  PlugZap,
+  Power,
+  Rocket,
+  ScanSearch,
+  Trash2,
+} from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { Names } from '@/api/queries/names'
 import { useTaskAction } from '@/api/queries/tasks'

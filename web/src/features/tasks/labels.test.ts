@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { TaskKind } from '@/api/types'
 import { detailAfterTitle, endTitle, errorTitle, stepsOf } from './labels'
 
 describe('the steps of a task', () => {
@@ -34,6 +35,13 @@ describe('the steps of a task', () => {
       'Queued',
       'Stopping',
     ])
+  })
+
+  test('say what a task does that copies nothing', () => {
+    const last = (kind: TaskKind) => stepsOf({ kind, state: 'running', phase: 'copying' }).names.at(-1)
+    expect(last('storage.scan')).toBe('Listing')
+    expect(last('image.verify')).toBe('Reading')
+    expect(last('storage.test')).toBe('Testing')
   })
 })
 

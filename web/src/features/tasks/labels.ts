@@ -152,8 +152,16 @@ export function endTitle(task: Pick<Task, 'kind' | 'state'>): string {
 export const stateName = (state: TaskState): string => STATES[state].name
 export const stateTone = (state: TaskState): Tone => STATES[state].tone
 
+/** What a phase is called in kinds of tasks that do something else in it. */
+const PHASES_OF_KINDS: Partial<Record<TaskKind, Partial<Record<Phase, string>>>> = {
+  'instance.stop': { starting: 'Stopping' },
+  'storage.scan': { copying: 'Listing' },
+  'image.verify': { copying: 'Reading' },
+  'storage.test': { copying: 'Testing' },
+}
+
 export function phaseName(phase: Phase, kind: TaskKind): string {
-  return phase === 'starting' && kind === 'instance.stop' ? 'Stopping' : PHASES[phase]
+  return PHASES_OF_KINDS[kind]?.[phase] ?? PHASES[phase]
 }
 
 export interface StepsView {
