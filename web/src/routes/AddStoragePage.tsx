@@ -1,4 +1,5 @@
 import { Link, useNavigate } from '@tanstack/react-router'
+import { useHypervisors } from '@/api/queries/catalogue'
 import { useStorageKinds } from '@/api/queries/storages'
 import { AddStorageForm } from '@/features/storages/AddStorageForm'
 import { asProblem } from '@/lib/problem'
@@ -11,6 +12,7 @@ export function AddStoragePage() {
   useTitle('Add Image Storage')
   const navigate = useNavigate()
   const kinds = useStorageKinds()
+  const { data: hypervisors = [] } = useHypervisors()
   return (
     <Stack>
       <PageHeader back={<Link to="/image-storages">Image Storages</Link>} title="Add Image Storage">
@@ -31,6 +33,7 @@ export function AddStoragePage() {
       {kinds.data && kinds.data.length > 0 && (
         <AddStorageForm
           kinds={kinds.data}
+          hypervisors={hypervisors}
           onCreated={(storage) =>
             void navigate({ to: '/image-storages/$id', params: { id: storage.id }, replace: true })
           }

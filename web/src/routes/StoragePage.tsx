@@ -36,7 +36,7 @@ export function StoragePage() {
 
 function StorageView({ storage }: { storage: ImageStorage }) {
   const navigate = useNavigate()
-  const { commands, dialog, problem, hypervisorName, storageName } = useStorageCommands(
+  const { commands, dialog, problem, hypervisorName, hasSecrets, storageName } = useStorageCommands(
     () => void navigate({ to: '/image-storages' }),
   )
   const left = imageCount(storage)
@@ -79,6 +79,7 @@ function StorageView({ storage }: { storage: ImageStorage }) {
         storage={storage}
         commands={commands}
         hypervisorName={hypervisorName}
+        hasSecrets={hasSecrets(storage)}
         storageName={storageName}
       />
       {dialog}

@@ -2,8 +2,9 @@ import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useCallback, useState } from 'react'
 import { useHypervisors } from '@/api/queries/catalogue'
 import { storagesQuery, useEditStorage, useStorageKinds } from '@/api/queries/storages'
-import type { ImageStorage } from '@/api/types'
+import type { Hypervisor, ImageStorage, StorageKind } from '@/api/types'
 import type { StorageCommands } from '@/features/storages/actions'
+import { SecretsDialog } from '@/features/storages/SecretsDialog'
 import {
   BindStorageDialog,
   DeleteStorageDialog,
@@ -12,10 +13,12 @@ import {
   UnbindStorageDialog,
 } from '@/features/storages/StorageDialogs'
 import { fieldsOf } from '@/features/storages/schema-fields'
+import { secretNames } from '@/features/storages/secrets'
+import { TestStorageDialog } from '@/features/storages/TestStorageDialog'
 import { asProblem, type Problem } from '@/lib/problem'
 
 interface Open {
-  kind: 'edit' | 'bind' | 'unbind' | 'drain' | 'remove'
+  kind: 'edit' | 'secrets' | 'bind' | 'unbind' | 'test' | 'drain' | 'remove'
   storage: ImageStorage
   hypervisorId?: string
 }
@@ -27,6 +30,8 @@ export interface StorageCommandsView {
   /** Why the last change of a state was refused. */
   problem: Problem | null
   hypervisorName: (id: string) => string
+  /** Whether a kind of storages has secrets. */
+  hasSecrets: (storage: ImageStorage) => boolean
   storageName: (id: string) => string
 }
 
@@ -45,23 +50,38 @@ export function useStorageCommands(onDeleted?: () => void): StorageCommandsView 
   const storageName = (id: string) => storages.find((storage) => storage.id === id)?.name ?? id
   const commands: StorageCommands = {
     edit: (storage) => setOpen({ kind: 'edit', storage }),
+    editSecrets: (storage) => setOpen({ kind: 'secrets', storage }),
     bind: (storage) => setOpen({ kind: 'bind', storage }),
     unbind: (storage, hypervisorId) => setOpen({ kind: 'unbind', storage, hypervisorId }),
+    test: (storage) => setOpen({ kind: 'test', storage }),
     drain: (storage) => setOpen({ kind: 'drain', storage }),
     setState: (storage, state) => change.mutate({ storage, patch: { state } }),
     remove: (storage) => setOpen({ kind: 'remove', storage }),
   }
   const problem = change.isError ? asProblem(change.error) : null
-  return { commands, dialog: dialogOf(), problem, hypervisorName, storageName }
+  const hasSecrets = (storage: ImageStorage) =>
+    secretNames(storage, fieldsOf(kinds.find(({ kind }) => kind === storage.kind)?.schema)).length > 0
+  return { commands, dialog: dialogOf(), problem, hypervisorName, hasSecrets, storageName }
 
   function dialogOf(): ReactNode {
     if (!open) return null
     const { storage, hypervisorId = '' } = open
+    const kind = kinds.find((candidate) => candidate.kind === storage.kind)
+    const fields = fieldsOf(kind?.schema)
     switch (open.kind) {
-      case 'edit': {
-        const kind = kinds.find((candidate) => candidate.kind === storage.kind)
-        return <EditStorageDialog storage={storage} onClose={close} fields={fieldsOf(kind?.schema)} />
-      }
+      case 'edit':
+        return <EditStorageDialog storage={storage} onClose={close} fields={fields} />
+      case 'secrets':
+        return <SecretsDialog storage={storage} onClose={close} fields={fields} />
+      case 'test':
+        return (
+          <TestStorageDialog
+            storage={storage}
+            onClose={close}
+            hypervisors={testersOf(storage, kind, hypervisors)}
+            fields={fields}
+          />
+        )
       case 'bind':
         return <BindStorageDialog storage={storage} onClose={close} hypervisors={hypervisors} />
       case 'unbind':
@@ -86,4 +106,18 @@ export function useStorageCommands(onDeleted?: () => void): StorageCommandsView 
         return <DeleteStorageDialog storage={storage} onClose={close} {...(onDeleted ? { onDeleted } : {})} />
     }
   }
+}
+
+/** Returns the hypervisors that can test a storage: those that it is bound to come first. */
+function testersOf(
+  { hypervisor_ids }: ImageStorage,
+  kind: StorageKind | undefined,
+  hypervisors: readonly Hypervisor[],
+): Hypervisor[] {
+  const isBound = ({ id }: Hypervisor) => hypervisor_ids.includes(id)
+  const others = hypervisors.filter(
+    (hypervisor) =>
+      !isBound(hypervisor) && kind?.hypervisors.some(({ hypervisor_id }) => hypervisor_id === hypervisor.id),
+  )
+  return [...hypervisors.filter(isBound), ...others]
 }

@@ -80,21 +80,32 @@ export interface SelectFieldProps {
   value: string
   onChange: (id: string) => void
   help?: ReactNode
+  /** Why the choice is invalid. */
+  problem?: string | null
 }
 
-export function SelectField({ label, choices, value, onChange, help }: SelectFieldProps) {
+export function SelectField({ label, choices, value, onChange, help, problem }: SelectFieldProps) {
   return (
-    <Select className={styles.field} value={value} onChange={(key) => key != null && onChange(String(key))}>
+    <Select
+      className={styles.field}
+      value={value}
+      onChange={(key) => key != null && onChange(String(key))}
+      isInvalid={problem != null}
+      validationBehavior="aria"
+    >
       <FieldLabel label={label} />
       <Button className={`${styles.control} ${styles.select}`}>
-        <SelectValue className={styles.selected}>{({ selectedText }) => selectedText}</SelectValue>
+        <SelectValue className={styles.selected}>
+          {({ selectedText }) => selectedText || 'Choose'}
+        </SelectValue>
         <ChevronDown aria-hidden="true" />
       </Button>
-      {help && (
+      {help && !problem && (
         <Text slot="description" className={styles.help}>
           {help}
         </Text>
       )}
+      <FieldError className={styles.problem}>{problem}</FieldError>
       <Popover className={styles.popover} offset={4}>
         <ListBox className={styles.list} items={choices}>
           {(choice) => (
@@ -123,19 +134,27 @@ export function SelectField({ label, choices, value, onChange, help }: SelectFie
 export interface CheckboxProps {
   label: string
   help?: string
+  /** Why the choice is invalid. */
+  problem?: string | null
   isSelected: boolean
   onChange: (selected: boolean) => void
 }
 
-export function Checkbox({ label, help, isSelected, onChange }: CheckboxProps) {
+export function Checkbox({ label, help, problem, isSelected, onChange }: CheckboxProps) {
   return (
-    <AriaCheckbox className={styles.checkbox} isSelected={isSelected} onChange={onChange}>
+    <AriaCheckbox
+      className={styles.checkbox}
+      isSelected={isSelected}
+      onChange={onChange}
+      isInvalid={problem != null}
+    >
       <span className={styles.box} aria-hidden="true">
         <Check />
       </span>
       <span>
         {label}
-        {help && <span className={styles.checkHelp}>{help}</span>}
+        {help && !problem && <span className={styles.checkHelp}>{help}</span>}
+        {problem && <span className={styles.checkProblem}>{problem}</span>}
       </span>
     </AriaCheckbox>
   )

@@ -1,9 +1,10 @@
 /** Image storages, their kinds, and the hypervisors that they are bound to. For admins only. */
 import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { applyChange } from '../cache'
 import { client, unwrap } from '../client'
 import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
-import type { ImageStorage, ImageStorageCreate, ImageStoragePatch } from '../types'
+import type { ImageStorage, ImageStorageCreate, ImageStoragePatch, StorageTestCreate } from '../types'
 
 export interface StorageFilter {
   role?: 'customer' | 'stock' | 'iso'
@@ -135,5 +136,44 @@ export function useUnbindStorage() {
         }),
       ),
     onSuccess: stored,
+  })
+}
+
+/** Sets secrets of a storage; `null` removes one. */
+export function useEditSecrets() {
+  const stored = useStored()
+  return useMutation({
+    mutationFn: ({ storage, secrets }: { storage: ImageStorage; secrets: Record<string, string | null> }) =>
+      unwrap(
+        client.PATCH('/api/v1/admin/image-storages/{id}/secrets', {
+          params: { path: { id: storage.id } },
+          body: { secrets },
+        }),
+      ),
+    onSuccess: stored,
+  })
+}
+
+/** What a connection test is made of: a stored storage, or settings that are not stored yet. */
+export type TestSubject = { storageId: string } | Omit<StorageTestCreate, 'hypervisor_id'>
+
+/** Starts a connection test and returns its task, which has the result when it is over. */
+export function useTestStorage() {
+  const cache = useQueryClient()
+  return useMutation({
+    mutationFn: ({ subject, hypervisorId }: { subject: TestSubject; hypervisorId: string }) =>
+      'storageId' in subject
+        ? unwrap(
+            client.POST('/api/v1/admin/image-storages/{id}/actions/test', {
+              params: { path: { id: subject.storageId } },
+              body: { hypervisor_id: hypervisorId },
+            }),
+          )
+        : unwrap(
+            client.POST('/api/v1/admin/image-storages/actions/test', {
+              body: { ...subject, hypervisor_id: hypervisorId },
+            }),
+          ),
+    onSuccess: (task) => applyChange(cache, { noun: 'task', id: task.id, item: task }),
   })
 }

@@ -1,22 +1,26 @@
-import { type FormEvent, useState } from 'react'
-import { useCreateStorage } from '@/api/queries/storages'
+import { type FormEvent, useRef, useState } from 'react'
+import { type TestSubject, useCreateStorage } from '@/api/queries/storages'
 import type { ImageStorage, ImageStorageCreate, StorageKind } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { nameProblem } from '@/lib/name'
-import { asProblem, toSentence } from '@/lib/problem'
+import { asProblem, type Problem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { Disclosure } from '@/ui/Disclosure'
 import { Checkbox, SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { ButtonRow, Card, Stack } from '@/ui/Page'
+import { ConnectionTest } from './ConnectionTest'
+import { settingProblems } from './connection-test'
 import { roleChoices } from './labels'
 import { parseGib, parseWeight } from './numbers'
 import { PlacementFields } from './PlacementFields'
 import { SettingFields, settingProblem } from './SettingFields'
-import { fieldsOf, parseLines, type SettingField, valuesOf } from './schema-fields'
+import type { Choice } from './StorageDialogs'
+import { fieldsOf, labelOf, parseLines, type SettingField, valuesOf } from './schema-fields'
 
 export interface AddStorageFormProps {
   kinds: readonly StorageKind[]
+  hypervisors: readonly Choice[]
   onCreated: (storage: ImageStorage) => void
   onCancel: () => void
 }
@@ -24,11 +28,16 @@ export interface AddStorageFormProps {
 const EMPTY = { name: '', role: 'customer', weight: '100', minFree: '', shared: false, lines: '' }
 
 /** Registers an image storage. The fields of its settings come from the plugin's manifest. */
-export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormProps) {
+export function AddStorageForm({ kinds, hypervisors, onCreated, onCancel }: AddStorageFormProps) {
   const [values, setValues] = useState(EMPTY)
   const [kindName, setKindName] = useState(kinds[0]?.kind ?? '')
   const [typed, setTyped] = useState<Record<string, string>>({})
   const [submitted, setSubmitted] = useState(false)
+  // What a connection test says of the settings as they were typed then.
+  const [tested, setTested] = useState<Record<string, string>>({})
+  const [testRefusal, setTestRefusal] = useState<Problem | null>(null)
+  const [isTesting, setTesting] = useState(false)
+  const form = useRef<HTMLFormElement>(null)
   const create = useCreateStorage()
   const set = (patch: Partial<typeof EMPTY>) => setValues((old) => ({ ...old, ...patch }))
   const kind = kinds.find((candidate) => candidate.kind === kindName)
@@ -47,6 +56,22 @@ export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormPro
     const fromServer = refusal?.field(pointer)
     return (submitted ? errors[field] : null) ?? (fromServer ? toSentence(fromServer) : null)
   }
+  const problemOf = (field: SettingField) =>
+    (submitted || isTesting ? missing(field) : null) ??
+    tested[field.name] ??
+    settingProblem(testRefusal, field) ??
+    settingProblem(refusal, field)
+  const settings = () =>
+    hasSchema ? valuesOf(fields, typed) : { settings: parseLines(values.lines) ?? {}, secrets: {} }
+  const subject = (): TestSubject | null => {
+    setTesting(true)
+    setTested({})
+    if (errors.lines || fields.some(missing)) {
+      if (form.current) focusFirstInvalid(form.current)
+      return null
+    }
+    return { kind: kindName, role: values.role as ImageStorage['role'], ...settings() }
+  }
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setSubmitted(true)
@@ -57,7 +82,7 @@ export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormPro
       name: values.name.trim(),
       role: values.role as ImageStorage['role'],
       kind: kindName,
-      ...(hasSchema ? valuesOf(fields, typed) : { settings: parseLines(values.lines) ?? {} }),
+      ...settings(),
       weight: parseWeight(values.weight).value,
       shared_path: values.shared,
       min_free_bytes: parseGib(values.minFree).value,
@@ -65,7 +90,7 @@ export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormPro
     create.mutate(body, { onSuccess: onCreated })
   }
   return (
-    <form onSubmit={submit}>
+    <form ref={form} onSubmit={submit}>
       <Stack>
         <Card title="Storage">
           <TextField
@@ -89,6 +114,9 @@ export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormPro
             onChange={(next) => {
               setKindName(next)
               setTyped({})
+              setTested({})
+              setTestRefusal(null)
+              setTesting(false)
             }}
           />
           {kind?.conflict && (
@@ -113,8 +141,11 @@ export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormPro
           <SettingFields
             fields={fields}
             values={typed}
-            onChange={(name, value) => setTyped((old) => ({ ...old, [name]: value }))}
-            problemOf={(field) => (submitted ? missing(field) : null) ?? settingProblem(refusal, field)}
+            onChange={(name, value) => {
+              setTyped((old) => ({ ...old, [name]: value }))
+              setTested(({ [name]: _, ...others }) => others)
+            }}
+            problemOf={problemOf}
           />
           {kindName === 'local' && (
             <Checkbox
@@ -124,6 +155,18 @@ export function AddStorageForm({ kinds, onCreated, onCancel }: AddStorageFormPro
               onChange={(isShared) => set({ shared: isShared })}
             />
           )}
+        </Card>
+        <Card title="Connection">
+          <ConnectionTest
+            key={kindName}
+            hypervisors={hypervisors.filter(({ id }) =>
+              kind?.hypervisors.some(({ hypervisor_id }) => hypervisor_id === id),
+            )}
+            subject={subject}
+            labelOf={(name) => fields.find((field) => field.name === name)?.label ?? labelOf(name)}
+            onResult={(test) => setTested(settingProblems(test))}
+            onRefusal={setTestRefusal}
+          />
         </Card>
         <Disclosure title="Advanced">
           <PlacementFields

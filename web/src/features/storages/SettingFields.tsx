@@ -20,6 +20,7 @@ export function SettingFields({ fields, values, onChange, problemOf }: SettingFi
           key={field.name}
           label={field.label}
           {...(field.help ? { help: field.help } : {})}
+          problem={problemOf(field)}
           isSelected={value === 'true'}
           onChange={(isSelected) => set(String(isSelected))}
         />
@@ -34,6 +35,7 @@ export function SettingFields({ fields, values, onChange, problemOf }: SettingFi
           value={value}
           onChange={set}
           help={field.help}
+          problem={problemOf(field)}
         />
       )
     }

@@ -5,7 +5,7 @@ import { toSentence } from '@/lib/problem'
 import { formatInstant } from '@/lib/time'
 import { Button } from '@/ui/Button'
 import { CopyableText } from '@/ui/CopyableText'
-import { Card, type Fact, Facts, MutedText, Stack } from '@/ui/Page'
+import { ButtonRow, Card, type Fact, Facts, MutedText, Stack } from '@/ui/Page'
 import { RelativeTime } from '@/ui/RelativeTime'
 import { type Column, Table } from '@/ui/Table'
 import type { StorageCommands } from './actions'
@@ -16,12 +16,20 @@ export interface StorageFactsProps {
   storage: ImageStorage
   commands: StorageCommands
   hypervisorName: (id: string) => string
+  /** Whether its kind has secrets. */
+  hasSecrets: boolean
   /** Returns the name of another storage. */
   storageName: (id: string) => string
 }
 
 /** The properties of an image storage, and what each hypervisor sees of it. */
-export function StorageFacts({ storage, commands, hypervisorName, storageName }: StorageFactsProps) {
+export function StorageFacts({
+  storage,
+  commands,
+  hypervisorName,
+  hasSecrets,
+  storageName,
+}: StorageFactsProps) {
   const room: Fact[] = [
     { name: 'Free', value: formatBytes(storage.available_bytes) },
     { name: 'Size', value: formatBytes(storage.total_bytes) },
@@ -69,7 +77,15 @@ export function StorageFacts({ storage, commands, hypervisorName, storageName }:
       <Card title="Details">
         <Facts facts={facts} />
       </Card>
-      <Card title="Settings">
+      <Card
+        title="Settings"
+        actions={
+          <ButtonRow>
+            {hasSecrets && <Button onPress={() => commands.editSecrets(storage)}>Change secrets</Button>}
+            <Button onPress={() => commands.test(storage)}>Test connection</Button>
+          </ButtonRow>
+        }
+      >
         {settings.length > 0 ? <Facts facts={settings} /> : <MutedText>It has none.</MutedText>}
       </Card>
       <Card title="Identity">

@@ -1,4 +1,4 @@
-import { ArrowRightLeft, CirclePlay, Link2, Lock, Pencil, Trash2 } from 'lucide-react'
+import { ArrowRightLeft, CirclePlay, Link2, Lock, Pencil, PlugZap, Trash2 } from 'lucide-react'
 import type { ImageStorage } from '@/api/types'
 import type { MenuAction } from '@/ui/Menu'
 import { deleteReason, drainReason } from './labels'
@@ -8,6 +8,8 @@ export interface StorageCommands {
   edit: (storage: ImageStorage) => void
   bind: (storage: ImageStorage) => void
   unbind: (storage: ImageStorage, hypervisorId: string) => void
+  test: (storage: ImageStorage) => void
+  editSecrets: (storage: ImageStorage) => void
   drain: (storage: ImageStorage) => void
   setState: (storage: ImageStorage, state: 'active' | 'read_only') => void
   remove: (storage: ImageStorage) => void
@@ -17,6 +19,7 @@ export function storageActions(storage: ImageStorage, commands: StorageCommands)
   return [
     { id: 'edit', label: 'Edit', icon: <Pencil />, onAction: () => commands.edit(storage) },
     { id: 'bind', label: 'Bind to a hypervisor', icon: <Link2 />, onAction: () => commands.bind(storage) },
+    { id: 'test', label: 'Test connection', icon: <PlugZap />, onAction: () => commands.test(storage) },
     storage.state === 'active'
       ? {
           id: 'read-only',

@@ -38,6 +38,8 @@ const TONES = {
 } as const
 
 function announce(task: Task, names: Names): void {
+  // The page that began a test shows its result: a test that ended well may have found faults.
+  if (task.kind === 'storage.test') return
   const ofImage = task.kind.startsWith('image.')
   const subject = (ofImage ? names.image(task.image_id) : names.instance(task.instance_id)) ?? ''
   const removed = task.kind === 'image.delete' || task.kind === 'instance.delete'
