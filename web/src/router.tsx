@@ -13,7 +13,14 @@ import {
 import { accountQuery } from '@/api/queries/session'
 import { queryClient } from '@/api/query-client'
 import { asProblem } from '@/lib/problem'
-import { createSearch, imagesSearch, signInSearch, storagesSearch, tasksSearch } from '@/lib/search'
+import {
+  createSearch,
+  imagesSearch,
+  objectsSearch,
+  signInSearch,
+  storagesSearch,
+  tasksSearch,
+} from '@/lib/search'
 import { CreateInstancePage } from '@/routes/CreateInstancePage'
 import { ErrorPage } from '@/routes/ErrorPage'
 import { ImagePage } from '@/routes/ImagePage'
@@ -112,6 +119,12 @@ const storage = createRoute({
   path: '/image-storages/$id',
   component: lazyRouteComponent(() => import('@/routes/StoragePage'), 'StoragePage'),
 })
+const storageObjects = createRoute({
+  getParentRoute: () => admin,
+  path: '/image-storages/$id/objects',
+  component: lazyRouteComponent(() => import('@/routes/StorageObjectsPage'), 'StorageObjectsPage'),
+  validateSearch: objectsSearch,
+})
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -124,7 +137,7 @@ export const router = createRouter({
       images,
       image,
       tasks,
-      admin.addChildren([storages, addStorage, storage]),
+      admin.addChildren([storages, addStorage, storage, storageObjects]),
     ]),
   ]),
   defaultPreload: false,

@@ -20,6 +20,8 @@ const keysOf = <const Plural extends `${Noun}s`>(plural: Plural) => ({
 
 export const keys = {
   account: ['account'],
+  /** All accounts, for admins. */
+  accounts: ['accounts'],
   /** The ids of deleted things. */
   deleted: ['deleted'],
   hypervisors: ['hypervisors'],
@@ -33,6 +35,12 @@ export const keys = {
     list: (filter: object) => ['storages', 'list', filter] as const,
     one: (id: string) => ['storages', 'one', id] as const,
   },
+  storageObjects: {
+    /** Matches every page of a storage's objects. */
+    all: (id: string) => ['storage-objects', id] as const,
+    page: (id: string, page: object) => ['storage-objects', id, page] as const,
+  },
+  storageScans: (id: string) => ['storage-scans', id] as const,
   /** The state of the event stream. */
   stream: ['stream'],
   tasks: keysOf('tasks'),

@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { formatBytes, formatDuration, formatRate, NONE, percentOf, plural, shortId } from './format'
+import {
+  formatBytes,
+  formatDuration,
+  formatRate,
+  NONE,
+  percentOf,
+  plural,
+  rangeText,
+  shortId,
+} from './format'
 
 describe('sizes', () => {
   test.each([
@@ -58,4 +67,10 @@ test('one image, two images', () => {
 test('a short id has its kind and its end', () => {
   expect(shortId('img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11')).toBe('img_…9b2e11')
   expect(shortId('odd')).toBe('odd')
+})
+
+test('a range says which part of a list is shown', () => {
+  expect(rangeText(0, 100, 100_000)).toBe('1 to 100 of 100,000')
+  expect(rangeText(99_900, 100, null)).toBe('99,901 to 100,000')
+  expect(rangeText(0, 3, 2)).toBe('1 to 3')
 })

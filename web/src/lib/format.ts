@@ -67,3 +67,18 @@ export function shortId(id: string): string {
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
+
+const COUNT = new Intl.NumberFormat('en')
+
+/** Formats a count with separators: `100,000`. */
+export const formatCount = (count: number): string => COUNT.format(count)
+
+/**
+ * Says which part of a list is shown: `101 to 200 of 100,000`. The total is left out where it is
+ * not known, and where the list has changed since it was counted.
+ */
+export function rangeText(first: number, count: number, total: number | null): string {
+  const last = first + count
+  const range = `${formatCount(first + 1)} to ${formatCount(last)}`
+  return total !== null && total >= last ? `${range} of ${formatCount(total)}` : range
+}

@@ -49,6 +49,23 @@ export const storagesSearch = (raw: Raw) =>
     state: oneOf(STORAGE_STATES, raw.state),
   })
 
+export const OBJECT_CLASSES = [
+  'faults',
+  'missing',
+  'digest_mismatch',
+  'size_mismatch',
+  'orphan',
+  'foreign',
+  'quarantined',
+  'failed_image',
+  'in_progress',
+  'stale_parent',
+  'image',
+] as const
+
+export const objectsSearch = (raw: Raw) =>
+  compact({ prefix: text(raw.prefix), class: oneOf(OBJECT_CLASSES, raw.class) })
+
 export const tasksSearch = (raw: Raw) =>
   compact({
     state: oneOf(TASK_STATES, raw.state),

@@ -1,36 +1,28 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useParams } from '@tanstack/react-router'
-import { Pencil } from 'lucide-react'
-import { storageQuery } from '@/api/queries/storages'
+import { FolderSearch, Pencil } from 'lucide-react'
+import { scansQuery } from '@/api/queries/storage-objects'
 import type { ImageStorage } from '@/api/types'
 import { storageActions } from '@/features/storages/actions'
+import { FindingsBadge } from '@/features/storages/ClassBadge'
 import { imageCount, STATES } from '@/features/storages/labels'
+import { faultCount, faultText, lastComplete } from '@/features/storages/objects'
 import { StorageFacts } from '@/features/storages/StorageFacts'
 import { HealthBadge } from '@/features/storages/StorageTable'
-import { asProblem, toSentence } from '@/lib/problem'
+import { toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { RowMenu } from '@/ui/Menu'
 import { Notice, ProblemNotice } from '@/ui/Notice'
-import { PageHeader, Skeleton, Stack } from '@/ui/Page'
-import { MissingPage } from './NotFoundPage'
-import { ProblemPage } from './ProblemPage'
+import { PageHeader, Stack } from '@/ui/Page'
 import { useStorageCommands } from './use-storage-commands'
+import { useStoragePage } from './use-storage-page'
 import { useTitle } from './use-title'
 
 export function StoragePage() {
   const { id } = useParams({ from: '/shell/admin/image-storages/$id' })
-  const { data: storage, error, isPending, refetch } = useQuery(storageQuery(id))
+  const { storage, instead } = useStoragePage(id)
   useTitle(storage?.name ?? 'Image storage')
-  if (isPending) return <Skeleton label="Loading the image storage" />
-  if (!storage) {
-    const problem = asProblem(error)
-    const back = <Link to="/image-storages">Image Storages</Link>
-    return problem.status === 404 || problem.status === 400 ? (
-      <MissingPage what="Image storage" back={back} />
-    ) : (
-      <ProblemPage title="Image storage" back={back} problem={problem} onRetry={() => void refetch()} />
-    )
-  }
+  if (!storage) return instead
   return <StorageView storage={storage} />
 }
 
@@ -39,21 +31,31 @@ function StorageView({ storage }: { storage: ImageStorage }) {
   const { commands, dialog, problem, hypervisorName, hasSecrets, storageName } = useStorageCommands(
     () => void navigate({ to: '/image-storages' }),
   )
+  const { data: scans } = useQuery(scansQuery(storage.id))
+  const scan = lastComplete(scans)
   const left = imageCount(storage)
   return (
     <Stack>
       <PageHeader
         back={<Link to="/image-storages">Image Storages</Link>}
         title={storage.name}
-        status={<HealthBadge storage={storage} />}
+        status={
+          <>
+            <HealthBadge storage={storage} />
+            {scan && <FindingsBadge scan={scan} />}
+          </>
+        }
         actions={
           <>
+            <Button icon={<FolderSearch />} onPress={() => commands.browse(storage)}>
+              Browse
+            </Button>
             <Button icon={<Pencil />} onPress={() => commands.edit(storage)}>
               Edit
             </Button>
             <RowMenu
               label="More actions"
-              actions={storageActions(storage, commands).filter(({ id }) => id !== 'edit')}
+              actions={storageActions(storage, commands).filter(({ id }) => id !== 'edit' && id !== 'browse')}
             />
           </>
         }
@@ -72,6 +74,16 @@ function StorageView({ storage }: { storage: ImageStorage }) {
             {left === 0
               ? 'It can be deleted now.'
               : 'They move in the background. Their tasks are on the page Tasks.'}
+          </p>
+        </Notice>
+      )}
+      {scan && faultCount(scan) > 0 && (
+        <Notice tone="warn" title="The last scan found faults">
+          <p>
+            {faultText(scan)}.{' '}
+            <Link to="/image-storages/$id/objects" params={{ id: storage.id }} search={{ class: 'faults' }}>
+              Browse the faults
+            </Link>
           </p>
         </Notice>
       )}

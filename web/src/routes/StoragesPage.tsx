@@ -11,6 +11,7 @@ import { FilterBar, SearchBox, SelectBox } from '@/ui/Filter'
 import { ProblemNotice } from '@/ui/Notice'
 import { EmptyState, PageHeader, Stack } from '@/ui/Page'
 import { TableSkeleton } from '@/ui/Table'
+import { useFindings } from './use-findings'
 import { useStorageCommands } from './use-storage-commands'
 import { useTitle } from './use-title'
 
@@ -25,6 +26,7 @@ export function StoragesPage() {
     void navigate({ to: '/image-storages', search: storagesSearch({ ...search, ...patch }), replace: true })
   const add = () => void navigate({ to: '/image-storages/new' })
   const query = q?.toLowerCase() ?? ''
+  const findings = useFindings(storages.data)
   const items = storages.data?.filter((storage) => storage.name.toLowerCase().includes(query))
   const isFiltered = query !== '' || filter.role !== undefined || filter.state !== undefined
   return (
@@ -86,7 +88,7 @@ export function StoragesPage() {
         </EmptyState>
       )}
       {items && items.length > 0 && (
-        <StorageTable items={items} commands={commands} hypervisorName={hypervisorName} />
+        <StorageTable items={items} commands={commands} findings={findings} hypervisorName={hypervisorName} />
       )}
       {dialog}
     </Stack>

@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
 import { type ReactNode, useCallback, useState } from 'react'
 import { useHypervisors } from '@/api/queries/catalogue'
 import { storagesQuery, useEditStorage, useStorageKinds } from '@/api/queries/storages'
@@ -37,6 +38,7 @@ export interface StorageCommandsView {
 
 /** Returns the actions on image storages and their open dialog, for the list and a storage's page. */
 export function useStorageCommands(onDeleted?: () => void): StorageCommandsView {
+  const navigate = useNavigate()
   const [open, setOpen] = useState<Open | null>(null)
   const { data: hypervisors = [] } = useHypervisors()
   const { data: storages = [] } = useQuery(storagesQuery({}))
@@ -49,6 +51,7 @@ export function useStorageCommands(onDeleted?: () => void): StorageCommandsView 
   )
   const storageName = (id: string) => storages.find((storage) => storage.id === id)?.name ?? id
   const commands: StorageCommands = {
+    browse: ({ id }) => void navigate({ to: '/image-storages/$id/objects', params: { id } }),
     edit: (storage) => setOpen({ kind: 'edit', storage }),
     editSecrets: (storage) => setOpen({ kind: 'secrets', storage }),
     bind: (storage) => setOpen({ kind: 'bind', storage }),

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
-import type { ImageStorage } from '@/api/types'
+import type { ImageStorage, StorageScan } from '@/api/types'
 import { formatBytes } from '@/lib/format'
 import { ClampedText } from '@/ui/ClampedText'
 import { RowMenu } from '@/ui/Menu'
@@ -8,7 +8,10 @@ import { MutedText } from '@/ui/Page'
 import { Status } from '@/ui/Status'
 import { type Column, Table } from '@/ui/Table'
 import { type StorageCommands, storageActions } from './actions'
+import { FindingsBadge } from './ClassBadge'
 import { HEALTH, imageCount, ROLES, STATES } from './labels'
+import { faultCount } from './objects'
+import styles from './StorageTable.module.css'
 
 /** A storage's health in one word; the hint says what is wrong. */
 export function HealthBadge({ storage }: { storage: Pick<ImageStorage, 'health' | 'problem'> }) {
@@ -38,10 +41,12 @@ export function Room({
 export interface StorageTableProps {
   items: readonly ImageStorage[]
   commands: StorageCommands
+  /** Returns the last complete scan of a storage. */
+  findings: (id: string) => StorageScan | undefined
   hypervisorName: (id: string) => string
 }
 
-export function StorageTable({ items, commands, hypervisorName }: StorageTableProps) {
+export function StorageTable({ items, commands, findings, hypervisorName }: StorageTableProps) {
   const columns = useMemo<Column<ImageStorage>[]>(
     () => [
       {
@@ -69,12 +74,16 @@ export function StorageTable({ items, commands, hypervisorName }: StorageTablePr
         id: 'health',
         name: 'Health',
         nowrap: true,
-        cell: (storage) => (
-          <span>
-            <HealthBadge storage={storage} />
-            {storage.state !== 'active' && <MutedText> {STATES[storage.state].label}</MutedText>}
-          </span>
-        ),
+        cell: (storage) => {
+          const scan = findings(storage.id)
+          return (
+            <span className={styles.badges}>
+              <HealthBadge storage={storage} />
+              {scan && faultCount(scan) > 0 && <FindingsBadge scan={scan} />}
+              {storage.state !== 'active' && <MutedText>{STATES[storage.state].label}</MutedText>}
+            </span>
+          )
+        },
       },
       {
         id: 'hypervisors',
@@ -87,7 +96,7 @@ export function StorageTable({ items, commands, hypervisorName }: StorageTablePr
           ),
       },
     ],
-    [hypervisorName],
+    [findings, hypervisorName],
   )
   return (
     <Table

@@ -1,10 +1,11 @@
-import { ArrowRightLeft, CirclePlay, Link2, Lock, Pencil, PlugZap, Trash2 } from 'lucide-react'
+import { ArrowRightLeft, CirclePlay, FolderSearch, Link2, Lock, Pencil, PlugZap, Trash2 } from 'lucide-react'
 import type { ImageStorage } from '@/api/types'
 import type { MenuAction } from '@/ui/Menu'
 import { deleteReason, drainReason } from './labels'
 
 /** The actions on image storages, which the page implements. */
 export interface StorageCommands {
+  browse: (storage: ImageStorage) => void
   edit: (storage: ImageStorage) => void
   bind: (storage: ImageStorage) => void
   unbind: (storage: ImageStorage, hypervisorId: string) => void
@@ -17,6 +18,7 @@ export interface StorageCommands {
 
 export function storageActions(storage: ImageStorage, commands: StorageCommands): MenuAction[] {
   return [
+    { id: 'browse', label: 'Browse', icon: <FolderSearch />, onAction: () => commands.browse(storage) },
     { id: 'edit', label: 'Edit', icon: <Pencil />, onAction: () => commands.edit(storage) },
     { id: 'bind', label: 'Bind to a hypervisor', icon: <Link2 />, onAction: () => commands.bind(storage) },
     { id: 'test', label: 'Test connection', icon: <PlugZap />, onAction: () => commands.test(storage) },

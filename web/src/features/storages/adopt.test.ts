@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest'
+import { formatChoices, formatOfKey, nameOfKey } from './adopt'
+
+it('the format is guessed from the extension', () => {
+  expect(formatOfKey('img_0190f3c2.qcow2')).toBe('qcow2')
+  expect(formatOfKey('backup/DEBIAN.IMG')).toBe('raw')
+  expect(formatOfKey('win.vhdx')).toBe('vhdx')
+  for (const key of ['a.tar', 'qcow2', 'a.qcow2/readme', '.qcow2.part', '']) {
+    expect(formatOfKey(key)).toBeNull()
+  }
+  expect(formatChoices.map(({ id }) => id)).toEqual(['qcow2', 'raw', 'vhd', 'vhdx', 'vmdk', 'vdi', 'ova'])
+})
+
+it('the name is the key without its folders and extension', () => {
+  expect(nameOfKey('backup/web-1.qcow2')).toBe('web-1')
+  expect(nameOfKey('backup/web-1.tar')).toBe('web-1.tar')
+  expect([...nameOfKey(`${'🦀'.repeat(200)}.raw`)]).toHaveLength(128)
+})
