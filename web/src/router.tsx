@@ -125,6 +125,11 @@ const storageObjects = createRoute({
   component: lazyRouteComponent(() => import('@/routes/StorageObjectsPage'), 'StorageObjectsPage'),
   validateSearch: objectsSearch,
 })
+const reconcile = createRoute({
+  getParentRoute: () => admin,
+  path: '/image-storages/$id/reconcile',
+  component: lazyRouteComponent(() => import('@/routes/ReconcilePage'), 'ReconcilePage'),
+})
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -137,7 +142,7 @@ export const router = createRouter({
       images,
       image,
       tasks,
-      admin.addChildren([storages, addStorage, storage, storageObjects]),
+      admin.addChildren([storages, addStorage, storage, storageObjects, reconcile]),
     ]),
   ]),
   defaultPreload: false,

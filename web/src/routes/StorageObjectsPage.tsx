@@ -1,13 +1,13 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, useParams, useSearch } from '@tanstack/react-router'
-import { FolderSearch, ScanSearch } from 'lucide-react'
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
+import { FolderSearch, ScanSearch, Wrench } from 'lucide-react'
 import { useState } from 'react'
 import { useHypervisors } from '@/api/queries/catalogue'
 import { scansQuery, useReloadObjects, useScanStorage } from '@/api/queries/storage-objects'
 import type { ImageStorage, StorageScan } from '@/api/types'
 import { FindingsBadge } from '@/features/storages/ClassBadge'
 import { DeepScanDialog } from '@/features/storages/ObjectDialogs'
-import { activeScan, lastComplete } from '@/features/storages/objects'
+import { activeScan, CLASSES, foundBy, lastComplete } from '@/features/storages/objects'
 import { ScanSummary } from '@/features/storages/ScanSummary'
 import { ScanTable } from '@/features/storages/ScanTable'
 import { TaskCards } from '@/features/tasks/TaskCards'
@@ -15,7 +15,7 @@ import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { Disclosure } from '@/ui/Disclosure'
 import { ProblemNotice } from '@/ui/Notice'
-import { EmptyState, PageHeader, Skeleton, Stack } from '@/ui/Page'
+import { ButtonRow, EmptyState, PageHeader, Skeleton, Stack } from '@/ui/Page'
 import { StorageObjectList } from './StorageObjectList'
 import { useObjectCommands } from './use-object-commands'
 import { useStoragePage } from './use-storage-page'
@@ -138,15 +138,29 @@ interface ScannedProps {
 }
 
 function Scanned({ storage, scan, onReload }: ScannedProps) {
+  const navigate = useNavigate()
   const search = useSearch({ from: '/shell/admin/image-storages/$id/objects' })
   const { data: hypervisors = [] } = useHypervisors()
   const { commands, dialog, problem, taskIds } = useObjectCommands(storage, scan.id)
+  const params = { id: storage.id }
+  const isMendable = foundBy(scan).some((found) => CLASSES[found.class].actions.length > 0)
   return (
     <>
       <ScanSummary
         storageId={storage.id}
         scan={scan}
         hypervisorName={(id) => hypervisors.find((hypervisor) => hypervisor.id === id)?.name ?? id}
+        actions={
+          <ButtonRow>
+            <Button
+              icon={<Wrench />}
+              reason={isMendable ? null : 'Nothing has to be set right.'}
+              onPress={() => void navigate({ to: '/image-storages/$id/reconcile', params })}
+            >
+              Reconcile
+            </Button>
+          </ButtonRow>
+        }
       />
       {problem && <ProblemNotice problem={problem} />}
       {taskIds.length > 0 && <TaskCards ids={taskIds} onEnded={onReload} />}

@@ -52,18 +52,24 @@ export interface ConfirmDialogProps {
   onClose: () => void
   onConfirm: () => void
   confirm: string
+  /** `primary` for what can be undone. */
+  variant?: 'danger' | 'primary'
+  /** Why it cannot be confirmed yet. */
+  reason?: string | null
   busy: boolean
   problem: ShownProblem | null
   children: ReactNode
 }
 
-/** Asks for confirmation of an action that cannot be undone. */
+/** Asks for confirmation of an action that cannot be undone, or that changes much. */
 export function ConfirmDialog({
   title,
   isOpen,
   onClose,
   onConfirm,
   confirm,
+  variant = 'danger',
+  reason = null,
   busy,
   problem,
   children,
@@ -78,7 +84,7 @@ export function ConfirmDialog({
         <Button onPress={onClose} autoFocus>
           Cancel
         </Button>
-        <Button variant="danger" busy={busy} onPress={onConfirm}>
+        <Button variant={variant} reason={reason} busy={busy} onPress={onConfirm}>
           {confirm}
         </Button>
       </DialogActions>
