@@ -62,7 +62,7 @@ export const credentials = { account: ACCOUNT, password: PASSWORD }
 /** Calls the API with the session of a page and returns the body of the response. */
 export async function call<T>(
   page: Page,
-  method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   path: string,
   { body, headers }: { body?: object; headers?: Record<string, string> } = {},
 ): Promise<T> {
@@ -124,14 +124,11 @@ interface Violation {
 /** Expects that the page as it is now has no violation of WCAG 2.2 A and AA. */
 export async function expectAccessible(page: Page): Promise<void> {
   // Contrast cannot be measured in the middle of an animation.
-  await page.evaluate(() =>
-    Promise.allSettled(
-      document.getAnimations().flatMap((animation) => {
-        const endless = animation.effect?.getComputedTiming().iterations === Number.POSITIVE_INFINITY
-        return endless ? [] : [animation.finished]
-      }),
-    ),
-  )
+  await page.evaluate(() => {
+    for (const animation of document.getAnimations()) {
+      if (animation.effect?.getComputedTiming().iterations !== Number.POSITIVE_INFINITY) animation.finish()
+    }
+  })
   await page.evaluate(axeSource)
   const violations = await page.evaluate(async () => {
     const { axe } = window as unknown as {
