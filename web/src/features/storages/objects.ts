@@ -18,7 +18,7 @@ export const CLASSES: Record<ObjectClass, ClassView> = {
   missing: {
     label: 'Missing',
     tone: 'bad',
-    detail: 'An available image whose file is not there',
+    detail: 'The file of an available image is not there',
     actions: ['repair'],
     proposed: 'repair',
   },
