@@ -15,3 +15,4 @@ pub(crate) mod relocate;
 pub(crate) mod scan;
 mod seed;
 pub(crate) mod storage_test;
+mod watched;

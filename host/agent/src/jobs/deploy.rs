@@ -21,6 +21,7 @@ use crate::{
         copy::{self, Request, Target},
         job::Job,
         power, seed,
+        watched::unless_gone,
     },
     journal::steps,
     machine::instance::{Definition, InstanceDir, allocated, disk_file},
@@ -71,10 +72,10 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
 
 /// Copies the image's disk into a new file of the instance's format, grown to the requested size.
 async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir) -> Result<(), JobError> {
-    let storage = job.machine.storage(&assignment.image.storage).await?.backend;
+    let storage = job.machine.storage(&assignment.image.storage).await?;
     let source_format = job.machine.format(assignment.image.format.as_str())?;
     let target_format = job.machine.format(assignment.instance.disk_format.as_str())?;
-    let locator = storage.open_read(&assignment.image.key).await?;
+    let locator = storage.backend.open_read(&assignment.image.key).await?;
     let cancel = job.control.child_token();
     let (disk, _) = copy::open_image(&job.machine, source_format.as_ref(), locator, cancel).await?;
     let requested = assignment.instance.disk_size.bytes();
@@ -88,6 +89,7 @@ async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir)
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());
+    let cancel = job.control.child_token();
     let request = Request {
         disk: &disk,
         format: target_format.as_ref(),
@@ -98,9 +100,10 @@ async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir)
         compression: Compression::None,
         grow_to: Some(requested),
         progress,
-        cancel: job.control.child_token(),
+        cancel: cancel.clone(),
     };
-    let written = copy::write(request).await.map_err(|error| job.control.prefer_stop_reason(error))?;
+    let written = unless_gone(Box::pin(copy::write(request)), storage.until_silent(), cancel).await;
+    let written = written.map_err(|error| job.control.prefer_stop_reason(error))?;
     verify(assignment, &written)
 }
 

@@ -82,6 +82,11 @@ impl StorageFolder {
         Ok(folder)
     }
 
+    /// Returns the path of the folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the handle of the folder, for the storage's plugin.
     pub(super) fn dir(&self) -> Arc<Dir> {
         self.dir.clone()

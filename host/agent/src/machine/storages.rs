@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -25,6 +26,11 @@ use crate::{
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the folder is compared with its path while bytes are written.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time that a folder in use has to answer: as long as a server may take to come back.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The code of a folder that does not answer.
+const NOT_ANSWERING: &str = "storage.not-answering";
 
 /// The problem of a storage whose file system is mounted read-only.
 pub(crate) const READ_ONLY: &str = "the file system of the storage is mounted read-only: images can be deployed, and none \
@@ -139,15 +145,17 @@ impl Storages {
                 ))
             })
         };
-        timeout(OPEN_TIMEOUT, opened).await.unwrap_or_else(|_| {
-            let text = format!(
-                "the storage's folder {} does not answer within {} s; check its mount and its server",
-                path.display(),
-                OPEN_TIMEOUT.as_secs()
-            );
-            Err(PortError::host(ErrorClass::Transient, "storage.not-answering", text))
-        })
+        timeout(OPEN_TIMEOUT, opened).await.unwrap_or_else(|_| Err(not_answering(&path, OPEN_TIMEOUT)))
     }
+}
+
+fn not_answering(path: &Path, limit: Duration) -> PortError {
+    let text = format!(
+        "the storage's folder {} does not answer within {} s; check its mount and its server",
+        path.display(),
+        limit.as_secs()
+    );
+    PortError::host(ErrorClass::Transient, NOT_ANSWERING, text)
 }
 
 impl Storage {
@@ -177,20 +185,35 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// Fails when another folder has taken its place.
+    /// Fails when another folder has taken its place, or the folder does not answer.
     pub(crate) async fn require_in_place(&self) -> Result<(), PortError> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
-        let checked = tokio::task::spawn_blocking(move || folder.require_in_place()).await;
-        checked.unwrap_or_else(|error| {
-            Err(PortError::host(
+        let path = folder.path().to_owned();
+        let checking = tokio::task::spawn_blocking(move || folder.require_in_place());
+        match timeout(ANSWER_TIMEOUT, checking).await {
+            Ok(Ok(checked)) => checked,
+            Ok(Err(error)) => Err(PortError::host(
                 ErrorClass::Internal,
                 "storage.path",
                 format!("a helper thread ended: {error}"),
-            ))
-        })
+            )),
+            Err(_) => Err(not_answering(&path, ANSWER_TIMEOUT)),
+        }
     }
 
-    /// Returns when another folder has taken the place of the storage's, with what happened.
+    /// Returns when the storage's folder does not answer any more.
+    pub(crate) async fn until_silent(&self) -> PortError {
+        loop {
+            sleep(WATCH_INTERVAL).await;
+            match self.require_in_place().await {
+                Err(error) if error.code == NOT_ANSWERING => return error,
+                Err(_) | Ok(()) => {}
+            }
+        }
+    }
+
+    /// Returns when another folder has taken the place of the storage's, or it does not answer,
+    /// with what happened.
     pub(crate) async fn until_moved(&self) -> PortError {
         loop {
             sleep(WATCH_INTERVAL).await;

@@ -1,6 +1,6 @@
 //! Writing a disk to the image storage, and publishing it as an image.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use imprint_agent_protocol::CaptureAssignment;
 use imprint_data_path::{Disk, Progress, Written};
@@ -15,6 +15,7 @@ use crate::{
         image::{invalid_digest, size_of},
         job::Job,
         publish::{Expected, publish},
+        watched::unless_gone,
     },
     journal::steps,
     machine::storages::Storage,
@@ -55,7 +56,7 @@ pub(super) async fn upload(
         cancel: cancel_copy.clone(),
     });
     // On the heap: the future of a copy is large, and this one holds it across a second wait.
-    let written = while_in_place(storage, Box::pin(writing), cancel_copy).await;
+    let written = unless_gone(Box::pin(writing), storage.until_moved(), cancel_copy).await;
     let written = written.map_err(|error| job.control.prefer_stop_reason(error))?;
     job.control.phase(Phase::Finalizing);
     job.control.check()?;
@@ -68,24 +69,6 @@ pub(super) async fn upload(
     // A folder that went away during the commit has taken the image with it.
     storage.require_in_place().await?;
     Ok(written)
-}
-
-/// Awaits the writing of the bytes. It ends early when another folder has taken the place of the
-/// storage's: the bytes would go to the wrong one.
-async fn while_in_place(
-    storage: &Storage,
-    mut writing: Pin<Box<impl Future<Output = Result<Written, JobError>>>>,
-    cancel: CancellationToken,
-) -> Result<Written, JobError> {
-    let moved = tokio::select! {
-        biased;
-        done = &mut writing => return done,
-        moved = storage.until_moved() => moved,
-    };
-    // The threads of the data path end before the clean-up removes their file.
-    cancel.cancel();
-    drop(writing.await);
-    Err(moved.into())
 }
 
 /// Returns the size in bytes that the file of an image cannot exceed: units that do not become
