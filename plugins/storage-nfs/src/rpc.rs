@@ -159,7 +159,7 @@ impl Rpc {
         call.pack(&mut record).map_err(|_| invalid())?;
         args.pack(&mut record).map_err(|_| invalid())?;
         if self.connection.is_none() {
-            self.connect(host).or_else(unless_lasting)?;
+            self.reconnect(host).or_else(unless_lasting)?;
         }
         if let Some(connection) = &self.connection
             && connection.send(&record).is_err()
@@ -258,7 +258,10 @@ impl Rpc {
                         self.answers.insert(id, answer);
                     }
                 }
-                Err(()) => return Err(self.not_nfs("answers with what is no answer of a remote procedure")),
+                Err(()) => {
+                    self.disconnect();
+                    return Err(self.not_nfs("answers with what is no answer of a remote procedure"));
+                }
             }
         }
     }
