@@ -1,14 +1,15 @@
 //! Images on an export of a real NFS server, which is killed, hangs, is full or is only read; and
 //! everything that can be wrong with the settings.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use imprint_tests::{
+    binary,
     client::{Client, id},
-    eventually,
+    dist, eventually,
     ledger::{self, last_sequence},
     nfs::{NfsServer, OWNER, STRANGER},
     server::Server,
-    tools,
+    tools::{self, UserFolder},
 };
 use serde_json::{Value, json};
 
@@ -139,47 +140,57 @@ async fn an_nfs_server_that_hangs_holds_up_nothing_but_its_storage() -> Result<(
     let body = json!({"role": "customer", "kind": "nfs", "settings": settings(&demo.nfs, "images")});
     let step = failed_step(&demo.admin, body).await?.context("a server that hangs passed")?;
     assert_eq!((&step["setting"], &step["code"]), (&json!("server"), &json!("nfs.not-answering")), "{step}");
-    // Meanwhile another storage is made, and takes an image.
-    let storage = bound(&demo.admin, "other", "local", json!({"path": other.path()})).await?;
-    let tested = json!({"role": "customer", "kind": "local", "settings": {"path": other.path()}});
-    assert_eq!(failed_step(&demo.admin, tested).await?, None);
-    assert_eq!(storage["kind"], "local");
-    let task = demo.customer.finished(&accepted["task"]).await?;
-    // It is tried again, and the other storage takes it; or it fails and says why.
-    match task["state"].as_str() {
-        Some("succeeded") => assert!(task["attempt"].as_u64() > Some(1), "{task}"),
-        Some("failed") => {
-            let detail = task["error"]["operator_detail"].as_str().unwrap_or_default();
-            assert!(detail.contains("has not answered"), "{task}");
-        }
-        _ => bail!("{task}"),
-    }
+    let other = json!({"role": "customer", "kind": "local", "settings": {"path": other.path()}});
+    assert_eq!(failed_step(&demo.admin, other).await?, None, "another storage goes on");
     demo.nfs.hang(false)?;
     demo.nfs.speed_up()?;
-    eventually("the export to be clean", async || {
-        let left = demo.nfs.files("images")?;
-        let published = left.iter().all(|path| !path.display().to_string().contains("/.tmp/"));
-        if published { Ok(Some(())) } else { bail!("{left:?}") }
-    })
-    .await
+    let task = demo.customer.finished(&accepted["task"]).await?;
+    assert_eq!(task["state"], "succeeded", "{task}");
+    demo.only_image()?;
+    Ok(())
 }
 
 #[tokio::test]
-async fn a_full_export_fails_the_capture_and_keeps_nothing() -> Result<()> {
+async fn an_export_that_gets_full_fails_the_capture_and_keeps_nothing() -> Result<()> {
     let demo = Demo::start("small").await?;
-    let source = json!({"type": "instance", "id": demo.instance});
-    let body = json!({"source": source, "name": "too big", "compression": "none"});
-    let refused = demo.customer.post("/images", &body).await;
-    let code = match refused {
-        Ok(accepted) => {
-            let task = demo.customer.finished(&accepted["task"]).await?;
-            assert_eq!(task["state"], "failed", "{task}");
-            task["error"]["code"].clone()
-        }
-        Err(error) => bail!("the capture was not accepted: {error:#}"),
-    };
-    assert_eq!(code, "insufficient_storage");
-    assert!(demo.nfs.files("small")?.is_empty(), "{:?}", demo.nfs.files("small")?);
+    demo.nfs.slow_down(80)?;
+    let accepted = demo.capture_in_the_middle("small").await?;
+    let filler = demo.nfs.fill("small")?;
+    demo.nfs.speed_up()?;
+    let task = demo.customer.finished(&accepted["task"]).await?;
+    let outcome = (&task["state"], &task["error"]["code"]);
+    assert_eq!(outcome, (&json!("failed"), &json!("insufficient_storage")), "{task}");
+    std::fs::remove_file(filler)?;
+    assert_eq!(demo.nfs.files("small")?, Vec::<std::path::PathBuf>::new());
+    Ok(())
+}
+
+#[test]
+fn the_plugin_does_on_a_real_server_what_every_storage_must() -> Result<()> {
+    let nfs = tokio::runtime::Runtime::new()?.block_on(NfsServer::start())?;
+    let file = dist()?.join("plugins/storage-nfs.wasm");
+    let (server, export) =
+        (format!("server={}", nfs.address), format!("export={}", nfs.export("images").display()));
+    let (uid, gid) = (format!("uid={OWNER}"), format!("gid={OWNER}"));
+    // Each case in a folder of its own. The listing of 10,001 keys is tried on the mock host.
+    for case in [
+        "put-get",
+        "ranges",
+        "zero-length",
+        "hostile-names",
+        "replace",
+        "two-writers",
+        "cancel",
+        "crash",
+        "delete",
+        "wrong-total",
+    ] {
+        let folder = format!("folder={case}");
+        let settings = [server.as_str(), &export, &uid, &gid, &folder, "private-networks=true"];
+        let set: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        let command = [&["plugin", "test", tools::arg(&file), "--case", case][..], &set].concat();
+        tools::ok(tools::arg(&binary()?), &command)?;
+    }
     Ok(())
 }
 
@@ -207,6 +218,14 @@ async fn the_connection_test_names_what_is_wrong_with_an_export() -> Result<()> 
     assert!(nfs.files("images")?.is_empty(), "the test leaves nothing");
     let folder = tempfile::tempdir()?;
     let path = folder.path().display().to_string();
+    // What a client in user space mounts, but of something else. There is no mount of NFS here: the
+    // kernel of the tests has no client.
+    let other = tempfile::tempdir()?;
+    let (source, mounted) = (other.path().join("source"), other.path().join("mounted"));
+    std::fs::create_dir(&source)?;
+    std::fs::create_dir(&mounted)?;
+    let _mounted = UserFolder::mount(&source, &mounted, "nfs", "100M").await?;
+    let mounted = mounted.display().to_string();
     let port = server.url.rsplit(':').next().context("an address has a port")?.to_owned();
     let read_only = nfs.export("read-only").display().to_string();
     let stranger = STRANGER.to_string();
@@ -218,10 +237,14 @@ async fn the_connection_test_names_what_is_wrong_with_an_export() -> Result<()> 
         (vec![("uid", &stranger), ("gid", &stranger)], "uid", "nfs.access"),
         (vec![("private-networks", "false")], "private-networks", "net.private-network"),
         (vec![("access", "mount"), ("path", &path)], "path", "nfs.not-mounted"),
+        (vec![("access", "mount"), ("path", &mounted)], "server", "nfs.other-server"),
     ] {
         let mut settings = good.clone();
         for (name, value) in &changed {
             settings[name] = json!(value);
+        }
+        if settings["access"] == "mount" {
+            settings["folder"] = json!(".");
         }
         let failed = test(&settings).await?.with_context(|| format!("{changed:?} passed"))?;
         assert_eq!(

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::{
     eventually,
     process::{Process, signal},
-    tools::{self, SmallDisk},
+    tools,
 };
 
 /// The user who owns the exports, and the one that has no rights in them.
@@ -21,7 +21,7 @@ pub const OWNER: u32 = 4_321;
 /// See [`OWNER`].
 pub const STRANGER: u32 = 4_322;
 
-/// A server with the exports `images`, `read-only` and `small` (of 12 MiB).
+/// A server with the exports `images`, `read-only` and `small` (of 96 MiB).
 pub struct NfsServer {
     /// The address.
     pub address: String,
@@ -30,7 +30,7 @@ pub struct NfsServer {
     wire: String,
     port_mapper: Process,
     server: Option<Process>,
-    _small: SmallDisk,
+    _small: Loop,
 }
 
 impl NfsServer {
@@ -40,7 +40,7 @@ impl NfsServer {
         for name in ["images", "read-only", "small", "state"] {
             std::fs::create_dir(folder.path().join(name))?;
         }
-        let small = SmallDisk::mount(&folder.path().join("small"), "12m")?;
+        let small = Loop::mount(&folder.path().join("small.img"), &folder.path().join("small"))?;
         let owner = Some(OWNER);
         for name in ["images", "read-only", "small"] {
             std::os::unix::fs::chown(folder.path().join(name), owner, owner)?;
@@ -115,6 +115,20 @@ impl NfsServer {
         tools::ok("tc", &["qdisc", "del", "dev", &self.wire, "root"]).map(drop)
     }
 
+    /// Fills the file system of an export, and returns the file that does.
+    pub fn fill(&self, export: &str) -> Result<PathBuf> {
+        let path = self.export(export).join("filler");
+        let mut file = std::fs::File::create(&path)?;
+        let zeroes = vec![0; 1 << 20];
+        loop {
+            match std::io::Write::write(&mut file, &zeroes) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(path),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Returns the path of an export, which is the same on the server and in the test.
     pub fn export(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -143,6 +157,24 @@ impl Drop for NfsServer {
         let _ = self.port_mapper.kill();
         let _ = tools::run("ip", &["link", "del", &self.wire]);
         let _ = tools::run("ip", &["netns", "del", &self.namespace]);
+    }
+}
+
+/// A mounted file system in a file of 96 MiB: the server exports none that is in memory.
+struct Loop(PathBuf);
+
+impl Loop {
+    fn mount(image: &Path, path: &Path) -> Result<Self> {
+        std::fs::File::create(image)?.set_len(96 << 20)?;
+        tools::ok("mke2fs", &["-q", "-F", "-t", "ext4", "-m", "0", tools::arg(image)])?;
+        tools::ok("mount", &["-o", "loop", tools::arg(image), tools::arg(path)])?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = tools::run("umount", &["-l", tools::arg(&self.0)]);
     }
 }
 

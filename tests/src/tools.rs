@@ -6,6 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+
+use crate::process::{Process, signal};
 
 /// Runs a program and returns its output, whatever its exit status is.
 pub fn run(program: &str, args: &[&str]) -> Result<Output> {
@@ -64,5 +67,47 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         // What cannot be unmounted now is unmounted when nobody uses it any more.
         let _ = run("umount", &["-l", arg(&self.0)]);
+    }
+}
+
+/// A folder that a program in user space serves (`bindfs`), which can be stopped: then it answers
+/// as little as a mount of a server that is gone.
+pub struct UserFolder {
+    path: PathBuf,
+    server: Process,
+}
+
+impl UserFolder {
+    /// Mounts `source` on `path`, as a file system of that type after `fuse.`, with at most that
+    /// many bytes a second written to it.
+    pub async fn mount(source: &Path, path: &Path, kind: &str, write_rate: &str) -> Result<Self> {
+        let mut command = Command::new("bindfs");
+        command.args(["-f", "-o", &format!("subtype={kind}"), &format!("--write-rate={write_rate}")]);
+        let log = source.with_extension("log");
+        let server = Process::start(command.arg(source).arg(path), &log)
+            .context("`cargo xtask test` installs bindfs")?;
+        let mut folder = Self { path: path.to_owned(), server };
+        crate::eventually("the folder to be mounted", async || {
+            if let Some(status) = folder.server.ended()? {
+                bail!("bindfs ended with {status}: {}", folder.server.log());
+            }
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+            Ok(mounts.contains(&format!(" {} ", arg(&folder.path))).then_some(()))
+        })
+        .await?;
+        Ok(folder)
+    }
+
+    /// Stops the program in what it does, or lets it go on.
+    pub fn hang(&self, hangs: bool) -> Result<()> {
+        signal(self.server.pid(), if hangs { Signal::STOP } else { Signal::CONT })
+    }
+}
+
+impl Drop for UserFolder {
+    fn drop(&mut self) {
+        let _ = self.hang(false);
+        let _ = run("umount", &["-l", arg(&self.path)]);
+        let _ = self.server.kill();
     }
 }

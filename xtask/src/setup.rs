@@ -77,6 +77,8 @@ const TESTS: &[Need] = &[
     need("ganesha.nfsd", "nfs-ganesha-vfs"),
     need("rpcbind", "rpcbind"),
     need("ip", "iproute2"),
+    // A folder that can be made to hang.
+    need("bindfs", "bindfs"),
 ];
 
 const BENCH: &[Need] = &[
