@@ -341,14 +341,11 @@ fn quotas_are_the_room_of_the_storage() {
     assert_eq!((space.total, space.available), (100, 70));
     server.borrow_mut().quota = Some(10);
     assert_eq!(volume.space(&host).unwrap().unwrap().available, 0);
+    let mut upload = volume.begin_upload(&host, &request("a", Some(10))).unwrap();
     server.borrow_mut().instead = Some((413, "<html><p>Upload exceeds quota.</p></html>".to_owned()));
-    let mut upload = volume.begin_upload(&host, &request("a", Some(10)));
-    if upload.is_ok() {
-        server.borrow_mut().instead = Some((413, "<html><p>Upload exceeds quota.</p></html>".to_owned()));
-        let refused = send(&host, upload.as_mut().unwrap(), &[b"bytes"]);
-        let error = upload.unwrap().completed(&host, &refused).unwrap_err();
-        assert_eq!((error.class, error.code.as_str()), (ErrorClass::LimitExceeded, "swift.no-space"));
-    }
+    let refused = send(&host, &mut upload, &[b"bytes"]);
+    let error = upload.completed(&host, &refused).unwrap_err();
+    assert_eq!((error.class, error.code.as_str()), (ErrorClass::LimitExceeded, "swift.no-space"));
 }
 
 #[test]

@@ -186,10 +186,8 @@ impl HttpObjectSource {
         if let HttpError::Status { .. } = http {
             return self.located().err().map_or(error, io::Error::from);
         }
-        match self.context.net.about(&self.template.uri, http.clone()) {
-            about @ NetError::About { .. } => about.for_host().into(),
-            _ => error,
-        }
+        let about = self.context.net.about(&self.template.uri, http.clone());
+        if matches!(about, NetError::About { .. }) { about.for_host().into() } else { error }
     }
 }
 

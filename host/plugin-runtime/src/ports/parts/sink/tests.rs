@@ -1,4 +1,5 @@
 //! The sink with a server that the test holds up.
+#![expect(clippy::disallowed_methods, reason = "tests run what they test in the background")]
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
