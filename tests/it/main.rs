@@ -15,6 +15,7 @@ mod disk;
 mod failures;
 mod formats;
 mod guest_stream;
+mod hanging_folder;
 mod hostile;
 mod https;
 mod mover;
