@@ -145,7 +145,7 @@ impl Client {
                 {
                     host.sleep_ms(BUSY_MS);
                 }
-                answer => return Ok(answer),
+                answer @ (Nfs3Result::Ok(_) | Nfs3Result::Err(_)) => return Ok(answer),
             }
         }
     }
