@@ -1,6 +1,11 @@
 //! Scans of an image storage through the real program (S96 to S99, X9): among thousands of objects
 //! every planted fault is found and nothing else, and what is done about them happens.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "files are as old as the test says, and it prints how long it took"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, FileTimes},

@@ -103,6 +103,19 @@ fn admin_rows(world: &World) -> Vec<Row> {
         ("admin_storage_update", Admin, Some(json!({"weight": 1}))),
         ("admin_storage_delete", Admin, None),
         ("admin_storage_unbind", Admin, None),
+        ("admin_storage_scan_list", Admin, None),
+        ("admin_storage_scan_create", Admin, Some(json!({}))),
+        ("admin_storage_object_list", Admin, None),
+        (
+            "admin_storage_reconcile",
+            Admin,
+            Some(json!({"scan_id": "tsk_00000000-0000-0000-0000-000000000001", "dry_run": true})),
+        ),
+        (
+            "admin_storage_object_adopt",
+            Admin,
+            Some(json!({"key": "k", "name": "x", "format": "raw", "location_id": world.location})),
+        ),
         (
             "admin_stock_image_create",
             Admin,

@@ -91,6 +91,9 @@ impl TaskKind {
             on_success: OnSuccess::Nothing,
             on_failure: OnFailure::Nothing,
         };
+        // Work on storages, beside what customers do.
+        let background =
+            TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..power };
         match self {
             Self::ImageCapture => TaskSpec {
                 deadline_s: COPY_DEADLINE_S,
@@ -113,13 +116,7 @@ impl TaskKind {
                 on_success: OnSuccess::RemoveImage,
                 ..power
             },
-            Self::ImageMove => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                background: true,
-                result: TaskResult::MovedImage,
-                ..power
-            },
+            Self::ImageMove => TaskSpec { result: TaskResult::MovedImage, ..background },
             Self::ObjectDelete => TaskSpec {
                 exclusive: false,
                 cancellable: false,
@@ -142,23 +139,12 @@ impl TaskKind {
                 on_success: OnSuccess::RemoveInstance,
                 ..power
             },
-            Self::StorageScan => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                background: true,
-                result: TaskResult::ScannedStorage,
-                ..power
-            },
-            Self::StorageClean => {
-                TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..power }
-            }
+            Self::StorageScan => TaskSpec { result: TaskResult::ScannedStorage, ..background },
+            Self::StorageClean => background,
             Self::ImageVerify => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                background: true,
                 result: TaskResult::RegisteredImage,
                 on_failure: OnFailure::LoseImage,
-                ..power
+                ..background
             },
             Self::StorageTest => TaskSpec { exclusive: false, result: TaskResult::TestedStorage, ..power },
         }

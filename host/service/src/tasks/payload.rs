@@ -140,6 +140,7 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
     let task = &record.task;
     let payload = TaskPayload::of(record)?;
     Ok(match (task.kind, payload) {
+        (_, TaskPayload::Plain) => plain(conn, task).await?,
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum }) => {
             let Location { coalesce: policy, freeze_limit, .. } = location_of(conn, task).await?;
             AssignmentKind::Capture(CaptureAssignment {
@@ -153,18 +154,11 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
                 coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
             })
         }
-        (TaskKind::ImageRegister, TaskPayload::Plain) => {
-            AssignmentKind::RegisterImage(RegisterImageAssignment { image: image_ref(conn, task).await? })
-        }
-        (TaskKind::ImageDelete, TaskPayload::Plain) => {
-            AssignmentKind::DeleteImage(DeleteImageAssignment { image: image_ref(conn, task).await? })
-        }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(conn, task, to, key).await?)
         }
         (TaskKind::ObjectDelete, TaskPayload::Object { storage_id, key, format }) => {
-            let storage = require(storage::get(conn, storage_id).await.db()?, "image storage")?;
-            let (id, storage) = (require(task.image_id, "image")?, storage_ref(&storage));
+            let (id, storage) = (require(task.image_id, "image")?, stored_storage(conn, storage_id).await?);
             let image = ImageRef { id, storage, key, format };
             AssignmentKind::DeleteImage(DeleteImageAssignment { image })
         }
@@ -178,52 +172,71 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
                 start,
             })
         }
-        (TaskKind::InstanceStart, TaskPayload::Plain) => {
-            AssignmentKind::Start(power_assignment(conn, task, STOP_GRACE_MS).await?)
-        }
-        (TaskKind::InstanceStop, TaskPayload::Plain) => {
-            AssignmentKind::Stop(power_assignment(conn, task, STOP_GRACE_MS).await?)
-        }
-        (TaskKind::InstanceCoalesce, TaskPayload::Plain) => AssignmentKind::Coalesce(CoalesceAssignment {
-            instance: instance_ref(conn, task).await?,
-            timeout_s: location_of(conn, task).await?.coalesce.timeout.seconds(),
-        }),
-        (TaskKind::InstanceDelete, TaskPayload::Plain) => {
-            AssignmentKind::DeleteInstance(power_assignment(conn, task, DELETE_GRACE_MS).await?)
-        }
-        (TaskKind::ImageVerify, TaskPayload::Plain) => {
-            let image = image_ref(conn, task).await?;
-            let id = require(task.image_id, "image")?;
-            let record = require(image::get(conn, id).await.db()?, "image")?;
-            let stored = require(record.image.stored.as_ref(), "stored bytes of the image")?;
-            let logical_digest = stored.logical_digest.clone();
-            AssignmentKind::VerifyImage(VerifyImageAssignment { image, logical_digest })
-        }
         (TaskKind::StorageScan, TaskPayload::Scan { storage_id }) => {
-            let storage = require(storage::get(conn, storage_id).await.db()?, "image storage")?;
-            AssignmentKind::ScanStorage(ScanStorageAssignment { storage: storage_ref(&storage) })
+            let storage = stored_storage(conn, storage_id).await?;
+            AssignmentKind::ScanStorage(ScanStorageAssignment { storage })
         }
         (TaskKind::StorageClean, TaskPayload::Clean { storage_id, keys }) => {
-            let storage = require(storage::get(conn, storage_id).await.db()?, "image storage")?;
-            AssignmentKind::CleanStorage(CleanStorageAssignment { storage: storage_ref(&storage), keys })
+            let storage = stored_storage(conn, storage_id).await?;
+            AssignmentKind::CleanStorage(CleanStorageAssignment { storage, keys })
         }
         (TaskKind::StorageTest, TaskPayload::StorageTest(subject)) => {
             AssignmentKind::TestStorage(test_assignment(conn, task, subject).await?)
         }
         (
             kind,
-            TaskPayload::Plain
-            | TaskPayload::Capture { .. }
+            TaskPayload::Capture { .. }
             | TaskPayload::Deploy { .. }
             | TaskPayload::Move { .. }
             | TaskPayload::Object { .. }
             | TaskPayload::Scan { .. }
             | TaskPayload::Clean { .. }
             | TaskPayload::StorageTest(_),
-        ) => {
-            return Err(Error::internal(format!("payload of another kind in a task {kind}")));
-        }
+        ) => return Err(of_another_kind(kind)),
     })
+}
+
+fn of_another_kind(kind: TaskKind) -> Error {
+    Error::internal(format!("payload of another kind in a task {kind}"))
+}
+
+/// Builds the work of a task that has no further parameters.
+async fn plain(conn: &Conn<'_>, task: &Task) -> Result<AssignmentKind, Error> {
+    Ok(match task.kind {
+        TaskKind::ImageRegister => {
+            AssignmentKind::RegisterImage(RegisterImageAssignment { image: image_ref(conn, task).await? })
+        }
+        TaskKind::ImageVerify => {
+            let image = image_ref(conn, task).await?;
+            let record = require(image::get(conn, image.id).await.db()?, "image")?;
+            let stored = require(record.image.stored.as_ref(), "stored bytes of the image")?;
+            let logical_digest = stored.logical_digest.clone();
+            AssignmentKind::VerifyImage(VerifyImageAssignment { image, logical_digest })
+        }
+        TaskKind::ImageDelete => {
+            AssignmentKind::DeleteImage(DeleteImageAssignment { image: image_ref(conn, task).await? })
+        }
+        TaskKind::InstanceStart => AssignmentKind::Start(power_assignment(conn, task, STOP_GRACE_MS).await?),
+        TaskKind::InstanceStop => AssignmentKind::Stop(power_assignment(conn, task, STOP_GRACE_MS).await?),
+        TaskKind::InstanceCoalesce => AssignmentKind::Coalesce(CoalesceAssignment {
+            instance: instance_ref(conn, task).await?,
+            timeout_s: location_of(conn, task).await?.coalesce.timeout.seconds(),
+        }),
+        TaskKind::InstanceDelete => {
+            AssignmentKind::DeleteInstance(power_assignment(conn, task, DELETE_GRACE_MS).await?)
+        }
+        kind @ (TaskKind::ImageCapture
+        | TaskKind::ImageMove
+        | TaskKind::ObjectDelete
+        | TaskKind::InstanceDeploy
+        | TaskKind::StorageTest
+        | TaskKind::StorageScan
+        | TaskKind::StorageClean) => return Err(of_another_kind(kind)),
+    })
+}
+
+async fn stored_storage(conn: &Conn<'_>, id: StorageId) -> Result<StorageRef, Error> {
+    Ok(storage_ref(&require(storage::get(conn, id).await.db()?, "image storage")?))
 }
 
 async fn move_assignment(

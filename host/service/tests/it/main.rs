@@ -136,6 +136,7 @@ scenarios! {
     }
     scan {
         a_scan_finds_every_fault_and_nothing_else,
+        a_young_object_is_an_orphan_an_hour_later_and_customers_see_none,
         what_changes_during_a_scan_is_no_fault,
         a_report_counts_under_its_own_lease_only,
         a_plan_changes_nothing_and_applying_does_what_it_says,

@@ -101,53 +101,60 @@ async fn remove_instance(world: &World, id: InstanceId) {
     world.agent.work_all().await;
 }
 
-pub(crate) async fn a_scan_finds_every_fault_and_nothing_else(mut world: World) {
-    let (fine, missing, short, damaged) = (
-        world.image("fine").await,
-        world.image("missing").await,
-        world.image("short").await,
-        world.image("damaged").await,
-    );
-    let first = world.instance;
-    world.instance = world.deploy("web-2").await;
-    let stale = world.image("stale").await;
-    remove_instance(&world, world.instance).await;
-    world.instance = first;
-    let mut keys = BTreeMap::new();
-    for id in [fine, missing, short, damaged, stale] {
-        keys.insert(id, key(&world, id).await);
+/// Images of the customer, and the keys of their files.
+struct Planted {
+    fine: String,
+    missing: String,
+    short: String,
+    damaged: String,
+    stale: String,
+}
+
+impl Planted {
+    async fn new(world: &mut World) -> Self {
+        let image = async |world: &World, name: &str| key(world, world.image(name).await).await;
+        let (fine, missing) = (image(world, "fine").await, image(world, "missing").await);
+        let (short, damaged) = (image(world, "short").await, image(world, "damaged").await);
+        let first = world.instance;
+        world.instance = world.deploy("web-2").await;
+        let stale = image(world, "stale").await;
+        remove_instance(world, world.instance).await;
+        world.instance = first;
+        Self { fine, missing, short, damaged, stale }
     }
-    let young = ScannedObject { modified_ms: None, ..object(&world, &orphan_key(2), 1) };
+
+    /// Reports the files of a deep scan that could be those of images, and the digests of those
+    /// that are to be read.
+    async fn report(&self, world: &World, work: &Assignment) {
+        let files = [(&self.fine, SIZE), (&self.short, SIZE - 1), (&self.damaged, SIZE)];
+        let listed = files.into_iter().map(|(key, bytes)| object(world, key, bytes)).collect();
+        let mut read = report(world, work, listed).await.digest;
+        read.sort();
+        let mut expected = vec![self.fine.clone(), self.damaged.clone()];
+        expected.sort();
+        assert_eq!(read, expected, "only files that could be right are read");
+        for (key, hex) in [(&self.fine, "2"), (&self.damaged, "3")] {
+            let digests = vec![ScannedDigest { key: key.clone(), digest: digest(hex).parse().unwrap() }];
+            let report = ScanReport { lease: lease(work), objects: Vec::new(), digests };
+            // An answer that is lost is asked for again.
+            world.agent.control.scanned(report.clone()).await.unwrap();
+            world.agent.control.scanned(report).await.unwrap();
+        }
+    }
+}
+
+pub(crate) async fn a_scan_finds_every_fault_and_nothing_else(mut world: World) {
+    let planted = Planted::new(&mut world).await;
+    let (orphan, young_key) = (orphan_key(1), orphan_key(2));
     let left_over = format!("{TEST_PREFIX}1");
     let work = start(&world, true).await;
     let again = world.service.storage_scan(&world.admin, world.images, false, None).await.unwrap();
     assert!(again.replayed && again.task.id == work.task_id, "one scan of a storage at a time");
-    let deep = report(
-        &world,
-        &work,
-        vec![
-            object(&world, &keys[&fine], SIZE),
-            object(&world, &keys[&short], SIZE - 1),
-            object(&world, &keys[&damaged], SIZE),
-        ],
-    )
-    .await;
-    let mut read = deep.digest;
-    read.sort();
-    let mut expected = vec![keys[&fine].clone(), keys[&damaged].clone()];
-    expected.sort();
-    assert_eq!(read, expected, "only files that could be right are read");
-    for (id, hex) in [(fine, "2"), (damaged, "3")] {
-        let digests = vec![ScannedDigest { key: keys[&id].clone(), digest: digest(hex).parse().unwrap() }];
-        let report = ScanReport { lease: lease(&work), objects: Vec::new(), digests };
-        // An answer that is lost is asked for again.
-        world.agent.control.scanned(report.clone()).await.unwrap();
-        world.agent.control.scanned(report).await.unwrap();
-    }
+    planted.report(&world, &work).await;
     let rest = vec![
-        object(&world, &keys[&stale], SIZE),
-        object(&world, &orphan_key(1), 10),
-        young.clone(),
+        object(&world, &planted.stale, SIZE),
+        object(&world, &orphan, 10),
+        ScannedObject { modified_ms: None, ..object(&world, &young_key, 1) },
         object(&world, "notes/readme.txt", 20),
         object(&world, &left_over, 1 << 20),
     ];
@@ -157,14 +164,12 @@ pub(crate) async fn a_scan_finds_every_fault_and_nothing_else(mut world: World) 
     let found = objects(&world).await;
     let classes: BTreeMap<&str, ObjectClass> =
         found.iter().map(|(key, object)| (key.as_str(), object.class)).collect();
-    let young_key = young.key.clone();
-    let orphan = orphan_key(1);
     let expected = BTreeMap::from([
-        (keys[&fine].as_str(), ObjectClass::Image),
-        (keys[&missing].as_str(), ObjectClass::Missing),
-        (keys[&short].as_str(), ObjectClass::SizeMismatch),
-        (keys[&damaged].as_str(), ObjectClass::DigestMismatch),
-        (keys[&stale].as_str(), ObjectClass::StaleParent),
+        (planted.fine.as_str(), ObjectClass::Image),
+        (planted.missing.as_str(), ObjectClass::Missing),
+        (planted.short.as_str(), ObjectClass::SizeMismatch),
+        (planted.damaged.as_str(), ObjectClass::DigestMismatch),
+        (planted.stale.as_str(), ObjectClass::StaleParent),
         (orphan.as_str(), ObjectClass::Orphan),
         (young_key.as_str(), ObjectClass::InProgress),
         ("notes/readme.txt", ObjectClass::Foreign),
@@ -176,9 +181,19 @@ pub(crate) async fn a_scan_finds_every_fault_and_nothing_else(mut world: World) 
     let faults: u64 =
         scan.classes.iter().filter(|(class, _)| class.is_fault()).map(|(_, count)| count.count).sum();
     assert_eq!(faults, 6);
-    assert_eq!(found[&keys[&fine]].image.as_ref().unwrap().name, name("fine"));
+    assert_eq!(found[&planted.fine].image.as_ref().unwrap().name, name("fine"));
     let task = world.service.task_show(&world.admin, work.task_id).await.unwrap();
     assert_eq!((task.kind, task.state), (TaskKind::StorageScan, TaskState::Succeeded));
+}
+
+pub(crate) async fn a_young_object_is_an_orphan_an_hour_later_and_customers_see_none(world: World) {
+    let young = ScannedObject { modified_ms: None, ..object(&world, &orphan_key(1), 1) };
+    scan(&world, vec![young.clone()]).await;
+    assert_eq!(class(&world, &young.key).await, Some(ObjectClass::InProgress));
+    world.environment.advance(GRACE_S);
+    world.agent.heartbeat(&[]).await.unwrap();
+    scan(&world, vec![young.clone()]).await;
+    assert_eq!(class(&world, &young.key).await, Some(ObjectClass::Orphan));
     let list = ObjectList {
         storage_id: world.images,
         classes: Vec::new(),
@@ -187,16 +202,6 @@ pub(crate) async fn a_scan_finds_every_fault_and_nothing_else(mut world: World) 
     };
     let refused = world.service.storage_objects(&world.customer, &list).await;
     assert_eq!(refused.unwrap_err().code, Code::Forbidden);
-    // An hour later the young one is nobody's any more.
-    world.environment.advance(GRACE_S);
-    world.agent.heartbeat(&[]).await.unwrap();
-    let later = scan_again(&world, &[&young]).await;
-    assert_eq!(later[&young.key].class, ObjectClass::Orphan);
-}
-
-async fn scan_again(world: &World, objects_there: &[&ScannedObject]) -> BTreeMap<String, ObjectView> {
-    scan(world, objects_there.iter().map(|object| (*object).clone()).collect()).await;
-    objects(world).await
 }
 
 pub(crate) async fn what_changes_during_a_scan_is_no_fault(world: World) {

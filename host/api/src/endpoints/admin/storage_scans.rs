@@ -121,7 +121,7 @@ fn change((index, change): (usize, StorageObjectChange)) -> Result<service::Obje
         (None, Some(keys)) => service::ObjectSelection::Keys(keys),
         (Some(_), Some(_)) | (None, None) => {
             let detail = "name either a class or keys";
-            return Err(Error::new(Code::InvalidRequest, detail).at(&format!("/changes/{index}")));
+            return Err(Error::new(Code::InvalidRequest, detail).at(format!("/changes/{index}")));
         }
     };
     Ok(service::ObjectChange { action: change.action, objects })

@@ -56,9 +56,8 @@ pub(super) async fn compare(
 /// Spares what looks like an orphan of an image that a task works on, or has worked on since
 /// `since`.
 async fn spare_busy(conn: &Conn<'_>, records: &mut [ObjectRecord], since: Timestamp) -> Result<(), Error> {
-    let of_orphan = |record: &ObjectRecord| match record.class {
-        ObjectClass::Orphan => image_of_key(&record.key),
-        _ => None,
+    let of_orphan = |record: &ObjectRecord| {
+        (record.class == ObjectClass::Orphan).then(|| image_of_key(&record.key)).flatten()
     };
     let images: BTreeSet<_> = records.iter().filter_map(of_orphan).collect();
     let images: Vec<_> = images.into_iter().collect();
