@@ -286,6 +286,10 @@ fn no_format_may_have_more_memory() -> Result<()> {
     let mut seen = 0;
     for entry in fs::read_dir(plugins)? {
         let manifest = entry?.path().join("plugin.toml");
+        // What plugins share is beside them.
+        if !manifest.is_file() {
+            continue;
+        }
         let text = fs::read_to_string(&manifest)?;
         if !text.contains("kinds = [\"format\"]") {
             continue;
