@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use crate::{binary, client::Client, dist, eventually, process::Process};
@@ -72,16 +72,16 @@ impl Server {
 
     async fn wait_for_url(&mut self) -> Result<String> {
         eventually("the server to listen", async || {
+            // Waiting longer does not help.
             if let Some(status) = self.process.ended()? {
-                bail!("the server ended with {status}: {}", self.process.log());
+                return Ok(Some(Err(anyhow!("the server ended with {status}: {}", self.process.log()))));
             }
-            Ok(self
-                .process
-                .log()
-                .lines()
-                .find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned())))
+            let log = self.process.log();
+            let url =
+                log.lines().find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()));
+            Ok(url.map(Ok))
         })
-        .await
+        .await?
     }
 
     /// Returns a client of the customer account.

@@ -11,7 +11,7 @@ use imprint_domain::{
     image::StoredImage,
     size::{ByteSize, TooManyBytes},
     task::Phase,
-    task_error::TaskErrorCode,
+    task_error::{TaskErrorCode, TaskErrorFamily},
 };
 use imprint_ports::{ErrorClass, StorageBackend};
 
@@ -69,7 +69,8 @@ pub(crate) async fn verify(job: &Job, assignment: &VerifyImageAssignment) -> Res
         }
         Err(error) => return Err(error.into()),
     }
-    let found = register(job, &RegisterImageAssignment { image: image.clone() }).await?;
+    let read = register(job, &RegisterImageAssignment { image: image.clone() }).await;
+    let found = read.map_err(|error| damaged(&image.key, error))?;
     if found.image.logical_digest == assignment.logical_digest {
         return Ok(found);
     }
@@ -78,6 +79,24 @@ pub(crate) async fn verify(job: &Job, assignment: &VerifyImageAssignment) -> Res
         image.key, found.image.logical_digest, assignment.logical_digest
     );
     Err(JobError::failed(TaskErrorCode::ImageDamaged, detail))
+}
+
+/// Says that a stored file is damaged, where its content is what could not be read: it could when it
+/// was stored.
+fn damaged(key: &str, error: JobError) -> JobError {
+    let JobError::Failed(failed) = &error else { return error };
+    let of_content = matches!(
+        TaskErrorFamily::of(failed.code()),
+        TaskErrorFamily::Corrupt
+            | TaskErrorFamily::Denied
+            | TaskErrorFamily::Unsupported
+            | TaskErrorFamily::Limit
+    );
+    if !of_content {
+        return error;
+    }
+    let detail = format!("`{key}` cannot be read: {} ({})", failed.operator_detail(), failed.code());
+    JobError::failed(TaskErrorCode::ImageDamaged, detail)
 }
 
 /// Reads all bytes of a disk and returns their digest.
