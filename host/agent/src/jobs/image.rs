@@ -81,8 +81,8 @@ pub(crate) async fn verify(job: &Job, assignment: &VerifyImageAssignment) -> Res
     Err(JobError::failed(TaskErrorCode::ImageDamaged, detail))
 }
 
-/// Says that a stored file is damaged, where its content is what could not be read: it could when it
-/// was stored.
+/// Says that a stored file is damaged, where its content is what could not be read: it could when
+/// it was stored.
 fn damaged(key: &str, error: JobError) -> JobError {
     let JobError::Failed(failed) = &error else { return error };
     let of_content = matches!(
