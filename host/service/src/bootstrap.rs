@@ -13,6 +13,7 @@ use imprint_domain::{
     storage::StorageRole,
 };
 use imprint_store::{
+    Conn,
     account::{self, AccountRecord},
     hypervisor, location, session, storage,
 };
@@ -85,7 +86,7 @@ impl Service {
     ///
     /// [`Code::Unavailable`] before [`Service::ensure_admin`].
     pub async fn admin_op(&self) -> Result<Op, Error> {
-        let admin = self.admin().await?;
+        let admin = self.admin(&self.read()).await?;
         let admin = admin.ok_or_else(|| Error::new(Code::Unavailable, "there is no admin account yet"))?;
         Ok(self.system(admin.account))
     }
@@ -96,12 +97,12 @@ impl Service {
     }
 
     /// Returns the account that owns what the program does by itself: the first admin.
-    pub(crate) async fn operator_account(&self) -> Result<Option<AccountId>, Error> {
-        Ok(self.admin().await?.map(|record| record.account.id))
+    pub(crate) async fn operator_account(&self, conn: &Conn<'_>) -> Result<Option<AccountId>, Error> {
+        Ok(self.admin(conn).await?.map(|record| record.account.id))
     }
 
-    async fn admin(&self) -> Result<Option<AccountRecord>, Error> {
-        let accounts = account::list(&self.read(), None, ACCOUNTS).await.db()?;
+    async fn admin(&self, conn: &Conn<'_>) -> Result<Option<AccountRecord>, Error> {
+        let accounts = account::list(conn, None, ACCOUNTS).await.db()?;
         Ok(accounts.into_iter().find(|record| record.account.role == Role::Admin))
     }
 
@@ -113,7 +114,7 @@ impl Service {
     ///
     /// [`Code::InvalidRequest`] for a password that is too short or too long.
     pub async fn ensure_admin(&self, password: Option<String>) -> Result<Option<String>, Error> {
-        if let Some(record) = self.admin().await? {
+        if let Some(record) = self.admin(&self.read()).await? {
             if let Some(password) = password {
                 self.set_password(record, &password).await?;
             }

@@ -13,7 +13,7 @@ use sea_orm::{
     QuerySelect, QueryTrait, sea_query::Expr,
 };
 
-pub use self::of_images::{active_with_images_of, worked_on_since};
+pub use self::of_images::{active_with_images_of, images_being_moved, worked_on_since};
 use crate::{Conn, StoreError, WriteTx, codec};
 
 #[expect(unreachable_pub, reason = "sea-orm derives public items")]

@@ -35,7 +35,7 @@ pub(crate) async fn bring(
     }
     let bytes = rules::stored_upper_bound(record.image.require_available()?.size);
     let target = target(&change.conn(), record.image.storage_id, to, bytes, change.now).await?;
-    let owner = change.service.operator_account().await?.unwrap_or(record.image.account_id);
+    let owner = change.service.operator_account(&change.conn()).await?.unwrap_or(record.image.account_id);
     moves::queue(change, owner, record, target, bytes).await
 }
 
@@ -76,11 +76,11 @@ async fn target(
     Err(refused)
 }
 
-/// Returns whether a queued deployment waits for its image, which is moving to a storage that the
-/// deployment's hypervisor reaches.
+/// Returns whether a queued deployment waits for its image, which is moving: its hypervisor does
+/// not reach the storage where the image is.
 pub(crate) async fn is_awaited(conn: &Conn<'_>, task: &Task) -> Result<bool, Error> {
-    let Some(id) = task.image_id.filter(|_| task.kind == TaskKind::InstanceDeploy) else { return Ok(false) };
+    let Some(id) = task.image_id else { return Ok(false) };
     let Some(record) = image::get(conn, id).await.db()? else { return Ok(false) };
     let reaching = storage::bound_hypervisors(conn, record.image.storage_id).await.db()?;
-    Ok(!reaching.contains(&task.hypervisor_id) && is_moving(conn, id).await?)
+    Ok(!reaching.contains(&task.hypervisor_id))
 }

@@ -37,7 +37,7 @@ impl Service {
         if draining.is_empty() {
             return Ok(0);
         }
-        let Some(account) = self.operator_account().await? else { return Ok(0) };
+        let Some(account) = self.operator_account(&self.read()).await? else { return Ok(0) };
         let mut count = 0;
         for record in draining {
             count += self.drain(account, record.storage.id).await?;

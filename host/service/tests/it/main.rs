@@ -175,3 +175,9 @@ async fn in_memory_a_deployment_goes_all_the_way() {
     let world = support::World::open(imprint_store::Target::SqliteMemory).await;
     tasks::a_failed_deployment_can_be_retried(world).await;
 }
+
+#[tokio::test]
+async fn in_memory_an_image_comes_to_the_hypervisor_that_needs_it() {
+    let world = support::World::open(imprint_store::Target::SqliteMemory).await;
+    draining::an_image_comes_to_the_hypervisor_that_needs_it(world).await;
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use imprint_domain::{
     id::{HypervisorId, ImageId, StorageId},
+    task::TaskKind,
     time::Timestamp,
 };
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -39,6 +40,23 @@ pub async fn active_with_images_of(
         }
     }
     Ok(found)
+}
+
+/// Returns the images that are being moved, or wait for it.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn images_being_moved(conn: &Conn<'_>) -> Result<BTreeSet<ImageId>, StoreError> {
+    let found: Vec<Option<Uuid>> = row::Entity::find()
+        .select_only()
+        .column(row::Column::ImageId)
+        .filter(active())
+        .filter(row::Column::Kind.eq(TaskKind::ImageMove.as_str()))
+        .into_tuple()
+        .all(&conn.0)
+        .await?;
+    Ok(found.into_iter().flatten().map(ImageId::new).collect())
 }
 
 /// Returns which of those images a task works on, or worked on after `since`.

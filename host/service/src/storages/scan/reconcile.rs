@@ -53,7 +53,7 @@ pub enum ObjectSelection {
 /// Something that is done about objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectChange {
-    /// What is done.
+    /// The action that is taken on the objects.
     pub action: ObjectAction,
     /// The objects.
     pub objects: ObjectSelection,
@@ -73,7 +73,7 @@ pub struct ReconcileRequest {
 /// What is done about the objects of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReconcileEntry {
-    /// What is done.
+    /// The action that is taken on the objects.
     pub action: ObjectAction,
     /// What the objects are.
     pub class: ObjectClass,

@@ -8,7 +8,7 @@ use imprint_domain::{
     time::Timestamp,
 };
 use imprint_store::{
-    hypervisor,
+    Conn, hypervisor,
     storage::{self, StorageFilter},
     storage_scan,
 };
@@ -29,13 +29,15 @@ impl Service {
     /// Starts the scans that are due, and has the objects removed whose quarantine has ended.
     /// Returns the number of tasks.
     pub(crate) async fn scan_storages(&self) -> Result<u32, Error> {
-        let Some(account) = self.operator_account().await? else { return Ok(0) };
+        let Some(account) = self.operator_account(&self.read()).await? else { return Ok(0) };
         let storages =
             storage::list(&self.read(), &StorageFilter::default(), None, MAX_STORAGES).await.db()?;
         let mut count = 0;
         for record in storages {
             let id = record.storage.id;
-            if self.is_due(id, record.created_at).await? || self.has_ended_quarantine(id).await? {
+            if self.is_due(&self.read(), id, record.created_at).await?
+                || self.has_ended_quarantine(id).await?
+            {
                 count += self.scan_one(account, id, record.created_at).await?;
             }
         }
@@ -44,12 +46,12 @@ impl Service {
 
     /// Returns whether the last scan of a storage is too long ago. A new storage is first scanned
     /// when it is as old.
-    async fn is_due(&self, id: StorageId, created_at: Timestamp) -> Result<bool, Error> {
+    async fn is_due(&self, conn: &Conn<'_>, id: StorageId, created_at: Timestamp) -> Result<bool, Error> {
         let hours = self.settings().storage_scan_h;
         if hours == 0 {
             return Ok(false);
         }
-        let last = storage_scan::latest(&self.read(), id, None, 1).await.db()?;
+        let last = storage_scan::latest(conn, id, None, 1).await.db()?;
         let since = last.first().map_or(created_at, |scan| scan.started_at);
         Ok(since + TimeDelta::hours(i64::from(hours)) <= self.now())
     }
@@ -68,7 +70,9 @@ impl Service {
         let to = (id, online.hypervisor.id);
         let by = (account, RequestId::new(self.new_uuid()));
         let mut count = 0;
-        if self.is_due(id, created_at).await? && active_task(&change.conn(), id).await?.is_none() {
+        if self.is_due(&change.conn(), id, created_at).await?
+            && active_task(&change.conn(), id).await?.is_none()
+        {
             queue_scan(&mut change, by, to, false).await?;
             count += 1;
         }
