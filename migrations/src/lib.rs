@@ -22,6 +22,7 @@ mod m20261129_000022_add_task_result;
 mod m20261129_000023_manage_image_storages;
 mod m20261129_000030_add_storage_marker;
 mod m20261130_000031_create_storage_scans;
+mod m20261130_000032_add_object_servers;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000023_manage_image_storages::Migration),
             Box::new(m20261129_000030_add_storage_marker::Migration),
             Box::new(m20261130_000031_create_storage_scans::Migration),
+            Box::new(m20261130_000032_add_object_servers::Migration),
         ]
     }
 }

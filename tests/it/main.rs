@@ -20,6 +20,7 @@ mod hostile;
 mod https;
 mod mover;
 mod nfs;
+mod object_server;
 mod object_storage;
 mod ova;
 mod plugins;

@@ -15,6 +15,8 @@ use imprint_domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::object::ObjectSource;
+
 /// A task as an agent gets it, with its lease.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Assignment {
@@ -173,6 +175,9 @@ pub struct DeleteImageAssignment {
 pub struct MoveImageAssignment {
     /// The image, where its file is now.
     pub image: ImageRef,
+    /// The agent that serves the image's file, where the storage is not bound to this hypervisor.
+    #[serde(default)]
+    pub source: Option<ObjectSource>,
     /// The storage that takes the copy.
     pub to: StorageRef,
     /// The key of the copy in that storage, which no other file has.
@@ -190,6 +195,9 @@ pub struct DeployAssignment {
     pub instance: InstanceRef,
     /// The image to write its disk from.
     pub image: ImageRef,
+    /// The agent that serves the image's file, where the storage is not bound to this hypervisor.
+    #[serde(default)]
+    pub source: Option<ObjectSource>,
     /// The logical digest that was reported when the image was stored; an image with other content
     /// is refused.
     pub logical_digest: Option<LogicalDigest>,

@@ -3,7 +3,9 @@
 //! An agent calls the control plane, never the other way. It registers, claims assignments, keeps
 //! their leases alive with heartbeats, reports progress, and reports the end of each until the
 //! control plane has answered: every report is idempotent, and one that carries an old fence is
-//! refused with [`ProtocolError::LeaseLost`].
+//! refused with [`ProtocolError::LeaseLost`]. The one exception are the bytes of objects, which an
+//! agent may serve ([`ObjectServer`]): they go from there to another agent, or through the control
+//! plane to an admin.
 //!
 //! **Terms.** A *task* is the control plane's row; an [`Assignment`] is what an agent gets of it; a
 //! *job* is the agent's execution of an assignment.
@@ -15,6 +17,7 @@
 
 mod assignment;
 mod error;
+mod object;
 mod report;
 
 pub use assignment::{
@@ -26,6 +29,10 @@ pub use assignment::{
 use async_trait::async_trait;
 pub use error::ProtocolError;
 use imprint_domain::id::HypervisorId;
+pub use object::{
+    Fingerprint, InvalidFingerprint, ObjectGrant, ObjectKey, ObjectServer, ObjectSource, TokenError,
+    object_of_path, object_path,
+};
 pub use report::{
     CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,
     HeldLease, ImageResult, InstanceReport, MAX_SCANNED_OBJECTS, MoveResult, Outcome, ProgressReport,
@@ -35,7 +42,7 @@ pub use report::{
 
 /// The version of the protocol. An agent that supports another one than the control plane is
 /// refused at its registration.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// The longest time that [`ControlPlane::claim`] waits for an assignment, in milliseconds.
 pub const MAX_CLAIM_WAIT_MS: u32 = 10_000;

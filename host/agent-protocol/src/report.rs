@@ -18,7 +18,10 @@ use imprint_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::assignment::{Assignment, StorageRef};
+use crate::{
+    assignment::{Assignment, StorageRef},
+    object::{ObjectKey, ObjectServer},
+};
 
 /// The first call of an agent process. Its hypervisor is the one that its token belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +39,9 @@ pub struct Register {
     pub storage_kinds: Vec<StorageKindReport>,
     /// What is missing on the machine, such as QEMU, as human-readable sentences.
     pub findings: Vec<String>,
+    /// Where the agent serves the objects of its storages; `None` where it does not.
+    #[serde(default)]
+    pub objects: Option<ObjectServer>,
 }
 
 /// A kind of image storage that a plugin of an agent provides.
@@ -66,6 +72,10 @@ pub struct RegisterResponse {
     pub max_captures: u32,
     /// The image storages that are bound to the hypervisor, whose free space is reported.
     pub storages: Vec<StorageRef>,
+    /// The key of the tokens that the agent's object server accepts; `None` where the control plane
+    /// has no key to derive it from.
+    #[serde(default)]
+    pub object_key: Option<ObjectKey>,
     /// The time of the control plane's clock, by which the agent notices that its own is wrong.
     pub control_plane_time: Timestamp,
 }

@@ -28,7 +28,8 @@
 //! the outbox and recovery. `jobs` has a module for each kind of job, its context (`job`,
 //! `control`) and its clean-up; `jobs::copy` is the one place that calls the data path. `machine`
 //! has the instances and their processes, `journal` the journal, its steps and the fault hook of
-//! the crash tests.
+//! the crash tests. `objects` serves the objects of the machine's storages to other agents and to
+//! the control plane.
 //!
 //! Not here: the sandbox (`plugin-runtime`), the transfer of bytes (`data-path`), tasks and
 //! accounts (`service`).
@@ -39,18 +40,20 @@ mod error;
 mod jobs;
 mod journal;
 mod machine;
+mod objects;
 mod ports;
 mod runtime;
 mod settings;
 mod sync;
 
 pub use journal::fault::{FaultError, fault_steps};
+pub use objects::ObjectServerError;
 pub use ports::{DriverGrants, FolderPlace, Ports};
 pub use runtime::{
     agent::{Agent, AgentError},
     http::{HttpControlPlane, HttpError},
 };
-pub use settings::{FolderError, Program, Settings};
+pub use settings::{FolderError, ObjectSettings, Program, Settings};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -19,6 +20,17 @@ pub struct Program {
     pub path: PathBuf,
     /// The package to install when it is missing.
     pub package: String,
+}
+
+/// How the agent serves the objects of its storages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectSettings {
+    /// The address to listen on; port 0 for a free one.
+    pub listen: SocketAddr,
+    /// The address, `HOST:PORT`, at which others reach it; `None` for the one that is listened on.
+    pub address: Option<String>,
+    /// Whether only the control plane reaches it, in whose process the agent is.
+    pub internal: bool,
 }
 
 /// The settings of an agent.
@@ -44,6 +56,8 @@ pub struct Settings {
     pub stop_watchdog: Duration,
     /// The time that jobs have to be undone when the agent stops.
     pub stop_deadline: Duration,
+    /// How objects are served; `None` for not at all.
+    pub objects: Option<ObjectSettings>,
 }
 
 impl Settings {
@@ -63,6 +77,7 @@ impl Settings {
             freeze_watchdog: Duration::from_secs(15),
             stop_watchdog: Duration::from_secs(5),
             stop_deadline: Duration::from_secs(60),
+            objects: None,
         }
     }
 }
@@ -149,6 +164,11 @@ impl Folders {
     /// Returns the path of the scratch file of a job.
     pub(crate) fn scratch_file(&self, task: TaskId, fence: u64) -> PathBuf {
         self.scratch().join(format!("{task}.{fence}.qcow2"))
+    }
+
+    /// Returns the path of the file with the object server's certificate and key.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.root.join("objects.pem")
     }
 
     pub(crate) fn instances(&self) -> PathBuf {

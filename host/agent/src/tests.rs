@@ -4,6 +4,7 @@ mod coalesce;
 mod fakes;
 mod jobs;
 mod lifecycle;
+mod objects;
 mod recovery;
 mod scan;
 mod stack;

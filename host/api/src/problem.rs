@@ -41,6 +41,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ImageLimitReached
         | Code::BootFromVolumeNotSupported
         | Code::NoImageStorageBound
+        | Code::ImageNotReachable
         | Code::InstanceBusy
         | Code::ImageNotAvailable
         | Code::ImageInUse

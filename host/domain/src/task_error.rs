@@ -80,6 +80,7 @@ impl From<Code> for TaskErrorCode {
             Code::ImageNotAvailable => Self::ImageNotAvailable,
             Code::NotFound => Self::NotFound,
             Code::NoImageStorageBound => Self::NoImageStorageBound,
+            Code::ImageNotReachable => Self::ImageNotReachable,
             Code::DiskTooSmall => Self::DiskTooSmall,
             Code::CoalesceTimeout => Self::CoalesceTimeout,
             // These belong to requests; a task that meets one shows a defect.

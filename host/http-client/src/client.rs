@@ -12,12 +12,13 @@ use ureq::{
     config::Config,
     http::{Request, Response, header::CONTENT_LENGTH},
     tls::TlsConfig,
-    unversioned::transport::DefaultConnector,
+    unversioned::transport::{Connector as _, DefaultConnector, TcpConnector},
 };
 
 use crate::{
     address::CheckedResolver,
     error::HttpError,
+    pinned::{CertificateDigest, PinnedConnector},
     tls::{self, Authority},
 };
 
@@ -45,6 +46,9 @@ pub struct ClientOptions {
     /// The authorities that are trusted to certify servers with `https://`, in addition to those of
     /// the system.
     pub authorities: Vec<Authority>,
+    /// The SHA-256 of the one certificate that is accepted with `https://`, whatever its names and
+    /// its authority. Then neither the system's authorities nor the added ones count.
+    pub pinned: Option<CertificateDigest>,
 }
 
 /// A client that several threads can use: connections are kept and reused.
@@ -60,7 +64,11 @@ impl Client {
     ///
     /// [`HttpError::NoAuthorities`] where there are none for `https://`.
     pub fn new(options: &ClientOptions) -> Result<Self, HttpError> {
-        let tls = if options.tls { tls::config(&options.authorities)? } else { TlsConfig::default() };
+        let tls = if options.tls && options.pinned.is_none() {
+            tls::config(&options.authorities)?
+        } else {
+            TlsConfig::default()
+        };
         let config = Config::builder()
             .tls_config(tls)
             .max_redirects(0)
@@ -78,7 +86,14 @@ impl Client {
             .allow_non_standard_methods(true)
             .build();
         let resolver = CheckedResolver::new(options.private_networks);
-        Ok(Self { agent: Agent::with_parts(config, DefaultConnector::new(), resolver) })
+        let agent = match options.pinned {
+            None => Agent::with_parts(config, DefaultConnector::new(), resolver),
+            Some(digest) => {
+                let connector = TcpConnector::default().chain(PinnedConnector::new(digest)?);
+                Agent::with_parts(config, connector, resolver)
+            }
+        };
+        Ok(Self { agent })
     }
 
     /// Sends a request with all of its body, and returns the answer, whatever its status. The

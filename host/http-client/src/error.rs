@@ -155,6 +155,11 @@ pub enum CertificateProblem {
     /// It was made for another server.
     #[error("is for another name; use the name that it was made for")]
     OtherName,
+    /// It is not the one that the server was announced with.
+    #[error(
+        "is not the one that was announced; check that the address leads to the right server, and that nothing is in between"
+    )]
+    OtherFingerprint,
     /// Everything else.
     #[error("is not acceptable ({0}); have it replaced")]
     Other(String),
@@ -171,6 +176,7 @@ impl CertificateProblem {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::OtherName
             }
+            CertificateError::ApplicationVerificationFailure => Self::OtherFingerprint,
             other => {
                 Self::Other(format!("{other:?}").chars().filter(|c| !c.is_control()).take(200).collect())
             }

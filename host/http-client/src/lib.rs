@@ -13,6 +13,7 @@ mod backoff;
 mod client;
 mod error;
 mod object;
+mod pinned;
 mod tls;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use address::{check_address, connect};
 pub use backoff::Backoff;
 pub use client::{Answer, Client, ClientOptions, MAX_IDLE};
 pub use error::{CertificateProblem, HttpError};
-pub use object::{Authorise, HttpObject, HttpOptions, HttpSource};
+pub use object::{Authorise, HttpObject, HttpOptions, HttpSource, Retries};
+pub use pinned::CertificateDigest;
 pub use tls::Authority;
 pub use ureq::{Body, http};

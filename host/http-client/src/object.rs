@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use imprint_ports::BlockSource;
@@ -27,6 +28,8 @@ use crate::{
 const PREFERRED_READ: u64 = 4 << 20;
 /// The number of attempts for a request.
 const ATTEMPTS: u32 = 5;
+/// The time after which a pause looks whether it is over.
+const STEP: Duration = Duration::from_millis(100);
 
 /// How to reach an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,28 @@ pub struct HttpOptions {
     /// The authorities that are trusted to certify servers with `https://`, in addition to those of
     /// the system.
     pub authorities: Vec<Authority>,
+}
+
+/// How long transient failures of a server are borne.
+#[derive(Clone)]
+pub struct Retries {
+    /// The number of attempts for a request.
+    pub attempts: u32,
+    /// Asked at least ten times a second while a request waits for its next attempt: whether to
+    /// give up at once.
+    pub is_over: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: ATTEMPTS, is_over: Arc::new(|| false) }
+    }
+}
+
+impl fmt::Debug for Retries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retries").field("attempts", &self.attempts).finish_non_exhaustive()
+    }
 }
 
 /// Completes the head of a request before it is sent: signs it.
@@ -78,6 +103,7 @@ pub struct HttpSource {
     /// The version of the object that was opened.
     tag: Option<Tag>,
     changed: AtomicBool,
+    retries: Retries,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,17 +142,33 @@ impl HttpSource {
             private_networks: options.private_networks,
             tls,
             authorities: options.authorities.clone(),
+            pinned: None,
         };
+        let request = http::Request::get(uri).body(()).map_err(|_| bad())?;
+        Self::request(Arc::new(Client::new(&options)?), request, Retries::default())
+    }
+
+    /// Opens an object with the head of a request for all of it, like [`open`](Self::open). Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Any [`HttpError`].
+    pub fn request(
+        client: Arc<Client>,
+        request: http::Request<()>,
+        retries: Retries,
+    ) -> Result<Self, HttpError> {
         let mut source = Self {
-            client: Arc::new(Client::new(&options)?),
-            request: http::Request::get(uri).body(()).map_err(|_| bad())?,
+            client,
+            request,
             authorise: None,
             size: 0,
             preferred_read: PREFERRED_READ,
             tag: None,
             changed: AtomicBool::new(false),
+            retries,
         };
-        (source.size, source.tag) = retry(|| source.first_byte())?;
+        (source.size, source.tag) = source.retry(|| source.first_byte())?;
         Ok(source)
     }
 
@@ -142,6 +184,7 @@ impl HttpSource {
             preferred_read,
             tag: etag.as_deref().and_then(strong).map(Tag::Entity),
             changed: AtomicBool::new(false),
+            retries: Retries::default(),
         }
     }
 
@@ -204,19 +247,48 @@ impl HttpSource {
         if (range.first, range.last) != (offset, last) {
             return Err(HttpError::Protocol { what: "it is another range than was asked for" });
         }
+        let announced =
+            header_text(answer.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
         let mut body = answer.body_mut().as_reader();
         body.read_exact(buf).map_err(|error| {
-            if error.kind() == io::ErrorKind::UnexpectedEof {
-                HttpError::Protocol { what: "it is shorter than it says" }
-            } else {
-                HttpError::Connect { host: self.host().to_owned(), why: error.to_string() }
-            }
+            let why = match error.kind() {
+                // What the server announced was longer: the connection ended in the middle of it.
+                io::ErrorKind::UnexpectedEof if announced == Some(length(buf)) => {
+                    "the connection ended in the middle of an answer".to_owned()
+                }
+                io::ErrorKind::UnexpectedEof => {
+                    return HttpError::Protocol { what: "it is shorter than it says" };
+                }
+                _ => error.to_string(),
+            };
+            HttpError::Connect { host: self.host().to_owned(), why }
         })?;
         // The body is complete, so the connection can be reused.
         match body.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => Err(HttpError::Protocol { what: "it is longer than was asked for" }),
             Err(error) => Err(HttpError::Connect { host: self.host().to_owned(), why: error.to_string() }),
+        }
+    }
+
+    /// Repeats a request that failed with a transient error.
+    fn retry<T>(&self, mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
+        let mut backoff = Backoff::new(self.retries.attempts);
+        loop {
+            let error = match request() {
+                Err(error) if error.is_transient() => error,
+                answer => return answer,
+            };
+            let Some(mut left) = backoff.pause(None) else { return Err(error) };
+            tracing::debug!(%error, "HTTP request failed; repeating it");
+            while !left.is_zero() {
+                if (self.retries.is_over)() {
+                    return Err(error);
+                }
+                let step = left.min(STEP);
+                std::thread::sleep(step);
+                left -= step;
+            }
         }
     }
 
@@ -241,28 +313,14 @@ impl BlockSource for HttpSource {
         if buf.is_empty() {
             return Ok(());
         }
-        Ok(retry(|| self.read_range(buf, offset))?)
+        Ok(self.retry(|| self.read_range(buf, offset))?)
     }
 
     fn unchanged(&self) -> io::Result<bool> {
         if self.changed.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        Ok(retry(|| self.first_byte()).map(|(size, tag)| size == self.size && tag == self.tag)?)
-    }
-}
-
-/// Repeats a request that failed with a transient error.
-fn retry<T>(mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
-    let mut backoff = Backoff::new(ATTEMPTS);
-    loop {
-        let error = match request() {
-            Err(error) if error.is_transient() => error,
-            answer => return answer,
-        };
-        let Some(pause) = backoff.pause(None) else { return Err(error) };
-        tracing::debug!(%error, "HTTP request failed; repeating it");
-        std::thread::sleep(pause);
+        Ok(self.retry(|| self.first_byte()).map(|(size, tag)| size == self.size && tag == self.tag)?)
     }
 }
 

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use imprint_agent_protocol::{
     Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, HeldLease,
-    MAX_CLAIM_WAIT_MS, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register,
-    RegisterResponse, ScanReport, ScanResponse, SecretsRequest, SecretsResponse, StorageRef,
+    MAX_CLAIM_WAIT_MS, ObjectKey, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError,
+    Register, RegisterResponse, ScanReport, ScanResponse, SecretsRequest, SecretsResponse, StorageRef,
 };
 use imprint_domain::{
     Code, Error,
@@ -30,6 +30,7 @@ use crate::{
     catalogue::{storage_kind, storage_secrets},
     change::Change,
     db_result::DbResult,
+    objects,
     secrets::seal,
     storages::{reservation, scan},
     tasks::{
@@ -79,6 +80,10 @@ impl ControlPlane for Handle {
         }
         let mut change = Change::begin(&self.service).await.map_err(unavailable)?;
         let record = self.registered_hypervisor(&change, request.agent_id).await?;
+        if record.object_key_id != self.service.object_key_id() {
+            // It registers again, and gets the key of the tokens that are made from now on.
+            return Err(ProtocolError::NotRegistered);
+        }
         let answer = self.apply_heartbeat(&mut change, record, request).await.map_err(unavailable)?;
         change.commit().await.map_err(unavailable)?;
         Ok(answer)
@@ -145,6 +150,8 @@ impl Handle {
             request.plugins.into_iter().take(64).map(|(k, v)| (truncate(&k), truncate(&v))).collect();
         record.findings = request.findings.iter().take(64).map(|finding| truncate(finding)).collect();
         record.hypervisor.last_seen_at = Some(change.now);
+        record.objects = objects::stored(request.objects);
+        record.object_key_id = self.service.object_key_id();
         hypervisor::update(&change.tx, &record).await.db()?;
         storage_kind::store_report(&change, self.hypervisor_id, request.storage_kinds).await?;
         let running =
@@ -164,10 +171,15 @@ impl Handle {
             max_jobs: record.max_work,
             max_captures: record.hypervisor.max_captures,
             storages: self.bound(&change).await?,
+            object_key: self.object_key(&record),
             control_plane_time: change.now,
         };
         change.commit().await?;
         Ok(answer)
+    }
+
+    fn object_key(&self, record: &HypervisorRecord) -> Option<ObjectKey> {
+        self.service.object_key(self.hypervisor_id, record.object_key_id.as_deref()?)
     }
 
     /// Opens the secrets of a storage that is bound to the hypervisor.
@@ -361,13 +373,18 @@ impl Handle {
             return Ok(None);
         }
         let Some(mut record) = task::get(&change.conn(), id).await.db()? else { return Ok(None) };
-        let work = match payload::build(&change.conn(), &record).await {
+        let work = match payload::build(change, &record).await {
             Ok(work) => work,
             Err(error) if error.code == Code::Unavailable => return Err(error),
             Err(error) => {
                 tracing::warn!(task = %id, internal = error.internal, detail = error.detail, "the task cannot be assigned");
+                // An agent that serves the image may come back.
+                let retry = match error.code {
+                    Code::HypervisorOffline => RetryPolicy::AfterPause,
+                    _ => RetryPolicy::Never,
+                };
                 let error = TaskError::new(TaskErrorCode::from(error.code), &error.detail);
-                lifecycle::attempt_failed(change, &mut record, error, RetryPolicy::Never).await?;
+                lifecycle::attempt_failed(change, &mut record, error, retry).await?;
                 return Ok(None);
             }
         };

@@ -11,8 +11,9 @@
 //! guard is consistent after every statement.
 //!
 //! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
-//! them), `tasks` (their life cycle, without use cases of other nouns), then the nouns in `auth`,
-//! `catalogue`, `storages`, `images` and `instances`, then `agent_api` and `bootstrap`.
+//! them), `objects` (which agents serve them, and the tokens), `tasks` (their life cycle, without
+//! use cases of other nouns), then the nouns in `auth`, `catalogue`, `storages`, `images` and
+//! `instances`, then `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -27,6 +28,7 @@ mod event;
 mod idempotency;
 mod images;
 mod instances;
+mod objects;
 mod op;
 mod page;
 mod rate_limit;

@@ -33,6 +33,10 @@ mod row {
         pub agent_version: Option<String>,
         pub plugins: String,
         pub findings: String,
+        pub object_address: Option<String>,
+        pub object_fingerprint: Option<String>,
+        pub object_internal: bool,
+        pub object_key_id: Option<String>,
         pub last_seen_at: Option<DateTimeUtc>,
         pub created_at: DateTimeUtc,
     }
@@ -41,6 +45,17 @@ mod row {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Where an agent serves the objects of its storages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectServerRecord {
+    /// The address, `HOST:PORT`.
+    pub address: String,
+    /// The SHA-256 of its certificate, in hexadecimal digits.
+    pub fingerprint: String,
+    /// Whether only the control plane reaches it.
+    pub internal: bool,
 }
 
 /// A hypervisor with its driver's settings and what its agent reported.
@@ -60,6 +75,10 @@ pub struct HypervisorRecord {
     pub plugins: BTreeMap<String, String>,
     /// What is missing on the machine, in human-readable sentences.
     pub findings: Vec<String>,
+    /// Where its agent serves objects; `None` where it serves none.
+    pub objects: Option<ObjectServerRecord>,
+    /// The id of the sealing key from which the key of the agent's tokens was derived.
+    pub object_key_id: Option<String>,
     /// When the hypervisor was created.
     pub created_at: Timestamp,
 }
@@ -80,6 +99,10 @@ fn from_row(row: row::Model) -> Result<HypervisorRecord, StoreError> {
         agent_version: row.agent_version,
         plugins: codec::json("plugins", &row.plugins)?,
         findings: codec::json("findings", &row.findings)?,
+        objects: row.object_address.zip(row.object_fingerprint).map(|(address, fingerprint)| {
+            ObjectServerRecord { address, fingerprint, internal: row.object_internal }
+        }),
+        object_key_id: row.object_key_id,
         created_at: row.created_at,
     })
 }
@@ -98,6 +121,10 @@ fn to_row(record: &HypervisorRecord) -> Result<row::Model, StoreError> {
         agent_version: record.agent_version.clone(),
         plugins: codec::to_json("plugins", &record.plugins)?,
         findings: codec::to_json("findings", &record.findings)?,
+        object_address: record.objects.as_ref().map(|server| server.address.clone()),
+        object_fingerprint: record.objects.as_ref().map(|server| server.fingerprint.clone()),
+        object_internal: record.objects.as_ref().is_some_and(|server| server.internal),
+        object_key_id: record.object_key_id.clone(),
         last_seen_at: hypervisor.last_seen_at,
         created_at: record.created_at,
     })

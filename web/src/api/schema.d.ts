@@ -1007,6 +1007,11 @@ export interface components {
             };
             /** @description Human-readable problems of the machine, such as missing programs. */
             findings: string[];
+            /**
+             * @description The address, `HOST:PORT`, at which the agent of the hypervisor serves the objects of its
+             *     image storages; none where it does not.
+             */
+            object_address: string | null;
             /** @description The image storages that are bound to the hypervisor. */
             storage_ids: components["schemas"]["StorageId"][];
         };

@@ -18,7 +18,16 @@ const TABLE: &[(&str, &[&str])] = &[
     ("imprint-store", &["imprint-domain", "imprint-migrations"]),
     ("imprint-agent-protocol", &["imprint-domain"]),
     ("imprint-service", &["imprint-domain", "imprint-store", "imprint-agent-protocol"]),
-    ("imprint-agent", &["imprint-domain", "imprint-ports", "imprint-data-path", "imprint-agent-protocol"]),
+    (
+        "imprint-agent",
+        &[
+            "imprint-domain",
+            "imprint-ports",
+            "imprint-http-client",
+            "imprint-data-path",
+            "imprint-agent-protocol",
+        ],
+    ),
     ("imprint-api", &["imprint-domain", "imprint-service", "imprint-agent-protocol"]),
     ("imprint-plugin-sdk", &[]),
     ("imprint-format-kit", &["imprint-corpus", "imprint-plugin-sdk"]),

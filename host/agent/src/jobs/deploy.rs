@@ -20,7 +20,7 @@ use crate::{
     jobs::{
         copy::{self, Request, Target},
         job::Job,
-        power, seed,
+        peer, power, seed,
         watched::unless_gone,
     },
     journal::steps,
@@ -72,12 +72,12 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
 
 /// Copies the image's disk into a new file of the instance's format, grown to the requested size.
 async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir) -> Result<(), JobError> {
-    let storage = job.machine.storage(&assignment.image.storage).await?;
+    let file = peer::locate(job, &assignment.image, assignment.source.as_ref()).await?;
     let source_format = job.machine.format(assignment.image.format.as_str())?;
     let target_format = job.machine.format(assignment.instance.disk_format.as_str())?;
-    let locator = storage.backend.open_read(&assignment.image.key).await?;
     let cancel = job.control.child_token();
-    let (disk, _) = copy::open_image(&job.machine, source_format.as_ref(), locator, cancel).await?;
+    let (disk, _) =
+        copy::open_image(&job.machine, source_format.as_ref(), file.locator.clone(), cancel).await?;
     let requested = assignment.instance.disk_size.bytes();
     if requested < disk.size() {
         return Err(JobError::failed(
@@ -102,7 +102,7 @@ async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir)
         progress,
         cancel: cancel.clone(),
     };
-    let written = unless_gone(Box::pin(copy::write(request)), storage.until_silent(), cancel).await;
+    let written = unless_gone(Box::pin(copy::write(request)), file.until_silent(), cancel).await;
     let written = written.map_err(|error| job.control.prefer_stop_reason(error))?;
     verify(assignment, &written)
 }

@@ -16,6 +16,7 @@ use crate::{
         copy::{self, Place},
         image::{invalid_digest, read_digest, require_room, size_of},
         job::Job,
+        peer,
         publish::{Expected, publish},
     },
     journal::steps,
@@ -30,12 +31,11 @@ const RESERVED_BYTES: u64 = 16 << 20;
 /// Copies the file and verifies the copy.
 pub(crate) async fn run(job: &Job, assignment: &MoveImageAssignment) -> Result<MoveResult, JobError> {
     job.control.phase(Phase::Preparing);
-    let from = job.machine.storage(&assignment.image.storage).await?;
+    let from = peer::locate(job, &assignment.image, assignment.source.as_ref()).await?;
     let to = job.machine.storage(&assignment.to).await?;
     let size = assignment.size.bytes();
     require_room(to.backend.as_ref(), size.saturating_add(RESERVED_BYTES)).await?;
-    let locator = from.backend.open_read(&assignment.image.key).await?;
-    let source = copy::open_locator(locator, job.control.child_token()).await?;
+    let source = copy::open_locator(from.locator, job.control.child_token()).await?;
     if source.size() != size {
         return Err(damaged("the image's file has another size than was stored"));
     }

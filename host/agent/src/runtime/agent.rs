@@ -20,6 +20,7 @@ use crate::{
     jobs::power,
     journal::fault::{Fault, FaultError},
     machine::{Machine, instance::InstanceDir},
+    objects::{self, Listening, ObjectServerError},
     ports::Ports,
     runtime::{
         heartbeat,
@@ -58,6 +59,9 @@ pub enum AgentError {
     /// The variable of the crash tests names no step.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// The object server cannot start.
+    #[error(transparent)]
+    Objects(#[from] ObjectServerError),
     /// The control plane refuses the agent, and trying again does not help.
     #[error("the control plane refuses this agent: {0}")]
     Refused(#[source] ProtocolError),
@@ -102,9 +106,11 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// Fails when the control plane refuses the agent.
+    /// Fails when the object server cannot start, or the control plane refuses the agent.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), AgentError> {
         let state = &self.state;
+        let server = listen(state).await?;
+        state.announce(server.as_ref().map(Listening::announced));
         recovery::recover_all(&state.machine, &state.outbox).await;
         // The stored results belong to the leases of earlier processes, which end with our own
         // registration.
@@ -118,6 +124,14 @@ impl Agent {
         loops.spawn(heartbeat::send_heartbeats(state.clone(), end.clone()));
         loops.spawn(send_results(state.clone(), end.clone()));
         loops.spawn(runner::claim_jobs(state.clone(), stop.clone()));
+        if let Some(server) = server {
+            let context = objects::Context {
+                machine: state.machine.clone(),
+                permitted: state.permitted.clone(),
+                environment: state.environment.clone(),
+            };
+            loops.spawn(server.serve(Arc::new(context), end.clone()));
+        }
         let of = state.clone();
         loops.spawn(recovery::retry_unfinished(
             state.machine.clone(),
@@ -136,6 +150,15 @@ impl Agent {
         }
         outcome.map_err(AgentError::Refused)
     }
+}
+
+/// Opens the object server, if the settings have one. It answers after the registration.
+async fn listen(state: &AgentState) -> Result<Option<Listening>, AgentError> {
+    let machine = &state.machine;
+    Ok(match &machine.settings.objects {
+        Some(settings) => Some(Listening::start(settings, machine.folders.certificate()).await?),
+        None => None,
+    })
 }
 
 fn lock_file(path: &Path) -> Result<File, AgentError> {

@@ -30,7 +30,7 @@ pub(crate) async fn send_heartbeats(state: Arc<AgentState>, end: CancellationTok
 }
 
 async fn send_heartbeat(state: &AgentState) {
-    let bound = lock(&state.storages).clone();
+    let bound = state.permitted.storages();
     let storages = join_all(bound.iter().map(|storage| probe_storage(state, storage))).await;
     let (folders, outbox) = (state.machine.folders.clone(), state.outbox.clone());
     let read = blocking(move || {
@@ -49,7 +49,7 @@ async fn send_heartbeat(state: &AgentState) {
             stop(&answer.lost, StopReason::LeaseLost);
             stop(&answer.cancelled, StopReason::Cancelled);
             drop(running);
-            *lock(&state.storages) = answer.storages;
+            state.permitted.set_storages(answer.storages);
         }
         Err(ProtocolError::NotRegistered) => state.registration_lost.notify_one(),
         // Jobs continue: their results are stored, and reported later.

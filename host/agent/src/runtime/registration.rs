@@ -24,6 +24,7 @@ pub(crate) async fn register(state: &AgentState) -> Result<(), ProtocolError> {
             plugins: state.machine.plugins(),
             storage_kinds: state.machine.storage_kinds(),
             findings: state.machine.findings(),
+            objects: state.announced(),
         };
         match state.control_plane.register(request).await {
             Ok(answer) => {

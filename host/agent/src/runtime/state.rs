@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use imprint_agent_protocol::{ControlPlane, RegisterResponse, StorageRef};
+use imprint_agent_protocol::{ControlPlane, ObjectServer, RegisterResponse};
 use imprint_domain::{
     id::{AgentId, TaskId},
     time::Environment,
@@ -14,7 +14,9 @@ use imprint_domain::{
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use crate::{jobs::control::Control, machine::Machine, runtime::outbox::Outbox, sync::lock};
+use crate::{
+    jobs::control::Control, machine::Machine, objects::Permitted, runtime::outbox::Outbox, sync::lock,
+};
 
 /// The state of an agent process.
 pub(crate) struct AgentState {
@@ -32,8 +34,11 @@ pub(crate) struct AgentState {
     pub(crate) registration_lost: Notify,
     pub(crate) jobs: TaskTracker,
     registration: Mutex<Option<Arc<RegisterResponse>>>,
-    /// The image storages to report on, as the control plane last named them.
-    pub(crate) storages: Mutex<Vec<StorageRef>>,
+    /// Where objects are served, for the registration.
+    announced: Mutex<Option<ObjectServer>>,
+    /// The image storages to report on and to serve, as the control plane last named them, and the
+    /// key of those who may read from them.
+    pub(crate) permitted: Arc<Permitted>,
 }
 
 /// A job that is being executed.
@@ -65,7 +70,8 @@ impl AgentState {
             registration_lost: Notify::new(),
             jobs: TaskTracker::new(),
             registration: Mutex::default(),
-            storages: Mutex::default(),
+            announced: Mutex::default(),
+            permitted: Arc::default(),
         }
     }
 
@@ -76,8 +82,19 @@ impl AgentState {
 
     /// Stores the answer to a registration.
     pub(crate) fn set_registration(&self, answer: RegisterResponse) {
-        lock(&self.storages).clone_from(&answer.storages);
+        self.permitted.set_storages(answer.storages.clone());
+        self.permitted.set_key(answer.object_key.clone());
         *lock(&self.registration) = Some(Arc::new(answer));
+    }
+
+    /// Stores where objects are served.
+    pub(crate) fn announce(&self, server: Option<ObjectServer>) {
+        *lock(&self.announced) = server;
+    }
+
+    /// Returns where objects are served.
+    pub(crate) fn announced(&self) -> Option<ObjectServer> {
+        lock(&self.announced).clone()
     }
 
     /// Returns whether a running job uses that journal.

@@ -9,6 +9,7 @@ mod storage;
 mod world;
 
 pub(super) use self::{
+    control_plane::object_key,
     format::{WRAPPED_AT, WRAPPER, identity_rules},
     storage::CommitFault,
     world::{DISK_SIZE, SystemEnvironment, World, assignment, image_ref, storage_ref},

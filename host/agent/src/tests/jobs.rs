@@ -147,6 +147,7 @@ async fn an_image_is_copied_byte_by_byte_and_verified() {
     let image = captured(world.control.outcome(task).await).image;
     let order = MoveImageAssignment {
         image: image_ref("raw"),
+        source: None,
         to: storage_ref(),
         key: "image-1-moved".to_owned(),
         size: image.size,

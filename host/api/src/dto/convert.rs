@@ -108,6 +108,7 @@ impl From<service::AdminHypervisorView> for hypervisor::AdminHypervisor {
             agent_version: view.agent_version,
             plugins: view.plugins,
             findings: view.findings,
+            object_address: view.object_address,
             storage_ids: view.storage_ids,
         }
     }

@@ -49,6 +49,10 @@ pub struct AdminHypervisor {
     pub plugins: BTreeMap<String, String>,
     /// Human-readable problems of the machine, such as missing programs.
     pub findings: Vec<String>,
+    /// The address, `HOST:PORT`, at which the agent of the hypervisor serves the objects of its
+    /// image storages; none where it does not.
+    #[schema(required)]
+    pub object_address: Option<String>,
     /// The image storages that are bound to the hypervisor.
     pub storage_ids: Vec<StorageId>,
 }

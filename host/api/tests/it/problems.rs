@@ -163,6 +163,8 @@ async fn storage(world: &World, seen: &mut Seen) {
     let bare = json!({"name": "bare", "location_id": world.location});
     let bare = admin.post("/admin/hypervisors", bare).await.expect(StatusCode::CREATED);
     let bare = bare.text("/id");
+    let body = json!({"image_id": world.stock_image, "name": "on-bare", "hypervisor_id": bare});
+    seen.note(Code::ImageNotReachable, customer.post("/instances", body).await);
     let bind = format!("/admin/image-storages/{}/hypervisors/{bare}", world.stock_storage);
     admin.send(admin.request(Method::PUT, &bind)).await.expect(StatusCode::OK);
     let token = admin.act(&format!("/admin/hypervisors/{bare}/tokens")).await.expect(StatusCode::CREATED);

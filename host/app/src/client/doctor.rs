@@ -248,6 +248,7 @@ mod tests {
             agent_version: Some("0.1.0".to_owned()),
             plugins: BTreeMap::new(),
             findings: Vec::new(),
+            object_address: None,
             storage_ids: vec![StorageId::new(Uuid::from_u128(1))],
         }
     }

@@ -1,10 +1,14 @@
 //! `imprint agent`: the agent of one hypervisor, whose control plane runs on another machine.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use imprint_agent::{Agent, AgentError, HttpControlPlane};
+use imprint_agent::{Agent, AgentError, HttpControlPlane, ObjectSettings};
 use imprint_data_path::{Scratch, scratch};
 use imprint_service::SystemEnvironment;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +31,13 @@ pub(crate) struct AgentArgs {
     /// File with the token that the admin made for this hypervisor
     #[arg(long, value_name = "FILE", required_unless_present = "list_fault_steps")]
     token_file: Option<PathBuf>,
+    /// Address and port at which the agent serves the objects of its image storages to other agents
+    /// and to the control plane, over HTTPS [default: it serves none]
+    #[arg(long, value_name = "ADDRESS")]
+    object_listen: Option<SocketAddr>,
+    /// Address at which others reach it, where that is not the one of --object-listen
+    #[arg(long, value_name = "HOST:PORT")]
+    object_address: Option<String>,
     /// Print the steps at which IMPRINT_FAULT=kill@STEP ends the process, for crash tests
     #[arg(long)]
     list_fault_steps: bool,
@@ -42,6 +53,42 @@ pub(crate) fn settings(server: &ServerSettings, stop_guests: bool) -> imprint_ag
         }
     }
     settings
+}
+
+/// Returns how objects are served: what the flags say, or else the configuration file.
+///
+/// # Errors
+///
+/// There is an address without a port to listen on, or the address is not valid.
+pub(crate) fn objects(
+    server: &ServerSettings,
+    listen: Option<SocketAddr>,
+    address: Option<String>,
+) -> Result<Option<ObjectSettings>> {
+    let configured = &server.file.agent;
+    let address = address.or_else(|| configured.object_address.clone());
+    let Some(listen) = listen.or(configured.object_listen) else {
+        if address.is_some() {
+            bail!("--object-address is of no use without --object-listen; give both")
+        }
+        return Ok(None);
+    };
+    if let Some(address) = &address {
+        let parts = address.rsplit_once(':').filter(|(host, port)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
+            !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if parts.is_none() {
+            bail!("--object-address is {address:?}; write HOST:PORT, such as hv1.example:8444")
+        }
+    }
+    Ok(Some(ObjectSettings { listen, address, internal: false }))
+}
+
+/// Returns how the agent inside of the control plane's process serves objects by default: to this
+/// process only.
+pub(crate) fn own_objects() -> ObjectSettings {
+    ObjectSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), address: None, internal: true }
 }
 
 /// Runs the agent until SIGINT or SIGTERM; instances keep running without it.
@@ -68,12 +115,10 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<()> {
     let plugins = Arc::new(PluginPorts::load(&server.plugin_folders()).await?);
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
-    let agent = Agent::new(
-        settings(&server, false),
-        plugins.clone(),
-        Arc::new(control_plane),
-        Arc::new(SystemEnvironment),
-    )?;
+    let mut agent_settings = settings(&server, false);
+    agent_settings.objects = objects(&server, args.object_listen, args.object_address)?;
+    let agent =
+        Agent::new(agent_settings, plugins.clone(), Arc::new(control_plane), Arc::new(SystemEnvironment))?;
     let result = run(agent, plugins, stop.clone()).await;
     stop.cancel();
     signals.abort();

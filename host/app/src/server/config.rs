@@ -52,6 +52,11 @@ pub(crate) struct DatabaseSection {
 pub(crate) struct AgentSection {
     /// The directory of the sockets; short, because a socket's path has at most 107 bytes.
     pub(crate) run_dir: Option<PathBuf>,
+    /// The address and port at which the agent serves the objects of its storages. Without it, an
+    /// agent of its own process serves none.
+    pub(crate) object_listen: Option<SocketAddr>,
+    /// The address, `HOST:PORT`, at which other agents and the control plane reach it.
+    pub(crate) object_address: Option<String>,
     /// The path of QEMU's program (/usr/bin/qemu-system-x86_64).
     pub(crate) qemu: Option<PathBuf>,
     /// `tcg` or `kvm`; without it, KVM where this machine has it, and `tcg` for a demo.

@@ -81,7 +81,9 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
             mover::configure(settings.file.mover.isolation)?;
             let plugins = Arc::new(PluginPorts::load(&settings.plugin_folders()).await?);
             findings = plugins.quarantined().len();
-            let agent_settings = agent::settings(&settings, args.demo);
+            let mut agent_settings = agent::settings(&settings, args.demo);
+            let objects = agent::objects(&settings, None, None)?;
+            agent_settings.objects = Some(objects.unwrap_or_else(agent::own_objects));
             let control_plane = service.control_plane(Peer { hypervisor_id: setup.hypervisor_id });
             let agent =
                 Agent::new(agent_settings, plugins.clone(), control_plane, Arc::new(SystemEnvironment))?;

@@ -125,6 +125,7 @@ impl Agent {
             plugins: [].into(),
             storage_kinds: Vec::new(),
             findings: Vec::new(),
+            objects: None,
         };
         self.control_plane.register(register).await.unwrap();
         let room = Some(ByteSize::new(1 << 40).unwrap());

@@ -116,6 +116,10 @@ catalogue! {
         Code::NoImageStorageBound.title(),
         ASK_PROVIDER,
         "Bind an image storage to the hypervisor.";
+    ImageNotReachable = Code::ImageNotReachable.as_str(), ByHand,
+        Code::ImageNotReachable.title(),
+        "Retry the task, or choose another hypervisor.",
+        "Bind a storage that both hypervisors reach, or start the agent of one that has the image with --object-listen.";
 
     // Merging is not repeated by itself: a disk that took too long now takes too long again.
     CoalesceTimeout = Code::CoalesceTimeout.as_str(), ByHand,

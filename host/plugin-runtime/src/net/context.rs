@@ -244,7 +244,7 @@ fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError
     };
     let private_networks = private == Some("true");
     grant.options = match added {
-        Ok(authorities) => Ok(ClientOptions { private_networks, tls, authorities }),
+        Ok(authorities) => Ok(ClientOptions { private_networks, tls, authorities, pinned: None }),
         Err(error) => Err(grant.about(error)),
     };
     Ok(grant)

@@ -67,6 +67,9 @@ pub struct AdminHypervisorView {
     pub plugins: BTreeMap<String, String>,
     /// What is missing on the machine, in human-readable sentences.
     pub findings: Vec<String>,
+    /// Where its agent serves the objects of its storages, `HOST:PORT`.
+    #[serde(default)]
+    pub object_address: Option<String>,
     /// The storages that are bound to it.
     pub storage_ids: Vec<StorageId>,
 }
@@ -123,6 +126,7 @@ async fn admin_view(
         agent_version: record.agent_version,
         plugins: record.plugins,
         findings: record.findings,
+        object_address: record.objects.map(|server| server.address),
         storage_ids: storages.iter().map(|bound| bound.storage.id).collect(),
     })
 }
@@ -232,6 +236,8 @@ impl Service {
             agent_version: None,
             plugins: BTreeMap::new(),
             findings: Vec::new(),
+            objects: None,
+            object_key_id: None,
             created_at: change.now,
         };
         hypervisor::insert(&change.tx, &record).await.map_err(name_taken("hypervisor"))?;

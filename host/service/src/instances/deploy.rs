@@ -21,6 +21,7 @@ use crate::{
     db_result::DbResult,
     idempotency,
     instances::instance::view,
+    objects::{self, Reader},
     storages::bring::bring,
     tasks::{
         lifecycle::{self, NewTask},
@@ -95,7 +96,8 @@ fn hostname(name: &str) -> String {
 }
 
 /// Chooses the hypervisor: the requested one, or the one with the fewest instances among those that
-/// can reach the image. The second value is whether it reaches the image.
+/// are bound to the image's storage. The second value is whether it reaches the image, there or
+/// through another agent.
 async fn choose(
     change: &Change<'_>,
     request: &InstanceCreate,
@@ -103,17 +105,21 @@ async fn choose(
 ) -> Result<(HypervisorRecord, bool), Error> {
     let conn = change.conn();
     let reaching = hypervisor::of_storage(&conn, image.storage_id).await.db()?;
-    let unbound = || {
-        Error::new(Code::NoImageStorageBound, "choose a hypervisor that is bound to the image's storage")
-            .at("/hypervisor_id")
-    };
     if let Some(id) = request.hypervisor_id {
         let host = crate::catalogue::hypervisor::get(&conn, id).await;
         let host = host.map_err(|error| error.at("/hypervisor_id"))?;
-        let reaches = reaching.iter().any(|record| record.hypervisor.id == id);
+        let bound = reaching.iter().any(|record| record.hypervisor.id == id);
+        // Read from another agent the image stays where it is, and its bytes move once.
+        let reaches = bound
+            || matches!(
+                objects::serving(&conn, image.storage_id, Reader::Agent, change.now).await?,
+                objects::Serving::Online(_)
+            );
         return match image.kind {
             // Stock images stay where the operator put them.
-            ImageKind::Stock if !reaches => Err(unbound()),
+            ImageKind::Stock if !reaches => {
+                Err(objects::not_reachable(objects::NO_AGENT).at("/hypervisor_id"))
+            }
             ImageKind::Stock | ImageKind::Custom => Ok((host, reaches)),
         };
     }
@@ -128,7 +134,10 @@ async fn choose(
             best = Some((offline, load, record));
         }
     }
-    best.map(|(_, _, record)| (record, true)).ok_or_else(unbound)
+    best.map(|(_, _, record)| (record, true)).ok_or_else(|| {
+        let advice = "no hypervisor of the image's location is; choose one with `hypervisor_id`";
+        objects::not_reachable(advice).at("/hypervisor_id")
+    })
 }
 
 impl Service {

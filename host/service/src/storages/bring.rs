@@ -2,7 +2,7 @@
 //! storage that does, through a hypervisor that reaches both.
 
 use imprint_domain::{
-    Code, Error,
+    Error,
     id::{HypervisorId, ImageId, StorageId},
     rules,
     size::ByteSize,
@@ -16,15 +16,21 @@ use imprint_store::{
     storage, task,
 };
 
-use crate::{change::Change, db_result::DbResult, storages::candidates, tasks::moves};
+use crate::{
+    change::Change,
+    db_result::DbResult,
+    objects::{self, Reader, Serving},
+    storages::candidates,
+    tasks::moves,
+};
 
 /// Has a customer's image moved to a storage of a hypervisor, unless it is on its way. The copy is
 /// verified before the image changes to it, and whoever reads the old file keeps it until the end.
 ///
 /// # Errors
 ///
-/// [`Code::NoImageStorageBound`] when no hypervisor reaches the image's storage and one of the
-/// wanted hypervisor; what [`domain::choose`] answers when those take no images.
+/// [`imprint_domain::Code::ImageNotReachable`] when no hypervisor reaches the image's storage and
+/// one of the wanted hypervisor; what [`domain::choose`] answers when those take no images.
 pub(crate) async fn bring(
     change: &mut Change<'_>,
     record: &ImageRecord,
@@ -52,10 +58,7 @@ async fn target(
     bytes: ByteSize,
     now: Timestamp,
 ) -> Result<(StorageId, HypervisorId), Error> {
-    let mut refused = Error::new(
-        Code::NoImageStorageBound,
-        "the hypervisor and the image have no image storage in common; bind one storage to this hypervisor and to one that reaches the image, or choose another hypervisor",
-    );
+    let mut refused = objects::not_reachable(objects::NO_AGENT);
     let all = candidates::of_hypervisor(conn, to, StorageRole::Customer).await?;
     for record in hypervisor::of_storage(conn, from).await.db()? {
         if !record.hypervisor.is_online(now) {
@@ -77,10 +80,14 @@ async fn target(
 }
 
 /// Returns whether a queued deployment waits for its image, which is moving: its hypervisor does
-/// not reach the storage where the image is.
-pub(crate) async fn is_awaited(conn: &Conn<'_>, task: &Task) -> Result<bool, Error> {
+/// not reach the storage where the image is, and no other agent serves it.
+pub(crate) async fn is_awaited(conn: &Conn<'_>, task: &Task, now: Timestamp) -> Result<bool, Error> {
     let Some(id) = task.image_id else { return Ok(false) };
     let Some(record) = image::get(conn, id).await.db()? else { return Ok(false) };
     let reaching = storage::bound_hypervisors(conn, record.image.storage_id).await.db()?;
-    Ok(!reaching.contains(&task.hypervisor_id))
+    if reaching.contains(&task.hypervisor_id) {
+        return Ok(false);
+    }
+    let serving = objects::serving(conn, record.image.storage_id, Reader::Agent, now).await?;
+    Ok(!matches!(serving, Serving::Online(_)))
 }

@@ -19,7 +19,14 @@ use imprint_store::{
     task::{self, TaskFilter},
 };
 
-use crate::{Service, change::Change, db_result::DbResult, storages::candidates, tasks::moves};
+use crate::{
+    Service,
+    change::Change,
+    db_result::DbResult,
+    objects::{self, Reader, Serving},
+    storages::candidates,
+    tasks::moves,
+};
 
 /// The number of images of one storage that move at the same time.
 const MAX_MOVES: usize = 2;
@@ -27,6 +34,8 @@ const MAX_MOVES: usize = 2;
 const SCANNED: u32 = 200;
 /// The pause before an image is moved again after a failure, in seconds.
 const PAUSE_S: i64 = 600;
+/// The number of hypervisors among which one is looked for that takes images from another's agent.
+const MAX_HYPERVISORS: u32 = 1000;
 /// The number of tasks of an image among which its last move is looked for.
 const HISTORY: u32 = 20;
 
@@ -107,7 +116,8 @@ async fn is_paused(conn: &Conn<'_>, image: &ImageRecord, now: Timestamp) -> Resu
     }))
 }
 
-/// Chooses a storage that takes the image, and a hypervisor that reaches both.
+/// Chooses a storage that takes the image, and the hypervisor that copies it: one that reaches
+/// both, or else one that reads from the agent of another.
 async fn target(
     conn: &Conn<'_>,
     from: &ImageStorage,
@@ -116,6 +126,22 @@ async fn target(
 ) -> Result<Option<(StorageId, HypervisorId)>, Error> {
     for record in hypervisor::of_storage(conn, from.id).await.db()? {
         if !record.hypervisor.is_online(now) {
+            continue;
+        }
+        let id = record.hypervisor.id;
+        let mut candidates = candidates::of_hypervisor(conn, id, from.role).await?;
+        candidates.retain(|candidate| candidate.storage.id != from.id);
+        if let Ok(chosen) = domain::choose(&candidates, bytes, from.drain_to, now) {
+            return Ok(Some((chosen.storage.id, id)));
+        }
+    }
+    if !matches!(objects::serving(conn, from.id, Reader::Agent, now).await?, Serving::Online(_)) {
+        return Ok(None);
+    }
+    let reaching = hypervisor::of_storage(conn, from.id).await.db()?;
+    for record in hypervisor::list(conn, None, MAX_HYPERVISORS).await.db()? {
+        let near = reaching.iter().any(|one| one.hypervisor.location_id == record.hypervisor.location_id);
+        if !near || !record.hypervisor.is_online(now) {
             continue;
         }
         let id = record.hypervisor.id;

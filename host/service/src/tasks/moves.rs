@@ -10,7 +10,7 @@ use imprint_domain::{
     task::{Task, TaskKind, TaskState},
 };
 use imprint_store::{
-    Conn,
+    Conn, hypervisor,
     image::{self, ImageRecord},
     task::{self, TaskRecord},
 };
@@ -74,15 +74,20 @@ fn is_copied(found: &ImageRecord, result: &MoveResult) -> bool {
     same && found.image.status == ImageStatus::Available
 }
 
-/// Queues the removal of a file on the hypervisor that moved it: both storages are bound to it.
+/// Queues the removal of a file on the hypervisor that moved it, or where that has read the file
+/// from another agent, on one that is bound to its storage.
 async fn remove(change: &mut Change<'_>, by: &TaskRecord, unused: Unused) -> Result<(), Error> {
     let id = TaskId::new(change.service.new_uuid());
+    let bound = hypervisor::of_storage(&change.conn(), unused.storage_id).await.db()?;
+    let mover = bound.iter().find(|record| record.hypervisor.id == by.task.hypervisor_id);
+    let online = || bound.iter().find(|record| record.hypervisor.is_online(change.now));
+    let chosen = mover.or_else(online).or(bound.first());
     let new = NewTask {
         account_id: by.task.account_id,
         kind: TaskKind::ObjectDelete,
         image_id: Some(unused.image_id),
         instance_id: None,
-        hypervisor_id: by.task.hypervisor_id,
+        hypervisor_id: chosen.map_or(by.task.hypervisor_id, |record| record.hypervisor.id),
         payload: TaskPayload::Object {
             storage_id: unused.storage_id,
             key: unused.key,
@@ -121,7 +126,8 @@ pub(crate) async fn stop(change: &mut Change<'_>, moves: Vec<TaskRecord>) -> Res
     Ok(())
 }
 
-/// Queues the move of an image to a storage, on a hypervisor that both storages are bound to.
+/// Queues the move of an image to a storage, on a hypervisor that the storage is bound to, and that
+/// reaches the image.
 pub(crate) async fn queue(
     change: &mut Change<'_>,
     account_id: AccountId,

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
-    DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, PowerAssignment, RegisterImageAssignment,
-    ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment, VerifyImageAssignment,
+    DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, ObjectSource, PowerAssignment,
+    RegisterImageAssignment, ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment,
+    VerifyImageAssignment,
 };
 use imprint_domain::{
-    Code, Error,
+    Error,
     consistency::Consistency,
     digest::LogicalDigest,
     id::{ImageId, InstanceId, StorageId},
@@ -27,7 +28,7 @@ use imprint_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::db_result::DbResult;
+use crate::{change::Change, db_result::DbResult, objects};
 
 /// The time in milliseconds that a guest gets to shut down.
 const STOP_GRACE_MS: u32 = 60_000;
@@ -136,7 +137,8 @@ impl TaskPayload {
 }
 
 /// Builds the agent's work for a task; `not_found` when what it works on has been removed.
-pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<AssignmentKind, Error> {
+pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<AssignmentKind, Error> {
+    let conn = &change.conn();
     let task = &record.task;
     let payload = TaskPayload::of(record)?;
     Ok(match (task.kind, payload) {
@@ -155,7 +157,7 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             })
         }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
-            AssignmentKind::MoveImage(move_assignment(conn, task, to, key).await?)
+            AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
         }
         (TaskKind::ObjectDelete, TaskPayload::Object { storage_id, key, format }) => {
             let (id, storage) = (require(task.image_id, "image")?, stored_storage(conn, storage_id).await?);
@@ -163,10 +165,10 @@ pub(crate) async fn build(conn: &Conn<'_>, record: &TaskRecord) -> Result<Assign
             AssignmentKind::DeleteImage(DeleteImageAssignment { image })
         }
         (TaskKind::InstanceDeploy, TaskPayload::Deploy { seed, start }) => {
-            require_reached(conn, task).await?;
             AssignmentKind::Deploy(DeployAssignment {
                 instance: instance_ref(conn, task).await?,
                 image: image_ref(conn, task).await?,
+                source: source(change, task).await?,
                 logical_digest: logical_digest(conn, task).await?,
                 seed,
                 start,
@@ -240,17 +242,19 @@ async fn stored_storage(conn: &Conn<'_>, id: StorageId) -> Result<StorageRef, Er
 }
 
 async fn move_assignment(
-    conn: &Conn<'_>,
+    change: &Change<'_>,
     task: &Task,
     to: StorageId,
     key: String,
 ) -> Result<MoveImageAssignment, Error> {
+    let conn = &change.conn();
     let id = require(task.image_id, "image")?;
     let record = require(image::get(conn, id).await.db()?, "image")?;
     let stored = record.image.require_available()?;
     let target = require(storage::get(conn, to).await.db()?, "image storage")?;
     Ok(MoveImageAssignment {
         image: image_ref(conn, task).await?,
+        source: source(change, task).await?,
         to: storage_ref(&target),
         key,
         size: stored.size,
@@ -279,19 +283,16 @@ async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<LogicalDi
     Ok(record.image.stored.as_ref().map(|stored| stored.logical_digest.clone()))
 }
 
-/// Refuses a hypervisor that cannot read the image: its move to one of the hypervisor's storages
-/// failed, or the storage was unbound meanwhile.
-async fn require_reached(conn: &Conn<'_>, task: &Task) -> Result<(), Error> {
-    let id: ImageId = require(task.image_id, "image")?;
-    let record = require(image::get(conn, id).await.db()?, "image")?;
-    let bound = storage::bound_hypervisors(conn, record.image.storage_id).await.db()?;
-    if bound.contains(&task.hypervisor_id) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::NoImageStorageBound,
-        "the image could not be copied to a storage of the hypervisor; retry this task, or choose another hypervisor",
-    ))
+/// Returns the agent that serves the image to the task's hypervisor; `None` where that is bound to
+/// the image's storage.
+async fn source(change: &Change<'_>, task: &Task) -> Result<Option<ObjectSource>, Error> {
+    let wanted = objects::Wanted {
+        image_id: require(task.image_id, "image")?,
+        by: task.hypervisor_id,
+        purpose: &task.id.to_string(),
+        until: task.deadline,
+    };
+    objects::source_of_image(change.service, &change.conn(), &wanted, change.now).await
 }
 
 async fn image_ref(conn: &Conn<'_>, task: &Task) -> Result<ImageRef, Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use imprint_agent_protocol::{AssignmentKind, Outcome};
+use imprint_agent_protocol::{AssignmentKind, Fingerprint, ObjectServer, Outcome};
 use imprint_domain::{
     Code,
     id::{HypervisorId, ImageId, StorageId},
@@ -170,7 +170,8 @@ pub(crate) async fn an_image_comes_to_the_hypervisor_that_needs_it(world: World)
     let request =
         || InstanceCreate { image_id: image, hypervisor_id: Some(far), ..world.deployment("far away") };
     let refused = world.service.instance_create(&world.customer, request()).await.unwrap_err();
-    assert_eq!(refused.code, Code::NoImageStorageBound, "nothing reaches both");
+    assert_eq!(refused.code, Code::ImageNotReachable, "nothing reaches both");
+    assert!(refused.detail.contains("--object-listen"), "{}", refused.detail);
     let shared = other(&world).await;
     world.service.storage_bind(&world.admin, shared, far).await.unwrap();
     let made = world.service.instance_create(&world.customer, request()).await.unwrap();
@@ -206,9 +207,71 @@ pub(crate) async fn a_copy_that_fails_fails_the_deployment_until_it_is_retried(w
     assert!(agent.claim(8, 0).await.is_empty());
     let failed = world.task(made.task.id).await;
     assert_eq!(failed.state, TaskState::Failed, "{failed:?}");
-    assert_eq!(failed.error.unwrap().code, "no_image_storage_bound");
+    assert_eq!(failed.error.unwrap().code, "image_not_reachable");
     world.service.task_retry(&world.customer, made.task.id).await.unwrap();
     world.agent.work_all().await;
     agent.work_all().await;
     assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
+}
+
+/// S10: nothing is shared, and an agent serves what it has.
+pub(crate) async fn an_image_is_read_from_an_agent_that_serves_it(world: World) {
+    let image = world.image("here").await;
+    let (far, agent) = far(&world).await;
+    let request =
+        |text| InstanceCreate { image_id: image, hypervisor_id: Some(far), ..world.deployment(text) };
+    let mut server = ObjectServer {
+        address: "hv1.example:8444".to_owned(),
+        fingerprint: Fingerprint::new([5; 32]),
+        internal: true,
+    };
+    world.agent.register_serving(server.clone()).await;
+    let refused = world.service.instance_create(&world.customer, request("none")).await.unwrap_err();
+    assert_eq!(
+        refused.code,
+        Code::ImageNotReachable,
+        "one that only the control plane reaches does not help"
+    );
+    server.internal = false;
+    let key = world.agent.register_serving(server.clone()).await.object_key.unwrap();
+    let made = world.service.instance_create(&world.customer, request("far away")).await.unwrap();
+    let work = agent.claim_one().await;
+    let AssignmentKind::Deploy(deploy) = &work.kind else { panic!("{work:?}") };
+    let (storage, object) = place(&world, image).await;
+    let source = deploy.source.as_ref().unwrap();
+    assert_eq!(source.server, server);
+    let grant = key.open(&source.token, work.deadline).unwrap();
+    assert_eq!((grant.storage, grant.key.as_str()), (storage, object.as_str()));
+    assert_eq!((grant.until, grant.purpose), (work.deadline, work.task_id.to_string()));
+    assert_eq!(deploy.image.storage.id, storage, "the image stays where it is");
+    agent.finish(&work, success(&work.kind)).await.unwrap();
+    assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
+
+    // An agent that is away at the moment is waited for.
+    let made = world.service.instance_create(&world.customer, request("later")).await.unwrap();
+    world.environment.advance(60);
+    agent.heartbeat(&[]).await.unwrap();
+    assert!(agent.claim(8, 0).await.is_empty());
+    assert_eq!(world.task(made.task.id).await.state, TaskState::Queued);
+    world.agent.heartbeat(&[]).await.unwrap();
+    world.environment.advance(10);
+    let work = agent.claim_one().await;
+    assert!(matches!(&work.kind, AssignmentKind::Deploy(deploy) if deploy.source.is_some()), "{work:?}");
+    agent.finish(&work, success(&work.kind)).await.unwrap();
+
+    // Drained to where no hypervisor reaches both, and the old file is removed where it is.
+    let target = create(&world, "over there", "objects", StorageRole::Customer).await;
+    world.service.storage_bind(&world.admin, target, far).await.unwrap();
+    world.agent.register_serving(server).await;
+    edit(&world, world.images, drained(None)).await;
+    assert_eq!(world.service.reconcile_once().await.unwrap().moves, 1);
+    let moving = agent.claim_one().await;
+    let AssignmentKind::MoveImage(order) = &moving.kind else { panic!("{moving:?}") };
+    assert_eq!((order.to.id, order.source.is_some()), (target, true));
+    agent.finish(&moving, success(&moving.kind)).await.unwrap();
+    assert_eq!(place(&world, image).await.0, target);
+    let removal = world.agent.claim_one().await;
+    assert!(
+        matches!(&removal.kind, AssignmentKind::DeleteImage(delete) if delete.image.storage.id == storage)
+    );
 }

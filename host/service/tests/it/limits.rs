@@ -191,7 +191,7 @@ async fn unbound(world: &World) {
     agent.register().await.unwrap();
     let there = InstanceCreate { hypervisor_id: Some(second), ..world.deployment("there") };
     let error = world.service.instance_create(&world.customer, there.clone()).await.unwrap_err();
-    assert_eq!(error.code, Code::NoImageStorageBound);
+    assert_eq!(error.code, Code::ImageNotReachable);
     world.service.storage_bind(&world.admin, world.stock, second).await.unwrap();
     world.service.storage_bind(&world.admin, world.stock, second).await.unwrap();
     let made = world.service.instance_create(&world.customer, there).await.unwrap();

@@ -74,6 +74,7 @@ scenarios! {
     draining {
         an_image_comes_to_the_hypervisor_that_needs_it,
         a_copy_that_fails_fails_the_deployment_until_it_is_retried,
+        an_image_is_read_from_an_agent_that_serves_it,
         a_drained_storage_moves_its_images_and_can_be_removed,
         a_file_that_is_still_read_is_removed_later,
         an_image_that_is_deleted_while_it_moves_leaves_nothing,

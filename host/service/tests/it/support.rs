@@ -12,9 +12,9 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, MoveResult, Outcome, PROTOCOL_VERSION, Peer,
-    ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse, StorageKindReport,
-    StorageReport,
+    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, MoveResult, ObjectServer, Outcome,
+    PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse,
+    StorageKindReport, StorageReport,
 };
 use imprint_domain::{
     account::{Role, Scope},
@@ -434,19 +434,28 @@ impl Agent {
         self.register_with(vec![local_kind(), vault_kind()]).await
     }
 
-    pub(crate) async fn register_with(
-        &self,
-        storage_kinds: Vec<StorageKindReport>,
-    ) -> Result<RegisterResponse, ProtocolError> {
-        let request = Register {
+    /// Registers an agent that serves the objects of its storages.
+    pub(crate) async fn register_serving(&self, server: ObjectServer) -> RegisterResponse {
+        self.control.register(self.registration(Vec::new(), Some(server))).await.unwrap()
+    }
+
+    fn registration(&self, storage_kinds: Vec<StorageKindReport>, objects: Option<ObjectServer>) -> Register {
+        Register {
             agent_id: self.id,
             protocol: PROTOCOL_VERSION,
             version: "0.1.0".into(),
             plugins: BTreeMap::new(),
             storage_kinds,
             findings: Vec::new(),
-        };
-        self.control.register(request).await
+            objects,
+        }
+    }
+
+    pub(crate) async fn register_with(
+        &self,
+        storage_kinds: Vec<StorageKindReport>,
+    ) -> Result<RegisterResponse, ProtocolError> {
+        self.control.register(self.registration(storage_kinds, None)).await
     }
 
     pub(crate) async fn heartbeat(&self, leases: &[HeldLease]) -> Result<HeartbeatResponse, ProtocolError> {

@@ -414,6 +414,7 @@ pub(crate) async fn reports_that_make_no_sense_are_refused(world: World) {
         plugins: std::collections::BTreeMap::new(),
         storage_kinds: Vec::new(),
         findings: Vec::new(),
+        objects: None,
     };
     let refused = stranger.control.register(old.clone()).await.unwrap_err();
     assert!(matches!(refused, ProtocolError::Version { agent: 999, .. }));

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use chrono::Utc;
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat,
-    HeartbeatResponse, Outcome, ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse,
-    ScanReport, ScanResponse, ScannedObject, SecretsRequest, SecretsResponse, StorageRef,
+    HeartbeatResponse, ObjectKey, Outcome, ProgressReport, ProgressResponse, ProtocolError, Register,
+    RegisterResponse, ScanReport, ScanResponse, ScannedObject, SecretsRequest, SecretsResponse, StorageRef,
 };
 use imprint_domain::{id::TaskId, secret::Secrets};
 use tokio::{
@@ -110,6 +110,11 @@ impl FakeControl {
     }
 }
 
+/// The key of the tokens that the agent's object server accepts.
+pub(in crate::tests) fn object_key() -> ObjectKey {
+    ObjectKey::derive(&[7; 32], "tests")
+}
+
 #[async_trait]
 impl ControlPlane for FakeControl {
     async fn register(&self, request: Register) -> Result<RegisterResponse, ProtocolError> {
@@ -121,6 +126,7 @@ impl ControlPlane for FakeControl {
             max_jobs: script.max_jobs,
             max_captures: script.max_captures,
             storages: vec![self.storage.clone()],
+            object_key: Some(object_key()),
             control_plane_time: Utc::now(),
         })
     }

@@ -280,6 +280,7 @@ impl World {
         assignment(AssignmentKind::Deploy(DeployAssignment {
             instance,
             image: image_ref("raw"),
+            source: None,
             logical_digest: digest.map(|text| text.parse().unwrap()),
             seed: Seed { hostname: "web-1".to_owned(), ssh_keys: Vec::new(), user_data: None },
             start: true,

@@ -1,0 +1,264 @@
+//! The answer to one request for an object.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use http_body_util::StreamBody;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Frame, Incoming},
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use imprint_agent_protocol::{TokenError, object_of_path};
+use imprint_domain::id::StorageId;
+use imprint_ports::{ErrorClass, PortError};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::{
+    client::{Client, Opened},
+    context::Context,
+    range::{Wanted, wanted},
+};
+use crate::{error::JobError, jobs::copy};
+
+/// The bytes that are read at once, and that a connection has in memory.
+const PIECE: u64 = 1 << 20;
+/// How often the folder of a storage is compared with its path while it is read.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The body of an answer.
+pub(super) type Body = StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>;
+
+/// Why a request is refused.
+struct Refusal {
+    status: StatusCode,
+    code: String,
+    detail: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> Self {
+        Self { status, code: code.to_owned(), detail: detail.to_string() }
+    }
+
+    fn forbidden(code: &str, detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+    }
+}
+
+impl From<PortError> for Refusal {
+    fn from(error: PortError) -> Self {
+        let status = match error.class {
+            ErrorClass::NotFound => StatusCode::NOT_FOUND,
+            ErrorClass::Transient | ErrorClass::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::InvalidInput
+            | ErrorClass::Unsupported
+            | ErrorClass::AlreadyExists
+            | ErrorClass::Denied
+            | ErrorClass::Conflict
+            | ErrorClass::Corrupt
+            | ErrorClass::LimitExceeded
+            | ErrorClass::Internal => StatusCode::BAD_GATEWAY,
+        };
+        Self::new(status, error.cause(), &error.message)
+    }
+}
+
+impl From<JobError> for Refusal {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Failed(failed) => {
+                Self::new(StatusCode::BAD_GATEWAY, failed.code(), failed.operator_detail())
+            }
+            stopped @ JobError::Stopped(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "object.stopped", stopped)
+            }
+        }
+    }
+}
+
+/// Answers a request, whatever it is.
+pub(super) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Response<Body> {
+    let head_only = request.method() == Method::HEAD;
+    match object(&client, &request).await {
+        Ok(opened) => send(opened, request.headers(), head_only),
+        Err(refusal) => {
+            client.log_refusal(&refusal.code, &refusal.detail);
+            refused(&refusal, head_only)
+        }
+    }
+}
+
+/// Returns the object that the request names, if its token permits that.
+async fn object(client: &Client, request: &Request<Incoming>) -> Result<Arc<Opened>, Refusal> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let detail = "objects can only be read, with GET and HEAD";
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "object.method", detail));
+    }
+    let (storage_id, key) = object_of_path(request.uri().path())
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "object.path", "there are only objects here"))?;
+    permit(client, request.headers(), storage_id, &key)?;
+    if let Some(opened) = client.opened(storage_id, &key) {
+        opened.storage.require_in_place().await?;
+        return Ok(opened);
+    }
+    let opened = Arc::new(open(client, storage_id, key).await?);
+    client.keep(opened.clone());
+    Ok(opened)
+}
+
+/// Checks the token of a request.
+fn permit(client: &Client, headers: &HeaderMap, storage_id: StorageId, key: &str) -> Result<(), Refusal> {
+    let Context { permitted, environment, .. } = client.context.as_ref();
+    let token = text(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    let token = token.ok_or_else(|| Refusal::forbidden("object.token", "there is no token"))?;
+    let secret = permitted.key().ok_or_else(|| {
+        let detail = "the control plane has not said yet which tokens are valid";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "object.no-key", detail)
+    })?;
+    let grant = secret.open(token, environment.now()).map_err(|error| match error {
+        TokenError::Invalid => Refusal::forbidden("object.token", error),
+        TokenError::Expired => Refusal::forbidden("object.expired", error),
+    })?;
+    if grant.storage != storage_id || grant.key != key {
+        return Err(Refusal::forbidden("object.other", "the token is for another object"));
+    }
+    debug!(storage = %storage_id, key, purpose = grant.purpose, "an object is read");
+    Ok(())
+}
+
+async fn open(client: &Client, storage_id: StorageId, key: String) -> Result<Opened, Refusal> {
+    let Context { machine, permitted, .. } = client.context.as_ref();
+    let bound = permitted.storages().into_iter().find(|storage| storage.id == storage_id);
+    let wanted = bound.ok_or_else(|| {
+        let detail = "the storage is not bound to this hypervisor; bind it again, or read from another";
+        Refusal::new(StatusCode::NOT_FOUND, "object.not-bound", detail)
+    })?;
+    let storage = machine.storage(&wanted).await?;
+    let found = storage.backend.stat(&key).await?;
+    let locator = storage.backend.open_read(&key).await?;
+    let source = copy::open_locator(locator, client.closed.child_token()).await?;
+    storage.require_in_place().await?;
+    let version = format!("{storage_id}\0{key}\0{}\0{:?}", source.size(), found.modified_ms);
+    let etag = format!("\"{}\"", &hex::encode(Sha256::digest(version))[..32]);
+    info!(storage = %storage_id, key, size = source.size(), "an object is served");
+    Ok(Opened { storage_id, key, storage, source, etag })
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Whether a list of entity tags has that one, or is `*`.
+fn lists(tags: &str, etag: &str) -> bool {
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag)
+}
+
+/// Answers with the object or a part of it (RFC 9110, sections 13 and 14).
+fn send(opened: Arc<Opened>, asked: &HeaderMap, head_only: bool) -> Response<Body> {
+    let (size, etag) = (opened.source.size(), opened.etag.clone());
+    if text(asked, header::IF_MATCH).is_some_and(|tags| !lists(tags, &etag)) {
+        let detail = "the object is not the version that was asked for";
+        return refused(&Refusal::new(StatusCode::PRECONDITION_FAILED, "object.changed", detail), head_only);
+    }
+    let unchanged =
+        text(asked, header::IF_NONE_MATCH).is_some_and(|tags| lists(&tags.replace("W/", ""), &etag));
+    let range = text(asked, header::RANGE)
+        .filter(|_| text(asked, header::IF_RANGE).is_none_or(|tag| tag.trim() == etag));
+    let wanted = range.map_or(Wanted::All, |range| wanted(range, size));
+    let (status, first, end) = match wanted {
+        _ if unchanged => (StatusCode::NOT_MODIFIED, 0, 0),
+        Wanted::All => (StatusCode::OK, 0, size),
+        Wanted::Part(first, end) => (StatusCode::PARTIAL_CONTENT, first, end),
+        Wanted::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
+    };
+    let body = if head_only || first == end { stream::empty().boxed() } else { pieces(opened, first, end) };
+    let mut response = Response::new(StreamBody::new(body));
+    *response.status_mut() = status;
+    let mut set = |name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    set(header::ETAG, etag);
+    set(header::ACCEPT_RANGES, "bytes".to_owned());
+    set(header::CONTENT_TYPE, "application/octet-stream".to_owned());
+    match status {
+        StatusCode::PARTIAL_CONTENT => {
+            set(header::CONTENT_RANGE, format!("bytes {first}-{}/{size}", end - 1))
+        }
+        StatusCode::RANGE_NOT_SATISFIABLE => set(header::CONTENT_RANGE, format!("bytes */{size}")),
+        _ => {}
+    }
+    if status != StatusCode::NOT_MODIFIED {
+        set(header::CONTENT_LENGTH, (end - first).to_string());
+    }
+    response
+}
+
+/// A read in progress.
+struct Reading {
+    opened: Arc<Opened>,
+    at: u64,
+    end: u64,
+    checked: Instant,
+}
+
+/// Reads a range piece by piece, each when the reader has taken the one before.
+fn pieces(opened: Arc<Opened>, first: u64, end: u64) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
+    let reading = Reading { opened, at: first, end, checked: Instant::now() };
+    stream::try_unfold(reading, |mut reading| async move {
+        if reading.at == reading.end {
+            return Ok(None);
+        }
+        let piece = reading.next().await?;
+        Ok(Some((Frame::data(piece), reading)))
+    })
+    .boxed()
+}
+
+impl Reading {
+    async fn next(&mut self) -> io::Result<Bytes> {
+        if self.checked.elapsed() >= CHECK_INTERVAL {
+            self.opened.storage.require_in_place().await?;
+            self.checked = Instant::now();
+        }
+        let (source, at) = (self.opened.source.clone(), self.at);
+        let length = PIECE.min(self.end - at);
+        let mut buffer = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let read = tokio::task::spawn_blocking(move || {
+            source.read_exact_at(&mut buffer, at)?;
+            io::Result::Ok(buffer)
+        });
+        let piece = read.await.map_err(io::Error::other)??;
+        self.at += length;
+        Ok(piece.into())
+    }
+}
+
+/// Answers that a request is refused.
+fn refused(refusal: &Refusal, head_only: bool) -> Response<Body> {
+    let text = json!({ "code": refusal.code, "detail": refusal.detail }).to_string();
+    let length = text.len();
+    let body = if head_only {
+        stream::empty().boxed()
+    } else {
+        stream::once(async move { Ok(Frame::data(Bytes::from(text))) }).boxed()
+    };
+    let mut response = Response::new(StreamBody::new(body));
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
