@@ -138,8 +138,9 @@ async fn open(client: &Client, storage_id: StorageId, key: String) -> Result<Ope
     let Context { machine, permitted, .. } = client.context.as_ref();
     let bound = permitted.storages().into_iter().find(|storage| storage.id == storage_id);
     let wanted = bound.ok_or_else(|| {
+        // One that was bound a moment ago becomes known with the next heartbeat.
         let detail = "the storage is not bound to this hypervisor; bind it again, or read from another";
-        Refusal::new(StatusCode::NOT_FOUND, "object.not-bound", detail)
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "object.not-bound", detail)
     })?;
     let storage = machine.storage(&wanted).await?;
     let found = storage.backend.stat(&key).await?;

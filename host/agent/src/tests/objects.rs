@@ -153,7 +153,7 @@ async fn only_the_object_of_a_valid_token_is_read() {
     assert_eq!(status(token(missing), id, KEY).await.0, 404);
     let unbound = ObjectGrant { storage: other, ..grant() };
     let (refused, body) = status(token(unbound), other, "image-1").await;
-    assert!(refused == 404 && body.contains("object.not-bound"), "{body}");
+    assert!(refused == 503 && body.contains("object.not-bound"), "{body}");
     assert_eq!(asked(&server, "GET", "/etc/passwd", &[]).await.status, 404);
     let long = "x".repeat(40_000);
     let request = Request::get(format!("https://{}/", server.address)).header("x-long", long);
