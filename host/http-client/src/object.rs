@@ -251,15 +251,15 @@ impl HttpSource {
             header_text(answer.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
         let mut body = answer.body_mut().as_reader();
         body.read_exact(buf).map_err(|error| {
-            let why = match error.kind() {
-                // What the server announced was longer: the connection ended in the middle of it.
-                io::ErrorKind::UnexpectedEof if announced == Some(length(buf)) => {
-                    "the connection ended in the middle of an answer".to_owned()
-                }
-                io::ErrorKind::UnexpectedEof => {
-                    return HttpError::Protocol { what: "it is shorter than it says" };
-                }
-                _ => error.to_string(),
+            let cut_off = error.kind() == io::ErrorKind::UnexpectedEof;
+            if cut_off && announced != Some(length(buf)) {
+                return HttpError::Protocol { what: "it is shorter than it says" };
+            }
+            let why = if cut_off {
+                // What the server announced was longer.
+                "the connection ended in the middle of an answer".to_owned()
+            } else {
+                error.to_string()
             };
             HttpError::Connect { host: self.host().to_owned(), why }
         })?;

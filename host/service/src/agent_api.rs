@@ -379,9 +379,10 @@ impl Handle {
             Err(error) => {
                 tracing::warn!(task = %id, internal = error.internal, detail = error.detail, "the task cannot be assigned");
                 // An agent that serves the image may come back.
-                let retry = match error.code {
-                    Code::HypervisorOffline => RetryPolicy::AfterPause,
-                    _ => RetryPolicy::Never,
+                let retry = if error.code == Code::HypervisorOffline {
+                    RetryPolicy::AfterPause
+                } else {
+                    RetryPolicy::Never
                 };
                 let error = TaskError::new(TaskErrorCode::from(error.code), &error.detail);
                 lifecycle::attempt_failed(change, &mut record, error, retry).await?;
