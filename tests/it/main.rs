@@ -14,6 +14,7 @@ mod devices;
 mod disk;
 mod failures;
 mod formats;
+mod garage;
 mod guest_stream;
 mod hanging_folder;
 mod hostile;

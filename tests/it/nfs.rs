@@ -9,6 +9,7 @@ use imprint_tests::{
     ledger::{self, last_sequence},
     nfs::{NfsServer, OWNER, STRANGER},
     server::Server,
+    storages::{bound_only, failed_step},
     tools::{self, UserFolder},
 };
 use serde_json::{Value, json};
@@ -18,37 +19,6 @@ fn settings(nfs: &NfsServer, export: &str) -> Value {
         "server": nfs.address, "export": nfs.export(export), "folder": "customer",
         "uid": OWNER.to_string(), "gid": OWNER.to_string(), "timeout": "10",
     })
-}
-
-/// Makes a storage on an export the only one for customers' images.
-async fn export_only(admin: &Client, settings: Value) -> Result<Value> {
-    let storage = bound(admin, "export", "nfs", settings).await?;
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    let all = admin.get("/admin/image-storages").await?;
-    for other in all["items"].as_array().into_iter().flatten() {
-        if other["role"] == "customer" && id(other) != id(&storage) {
-            let unbind = format!("/admin/image-storages/{}/hypervisors/{}", id(other), id(&hypervisor));
-            let unbound = admin.send(reqwest::Method::DELETE, &unbind, None, &[]).await?;
-            assert!(unbound.status.is_success(), "{unbound:?}");
-        }
-    }
-    Ok(storage)
-}
-
-/// Makes a storage for customers' images, and waits until the agent has seen it.
-async fn bound(admin: &Client, name: &str, kind: &str, settings: Value) -> Result<Value> {
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    let body = json!({"name": name, "role": "customer", "kind": kind, "settings": settings});
-    let storage = admin.post("/admin/image-storages", &body).await?;
-    let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
-    let done = admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;
-    assert!(done.status.is_success(), "{done:?}");
-    eventually("the agent to have seen the storage", async || {
-        let seen = admin.get(&format!("/admin/image-storages/{}", id(&storage))).await?;
-        Ok(seen["available_bytes"].is_u64().then_some(()))
-    })
-    .await?;
-    Ok(storage)
 }
 
 /// A demo with its customers' images on an export, and a running instance.
@@ -65,7 +35,10 @@ impl Demo {
         let nfs = NfsServer::start().await?;
         let server = Server::demo().await?;
         let (admin, customer) = (server.admin().await?, server.customer().await?);
-        export_only(&admin, settings(&nfs, export)).await?;
+        let body = json!({
+            "name": "export", "role": "customer", "kind": "nfs", "settings": settings(&nfs, export),
+        });
+        bound_only(&admin, &body).await?;
         let instance = id(&customer.running_instance("demo-1").await?).to_owned();
         server.console_says(&instance, "LEDGER seq=").await?;
         Ok(Self { nfs, server, admin, customer, instance })
@@ -192,17 +165,6 @@ fn the_plugin_does_on_a_real_server_what_every_storage_must() -> Result<()> {
         tools::ok(tools::arg(&binary()?), &command)?;
     }
     Ok(())
-}
-
-/// Tests a connection and returns its failed step, if there is one.
-async fn failed_step(admin: &Client, mut body: Value) -> Result<Option<Value>> {
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    body["hypervisor_id"] = json!(id(&hypervisor));
-    let task = admin.post("/admin/image-storages/actions/test", &body).await?;
-    let task = admin.succeeded(&task).await?;
-    let steps = task["storage_test"]["steps"].as_array().cloned().unwrap_or_default();
-    assert!(!steps.is_empty(), "{task}");
-    Ok(steps.into_iter().find(|step| step["status"] == "failed"))
 }
 
 #[tokio::test]

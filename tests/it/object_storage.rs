@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 use imprint_tests::{
-    client::{Client, id},
-    eventually,
+    client::id,
     ledger::{self, last_sequence},
     s3::{ACCESS_KEY, S3Server, SECRET_KEY},
     server::Server,
+    storages::{bound_only, failed_step},
     tools,
 };
 use serde_json::{Value, json};
@@ -19,45 +19,9 @@ fn settings(server: &S3Server) -> Value {
     })
 }
 
-/// Makes a storage in the bucket the only one for customers' images.
-async fn bucket_only(admin: &Client, s3: &S3Server) -> Result<Value> {
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    let body = json!({
-        "name": "bucket", "role": "customer", "kind": "s3", "settings": settings(s3),
-        "secrets": {"secret-key": SECRET_KEY},
-    });
-    let storage = admin.post("/admin/image-storages", &body).await?;
-    let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
-    let bound = admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;
-    assert!(bound.status.is_success(), "{bound:?}");
-    let all = admin.get("/admin/image-storages").await?;
-    for other in all["items"].as_array().into_iter().flatten() {
-        if other["role"] == "customer" && id(other) != id(&storage) {
-            let unbind = format!("/admin/image-storages/{}/hypervisors/{}", id(other), id(&hypervisor));
-            let unbound = admin.send(reqwest::Method::DELETE, &unbind, None, &[]).await?;
-            assert!(unbound.status.is_success(), "{unbound:?}");
-        }
-    }
-    eventually("the agent to have seen the bucket", async || {
-        let seen = admin.get(&format!("/admin/image-storages/{}", id(&storage))).await?;
-        Ok((!seen["seen_at"].is_null()).then_some(()))
-    })
-    .await?;
-    Ok(storage)
-}
-
-/// Tests a connection and returns its failed step, if there is one.
-async fn failed_step(admin: &Client, settings: Value, secret: &str) -> Result<Option<Value>> {
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    let body = json!({
-        "role": "customer", "kind": "s3", "settings": settings, "hypervisor_id": id(&hypervisor),
-        "secrets": {"secret-key": secret},
-    });
-    let task = admin.post("/admin/image-storages/actions/test", &body).await?;
-    let task = admin.succeeded(&task).await?;
-    let steps = task["storage_test"]["steps"].as_array().cloned().unwrap_or_default();
-    assert!(!steps.is_empty(), "{task}");
-    Ok(steps.into_iter().find(|step| step["status"] == "failed"))
+/// A storage in the bucket, as a test of its connection asks for it.
+fn draft(settings: Value, secret: &str) -> Value {
+    json!({"role": "customer", "kind": "s3", "settings": settings, "secrets": {"secret-key": secret}})
 }
 
 #[tokio::test]
@@ -65,7 +29,9 @@ async fn images_go_to_a_bucket_and_come_back() -> Result<()> {
     let s3 = S3Server::start().await?;
     let server = Server::demo().await?;
     let (admin, customer) = (server.admin().await?, server.customer().await?);
-    bucket_only(&admin, &s3).await?;
+    let mut storage = draft(settings(&s3), SECRET_KEY);
+    storage["name"] = json!("bucket");
+    bound_only(&admin, &storage).await?;
     let first = customer.running_instance("demo-1").await?;
     server.console_says(id(&first), "LEDGER seq=").await?;
     let (image, _) = customer.capture(id(&first), "in the bucket", json!({"compression": "none"})).await?;
@@ -95,7 +61,7 @@ async fn the_connection_test_names_what_is_wrong_with_a_bucket() -> Result<()> {
     let server = Server::demo().await?;
     let admin = server.admin().await?;
     let good = settings(&s3);
-    assert_eq!(failed_step(&admin, good.clone(), SECRET_KEY).await?, None);
+    assert_eq!(failed_step(&admin, draft(good.clone(), SECRET_KEY)).await?, None);
     assert_eq!((s3.objects()?, s3.left_over_parts()?), (Vec::new(), Vec::new()), "the test leaves nothing");
     let not_s3 = server.url.clone();
     let nothing = {
@@ -112,12 +78,12 @@ async fn the_connection_test_names_what_is_wrong_with_a_bucket() -> Result<()> {
     ] {
         let mut settings = good.clone();
         settings[setting] = json!(value);
-        let failed = failed_step(&admin, settings, SECRET_KEY).await?;
+        let failed = failed_step(&admin, draft(settings, SECRET_KEY)).await?;
         let failed = failed.unwrap_or_else(|| panic!("{setting}={value} passed"));
         assert_eq!(failed["setting"], expected, "{setting}={value}: {failed}");
         assert!(!failed.to_string().contains(SECRET_KEY), "{failed}");
     }
-    let failed = failed_step(&admin, good, "another-secret-key").await?;
+    let failed = failed_step(&admin, draft(good, "another-secret-key")).await?;
     assert_eq!(failed.as_ref().map(|step| &step["setting"]), Some(&json!("secret-key")), "{failed:?}");
     Ok(())
 }

@@ -6,10 +6,11 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use imprint_tests::{
     binary,
-    client::{Client, id},
-    dist, eventually,
+    client::id,
+    dist,
     ledger::{self, last_sequence},
     server::Server,
+    storages::{bound, bound_only, failed_step},
     swift::{CONTAINER, KEY, Keystone, PASSWORD, SEGMENTS, Swift, USER},
     tools,
 };
@@ -24,48 +25,16 @@ fn settings(swift: &Swift) -> Value {
     })
 }
 
-/// Makes a storage in the container and binds it to the only hypervisor.
-async fn bound(admin: &Client, role: &str, settings: Value, secrets: Value) -> Result<Value> {
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    let body =
-        json!({"name": "cloud", "role": role, "kind": "swift", "settings": settings, "secrets": secrets});
-    let storage = admin.post("/admin/image-storages", &body).await?;
-    let bind = format!("/admin/image-storages/{}/hypervisors/{}", id(&storage), id(&hypervisor));
-    let bound = admin.send(reqwest::Method::PUT, &bind, None, &[]).await?;
-    assert!(bound.status.is_success(), "{bound:?}");
-    eventually("the agent to have seen the container", async || {
-        let seen = admin.get(&format!("/admin/image-storages/{}", id(&storage))).await?;
-        Ok((!seen["seen_at"].is_null()).then_some(()))
+/// A storage in a container, as a test of its connection asks for it.
+fn draft(settings: Value, secrets: Value) -> Value {
+    json!({"role": "customer", "kind": "swift", "settings": settings, "secrets": secrets})
+}
+
+/// The storage of the tests.
+fn storage(swift: &Swift, role: &str) -> Value {
+    json!({
+        "name": "cloud", "role": role, "kind": "swift", "settings": settings(swift), "secrets": {"password": KEY},
     })
-    .await?;
-    Ok(storage)
-}
-
-/// Makes it the only storage for customers' images.
-async fn only(admin: &Client, storage: &Value) -> Result<()> {
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    let all = admin.get("/admin/image-storages").await?;
-    for other in all["items"].as_array().into_iter().flatten() {
-        if other["role"] == "customer" && id(other) != id(storage) {
-            let unbind = format!("/admin/image-storages/{}/hypervisors/{}", id(other), id(&hypervisor));
-            let unbound = admin.send(reqwest::Method::DELETE, &unbind, None, &[]).await?;
-            assert!(unbound.status.is_success(), "{unbound:?}");
-        }
-    }
-    Ok(())
-}
-
-/// Tests a connection and returns its failed step, if there is one.
-async fn failed_step(admin: &Client, settings: Value, secrets: Value) -> Result<Option<Value>> {
-    let hypervisor = admin.get("/admin/hypervisors").await?["items"][0].clone();
-    let body = json!({
-        "role": "customer", "kind": "swift", "settings": settings, "hypervisor_id": id(&hypervisor), "secrets": secrets,
-    });
-    let task = admin.post("/admin/image-storages/actions/test", &body).await?;
-    let task = admin.succeeded(&task).await?;
-    let steps = task["storage_test"]["steps"].as_array().cloned().unwrap_or_default();
-    assert!(!steps.is_empty(), "{task}");
-    Ok(steps.into_iter().find(|step| step["status"] == "failed"))
 }
 
 #[tokio::test]
@@ -73,8 +42,7 @@ async fn images_go_to_a_container_and_come_back() -> Result<()> {
     let mut swift = Swift::start().await?;
     let server = Server::demo().await?;
     let (admin, customer) = (server.admin().await?, server.customer().await?);
-    let storage = bound(&admin, "customer", settings(&swift), json!({"password": KEY})).await?;
-    only(&admin, &storage).await?;
+    bound_only(&admin, &storage(&swift, "customer")).await?;
     let first = customer.running_instance("demo-1").await?;
     server.console_says(id(&first), "LEDGER seq=").await?;
     let (image, _) = customer.capture(id(&first), "in the cloud", json!({"compression": "none"})).await?;
@@ -125,7 +93,7 @@ async fn a_large_object_of_another_program_is_read_as_one_file() -> Result<()> {
     let manifest = [("x-object-manifest", "elsewhere/stock/")];
     swift.put(&format!("{CONTAINER}/own/stock.qcow2"), Vec::new(), &manifest).await?;
 
-    let storage = bound(&admin, "stock", settings(&swift), json!({"password": KEY})).await?;
+    let storage = bound(&admin, &storage(&swift, "stock")).await?;
     let location = admin.get("/admin/locations").await?["items"][0].clone();
     let body = json!({
         "name": "From the cloud", "description": "", "storage_id": id(&storage), "key": "stock.qcow2",
@@ -148,7 +116,7 @@ async fn the_connection_test_names_what_is_wrong_with_a_container() -> Result<()
     let admin = server.admin().await?;
     let good = settings(&swift);
     let key = json!({"password": KEY});
-    assert_eq!(failed_step(&admin, good.clone(), key.clone()).await?, None);
+    assert_eq!(failed_step(&admin, draft(good.clone(), key.clone())).await?, None);
     assert_eq!(swift.objects(CONTAINER).await?, Vec::<String>::new(), "the test leaves nothing");
     assert_eq!(swift.objects(SEGMENTS).await?, Vec::<String>::new(), "the test leaves nothing");
     let web = server.url.clone();
@@ -168,17 +136,17 @@ async fn the_connection_test_names_what_is_wrong_with_a_container() -> Result<()
     ] {
         let mut settings = good.clone();
         settings[setting] = json!(value);
-        let failed = failed_step(&admin, settings, key.clone()).await?;
+        let failed = failed_step(&admin, draft(settings, key.clone())).await?;
         let failed = failed.unwrap_or_else(|| panic!("{setting}={value} passed"));
         assert_eq!(failed["setting"], expected, "{setting}={value}: {failed}");
         assert!(!failed.to_string().contains(KEY), "{failed}");
     }
     let secrets = json!({"password": KEY, "temp-url-key": "not that of the account"});
-    let failed = failed_step(&admin, good.clone(), secrets.clone()).await?;
+    let failed = failed_step(&admin, draft(good.clone(), secrets.clone())).await?;
     assert_eq!(failed.as_ref().map(|step| &step["setting"]), Some(&json!("temp-url-key")), "{failed:?}");
     let headers = [("x-account-meta-temp-url-key", "not that of the account")];
     swift.send(reqwest::Method::POST, "", Vec::new(), &headers).await?;
-    assert_eq!(failed_step(&admin, good, secrets).await?, None, "now it is");
+    assert_eq!(failed_step(&admin, draft(good, secrets)).await?, None, "now it is");
     Ok(())
 }
 
@@ -222,11 +190,10 @@ async fn a_full_quota_is_a_full_storage() -> Result<()> {
     let server = Server::demo().await?;
     let (admin, customer) = (server.admin().await?, server.customer().await?);
     swift.put(SEGMENTS, Vec::new(), &[("x-container-meta-quota-bytes", "1")]).await?;
-    let failed = failed_step(&admin, settings(&swift), json!({"password": KEY})).await?;
+    let failed = failed_step(&admin, draft(settings(&swift), json!({"password": KEY}))).await?;
     let failed = failed.context("a test that writes fails")?;
     assert_eq!(failed["code"], "insufficient_storage", "{failed}");
-    let storage = bound(&admin, "customer", settings(&swift), json!({"password": KEY})).await?;
-    only(&admin, &storage).await?;
+    let storage = bound_only(&admin, &storage(&swift, "customer")).await?;
     let seen = admin.get(&format!("/admin/image-storages/{}", id(&storage))).await?;
     assert_eq!((&seen["total_bytes"], &seen["available_bytes"]), (&json!(1), &json!(1)), "{seen}");
     let first = customer.running_instance("demo-1").await?;
@@ -249,7 +216,7 @@ async fn keystone_signs_in_and_its_catalogue_leads_to_the_object_store() -> Resu
         "private-networks": "true",
     });
     let password = json!({"password": PASSWORD});
-    assert_eq!(failed_step(&admin, good.clone(), password.clone()).await?, None);
+    assert_eq!(failed_step(&admin, draft(good.clone(), password.clone())).await?, None);
     for (setting, value, expected) in [
         ("project", "other", "project"),
         ("user", "other", "password"),
@@ -260,7 +227,7 @@ async fn keystone_signs_in_and_its_catalogue_leads_to_the_object_store() -> Resu
     ] {
         let mut settings = good.clone();
         settings[setting] = json!(value);
-        let failed = failed_step(&admin, settings, password.clone()).await?;
+        let failed = failed_step(&admin, draft(settings, password.clone())).await?;
         let failed = failed.unwrap_or_else(|| panic!("{setting}={value} passed"));
         assert_eq!(failed["setting"], expected, "{setting}={value}: {failed}");
         assert!(!failed.to_string().contains(PASSWORD), "{failed}");
@@ -273,9 +240,9 @@ async fn keystone_signs_in_and_its_catalogue_leads_to_the_object_store() -> Resu
     settings["sign-in"] = json!("application-credential");
     settings["application-credential-id"] = json!(credential);
     let secrets = json!({"application-credential-secret": secret});
-    assert_eq!(failed_step(&admin, settings.clone(), secrets).await?, None);
+    assert_eq!(failed_step(&admin, draft(settings.clone(), secrets)).await?, None);
     let wrong = json!({"application-credential-secret": "another secret"});
-    let failed = failed_step(&admin, settings, wrong).await?;
+    let failed = failed_step(&admin, draft(settings, wrong)).await?;
     let expected = json!("application-credential-secret");
     assert_eq!(failed.as_ref().map(|step| &step["setting"]), Some(&expected), "{failed:?}");
 
@@ -283,7 +250,7 @@ async fn keystone_signs_in_and_its_catalogue_leads_to_the_object_store() -> Resu
     keystone.add_object_store("http://localhost:9/v1/AUTH_%(project_id)s", "two").await?;
     let mut settings = good;
     settings["region"] = json!("two");
-    let failed = failed_step(&admin, settings, password).await?.context("it is not permitted")?;
+    let failed = failed_step(&admin, draft(settings, password)).await?.context("it is not permitted")?;
     assert_eq!(
         (&failed["setting"], &failed["code"]),
         (&json!("endpoint"), &json!("net.address")),

@@ -5,11 +5,13 @@
 //! `IMPRINT_DIST` (plugins, the stock image). The tests themselves are in `it/`.
 
 pub mod client;
+pub mod garage;
 pub mod ledger;
 pub mod nfs;
 pub mod process;
 pub mod s3;
 pub mod server;
+pub mod storages;
 pub mod swift;
 pub mod tools;
 

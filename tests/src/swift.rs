@@ -1,18 +1,18 @@
 //! A real OpenStack Swift on loopback: proxy, account, container and object server with one device,
 //! and Keystone where a test wants it.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    path::Path,
-    process::Command,
-};
+use std::{net::Ipv4Addr, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{eventually, process::Process, tools};
+use crate::{
+    eventually,
+    process::Process,
+    tools::{self, free_ports},
+};
 
 /// The user of the tests, for `v1`.
 pub const USER: &str = "test:tester";
@@ -45,16 +45,6 @@ pub struct Swift {
     http: Client,
     _folder: TempDir,
     _processes: Vec<Process>,
-}
-
-/// Returns free ports. Each was free a moment ago.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(listeners) {
-        *port = listener?.local_addr()?.port();
-    }
-    Ok(ports)
 }
 
 fn user_name() -> Result<String> {

@@ -1,6 +1,7 @@
 //! Tools of others, as oracles.
 
 use std::{
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -37,6 +38,16 @@ pub fn ok(program: &str, args: &[&str]) -> Result<String> {
 /// Returns a path as an argument.
 pub fn arg(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
+}
+
+/// Returns free ports on loopback. Each was free a moment ago.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(listeners) {
+        *port = listener?.local_addr()?.port();
+    }
+    Ok(ports)
 }
 
 /// Copies a disk image into a sparse raw file.

@@ -5,6 +5,7 @@
 
 mod bench;
 mod fuzz;
+mod garage;
 mod gates;
 mod generate;
 mod guest;
@@ -34,6 +35,9 @@ enum Verb {
         /// Also what the tests need: PostgreSQL, a browser, nextest.
         #[arg(long)]
         tests: bool,
+        /// Builds Garage for its tests, into the user's cache folder: half an hour on one core.
+        #[arg(long)]
+        garage: bool,
     },
     /// Sets everything up, builds it, and runs the demo on 127.0.0.1:8080.
     Up(up::Options),
@@ -89,8 +93,9 @@ fn main() -> ExitCode {
 
 fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
-        Verb::Setup { tests } => {
-            setup::setup(if tests { setup::Purpose::Tests } else { setup::Purpose::Demo })
+        Verb::Setup { tests, garage } => {
+            setup::setup(if tests { setup::Purpose::Tests } else { setup::Purpose::Demo })?;
+            if garage { garage::build() } else { Ok(()) }
         }
         Verb::Up(options) => up::up(&options),
         Verb::Test(options) => test::test(&options),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{fuzz, gates, guest, panel, plugins, setup, sh, tidy};
+use crate::{fuzz, garage, gates, guest, panel, plugins, setup, sh, tidy};
 
 /// Options of `test`.
 #[derive(Args)]
@@ -18,6 +18,7 @@ pub(crate) struct Options {
 
 /// Sets up and runs all tests, after everything that fails sooner.
 pub(crate) fn test(options: &Options) -> Result<()> {
+    garage::say_if_missing();
     let mut clock = Clock::default();
     clock.step("set up", || setup::setup(setup::Purpose::Tests))?;
     clock.step("formatting and tidy", || {
@@ -51,6 +52,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     })?;
     clock.step("fuzzing", || fuzz::fuzz(&fuzz::Options::short()))?;
     clock.print();
+    garage::say_if_missing();
     Ok(())
 }
 

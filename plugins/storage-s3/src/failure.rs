@@ -158,6 +158,21 @@ fn limits(code: &str) -> Option<Meaning> {
     })
 }
 
+/// Returns the code that says more, where a service has one code for much. Garage denies access for
+/// a key that it does not know, a signature and a full quota, and says in words which it was.
+fn code_meant(error: &S3Error) -> &str {
+    let says = |words: &str| error.code == "AccessDenied" && error.message.contains(words);
+    if says("No such key: ") {
+        "InvalidAccessKeyId"
+    } else if says("Invalid signature") {
+        "SignatureDoesNotMatch"
+    } else if says("quota is reached") {
+        "QuotaExceeded"
+    } else {
+        &error.code
+    }
+}
+
 fn meaning(status: u16, error: &S3Error) -> Error {
     let S3Error { code, message, region } = error;
     let unknown = if status >= 500 {
@@ -165,7 +180,7 @@ fn meaning(status: u16, error: &S3Error) -> Error {
     } else {
         new(ErrorClass::Conflict, "s3.refused", None, "look up the code in the documentation of the service")
     };
-    let meaning = known(code).unwrap_or(unknown);
+    let meaning = known(code_meant(error)).unwrap_or(unknown);
     let shown: String = message.chars().filter(|c| !c.is_control()).take(300).collect();
     let region = if region.is_empty() { String::new() } else { format!(", region {region:?}") };
     let text = format!("the object storage answers {code} ({shown}{region}); {}", meaning.action);

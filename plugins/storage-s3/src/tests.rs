@@ -320,6 +320,22 @@ fn failures_name_the_setting() {
 }
 
 #[test]
+fn what_garage_says_in_words_has_a_code() {
+    let (host, bucket, volume) = bucket();
+    for (message, expected) in [
+        ("Forbidden: No such key: GK00", "s3.access-key.setting.access-key"),
+        ("Forbidden: Invalid signature", "s3.signature.setting.secret-key"),
+        ("Forbidden: Bucket size quota is reached, maximum total size", "s3.no-space"),
+        ("Forbidden: Object quota is reached, maximum objects", "s3.no-space"),
+        ("Forbidden: No permission", "s3.access-denied"),
+    ] {
+        let body = format!("<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>");
+        bucket.borrow_mut().instead = Some((403, body));
+        assert_eq!(volume.space(&host).unwrap_err().code, expected, "{message}");
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense_are_named() {
     let host = MockHost::new();
     for (name, value) in [
