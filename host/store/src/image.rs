@@ -416,7 +416,7 @@ pub async fn usage_of_storages(conn: &Conn<'_>, ids: &[StorageId]) -> Result<Vec
         .collect()
 }
 
-/// Reads the oldest images of a storage.
+/// Reads the oldest images of a storage, after one of them where it is given.
 ///
 /// # Errors
 ///
@@ -425,15 +425,16 @@ pub async fn oldest_of_storage(
     conn: &Conn<'_>,
     storage: StorageId,
     status: ImageStatus,
+    after: Option<ImageId>,
     limit: u32,
 ) -> Result<Vec<ImageRecord>, StoreError> {
-    let rows = row::Entity::find()
+    let mut query = row::Entity::find()
         .filter(row::Column::StorageId.eq(storage.uuid()))
-        .filter(row::Column::Status.eq(status.as_str()))
-        .order_by_asc(row::Column::Id)
-        .limit(u64::from(limit))
-        .all(&conn.0)
-        .await?;
+        .filter(row::Column::Status.eq(status.as_str()));
+    if let Some(after) = after {
+        query = query.filter(row::Column::Id.gt(after.uuid()));
+    }
+    let rows = query.order_by_asc(row::Column::Id).limit(u64::from(limit)).all(&conn.0).await?;
     rows.into_iter().map(from_row).collect()
 }
 

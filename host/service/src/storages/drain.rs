@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use imprint_domain::{
     Error,
-    id::{AccountId, HypervisorId, StorageId},
+    id::{AccountId, HypervisorId, ImageId, StorageId},
     image::ImageStatus,
     rules,
     size::ByteSize,
@@ -30,8 +30,8 @@ use crate::{
 
 /// The number of images of one storage that move at the same time.
 const MAX_MOVES: usize = 2;
-/// The number of images that one run looks at for each storage.
-const SCANNED: u32 = 200;
+/// The number of images that are read at once.
+const PAGE: u32 = 200;
 /// The pause before an image is moved again after a failure, in seconds.
 const PAUSE_S: i64 = 600;
 /// The number of hypervisors among which one is looked for that takes images from another's agent.
@@ -55,35 +55,62 @@ impl Service {
     }
 
     async fn drain(&self, account: AccountId, id: StorageId) -> Result<u32, Error> {
+        // Looking does not hold up the one writer of the database: a storage may have many images
+        // that cannot move.
+        let found = movable(&self.read(), id, self.now()).await?;
+        if found.is_empty() {
+            return Ok(0);
+        }
         let mut change = Change::begin(self).await?;
         let Some(record) = storage::get(&change.conn(), id).await.db()? else { return Ok(0) };
         if record.storage.state != StorageState::Draining {
             return Ok(0);
         }
-        let mut free = MAX_MOVES.saturating_sub(active_moves(&change.conn(), id).await?);
-        let images =
-            image::oldest_of_storage(&change.conn(), id, ImageStatus::Available, SCANNED).await.db()?;
+        let free = MAX_MOVES.saturating_sub(active_moves(&change.conn(), id).await?);
         let mut count = 0;
-        for image in images {
-            if free == 0 {
-                break;
-            }
-            if is_paused(&change.conn(), &image, change.now).await? {
+        for image in found.into_iter().take(free) {
+            let Some(image) = image::get(&change.conn(), image).await.db()? else { continue };
+            let is_here = image.image.storage_id == id && image.image.status == ImageStatus::Available;
+            if !is_here || is_paused(&change.conn(), &image, change.now).await? {
                 continue;
             }
             let bytes = rules::stored_upper_bound(image.image.require_available()?.size);
-            let Some(target) = target(&change.conn(), &record.storage, bytes, change.now).await? else {
-                continue;
-            };
-            moves::queue(&mut change, account, &image, target, bytes).await?;
-            free -= 1;
-            count += 1;
+            if let Some(target) = target(&change.conn(), &record.storage, bytes, change.now).await? {
+                moves::queue(&mut change, account, &image, target, bytes).await?;
+                count += 1;
+            }
         }
         if count > 0 {
             change.commit().await?;
         }
         Ok(count)
     }
+}
+
+/// Returns the oldest images of a storage that can move now, as many as may move at once.
+async fn movable(conn: &Conn<'_>, id: StorageId, now: Timestamp) -> Result<Vec<ImageId>, Error> {
+    let mut found = Vec::new();
+    let Some(record) = storage::get(conn, id).await.db()? else { return Ok(found) };
+    let free = MAX_MOVES.saturating_sub(active_moves(conn, id).await?);
+    let (mut after, mut too_large) = (None, None);
+    while found.len() < free {
+        let page = image::oldest_of_storage(conn, id, ImageStatus::Available, after, PAGE).await.db()?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.image.id);
+        for image in page {
+            let bytes = rules::stored_upper_bound(image.image.require_available()?.size);
+            // Where there is no place for an image, there is none for a larger one.
+            if found.len() == free || too_large.is_some_and(|size| bytes >= size) {
+                continue;
+            }
+            if target(conn, &record.storage, bytes, now).await?.is_none() {
+                too_large = Some(bytes);
+            } else if !is_paused(conn, &image, now).await? {
+                found.push(image.image.id);
+            }
+        }
+    }
+    Ok(found)
 }
 
 async fn active_moves(conn: &Conn<'_>, id: StorageId) -> Result<usize, Error> {

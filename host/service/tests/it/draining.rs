@@ -6,14 +6,19 @@ use imprint_agent_protocol::{AssignmentKind, Fingerprint, ObjectServer, Outcome}
 use imprint_domain::{
     Code,
     id::{HypervisorId, ImageId, StorageId},
-    image::ImageStatus,
+    image::{Image, ImageStatus},
     storage::{StorageRole, StorageState},
     task::{TaskKind, TaskState},
 };
 use imprint_service::{HypervisorCreate, InstanceCreate, StoragePatch, TaskList, TaskView};
+use imprint_store::{
+    Store,
+    image::{self, ImageRecord},
+};
+use uuid::Uuid;
 
 use crate::{
-    storages::{create, edit, shown},
+    storages::{create, edit, report, shown},
     support::{Agent, World, failure, name, size, success},
 };
 
@@ -73,6 +78,31 @@ pub(crate) async fn a_drained_storage_moves_its_images_and_can_be_removed(world:
     let work = world.agent.claim_one().await;
     let AssignmentKind::Deploy(deploy) = &work.kind else { panic!("{work:?}") };
     assert_eq!(deploy.image.storage.id, target);
+}
+
+pub(crate) async fn images_that_fit_nowhere_hold_up_no_other(world: World) {
+    let small = world.image("small").await;
+    let store = Store::open(&world.target).await.unwrap();
+    let tx = store.write_tx().await.unwrap();
+    let record = image::get(&tx.conn(), small).await.unwrap().unwrap();
+    for number in 1..=450_u32 {
+        // Older than the small one, by their ids.
+        let id = ImageId::new(Uuid::from_u128(u128::from(number)));
+        let mut parts = (*record.image).clone();
+        (parts.id, parts.name) = (id, name(&format!("large-{number}")));
+        parts.storage_key = format!("{id}.qcow2");
+        parts.stored.as_mut().unwrap().size = size(1 << 50);
+        let image = Image::from_parts(parts).unwrap();
+        image::insert(&tx, &ImageRecord { image, ..record.clone() }).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let target = other(&world).await;
+    world.agent.report(&[], vec![report(target, Some(1 << 30))]).await.unwrap();
+    edit(&world, world.images, drained(Some(target))).await;
+    assert_eq!(world.service.reconcile_once().await.unwrap().moves, 1);
+    world.agent.work_all().await;
+    assert_eq!(place(&world, small).await.0, target);
+    assert_eq!(world.service.reconcile_once().await.unwrap().moves, 0);
 }
 
 pub(crate) async fn a_file_that_is_still_read_is_removed_later(world: World) {

@@ -76,6 +76,7 @@ scenarios! {
         a_copy_that_fails_fails_the_deployment_until_it_is_retried,
         an_image_is_read_from_an_agent_that_serves_it,
         a_drained_storage_moves_its_images_and_can_be_removed,
+        images_that_fit_nowhere_hold_up_no_other,
         a_file_that_is_still_read_is_removed_later,
         an_image_that_is_deleted_while_it_moves_leaves_nothing,
         a_move_that_fails_is_tried_later_and_one_that_is_not_wanted_stops,

@@ -284,6 +284,10 @@ pub(crate) async fn a_plan_changes_nothing_and_applying_does_what_it_says(world:
     let work = world.agent.claim_one().await;
     let AssignmentKind::CleanStorage(clean) = &work.kind else { panic!("{:?}", work.kind) };
     assert_eq!(clean.keys, [orphan_key(1)]);
+    world.agent.finish(&work, failure(false)).await.unwrap();
+    assert_eq!(class(&world, &orphan_key(1)).await, Some(ObjectClass::Orphan), "it is there as before");
+    reconcile(&world, one(ObjectAction::Delete, &orphan_key(1)), false).await;
+    let work = world.agent.claim_one().await;
     world.agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(class(&world, &orphan_key(1)).await, None);
 }
@@ -368,4 +372,12 @@ pub(crate) async fn scans_start_by_themselves_and_the_quarantine_ends(world: Wor
     let work = world.agent.claim_one().await;
     let AssignmentKind::CleanStorage(clean) = &work.kind else { panic!("{:?}", work.kind) };
     assert_eq!(clean.keys, [orphan_key(1)]);
+    // A removal that fails is tried again a day later, not at every run.
+    world.agent.finish(&work, failure(false)).await.unwrap();
+    assert_eq!(class(&world, &orphan_key(1)).await, Some(ObjectClass::Quarantined));
+    assert_eq!(world.service.reconcile_once().await.unwrap().scans, 0);
+    world.environment.advance(24 * 3600 + 1);
+    assert_eq!(world.service.reconcile_once().await.unwrap().scans, 0, "no agent is online");
+    world.agent.heartbeat(&[]).await.unwrap();
+    assert_eq!(world.service.reconcile_once().await.unwrap().scans, 1);
 }

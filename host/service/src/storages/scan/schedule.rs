@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use imprint_domain::{
     Error,
-    id::{AccountId, RequestId, StorageId},
+    id::{AccountId, HypervisorId, RequestId, StorageId},
     storage_scan::{ObjectClass, QUARANTINE_DAYS},
     time::Timestamp,
 };
@@ -35,8 +35,10 @@ impl Service {
         let mut count = 0;
         for record in storages {
             let id = record.storage.id;
-            if self.is_due(&self.read(), id, record.created_at).await?
-                || self.has_ended_quarantine(id).await?
+            // What cannot be done does not wait for the one writer of the database.
+            if (self.is_due(&self.read(), id, record.created_at).await?
+                || self.has_ended_quarantine(id).await?)
+                && online_agent(&self.read(), id, self.now()).await?.is_some()
             {
                 count += self.scan_one(account, id, record.created_at).await?;
             }
@@ -63,11 +65,8 @@ impl Service {
 
     async fn scan_one(&self, account: AccountId, id: StorageId, created_at: Timestamp) -> Result<u32, Error> {
         let mut change = Change::begin(self).await?;
-        let bound = hypervisor::of_storage(&change.conn(), id).await.db()?;
-        let Some(online) = bound.iter().find(|record| record.hypervisor.is_online(change.now)) else {
-            return Ok(0);
-        };
-        let to = (id, online.hypervisor.id);
+        let Some(online) = online_agent(&change.conn(), id, change.now).await? else { return Ok(0) };
+        let to = (id, online);
         let by = (account, RequestId::new(self.new_uuid()));
         let mut count = 0;
         if self.is_due(&change.conn(), id, created_at).await?
@@ -96,4 +95,10 @@ impl Service {
         change.commit().await?;
         Ok(count)
     }
+}
+
+/// Returns a hypervisor that reaches the storage and is online.
+async fn online_agent(conn: &Conn<'_>, id: StorageId, now: Timestamp) -> Result<Option<HypervisorId>, Error> {
+    let bound = hypervisor::of_storage(conn, id).await.db()?;
+    Ok(bound.iter().find(|record| record.hypervisor.is_online(now)).map(|record| record.hypervisor.id))
 }
