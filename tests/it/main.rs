@@ -25,6 +25,7 @@ mod object_server;
 mod object_storage;
 mod ova;
 mod plugins;
+mod resume;
 mod storage_folder;
 mod storage_scan;
 mod storage_settings;

@@ -9,6 +9,7 @@ pub mod garage;
 pub mod ledger;
 pub mod nfs;
 pub mod process;
+pub mod relay;
 pub mod s3;
 pub mod server;
 pub mod storages;

@@ -42,6 +42,10 @@ pub struct Register {
     /// Where the agent serves the objects of its storages; `None` where it does not.
     #[serde(default)]
     pub objects: Option<ObjectServer>,
+    /// The leases of jobs that the end of the earlier process interrupted, and that have sent what
+    /// their next attempts will not send again: the interruption does not count as an attempt.
+    #[serde(default)]
+    pub advanced: Vec<HeldLease>,
 }
 
 /// A kind of image storage that a plugin of an agent provides.

@@ -16,4 +16,5 @@ pub(crate) mod relocate;
 pub(crate) mod scan;
 mod seed;
 pub(crate) mod storage_test;
+pub(crate) mod upload;
 mod watched;

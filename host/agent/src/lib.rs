@@ -45,6 +45,7 @@ mod ports;
 mod runtime;
 mod settings;
 mod sync;
+mod uploads;
 
 pub use journal::fault::{FaultError, fault_steps};
 pub use objects::ObjectServerError;

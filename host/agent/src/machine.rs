@@ -9,6 +9,7 @@ pub(crate) mod storages;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    hash::Hash,
     path::Path,
     sync::{Arc, Mutex, Weak},
 };
@@ -16,7 +17,10 @@ use std::{
 use imprint_agent_protocol::{
     ControlPlane, ProtocolError, ScanReport, ScanResponse, SecretsRequest, StorageKindReport, StorageRef,
 };
-use imprint_domain::{id::InstanceId, task_error::TaskErrorCode};
+use imprint_domain::{
+    id::{InstanceId, TaskId},
+    task_error::TaskErrorCode,
+};
 use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
 use tokio::sync::OwnedMutexGuard;
 
@@ -40,8 +44,34 @@ pub(crate) struct Machine {
     ports: Arc<dyn Ports>,
     control_plane: Arc<dyn ControlPlane>,
     storages: Storages,
-    busy: Mutex<HashMap<InstanceId, Weak<tokio::sync::Mutex<()>>>>,
+    busy: Locks<InstanceId>,
+    tasks: Locks<TaskId>,
     unrecovered: Mutex<HashSet<InstanceId>>,
+}
+
+/// Locks by ids; those that nobody holds or waits for take no memory.
+struct Locks<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
+
+impl<K> Default for Locks<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Copy + Eq + Hash> Locks<K> {
+    async fn lock(&self, id: K) -> OwnedMutexGuard<()> {
+        let mutex = {
+            let mut known = lock(&self.0);
+            known.retain(|_, mutex| mutex.strong_count() > 0);
+            let held = known.get(&id).and_then(Weak::upgrade);
+            held.unwrap_or_else(|| {
+                let fresh = Arc::default();
+                known.insert(id, Arc::downgrade(&fresh));
+                fresh
+            })
+        };
+        mutex.lock_owned().await
+    }
 }
 
 impl Machine {
@@ -59,7 +89,8 @@ impl Machine {
             ports,
             control_plane,
             storages: Storages::default(),
-            busy: Mutex::default(),
+            busy: Locks::default(),
+            tasks: Locks::default(),
             unrecovered: Mutex::default(),
         }
     }
@@ -155,17 +186,12 @@ impl Machine {
 
     /// Waits until no other job uses the instance, and locks it.
     pub(crate) async fn lock_instance(&self, id: InstanceId) -> OwnedMutexGuard<()> {
-        let mutex = {
-            let mut busy = lock(&self.busy);
-            busy.retain(|_, mutex| mutex.strong_count() > 0);
-            let known = busy.get(&id).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let fresh = Arc::default();
-                busy.insert(id, Arc::downgrade(&fresh));
-                fresh
-            })
-        };
-        mutex.lock_owned().await
+        self.busy.lock(id).await
+    }
+
+    /// Waits until no other attempt of the task is at work or undone, and locks it.
+    pub(crate) async fn lock_task(&self, id: TaskId) -> OwnedMutexGuard<()> {
+        self.tasks.lock(id).await
     }
 
     /// Marks an instance with an earlier job that could not be undone yet.

@@ -136,6 +136,7 @@ impl Folders {
             &folders.root,
             &folders.journal(),
             &folders.results(),
+            &folders.uploads(),
             &folders.scratch(),
             &folders.instances(),
             &folders.run,
@@ -155,6 +156,11 @@ impl Folders {
 
     pub(crate) fn results(&self) -> PathBuf {
         self.root.join("results")
+    }
+
+    /// Returns the folder for the logs of uploads.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {

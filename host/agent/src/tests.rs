@@ -10,3 +10,4 @@ mod scan;
 mod stack;
 mod storage_test;
 mod storages;
+mod uploads;

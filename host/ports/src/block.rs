@@ -116,6 +116,23 @@ pub trait BlockSink: Send + Sync {
         Ok(())
     }
 
+    /// Returns the ranges that an earlier writer of the same bytes has left here whole, in
+    /// ascending order and without overlaps. A writer that knows that its bytes are the same may
+    /// [keep](Self::keep) them.
+    fn kept(&self) -> Vec<ByteRange> {
+        Vec::new()
+    }
+
+    /// Leaves one of the ranges of [`Self::kept`] as it is, instead of writing it.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] where the range is none of them.
+    fn keep(&self, range: ByteRange) -> io::Result<()> {
+        let _ = range;
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+
     /// Makes a range read as zeroes, by an operation of the sink where it has one. The default
     /// writes zeroes.
     ///

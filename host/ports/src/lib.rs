@@ -25,6 +25,8 @@ mod storage;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 pub use block::{BlockSink, BlockSource, Descriptors, Segment};
 pub use error::{ErrorClass, Origin, PortError};
 pub use format::{
@@ -48,15 +50,15 @@ pub use imprint_domain::{
     settings::SettingsSchema,
 };
 pub use storage::{
-    Listing, LocalFile, Object, RESERVED_NAMES, ReadLocator, RemoteObject, RemoteUpload, SettingFinding,
-    Space, StorageBackend, Upload, WriteRequest, WriteTarget,
+    Listing, LocalFile, Object, PartLog, RESERVED_NAMES, ReadLocator, RemoteObject, RemoteUpload, SentPart,
+    SettingFinding, Space, StorageBackend, Upload, WriteRequest, WriteTarget,
 };
 
 /// An extension bag, ordered by its lower-kebab keys.
 pub type Props = BTreeMap<String, String>;
 
 /// A half-open byte range `[offset, offset + length)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ByteRange {
     /// The first byte.
     pub offset: u64,

@@ -4,9 +4,10 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use cap_std::fs::Dir;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::{BlockSink, BlockSource, PortError};
+use crate::{BlockSink, BlockSource, ByteRange, PortError};
 
 /// The start of the names in the top of a storage's folder that belong to the host: its markers.
 /// Plugins neither see nor reach them.
@@ -49,10 +50,40 @@ pub trait RemoteUpload: fmt::Debug + Send + Sync {
     /// `cancel`, those that wait for a server within its time limits. The sink must be synced
     /// before the upload is committed.
     ///
+    /// With `parts`, an upload that is sent in parts goes on where an earlier process stopped: the
+    /// parts that are known there are offered by [`BlockSink::kept`], and one with the same bytes
+    /// is not sent again. An upload without parts ignores them.
+    ///
     /// # Errors
     ///
     /// Whatever the plugin or its sandbox reports.
-    async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError>;
+    async fn open(
+        &self,
+        cancel: CancellationToken,
+        parts: Option<Arc<dyn PartLog>>,
+    ) -> Result<Arc<dyn BlockSink>, PortError>;
+}
+
+/// A part of an upload that its storage has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentPart {
+    /// The place of the part in the object.
+    pub range: ByteRange,
+    /// The BLAKE3 digest of its bytes; `None` where only the range is known.
+    pub digest: Option<[u8; 32]>,
+    /// The answer of the storage, as the host that sent the part wrote it down: it is handed back
+    /// when the upload is committed, and means nothing to others.
+    pub answer: String,
+}
+
+/// The parts of one upload that its storage has. It outlives the process.
+pub trait PartLog: Send + Sync {
+    /// Returns the parts that an earlier process sent, in ascending order and without overlaps.
+    fn known(&self) -> Vec<SentPart>;
+
+    /// Remembers a part. Where that fails, a later process sends the part again, and nothing else
+    /// happens. Blocks.
+    fn sent(&self, part: SentPart);
 }
 
 /// How to read the bytes of an object.
@@ -153,6 +184,9 @@ pub trait StorageBackend: Send + Sync {
 
     /// Starts an upload.
     async fn begin_upload(&self, request: &WriteRequest) -> Result<Box<dyn Upload>, PortError>;
+
+    /// Continues the upload of the object `key` from the token of an earlier process.
+    async fn resume_upload(&self, key: &str, token: &[u8]) -> Result<Box<dyn Upload>, PortError>;
 
     /// Undoes whatever an upload's token describes. Idempotent.
     async fn cleanup(&self, token: &[u8]) -> Result<(), PortError>;

@@ -162,6 +162,10 @@ impl Handle {
             if orphan.task.lease.is_some_and(|lease| lease.agent_id != request.agent_id) {
                 let detail = "another process of the agent registered";
                 let error = TaskError::new(TaskErrorCode::AgentRestarted, detail);
+                let held = HeldLease { task_id: orphan.task.id, fence: orphan.task.fence };
+                if request.advanced.contains(&held) {
+                    orphan.task.grant_attempt();
+                }
                 lifecycle::attempt_failed(&mut change, &mut orphan, error, RetryPolicy::Immediately).await?;
             }
         }

@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{AssignmentKind, StorageRef};
-use imprint_ports::SharedJournal;
+use imprint_ports::{PartLog, SharedJournal};
 use tracing::{info, warn};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     },
     journal::{FileJournal, steps},
     machine::Machine,
+    uploads::{self, UploadLog},
 };
 
 /// What becomes of the results of a job.
@@ -26,6 +27,9 @@ pub(crate) enum Cleanup {
     Commit,
     /// The job did not succeed: its results are removed as well.
     Rollback,
+    /// The job was interrupted, and another attempt follows: as [`Self::Rollback`], but what the
+    /// storage has of its upload stays for that attempt.
+    Interrupted,
 }
 
 /// The part of a clean-up that is about the storage alone.
@@ -72,12 +76,12 @@ pub(crate) async fn clean_up(
     cleanup: Cleanup,
 ) -> Result<(), Leftovers> {
     let mut left = Leftovers::default();
-    if cleanup == Cleanup::Rollback {
+    if cleanup != Cleanup::Commit {
         left.collect("the new instance", remove_new_instance(machine, journal).await);
     }
     left.collect("the hypervisor", undo_capture(machine, journal).await);
     left.collect("the export's sockets", remove_sockets(machine, journal));
-    left.collect(UPLOAD, clean_up_upload(machine, journal).await);
+    left.collect(UPLOAD, clean_up_upload(machine, journal, cleanup).await);
     if let AssignmentKind::TestStorage(test) = &journal.header().assignment.kind {
         left.collect(
             "the object of the test",
@@ -157,11 +161,19 @@ fn remove_sockets(machine: &Machine, journal: &FileJournal) -> Result<(), Cleanu
 /// visible under the image's key before the job failed. The key belongs to this image alone, and
 /// another attempt at it waits until this one is cleaned up. A job that has ended may have reported
 /// its image already: what it published stays.
-async fn clean_up_upload(machine: &Machine, journal: &FileJournal) -> Result<(), CleanupError> {
+async fn clean_up_upload(
+    machine: &Machine,
+    journal: &FileJournal,
+    cleanup: Cleanup,
+) -> Result<(), CleanupError> {
     let Some(note) = journal.last(steps::UPLOAD) else { return Ok(()) };
     let Some((target, key)) = upload_of(&journal.header().assignment.kind) else { return Ok(()) };
     let noted = |step| journal.last(step).is_some();
+    let (folder, task) = (machine.folders.uploads(), lease(journal).task_id);
     if noted(steps::COMMITTED) && noted(steps::ENDED) {
+        return Ok(uploads::remove(&folder, task)?);
+    }
+    if cleanup == Cleanup::Interrupted && is_of_use(machine, journal) {
         return Ok(());
     }
     // The upload began, so the folder was marked: one without a marker is another one.
@@ -174,7 +186,27 @@ async fn clean_up_upload(machine: &Machine, journal: &FileJournal) -> Result<(),
     if noted(steps::COMMITTING) {
         storage.delete(key).await?;
     }
-    Ok(())
+    Ok(uploads::remove(&folder, task)?)
+}
+
+/// Returns whether another attempt can go on with the upload: its storage has some of it. An image
+/// of a capture that may be visible is not kept: the next attempt has another one.
+fn is_of_use(machine: &Machine, journal: &FileJournal) -> bool {
+    let assignment = &journal.header().assignment;
+    let is_move = matches!(assignment.kind, AssignmentKind::MoveImage(_));
+    if journal.last(steps::COMMITTING).is_some() && !is_move {
+        return false;
+    }
+    let found = UploadLog::find(&machine.folders.uploads(), assignment.task_id);
+    matches!(found, Ok(Some(log)) if log.is_committing() || !log.known().is_empty())
+}
+
+/// Returns whether a job has sent something that its next attempt will not send again.
+pub(crate) fn has_advanced(machine: &Machine, journal: &FileJournal) -> bool {
+    let Some(note) = journal.last(steps::UPLOAD) else { return false };
+    let before = note.get("known").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let found = UploadLog::find(&machine.folders.uploads(), lease(journal).task_id);
+    matches!(found, Ok(Some(log)) if log.known().len() > before)
 }
 
 /// Returns the storage and the key that an assignment writes an object to.

@@ -14,8 +14,8 @@ use imprint_domain::{
     task_error::{TaskError, TaskErrorCode},
 };
 use imprint_ports::{
-    BlockSink, BlockSource, ByteRange, DiskFormat, ErrorClass, LocalFile, NbdSource as NbdLocator, PortError,
-    Props, ReadLocator, Segment, WriteTarget,
+    BlockSink, BlockSource, ByteRange, DiskFormat, ErrorClass, LocalFile, NbdSource as NbdLocator, PartLog,
+    PortError, Props, ReadLocator, Segment, WriteTarget,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -173,7 +173,8 @@ pub(crate) async fn open_export(
 
 /// The destination of a new image or disk.
 pub(crate) enum Target {
-    Upload(WriteTarget),
+    /// An upload, and the parts of it that the storage has.
+    Upload(WriteTarget, Option<Arc<dyn PartLog>>),
     Disk(LocalFile),
 }
 
@@ -192,14 +193,14 @@ pub(crate) struct Request<'a> {
 /// Writes an image or a disk; its bytes are durable when this returns.
 pub(crate) async fn write(request: Request<'_>) -> Result<Written, JobError> {
     let place = match request.target {
-        Target::Upload(_) => Place::Storage,
+        Target::Upload(..) => Place::Storage,
         Target::Disk(_) => Place::Machine,
     };
-    let target = match request.target {
-        Target::Upload(target) => target,
-        Target::Disk(file) => WriteTarget::File(file),
+    let (target, parts) = match request.target {
+        Target::Upload(target, parts) => (target, parts),
+        Target::Disk(file) => (WriteTarget::File(file), None),
     };
-    let sink = open_sink(target, request.cancel.clone(), place).await?;
+    let sink = open_sink(target, request.cancel.clone(), place, parts).await?;
     let options = WriteOptions {
         format_options: format_options(request.compression),
         grow_to: request.grow_to,
@@ -210,18 +211,24 @@ pub(crate) async fn write(request: Request<'_>) -> Result<Written, JobError> {
     write_image(request.disk, request.format, &sink, &options).await.map_err(|error| job_error(error, place))
 }
 
-/// Opens the target of an upload or a new disk for writing.
+/// Opens the target of an upload or a new disk for writing. Where `parts` says that the storage has
+/// some of it, the upload goes on there.
 pub(crate) async fn open_sink(
     target: WriteTarget,
     cancel: CancellationToken,
     place: Place,
+    parts: Option<Arc<dyn PartLog>>,
 ) -> Result<Arc<dyn BlockSink>, JobError> {
     let sink = match target {
         WriteTarget::File(file) => {
-            let sink = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
-            sink.map(|sink| -> Arc<dyn BlockSink> { Arc::new(sink) })
+            let kept: Vec<_> = parts.iter().flat_map(|parts| parts.known()).map(|part| part.range).collect();
+            let sink = blocking(move || match kept.is_empty() {
+                true => FileSink::create(&file.dir, &file.path),
+                false => FileSink::resume(&file.dir, &file.path, kept),
+            });
+            sink.await?.map(|sink| -> Arc<dyn BlockSink> { Arc::new(sink) })
         }
-        WriteTarget::Remote(upload) => upload.open(cancel).await.map_err(EngineError::from),
+        WriteTarget::Remote(upload) => upload.open(cancel, parts).await.map_err(EngineError::from),
     };
     sink.map_err(|error| job_error(error, place))
 }

@@ -31,6 +31,10 @@ impl Job {
             .map_err(|error| JobError::io("write the journal", &error))
     }
 
+    pub(crate) fn task(&self) -> TaskId {
+        self.journal.header().assignment.task_id
+    }
+
     pub(crate) fn shared_journal(&self) -> SharedJournal {
         self.journal.clone()
     }

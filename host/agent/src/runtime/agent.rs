@@ -111,7 +111,8 @@ impl Agent {
         let state = &self.state;
         let server = listen(state).await?;
         state.announce(server.as_ref().map(Listening::announced));
-        recovery::recover_all(&state.machine, &state.outbox).await;
+        let advanced = recovery::recover_all(&state.machine, &state.outbox).await;
+        state.set_advanced(advanced);
         // The stored results belong to the leases of earlier processes, which end with our own
         // registration.
         timeout(SHUTDOWN_GRACE, state.outbox.send(state.control_plane.as_ref())).await.ok();
@@ -132,11 +133,11 @@ impl Agent {
             };
             loops.spawn(server.serve(Arc::new(context), end.clone()));
         }
-        let of = state.clone();
+        let (journals, tasks) = (state.clone(), state.clone());
         loops.spawn(recovery::retry_unfinished(
             state.machine.clone(),
             state.outbox.clone(),
-            move |path| of.uses_journal(path),
+            (move |path: &Path| journals.uses_journal(path), move |task| tasks.is_running(task)),
             stop.clone(),
         ));
         loops.close();

@@ -70,15 +70,15 @@ impl Outbox {
         self.folder.join(format!("{}.{}.{extension}", lease.task_id, lease.fence))
     }
 
-    /// Returns whether the job with that lease succeeded and its result is stored, reported or not.
+    /// Returns whether the job with that lease succeeded, if its result is stored, reported or not.
     /// Blocks.
-    pub(crate) fn holds_success(&self, lease: HeldLease) -> bool {
-        [WAITING, REPORTED].into_iter().any(|extension| {
+    pub(crate) fn holds(&self, lease: HeldLease) -> Option<bool> {
+        [WAITING, REPORTED].into_iter().find_map(|extension| {
             let path = self.path(lease, extension);
             match parse(&path) {
-                Ok(finish) => !matches!(finish.outcome, Outcome::Failed(_) | Outcome::Cancelled),
+                Ok(finish) => Some(!matches!(finish.outcome, Outcome::Failed(_) | Outcome::Cancelled)),
                 // What the control plane knows about cannot be read: nothing is undone.
-                Err(_) => path.exists(),
+                Err(_) => path.exists().then_some(true),
             }
         })
     }

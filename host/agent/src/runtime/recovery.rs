@@ -8,41 +8,55 @@ use std::{
     time::Duration,
 };
 
+use imprint_agent_protocol::HeldLease;
+use imprint_domain::id::TaskId;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     durable,
+    error::CleanupError,
     jobs::{
-        cleanup::{Cleanup, clean_up},
+        cleanup::{Cleanup, clean_up, has_advanced},
         job::{instance_of, lease},
     },
     journal::{FileJournal, JOURNAL, JournalError},
     machine::Machine,
     runtime::outbox::Outbox,
+    uploads::{KEPT, UploadLog},
 };
 
 /// The time between two tries to undo what could not be undone at once.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Goes through every journal once: undoes jobs that have not succeeded, and removes the tools of
-/// those with a stored result, which the control plane knows or will learn.
-pub(crate) async fn recover_all(machine: &Machine, outbox: &Outbox) {
+/// those with a stored result, which the control plane knows or will learn. Returns the leases of
+/// the jobs that were interrupted and have sent what their next attempts will not send again.
+pub(crate) async fn recover_all(machine: &Machine, outbox: &Outbox) -> Vec<HeldLease> {
+    let mut advanced = Vec::new();
     for path in journal_paths(machine) {
         let Some(journal) = open(machine, path) else { continue };
+        let lease = lease(&journal);
+        let has_advanced = outbox.holds(lease).is_none() && has_advanced(machine, &journal);
         recover(machine, outbox, &journal).await;
+        if has_advanced {
+            advanced.push(lease);
+        }
     }
+    advanced
 }
 
-/// Tries again, until `stop`, what could not be undone; `is_running` returns whether a running job
-/// uses a journal.
+/// Tries again, until `stop`, what could not be undone, and removes uploads that no attempt took
+/// over; `is_running` returns whether a running job uses a journal, and `is_task` whether one is
+/// about a task.
 pub(crate) async fn retry_unfinished(
     machine: Arc<Machine>,
     outbox: Arc<Outbox>,
-    is_running: impl Fn(&Path) -> bool + Send,
+    (is_running, is_task): (impl Fn(&Path) -> bool + Send, impl Fn(TaskId) -> bool + Send),
     stop: CancellationToken,
 ) {
     while stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await.is_some() {
+        remove_unused_uploads(&machine, KEPT, &is_task).await;
         for path in journal_paths(&machine) {
             if is_running(&path) {
                 continue;
@@ -61,9 +75,44 @@ pub(crate) async fn retry_unfinished(
     }
 }
 
+/// Removes the uploads that wait for another attempt for longer than that. What is visible under
+/// their keys stays: another agent may have completed it.
+pub(crate) async fn remove_unused_uploads(
+    machine: &Machine,
+    for_longer_than: Duration,
+    is_task: &(impl Fn(TaskId) -> bool + Send),
+) {
+    for log in UploadLog::unused(&machine.folders.uploads(), for_longer_than) {
+        if is_task(log.header().task) {
+            continue;
+        }
+        let removed = remove_unused(machine, &log).await;
+        let header = log.header();
+        match removed {
+            Ok(()) => info!(task = %header.task, key = header.key, "removed an upload that was given up"),
+            Err(problem) => {
+                warn!(task = %header.task, key = header.key, %problem, "cannot remove an upload that was given up");
+                // Not with every round: the storage may be gone for good.
+                log.touch().ok();
+            }
+        }
+    }
+}
+
+async fn remove_unused(machine: &Machine, log: &UploadLog) -> Result<(), CleanupError> {
+    if let Some(token) = log.header().token() {
+        machine.storage(&log.header().storage).await?.backend.cleanup(&token).await?;
+    }
+    Ok(log.remove()?)
+}
+
 async fn recover(machine: &Machine, outbox: &Outbox, journal: &Arc<FileJournal>) {
     let lease = lease(journal);
-    let cleanup = if outbox.holds_success(lease) { Cleanup::Commit } else { Cleanup::Rollback };
+    let cleanup = match outbox.holds(lease) {
+        Some(true) => Cleanup::Commit,
+        Some(false) => Cleanup::Rollback,
+        None => Cleanup::Interrupted,
+    };
     match clean_up(machine, journal, cleanup).await {
         Ok(()) => {
             outbox.forget_reported();

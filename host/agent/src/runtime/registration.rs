@@ -25,6 +25,7 @@ pub(crate) async fn register(state: &AgentState) -> Result<(), ProtocolError> {
             storage_kinds: state.machine.storage_kinds(),
             findings: state.machine.findings(),
             objects: state.announced(),
+            advanced: state.advanced(),
         };
         match state.control_plane.register(request).await {
             Ok(answer) => {

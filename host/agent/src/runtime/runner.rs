@@ -119,6 +119,8 @@ async fn supervise(state: &AgentState, assignment: Assignment, control: Arc<Cont
         std::future::pending::<Infallible>().await
     };
     let executing = async {
+        // An earlier attempt of the task may still be undone: this one goes on with what it leaves.
+        let _task_lock = state.machine.lock_task(assignment.task_id).await;
         let _instance_lock = match instance_of(&assignment.kind) {
             Some(instance) => Some(state.machine.lock_instance(instance).await),
             None => None,
@@ -157,9 +159,19 @@ async fn execute(state: &AgentState, assignment: Assignment, control: Arc<Contro
         }
         Err(error) => {
             // The clean-up comes before the report: the guest may be frozen.
-            clean_up_with_retries(&state.machine, &journal, Cleanup::Rollback).await;
+            let cleanup = if is_repeated(&error) { Cleanup::Interrupted } else { Cleanup::Rollback };
+            clean_up_with_retries(&state.machine, &journal, cleanup).await;
             report_error(state, lease, error).await;
         }
+    }
+}
+
+/// Returns whether another attempt may follow.
+fn is_repeated(error: &JobError) -> bool {
+    match error {
+        JobError::Failed(error) => error.is_retried(),
+        JobError::Stopped(StopReason::LeaseLost | StopReason::Stopping) => true,
+        JobError::Stopped(StopReason::Cancelled | StopReason::Deadline) => false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use imprint_agent_protocol::{ControlPlane, ObjectServer, RegisterResponse};
+use imprint_agent_protocol::{ControlPlane, HeldLease, ObjectServer, RegisterResponse};
 use imprint_domain::{
     id::{AgentId, TaskId},
     time::Environment,
@@ -34,6 +34,7 @@ pub(crate) struct AgentState {
     pub(crate) registration_lost: Notify,
     pub(crate) jobs: TaskTracker,
     registration: Mutex<Option<Arc<RegisterResponse>>>,
+    advanced: Mutex<Vec<HeldLease>>,
     /// Where objects are served, for the registration.
     announced: Mutex<Option<ObjectServer>>,
     /// The image storages to report on and to serve, as the control plane last named them, and the
@@ -70,6 +71,7 @@ impl AgentState {
             registration_lost: Notify::new(),
             jobs: TaskTracker::new(),
             registration: Mutex::default(),
+            advanced: Mutex::default(),
             announced: Mutex::default(),
             permitted: Arc::default(),
         }
@@ -95,6 +97,21 @@ impl AgentState {
     /// Returns where objects are served.
     pub(crate) fn announced(&self) -> Option<ObjectServer> {
         lock(&self.announced).clone()
+    }
+
+    /// Stores the leases of interrupted jobs that go on where they were.
+    pub(crate) fn set_advanced(&self, leases: Vec<HeldLease>) {
+        *lock(&self.advanced) = leases;
+    }
+
+    /// Returns the leases of jobs of the earlier process that go on where they were.
+    pub(crate) fn advanced(&self) -> Vec<HeldLease> {
+        lock(&self.advanced).clone()
+    }
+
+    /// Returns whether a job on that task is running.
+    pub(crate) fn is_running(&self, task: TaskId) -> bool {
+        lock(&self.running).contains_key(&task)
     }
 
     /// Returns whether a running job uses that journal.

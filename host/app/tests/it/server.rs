@@ -126,6 +126,7 @@ impl Agent {
             storage_kinds: Vec::new(),
             findings: Vec::new(),
             objects: None,
+            advanced: Vec::new(),
         };
         self.control_plane.register(register).await.unwrap();
         let room = Some(ByteSize::new(1 << 40).unwrap());

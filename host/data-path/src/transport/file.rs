@@ -187,6 +187,7 @@ impl BlockSource for FileSource {
 pub struct FileSink {
     file: File,
     direct: Option<Direct>,
+    kept: Vec<ByteRange>,
 }
 
 impl FileSink {
@@ -209,6 +210,22 @@ impl FileSink {
         Self::open_with(dir, path, OFlags::RDWR | OFlags::TRUNC)
     }
 
+    /// Opens an existing file below `dir` as it is, to write what an earlier writer of the same
+    /// bytes has not. `kept` are the ranges that it made durable, in ascending order and without
+    /// overlaps: those that the file is long enough for are offered by [`BlockSink::kept`].
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] where there is no such file, and with what the system reports.
+    pub fn resume(dir: &Dir, path: &str, kept: Vec<ByteRange>) -> Result<Self, EngineError> {
+        let sink = Self::open_with(dir, path, OFlags::RDWR)?;
+        let stat = rustix::fs::fstat(&sink.file).map_err(io::Error::from);
+        let length = stat.and_then(|stat| u64::try_from(stat.st_size).map_err(io::Error::other));
+        let length = length.map_err(|source| EngineError::Open { path: path.to_owned(), source })?;
+        let whole = |range: &ByteRange| range.offset.saturating_add(range.length) <= length;
+        Ok(Self { kept: kept.into_iter().filter(whole).collect(), ..sink })
+    }
+
     /// Returns a sink over a new, empty file that is already open. `name` is for error messages.
     ///
     /// # Errors
@@ -224,12 +241,12 @@ impl FileSink {
     /// Returns a sink over the descriptors of another process's sink.
     pub(crate) fn from_descriptors(file: File, direct: Option<File>) -> io::Result<Self> {
         regular(&file)?;
-        Ok(Self { file, direct: direct.map(Direct::from_descriptor) })
+        Ok(Self { file, direct: direct.map(Direct::from_descriptor), kept: Vec::new() })
     }
 
     fn over(file: File) -> Self {
         let direct = Direct::of(&file);
-        Self { file, direct }
+        Self { file, direct, kept: Vec::new() }
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -262,6 +279,14 @@ impl BlockSink for FileSink {
             direct.grow_to(to.saturating_add(range.length));
         }
         reflink::clone_range(&self.file, source, range, to)
+    }
+
+    fn kept(&self) -> Vec<ByteRange> {
+        self.kept.clone()
+    }
+
+    fn keep(&self, range: ByteRange) -> io::Result<()> {
+        if self.kept.contains(&range) { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
     fn preferred_write(&self) -> u64 {

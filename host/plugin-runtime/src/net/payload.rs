@@ -20,6 +20,14 @@ impl<'a> From<&'a [u8]> for Payload<'a> {
 }
 
 impl Payload<'_> {
+    /// Returns the number of its bytes.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::File(_, length) => *length,
+        }
+    }
+
     /// Gives all bytes to `take`, in order.
     pub(crate) fn pieces(&self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         match self {

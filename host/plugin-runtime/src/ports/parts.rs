@@ -7,6 +7,7 @@
 
 mod describe;
 mod filled;
+mod known;
 mod plan;
 mod sender;
 mod sink;
@@ -14,11 +15,11 @@ mod sink;
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use imprint_ports::{BlockSink, PortError, RemoteUpload};
+use imprint_ports::{BlockSink, PartLog, PortError, RemoteUpload};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use self::{plan::Plan, sender::Sender, sink::PartSink};
+use self::{known::Known, plan::Plan, sender::Sender, sink::PartSink};
 use super::upload::OpenUpload;
 use crate::bindings::storage::exports::imprint::storage::backend;
 
@@ -42,9 +43,20 @@ impl PartsUpload {
 
 #[async_trait]
 impl RemoteUpload for PartsUpload {
-    async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError> {
-        tracing::debug!(key = self.upload.key, path = "http", plan = ?self.plan, "an upload is sent in parts");
-        let sender = Sender::new(self.upload.clone(), self.plan, Handle::current(), cancel);
+    async fn open(
+        &self,
+        cancel: CancellationToken,
+        parts: Option<Arc<dyn PartLog>>,
+    ) -> Result<Arc<dyn BlockSink>, PortError> {
+        let known = Known::of(parts, self.plan.part_size);
+        tracing::debug!(
+            key = self.upload.key,
+            path = "http",
+            plan = ?self.plan,
+            known = known.ranges().count(),
+            "an upload is sent in parts"
+        );
+        let sender = Sender::new(self.upload.clone(), self.plan, known, Handle::current(), cancel);
         Ok(Arc::new(PartSink::start(Box::new(sender), self.plan)?))
     }
 }

@@ -96,6 +96,24 @@ impl ComponentStorage {
     pub(crate) async fn check(&self) -> Result<(), PortError> {
         self.context.open().await.map(drop)
     }
+
+    /// Returns an upload that is open in an instance.
+    async fn upload(
+        &self,
+        mut open: UploadSession,
+        key: &str,
+        token: Vec<u8>,
+    ) -> Result<Box<dyn Upload>, PortError> {
+        let UploadSession { session, handle } = &mut open;
+        let uploads = session.bindings.imprint_storage_backend().upload();
+        let target = call!(session.instance, "target", |store| uploads.call_target(store, *handle))?;
+        // While other instances move the bytes, this one would occupy a permit needlessly.
+        let streams = matches!(target, backend::WriteTarget::GuestStream);
+        let open = (!streams).then_some(open);
+        let open = Arc::new(OpenUpload::new(self.context.clone(), key.to_owned(), token, open));
+        let target = self.context.record(self.context.target(target, &open))?;
+        Ok(Box::new(ComponentUpload { open, target }))
+    }
 }
 
 impl StorageContext {
@@ -273,14 +291,12 @@ impl StorageBackend for ComponentStorage {
         let handle = started.map_err(|error| self.context.port_error(&error))?;
         let token = call!(session.instance, "token", |store| uploads.call_token(store, handle))?;
         let token = self.context.record(bounded_list("an upload's token", token, MAX_TOKEN))?;
-        let target = call!(session.instance, "target", |store| uploads.call_target(store, handle))?;
-        // While other instances move the bytes, this one would occupy a permit needlessly.
-        let streams = matches!(target, backend::WriteTarget::GuestStream);
-        let session = (!streams).then_some(UploadSession { session, handle });
-        let open = OpenUpload::new(self.context.clone(), request.key.clone(), token, session);
-        let open = Arc::new(open);
-        let target = self.context.record(self.context.target(target, &open))?;
-        Ok(Box::new(ComponentUpload { open, target }))
+        self.upload(UploadSession { session, handle }, &request.key, token).await
+    }
+
+    async fn resume_upload(&self, key: &str, token: &[u8]) -> Result<Box<dyn Upload>, PortError> {
+        let resumed = UploadSession::resume(&self.context, token).await?;
+        self.upload(resumed, key, token.to_vec()).await
     }
 
     async fn cleanup(&self, token: &[u8]) -> Result<(), PortError> {

@@ -11,7 +11,7 @@ mod source;
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use imprint_ports::{BlockSink, BlockSource, PortError, RemoteObject, RemoteUpload};
+use imprint_ports::{BlockSink, BlockSource, PartLog, PortError, RemoteObject, RemoteUpload};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::pool::StreamTarget;
@@ -61,7 +61,11 @@ impl RemoteObject for Stream {
 
 #[async_trait]
 impl RemoteUpload for Stream {
-    async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSink>, PortError> {
+    async fn open(
+        &self,
+        cancel: CancellationToken,
+        _: Option<Arc<dyn PartLog>>,
+    ) -> Result<Arc<dyn BlockSink>, PortError> {
         let sink = GuestSink::open(self.pool(cancel)).await?;
         self.log("writing");
         Ok(Arc::new(sink))

@@ -31,6 +31,17 @@ pub(super) struct UploadSession {
     pub(super) handle: ResourceAny,
 }
 
+impl UploadSession {
+    /// Continues an upload from its token, in a new instance.
+    pub(super) async fn resume(context: &StorageContext, token: &[u8]) -> Result<Self, PortError> {
+        let mut session = context.open().await?;
+        let uploads = session.bindings.imprint_storage_backend().upload();
+        let resumed =
+            call!(session.instance, "resume", |store| uploads.call_resume(store, session.volume, token))?;
+        Ok(Self { handle: resumed.map_err(|error| context.port_error(&error))?, session })
+    }
+}
+
 /// An upload as its plugin knows it. What moves parts and what commits share it.
 pub(super) struct OpenUpload {
     pub(super) context: Arc<StorageContext>,
@@ -60,20 +71,11 @@ impl OpenUpload {
         let mut slot = self.session.lock().await;
         let mut open = match slot.take() {
             Some(open) if !open.session.instance.is_closed() => open,
-            Some(_) | None => self.resume().await?,
+            Some(_) | None => UploadSession::resume(&self.context, &self.token).await?,
         };
         let outcome = operation(&mut open).await;
         *slot = Some(open);
         outcome
-    }
-
-    async fn resume(&self) -> Result<UploadSession, PortError> {
-        let mut session = self.context.open().await?;
-        let uploads = session.bindings.imprint_storage_backend().upload();
-        let token = &self.token;
-        let resumed =
-            call!(session.instance, "resume", |store| uploads.call_resume(store, session.volume, token))?;
-        Ok(UploadSession { handle: resumed.map_err(|error| self.context.port_error(&error))?, session })
     }
 
     /// Passes answers to parts to the plugin.

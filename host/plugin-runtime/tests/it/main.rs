@@ -10,5 +10,6 @@ mod driver;
 mod format;
 mod large;
 mod loading;
+mod parts;
 mod storage;
 mod stream;

@@ -59,7 +59,7 @@ impl Pool {
             WriteRequest { key: key.to_owned(), upper_bound: None, needs_random: false, if_absent: true };
         let upload = self.storage.begin_upload(&request).await.unwrap();
         let WriteTarget::Remote(target) = upload.target().clone() else { panic!("it streams") };
-        let sink = target.open(CancellationToken::new()).await.unwrap();
+        let sink = target.open(CancellationToken::new(), None).await.unwrap();
         (upload, sink)
     }
 

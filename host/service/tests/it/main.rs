@@ -162,6 +162,7 @@ scenarios! {
         a_failed_deletion_is_tried_again,
         a_failed_deployment_can_be_retried,
         reports_that_make_no_sense_are_refused,
+        an_interruption_that_made_progress_does_not_count_as_an_attempt,
     }
 }
 

@@ -420,13 +420,19 @@ impl Agent {
 
     /// The same machine's next process: what SIGKILL leaves.
     pub(crate) async fn restarted(&self) -> Self {
+        self.restarted_with(Vec::new()).await
+    }
+
+    /// The same, where those jobs of the killed process go on where they were.
+    pub(crate) async fn restarted_with(&self, advanced: Vec<HeldLease>) -> Self {
         let next = Self {
             id: AgentId::new(self.environment.new_uuid()),
             hypervisor: self.hypervisor,
             control: Arc::clone(&self.control),
             environment: Arc::clone(&self.environment),
         };
-        next.register().await.unwrap();
+        let request = Register { advanced, ..next.registration(vec![local_kind(), vault_kind()]) };
+        next.control.register(request).await.unwrap();
         next
     }
 
@@ -434,12 +440,20 @@ impl Agent {
         self.register_with(vec![local_kind(), vault_kind()]).await
     }
 
-    /// Registers an agent that serves the objects of its storages.
-    pub(crate) async fn register_serving(&self, server: ObjectServer) -> RegisterResponse {
-        self.control.register(self.registration(Vec::new(), Some(server))).await.unwrap()
+    pub(crate) async fn register_with(
+        &self,
+        storage_kinds: Vec<StorageKindReport>,
+    ) -> Result<RegisterResponse, ProtocolError> {
+        self.control.register(self.registration(storage_kinds)).await
     }
 
-    fn registration(&self, storage_kinds: Vec<StorageKindReport>, objects: Option<ObjectServer>) -> Register {
+    /// Registers an agent that serves the objects of its storages.
+    pub(crate) async fn register_serving(&self, server: ObjectServer) -> RegisterResponse {
+        let request = Register { objects: Some(server), ..self.registration(Vec::new()) };
+        self.control.register(request).await.unwrap()
+    }
+
+    fn registration(&self, storage_kinds: Vec<StorageKindReport>) -> Register {
         Register {
             agent_id: self.id,
             protocol: PROTOCOL_VERSION,
@@ -447,15 +461,9 @@ impl Agent {
             plugins: BTreeMap::new(),
             storage_kinds,
             findings: Vec::new(),
-            objects,
+            objects: None,
+            advanced: Vec::new(),
         }
-    }
-
-    pub(crate) async fn register_with(
-        &self,
-        storage_kinds: Vec<StorageKindReport>,
-    ) -> Result<RegisterResponse, ProtocolError> {
-        self.control.register(self.registration(storage_kinds, None)).await
     }
 
     pub(crate) async fn heartbeat(&self, leases: &[HeldLease]) -> Result<HeartbeatResponse, ProtocolError> {

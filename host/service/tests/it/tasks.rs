@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{AssignmentKind, Outcome, ProtocolError};
+use imprint_agent_protocol::{AssignmentKind, HeldLease, Outcome, ProtocolError};
 use imprint_domain::{
     Code,
     consistency::Consistency,
@@ -336,6 +336,26 @@ pub(crate) async fn customers_read_no_technical_detail_and_admins_do(world: Worl
     }
 }
 
+/// X3: twenty ends of the agent, each after something was sent that is not sent again.
+pub(crate) async fn an_interruption_that_made_progress_does_not_count_as_an_attempt(world: World) {
+    let made = world.capture("large").await;
+    let mut agent = world.agent.restarted().await;
+    for _ in 0..20 {
+        let work = agent.claim_one().await;
+        let held = HeldLease { task_id: work.task_id, fence: work.fence };
+        let stranger = HeldLease { fence: work.fence + 1, ..held };
+        agent = agent.restarted_with(vec![stranger, held]).await;
+        assert_eq!(status(&world, &made).await, (ImageStatus::Creating, TaskState::Queued));
+    }
+    // One that has sent nothing counts.
+    while status(&world, &made).await.1 == TaskState::Queued {
+        let work = agent.claim_one().await;
+        assert!(work.attempt <= 23, "{}", work.attempt);
+        agent = agent.restarted().await;
+    }
+    assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Failed));
+}
+
 pub(crate) async fn a_failed_deletion_is_tried_again(world: World) {
     let id = world.image("old").await;
     let made = world.service.image_delete(&world.customer, id, None).await.unwrap();
@@ -415,6 +435,7 @@ pub(crate) async fn reports_that_make_no_sense_are_refused(world: World) {
         storage_kinds: Vec::new(),
         findings: Vec::new(),
         objects: None,
+        advanced: Vec::new(),
     };
     let refused = stranger.control.register(old.clone()).await.unwrap_err();
     assert!(matches!(refused, ProtocolError::Version { agent: 999, .. }));

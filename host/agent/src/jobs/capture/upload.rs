@@ -5,8 +5,9 @@ use std::sync::Arc;
 use imprint_agent_protocol::CaptureAssignment;
 use imprint_data_path::{Disk, Progress, Written};
 use imprint_domain::{consistency::Consistency, image::StoredImage, task::Phase};
-use imprint_ports::WriteRequest;
+use imprint_ports::{DiskFormat, WriteRequest};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     error::{JobError, StopReason},
@@ -15,9 +16,9 @@ use crate::{
         image::{invalid_digest, size_of},
         job::Job,
         publish::{Expected, publish},
+        upload::JobUpload,
         watched::unless_gone,
     },
-    journal::steps,
     machine::storages::Storage,
 };
 
@@ -40,16 +41,35 @@ pub(super) async fn upload(
         needs_random: false,
         if_absent: false,
     };
-    let mut upload = storage.backend.begin_upload(&request).await?;
-    job.note(steps::UPLOAD, [("token", hex::encode(upload.token()))]).await?;
+    let place = &assignment.image.storage;
+    let mut upload = JobUpload::open(job, (place, storage), &request).await?;
+    match transfer(job, assignment, storage, disk, (format.as_ref(), &mut upload), &cancel).await {
+        Err(error) if upload.is_stale(&error) => {
+            warn!(key = request.key, %error, "what an interrupted upload left is of no use; it starts anew");
+            upload = upload.start_over(job, (place, storage), &request).await?;
+            transfer(job, assignment, storage, disk, (format.as_ref(), &mut upload), &cancel).await
+        }
+        written => written,
+    }
+}
+
+/// Writes the disk and publishes it.
+async fn transfer(
+    job: &Job,
+    assignment: &CaptureAssignment,
+    storage: &Storage,
+    disk: &Arc<Disk>,
+    (format, upload): (&dyn DiskFormat, &mut JobUpload),
+    cancel: &CancellationToken,
+) -> Result<Written, JobError> {
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());
     let cancel_copy = cancel.child_token();
     let writing = copy::write(Request {
         disk,
-        format: format.as_ref(),
-        target: Target::Upload(upload.target().clone()),
+        format,
+        target: Target::Upload(upload.upload.target().clone(), Some(upload.parts())),
         compression: assignment.compression,
         grow_to: None,
         progress,
@@ -65,7 +85,7 @@ pub(super) async fn upload(
     }
     let expected = Expected { key: &assignment.image.key, size: written.file_size, digest: written.stored };
     storage.require_in_place().await?;
-    publish(job, storage.backend.as_ref(), upload.as_mut(), &expected).await?;
+    publish(job, storage.backend.as_ref(), upload.upload.as_mut(), &expected).await?;
     // A folder that went away during the commit has taken the image with it.
     storage.require_in_place().await?;
     Ok(written)

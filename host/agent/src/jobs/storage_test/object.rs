@@ -122,7 +122,7 @@ async fn upload(
     let written = copy::write(copy::Request {
         disk: &disk,
         format: format.as_ref(),
-        target: Target::Upload(upload.target().clone()),
+        target: Target::Upload(upload.target().clone(), None),
         compression: Compression::None,
         grow_to: None,
         progress: Arc::default(),

@@ -35,6 +35,8 @@ pub(in crate::tests) struct FakeStorage {
     folder: PathBuf,
     pub(in crate::tests) available: AtomicU64,
     pub(in crate::tests) full_at_commit: AtomicBool,
+    /// Whether no upload can be resumed.
+    pub(in crate::tests) forgets_uploads: AtomicBool,
     /// How the next commits fail.
     pub(in crate::tests) commit_faults: Arc<Mutex<VecDeque<CommitFault>>>,
     /// The number of commits that were asked for.
@@ -47,8 +49,24 @@ impl FakeStorage {
             folder,
             available: AtomicU64::new(1 << 40),
             full_at_commit: AtomicBool::new(false),
+            forgets_uploads: AtomicBool::new(false),
             commit_faults: Arc::default(),
             commits: Arc::default(),
+        }
+    }
+
+    fn upload(&self, key: &str) -> FakeUpload {
+        let temporary = format!(".{key}");
+        let target = WriteTarget::File(LocalFile { dir: self.dir(), path: temporary.clone() });
+        FakeUpload {
+            token: temporary.clone().into_bytes(),
+            target,
+            temporary: self.path(&temporary),
+            key: key.to_owned(),
+            path: self.path(key),
+            full: self.full_at_commit.load(Ordering::SeqCst),
+            faults: self.commit_faults.clone(),
+            commits: self.commits.clone(),
         }
     }
 
@@ -111,18 +129,16 @@ impl StorageBackend for FakeStorage {
     }
 
     async fn begin_upload(&self, request: &WriteRequest) -> Result<Box<dyn Upload>, PortError> {
-        let temporary = format!(".{}", request.key);
-        let target = WriteTarget::File(LocalFile { dir: self.dir(), path: temporary.clone() });
-        Ok(Box::new(FakeUpload {
-            token: temporary.clone().into_bytes(),
-            target,
-            temporary: self.path(&temporary),
-            key: request.key.clone(),
-            path: self.path(&request.key),
-            full: self.full_at_commit.load(Ordering::SeqCst),
-            faults: self.commit_faults.clone(),
-            commits: self.commits.clone(),
-        }))
+        Ok(Box::new(self.upload(&request.key)))
+    }
+
+    async fn resume_upload(&self, key: &str, token: &[u8]) -> Result<Box<dyn Upload>, PortError> {
+        if self.forgets_uploads.load(Ordering::SeqCst) {
+            return Err(PortError::host(ErrorClass::NotFound, "storage.upload-lost", "no such upload"));
+        }
+        let upload = self.upload(key);
+        assert_eq!(upload.token, token);
+        Ok(Box::new(upload))
     }
 
     async fn cleanup(&self, token: &[u8]) -> Result<(), PortError> {

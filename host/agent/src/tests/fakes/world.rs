@@ -247,10 +247,11 @@ impl World {
         instance
     }
 
-    /// Nothing but finished things is left: no journal, result, scratch file or temporary name.
+    /// Nothing but finished things is left: no journal, result, log of an upload, scratch file or
+    /// temporary name.
     pub(in crate::tests) fn assert_nothing_left(&self, keys: &[&str]) {
         let folders = self.folders();
-        for folder in [folders.journal(), folders.results(), folders.scratch()] {
+        for folder in [folders.journal(), folders.results(), folders.uploads(), folders.scratch()] {
             let names: Vec<_> =
                 fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert!(names.is_empty(), "{}: {names:?}", folder.display());

@@ -97,7 +97,7 @@ impl RealSubject {
                     Arc::new(FileSink::create(&file.dir, &file.path).map_err(|error| from_engine(&error))?)
                 }
                 ports::WriteTarget::Remote(stream) => {
-                    self.handle.block_on(stream.open(CancellationToken::new())).map_err(from_port)?
+                    self.handle.block_on(stream.open(CancellationToken::new(), None)).map_err(from_port)?
                 }
             };
             upload.sink = Some(sink);

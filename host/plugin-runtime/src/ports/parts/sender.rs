@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use imprint_ports::PortError;
+use imprint_ports::{ByteRange, PortError};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::{describe::Descriptions, plan::Plan, sink::SendPart};
+use super::{describe::Descriptions, known::Known, plan::Plan, sink::SendPart};
 use crate::{
     bindings::{host::imprint::types::http_types::Response, storage::exports::imprint::storage::backend},
     codes::Code,
@@ -19,6 +19,7 @@ use crate::{
 pub(super) struct Sender {
     upload: Arc<OpenUpload>,
     plan: Plan,
+    known: Known,
     runtime: Handle,
     cancel: CancellationToken,
     described: Descriptions,
@@ -28,10 +29,11 @@ impl Sender {
     pub(super) fn new(
         upload: Arc<OpenUpload>,
         plan: Plan,
+        known: Known,
         runtime: Handle,
         cancel: CancellationToken,
     ) -> Self {
-        Self { upload, plan, runtime, cancel, described: Descriptions::default() }
+        Self { upload, plan, known, runtime, cancel, described: Descriptions::default() }
     }
 
     fn block_on<T>(&self, future: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
@@ -64,7 +66,22 @@ impl Sender {
 }
 
 impl SendPart for Sender {
+    fn kept(&self) -> Vec<ByteRange> {
+        self.known.ranges().collect()
+    }
+
+    fn keep(&self, number: u32, length: u64) -> bool {
+        let kept = self.known.kept(number, length);
+        kept.map(|result| sync::lock(&self.upload.results).insert(number, result)).is_some()
+    }
+
     fn send(&self, number: u32, bytes: Payload<'_>) -> Result<(), PortError> {
+        let compared = self.known.compare(number, &bytes);
+        if let Some((_, Some(result))) = compared {
+            sync::lock(&self.upload.results).insert(number, result);
+            return Ok(());
+        }
+        let length = bytes.length();
         let (expected, response) = match self.exchange(number, bytes.clone())? {
             Some(answer) if answer.1.status != 401 => answer,
             Some(_) | None => {
@@ -79,6 +96,7 @@ impl SendPart for Sender {
         };
         let result = backend::PartResult { number, response, digests: Vec::new() };
         if expected {
+            self.known.sent(compared.map(|(digest, _)| digest), length, &result);
             sync::lock(&self.upload.results).insert(number, result);
             return Ok(());
         }

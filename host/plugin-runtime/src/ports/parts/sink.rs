@@ -23,6 +23,12 @@ pub(super) trait SendPart: Send + Sync {
     /// Sends a part and records the answer. Blocks.
     fn send(&self, number: u32, bytes: Payload<'_>) -> Result<(), PortError>;
 
+    /// Returns the ranges of the parts that an earlier process sent.
+    fn kept(&self) -> Vec<ByteRange>;
+
+    /// Takes over one of them, with its length, whatever its bytes are; `false` if it is none.
+    fn keep(&self, number: u32, length: u64) -> bool;
+
     /// Returns whether the upload was cancelled.
     fn is_cancelled(&self) -> bool;
 }
@@ -404,6 +410,22 @@ impl BlockSink for PartSink {
             self.fill(number, start, length, None)?;
             at += offset(length);
         }
+        Ok(())
+    }
+
+    fn kept(&self) -> Vec<ByteRange> {
+        self.shared.sender.kept()
+    }
+
+    fn keep(&self, range: ByteRange) -> io::Result<()> {
+        let (number, start) = self.number(range.offset)?;
+        let mut state = self.shared.state();
+        self.check(&state)?;
+        let untouched = !state.open.contains_key(&number) && !state.complete.contains(&number);
+        if start > 0 || !untouched || !self.shared.sender.keep(number, range.length) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        state.complete.insert(number);
         Ok(())
     }
 

@@ -18,6 +18,8 @@ struct Server {
     opened: Condvar,
     waiting: AtomicUsize,
     panics: bool,
+    /// The parts of an earlier process.
+    kept: BTreeMap<u32, Vec<u8>>,
 }
 
 struct Link(Arc<Server>);
@@ -37,6 +39,20 @@ impl SendPart for Link {
         let before = sync::lock(&self.0.sent).insert(number, bytes);
         assert!(before.is_none(), "a part is sent once");
         Ok(())
+    }
+
+    fn kept(&self) -> Vec<ByteRange> {
+        let range = |(number, bytes): (&u32, &Vec<u8>)| ByteRange {
+            offset: u64::from(number - 1) * offset(PART),
+            length: offset(bytes.len()),
+        };
+        self.0.kept.iter().map(range).collect()
+    }
+
+    fn keep(&self, number: u32, length: u64) -> bool {
+        let kept = self.0.kept.get(&number).filter(|bytes| offset(bytes.len()) == length);
+        let Some(bytes) = kept else { return false };
+        sync::lock(&self.0.sent).insert(number, bytes.clone()).is_none()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -134,6 +150,30 @@ fn large_parts_are_sent_from_files() {
     let expected = [0..4, size - 3..size + 3, 2 * size..2 * size + 4];
     assert_eq!(present, expected.into_iter().flatten().collect::<Vec<_>>());
     assert!(bytes.starts_with(b"head") && bytes.ends_with(b"tail\0"));
+}
+
+#[test]
+fn what_an_earlier_process_sent_is_kept_and_everything_else_is_sent() {
+    let short = vec![9; 100];
+    let kept = BTreeMap::from([(2, vec![7; PART]), (4, short.clone())]);
+    let server = Arc::new(Server { kept, ..Server::default() });
+    server.open();
+    let sink = sink(&server, 2);
+    let range = |part, length| ByteRange { offset: at(part), length: offset(length) };
+    assert_eq!(sink.kept(), [range(1, PART), range(3, 100)]);
+    sink.write_all_at(&[1; PART], at(0)).unwrap();
+    sink.keep(range(1, PART)).unwrap();
+    sink.write_all_at(&[3; PART], at(2)).unwrap();
+    for wrong in [range(1, PART), range(0, PART), range(3, 99), range(4, PART)] {
+        assert_eq!(sink.keep(wrong).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{wrong:?}");
+    }
+    let inside = ByteRange { offset: at(3) + 1, length: 100 };
+    assert!(sink.keep(inside).is_err());
+    sink.keep(range(3, 100)).unwrap();
+    sink.set_size(at(3) + 100).unwrap();
+    sink.sync().unwrap();
+    let expected = [[1; PART].as_slice(), &[7; PART], &[3; PART], &short].concat();
+    assert_eq!(server.bytes(), expected);
 }
 
 #[test]
