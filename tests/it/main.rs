@@ -12,6 +12,7 @@ mod corpus;
 mod crash;
 mod devices;
 mod disk;
+mod downloads;
 mod failures;
 mod formats;
 mod garage;

@@ -1,6 +1,6 @@
 /** What is really on an image storage: scanned, browsed, adopted and reconciled; connection tests. */
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Page } from '@playwright/test'
@@ -115,6 +115,12 @@ test('a storage is scanned, browsed, adopted from and reconciled', async ({ page
   await expect(page.getByText('2 objects')).toBeVisible()
   await expect(page).toHaveURL(/prefix=img_&class=faults|class=faults&prefix=img_/)
   await expectEveryLook(page)
+
+  const downloading = page.waitForEvent('download')
+  await choose(page, ORPHAN, 'Download')
+  const download = await downloading
+  expect(download.suggestedFilename()).toBe(ORPHAN)
+  expect((await readFile(await download.path())).equals(Buffer.alloc(4096, 7))).toBe(true)
 
   await choose(page, ORPHAN, 'Quarantine')
   await page.getByRole('combobox', { name: 'Class' }).selectOption('Quarantined')

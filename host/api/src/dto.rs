@@ -6,6 +6,7 @@
 
 pub mod account;
 mod convert;
+pub mod download;
 pub mod event;
 pub mod hypervisor;
 pub mod image;

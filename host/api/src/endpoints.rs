@@ -5,6 +5,7 @@ mod accepted;
 pub(crate) mod accounts;
 pub(crate) mod admin;
 pub(crate) mod agent;
+pub(crate) mod downloads;
 pub(crate) mod events;
 pub(crate) mod hypervisors;
 pub(crate) mod images;

@@ -17,6 +17,7 @@ pub mod dto;
 mod endpoints;
 mod extract;
 mod metrics;
+mod object_reader;
 mod openapi;
 mod problem;
 mod router;
@@ -25,6 +26,7 @@ mod sign_in_limit;
 mod state;
 
 pub use assets::{Asset, Assets};
+pub use object_reader::{ObjectAnswer, ObjectFuture, ObjectReader, ObjectRequest};
 pub use problem::{PROBLEM_JSON, status_of};
 pub use router::{openapi_json, router};
 pub use server::serve;

@@ -6,7 +6,10 @@ pub(crate) mod storage_metrics;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,8 @@ pub(crate) const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8"
 #[derive(Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<Key, Count>>,
+    /// The bytes of objects that were downloaded.
+    downloaded: AtomicU64,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +52,11 @@ impl Metrics {
         count.seconds += took.as_secs_f64();
     }
 
+    /// Counts bytes of an object that a client downloads.
+    pub(crate) fn downloaded(&self, bytes: usize) {
+        self.downloaded.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+    }
+
     /// Returns all metrics in the text format.
     pub(crate) fn text(&self, open_streams: usize) -> String {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -55,6 +65,14 @@ impl Metrics {
         line(&mut text, format_args!("imprint_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
         metric(&mut text, "imprint_event_streams", "gauge", "Open event streams.");
         line(&mut text, format_args!("imprint_event_streams {open_streams}"));
+        metric(
+            &mut text,
+            "imprint_downloaded_bytes_total",
+            "counter",
+            "Bytes of objects that were downloaded.",
+        );
+        let downloaded = self.downloaded.load(Ordering::Relaxed);
+        line(&mut text, format_args!("imprint_downloaded_bytes_total {downloaded}"));
         metric(&mut text, "imprint_http_requests_total", "counter", "Answered requests.");
         for (Key { route, method, status }, count) in &requests {
             let labels = format_args!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");

@@ -42,6 +42,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::BootFromVolumeNotSupported
         | Code::NoImageStorageBound
         | Code::ImageNotReachable
+        | Code::ObjectsNotServed
         | Code::InstanceBusy
         | Code::ImageNotAvailable
         | Code::ImageInUse

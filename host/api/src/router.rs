@@ -19,8 +19,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     endpoints::{
-        accounts, admin, agent, events, hypervisors, images, instances, locations, operations, panel,
-        problems, sessions, tasks, tokens,
+        accounts, admin, agent, downloads, events, hypervisors, images, instances, locations, operations,
+        panel, problems, sessions, tasks, tokens,
     },
     openapi,
     problem::{self, ApiError},
@@ -134,6 +134,8 @@ fn operator() -> OpenApiRouter<ApiState> {
             admin::storage_scans::admin_storage_scan_create
         ))
         .routes(routes!(admin::storage_scans::admin_storage_object_list))
+        .routes(routes!(admin::storage_scans::admin_storage_download_create))
+        .routes(routes!(downloads::download))
         .routes(routes!(admin::storage_scans::admin_storage_reconcile))
         .routes(routes!(admin::storage_scans::admin_storage_object_adopt))
         .routes(routes!(admin::stock_images::admin_stock_image_create))

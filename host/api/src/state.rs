@@ -7,10 +7,12 @@ use imprint_service::Service;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{assets::Assets, metrics::Metrics, sign_in_limit::SignInLimit};
+use crate::{assets::Assets, metrics::Metrics, object_reader::ObjectReader, sign_in_limit::SignInLimit};
 
 /// The most event streams that one process serves at once.
 pub(crate) const MAX_STREAMS: usize = 1024;
+/// The most downloads that one process serves at once.
+pub(crate) const MAX_DOWNLOADS: usize = 16;
 
 /// The options of the server.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub struct Options {
     /// plugins that are not used. The readiness check, which needs no sign-in, answers with the
     /// number alone.
     pub findings: usize,
+    /// Reads objects from agents; without it nothing can be downloaded.
+    pub objects: Option<Arc<dyn ObjectReader>>,
     /// Cancelled to stop the server. Streams and waiting requests then end, so that connections can
     /// close.
     pub shutdown: CancellationToken,
@@ -38,6 +42,7 @@ struct Inner {
     metrics: Metrics,
     sign_ins: SignInLimit,
     streams: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     openapi: Bytes,
 }
 
@@ -50,6 +55,7 @@ impl ApiState {
             metrics: Metrics::default(),
             sign_ins: SignInLimit::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            downloads: Arc::new(Semaphore::new(MAX_DOWNLOADS)),
             openapi: openapi.into(),
         }))
     }
@@ -72,6 +78,10 @@ impl ApiState {
 
     pub(crate) fn streams(&self) -> &Arc<Semaphore> {
         &self.0.streams
+    }
+
+    pub(crate) fn downloads(&self) -> &Arc<Semaphore> {
+        &self.0.downloads
     }
 
     /// Returns the OpenAPI document as JSON. It is built once, with the router.

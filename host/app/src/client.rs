@@ -20,6 +20,7 @@ mod login;
 pub(crate) mod output;
 mod retry;
 mod storage;
+mod storage_download;
 mod storage_scan;
 mod storage_test;
 pub(crate) mod table;

@@ -5,6 +5,7 @@ pub(crate) mod agent;
 pub(crate) mod config;
 mod demo;
 mod local;
+mod object_reader;
 mod panel;
 mod secret_keys;
 pub(crate) mod serve;

@@ -93,6 +93,7 @@ impl From<Code> for TaskErrorCode {
             | Code::MethodNotAllowed
             | Code::NameTaken
             | Code::ImageFeatureDisabled
+            | Code::ObjectsNotServed
             | Code::ImageLimitReached
             | Code::BootFromVolumeNotSupported
             | Code::ImageInUse

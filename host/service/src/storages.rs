@@ -4,6 +4,7 @@
 pub(crate) mod bring;
 pub(crate) mod candidates;
 mod delete;
+mod download;
 mod drain;
 mod edit;
 mod metrics;
@@ -12,6 +13,7 @@ pub(crate) mod retry;
 pub(crate) mod scan;
 pub(crate) mod view;
 
+pub use download::{DownloadSource, DownloadView};
 pub use edit::StoragePatch;
 pub use metrics::{ScanMetrics, StorageMetrics};
 pub use scan::{

@@ -263,6 +263,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/image-storages/{id}/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a link to an object of an image storage
+         * @description Everybody who has the link can download the object, with a browser or with any other program,
+         *     until it expires. It may be any object, one of an image or not.
+         */
+        post: operations["admin_storage_download_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/image-storages/{id}/hypervisors/{hypervisor_id}": {
         parameters: {
             query?: never;
@@ -498,6 +519,27 @@ export interface paths {
         post?: never;
         /** Revoke an API token */
         delete: operations["token_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/downloads/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an object
+         * @description The link is a permission of its own: no token is needed. `Range`, `If-Range` and the other
+         *     conditions resume a download.
+         */
+        get: operations["download"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1893,6 +1935,21 @@ export interface components {
              */
             seen_at: string | null;
         };
+        /** @description A link to an object. Everybody who has it can download the object until it expires. */
+        StorageDownload: {
+            /** @description The path of the link on this server. It takes `GET` and `HEAD`, with `Range` and conditions. */
+            url: string;
+            /**
+             * Format: date-time
+             * @description The time after which the link is refused. A download that runs continues.
+             */
+            expires_at: string;
+        };
+        /** @description A request for a link to an object. */
+        StorageDownloadCreate: {
+            /** @description The key of the object, as Browse lists it. */
+            key: string;
+        };
         /**
          * @description An id with the prefix `sto`; ids sort by age.
          * @example sto_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
@@ -3150,6 +3207,42 @@ export interface operations {
             };
         };
     };
+    admin_storage_download_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image storage */
+                id: components["schemas"]["StorageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StorageDownloadCreate"];
+            };
+        };
+        responses: {
+            /** @description The link */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageDownload"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_storage_bind: {
         parameters: {
             query?: never;
@@ -3720,6 +3813,61 @@ export interface operations {
         responses: {
             /** @description The token is revoked */
             204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The token of the link */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The object */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description A part of the object */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description The object has not changed */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The object has no such part */
+            416: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { type ReactNode, useState } from 'react'
-import { useReconcile } from '@/api/queries/storage-objects'
+import { useDownloadObject, useReconcile } from '@/api/queries/storage-objects'
 import type { ImageStorage, ObjectAction, StorageObject } from '@/api/types'
 import { AdoptDialog, DeleteObjectDialog } from '@/features/storages/ObjectDialogs'
 import type { ObjectCommands } from '@/features/storages/object-actions'
@@ -28,6 +28,7 @@ export function useObjectCommands(storage: ImageStorage, scanId: string): Object
   const [open, setOpen] = useState<Open | null>(null)
   const [taskIds, setTaskIds] = useState<readonly string[]>([])
   const change = useReconcile(storage.id)
+  const download = useDownloadObject(storage.id)
   const close = () => setOpen(null)
   const run = (object: StorageObject, action: ObjectAction) =>
     change.mutate(
@@ -47,13 +48,20 @@ export function useObjectCommands(storage: ImageStorage, scanId: string): Object
     )
   const commands: ObjectCommands = {
     adopt: (object) => setOpen({ kind: 'adopt', object }),
+    download: ({ key }) => {
+      change.reset()
+      // An attachment: the browser saves it, and the page stays.
+      download.mutate(key, { onSuccess: ({ url }) => window.location.assign(url) })
+    },
     act: (object, action) => {
       change.reset()
+      download.reset()
       if (action === 'delete') setOpen({ kind: 'delete', object })
       else run(object, action)
     },
   }
-  const problem = change.isError ? asProblem(change.error) : null
+  const failed = [change, download].find((mutation) => mutation.isError)
+  const problem = failed ? asProblem(failed.error) : null
   return { commands, dialog: dialogOf(), problem: open?.kind === 'delete' ? null : problem, taskIds }
 
   function dialogOf(): ReactNode {

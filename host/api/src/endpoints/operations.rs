@@ -79,7 +79,13 @@ mod tests {
     async fn the_document_is_built_once_and_not_for_every_request() {
         let context = Arc::new(SystemEnvironment);
         let service = Service::open(&Database::SqliteMemory, Settings::default(), context).await.unwrap();
-        let options = Options { assets: None, https: false, findings: 0, shutdown: CancellationToken::new() };
+        let options = Options {
+            assets: None,
+            https: false,
+            findings: 0,
+            objects: None,
+            shutdown: CancellationToken::new(),
+        };
         let state = ApiState::new(service, options, "{}".to_owned());
         let (_, first) = openapi(State(state.clone())).await;
         let (_, second) = openapi(State(state)).await;

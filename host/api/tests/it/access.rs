@@ -13,6 +13,8 @@ use crate::{app::Client, world::World};
 enum For {
     /// Anybody, signed in or not.
     Anybody,
+    /// Whoever has the link that it is: the token in the path decides.
+    Link,
     /// Every account; the answer has nothing of other accounts.
     Account,
     /// The owner of what the path or the body names; for others it does not exist.
@@ -32,6 +34,7 @@ fn rows(world: &World) -> Vec<Row> {
         ("readyz", Anybody, None),
         ("metrics", Anybody, None),
         ("openapi", Anybody, None),
+        ("download", For::Link, None),
         ("session_create", Anybody, Some(json!({"account": "customer", "password": crate::app::PASSWORD}))),
         ("session_delete", Account, None),
         ("account_show", Account, None),
@@ -106,6 +109,7 @@ fn admin_rows(world: &World) -> Vec<Row> {
         ("admin_storage_scan_list", Admin, None),
         ("admin_storage_scan_create", Admin, Some(json!({}))),
         ("admin_storage_object_list", Admin, None),
+        ("admin_storage_download_create", Admin, Some(json!({"key": "k"}))),
         (
             "admin_storage_reconcile",
             Admin,
@@ -200,12 +204,18 @@ async fn every_operation_is_refused_to_whom_it_is_not_for() {
             assert!(status.is_success(), "{id} without an account: {status}");
             continue;
         }
+        if allowed == For::Link {
+            for client in [&anon, &world.customer, agent] {
+                assert_eq!(send(client).await.status, StatusCode::FORBIDDEN, "{id} with another token");
+            }
+            continue;
+        }
         let answer = send(&anon).await.expect_problem("unauthenticated");
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{id} without an account");
         assert_eq!(answer.header("www-authenticate"), "Bearer", "{id}");
         send(agent).await.expect_problem("unauthenticated");
         match allowed {
-            For::Anybody | For::Account => {}
+            For::Anybody | For::Link | For::Account => {}
             For::Owner => {
                 assert_eq!(send(&world.other).await.status, StatusCode::NOT_FOUND, "{id} as another")
             }

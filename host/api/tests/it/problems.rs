@@ -156,6 +156,8 @@ async fn storage(world: &World, seen: &mut Seen) {
     let storage = format!("/admin/image-storages/{}", world.storage);
     admin.patch(&storage, json!({"state": "read_only"})).await.expect(StatusCode::OK);
     seen.note(Code::StorageUnavailable, customer.post("/images", world.capture("x")).await);
+    let links = format!("{storage}/downloads");
+    seen.note(Code::ObjectsNotServed, admin.post(&links, json!({"key": "k"})).await);
     admin.patch(&storage, json!({"state": "active"})).await.expect(StatusCode::OK);
     let location = format!("/admin/locations/{}", world.location);
     seen.note(Code::ResourceInUse, admin.delete(&location).await);

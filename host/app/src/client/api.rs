@@ -179,7 +179,8 @@ impl Api {
         Ok(bytes)
     }
 
-    async fn refusal(&self, response: Response) -> Failure {
+    /// Reads the problem of an answer that is no success.
+    pub(crate) async fn refusal(&self, response: Response) -> Failure {
         let status = response.status();
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let is_problem =
@@ -196,7 +197,8 @@ impl Api {
         }
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> Failure {
+    /// Returns the failure of a request that brought no answer, or only a part of one.
+    pub(crate) fn unreachable(&self, error: reqwest::Error) -> Failure {
         Failure::Unreachable { server: self.server.clone(), cause: error_chain(&error.without_url()) }
     }
 }

@@ -5,8 +5,9 @@ mod storage;
 use std::path::PathBuf;
 
 pub(crate) use storage::{
-    StorageAdoptArgs, StorageArgs, StorageBrowseArgs, StorageCommand, StorageCreateArgs, StorageEditArgs,
-    StorageListArgs, StorageReconcileArgs, StorageScanArgs, StorageSecretsArgs, StorageTestArgs,
+    StorageAdoptArgs, StorageArgs, StorageBrowseArgs, StorageCommand, StorageCreateArgs, StorageDownloadArgs,
+    StorageEditArgs, StorageListArgs, StorageReconcileArgs, StorageScanArgs, StorageSecretsArgs,
+    StorageTestArgs,
 };
 
 use clap::{Args, Subcommand, ValueEnum};

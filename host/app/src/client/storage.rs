@@ -13,7 +13,7 @@ use super::{
     failure::Failure,
     find,
     output::{Output, size, text, time},
-    storage_scan, storage_test,
+    storage_download, storage_scan, storage_test,
     table::Table,
 };
 use crate::terminal::note;
@@ -30,6 +30,7 @@ pub(crate) async fn run(args: StorageArgs) -> Result<(), Failure> {
         StorageCommand::Test(args) => storage_test::test(&api, output, args).await,
         StorageCommand::Scan(args) => storage_scan::scan(&api, output, args).await,
         StorageCommand::Scans { storage } => storage_scan::scans(&api, output, &storage).await,
+        StorageCommand::Download(args) => storage_download::download(&api, output, &args).await,
         StorageCommand::Browse(args) => storage_scan::browse(&api, output, args).await,
         StorageCommand::Reconcile(args) => storage_scan::reconcile(&api, output, args).await,
         StorageCommand::Adopt(args) => storage_scan::adopt(&api, output, args).await,

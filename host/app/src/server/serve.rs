@@ -12,7 +12,9 @@ use imprint_service::{SecretKeys, Service, SystemEnvironment};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{agent, demo, local, panel, secret_keys, settings::SettingsArgs, signals};
+use super::{
+    agent, demo, local, object_reader::AgentObjects, panel, secret_keys, settings::SettingsArgs, signals,
+};
 use crate::{errors, mover, plugin_ports::PluginPorts};
 
 /// The address to listen on when none is configured.
@@ -100,6 +102,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         assets: Some(Arc::new(panel::Panel)),
         https: settings.file.server.https,
         findings,
+        objects: Some(Arc::new(AgentObjects)),
         shutdown: stop.clone(),
     };
     let served = imprint_api::serve(listener, imprint_api::router(service, options), stop.clone()).await;

@@ -79,8 +79,13 @@ impl Server {
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let options =
-            imprint_api::Options { assets: None, https: false, findings: 0, shutdown: stop.clone() };
+        let options = imprint_api::Options {
+            assets: None,
+            https: false,
+            findings: 0,
+            objects: None,
+            shutdown: stop.clone(),
+        };
         tokio::spawn(imprint_api::serve(listener, imprint_api::router(service, options), stop.clone()));
         Self { url, agent, folder: tempfile::tempdir().unwrap(), stop }
     }

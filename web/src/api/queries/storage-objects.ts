@@ -87,6 +87,19 @@ export function useReconcile(id: string) {
   })
 }
 
+/** Makes a link by which the browser downloads an object. */
+export function useDownloadObject(id: string) {
+  return useMutation({
+    mutationFn: (key: string) =>
+      unwrap(
+        client.POST('/api/v1/admin/image-storages/{id}/downloads', {
+          params: { path: { id } },
+          body: { key },
+        }),
+      ),
+  })
+}
+
 export function useAdoptObject(id: string) {
   const cache = useQueryClient()
   const keyOf = useSubmissionKey()

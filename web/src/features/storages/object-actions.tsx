@@ -1,4 +1,4 @@
-import { ClockFading, ImagePlus, RotateCcw, Trash2, Wrench } from 'lucide-react'
+import { ClockFading, Download, ImagePlus, RotateCcw, Trash2, Wrench } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { ObjectAction, StorageObject } from '@/api/types'
 import type { MenuAction } from '@/ui/Menu'
@@ -7,6 +7,7 @@ import { ACTIONS, isAdoptable } from './objects'
 /** The actions on objects, which the page implements. */
 export interface ObjectCommands {
   adopt: (object: StorageObject) => void
+  download: (object: StorageObject) => void
   act: (object: StorageObject, action: ObjectAction) => void
 }
 
@@ -28,6 +29,17 @@ export function objectActions(object: StorageObject, commands: ObjectCommands): 
   })
   const others = object.actions.filter((action) => action !== 'delete')
   return [
+    // What is missing is only an image without its file.
+    ...(object.class === 'missing'
+      ? []
+      : [
+          {
+            id: 'download',
+            label: 'Download',
+            icon: <Download />,
+            onAction: () => commands.download(object),
+          },
+        ]),
     ...(isAdoptable(object)
       ? [
           {

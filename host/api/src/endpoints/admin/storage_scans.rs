@@ -1,11 +1,12 @@
 //! Scans of image storages: Browse and Reconcile.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use imprint_domain::{Code, Error, id::StorageId};
 use imprint_service as service;
 
 use crate::{
     dto::{
+        download::{StorageDownload, StorageDownloadCreate},
         image::ImageAndTask,
         page::Page,
         storage_scan::{
@@ -165,4 +166,25 @@ pub(crate) async fn admin_storage_object_adopt(
         replayed: made.replayed,
     };
     Ok(accepted(created, ImageAndTask::from(made)))
+}
+
+/// Make a link to an object of an image storage
+///
+/// Everybody who has the link can download the object, with a browser or with any other program,
+/// until it expires. It may be any object, one of an image or not.
+#[utoipa::path(
+    post, path = "/admin/image-storages/{id}/downloads", tag = "admin",
+    params(("id" = StorageId, Path, description = "The image storage")),
+    request_body = StorageDownloadCreate,
+    responses((status = 201, description = "The link", body = StorageDownload)),
+)]
+pub(crate) async fn admin_storage_download_create(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(id): Id<StorageId>,
+    body: JsonBody<StorageDownloadCreate>,
+) -> Result<(StatusCode, Json<StorageDownload>), ApiError> {
+    let link = state.service().storage_download(&op, id, &body.value.key).await?;
+    let url = format!("/api/v1/downloads/{}", link.token);
+    Ok((StatusCode::CREATED, Json(StorageDownload { url, expires_at: link.expires_at })))
 }

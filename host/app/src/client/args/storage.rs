@@ -1,5 +1,7 @@
 //! The arguments of `imprint storage`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use imprint_domain::{
     UnknownValue,
@@ -44,6 +46,8 @@ pub(crate) enum StorageCommand {
     },
     /// List what the last scan found on an image storage
     Browse(StorageBrowseArgs),
+    /// Download an object of an image storage
+    Download(StorageDownloadArgs),
     /// Show what would be done about what the last scan found; --apply does it
     Reconcile(StorageReconcileArgs),
     /// Make an image of an object that nothing refers to
@@ -208,6 +212,18 @@ pub(crate) struct StorageBrowseArgs {
     /// Only objects with keys that begin with this text
     #[arg(long)]
     pub(crate) prefix: Option<String>,
+}
+
+/// Arguments of `imprint storage download`.
+#[derive(Debug, Args)]
+pub(crate) struct StorageDownloadArgs {
+    /// Id or name
+    pub(crate) storage: String,
+    /// Key of the object, as `imprint storage browse` lists it
+    pub(crate) key: String,
+    /// File to write; what an interrupted download left beside it (FILE.part) is continued
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
 }
 
 /// Arguments of `imprint storage reconcile`.
