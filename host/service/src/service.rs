@@ -41,6 +41,9 @@ pub struct Settings {
     /// The time between two scans of an image storage, in hours (24); 0 for none that start by
     /// themselves.
     pub storage_scan_h: u32,
+    /// The time after which one of these scans is deep, in days (30), at most as long as scans are
+    /// remembered (90); 0 for none that are deep by themselves.
+    pub storage_deep_scan_d: u32,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             password_memory_kib: 19_456,
             secret_keys: SecretKeys::default(),
             storage_scan_h: 24,
+            storage_deep_scan_d: 30,
         }
     }
 }

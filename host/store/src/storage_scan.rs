@@ -241,6 +241,20 @@ pub async fn latest(
     rows.into_iter().map(from_row).collect()
 }
 
+/// Returns the start of the last deep scan of a storage that was completed.
+///
+/// # Errors
+///
+/// The database cannot be read.
+pub async fn last_deep(conn: &Conn<'_>, storage: StorageId) -> Result<Option<Timestamp>, StoreError> {
+    let query = row::Entity::find()
+        .filter(row::Column::StorageId.eq(storage.uuid()))
+        .filter(row::Column::State.eq(ScanState::Complete.as_str()))
+        .filter(row::Column::Deep.eq(true));
+    let last = query.order_by_desc(row::Column::StartedAt).one(&conn.0).await?;
+    Ok(last.map(from_row).transpose()?.map(|scan| scan.started_at))
+}
+
 /// Writes a new scan.
 ///
 /// # Errors

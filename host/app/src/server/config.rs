@@ -99,6 +99,9 @@ pub(crate) struct SecretsSection {
 pub(crate) struct StoragesSection {
     /// The hours between two scans of an image storage (24); 0 for none that start by themselves.
     pub(crate) scan_hours: Option<u32>,
+    /// The days after which one of these scans is deep (30, at most 90); 0 for none that are deep
+    /// by themselves.
+    pub(crate) deep_scan_days: Option<u32>,
 }
 
 impl FileConfig {

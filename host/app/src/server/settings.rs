@@ -80,7 +80,9 @@ impl ServerSettings {
         let (database, shown) = self.database()?;
         let defaults = imprint_service::Settings::default();
         let storage_scan_h = self.file.storages.scan_hours.unwrap_or(defaults.storage_scan_h);
-        let settings = imprint_service::Settings { secret_keys, storage_scan_h, ..defaults };
+        let storage_deep_scan_d = self.file.storages.deep_scan_days.unwrap_or(defaults.storage_deep_scan_d);
+        let settings =
+            imprint_service::Settings { secret_keys, storage_scan_h, storage_deep_scan_d, ..defaults };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;
         opened.map_err(errors::to_anyhow).with_context(|| format!("cannot open the database {shown}"))
     }

@@ -145,6 +145,7 @@ scenarios! {
         what_is_used_is_never_deleted,
         an_image_of_0_bytes_repairs_itself,
         scans_start_by_themselves_and_the_quarantine_ends,
+        a_scan_is_deep_after_a_month_and_of_one_storage_at_a_time,
     }
     tasks {
         a_capture_goes_all_the_way,

@@ -351,6 +351,38 @@ pub(crate) async fn an_image_of_0_bytes_repairs_itself(world: World) {
     assert_eq!(class(&world, &empty_key).await, Some(ObjectClass::Image));
 }
 
+/// Starts the scans that are due, lets them end, and returns of each storage's whether it was deep.
+async fn started_deep(world: &World, service: &Service) -> Vec<bool> {
+    assert_eq!(service.reconcile_once().await.unwrap().scans, 2);
+    world.agent.work_all().await;
+    let mut deep = Vec::new();
+    for storage in [world.images, world.stock] {
+        deep.push(service.storage_scans(&world.admin, storage).await.unwrap()[0].deep);
+    }
+    deep.sort_unstable();
+    deep
+}
+
+/// Lets days pass, with an agent online at their end.
+async fn later(world: &World, days: i64) {
+    world.environment.advance(days * 24 * 3600);
+    world.agent.heartbeat(&[]).await.unwrap();
+}
+
+pub(crate) async fn a_scan_is_deep_after_a_month_and_of_one_storage_at_a_time(world: World) {
+    let environment: std::sync::Arc<dyn Environment> = world.environment.clone();
+    let daily = Settings { storage_scan_h: 24, storage_deep_scan_d: 30, ..settings() };
+    let service = Service::open(&database(&world.target), daily, environment).await.unwrap();
+    later(&world, 1).await;
+    assert_eq!(started_deep(&world, &service).await, [false, false]);
+    later(&world, 29).await;
+    assert_eq!(started_deep(&world, &service).await, [false, true], "of the images and of the stock");
+    later(&world, 1).await;
+    assert_eq!(started_deep(&world, &service).await, [false, true], "then of the other one");
+    later(&world, 1).await;
+    assert_eq!(started_deep(&world, &service).await, [false, false]);
+}
+
 pub(crate) async fn scans_start_by_themselves_and_the_quarantine_ends(world: World) {
     let environment: std::sync::Arc<dyn Environment> = world.environment.clone();
     let daily = Settings { storage_scan_h: 24, ..settings() };

@@ -25,7 +25,7 @@ use crate::{change::Change, db_result::DbResult};
 /// The number of rows that are read at once.
 const PAGE: u32 = 500;
 /// How long scans are remembered, in days.
-const KEPT_DAYS: i64 = 90;
+pub(super) const KEPT_DAYS: u32 = 90;
 /// The most images of 0 bytes that one scan has repaired.
 const MAX_REPAIRS: u32 = 100;
 
@@ -81,7 +81,7 @@ pub(crate) async fn complete(
     scan.state = ScanState::Complete;
     scan.finished_at = Some(change.now);
     storage_scan::update(&change.tx, &scan).await.db()?;
-    let before = change.now - TimeDelta::days(KEPT_DAYS);
+    let before = change.now - TimeDelta::days(i64::from(KEPT_DAYS));
     storage_scan::remove_before(&change.tx, scan.storage_id, before).await.db()?;
     warn_of_faults(&storage.storage, &scan);
     repair_empty(change, record, &scan).await

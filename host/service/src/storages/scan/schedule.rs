@@ -15,6 +15,7 @@ use imprint_store::{
 
 use super::{
     compare::compare,
+    complete::KEPT_DAYS,
     reconcile::queue_clean,
     request::{active_task, queue_scan},
 };
@@ -33,6 +34,8 @@ impl Service {
         let storages =
             storage::list(&self.read(), &StorageFilter::default(), None, MAX_STORAGES).await.db()?;
         let mut count = 0;
+        // One storage at a time is read as a whole.
+        let mut may_be_deep = true;
         for record in storages {
             let id = record.storage.id;
             // What cannot be done does not wait for the one writer of the database.
@@ -40,7 +43,9 @@ impl Service {
                 || self.has_ended_quarantine(id).await?)
                 && online_agent(&self.read(), id, self.now()).await?.is_some()
             {
-                count += self.scan_one(account, id, record.created_at).await?;
+                let deep = may_be_deep && self.is_deep_due(id, record.created_at).await?;
+                count += self.scan_one(account, (id, record.created_at), deep).await?;
+                may_be_deep &= !deep;
             }
         }
         Ok(count)
@@ -58,12 +63,27 @@ impl Service {
         Ok(since + TimeDelta::hours(i64::from(hours)) <= self.now())
     }
 
+    /// Returns whether the last deep scan of a storage is too long ago.
+    async fn is_deep_due(&self, id: StorageId, created_at: Timestamp) -> Result<bool, Error> {
+        let days = self.settings().storage_deep_scan_d.min(KEPT_DAYS);
+        if days == 0 {
+            return Ok(false);
+        }
+        let since = storage_scan::last_deep(&self.read(), id).await.db()?.unwrap_or(created_at);
+        Ok(since + TimeDelta::days(i64::from(days)) <= self.now())
+    }
+
     async fn has_ended_quarantine(&self, id: StorageId) -> Result<bool, Error> {
         let before = self.now() - TimeDelta::days(QUARANTINE_DAYS);
         Ok(!storage_scan::quarantined_before(&self.read(), id, before, 1).await.db()?.is_empty())
     }
 
-    async fn scan_one(&self, account: AccountId, id: StorageId, created_at: Timestamp) -> Result<u32, Error> {
+    async fn scan_one(
+        &self,
+        account: AccountId,
+        (id, created_at): (StorageId, Timestamp),
+        deep: bool,
+    ) -> Result<u32, Error> {
         let mut change = Change::begin(self).await?;
         let Some(online) = online_agent(&change.conn(), id, change.now).await? else { return Ok(0) };
         let to = (id, online);
@@ -72,7 +92,7 @@ impl Service {
         if self.is_due(&change.conn(), id, created_at).await?
             && active_task(&change.conn(), id).await?.is_none()
         {
-            queue_scan(&mut change, by, to, false).await?;
+            queue_scan(&mut change, by, to, deep).await?;
             count += 1;
         }
         let before = change.now - TimeDelta::days(QUARANTINE_DAYS);
