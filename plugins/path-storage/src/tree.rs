@@ -29,13 +29,13 @@ pub trait Tree {
     ///
     /// # Errors
     ///
-    /// What the file system answers.
+    /// Fails with the error that the file system reports.
     fn create_directory(&self, path: &str) -> Result<()>;
     /// Removes a file. Idempotent.
     ///
     /// # Errors
     ///
-    /// What the file system answers.
+    /// Fails with the error that the file system reports.
     fn remove_file(&self, path: &str) -> Result<()>;
     /// Makes a finished file visible under its final name, durably.
     ///
@@ -47,7 +47,7 @@ pub trait Tree {
     ///
     /// # Errors
     ///
-    /// What the file system answers.
+    /// Fails with the error that the file system reports.
     fn space(&self) -> Result<Space>;
 }
 
@@ -99,7 +99,7 @@ impl<H: Dirs + Task + ?Sized> Tree for GrantedTree<'_, H> {
 ///
 /// # Errors
 ///
-/// What the file system answers.
+/// Fails with the error that the file system reports.
 pub fn find(tree: &dyn Tree, path: &str) -> Result<Option<Object>> {
     match tree.stat(path) {
         Ok(entry) if entry.is_directory => Ok(None),

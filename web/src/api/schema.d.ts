@@ -2017,7 +2017,7 @@ export interface components {
         StorageObject: {
             /** @description The key of the object in its image storage. */
             key: string;
-            /** @description What the object is. */
+            /** @description The class of the object. */
             class: components["schemas"]["ObjectClass"];
             /**
              * Format: int64
@@ -2047,7 +2047,7 @@ export interface components {
              * @description When a quarantined object is deleted.
              */
             delete_after: string | null;
-            /** @description What can be done about the object. */
+            /** @description The actions that a request may name for the object at the moment. */
             actions: components["schemas"]["ObjectAction"][];
         };
         /** @description A request to make an image of an object that nothing refers to. */
@@ -2069,15 +2069,15 @@ export interface components {
         };
         /** @description Something to do about objects: all of a class, or those with certain keys. */
         StorageObjectChange: {
-            /** @description What to do. */
+            /** @description The action on the objects. */
             action: components["schemas"]["ObjectAction"];
             class?: components["schemas"]["ObjectClass"] | null;
             /** @description The keys of the objects; instead of `class`. */
             keys?: string[] | null;
         };
-        /** @description How many objects of a class there are. */
+        /** @description The number of objects of one class. */
         StorageObjectCount: {
-            /** @description What the objects are. */
+            /** @description The class of the objects. */
             class: components["schemas"]["ObjectClass"];
             /** @description Whether an admin has to look at them. */
             fault: boolean;
@@ -2112,16 +2112,16 @@ export interface components {
         StorageReconcile: {
             /** @description The scan that was looked at. It must be the last complete one. */
             scan_id: components["schemas"]["TaskId"];
-            /** @description What to do; without any, what is proposed for each class. */
+            /** @description The changes to make; without any, what is proposed for each class is done. */
             changes?: components["schemas"]["StorageObjectChange"][];
             /** @description Whether only the plan is wanted: nothing is changed. */
             dry_run: boolean;
         };
-        /** @description What is done about the objects of a class. */
+        /** @description An action on the objects of one class. */
         StorageReconcileEntry: {
-            /** @description What is done. */
+            /** @description The action that is taken. */
             action: components["schemas"]["ObjectAction"];
-            /** @description What the objects are. */
+            /** @description The class of the objects before the action. */
             class: components["schemas"]["ObjectClass"];
             /**
              * Format: int64
@@ -2140,16 +2140,16 @@ export interface components {
         StorageReconcileRefusal: {
             /** @description The key of the object. */
             key: string;
-            /** @description Why the object is left alone. */
+            /** @description The reason why the object is left alone. */
             reason: string;
         };
-        /** @description What a request does, or would do. */
+        /** @description The answer to a request: what it does, or would do. */
         StorageReconcileReport: {
             /** @description The scan. */
             scan_id: components["schemas"]["TaskId"];
             /** @description Whether this is a plan, and nothing was changed. */
             dry_run: boolean;
-            /** @description What is done, by action and class. */
+            /** @description The actions that are taken, by action and class. */
             entries: components["schemas"]["StorageReconcileEntry"][];
             /** @description The first of the objects that are left alone. */
             refused: components["schemas"]["StorageReconcileRefusal"][];
@@ -2176,7 +2176,7 @@ export interface components {
             hypervisor_id: components["schemas"]["HypervisorId"];
             /** @description Whether the files of the images are read and their digests compared. */
             deep: boolean;
-            /** @description How far the scan is. */
+            /** @description The state of the scan. */
             state: components["schemas"]["ScanState"];
             /**
              * Format: int64
@@ -2188,7 +2188,7 @@ export interface components {
              * @description The sum of their sizes in bytes.
              */
             bytes: number;
-            /** @description What the objects are, once the scan is complete. */
+            /** @description The number of objects of each class; empty until the scan is complete. */
             classes: components["schemas"]["StorageObjectCount"][];
             /**
              * Format: date-time

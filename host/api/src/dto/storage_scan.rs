@@ -38,13 +38,13 @@ pub struct StorageScan {
     pub hypervisor_id: HypervisorId,
     /// Whether the files of the images are read and their digests compared.
     pub deep: bool,
-    /// How far the scan is.
+    /// The state of the scan.
     pub state: ScanState,
     /// The number of objects that were found.
     pub objects: u64,
     /// The sum of their sizes in bytes.
     pub bytes: u64,
-    /// What the objects are, once the scan is complete.
+    /// The number of objects of each class; empty until the scan is complete.
     pub classes: Vec<StorageObjectCount>,
     /// When the scan was requested.
     pub started_at: DateTime<Utc>,
@@ -53,10 +53,10 @@ pub struct StorageScan {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// How many objects of a class there are.
+/// The number of objects of one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StorageObjectCount {
-    /// What the objects are.
+    /// The class of the objects.
     pub class: ObjectClass,
     /// Whether an admin has to look at them.
     pub fault: bool,
@@ -92,7 +92,7 @@ pub struct StorageObjectListQuery {
 pub struct StorageObject {
     /// The key of the object in its image storage.
     pub key: String,
-    /// What the object is.
+    /// The class of the object.
     pub class: ObjectClass,
     /// The size in bytes; `null` for a file that is not there.
     #[schema(required)]
@@ -114,7 +114,7 @@ pub struct StorageObject {
     /// When a quarantined object is deleted.
     #[schema(required)]
     pub delete_after: Option<DateTime<Utc>>,
-    /// What can be done about the object.
+    /// The actions that a request may name for the object at the moment.
     pub actions: Vec<ObjectAction>,
 }
 
@@ -140,7 +140,7 @@ pub struct StorageObjectImage {
 pub struct StorageReconcile {
     /// The scan that was looked at. It must be the last complete one.
     pub scan_id: TaskId,
-    /// What to do; without any, what is proposed for each class.
+    /// The changes to make; without any, what is proposed for each class is done.
     #[serde(default)]
     #[schema(max_items = 100)]
     pub changes: Vec<StorageObjectChange>,
@@ -152,7 +152,7 @@ pub struct StorageReconcile {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StorageObjectChange {
-    /// What to do.
+    /// The action on the objects.
     pub action: ObjectAction,
     /// The class of the objects; instead of `keys`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,14 +163,14 @@ pub struct StorageObjectChange {
     pub keys: Option<Vec<String>>,
 }
 
-/// What a request does, or would do.
+/// The answer to a request: what it does, or would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StorageReconcileReport {
     /// The scan.
     pub scan_id: TaskId,
     /// Whether this is a plan, and nothing was changed.
     pub dry_run: bool,
-    /// What is done, by action and class.
+    /// The actions that are taken, by action and class.
     pub entries: Vec<StorageReconcileEntry>,
     /// The first of the objects that are left alone.
     pub refused: Vec<StorageReconcileRefusal>,
@@ -182,12 +182,12 @@ pub struct StorageReconcileReport {
     pub task_ids: Vec<TaskId>,
 }
 
-/// What is done about the objects of a class.
+/// An action on the objects of one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StorageReconcileEntry {
-    /// What is done.
+    /// The action that is taken.
     pub action: ObjectAction,
-    /// What the objects are.
+    /// The class of the objects before the action.
     pub class: ObjectClass,
     /// The number of objects.
     pub count: u64,
@@ -202,7 +202,7 @@ pub struct StorageReconcileEntry {
 pub struct StorageReconcileRefusal {
     /// The key of the object.
     pub key: String,
-    /// Why the object is left alone.
+    /// The reason why the object is left alone.
     pub reason: String,
 }
 
