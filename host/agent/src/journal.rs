@@ -170,6 +170,13 @@ impl FileJournal {
         found.map(|entry| entry.data.clone())
     }
 
+    /// Returns whether the host noted a step after its last note of `start`.
+    pub(crate) fn noted_since(&self, step: &str, start: &str) -> bool {
+        let inner = lock(&self.inner);
+        let of_host = inner.entries.iter().rev().filter(|entry| entry.by == Author::Host);
+        of_host.take_while(|entry| entry.step != start).any(|entry| entry.step == step)
+    }
+
     /// Follows what the driver holds in the guest.
     pub(crate) fn guest_hold(&self) -> watch::Receiver<GuestHold> {
         self.guest_hold.subscribe()

@@ -179,7 +179,8 @@ async fn clean_up_upload(
     // The upload began, so the folder was marked: one without a marker is another one.
     let marked = StorageRef { initialise: false, ..target.clone() };
     let storage = machine.storage(&marked).await?.backend;
-    if !noted(steps::COMMITTED) {
+    // An upload that starts over follows one that was committed, and wrong.
+    if !journal.noted_since(steps::COMMITTED, steps::UPLOAD) {
         let token = note.get("token").and_then(|text| hex::decode(text).ok());
         storage.cleanup(&token.ok_or(CleanupError::Journal("it has no token of the upload"))?).await?;
     }

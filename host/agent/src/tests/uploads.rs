@@ -1,6 +1,10 @@
 //! Uploads that another attempt goes on with.
 
-use std::{fs, sync::atomic::Ordering, time::Duration};
+use std::{
+    fs,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use imprint_agent_protocol::{Assignment, AssignmentKind, HeldLease, MoveImageAssignment, Outcome};
 use imprint_ports::{ByteRange, PartLog, SentPart};
@@ -10,6 +14,7 @@ use super::{
     recovery::{journal, machine},
 };
 use crate::{
+    jobs::cleanup::{Cleanup, clean_up},
     journal::steps,
     runtime::{
         outbox::Outbox,
@@ -128,6 +133,23 @@ async fn an_upload_that_its_storage_has_forgotten_starts_anew() {
         assert!(file(&world, "image-1") == file(&world, "image-1-moved"));
         world.assert_nothing_left(&["image-1", "image-1-moved"]);
     }
+}
+
+/// The copy was visible and wrong, and the move had begun to send everything anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_upload_of_one_attempt_is_removed_with_the_first_ones_object() {
+    let world = World::new();
+    let moving = stored_image(&world).await;
+    fs::write(world.ports.storage.path("image-1-moved"), b"wrong").unwrap();
+    fs::write(world.ports.storage.path(".image-1-moved"), b"half").unwrap();
+    let held = journal(&world, &moving);
+    let upload = || held.note(steps::UPLOAD, [("token", hex::encode(TOKEN))]).unwrap();
+    upload();
+    held.note(steps::COMMITTING, []).unwrap();
+    held.note(steps::COMMITTED, []).unwrap();
+    upload();
+    clean_up(&machine(&world), &Arc::new(held), Cleanup::Rollback).await.unwrap();
+    world.assert_nothing_left(&["image-1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
