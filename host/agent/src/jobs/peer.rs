@@ -65,13 +65,7 @@ impl RemoteObject for PeerObject {
         let mut bearer = HeaderValue::from_str(&self.source.authorization()).map_err(internal)?;
         bearer.set_sensitive(true);
         let request = Request::get(&self.url).header(AUTHORIZATION, bearer).body(()).map_err(internal)?;
-        let options = ClientOptions {
-            // Agents are in the provider's own networks.
-            private_networks: true,
-            tls: true,
-            authorities: Vec::new(),
-            pinned: Some(self.source.server.fingerprint.bytes()),
-        };
+        let options = ClientOptions::pinned(self.source.server.fingerprint.bytes());
         let client = Arc::new(Client::new(&options).map_err(failed)?);
         let over = cancel.clone();
         let retries = Retries { attempts: ATTEMPTS, is_over: Arc::new(move || over.is_cancelled()) };

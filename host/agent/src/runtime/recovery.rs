@@ -36,11 +36,9 @@ pub(crate) async fn recover_all(machine: &Machine, outbox: &Outbox) -> Vec<HeldL
     let mut advanced = Vec::new();
     for path in journal_paths(machine) {
         let Some(journal) = open(machine, path) else { continue };
-        let lease = lease(&journal);
-        let has_advanced = outbox.holds(lease).is_none() && has_advanced(machine, &journal);
-        recover(machine, outbox, &journal).await;
-        if has_advanced {
-            advanced.push(lease);
+        let has_advanced = has_advanced(machine, &journal);
+        if recover(machine, outbox, &journal).await == Cleanup::Interrupted && has_advanced {
+            advanced.push(lease(&journal));
         }
     }
     advanced
@@ -106,7 +104,8 @@ async fn remove_unused(machine: &Machine, log: &UploadLog) -> Result<(), Cleanup
     Ok(log.remove()?)
 }
 
-async fn recover(machine: &Machine, outbox: &Outbox, journal: &Arc<FileJournal>) {
+/// Cleans up after one job, and returns how.
+async fn recover(machine: &Machine, outbox: &Outbox, journal: &Arc<FileJournal>) -> Cleanup {
     let lease = lease(journal);
     let cleanup = match outbox.holds(lease) {
         Some(true) => Cleanup::Commit,
@@ -122,6 +121,7 @@ async fn recover(machine: &Machine, outbox: &Outbox, journal: &Arc<FileJournal>)
             warn!(task = %lease.task_id, %left, "cannot clean up after a job of an earlier process yet");
         }
     }
+    cleanup
 }
 
 fn journal_paths(machine: &Machine) -> Vec<PathBuf> {

@@ -18,8 +18,7 @@ use crate::{
 };
 
 /// The fields of a request that decide about the answer.
-const ASKED: [HeaderName; 5] =
-    [header::RANGE, header::IF_RANGE, header::IF_MATCH, header::IF_NONE_MATCH, header::IF_UNMODIFIED_SINCE];
+const ASKED: [HeaderName; 4] = [header::RANGE, header::IF_RANGE, header::IF_MATCH, header::IF_NONE_MATCH];
 
 /// Download an object
 ///

@@ -41,12 +41,7 @@ impl ObjectReader for AgentObjects {
 /// Sends the request. Blocks.
 fn ask(source: &DownloadSource, request: ObjectRequest) -> Result<Answer, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let options = ClientOptions {
-        private_networks: true,
-        tls: true,
-        authorities: Vec::new(),
-        pinned: Some(source.source.server.fingerprint.bytes()),
-    };
+    let options = ClientOptions::pinned(source.source.server.fingerprint.bytes());
     let client = Arc::new(Client::new(&options).map_err(|error| text(&error))?);
     let mut bearer = HeaderValue::from_str(&source.source.authorization()).map_err(|error| text(&error))?;
     bearer.set_sensitive(true);

@@ -4,6 +4,7 @@
 use chrono::TimeDelta;
 use imprint_domain::{
     Error,
+    hypervisor::Hypervisor,
     id::{AccountId, HypervisorId, ImageId, StorageId},
     image::ImageStatus,
     rules,
@@ -143,6 +144,23 @@ async fn is_paused(conn: &Conn<'_>, image: &ImageRecord, now: Timestamp) -> Resu
     }))
 }
 
+/// Chooses a storage that takes the image among those that a hypervisor reaches; `None` where its
+/// agent is offline, or there is none.
+async fn target_of(
+    conn: &Conn<'_>,
+    (from, hypervisor): (&ImageStorage, &Hypervisor),
+    bytes: ByteSize,
+    now: Timestamp,
+) -> Result<Option<(StorageId, HypervisorId)>, Error> {
+    if !hypervisor.is_online(now) {
+        return Ok(None);
+    }
+    let mut candidates = candidates::of_hypervisor(conn, hypervisor.id, from.role).await?;
+    candidates.retain(|candidate| candidate.storage.id != from.id);
+    let chosen = domain::choose(&candidates, bytes, from.drain_to, now);
+    Ok(chosen.ok().map(|chosen| (chosen.storage.id, hypervisor.id)))
+}
+
 /// Chooses a storage that takes the image, and the hypervisor that copies it: one that reaches
 /// both, or else one that reads from the agent of another.
 async fn target(
@@ -151,31 +169,19 @@ async fn target(
     bytes: ByteSize,
     now: Timestamp,
 ) -> Result<Option<(StorageId, HypervisorId)>, Error> {
-    for record in hypervisor::of_storage(conn, from.id).await.db()? {
-        if !record.hypervisor.is_online(now) {
-            continue;
-        }
-        let id = record.hypervisor.id;
-        let mut candidates = candidates::of_hypervisor(conn, id, from.role).await?;
-        candidates.retain(|candidate| candidate.storage.id != from.id);
-        if let Ok(chosen) = domain::choose(&candidates, bytes, from.drain_to, now) {
-            return Ok(Some((chosen.storage.id, id)));
+    let reaching = hypervisor::of_storage(conn, from.id).await.db()?;
+    for record in &reaching {
+        if let Some(target) = target_of(conn, (from, &record.hypervisor), bytes, now).await? {
+            return Ok(Some(target));
         }
     }
     if !matches!(objects::serving(conn, from.id, Reader::Agent, now).await?, Serving::Online(_)) {
         return Ok(None);
     }
-    let reaching = hypervisor::of_storage(conn, from.id).await.db()?;
     for record in hypervisor::list(conn, None, MAX_HYPERVISORS).await.db()? {
         let near = reaching.iter().any(|one| one.hypervisor.location_id == record.hypervisor.location_id);
-        if !near || !record.hypervisor.is_online(now) {
-            continue;
-        }
-        let id = record.hypervisor.id;
-        let mut candidates = candidates::of_hypervisor(conn, id, from.role).await?;
-        candidates.retain(|candidate| candidate.storage.id != from.id);
-        if let Ok(chosen) = domain::choose(&candidates, bytes, from.drain_to, now) {
-            return Ok(Some((chosen.storage.id, id)));
+        if near && let Some(target) = target_of(conn, (from, &record.hypervisor), bytes, now).await? {
+            return Ok(Some(target));
         }
     }
     Ok(None)
