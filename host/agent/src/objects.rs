@@ -14,7 +14,6 @@ mod certificate;
 mod client;
 mod connection;
 mod context;
-mod paced;
 mod range;
 
 use std::{

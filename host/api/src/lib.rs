@@ -13,6 +13,7 @@
 //! Not here: rows (`store`), rules (`domain`, `service`), the panel's files (passed in by `app`).
 
 mod assets;
+mod bounded_body;
 pub mod dto;
 mod endpoints;
 mod extract;

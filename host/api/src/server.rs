@@ -1,11 +1,6 @@
 //! Accepts a bounded number of connections until the server is stopped, then lets them finish.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,10 +12,12 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -29,6 +26,9 @@ const MAX_CONNECTIONS: usize = 4096;
 
 /// The longest time until the header of a request is complete.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The longest time that a client may take no bytes of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long busy connections may finish after the stop, before they are closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +65,11 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, address)) => {
-                let connection = connection(stream, address, router.clone(), &graceful);
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot disable delays of a connection");
+                }
+                let client = Client { address: address.ip().to_canonical() };
+                let connection = connection(stream, client, router.clone(), &graceful, WRITE_TIMEOUT);
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -86,15 +90,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 }
 
 fn connection(
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    client: Client,
     router: Router,
     graceful: &GracefulShutdown,
+    write_timeout: Duration,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let client = Client { address: address.ip().to_canonical() };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot disable delays of a connection");
-    }
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(client));
         router.clone().oneshot(request)
@@ -102,11 +103,46 @@ fn connection(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let mut limited = TimeoutStream::new(stream);
+    limited.set_write_timeout(Some(write_timeout));
+    let connection = builder.serve_connection(TokioIo::new(Box::pin(limited)), service).into_owned();
     let connection = graceful.watch(connection);
     async move {
         if let Err(error) = connection.await {
             tracing::debug!(error, "a connection ended early");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use futures::stream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// The kind of client that keeps a connection and the memory of an answer as long as it can.
+    #[tokio::test]
+    async fn a_client_that_takes_no_bytes_is_disconnected() {
+        let endless = || async {
+            Body::from_stream(stream::repeat_with(|| {
+                Ok::<_, io::Error>(axum::body::Bytes::from_static(&[7; 4096]))
+            }))
+        };
+        let router = Router::new().route("/", get(endless));
+        let (mut reader, server) = tokio::io::duplex(1 << 16);
+        let client = Client { address: IpAddr::from([127, 0, 0, 1]) };
+        let (limit, graceful) = (Duration::from_secs(1), GracefulShutdown::new());
+        let mut connection =
+            tokio::task::JoinSet::from_iter([connection(server, client, router, &graceful, limit)]);
+        reader.write_all(b"GET / HTTP/1.1\r\nhost: imprint\r\n\r\n").await.unwrap();
+        let mut some = [0; 1 << 10];
+        for _ in 0..15 {
+            tokio::time::sleep(limit / 10).await;
+            reader.read_exact(&mut some).await.expect("a slow client is served");
+        }
+        let ended = tokio::time::timeout(limit * 20, connection.join_next()).await;
+        assert!(ended.is_ok(), "the connection is kept though the client takes nothing");
     }
 }

@@ -9,6 +9,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
@@ -16,7 +17,6 @@ use super::{
     answer::{Body, answer},
     client::{Client, CloseOnDrop},
     context::Context,
-    paced::Paced,
 };
 
 /// The longest times of a connection.
@@ -82,8 +82,9 @@ where
         .header_read_timeout(times.head)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS);
-    let io = TokioIo::new(Paced::new(encrypted, times.write));
-    server.serve_connection(io, service).await.map_err(|error| error.to_string())
+    let mut limited = TimeoutStream::new(encrypted);
+    limited.set_write_timeout(Some(times.write));
+    server.serve_connection(TokioIo::new(Box::pin(limited)), service).await.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

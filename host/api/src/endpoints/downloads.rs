@@ -1,6 +1,6 @@
 //! Links to objects of image storages.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use imprint_domain::{Code, Error};
 
 use crate::{
+    bounded_body::bounded_body,
     object_reader::{ObjectAnswer, ObjectRequest},
     problem::ApiError,
     state::{ApiState, MAX_DOWNLOADS},
@@ -19,6 +20,10 @@ use crate::{
 
 /// The fields of a request that decide about the answer.
 const ASKED: [HeaderName; 4] = [header::RANGE, header::IF_RANGE, header::IF_MATCH, header::IF_NONE_MATCH];
+
+/// The longest time that a client may take for a piece, which has at most 1 MiB. One that is slower
+/// gives its place to another one, and can resume.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Download an object
 ///
@@ -81,8 +86,7 @@ fn respond(
     permit: tokio::sync::OwnedSemaphorePermit,
 ) -> Response {
     let counted = state.clone();
-    let body = answer.body.inspect(move |piece| {
-        let _held = &permit;
+    let body = bounded_body(answer.body, permit, PIECE_TIMEOUT).inspect(move |piece| {
         if let Ok(piece) = piece {
             counted.metrics().downloaded(piece.len());
         }
