@@ -71,20 +71,14 @@ export function useStorageCommands(onDeleted?: () => void): StorageCommandsView 
     const { storage, hypervisorId = '' } = open
     const kind = kinds.find((candidate) => candidate.kind === storage.kind)
     const fields = fieldsOf(kind?.schema)
+    const testers = testersOf(storage, kind, hypervisors)
     switch (open.kind) {
       case 'edit':
-        return <EditStorageDialog storage={storage} onClose={close} fields={fields} />
+        return <EditStorageDialog storage={storage} onClose={close} testers={testers} fields={fields} />
       case 'secrets':
-        return <SecretsDialog storage={storage} onClose={close} fields={fields} />
+        return <SecretsDialog storage={storage} onClose={close} testers={testers} fields={fields} />
       case 'test':
-        return (
-          <TestStorageDialog
-            storage={storage}
-            onClose={close}
-            hypervisors={testersOf(storage, kind, hypervisors)}
-            fields={fields}
-          />
-        )
+        return <TestStorageDialog storage={storage} onClose={close} hypervisors={testers} fields={fields} />
       case 'bind':
         return <BindStorageDialog storage={storage} onClose={close} hypervisors={hypervisors} />
       case 'unbind':

@@ -4,15 +4,21 @@ import { applyChange } from '../cache'
 import { client, unwrap } from '../client'
 import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
-import type { ImageStorage, ImageStorageCreate, ImageStoragePatch, StorageTestCreate } from '../types'
+import type {
+  ImageStorage,
+  ImageStorageCreate,
+  ImageStoragePatch,
+  StorageTestCreate,
+  StoredStorageTest,
+} from '../types'
 
 export interface StorageFilter {
   role?: 'customer' | 'stock' | 'iso'
   state?: 'active' | 'read_only' | 'draining'
 }
 
-/** Agents report every five seconds; no event says so. */
-const REPORT_MS = 5000
+/** Free room changes with every report of an agent; only a changed health is an event. */
+const REPORT_MS = 10_000
 
 /** The most storages of a list: a provider has some ten. */
 const MAX_STORAGES = 500
@@ -154,26 +160,31 @@ export function useEditSecrets() {
   })
 }
 
-/** What a connection test is made of: a stored storage, or settings that are not stored yet. */
-export type TestSubject = { storageId: string } | Omit<StorageTestCreate, 'hypervisor_id'>
+/**
+ * What a connection test is made of: a stored storage, perhaps with changes that are not stored, or
+ * settings that are not stored yet.
+ */
+export type TestSubject =
+  | ({ storageId: string } & Omit<StoredStorageTest, 'hypervisor_id'>)
+  | Omit<StorageTestCreate, 'hypervisor_id'>
 
 /** Starts a connection test and returns its task, which has the result when it is over. */
 export function useTestStorage() {
   const cache = useQueryClient()
   return useMutation({
-    mutationFn: ({ subject, hypervisorId }: { subject: TestSubject; hypervisorId: string }) =>
-      'storageId' in subject
-        ? unwrap(
-            client.POST('/api/v1/admin/image-storages/{id}/actions/test', {
-              params: { path: { id: subject.storageId } },
-              body: { hypervisor_id: hypervisorId },
-            }),
-          )
-        : unwrap(
-            client.POST('/api/v1/admin/image-storages/actions/test', {
-              body: { ...subject, hypervisor_id: hypervisorId },
-            }),
-          ),
+    mutationFn: ({ subject, hypervisorId }: { subject: TestSubject; hypervisorId: string }) => {
+      if (!('storageId' in subject)) {
+        const body = { ...subject, hypervisor_id: hypervisorId }
+        return unwrap(client.POST('/api/v1/admin/image-storages/actions/test', { body }))
+      }
+      const { storageId, ...changes } = subject
+      return unwrap(
+        client.POST('/api/v1/admin/image-storages/{id}/actions/test', {
+          params: { path: { id: storageId } },
+          body: { ...changes, hypervisor_id: hypervisorId },
+        }),
+      )
+    },
     onSuccess: (task) => applyChange(cache, { noun: 'task', id: task.id, item: task }),
   })
 }

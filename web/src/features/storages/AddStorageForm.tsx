@@ -16,7 +16,7 @@ import { parseGib, parseWeight } from './numbers'
 import { PlacementFields } from './PlacementFields'
 import { SettingFields, settingProblem } from './SettingFields'
 import type { Choice } from './StorageDialogs'
-import { fieldsOf, labelOf, parseLines, type SettingField, valuesOf } from './schema-fields'
+import { fieldsOf, parseLines, type SettingField, valuesOf } from './schema-fields'
 
 export interface AddStorageFormProps {
   kinds: readonly StorageKind[]
@@ -163,7 +163,7 @@ export function AddStorageForm({ kinds, hypervisors, onCreated, onCancel }: AddS
               kind?.hypervisors.some(({ hypervisor_id }) => hypervisor_id === id),
             )}
             subject={subject}
-            labelOf={(name) => fields.find((field) => field.name === name)?.label ?? labelOf(name)}
+            fields={fields}
             onResult={(test) => setTested(settingProblems(test))}
             onRefusal={setTestRefusal}
           />

@@ -13,6 +13,7 @@ import { Progress } from '@/ui/Progress'
 import { Status } from '@/ui/Status'
 import styles from './ConnectionTest.module.css'
 import { isPending, STEP_STATUSES, STEPS, type StepLine, stepLines } from './connection-test'
+import { labelIn, type SettingField } from './schema-fields'
 
 const POLL_MS = 500
 
@@ -20,15 +21,15 @@ export interface ConnectionTestProps {
   hypervisors: readonly { id: string; name: string }[]
   /** Returns what is tested, or `null` while it cannot be. */
   subject: () => TestSubject | null
-  /** Returns the label of a setting. */
-  labelOf: (setting: string) => string
+  /** The settings of the storage's kind, for their labels; none while they are not known. */
+  fields: readonly SettingField[]
   onResult?: (test: StorageTest) => void
   /** The test was refused, or has been started when there is no problem. */
   onRefusal?: (problem: Problem | null) => void
 }
 
 /** Tries an image storage from a hypervisor: each step with what went wrong and what to do. */
-export function ConnectionTest({ hypervisors, subject, labelOf, onResult, onRefusal }: ConnectionTestProps) {
+export function ConnectionTest({ hypervisors, subject, fields, onResult, onRefusal }: ConnectionTestProps) {
   const [chosen, setChosen] = useState('')
   const [taskId, setTaskId] = useState('')
   const hypervisorId = hypervisors.some(({ id }) => id === chosen) ? chosen : (hypervisors[0]?.id ?? '')
@@ -82,7 +83,7 @@ export function ConnectionTest({ hypervisors, subject, labelOf, onResult, onRefu
       </ButtonRow>
       <div aria-live="polite">
         {isRunning && <Progress label="Connection test" percent={null} />}
-        {!isRunning && test && <TestResult test={test} labelOf={labelOf} />}
+        {!isRunning && test && <TestResult test={test} fields={fields} />}
       </div>
       {start.isError && <ProblemNotice problem={asProblem(start.error)} />}
       {task.isError && <ProblemNotice problem={asProblem(task.error)} />}
@@ -100,7 +101,7 @@ export function ConnectionTest({ hypervisors, subject, labelOf, onResult, onRefu
   )
 }
 
-function TestResult({ test, labelOf }: { test: StorageTest } & Pick<ConnectionTestProps, 'labelOf'>) {
+function TestResult({ test, fields }: { test: StorageTest } & Pick<ConnectionTestProps, 'fields'>) {
   return (
     <Stack tight>
       {test.passed ? (
@@ -110,14 +111,14 @@ function TestResult({ test, labelOf }: { test: StorageTest } & Pick<ConnectionTe
       )}
       <ul className={styles.steps} aria-label="Steps of the test">
         {stepLines(test).map((line) => (
-          <Step key={line.result.step} line={line} labelOf={labelOf} />
+          <Step key={line.result.step} line={line} fields={fields} />
         ))}
       </ul>
     </Stack>
   )
 }
 
-function Step({ line, labelOf }: { line: StepLine } & Pick<ConnectionTestProps, 'labelOf'>) {
+function Step({ line, fields }: { line: StepLine } & Pick<ConnectionTestProps, 'fields'>) {
   const step = line.result
   const { label, tone } = STEP_STATUSES[step.status]
   const isFailed = step.status === 'failed'
@@ -131,7 +132,7 @@ function Step({ line, labelOf }: { line: StepLine } & Pick<ConnectionTestProps, 
       {(step.detail || step.setting) && (
         <p className={styles.detail}>
           {step.detail && toSentence(step.detail)}
-          {isFailed && step.setting && <strong> Setting: {labelOf(step.setting)}.</strong>}
+          {isFailed && step.setting && <strong> Setting: {labelIn(fields, step.setting)}.</strong>}
           {isFailed && step.code && (
             <MutedText>
               {' '}

@@ -7,17 +7,20 @@ import { Dialog, DialogActions } from '@/ui/Dialog'
 import { Checkbox, TextField } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
 import { Stack } from '@/ui/Page'
-import type { StorageDialogProps } from './StorageDialogs'
-import { labelOf, type SettingField } from './schema-fields'
-import { secretNames, secretsPatch } from './secrets'
+import { ConnectionTest } from './ConnectionTest'
+import type { Choice, StorageDialogProps } from './StorageDialogs'
+import { labelIn, type SettingField } from './schema-fields'
+import { newSecrets, secretNames, secretsPatch } from './secrets'
 
 export interface SecretsDialogProps extends StorageDialogProps {
+  /** The hypervisors that can test the storage. */
+  testers: readonly Choice[]
   /** The settings of the storage's kind; none while they are not known. */
   fields: readonly SettingField[]
 }
 
 /** Sets and removes the secrets of an image storage. No answer of the server has their values. */
-export function SecretsDialog({ storage, onClose, fields }: SecretsDialogProps) {
+export function SecretsDialog({ storage, onClose, testers, fields }: SecretsDialogProps) {
   const [typed, setTyped] = useState<Record<string, string>>({})
   const [removed, setRemoved] = useState<readonly string[]>([])
   const edit = useEditSecrets()
@@ -34,14 +37,15 @@ export function SecretsDialog({ storage, onClose, fields }: SecretsDialogProps) 
       <form onSubmit={submit}>
         <p>Stored secrets are never shown. A field that is left empty changes nothing.</p>
         {names.map((name, index) => {
-          const field = fields.find((candidate) => candidate.name === name)
+          const label = labelIn(fields, name)
+          const isRequired = fields.find((field) => field.name === name)?.isRequired
           const stored = storage.secrets.find((secret) => secret.name === name)
           const isRemoved = removed.includes(name)
           const problem = refusal?.field(`/secrets/${name}`)
           return (
             <Stack key={name} tight>
               <TextField
-                label={field?.label ?? labelOf(name)}
+                label={label}
                 type="password"
                 autoComplete="off"
                 autoFocus={index === 0}
@@ -51,9 +55,9 @@ export function SecretsDialog({ storage, onClose, fields }: SecretsDialogProps) 
                 help={stored ? `Set ${formatInstant(stored.changed_at)}.` : 'Not set.'}
                 problem={problem ? toSentence(problem) : null}
               />
-              {stored && !field?.isRequired && (
+              {stored && !isRequired && (
                 <Checkbox
-                  label={`Remove ${field?.label ?? labelOf(name)}`}
+                  label={`Remove ${label}`}
                   isSelected={isRemoved}
                   onChange={(isSelected) =>
                     setRemoved((old) => (isSelected ? [...old, name] : old.filter((one) => one !== name)))
@@ -63,6 +67,11 @@ export function SecretsDialog({ storage, onClose, fields }: SecretsDialogProps) 
             </Stack>
           )
         })}
+        <ConnectionTest
+          hypervisors={testers}
+          subject={() => ({ storageId: storage.id, secrets: newSecrets(patch) })}
+          fields={fields}
+        />
         {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
         <DialogActions>
           <Button onPress={onClose}>Cancel</Button>

@@ -4,12 +4,14 @@ import type { ImageStorage, ImageStoragePatch } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { GIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
-import { asProblem, toSentence } from '@/lib/problem'
+import { asProblem, type Problem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
 import { Checkbox, SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { MutedText } from '@/ui/Page'
+import { ConnectionTest } from './ConnectionTest'
+import { settingProblems } from './connection-test'
 import { imageCount } from './labels'
 import { parseGib, parseWeight } from './numbers'
 import { PlacementFields } from './PlacementFields'
@@ -28,11 +30,13 @@ export interface Choice {
 }
 
 export interface EditStorageDialogProps extends StorageDialogProps {
+  /** The hypervisors that can test the storage. */
+  testers: readonly Choice[]
   /** The settings of the storage's kind; none while they are not known. */
   fields: readonly SettingField[]
 }
 
-export function EditStorageDialog({ storage, onClose, fields }: EditStorageDialogProps) {
+export function EditStorageDialog({ storage, onClose, testers, fields }: EditStorageDialogProps) {
   const shown = fields.filter((field) => !field.isSecret)
   const [values, setValues] = useState({
     name: storage.name,
@@ -42,6 +46,9 @@ export function EditStorageDialog({ storage, onClose, fields }: EditStorageDialo
   })
   const [settings, setSettings] = useState<Record<string, string>>(storage.settings)
   const [submitted, setSubmitted] = useState(false)
+  /** What the connection test said of settings that were not changed since. */
+  const [tested, setTested] = useState<Record<string, string>>({})
+  const [testRefusal, setTestRefusal] = useState<Problem | null>(null)
   const edit = useEditStorage()
   const set = (patch: Partial<typeof values>) => setValues((old) => ({ ...old, ...patch }))
   const errors = {
@@ -88,8 +95,13 @@ export function EditStorageDialog({ storage, onClose, fields }: EditStorageDialo
         <SettingFields
           fields={shown}
           values={settings}
-          onChange={(name, value) => setSettings((old) => ({ ...old, [name]: value }))}
-          problemOf={(field) => settingProblem(refusal, field)}
+          onChange={(name, value) => {
+            setSettings((old) => ({ ...old, [name]: value }))
+            setTested(({ [name]: _, ...others }) => others)
+          }}
+          problemOf={(field) =>
+            tested[field.name] ?? settingProblem(testRefusal, field) ?? settingProblem(refusal, field)
+          }
         />
         {storage.kind === 'local' && (
           <Checkbox
@@ -98,7 +110,18 @@ export function EditStorageDialog({ storage, onClose, fields }: EditStorageDialo
             onChange={(isShared) => set({ shared: isShared })}
           />
         )}
-        {shown.length > 0 && <MutedText>Files do not move when a setting changes.</MutedText>}
+        {shown.length > 0 && (
+          <>
+            <MutedText>Files do not move when a setting changes.</MutedText>
+            <ConnectionTest
+              hypervisors={testers}
+              subject={() => ({ storageId: storage.id, settings: valuesOf(shown, settings).settings })}
+              fields={fields}
+              onResult={(test) => setTested(settingProblems(test))}
+              onRefusal={setTestRefusal}
+            />
+          </>
+        )}
         {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
         <DialogActions>
           <Button onPress={onClose}>Cancel</Button>

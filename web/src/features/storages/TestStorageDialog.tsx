@@ -3,7 +3,7 @@ import { Dialog, DialogActions } from '@/ui/Dialog'
 import { ConnectionTest } from './ConnectionTest'
 import styles from './ConnectionTest.module.css'
 import type { Choice, StorageDialogProps } from './StorageDialogs'
-import { labelOf, type SettingField } from './schema-fields'
+import type { SettingField } from './schema-fields'
 
 export interface TestStorageDialogProps extends StorageDialogProps {
   hypervisors: readonly Choice[]
@@ -18,7 +18,7 @@ export function TestStorageDialog({ storage, onClose, hypervisors, fields }: Tes
         <ConnectionTest
           hypervisors={hypervisors}
           subject={() => ({ storageId: storage.id })}
-          labelOf={(name) => fields.find((field) => field.name === name)?.label ?? labelOf(name)}
+          fields={fields}
         />
       </div>
       <DialogActions>

@@ -29,6 +29,10 @@ export function labelOf(name: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1)
 }
 
+/** Returns the label of a setting, also of one that the kind does not describe. */
+export const labelIn = (fields: readonly SettingField[], name: string): string =>
+  fields.find((field) => field.name === name)?.label ?? labelOf(name)
+
 /** Returns the fields in the order that the schema asks for, else in its own. */
 export function fieldsOf(schema: unknown): SettingField[] {
   const root = object(schema)

@@ -25,3 +25,12 @@ export function secretsPatch(
   }
   return patch
 }
+
+/** Returns the values that a test tries instead of the stored ones; removed ones have none. */
+export function newSecrets(patch: Readonly<Record<string, string | null>>): Record<string, string> {
+  const secrets: Record<string, string> = {}
+  for (const [name, value] of Object.entries(patch)) {
+    if (value !== null) secrets[name] = value
+  }
+  return secrets
+}
