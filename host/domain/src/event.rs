@@ -1,7 +1,7 @@
 //! Events: every change of state, numbered without gaps for each account.
 
 use crate::{
-    id::{AccountId, ImageId, InstanceId, TaskId},
+    id::{AccountId, ImageId, InstanceId, StorageId, TaskId},
     string_enum::string_enum,
     time::Timestamp,
 };
@@ -17,6 +17,11 @@ string_enum! {
         InstanceChanged = "instance.changed",
         /// An instance was removed.
         InstanceDeleted = "instance.deleted",
+        /// An image storage was added or changed: its properties, its bindings, its health, or what
+        /// a scan found. The accounts of admins have these events.
+        StorageChanged = "storage.changed",
+        /// An image storage was removed.
+        StorageDeleted = "storage.deleted",
         /// A task was created, made progress, or ended.
         TaskChanged = "task.changed",
     }
@@ -35,6 +40,8 @@ pub struct Event {
     pub image_id: Option<ImageId>,
     /// The instance that changed or that the task works on.
     pub instance_id: Option<InstanceId>,
+    /// The image storage that changed.
+    pub storage_id: Option<StorageId>,
     /// The task that changed.
     pub task_id: Option<TaskId>,
     /// When it was recorded.

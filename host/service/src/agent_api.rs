@@ -12,6 +12,7 @@ use imprint_domain::{
     Code, Error,
     id::{AgentId, HypervisorId, StorageId, TaskId},
     secret::Secrets,
+    size::ByteSize,
     storage::StorageHealth,
     task::{Progress, RetryPolicy, TaskState},
     task_error::{TaskError, TaskErrorCode},
@@ -32,7 +33,7 @@ use crate::{
     db_result::DbResult,
     objects,
     secrets::seal,
-    storages::{reservation, scan},
+    storages::{bring, reservation, scan},
     tasks::{
         finish,
         hub::POLL_INTERVAL,
@@ -292,8 +293,9 @@ impl Handle {
         Ok(())
     }
 
-    async fn record_storages(&self, change: &Change<'_>, request: &Heartbeat) -> Result<(), Error> {
+    async fn record_storages(&self, change: &mut Change<'_>, request: &Heartbeat) -> Result<(), Error> {
         let bound = storage::of_hypervisor(&change.conn(), self.hypervisor_id).await.db()?;
+        let before = storage_health::of_hypervisor(&change.conn(), self.hypervisor_id).await.db()?;
         for record in bound {
             let id = record.storage.id;
             let Some(report) = request.storages.iter().find(|report| report.id == id) else { continue };
@@ -306,6 +308,12 @@ impl Handle {
                 seen_at: change.now,
             };
             storage_health::put(&change.tx, id, &health).await.db()?;
+            // Without what is reserved: that changes with tasks, which have their own events.
+            let class_of = |health: &StorageHealth| health.class(&record.storage, ByteSize::ZERO, change.now);
+            let was = before.iter().find(|(of, _)| *of == id).map(|(_, health)| class_of(health));
+            if was != Some(class_of(&health)) {
+                change.storage_changed(id).await?;
+            }
             let reports = storage_health::of_storages(&change.conn(), &[id]).await.db()?;
             let counting = reports.iter().filter(|(_, report)| report.available.is_some());
             if let Some(oldest) = counting.map(|(_, report)| report.seen_at).min() {
@@ -382,8 +390,10 @@ impl Handle {
             Err(error) if error.code == Code::Unavailable => return Err(error),
             Err(error) => {
                 tracing::warn!(task = %id, internal = error.internal, detail = error.detail, "the task cannot be assigned");
-                // An agent that serves the image may come back.
+                // The agent that serves the image may come back; a copy that others can make does not
+                // wait for it.
                 let retry = if error.code == Code::HypervisorOffline {
+                    bring::bring_for(change, &record.task).await?;
                     RetryPolicy::AfterPause
                 } else {
                     RetryPolicy::Never

@@ -270,11 +270,12 @@ impl Service {
             Some(found) if found.storage.settings.get("path") == Some(path) => found.storage.id,
             // The data folder moved with everything in it.
             Some(mut found) => {
-                let change = Change::begin(self).await?;
+                let mut change = Change::begin(self).await?;
                 found.storage.settings.extend(settings);
                 found.storage.count_version();
                 storage::update(&change.tx, &found).await.db()?;
                 change.audit(op, "storage.update", found.storage.id).await?;
+                change.storage_changed(found.storage.id).await?;
                 change.commit().await?;
                 found.storage.id
             }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use imprint_domain::{
     Error,
+    account::Role,
     event::EventKind,
-    id::{AccountId, HypervisorId, ImageId, InstanceId, TaskId},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, StorageId, TaskId},
     task::TaskState,
     time::Timestamp,
 };
 use imprint_store::{
-    Conn, WriteTx, audit,
+    Conn, WriteTx, account, audit,
     event::{self, NewEvent},
     image::ImageRecord,
     instance::InstanceRecord,
@@ -123,7 +124,15 @@ impl<'a> Change<'a> {
     }
 
     fn new_event(&self, account_id: AccountId, kind: EventKind) -> NewEvent {
-        NewEvent { account_id, kind, image_id: None, instance_id: None, task_id: None, at: self.now }
+        NewEvent {
+            account_id,
+            kind,
+            image_id: None,
+            instance_id: None,
+            storage_id: None,
+            task_id: None,
+            at: self.now,
+        }
     }
 
     /// Writes the event of an image that was created or changed.
@@ -150,6 +159,24 @@ impl<'a> Change<'a> {
     pub(crate) async fn instance_removed(&mut self, account: AccountId, id: InstanceId) -> Result<(), Error> {
         let base = self.new_event(account, EventKind::InstanceDeleted);
         self.append_event(NewEvent { instance_id: Some(id), ..base }).await
+    }
+
+    /// Writes the event of an image storage that was added or changed, for every admin.
+    pub(crate) async fn storage_changed(&mut self, id: StorageId) -> Result<(), Error> {
+        self.storage_event(EventKind::StorageChanged, id).await
+    }
+
+    /// Writes the event of an image storage that was removed, for every admin.
+    pub(crate) async fn storage_removed(&mut self, id: StorageId) -> Result<(), Error> {
+        self.storage_event(EventKind::StorageDeleted, id).await
+    }
+
+    async fn storage_event(&mut self, kind: EventKind, id: StorageId) -> Result<(), Error> {
+        for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
+            let base = self.new_event(admin, kind);
+            self.append_event(NewEvent { storage_id: Some(id), ..base }).await?;
+        }
+        Ok(())
     }
 
     /// Writes the event of a task that was created, made progress or ended; the agent is woken to

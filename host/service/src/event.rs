@@ -5,14 +5,14 @@ use std::{collections::VecDeque, time::Duration};
 use imprint_domain::{
     Error,
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, TaskId},
+    id::{AccountId, ImageId, InstanceId, StorageId, TaskId},
     time::Timestamp,
 };
-use imprint_store::{event, image, instance, task};
+use imprint_store::{event, image, instance, storage, task};
 use tokio::sync::broadcast;
 
 use crate::{
-    ImageView, InstanceView, Op, Service, TaskView,
+    ImageView, InstanceView, Op, Service, StorageView, TaskView,
     auth::account,
     db_result::DbResult,
     tasks::{
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// A group of kinds of events: `task.*`, `image.*`, `instance.*`.
+/// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `storage.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTopic {
     /// `task.*`.
@@ -30,6 +30,8 @@ pub enum EventTopic {
     Image,
     /// `instance.*`.
     Instance,
+    /// `storage.*`.
+    Storage,
 }
 
 /// The events to follow.
@@ -73,6 +75,10 @@ pub enum Subject {
     Instance(Box<InstanceView>),
     /// An instance that was removed.
     InstanceRemoved(InstanceId),
+    /// An image storage.
+    Storage(Box<StorageView>),
+    /// An image storage that was removed.
+    StorageRemoved(StorageId),
     /// A task.
     Task(Box<TaskView>),
     /// A task that was removed.
@@ -116,6 +122,7 @@ impl EventFilter {
         let topic = match event.kind {
             EventKind::ImageChanged | EventKind::ImageDeleted => EventTopic::Image,
             EventKind::InstanceChanged | EventKind::InstanceDeleted => EventTopic::Instance,
+            EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
             EventKind::TaskChanged => EventTopic::Task,
         };
         let of_topic = self.topics.is_empty() || self.topics.contains(&topic);
@@ -163,6 +170,11 @@ impl EventFollower {
                 Some(id) => self.instance(id).await?,
                 None => return Ok(None),
             },
+            EventKind::StorageChanged | EventKind::StorageDeleted => match event.storage_id {
+                // The account may have been that of an admin when the event was written.
+                Some(id) if self.audience == Audience::Operator => self.storage(id).await?,
+                _ => return Ok(None),
+            },
             EventKind::TaskChanged => match event.task_id {
                 Some(id) => self.task(id).await?,
                 None => return Ok(None),
@@ -185,6 +197,15 @@ impl EventFollower {
         };
         let view = crate::instances::instance::view(&conn, &record, self.service.now()).await?;
         Ok(Subject::Instance(Box::new(view)))
+    }
+
+    async fn storage(&self, id: StorageId) -> Result<Subject, Error> {
+        let conn = self.service.read();
+        let Some(record) = storage::get(&conn, id).await.db()? else {
+            return Ok(Subject::StorageRemoved(id));
+        };
+        let view = crate::storages::view::view(&conn, record, self.service.now()).await?;
+        Ok(Subject::Storage(Box::new(view)))
     }
 
     async fn task(&self, id: TaskId) -> Result<Subject, Error> {

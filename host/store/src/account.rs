@@ -1,10 +1,14 @@
 //! Accounts.
 
-use imprint_domain::{account::Account, id::AccountId};
+use imprint_domain::{
+    account::{Account, Role},
+    id::AccountId,
+};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder,
     QuerySelect, sea_query::Expr,
 };
+use uuid::Uuid;
 
 use crate::{Conn, StoreError, WriteTx, codec};
 
@@ -105,6 +109,23 @@ pub async fn list(
         query = query.filter(row::Column::Id.gt(after.uuid()));
     }
     query.all(&conn.0).await?.into_iter().map(AccountRecord::from_row).collect()
+}
+
+/// Reads the ids of all accounts of a role.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn ids_of_role(conn: &Conn<'_>, role: Role) -> Result<Vec<AccountId>, StoreError> {
+    let ids: Vec<Uuid> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .filter(row::Column::Role.eq(role.as_str()))
+        .order_by_asc(row::Column::Id)
+        .into_tuple()
+        .all(&conn.0)
+        .await?;
+    Ok(ids.into_iter().map(AccountId::new).collect())
 }
 
 /// Adds an account; [`StoreError::Duplicate`] when the name is taken.

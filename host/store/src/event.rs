@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, TaskId},
+    id::{AccountId, ImageId, InstanceId, StorageId, TaskId},
     time::Timestamp,
 };
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
@@ -25,6 +25,7 @@ mod row {
         pub instance_id: Option<Uuid>,
         pub task_id: Option<Uuid>,
         pub at: DateTimeUtc,
+        pub storage_id: Option<Uuid>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -44,6 +45,8 @@ pub struct NewEvent {
     pub image_id: Option<ImageId>,
     /// The instance that changed.
     pub instance_id: Option<InstanceId>,
+    /// The image storage that changed.
+    pub storage_id: Option<StorageId>,
     /// The task that changed.
     pub task_id: Option<TaskId>,
     /// When it changed.
@@ -65,6 +68,7 @@ pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
         instance_id: event.instance_id.map(InstanceId::uuid),
         task_id: event.task_id.map(TaskId::uuid),
         at: event.at,
+        storage_id: event.storage_id.map(StorageId::uuid),
     };
     row::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(sequence)
@@ -96,6 +100,7 @@ pub async fn after(
                 kind: codec::parse("kind", &row.kind)?,
                 image_id: row.image_id.map(ImageId::new),
                 instance_id: row.instance_id.map(InstanceId::new),
+                storage_id: row.storage_id.map(StorageId::new),
                 task_id: row.task_id.map(TaskId::new),
                 at: row.at,
             })

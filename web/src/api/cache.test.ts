@@ -2,7 +2,7 @@ import { QueryClient } from '@tanstack/react-query'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { applyChange } from './cache'
 import { keys } from './keys'
-import type { Image, Task } from './types'
+import type { Image, ImageStorage, Task } from './types'
 
 const task = (id: string, patch: Partial<Task> = {}) =>
   ({ id, kind: 'image.capture', state: 'running', created_at: '2026-11-20T12:00:00Z', ...patch }) as Task
@@ -66,6 +66,21 @@ describe('a change in the cache', () => {
     expect(cache.getQueryData(keys.images.one('img_1'))).toBeUndefined()
     expect(cache.getQueryData(OWN_IMAGES)).toEqual(pages())
     expect(isStale(cache, keys.locations)).toBe(true)
+  })
+
+  test('of a storage updates it and requests its lists and its scans again', () => {
+    const storage = (name: string) => ({ id: 'sto_1', name }) as ImageStorage
+    cache.setQueryData(keys.storages.one('sto_1'), storage('old'))
+    cache.setQueryData(keys.storages.list({}), [storage('old')])
+    cache.setQueryData(keys.storageScans('sto_1'), [])
+    cache.setQueryData(keys.storageScans('sto_2'), [])
+    applyChange(cache, { noun: 'storage', id: 'sto_1', item: storage('new') })
+    expect(cache.getQueryData(keys.storages.one('sto_1'))).toMatchObject({ name: 'new' })
+    expect(isStale(cache, keys.storages.list({}))).toBe(true)
+    expect(isStale(cache, keys.storageScans('sto_1'))).toBe(true)
+    expect(isStale(cache, keys.storageScans('sto_2'))).toBe(false)
+    applyChange(cache, { noun: 'storage', id: 'sto_1', item: null })
+    expect(cache.getQueryData(keys.storages.one('sto_1'))).toBeUndefined()
   })
 
   test('ignores a response that is older than the deletion of its item', () => {

@@ -46,6 +46,10 @@ export function useConnection(): Connection {
  * again.
  */
 export function applyChange(cache: QueryClient, change: Change): void {
+  if (change.noun === 'storage') {
+    applyStorageChange(cache, change)
+    return
+  }
   const { lists, one } = nounKeys(change.noun)
   const deleted = cache.getQueryData<readonly string[]>(keys.deleted) ?? []
   // The response of a request can arrive after the event that the item was deleted.
@@ -76,6 +80,18 @@ export function applyChange(cache: QueryClient, change: Change): void {
   }
   // A new or deleted image changes how many of the allowed images are used.
   if (change.noun === 'image') void cache.invalidateQueries({ queryKey: keys.locations })
+}
+
+/** Writes a changed image storage into the cache; what is shown of its objects is requested again. */
+function applyStorageChange(cache: QueryClient, { id, item }: Change & { noun: 'storage' }): void {
+  if (item) {
+    cache.setQueryData(keys.storages.one(id), item)
+  } else {
+    void cache.resetQueries({ queryKey: keys.storages.one(id) })
+  }
+  void cache.invalidateQueries({ queryKey: keys.storages.lists })
+  void cache.invalidateQueries({ queryKey: keys.storageScans(id) })
+  void cache.invalidateQueries({ queryKey: keys.storageObjects.all(id) })
 }
 
 /** Requests everything again that the stream keeps fresh: events may have been missed. */

@@ -2,7 +2,7 @@
  * What the event stream means, as pure functions: the connection's state, and how cached pages
  * change.
  */
-import type { Image, Instance, Page, Task } from './types'
+import type { Image, ImageStorage, Instance, Page, Task } from './types'
 
 /**
  * How the panel learns of changes: `live` by events, `broken` by polling until the stream is back.
@@ -49,7 +49,7 @@ export function reduceStream(state: StreamState, input: StreamInput): [StreamSta
   }
 }
 
-const NOUNS = ['task', 'image', 'instance'] as const
+const NOUNS = ['task', 'image', 'instance', 'storage'] as const
 
 /** The kinds of things that events are about. */
 export type Noun = (typeof NOUNS)[number]
@@ -59,6 +59,7 @@ export type Change =
   | { noun: 'task'; id: string; item: Task | null }
   | { noun: 'image'; id: string; item: Image | null }
   | { noun: 'instance'; id: string; item: Instance | null }
+  | { noun: 'storage'; id: string; item: ImageStorage | null }
 
 export interface ParsedEvent {
   sequence: number

@@ -9,7 +9,7 @@ import type { ListFilter, Noun } from './events-reducer'
  * The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one',
  * id]`.
  */
-const keysOf = <const Plural extends `${Noun}s`>(plural: Plural) => ({
+const keysOf = <const Plural extends `${Exclude<Noun, 'storage'>}s`>(plural: Plural) => ({
   /** Matches every list and every single item. */
   all: [plural] as const,
   /** Matches every list. */
@@ -49,13 +49,15 @@ export const keys = {
 const NOUN_KEYS = { image: keys.images, instance: keys.instances, task: keys.tasks } as const
 
 /** The keys of a noun that is only known at run time, as in an event. */
-export const nounKeys = (noun: Noun) => NOUN_KEYS[noun]
+export const nounKeys = (noun: keyof typeof NOUN_KEYS) => NOUN_KEYS[noun]
 
 /** The filter in the key of a list. */
 export const filterOf = (listKey: QueryKey): ListFilter => (listKey[2] ?? {}) as ListFilter
 
 const LIVE: ReadonlySet<unknown> = new Set(
-  [keys.tasks.all, keys.images.all, keys.instances.all, keys.locations].map(([root]) => root),
+  [keys.tasks.all, keys.images.all, keys.instances.all, keys.storages.all, keys.locations].map(
+    ([root]) => root,
+  ),
 )
 
 /** Whether the event stream keeps the data of a key fresh. */

@@ -8,8 +8,16 @@ import type { QueryClient } from '@tanstack/react-query'
 import { applyChange, invalidateLive, readStream, useConnection, writeStream } from './cache'
 import { INITIAL, parseEvent, reduceStream, type StreamInput } from './events-reducer'
 
-const URL = '/api/v1/events?types=task.*,image.*,instance.*'
-const KINDS = ['task.changed', 'image.changed', 'image.deleted', 'instance.changed', 'instance.deleted']
+const URL = '/api/v1/events?types=task.*,image.*,instance.*,storage.*'
+const KINDS = [
+  'task.changed',
+  'image.changed',
+  'image.deleted',
+  'instance.changed',
+  'instance.deleted',
+  'storage.changed',
+  'storage.deleted',
+]
 
 /** How often pages poll while the stream is broken. */
 const POLL_MS = 3000

@@ -1162,12 +1162,13 @@ export interface components {
             task?: components["schemas"]["Subject_Task"] | null;
             image?: components["schemas"]["Subject_Image"] | null;
             instance?: components["schemas"]["Subject_Instance"] | null;
+            storage?: components["schemas"]["Subject_ImageStorage"] | null;
         };
         /**
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "task.changed";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "storage.changed" | "storage.deleted" | "task.changed";
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
@@ -2318,6 +2319,8 @@ export interface components {
         };
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Image: components["schemas"]["Image"] | components["schemas"]["Gone"];
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
+        Subject_ImageStorage: components["schemas"]["ImageStorage"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Instance: components["schemas"]["Instance"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */

@@ -401,6 +401,7 @@ impl From<service::EventView> for event::Event {
             task: None,
             image: None,
             instance: None,
+            storage: None,
         };
         match view.subject {
             Subject::Image(image) => {
@@ -412,6 +413,10 @@ impl From<service::EventView> for event::Event {
             }
             Subject::InstanceRemoved(id) => event.instance = Some(event::Subject::gone(id)),
             Subject::Task(task) => event.task = Some(event::Subject::Present(Box::new((*task).into()))),
+            Subject::Storage(storage) => {
+                event.storage = Some(event::Subject::Present(Box::new((*storage).into())));
+            }
+            Subject::StorageRemoved(id) => event.storage = Some(event::Subject::gone(id)),
             Subject::TaskRemoved(id) => event.task = Some(event::Subject::gone(id)),
         }
         event

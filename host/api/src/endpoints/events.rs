@@ -225,7 +225,7 @@ impl Patterns {
         for pattern in &patterns {
             if topic(pattern).is_none() {
                 return refuse(format!(
-                    "a type starts with `task.`, `image.` or `instance.`, not `{pattern}`"
+                    "a type starts with `task.`, `image.`, `instance.` or `storage.`, not `{pattern}`"
                 ));
             }
         }
@@ -256,6 +256,7 @@ fn topic(pattern: &str) -> Option<EventTopic> {
         "task" => Some(EventTopic::Task),
         "image" => Some(EventTopic::Image),
         "instance" => Some(EventTopic::Instance),
+        "storage" => Some(EventTopic::Storage),
         _ => None,
     }
 }
@@ -274,6 +275,8 @@ mod tests {
             assert_eq!(some.matches(kind), wanted, "{kind}");
         }
         assert!(Patterns::parse(None).is_ok_and(|all| all.matches("instance.changed")));
+        let storages = Patterns::parse(Some("storage.*")).expect("storages have events");
+        assert_eq!(storages.topics(), [EventTopic::Storage]);
         let error = Patterns::parse(Some("task.*,usage.*")).expect_err("there is no such topic");
         assert_eq!(error.pointer.as_deref(), Some("?types"));
     }

@@ -131,7 +131,7 @@ impl Service {
     /// the database.
     pub async fn storage_create(&self, op: &Op, request: StorageCreate) -> Result<StorageView, Error> {
         op.require_admin()?;
-        let change = Change::begin(self).await?;
+        let mut change = Change::begin(self).await?;
         if let Some(Created { id }) = idempotency::replay(&change, op).await? {
             let record = get(&change.conn(), id).await?;
             return view(&change.conn(), record, change.now).await;
@@ -156,6 +156,7 @@ impl Service {
         storage_secrets::put(&change, id, &request.secrets).await?;
         let answer = view(&change.conn(), record, change.now).await?;
         change.audit(op, "storage.create", id).await?;
+        change.storage_changed(id).await?;
         idempotency::remember(&change, op, &Created { id }).await?;
         change.commit().await?;
         Ok(answer)
@@ -176,7 +177,7 @@ impl Service {
         hypervisor_id: HypervisorId,
     ) -> Result<StorageView, Error> {
         op.require_admin()?;
-        let change = Change::begin(self).await?;
+        let mut change = Change::begin(self).await?;
         let record = get(&change.conn(), id).await?;
         hypervisor::get(&change.conn(), hypervisor_id).await?;
         let mut bound = storage::bound_hypervisors(&change.conn(), id).await.db()?;
@@ -185,6 +186,7 @@ impl Service {
             record.storage.require_shared(&bound)?;
             storage::bind(&change.tx, id, hypervisor_id).await.db()?;
             change.audit(op, "storage.bind", id).await?;
+            change.storage_changed(id).await?;
         }
         let answer = view(&change.conn(), record, change.now).await?;
         change.commit().await?;

@@ -4,6 +4,7 @@
 use imprint_domain::{
     Error,
     id::{HypervisorId, ImageId, StorageId},
+    image::ImageKind,
     rules,
     size::ByteSize,
     storage::{self as domain, StorageRole},
@@ -43,6 +44,32 @@ pub(crate) async fn bring(
     let target = target(&change.conn(), record.image.storage_id, to, bytes, change.now).await?;
     let owner = change.service.operator_account(&change.conn()).await?.unwrap_or(record.image.account_id);
     moves::queue(change, owner, record, target, bytes).await
+}
+
+/// Has the image of a deployment moved to its hypervisor, which can no longer read it from another
+/// agent. Where that is not possible, nothing changes: the deployment waits for the agent.
+///
+/// # Errors
+///
+/// An error of the database.
+pub(crate) async fn bring_for(change: &mut Change<'_>, deployment: &Task) -> Result<(), Error> {
+    if deployment.kind != TaskKind::InstanceDeploy {
+        return Ok(());
+    }
+    let Some(id) = deployment.image_id else { return Ok(()) };
+    let Some(record) = image::get(&change.conn(), id).await.db()? else { return Ok(()) };
+    // Stock images stay where the operator put them.
+    if record.image.kind != ImageKind::Custom {
+        return Ok(());
+    }
+    match bring(change, &record, deployment.hypervisor_id).await {
+        Err(error) if error.internal.is_some() => Err(error),
+        Err(error) => {
+            tracing::info!(task = %deployment.id, detail = error.detail, "the image cannot be copied either");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 async fn is_moving(conn: &Conn<'_>, id: ImageId) -> Result<bool, Error> {

@@ -23,7 +23,7 @@ impl Service {
     /// to it; an error of the database.
     pub async fn storage_delete(&self, op: &Op, id: StorageId, if_match: Option<u32>) -> Result<(), Error> {
         op.require_admin()?;
-        let change = Change::begin(self).await?;
+        let mut change = Change::begin(self).await?;
         let record = get(&change.conn(), id).await?;
         require_version(&record, if_match)?;
         require_no_images(&change.conn(), id, "delete them, or move them with the state `draining`").await?;
@@ -47,6 +47,7 @@ impl Service {
         storage_use::remove_ended(&change.tx, id).await.db()?;
         storage::delete(&change.tx, id).await.db()?;
         change.audit(op, "storage.delete", id).await?;
+        change.storage_removed(id).await?;
         change.commit().await
     }
 }

@@ -130,6 +130,7 @@ impl Service {
         }
         let answer = view(&change.conn(), record, change.now).await?;
         change.audit(op, "storage.update", id).await?;
+        change.storage_changed(id).await?;
         change.commit().await?;
         Ok(answer)
     }
@@ -150,7 +151,7 @@ impl Service {
         force: bool,
     ) -> Result<StorageView, Error> {
         op.require_admin()?;
-        let change = Change::begin(self).await?;
+        let mut change = Change::begin(self).await?;
         let record = get(&change.conn(), id).await?;
         hypervisor::get(&change.conn(), hypervisor_id).await?;
         let bound = storage::bound_hypervisors(&change.conn(), id).await.db()?;
@@ -166,6 +167,7 @@ impl Service {
             }
             storage::unbind(&change.tx, id, hypervisor_id).await.db()?;
             change.audit(op, "storage.unbind", id).await?;
+            change.storage_changed(id).await?;
         }
         let answer = view(&change.conn(), record, change.now).await?;
         change.commit().await?;

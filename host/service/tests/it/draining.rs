@@ -18,7 +18,7 @@ use imprint_store::{
 use uuid::Uuid;
 
 use crate::{
-    storages::{create, edit, report, shown},
+    storages::{create, edit, report, second_hypervisor, shown},
     support::{Agent, World, failure, name, size, success},
 };
 
@@ -241,6 +241,42 @@ pub(crate) async fn a_copy_that_fails_fails_the_deployment_until_it_is_retried(w
     world.service.task_retry(&world.customer, made.task.id).await.unwrap();
     world.agent.work_all().await;
     agent.work_all().await;
+    assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
+}
+
+/// S10: the agent that serves the image goes away, and another one can copy the image.
+pub(crate) async fn an_image_is_copied_when_the_agent_that_serves_it_goes_away(world: World) {
+    let image = world.image("here").await;
+    let (far, agent) = far(&world).await;
+    let (second, between) = second_hypervisor(&world).await;
+    let shared = create(&world, "shared", "objects", StorageRole::Customer).await;
+    for (storage, hypervisor) in [(world.images, second), (shared, second), (shared, far)] {
+        world.service.storage_bind(&world.admin, storage, hypervisor).await.unwrap();
+    }
+    let server = ObjectServer {
+        address: "hv1.example:8444".to_owned(),
+        fingerprint: Fingerprint::new([5; 32]),
+        internal: false,
+    };
+    world.agent.register_serving(server).await;
+    let request =
+        InstanceCreate { image_id: image, hypervisor_id: Some(far), ..world.deployment("far away") };
+    let made = world.service.instance_create(&world.customer, request).await.unwrap();
+    assert!(active(&world, TaskKind::ImageMove).await.is_empty(), "it is read where it is");
+
+    world.environment.advance(60);
+    for present in [&agent, &between] {
+        present.heartbeat(&[]).await.unwrap();
+    }
+    assert!(agent.claim(8, 0).await.is_empty());
+    assert_eq!(active(&world, TaskKind::ImageMove).await.len(), 1);
+    between.work_all().await;
+    assert_eq!(place(&world, image).await.0, shared);
+    world.environment.advance(10);
+    let work = agent.claim_one().await;
+    let AssignmentKind::Deploy(deploy) = &work.kind else { panic!("{work:?}") };
+    assert_eq!((deploy.image.storage.id, deploy.source.is_some()), (shared, false));
+    agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
 }
 

@@ -7,13 +7,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use imprint_domain::{image::ImageStatus, task::TaskState};
+use imprint_agent_protocol::StorageReport;
+use imprint_domain::{
+    image::ImageStatus,
+    storage::{HealthClass, StorageRole, Weight},
+    task::TaskState,
+};
 use imprint_service::{
-    EventFilter, EventFollower, EventStart, EventTopic, EventView, ImagePatch, Op, Subject,
+    EventFilter, EventFollower, EventStart, EventTopic, EventView, ImagePatch, Op, StoragePatch, Subject,
 };
 use imprint_store::Store;
 
-use crate::support::{Agent, World, name, open, success};
+use crate::{
+    storages::{create, edit, report},
+    support::{Agent, World, name, open, success},
+};
 
 async fn next(follower: &mut EventFollower) -> EventView {
     tokio::time::timeout(Duration::from_secs(10), follower.next()).await.expect("in time").unwrap()
@@ -93,6 +101,45 @@ pub(crate) async fn a_follower_resumes_or_learns_that_it_cannot(world: World) {
     assert_eq!(current.start(), EventStart::Resumed { sequence });
 }
 
+/// Every change of a storage is an event of each admin, and of nobody else.
+pub(crate) async fn admins_follow_image_storages(world: World) {
+    world.agent.report(&[], vec![report(world.images, Some(50 << 30))]).await.unwrap();
+    let filter = EventFilter { topics: vec![EventTopic::Storage], task_id: None };
+    let mut follower = world.service.event_follow(&world.admin, filter.clone(), None).await.unwrap();
+    let mut customers = world.service.event_follow(&world.customer, filter, None).await.unwrap();
+
+    let id = create(&world, "second", "local", StorageRole::Customer).await;
+    assert!(matches!(next(&mut follower).await.subject, Subject::Storage(view) if view.id == id));
+    let hypervisor = world.agent.hypervisor;
+    world.service.storage_bind(&world.admin, id, hypervisor).await.unwrap();
+    let Subject::Storage(bound) = next(&mut follower).await.subject else { panic!("not the storage") };
+    assert_eq!(bound.bindings.len(), 1);
+    // A second time changes nothing, so there is no event; the next one is that of the patch.
+    world.service.storage_bind(&world.admin, id, hypervisor).await.unwrap();
+    let weight = Some(Weight::new(7).unwrap());
+    edit(&world, id, StoragePatch { weight, ..StoragePatch::default() }).await;
+    let Subject::Storage(edited) = next(&mut follower).await.subject else { panic!("not the storage") };
+    assert_eq!(edited.weight, 7);
+
+    // Health is an event when it changes, not at every report.
+    for available in [40 << 30, 30 << 30] {
+        world.agent.report(&[], vec![report(world.images, Some(available))]).await.unwrap();
+    }
+    let broken = StorageReport { problem: Some("stale handle".into()), ..report(world.images, None) };
+    world.agent.report(&[], vec![broken]).await.unwrap();
+    let Subject::Storage(ill) = next(&mut follower).await.subject else { panic!("not the storage") };
+    assert_eq!((ill.id, ill.health), (world.images, HealthClass::Unreachable));
+
+    world.service.storage_unbind(&world.admin, id, hypervisor, false).await.unwrap();
+    let Subject::Storage(unbound) = next(&mut follower).await.subject else { panic!("not the storage") };
+    assert_eq!((unbound.id, unbound.bindings.len()), (id, 0));
+    world.service.storage_delete(&world.admin, id, None).await.unwrap();
+    assert!(matches!(next(&mut follower).await.subject, Subject::StorageRemoved(gone) if gone == id));
+
+    let for_customer = tokio::time::timeout(Duration::from_millis(200), customers.next()).await;
+    assert!(for_customer.is_err(), "{for_customer:?}");
+}
+
 trait SubjectStatus {
     fn subject_status(&self) -> Option<ImageStatus>;
 }
@@ -105,6 +152,8 @@ impl SubjectStatus for EventView {
             | Subject::Instance(_)
             | Subject::InstanceRemoved(_)
             | Subject::Task(_)
+            | Subject::Storage(_)
+            | Subject::StorageRemoved(_)
             | Subject::TaskRemoved(_) => None,
         }
     }

@@ -75,6 +75,7 @@ scenarios! {
         an_image_comes_to_the_hypervisor_that_needs_it,
         a_copy_that_fails_fails_the_deployment_until_it_is_retried,
         an_image_is_read_from_an_agent_that_serves_it,
+        an_image_is_copied_when_the_agent_that_serves_it_goes_away,
         a_drained_storage_moves_its_images_and_can_be_removed,
         images_that_fit_nowhere_hold_up_no_other,
         a_file_that_is_still_read_is_removed_later,
@@ -84,6 +85,7 @@ scenarios! {
     events {
         events_have_no_gaps_under_concurrency,
         a_follower_resumes_or_learns_that_it_cannot,
+        admins_follow_image_storages,
         a_wait_ends_with_the_change,
         another_control_plane_follows_it,
         waiting_tasks_have_events_when_the_queue_is_reordered,

@@ -83,6 +83,7 @@ pub(crate) async fn complete(
     storage_scan::update(&change.tx, &scan).await.db()?;
     let before = change.now - TimeDelta::days(i64::from(KEPT_DAYS));
     storage_scan::remove_before(&change.tx, scan.storage_id, before).await.db()?;
+    change.storage_changed(scan.storage_id).await?;
     warn_of_faults(&storage.storage, &scan);
     repair_empty(change, record, &scan).await
 }
