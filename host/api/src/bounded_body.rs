@@ -8,8 +8,8 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Passes a stream on, and drops `held` when it has ended, when the answer is dropped, or when the
-/// client has taken no piece for `limit`. In the last case the answer ends with an error of the kind
-/// `TimedOut`.
+/// client has taken no piece for `limit`. In the last case the answer ends with an error of the
+/// kind `TimedOut`.
 ///
 /// The time limit of a connection does not reach this far: over HTTP/2 a client can take bytes of
 /// the connection and leave those of one answer where they are.

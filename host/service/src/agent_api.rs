@@ -390,8 +390,8 @@ impl Handle {
             Err(error) if error.code == Code::Unavailable => return Err(error),
             Err(error) => {
                 tracing::warn!(task = %id, internal = error.internal, detail = error.detail, "the task cannot be assigned");
-                // The agent that serves the image may come back; a copy that others can make does not
-                // wait for it.
+                // The agent that serves the image may come back; a copy that others can make does
+                // not wait for it.
                 let retry = if error.code == Code::HypervisorOffline {
                     bring::bring_for(change, &record.task).await?;
                     RetryPolicy::AfterPause
