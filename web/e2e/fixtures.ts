@@ -49,7 +49,7 @@ export const signIn = (page: Page): Promise<void> => signInAs(page, ACCOUNT, PAS
 /** Signs in as the provider's staff. */
 export const signInAsAdmin = (page: Page): Promise<void> => signInAs(page, 'admin', ADMIN_PASSWORD)
 
-async function signInAs(page: Page, account: string, password: string): Promise<void> {
+export async function signInAs(page: Page, account: string, password: string): Promise<void> {
   await page.goto('/')
   await page.getByLabel('Account').fill(account)
   await page.getByLabel('Password').fill(password)

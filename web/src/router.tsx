@@ -130,6 +130,16 @@ const reconcile = createRoute({
   path: '/image-storages/$id/reconcile',
   component: lazyRouteComponent(() => import('@/routes/ReconcilePage'), 'ReconcilePage'),
 })
+const locations = createRoute({
+  getParentRoute: () => admin,
+  path: '/locations',
+  component: lazyRouteComponent(() => import('@/routes/LocationsPage'), 'LocationsPage'),
+})
+const accounts = createRoute({
+  getParentRoute: () => admin,
+  path: '/accounts',
+  component: lazyRouteComponent(() => import('@/routes/AccountsPage'), 'AccountsPage'),
+})
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -142,7 +152,7 @@ export const router = createRouter({
       images,
       image,
       tasks,
-      admin.addChildren([storages, addStorage, storage, storageObjects, reconcile]),
+      admin.addChildren([storages, addStorage, storage, storageObjects, reconcile, locations, accounts]),
     ]),
   ]),
   defaultPreload: false,

@@ -39,6 +39,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NameTaken
         | Code::ImageLimitReached
+        | Code::ImageBytesLimitReached
         | Code::BootFromVolumeNotSupported
         | Code::NoImageStorageBound
         | Code::ImageNotReachable

@@ -4,6 +4,7 @@
 //! progress bars are for terminals, JSON is for programs; a refusal shows the server's text and its
 //! code. The client uses the same shapes as any other client of the API.
 
+mod account;
 mod admin;
 mod api;
 pub(crate) mod args;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{id::AccountId, name::Name, string_enum::string_enum, time::Timestamp};
+use crate::{id::AccountId, name::Name, size::ByteSize, string_enum::string_enum, time::Timestamp};
 
 string_enum! {
     /// What an account may do.
@@ -38,9 +38,12 @@ pub struct Account {
     pub name: Name,
     /// What the account may do.
     pub role: Role,
-    /// The number of images that it may have in a location; `None` takes the location's default
-    /// (S122, S123).
+    /// The number of images that it may have in all locations together; `None` takes the default
+    /// of each location (S122, S123).
     pub image_limit: Option<u32>,
+    /// The bytes that its images may take in all locations together; `None` takes the default of
+    /// each location.
+    pub image_bytes_limit: Option<ByteSize>,
     /// When it was created.
     pub created_at: Timestamp,
 }

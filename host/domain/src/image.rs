@@ -9,6 +9,7 @@ use crate::{
     digest::{LogicalDigest, StoredDigest},
     error::{Code, Error},
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
+    limits::ImageUsage,
     name::Name,
     size::ByteSize,
     string_enum::string_enum,
@@ -116,6 +117,8 @@ pub struct NewImage {
     pub storage_key: String,
     /// The format of the file.
     pub format: ImageFormat,
+    /// The bytes that it may need: they count against the limits until the file is stored.
+    pub reserved: ByteSize,
     /// The task that creates it.
     pub task_id: TaskId,
 }
@@ -147,6 +150,8 @@ pub struct ImageParts {
     pub format: ImageFormat,
     /// The properties of the stored bytes; `None` until they are stored.
     pub stored: Option<StoredImage>,
+    /// The bytes that count against the limits while the image is created; nothing afterwards.
+    pub reserved: ByteSize,
     /// The last task that worked on it.
     pub task_id: Option<TaskId>,
     /// When it was requested.
@@ -208,12 +213,12 @@ impl ImageStatus {
         }
     }
 
-    /// Returns whether the image takes a slot of its account's limit: from the reservation until it
-    /// is being removed (S62, S126).
-    pub const fn takes_slot(self) -> bool {
+    /// Returns whether the image counts against its account's limits: from the reservation until it
+    /// is being removed (S62, S126). One that could not be created takes nothing.
+    pub const fn counts(self) -> bool {
         match self {
-            Self::Creating | Self::Available | Self::Error => true,
-            Self::Deleting => false,
+            Self::Creating | Self::Available => true,
+            Self::Error | Self::Deleting => false,
         }
     }
 }
@@ -234,6 +239,7 @@ impl Image {
             storage_key: new.storage_key,
             format: new.format,
             stored: None,
+            reserved: new.reserved,
             task_id: Some(new.task_id),
             created_at: now,
             available_at: None,
@@ -280,6 +286,7 @@ impl Image {
         self.transition(ImageStatus::Available)?;
         self.0.format = stored.format;
         self.0.stored = Some(stored);
+        self.0.reserved = ByteSize::ZERO;
         self.0.available_at = Some(now);
         Ok(())
     }
@@ -290,7 +297,9 @@ impl Image {
     ///
     /// [`IllegalTransition`] when the image is not being created.
     pub fn fail(&mut self) -> Result<(), IllegalTransition> {
-        self.transition(ImageStatus::Error)
+        self.transition(ImageStatus::Error)?;
+        self.0.reserved = ByteSize::ZERO;
+        Ok(())
     }
 
     /// Says that the file of an available image is gone or damaged.
@@ -339,13 +348,25 @@ impl Image {
         Ok(())
     }
 
-    /// Starts the creation of a failed image anew.
+    /// Starts the creation of a failed image anew. `reserved` are the bytes that it may need.
     ///
     /// # Errors
     ///
     /// [`IllegalTransition`] when the image is not in error.
-    pub fn retry(&mut self) -> Result<(), IllegalTransition> {
-        self.transition(ImageStatus::Creating)
+    pub fn retry(&mut self, reserved: ByteSize) -> Result<(), IllegalTransition> {
+        self.transition(ImageStatus::Creating)?;
+        self.0.reserved = reserved;
+        Ok(())
+    }
+
+    /// Returns what the image takes of its account's limits. Stock images, and those that could not
+    /// be created, take nothing.
+    pub fn usage(&self) -> ImageUsage {
+        if self.0.kind == ImageKind::Stock || !self.0.status.counts() {
+            return ImageUsage::default();
+        }
+        let stored = self.0.stored.as_ref().filter(|_| self.0.status == ImageStatus::Available);
+        ImageUsage { images: 1, bytes: stored.map_or(self.0.reserved, |stored| stored.size) }
     }
 
     /// Says that the file of the image is, or will be, elsewhere: a verified copy took its place,

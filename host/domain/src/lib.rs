@@ -20,6 +20,7 @@ pub mod hypervisor;
 pub mod id;
 pub mod image;
 pub mod instance;
+pub mod limits;
 pub mod location;
 pub mod name;
 pub mod plugin_kind;

@@ -1,6 +1,6 @@
 //! Locations: where images are stored and used, each with its own flags and limits.
 
-use crate::{coalesce::CoalescePolicy, id::LocationId, name::Name};
+use crate::{coalesce::CoalescePolicy, id::LocationId, name::Name, size::ByteSize};
 
 /// A location.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct Location {
     /// The number of images that an account without its own limit may have here; `None` is no limit
     /// (S122).
     pub default_image_limit: Option<u32>,
+    /// The bytes that the images of an account without its own limit may take here; `None` is no
+    /// limit.
+    pub default_image_bytes_limit: Option<ByteSize>,
     /// How the layers of disks are merged here.
     pub coalesce: CoalescePolicy,
     /// How long a capture may freeze a guest's file systems here.

@@ -63,7 +63,7 @@ pub fn stored_upper_bound(content: ByteSize) -> ByteSize {
 }
 
 /// Decides whether an instance can be captured, and chooses disk and storage. The limit is not
-/// here: it is a reservation in the transaction (see [`reserve_slot`]).
+/// here: it is a reservation in the transaction (see [`Quota::reserve`](crate::limits::Quota)).
 ///
 /// # Errors
 ///
@@ -110,30 +110,6 @@ pub fn require_online(hypervisor: &Hypervisor, now: Timestamp) -> Result<(), Err
         Code::HypervisorOffline,
         "its agent has not reported for a while; try again when it is back",
     ))
-}
-
-/// Returns the number of images that an account may have in a location: its own limit, otherwise
-/// the location's; `None` is no limit.
-pub fn image_limit(account: &Account, location: &Location) -> Option<u32> {
-    account.image_limit.or(location.default_image_limit)
-}
-
-/// Decides whether one more slot can be taken. Called inside the transaction that inserts the image
-/// (S126, X7).
-///
-/// # Errors
-///
-/// [`Code::ImageLimitReached`] when `taken` has reached the limit.
-pub fn reserve_slot(limit: Option<u32>, taken: u32) -> Result<(), Error> {
-    match limit {
-        Some(limit) if taken >= limit => Err(Error::new(
-            Code::ImageLimitReached,
-            "delete unused images to free up a slot, or contact the provider",
-        )
-        .with("limit", limit)
-        .with("used", taken)),
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// The facts that decide about a deployment.

@@ -95,6 +95,7 @@ impl From<Code> for TaskErrorCode {
             | Code::ImageFeatureDisabled
             | Code::ObjectsNotServed
             | Code::ImageLimitReached
+            | Code::ImageBytesLimitReached
             | Code::BootFromVolumeNotSupported
             | Code::ImageInUse
             | Code::ResourceInUse

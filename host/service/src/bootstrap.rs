@@ -155,7 +155,8 @@ impl Service {
         let password_hash = self.passwords().hash(&password, self.random()).await?;
         let change = Change::begin(self).await?;
         let id = AccountId::new(self.new_uuid());
-        let account = Account { id, name, role, image_limit: None, created_at: change.now };
+        let account =
+            Account { id, name, role, image_limit: None, image_bytes_limit: None, created_at: change.now };
         let op = self.system(account.clone());
         let record = AccountRecord { account, password_hash, event_sequence: 0 };
         account::insert(&change.tx, &record).await.db()?;
@@ -217,6 +218,7 @@ impl Service {
             name: request.location.clone(),
             images_enabled: true,
             default_image_limit: None,
+            default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
             freeze_limit: FreezeLimit::default(),
         };

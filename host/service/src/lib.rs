@@ -43,7 +43,7 @@ pub use auth::session::{SignIn, SignedIn};
 pub use auth::token::{TokenCreate, TokenCreated, TokenView};
 pub use bootstrap::{LocalRequest, LocalSetup};
 pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
-pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView};
+pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView, QuotaView};
 pub use catalogue::storage::{StorageCreate, StorageList};
 pub use catalogue::storage_kind::{KindOnHypervisor, StorageKindView};
 pub use catalogue::storage_secrets::StorageSecretView;

@@ -3,6 +3,7 @@
 use imprint_domain::{
     account::{Account, Role},
     id::AccountId,
+    size::ByteSize,
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -27,6 +28,7 @@ mod row {
         pub image_limit: Option<i64>,
         pub event_sequence: i64,
         pub created_at: DateTimeUtc,
+        pub image_bytes_limit: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -54,6 +56,10 @@ impl AccountRecord {
                 name: codec::name(&row.name)?,
                 role: codec::parse("role", &row.role)?,
                 image_limit: row.image_limit.map(|limit| codec::to_u32("image_limit", limit)).transpose()?,
+                image_bytes_limit: row
+                    .image_bytes_limit
+                    .map(|limit| codec::size("image_bytes_limit", limit))
+                    .transpose()?,
                 created_at: row.created_at,
             },
             password_hash: row.password_hash,
@@ -71,6 +77,7 @@ impl AccountRecord {
             image_limit: account.image_limit.map(i64::from),
             event_sequence: codec::to_i64(self.event_sequence),
             created_at: account.created_at,
+            image_bytes_limit: account.image_bytes_limit.map(ByteSize::as_i64),
         }
     }
 }

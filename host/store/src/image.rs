@@ -1,6 +1,7 @@
 //! Images.
 
 mod references;
+mod usage;
 
 use imprint_domain::{
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
@@ -16,7 +17,10 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::references::{references_of_keys, references_of_storage};
+pub use self::{
+    references::{references_of_keys, references_of_storage},
+    usage::{usage_of_account, usage_of_accounts},
+};
 use crate::{Conn, StoreError, WriteTx, codec};
 
 #[expect(unreachable_pub, reason = "sea-orm derives public items")]
@@ -52,6 +56,7 @@ mod row {
         pub created_at: DateTimeUtc,
         pub available_at: Option<DateTimeUtc>,
         pub version: i64,
+        pub reserved_bytes: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -203,6 +208,7 @@ fn from_row(row: row::Model) -> Result<ImageRecord, StoreError> {
         storage_id: StorageId::new(row.storage_id),
         format: codec::parse("format", &row.format)?,
         stored: stored(&row)?,
+        reserved: codec::size("reserved_bytes", row.reserved_bytes)?,
         task_id: row.task_id.map(TaskId::new),
         created_at: row.created_at,
         available_at: row.available_at,
@@ -250,6 +256,7 @@ fn to_row(record: &ImageRecord) -> row::Model {
         created_at: image.created_at,
         available_at: image.available_at,
         version: i64::from(image.version),
+        reserved_bytes: image.reserved.as_i64(),
     }
 }
 
@@ -363,27 +370,6 @@ pub async fn list(
     rows.into_iter().map(from_row).collect()
 }
 
-/// Counts the slots that an account's images take in a location (S62, S126).
-///
-/// # Errors
-///
-/// [`StoreError`] when the database fails or a row has an unknown value.
-pub async fn slots_taken(
-    conn: &Conn<'_>,
-    account: AccountId,
-    location: LocationId,
-) -> Result<u32, StoreError> {
-    let takes = ImageStatus::ALL.iter().filter(|status| status.takes_slot()).map(|status| status.as_str());
-    let taken = row::Entity::find()
-        .filter(row::Column::AccountId.eq(account.uuid()))
-        .filter(row::Column::LocationId.eq(location.uuid()))
-        .filter(row::Column::Kind.eq(ImageKind::Custom.as_str()))
-        .filter(row::Column::Status.is_in(takes))
-        .count(&conn.0)
-        .await?;
-    Ok(u32::try_from(taken).unwrap_or(u32::MAX))
-}
-
 /// Counts the images of some storages, by storage and status.
 ///
 /// # Errors
@@ -454,7 +440,7 @@ pub async fn count_of_location(conn: &Conn<'_>, id: LocationId) -> Result<u64, S
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
-    Ok(())
+    usage::count(tx, None, Some(&record.image)).await
 }
 
 /// Changes an image's row to what the record says.
@@ -463,6 +449,8 @@ pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError
 ///
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
+    let before = get(&tx.conn(), record.image.id).await?;
+    usage::count(tx, before.as_ref().map(|before| &before.image), Some(&record.image)).await?;
     row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())
 }
@@ -473,6 +461,8 @@ pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError
 ///
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn delete(tx: &WriteTx, id: ImageId) -> Result<(), StoreError> {
+    let before = get(&tx.conn(), id).await?;
+    usage::count(tx, before.as_ref().map(|before| &before.image), None).await?;
     row::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
     Ok(())
 }

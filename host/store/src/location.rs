@@ -1,6 +1,8 @@
 //! Locations.
 
-use imprint_domain::{coalesce::CoalescePolicy, id::LocationId, location::Location, time::Timestamp};
+use imprint_domain::{
+    coalesce::CoalescePolicy, id::LocationId, location::Location, size::ByteSize, time::Timestamp,
+};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -23,6 +25,7 @@ mod row {
         pub coalesce_timeout_s: i64,
         pub freeze_limit_ms: i64,
         pub created_at: DateTimeUtc,
+        pub default_image_bytes_limit: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -50,6 +53,10 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
                 .default_image_limit
                 .map(|limit| codec::to_u32("default_image_limit", limit))
                 .transpose()?,
+            default_image_bytes_limit: row
+                .default_image_bytes_limit
+                .map(|limit| codec::size("default_image_bytes_limit", limit))
+                .transpose()?,
             coalesce: CoalescePolicy {
                 before_capture: row.coalesce_before_capture,
                 timeout: codec::coalesce_timeout(row.coalesce_timeout_s)?,
@@ -70,6 +77,7 @@ fn to_row(record: &LocationRecord) -> row::Model {
         coalesce_timeout_s: i64::from(record.location.coalesce.timeout.seconds()),
         freeze_limit_ms: i64::from(record.location.freeze_limit.milliseconds()),
         created_at: record.created_at,
+        default_image_bytes_limit: record.location.default_image_bytes_limit.map(ByteSize::as_i64),
     }
 }
 

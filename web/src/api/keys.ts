@@ -20,6 +20,8 @@ const keysOf = <const Plural extends `${Exclude<Noun, 'storage'>}s`>(plural: Plu
 
 export const keys = {
   account: ['account'],
+  /** Locations with their settings, for admins. */
+  adminLocations: ['admin-locations'],
   /** All accounts, for admins. */
   accounts: ['accounts'],
   /** The ids of deleted things. */

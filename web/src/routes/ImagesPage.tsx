@@ -10,6 +10,7 @@ import { tasksQuery } from '@/api/queries/tasks'
 import type { Image } from '@/api/types'
 import { STATUS_CHOICES } from '@/features/images/ImageStatusBadge'
 import { ImageTable } from '@/features/images/ImageTable'
+import { limitLines } from '@/features/limits/lines'
 import { asProblem } from '@/lib/problem'
 import { imagesSearch } from '@/lib/search'
 import { Button } from '@/ui/Button'
@@ -123,18 +124,8 @@ function NoImages({ isFiltered }: { isFiltered: boolean }) {
   )
 }
 
-/** Shows how many of the allowed images are used, per location. */
+/** Shows what is used of the limits: once for those of the account, otherwise for each location. */
 function ImageLimits() {
-  const { data } = useLocations()
-  const limited = data?.filter((location) => location.image_limit != null) ?? []
-  return (
-    <>
-      {limited.map((location) => (
-        <MutedText key={location.id}>
-          {location.images_used} of {location.image_limit} images used
-          {data && data.length > 1 && ` in ${location.name}`}
-        </MutedText>
-      ))}
-    </>
-  )
+  const { data = [] } = useLocations()
+  return limitLines(data).map((line) => <MutedText key={line}>{line}</MutedText>)
 }

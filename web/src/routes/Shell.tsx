@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router'
-import { HardDrive, Layers, ListChecks, Server } from 'lucide-react'
+import { HardDrive, Layers, ListChecks, MapPin, Server, Users } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { useConnection } from '@/api/cache'
 import { openStream } from '@/api/live'
@@ -54,6 +54,8 @@ export function Shell() {
               </p>
               <ul aria-labelledby="nav-open-compute">
                 <NavItem to="/image-storages" icon={<HardDrive />} label="Image Storages" />
+                <NavItem to="/locations" icon={<MapPin />} label="Locations" />
+                <NavItem to="/accounts" icon={<Users />} label="Accounts" />
               </ul>
             </>
           )}
@@ -85,7 +87,7 @@ function useFocusOnNewPage() {
 }
 
 interface NavItemProps {
-  to: '/instances' | '/images' | '/tasks' | '/image-storages'
+  to: '/instances' | '/images' | '/tasks' | '/image-storages' | '/locations' | '/accounts'
   icon: ReactNode
   label: string
   count?: number

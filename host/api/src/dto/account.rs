@@ -19,9 +19,18 @@ pub struct Account {
     pub name: String,
     /// The permissions of the account.
     pub role: Role,
-    /// The most images of the account in each location; `null` applies the location's limit.
+    /// The most images of the account in all locations together; `null` applies the limit of each
+    /// location.
     #[schema(required)]
     pub image_limit: Option<u32>,
+    /// The most bytes of its images in all locations together; `null` applies the limit of each
+    /// location.
+    #[schema(required)]
+    pub image_bytes_limit: Option<u64>,
+    /// The number of its images in all locations.
+    pub images_used: u32,
+    /// The bytes of its images in all locations. One that is being created takes what it may need.
+    pub image_bytes_used: u64,
     /// The time of creation.
     pub created_at: DateTime<Utc>,
 }
@@ -109,17 +118,28 @@ pub struct AccountCreate {
     pub password: String,
     /// The permissions of the account.
     pub role: Role,
-    /// The most images of the account in each location; without it, the location's limit applies.
+    /// The most images of the account in all locations together; without it, the limit of each
+    /// location applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_limit: Option<u32>,
+    /// The most bytes of its images in all locations together; without it, the limit of each location
+    /// applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_bytes_limit: Option<u64>,
 }
 
 /// A request to change an account (merge patch).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountPatch {
-    /// The most images of the account in each location; `null` applies the location's limit.
+    /// The most images of the account in all locations together; `null` applies the limit of each
+    /// location.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub image_limit: Option<Option<u32>>,
+    /// The most bytes of its images in all locations together; `null` applies the limit of each
+    /// location.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub image_bytes_limit: Option<Option<u64>>,
 }

@@ -24,6 +24,9 @@ impl From<service::AccountView> for account::Account {
             name: view.name.to_string(),
             role: view.role,
             image_limit: view.image_limit,
+            image_bytes_limit: view.image_bytes_limit.map(ByteSize::bytes),
+            images_used: view.images_used,
+            image_bytes_used: view.image_bytes_used.bytes(),
             created_at: view.created_at,
         }
     }
@@ -61,8 +64,7 @@ impl From<service::LocationView> for location::Location {
             id: view.id,
             name: view.name.to_string(),
             images_enabled: view.images_enabled,
-            image_limit: view.image_limit,
-            images_used: view.images_used,
+            limits: view.limits.into(),
         }
     }
 }
@@ -74,6 +76,7 @@ impl From<service::LocationView> for location::AdminLocation {
             name: view.name.to_string(),
             images_enabled: view.images_enabled,
             default_image_limit: view.default_image_limit,
+            default_image_bytes_limit: view.default_image_bytes_limit.map(ByteSize::bytes),
             coalesce_before_capture: view.coalesce_before_capture,
             coalesce_timeout_s: view.coalesce_timeout_s,
             freeze_limit_ms: view.freeze_limit_ms,
@@ -83,7 +86,20 @@ impl From<service::LocationView> for location::AdminLocation {
 
 impl From<service::LimitsView> for location::Limits {
     fn from(view: service::LimitsView) -> Self {
-        Self { location_id: view.location_id, image_limit: view.image_limit, images_used: view.images_used }
+        Self { location_id: view.location_id, limits: view.limits.into() }
+    }
+}
+
+impl From<service::QuotaView> for location::ImageLimits {
+    fn from(view: service::QuotaView) -> Self {
+        Self {
+            image_limit: view.image_limit,
+            images_used: view.images_used,
+            image_limit_scope: view.image_limit_scope,
+            image_bytes_limit: view.image_bytes_limit.map(ByteSize::bytes),
+            image_bytes_used: view.image_bytes_used.bytes(),
+            image_bytes_limit_scope: view.image_bytes_limit_scope,
+        }
     }
 }
 

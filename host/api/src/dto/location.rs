@@ -1,6 +1,6 @@
 //! Locations and limits.
 
-use imprint_domain::id::LocationId;
+use imprint_domain::{id::LocationId, limits::LimitScope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,23 +15,39 @@ pub struct Location {
     pub name: String,
     /// Whether images can be created in the location.
     pub images_enabled: bool,
-    /// The most images of this account in the location; `null` for no limit.
-    #[schema(required)]
-    pub image_limit: Option<u32>,
-    /// The number of images of this account in the location.
-    pub images_used: u32,
+    /// The limits of this account, with what it uses.
+    #[serde(flatten)]
+    pub limits: ImageLimits,
 }
 
-/// The image limit of this account in a location.
+/// The limits of an account's images in a location, with what is used of them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageLimits {
+    /// The most images; `null` for no limit.
+    #[schema(required)]
+    pub image_limit: Option<u32>,
+    /// The number of images, counted in the scope of the limit.
+    pub images_used: u32,
+    /// What that limit counts: all images of the account, or those in the location.
+    pub image_limit_scope: LimitScope,
+    /// The most bytes of images; `null` for no limit.
+    #[schema(required)]
+    pub image_bytes_limit: Option<u64>,
+    /// The bytes of images, counted in the scope of the limit. An image that is being created takes
+    /// what it may need.
+    pub image_bytes_used: u64,
+    /// What that limit counts: all images of the account, or those in the location.
+    pub image_bytes_limit_scope: LimitScope,
+}
+
+/// The limits of this account in a location.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Limits {
     /// The location.
     pub location_id: LocationId,
-    /// The most images of this account in the location; `null` for no limit.
-    #[schema(required)]
-    pub image_limit: Option<u32>,
-    /// The number of images of this account in the location.
-    pub images_used: u32,
+    /// The limits, with what is used.
+    #[serde(flatten)]
+    pub limits: ImageLimits,
 }
 
 /// A location with its settings.
@@ -47,6 +63,10 @@ pub struct AdminLocation {
     /// limit.
     #[schema(required)]
     pub default_image_limit: Option<u32>,
+    /// The most bytes of images of an account without a limit of its own in the location; `null` for
+    /// no limit.
+    #[schema(required)]
+    pub default_image_bytes_limit: Option<u64>,
     /// Whether the layers of a stopped instance's disk are merged before its image is created,
     /// which makes the next image faster. Otherwise the layers are read as one disk and kept.
     pub coalesce_before_capture: bool,
@@ -73,6 +93,9 @@ pub struct LocationCreate {
     /// The most images of an account in the location; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
+    /// The most bytes of images of an account in the location; without it, no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_image_bytes_limit: Option<u64>,
     /// Whether the layers of disks are merged before images are created; without it, yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = true)]
@@ -99,6 +122,10 @@ pub struct LocationPatch {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub default_image_limit: Option<Option<u32>>,
+    /// The most bytes of images of an account in the location; `null` for no limit.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub default_image_bytes_limit: Option<Option<u64>>,
     /// Whether the layers of disks are merged before images are created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesce_before_capture: Option<bool>,

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use imprint_domain::{Code, Error, name::Name};
+use imprint_domain::{Code, Error, name::Name, size::ByteSize};
 
 /// Parses a name.
 ///
@@ -47,6 +47,27 @@ pub(crate) fn description(text: &str, pointer: &str) -> Result<String, Error> {
         );
     }
     Ok(text.trim_end().to_owned())
+}
+
+/// Checks a number of bytes of a request.
+///
+/// # Errors
+///
+/// [`Code::InvalidRequest`] at `pointer` above 2^63 - 1.
+pub(crate) fn bytes(number: u64, pointer: &str) -> Result<ByteSize, Error> {
+    ByteSize::new(number).map_err(|error| Error::new(Code::InvalidRequest, error).at(pointer))
+}
+
+/// Checks the change of a limit; `Some(None)` removes it.
+///
+/// # Errors
+///
+/// What `check` answers.
+pub(crate) fn changed<T, U>(
+    change: Option<Option<T>>,
+    check: impl FnOnce(T) -> Result<U, Error>,
+) -> Result<Option<Option<U>>, Error> {
+    change.map(|limit| limit.map(check).transpose()).transpose()
 }
 
 /// Checks a number that the document declares as `int32`.

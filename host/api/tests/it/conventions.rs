@@ -148,6 +148,9 @@ async fn numbers_are_within_the_bounds_of_the_document() {
         json!({"name": "x", "password": "long enough", "role": "customer", "image_limit": u32::MAX});
     let refused = world.admin.post("/admin/accounts", account).await.expect_problem("invalid_request");
     assert_eq!(refused.text("/errors/0/pointer"), "/image_limit", "{}", refused.body);
+    let bytes = json!({"default_image_bytes_limit": u64::MAX});
+    let refused = world.admin.patch(&location, bytes).await.expect_problem("invalid_request");
+    assert_eq!(refused.text("/errors/0/pointer"), "/default_image_bytes_limit", "{}", refused.body);
     let token = json!({"name": "x", "scopes": ["images:read"], "expires_at": "tomorrow"});
     let refused = world.customer.post("/api-tokens", token).await.expect_problem("invalid_request");
     assert_eq!(refused.text("/errors/0/pointer"), "/expires_at", "{}", refused.body);
@@ -324,8 +327,23 @@ async fn locations_and_limits_say_what_is_left() {
     world.captured("one").await;
     let limits = world.customer.get(&format!("/limits?location_id={}", world.location)).await;
     assert_eq!((&limits.body["image_limit"], &limits.body["images_used"]), (&json!(5), &json!(1)));
+    assert_eq!(limits.body["image_limit_scope"], "location");
     let locations = world.other.get("/locations").await.expect(StatusCode::OK);
     assert_eq!(locations.body["items"][0]["images_used"], 0);
+    world
+        .admin
+        .patch(&location, json!({"default_image_bytes_limit": 1_u64 << 40}))
+        .await
+        .expect(StatusCode::OK);
+    let account = world.customer.get("/account").await;
+    let used = account.body["image_bytes_used"].as_u64().expect("a number");
+    assert!(used > 0, "{}", account.body);
+    let own = json!({"image_limit": 7, "image_bytes_limit": used + 1});
+    let changed = world.admin.patch(&format!("/admin/accounts/{}", account.text("/id")), own).await;
+    assert_eq!((&changed.body["images_used"], &changed.body["image_bytes_used"]), (&json!(1), &json!(used)));
+    let limits = world.customer.get(&format!("/limits?location_id={}", world.location)).await.body;
+    assert_eq!((&limits["image_limit"], &limits["image_limit_scope"]), (&json!(7), &json!("account")));
+    assert_eq!((&limits["image_bytes_limit"], &limits["image_bytes_used"]), (&json!(used + 1), &json!(used)));
     let hypervisors = world.customer.get("/hypervisors").await.expect(StatusCode::OK);
     assert_eq!(hypervisors.body["items"][0]["online"], true);
     assert_eq!(hypervisors.body["items"][0].get("driver"), None, "a customer sees what deploying needs");

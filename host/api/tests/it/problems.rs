@@ -193,7 +193,12 @@ async fn limits(world: &World, seen: &mut Seen) {
     let refused = customer.post("/images", world.capture("x")).await;
     assert_eq!(refused.body["context"]["limit"], "1", "{}", refused.body);
     seen.note(Code::ImageLimitReached, refused);
-    admin.patch(&account, json!({"image_limit": null})).await.expect(StatusCode::OK);
+    let too_few = json!({"image_limit": null, "image_bytes_limit": 1});
+    admin.patch(&account, too_few).await.expect(StatusCode::OK);
+    let refused = customer.post("/images", world.capture("x")).await;
+    assert_eq!(refused.body["context"]["limit_bytes"], "1", "{}", refused.body);
+    seen.note(Code::ImageBytesLimitReached, refused);
+    admin.patch(&account, json!({"image_bytes_limit": null})).await.expect(StatusCode::OK);
     let location = format!("/admin/locations/{}", world.location);
     admin.patch(&location, json!({"images_enabled": false})).await.expect(StatusCode::OK);
     seen.note(Code::ImageFeatureDisabled, customer.post("/images", world.capture("x")).await);

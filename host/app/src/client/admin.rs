@@ -5,17 +5,19 @@ use imprint_api::dto::{
     location::{AdminLocation, LocationPatch},
     secret::SecretsRotated,
 };
+use imprint_domain::size::ByteSize;
 use reqwest::Method;
 
 use super::{
     api::Api,
     args::{
-        AdminArgs, AdminCommand, AdminHypervisorCommand, LocationCommand, LocationSetArgs, SecretsCommand,
+        AdminArgs, AdminCommand, AdminHypervisorCommand, Limit, LocationCommand, LocationSetArgs,
+        SecretsCommand,
     },
     confirm::confirm_deletion,
     failure::Failure,
     find, instance,
-    output::{Output, text, time},
+    output::{Output, size, text, time},
     table::Table,
 };
 use crate::terminal::note;
@@ -29,6 +31,7 @@ pub(crate) async fn run(args: AdminArgs) -> Result<(), Failure> {
             let made = api.once(api.request(Method::POST, &path)).await?;
             instance::finish(&api, output, made, wait).await
         }
+        AdminCommand::Account(command) => super::account::run(&api, output, command).await,
         AdminCommand::Location(LocationCommand::List) => list(&api, output).await,
         AdminCommand::Location(LocationCommand::Set(args)) => set(&api, output, args).await,
         AdminCommand::Secrets(SecretsCommand::Rotate) => {
@@ -90,13 +93,23 @@ async fn list(api: &Api, output: Output) -> Result<(), Failure> {
                 location.name.clone(),
                 location.images_enabled.to_string(),
                 text(location.default_image_limit),
+                size(location.default_image_bytes_limit),
                 location.coalesce_before_capture.to_string(),
                 format!("{} s", location.coalesce_timeout_s),
                 format!("{} ms", location.freeze_limit_ms),
                 location.id.to_string(),
             ]
         });
-        let headings = ["NAME", "IMAGES", "LIMIT", "COALESCE", "COALESCE TIMEOUT", "FREEZE LIMIT", "ID"];
+        let headings = [
+            "NAME",
+            "IMAGES",
+            "IMAGE LIMIT",
+            "SIZE LIMIT",
+            "COALESCE",
+            "COALESCE TIMEOUT",
+            "FREEZE LIMIT",
+            "ID",
+        ];
         Table::list(headings, rows, "no locations")
     })
 }
@@ -105,7 +118,8 @@ async fn set(api: &Api, output: Output, args: LocationSetArgs) -> Result<(), Fai
     let id = find::location(api, &args.location).await?;
     let patch = LocationPatch {
         images_enabled: args.images_enabled,
-        default_image_limit: None,
+        default_image_limit: args.image_limit.map(|Limit(limit)| limit),
+        default_image_bytes_limit: args.image_bytes_limit.map(|Limit(limit)| limit.map(ByteSize::bytes)),
         coalesce_before_capture: args.coalesce_before_capture,
         coalesce_timeout_s: args.coalesce_timeout,
         freeze_limit_ms: args.freeze_limit_ms,
@@ -120,7 +134,8 @@ fn details(location: &AdminLocation) -> Table {
         ("id", location.id.to_string()),
         ("name", location.name.clone()),
         ("images enabled", location.images_enabled.to_string()),
-        ("image limit", text(location.default_image_limit)),
+        ("image limit of each account", text(location.default_image_limit)),
+        ("size limit of each account's images", size(location.default_image_bytes_limit)),
         ("coalesce before capture", location.coalesce_before_capture.to_string()),
         ("coalesce timeout", format!("{} s", location.coalesce_timeout_s)),
         ("freeze limit", format!("{} ms", location.freeze_limit_ms)),

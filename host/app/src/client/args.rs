@@ -1,9 +1,14 @@
 //! The arguments of the client's commands. Resources are named by id or by name.
 
+mod admin;
 mod storage;
 
 use std::path::PathBuf;
 
+pub(crate) use admin::{
+    AccountCommand, AccountCreateArgs, AccountSetArgs, AdminArgs, AdminCommand, AdminHypervisorCommand,
+    Limit, LocationCommand, LocationSetArgs, SecretsCommand,
+};
 pub(crate) use storage::{
     StorageAdoptArgs, StorageArgs, StorageBrowseArgs, StorageCommand, StorageCreateArgs, StorageDownloadArgs,
     StorageEditArgs, StorageListArgs, StorageReconcileArgs, StorageScanArgs, StorageSecretsArgs,
@@ -13,7 +18,7 @@ pub(crate) use storage::{
 use clap::{Args, Subcommand, ValueEnum};
 use imprint_domain::{
     consistency::Consistency,
-    id::{TaskId, TokenId},
+    id::TaskId,
     image::{Compression, ImageStatus},
     size::ByteSize,
     task::TaskState,
@@ -349,100 +354,4 @@ pub(crate) struct TaskListArgs {
     /// Only tasks of this instance, by id or name
     #[arg(long)]
     pub(crate) instance: Option<String>,
-}
-
-/// Arguments of `imprint admin`.
-#[derive(Debug, Args)]
-pub(crate) struct AdminArgs {
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-    #[command(subcommand)]
-    pub(crate) command: AdminCommand,
-}
-
-/// The commands of `imprint admin`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AdminCommand {
-    /// Merge the layers of a stopped instance's disk into one file
-    Coalesce {
-        /// Id or name
-        instance: String,
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
-    /// Locations: list, set, delete
-    #[command(subcommand)]
-    Location(LocationCommand),
-    /// Secrets: rotate
-    #[command(subcommand)]
-    Secrets(SecretsCommand),
-    /// Hypervisors: delete, and the tokens of their agents
-    #[command(subcommand)]
-    Hypervisor(AdminHypervisorCommand),
-}
-
-/// The commands of `imprint admin secrets`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecretsCommand {
-    /// Seal every secret again with the first key of the server's key file
-    Rotate,
-}
-
-/// The commands of `imprint admin hypervisor`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AdminHypervisorCommand {
-    /// Delete a hypervisor without instances, after its agent was stopped
-    Delete {
-        /// Id or name
-        hypervisor: String,
-        #[command(flatten)]
-        confirm: ConfirmArgs,
-    },
-    /// List the tokens of a hypervisor's agent
-    Tokens {
-        /// Id or name
-        hypervisor: String,
-    },
-    /// Revoke a token of a hypervisor's agent
-    RevokeToken {
-        /// Id or name
-        hypervisor: String,
-        /// Id of the token
-        token: TokenId,
-    },
-}
-
-/// The commands of `imprint admin location`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum LocationCommand {
-    /// List locations with their settings
-    List,
-    /// Change settings of a location; the others stay as they are
-    Set(LocationSetArgs),
-    /// Delete a location without hypervisors, instances and images
-    Delete {
-        /// Id or name
-        location: String,
-        #[command(flatten)]
-        confirm: ConfirmArgs,
-    },
-}
-
-/// Arguments of `imprint admin location set`.
-#[derive(Debug, Args)]
-pub(crate) struct LocationSetArgs {
-    /// Id or name
-    pub(crate) location: String,
-    /// Whether customers may create images there
-    #[arg(long, value_name = "BOOL")]
-    pub(crate) images_enabled: Option<bool>,
-    /// Whether the layers of a stopped instance's disk are merged before its image is created
-    #[arg(long, value_name = "BOOL")]
-    pub(crate) coalesce_before_capture: Option<bool>,
-    /// Longest time that merging layers may take, in seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) coalesce_timeout: Option<u32>,
-    /// Longest time that a capture may freeze a guest's file systems, in milliseconds
-    #[arg(long, value_name = "MILLISECONDS")]
-    pub(crate) freeze_limit_ms: Option<u32>,
 }

@@ -3,9 +3,10 @@
 use std::{fmt::Display, str::FromStr};
 
 use imprint_api::dto::{
-    hypervisor::Hypervisor, image::Image, instance::Instance, location::Location, storage::ImageStorage,
+    account::Account, hypervisor::Hypervisor, image::Image, instance::Instance, location::Location,
+    storage::ImageStorage,
 };
-use imprint_domain::id::{HypervisorId, ImageId, InstanceId, LocationId, StorageId};
+use imprint_domain::id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId};
 
 use super::{api::Api, failure::Failure};
 
@@ -53,6 +54,20 @@ pub(crate) async fn location(api: &Api, typed: &str) -> Result<LocationId, Failu
         "admin location",
         typed,
         locations.items.iter().map(|place| (place.id, place.name.as_str())),
+    )
+}
+
+/// Returns the id of an account that was typed as id or name; for admins.
+pub(crate) async fn account(api: &Api, typed: &str) -> Result<AccountId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let accounts = api.list::<Account>("/admin/accounts", &[]).await?;
+    one(
+        "account",
+        "admin account",
+        typed,
+        accounts.items.iter().map(|account| (account.id, account.name.as_str())),
     )
 }
 

@@ -114,21 +114,24 @@ async fn make_token(api: &Api, cookie: &str, session: &Session) -> Result<TokenC
 }
 
 fn password(from_stdin: bool, account: &str) -> Result<String, Failure> {
+    match std::env::var("IMPRINT_PASSWORD") {
+        Ok(password) if !from_stdin => Ok(password),
+        _ => read_password(from_stdin, account, "use --password-stdin or IMPRINT_PASSWORD"),
+    }
+}
+
+/// Reads the password of an account from standard input, or asks for it. `advice` says what to do
+/// without a terminal.
+pub(crate) fn read_password(from_stdin: bool, account: &str, advice: &str) -> Result<String, Failure> {
     let unread = |cause| Failure::local("cannot read the password", cause);
     if from_stdin {
         let mut text = String::new();
         io::stdin().lock().take(MAX_PASSWORD + 2).read_to_string(&mut text).map_err(unread)?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
-    if let Ok(password) = std::env::var("IMPRINT_PASSWORD") {
-        return Ok(password);
-    }
     let terminal = console::Term::stderr();
     if !terminal.is_term() {
-        return Err(Failure::Usage(
-            "there is no terminal to ask for the password; use --password-stdin or IMPRINT_PASSWORD"
-                .to_owned(),
-        ));
+        return Err(Failure::Usage(format!("there is no terminal to ask for the password; {advice}")));
     }
     terminal.write_str(&format!("Password of {account}: ")).map_err(unread)?;
     terminal.read_secure_line().map_err(unread)

@@ -1,7 +1,6 @@
 //! `imprint storage scan`, `scans`, `browse`, `reconcile` and `adopt`: what is really on a storage.
 
 use imprint_api::dto::{
-    account::Account,
     image::ImageAndTask,
     storage_scan::{
         StorageObject, StorageObjectAdopt, StorageObjectChange, StorageReconcile, StorageReconcileReport,
@@ -9,10 +8,7 @@ use imprint_api::dto::{
     },
     task::Task,
 };
-use imprint_domain::{
-    id::{AccountId, StorageId},
-    storage_scan::ScanState,
-};
+use imprint_domain::{id::StorageId, storage_scan::ScanState};
 use reqwest::Method;
 
 use super::{
@@ -158,7 +154,7 @@ fn plan(report: &StorageReconcileReport) -> Table {
 pub(crate) async fn adopt(api: &Api, output: Output, args: StorageAdoptArgs) -> Result<(), Failure> {
     let id = find::storage(api, &args.storage).await?;
     let account_id = match args.account {
-        Some(account) => Some(account_of(api, &account).await?),
+        Some(account) => Some(find::account(api, &account).await?),
         None => None,
     };
     let body = StorageObjectAdopt {
@@ -175,15 +171,4 @@ pub(crate) async fn adopt(api: &Api, output: Output, args: StorageAdoptArgs) -> 
     }
     note(&format!("`imprint image show {}` shows the image", made.image.id));
     output.print(&made, || super::task::details(&made.task))
-}
-
-async fn account_of(api: &Api, typed: &str) -> Result<AccountId, Failure> {
-    if let Ok(id) = typed.parse() {
-        return Ok(id);
-    }
-    let accounts = api.list::<Account>("/admin/accounts", &[]).await?;
-    let found = accounts.items.iter().find(|account| account.name == typed);
-    found
-        .map(|account| account.id)
-        .ok_or_else(|| Failure::Usage(format!("there is no account `{typed}`; name it by its id")))
 }

@@ -199,6 +199,45 @@ async fn an_operator_merges_the_layers_of_a_disk() {
 }
 
 #[tokio::test]
+async fn limits_are_set_by_number_and_by_size_and_removed() {
+    let server = Server::start().await;
+    server.imprint(&["login", "--server", &server.url, "--account", "admin"]).await.expect(0);
+    let set = async |args: &[&str]| {
+        let all = [&["admin"], args].concat();
+        server.imprint(&all).await.expect(0).json()
+    };
+    let locations = server.imprint(&["admin", "location", "list"]).await.expect(0).json();
+    let location = locations["items"][0]["name"].as_str().unwrap();
+    let place =
+        set(&["location", "set", location, "--image-limit", "20", "--image-bytes-limit", "500G"]).await;
+    assert_eq!(place["default_image_limit"], 20);
+    assert_eq!(place["default_image_bytes_limit"], 500_u64 << 30);
+    let place = set(&["location", "set", location, "--image-bytes-limit", "none"]).await;
+    assert_eq!(
+        (&place["default_image_limit"], &place["default_image_bytes_limit"]),
+        (&json!(20), &json!(null))
+    );
+
+    let made = server.imprint_with_input(
+        &["admin", "account", "create", "shop", "--password-stdin", "--image-limit", "3"],
+        "a long password\n",
+    );
+    let made = made.await.expect(0).json();
+    assert_eq!((&made["role"], &made["image_limit"]), (&json!("customer"), &json!(3)));
+    let changed =
+        set(&["account", "set", "shop", "--image-limit", "none", "--image-bytes-limit", "1.5T"]).await;
+    assert_eq!((&changed["image_limit"], &changed["image_bytes_limit"]), (&json!(null), &json!(3_u64 << 39)));
+    let listed = set(&["account", "list"]).await;
+    let shop = listed["items"].as_array().unwrap().iter().find(|account| account["name"] == "shop").unwrap();
+    assert_eq!(shop["images_used"], 0);
+    let wrong = server.imprint(&["admin", "account", "set", "shop", "--image-limit", "many"]).await;
+    assert!(wrong.expect(2).err().contains("--image-limit"));
+    let missing =
+        server.imprint(&["admin", "account", "set", "nobody", "--image-limit", "1"]).await.expect(3);
+    assert!(missing.err().contains("nobody"), "{}", missing.err());
+}
+
+#[tokio::test]
 async fn errors_are_json_where_answers_are() {
     let server = Server::start().await;
     let error = |ran: &Ran| serde_json::from_str::<Value>(&ran.err()).unwrap()["error"].clone();

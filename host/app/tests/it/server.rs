@@ -1,7 +1,12 @@
 //! A control plane with a customer and a stock image, and an agent that ends its tasks with the
 //! outcomes that a test chooses.
 
-use std::{path::PathBuf, process::Output, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{Output, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use imprint_agent_protocol::{
     Assignment, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat, HeldLease, ImageResult, Outcome,
@@ -16,7 +21,7 @@ use imprint_domain::{
 };
 use imprint_service::{Database, LocalRequest, Service, Settings, StockImageCreate, SystemEnvironment};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -102,11 +107,27 @@ impl Server {
 
     /// Runs the binary with more variables.
     pub(crate) async fn imprint_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Ran {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_imprint"));
-        command.args(args).env_clear().env("IMPRINT_PASSWORD", PASSWORD);
-        command.env("IMPRINT_CREDENTIALS", self.credentials()).envs(variables.iter().copied());
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
         let output = tokio::time::timeout(TIMEOUT, command.kill_on_drop(true).output()).await;
         Ran(output.expect("the command ends").unwrap())
+    }
+
+    /// Runs the binary with a text as its standard input.
+    pub(crate) async fn imprint_with_input(&self, args: &[&str], input: &str) -> Ran {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
+        Ran(output.expect("the command ends").unwrap())
+    }
+
+    fn command(&self, args: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_imprint"));
+        command.args(args).env_clear().env("IMPRINT_PASSWORD", PASSWORD);
+        command.env("IMPRINT_CREDENTIALS", self.credentials());
+        command
     }
 
     /// Signs in as the customer.

@@ -34,6 +34,7 @@ fn creating() -> Image {
         storage_id: StorageId::new(Uuid::from_u128(4)),
         storage_key: "key".to_owned(),
         format: ImageFormat::Raw,
+        reserved: ByteSize::GIB,
         task_id: TaskId::new(Uuid::from_u128(5)),
     };
     Image::reserve(new, now())
@@ -54,6 +55,27 @@ fn in_status(status: ImageStatus) -> Image {
     image
 }
 
+/// The limits count what an image may need, then what it takes, and nothing of one that failed.
+#[test]
+fn usage_follows_the_life_of_an_image() {
+    let usage = |image: &Image| (image.usage().images, image.usage().bytes);
+    let mut image = creating();
+    assert_eq!(usage(&image), (1, ByteSize::GIB));
+    image.fail().unwrap();
+    assert_eq!(usage(&image), (0, ByteSize::ZERO));
+    image.retry(ByteSize::MIB).unwrap();
+    assert_eq!(usage(&image), (1, ByteSize::MIB));
+    image.publish(stored(), now()).unwrap();
+    assert_eq!(usage(&image), (1, stored().size));
+    image.lose().unwrap();
+    assert_eq!(usage(&image), (0, ByteSize::ZERO));
+    image.retry(ByteSize::MIB).unwrap();
+    assert_eq!(usage(&image), (1, ByteSize::MIB), "what was stored before is gone");
+    image.publish(stored(), now()).unwrap();
+    image.delete(task_id()).unwrap();
+    assert_eq!(usage(&image), (0, ByteSize::ZERO));
+}
+
 type Step = fn(&mut Image) -> Result<(), IllegalTransition>;
 
 #[test]
@@ -61,7 +83,7 @@ fn every_transition_counts_a_version_or_is_refused_without_effect() {
     let steps: [(ImageStatus, Step); 4] = [
         (ImageStatus::Available, |image| image.publish(stored(), now())),
         (ImageStatus::Error, Image::fail),
-        (ImageStatus::Creating, Image::retry),
+        (ImageStatus::Creating, |image| image.retry(ByteSize::MIB)),
         (ImageStatus::Deleting, |image| image.delete(task_id())),
     ];
     let mut allowed = Vec::new();

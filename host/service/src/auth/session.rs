@@ -96,12 +96,9 @@ impl Service {
         };
         let op = Op::new(actor, request.request_id);
         change.audit(&op, "session.create", session.id).await?;
+        let account = account_view(&change.conn(), &op.actor.account).await?;
         change.commit().await?;
-        Ok(SignedIn {
-            token: hex::encode(secret),
-            account: account_view(&op.actor.account),
-            expires_at: session.expires_at,
-        })
+        Ok(SignedIn { token: hex::encode(secret), account, expires_at: session.expires_at })
     }
 
     /// Returns the actor that a session cookie belongs to.

@@ -4,10 +4,11 @@ use imprint_domain::{
     Error,
     account::Account,
     coalesce::{CoalescePolicy, CoalesceTimeout},
-    id::LocationId,
+    id::{AccountId, LocationId},
+    limits::{ImageUsage, LimitScope, Quota},
     location::{FreezeLimit, Location},
     name::Name,
-    rules,
+    size::ByteSize,
 };
 use imprint_store::{
     Conn, hypervisor, image, instance,
@@ -17,9 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Op, Page, PageRequest, Service,
+    auth::account,
     change::Change,
     db_result::DbResult,
     idempotency,
+    instances::capture_facts::quota,
     page::Listing,
     validate::{name_taken, require_unreferenced},
 };
@@ -33,12 +36,14 @@ pub struct LocationView {
     pub name: Name,
     /// Whether images may be created here (S124).
     pub images_enabled: bool,
-    /// The number of images that the account may have here; `None` is no limit.
-    pub image_limit: Option<u32>,
-    /// The number of images that the account has here.
-    pub images_used: u32,
-    /// The limit of accounts without their own; `None` is no limit.
+    /// The limits of the account that asks, with what it uses.
+    #[serde(flatten)]
+    pub limits: QuotaView,
+    /// The number of images of accounts without their own limit; `None` is no limit.
     pub default_image_limit: Option<u32>,
+    /// The bytes of images of accounts without their own limit; `None` is no limit.
+    #[serde(default)]
+    pub default_image_bytes_limit: Option<ByteSize>,
     /// Whether the layers of a stopped instance's disk are merged before its image is created
     /// (S42).
     pub coalesce_before_capture: bool,
@@ -49,15 +54,44 @@ pub struct LocationView {
     pub freeze_limit_ms: u32,
 }
 
+/// The limits of an account in a location, with what it uses of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaView {
+    /// The number of images that the account may have; `None` is no limit.
+    pub image_limit: Option<u32>,
+    /// The number of images that it has, counted in the scope of the limit.
+    pub images_used: u32,
+    /// What that limit counts.
+    pub image_limit_scope: LimitScope,
+    /// The bytes that the account's images may take; `None` is no limit.
+    pub image_bytes_limit: Option<ByteSize>,
+    /// The bytes that they take, counted in the scope of the limit.
+    pub image_bytes_used: ByteSize,
+    /// What that limit counts.
+    pub image_bytes_limit_scope: LimitScope,
+}
+
 /// The limits of the account that asks, in a location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitsView {
     /// The location.
     pub location_id: LocationId,
-    /// The number of images that the account may have here; `None` is no limit.
-    pub image_limit: Option<u32>,
-    /// The number of images that the account has here.
-    pub images_used: u32,
+    /// The limits, with what is used.
+    #[serde(flatten)]
+    pub limits: QuotaView,
+}
+
+impl From<Quota> for QuotaView {
+    fn from(Quota { images, bytes }: Quota) -> Self {
+        Self {
+            image_limit: images.limit,
+            images_used: images.used,
+            image_limit_scope: images.scope,
+            image_bytes_limit: bytes.limit,
+            image_bytes_used: bytes.used,
+            image_bytes_limit_scope: bytes.scope,
+        }
+    }
 }
 
 /// A new location.
@@ -67,8 +101,10 @@ pub struct LocationCreate {
     pub name: Name,
     /// Whether images may be created there.
     pub images_enabled: bool,
-    /// The limit of accounts without their own; `None` is no limit.
+    /// The number of images of accounts without their own limit; `None` is no limit.
     pub default_image_limit: Option<u32>,
+    /// The bytes of images of accounts without their own limit; `None` is no limit.
+    pub default_image_bytes_limit: Option<ByteSize>,
     /// How the layers of disks are merged there.
     pub coalesce: CoalescePolicy,
     /// How long a capture may freeze a guest's file systems there.
@@ -80,8 +116,10 @@ pub struct LocationCreate {
 pub struct LocationPatch {
     /// Whether images may be created there.
     pub images_enabled: Option<bool>,
-    /// `Some(None)` removes the limit.
+    /// The number of images of accounts without their own limit; `Some(None)` removes it.
     pub default_image_limit: Option<Option<u32>>,
+    /// The bytes of images of accounts without their own limit; `Some(None)` removes it.
+    pub default_image_bytes_limit: Option<Option<ByteSize>>,
     /// Whether layers are merged before images are created.
     pub coalesce_before_capture: Option<bool>,
     /// The time limit of a merge.
@@ -95,18 +133,28 @@ const fn default_freeze_limit_ms() -> u32 {
     FreezeLimit::DEFAULT.milliseconds()
 }
 
-async fn view(conn: &Conn<'_>, account: &Account, location: &Location) -> Result<LocationView, Error> {
-    Ok(LocationView {
+/// Reads the limits of an account, and what it uses in each location.
+async fn limits_of(
+    conn: &Conn<'_>,
+    id: AccountId,
+) -> Result<(Account, Vec<(LocationId, ImageUsage)>), Error> {
+    let account = account::get(conn, id).await?.account;
+    let usage = image::usage_of_account(conn, id).await.db()?;
+    Ok((account, usage))
+}
+
+fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &Location) -> LocationView {
+    LocationView {
         id: location.id,
         name: location.name.clone(),
         images_enabled: location.images_enabled,
-        image_limit: rules::image_limit(account, location),
-        images_used: image::slots_taken(conn, account.id, location.id).await.db()?,
+        limits: quota(account, usage, location).into(),
         default_image_limit: location.default_image_limit,
+        default_image_bytes_limit: location.default_image_bytes_limit,
         coalesce_before_capture: location.coalesce.before_capture,
         coalesce_timeout_s: location.coalesce.timeout.seconds(),
         freeze_limit_ms: location.freeze_limit.milliseconds(),
-    })
+    }
 }
 
 /// Reads a location that must exist.
@@ -126,10 +174,8 @@ impl Service {
         let conn = self.read();
         let rows = location::list(&conn, listing.after()?, listing.rows()).await.db()?;
         let (rows, next_page_token) = listing.page(rows, |record| record.location.id)?;
-        let mut items = Vec::with_capacity(rows.len());
-        for record in &rows {
-            items.push(view(&conn, &op.actor.account, &record.location).await?);
-        }
+        let limits = limits_of(&conn, op.account_id()).await?;
+        let items = rows.iter().map(|record| view(&limits, &record.location)).collect();
         Ok(Page { items, next_page_token })
     }
 
@@ -143,8 +189,8 @@ impl Service {
         op.require_read()?;
         let conn = self.read();
         let record = get(&conn, location_id).await?;
-        let view = view(&conn, &op.actor.account, &record.location).await?;
-        Ok(LimitsView { location_id, image_limit: view.image_limit, images_used: view.images_used })
+        let (account, usage) = limits_of(&conn, op.account_id()).await?;
+        Ok(LimitsView { location_id, limits: quota(&account, &usage, &record.location).into() })
     }
 
     /// Creates a location. Admins only; `name_taken`.
@@ -164,12 +210,13 @@ impl Service {
             name: request.name,
             images_enabled: request.images_enabled,
             default_image_limit: request.default_image_limit,
+            default_image_bytes_limit: request.default_image_bytes_limit,
             coalesce: request.coalesce,
             freeze_limit: request.freeze_limit,
         };
         let record = LocationRecord { location, created_at: change.now };
         location::insert(&change.tx, &record).await.map_err(name_taken("location"))?;
-        let answer = view(&change.conn(), &op.actor.account, &record.location).await?;
+        let answer = view(&limits_of(&change.conn(), op.account_id()).await?, &record.location);
         change.audit(op, "location.create", answer.id).await?;
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
@@ -198,6 +245,9 @@ impl Service {
         if let Some(limit) = patch.default_image_limit {
             record.location.default_image_limit = limit;
         }
+        if let Some(limit) = patch.default_image_bytes_limit {
+            record.location.default_image_bytes_limit = limit;
+        }
         if let Some(before_capture) = patch.coalesce_before_capture {
             record.location.coalesce.before_capture = before_capture;
         }
@@ -208,7 +258,7 @@ impl Service {
             record.location.freeze_limit = limit;
         }
         location::update(&change.tx, &record).await.db()?;
-        let answer = view(&change.conn(), &op.actor.account, &record.location).await?;
+        let answer = view(&limits_of(&change.conn(), op.account_id()).await?, &record.location);
         change.audit(op, "location.update", id).await?;
         change.commit().await?;
         Ok(answer)

@@ -6,7 +6,7 @@ use imprint_domain::{
     id::{ImageId, TaskId},
     image::{Compression, Image, ImageFormat, ImageKind, ImageSource, NewImage},
     instance::Instance,
-    storage::ImageStorage,
+    rules::CaptureChoice,
     task::TaskKind,
 };
 use imprint_store::{
@@ -85,7 +85,7 @@ impl Service {
             request_id: op.request_id,
         };
         let task = lifecycle::new_task(&change, task_id, new)?;
-        let record = captured(&change, &source.instance, choice.storage, request, (image_id, task_id));
+        let record = captured(&change, &source.instance, &choice, request, (image_id, task_id));
         image::insert(&change.tx, &record).await.db()?;
         source.task_id = Some(task_id);
         instance::update(&change.tx, &source).await.db()?;
@@ -104,7 +104,7 @@ impl Service {
 fn captured(
     change: &Change<'_>,
     source: &Instance,
-    storage: &ImageStorage,
+    choice: &CaptureChoice<'_>,
     request: CaptureCreate,
     (id, task_id): (ImageId, TaskId),
 ) -> ImageRecord {
@@ -116,9 +116,10 @@ fn captured(
         name: request.name,
         description: request.description,
         source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
-        storage_id: storage.id,
+        storage_id: choice.storage.id,
         storage_key: format!("{id}.{FORMAT}"),
         format: FORMAT,
+        reserved: choice.reserve,
         task_id,
     };
     ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }

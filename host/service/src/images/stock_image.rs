@@ -5,6 +5,7 @@ use imprint_domain::{
     id::{AccountId, ImageId, LocationId, StorageId, TaskId},
     image::{Image, ImageFormat, ImageKind, NewImage},
     name::Name,
+    size::ByteSize,
     storage::StorageRole,
     storage_test::TEST_PREFIX,
     task::TaskKind,
@@ -229,6 +230,8 @@ fn record_of(
         storage_id: request.storage_id,
         storage_key: request.key,
         format: request.format,
+        // An operator's decision is not subject to limits; the file's size counts once it is known.
+        reserved: ByteSize::ZERO,
         task_id,
     };
     ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use imprint_domain::{
     Error,
+    account::Account,
     hypervisor::Hypervisor,
     id::{AccountId, HypervisorId, LocationId, StorageId},
     instance::{Disk, Instance},
+    limits::{ImageUsage, Quota},
     location::Location,
     rules,
     storage::{Candidate, StorageRole},
@@ -39,16 +41,14 @@ pub(crate) struct Facts {
     location: Location,
     hypervisor: Hypervisor,
     storages: Vec<Candidate>,
-    /// The number of images that the owner may have there.
-    limit: Option<u32>,
-    /// The number of images that it has there.
-    taken: u32,
+    /// The limits of the owner there, with what it uses.
+    quota: Quota,
 }
 
 /// Facts that many instances share: read once for a whole list.
 #[derive(Default)]
 pub(crate) struct Shared {
-    limits: HashMap<(AccountId, LocationId), (Option<u32>, u32)>,
+    accounts: HashMap<AccountId, (Account, Vec<(LocationId, ImageUsage)>)>,
     locations: HashMap<LocationId, Location>,
     hypervisors: HashMap<HypervisorId, (Hypervisor, Vec<Candidate>)>,
 }
@@ -77,21 +77,28 @@ impl Shared {
         Ok(read)
     }
 
-    async fn limit(
+    async fn quota(
         &mut self,
         conn: &Conn<'_>,
         owner: AccountId,
         location: &Location,
-    ) -> Result<(Option<u32>, u32), Error> {
-        if let Some(known) = self.limits.get(&(owner, location.id)) {
-            return Ok(*known);
+    ) -> Result<Quota, Error> {
+        if let Some((account, usage)) = self.accounts.get(&owner) {
+            return Ok(quota(account, usage, location));
         }
         let account = account::get(conn, owner).await?.account;
-        let taken = image::slots_taken(conn, owner, location.id).await.db()?;
-        let read = (rules::image_limit(&account, location), taken);
-        self.limits.insert((owner, location.id), read);
+        let usage = image::usage_of_account(conn, owner).await.db()?;
+        let read = quota(&account, &usage, location);
+        self.accounts.insert(owner, (account, usage));
         Ok(read)
     }
+}
+
+/// Returns the limits of an account in a location. `usage` is what it uses in each location.
+pub(crate) fn quota(account: &Account, usage: &[(LocationId, ImageUsage)], location: &Location) -> Quota {
+    let everywhere = usage.iter().fold(ImageUsage::default(), |sum, (_, used)| sum.plus(*used));
+    let there = usage.iter().find(|(id, _)| *id == location.id);
+    Quota::of(account, location, everywhere, there.map(|(_, used)| *used).unwrap_or_default())
 }
 
 impl Facts {
@@ -104,9 +111,9 @@ impl Facts {
     ) -> Result<Self, Error> {
         let location = shared.location(conn, instance.location_id).await?;
         let (hypervisor, storages) = shared.hypervisor(conn, instance.hypervisor_id).await?;
-        let (limit, taken) = shared.limit(conn, instance.account_id, &location).await?;
+        let quota = shared.quota(conn, instance.account_id, &location).await?;
         let disks = instance::disks(conn, instance.id).await.db()?;
-        Ok(Self { disks, location, hypervisor, storages, limit, taken })
+        Ok(Self { disks, location, hypervisor, storages, quota })
     }
 
     /// Returns the instance's disks.
@@ -130,7 +137,7 @@ impl Facts {
             asked,
             now,
         })?;
-        rules::reserve_slot(self.limit, self.taken)?;
+        self.quota.reserve(choice.reserve)?;
         Ok(choice)
     }
 

@@ -8,6 +8,7 @@ use imprint_domain::{
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     image::{ImageKind, ImageStatus},
     instance::InstanceStatus,
+    size::ByteSize,
     storage_test::StorageTest,
     task::{Phase, Task, TaskKind, TaskState},
     task_error::TaskError,
@@ -419,14 +420,13 @@ async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(
     match record.task.kind {
         TaskKind::ImageCapture => {
             let instance = its_instance(change, record).await?;
-            instance.instance.require_ready()?;
             let mut found = its_image(change, record).await?;
-            reserve_again(change, record, &instance, &mut found).await?;
-            retry_image(change, found).await
+            let reserved = reserve_again(change, record, &instance, &mut found).await?;
+            retry_image(change, found, reserved).await
         }
         TaskKind::ImageRegister => {
             let found = its_image(change, record).await?;
-            retry_image(change, found).await
+            retry_image(change, found, ByteSize::ZERO).await
         }
         TaskKind::ImageMove => {
             Err(invalid_transition("the images of a drained storage are moved again by themselves"))
@@ -484,8 +484,12 @@ async fn its_instance(change: &Change<'_>, record: &TaskRecord) -> Result<Instan
     found.ok_or_else(|| invalid_transition("the instance has been removed; create a new one"))
 }
 
-async fn retry_image(change: &mut Change<'_>, mut found: ImageRecord) -> Result<(), Error> {
-    found.image.retry()?;
+async fn retry_image(
+    change: &mut Change<'_>,
+    mut found: ImageRecord,
+    reserved: ByteSize,
+) -> Result<(), Error> {
+    found.image.retry(reserved)?;
     image::update(&change.tx, &found).await.db()?;
     change.image_changed(&found).await
 }

@@ -97,11 +97,13 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             password: "12345678".into(),
             role: Role::Admin,
             image_limit: None,
+            image_bytes_limit: None,
         };
         let location = LocationCreate {
             name: name("x"),
             images_enabled: true,
             default_image_limit: None,
+            default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
             freeze_limit: FreezeLimit::default(),
         };
@@ -126,7 +128,15 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             code(service.instance_coalesce(op, world.instance).await),
             code(service.account_list(op, &page).await),
             code(service.account_create(op, account).await),
-            code(service.account_update(op, id, AccountPatch { image_limit: Some(None) }).await),
+            code(
+                service
+                    .account_update(
+                        op,
+                        id,
+                        AccountPatch { image_limit: Some(None), ..AccountPatch::default() },
+                    )
+                    .await,
+            ),
             code(service.location_create(op, location).await),
             code(service.location_update(op, world.location.id, LocationPatch::default()).await),
             code(service.admin_hypervisor_list(op, &page).await),
@@ -147,6 +157,7 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
         name: name("Here"),
         images_enabled: true,
         default_image_limit: None,
+        default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),
         freeze_limit: FreezeLimit::default(),
     };

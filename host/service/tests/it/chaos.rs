@@ -5,11 +5,12 @@ use imprint_domain::{
     id::{ImageId, InstanceId, TaskId},
     image::ImageStatus,
     instance::InstanceStatus,
+    size::ByteSize,
     task::{Phase, TaskKind, TaskState},
 };
 use imprint_service::{
-    EventFilter, EventStart, ImageList, ImageView, InstanceList, InstanceView, PageRequest, TaskList,
-    TaskView,
+    AccountView, EventFilter, EventStart, ImageList, ImageView, InstanceList, InstanceView, PageRequest,
+    TaskList, TaskView,
 };
 use imprint_store::Store;
 
@@ -30,6 +31,7 @@ struct Walk {
 }
 
 struct Seen {
+    account: AccountView,
     images: Vec<ImageView>,
     instances: Vec<InstanceView>,
     tasks: Vec<TaskView>,
@@ -45,6 +47,7 @@ impl Walk {
         let images = ImageList { page: whole(), ..ImageList::default() };
         let tasks = TaskList { page: whole(), ..TaskList::default() };
         Seen {
+            account: service.account_current(op).await.unwrap(),
             images: service.image_list(op, &images).await.unwrap().items,
             instances: service.instance_list(op, &InstanceList { page: whole() }).await.unwrap().items,
             tasks: service.task_list(op, &tasks).await.unwrap().items,
@@ -150,6 +153,13 @@ fn active(seen: &Seen, take: impl Fn(&TaskView) -> bool) -> usize {
 }
 
 fn agree(seen: &Seen) {
+    let counted = seen.images.iter().filter(|image| image.status.counts());
+    let count = counted.clone().count();
+    assert_eq!(usize::try_from(seen.account.images_used).unwrap(), count, "the counter of images");
+    let stored: u64 = counted.filter_map(|image| image.size_bytes).map(ByteSize::bytes).sum();
+    let used = seen.account.image_bytes_used.bytes();
+    let creating = seen.images.iter().any(|image| image.status == ImageStatus::Creating);
+    assert!(if creating { used > stored } else { used == stored }, "{used} counted, {stored} stored");
     for image in &seen.images {
         let of = |kind: TaskKind| active(seen, |task| task.image_id == Some(image.id) && task.kind == kind);
         let captures = usize::from(image.status == ImageStatus::Creating);

@@ -10,15 +10,25 @@ use std::{collections::BTreeMap, sync::Arc};
 use imprint_agent_protocol::StorageReport;
 use imprint_domain::{
     Code,
+    coalesce::CoalescePolicy,
+    id::{InstanceId, LocationId},
+    image::ImageFormat,
     instance::{BootSource, Instance, InstanceParts},
+    limits::LimitScope,
+    location::FreezeLimit,
     storage::StorageRole,
+    task::TaskState,
 };
 use imprint_service::{
-    AccountPatch, HypervisorCreate, Idempotency, ImageList, InstanceCreate, LocationPatch, PageRequest,
+    AccountPatch, CaptureCreate, HypervisorCreate, Idempotency, ImageList, InstanceCreate, LocationCreate,
+    LocationPatch, PageRequest, QuotaView, StockImageCreate,
 };
 use imprint_store::Store;
 
-use crate::support::{Agent, World, name, open, size};
+use crate::{
+    storages::{NEEDED, create, report},
+    support::{Agent, World, failure, name, open, size, stored},
+};
 
 pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: World) {
     let limit = LocationPatch { default_image_limit: Some(Some(9)), ..LocationPatch::default() };
@@ -52,7 +62,8 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
     }
     assert_eq!((made, refused), (7, 193));
     let limits = world.service.limits_show(&world.customer, world.location.id).await.unwrap();
-    assert_eq!((limits.image_limit, limits.images_used), (Some(9), 9));
+    let QuotaView { image_limit, images_used, image_limit_scope, .. } = limits.limits;
+    assert_eq!((image_limit, images_used, image_limit_scope), (Some(9), 9, LimitScope::Location));
     let list = ImageList {
         page: PageRequest { limit: Some(500), ..PageRequest::default() },
         ..ImageList::default()
@@ -60,7 +71,7 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
     assert_eq!(world.service.image_list(&world.customer, &list).await.unwrap().items.len(), 9);
     // The account's own limit comes first.
     let account = world.customer.account_id();
-    let patch = AccountPatch { image_limit: Some(Some(10)) };
+    let patch = AccountPatch { image_limit: Some(Some(10)), ..AccountPatch::default() };
     world.service.account_update(&world.admin, account, patch).await.unwrap();
     world.capture("one more").await;
     let full =
@@ -68,6 +79,152 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
     assert_eq!(full.code, Code::ImageLimitReached);
     let shown = world.service.instance_show(&world.customer, world.instance).await.unwrap();
     assert_eq!(shown.capture.code.as_deref(), Some("image_limit_reached"));
+}
+
+/// S122: the bytes of images are limited like their number, and what a capture may need is counted
+/// until its file is stored.
+pub(crate) async fn of_200_simultaneous_captures_those_that_fit_succeed(world: World) {
+    world.image("first").await;
+    let used = world.service.account_current(&world.customer).await.unwrap().image_bytes_used;
+    assert_eq!(used, stored().size);
+    // Room for four more that may need 20 MiB each, and not for a fifth.
+    let limit = used.bytes() + 4 * NEEDED + NEEDED - 1;
+    let patch = AccountPatch { image_bytes_limit: Some(Some(size(limit))), ..AccountPatch::default() };
+    world.service.account_update(&world.admin, world.customer.account_id(), patch).await.unwrap();
+    let world = Arc::new(world);
+    let second = open(&world.target, &world.environment).await;
+    let requests: Vec<_> = (0..200)
+        .map(|index| {
+            let world = Arc::clone(&world);
+            let service = if index % 2 == 0 { world.service.clone() } else { second.clone() };
+            tokio::spawn(async move {
+                let request = world.capture_request(&format!("race {index}"));
+                service.image_capture(&world.customer, request).await
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for request in requests {
+        match request.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => {
+                assert_eq!(error.code, Code::ImageBytesLimitReached, "{error:?}");
+                assert_eq!(error.context["limit_bytes"], limit.to_string());
+            }
+        }
+    }
+    assert_eq!(made, 4);
+    let shown = world.service.account_current(&world.customer).await.unwrap();
+    assert_eq!((shown.images_used, shown.image_bytes_used), (5, size(used.bytes() + 4 * NEEDED)));
+    // What they really take is less, so that there is room again.
+    world.agent.work_all().await;
+    let shown = world.service.account_current(&world.customer).await.unwrap();
+    assert_eq!(shown.image_bytes_used, size(5 * stored().size.bytes()));
+    world.capture("fits again").await;
+}
+
+/// S122, S123: an account's own limit is one number for all locations; a default counts the images
+/// of its location.
+pub(crate) async fn an_own_limit_counts_the_images_of_all_locations(world: World) {
+    let (there, instance) = second_location(&world).await;
+    let elsewhere = |text: &str| CaptureCreate { instance_id: instance, ..world.capture_request(text) };
+    let default = LocationPatch { default_image_limit: Some(Some(1)), ..LocationPatch::default() };
+    for location in [world.location.id, there] {
+        world.service.location_update(&world.admin, location, default).await.unwrap();
+    }
+    world.capture("one here").await;
+    world.service.image_capture(&world.customer, elsewhere("one there")).await.unwrap();
+    let full = world.service.image_capture(&world.customer, elsewhere("two there")).await.unwrap_err();
+    assert!(full.detail.contains("in this location"), "{}", full.detail);
+
+    let account = world.customer.account_id();
+    let own = AccountPatch { image_limit: Some(Some(3)), ..AccountPatch::default() };
+    world.service.account_update(&world.admin, account, own).await.unwrap();
+    world.service.image_capture(&world.customer, elsewhere("two there")).await.unwrap();
+    for request in [world.capture_request("four"), elsewhere("four")] {
+        let full = world.service.image_capture(&world.customer, request).await.unwrap_err();
+        assert!(full.detail.contains("3 of 3 images;"), "{}", full.detail);
+    }
+    let page = world.service.location_list(&world.customer, &PageRequest::default()).await.unwrap();
+    for location in page.items {
+        let QuotaView { images_used, image_limit_scope, .. } = location.limits;
+        assert_eq!((images_used, image_limit_scope), (3, LimitScope::Account));
+    }
+    let own = AccountPatch { image_limit: Some(None), ..AccountPatch::default() };
+    world.service.account_update(&world.admin, account, own).await.unwrap();
+    let limits = world.service.limits_show(&world.customer, there).await.unwrap().limits;
+    assert_eq!((limits.images_used, limits.image_limit_scope), (2, LimitScope::Location));
+}
+
+/// A hypervisor with its storage in another location, and an instance on it.
+async fn second_location(world: &World) -> (LocationId, InstanceId) {
+    let request = LocationCreate {
+        name: name("elsewhere"),
+        images_enabled: true,
+        default_image_limit: None,
+        default_image_bytes_limit: None,
+        coalesce: CoalescePolicy::default(),
+        freeze_limit: FreezeLimit::default(),
+    };
+    let there = world.service.location_create(&world.admin, request).await.unwrap().id;
+    let request = HypervisorCreate {
+        name: name("host-there"),
+        location_id: there,
+        driver: "qemu".parse().unwrap(),
+        driver_settings: BTreeMap::new(),
+        max_work: None,
+        max_captures: None,
+    };
+    let hypervisor = world.service.hypervisor_create(&world.admin, request).await.unwrap().id;
+    let images = create(world, "images-there", "local", StorageRole::Customer).await;
+    let stock = create(world, "stock-there", "local", StorageRole::Stock).await;
+    let agent = Agent::new(&world.service, hypervisor, &world.environment);
+    agent.register().await.unwrap();
+    for storage in [images, stock] {
+        world.service.storage_bind(&world.admin, storage, hypervisor).await.unwrap();
+    }
+    agent.report(&[], vec![report(images, Some(100 << 30)), report(stock, Some(100 << 30))]).await.unwrap();
+    let request = StockImageCreate {
+        name: name("stock there"),
+        description: String::new(),
+        storage_id: stock,
+        key: "stock.raw".to_owned(),
+        format: ImageFormat::Raw,
+        location_id: there,
+    };
+    let image = world.service.stock_image_create(&world.admin, request).await.unwrap().image.id;
+    agent.work_all().await;
+    let request = InstanceCreate { image_id: image, ..world.deployment("there") };
+    let made = world.service.instance_create(&world.customer, request).await.unwrap();
+    agent.work_all().await;
+    (there, made.instance.id)
+}
+
+/// A capture that failed takes nothing of the limits, and trying it again is subject to the rules of
+/// a new one (S124, S126).
+pub(crate) async fn a_failed_capture_takes_no_slot_and_its_retry_asks_for_one(world: World) {
+    let limit = LocationPatch { default_image_limit: Some(Some(1)), ..LocationPatch::default() };
+    world.service.location_update(&world.admin, world.location.id, limit).await.unwrap();
+    let failed = world.capture("fails").await;
+    let work = world.agent.claim_one().await;
+    world.agent.finish(&work, failure(false)).await.unwrap();
+    assert_eq!(world.task(failed.task.id).await.state, TaskState::Failed);
+    let used = world.service.account_current(&world.customer).await.unwrap();
+    assert_eq!((used.images_used, used.image_bytes_used), (0, size(0)));
+
+    let other = world.image("takes the slot").await;
+    let refused = world.service.task_retry(&world.customer, failed.task.id).await.unwrap_err();
+    assert_eq!(refused.code, Code::ImageLimitReached);
+    world.service.image_delete(&world.customer, other, None).await.unwrap();
+    let switch = |on| LocationPatch { images_enabled: Some(on), ..LocationPatch::default() };
+    world.service.location_update(&world.admin, world.location.id, switch(false)).await.unwrap();
+    let refused = world.service.task_retry(&world.customer, failed.task.id).await.unwrap_err();
+    assert_eq!(refused.code, Code::ImageFeatureDisabled);
+    world.service.location_update(&world.admin, world.location.id, switch(true)).await.unwrap();
+    world.service.task_retry(&world.customer, failed.task.id).await.unwrap();
+    assert_eq!(world.service.account_current(&world.customer).await.unwrap().images_used, 1);
+    world.agent.work_all().await;
+    assert_eq!(world.task(failed.task.id).await.state, TaskState::Succeeded);
 }
 
 fn key(text: &str, body: u8) -> Idempotency {

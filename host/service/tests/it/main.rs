@@ -92,6 +92,9 @@ scenarios! {
     }
     limits {
         of_200_simultaneous_captures_the_free_slots_succeed,
+        of_200_simultaneous_captures_those_that_fit_succeed,
+        an_own_limit_counts_the_images_of_all_locations,
+        a_failed_capture_takes_no_slot_and_its_retry_asks_for_one,
         a_key_makes_one_image_however_often_it_is_sent,
         what_forbids_a_capture_says_so,
         deleting_frees_the_slot_and_leaves_instances_alone,

@@ -26,7 +26,7 @@ use crate::support::{Agent, World, failure, lease, local_kind, name, open, size,
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// What a capture of an instance of the world reserves: what its disk occupies, and the overhead.
-const NEEDED: u64 = (4 + 16) * MIB;
+pub(crate) const NEEDED: u64 = (4 + 16) * MIB;
 
 fn code<T>(result: Result<T, Error>) -> Option<Code> {
     result.err().map(|error| error.code)
@@ -395,6 +395,7 @@ pub(crate) async fn places_that_nothing_refers_to_are_deleted(world: World) {
         name: name("empty"),
         images_enabled: false,
         default_image_limit: None,
+        default_image_bytes_limit: None,
         coalesce: imprint_domain::coalesce::CoalescePolicy::default(),
         freeze_limit: imprint_domain::location::FreezeLimit::default(),
     };

@@ -154,6 +154,7 @@ impl World {
             name: name("Here"),
             images_enabled: true,
             default_image_limit: None,
+            default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
             freeze_limit: FreezeLimit::default(),
         };
@@ -285,6 +286,7 @@ async fn account(service: &Service, admin: &Op, text: &str) -> Op {
         password: "correct horse".into(),
         role: Role::Customer,
         image_limit: None,
+        image_bytes_limit: None,
     };
     service.account_create(admin, request).await.unwrap();
     sign_in(service, text, "correct horse").await

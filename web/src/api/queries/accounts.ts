@@ -1,8 +1,8 @@
 /** The accounts of all customers. For admins only. */
-import { queryOptions, useQuery } from '@tanstack/react-query'
+import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { client, unwrap } from '../client'
 import { keys } from '../keys'
-import type { Account, Page } from '../types'
+import type { Account, AccountCreate, AccountPatch, Page } from '../types'
 
 /** The most accounts of one request. */
 const PAGE_SIZE = 500
@@ -27,3 +27,26 @@ export const accountsQuery = queryOptions({
 })
 
 export const useAccounts = () => useQuery(accountsQuery)
+
+export function useCreateAccount() {
+  const cache = useQueryClient()
+  return useMutation({
+    mutationFn: (body: AccountCreate) => unwrap(client.POST('/api/v1/admin/accounts', { body })),
+    onSuccess: () => cache.invalidateQueries({ queryKey: keys.accounts }),
+  })
+}
+
+export function useEditAccount() {
+  const cache = useQueryClient()
+  return useMutation({
+    mutationFn: ({ account, patch }: { account: Account; patch: AccountPatch }) =>
+      unwrap(
+        client.PATCH('/api/v1/admin/accounts/{id}', {
+          params: { path: { id: account.id } },
+          body: patch,
+          headers: { 'Content-Type': 'application/merge-patch+json' },
+        }),
+      ),
+    onSettled: () => cache.invalidateQueries({ queryKey: keys.accounts }),
+  })
+}

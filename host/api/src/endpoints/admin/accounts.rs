@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use imprint_domain::id::AccountId;
+use imprint_domain::{Error, id::AccountId, size::ByteSize};
 use imprint_service as service;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         account::{Account, AccountCreate, AccountPatch},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Caller, Id, JsonBody, Query, int32, name, page_request},
+    extract::{Admin, Caller, Id, JsonBody, Query, bytes, changed, int32, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -52,13 +52,14 @@ pub(crate) async fn admin_account_create(
         name: name(&body.value.name, "/name")?,
         password: body.value.password,
         role: body.value.role,
-        image_limit: body.value.image_limit.map(|limit| int32(limit, "/image_limit")).transpose()?,
+        image_limit: body.value.image_limit.map(image_limit).transpose()?,
+        image_bytes_limit: body.value.image_bytes_limit.map(image_bytes_limit).transpose()?,
     };
     let account = state.service().account_create(&op, request).await?;
     Ok((StatusCode::CREATED, Json(Account::from(account))).into_response())
 }
 
-/// Change an account's limit
+/// Change an account's limits
 #[utoipa::path(
     patch, path = "/admin/accounts/{id}", tag = "admin",
     params(("id" = AccountId, Path, description = "The account")),
@@ -71,10 +72,17 @@ pub(crate) async fn admin_account_update(
     Id(id): Id<AccountId>,
     body: JsonBody<AccountPatch>,
 ) -> Result<Json<Account>, ApiError> {
-    let image_limit = match body.value.image_limit {
-        Some(Some(limit)) => Some(Some(int32(limit, "/image_limit")?)),
-        unlimited => unlimited,
+    let patch = service::AccountPatch {
+        image_limit: changed(body.value.image_limit, image_limit)?,
+        image_bytes_limit: changed(body.value.image_bytes_limit, image_bytes_limit)?,
     };
-    let patch = service::AccountPatch { image_limit };
     Ok(Json(state.service().account_update(&op, id, patch).await?.into()))
+}
+
+fn image_limit(number: u32) -> Result<u32, Error> {
+    int32(number, "/image_limit")
+}
+
+fn image_bytes_limit(number: u64) -> Result<ByteSize, Error> {
+    bytes(number, "/image_bytes_limit")
 }

@@ -11,6 +11,7 @@ use imprint_domain::{
     coalesce::{CoalescePolicy, CoalesceTimeout},
     id::LocationId,
     location::FreezeLimit,
+    size::ByteSize,
 };
 use imprint_service as service;
 
@@ -19,7 +20,9 @@ use crate::{
         location::{AdminLocation, LocationCreate, LocationPatch},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Caller, Id, IdempotencyKey, JsonBody, Query, int32, name, page_request},
+    extract::{
+        Admin, Caller, Id, IdempotencyKey, JsonBody, Query, bytes, changed, int32, name, page_request,
+    },
     problem::ApiError,
     state::ApiState,
 };
@@ -57,6 +60,7 @@ pub(crate) async fn admin_location_create(
         name: name(&body.value.name, "/name")?,
         images_enabled: body.value.images_enabled,
         default_image_limit: body.value.default_image_limit.map(limit).transpose()?,
+        default_image_bytes_limit: body.value.default_image_bytes_limit.map(bytes_limit).transpose()?,
         coalesce: CoalescePolicy {
             before_capture: body.value.coalesce_before_capture.unwrap_or(standard.before_capture),
             timeout: coalesce_timeout(body.value.coalesce_timeout_s)?.unwrap_or(standard.timeout),
@@ -83,10 +87,8 @@ pub(crate) async fn admin_location_update(
 ) -> Result<Json<AdminLocation>, ApiError> {
     let patch = service::LocationPatch {
         images_enabled: body.value.images_enabled,
-        default_image_limit: match body.value.default_image_limit {
-            Some(Some(number)) => Some(Some(limit(number)?)),
-            unlimited => unlimited,
-        },
+        default_image_limit: changed(body.value.default_image_limit, limit)?,
+        default_image_bytes_limit: changed(body.value.default_image_bytes_limit, bytes_limit)?,
         coalesce_before_capture: body.value.coalesce_before_capture,
         coalesce_timeout: coalesce_timeout(body.value.coalesce_timeout_s)?,
         freeze_limit: freeze_limit(body.value.freeze_limit_ms)?,
@@ -113,6 +115,10 @@ pub(crate) async fn admin_location_delete(
 
 fn limit(number: u32) -> Result<u32, Error> {
     int32(number, "/default_image_limit")
+}
+
+fn bytes_limit(number: u64) -> Result<ByteSize, Error> {
+    bytes(number, "/default_image_bytes_limit")
 }
 
 fn coalesce_timeout(seconds: Option<u32>) -> Result<Option<CoalesceTimeout>, Error> {

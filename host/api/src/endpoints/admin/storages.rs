@@ -20,7 +20,8 @@ use crate::{
         storage::{ImageStorage, ImageStorageCreate, ImageStoragePatch, StorageListQuery, UnbindQuery},
     },
     extract::{
-        Admin, Caller, Id, IdempotencyKey, Ids, IfMatch, JsonBody, Query, etag, name, page_request, parse,
+        Admin, Caller, Id, IdempotencyKey, Ids, IfMatch, JsonBody, Query, bytes, changed, etag, name,
+        page_request, parse,
     },
     problem::ApiError,
     state::ApiState,
@@ -127,11 +128,7 @@ pub(crate) async fn admin_storage_update(
         drain_to: body.drain_to,
         weight: body.weight.map(weight).transpose()?,
         shared_path: body.shared_path,
-        min_free: match body.min_free_bytes {
-            Some(Some(bytes)) => Some(Some(min_free(bytes)?)),
-            Some(None) => Some(None),
-            None => None,
-        },
+        min_free: changed(body.min_free_bytes, min_free)?,
     };
     Ok(tagged(state.service().storage_update(&op, id, patch, version).await?))
 }
@@ -140,8 +137,8 @@ fn weight(number: u32) -> Result<Weight, Error> {
     Weight::new(number).map_err(|error| Error::new(Code::InvalidRequest, error).at("/weight"))
 }
 
-fn min_free(bytes: u64) -> Result<ByteSize, Error> {
-    ByteSize::new(bytes).map_err(|error| Error::new(Code::InvalidRequest, error).at("/min_free_bytes"))
+fn min_free(number: u64) -> Result<ByteSize, Error> {
+    bytes(number, "/min_free_bytes")
 }
 
 /// Delete an image storage

@@ -1,0 +1,92 @@
+import { type FormEvent, useState } from 'react'
+import { useDeleteLocation, useEditLocation } from '@/api/queries/locations'
+import type { AdminLocation } from '@/api/types'
+import { focusFirstInvalid } from '@/lib/focus'
+import { asProblem } from '@/lib/problem'
+import { Button } from '@/ui/Button'
+import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
+import { Checkbox } from '@/ui/Field'
+import { ProblemNotice } from '@/ui/Notice'
+import { MutedText } from '@/ui/Page'
+import { LimitFields, parsedLimits, typedLimits } from './LimitFields'
+
+export interface LocationDialogProps {
+  location: AdminLocation
+  onClose: () => void
+}
+
+/** Changes the switches and the limits of a location. They hold from the next request on. */
+export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
+  const [enabled, setEnabled] = useState(location.images_enabled)
+  const [merged, setMerged] = useState(location.coalesce_before_capture)
+  const [limits, setLimits] = useState(
+    typedLimits(location.default_image_limit, location.default_image_bytes_limit),
+  )
+  const [submitted, setSubmitted] = useState(false)
+  const edit = useEditLocation()
+  const refusal = edit.isError ? asProblem(edit.error) : null
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    setSubmitted(true)
+    const parsed = parsedLimits(limits)
+    if (!parsed) return focusFirstInvalid(event.currentTarget)
+    const patch = {
+      images_enabled: enabled,
+      coalesce_before_capture: merged,
+      default_image_limit: parsed.images,
+      default_image_bytes_limit: parsed.bytes,
+    }
+    edit.mutate({ location, patch }, { onSuccess: onClose })
+  }
+  return (
+    <Dialog title={`Edit ${location.name}`} isOpen onClose={onClose}>
+      <form onSubmit={submit}>
+        <Checkbox
+          label="Customers create images of instances"
+          help="Without it existing images stay, and can be deployed and deleted."
+          isSelected={enabled}
+          onChange={setEnabled}
+        />
+        <Checkbox
+          label="Merge the layers of a disk before its image is created"
+          help="Only of stopped instances. The next image is then faster."
+          isSelected={merged}
+          onChange={setMerged}
+        />
+        <LimitFields
+          values={limits}
+          onChange={(patch) => setLimits((old) => ({ ...old, ...patch }))}
+          submitted={submitted}
+          refusal={refusal}
+          pointers={{ images: '/default_image_limit', bytes: '/default_image_bytes_limit' }}
+          without="no limit"
+        />
+        <MutedText>The limits of each account here, unless it has its own.</MutedText>
+        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
+        <DialogActions>
+          <Button onPress={onClose}>Cancel</Button>
+          <Button type="submit" variant="primary" busy={edit.isPending}>
+            Save
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  )
+}
+
+export function DeleteLocationDialog({ location, onClose }: LocationDialogProps) {
+  const remove = useDeleteLocation()
+  return (
+    <ConfirmDialog
+      title={`Delete ${location.name}?`}
+      isOpen
+      onClose={onClose}
+      onConfirm={() => remove.mutate(location, { onSuccess: onClose })}
+      confirm="Delete"
+      busy={remove.isPending}
+      problem={remove.isError ? asProblem(remove.error) : null}
+    >
+      <p>Only a location without hypervisors, instances and images can be deleted.</p>
+    </ConfirmDialog>
+  )
+}

@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest'
+import { bytesOf, imagesOf, parseImages } from './numbers'
+
+test('a limit of images is a whole number, or nothing', () => {
+  expect(parseImages(' 12 ')).toEqual({ value: 12, problem: null })
+  expect(parseImages('0').value).toBe(0)
+  expect(parseImages('')).toEqual({ value: null, problem: null })
+  for (const wrong of ['-1', '1.5', 'ten', '2147483648', '12345678901']) {
+    expect(parseImages(wrong).problem, wrong).not.toBeNull()
+  }
+})
+
+test('what is used is shown with its limit', () => {
+  expect(imagesOf(3, 10)).toBe('3 of 10')
+  expect(imagesOf(3, null)).toBe('3')
+  expect(bytesOf(2 ** 30, 2 ** 31)).toBe('1 GiB of 2 GiB')
+  expect(bytesOf(0, null)).toBe('0 B')
+})

@@ -1,0 +1,24 @@
+/** The limits of images as they are typed and shown. */
+import type { Parsed } from '@/features/storages/numbers'
+import { formatBytes } from '@/lib/format'
+
+/** The largest number of images that a limit can have. */
+const MAX_IMAGES = 2 ** 31 - 1
+
+/** Reads a number of images; nothing stands for no limit. */
+export function parseImages(typed: string): Parsed<number | null> {
+  const text = typed.trim()
+  if (text === '') return { value: null, problem: null }
+  if (!/^\d{1,10}$/.test(text) || Number(text) > MAX_IMAGES) {
+    return { value: null, problem: 'Enter a whole number, such as 10.' }
+  }
+  return { value: Number(text), problem: null }
+}
+
+/** Returns a number of used images, with the limit if there is one. */
+export const imagesOf = (used: number, limit: number | null): string =>
+  limit === null ? String(used) : `${used} of ${limit}`
+
+/** Returns used bytes, with the limit if there is one. */
+export const bytesOf = (used: number, limit: number | null): string =>
+  limit === null ? formatBytes(used) : `${formatBytes(used)} of ${formatBytes(limit)}`
