@@ -56,7 +56,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** Change an account's limit */
+        /** Change an account's limits */
         patch: operations["admin_account_update"];
         trace?: never;
     };
@@ -971,9 +971,26 @@ export interface components {
             role: components["schemas"]["Role"];
             /**
              * Format: int32
-             * @description The most images of the account in each location; `null` applies the location's limit.
+             * @description The most images of the account in all locations together; `null` applies the limit of each
+             *     location.
              */
             image_limit: number | null;
+            /**
+             * Format: int64
+             * @description The most bytes of its images in all locations together; `null` applies the limit of each
+             *     location.
+             */
+            image_bytes_limit: number | null;
+            /**
+             * Format: int32
+             * @description The number of its images in all locations.
+             */
+            images_used: number;
+            /**
+             * Format: int64
+             * @description The bytes of its images in all locations. One that is being created takes what it may need.
+             */
+            image_bytes_used: number;
             /**
              * Format: date-time
              * @description The time of creation.
@@ -993,9 +1010,16 @@ export interface components {
             role: components["schemas"]["Role"];
             /**
              * Format: int32
-             * @description The most images of the account in each location; without it, the location's limit applies.
+             * @description The most images of the account in all locations together; without it, the limit of each
+             *     location applies.
              */
             image_limit?: number | null;
+            /**
+             * Format: int64
+             * @description The most bytes of its images in all locations together; without it, the limit of each location
+             *     applies.
+             */
+            image_bytes_limit?: number | null;
         };
         /**
          * @description An id with the prefix `acc`; ids sort by age.
@@ -1006,9 +1030,16 @@ export interface components {
         AccountPatch: {
             /**
              * Format: int32
-             * @description The most images of the account in each location; `null` applies the location's limit.
+             * @description The most images of the account in all locations together; `null` applies the limit of each
+             *     location.
              */
             image_limit?: number | null;
+            /**
+             * Format: int64
+             * @description The most bytes of its images in all locations together; `null` applies the limit of each
+             *     location.
+             */
+            image_bytes_limit?: number | null;
         };
         /** @description A hypervisor, as administrators see it. */
         AdminHypervisor: {
@@ -1071,6 +1102,12 @@ export interface components {
              *     limit.
              */
             default_image_limit: number | null;
+            /**
+             * Format: int64
+             * @description The most bytes of images of an account without a limit of its own in the location; `null` for
+             *     no limit.
+             */
+            default_image_bytes_limit: number | null;
             /**
              * @description Whether the layers of a stopped instance's disk are merged before its image is created,
              *     which makes the next image faster. Otherwise the layers are read as one disk and kept.
@@ -1324,6 +1361,34 @@ export interface components {
          * @enum {string}
          */
         ImageKind: "custom" | "stock";
+        /** @description The limits of an account's images in a location, with what is used of them. */
+        ImageLimits: {
+            /**
+             * Format: int32
+             * @description The most images; `null` for no limit.
+             */
+            image_limit: number | null;
+            /**
+             * Format: int32
+             * @description The number of images, counted in the scope of the limit.
+             */
+            images_used: number;
+            /** @description What that limit counts: all images of the account, or those in the location. */
+            image_limit_scope: components["schemas"]["LimitScope"];
+            /**
+             * Format: int64
+             * @description The most bytes of images; `null` for no limit.
+             */
+            image_bytes_limit: number | null;
+            /**
+             * Format: int64
+             * @description The bytes of images, counted in the scope of the limit. An image that is being created takes
+             *     what it may need.
+             */
+            image_bytes_used: number;
+            /** @description What that limit counts: all images of the account, or those in the location. */
+            image_bytes_limit_scope: components["schemas"]["LimitScope"];
+        };
         /** @description The image that an instance was deployed from. */
         ImageName: {
             /** @description The id of the image. */
@@ -1603,39 +1668,24 @@ export interface components {
          * @enum {string}
          */
         InstanceStatus: "deploying" | "ready" | "error" | "deleting";
-        /** @description The image limit of this account in a location. */
-        Limits: {
+        /**
+         * @description What a limit counts.
+         * @enum {string}
+         */
+        LimitScope: "account" | "location";
+        /** @description The limits of this account in a location. */
+        Limits: components["schemas"]["ImageLimits"] & {
             /** @description The location. */
             location_id: components["schemas"]["LocationId"];
-            /**
-             * Format: int32
-             * @description The most images of this account in the location; `null` for no limit.
-             */
-            image_limit: number | null;
-            /**
-             * Format: int32
-             * @description The number of images of this account in the location.
-             */
-            images_used: number;
         };
         /** @description A location, as customers see it. */
-        Location: {
+        Location: components["schemas"]["ImageLimits"] & {
             /** @description The id of the location. */
             id: components["schemas"]["LocationId"];
             /** @description The name of the location. */
             name: string;
             /** @description Whether images can be created in the location. */
             images_enabled: boolean;
-            /**
-             * Format: int32
-             * @description The most images of this account in the location; `null` for no limit.
-             */
-            image_limit: number | null;
-            /**
-             * Format: int32
-             * @description The number of images of this account in the location.
-             */
-            images_used: number;
         };
         /** @description A request to create a location. */
         LocationCreate: {
@@ -1651,6 +1701,11 @@ export interface components {
              * @description The most images of an account in the location; without it, no limit.
              */
             default_image_limit?: number | null;
+            /**
+             * Format: int64
+             * @description The most bytes of images of an account in the location; without it, no limit.
+             */
+            default_image_bytes_limit?: number | null;
             /**
              * @description Whether the layers of disks are merged before images are created; without it, yes.
              * @default true
@@ -1684,6 +1739,11 @@ export interface components {
              * @description The most images of an account in the location; `null` for no limit.
              */
             default_image_limit?: number | null;
+            /**
+             * Format: int64
+             * @description The most bytes of images of an account in the location; `null` for no limit.
+             */
+            default_image_bytes_limit?: number | null;
             /** @description Whether the layers of disks are merged before images are created. */
             coalesce_before_capture?: boolean | null;
             /**
