@@ -57,7 +57,7 @@ pub use images::image::{
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
 pub use instances::capture_facts::CaptureAllowed;
 pub use instances::instance::{
-    DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
+    Busy, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
 };
 pub use op::{Actor, Authenticated, Idempotency, Op};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};

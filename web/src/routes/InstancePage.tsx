@@ -99,7 +99,7 @@ function HeaderActions({ instance, commands }: { instance: Instance; commands: I
         <Button
           icon={<Power />}
           reason={busyReason(instance)}
-          onPress={() => commands.power(instance, 'stop')}
+          onPress={() => commands.stop(instance)}
         >
           Stop
         </Button>
@@ -107,7 +107,7 @@ function HeaderActions({ instance, commands }: { instance: Instance; commands: I
         <Button
           icon={<Play />}
           reason={startReason(instance)}
-          onPress={() => commands.power(instance, 'start')}
+          onPress={() => commands.start(instance)}
         >
           Start
         </Button>

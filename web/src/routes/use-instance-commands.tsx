@@ -1,15 +1,16 @@
 import { useNavigate } from '@tanstack/react-router'
 import { type ReactNode, useState } from 'react'
-import { type PowerAction, usePowerAction } from '@/api/queries/instances'
+import { usePowerAction } from '@/api/queries/instances'
 import type { Instance } from '@/api/types'
 import { CaptureDialog } from '@/features/images/CaptureDialog'
 import type { InstanceCommands } from '@/features/instances/actions'
 import { CoalesceDialog } from '@/features/instances/CoalesceDialog'
 import { DeleteInstanceDialog } from '@/features/instances/DeleteInstanceDialog'
+import { StopInstanceDialog } from '@/features/instances/StopInstanceDialog'
 import { asProblem, type Problem } from '@/lib/problem'
 
 interface Open {
-  kind: 'capture' | 'remove' | 'coalesce'
+  kind: 'capture' | 'remove' | 'stop' | 'coalesce'
   instance: Instance
 }
 
@@ -34,7 +35,8 @@ export function useInstanceCommands(onDeleted?: () => void): InstanceCommandsVie
     capture: (instance) => setOpen({ kind: 'capture', instance }),
     remove: (instance) => setOpen({ kind: 'remove', instance }),
     coalesce: (instance) => setOpen({ kind: 'coalesce', instance }),
-    power: (instance, action: PowerAction) => power.mutate({ id: instance.id, action }),
+    start: (instance) => power.mutate({ id: instance.id, action: 'start' }),
+    stop: (instance) => setOpen({ kind: 'stop', instance }),
   }
   const dialog =
     open?.kind === 'capture' ? (
@@ -45,6 +47,8 @@ export function useInstanceCommands(onDeleted?: () => void): InstanceCommandsVie
       />
     ) : open?.kind === 'remove' ? (
       <DeleteInstanceDialog instance={open.instance} onClose={close} {...(onDeleted ? { onDeleted } : {})} />
+    ) : open?.kind === 'stop' ? (
+      <StopInstanceDialog instance={open.instance} onClose={close} />
     ) : open?.kind === 'coalesce' ? (
       <CoalesceDialog instance={open.instance} onClose={close} />
     ) : null

@@ -6,7 +6,7 @@ use imprint_domain::{
     instance::{BootSource, InstanceStatus, Power},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::task::Task;
 
@@ -128,4 +128,16 @@ pub struct InstanceAndTask {
     pub instance: Instance,
     /// The task.
     pub task: Task,
+}
+
+/// What happens to an image that is being created from the instance.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BusyQuery {
+    /// Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
+    /// is created.
+    #[serde(default)]
+    #[param(default = false)]
+    pub cancel_captures: bool,
 }

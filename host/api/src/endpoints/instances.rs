@@ -2,13 +2,13 @@
 
 use axum::{Json, extract::State, response::Response};
 use imprint_domain::{Error, id::InstanceId};
-use imprint_service as service;
+use imprint_service::{self as service, Busy};
 
 use super::accepted::{Created, accepted};
 use crate::{
     dto::{
         byte_size,
-        instance::{Instance, InstanceAndTask, InstanceCreate},
+        instance::{BusyQuery, Instance, InstanceAndTask, InstanceCreate},
         page::{Page, PageQuery},
     },
     extract::{Caller, Id, IdempotencyKey, JsonBody, Query, Read, Write, name, page_request},
@@ -93,6 +93,7 @@ pub(crate) async fn instance_show(
     post, path = "/instances/{id}/actions/start", tag = "instances",
     params(
         ("id" = InstanceId, Path, description = "The instance"),
+        BusyQuery,
         IdempotencyKey,
     ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
@@ -102,10 +103,11 @@ pub(crate) async fn instance_start(
     State(state): State<ApiState>,
     Caller(op, _): Caller<Write>,
     Id(id): Id<InstanceId>,
+    Query(query): Query<BusyQuery>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     let op = op.with_idempotency(key.bind_empty());
-    Ok(answer(state.service().instance_start(&op, id).await?))
+    Ok(answer(state.service().instance_start(&op, id, busy(&query)).await?))
 }
 
 /// Stop an instance
@@ -115,6 +117,7 @@ pub(crate) async fn instance_start(
     post, path = "/instances/{id}/actions/stop", tag = "instances",
     params(
         ("id" = InstanceId, Path, description = "The instance"),
+        BusyQuery,
         IdempotencyKey,
     ),
     responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
@@ -124,10 +127,11 @@ pub(crate) async fn instance_stop(
     State(state): State<ApiState>,
     Caller(op, _): Caller<Write>,
     Id(id): Id<InstanceId>,
+    Query(query): Query<BusyQuery>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     let op = op.with_idempotency(key.bind_empty());
-    Ok(answer(state.service().instance_stop(&op, id).await?))
+    Ok(answer(state.service().instance_stop(&op, id, busy(&query)).await?))
 }
 
 /// Delete an instance with its disks
@@ -135,7 +139,7 @@ pub(crate) async fn instance_stop(
 /// Images that were created from it are kept.
 #[utoipa::path(
     delete, path = "/instances/{id}", tag = "instances",
-    params(("id" = InstanceId, Path, description = "The instance")),
+    params(("id" = InstanceId, Path, description = "The instance"), BusyQuery),
     responses((status = 202, description = "The instance, now `deleting`, and its task", body = InstanceAndTask,
         headers(("Task-Location" = String, description = "The task")))),
 )]
@@ -143,8 +147,13 @@ pub(crate) async fn instance_delete(
     State(state): State<ApiState>,
     Caller(op, _): Caller<Write>,
     Id(id): Id<InstanceId>,
+    Query(query): Query<BusyQuery>,
 ) -> Result<Response, ApiError> {
-    let made = state.service().instance_delete(&op, id).await?;
+    let made = state.service().instance_delete(&op, id, busy(&query)).await?;
     let created = Created { location: None, task: made.task.id, replayed: false };
     Ok(accepted(created, InstanceAndTask::from(made)))
+}
+
+const fn busy(query: &BusyQuery) -> Busy {
+    if query.cancel_captures { Busy::Cancel } else { Busy::Refuse }
 }

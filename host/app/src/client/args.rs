@@ -231,6 +231,14 @@ pub(crate) struct InstanceArgs {
     pub(crate) command: InstanceCommand,
 }
 
+/// What happens to an image that is being created from the instance.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct BusyArgs {
+    /// Cancel an image that is being created from it; without it, the command is refused meanwhile
+    #[arg(long)]
+    pub(crate) cancel_captures: bool,
+}
+
 /// The commands of `imprint instance`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InstanceCommand {
@@ -248,6 +256,8 @@ pub(crate) enum InstanceCommand {
         /// Id or name
         instance: String,
         #[command(flatten)]
+        busy: BusyArgs,
+        #[command(flatten)]
         wait: WaitArgs,
     },
     /// Shut an instance down
@@ -255,12 +265,16 @@ pub(crate) enum InstanceCommand {
         /// Id or name
         instance: String,
         #[command(flatten)]
+        busy: BusyArgs,
+        #[command(flatten)]
         wait: WaitArgs,
     },
     /// Delete an instance with its disks; images created from it stay
     Delete {
         /// Id or name
         instance: String,
+        #[command(flatten)]
+        busy: BusyArgs,
         #[command(flatten)]
         confirm: ConfirmArgs,
         #[command(flatten)]

@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use super::{
     api::Api,
-    args::{InstanceArgs, InstanceCommand, InstanceCreateArgs, WaitArgs},
+    args::{BusyArgs, InstanceArgs, InstanceCommand, InstanceCreateArgs, WaitArgs},
     confirm::confirm_deletion,
     failure::Failure,
     find,
@@ -31,15 +31,15 @@ pub(crate) async fn run(args: InstanceArgs) -> Result<(), Failure> {
             output.print(&instance, || details(&instance))
         }
         InstanceCommand::Create(args) => create(&api, output, args).await,
-        InstanceCommand::Start { instance, wait } => {
-            change(&api, output, &instance, (Method::POST, "/actions/start"), wait).await
+        InstanceCommand::Start { instance, busy, wait } => {
+            change(&api, output, &instance, (Method::POST, "/actions/start"), busy, wait).await
         }
-        InstanceCommand::Stop { instance, wait } => {
-            change(&api, output, &instance, (Method::POST, "/actions/stop"), wait).await
+        InstanceCommand::Stop { instance, busy, wait } => {
+            change(&api, output, &instance, (Method::POST, "/actions/stop"), busy, wait).await
         }
-        InstanceCommand::Delete { instance, confirm, wait } => {
+        InstanceCommand::Delete { instance, busy, confirm, wait } => {
             confirm_deletion(confirm, "instance", &instance)?;
-            change(&api, output, &instance, (Method::DELETE, ""), wait).await
+            change(&api, output, &instance, (Method::DELETE, ""), busy, wait).await
         }
     }
 }
@@ -122,10 +122,12 @@ async fn change(
     output: Output,
     typed: &str,
     (method, action): (Method, &str),
+    busy: BusyArgs,
     wait: WaitArgs,
 ) -> Result<(), Failure> {
     let id = find::instance(api, typed).await?;
-    let made = api.once(api.request(method, &format!("/instances/{id}{action}"))).await?;
+    let request = api.request(method, &format!("/instances/{id}{action}"));
+    let made = api.once(request.query(&[("cancel_captures", busy.cancel_captures)])).await?;
     finish(api, output, made, wait).await
 }
 

@@ -29,7 +29,7 @@ use crate::{
     tasks::{
         lifecycle::{self, NewTask, invalid_transition},
         payload::TaskPayload,
-        task::view as task_view,
+        task::{cancel, view as task_view},
     },
     validate::require_idle,
 };
@@ -227,8 +227,8 @@ impl Service {
     /// # Errors
     ///
     /// An error of the database.
-    pub async fn instance_start(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
-        self.instance_power(op, id, TaskKind::InstanceStart, Power::Running).await
+    pub async fn instance_start(&self, op: &Op, id: InstanceId, busy: Busy) -> Result<InstanceTask, Error> {
+        self.instance_power(op, id, (TaskKind::InstanceStart, Power::Running), busy).await
     }
 
     /// Shuts an instance down.
@@ -236,16 +236,16 @@ impl Service {
     /// # Errors
     ///
     /// An error of the database.
-    pub async fn instance_stop(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
-        self.instance_power(op, id, TaskKind::InstanceStop, Power::Off).await
+    pub async fn instance_stop(&self, op: &Op, id: InstanceId, busy: Busy) -> Result<InstanceTask, Error> {
+        self.instance_power(op, id, (TaskKind::InstanceStop, Power::Off), busy).await
     }
 
     async fn instance_power(
         &self,
         op: &Op,
         id: InstanceId,
-        kind: TaskKind,
-        goal: Power,
+        (kind, goal): (TaskKind, Power),
+        busy: Busy,
     ) -> Result<InstanceTask, Error> {
         op.require_write()?;
         let mut change = Change::begin(self).await?;
@@ -254,7 +254,7 @@ impl Service {
         }
         let record = visible(&change.conn(), op, id).await?;
         record.instance.require_ready()?;
-        require_idle(&change.conn(), id).await?;
+        make_way(&mut change, op, id, busy).await?;
         if record.instance.power == goal {
             return Err(invalid_transition(format!("the instance is {} already", goal)));
         }
@@ -272,7 +272,7 @@ impl Service {
     ///
     /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
     /// for what does not exist or is not visible; an error of the database.
-    pub async fn instance_delete(&self, op: &Op, id: InstanceId) -> Result<InstanceTask, Error> {
+    pub async fn instance_delete(&self, op: &Op, id: InstanceId, busy: Busy) -> Result<InstanceTask, Error> {
         op.require_write()?;
         let mut change = Change::begin(self).await?;
         let mut record = visible(&change.conn(), op, id).await?;
@@ -287,12 +287,37 @@ impl Service {
             }
             InstanceStatus::Deploying | InstanceStatus::Ready | InstanceStatus::Error => {}
         }
-        require_idle(&change.conn(), id).await?;
+        make_way(&mut change, op, id, busy).await?;
         record.instance.delete()?;
         let answer = queue(&mut change, op, record, TaskKind::InstanceDelete).await?;
         change.commit().await?;
         Ok(answer)
     }
+}
+
+/// What a request does to the tasks that work on its instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Busy {
+    /// The request is refused while there is one.
+    #[default]
+    Refuse,
+    /// They are cancelled, and the request is carried out when they are over.
+    Cancel,
+}
+
+/// Refuses while a task works on the instance, or cancels what does.
+async fn make_way(change: &mut Change<'_>, op: &Op, id: InstanceId, busy: Busy) -> Result<(), Error> {
+    if busy == Busy::Refuse {
+        return require_idle(&change.conn(), id).await;
+    }
+    for mut record in task::active_of_instance(&change.conn(), id).await.db()? {
+        // What switches the instance or removes it is not undone half-way.
+        if record.task.kind != TaskKind::ImageCapture {
+            return require_idle(&change.conn(), id).await;
+        }
+        cancel(change, op, &mut record).await?;
+    }
+    Ok(())
 }
 
 /// Queues a task for an instance and writes the instance's row.

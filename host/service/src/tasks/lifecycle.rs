@@ -7,8 +7,9 @@
 use imprint_domain::{
     Code, Error,
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
+    image::ImageStatus,
     instance::{InstanceStatus, Power},
-    task::{self as domain, OnFailure, OnSuccess, RetryPolicy, Task, TaskKind},
+    task::{self as domain, OnFailure, OnSuccess, RetryPolicy, Task, TaskKind, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
 use imprint_store::{
@@ -118,8 +119,14 @@ async fn end_reservations(change: &Change<'_>, record: &TaskRecord) -> Result<()
     reservation::settle(change, record.task.id, None).await
 }
 
+/// Puts the image of a creation that failed in error. One that was cancelled is removed: there is
+/// nothing to keep, and it was asked for.
 async fn fail_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
     let Some(mut found) = image_of(change, record).await? else { return Ok(()) };
+    if record.task.state == TaskState::Cancelled && found.image.status == ImageStatus::Creating {
+        image::delete(&change.tx, found.image.id).await.db()?;
+        return change.image_removed(found.image.account_id, found.image.id).await;
+    }
     if found.image.fail().is_err() {
         return Ok(());
     }

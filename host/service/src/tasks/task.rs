@@ -365,22 +365,7 @@ impl Service {
         op.require_write()?;
         let mut change = Change::begin(self).await?;
         let mut record = visible(&change.conn(), op, id).await?;
-        if !record.task.kind.spec().cancellable {
-            return Err(invalid_transition("a deletion cannot be cancelled"));
-        }
-        match record.task.state {
-            TaskState::Queued => lifecycle::cancel(&mut change, &mut record).await?,
-            TaskState::Running if record.task.cancel_requested => {}
-            TaskState::Running => {
-                record.task.request_cancellation()?;
-                lifecycle::save(&mut change, &record).await?;
-            }
-            TaskState::Cancelled => {}
-            TaskState::Succeeded | TaskState::Failed => {
-                return Err(invalid_transition("the task is already over"));
-            }
-        }
-        change.audit(op, "task.cancel", id).await?;
+        cancel(&mut change, op, &mut record).await?;
         let answer = view_for(&change.conn(), &record, change.now, Audience::of(op)).await?;
         change.commit().await?;
         Ok(answer)
@@ -413,6 +398,30 @@ impl Service {
         change.commit().await?;
         Ok(answer)
     }
+}
+
+/// Cancels a task that is not over: at once when it is queued, otherwise by its agent.
+///
+/// # Errors
+///
+/// [`imprint_domain::Code::InvalidTransition`] for a task that cannot be cancelled or is over.
+pub(crate) async fn cancel(change: &mut Change<'_>, op: &Op, record: &mut TaskRecord) -> Result<(), Error> {
+    if !record.task.kind.spec().cancellable {
+        return Err(invalid_transition("a deletion cannot be cancelled"));
+    }
+    match record.task.state {
+        TaskState::Queued => lifecycle::cancel(change, record).await?,
+        TaskState::Running if record.task.cancel_requested => {}
+        TaskState::Running => {
+            record.task.request_cancellation()?;
+            lifecycle::save(change, record).await?;
+        }
+        TaskState::Cancelled => {}
+        TaskState::Succeeded | TaskState::Failed => {
+            return Err(invalid_transition("the task is already over"));
+        }
+    }
+    change.audit(op, "task.cancel", record.task.id).await
 }
 
 /// Brings the image or instance of a task back to where the task begins, or refuses.

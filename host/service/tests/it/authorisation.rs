@@ -7,7 +7,7 @@ use imprint_domain::{
     location::FreezeLimit, plugin_kind::StorageKind, storage::StorageRole,
 };
 use imprint_service::{
-    AccountCreate, AccountPatch, CaptureCreate, EventFilter, HypervisorCreate, ImageList, ImagePatch,
+    AccountCreate, AccountPatch, Busy, CaptureCreate, EventFilter, HypervisorCreate, ImageList, ImagePatch,
     ImageScope, InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, PageRequest,
     StockImageCreate, StorageCreate, StorageList, StoragePatch, TaskList,
 };
@@ -33,9 +33,9 @@ async fn ask_all(world: &World, op: &Op, image: imprint_domain::id::ImageId) -> 
         code(service.image_capture(op, world.capture_request("mine")).await),
         code(service.instance_create(op, deployment).await),
         code(service.instance_show(op, world.instance).await),
-        code(service.instance_start(op, world.instance).await),
-        code(service.instance_stop(op, world.instance).await),
-        code(service.instance_delete(op, world.instance).await),
+        code(service.instance_start(op, world.instance, Busy::Refuse).await),
+        code(service.instance_stop(op, world.instance, Busy::Refuse).await),
+        code(service.instance_delete(op, world.instance, Busy::Refuse).await),
         code(service.task_show(op, task).await),
         code(service.task_wait(op, task, Duration::from_secs(5)).await),
         code(service.task_cancel(op, task).await),

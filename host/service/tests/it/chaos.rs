@@ -9,8 +9,8 @@ use imprint_domain::{
     task::{Phase, TaskKind, TaskState},
 };
 use imprint_service::{
-    AccountView, EventFilter, EventStart, ImageList, ImageView, InstanceList, InstanceView, PageRequest,
-    TaskList, TaskView,
+    AccountView, Busy, EventFilter, EventStart, ImageList, ImageView, InstanceList, InstanceView,
+    PageRequest, TaskList, TaskView,
 };
 use imprint_store::Store;
 
@@ -100,10 +100,10 @@ impl Walk {
         let Some(id) = instance else { return };
         let (service, op) = (&self.world.service, &self.world.customer);
         drop(match what {
-            0 => service.instance_start(op, id).await,
-            1 => service.instance_stop(op, id).await,
+            0 => service.instance_start(op, id, Busy::Refuse).await,
+            1 => service.instance_stop(op, id, Busy::Cancel).await,
             2 => service.instance_coalesce(&self.world.admin, id).await,
-            _ => service.instance_delete(op, id).await,
+            _ => service.instance_delete(op, id, Busy::Cancel).await,
         });
     }
 

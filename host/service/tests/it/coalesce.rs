@@ -7,13 +7,13 @@ use imprint_domain::{
     location::FreezeLimit,
     task::{Phase, TaskKind, TaskState},
 };
-use imprint_service::{InstanceTask, LocationPatch};
+use imprint_service::{Busy, InstanceTask, LocationPatch};
 use imprint_store::{Store, audit};
 
 use crate::support::{World, failure, lease, success};
 
 async fn stop(world: &World) {
-    world.service.instance_stop(&world.customer, world.instance).await.unwrap();
+    world.service.instance_stop(&world.customer, world.instance, Busy::Refuse).await.unwrap();
     world.agent.work_all().await;
 }
 

@@ -19,6 +19,8 @@ mod storages;
 mod support;
 mod tasks;
 
+type Scenario = fn(support::World) -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
 /// Runs scenarios on both databases: one test each on SQLite, and one for all on a PostgreSQL of
 /// their own.
 macro_rules! scenarios {
@@ -41,7 +43,10 @@ macro_rules! scenarios {
                 $({
                     println!(concat!("scenario ", stringify!($name)));
                     let world = crate::support::World::open(server.fresh().await.unwrap()).await;
-                    crate::$module::$name(world).await;
+                    // Made in a function of its own: what all of them need at once on the stack of one
+                    // function overflows it.
+                    let scenario: crate::Scenario = |world| Box::pin(crate::$module::$name(world));
+                    scenario(world).await;
                 })*
             })*
         }
@@ -161,6 +166,7 @@ scenarios! {
         an_agent_that_is_shut_down_costs_no_attempt,
         a_failure_is_repeated_with_pauses,
         a_cancelled_task_ends,
+        an_instance_is_stopped_during_a_capture_on_request,
         a_deadline_ends_a_task,
         progress_never_goes_back,
         a_level_not_reached_is_a_failure,

@@ -18,7 +18,7 @@ use imprint_domain::{
     time::Environment,
 };
 use imprint_service::{
-    ObjectAdopt, ObjectChange, ObjectList, ObjectSelection, ObjectView, PageRequest, ReconcileReport,
+    Busy, ObjectAdopt, ObjectChange, ObjectList, ObjectSelection, ObjectView, PageRequest, ReconcileReport,
     ReconcileRequest, ScanView, Service, Settings,
 };
 use imprint_store::{Store, image};
@@ -97,7 +97,7 @@ fn orphan_key(number: u128) -> String {
 
 /// Deletes an instance that is the source of an image.
 async fn remove_instance(world: &World, id: InstanceId) {
-    world.service.instance_delete(&world.customer, id).await.unwrap();
+    world.service.instance_delete(&world.customer, id, Busy::Refuse).await.unwrap();
     world.agent.work_all().await;
 }
 

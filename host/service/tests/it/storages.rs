@@ -16,7 +16,7 @@ use imprint_domain::{
     storage::{HealthClass, StorageRole, StorageState, Weight},
 };
 use imprint_service::{
-    CaptureCreate, HypervisorCreate, ImageList, ImageScope, LocationCreate, PageRequest, StorageCreate,
+    Busy, CaptureCreate, HypervisorCreate, ImageList, ImageScope, LocationCreate, PageRequest, StorageCreate,
     StorageList, StoragePatch, StorageView,
 };
 use imprint_store::Store;
@@ -385,7 +385,7 @@ pub(crate) async fn places_that_nothing_refers_to_are_deleted(world: World) {
 
     // Its own tasks do not keep a hypervisor.
     let image = world.image("stays").await;
-    service.instance_delete(&world.customer, world.instance).await.unwrap();
+    service.instance_delete(&world.customer, world.instance, Busy::Refuse).await.unwrap();
     world.agent.work_all().await;
     world.environment.advance(60);
     service.hypervisor_delete(&world.admin, world.hypervisor).await.unwrap();

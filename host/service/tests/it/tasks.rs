@@ -12,7 +12,7 @@ use imprint_domain::{
     task::{MAX_ATTEMPTS, Phase, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
-use imprint_service::{ConsistencyRequirement, ImageTask, TaskList};
+use imprint_service::{Busy, ConsistencyRequirement, ImageTask, TaskList};
 
 use crate::support::{Agent, World, digest, failure, lease, open, stored, success};
 
@@ -230,13 +230,21 @@ pub(crate) async fn a_failure_is_repeated_with_pauses(world: World) {
     assert_eq!(world.task(made.task.id).await.attempt, 1);
 }
 
+/// A cancelled creation leaves no image, and takes nothing of the limits (S126).
+async fn is_gone(world: &World, made: &ImageTask) {
+    assert_eq!(world.task(made.task.id).await.state, TaskState::Cancelled);
+    let gone = world.service.image_show(&world.customer, made.image.id).await.unwrap_err();
+    assert_eq!(gone.code, Code::NotFound);
+    assert_eq!(world.service.account_current(&world.customer).await.unwrap().images_used, 0);
+}
+
 pub(crate) async fn a_cancelled_task_ends(world: World) {
     let made = world.capture("queued").await;
     for _ in 0..2 {
         let task = world.service.task_cancel(&world.customer, made.task.id).await.unwrap();
         assert_eq!(task.state, TaskState::Cancelled);
     }
-    assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Cancelled));
+    is_gone(&world, &made).await;
     assert!(world.agent.claim(8, 0).await.is_empty());
     let made = world.capture("running").await;
     let work = world.agent.claim_one().await;
@@ -248,20 +256,62 @@ pub(crate) async fn a_cancelled_task_ends(world: World) {
     assert!(world.agent.progress(&work, Phase::Copying, 2).await.unwrap().cancel);
     assert_eq!(world.agent.heartbeat(&[lease(&work)]).await.unwrap().cancelled, [made.task.id]);
     world.agent.finish(&work, Outcome::Cancelled).await.unwrap();
-    assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Cancelled));
+    is_gone(&world, &made).await;
     // Killed while it cancels: cancelled all the same.
     let made = world.capture("killed").await;
     let _work = world.agent.claim_one().await;
     world.service.task_cancel(&world.customer, made.task.id).await.unwrap();
     let agent = world.agent.restarted().await;
-    assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Cancelled));
+    is_gone(&world, &made).await;
+    let refused = world.service.task_retry(&world.customer, made.task.id).await.unwrap_err();
+    assert!(refused.detail.contains("create a new one"), "{}", refused.detail);
+    // One that failed, and is cancelled when it is tried again.
+    let made = world.capture("failed").await;
+    let work = agent.claim_one().await;
+    agent.finish(&work, failure(false)).await.unwrap();
     world.service.task_retry(&world.customer, made.task.id).await.unwrap();
+    world.service.task_cancel(&world.customer, made.task.id).await.unwrap();
+    is_gone(&world, &made).await;
+    let made = world.capture("succeeds").await;
     agent.work_all().await;
     assert_eq!(status(&world, &made).await, (ImageStatus::Available, TaskState::Succeeded));
     let refused = world.service.task_cancel(&world.customer, made.task.id).await.unwrap_err();
     assert_eq!(refused.code, Code::InvalidTransition);
     let refused = world.service.task_retry(&world.customer, made.task.id).await.unwrap_err();
     assert_eq!(refused.code, Code::InvalidTransition);
+}
+
+/// A capture that is under way keeps nobody from stopping the instance: it is cancelled on request.
+pub(crate) async fn an_instance_is_stopped_during_a_capture_on_request(world: World) {
+    let queued = world.capture("queued").await;
+    let service = &world.service;
+    let stop = |busy| service.instance_stop(&world.customer, world.instance, busy);
+    let busy = stop(Busy::Refuse).await.unwrap_err();
+    assert_eq!((busy.code, &busy.context["task_id"]), (Code::InstanceBusy, &queued.task.id.to_string()));
+    let stopped = stop(Busy::Cancel).await.unwrap();
+    is_gone(&world, &queued).await;
+    world.agent.work_all().await;
+    assert_eq!(world.task(stopped.task.id).await.state, TaskState::Succeeded);
+    service.instance_start(&world.customer, world.instance, Busy::Cancel).await.unwrap();
+    world.agent.work_all().await;
+
+    let running = world.capture("running").await;
+    let work = world.agent.claim_one().await;
+    let stopped = stop(Busy::Cancel).await.unwrap();
+    assert!(world.agent.claim(8, 0).await.is_empty(), "it waits until the capture has let go");
+    assert!(world.agent.progress(&work, Phase::Copying, 1).await.unwrap().cancel);
+    let twice = stop(Busy::Cancel).await.unwrap_err();
+    assert_eq!(twice.code, Code::InstanceBusy, "another power task is not cancelled");
+    world.agent.finish(&work, Outcome::Cancelled).await.unwrap();
+    is_gone(&world, &running).await;
+    world.agent.work_all().await;
+    assert_eq!(world.task(stopped.task.id).await.state, TaskState::Succeeded);
+
+    world.capture("of the stopped one").await;
+    service.instance_delete(&world.customer, world.instance, Busy::Cancel).await.unwrap();
+    world.agent.work_all().await;
+    let gone = service.instance_show(&world.customer, world.instance).await.unwrap_err();
+    assert_eq!(gone.code, Code::NotFound);
 }
 
 pub(crate) async fn a_deadline_ends_a_task(world: World) {
@@ -393,15 +443,16 @@ pub(crate) async fn a_failed_deployment_can_be_retried(world: World) {
     let shown = world.service.instance_show(&world.customer, made.instance.id).await.unwrap();
     assert_eq!((shown.status, shown.power), (InstanceStatus::Ready, Power::Running));
     // Stop, start, delete.
-    world.service.instance_stop(&world.customer, made.instance.id).await.unwrap();
-    let busy = world.service.instance_delete(&world.customer, made.instance.id).await.unwrap_err();
+    world.service.instance_stop(&world.customer, made.instance.id, Busy::Refuse).await.unwrap();
+    let busy =
+        world.service.instance_delete(&world.customer, made.instance.id, Busy::Refuse).await.unwrap_err();
     assert_eq!(busy.code, Code::InstanceBusy);
     world.agent.work_all().await;
     let shown = world.service.instance_show(&world.customer, made.instance.id).await.unwrap();
     assert_eq!(shown.power, Power::Off);
-    world.service.instance_start(&world.customer, made.instance.id).await.unwrap();
+    world.service.instance_start(&world.customer, made.instance.id, Busy::Refuse).await.unwrap();
     world.agent.work_all().await;
-    world.service.instance_delete(&world.customer, made.instance.id).await.unwrap();
+    world.service.instance_delete(&world.customer, made.instance.id, Busy::Refuse).await.unwrap();
     world.agent.work_all().await;
     let gone = world.service.instance_show(&world.customer, made.instance.id).await.unwrap_err();
     assert_eq!(gone.code, Code::NotFound);

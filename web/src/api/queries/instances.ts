@@ -53,10 +53,17 @@ export function useCreateInstance() {
 
 export type PowerAction = 'start' | 'stop'
 
+interface PowerRequest {
+  id: string
+  action: PowerAction
+  /** Whether an image that is being created from the instance is cancelled first. */
+  cancelCaptures?: boolean
+}
+
 export function usePowerAction() {
   return useMutation({
-    mutationFn: ({ id, action }: { id: string; action: PowerAction }) => {
-      const params = { path: { id } }
+    mutationFn: ({ id, action, cancelCaptures = false }: PowerRequest) => {
+      const params = { path: { id }, query: { cancel_captures: cancelCaptures } }
       return action === 'start'
         ? unwrap(client.POST('/api/v1/instances/{id}/actions/start', { params }))
         : unwrap(client.POST('/api/v1/instances/{id}/actions/stop', { params }))
@@ -75,7 +82,12 @@ export function useCoalesce() {
 
 export function useDeleteInstance() {
   return useMutation({
-    mutationFn: (id: string) => unwrap(client.DELETE('/api/v1/instances/{id}', { params: { path: { id } } })),
+    mutationFn: ({ id, cancelCaptures }: { id: string; cancelCaptures: boolean }) =>
+      unwrap(
+        client.DELETE('/api/v1/instances/{id}', {
+          params: { path: { id }, query: { cancel_captures: cancelCaptures } },
+        }),
+      ),
     onSuccess: useApplyResult(),
   })
 }

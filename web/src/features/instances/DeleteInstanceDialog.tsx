@@ -2,6 +2,7 @@ import { useDeleteInstance } from '@/api/queries/instances'
 import type { Instance } from '@/api/types'
 import { asProblem } from '@/lib/problem'
 import { ConfirmDialog } from '@/ui/Dialog'
+import { CaptureNotice, useIsCaptured } from './captured'
 
 export interface DeleteInstanceDialogProps {
   instance: Instance
@@ -11,9 +12,10 @@ export interface DeleteInstanceDialogProps {
 
 export function DeleteInstanceDialog({ instance, onClose, onDeleted }: DeleteInstanceDialogProps) {
   const remove = useDeleteInstance()
+  const isCaptured = useIsCaptured(instance.id)
   const confirm = () =>
     // Not a callback of `mutate`: the page is gone when the event of the deletion is faster.
-    remove.mutateAsync(instance.id).then(
+    remove.mutateAsync({ id: instance.id, cancelCaptures: isCaptured }).then(
       () => {
         onClose()
         onDeleted?.()
@@ -32,6 +34,7 @@ export function DeleteInstanceDialog({ instance, onClose, onDeleted }: DeleteIns
     >
       <p>The instance is stopped. Its disks are removed and cannot be recovered.</p>
       <p>Images created from this instance are kept.</p>
+      {isCaptured && <CaptureNotice />}
     </ConfirmDialog>
   )
 }

@@ -7,7 +7,8 @@ import { busyReason } from './labels'
 /** The actions on an instance, which the page implements. */
 export interface InstanceCommands {
   capture: (instance: Instance) => void
-  power: (instance: Instance, action: 'start' | 'stop') => void
+  start: (instance: Instance) => void
+  stop: (instance: Instance) => void
   remove: (instance: Instance) => void
   coalesce: (instance: Instance) => void
 }
@@ -63,14 +64,14 @@ export function instanceActions(instance: Instance, commands: InstanceCommands):
       id: 'start',
       label: 'Start',
       icon: <Play />,
-      onAction: () => commands.power(instance, 'start'),
+      onAction: () => commands.start(instance),
       reason: startReason(instance),
     },
     {
       id: 'stop',
       label: 'Stop',
       icon: <Power />,
-      onAction: () => commands.power(instance, 'stop'),
+      onAction: () => commands.stop(instance),
       reason: stopReason(instance),
     },
     {

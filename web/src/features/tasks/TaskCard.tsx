@@ -85,8 +85,12 @@ export function TaskCard({ task, names }: { task: Task; names: Names }) {
   )
 }
 
-/** Whether Retry is offered: captures and deployments can be repeated whatever the error was. */
+/**
+ * Whether Retry is offered: captures and deployments can be repeated whatever the error was. The image
+ * of a cancelled capture is removed, so that it is created anew.
+ */
 function isRetryable(task: Task): boolean {
+  if (task.kind === 'image.capture' && task.state === 'cancelled') return false
   return task.kind === 'image.capture' || task.kind === 'instance.deploy' || (task.error?.retryable ?? false)
 }
 

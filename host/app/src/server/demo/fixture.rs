@@ -13,7 +13,7 @@ use imprint_domain::{
     time::Timestamp,
 };
 use imprint_service::{
-    InstanceCreate, InstanceList, InstanceView, LocalSetup, Op, PageRequest, Service, StockImageCreate,
+    Busy, InstanceCreate, InstanceList, InstanceView, LocalSetup, Op, PageRequest, Service, StockImageCreate,
 };
 use tokio::time::Instant;
 
@@ -175,7 +175,7 @@ async fn ensure_running(service: &Service, op: &Op, id: InstanceId, until: Insta
                 return service.task_retry(op, task_id).await.map(|_| ());
             }
             (InstanceStatus::Ready, Power::Off, _) if is_current => {
-                return service.instance_start(op, id).await.map(|_| ());
+                return service.instance_start(op, id, imprint_service::Busy::Refuse).await.map(|_| ());
             }
             (InstanceStatus::Ready, Power::Running | Power::Paused, _) if is_current => return Ok(()),
             (InstanceStatus::Error, _, None) | (InstanceStatus::Deleting, _, _) => return Ok(()),
