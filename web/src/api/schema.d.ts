@@ -4328,7 +4328,13 @@ export interface operations {
     };
     instance_delete: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
+                 *     is created.
+                 */
+                cancel_captures?: boolean;
+            };
             header?: never;
             path: {
                 /** @description The instance */
@@ -4362,7 +4368,13 @@ export interface operations {
     };
     instance_start: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
+                 *     is created.
+                 */
+                cancel_captures?: boolean;
+            };
             header?: {
                 /** @description For 24 hours, a request with the same key and body gets the same answer */
                 "Idempotency-Key"?: string;
@@ -4399,7 +4411,13 @@ export interface operations {
     };
     instance_stop: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
+                 *     is created.
+                 */
+                cancel_captures?: boolean;
+            };
             header?: {
                 /** @description For 24 hours, a request with the same key and body gets the same answer */
                 "Idempotency-Key"?: string;
