@@ -22,7 +22,12 @@ export function AccountsPage() {
   const columns = useMemo<Column<Account>[]>(
     () => [
       { id: 'name', name: 'Name', cell: ({ name }) => <ClampedText text={name} /> },
-      { id: 'role', name: 'Role', nowrap: true, cell: ({ role }) => (role === 'admin' ? 'Admin' : 'Customer') },
+      {
+        id: 'role',
+        name: 'Role',
+        nowrap: true,
+        cell: ({ role }) => (role === 'admin' ? 'Admin' : 'Customer'),
+      },
       {
         id: 'images',
         name: 'Images',
@@ -37,7 +42,12 @@ export function AccountsPage() {
         nowrap: true,
         cell: ({ image_bytes_used, image_bytes_limit }) => bytesOf(image_bytes_used, image_bytes_limit),
       },
-      { id: 'created', name: 'Created', nowrap: true, cell: ({ created_at }) => <RelativeTime at={created_at} /> },
+      {
+        id: 'created',
+        name: 'Created',
+        nowrap: true,
+        cell: ({ created_at }) => <RelativeTime at={created_at} />,
+      },
     ],
     [],
   )

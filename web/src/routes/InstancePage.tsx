@@ -96,19 +96,11 @@ function HeaderActions({ instance, commands }: { instance: Instance; commands: I
         Image
       </Button>
       {isOn ? (
-        <Button
-          icon={<Power />}
-          reason={busyReason(instance)}
-          onPress={() => commands.stop(instance)}
-        >
+        <Button icon={<Power />} reason={busyReason(instance)} onPress={() => commands.stop(instance)}>
           Stop
         </Button>
       ) : (
-        <Button
-          icon={<Play />}
-          reason={startReason(instance)}
-          onPress={() => commands.start(instance)}
-        >
+        <Button icon={<Play />} reason={startReason(instance)} onPress={() => commands.start(instance)}>
           Start
         </Button>
       )}

@@ -28,7 +28,9 @@ export function LocationsPage() {
         name: 'Images of instances',
         nowrap: true,
         cell: ({ images_enabled }) => (
-          <Status tone={images_enabled ? 'good' : 'idle'}>{images_enabled ? 'Enabled' : 'Not enabled'}</Status>
+          <Status tone={images_enabled ? 'good' : 'idle'}>
+            {images_enabled ? 'Enabled' : 'Not enabled'}
+          </Status>
         ),
       },
       {

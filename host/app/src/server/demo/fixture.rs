@@ -13,7 +13,7 @@ use imprint_domain::{
     time::Timestamp,
 };
 use imprint_service::{
-    Busy, InstanceCreate, InstanceList, InstanceView, LocalSetup, Op, PageRequest, Service, StockImageCreate,
+    InstanceCreate, InstanceList, InstanceView, LocalSetup, Op, PageRequest, Service, StockImageCreate,
 };
 use tokio::time::Instant;
 
