@@ -1,7 +1,7 @@
-import { parseGib } from '@/features/storages/numbers'
 import { GIB } from '@/lib/format'
 import type { Problem } from '@/lib/problem'
 import { toSentence } from '@/lib/problem'
+import { parseGib } from '@/lib/typed'
 import { FieldRow, TextField } from '@/ui/Field'
 import { parseImages } from './numbers'
 

@@ -1,6 +1,6 @@
 /** The limits of images as they are typed and shown. */
-import type { Parsed } from '@/features/storages/numbers'
 import { formatBytes } from '@/lib/format'
+import type { Parsed } from '@/lib/typed'
 
 /** The largest number of images that a limit can have. */
 const MAX_IMAGES = 2 ** 31 - 1

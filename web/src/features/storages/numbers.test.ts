@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { GIB } from '@/lib/format'
-import { parseGib, parseWeight } from './numbers'
+import { parseGib } from '@/lib/typed'
+import { parseWeight } from './numbers'
 
 it('a weight is a whole number up to 1000', () => {
   expect(parseWeight(' 0 ')).toEqual({ value: 0, problem: null })
