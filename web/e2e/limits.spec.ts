@@ -1,5 +1,10 @@
 /** Limits and switches: set by the provider's staff, met by a customer. */
-import { expect, expectAccessible, row, signInAs, signInAsAdmin, test } from './fixtures'
+import type { Locator, Page } from '@playwright/test'
+import { expect, expectAccessible, signInAs, signInAsAdmin, test } from './fixtures'
+
+/** The row of a table that has a cell with a text. */
+const row = (page: Page, text: string): Locator =>
+  page.getByRole('row').filter({ has: page.getByText(text, { exact: true }) })
 
 test('limits of a location and of an account are set and have an effect at once', async ({ page }) => {
   await signInAsAdmin(page)
