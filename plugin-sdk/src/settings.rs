@@ -57,6 +57,23 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Returns what the keys of a storage have in front: the setting without the slashes around it,
+    /// and with one behind it; empty where the setting is.
+    ///
+    /// ```
+    /// use imprint_plugin_sdk::{settings::Reader, types::props};
+    ///
+    /// let settings = props([("prefix", "/images/own")]);
+    /// assert_eq!(Reader::new(&settings, "example.settings").prefix("prefix"), "images/own/");
+    /// assert_eq!(Reader::new(&settings, "example.settings").prefix("other"), "");
+    /// ```
+    pub fn prefix(&self, name: &str) -> String {
+        match self.text(name).unwrap_or_default().trim_matches('/') {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        }
+    }
+
     /// Returns the error about a setting: `what` follows its name.
     pub fn wrong(&self, name: &str, what: &str) -> Error {
         Error::invalid_input(self.code, format!("the setting {name:?} {what}")).about_setting(name)

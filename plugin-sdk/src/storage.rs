@@ -8,6 +8,12 @@ use crate::{
     types::{Digest, FileRef, Props, ReadLocator},
 };
 
+mod object;
+mod token;
+
+pub use object::{no_object, object_exists};
+pub use token::{MAX_TOKEN, no_token, read_token};
+
 /// What a storage can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Features {

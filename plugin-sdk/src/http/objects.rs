@@ -9,6 +9,12 @@
 //! assert_eq!(part_size(16 << 20, 512 << 20, 1000, Some(100 << 30)), Some(103 << 20));
 //! ```
 
+use crate::{
+    error::{Error, Result},
+    storage::{Features, Multipart, WriteTarget},
+    types::Props,
+};
+
 /// The longest key of the host, in bytes.
 pub const MAX_KEY: usize = 512;
 
@@ -68,6 +74,75 @@ pub fn part_size(smallest: u64, largest: u64, max_parts: u32, bound: Option<u64>
     let Some(bound) = bound else { return Some(largest) };
     let needed = bound.div_ceil(u64::from(max_parts.max(1))).div_ceil(MIB) * MIB;
     (needed <= largest).then_some(needed.max(smallest))
+}
+
+/// How a service takes an object in parts.
+///
+/// ```
+/// use imprint_plugin_sdk::http::objects::Parts;
+///
+/// const MIB: u64 = 1 << 20;
+/// let parts = Parts { largest: 512 * MIB, usual: 64 * MIB, most: 10_000, max_object: 1 << 42 };
+/// assert_eq!(parts.size(16 * MIB, Some(1 << 30)), Some(16 * MIB));
+/// assert_eq!(parts.size(16 * MIB, None), Some(64 * MIB));
+/// assert_eq!(parts.size(16 * MIB, Some(1 << 43)), None);
+/// assert_eq!(parts.check("example", 10_001).unwrap_err().code, "example.part");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The size of the largest part, in bytes.
+    pub largest: u64,
+    /// The size of parts where that of the object is not known, in bytes.
+    pub usual: u64,
+    /// The largest number of parts.
+    pub most: u32,
+    /// The size of the largest object, in bytes.
+    pub max_object: u64,
+}
+
+impl Parts {
+    /// Returns the size of the parts of an object of up to `bound` bytes ([`part_size`]), with
+    /// `smallest` as the operator has set it; `None` for an object that is too large.
+    pub fn size(&self, smallest: u64, bound: Option<u64>) -> Option<u64> {
+        match bound {
+            Some(bound) if bound > self.max_object => None,
+            Some(bound) => part_size(smallest, self.largest, self.most, Some(bound)),
+            None => Some(self.usual),
+        }
+    }
+
+    /// Checks the number of a part.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-input` with the code `CODE.part` for a part that no upload has.
+    pub fn check(&self, code: &str, number: u32) -> Result<()> {
+        if (1..=self.most).contains(&number) {
+            return Ok(());
+        }
+        let message = format!("an upload has no part {number}; parts are 1 to {}", self.most);
+        Err(Error::invalid_input(&format!("{code}.part"), message))
+    }
+
+    /// Returns the target of an upload in parts of `part_size` bytes, of which the service takes
+    /// `max_parallel` at once, in any order.
+    pub fn target(&self, part_size: u64, max_parallel: u16) -> WriteTarget {
+        WriteTarget::Multipart(Multipart { part_size, max_parts: self.most, max_parallel, unordered: true })
+    }
+}
+
+/// Returns what a storage of objects can do that takes objects of up to `max_object` bytes: they
+/// are read and written at any offset, copied by the service, and replaced in one step.
+pub fn features(max_object: u64) -> Features {
+    Features {
+        random_read: true,
+        random_write: true,
+        append: true,
+        server_side_copy: true,
+        atomic_replace: true,
+        max_object: Some(max_object),
+        extra: Props::new(),
+    }
 }
 
 /// Parses `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7) into milliseconds since 1970.
@@ -133,6 +208,23 @@ mod tests {
         assert_eq!(of(None), Some(64 * MIB));
         for (bound, size) in [(1, Some(5)), (50 << 30, Some(6)), (625 << 30, Some(64)), (1 << 40, None)] {
             assert_eq!(of(Some(bound)), size.map(|size| size * MIB), "{bound}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_too_large_has_no_parts() {
+        let parts = Parts { largest: 64 * MIB, usual: 32 * MIB, most: 100, max_object: 100 * 32 * MIB };
+        for (bound, size) in
+            [(None, Some(32)), (Some(1), Some(5)), (Some(3200 * MIB), Some(32)), (Some(3200 * MIB + 1), None)]
+        {
+            assert_eq!(parts.size(5 * MIB, bound), size.map(|size| size * MIB), "{bound:?}");
+        }
+        // Parts may bound an object more than the service does.
+        let parts = Parts { max_object: u64::MAX, ..parts };
+        assert_eq!(parts.size(5 * MIB, Some(6400 * MIB)), Some(64 * MIB));
+        assert_eq!(parts.size(5 * MIB, Some(6400 * MIB + 1)), None);
+        for (number, is_part) in [(0, false), (1, true), (100, true), (101, false), (u32::MAX, false)] {
+            assert_eq!(parts.check("x", number).is_ok(), is_part, "{number}");
         }
     }
 

@@ -3,7 +3,7 @@
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},
     host::Replace,
-    storage::{Object, WriteRequest},
+    storage::{Object, WriteRequest, no_token, object_exists, read_token},
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,6 @@ pub const TEMPORARY: &str = ".tmp";
 const ATTEMPTS: u32 = 100;
 /// Version of the token.
 const VERSION: u32 = 1;
-const MAX_TOKEN: usize = 4_096;
 
 /// An upload in progress. Its token is this, as JSON: version 1, which later versions keep
 /// reading.
@@ -46,7 +45,7 @@ impl PathUpload {
     pub fn begin(tree: &dyn Tree, request: &WriteRequest) -> Result<Self> {
         check(tree, &request.key)?;
         if request.if_absent && find(tree, &request.key)?.is_some() {
-            return Err(taken(tree, &request.key));
+            return Err(object_exists(tree.code(), &request.key));
         }
         if let Some(size) = request.size
             && size > tree.space()?.available
@@ -68,19 +67,10 @@ impl PathUpload {
     ///
     /// `invalid-input` for what is no token of such an upload.
     pub fn parse(code: &str, token: &[u8]) -> Result<Self> {
-        let invalid = |problem: String| {
-            Error::invalid_input(
-                &format!("{code}.token"),
-                format!("this is no upload of this storage ({problem}); begin a new one"),
-            )
-        };
-        if token.len() > MAX_TOKEN {
-            return Err(invalid("it is too long".to_owned()));
-        }
-        let upload: Self = serde_json::from_slice(token).map_err(|error| invalid(error.to_string()))?;
-        if upload.version != VERSION {
-            return Err(invalid(format!("version {}", upload.version)));
-        }
+        let upload = read_token(code, VERSION, token, |bytes| {
+            let upload: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+            Ok((upload.version, upload))
+        })?;
         crate::key::check_key(&upload.key, &format!("{code}.key"))?;
         let name = upload
             .temporary
@@ -88,7 +78,7 @@ impl PathUpload {
             .and_then(|rest| rest.strip_prefix('/'))
             .unwrap_or_default();
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
-            return Err(invalid("its file is not among the temporary ones".to_owned()));
+            return Err(no_token(code, "its file is not among the temporary ones"));
         }
         Ok(upload)
     }
@@ -151,7 +141,9 @@ impl PathUpload {
         let replace = if self.if_absent { Replace::Refused } else { Replace::Allowed };
         match tree.publish(&self.temporary, &self.key, replace) {
             Ok(()) => self.committed(tree, total),
-            Err(error) if error.class == ErrorClass::AlreadyExists => Err(taken(tree, &self.key)),
+            Err(error) if error.class == ErrorClass::AlreadyExists => {
+                Err(object_exists(tree.code(), &self.key))
+            }
             // A rename that answered an error may have happened: its answer was lost.
             Err(error) => match find(tree, &self.temporary) {
                 Ok(None) => self.committed(tree, total).map_err(|_| error),
@@ -170,11 +162,6 @@ impl PathUpload {
             }
         }
     }
-}
-
-fn taken(tree: &dyn Tree, key: &str) -> Error {
-    let code = format!("{}.exists", tree.code());
-    Error::already_exists(&code, format!("there is an object {key:?} already; choose another key"))
 }
 
 /// A name that no other upload has. Plugins have no randomness; the clock, the key and whatever the

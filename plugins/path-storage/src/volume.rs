@@ -2,7 +2,7 @@
 
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},
-    storage::{Features, Listing, Object},
+    storage::{Features, Listing, Object, no_object},
     types::Props,
 };
 
@@ -39,10 +39,7 @@ pub(crate) fn check(tree: &dyn Tree, key: &str) -> Result<()> {
 /// `not-found` where there is none with this key.
 pub fn stat(tree: &dyn Tree, key: &str) -> Result<Object> {
     check(tree, key)?;
-    find(tree, key)?.ok_or_else(|| {
-        let code = format!("{}.not-found", tree.code());
-        Error::not_found(&code, format!("there is no object {key:?} in this storage"))
-    })
+    find(tree, key)?.ok_or_else(|| no_object(tree.code(), key))
 }
 
 /// Returns the objects whose keys start with `prefix`, after `resume`, at most `max`, in ascending

@@ -6,7 +6,7 @@ use imprint_path_storage::{self as path_storage, PathUpload, Tree};
 use imprint_plugin_sdk::{
     error::{Error, Result},
     host::{Space, TcpStorageHost},
-    storage::{Features, Listing, Object, Storage, StreamStorage, WriteRequest},
+    storage::{Features, Listing, Object, Storage, StreamStorage, WriteRequest, no_object},
     types::{FileRef, Props, ReadLocator},
 };
 
@@ -129,9 +129,7 @@ impl StreamStorage for NfsVolume {
         path_storage::check_key(key, "nfs.key")?;
         let client = self.connection()?;
         let found = client.borrow_mut().resolve(host, key)?;
-        let node = found.filter(Node::is_file).ok_or_else(|| {
-            Error::not_found("nfs.not-found", format!("there is no object {key:?} in this storage"))
-        })?;
+        let node = found.filter(Node::is_file).ok_or_else(|| no_object(CODE, key))?;
         Ok(NfsReader::new(client, key, node))
     }
 

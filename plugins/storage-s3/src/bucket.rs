@@ -7,7 +7,7 @@ use imprint_plugin_sdk::{
         Auth, Request, Response,
         objects::{encode, http_date},
     },
-    storage::Object,
+    storage::{Object, no_object},
     types::Props,
 };
 
@@ -76,10 +76,7 @@ impl Bucket {
 
     /// Returns an object that has to be there.
     pub(crate) fn get(&self, host: &dyn HttpStorageHost, key: &str) -> Result<Object> {
-        let found = self.find(host, key)?;
-        found.ok_or_else(|| {
-            Error::not_found("s3.not-found", format!("there is no object {key:?} in this storage"))
-        })
+        self.find(host, key)?.ok_or_else(|| no_object("s3", key))
     }
 
     /// Returns the answer to a request for which another status than the expected ones is an error.

@@ -71,10 +71,6 @@ impl Settings {
             "virtual-host" => format!("{scheme}://{bucket}.{server}"),
             _ => return Err(settings.wrong("addressing", "is `path` or `virtual-host`")),
         };
-        let prefix = settings
-            .text("prefix")
-            .map(|prefix| prefix.trim_matches('/'))
-            .filter(|prefix| !prefix.is_empty());
         let checksums = match settings.text("checksums").unwrap_or("crc32c") {
             "crc32c" => Checksums::Crc32c,
             "sha256" => Checksums::Sha256,
@@ -85,7 +81,7 @@ impl Settings {
             bucket_url,
             region: region.to_owned(),
             access_key: settings.needed("access-key")?.to_owned(),
-            prefix: prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default(),
+            prefix: settings.prefix("prefix"),
             checksums,
             part_size: settings.number("part-size", 16, 5..=64)? * MIB,
             parallel: u16::try_from(settings.number("parallel", 4, 1..=6)?).unwrap_or(1),

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use imprint_plugin_sdk::{
-    error::{Error, ErrorClass, Result},
+    error::{Error, Result},
     host::HttpStorageHost,
     http::{
         Body, Request,
-        objects::{encode, part_size},
+        objects::{Parts, encode},
     },
-    storage::{Multipart, Object, Part, PartResult, Upload, WriteRequest, WriteTarget},
+    storage::{Object, Part, PartResult, Upload, WriteRequest, WriteTarget, object_exists, read_token},
     types::Digest,
 };
 use serde::{Deserialize, Serialize};
@@ -22,18 +22,12 @@ use crate::{
     xml,
 };
 
-/// The largest number of parts of an upload.
-const MAX_PARTS: u32 = 10_000;
-/// The largest size of a part, in bytes: an object of S3 has at most 5 TiB.
-const MAX_PART: u64 = 525 * MIB;
-/// The size of parts where that of the object is not known, in bytes.
-const USUAL_PART: u64 = 64 * MIB;
-/// The size of the largest object, in bytes.
-pub(crate) const MAX_OBJECT: u64 = 5 << 40;
+/// The parts of S3, of which an object has at most 5 TiB.
+pub(crate) const PARTS: Parts =
+    Parts { largest: 525 * MIB, usual: 64 * MIB, most: 10_000, max_object: 5 << 40 };
 const MIB: u64 = 1 << 20;
 /// The version of the token.
 const VERSION: u32 = 1;
-const MAX_TOKEN: usize = 4_096;
 
 /// An upload in progress.
 #[derive(Debug)]
@@ -61,17 +55,12 @@ impl S3Upload {
     pub(crate) fn begin(bucket: Bucket, host: &dyn HttpStorageHost, request: &WriteRequest) -> Result<Self> {
         check_key(&request.key, &bucket.settings.prefix)?;
         let bound = request.size.or(request.upper_bound);
-        let part_size = match bound {
-            Some(bound) if bound <= MAX_OBJECT => {
-                part_size(bucket.settings.part_size, MAX_PART, MAX_PARTS, Some(bound))
-            }
-            Some(_) => None,
-            None => Some(USUAL_PART),
-        };
-        let part_size = part_size.ok_or_else(|| too_large(bound.unwrap_or_default()))?;
+        let part_size = PARTS
+            .size(bucket.settings.part_size, bound)
+            .ok_or_else(|| too_large(bound.unwrap_or_default()))?;
         // Conditional writes are not relied upon: keys of images are unique.
         if request.if_absent && bucket.find(host, &request.key)?.is_some() {
-            return Err(taken(&request.key));
+            return Err(object_exists("s3", &request.key));
         }
         bucket.abort_left_over(host);
         let mut create = bucket
@@ -103,19 +92,10 @@ impl S3Upload {
 
     /// Reads a token, which may be anything.
     pub(crate) fn parse(bucket: Bucket, token: &[u8]) -> Result<Self> {
-        let invalid = |problem: String| {
-            Error::invalid_input(
-                "s3.token",
-                format!("this is no upload of this storage ({problem}); begin a new one"),
-            )
-        };
-        if token.len() > MAX_TOKEN {
-            return Err(invalid("it is too long".to_owned()));
-        }
-        let token: Token = serde_json::from_slice(token).map_err(|error| invalid(error.to_string()))?;
-        if token.version != VERSION {
-            return Err(invalid(format!("version {}", token.version)));
-        }
+        let token = read_token("s3", VERSION, token, |bytes| {
+            let token: Token = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+            Ok((token.version, token))
+        })?;
         check_key(&token.key, &bucket.settings.prefix)?;
         Ok(Self { bucket, token, parts: BTreeMap::new() })
     }
@@ -188,20 +168,12 @@ impl Upload<dyn HttpStorageHost> for S3Upload {
     }
 
     fn target(&self) -> WriteTarget {
-        WriteTarget::Multipart(Multipart {
-            part_size: self.token.part_size,
-            max_parts: MAX_PARTS,
-            max_parallel: self.bucket.settings.parallel,
-            unordered: true,
-        })
+        PARTS.target(self.token.part_size, self.bucket.settings.parallel)
     }
 
     fn describe_parts(&mut self, _host: &dyn HttpStorageHost, parts: &[Part]) -> Result<Vec<Request>> {
         let describe = |part: &Part| {
-            if part.number == 0 || part.number > MAX_PARTS {
-                let message = format!("an upload has no part {}; parts are 1 to {MAX_PARTS}", part.number);
-                return Err(Error::invalid_input("s3.part", message));
-            }
+            PARTS.check("s3", part.number)?;
             let query = format!("partNumber={}&", part.number);
             let mut request = self.request("PUT", &query).body(Body::Payload).expect(&[200]);
             let mut captured = vec!["etag"];
@@ -234,7 +206,7 @@ impl Upload<dyn HttpStorageHost> for S3Upload {
             .header("content-type", "application/xml")
             .body(Body::Inline(self.document().into_bytes()));
         if self.token.if_absent && self.bucket.find(host, &self.token.key)?.is_some_and(|o| o.size != total) {
-            return Err(taken(&self.token.key));
+            return Err(object_exists("s3", &self.token.key));
         }
         match self.bucket.send(host, &request, &[200]) {
             // The service answers at once and may find the error later.
@@ -258,15 +230,7 @@ fn too_large(bound: u64) -> Error {
     let message = format!(
         "{bound} bytes do not fit into one object of this storage, which has at most {} TiB; use another storage, or \
          compress",
-        MAX_OBJECT >> 40
+        PARTS.max_object >> 40
     );
     Error::limit("s3.too-large", message)
-}
-
-fn taken(key: &str) -> Error {
-    Error::new(
-        ErrorClass::AlreadyExists,
-        "s3.exists",
-        format!("there is an object {key:?} already; choose another key"),
-    )
 }

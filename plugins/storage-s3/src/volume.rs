@@ -6,7 +6,7 @@ use imprint_plugin_sdk::{
     host::{HttpStorageHost, Space},
     http::{
         Body, HttpSource,
-        objects::{decode, encode, is_key, iso_date},
+        objects::{decode, encode, features, is_key, iso_date},
     },
     storage::{Features, Listing, Object, Storage, WriteRequest},
     types::{Props, ReadLocator},
@@ -17,7 +17,7 @@ use crate::{
     failure::S3Error,
     key::check_key,
     settings::Settings,
-    upload::{MAX_OBJECT, S3Upload},
+    upload::{PARTS, S3Upload},
     xml,
 };
 
@@ -139,15 +139,7 @@ impl Storage for S3Volume {
     }
 
     fn features(&self, _host: &dyn HttpStorageHost) -> Result<Features> {
-        Ok(Features {
-            random_read: true,
-            random_write: true,
-            append: true,
-            server_side_copy: true,
-            atomic_replace: true,
-            max_object: Some(MAX_OBJECT),
-            extra: Props::new(),
-        })
+        Ok(features(PARTS.max_object))
     }
 
     fn space(&self, host: &dyn HttpStorageHost) -> Result<Option<Space>> {

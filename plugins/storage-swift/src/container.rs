@@ -7,7 +7,7 @@ use imprint_plugin_sdk::{
         Response,
         objects::{MAX_KEY, decode, http_date, is_key},
     },
-    storage::Object,
+    storage::{Object, no_object},
     types::Props,
 };
 
@@ -85,9 +85,7 @@ impl Account {
 
     /// Returns an object that has to be there.
     pub(crate) fn get(&self, host: &dyn HttpStorageHost, key: &str) -> Result<Found> {
-        self.find(host, key)?.ok_or_else(|| {
-            Error::not_found("swift.not-found", format!("there is no object {key:?} in this storage"))
-        })
+        self.find(host, key)?.ok_or_else(|| no_object("swift", key))
     }
 
     /// Checks that the container is there.

@@ -59,8 +59,6 @@ impl Settings {
             let what = "has to be another container than that of the images";
             return Err(settings.wrong("segments-container", what));
         }
-        let prefix = settings.text("prefix").map(|prefix| prefix.trim_matches('/'));
-        let prefix = prefix.filter(|prefix| !prefix.is_empty());
         let interface = text("interface", "public");
         if !matches!(interface.as_str(), "public" | "internal" | "admin") {
             return Err(settings.wrong("interface", "is `public`, `internal` or `admin`"));
@@ -77,7 +75,7 @@ impl Settings {
             interface,
             endpoint,
             container,
-            prefix: prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default(),
+            prefix: settings.prefix("prefix"),
             segments,
             checksums: settings.text("checksums") != Some("false"),
             segment_size: settings.number("segment-size", 32, 1..=64)? * MIB,

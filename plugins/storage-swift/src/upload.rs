@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use imprint_plugin_sdk::{
-    error::{Error, ErrorClass, Result},
+    error::{Error, Result},
     host::HttpStorageHost,
-    http::{Body, Request, objects::part_size},
-    storage::{Multipart, Object, Part, PartResult, Upload, WriteRequest, WriteTarget},
+    http::{Body, Request, objects::Parts},
+    storage::{
+        Object, Part, PartResult, Upload, WriteRequest, WriteTarget, no_token, object_exists, read_token,
+    },
     types::Digest,
 };
 use serde::{Deserialize, Serialize};
@@ -18,16 +20,11 @@ use crate::{
     manifest::Segment,
 };
 
-/// The largest number of segments of an upload.
-const MAX_PARTS: u32 = 10_000;
-/// The largest size of a segment, and that where the size of the object is not known, in bytes.
-const MAX_PART: u64 = 1 << 30;
-const USUAL_PART: u64 = 64 << 20;
-/// The size of the largest object, in bytes.
-pub(crate) const MAX_OBJECT: u64 = 10_000 * MAX_PART;
+/// The segments of an object.
+pub(crate) const PARTS: Parts =
+    Parts { largest: 1 << 30, usual: 64 << 20, most: 10_000, max_object: 10_000 << 30 };
 /// The version of the token.
 const VERSION: u32 = 1;
-const MAX_TOKEN: usize = 4_096;
 /// The longest id of an upload, in bytes.
 const MAX_ID: usize = 64;
 
@@ -61,14 +58,11 @@ impl SwiftUpload {
     ) -> Result<Self> {
         account.check_key(&request.key)?;
         let bound = request.size.or(request.upper_bound);
-        let size = match bound {
-            Some(_) => part_size(account.settings.segment_size, MAX_PART, MAX_PARTS, bound),
-            None => Some(USUAL_PART),
-        };
+        let size = PARTS.size(account.settings.segment_size, bound);
         let part_size = size.ok_or_else(|| too_large(bound.unwrap_or_default()))?;
         let before = account.find(host, &request.key)?;
         if request.if_absent && before.is_some() {
-            return Err(taken(&request.key));
+            return Err(object_exists("swift", &request.key));
         }
         let token = Token {
             version: VERSION,
@@ -83,21 +77,12 @@ impl SwiftUpload {
 
     /// Reads a token, which may be anything.
     pub(crate) fn parse(account: Account, token: &[u8]) -> Result<Self> {
-        let invalid = |problem: String| {
-            Error::invalid_input(
-                "swift.token",
-                format!("this is no upload of this storage ({problem}); begin a new one"),
-            )
-        };
-        if token.len() > MAX_TOKEN {
-            return Err(invalid("it is too long".to_owned()));
-        }
-        let token: Token = serde_json::from_slice(token).map_err(|error| invalid(error.to_string()))?;
-        if token.version != VERSION {
-            return Err(invalid(format!("version {}", token.version)));
-        }
+        let token = read_token("swift", VERSION, token, |bytes| {
+            let token: Token = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+            Ok((token.version, token))
+        })?;
         if !is_id(&token.id) || !token.replaces.as_deref().is_none_or(is_id) || token.part_size == 0 {
-            return Err(invalid("its id".to_owned()));
+            return Err(no_token("swift", "its id"));
         }
         account.check_key(&token.key)?;
         Ok(Self { account, token, segments: BTreeMap::new() })
@@ -214,21 +199,13 @@ impl Upload<dyn HttpStorageHost> for SwiftUpload {
     }
 
     fn target(&self) -> WriteTarget {
-        WriteTarget::Multipart(Multipart {
-            part_size: self.token.part_size,
-            max_parts: MAX_PARTS,
-            max_parallel: self.account.settings.parallel,
-            unordered: true,
-        })
+        PARTS.target(self.token.part_size, self.account.settings.parallel)
     }
 
     fn describe_parts(&mut self, host: &dyn HttpStorageHost, parts: &[Part]) -> Result<Vec<Request>> {
         let url = self.account.url(host)?;
         let describe = |part: &Part| {
-            if part.number == 0 || part.number > MAX_PARTS {
-                let message = format!("an upload has no part {}; parts are 1 to {MAX_PARTS}", part.number);
-                return Err(Error::invalid_input("swift.part", message));
-            }
+            PARTS.check("swift", part.number)?;
             let path = object_path(&self.account.settings.segments, &self.segment(part.number));
             let request = self.account.request(&url, "PUT", &path);
             let request = request
@@ -257,7 +234,7 @@ impl Upload<dyn HttpStorageHost> for SwiftUpload {
         let before = self.account.find(host, &self.token.key)?;
         let ours = |found: &Found| found.upload.as_deref() == Some(self.token.id.as_str());
         if self.token.if_absent && before.as_ref().is_some_and(|found| !ours(found)) {
-            return Err(taken(&self.token.key));
+            return Err(object_exists("swift", &self.token.key));
         }
         // A commit whose answer was lost is there already.
         if !before.as_ref().is_some_and(ours) {
@@ -302,17 +279,10 @@ impl SwiftUpload {
 
 fn too_large(bound: u64) -> Error {
     let message = format!(
-        "{bound} bytes do not fit into one object of this storage, which has at most {MAX_PARTS} segments of {} MiB; use \
+        "{bound} bytes do not fit into one object of this storage, which has at most {} segments of {} MiB; use \
          another storage, or compress",
-        MAX_PART >> 20
+        PARTS.most,
+        PARTS.largest >> 20
     );
     Error::limit("swift.too-large", message)
-}
-
-fn taken(key: &str) -> Error {
-    Error::new(
-        ErrorClass::AlreadyExists,
-        "swift.exists",
-        format!("there is an object {key:?} already; choose another key"),
-    )
 }

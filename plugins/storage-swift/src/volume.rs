@@ -3,7 +3,10 @@
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},
     host::{HttpStorageHost, Space},
-    http::{Auth, HttpSource, Request, Response, objects::decode},
+    http::{
+        Auth, HttpSource, Request, Response,
+        objects::{decode, features},
+    },
     storage::{Features, Listing, Object, Storage, WriteRequest},
     types::{Props, ReadLocator},
 };
@@ -13,7 +16,7 @@ use crate::{
     failure::{failure, not_swift},
     settings::Settings,
     signin::path,
-    upload::{MAX_OBJECT, SwiftUpload},
+    upload::{PARTS, SwiftUpload},
 };
 
 /// The number of bytes that one read asks for.
@@ -96,15 +99,7 @@ impl Storage for SwiftVolume {
     }
 
     fn features(&self, _host: &dyn HttpStorageHost) -> Result<Features> {
-        Ok(Features {
-            random_read: true,
-            random_write: true,
-            append: true,
-            server_side_copy: true,
-            atomic_replace: true,
-            max_object: Some(MAX_OBJECT),
-            extra: Props::new(),
-        })
+        Ok(features(PARTS.max_object))
     }
 
     fn space(&self, host: &dyn HttpStorageHost) -> Result<Option<Space>> {
