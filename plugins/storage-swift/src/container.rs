@@ -14,6 +14,7 @@ use imprint_plugin_sdk::{
 use crate::{
     account::{Account, container_path, object_path},
     failure::{failure, not_swift},
+    segments::MARKS,
 };
 
 /// The longest name of an object in Swift, in bytes, less what names of segments need.
@@ -53,12 +54,13 @@ pub(crate) fn is_foreign_segment(key: &str) -> bool {
 impl Account {
     /// Checks a key that is about to be used.
     pub(crate) fn check_key(&self, key: &str) -> Result<()> {
-        if is_key(key) && self.settings.prefix.len() + key.len() <= MAX_NAME && !is_foreign_segment(key) {
+        let is_reserved = is_foreign_segment(key) || key.starts_with(MARKS);
+        if is_key(key) && self.settings.prefix.len() + key.len() <= MAX_NAME && !is_reserved {
             return Ok(());
         }
         let message = format!(
             "the key {key:?} cannot be stored: use 1 to {MAX_KEY} bytes, no empty, `.` or `..` parts, and no folder \
-             for segments (`..._segments`)"
+             for segments or uploads (`..._segments`, `.uploads`)"
         );
         Err(Error::invalid_input("swift.key", message))
     }

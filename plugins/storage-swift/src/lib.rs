@@ -12,6 +12,7 @@ mod catalogue;
 mod container;
 mod delete;
 mod failure;
+mod leftovers;
 mod listing;
 mod manifest;
 mod segments;

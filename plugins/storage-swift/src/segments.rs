@@ -3,18 +3,37 @@
 use imprint_plugin_sdk::{
     error::{Error, Result},
     host::HttpStorageHost,
-    http::{Body, objects::encode},
+    http::{
+        Body,
+        objects::{encode, http_date},
+    },
 };
 use serde::Deserialize;
 
 use crate::{
     account::{Account, container_path, object_path},
     failure::{failure, not_swift, text},
+    settings::Settings,
 };
 
 /// The most names of one page of a listing, and the most bytes of its document.
 pub(crate) const PAGE: u32 = 500;
 pub(crate) const PAGE_BYTES: u32 = 1 << 20;
+
+/// The folder of the marks of uploads in the container of the segments, below the prefix.
+pub(crate) const MARKS: &str = ".uploads/";
+/// The longest id of an upload, in bytes.
+const MAX_ID: usize = 64;
+
+/// Returns where the segments of an upload are. The first part keeps keys that begin alike apart.
+pub(crate) fn segments_folder(settings: &Settings, key: &str, id: &str) -> String {
+    format!("{}{key}/{id}/", settings.prefix)
+}
+
+/// Returns whether a text can be the id of an upload.
+pub(crate) fn is_id(id: &str) -> bool {
+    (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
 
 /// One entry of a listing. Those of folders (`subdir`) have no name.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -25,6 +44,14 @@ pub(crate) struct Entry {
     pub(crate) hash: Option<String>,
     pub(crate) slo_etag: Option<String>,
     pub(crate) last_modified: Option<String>,
+}
+
+/// A page of a listing.
+#[derive(Default)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Entry>,
+    /// The time of the service, in milliseconds since 1970.
+    pub(crate) now_ms: Option<u64>,
 }
 
 /// What a request that deletes many objects answers.
@@ -69,6 +96,18 @@ impl Account {
         marker: &str,
         limit: u32,
     ) -> Result<Option<Vec<Entry>>> {
+        Ok(self.page(host, container, prefix, marker, limit)?.map(|page| page.entries))
+    }
+
+    /// Returns the same as [`entries`](Self::entries), with the time of the service.
+    pub(crate) fn page(
+        &self,
+        host: &dyn HttpStorageHost,
+        container: &str,
+        prefix: &str,
+        marker: &str,
+        limit: u32,
+    ) -> Result<Option<Page>> {
         let mut path = format!(
             "{}?format=json&limit={}&prefix={}",
             container_path(container),
@@ -79,15 +118,17 @@ impl Account {
             path.push_str(&format!("&marker={}", encode(marker, false)));
         }
         let answer = self.ask(host, "GET", &path, &|request| {
-            request.header("accept", "application/json").max_response(PAGE_BYTES)
+            request.header("accept", "application/json").capture(&["date"]).max_response(PAGE_BYTES)
         })?;
+        let now_ms = answer.headers.get("date").and_then(|text| http_date(text));
         match answer.status {
             200 => {
                 let entries: Vec<Entry> =
                     serde_json::from_slice(&answer.body).map_err(|_| not_swift("a listing is none"))?;
-                Ok(Some(entries.into_iter().filter(|entry| !entry.name.is_empty()).collect()))
+                let entries = entries.into_iter().filter(|entry| !entry.name.is_empty()).collect();
+                Ok(Some(Page { entries, now_ms }))
             }
-            204 => Ok(Some(Vec::new())),
+            204 => Ok(Some(Page { entries: Vec::new(), now_ms })),
             404 => Ok(None),
             _ => Err(failure(&answer)),
         }
@@ -100,12 +141,27 @@ impl Account {
         container: &str,
         prefix: &str,
     ) -> Result<()> {
+        self.each_page(host, container, prefix, &mut |entries| {
+            let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+            self.delete_names(host, container, &names)
+        })
+    }
+
+    /// Does something with every object of a container that begins with a prefix, page by page. A
+    /// container that is not there has none.
+    pub(crate) fn each_page(
+        &self,
+        host: &dyn HttpStorageHost,
+        container: &str,
+        prefix: &str,
+        act: &mut dyn FnMut(&[Entry]) -> Result<()>,
+    ) -> Result<()> {
         let mut marker = String::new();
         loop {
             let Some(entries) = self.entries(host, container, prefix, &marker, PAGE)? else { return Ok(()) };
-            let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
-            let Some(last) = names.last().filter(|last| **last > marker).cloned() else { return Ok(()) };
-            self.delete_names(host, container, &names)?;
+            let last = entries.last().map(|entry| entry.name.clone());
+            let Some(last) = last.filter(|last| *last > marker) else { return Ok(()) };
+            act(&entries)?;
             marker = last;
         }
     }

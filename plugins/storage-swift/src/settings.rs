@@ -3,6 +3,7 @@
 use imprint_plugin_sdk::{error::Result, settings::Reader, types::Props};
 
 const MIB: u64 = 1 << 20;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// How the storage signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) segment_size: u64,
     pub(crate) parallel: u16,
     pub(crate) temp_url_digest: String,
+    /// What uploads that are older have left is removed, in milliseconds.
+    pub(crate) abort_after_ms: u64,
 }
 
 impl Settings {
@@ -81,6 +84,7 @@ impl Settings {
             segment_size: settings.number("segment-size", 32, 1..=64)? * MIB,
             parallel: u16::try_from(settings.number("parallel", 4, 1..=6)?).unwrap_or(1),
             temp_url_digest: digest,
+            abort_after_ms: settings.number("abort-after", 7, 2..=365)? * DAY_MS,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The plugin against a Swift in memory.
 
+mod leftovers;
 pub(crate) mod server;
 
 use std::{cell::RefCell, rc::Rc};

@@ -18,6 +18,7 @@ use crate::{
     container::{Found, Kind, UPLOAD},
     failure::{failure, not_swift},
     manifest::Segment,
+    segments::{is_id, segments_folder},
 };
 
 /// The segments of an object.
@@ -25,8 +26,6 @@ pub(crate) const PARTS: Parts =
     Parts { largest: 1 << 30, usual: 64 << 20, most: 10_000, max_object: 10_000 << 30 };
 /// The version of the token.
 const VERSION: u32 = 1;
-/// The longest id of an upload, in bytes.
-const MAX_ID: usize = 64;
 
 /// An upload in progress.
 #[derive(Debug)]
@@ -64,10 +63,13 @@ impl SwiftUpload {
         if request.if_absent && before.is_some() {
             return Err(object_exists("swift", &request.key));
         }
+        account.remove_left_over(host);
+        let id = account.make_segments_container(host)?;
+        account.mark(host, &request.key, &id)?;
         let token = Token {
             version: VERSION,
             key: request.key.clone(),
-            id: account.make_segments_container(host)?,
+            id,
             part_size,
             if_absent: request.if_absent,
             replaces: before.and_then(|found| found.upload).filter(|id| is_id(id)),
@@ -92,7 +94,10 @@ impl SwiftUpload {
     pub(crate) fn discard(&self, host: &dyn HttpStorageHost) -> Result<()> {
         match self.account.find(host, &self.token.key)? {
             Some(found) if found.upload.as_deref() == Some(&self.token.id) => self.after_commit(host, &found),
-            Some(_) | None => self.remove(host, &self.token.id),
+            Some(_) | None => {
+                self.remove(host, &self.token.id)?;
+                self.unmark(host)
+            }
         }
     }
 
@@ -102,17 +107,22 @@ impl SwiftUpload {
             self.remove(host, before)?;
         }
         // An object without bytes has no segments, and the upload had one.
-        if found.kind == Kind::Plain { self.remove(host, &self.token.id) } else { Ok(()) }
+        if found.kind == Kind::Plain {
+            self.remove(host, &self.token.id)?;
+        }
+        self.unmark(host)
+    }
+
+    fn unmark(&self, host: &dyn HttpStorageHost) -> Result<()> {
+        self.account.unmark(host, &self.token.key, &self.token.id)
     }
 
     fn remove(&self, host: &dyn HttpStorageHost, id: &str) -> Result<()> {
         self.account.delete_below(host, &self.account.settings.segments, &self.folder(id))
     }
 
-    /// Returns where the segments of an upload are. The first part keeps keys that begin alike
-    /// apart.
     fn folder(&self, id: &str) -> String {
-        format!("{}{}/{id}/", self.account.settings.prefix, self.token.key)
+        segments_folder(&self.account.settings, &self.token.key, id)
     }
 
     fn segment(&self, number: u32) -> String {
@@ -187,10 +197,6 @@ impl Account {
             _ => Err(failure(&answer)),
         }
     }
-}
-
-fn is_id(id: &str) -> bool {
-    (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 impl Upload<dyn HttpStorageHost> for SwiftUpload {

@@ -29,6 +29,8 @@ struct Entry {
     stored: Stored,
     etag: String,
     upload: Option<String>,
+    /// When it was stored: a day of October 2009.
+    day: u32,
 }
 
 type Name = (String, String);
@@ -53,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) signed_in: Value,
     pub(crate) has_bulk: bool,
     pub(crate) has_slo: bool,
+    /// Today: a day of October 2009.
+    pub(crate) day: u32,
     full: bool,
     sent: u64,
 }
@@ -80,6 +84,7 @@ impl Server {
             project: "shop".to_owned(),
             has_bulk: true,
             has_slo: true,
+            day: 12,
             ..Self::default()
         }
     }
@@ -92,7 +97,17 @@ impl Server {
             Stored::Dynamic(..) => tag(b""),
         };
         self.containers.insert(container.to_owned());
-        self.objects.insert((container.to_owned(), name.to_owned()), Entry { stored, etag, upload: None });
+        self.objects.insert(
+            (container.to_owned(), name.to_owned()),
+            Entry { stored, etag, upload: None, day: self.day },
+        );
+    }
+
+    /// Gives an object another name and takes its metadata away, as another program does.
+    pub(crate) fn rename(&mut self, container: &str, from: &str, to: &str) {
+        let mut entry = self.objects.remove(&(container.to_owned(), from.to_owned())).unwrap();
+        entry.upload = None;
+        self.objects.insert((container.to_owned(), to.to_owned()), entry);
     }
 
     /// Returns the names of everything in a container.
@@ -161,11 +176,27 @@ impl Server {
                 let size = if let Stored::Dynamic(..) = entry.stored { 0 } else { self.bytes(name).len() };
                 json!({
                     "name": name.1, "bytes": size, "hash": entry.etag, "content_type": "application/octet-stream",
-                    "last_modified": "2009-10-12T17:50:30.123456",
+                    "last_modified": format!("2009-10-{:02}T17:50:30.123456", entry.day),
                 })
             })
             .collect();
-        answer(200, Value::from(entries).to_string())
+        let mut page = answer(200, Value::from(entries).to_string());
+        page.headers = props([("date", format!("Mon, {:02} Oct 2009 17:50:31 GMT", self.day).as_str())]);
+        page
+    }
+
+    /// Returns the manifest of a static large object, as Swift does.
+    fn manifest(&self, name: &Name) -> Response {
+        let Some(Stored::Static(names)) = self.objects.get(name).map(|entry| &entry.stored) else {
+            return self.head(name);
+        };
+        let entry = |segment: &Name| {
+            json!({
+                "name": format!("/{}/{}", segment.0, segment.1), "bytes": self.bytes(segment).len(),
+                "hash": self.objects[segment].etag, "content_type": "application/octet-stream",
+            })
+        };
+        answer(200, Value::from(names.iter().map(entry).collect::<Vec<_>>()).to_string())
     }
 
     fn head(&self, name: &Name) -> Response {
@@ -238,7 +269,7 @@ impl Server {
         done
     }
 
-    fn delete(&mut self, name: &Name, with_segments: bool) -> u32 {
+    pub(crate) fn delete(&mut self, name: &Name, with_segments: bool) -> u32 {
         let Some(entry) = self.objects.remove(name) else { return 0 };
         let Stored::Static(segments) = entry.stored else { return 1 };
         if with_segments {
@@ -296,6 +327,7 @@ impl Server {
         let mode = query.get("multipart-manifest").map(String::as_str).filter(|_| self.has_slo);
         match (request.method.as_str(), mode) {
             ("HEAD", _) => self.head(&name),
+            ("GET", Some("get")) => self.manifest(&name),
             ("GET", _) => self.get(&name, request),
             ("PUT", _) if self.full => {
                 answer(413, "<html><h1>Request Entity Too Large</h1><p>Upload exceeds quota.</p></html>")
