@@ -67,6 +67,8 @@ pub(crate) struct Client {
     pub(crate) write_size: u32,
     /// The folder that was listed last.
     pub(crate) listed: Option<Listed>,
+    /// Whether the server answers names without attributes only (READDIR).
+    pub(crate) plain_names: bool,
 }
 
 impl Client {
@@ -91,7 +93,16 @@ impl Client {
         };
         let piece = |most: u32| most.clamp(MIN_PIECE, MAX_PIECE);
         let (read_size, write_size) = (piece(limits.rtmax), piece(limits.wtmax));
-        let mut client = Self { settings, rpc, export, base: None, read_size, write_size, listed: None };
+        let mut client = Self {
+            settings,
+            rpc,
+            export,
+            base: None,
+            read_size,
+            write_size,
+            listed: None,
+            plain_names: false,
+        };
         client.base = match client.settings.folder.clone() {
             None => Some(client.export.clone()),
             Some(name) => {

@@ -6,7 +6,8 @@ use imprint_plugin_sdk::{
     host::{DirEntry, DirListing, TcpStorageHost},
 };
 use nfs3_types::nfs3::{
-    Nfs3Option, READDIRPLUS3args, READDIRPLUS3res, cookieverf3, fattr3, ftype3, nfs_fh3, nfsstat3, nfstime3,
+    Nfs3Option, READDIR3args, READDIR3res, READDIRPLUS3args, READDIRPLUS3res, cookieverf3, entry3,
+    entryplus3, fattr3, filename3, ftype3, nfs_fh3, nfsstat3, nfstime3,
 };
 
 use crate::{
@@ -25,6 +26,20 @@ const MAX_NAMES: usize = 1_000_000;
 const ATTEMPTS: usize = 3;
 /// The start of the names at the top that belong to the host.
 const RESERVED: &str = ".imprint-storage.";
+
+/// A part of a folder, as the server answers it.
+struct Answered {
+    entries: Vec<Answer>,
+    verifier: cookieverf3,
+    is_end: bool,
+}
+
+/// A name of a folder, as the server answers it.
+struct Answer {
+    name: filename3<'static>,
+    cookie: u64,
+    attributes: Option<fattr3>,
+}
 
 impl Client {
     /// Returns a page of the names of a folder. The first page reads it; the others are of what was
@@ -53,7 +68,7 @@ impl Client {
         for (name, attributes) in &listed.names[start..end] {
             let attributes = match attributes {
                 Some(attributes) => Some(attributes.clone()),
-                // Some servers leave them out for some names.
+                // Some servers leave them out for some names, and some for all.
                 None => self.lookup(host, &listed.handle, name)?.map(|node| node.attributes),
             };
             entries.extend(attributes.and_then(|attributes| entry(name, &attributes)));
@@ -93,22 +108,14 @@ impl Client {
         let mut names = Vec::new();
         let (mut cookie, mut verifier) = (0, cookieverf3::default());
         loop {
-            let args = READDIRPLUS3args {
-                dir: handle.clone(),
-                cookie,
-                cookieverf: verifier,
-                dircount: NAME_BYTES,
-                maxcount: ANSWER_BYTES,
+            let part = match self.read_part(host, handle, (cookie, verifier), &what)? {
+                Ok(part) => part,
+                Err(nfsstat3::NFS3ERR_BAD_COOKIE) => return Ok(None),
+                Err(status) => return Err(self.failure(status, &what)),
             };
-            let page: READDIRPLUS3res<'static> = self.nfs(host, procedure::READDIRPLUS, &args, &what)?;
-            let page = match page {
-                READDIRPLUS3res::Ok(page) => page,
-                READDIRPLUS3res::Err((nfsstat3::NFS3ERR_BAD_COOKIE, _)) => return Ok(None),
-                READDIRPLUS3res::Err((status, _)) => return Err(self.failure(status, &what)),
-            };
-            verifier = page.cookieverf;
+            verifier = part.verifier;
             let before = cookie;
-            for found in page.reply.entries.into_inner() {
+            for found in part.entries {
                 cookie = found.cookie;
                 // What is no UTF-8 was not made by this plugin.
                 let Ok(name) = String::from_utf8(found.name.0.into_owned()) else { continue };
@@ -116,17 +123,13 @@ impl Client {
                 if name == "." || name == ".." || is_own {
                     continue;
                 }
-                let attributes = match found.name_attributes {
-                    Nfs3Option::Some(attributes) => Some(attributes),
-                    Nfs3Option::None => None,
-                };
-                names.push((name, attributes));
+                names.push((name, found.attributes));
             }
             if names.len() > MAX_NAMES {
                 let text = format!("the folder `{path}` has more than {MAX_NAMES} names; divide it");
                 return Err(Error::limit("nfs.too-many-names", text));
             }
-            if page.reply.eof {
+            if part.is_end {
                 return Ok(Some(names));
             }
             if cookie == before {
@@ -134,6 +137,63 @@ impl Client {
                 return Err(Error::transient("nfs.server", text).context(&format!("cannot {what}")));
             }
         }
+    }
+}
+
+impl Client {
+    /// Reads the names that follow a cookie, with their attributes where the server can do that.
+    fn read_part(
+        &mut self,
+        host: &dyn TcpStorageHost,
+        handle: &nfs_fh3,
+        (cookie, cookieverf): (u64, cookieverf3),
+        what: &str,
+    ) -> Result<Result<Answered, nfsstat3>> {
+        let dir = handle.clone();
+        if self.plain_names {
+            let args = READDIR3args { dir, cookie, cookieverf, count: NAME_BYTES };
+            let part: READDIR3res<'static> = self.nfs(host, procedure::READDIR, &args, what)?;
+            return Ok(match part {
+                READDIR3res::Ok(part) => {
+                    let plain = |entry: entry3<'static>| Answer {
+                        name: entry.name,
+                        cookie: entry.cookie,
+                        attributes: None,
+                    };
+                    Ok(Answered {
+                        entries: part.reply.entries.into_inner().into_iter().map(plain).collect(),
+                        verifier: part.cookieverf,
+                        is_end: part.reply.eof,
+                    })
+                }
+                READDIR3res::Err((status, _)) => Err(status),
+            });
+        }
+        let args = READDIRPLUS3args { dir, cookie, cookieverf, dircount: NAME_BYTES, maxcount: ANSWER_BYTES };
+        let part: READDIRPLUS3res<'static> = self.nfs(host, procedure::READDIRPLUS, &args, what)?;
+        Ok(match part {
+            READDIRPLUS3res::Ok(part) => {
+                let whole = |entry: entryplus3<'static>| Answer {
+                    name: entry.name,
+                    cookie: entry.cookie,
+                    attributes: match entry.name_attributes {
+                        Nfs3Option::Some(attributes) => Some(attributes),
+                        Nfs3Option::None => None,
+                    },
+                };
+                Ok(Answered {
+                    entries: part.reply.entries.into_inner().into_iter().map(whole).collect(),
+                    verifier: part.cookieverf,
+                    is_end: part.reply.eof,
+                })
+            }
+            READDIRPLUS3res::Err((nfsstat3::NFS3ERR_NOTSUPP, _)) => {
+                self.plain_names = true;
+                // Cookies of the two calls need not be the same: the folder is read from its start.
+                Err(nfsstat3::NFS3ERR_BAD_COOKIE)
+            }
+            READDIRPLUS3res::Err((status, _)) => Err(status),
+        })
     }
 }
 

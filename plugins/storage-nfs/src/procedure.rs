@@ -17,6 +17,7 @@ pub(crate) const MKDIR: u32 = 9;
 pub(crate) const REMOVE: u32 = 12;
 pub(crate) const RENAME: u32 = 14;
 pub(crate) const LINK: u32 = 15;
+pub(crate) const READDIR: u32 = 16;
 pub(crate) const READDIRPLUS: u32 = 17;
 pub(crate) const FSSTAT: u32 = 18;
 pub(crate) const FSINFO: u32 = 19;

@@ -336,8 +336,9 @@ fn listings_are_in_order_whatever_the_server_answers() {
             put(&host, &volume, key, key.as_bytes());
         }
     }
-    for bare in [false, true] {
+    for (bare, plain) in [(false, false), (true, false), (false, true)] {
         server.0.borrow_mut().bare_listings = bare;
+        server.0.borrow_mut().plain_names = plain;
         server.0.borrow_mut().page = 1;
         for max in 1..7 {
             let mut found = Vec::new();
@@ -353,6 +354,34 @@ fn listings_are_in_order_whatever_the_server_answers() {
             assert_eq!(found, keys[1..]);
         }
     }
+}
+
+#[test]
+fn a_server_without_readdirplus_does_what_every_storage_must() {
+    let outcomes = run(&mut |_| {
+        let server = Server::new();
+        server.0.borrow_mut().plain_names = true;
+        MockSubject::<NfsVolume>::over_tcp(server.host(), &settings(), &[])
+    });
+    for outcome in outcomes {
+        assert_eq!(outcome.result, CaseResult::Passed, "{outcome}");
+    }
+    // It is asked for it once in an instance, and no other failure has the same meaning.
+    let server = Server::new();
+    server.0.borrow_mut().plain_names = true;
+    let (host, volume) = open(&server);
+    put(&host, &volume, "a/b", b"bytes");
+    let calls = |procedure: u32| server.0.borrow().calls.iter().filter(|call| **call == procedure).count();
+    let plus = calls(procedure::READDIRPLUS);
+    for _ in 0..3 {
+        assert_eq!(volume.list(&host, "", None, 10).unwrap().objects.len(), 1);
+    }
+    assert_eq!((plus, calls(procedure::READDIRPLUS)), (1, 1));
+    let server = Server::new();
+    let (host, volume) = open(&server);
+    put(&host, &volume, "a/b", b"bytes");
+    server.0.borrow_mut().refuse.push_back((procedure::READDIRPLUS, nfsstat3::NFS3ERR_ACCES));
+    assert_eq!(volume.list(&host, "", None, 10).unwrap_err().code, "nfs.access.setting.uid");
 }
 
 #[test]

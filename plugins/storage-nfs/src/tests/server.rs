@@ -37,6 +37,13 @@ enum Content {
     Link,
 }
 
+/// A name of a folder, with its place in a listing.
+struct Named {
+    name: filename3<'static>,
+    id: u64,
+    cookie: u64,
+}
+
 pub(super) struct State {
     content: BTreeMap<u64, Content>,
     next: u64,
@@ -57,6 +64,8 @@ pub(super) struct State {
     pub(super) mount_status: mountstat3,
     /// Whether listings have no attributes.
     pub(super) bare_listings: bool,
+    /// Whether names are listed without attributes only (READDIR).
+    pub(super) plain_names: bool,
     /// The names of one page of a listing.
     pub(super) page: usize,
     /// The procedures that were called, with the user.
@@ -85,6 +94,7 @@ impl Server {
             restart_in: None,
             mount_status: mountstat3::MNT3_OK,
             bare_listings: false,
+            plain_names: false,
             page: 500,
             calls: Vec::new(),
             uids: BTreeSet::new(),
@@ -327,7 +337,7 @@ impl State {
             Err(status) => {
                 let data = match procedure {
                     1 => 0,
-                    3 | 6 | 17 | 18 | 19 => 1,
+                    3 | 6 | 16 | 17 | 18 | 19 => 1,
                     15 => 3,
                     14 => 4,
                     _ => 2,
@@ -349,6 +359,8 @@ impl State {
             12 => self.remove(&unpack(args)),
             14 => self.rename(&unpack(args)),
             15 => self.link(&unpack(args)),
+            16 => self.readdir(&unpack(args)),
+            17 if self.plain_names => Err(nfsstat3::NFS3ERR_NOTSUPP),
             17 => self.readdirplus(&unpack(args)),
             18 => Ok(pack(&FSSTAT3resok {
                 obj_attributes: self.post(ROOT),
@@ -514,26 +526,44 @@ impl State {
         Ok(pack(&LINK3resok { file_attributes: Nfs3Option::None, linkdir_wcc: wcc_data::default() }))
     }
 
-    fn readdirplus(&mut self, args: &READDIRPLUS3args) -> Result<Vec<u8>, nfsstat3> {
-        let names = self.names(id_of(&args.dir))?.clone();
-        // In an order that is not that of the names.
-        let all: Vec<_> = names.into_iter().rev().collect();
-        let from = usize::try_from(args.cookie).unwrap();
+    /// Returns the names that follow a cookie, and whether these are the last ones. They are in an
+    /// order that is not that of the names.
+    fn page_of(&mut self, folder: &nfs_fh3, cookie: u64) -> Result<(Vec<Named>, bool), nfsstat3> {
+        let all: Vec<_> = self.names(id_of(folder))?.clone().into_iter().rev().collect();
+        let from = usize::try_from(cookie).unwrap();
         let to = all.len().min(from + self.page);
-        let entries = all[from..to].iter().zip(from + 1..).map(|((name, id), cookie)| entryplus3 {
-            fileid: *id,
+        let numbered = all[from..to].iter().zip(cookie + 1..);
+        let named = |((name, id), cookie): (&(String, u64), u64)| Named {
             name: filename3(Opaque::owned(name.clone().into_bytes())),
-            cookie: u64::try_from(cookie).unwrap(),
-            name_attributes: if self.bare_listings { Nfs3Option::None } else { self.post(*id) },
+            id: *id,
+            cookie,
+        };
+        Ok((numbered.map(named).collect(), to == all.len()))
+    }
+
+    fn readdir(&mut self, args: &READDIR3args) -> Result<Vec<u8>, nfsstat3> {
+        let (page, eof) = self.page_of(&args.dir, args.cookie)?;
+        let entries = page.into_iter().map(|Named { name, id, cookie }| entry3 { fileid: id, name, cookie });
+        Ok(pack(&READDIR3resok {
+            dir_attributes: Nfs3Option::None,
+            cookieverf: cookieverf3::default(),
+            reply: dirlist3 { entries: nfs3_types::xdr_codec::List(entries.collect()), eof },
+        }))
+    }
+
+    fn readdirplus(&mut self, args: &READDIRPLUS3args) -> Result<Vec<u8>, nfsstat3> {
+        let (page, eof) = self.page_of(&args.dir, args.cookie)?;
+        let entries = page.into_iter().map(|Named { name, id, cookie }| entryplus3 {
+            fileid: id,
+            name,
+            cookie,
+            name_attributes: if self.bare_listings { Nfs3Option::None } else { self.post(id) },
             name_handle: Nfs3Option::None,
         });
         Ok(pack(&READDIRPLUS3resok {
             dir_attributes: Nfs3Option::None,
             cookieverf: cookieverf3::default(),
-            reply: dirlistplus3 {
-                entries: nfs3_types::xdr_codec::List(entries.collect()),
-                eof: to == all.len(),
-            },
+            reply: dirlistplus3 { entries: nfs3_types::xdr_codec::List(entries.collect()), eof },
         }))
     }
 }
