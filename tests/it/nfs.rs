@@ -217,3 +217,24 @@ async fn the_connection_test_names_what_is_wrong_with_an_export() -> Result<()> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn an_export_that_insists_on_a_port_below_1024_gets_one() -> Result<()> {
+    let nfs = NfsServer::start().await?;
+    let server = Server::demo().await?;
+    let admin = server.admin().await?;
+    let mut settings = settings(&nfs, "privileged");
+    let test = async |settings: &Value| {
+        failed_step(&admin, json!({"role": "customer", "kind": "nfs", "settings": settings})).await
+    };
+    let failed = test(&settings).await?.context("another port is accepted")?;
+    assert_eq!(failed["code"], "nfs.authentication", "{failed}");
+    assert!(failed["detail"].as_str().is_some_and(|text| text.contains("`reserved-port`")), "{failed}");
+    settings["reserved-port"] = json!("true");
+    // Each of these opens several connections: a port is free again when its connection is closed.
+    for _ in 0..5 {
+        assert_eq!(test(&settings).await?, None);
+    }
+    assert!(nfs.files("privileged")?.is_empty(), "the tests leave nothing");
+    Ok(())
+}

@@ -21,7 +21,8 @@ pub const OWNER: u32 = 4_321;
 /// See [`OWNER`].
 pub const STRANGER: u32 = 4_322;
 
-/// A server with the exports `images`, `read-only` and `small` (of 96 MiB).
+/// A server with the exports `images`, `read-only`, `privileged` (for clients at a port below 1024)
+/// and `small` (of 96 MiB).
 pub struct NfsServer {
     /// The address.
     pub address: String,
@@ -37,12 +38,12 @@ impl NfsServer {
     /// Starts a server.
     pub async fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("nfs-").tempdir()?;
-        for name in ["images", "read-only", "small", "state"] {
+        for name in ["images", "read-only", "privileged", "small", "state"] {
             std::fs::create_dir(folder.path().join(name))?;
         }
         let small = Loop::mount(&folder.path().join("small.img"), &folder.path().join("small"))?;
         let owner = Some(OWNER);
-        for name in ["images", "read-only", "small"] {
+        for name in ["images", "read-only", "privileged", "small"] {
             std::os::unix::fs::chown(folder.path().join(name), owner, owner)?;
         }
         std::fs::write(folder.path().join("ganesha.conf"), configuration(folder.path()))?;
@@ -198,17 +199,19 @@ fn namespace_with_wire(namespace: &str, wire: &str, own: &str, address: &str) ->
 fn configuration(folder: &Path) -> String {
     let folder = folder.display();
     let export = |id: u32, name: &str, access: &str| {
+        let privileged = name == "privileged";
         format!(
             "EXPORT {{ Export_Id = {id}; Path = \"{folder}/{name}\"; Pseudo = \"/{name}\"; Access_Type = {access}; \
-             Squash = None; Protocols = 3; Transports = TCP; SecType = sys; FSAL {{ Name = VFS; }} }}\n"
+             PrivilegedPort = {privileged}; Squash = None; Protocols = 3; Transports = TCP; SecType = sys; FSAL {{ Name = VFS; }} }}\n"
         )
     };
     format!(
         "NFS_CORE_PARAM {{ Protocols = 3; Enable_NLM = false; Enable_RQUOTA = false; }}\n\
          NFSV4 {{ RecoveryRoot = \"{folder}/state\"; RecoveryBackend = fs; Grace_Period = 5; Lease_Lifetime = 5; }}\n\
-         {}{}{}LOG {{ Default_Log_Level = EVENT; }}\n",
+         {}{}{}{}LOG {{ Default_Log_Level = EVENT; }}\n",
         export(1, "images", "RW"),
         export(2, "read-only", "RO"),
         export(3, "small", "RW"),
+        export(4, "privileged", "RW"),
     )
 }

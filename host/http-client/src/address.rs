@@ -15,7 +15,10 @@ use ureq::{
     },
 };
 
-use crate::error::HttpError;
+use crate::{
+    error::HttpError,
+    reserved::{self, Failure, SourcePort},
+};
 
 /// Resolves names, and refuses those that lead where nothing may be connected to.
 #[derive(Debug)]
@@ -66,10 +69,12 @@ pub fn check_address(host: &str, address: IpAddr, private_networks: bool) -> Res
 ///
 /// # Errors
 ///
-/// [`HttpError::PrivateNetwork`], or [`HttpError::Connect`] when no address answers.
+/// [`HttpError::PrivateNetwork`], [`HttpError::Connect`] when no address answers, or
+/// [`HttpError::ReservedPort`] when this process cannot have a port as it is wanted.
 pub fn connect(
     host: &str,
     port: u16,
+    from: SourcePort,
     private_networks: bool,
     limit: Duration,
 ) -> Result<TcpStream, HttpError> {
@@ -80,9 +85,14 @@ pub fn connect(
     found.iter().try_for_each(|address| check_address(host, address.ip(), private_networks))?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
     for address in found {
-        match TcpStream::connect_timeout(&address, limit) {
+        let connected = match from {
+            SourcePort::Any => TcpStream::connect_timeout(&address, limit).map_err(Failure::Connect),
+            SourcePort::Reserved => reserved::connect(&address, limit),
+        };
+        match connected {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+            Err(Failure::Connect(error)) => last = error,
+            Err(Failure::NoPort(error)) => return Err(HttpError::ReservedPort { why: error.to_string() }),
         }
     }
     Err(failed(last.to_string()))

@@ -32,6 +32,15 @@ pub enum HttpError {
         /// The cause.
         why: String,
     },
+    /// This process cannot connect from a port below 1024.
+    #[error(
+        "no port below 1024 can be connected from ({why}); run the agent as root or with CAP_NET_BIND_SERVICE, or have \
+         the server accept other ports"
+    )]
+    ReservedPort {
+        /// The cause.
+        why: String,
+    },
     /// The server's certificate is not accepted.
     #[error("the certificate of {host} {problem}")]
     Certificate {
@@ -101,6 +110,7 @@ impl HttpError {
             Self::Url { .. } => "http.url",
             Self::PrivateNetwork { .. } => "denied.private-network",
             Self::Connect { .. } => "http.connect",
+            Self::ReservedPort { .. } => "http.reserved-port",
             Self::Certificate { .. } => "http.certificate",
             Self::Tls { .. } => "http.tls",
             Self::NoAuthorities => "http.no-authorities",
@@ -120,6 +130,7 @@ impl HttpError {
             Self::Status { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::Url { .. }
             | Self::PrivateNetwork { .. }
+            | Self::ReservedPort { .. }
             | Self::Certificate { .. }
             | Self::Tls { .. }
             | Self::NoAuthorities

@@ -14,6 +14,7 @@ mod client;
 mod error;
 mod object;
 mod pinned;
+mod reserved;
 mod tls;
 
 #[cfg(test)]
@@ -25,5 +26,6 @@ pub use client::{Answer, Client, ClientOptions, MAX_IDLE};
 pub use error::{CertificateProblem, HttpError};
 pub use object::{Authorise, HttpObject, HttpOptions, HttpSource, Retries};
 pub use pinned::CertificateDigest;
+pub use reserved::SourcePort;
 pub use tls::Authority;
 pub use ureq::{Body, http};

@@ -217,6 +217,9 @@ codes! {
     NetPrivate, "net.private-network", Plugin, Denied,
         "The address of a server is in a private network, which the storage's settings do not permit.",
         "permits private networks in the storage's settings, if the server is meant to be there";
+    NetReservedPort, "net.reserved-port", Plugin, Denied,
+        "The agent cannot connect from a port below 1024, as the storage's settings ask for.",
+        "runs the agent as root or with CAP_NET_BIND_SERVICE, or has the server accept other ports";
     NetSetting, "net.setting", Plugin, InvalidInput,
         "An address or a certificate in the storage's settings cannot be used.",
         "corrects the setting";

@@ -66,7 +66,11 @@ fn grants(manifest: &Manifest) -> Vec<String> {
             Some(setting) => format!("in private networks only where the setting `{setting}` says so"),
             None => "never in private networks".to_owned(),
         };
-        format!("to {what} {}, {private} ({}: {})", grant.to.join(", "), grant.id, grant.purpose)
+        let reserved = match &grant.reserved_port_setting {
+            Some(setting) => format!(", from a port below 1024 where the setting `{setting}` says so"),
+            None => String::new(),
+        };
+        format!("to {what} {}, {private}{reserved} ({}: {})", grant.to.join(", "), grant.id, grant.purpose)
     };
     let http =
         manifest.http.iter().map(|grant| net("describe HTTP requests, which the host sends, to", grant));

@@ -292,6 +292,9 @@ impl Manifest {
         if self.tcp.iter().any(|tcp| tcp.authorities_setting.is_some()) {
             return Err(LoadError::manifest("`authorities-setting` is for `http`"));
         }
+        if self.http.iter().any(|http| http.reserved_port_setting.is_some()) {
+            return Err(LoadError::manifest("`reserved-port-setting` is for `tcp`"));
+        }
         self.check_kind_of_capabilities()?;
         self.channels.iter().try_for_each(ChannelCapability::check)
     }

@@ -48,7 +48,7 @@ pub(crate) fn of_mount(status: mountstat3, exports: Option<&[String]>, settings:
         mountstat3::MNT3ERR_ACCES | mountstat3::MNT3ERR_PERM if is_known => {
             let text = format!(
                 "the server {server} refuses {export} to this machine; add its address to the clients of the export. An \
-                 export that takes only ports below 1024 needs the option `insecure`"
+                 export that takes only ports below 1024 needs the setting `reserved-port`, or the option `insecure`"
             );
             Error::denied("nfs.not-permitted", text)
         }

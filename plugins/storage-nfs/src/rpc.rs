@@ -326,8 +326,8 @@ impl Rpc {
             rejected_reply::RPC_MISMATCH { .. } => self.not_nfs("speaks another protocol"),
             rejected_reply::AUTH_ERROR(why) => {
                 let text = format!(
-                    "{name} of the server {server} refuses the user's ids ({why}); export with `sec=sys`, and with `insecure` if \
-                     it takes only ports below 1024"
+                    "{name} of the server {server} refuses the user's ids ({why}); export with `sec=sys`. If it takes only ports \
+                     below 1024, turn on the setting `reserved-port`, or export with `insecure`"
                 );
                 Error::denied("nfs.authentication", text).about_setting("export")
             }

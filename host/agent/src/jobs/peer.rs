@@ -95,6 +95,7 @@ fn peer_error(address: &str, error: &HttpError) -> PortError {
         HttpError::Changed => (ErrorClass::Conflict, "peer.changed"),
         HttpError::Url { .. }
         | HttpError::PrivateNetwork { .. }
+        | HttpError::ReservedPort { .. }
         | HttpError::Connect { .. }
         | HttpError::Tls { .. }
         | HttpError::NoAuthorities

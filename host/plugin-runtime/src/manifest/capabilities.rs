@@ -90,6 +90,10 @@ pub struct NetCapability {
     /// The setting with certificates of further authorities, as PEM.
     #[serde(default)]
     pub authorities_setting: Option<String>,
+    /// The boolean setting by which the operator has connections come from a port below 1024, which
+    /// some servers insist on. Over TCP only.
+    #[serde(default)]
+    pub reserved_port_setting: Option<String>,
 }
 
 /// A secret that a plugin has the host use. Its value never reaches the plugin.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use imprint_http_client::{Authority, Client, ClientOptions, HttpError, http::Uri};
+use imprint_http_client::{Authority, Client, ClientOptions, HttpError, SourcePort, http::Uri};
 use imprint_ports::{Props, SecretText, Secrets};
 use tokio::time::Instant;
 
@@ -27,11 +27,13 @@ struct Grant {
     id: String,
     targets: Vec<Target>,
     options: Result<ClientOptions, NetError>,
-    /// The settings with the address, with the permission of private networks, and with further
-    /// authorities.
+    source_port: SourcePort,
+    /// The settings with the address, with the permission of private networks, with further
+    /// authorities, and by which connections come from a port below 1024.
     address_setting: Option<String>,
     private_setting: Option<String>,
     authorities_setting: Option<String>,
+    reserved_port_setting: Option<String>,
     client: OnceLock<Result<Arc<Client>, NetError>>,
 }
 
@@ -117,7 +119,8 @@ impl NetContext {
             });
         };
         let private = granted.options.clone()?.private_networks;
-        imprint_http_client::connect(host, port, private, limit).map_err(|error| granted.about(error))
+        imprint_http_client::connect(host, port, granted.source_port, private, limit)
+            .map_err(|error| granted.about(error))
     }
 
     /// Returns a secret or a session's credential, if a scheme may use it.
@@ -207,6 +210,7 @@ impl Grant {
             HttpError::Certificate { .. } | HttpError::NoAuthorities | HttpError::Authority { .. } => {
                 &self.authorities_setting
             }
+            HttpError::ReservedPort { .. } => &self.reserved_port_setting,
             HttpError::Connect { .. } | HttpError::Tls { .. } | HttpError::Url { .. } => {
                 &self.address_setting
             }
@@ -229,6 +233,7 @@ fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError
     let tls = targets.iter().any(Target::may_use_tls);
     let value = |name: &str| settings.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     let private = capability.private_networks_setting.as_deref().and_then(value);
+    let reserved = capability.reserved_port_setting.as_deref().and_then(value);
     let added = capability.authorities_setting.as_deref().and_then(|name| Some((name, value(name)?)));
     let added = added.map_or(Ok(Vec::new()), |(name, pem)| Authority::of_pem(pem.as_bytes(), name));
     let address = capability.to.iter().find_map(|pattern| Some(pattern.split_once("{config.")?.1));
@@ -237,9 +242,11 @@ fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError
         id: capability.id.clone(),
         targets,
         options: Ok(ClientOptions::default()),
+        source_port: if reserved == Some("true") { SourcePort::Reserved } else { SourcePort::Any },
         address_setting: address.map(str::to_owned),
         private_setting: capability.private_networks_setting.clone(),
         authorities_setting: capability.authorities_setting.clone(),
+        reserved_port_setting: capability.reserved_port_setting.clone(),
         client: OnceLock::new(),
     };
     let private_networks = private == Some("true");

@@ -102,6 +102,7 @@ fn code_of(error: &HttpError) -> Code {
     match error {
         HttpError::PrivateNetwork { .. } => Code::NetPrivate,
         HttpError::Connect { .. } | HttpError::Status { .. } => Code::NetConnect,
+        HttpError::ReservedPort { .. } => Code::NetReservedPort,
         HttpError::Certificate { .. }
         | HttpError::Tls { .. }
         | HttpError::NoAuthorities

@@ -221,3 +221,35 @@ fn a_part_in_a_file_is_sent_like_one_in_memory() {
         assert!(seen[0] == seen[1] && seen[1] == seen[2], "{scheme}: the requests differ");
     }
 }
+
+#[test]
+fn connections_come_from_the_port_that_the_settings_ask_for() {
+    let tcp = "[[capabilities.tcp]]\nid = \"server\"\nto = [\"{config.endpoint}\"]\nprivate-networks-setting = \
+               \"private\"\nreserved-port-setting = \"reserved\"\n";
+    let (plugin, _) = MANIFEST.split_once("[[").unwrap();
+    let manifest = Manifest::parse(&format!("{plugin}{tcp}"), &Limits::caps()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connect = |reserved: &str| {
+        let settings = [("endpoint", "127.0.0.1"), ("private", "true"), ("reserved", reserved)];
+        let settings = Props::from(settings.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let context = NetContext::new(&manifest, &settings, &Secrets::new()).unwrap();
+        let stream = context.connect("server", "127.0.0.1", port, std::time::Duration::from_secs(5))?;
+        Ok::<u16, NetError>(stream.local_addr().unwrap().port())
+    };
+    for reserved in ["", "false"] {
+        assert!(connect(reserved).unwrap() >= 1024);
+    }
+    match connect("true") {
+        Ok(port) => assert!(port < 1024, "{port}"),
+        // The user who runs the tests may not have the right.
+        Err(error) => {
+            let error = error.for_host();
+            assert_eq!((error.cause(), error.setting()), ("net.reserved-port", Some("reserved")));
+            assert!(error.message.contains("CAP_NET_BIND_SERVICE"), "{error}");
+        }
+    }
+    let http = tcp.replace("capabilities.tcp", "capabilities.http");
+    let refused = Manifest::parse(&format!("{plugin}{http}"), &Limits::caps()).unwrap_err();
+    assert!(refused.to_string().contains("`reserved-port-setting` is for `tcp`"), "{refused}");
+}
