@@ -61,7 +61,8 @@ pub trait Blob {
 
 /// The operator's settings of this plugin.
 pub trait Config {
-    /// Returns one setting; `None` when the operator did not set it.
+    /// Returns one setting; `None` when the operator did not set it. Keys that begin with
+    /// `imprint.` are those of the host ([`Marker`](crate::storage::Marker)).
     fn config(&self, key: &str) -> Option<String>;
 }
 

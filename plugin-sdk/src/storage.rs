@@ -8,9 +8,11 @@ use crate::{
     types::{Digest, FileRef, Props, ReadLocator},
 };
 
+mod marker;
 mod object;
 mod token;
 
+pub use marker::Marker;
 pub use object::{no_object, object_exists};
 pub use token::{MAX_TOKEN, no_token, read_token};
 

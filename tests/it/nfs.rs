@@ -89,6 +89,35 @@ async fn images_go_to_an_export_and_come_back() -> Result<()> {
 }
 
 #[tokio::test]
+async fn another_export_under_the_same_address_gets_no_byte() -> Result<()> {
+    let mut demo = Demo::start("images").await?;
+    let (export, away) = (demo.nfs.export("images"), demo.nfs.export("away"));
+    let source = json!({"type": "instance", "id": demo.instance});
+    let capture = json!({"source": source, "name": "whichever", "compression": "none"});
+    // A server that was set up again, or that has not mounted its disk.
+    demo.nfs.kill()?;
+    std::fs::rename(&export, &away)?;
+    std::fs::create_dir(&export)?;
+    std::os::unix::fs::chown(&export, Some(OWNER), Some(OWNER))?;
+    demo.nfs.start_server().await?;
+    let accepted = demo.customer.post("/images", &capture).await?;
+    let task = demo.customer.finished(&accepted["task"]).await?;
+    assert_eq!(task["state"], "failed", "{task}");
+    let seen = demo.admin.get(&format!("/tasks/{}", id(&accepted["task"]))).await?;
+    assert!(seen.to_string().contains("storage.marker"), "{seen}");
+    assert_eq!(std::fs::read_dir(&export)?.count(), 0, "nothing was written");
+    demo.nfs.kill()?;
+    std::fs::remove_dir(&export)?;
+    std::fs::rename(&away, &export)?;
+    demo.nfs.start_server().await?;
+    let (image, _) =
+        demo.customer.capture(&demo.instance, "the right one", json!({"compression": "none"})).await?;
+    assert_eq!(image["status"], "available", "{image}");
+    demo.only_image()?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_nfs_server_killed_in_the_middle_of_a_capture_loses_nothing() -> Result<()> {
     let mut demo = Demo::start("images").await?;
     demo.nfs.slow_down(80)?;

@@ -135,14 +135,19 @@ impl NfsServer {
         self.folder.path().join(name)
     }
 
-    /// Returns the files below an export, temporary ones as well.
+    /// Returns the files below an export, temporary ones as well, without the markers of storages.
     pub fn files(&self, export: &str) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         let mut open = vec![self.export(export)];
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(&folder)? {
                 let path = entry?.path();
-                if path.is_dir() { open.push(path) } else { found.push(path) }
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                if path.is_dir() {
+                    open.push(path);
+                } else if !name.starts_with(".imprint-storage.") {
+                    found.push(path);
+                }
             }
         }
         found.sort();

@@ -145,8 +145,7 @@ impl Machine {
         storage: &StorageRef,
         secrets: Secrets,
     ) -> Result<Arc<dyn StorageBackend>, PortError> {
-        let folder = self.storages.folder_for_test(self.ports.as_ref(), storage).await?;
-        self.ports.storage(storage, folder, secrets).await
+        self.storages.open_for_test(self.ports.as_ref(), storage, secrets).await
     }
 
     /// Reports a part of a scan to the control plane.

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use imprint_agent_protocol::{StorageKindReport, StorageRef};
-use imprint_ports::{DiskFormat, Driver, PortError, Secrets, SettingFinding, StorageBackend};
+use imprint_ports::{DiskFormat, Driver, PortError, Secrets, SettingFinding, StorageBackend, StorageMarker};
 
 /// What a driver is granted on the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,8 @@ pub trait Ports: Send + Sync {
     /// Fails when the plugin asks for a folder, and the settings do not name a valid one.
     fn storage_folder(&self, storage: &StorageRef) -> Result<Option<FolderPlace>, PortError>;
     /// Opens an image storage with the folder that its plugin is granted, and with its secrets,
-    /// which are kept in memory only.
+    /// which are kept in memory only. `marker` is that of a storage without a folder, which its
+    /// plugin may recognise by it.
     ///
     /// # Errors
     ///
@@ -80,6 +81,7 @@ pub trait Ports: Send + Sync {
         storage: &StorageRef,
         folder: Option<Arc<Dir>>,
         secrets: Secrets,
+        marker: Option<StorageMarker>,
     ) -> Result<Arc<dyn StorageBackend>, PortError>;
     /// Lets a plugin check the settings of an image storage, and itself, without opening the
     /// storage. Returns `None` when the plugin has no such check.

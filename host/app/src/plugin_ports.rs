@@ -16,7 +16,9 @@ use imprint_plugin_runtime::{
     self as runtime, EmbeddedPlugin, HostOptions, LoadError, PluginHost, PluginInfo, Quarantined,
     StorageGrants, Usage, manifest::Kind,
 };
-use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
+use imprint_ports::{
+    DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend, StorageMarker,
+};
 
 use crate::embedded::PLUGINS;
 
@@ -121,13 +123,14 @@ impl PluginPorts {
         storage: &StorageRef,
         folder: Option<Arc<Dir>>,
         secrets: Secrets,
+        marker: Option<StorageMarker>,
     ) -> StorageGrants {
         let mut dirs = BTreeMap::new();
         if let (Some(plugin), Some(folder)) = (self.of_kind(Kind::Storage, storage.kind.as_str()), folder) {
             let needed = plugin.dirs.iter().filter(|dir| dir.is_needed(&storage.settings));
             dirs.extend(needed.map(|dir| (dir.id.clone(), folder.clone())));
         }
-        StorageGrants { settings: storage.settings.clone(), secrets, dirs }
+        StorageGrants { settings: storage.settings.clone(), secrets, dirs, marker }
     }
 
     fn of_kind(&self, kind: Kind, name: &str) -> Option<PluginInfo> {
@@ -202,8 +205,9 @@ impl Ports for PluginPorts {
         storage: &StorageRef,
         folder: Option<Arc<Dir>>,
         secrets: Secrets,
+        marker: Option<StorageMarker>,
     ) -> Result<Arc<dyn StorageBackend>, PortError> {
-        let grants = self.storage_grants(storage, folder, secrets);
+        let grants = self.storage_grants(storage, folder, secrets, marker);
         self.host.storage(storage.kind.as_str(), grants).await
     }
 
@@ -213,7 +217,7 @@ impl Ports for PluginPorts {
         folder: Option<Arc<Dir>>,
         secrets: Secrets,
     ) -> Result<Option<Vec<SettingFinding>>, PortError> {
-        let grants = self.storage_grants(storage, folder, secrets);
+        let grants = self.storage_grants(storage, folder, secrets, None);
         self.host.check_storage(storage.kind.as_str(), grants).await
     }
 

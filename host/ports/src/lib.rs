@@ -51,7 +51,7 @@ pub use imprint_domain::{
 };
 pub use storage::{
     Listing, LocalFile, Object, PartLog, RESERVED_NAMES, ReadLocator, RemoteObject, RemoteUpload, SentPart,
-    SettingFinding, Space, StorageBackend, Upload, WriteRequest, WriteTarget,
+    SettingFinding, Space, StorageBackend, StorageMarker, Upload, WriteRequest, WriteTarget,
 };
 
 /// An extension bag, ordered by its lower-kebab keys.

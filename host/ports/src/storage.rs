@@ -13,6 +13,15 @@ use crate::{BlockSink, BlockSource, ByteRange, PortError};
 /// Plugins neither see nor reach them.
 pub const RESERVED_NAMES: &str = ".imprint-storage.";
 
+/// The marker of a storage that only its plugin reaches: the file by which it is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageMarker {
+    /// The name of the file.
+    pub name: String,
+    /// Whether a storage without the file is another one. Otherwise the plugin writes it.
+    pub is_required: bool,
+}
+
 /// A file below a granted directory, already resolved to the directory's handle: `path` is relative
 /// and is opened beneath `dir` only.
 #[derive(Clone, Debug)]

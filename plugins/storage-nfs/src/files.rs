@@ -1,15 +1,18 @@
 //! Making, renaming and removing files. A call that is sent again, because its answer was lost, may
 //! find that it has happened.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use imprint_plugin_sdk::{
     error::{Error, ErrorClass, Result},
     host::{Replace, TcpStorageHost},
 };
 use nfs3_types::nfs3::{
     COMMIT3args, COMMIT3res, CREATE3args, CREATE3res, LINK3args, LINK3res, Nfs3Option, REMOVE3args,
-    REMOVE3res, RENAME3args, RENAME3res, SETATTR3args, SETATTR3res, createhow3, createverf3, nfs_fh3,
-    nfsstat3, sattr3, writeverf3,
+    REMOVE3res, RENAME3args, RENAME3res, SETATTR3args, SETATTR3res, WRITE3args, WRITE3res, createhow3,
+    createverf3, nfs_fh3, nfsstat3, sattr3, stable_how, writeverf3,
 };
+use nfs3_types::xdr_codec::Opaque;
 
 use crate::{
     client::{Client, Node, place},
@@ -82,6 +85,28 @@ impl Client {
     ) -> Result<()> {
         let attributes = sattr3 { size: Nfs3Option::Some(size), ..sattr3::default() };
         self.set_attributes(host, handle, attributes, what)
+    }
+
+    /// Writes all of a short file; its bytes are on the server's disk when this returns.
+    pub(crate) fn write_whole(
+        &mut self,
+        host: &dyn TcpStorageHost,
+        handle: &nfs_fh3,
+        bytes: &[u8],
+        what: &str,
+    ) -> Result<()> {
+        let args = WRITE3args {
+            file: handle.clone(),
+            offset: 0,
+            count: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            stable: stable_how::FILE_SYNC,
+            data: Opaque::borrowed(bytes),
+        };
+        let done: WRITE3res = self.nfs(host, procedure::WRITE, &args, what)?;
+        match done {
+            WRITE3res::Ok(_) => Ok(()),
+            WRITE3res::Err((status, _)) => Err(self.failure(status, what)),
+        }
     }
 
     /// Makes everything durable that the server has of a file, and returns the server's verifier:
@@ -211,4 +236,10 @@ pub(crate) fn is_same(one: &Node, other: &Node) -> bool {
 pub(crate) fn changed(key: &str) -> Error {
     let text = format!("{key:?} was replaced while it was read; start again when it no longer changes");
     Error::conflict("nfs.changed", text)
+}
+
+/// Returns a number by which the server knows this creation from another one of the same name.
+pub(crate) fn exclusive_key(host: &dyn TcpStorageHost, name: &str) -> u64 {
+    // The seed of the standard library's maps, the only randomness that a plugin has.
+    RandomState::new().hash_one((host.monotonic_ms(), name))
 }

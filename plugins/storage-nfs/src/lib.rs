@@ -10,6 +10,7 @@ mod directory;
 mod failure;
 mod files;
 mod listed;
+mod marker;
 mod mounted;
 mod procedure;
 mod reader;

@@ -47,6 +47,14 @@ fn number<T: TryFrom<u64>>(props: &Props, name: &str, default: u64, range: Range
 }
 
 impl Settings {
+    /// Returns the path of the storage's folder on the server.
+    pub(crate) fn path(&self) -> String {
+        match &self.folder {
+            Some(folder) => format!("{}/{folder}", self.export.trim_end_matches('/')),
+            None => self.export.clone(),
+        }
+    }
+
     pub(crate) fn parse(props: &Props) -> Result<Self> {
         let text = |name: &str| props.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         let needed = |name: &str| text(name).ok_or_else(|| wrong(name, "is missing; set it"));

@@ -1,5 +1,6 @@
 //! The protocol against a server in memory, and the suite of the SDK.
 
+mod marker;
 mod server;
 
 use imprint_plugin_sdk::{

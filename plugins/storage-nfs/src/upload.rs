@@ -5,12 +5,7 @@
 //! under another verifier, the server has restarted meanwhile. A mark that is left then is that of
 //! a writer that is gone, and what it wrote may be lost: the upload has to begin again.
 
-use std::{
-    cell::RefCell,
-    fmt::Write as _,
-    hash::{BuildHasher as _, RandomState},
-    rc::Rc,
-};
+use std::{cell::RefCell, fmt::Write as _, rc::Rc};
 
 use imprint_path_storage::{PathUpload, TEMPORARY, Tree};
 use imprint_plugin_sdk::{
@@ -23,6 +18,7 @@ use nfs3_types::nfs3::writeverf3;
 
 use crate::{
     client::Client,
+    files::exclusive_key,
     mounted::{self, GRANT},
     tree::RemoteTree,
     writer::NfsWriter,
@@ -198,10 +194,4 @@ fn hex(verifier: writeverf3) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Returns a number by which the server tells this creation from another one of the same name.
-fn exclusive_key(host: &dyn TcpStorageHost, name: &str) -> u64 {
-    // The seed of the standard library's maps, the only randomness that a plugin has.
-    RandomState::new().hash_one((host.monotonic_ms(), name))
 }

@@ -12,6 +12,7 @@ use imprint_plugin_sdk::{
 
 use crate::{
     client::{Client, Node},
+    marker,
     mounted::{self, GRANT},
     reader::NfsReader,
     settings::{Access, Settings},
@@ -57,7 +58,11 @@ impl Storage for NfsVolume {
     fn open(host: &dyn TcpStorageHost, settings: &Props) -> Result<Self> {
         let settings = Settings::parse(settings)?;
         let client = match settings.access {
-            Access::Direct => Some(Rc::new(RefCell::new(Client::open(host, settings)?))),
+            Access::Direct => {
+                let mut client = Client::open(host, settings)?;
+                marker::check(&mut client, host)?;
+                Some(Rc::new(RefCell::new(client)))
+            }
             Access::Mount => {
                 mounted::check(host, &settings)?;
                 None

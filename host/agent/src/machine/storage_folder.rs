@@ -7,7 +7,8 @@
 //!
 //! The marker is the file `.imprint-storage.ID` with the id of the storage. It is written once: by
 //! the first agent that reports the storage, as long as the control plane says that no agent has
-//! reported it yet. Its content is for people only.
+//! reported it yet. Its content is for people only. A storage without a folder has the same marker
+//! where its plugin can have one ([`imprint_ports::StorageMarker`]).
 
 use std::{
     io,
@@ -213,7 +214,8 @@ impl StorageFolder {
     }
 }
 
-fn marker_name(id: StorageId) -> String {
+/// Returns the name of the marker of a storage.
+pub(super) fn marker_name(id: StorageId) -> String {
     format!("{RESERVED_NAMES}{id}")
 }
 

@@ -10,13 +10,13 @@ use std::{
 use cap_std::fs::Dir;
 use imprint_agent_protocol::StorageRef;
 use imprint_domain::id::StorageId;
-use imprint_ports::{ErrorClass, PortError, Secrets, StorageBackend};
+use imprint_ports::{ErrorClass, PortError, Secrets, StorageBackend, StorageMarker};
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
 
-use super::storage_folder::{Marking, StorageFolder};
+use super::storage_folder::{Marking, StorageFolder, marker_name};
 use crate::{
     ports::{FolderPlace, Ports},
     sync::lock,
@@ -31,6 +31,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The code of a folder that does not answer.
 const NOT_ANSWERING: &str = "storage.not-answering";
+/// The code of a storage that lacks its marker.
+const NO_MARKER: &str = "storage.marker";
 
 /// The problem of a storage whose file system is mounted read-only.
 pub(crate) const READ_ONLY: &str = "the file system of the storage is mounted read-only: images can be deployed, and none \
@@ -49,12 +51,7 @@ struct OpenStorage {
     with: StorageRef,
     folder: Option<Arc<StorageFolder>>,
     backend: Arc<dyn StorageBackend>,
-}
-
-impl OpenStorage {
-    fn is_marked(&self) -> bool {
-        self.folder.as_ref().is_some_and(|folder| folder.is_marked())
-    }
+    marked: bool,
 }
 
 /// A storage, as a job uses it.
@@ -63,6 +60,7 @@ pub(crate) struct Storage {
     /// The plugin's port.
     pub(crate) backend: Arc<dyn StorageBackend>,
     folder: Option<Arc<StorageFolder>>,
+    marked: bool,
 }
 
 impl Storages {
@@ -75,7 +73,7 @@ impl Storages {
         secrets: impl AsyncFnOnce() -> Result<Secrets, PortError>,
     ) -> Result<Storage, PortError> {
         // Once this process has seen the marker, a folder without it is another one.
-        let seen = lock(&self.open).get(&wanted.id).is_some_and(|known| known.is_marked());
+        let seen = lock(&self.open).get(&wanted.id).is_some_and(|known| known.marked);
         let marking = if wanted.initialise && !seen { Marking::Allowed } else { Marking::Refused };
         let folder = match ports.storage_folder(wanted)? {
             Some(place) => Some(Arc::new(self.open_folder(wanted, place, marking).await?)),
@@ -84,21 +82,38 @@ impl Storages {
         if let Some(known) = self.known(wanted, folder.as_deref()) {
             return Ok(known);
         }
-        let dir = folder.as_ref().map(|folder| folder.dir());
-        let backend = ports.storage(wanted, dir, secrets().await?).await?;
-        let opened = OpenStorage { with: wanted.clone(), folder: folder.clone(), backend: backend.clone() };
+        let secrets = secrets().await?;
+        let (backend, marked) = match &folder {
+            Some(folder) => {
+                (ports.storage(wanted, Some(folder.dir()), secrets, None).await?, folder.is_marked())
+            }
+            None => open_remote(ports, wanted, secrets, marking).await?,
+        };
+        let opened =
+            OpenStorage { with: wanted.clone(), folder: folder.clone(), backend: backend.clone(), marked };
         lock(&self.open).insert(wanted.id, opened);
-        Ok(Storage { backend, folder })
+        Ok(Storage { backend, folder, marked })
     }
 
-    /// Opens the folder of a storage for its connection test, which leaves no marker: a storage
-    /// that no agent has used yet may still be given up.
+    /// Opens a storage for its connection test.
+    pub(super) async fn open_for_test(
+        &self,
+        ports: &dyn Ports,
+        tested: &StorageRef,
+        secrets: Secrets,
+    ) -> Result<Arc<dyn StorageBackend>, PortError> {
+        let folder = self.folder_for_test(ports, tested).await?;
+        let marker = if folder.is_some() { None } else { marker(tested.id, Marking::for_test(tested)) };
+        ports.storage(tested, folder, secrets, marker).await
+    }
+
+    /// Opens the folder of a storage for its connection test.
     pub(super) async fn folder_for_test(
         &self,
         ports: &dyn Ports,
         tested: &StorageRef,
     ) -> Result<Option<Arc<Dir>>, PortError> {
-        let marking = if tested.initialise { Marking::NotNeeded } else { Marking::Refused };
+        let marking = Marking::for_test(tested);
         match ports.storage_folder(tested)? {
             Some(place) => Ok(Some(self.open_folder(tested, place, marking).await?.dir())),
             None => Ok(None),
@@ -114,12 +129,17 @@ impl Storages {
                     && known.is_read_only() == found.is_read_only()
                     && known.is_marked() == found.is_marked()
             }
-            (None, None) => true,
+            // One that could not be marked may have been meanwhile.
+            (None, None) => known.marked,
             (Some(_), None) | (None, Some(_)) => false,
         };
         let as_before = StorageRef { initialise: wanted.initialise, ..known.with.clone() };
         let same = same_folder && as_before == *wanted;
-        same.then(|| Storage { backend: known.backend.clone(), folder: known.folder.clone() })
+        same.then(|| Storage {
+            backend: known.backend.clone(),
+            folder: known.folder.clone(),
+            marked: known.marked,
+        })
     }
 
     async fn open_folder(
@@ -149,6 +169,47 @@ impl Storages {
     }
 }
 
+impl Marking {
+    /// Returns what a connection test needs. It leaves no marker: a storage that no agent has used
+    /// yet may still be given up.
+    fn for_test(tested: &StorageRef) -> Self {
+        if tested.initialise { Self::NotNeeded } else { Self::Refused }
+    }
+}
+
+/// Returns the marker for the plugin of a storage without a folder.
+fn marker(id: StorageId, marking: Marking) -> Option<StorageMarker> {
+    let is_required = match marking {
+        Marking::NotNeeded => return None,
+        Marking::Allowed => false,
+        Marking::Refused => true,
+    };
+    Some(StorageMarker { name: marker_name(id), is_required })
+}
+
+/// Opens a storage without a folder, and returns whether one without its marker is another one from
+/// now on. Plugins that have no marker take no notice of all this.
+async fn open_remote(
+    ports: &dyn Ports,
+    wanted: &StorageRef,
+    secrets: Secrets,
+    marking: Marking,
+) -> Result<(Arc<dyn StorageBackend>, bool), PortError> {
+    let open =
+        async |secrets, marking| ports.storage(wanted, None, secrets, marker(wanted.id, marking)).await;
+    if marking != Marking::Allowed {
+        return Ok((open(secrets, marking).await?, true));
+    }
+    // What the plugin is started with lasts, and all later work has to require the marker.
+    let unmarked = open(secrets.clone(), Marking::Allowed).await?;
+    match open(secrets, Marking::Refused).await {
+        Ok(marked) => Ok((marked, true)),
+        // It can only be read, so it has not been marked.
+        Err(error) if error.cause() == NO_MARKER => Ok((unmarked, false)),
+        Err(error) => Err(error),
+    }
+}
+
 fn not_answering(path: &Path, limit: Duration) -> PortError {
     let text = format!(
         "the storage's folder {} does not answer within {} s; check its mount and its server",
@@ -161,7 +222,7 @@ fn not_answering(path: &Path, limit: Duration) -> PortError {
 impl Storage {
     /// Returns whether a folder without the marker is another one from now on.
     pub(crate) fn is_marked(&self) -> bool {
-        self.folder.as_ref().is_none_or(|folder| folder.is_marked())
+        self.marked
     }
 
     /// Returns whether the file system of the folder is mounted read-only.

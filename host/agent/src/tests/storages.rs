@@ -2,7 +2,7 @@
 
 use std::{fs, sync::atomic::Ordering};
 
-use imprint_agent_protocol::{InstanceRef, Outcome};
+use imprint_agent_protocol::{AssignmentKind, InstanceRef, Outcome};
 use imprint_domain::{task::Phase, task_error::TaskError};
 use imprint_ports::RESERVED_NAMES;
 
@@ -102,4 +102,43 @@ async fn a_folder_that_is_replaced_while_bytes_are_written_ends_the_capture() {
     assert!(matches!(world.control.outcome(task).await, Outcome::Captured(_)));
     agent.stop().await;
     world.assert_nothing_left(&["image-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_without_a_folder_is_recognised_by_its_plugin() {
+    let world = World::new();
+    world.ports.remote.store(true, Ordering::SeqCst);
+    let folder = world.ports.storage.folder().to_owned();
+    let marker = folder.join(format!("{RESERVED_NAMES}{}", storage_ref().id));
+    fs::remove_file(&marker).unwrap();
+    // It cannot be marked yet, which is no problem of the storage.
+    world.ports.remote_is_read_only.store(true, Ordering::SeqCst);
+    let agent = world.start();
+    let report = world.control.until(|calls| calls.heartbeats.last()?.storages.first().cloned()).await;
+    assert!(!report.marked && report.problem.is_none(), "{report:?}");
+    world.ports.remote_is_read_only.store(false, Ordering::SeqCst);
+    world
+        .control
+        .until(|calls| calls.heartbeats.last()?.storages.first().filter(|report| report.marked).cloned())
+        .await;
+    assert!(marker.is_file());
+    let work = world.capture(&world.stopped_instance());
+    let task = work.task_id;
+    world.control.give(work);
+    assert!(matches!(world.control.outcome(task).await, Outcome::Captured(_)));
+    agent.stop().await;
+    // Another process, and another storage in its place. That it was marked is known to the control
+    // plane, and the heartbeats of the fake one do not say so: they must not mark it.
+    fs::remove_file(&marker).unwrap();
+    world.ports.remote_is_read_only.store(true, Ordering::SeqCst);
+    let agent = world.start();
+    let mut work = world.capture(&world.stopped_instance());
+    if let AssignmentKind::Capture(capture) = &mut work.kind {
+        capture.image.storage.initialise = false;
+    }
+    let task = work.task_id;
+    world.control.give(work);
+    let error = failed(world.control.outcome(task).await);
+    assert_eq!(error.code(), "storage.marker", "{}", error.operator_detail());
+    agent.stop().await;
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use cap_std::fs::Dir;
 use imprint_ports::{
     Listing, LocalFile, Object, PortError, Props, ReadLocator, Secrets, SettingFinding, Space,
-    StorageBackend, Upload, WriteRequest, WriteTarget,
+    StorageBackend, StorageMarker, Upload, WriteRequest, WriteTarget,
 };
 use wasmtime::Engine;
 
@@ -37,13 +37,29 @@ const MAX_TOKEN: usize = 4 << 10;
 /// What an operator grants to a storage.
 #[derive(Clone, Debug, Default)]
 pub struct StorageGrants {
-    /// The settings, which the plugin gets unchanged.
+    /// The settings, with which the plugin opens the storage.
     pub settings: Props,
     /// The secrets by the names of the plugin's schema. The plugin never gets them: the host signs
     /// with them.
     pub secrets: Secrets,
     /// The directories by the ids of the plugin's manifest.
     pub dirs: BTreeMap<String, Arc<Dir>>,
+    /// The marker by which the plugin recognises the storage; `None` where it needs none.
+    pub marker: Option<StorageMarker>,
+}
+
+/// The keys of a plugin's configuration: the name of the marker, and whether it is required.
+const MARKER: &str = "imprint.marker";
+const MARKER_REQUIRED: &str = "imprint.marker-required";
+
+/// Returns what a plugin finds in its configuration: the settings, and what the host adds.
+fn config(settings: &Props, marker: Option<StorageMarker>) -> Props {
+    let mut config = settings.clone();
+    if let Some(StorageMarker { name, is_required }) = marker {
+        config.insert(MARKER.to_owned(), name);
+        config.insert(MARKER_REQUIRED.to_owned(), is_required.to_string());
+    }
+    config
 }
 
 /// A storage of a plugin.
@@ -81,6 +97,7 @@ impl ComponentStorage {
             stream: code.stream.clone(),
             admin: code.admin.clone(),
             engine: engine.clone(),
+            config: Arc::new(config(&grants.settings, grants.marker)),
             settings: Arc::new(grants.settings),
             dirs: Arc::new(dirs),
         };

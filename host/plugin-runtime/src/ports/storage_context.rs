@@ -35,6 +35,8 @@ pub(super) struct StorageContext {
     pub(super) admin: Option<AdministeredPre<State>>,
     pub(super) engine: Engine,
     pub(super) settings: Arc<Props>,
+    /// What an instance finds in its configuration: the settings, and what the host adds.
+    pub(super) config: Arc<Props>,
     pub(super) dirs: Arc<DirGrantMap>,
     pub(super) net: Arc<NetContext>,
 }
@@ -50,7 +52,7 @@ impl StorageContext {
     /// Starts an instance.
     pub(super) async fn start(&self) -> Result<PluginInstance, PortError> {
         let grants = Grants {
-            settings: self.settings.clone(),
+            settings: self.config.clone(),
             dirs: self.dirs.clone(),
             net: Some(self.net.clone()),
             ..Grants::default()

@@ -9,7 +9,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -29,7 +32,8 @@ use imprint_domain::{
     time::{Environment, Timestamp},
 };
 use imprint_ports::{
-    DiskFormat, Driver, Launch, PortError, Props, RESERVED_NAMES, Secrets, SettingFinding, StorageBackend,
+    DiskFormat, Driver, ErrorClass, Launch, PortError, Props, RESERVED_NAMES, Secrets, SettingFinding,
+    StorageBackend, StorageMarker,
 };
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
@@ -84,8 +88,29 @@ pub(in crate::tests) struct FakePorts {
     pub(in crate::tests) hold: Arc<AtomicBool>,
     /// What the plugin of the storage finds in its settings; `None` when it checks nothing.
     pub(in crate::tests) findings: Mutex<Option<Vec<SettingFinding>>>,
+    /// Whether the storage has no folder of the host: its plugin looks after the marker.
+    pub(in crate::tests) remote: AtomicBool,
+    /// Whether such a storage can only be read.
+    pub(in crate::tests) remote_is_read_only: AtomicBool,
     /// The secrets that the storage was opened with, each time.
     pub(in crate::tests) opened_with: Mutex<Vec<Secrets>>,
+}
+
+impl FakePorts {
+    /// Does what a plugin does that recognises its storage by itself.
+    fn look_for(&self, marker: Option<StorageMarker>) -> Result<(), PortError> {
+        let Some(StorageMarker { name, is_required }) = marker else { return Ok(()) };
+        let path = self.storage.folder().join(name);
+        match path.exists() {
+            true => {}
+            false if is_required => {
+                return Err(PortError::host(ErrorClass::Conflict, "storage.marker", "it has no marker"));
+            }
+            false if self.remote_is_read_only.load(Ordering::SeqCst) => {}
+            false => fs::write(path, b"").unwrap(),
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -116,7 +141,8 @@ impl Ports for FakePorts {
     }
 
     fn storage_folder(&self, _storage: &StorageRef) -> Result<Option<FolderPlace>, PortError> {
-        Ok(Some(FolderPlace { base: self.storage.folder().to_owned(), sub_folder: None }))
+        let place = FolderPlace { base: self.storage.folder().to_owned(), sub_folder: None };
+        Ok((!self.remote.load(Ordering::SeqCst)).then_some(place))
     }
 
     async fn storage(
@@ -124,8 +150,14 @@ impl Ports for FakePorts {
         _storage: &StorageRef,
         folder: Option<Arc<Dir>>,
         secrets: Secrets,
+        marker: Option<StorageMarker>,
     ) -> Result<Arc<dyn StorageBackend>, PortError> {
-        assert!(folder.is_some(), "the plugin gets the folder that was checked");
+        if self.remote.load(Ordering::SeqCst) {
+            assert!(folder.is_none(), "there is no folder");
+            self.look_for(marker)?;
+        } else {
+            assert!(folder.is_some() && marker.is_none(), "the plugin gets the folder that was checked");
+        }
         self.opened_with.lock().unwrap().push(secrets);
         Ok(self.storage.clone())
     }
@@ -184,6 +216,8 @@ impl World {
             driver,
             hold: Arc::default(),
             findings: Mutex::default(),
+            remote: AtomicBool::default(),
+            remote_is_read_only: AtomicBool::default(),
             opened_with: Mutex::default(),
         });
         Self { folder, control: FakeControl::new(storage_ref()), ports, settings }
