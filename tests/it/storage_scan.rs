@@ -99,10 +99,15 @@ async fn scanned(admin: &Client, storage: &str, deep: bool) -> Result<Value> {
 
 /// All keys of a class, page by page.
 async fn browse(admin: &Client, storage: &str, class: &str) -> Result<BTreeSet<String>> {
+    browse_by(admin, storage, &format!("class={class}")).await
+}
+
+/// All keys that a filter lists, page by page.
+async fn browse_by(admin: &Client, storage: &str, filter: &str) -> Result<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     let mut token = String::new();
     loop {
-        let path = format!("/admin/image-storages/{storage}/objects?limit=500&class={class}{token}");
+        let path = format!("/admin/image-storages/{storage}/objects?limit=500&{filter}{token}");
         let page = admin.get(&path).await?;
         for item in page["items"].as_array().into_iter().flatten() {
             keys.insert(item["key"].as_str().unwrap_or_default().to_owned());
@@ -118,6 +123,29 @@ async fn storage_id(admin: &Client) -> Result<String> {
     let storages = admin.get("/admin/image-storages").await?;
     let images = storages["items"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "images"));
     Ok(id(images.context("the demo has a storage `images`")?).to_owned())
+}
+
+/// The list has a filter for all faults, and the scan says what can be done about each class.
+async fn faults_are_listed(
+    admin: &Client,
+    storage: &str,
+    faults: &BTreeMap<&'static str, BTreeSet<String>>,
+    classes: &[Value],
+) -> Result<()> {
+    let all: BTreeSet<String> = faults.values().flatten().cloned().collect();
+    assert_eq!(browse_by(admin, storage, "fault=true").await?, all);
+    assert!(browse_by(admin, storage, "fault=false").await?.is_disjoint(&all));
+    let both = format!("/admin/image-storages/{storage}/objects?class=orphan&fault=true");
+    let answer = admin.send(reqwest::Method::GET, &both, None, &[]).await?;
+    let outcome = (answer.status.as_u16(), &answer.body["code"]);
+    assert_eq!(outcome, (400, &json!("invalid_request")), "{answer:?}");
+    let orphans = classes.iter().find(|class| class["class"] == "orphan");
+    assert_eq!(
+        orphans.map(|class| (&class["actions"], &class["proposed"])),
+        Some((&json!(["quarantine", "delete"]), &json!("quarantine"))),
+        "{classes:?}"
+    );
+    Ok(())
 }
 
 #[tokio::test]
@@ -144,6 +172,7 @@ async fn among_thousands_of_objects_every_fault_is_found_and_nothing_else() -> R
         .sum();
     let planted: usize = faults.values().map(BTreeSet::len).sum();
     assert_eq!(usize::try_from(found)?, planted, "{classes:?}");
+    faults_are_listed(&admin, &storage, &faults, &classes).await?;
     assert_eq!(browse(&admin, &storage, "image").await?.len(), keys.len() + 1 - planted / 2, "{classes:?}");
     assert_eq!(browse(&admin, &storage, "in_progress").await?, BTreeSet::new());
 

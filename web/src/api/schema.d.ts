@@ -2142,6 +2142,9 @@ export interface components {
             class: components["schemas"]["ObjectClass"];
             /** @description Whether an admin has to look at them. */
             fault: boolean;
+            /** @description The actions that a reconciliation may name for the class. */
+            actions: components["schemas"]["ObjectAction"][];
+            proposed: components["schemas"]["ObjectAction"] | null;
             /**
              * Format: int64
              * @description The number of objects.
@@ -3385,6 +3388,8 @@ export interface operations {
                  * @example orphan,foreign
                  */
                 class?: string;
+                /** @description Only objects that an admin has to look at, or only the others; instead of `class`. */
+                fault?: boolean;
                 /** @description Only objects with keys that begin with this text. */
                 prefix?: string;
                 /** @description The number of items of a page. */

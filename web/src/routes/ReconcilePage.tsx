@@ -5,7 +5,7 @@ import { type ReactNode, useState } from 'react'
 import { scansQuery, useScanStorage } from '@/api/queries/storage-objects'
 import type { ImageStorage, StorageScan } from '@/api/types'
 import { ApplyPlanDialog } from '@/features/storages/ApplyPlanDialog'
-import { CLASSES, foundBy, lastComplete } from '@/features/storages/objects'
+import { foundBy, lastComplete } from '@/features/storages/objects'
 import { ReconcileChoices } from '@/features/storages/ReconcileChoices'
 import { ReconcileEntries, Refusals } from '@/features/storages/ReconcileReport'
 import { changesOf } from '@/features/storages/reconcile'
@@ -82,7 +82,7 @@ function Scanned({ storage, scan }: { storage: ImageStorage; scan: StorageScan }
   const reconciliation = useReconciliation(storage.id, scan)
   const { choices, plan, report, busy, problem } = reconciliation
   const [isAsking, setAsking] = useState(false)
-  const found = foundBy(scan).filter(({ class: name }) => CLASSES[name].actions.length > 0)
+  const found = foundBy(scan).filter(({ actions }) => actions.length > 0)
   const nothingChosen = changesOf(found, choices)?.length === 0
   if (found.length === 0 && !report) {
     return (

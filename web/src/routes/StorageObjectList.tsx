@@ -7,7 +7,7 @@ import { OBJECTS_OF_PAGE, objectsQuery } from '@/api/queries/storage-objects'
 import type { StorageScan } from '@/api/types'
 import { ObjectTable } from '@/features/storages/ObjectTable'
 import type { ObjectCommands } from '@/features/storages/object-actions'
-import { type ClassFilter, classChoices, classesOf, countOf } from '@/features/storages/objects'
+import { type ClassFilter, classChoices, countOf, filterParams } from '@/features/storages/objects'
 import { rangeText } from '@/lib/format'
 import { asProblem } from '@/lib/problem'
 import { objectsSearch } from '@/lib/search'
@@ -37,7 +37,7 @@ export function StorageObjectList({ storageId, scan, search, commands }: Storage
   const objects = useQuery({
     ...objectsQuery(storageId, {
       scan_id: scan.id,
-      ...(search.class ? { class: classesOf(search.class) } : {}),
+      ...filterParams(search.class),
       ...(search.prefix ? { prefix: search.prefix } : {}),
       ...(pages.token ? { page_token: pages.token } : {}),
     }),

@@ -7,7 +7,7 @@ import { scansQuery, useReloadObjects, useScanStorage } from '@/api/queries/stor
 import type { ImageStorage, StorageScan } from '@/api/types'
 import { FindingsBadge } from '@/features/storages/ClassBadge'
 import { DeepScanDialog } from '@/features/storages/ObjectDialogs'
-import { activeScan, CLASSES, foundBy, lastComplete } from '@/features/storages/objects'
+import { activeScan, foundBy, lastComplete } from '@/features/storages/objects'
 import { ScanSummary } from '@/features/storages/ScanSummary'
 import { ScanTable } from '@/features/storages/ScanTable'
 import { TaskCards } from '@/features/tasks/TaskCards'
@@ -143,7 +143,7 @@ function Scanned({ storage, scan, onReload }: ScannedProps) {
   const { data: hypervisors = [] } = useHypervisors()
   const { commands, dialog, problem, taskIds } = useObjectCommands(storage, scan.id)
   const params = { id: storage.id }
-  const isMendable = foundBy(scan).some((found) => CLASSES[found.class].actions.length > 0)
+  const isMendable = foundBy(scan).some(({ actions }) => actions.length > 0)
   return (
     <>
       <ScanSummary

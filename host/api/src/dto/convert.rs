@@ -328,6 +328,8 @@ impl From<service::ScanView> for storage_scan::StorageScan {
         let counts = view.classes.into_iter().map(|(class, count)| storage_scan::StorageObjectCount {
             class,
             fault: class.is_fault(),
+            actions: class.actions().to_vec(),
+            proposed: class.proposed(),
             count: count.count,
             bytes: count.bytes,
         });

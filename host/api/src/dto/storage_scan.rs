@@ -60,6 +60,11 @@ pub struct StorageObjectCount {
     pub class: ObjectClass,
     /// Whether an admin has to look at them.
     pub fault: bool,
+    /// The actions that a reconciliation may name for the class.
+    pub actions: Vec<ObjectAction>,
+    /// The action that a plan proposes for the class.
+    #[schema(required)]
+    pub proposed: Option<ObjectAction>,
     /// The number of objects.
     pub count: u64,
     /// The sum of their sizes in bytes.
@@ -75,6 +80,9 @@ pub struct StorageObjectListQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "orphan,foreign")]
     pub class: Option<String>,
+    /// Only objects that an admin has to look at, or only the others; instead of `class`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<bool>,
     /// Only objects with keys that begin with this text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,

@@ -27,6 +27,7 @@ export interface ObjectPage {
   /** The last complete scan: another one has found other objects. */
   scan_id: string
   class?: string
+  fault?: boolean
   prefix?: string
   page_token?: string
 }

@@ -30,9 +30,9 @@ export function ReconcileChoices({ found, choices, onChoose }: ReconcileChoicesP
               label={`${CLASSES[one.class].label}: what to do`}
               choices={[
                 { id: 'none', label: 'Leave alone' },
-                ...CLASSES[one.class].actions.map((id) => ({ id, ...ACTIONS[id] })),
+                ...one.actions.map((id) => ({ id, ...ACTIONS[id] })),
               ]}
-              value={choiceOf(choices, one.class)}
+              value={choiceOf(choices, one)}
               onChange={(action) => onChoose(one.class, action as ObjectAction | 'none')}
             />
           </li>

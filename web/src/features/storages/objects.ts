@@ -7,90 +7,66 @@ interface ClassView {
   label: string
   tone: Tone
   detail: string
-  /** What can be done about objects of the class, as the server allows it. */
-  actions: readonly ObjectAction[]
-  /** What a plan proposes. */
-  proposed: ObjectAction | null
 }
 
-/** The classes in the order in which they are shown: what an admin has to look at comes first. */
+/**
+ * What the classes are called, in the order in which they are shown: what an admin has to look at comes first. What
+ * they mean (faults, actions, proposals) is in the scan.
+ */
 export const CLASSES: Record<ObjectClass, ClassView> = {
   missing: {
     label: 'Missing',
     tone: 'bad',
     detail: 'The file of an available image is not there',
-    actions: ['repair'],
-    proposed: 'repair',
   },
   digest_mismatch: {
     label: 'Other content',
     tone: 'bad',
     detail: 'The file of an available image has other bytes than were stored',
-    actions: ['repair'],
-    proposed: 'repair',
   },
   size_mismatch: {
     label: 'Other size',
     tone: 'bad',
     detail: 'The file of an available image has another size than was stored',
-    actions: ['repair'],
-    proposed: 'repair',
   },
   orphan: {
     label: 'Orphan',
     tone: 'warn',
     detail: 'Written by this installation; no image, task or share refers to it',
-    actions: ['quarantine', 'delete'],
-    proposed: 'quarantine',
   },
   foreign: {
     label: 'Foreign',
     tone: 'warn',
     detail: 'Not written by this installation',
-    actions: ['quarantine', 'delete'],
-    proposed: null,
   },
   quarantined: {
     label: 'Quarantined',
     tone: 'idle',
     detail: 'Set aside; deleted 14 days later unless it is released',
-    actions: ['release', 'delete'],
-    proposed: null,
   },
   failed_image: {
     label: 'Failed image',
     tone: 'idle',
     detail: 'The file of an image in error; it goes when the image is deleted',
-    actions: ['repair'],
-    proposed: null,
   },
   in_progress: {
     label: 'In progress',
     tone: 'busy',
     detail: 'A task works with it, or it is younger than an hour',
-    actions: [],
-    proposed: null,
   },
   stale_parent: {
     label: 'Image, instance gone',
     tone: 'good',
     detail: 'The file of an available image, as it has to be; the instance it was created from is gone',
-    actions: [],
-    proposed: null,
   },
   image: {
     label: 'Image',
     tone: 'good',
     detail: 'The file of an available image, as it has to be',
-    actions: [],
-    proposed: null,
   },
 }
 
 export const CLASS_NAMES = Object.keys(CLASSES) as ObjectClass[]
-
-/** The classes that are faults, which an admin has to look at. */
-const FAULTS: readonly ObjectClass[] = ['missing', 'digest_mismatch', 'size_mismatch', 'orphan', 'foreign']
 
 /** A class to list, or all that are faults. */
 export type ClassFilter = ObjectClass | 'faults'
@@ -100,14 +76,17 @@ export const classChoices: { id: ClassFilter; label: string }[] = [
   ...CLASS_NAMES.map((id) => ({ id, label: CLASSES[id].label })),
 ]
 
-/** Returns the classes of a filter in the API's spelling. */
-export const classesOf = (filter: ClassFilter): string => (filter === 'faults' ? FAULTS.join(',') : filter)
+/** Returns a filter as parameters of the API. */
+export const filterParams = (filter: ClassFilter | undefined): { class?: ObjectClass; fault?: true } => {
+  if (filter === undefined) return {}
+  return filter === 'faults' ? { fault: true } : { class: filter }
+}
 
 /** Returns how many objects a scan found that a filter lists. */
 export const countOf = (scan: Pick<StorageScan, 'classes'>, filter: ClassFilter | undefined): number => {
-  const isListed = (name: ObjectClass) =>
-    filter === undefined || (filter === 'faults' ? FAULTS.includes(name) : filter === name)
-  return scan.classes.reduce((sum, found) => sum + (isListed(found.class) ? found.count : 0), 0)
+  const isListed = (found: Found) =>
+    filter === undefined || (filter === 'faults' ? found.fault : filter === found.class)
+  return scan.classes.reduce((sum, found) => sum + (isListed(found) ? found.count : 0), 0)
 }
 
 export const ACTIONS: Record<ObjectAction, { label: string; detail: string; done: string }> = {
@@ -138,13 +117,8 @@ const ADOPTED: ReadonlySet<ObjectClass> = new Set(['orphan', 'foreign', 'quarant
 /** Whether an image can be made of an object: nothing refers to it. */
 export const isAdoptable = ({ class: name }: Pick<StorageObject, 'class'>): boolean => ADOPTED.has(name)
 
-/** A class of a scan with its figures. */
-export interface Found {
-  class: ObjectClass
-  fault: boolean
-  count: number
-  bytes: number
-}
+/** A class of a scan: its figures, and what can be done about its objects. */
+export type Found = StorageScan['classes'][number]
 
 /** Returns what a scan found, in the order in which it is shown. */
 export const foundBy = (scan: Pick<StorageScan, 'classes'>): Found[] =>

@@ -3,15 +3,29 @@ import type { ReconcileReport } from '@/api/types'
 import type { Found } from './objects'
 import { addReports, changesOf, choiceOf, deletions, firstKeys } from './reconcile'
 
-const found = (name: Found['class']): Found => ({ class: name, fault: true, count: 3, bytes: 10 })
-const FOUND = [found('missing'), found('orphan'), found('foreign'), found('image')]
+const found = (name: Found['class'], actions: Found['actions'], proposed: Found['proposed']): Found => ({
+  class: name,
+  fault: true,
+  count: 3,
+  bytes: 10,
+  actions,
+  proposed,
+})
+const IMAGE = found('image', [], null)
+const FOREIGN = found('foreign', ['quarantine', 'delete'], null)
+const FOUND = [
+  found('missing', ['repair'], 'repair'),
+  found('orphan', ['quarantine', 'delete'], 'quarantine'),
+  FOREIGN,
+  IMAGE,
+]
 
 it('what is proposed is chosen, and foreign files are left alone', () => {
   expect(changesOf(FOUND, {})).toEqual([
     { action: 'repair', class: 'missing' },
     { action: 'quarantine', class: 'orphan' },
   ])
-  expect(choiceOf({}, 'foreign')).toBe('none')
+  expect(choiceOf({}, FOREIGN)).toBe('none')
 })
 
 it('a choice replaces what is proposed', () => {
@@ -23,7 +37,7 @@ it('a choice replaces what is proposed', () => {
 })
 
 it('what is not possible is never sent', () => {
-  expect(changesOf([found('image')], { image: 'delete' })).toEqual([])
+  expect(changesOf([IMAGE], { image: 'delete' })).toEqual([])
 })
 
 const report = (values: Partial<ReconcileReport>): ReconcileReport => ({

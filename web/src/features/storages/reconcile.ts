@@ -6,20 +6,20 @@ import type {
   ReconcileReport,
   StorageReconcile,
 } from '@/api/types'
-import { ACTIONS, CLASSES, type Found, objectsText } from './objects'
+import { ACTIONS, type Found, objectsText } from './objects'
 
 /** What is chosen instead of what is proposed; `none` leaves the objects of a class alone. */
 export type Choices = Partial<Record<ObjectClass, ObjectAction | 'none'>>
 
 /** Returns what is to be done about a class: what was chosen, else what is proposed. */
-export const choiceOf = (choices: Choices, name: ObjectClass): ObjectAction | 'none' =>
-  choices[name] ?? CLASSES[name].proposed ?? 'none'
+export const choiceOf = (choices: Choices, found: Found): ObjectAction | 'none' =>
+  choices[found.class] ?? found.proposed ?? 'none'
 
 /** Returns the changes of a request. They are empty when everything is left alone. */
 export function changesOf(found: readonly Found[], choices: Choices): StorageReconcile['changes'] {
-  return found.flatMap(({ class: name }) => {
-    const action = choiceOf(choices, name)
-    return action === 'none' || !CLASSES[name].actions.includes(action) ? [] : [{ action, class: name }]
+  return found.flatMap((one) => {
+    const action = choiceOf(choices, one)
+    return action === 'none' || !one.actions.includes(action) ? [] : [{ action, class: one.class }]
   })
 }
 

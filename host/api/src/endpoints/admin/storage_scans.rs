@@ -1,7 +1,7 @@
 //! Scans of image storages: Browse and Reconcile.
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
-use imprint_domain::{Code, Error, id::StorageId};
+use imprint_domain::{Code, Error, id::StorageId, storage_scan::ObjectClass};
 use imprint_service as service;
 
 use crate::{
@@ -81,9 +81,19 @@ pub(crate) async fn admin_storage_object_list(
     Id(id): Id<StorageId>,
     Query(query): Query<StorageObjectListQuery>,
 ) -> Result<Json<Page<StorageObject>>, ApiError> {
+    let classes = match (query.fault, values(query.class.as_deref(), "?class")?) {
+        (None, classes) => classes,
+        (Some(fault), classes) if classes.is_empty() => {
+            ObjectClass::ALL.iter().copied().filter(|class| class.is_fault() == fault).collect()
+        }
+        (Some(_), _) => {
+            let detail = "name either classes or whether they are faults";
+            return Err(Error::new(Code::InvalidRequest, detail).at("?fault").into());
+        }
+    };
     let list = service::ObjectList {
         storage_id: id,
-        classes: values(query.class.as_deref(), "?class")?,
+        classes,
         prefix: query.prefix.unwrap_or_default(),
         page: page_request(query.limit, query.page_token)?,
     };
