@@ -14,8 +14,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use imprint_tests::tools::{self, arg};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use imprint_tests::{
+    authority,
+    tools::{self, arg},
+};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -25,18 +28,15 @@ use crate::disk::{digest, done, fails, noise, sparse, text};
 
 const MIB: u64 = 1 << 20;
 
-/// An authority that nobody knows but who is given its certificate.
+/// An authority with a file that has its certificate.
 struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: authority::Authority,
     file: PathBuf,
 }
 
 impl Authority {
-    /// All have the same name, so that a key has to be looked at.
     fn new(file: PathBuf) -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let issuer = authority::Authority::new()?;
         fs::write(&file, issuer.pem())?;
         Ok(Self { issuer, file })
     }
@@ -44,11 +44,7 @@ impl Authority {
     /// A server with a certificate for `name`, valid until the end of `year`. Its threads end with
     /// the process of the test.
     fn server(&self, name: &str, year: i32, object: &Path) -> Result<u16> {
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(year, 12, 31);
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let authority::Issued { certificate, key } = self.issuer.issue(name, year)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use imprint_tests::{
+    authority::Authority,
     binary,
     client::id,
     dist,
@@ -257,5 +258,108 @@ async fn keystone_signs_in_and_its_catalogue_leads_to_the_object_store() -> Resu
         "{failed}"
     );
     assert!(!server.logs().contains(PASSWORD), "the log has the password");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_own_authority_is_accepted_when_that_is_configured() -> Result<()> {
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let mut swift = Swift::start().await?;
+    let proxy = swift.encrypt(&authority, "localhost").await?;
+    let renamed = swift.encrypt(&authority, "elsewhere.example").await?;
+    let server = Server::demo().await?;
+    let (admin, customer) = (server.admin().await?, server.customer().await?);
+    let at = |proxy: &str, authority: Option<&Authority>| {
+        let mut settings = settings(&swift);
+        settings["auth-url"] = json!(format!("{proxy}/auth/v1.0"));
+        if let Some(authority) = authority {
+            settings["ca-certificate"] = json!(authority.pem());
+        }
+        settings
+    };
+    let key = json!({"password": KEY});
+    for (proxy, known, setting, advice) in [
+        (&proxy, None, "ca-certificate", "give the certificate of its authority"),
+        (&proxy, Some(&other), "ca-certificate", "give the certificate of its authority"),
+        (&renamed, Some(&authority), "auth-url", "another name"),
+    ] {
+        let failed = failed_step(&admin, draft(at(proxy, known), key.clone())).await?.context("accepted")?;
+        assert_eq!(
+            (&failed["setting"], &failed["code"]),
+            (&json!(setting), &json!("net.certificate")),
+            "{failed}"
+        );
+        assert!(failed["detail"].as_str().is_some_and(|text| text.contains(advice)), "{failed}");
+    }
+    let good = at(&proxy, Some(&authority));
+    assert_eq!(failed_step(&admin, draft(good.clone(), key.clone())).await?, None);
+    let mut body = storage(&swift, "customer");
+    body["settings"] = good;
+    bound_only(&admin, &body).await?;
+    let first = customer.running_instance("demo-1").await?;
+    server.console_says(id(&first), "LEDGER seq=").await?;
+    let (image, _) = customer.capture(id(&first), "encrypted", json!({"compression": "none"})).await?;
+    assert_eq!(image["status"], "available", "{image}");
+    let second = customer.deploy(id(&image), "second", json!({})).await?;
+    server.console_says(id(&second), "LEDGER start").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn keystone_and_the_object_store_of_its_catalogue_have_certificates_of_an_own_authority() -> Result<()>
+{
+    let authority = Authority::new()?;
+    let mut keystone = Keystone::start().await?;
+    let mut swift = Swift::behind(&keystone).await?;
+    let proxy = swift.encrypt(&authority, "localhost").await?;
+    keystone.add_object_store(&format!("{proxy}/v1/AUTH_%(project_id)s"), "two").await?;
+    let auth_url = keystone.encrypt(&authority).await?;
+    let server = Server::demo().await?;
+    let admin = server.admin().await?;
+    let mut settings = json!({
+        "auth-url": auth_url, "user": "admin", "project": "admin", "region": "two", "container": CONTAINER,
+        "prefix": "own", "private-networks": "true",
+    });
+    let password = json!({"password": PASSWORD});
+    let failed = failed_step(&admin, draft(settings.clone(), password.clone())).await?.context("accepted")?;
+    assert_eq!(
+        (&failed["setting"], &failed["code"]),
+        (&json!("ca-certificate"), &json!("net.certificate")),
+        "{failed}"
+    );
+    settings["ca-certificate"] = json!(authority.pem());
+    assert_eq!(failed_step(&admin, draft(settings, password)).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_uploads_left_that_never_ended_is_removed_by_the_next_one() -> Result<()> {
+    let swift = Swift::start().await?;
+    let server = Server::demo().await?;
+    let admin = server.admin().await?;
+    let old = tools::ok("date", &["-d", "8 days ago", "+%s.00000"])?.trim().to_owned();
+    let old = [("x-timestamp", old.as_str())];
+    swift.put(SEGMENTS, Vec::new(), &[]).await?;
+    let segment = |key: &str, id: &str| format!("own/{key}/{id}/00000001");
+    let mark = |key: &str, id: &str| format!("own/.uploads/{id}/{key}");
+    // The second one is in progress, the third is an object by another name.
+    for (id, key, headers) in
+        [("tx1-a", "img_lost", old.as_slice()), ("tx2-a", "img_young", &[]), ("tx3-a", "img_kept", &old)]
+    {
+        swift.put(&format!("{SEGMENTS}/{}", segment(key, id)), b"bytes".to_vec(), headers).await?;
+        swift.put(&format!("{SEGMENTS}/{}", mark(key, id)), Vec::new(), headers).await?;
+    }
+    let manifest = json!([{"path": format!("/{SEGMENTS}/{}", segment("img_kept", "tx3-a"))}]);
+    let at = format!("{CONTAINER}/renamed?multipart-manifest=put");
+    swift.put(&at, manifest.to_string().into_bytes(), &[]).await?;
+    // As the command `swift` keeps its segments.
+    let foreign = "own/stock.raw/1700000000.000000/5/5/00000000".to_owned();
+    swift.put(&format!("{SEGMENTS}/{foreign}"), b"bytes".to_vec(), &old).await?;
+    let password = json!({"password": KEY});
+    assert_eq!(failed_step(&admin, draft(settings(&swift), password)).await?, None);
+    let left =
+        [mark("img_young", "tx2-a"), segment("img_kept", "tx3-a"), segment("img_young", "tx2-a"), foreign];
+    assert_eq!(swift.objects(SEGMENTS).await?, left);
+    assert_eq!(swift.bytes(&format!("{CONTAINER}/renamed")).await?, b"bytes");
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! `cargo xtask test` builds what they need and sets the variables `IMPRINT_BIN` (the binary) and
 //! `IMPRINT_DIST` (plugins, the stock image). The tests themselves are in `it/`.
 
+pub mod authority;
 pub mod client;
 pub mod garage;
 pub mod ledger;

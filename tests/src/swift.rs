@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    authority::Authority,
     eventually,
     process::Process,
     tools::{self, free_ports},
@@ -30,8 +31,9 @@ pub struct Keystone {
     /// The address, `http://127.0.0.1:PORT/v3`.
     pub url: String,
     http: Client,
-    _folder: TempDir,
+    folder: TempDir,
     process: Process,
+    _encrypted: Option<Process>,
 }
 
 /// A running Swift with one container.
@@ -40,11 +42,40 @@ pub struct Swift {
     pub auth_url: String,
     /// The address of the account that the tests use.
     pub account: String,
+    proxy: u16,
     memcached: u16,
     token: String,
     http: Client,
-    _folder: TempDir,
-    _processes: Vec<Process>,
+    folder: TempDir,
+    processes: Vec<Process>,
+}
+
+/// The last year of the certificates of servers.
+const LAST_YEAR: i32 = 2090;
+
+/// Serves Keystone with a certificate, which its own server for tests cannot do. Its arguments are
+/// the port, the certificate and the key.
+const ENCRYPTED_KEYSTONE: &str = "
+import ssl, sys, wsgiref.simple_server
+from keystone.server.wsgi import initialize_public_application
+port, certificate, key = sys.argv[1:]
+sys.argv[1:] = []
+server = wsgiref.simple_server.make_server('127.0.0.1', int(port), initialize_public_application())
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate, key)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+";
+
+/// Waits until a server accepts connections: these clients know no authority of a test.
+async fn accepts(process: &mut Process, what: &str, port: u16) -> Result<()> {
+    eventually(&format!("{what} to accept connections"), async || {
+        if let Some(status) = process.ended()? {
+            panic!("{what} ended with {status}: {}", process.log());
+        }
+        Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok().then_some(()))
+    })
+    .await
 }
 
 fn user_name() -> Result<String> {
@@ -115,7 +146,21 @@ impl Keystone {
         let mut process = Process::start(&mut command, &dir.join("server.log"))?;
         let http = Client::builder().build()?;
         listens(&mut process, "Keystone", &url, &http).await?;
-        Ok(Self { url, http, _folder: folder, process })
+        Ok(Self { url, http, folder, process, _encrypted: None })
+    }
+
+    /// Serves the same Keystone at `https://localhost:PORT/v3` as well, and returns that address.
+    pub async fn encrypt(&mut self, authority: &Authority) -> Result<String> {
+        let dir = self.folder.path();
+        let [certificate, key] = authority.issue("localhost", LAST_YEAR)?.write(dir)?;
+        let [port] = free_ports()?;
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", ENCRYPTED_KEYSTONE, &port.to_string()]).args([certificate, key]);
+        command.env("OS_KEYSTONE_CONFIG_FILES", dir.join("keystone.conf")).env("OS_KEYSTONE_CONFIG_DIR", dir);
+        let mut process = Process::start(&mut command, &dir.join("encrypted.log"))?;
+        accepts(&mut process, "Keystone", port).await?;
+        self._encrypted = Some(process);
+        Ok(format!("https://localhost:{port}/v3"))
     }
 
     /// Signs in and returns the token with the answer.
@@ -221,7 +266,8 @@ fn configure(dir: &Path, ports: [u16; 5], keystone: Option<&Keystone>) -> Result
     );
     for (name, egg) in [
         ("catch_errors", "catch_errors"),
-        ("gatekeeper", "gatekeeper"),
+        // Tests put objects of another day.
+        ("gatekeeper", "gatekeeper\nshunt_inbound_x_timestamp = false"),
         ("healthcheck", "healthcheck"),
         ("listing_formats", "listing_formats"),
         ("bulk", "bulk"),
@@ -269,11 +315,12 @@ impl Swift {
         let mut swift = Self {
             auth_url: format!("{base}/auth/v1.0"),
             account: String::new(),
+            proxy,
             memcached,
             token: String::new(),
             http,
-            _folder: folder,
-            _processes: processes,
+            folder,
+            processes,
         };
         match keystone {
             None => swift.sign_in().await?,
@@ -290,6 +337,30 @@ impl Swift {
         })
         .await?;
         Ok(swift)
+    }
+
+    /// Starts another proxy of the same Swift, with a certificate for `name`, and returns its
+    /// address, `https://localhost:PORT`.
+    pub async fn encrypt(&mut self, authority: &Authority, name: &str) -> Result<String> {
+        let [port] = free_ports()?;
+        let dir = self.folder.path().join(format!("proxy-{port}"));
+        std::fs::create_dir(&dir)?;
+        let [certificate, key] = authority.issue(name, LAST_YEAR)?.write(&dir)?;
+        let config = std::fs::read_to_string(self.folder.path().join("proxy.conf"))?
+            .replacen(&format!("bind_port = {}\n", self.proxy), &format!("bind_port = {port}\n"), 1)
+            .replacen(
+                "[DEFAULT]\n",
+                &format!("[DEFAULT]\ncert_file = {}\nkey_file = {}\n", certificate.display(), key.display()),
+                1,
+            );
+        let file = dir.join("proxy.conf");
+        std::fs::write(&file, config)?;
+        let mut command = Command::new("swift-proxy-server");
+        command.arg(file).arg("-v");
+        let mut process = Process::start(&mut command, &dir.join("proxy.log"))?;
+        accepts(&mut process, "Swift", port).await?;
+        self.processes.push(process);
+        Ok(format!("https://localhost:{port}"))
     }
 
     async fn sign_in(&mut self) -> Result<()> {

@@ -5,13 +5,7 @@
 //! The uploads of old marks are swept when another upload begins. Segments of any other program
 //! have no mark, and are never looked at.
 
-use imprint_plugin_sdk::{
-    debug,
-    error::Result,
-    host::HttpStorageHost,
-    http::objects::{is_key, iso_date},
-    warn,
-};
+use imprint_plugin_sdk::{debug, error::Result, host::HttpStorageHost, http::objects::iso_date, warn};
 use serde::Deserialize;
 
 use crate::{
@@ -93,7 +87,7 @@ impl Account {
         let marked = old.filter_map(|entry| {
             let (id, key) = entry.name.strip_prefix(&folder)?.split_once('/')?;
             let marked = Marked { key: key.to_owned(), id: id.to_owned() };
-            (is_id(id) && is_key(key) && self.check_key(key).is_ok()).then_some(marked)
+            (is_id(id) && self.check_key(key).is_ok()).then_some(marked)
         });
         Ok((marked.collect(), before))
     }

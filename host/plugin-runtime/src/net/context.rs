@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use imprint_http_client::{Authority, Client, ClientOptions, HttpError, SourcePort, http::Uri};
+use imprint_http_client::{
+    Authority, CertificateProblem, Client, ClientOptions, HttpError, SourcePort, http::Uri,
+};
 use imprint_ports::{Props, SecretText, Secrets};
 use tokio::time::Instant;
 
@@ -207,13 +209,14 @@ impl Grant {
     fn about(&self, error: HttpError) -> NetError {
         let setting = match &error {
             HttpError::PrivateNetwork { .. } => &self.private_setting,
-            HttpError::Certificate { .. } | HttpError::NoAuthorities | HttpError::Authority { .. } => {
-                &self.authorities_setting
-            }
+            HttpError::Certificate { problem: CertificateProblem::UnknownAuthority, .. }
+            | HttpError::NoAuthorities
+            | HttpError::Authority { .. } => &self.authorities_setting,
             HttpError::ReservedPort { .. } => &self.reserved_port_setting,
-            HttpError::Connect { .. } | HttpError::Tls { .. } | HttpError::Url { .. } => {
-                &self.address_setting
-            }
+            HttpError::Certificate { .. }
+            | HttpError::Connect { .. }
+            | HttpError::Tls { .. }
+            | HttpError::Url { .. } => &self.address_setting,
             HttpError::Status { .. }
             | HttpError::Authorise { .. }
             | HttpError::NoRanges

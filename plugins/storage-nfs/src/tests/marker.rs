@@ -75,11 +75,17 @@ fn an_export_that_is_only_read_is_marked_when_it_can_be() {
 fn a_marker_that_cannot_be_looked_for_is_not_taken_for_missing() {
     let server = Server::new();
     assert!(opened(&server, false).1.is_ok());
-    for status in [nfsstat3::NFS3ERR_ACCES, nfsstat3::NFS3ERR_IO] {
+    for (status, code) in
+        [(nfsstat3::NFS3ERR_ACCES, "nfs.access.setting.uid"), (nfsstat3::NFS3ERR_IO, "nfs.server")]
+    {
+        let host = server.host();
+        host.set_config("imprint.marker", MARKER);
+        host.set_config("imprint.marker-required", "true");
+        // In the export itself the marker is the first name that is looked for.
+        let mut settings = settings();
+        settings.insert("folder".to_owned(), ".".to_owned());
         server.0.borrow_mut().refuse.push_back((procedure::LOOKUP, status));
-        let error = opened(&server, true).1.err().unwrap();
-        assert!(!error.code.starts_with("storage.marker"), "{error}");
-        server.0.borrow_mut().refuse.clear();
+        assert_eq!(NfsVolume::open(&host, &settings).err().unwrap().code, code);
     }
     // Another hypervisor marks it at the same moment.
     let server = Server::new();
