@@ -9,13 +9,16 @@ use crate::{
     digest::{LogicalDigest, StoredDigest},
     error::{Code, Error},
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    limits::ImageUsage,
     name::Name,
     size::ByteSize,
     string_enum::string_enum,
     time::Timestamp,
     transition::IllegalTransition,
 };
+
+mod usage;
+
+pub use usage::ImageUsage;
 
 string_enum! {
     /// The status of an image (D10; S52 to S55). There are exactly four; details are in its task.

@@ -8,6 +8,8 @@
 use crate::{
     account::Account,
     error::{Code, Error},
+    id::LocationId,
+    image::ImageUsage,
     location::Location,
     size::ByteSize,
     string_enum::string_enum,
@@ -20,26 +22,6 @@ string_enum! {
         Account = "account",
         /// The account's images in one location: the limit is that location's default.
         Location = "location",
-    }
-}
-
-/// What images take of the limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImageUsage {
-    /// The number of images.
-    pub images: u32,
-    /// The bytes of their files; of those that are being created, the bytes that are reserved.
-    pub bytes: ByteSize,
-}
-
-impl ImageUsage {
-    /// Returns what both take together.
-    #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
-        Self {
-            images: self.images.saturating_add(other.images),
-            bytes: self.bytes.saturating_add(other.bytes),
-        }
     }
 }
 
@@ -74,8 +56,16 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Returns the limits that hold for an account in a location, with what it uses `everywhere` and
-    /// `there`.
+    /// Returns the limits that hold for an account in a location. `usage` is what the account uses
+    /// in each location.
+    pub fn of_usage(account: &Account, location: &Location, usage: &[(LocationId, ImageUsage)]) -> Self {
+        let everywhere = usage.iter().fold(ImageUsage::default(), |sum, (_, used)| sum.plus(*used));
+        let there = usage.iter().find(|(id, _)| *id == location.id);
+        Self::of(account, location, everywhere, there.map(|(_, used)| *used).unwrap_or_default())
+    }
+
+    /// Returns the limits that hold for an account in a location, with what it uses `everywhere`
+    /// and `there`.
     pub fn of(account: &Account, location: &Location, everywhere: ImageUsage, there: ImageUsage) -> Self {
         Self {
             images: Allowance::of(
@@ -98,8 +88,8 @@ impl Quota {
     ///
     /// # Errors
     ///
-    /// [`Code::ImageLimitReached`] without a free slot; [`Code::ImageBytesLimitReached`] without room
-    /// for the bytes.
+    /// [`Code::ImageLimitReached`] without a free slot; [`Code::ImageBytesLimitReached`] without
+    /// room for the bytes.
     pub fn reserve(&self, needed: ByteSize) -> Result<(), Error> {
         let where_counted = |scope| match scope {
             LimitScope::Account => "",

@@ -8,5 +8,6 @@ pub(crate) mod lifecycle;
 pub(crate) mod moves;
 pub(crate) mod payload;
 pub(crate) mod reconcile;
+mod retry;
 pub(crate) mod scheduler;
 pub(crate) mod task;

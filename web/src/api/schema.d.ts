@@ -1016,8 +1016,8 @@ export interface components {
             image_limit?: number | null;
             /**
              * Format: int64
-             * @description The most bytes of its images in all locations together; without it, the limit of each location
-             *     applies.
+             * @description The most bytes of its images in all locations together; without it, the limit of each
+             *     location applies.
              */
             image_bytes_limit?: number | null;
         };
@@ -1104,8 +1104,8 @@ export interface components {
             default_image_limit: number | null;
             /**
              * Format: int64
-             * @description The most bytes of images of an account without a limit of its own in the location; `null` for
-             *     no limit.
+             * @description The most bytes of images of an account without a limit of its own in the location; `null`
+             *     for no limit.
              */
             default_image_bytes_limit: number | null;
             /**
@@ -4335,8 +4335,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
-                 *     is created.
+                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while
+                 *     it is created.
                  */
                 cancel_captures?: boolean;
             };
@@ -4375,8 +4375,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
-                 *     is created.
+                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while
+                 *     it is created.
                  */
                 cancel_captures?: boolean;
             };
@@ -4418,8 +4418,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
-                 *     is created.
+                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while
+                 *     it is created.
                  */
                 cancel_captures?: boolean;
             };

@@ -122,8 +122,8 @@ pub struct AccountCreate {
     /// location applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_limit: Option<u32>,
-    /// The most bytes of its images in all locations together; without it, the limit of each location
-    /// applies.
+    /// The most bytes of its images in all locations together; without it, the limit of each
+    /// location applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_bytes_limit: Option<u64>,
 }

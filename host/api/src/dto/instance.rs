@@ -135,8 +135,8 @@ pub struct InstanceAndTask {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BusyQuery {
-    /// Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while it
-    /// is created.
+    /// Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while
+    /// it is created.
     #[serde(default)]
     #[param(default = false)]
     pub cancel_captures: bool,

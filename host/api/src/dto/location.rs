@@ -63,8 +63,8 @@ pub struct AdminLocation {
     /// limit.
     #[schema(required)]
     pub default_image_limit: Option<u32>,
-    /// The most bytes of images of an account without a limit of its own in the location; `null` for
-    /// no limit.
+    /// The most bytes of images of an account without a limit of its own in the location; `null`
+    /// for no limit.
     #[schema(required)]
     pub default_image_bytes_limit: Option<u64>,
     /// Whether the layers of a stopped instance's disk are merged before its image is created,

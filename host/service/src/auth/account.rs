@@ -4,7 +4,7 @@ use imprint_domain::{
     Error,
     account::{Account, Role},
     id::AccountId,
-    limits::ImageUsage,
+    image::ImageUsage,
     name::Name,
     size::ByteSize,
     time::Timestamp,

@@ -5,7 +5,8 @@ use imprint_domain::{
     account::Account,
     coalesce::{CoalescePolicy, CoalesceTimeout},
     id::{AccountId, LocationId},
-    limits::{ImageUsage, LimitScope, Quota},
+    image::ImageUsage,
+    limits::{LimitScope, Quota},
     location::{FreezeLimit, Location},
     name::Name,
     size::ByteSize,
@@ -22,7 +23,6 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
-    instances::capture_facts::quota,
     page::Listing,
     validate::{name_taken, require_unreferenced},
 };
@@ -148,7 +148,7 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         id: location.id,
         name: location.name.clone(),
         images_enabled: location.images_enabled,
-        limits: quota(account, usage, location).into(),
+        limits: Quota::of_usage(account, location, usage).into(),
         default_image_limit: location.default_image_limit,
         default_image_bytes_limit: location.default_image_bytes_limit,
         coalesce_before_capture: location.coalesce.before_capture,
@@ -190,7 +190,7 @@ impl Service {
         let conn = self.read();
         let record = get(&conn, location_id).await?;
         let (account, usage) = limits_of(&conn, op.account_id()).await?;
-        Ok(LimitsView { location_id, limits: quota(&account, &usage, &record.location).into() })
+        Ok(LimitsView { location_id, limits: Quota::of_usage(&account, &record.location, &usage).into() })
     }
 
     /// Creates a location. Admins only; `name_taken`.

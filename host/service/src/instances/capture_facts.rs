@@ -7,8 +7,9 @@ use imprint_domain::{
     account::Account,
     hypervisor::Hypervisor,
     id::{AccountId, HypervisorId, LocationId, StorageId},
+    image::ImageUsage,
     instance::{Disk, Instance},
-    limits::{ImageUsage, Quota},
+    limits::Quota,
     location::Location,
     rules,
     storage::{Candidate, StorageRole},
@@ -84,21 +85,14 @@ impl Shared {
         location: &Location,
     ) -> Result<Quota, Error> {
         if let Some((account, usage)) = self.accounts.get(&owner) {
-            return Ok(quota(account, usage, location));
+            return Ok(Quota::of_usage(account, location, usage));
         }
         let account = account::get(conn, owner).await?.account;
         let usage = image::usage_of_account(conn, owner).await.db()?;
-        let read = quota(&account, &usage, location);
+        let read = Quota::of_usage(&account, location, &usage);
         self.accounts.insert(owner, (account, usage));
         Ok(read)
     }
-}
-
-/// Returns the limits of an account in a location. `usage` is what it uses in each location.
-pub(crate) fn quota(account: &Account, usage: &[(LocationId, ImageUsage)], location: &Location) -> Quota {
-    let everywhere = usage.iter().fold(ImageUsage::default(), |sum, (_, used)| sum.plus(*used));
-    let there = usage.iter().find(|(id, _)| *id == location.id);
-    Quota::of(account, location, everywhere, there.map(|(_, used)| *used).unwrap_or_default())
 }
 
 impl Facts {

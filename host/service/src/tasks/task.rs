@@ -4,11 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use imprint_domain::{
     Error,
-    coalesce::require_mergeable,
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
-    image::{ImageKind, ImageStatus},
-    instance::InstanceStatus,
-    size::ByteSize,
     storage_test::StorageTest,
     task::{Phase, Task, TaskKind, TaskState},
     task_error::TaskError,
@@ -16,9 +12,6 @@ use imprint_domain::{
 };
 use imprint_store::{
     Conn,
-    image::{self, ImageRecord},
-    instance::{self, InstanceRecord},
-    storage,
     task::{self, TaskFilter, TaskRecord},
 };
 use serde::{Deserialize, Serialize};
@@ -29,13 +22,12 @@ use crate::{
     change::Change,
     db_result::DbResult,
     page::Listing,
-    storages::{bring::bring, retry::reserve_again},
     tasks::{
         hub::wait_for_change,
         lifecycle::{self, invalid_transition},
+        retry,
         scheduler::{Decision, schedule},
     },
-    validate::require_idle,
 };
 
 /// The public properties of a task.
@@ -391,7 +383,7 @@ impl Service {
                 return Err(invalid_transition("the task has succeeded; there is nothing to retry"));
             }
         }
-        prepare_retry(&mut change, &record).await?;
+        retry::prepare(&mut change, &record).await?;
         lifecycle::retry(&mut change, &mut record).await?;
         change.audit(op, "task.retry", id).await?;
         let answer = view_for(&change.conn(), &record, change.now, Audience::of(op)).await?;
@@ -422,83 +414,4 @@ pub(crate) async fn cancel(change: &mut Change<'_>, op: &Op, record: &mut TaskRe
         }
     }
     change.audit(op, "task.cancel", record.task.id).await
-}
-
-/// Brings the image or instance of a task back to where the task begins, or refuses.
-async fn prepare_retry(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
-    match record.task.kind {
-        TaskKind::ImageCapture => {
-            let instance = its_instance(change, record).await?;
-            let mut found = its_image(change, record).await?;
-            let reserved = reserve_again(change, record, &instance, &mut found).await?;
-            retry_image(change, found, reserved).await
-        }
-        TaskKind::ImageRegister => {
-            let found = its_image(change, record).await?;
-            retry_image(change, found, ByteSize::ZERO).await
-        }
-        TaskKind::ImageMove => {
-            Err(invalid_transition("the images of a drained storage are moved again by themselves"))
-        }
-        TaskKind::ObjectDelete | TaskKind::StorageClean => Ok(()),
-        TaskKind::ImageVerify => its_image(change, record).await.map(|_| ()),
-        TaskKind::StorageScan => Err(invalid_transition("start a new scan of the storage")),
-        TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
-            ImageStatus::Deleting => Ok(()),
-            ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {
-                Err(invalid_transition("the image is not being deleted"))
-            }
-        },
-        TaskKind::InstanceDeploy => {
-            let image = its_image(change, record).await?;
-            image.image.require_available()?;
-            let reaching = storage::bound_hypervisors(&change.conn(), image.image.storage_id).await.db()?;
-            if image.image.kind == ImageKind::Custom && !reaching.contains(&record.task.hypervisor_id) {
-                bring(change, &image, record.task.hypervisor_id).await?;
-            }
-            let mut instance = its_instance(change, record).await?;
-            instance.instance.retry()?;
-            instance::update(&change.tx, &instance).await.db()?;
-            change.instance_changed(&instance).await
-        }
-        TaskKind::InstanceStart | TaskKind::InstanceStop => {
-            let instance = its_instance(change, record).await?;
-            instance.instance.require_ready()?;
-            require_idle(&change.conn(), instance.instance.id).await
-        }
-        TaskKind::InstanceCoalesce => {
-            let instance = its_instance(change, record).await?;
-            require_mergeable(&instance.instance)?;
-            require_idle(&change.conn(), instance.instance.id).await
-        }
-        TaskKind::StorageTest => {
-            Err(invalid_transition("the secrets of the test are removed with its end; start a new test"))
-        }
-        TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {
-            InstanceStatus::Deleting => Ok(()),
-            InstanceStatus::Deploying | InstanceStatus::Ready | InstanceStatus::Error => {
-                Err(invalid_transition("the instance is not being deleted"))
-            }
-        },
-    }
-}
-
-async fn its_image(change: &Change<'_>, record: &TaskRecord) -> Result<ImageRecord, Error> {
-    let found = lifecycle::image_of(change, record).await?;
-    found.ok_or_else(|| invalid_transition("the image has been removed; create a new one"))
-}
-
-async fn its_instance(change: &Change<'_>, record: &TaskRecord) -> Result<InstanceRecord, Error> {
-    let found = lifecycle::instance_of(change, record).await?;
-    found.ok_or_else(|| invalid_transition("the instance has been removed; create a new one"))
-}
-
-async fn retry_image(
-    change: &mut Change<'_>,
-    mut found: ImageRecord,
-    reserved: ByteSize,
-) -> Result<(), Error> {
-    found.image.retry(reserved)?;
-    image::update(&change.tx, &found).await.db()?;
-    change.image_changed(&found).await
 }

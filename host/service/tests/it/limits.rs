@@ -200,8 +200,8 @@ async fn second_location(world: &World) -> (LocationId, InstanceId) {
     (there, made.instance.id)
 }
 
-/// A capture that failed takes nothing of the limits, and trying it again is subject to the rules of
-/// a new one (S124, S126).
+/// A capture that failed takes nothing of the limits, and trying it again is subject to the rules
+/// of a new one (S124, S126).
 pub(crate) async fn a_failed_capture_takes_no_slot_and_its_retry_asks_for_one(world: World) {
     let limit = LocationPatch { default_image_limit: Some(Some(1)), ..LocationPatch::default() };
     world.service.location_update(&world.admin, world.location.id, limit).await.unwrap();

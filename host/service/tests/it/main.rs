@@ -43,8 +43,8 @@ macro_rules! scenarios {
                 $({
                     println!(concat!("scenario ", stringify!($name)));
                     let world = crate::support::World::open(server.fresh().await.unwrap()).await;
-                    // Made in a function of its own: what all of them need at once on the stack of one
-                    // function overflows it.
+                    // Made in a function of its own: what all of them need at once on the stack of
+                    // one function overflows it.
                     let scenario: crate::Scenario = |world| Box::pin(crate::$module::$name(world));
                     scenario(world).await;
                 })*

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use imprint_domain::{
     id::{AccountId, LocationId},
     image::Image,
-    limits::ImageUsage,
+    image::ImageUsage,
 };
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, sea_query::Expr};
 

@@ -1,0 +1,103 @@
+//! What trying a failed task again needs of its image and its instance.
+
+use imprint_domain::{
+    Error,
+    coalesce::require_mergeable,
+    image::{ImageKind, ImageStatus},
+    instance::InstanceStatus,
+    size::ByteSize,
+    task::TaskKind,
+};
+use imprint_store::{
+    image::{self, ImageRecord},
+    instance::{self, InstanceRecord},
+    storage,
+    task::TaskRecord,
+};
+
+use crate::{
+    change::Change,
+    db_result::DbResult,
+    storages::{bring::bring, retry::reserve_again},
+    tasks::lifecycle::{self, invalid_transition},
+    validate::require_idle,
+};
+
+/// Brings the image or instance of a task back to where the task begins, or refuses.
+pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    match record.task.kind {
+        TaskKind::ImageCapture => {
+            let instance = its_instance(change, record).await?;
+            let mut found = its_image(change, record).await?;
+            let reserved = reserve_again(change, record, &instance, &mut found).await?;
+            retry_image(change, found, reserved).await
+        }
+        TaskKind::ImageRegister => {
+            let found = its_image(change, record).await?;
+            retry_image(change, found, ByteSize::ZERO).await
+        }
+        TaskKind::ImageMove => {
+            Err(invalid_transition("the images of a drained storage are moved again by themselves"))
+        }
+        TaskKind::ObjectDelete | TaskKind::StorageClean => Ok(()),
+        TaskKind::ImageVerify => its_image(change, record).await.map(|_| ()),
+        TaskKind::StorageScan => Err(invalid_transition("start a new scan of the storage")),
+        TaskKind::ImageDelete => match its_image(change, record).await?.image.status {
+            ImageStatus::Deleting => Ok(()),
+            ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => {
+                Err(invalid_transition("the image is not being deleted"))
+            }
+        },
+        TaskKind::InstanceDeploy => {
+            let image = its_image(change, record).await?;
+            image.image.require_available()?;
+            let reaching = storage::bound_hypervisors(&change.conn(), image.image.storage_id).await.db()?;
+            if image.image.kind == ImageKind::Custom && !reaching.contains(&record.task.hypervisor_id) {
+                bring(change, &image, record.task.hypervisor_id).await?;
+            }
+            let mut instance = its_instance(change, record).await?;
+            instance.instance.retry()?;
+            instance::update(&change.tx, &instance).await.db()?;
+            change.instance_changed(&instance).await
+        }
+        TaskKind::InstanceStart | TaskKind::InstanceStop => {
+            let instance = its_instance(change, record).await?;
+            instance.instance.require_ready()?;
+            require_idle(&change.conn(), instance.instance.id).await
+        }
+        TaskKind::InstanceCoalesce => {
+            let instance = its_instance(change, record).await?;
+            require_mergeable(&instance.instance)?;
+            require_idle(&change.conn(), instance.instance.id).await
+        }
+        TaskKind::StorageTest => {
+            Err(invalid_transition("the secrets of the test are removed with its end; start a new test"))
+        }
+        TaskKind::InstanceDelete => match its_instance(change, record).await?.instance.status {
+            InstanceStatus::Deleting => Ok(()),
+            InstanceStatus::Deploying | InstanceStatus::Ready | InstanceStatus::Error => {
+                Err(invalid_transition("the instance is not being deleted"))
+            }
+        },
+    }
+}
+
+async fn its_image(change: &Change<'_>, record: &TaskRecord) -> Result<ImageRecord, Error> {
+    let found = lifecycle::image_of(change, record).await?;
+    found.ok_or_else(|| invalid_transition("the image has been removed; create a new one"))
+}
+
+async fn its_instance(change: &Change<'_>, record: &TaskRecord) -> Result<InstanceRecord, Error> {
+    let found = lifecycle::instance_of(change, record).await?;
+    found.ok_or_else(|| invalid_transition("the instance has been removed; create a new one"))
+}
+
+async fn retry_image(
+    change: &mut Change<'_>,
+    mut found: ImageRecord,
+    reserved: ByteSize,
+) -> Result<(), Error> {
+    found.image.retry(reserved)?;
+    image::update(&change.tx, &found).await.db()?;
+    change.image_changed(&found).await
+}
