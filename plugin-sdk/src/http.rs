@@ -36,6 +36,15 @@ impl Auth {
         self
     }
 
+    /// Permits the host to hand a signed address to clients, which then read the object without it:
+    /// for the request of a read locator, where the operator says that clients reach the service.
+    /// The host signs by that scheme, `sigv4-query` or `temp-url`, with the same parameters and
+    /// secrets, for a time of its own. A host that knows no such addresses reads the object itself.
+    #[must_use]
+    pub fn client_scheme(self, scheme: &str) -> Self {
+        self.param("client-scheme", scheme)
+    }
+
     /// Adds a secret by its name.
     #[must_use]
     pub fn secret(mut self, key: &str, name: &str) -> Self {

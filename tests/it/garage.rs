@@ -12,6 +12,8 @@ use imprint_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::downloads::Direct;
+
 fn storage(garage: &Garage) -> Value {
     json!({
         "name": "garage", "role": "customer", "kind": "s3", "secrets": {"secret-key": SECRET_KEY},
@@ -108,4 +110,33 @@ async fn a_full_quota_of_garage_is_a_full_storage() -> Result<()> {
     assert_eq!(outcome, (&json!("failed"), &json!("insufficient_storage")), "{task}");
     assert_eq!(garage.contents()?, Contents::default(), "nothing is left of it");
     Ok(())
+}
+
+/// A download from the bucket itself, with the name of the file that the address asks for.
+#[tokio::test]
+async fn garage_sends_its_objects_to_clients_itself() -> Result<()> {
+    let Some(garage) = Garage::start().await? else { return Ok(()) };
+    let server = Server::demo().await?;
+    let (admin, customer) = (server.admin().await?, server.customer().await?);
+    let mut body = storage(&garage);
+    body["settings"]["direct-downloads"] = json!("true");
+    let bucket = bound_only(&admin, &body).await?;
+    let first = customer.running_instance("demo-1").await?;
+    server.console_says(id(&first), "LEDGER seq=").await?;
+    let (image, _) = customer.capture(id(&first), "in Garage", json!({"compression": "none"})).await?;
+    let key = format!("{}.qcow2", id(&image));
+    let links = format!("/admin/image-storages/{}/downloads", id(&bucket));
+    let passed = admin.post(&links, &json!({"key": key, "through_server": true})).await?;
+    let url = format!("{}{}", server.url, passed["url"].as_str().context("a link")?);
+    let content = reqwest::get(url).await?.bytes().await?;
+    let direct = Direct {
+        server: &server,
+        admin: &admin,
+        storage: id(&bucket),
+        key: &key,
+        content: &content,
+        at: &garage.url,
+        signature: "X-Amz-Signature",
+    };
+    direct.check(true).await
 }

@@ -17,6 +17,8 @@ use imprint_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::downloads::Direct;
+
 const MIB: usize = 1 << 20;
 
 fn settings(swift: &Swift) -> Value {
@@ -107,6 +109,45 @@ async fn a_large_object_of_another_program_is_read_as_one_file() -> Result<()> {
     let instance = customer.deploy(id(&image), "from-the-cloud", json!({})).await?;
     server.console_says(id(&instance), "LEDGER seq=").await?;
     assert_eq!(swift.objects("elsewhere").await?.len(), count, "nothing of it was touched");
+    Ok(())
+}
+
+/// A download from the container itself: a large object of several segments, by one TempURL.
+#[tokio::test]
+async fn a_container_that_clients_reach_sends_its_objects_itself() -> Result<()> {
+    const TEMP_URL_KEY: &str = "temp-url-key-of-the-tests";
+    let swift = Swift::start().await?;
+    let server = Server::demo().await?;
+    let admin = server.admin().await?;
+    let mut body = storage(&swift, "stock");
+    body["settings"]["direct-downloads"] = json!("true");
+    let refused = admin.send(reqwest::Method::POST, "/admin/image-storages", Some(&body), &[]).await?;
+    assert_eq!(refused.body["errors"][0]["pointer"], "/secrets/temp-url-key", "{refused:?}");
+    body["secrets"]["temp-url-key"] = json!(TEMP_URL_KEY);
+    let headers = [("x-account-meta-temp-url-key", TEMP_URL_KEY)];
+    swift.send(reqwest::Method::POST, "", Vec::new(), &headers).await?;
+    let content: Vec<u8> = (0..1_500_000_u32).flat_map(u32::to_le_bytes).collect();
+    swift.put("elsewhere", Vec::new(), &[]).await?;
+    let mut segments = Vec::new();
+    for (number, part) in content.chunks(2 * MIB).enumerate() {
+        let path = format!("elsewhere/disk/{number:03}");
+        swift.put(&path, part.to_vec(), &[]).await?;
+        segments.push(json!({"path": format!("/{path}")}));
+    }
+    let manifest = serde_json::to_vec(&segments)?;
+    swift.put(&format!("{CONTAINER}/own/disk.raw?multipart-manifest=put"), manifest, &[]).await?;
+    let storage = bound(&admin, &body).await?;
+    let direct = Direct {
+        server: &server,
+        admin: &admin,
+        storage: id(&storage),
+        key: "disk.raw",
+        content: &content,
+        at: swift.auth_url.trim_end_matches("/auth/v1.0"),
+        signature: "temp_url_sig",
+    };
+    direct.check(true).await?;
+    assert!(!server.logs().contains(TEMP_URL_KEY), "the log has the key");
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub use error::ProtocolError;
 use imprint_domain::id::HypervisorId;
 pub use object::{
     Fingerprint, InvalidFingerprint, ObjectGrant, ObjectKey, ObjectServer, ObjectSource, TokenError,
-    object_of_path, object_path,
+    file_name, object_of_path, object_path,
 };
 pub use report::{
     CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,

@@ -125,6 +125,18 @@ pub fn object_of_path(path: &str) -> Option<(StorageId, String)> {
     Some((storage.parse().ok()?, key))
 }
 
+/// Returns a name for the file of an object that every system takes: the end of the key, with `_`
+/// for all but letters, digits and a few marks of ASCII.
+pub fn file_name(key: &str) -> String {
+    let last = key.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '_' };
+    let name: String = last.chars().take(200).map(safe).collect();
+    match name.trim_start_matches('.') {
+        "" => "object".to_owned(),
+        visible => visible.to_owned(),
+    }
+}
+
 /// What a token permits: to read one object until a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectGrant {
@@ -136,6 +148,10 @@ pub struct ObjectGrant {
     pub purpose: String,
     /// The time after which the token is refused.
     pub until: Timestamp,
+    /// For how many seconds an address of the storage itself may be valid that the reader is
+    /// redirected to; `None` for a reader that gets the bytes from this server and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct_s: Option<u32>,
 }
 
 /// The reason why a token is refused.
@@ -226,7 +242,17 @@ mod tests {
             key: "a/\u{e4} \"b\".qcow2".to_owned(),
             purpose: "task".to_owned(),
             until: DateTime::from_timestamp(1000, 0).unwrap(),
+            direct_s: Some(900),
         }
+    }
+
+    #[test]
+    fn a_token_of_before_redirects_nowhere() {
+        let mut claims = serde_json::to_value(grant()).unwrap();
+        assert_eq!(claims.as_object_mut().unwrap().remove("direct_s"), Some(900.into()));
+        let read: ObjectGrant = serde_json::from_value(claims.clone()).unwrap();
+        assert_eq!(read, ObjectGrant { direct_s: None, ..grant() });
+        assert_eq!(serde_json::to_value(read).unwrap(), claims, "and is written as before");
     }
 
     #[test]
@@ -275,6 +301,23 @@ mod tests {
         for wrong in ["/", "/v1/objects/x/YQ", "/v1/objects/", &format!("/v1/objects/{storage}/a b")] {
             assert_eq!(object_of_path(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn names_of_files_are_harmless() {
+        for (key, name) in [
+            ("img_1.qcow2", "img_1.qcow2"),
+            ("a/b/disk.raw", "disk.raw"),
+            ("a/b/", "b"),
+            ("../..", "object"),
+            (".hidden", "hidden"),
+            ("x\"; filename=\"evil.exe", "x___filename__evil.exe"),
+            ("\u{e4}\r\nSet-Cookie: a", "___Set-Cookie__a"),
+            ("", "object"),
+        ] {
+            assert_eq!(file_name(key), name, "{key:?}");
+        }
+        assert_eq!(file_name(&"x".repeat(500)).len(), 200);
     }
 
     #[test]

@@ -21,8 +21,21 @@ pub(crate) const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8"
 #[derive(Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<Key, Count>>,
-    /// The bytes of objects that were downloaded.
+    /// The bytes of objects that were downloaded through this server.
     downloaded: AtomicU64,
+    /// The downloads that were answered with bytes from agents.
+    passed_through: AtomicU64,
+    /// The downloads that were redirected to storages.
+    direct: AtomicU64,
+}
+
+/// Where the bytes of a download come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BytesFrom {
+    /// From an agent, through this server.
+    Agent,
+    /// From the storage itself.
+    Storage,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +70,15 @@ impl Metrics {
         self.downloaded.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
     }
 
+    /// Counts a download, or a part of one, by where its bytes come from.
+    pub(crate) fn download(&self, from: BytesFrom) {
+        let counter = match from {
+            BytesFrom::Agent => &self.passed_through,
+            BytesFrom::Storage => &self.direct,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Returns all metrics in the text format.
     pub(crate) fn text(&self, open_streams: usize) -> String {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -69,10 +91,20 @@ impl Metrics {
             &mut text,
             "imprint_downloaded_bytes_total",
             "counter",
-            "Bytes of objects that were downloaded.",
+            "Bytes of objects that were downloaded through this server.",
         );
         let downloaded = self.downloaded.load(Ordering::Relaxed);
         line(&mut text, format_args!("imprint_downloaded_bytes_total {downloaded}"));
+        metric(
+            &mut text,
+            "imprint_downloads_total",
+            "counter",
+            "Downloads of objects and of parts of them, by where the bytes come from.",
+        );
+        for (from, count) in [("agent", &self.passed_through), ("storage", &self.direct)] {
+            let count = count.load(Ordering::Relaxed);
+            line(&mut text, format_args!("imprint_downloads_total{{bytes_from=\"{from}\"}} {count}"));
+        }
         metric(&mut text, "imprint_http_requests_total", "counter", "Answered requests.");
         for (Key { route, method, status }, count) in &requests {
             let labels = format_args!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");

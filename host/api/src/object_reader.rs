@@ -4,6 +4,7 @@ use std::{io, pin::Pin};
 
 use axum::body::Bytes;
 use futures::stream::BoxStream;
+use imprint_domain::secret::SecretText;
 use imprint_service::DownloadSource;
 
 /// The conditions of a request, as the client sent them.
@@ -21,6 +22,9 @@ pub struct ObjectAnswer {
     pub status: u16,
     /// The fields of the head that describe the object and the range.
     pub fields: Vec<(String, String)>,
+    /// Where the client gets the object instead, with the status 307: a signed address, which is
+    /// for the client alone.
+    pub location: Option<SecretText>,
     /// The bytes.
     pub body: BoxStream<'static, io::Result<Bytes>>,
 }

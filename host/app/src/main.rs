@@ -1,6 +1,8 @@
 //! `imprint`: the control plane, the agent, the client, and the tools for disk images, in one
 //! binary.
 
+mod answer_body;
+mod authorities;
 mod cli;
 mod client;
 mod disk;

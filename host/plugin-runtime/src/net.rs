@@ -4,6 +4,7 @@
 //! settings, adds the secrets, sends, and repeats what failed. Everything that all instances of one
 //! storage share is in [`NetContext`].
 
+mod client_url;
 mod context;
 mod error;
 mod exchange;
@@ -16,6 +17,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client_url::client_url;
 pub(crate) use context::NetContext;
 pub(crate) use error::NetError;
 pub(crate) use exchange::{Exchange, captured};

@@ -50,8 +50,9 @@ pub use imprint_domain::{
     settings::SettingsSchema,
 };
 pub use storage::{
-    Listing, LocalFile, Object, PartLog, RESERVED_NAMES, ReadLocator, RemoteObject, RemoteUpload, SentPart,
-    SettingFinding, Space, StorageBackend, StorageMarker, Upload, WriteRequest, WriteTarget,
+    ClientUrlTerms, Listing, LocalFile, Object, PartLog, RESERVED_NAMES, ReadLocator, RemoteObject,
+    RemoteUpload, SentPart, SettingFinding, Space, StorageBackend, StorageMarker, Upload, WriteRequest,
+    WriteTarget,
 };
 
 /// An extension bag, ordered by its lower-kebab keys.

@@ -1,13 +1,13 @@
 //! The port to image storages (`imprint:storage` in WIT).
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::{BlockSink, BlockSource, ByteRange, PortError};
+use crate::{BlockSink, BlockSource, ByteRange, PortError, SecretText};
 
 /// The start of the names in the top of a storage's folder that belong to the host: its markers.
 /// Plugins neither see nor reach them.
@@ -46,6 +46,28 @@ pub trait RemoteObject: fmt::Debug + Send + Sync {
     ///
     /// Whatever the plugin or its sandbox reports.
     async fn open(&self, cancel: CancellationToken) -> Result<Arc<dyn BlockSource>, PortError>;
+
+    /// Returns an address at which a client reads the whole object from the service itself, signed
+    /// and valid for a limited time: everybody who has it can use it. `None` where clients cannot
+    /// reach the service, or it has no such addresses. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be signed, or is not one that the operator permits.
+    fn client_url(&self, _terms: &ClientUrlTerms) -> Result<Option<SecretText>, PortError> {
+        Ok(None)
+    }
+}
+
+/// What an address for a client is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientUrlTerms {
+    /// Whether it is for `HEAD` requests; otherwise it is for `GET` requests.
+    pub head_only: bool,
+    /// For how long requests are accepted; one that was accepted continues.
+    pub valid_for: Duration,
+    /// The name that the client gives the file: ASCII letters, digits, `.`, `_`, `-` and `+`.
+    pub file_name: String,
 }
 
 /// An upload that is written through its storage: in parts over HTTP, or by the plugin itself,

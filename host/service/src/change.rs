@@ -7,7 +7,7 @@ use imprint_domain::{
     Error,
     account::Role,
     event::EventKind,
-    id::{AccountId, HypervisorId, ImageId, InstanceId, StorageId, TaskId},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
     task::TaskState,
     time::Timestamp,
 };
@@ -113,6 +113,27 @@ impl<'a> Change<'a> {
             action: action.to_owned(),
             resource: resource.to_string(),
             request_id: op.request_id,
+        };
+        audit::insert(&self.tx, &record).await.db()
+    }
+
+    /// Writes an audit row about somebody without an account, who has a link. `made_by` is the id
+    /// of the request that made the link.
+    pub(crate) async fn audit_link(
+        &self,
+        request_id: RequestId,
+        made_by: &str,
+        action: &str,
+        resource: String,
+    ) -> Result<(), Error> {
+        let record = audit::AuditRecord {
+            id: self.service.new_uuid(),
+            at: self.now,
+            account_id: None,
+            actor: format!("link {made_by}"),
+            action: action.to_owned(),
+            resource,
+            request_id,
         };
         audit::insert(&self.tx, &record).await.db()
     }

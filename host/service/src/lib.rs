@@ -66,9 +66,9 @@ pub use secrets::keys::{InvalidSecretKeys, KEY_BYTES, SecretKeys};
 pub use secrets::rotation::SecretsRotated;
 pub use service::{Database, Service, Settings};
 pub use storages::{
-    DownloadSource, DownloadView, ObjectChange, ObjectImage, ObjectList, ObjectSelection, ObjectView,
-    ReconcileEntry, ReconcileRefusal, ReconcileReport, ReconcileRequest, ScanMetrics, ScanTask, ScanView,
-    StorageBindingView, StorageImagesView, StorageMetrics, StoragePatch, StorageView,
+    DownloadRoute, DownloadSource, DownloadView, ObjectChange, ObjectImage, ObjectList, ObjectSelection,
+    ObjectView, ReconcileEntry, ReconcileRefusal, ReconcileReport, ReconcileRequest, ScanMetrics, ScanTask,
+    ScanView, StorageBindingView, StorageImagesView, StorageMetrics, StoragePatch, StorageView,
 };
 pub use tasks::reconcile::Reconciled;
 pub use tasks::task::{TaskErrorView, TaskList, TaskView};

@@ -136,6 +136,7 @@ pub(crate) async fn source_of_image(
                 key: record.image.storage_key.clone(),
                 purpose: wanted.purpose.to_owned(),
                 until: wanted.until,
+                direct_s: None,
             };
             let served = source(service, &from, &grant).map(Some);
             served.map_err(|error| Error::new(Code::HypervisorOffline, error.detail))

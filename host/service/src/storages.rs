@@ -13,7 +13,7 @@ pub(crate) mod retry;
 pub(crate) mod scan;
 pub(crate) mod view;
 
-pub use download::{DownloadSource, DownloadView};
+pub use download::{DownloadRoute, DownloadSource, DownloadView};
 pub use edit::StoragePatch;
 pub use metrics::{ScanMetrics, StorageMetrics};
 pub use scan::{

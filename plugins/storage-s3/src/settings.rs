@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) parallel: u16,
     /// Uploads that are older are aborted, in milliseconds.
     pub(crate) abort_after_ms: u64,
+    /// Whether clients of downloads reach the endpoint themselves.
+    pub(crate) direct_downloads: bool,
 }
 
 impl Checksums {
@@ -86,6 +88,7 @@ impl Settings {
             part_size: settings.number("part-size", 16, 5..=64)? * MIB,
             parallel: u16::try_from(settings.number("parallel", 4, 1..=6)?).unwrap_or(1),
             abort_after_ms: settings.number("abort-after", 7, 2..=365)? * DAY_MS,
+            direct_downloads: settings.text("direct-downloads") == Some("true"),
         })
     }
 }

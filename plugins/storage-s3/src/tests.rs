@@ -213,6 +213,23 @@ fn an_upload_is_described_completed_and_found() {
 }
 
 #[test]
+fn clients_read_directly_only_where_the_operator_says_so() {
+    let (host, bucket, _) = bucket();
+    bucket.borrow_mut().objects.insert("own/a".to_owned(), 5);
+    for (more, expected) in [
+        (vec![], None),
+        (vec![("direct-downloads", "false")], None),
+        (vec![("direct-downloads", "true")], Some("sigv4-query")),
+    ] {
+        let volume = S3Volume::open(&host, &settings(&more)).unwrap();
+        let ReadLocator::Http(source) = volume.open_read(&host, "a").unwrap() else { panic!("http") };
+        let auth = source.request.auth;
+        assert_eq!(auth.params.get("client-scheme").map(String::as_str), expected, "{more:?}");
+        assert_eq!(auth.scheme, "sigv4", "the host reads as ever");
+    }
+}
+
+#[test]
 fn an_upload_that_is_given_up_leaves_nothing() {
     let (host, bucket, volume) = bucket();
     let mut upload = volume.begin_upload(&host, &request("a", None)).unwrap();

@@ -194,8 +194,12 @@ impl Storage for S3Volume {
 
     fn open_read(&self, host: &dyn HttpStorageHost, key: &str) -> Result<ReadLocator> {
         let object = self.bucket.get(host, key)?;
+        let mut request = self.bucket.object_request("GET", key, "").max_response(0);
+        if self.bucket.settings.direct_downloads {
+            request.auth = request.auth.client_scheme("sigv4-query");
+        }
         Ok(ReadLocator::Http(Box::new(HttpSource {
-            request: self.bucket.object_request("GET", key, "").max_response(0),
+            request,
             size: object.size,
             etag: object.etag,
             max_parallel: self.bucket.settings.parallel,

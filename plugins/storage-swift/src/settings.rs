@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) temp_url_digest: String,
     /// What uploads that are older have left is removed, in milliseconds.
     pub(crate) abort_after_ms: u64,
+    /// Whether clients of downloads reach the object store themselves.
+    pub(crate) direct_downloads: bool,
 }
 
 impl Settings {
@@ -85,6 +87,7 @@ impl Settings {
             parallel: u16::try_from(settings.number("parallel", 4, 1..=6)?).unwrap_or(1),
             temp_url_digest: digest,
             abort_after_ms: settings.number("abort-after", 7, 2..=365)? * DAY_MS,
+            direct_downloads: settings.text("direct-downloads") == Some("true"),
         })
     }
 }

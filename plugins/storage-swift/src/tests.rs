@@ -379,6 +379,24 @@ fn downloads_are_signed_where_there_is_a_key() {
 }
 
 #[test]
+fn clients_read_directly_only_with_the_key_and_where_the_operator_says_so() {
+    let (host, server, volume) = storage(&[]);
+    put(&host, &volume, "a", &[b"bytes"]);
+    drop(server);
+    let direct = settings(&[("direct-downloads", "true")]);
+    let error = SwiftVolume::open(&host, &direct).unwrap_err();
+    assert_eq!(error.code, "swift.settings.setting.temp-url-key", "{error}");
+    host.set_secret("temp-url-key");
+    for (settings, expected) in [(settings(&[]), None), (direct, Some("temp-url"))] {
+        let volume = SwiftVolume::open(&host, &settings).unwrap();
+        let ReadLocator::Http(source) = volume.open_read(&host, "a").unwrap() else { panic!("http") };
+        assert_eq!(source.request.auth.scheme, "temp-url");
+        assert_eq!(source.request.auth.params.get("client-scheme").map(String::as_str), expected);
+        assert_eq!(source.request.headers, Props::new(), "a client sends none of them");
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense_are_named() {
     let host = MockHost::new();
     for (name, value) in [

@@ -57,11 +57,14 @@ impl SwiftVolume {
         let signed = decode(&format!("{base}{object}").replace('+', "%2B"));
         let signed = signed.ok_or_else(|| not_swift("its address is no text"))?;
         let request = |valid: &str| {
-            let auth = Auth::new("temp-url")
+            let mut auth = Auth::new("temp-url")
                 .param("path", &signed)
                 .param("valid-for-s", valid)
                 .param("algorithm", &self.account.settings.temp_url_digest)
                 .secret("key", TEMP_URL_KEY);
+            if self.account.settings.direct_downloads {
+                auth = auth.client_scheme("temp-url");
+            }
             self.account.request(&url, "GET", &object).auth(auth).max_response(0)
         };
         let accepted = |valid: &str| -> Result<bool> {
@@ -94,8 +97,14 @@ impl Storage for SwiftVolume {
     type Host = dyn HttpStorageHost;
     type Upload = SwiftUpload;
 
-    fn open(_host: &dyn HttpStorageHost, settings: &Props) -> Result<Self> {
-        Ok(Self { account: Account { settings: Settings::parse(settings)? } })
+    fn open(host: &dyn HttpStorageHost, settings: &Props) -> Result<Self> {
+        let settings = Settings::parse(settings)?;
+        if settings.direct_downloads && !host.has_secret(TEMP_URL_KEY) {
+            let message = "direct downloads need the TempURL key of the account: set the secret \"temp-url-key\", or turn \
+                           \"direct-downloads\" off";
+            return Err(Error::invalid_input("swift.settings", message).about_setting(TEMP_URL_KEY));
+        }
+        Ok(Self { account: Account { settings } })
     }
 
     fn features(&self, _host: &dyn HttpStorageHost) -> Result<Features> {

@@ -534,7 +534,8 @@ export interface paths {
         /**
          * Download an object
          * @description The link is a permission of its own: no token is needed. `Range`, `If-Range` and the other
-         *     conditions resume a download.
+         *     conditions resume a download. Where the storage's settings say that clients reach it themselves,
+         *     the answer is a redirect to the storage, by an address that is valid for a limited time.
          */
         get: operations["download"];
         put?: never;
@@ -2010,6 +2011,11 @@ export interface components {
         StorageDownloadCreate: {
             /** @description The key of the object, as Browse lists it. */
             key: string;
+            /**
+             * @description Whether all bytes come through this server. Otherwise a storage that clients reach
+             *     themselves, as its settings say, sends them: the link redirects to it.
+             */
+            through_server?: boolean;
         };
         /**
          * @description An id with the prefix `sto`; ids sort by age.
@@ -3929,6 +3935,13 @@ export interface operations {
             };
             /** @description The object has not changed */
             304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The storage itself has the object, at the address in `Location` */
+            307: {
                 headers: {
                     [name: string]: unknown;
                 };

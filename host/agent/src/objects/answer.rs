@@ -13,9 +13,9 @@ use hyper::{
     body::{Frame, Incoming},
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
-use imprint_agent_protocol::{TokenError, object_of_path};
+use imprint_agent_protocol::{ObjectGrant, TokenError, file_name, object_of_path};
 use imprint_domain::id::StorageId;
-use imprint_ports::{ErrorClass, PortError};
+use imprint_ports::{ClientUrlTerms, ErrorClass, PortError, ReadLocator, SecretText};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -26,10 +26,12 @@ use super::{
     context::Context,
     range::{Wanted, wanted},
 };
-use crate::{error::JobError, jobs::copy};
+use crate::{error::JobError, jobs::copy, machine::storages::Storage};
 
 /// The bytes that are read at once, and that a connection has in memory.
 const PIECE: u64 = 1 << 20;
+/// The longest time that an address of the storage itself is valid, in seconds.
+const MAX_DIRECT_S: u32 = 15 * 60;
 /// How often the folder of a storage is compared with its path while it is read.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -84,11 +86,24 @@ impl From<JobError> for Refusal {
     }
 }
 
+/// Where the bytes of an object come from.
+enum Found {
+    /// From here.
+    Here(Arc<Opened>),
+    /// From the storage itself, at this address.
+    There(SecretText),
+}
+
 /// Answers a request, whatever it is.
 pub(super) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Response<Body> {
     let head_only = request.method() == Method::HEAD;
-    match object(&client, &request).await {
-        Ok(opened) => send(opened, request.headers(), head_only),
+    let answered = match object(&client, &request).await {
+        Ok(Found::Here(opened)) => Ok(send(opened, request.headers(), head_only)),
+        Ok(Found::There(url)) => redirect(&url),
+        Err(refusal) => Err(refusal),
+    };
+    match answered {
+        Ok(response) => response,
         Err(refusal) => {
             client.log_refusal(&refusal.code, &refusal.detail);
             refused(&refusal, head_only)
@@ -97,25 +112,67 @@ pub(super) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
 }
 
 /// Returns the object that the request names, if its token permits that.
-async fn object(client: &Client, request: &Request<Incoming>) -> Result<Arc<Opened>, Refusal> {
+async fn object(client: &Client, request: &Request<Incoming>) -> Result<Found, Refusal> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let detail = "objects can only be read, with GET and HEAD";
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "object.method", detail));
     }
     let (storage_id, key) = object_of_path(request.uri().path())
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "object.path", "there are only objects here"))?;
-    permit(client, request.headers(), storage_id, &key)?;
+    let grant = permit(client, request.headers(), storage_id, &key)?;
     if let Some(opened) = client.opened(storage_id, &key) {
         opened.storage.require_in_place().await?;
-        return Ok(opened);
+        return Ok(Found::Here(opened));
     }
-    let opened = Arc::new(open(client, storage_id, key).await?);
+    let storage = storage(client, storage_id).await?;
+    let locator = storage.backend.open_read(&key).await?;
+    let head_only = request.method() == Method::HEAD;
+    if let Some(url) = client_url(&locator, &grant, head_only)? {
+        info!(storage = %storage_id, key, purpose = grant.purpose, "a reader is sent to the storage itself");
+        return Ok(Found::There(url));
+    }
+    let opened = Arc::new(open(client, storage, key, storage_id, locator).await?);
     client.keep(opened.clone());
-    Ok(opened)
+    Ok(Found::Here(opened))
 }
 
-/// Checks the token of a request.
-fn permit(client: &Client, headers: &HeaderMap, storage_id: StorageId, key: &str) -> Result<(), Refusal> {
+/// Returns the address at which a reader gets an object from the storage itself, where both the
+/// token and the storage permit that.
+fn client_url(
+    locator: &ReadLocator,
+    grant: &ObjectGrant,
+    head_only: bool,
+) -> Result<Option<SecretText>, PortError> {
+    let (ReadLocator::Remote(object), Some(seconds)) = (locator, grant.direct_s) else { return Ok(None) };
+    object.client_url(&ClientUrlTerms {
+        head_only,
+        valid_for: Duration::from_secs(seconds.clamp(1, MAX_DIRECT_S).into()),
+        file_name: file_name(&grant.key),
+    })
+}
+
+/// Answers that the reader gets the object there.
+fn redirect(url: &SecretText) -> Result<Response<Body>, Refusal> {
+    let mut location = HeaderValue::from_str(url.expose()).map_err(|_| {
+        Refusal::new(StatusCode::BAD_GATEWAY, "object.address", "the storage's address cannot be sent")
+    })?;
+    location.set_sensitive(true);
+    let mut response = Response::new(StreamBody::new(stream::empty().boxed()));
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, location);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    Ok(response)
+}
+
+/// Checks the token of a request, and returns what it permits.
+fn permit(
+    client: &Client,
+    headers: &HeaderMap,
+    storage_id: StorageId,
+    key: &str,
+) -> Result<ObjectGrant, Refusal> {
     let Context { permitted, environment, .. } = client.context.as_ref();
     let token = text(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
     let token = token.ok_or_else(|| Refusal::forbidden("object.token", "there is no token"))?;
@@ -131,10 +188,10 @@ fn permit(client: &Client, headers: &HeaderMap, storage_id: StorageId, key: &str
         return Err(Refusal::forbidden("object.other", "the token is for another object"));
     }
     debug!(storage = %storage_id, key, purpose = grant.purpose, "an object is read");
-    Ok(())
+    Ok(grant)
 }
 
-async fn open(client: &Client, storage_id: StorageId, key: String) -> Result<Opened, Refusal> {
+async fn storage(client: &Client, storage_id: StorageId) -> Result<Storage, Refusal> {
     let Context { machine, permitted, .. } = client.context.as_ref();
     let bound = permitted.storages().into_iter().find(|storage| storage.id == storage_id);
     let wanted = bound.ok_or_else(|| {
@@ -142,9 +199,17 @@ async fn open(client: &Client, storage_id: StorageId, key: String) -> Result<Ope
         let detail = "the storage is not bound to this hypervisor; bind it again, or read from another";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "object.not-bound", detail)
     })?;
-    let storage = machine.storage(&wanted).await?;
+    Ok(machine.storage(&wanted).await?)
+}
+
+async fn open(
+    client: &Client,
+    storage: Storage,
+    key: String,
+    storage_id: StorageId,
+    locator: ReadLocator,
+) -> Result<Opened, Refusal> {
     let found = storage.backend.stat(&key).await?;
-    let locator = storage.backend.open_read(&key).await?;
     let source = copy::open_locator(locator, client.closed.child_token()).await?;
     storage.require_in_place().await?;
     let version = format!("{storage_id}\0{key}\0{}\0{:?}", source.size(), found.modified_ms);

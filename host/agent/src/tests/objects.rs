@@ -24,6 +24,7 @@ fn grant() -> ObjectGrant {
         key: "image-1".to_owned(),
         purpose: "test".to_owned(),
         until: Utc::now() + chrono::Duration::minutes(1),
+        direct_s: None,
     }
 }
 
@@ -59,6 +60,7 @@ struct Answer {
     body: Vec<u8>,
     range: Option<String>,
     etag: Option<String>,
+    location: Option<String>,
 }
 
 fn ask(server: &ObjectServer, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -69,9 +71,10 @@ fn ask(server: &ObjectServer, method: &str, path: &str, fields: &[(&str, &str)])
     let mut answer = client(server).send(request.body(&[][..]).unwrap()).unwrap();
     let field = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (range, etag) = (field(header::CONTENT_RANGE), field(header::ETAG));
+    let location = field(header::LOCATION);
     let mut body = Vec::new();
     answer.body_mut().as_reader().read_to_end(&mut body).unwrap();
-    Answer { status: answer.status().as_u16(), body, range, etag }
+    Answer { status: answer.status().as_u16(), body, range, etag, location }
 }
 
 async fn asked(server: &ObjectServer, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -162,6 +165,40 @@ async fn only_the_object_of_a_valid_token_is_read() {
     // It is answered, or cut off before all of it was sent.
     let sent = blocking(move || of.send(request)).await.unwrap();
     assert!(sent.is_err() || sent.is_ok_and(|answer| answer.status().as_u16() == 431));
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_is_sent_to_the_storage_where_both_its_token_and_the_storage_permit_that() {
+    let world = world();
+    let content = bytes(1000);
+    for key in ["image-1", "a b.raw"] {
+        fs::write(world.ports.storage.path(key), &content).unwrap();
+    }
+    let agent = world.start();
+    let server = announced(&world).await;
+    let asked = async |method, key: &str, direct_s| {
+        let token = object_key().token(&ObjectGrant { key: key.to_owned(), direct_s, ..grant() });
+        let fields = [("authorization", format!("Bearer {token}"))];
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        asked(&server, method, &object_path(storage_ref().id, key), &fields).await
+    };
+    assert_eq!(asked("GET", "image-1", Some(60)).await.status, 200, "the storage does not permit it");
+    world.ports.storage.direct.store(true, std::sync::atomic::Ordering::SeqCst);
+    let passed = asked("GET", "image-1", None).await;
+    assert_eq!((passed.status, passed.location), (200, None), "the token does not permit it");
+    assert!(passed.body == content);
+    for (method, direct_s, expected) in [
+        ("GET", 60, "name=a_b.raw&s=60&head=false"),
+        ("HEAD", 60, "name=a_b.raw&s=60&head=true"),
+        // Nobody makes an address that is valid for a day.
+        ("GET", 86_400, "name=a_b.raw&s=900&head=false"),
+    ] {
+        let sent = asked(method, "a b.raw", Some(direct_s)).await;
+        assert_eq!((sent.status, sent.body.len()), (307, 0), "{method}");
+        let location = format!("http://storage.test/a b.raw?{expected}&sig=precious");
+        assert_eq!(sent.location, Some(location));
+    }
     agent.stop().await;
 }
 

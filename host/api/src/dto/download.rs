@@ -11,6 +11,10 @@ pub struct StorageDownloadCreate {
     /// The key of the object, as Browse lists it.
     #[schema(min_length = 1, max_length = 1024)]
     pub key: String,
+    /// Whether all bytes come through this server. Otherwise a storage that clients reach
+    /// themselves, as its settings say, sends them: the link redirects to it.
+    #[serde(default)]
+    pub through_server: bool,
 }
 
 /// A link to an object. Everybody who has it can download the object until it expires.

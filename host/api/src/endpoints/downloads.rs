@@ -3,16 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::Response,
 };
 use futures::StreamExt as _;
-use imprint_domain::{Code, Error};
+use imprint_agent_protocol::file_name;
+use imprint_domain::{Code, Error, id::RequestId, secret::SecretText};
 
 use crate::{
     bounded_body::bounded_body,
+    metrics::BytesFrom,
     object_reader::{ObjectAnswer, ObjectRequest},
     problem::ApiError,
     state::{ApiState, MAX_DOWNLOADS},
@@ -28,7 +31,8 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Download an object
 ///
 /// The link is a permission of its own: no token is needed. `Range`, `If-Range` and the other
-/// conditions resume a download.
+/// conditions resume a download. Where the storage's settings say that clients reach it themselves,
+/// the answer is a redirect to the storage, by an address that is valid for a limited time.
 #[utoipa::path(
     get, path = "/downloads/{token}", tag = "admin",
     params(("token" = String, Path, description = "The token of the link")),
@@ -36,6 +40,7 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
         (status = 200, description = "The object", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "A part of the object", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 304, description = "The object has not changed"),
+        (status = 307, description = "The storage itself has the object, at the address in `Location`"),
         (status = 416, description = "The object has no such part"),
     ),
     security(()),
@@ -43,6 +48,7 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) async fn download(
     State(state): State<ApiState>,
     Path(token): Path<String>,
+    Extension(request_id): Extension<RequestId>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -50,22 +56,28 @@ pub(crate) async fn download(
     let reader = state.options().objects.clone().ok_or_else(|| {
         Error::new(Code::Unavailable, "this server reads no objects from agents; ask another one")
     })?;
-    let permit = Arc::clone(state.downloads()).try_acquire_owned().map_err(|_| {
-        let detail = format!("{MAX_DOWNLOADS} downloads run already; try again later");
-        Error::new(Code::RateLimited, detail)
-    })?;
-    let name = file_name(&source.key);
+    // Not needed for an answer that leads to the storage itself.
+    let permit = Arc::clone(state.downloads()).try_acquire_owned().ok();
     let key = source.key.clone();
     let fields = ASKED
         .iter()
         .filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned())))
         .collect();
-    let request = ObjectRequest { head_only: method == Method::HEAD, fields };
-    let answer = reader.read(source, request).await.map_err(|why| {
+    let head_only = method == Method::HEAD;
+    let request = ObjectRequest { head_only, fields };
+    let answer = reader.read(source.clone(), request).await.map_err(|why| {
         tracing::warn!(key, why, "an object cannot be downloaded");
         Error::new(Code::Unavailable, "the object cannot be read at the moment; the log has the cause")
     })?;
     let status = match answer.status {
+        307 => {
+            let response = redirect(answer.location.as_ref())?;
+            if !head_only {
+                state.service().storage_download_redirected(request_id, &source).await?;
+                state.metrics().download(BytesFrom::Storage);
+            }
+            return Ok(response);
+        }
         200 | 206 | 304 | 416 => StatusCode::from_u16(answer.status).map_err(Error::internal)?,
         404 => return Err(Error::not_found("object on the image storage; scan the storage again").into()),
         412 => return Err(Error::new(Code::PreconditionFailed, "the object has changed; start again").into()),
@@ -75,7 +87,31 @@ pub(crate) async fn download(
             return Err(Error::new(Code::Unavailable, detail).into());
         }
     };
-    Ok(respond(&state, status, answer, &name, permit))
+    let permit = permit.ok_or_else(|| {
+        let detail = format!("{MAX_DOWNLOADS} downloads run already; try again later");
+        Error::new(Code::RateLimited, detail)
+    })?;
+    if !head_only && status.is_success() {
+        state.metrics().download(BytesFrom::Agent);
+    }
+    Ok(respond(&state, status, answer, &file_name(&key), permit))
+}
+
+/// Sends the client to the storage itself. The address is in this answer and nowhere else.
+fn redirect(location: Option<&SecretText>) -> Result<Response, Error> {
+    let usable = |address: &&SecretText| {
+        let address: Option<Uri> = address.expose().parse().ok();
+        address.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+    };
+    let location = location.filter(usable).and_then(|address| HeaderValue::from_str(address.expose()).ok());
+    let mut location =
+        location.ok_or_else(|| Error::internal("an agent redirects a download to what is no address"))?;
+    location.set_sensitive(true);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, location);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 fn respond(
@@ -105,38 +141,4 @@ fn respond(
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     response
-}
-
-/// Returns a name for the file that every system takes: the end of the key, with `_` for all but
-/// letters, digits and a few marks of ASCII.
-fn file_name(key: &str) -> String {
-    let last = key.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '_' };
-    let name: String = last.chars().take(200).map(safe).collect();
-    match name.trim_start_matches('.') {
-        "" => "object".to_owned(),
-        visible => visible.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_name;
-
-    #[test]
-    fn names_of_files_are_harmless() {
-        for (key, name) in [
-            ("img_1.qcow2", "img_1.qcow2"),
-            ("a/b/disk.raw", "disk.raw"),
-            ("a/b/", "b"),
-            ("../..", "object"),
-            (".hidden", "hidden"),
-            ("x\"; filename=\"evil.exe", "x___filename__evil.exe"),
-            ("\u{e4}\r\nSet-Cookie: a", "___Set-Cookie__a"),
-            ("", "object"),
-        ] {
-            assert_eq!(file_name(key), name, "{key:?}");
-        }
-        assert_eq!(file_name(&"x".repeat(500)).len(), 200);
-    }
 }

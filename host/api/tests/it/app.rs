@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
-use imprint_api::{Asset, Assets, Options};
+use imprint_api::{Asset, Assets, ObjectReader, Options};
 use imprint_service::{Database, KEY_BYTES, SecretKeys, Service, Settings, SystemEnvironment};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
@@ -43,11 +43,16 @@ impl TestApp {
     }
 
     /// The same, as if browsers reached it through HTTPS.
+    pub(crate) async fn start_with(https: bool) -> Self {
+        Self::start_reading(https, None).await
+    }
+
+    /// The same, with that reader of objects.
     #[expect(
         clippy::disallowed_methods,
         reason = "tests hold no clock of their own, and run what they test in the background"
     )]
-    pub(crate) async fn start_with(https: bool) -> Self {
+    pub(crate) async fn start_reading(https: bool, objects: Option<Arc<dyn ObjectReader>>) -> Self {
         let secret_keys = SecretKeys::parse(&"5c".repeat(KEY_BYTES)).unwrap();
         let settings = Settings { password_memory_kib: 64, secret_keys, ..Settings::default() };
         let service =
@@ -56,13 +61,8 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let options = Options {
-            assets: Some(Arc::new(Panel)),
-            https,
-            findings: 2,
-            objects: None,
-            shutdown: stop.clone(),
-        };
+        let options =
+            Options { assets: Some(Arc::new(Panel)), https, findings: 2, objects, shutdown: stop.clone() };
         let router = imprint_api::router(service, options);
         let server = tokio::spawn(imprint_api::serve(listener, router, stop.clone()));
         Self { address, stop, server }

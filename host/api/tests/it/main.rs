@@ -6,6 +6,7 @@ mod access;
 mod agents;
 mod app;
 mod conventions;
+mod downloads;
 mod panel;
 mod problems;
 mod secrets;

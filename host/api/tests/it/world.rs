@@ -26,7 +26,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let app = TestApp::start().await;
+        Self::of(TestApp::start().await).await
+    }
+
+    /// The same, with that server.
+    pub(crate) async fn of(app: TestApp) -> Self {
         let admin = app.token("admin").await;
         let customer = app.customer(&admin, "customer").await;
         let other = app.customer(&admin, "other").await;
@@ -129,10 +133,20 @@ impl FakeAgent {
     }
 
     pub(crate) async fn register(&self) -> Answer {
-        let body = json!({"agent_id": self.agent_id, "protocol": PROTOCOL_VERSION,
-            "version": "0.1.0", "plugins": {"storage-local": "0.1.0"}, "findings": [],
-            "storage_kinds": [kind("local", &local()), kind("vault", &vault())]});
+        self.client.post("/agent/register", self.registration()).await
+    }
+
+    /// Registers an agent that serves the objects of its storages.
+    pub(crate) async fn register_serving(&self) -> Answer {
+        let mut body = self.registration();
+        body["objects"] = json!({"address": "hv1.test:8444", "fingerprint": "05".repeat(32)});
         self.client.post("/agent/register", body).await
+    }
+
+    fn registration(&self) -> Value {
+        json!({"agent_id": self.agent_id, "protocol": PROTOCOL_VERSION,
+            "version": "0.1.0", "plugins": {"storage-local": "0.1.0"}, "findings": [],
+            "storage_kinds": [kind("local", &local()), kind("vault", &vault())]})
     }
 
     pub(crate) async fn heartbeat(&self, storages: &[&str]) -> Answer {

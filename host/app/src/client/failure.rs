@@ -34,6 +34,13 @@ pub(crate) enum Failure {
         /// The reason, in one line.
         cause: String,
     },
+    /// The storage that a download was redirected to cannot be reached, or refuses.
+    Storage {
+        /// The storage's address: the server alone.
+        storage: String,
+        /// The reason, in one line, without the signed address.
+        detail: String,
+    },
     /// The answer is not one of this API.
     Answer {
         /// The server's address.
@@ -100,6 +107,7 @@ impl Failure {
             Self::NotSignedIn(_) => EXIT_NOT_SIGNED_IN,
             Self::OutputClosed => 0,
             Self::Unreachable { .. }
+            | Self::Storage { .. }
             | Self::Answer { .. }
             | Self::Task(_)
             | Self::Declined
@@ -113,6 +121,7 @@ impl Failure {
         match self {
             Self::Problem(problem) => &problem.code,
             Self::Unreachable { .. } => "unreachable",
+            Self::Storage { .. } => "storage_unreachable",
             Self::Answer { .. } => "unexpected_answer",
             Self::Task(task) => task.error.as_ref().map_or("task_not_succeeded", |error| &error.code),
             Self::Usage(_) => "usage",
@@ -137,6 +146,7 @@ impl Failure {
             Self::Problem(problem) => error["problem"] = json!(problem),
             Self::Task(task) => error["task"] = json!(task),
             Self::Unreachable { .. }
+            | Self::Storage { .. }
             | Self::Answer { .. }
             | Self::Usage(_)
             | Self::NotFound(_)
@@ -156,6 +166,9 @@ impl Failure {
             Self::Unreachable { .. } => {
                 Some("Check that it is running and that the address is right; see `imprint doctor`.")
             }
+            Self::Storage { .. } => Some(
+                "The storage's setting `direct-downloads` says that clients reach it; from here, use --through-server.",
+            ),
             Self::Problem(problem) if problem.code == UNAUTHENTICATED => {
                 Some("Sign in with `imprint login`.")
             }
@@ -179,6 +192,9 @@ impl fmt::Display for Failure {
         match self {
             Self::Problem(problem) => write_problem(f, problem),
             Self::Unreachable { server, cause } => write!(f, "{server} cannot be reached: {cause}"),
+            Self::Storage { storage, detail } => {
+                write!(f, "{storage} does not hand the object over: {detail}")
+            }
             Self::Answer { server, detail } => {
                 write!(f, "{server} does not answer as an Imprint server of this version: {detail}")
             }

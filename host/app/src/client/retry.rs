@@ -43,6 +43,7 @@ fn pause(failure: &Failure, attempt: u32) -> Option<Duration> {
                 .then_some(wait.max(backoff))
         }
         Failure::Problem(_)
+        | Failure::Storage { .. }
         | Failure::Answer { .. }
         | Failure::Task(_)
         | Failure::Usage(_)

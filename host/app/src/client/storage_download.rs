@@ -2,6 +2,10 @@
 //!
 //! Beside the file, `FILE.part` holds what has come so far, and `FILE.part.etag` the version of the
 //! object that it is of. Only a whole object gets the name of the file.
+//!
+//! The bytes come through the server, or from the storage itself where the link redirects there.
+
+mod storage_client;
 
 use std::{
     ffi::OsString,
@@ -10,10 +14,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use imprint_api::dto::download::{StorageDownload, StorageDownloadCreate};
-use reqwest::{Response, StatusCode, header};
+use reqwest::{
+    Response, StatusCode,
+    header::{self, HeaderMap},
+};
 use serde::Serialize;
 
+use self::storage_client::{StorageAnswer, StorageClient};
 use super::{
     api::Api, args::StorageDownloadArgs, failure::Failure, find, output::Output, output::size, retry::retry,
     table::Table,
@@ -29,6 +38,9 @@ struct Downloaded {
     file: PathBuf,
     size_bytes: u64,
 }
+
+/// The bytes that are there already, and the entity tag of the version that they are of.
+type Found = (u64, String);
 
 /// The file of a download that is not complete.
 struct Partial {
@@ -47,7 +59,7 @@ impl Partial {
     }
 
     /// Returns how much is there, and of which version; `None` where nothing can be continued.
-    fn found(&self) -> Option<(u64, String)> {
+    fn found(&self) -> Option<Found> {
         let length = fs::metadata(&self.path).ok()?.len();
         let etag = fs::read_to_string(&self.etag_path).ok()?;
         (length > 0 && !etag.is_empty()).then_some((length, etag))
@@ -73,15 +85,22 @@ impl Partial {
 pub(crate) async fn download(api: &Api, output: Output, args: &StorageDownloadArgs) -> Result<(), Failure> {
     let id = find::storage(api, &args.storage).await?;
     let partial = Partial::of(&args.to);
+    let source = Source {
+        api,
+        links: format!("/admin/image-storages/{id}/downloads"),
+        create: StorageDownloadCreate { key: args.key.clone(), through_server: args.through_server },
+        storage: StorageClient::new(args.ca_file.as_deref())?,
+    };
     let mut idle = 0;
     let bytes = loop {
         let before = partial.found().map_or(0, |(length, _)| length);
-        match attempt(api, &format!("/admin/image-storages/{id}/downloads"), &args.key, &partial).await {
+        match source.attempt(&partial).await {
             Ok(bytes) => break bytes,
             Err(failure) => {
                 let progress = partial.found().map_or(0, |(length, _)| length) > before;
                 idle = if progress { 0 } else { idle + 1 };
-                if !matches!(failure, Failure::Unreachable { .. }) || idle >= MAX_IDLE {
+                let may_pass = matches!(failure, Failure::Unreachable { .. } | Failure::Storage { .. });
+                if !may_pass || idle >= MAX_IDLE {
                     return Err(failure);
                 }
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -103,47 +122,153 @@ pub(crate) async fn download(api: &Api, output: Output, args: &StorageDownloadAr
     })
 }
 
-/// Downloads what is missing, and returns the size of the object.
-async fn attempt(api: &Api, links: &str, key: &str, partial: &Partial) -> Result<u64, Failure> {
-    let body = StorageDownloadCreate { key: key.to_owned() };
-    let link: StorageDownload =
-        retry(async || api.once(api.request(reqwest::Method::POST, links).json(&body)).await).await?;
-    let found = partial.found();
-    let mut request = api.plain(&link.url).timeout(std::time::Duration::from_secs(24 * 3600));
-    if let Some((length, etag)) = &found {
-        request = request.header(header::RANGE, format!("bytes={length}-")).header(header::IF_RANGE, etag);
-    }
-    let mut response = request.send().await.map_err(|error| api.unreachable(error))?;
-    let from = match response.status() {
-        StatusCode::OK => 0,
-        StatusCode::PARTIAL_CONTENT => found.map_or(0, |(length, _)| length),
-        // Everything is there already: the last attempt ended before it gave the file its name.
-        StatusCode::RANGE_NOT_SATISFIABLE if complete(&response) == found.as_ref().map(|found| found.0) => {
-            return Ok(found.map_or(0, |found| found.0));
+/// How the bytes of one object are asked for.
+struct Source<'a> {
+    api: &'a Api,
+    /// The path at which links are made.
+    links: String,
+    create: StorageDownloadCreate,
+    storage: StorageClient,
+}
+
+/// An answer with bytes.
+enum Answer {
+    Server(Response),
+    Storage(StorageAnswer),
+}
+
+impl Source<'_> {
+    /// Asks for the object by a new link, and follows it: a link, and what it redirects to, are
+    /// valid for a few minutes. With `found`, what is there already is left out if the object is
+    /// still that version.
+    async fn ask(&self, found: Option<&Found>) -> Result<Answer, Failure> {
+        let api = self.api;
+        let request =
+            async || api.once(api.request(reqwest::Method::POST, &self.links).json(&self.create)).await;
+        let link: StorageDownload = retry(request).await?;
+        let fields: Vec<_> = match found {
+            Some((length, etag)) => {
+                vec![(header::RANGE, format!("bytes={length}-")), (header::IF_RANGE, etag.clone())]
+            }
+            None => Vec::new(),
+        };
+        let mut request = api.plain(&link.url).timeout(std::time::Duration::from_secs(24 * 3600));
+        for (name, value) in &fields {
+            request = request.header(name, value);
         }
-        _ => return Err(api.refusal(response).await),
-    };
-    let total = complete(&response).or_else(|| response.content_length());
-    let etag = response.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut file = partial.open(from, etag).map_err(|error| unwritable(&partial.path, &error))?;
-    let mut length = from;
-    while let Some(piece) = response.chunk().await.map_err(|error| api.unreachable(error))? {
-        file.write_all(&piece).map_err(|error| unwritable(&partial.path, &error))?;
-        length += u64::try_from(piece.len()).unwrap_or(0);
+        let response = request.send().await.map_err(|error| api.unreachable(error))?;
+        if response.status() != StatusCode::TEMPORARY_REDIRECT {
+            return Ok(Answer::Server(response));
+        }
+        let address = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+        Ok(Answer::Storage(self.storage.get(address.unwrap_or_default(), &fields).await?))
     }
-    match total {
-        Some(total) if total != length => Err(Failure::Answer {
-            server: api.server().to_owned(),
-            detail: format!("{length} of {total} bytes came; try again"),
-        }),
-        Some(_) | None => Ok(length),
+
+    /// Downloads what is missing, and returns the size of the object.
+    async fn attempt(&self, partial: &Partial) -> Result<u64, Failure> {
+        let mut found = partial.found();
+        loop {
+            let answer = self.ask(found.as_ref()).await?;
+            let from = match (answer.status(), &found) {
+                (StatusCode::OK, _) => 0,
+                (StatusCode::PARTIAL_CONTENT, Some((length, etag))) if answer.is_of(etag) => *length,
+                // Everything is there already: the last attempt ended before it gave the file its
+                // name.
+                (StatusCode::RANGE_NOT_SATISFIABLE, Some(whole)) if self.is_whole(&answer, whole).await? => {
+                    return Ok(whole.0);
+                }
+                // Not every storage heeds `If-Range`: what is there is of another version.
+                (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
+                    found = None;
+                    continue;
+                }
+                _ => return Err(answer.refusal(self.api).await),
+            };
+            return self.receive(answer, from, partial).await;
+        }
+    }
+
+    /// Returns whether what is there is all of the object, of which no more can be had.
+    async fn is_whole(&self, refused: &Answer, found: &Found) -> Result<bool, Failure> {
+        let (length, etag) = found;
+        if let Some(size) = complete(refused.headers()) {
+            return Ok(size == *length);
+        }
+        // Not every storage says the size when it refuses. It does with the last byte.
+        let last = self.ask(Some(&(length - 1, etag.clone()))).await?;
+        let is_part = last.status() == StatusCode::PARTIAL_CONTENT && last.is_of(etag);
+        Ok(is_part && complete(last.headers()) == Some(*length))
+    }
+
+    /// Writes the bytes of an answer behind the first `from` bytes, and returns how many there are.
+    async fn receive(&self, mut answer: Answer, from: u64, partial: &Partial) -> Result<u64, Failure> {
+        let length = field(answer.headers(), &header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+        let total: Option<u64> = complete(answer.headers()).or(length);
+        let etag = field(answer.headers(), &header::ETAG).unwrap_or_default().to_owned();
+        let mut file = partial.open(from, &etag).map_err(|error| unwritable(&partial.path, &error))?;
+        let mut length = from;
+        while let Some(piece) = answer.chunk(self.api).await? {
+            file.write_all(&piece).map_err(|error| unwritable(&partial.path, &error))?;
+            length += u64::try_from(piece.len()).unwrap_or(0);
+        }
+        match total {
+            Some(total) if total != length => {
+                Err(answer.cut_short(self.api, format!("{length} of {total} bytes came; try again")))
+            }
+            Some(_) | None => Ok(length),
+        }
     }
 }
 
+impl Answer {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Server(response) => response.status(),
+            Self::Storage(answer) => answer.status,
+        }
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        match self {
+            Self::Server(response) => response.headers(),
+            Self::Storage(answer) => &answer.headers,
+        }
+    }
+
+    /// Returns whether the answer is of that version of the object.
+    fn is_of(&self, etag: &str) -> bool {
+        field(self.headers(), &header::ETAG) == Some(etag)
+    }
+
+    async fn chunk(&mut self, api: &Api) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Server(response) => response.chunk().await.map_err(|error| api.unreachable(error)),
+            Self::Storage(answer) => answer.chunk().await,
+        }
+    }
+
+    async fn refusal(self, api: &Api) -> Failure {
+        match self {
+            Self::Server(response) => api.refusal(response).await,
+            Self::Storage(answer) => answer.refusal(),
+        }
+    }
+
+    fn cut_short(&self, api: &Api, detail: String) -> Failure {
+        match self {
+            Self::Server(_) => Failure::Answer { server: api.server().to_owned(), detail },
+            Self::Storage(answer) => answer.failure(detail),
+        }
+    }
+}
+
+fn field<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
 /// Returns the size of the whole object, as an answer to a range says it.
-fn complete(response: &Response) -> Option<u64> {
-    let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
-    range.rsplit_once('/')?.1.parse().ok()
+fn complete(headers: &HeaderMap) -> Option<u64> {
+    field(headers, &header::CONTENT_RANGE)?.rsplit_once('/')?.1.parse().ok()
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, Read},
+    io,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,7 +18,7 @@ use imprint_ports::BlockSource;
 use rustix::fs::{Mode, OFlags};
 
 use super::{args::ReadArgs, spool, watch::Watch};
-use crate::terminal::printable;
+use crate::{authorities, terminal::printable};
 
 /// The location that an argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,12 +140,7 @@ pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
 /// Reads the certificates of a file that the user trusts.
 fn authorities(path: &Path) -> Result<Vec<Authority>, EngineError> {
     let shown = printable(&path.to_string_lossy());
-    let failed = |source| EngineError::Open { path: shown.clone(), source };
-    let mut pem = Vec::new();
-    // One byte more than is accepted, so that a longer file is refused and not truncated.
-    let most = Authority::MAX_PEM + 1;
-    open_file(path).and_then(|file| file.take(most).read_to_end(&mut pem)).map_err(failed)?;
-    Authority::of_pem(&pem, &shown).map_err(|error| failed(error.into()))
+    authorities::read(path, &shown).map_err(|source| EngineError::Open { path: shown, source })
 }
 
 /// Connects on a thread that may block.

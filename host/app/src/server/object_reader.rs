@@ -1,17 +1,16 @@
 //! Reads objects from agents for downloads, with the HTTP client that the data path uses.
 
-use std::{io::Read as _, sync::Arc};
+use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
 use imprint_api::{ObjectAnswer, ObjectFuture, ObjectReader, ObjectRequest};
+use imprint_domain::secret::SecretText;
 use imprint_http_client::{
     Answer, Client, ClientOptions,
     http::{HeaderValue, Request, header},
 };
 use imprint_service::DownloadSource;
 
-/// The bytes that are read at once, and that a download has in memory.
-const PIECE: usize = 1 << 20;
+use crate::answer_body::pieces;
 
 /// The fields of an answer that describe an object.
 const DESCRIBED: [header::HeaderName; 4] =
@@ -33,7 +32,9 @@ impl ObjectReader for AgentObjects {
                 })
                 .collect();
             let status = answer.status().as_u16();
-            Ok(ObjectAnswer { status, fields, body: pieces(answer) })
+            let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+            let location = location.map(|address| SecretText::new(address.to_owned()));
+            Ok(ObjectAnswer { status, fields, location, body: pieces(answer) })
         })
     }
 }
@@ -55,19 +56,4 @@ fn ask(source: &DownloadSource, request: ObjectRequest) -> Result<Answer, String
     }
     let head = head.body(&[][..]).map_err(|error| text(&error))?;
     client.send(head).map_err(|error| text(&error))
-}
-
-/// Reads the body piece by piece, each when the one before was taken.
-fn pieces(answer: Answer) -> stream::BoxStream<'static, std::io::Result<bytes::Bytes>> {
-    let reader = answer.into_body().into_reader();
-    stream::try_unfold(reader, |mut reader| async move {
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut piece = Vec::new();
-            let read = reader.by_ref().take(u64::try_from(PIECE).unwrap_or(u64::MAX)).read_to_end(&mut piece);
-            read.map(|_| (piece, reader))
-        });
-        let (piece, reader) = reading.await.map_err(std::io::Error::other)??;
-        Ok(if piece.is_empty() { None } else { Some((bytes::Bytes::from(piece), reader)) })
-    })
-    .boxed()
 }

@@ -86,6 +86,11 @@ impl NetContext {
         })
     }
 
+    /// Checks that the manifest permits a URL.
+    pub(super) fn check(&self, uri: &Uri) -> Result<(), NetError> {
+        self.http_grant(uri).map(drop)
+    }
+
     /// Returns the client for a URL that the manifest permits.
     pub(crate) fn client(&self, uri: &Uri) -> Result<Arc<Client>, NetError> {
         let grant = self.http_grant(uri)?;

@@ -142,6 +142,11 @@ impl Template {
         self.retry_on.contains(&status)
     }
 
+    /// Returns whether the request says more than its method and its URL.
+    pub(super) fn has_headers(&self) -> bool {
+        !self.headers.is_empty() || !self.computed.is_empty()
+    }
+
     /// Returns the head of a request that is not signed yet, to the template's address.
     pub(crate) fn head(&self) -> Result<Request<()>, NetError> {
         let mut request = Request::builder().method(self.method.clone()).uri(self.uri.clone()).body(());

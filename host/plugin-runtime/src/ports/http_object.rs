@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use imprint_http_client::{Authorise, HttpError, HttpObject, HttpSource, http::request::Parts};
-use imprint_ports::{BlockSource, PortError, RemoteObject};
+use imprint_ports::{BlockSource, ClientUrlTerms, PortError, RemoteObject, SecretText};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use super::storage_context::StorageContext;
 use crate::{
     bindings::host::imprint::types::locators,
     codes::Code,
-    net::{NetContext, NetError, Template, complete},
+    net::{NetContext, NetError, Template, client_url, complete},
 };
 
 /// An object that a plugin located behind HTTP. Nothing is open yet.
@@ -110,6 +110,10 @@ impl RemoteObject for HttpLocator {
             cancel,
             source: RwLock::new(Arc::new(source)),
         }))
+    }
+
+    fn client_url(&self, terms: &ClientUrlTerms) -> Result<Option<SecretText>, PortError> {
+        client_url(&self.object.template, &self.context.net, terms).map_err(|error| error.for_host())
     }
 }
 

@@ -1,9 +1,13 @@
 //! Downloads of objects by admins: a link for one object, for a few minutes, which any browser can
-//! follow. Its bytes come from an agent that reaches the storage.
+//! follow. Its bytes come from an agent that reaches the storage, or from the storage itself.
 
 use chrono::TimeDelta;
 use imprint_agent_protocol::{ObjectGrant, ObjectKey, ObjectSource, TokenError};
-use imprint_domain::{Code, Error, id::StorageId, time::Timestamp};
+use imprint_domain::{
+    Code, Error,
+    id::{RequestId, StorageId},
+    time::Timestamp,
+};
 use imprint_store::{Conn, hypervisor, storage};
 
 use crate::{
@@ -15,6 +19,9 @@ use crate::{
 
 /// The time in which a link can be followed, in seconds. A download that runs continues.
 const LINK_S: i64 = 15 * 60;
+/// The shortest time for which an address of the storage itself is valid, in seconds: it is longer
+/// than the rest of a link that is about to end, so that the client can still follow it.
+const DIRECT_S: i64 = 60;
 /// The longest key in bytes.
 const MAX_KEY: usize = 1024;
 
@@ -36,6 +43,18 @@ pub struct DownloadSource {
     pub key: String,
     /// The agent that serves it.
     pub source: ObjectSource,
+    /// The id of the request that made the link.
+    pub link: String,
+}
+
+/// Which way the bytes of a download may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownloadRoute {
+    /// From the storage itself to the client, where the storage's settings say that clients reach
+    /// it; else through the server.
+    Any,
+    /// Through the server.
+    Server,
 }
 
 impl Service {
@@ -47,7 +66,13 @@ impl Service {
     /// [`Code::InvalidRequest`] for a key that no object has; [`Code::HypervisorOffline`] and
     /// [`Code::ObjectsNotServed`] where no agent serves it; [`Code::Unavailable`] without a key to
     /// sign links with; an error of the database.
-    pub async fn storage_download(&self, op: &Op, id: StorageId, key: &str) -> Result<DownloadView, Error> {
+    pub async fn storage_download(
+        &self,
+        op: &Op,
+        id: StorageId,
+        key: &str,
+        route: DownloadRoute,
+    ) -> Result<DownloadView, Error> {
         op.require_admin()?;
         if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
             let detail = format!("the key of an object has 1 to {MAX_KEY} bytes, and no control characters");
@@ -57,8 +82,13 @@ impl Service {
         storage::get(&change.conn(), id).await.db()?.ok_or_else(|| Error::not_found("image storage"))?;
         server(&change.conn(), id, change.now).await?;
         let until = change.now + TimeDelta::seconds(LINK_S);
-        let purpose = self.new_uuid().to_string();
-        let grant = ObjectGrant { storage: id, key: key.to_owned(), purpose, until };
+        // Audit rows of the link's uses name it by the request that made it.
+        let purpose = op.request_id.to_string();
+        let direct_s = match route {
+            DownloadRoute::Any => u32::try_from(LINK_S).ok(),
+            DownloadRoute::Server => None,
+        };
+        let grant = ObjectGrant { storage: id, key: key.to_owned(), purpose, until, direct_s };
         let token = self.link_keys().next().ok_or_else(no_key)?.token(&grant);
         change.audit(op, "storage.download", format!("{id}/{key}")).await?;
         change.commit().await?;
@@ -96,9 +126,29 @@ impl Service {
         record.ok_or_else(|| Error::not_found("image storage"))?;
         let from = server(&conn, grant.storage, now).await?;
         let until = now + TimeDelta::seconds(LINK_S);
-        let of_agent = ObjectGrant { until, ..grant.clone() };
+        let left = (grant.until - now).num_seconds().clamp(DIRECT_S, LINK_S);
+        let direct_s = grant.direct_s.and_then(|_| u32::try_from(left).ok());
+        let of_agent = ObjectGrant { until, direct_s, ..grant.clone() };
         let source = objects::source(self, &from, &of_agent)?;
-        Ok(DownloadSource { storage_id: grant.storage, key: grant.key, source })
+        Ok(DownloadSource { storage_id: grant.storage, key: grant.key, source, link: grant.purpose })
+    }
+
+    /// Writes the audit row of a client that is sent to the storage itself: what it does with the
+    /// address is not seen here. The row names the link by the request that made it, and never has
+    /// the address.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
+    pub async fn storage_download_redirected(
+        &self,
+        request_id: RequestId,
+        source: &DownloadSource,
+    ) -> Result<(), Error> {
+        let change = Change::begin(self).await?;
+        let resource = format!("{}/{}", source.storage_id, source.key);
+        change.audit_link(request_id, &source.link, "storage.download.direct", resource).await?;
+        change.commit().await
     }
 
     /// Returns the keys that links are signed with, the current one first.

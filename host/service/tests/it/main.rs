@@ -6,6 +6,7 @@ mod access;
 mod authorisation;
 mod chaos;
 mod coalesce;
+mod downloads;
 mod draining;
 mod events;
 mod limits;
@@ -75,6 +76,10 @@ scenarios! {
         a_merge_that_takes_too_long_is_not_repeated_and_says_what_helps,
         the_location_decides_whether_and_for_how_long,
         the_location_limits_the_freeze,
+    }
+    downloads {
+        a_link_says_for_how_long_a_storage_may_send_the_bytes_itself,
+        who_is_sent_to_the_storage_is_in_the_audit_log_and_the_address_is_not,
     }
     draining {
         an_image_comes_to_the_hypervisor_that_needs_it,

@@ -12,10 +12,12 @@ use std::{
 
 use async_trait::async_trait;
 use cap_std::{ambient_authority, fs::Dir};
+use imprint_data_path::FileSource;
 use imprint_ports::{
-    ErrorClass, Listing, LocalFile, Object, Origin, PortError, RESERVED_NAMES, ReadLocator, Space,
-    StorageBackend, Upload, WriteRequest, WriteTarget,
+    BlockSource, ClientUrlTerms, ErrorClass, Listing, LocalFile, Object, Origin, PortError, RESERVED_NAMES,
+    ReadLocator, RemoteObject, SecretText, Space, StorageBackend, Upload, WriteRequest, WriteTarget,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How one commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,34 @@ pub(in crate::tests) struct FakeStorage {
     pub(in crate::tests) commit_faults: Arc<Mutex<VecDeque<CommitFault>>>,
     /// The number of commits that were asked for.
     pub(in crate::tests) commits: Arc<AtomicU64>,
+    /// Whether clients read objects from the storage itself.
+    pub(in crate::tests) direct: AtomicBool,
+}
+
+/// An object that clients read from the storage itself.
+#[derive(Debug)]
+struct DirectObject {
+    dir: Arc<Dir>,
+    key: String,
+}
+
+#[async_trait]
+impl RemoteObject for DirectObject {
+    async fn open(&self, _: CancellationToken) -> Result<Arc<dyn BlockSource>, PortError> {
+        let source = FileSource::open(&self.dir, &self.key).expect("the file is there");
+        Ok(Arc::new(source))
+    }
+
+    /// The address shows the terms.
+    fn client_url(&self, terms: &ClientUrlTerms) -> Result<Option<SecretText>, PortError> {
+        let ClientUrlTerms { head_only, valid_for, file_name } = terms;
+        let url = format!(
+            "http://storage.test/{}?name={file_name}&s={}&head={head_only}&sig=precious",
+            self.key,
+            valid_for.as_secs()
+        );
+        Ok(Some(SecretText::new(url)))
+    }
 }
 
 impl FakeStorage {
@@ -52,6 +82,7 @@ impl FakeStorage {
             forgets_uploads: AtomicBool::new(false),
             commit_faults: Arc::default(),
             commits: Arc::default(),
+            direct: AtomicBool::new(false),
         }
     }
 
@@ -120,6 +151,10 @@ impl StorageBackend for FakeStorage {
     }
 
     async fn open_read(&self, key: &str) -> Result<ReadLocator, PortError> {
+        if self.direct.load(Ordering::SeqCst) {
+            let object = DirectObject { dir: self.dir(), key: key.to_owned() };
+            return Ok(ReadLocator::Remote(Arc::new(object)));
+        }
         Ok(ReadLocator::File(LocalFile { dir: self.dir(), path: key.to_owned() }))
     }
 

@@ -194,7 +194,11 @@ pub(crate) async fn admin_storage_download_create(
     Id(id): Id<StorageId>,
     body: JsonBody<StorageDownloadCreate>,
 ) -> Result<(StatusCode, Json<StorageDownload>), ApiError> {
-    let link = state.service().storage_download(&op, id, &body.value.key).await?;
+    let route = match body.value.through_server {
+        true => service::DownloadRoute::Server,
+        false => service::DownloadRoute::Any,
+    };
+    let link = state.service().storage_download(&op, id, &body.value.key, route).await?;
     let url = format!("/api/v1/downloads/{}", link.token);
     Ok((StatusCode::CREATED, Json(StorageDownload { url, expires_at: link.expires_at })))
 }

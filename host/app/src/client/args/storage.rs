@@ -224,6 +224,13 @@ pub(crate) struct StorageDownloadArgs {
     /// File to write; what an interrupted download left beside it (FILE.part) is continued
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
+    /// Certificates (PEM) of authorities for a storage that is read directly over https://, in
+    /// addition to those of the system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Let all bytes come through the server, also where the storage can be read directly
+    #[arg(long)]
+    pub(crate) through_server: bool,
 }
 
 /// Arguments of `imprint storage reconcile`.
