@@ -24,6 +24,7 @@ mod m20261129_000030_add_storage_marker;
 mod m20261130_000031_create_storage_scans;
 mod m20261130_000032_add_object_servers;
 mod m20261130_000033_add_storage_events;
+mod m20261130_000034_find_images;
 mod m20261130_000035_count_image_usage;
 
 use sea_orm_migration::{
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000031_create_storage_scans::Migration),
             Box::new(m20261130_000032_add_object_servers::Migration),
             Box::new(m20261130_000033_add_storage_events::Migration),
+            Box::new(m20261130_000034_find_images::Migration),
             Box::new(m20261130_000035_count_image_usage::Migration),
         ]
     }

@@ -51,7 +51,7 @@ async fn a_running_instance_is_captured_and_a_second_one_boots_with_its_content(
     );
 
     let second = customer
-        .deploy(id(&image), "second", json!({"ssh_keys": ["ssh-ed25519 AAAAC3Nza test@example"]}))
+        .deploy(id(&image), "second", json!({"ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f test@example"]}))
         .await?;
     server.console_says(id(&second), "SEED ").await?;
     let seed = server.console_says(id(&second), "SEED ").await?;

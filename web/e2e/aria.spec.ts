@@ -51,8 +51,8 @@ test('My Images, an image and the dialogs of an image', async ({ page }) => {
 
   const menu = page.getByRole('button', { name: 'More actions' })
   await menu.click()
-  await page.getByRole('menuitem', { name: 'Rename' }).click()
-  await expect(page.getByRole('dialog')).toMatchAriaSnapshot({ name: 'image-rename.aria.yml' })
+  await page.getByRole('menuitem', { name: 'Edit' }).click()
+  await expect(page.getByRole('dialog')).toMatchAriaSnapshot({ name: 'image-edit.aria.yml' })
   await page.keyboard.press('Escape')
   await menu.click()
   await page.getByRole('menuitem', { name: 'Delete' }).click()

@@ -125,9 +125,9 @@ test('an image that was renamed elsewhere can be renamed and deleted at the seco
   }
   await page.goto(`/images/${id}`)
   await page.getByRole('button', { name: 'More actions' }).click()
-  await page.getByRole('menuitem', { name: 'Rename' }).click()
+  await page.getByRole('menuitem', { name: 'Edit' }).click()
   await renameElsewhere('renamed-elsewhere')
-  const dialog = page.getByRole('dialog', { name: 'Rename image' })
+  const dialog = page.getByRole('dialog', { name: 'Edit image' })
   await dialog.getByLabel('Name').fill('renamed-here')
   await dialog.getByRole('button', { name: 'Save' }).click()
   await expect(dialog.getByRole('alert')).toContainText('Its name is now renamed-elsewhere.')

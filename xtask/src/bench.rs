@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// the plain tool of that kind
     #[arg(long)]
     storages: bool,
+    /// Measures lists of 100,000 images instead, on SQLite and PostgreSQL
+    #[arg(long)]
+    lists: bool,
     /// A binary to measure instead of building one
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -86,6 +89,9 @@ struct Folder {
 
 /// Runs the measurements and prints a table; fails when a goal is missed.
 pub(crate) fn bench(options: &Options) -> Result<()> {
+    if options.lists {
+        return lists();
+    }
     setup::setup(setup::Purpose::Bench)?;
     let imprint = match &options.binary {
         Some(binary) => fs::canonicalize(binary)?,
@@ -118,6 +124,13 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         true => Ok(()),
         false => bail!("missed: {}", missed.join("; ")),
     }
+}
+
+/// Measures lists of images, which needs neither the binary nor a disk.
+fn lists() -> Result<()> {
+    setup::setup(setup::Purpose::Tests)?;
+    let test = ["test", "--locked", "--release", "--package", "imprint-service", "--test", "figures"];
+    sh::run(sh::cargo().args(test).args(["--", "--ignored", "--nocapture"]))
 }
 
 /// Measures the storages with the servers of the whole-product tests.

@@ -14,5 +14,5 @@ pub(crate) use body::JsonBody;
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use path::{Id, Ids};
 pub(crate) use precondition::{IfMatch, etag};
-pub(crate) use query::{Query, page_request, values};
-pub(crate) use text::{bytes, changed, description, int32, name, parse};
+pub(crate) use query::{Query, ids, page_request, values};
+pub(crate) use text::{bytes, changed, description, int32, name, parse, tags};

@@ -47,6 +47,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::InstanceBusy
         | Code::ImageNotAvailable
         | Code::ImageInUse
+        | Code::ImageProtected
         | Code::ResourceInUse
         | Code::StorageNotShared
         | Code::OtherLocation

@@ -1,9 +1,12 @@
 //! Images: stored copies of a disk that new instances are made from (S1).
 
+mod edit;
+
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::edit::ImageEdit;
 use crate::{
     consistency::Consistency,
     digest::{LogicalDigest, StoredDigest},
@@ -12,6 +15,7 @@ use crate::{
     name::Name,
     size::ByteSize,
     string_enum::string_enum,
+    tag::Tags,
     time::Timestamp,
     transition::IllegalTransition,
 };
@@ -112,6 +116,8 @@ pub struct NewImage {
     pub name: Name,
     /// Human-readable text.
     pub description: String,
+    /// The tags of the image.
+    pub tags: Tags,
     /// The instance that it is captured from; `None` for stock images.
     pub source: Option<ImageSource>,
     /// The storage that holds its file.
@@ -141,8 +147,14 @@ pub struct ImageParts {
     pub name: Name,
     /// Human-readable text.
     pub description: String,
+    /// The tags of the image.
+    pub tags: Tags,
+    /// Whether it cannot be deleted until that is switched off.
+    pub protected: bool,
     /// The status of the image.
     pub status: ImageStatus,
+    /// Whether the last attempt to remove it failed; only while it is being removed.
+    pub removal_failed: bool,
     /// The instance that it was captured from; `None` for stock images.
     pub source: Option<ImageSource>,
     /// The storage that holds its file.
@@ -236,7 +248,10 @@ impl Image {
             kind: new.kind,
             name: new.name,
             description: new.description,
+            tags: new.tags,
+            protected: false,
             status: ImageStatus::Creating,
+            removal_failed: false,
             source: new.source,
             storage_id: new.storage_id,
             storage_key: new.storage_key,
@@ -406,15 +421,23 @@ impl Image {
         Ok(())
     }
 
-    /// Changes the name, the description, or both.
-    pub fn edit(&mut self, name: Option<Name>, description: Option<String>) {
-        if let Some(name) = name {
-            self.0.name = name;
+    /// Says how the last attempt to remove the image ended: that it failed, or that another one was
+    /// started.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is not being removed.
+    pub fn set_removal_failed(&mut self, failed: bool) -> Result<(), IllegalTransition> {
+        match self.0.status {
+            ImageStatus::Deleting => {
+                self.0.removal_failed = failed;
+                self.count_version();
+                Ok(())
+            }
+            from @ (ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error) => {
+                Err(IllegalTransition { noun: "image", from: from.as_str(), to: "the end of its removal" })
+            }
         }
-        if let Some(description) = description {
-            self.0.description = description;
-        }
-        self.count_version();
     }
 
     /// Returns the stored bytes of an available image: only such an image can be deployed.

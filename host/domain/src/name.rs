@@ -55,7 +55,7 @@ impl Name {
 
 /// Control characters, zero-width characters and bidirectional overrides: with them one entry of a
 /// list can look like another.
-fn hides_or_controls(c: char) -> bool {
+pub(crate) fn hides_or_controls(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

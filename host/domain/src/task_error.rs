@@ -98,6 +98,7 @@ impl From<Code> for TaskErrorCode {
             | Code::ImageBytesLimitReached
             | Code::BootFromVolumeNotSupported
             | Code::ImageInUse
+            | Code::ImageProtected
             | Code::ResourceInUse
             | Code::StorageUnavailable
             | Code::StorageNotShared

@@ -2,4 +2,5 @@
 
 pub(crate) mod capture;
 pub(crate) mod image;
+mod image_list;
 pub(crate) mod stock_image;

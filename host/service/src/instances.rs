@@ -4,3 +4,4 @@ pub(crate) mod capture_facts;
 pub(crate) mod coalesce;
 pub(crate) mod deploy;
 pub(crate) mod instance;
+mod of_ids;

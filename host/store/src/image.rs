@@ -1,23 +1,28 @@
 //! Images.
 
+mod list;
+mod narrow;
 mod references;
+mod tags;
+mod text;
 mod usage;
 
 use imprint_domain::{
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Image, ImageKind, ImageParts, ImageSource, ImageStatus, StoredImage},
+    image::{Image, ImageParts, ImageSource, ImageStatus, StoredImage},
     size::ByteSize,
-    time::Timestamp,
+    tag::Tags,
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, Order, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, Func, SelectStatement, SimpleExpr},
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+    sea_query::{Expr, SelectStatement},
 };
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub(crate) use self::text::fill_missing;
 pub use self::{
+    list::{ImageFilter, OwnerFilter, SortBy, SortKey, Sorted, list},
     references::{references_of_keys, references_of_storage},
     usage::{usage_of_account, usage_of_accounts},
 };
@@ -57,6 +62,9 @@ mod row {
         pub available_at: Option<DateTimeUtc>,
         pub version: i64,
         pub reserved_bytes: i64,
+        pub protected: bool,
+        pub removal_failed: bool,
+        pub search_text: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -87,32 +95,6 @@ pub struct CaptureNotes {
     pub stopped_ms: Option<u32>,
 }
 
-/// The owners of the images to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnerFilter {
-    /// The captured images of an account.
-    CustomOf(AccountId),
-    /// Stock images.
-    Stock,
-    /// The captured images of an account, and stock images.
-    VisibleTo(AccountId),
-    /// All images.
-    All,
-}
-
-/// The images to list.
-#[derive(Clone, Debug)]
-pub struct ImageFilter {
-    /// The owners.
-    pub owner: OwnerFilter,
-    /// The accepted states; empty accepts all.
-    pub status: Vec<ImageStatus>,
-    /// The location, if only one is listed.
-    pub location_id: Option<LocationId>,
-    /// The storage, if only its images are listed.
-    pub storage_id: Option<StorageId>,
-}
-
 /// How many images of a status a storage has, and how much they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorageUsage {
@@ -124,53 +106,6 @@ pub struct StorageUsage {
     pub count: u64,
     /// The bytes of their files, as far as they are stored.
     pub bytes: ByteSize,
-}
-
-/// The key that a list is sorted by, of one row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SortKey {
-    /// A time.
-    Time(Timestamp),
-    /// A name.
-    Text(String),
-    /// A size in bytes; -1 for none.
-    Number(i64),
-}
-
-/// The property to sort by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SortBy {
-    /// When it was requested.
-    CreatedAt,
-    /// The name, compared byte by byte.
-    Name,
-    /// The size.
-    Size,
-}
-
-/// A page of a sorted list.
-#[derive(Clone, Debug)]
-pub struct Sorted {
-    /// The property to sort by.
-    pub by: SortBy,
-    /// Whether the latest or largest comes first.
-    pub descending: bool,
-    /// The last row of the previous page.
-    pub after: Option<(SortKey, Uuid)>,
-    /// The most rows to return.
-    pub limit: u32,
-}
-
-impl ImageRecord {
-    /// Returns the image's key in a list that is sorted by that property.
-    pub fn sort_key(&self, by: SortBy) -> SortKey {
-        match by {
-            SortBy::CreatedAt => SortKey::Time(self.image.created_at),
-            SortBy::Name => SortKey::Text(self.image.name.to_string()),
-            SortBy::Size => SortKey::Number(self.image.stored.as_ref().map_or(-1, |s| s.size.as_i64())),
-        }
-    }
 }
 
 fn stored(row: &row::Model) -> Result<Option<StoredImage>, StoreError> {
@@ -196,7 +131,7 @@ fn source(row: &row::Model) -> Option<ImageSource> {
     })
 }
 
-fn from_row(row: row::Model) -> Result<ImageRecord, StoreError> {
+fn from_row(row: row::Model, tags: Tags) -> Result<ImageRecord, StoreError> {
     let parts = ImageParts {
         id: ImageId::new(row.id),
         account_id: AccountId::new(row.account_id),
@@ -214,6 +149,9 @@ fn from_row(row: row::Model) -> Result<ImageRecord, StoreError> {
         available_at: row.available_at,
         version: codec::to_u32("version", row.version)?,
         description: row.description,
+        tags,
+        protected: row.protected,
+        removal_failed: row.removal_failed,
         storage_key: row.storage_key,
     };
     Ok(ImageRecord {
@@ -257,7 +195,28 @@ fn to_row(record: &ImageRecord) -> row::Model {
         available_at: image.available_at,
         version: i64::from(image.version),
         reserved_bytes: image.reserved.as_i64(),
+        protected: image.protected,
+        removal_failed: image.removal_failed,
+        search_text: image.searched_text(),
     }
+}
+
+/// Returns the images of rows, with their tags.
+async fn from_rows(conn: &Conn<'_>, rows: Vec<row::Model>) -> Result<Vec<ImageRecord>, StoreError> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut tags = tags::of_images(conn, &ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let tags = tags.remove(&row.id).unwrap_or_default();
+            from_row(row, tags)
+        })
+        .collect()
+}
+
+/// Returns the image of a row, with its tags.
+async fn from_one(conn: &Conn<'_>, row: Option<row::Model>) -> Result<Option<ImageRecord>, StoreError> {
+    let rows = row.into_iter().collect();
+    Ok(from_rows(conn, rows).await?.pop())
 }
 
 /// Reads the image of that id, if there is one.
@@ -266,7 +225,7 @@ fn to_row(record: &ImageRecord) -> row::Model {
 ///
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn get(conn: &Conn<'_>, id: ImageId) -> Result<Option<ImageRecord>, StoreError> {
-    row::Entity::find_by_id(id.uuid()).one(&conn.0).await?.map(from_row).transpose()
+    from_one(conn, row::Entity::find_by_id(id.uuid()).one(&conn.0).await?).await
 }
 
 /// Reads the image whose file has that key in that storage.
@@ -284,7 +243,7 @@ pub async fn by_key(
         .filter(row::Column::StorageKey.eq(key))
         .one(&conn.0)
         .await?;
-    found.map(from_row).transpose()
+    from_one(conn, found).await
 }
 
 /// Reads the images that have one of those ids.
@@ -300,74 +259,7 @@ pub async fn of_ids(conn: &Conn<'_>, ids: &[ImageId]) -> Result<Vec<ImageRecord>
         .filter(row::Column::Id.is_in(ids.iter().map(|id| id.uuid())))
         .all(&conn.0)
         .await?;
-    rows.into_iter().map(from_row).collect()
-}
-
-fn sort_expression(by: SortBy) -> SimpleExpr {
-    match by {
-        SortBy::CreatedAt => Expr::col(row::Column::CreatedAt),
-        SortBy::Name => Expr::col(row::Column::Name),
-        SortBy::Size => Func::coalesce([Expr::col(row::Column::SizeBytes), Expr::val(-1_i64)]).into(),
-    }
-}
-
-fn later_than(sorted: &Sorted, key: &SortKey, id: Uuid) -> Condition {
-    let value: SimpleExpr = match key {
-        SortKey::Time(at) => Expr::val(*at),
-        SortKey::Text(text) => Expr::val(text.clone()),
-        SortKey::Number(number) => Expr::val(*number),
-    };
-    let column = sort_expression(sorted.by);
-    let (beyond, id_beyond) = if sorted.descending {
-        (column.clone().lt(value.clone()), row::Column::Id.lt(id))
-    } else {
-        (column.clone().gt(value.clone()), row::Column::Id.gt(id))
-    };
-    Condition::any().add(beyond).add(Condition::all().add(column.eq(value)).add(id_beyond))
-}
-
-/// Reads a page of images.
-///
-/// # Errors
-///
-/// [`StoreError`] when the database fails or a row has an unknown value.
-pub async fn list(
-    conn: &Conn<'_>,
-    filter: &ImageFilter,
-    sorted: &Sorted,
-) -> Result<Vec<ImageRecord>, StoreError> {
-    let custom_of = |account: AccountId| {
-        Condition::all()
-            .add(row::Column::AccountId.eq(account.uuid()))
-            .add(row::Column::Kind.eq(ImageKind::Custom.as_str()))
-    };
-    let stock = row::Column::Kind.eq(ImageKind::Stock.as_str());
-    let owner = match filter.owner {
-        OwnerFilter::CustomOf(account) => custom_of(account),
-        OwnerFilter::Stock => Condition::all().add(stock),
-        OwnerFilter::VisibleTo(account) => Condition::any().add(custom_of(account)).add(stock),
-        OwnerFilter::All => Condition::all(),
-    };
-    let mut query = row::Entity::find().filter(owner).limit(u64::from(sorted.limit));
-    if !filter.status.is_empty() {
-        query = query.filter(row::Column::Status.is_in(filter.status.iter().map(|status| status.as_str())));
-    }
-    if let Some(location) = filter.location_id {
-        query = query.filter(row::Column::LocationId.eq(location.uuid()));
-    }
-    if let Some(storage) = filter.storage_id {
-        query = query.filter(row::Column::StorageId.eq(storage.uuid()));
-    }
-    if let Some((key, id)) = &sorted.after {
-        query = query.filter(later_than(sorted, key, *id));
-    }
-    let order = if sorted.descending { Order::Desc } else { Order::Asc };
-    let rows = query
-        .order_by(sort_expression(sorted.by), order.clone())
-        .order_by(row::Column::Id, order)
-        .all(&conn.0)
-        .await?;
-    rows.into_iter().map(from_row).collect()
+    from_rows(conn, rows).await
 }
 
 /// Counts the images of some storages, by storage and status.
@@ -421,7 +313,7 @@ pub async fn oldest_of_storage(
         query = query.filter(row::Column::Id.gt(after.uuid()));
     }
     let rows = query.order_by_asc(row::Column::Id).limit(u64::from(limit)).all(&conn.0).await?;
-    rows.into_iter().map(from_row).collect()
+    from_rows(conn, rows).await
 }
 
 /// Counts the images of a location.
@@ -440,7 +332,8 @@ pub async fn count_of_location(conn: &Conn<'_>, id: LocationId) -> Result<u64, S
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
-    usage::count(tx, None, Some(&record.image)).await
+    usage::count(tx, None, Some(&record.image)).await?;
+    tags::replace(tx, &record.image).await
 }
 
 /// Changes an image's row to what the record says.
@@ -452,7 +345,9 @@ pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError
     let before = get(&tx.conn(), record.image.id).await?;
     usage::count(tx, before.as_ref().map(|before| &before.image), Some(&record.image)).await?;
     row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
-    Ok(())
+    let id = record.image.id.uuid();
+    let stored = tags::of_images(&tx.conn(), &[id]).await?.remove(&id).unwrap_or_default();
+    if stored == record.image.tags { Ok(()) } else { tags::replace(tx, &record.image).await }
 }
 
 /// Removes an image's row.

@@ -143,6 +143,17 @@ pub async fn existing(conn: &Conn<'_>, ids: &[InstanceId]) -> Result<BTreeSet<In
     Ok(found.into_iter().map(InstanceId::new).collect())
 }
 
+/// Reads the instances that have one of those ids, latest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn of_ids(conn: &Conn<'_>, ids: &[InstanceId]) -> Result<Vec<InstanceRecord>, StoreError> {
+    let named = row::Entity::find().filter(row::Column::Id.is_in(ids.iter().map(|id| id.uuid())));
+    let rows = named.order_by_desc(row::Column::Id).all(&conn.0).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
 /// Reads a page of instances, latest first: of one account, or of all.
 ///
 /// # Errors

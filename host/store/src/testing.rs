@@ -122,6 +122,19 @@ impl Drop for PostgresServer {
     }
 }
 
+/// Does at once what PostgreSQL's autovacuum does within a minute of many changes: counts what the
+/// tables hold, so that statements are planned by it. SQLite plans without.
+pub async fn analyze(target: &Target) -> io::Result<()> {
+    match target {
+        Target::SqliteFile(_) | Target::SqliteMemory => Ok(()),
+        Target::Postgres(url) => {
+            let connection = Database::connect(url).await.map_err(io::Error::other)?;
+            connection.execute_unprepared("vacuum analyze").await.map_err(io::Error::other)?;
+            connection.close().await.map_err(io::Error::other)
+        }
+    }
+}
+
 /// A program of PostgreSQL, from `PATH` or where Debian keeps it.
 fn find(program: &str) -> io::Result<PathBuf> {
     let mut folders: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")

@@ -130,6 +130,21 @@ describe('a list contains', () => {
   })
 })
 
+test('a list contains what its search finds and what has its tags', () => {
+  const image = {
+    name: 'Production-Web',
+    description: 'Nächtlich',
+    source_instance: { name: 'demo-1' },
+    tags: ['env=Prod', 'v2'],
+  }
+  for (const q of ['web', 'PROD web', 'nächt', 'demo-1', 'env=prod', ' ']) {
+    expect(matchesFilter({ q }, image), q).toBe(true)
+  }
+  expect(matchesFilter({ q: 'webdemo' }, image)).toBe(false)
+  expect(matchesFilter({ tag: 'V2,env=prod' }, image)).toBe(true)
+  expect(matchesFilter({ tag: 'env' }, image)).toBe(false)
+})
+
 test('a task ended when it was active before, or started and ended between two readings', () => {
   const task = (id: string, state: Task['state']) => ({ id, state }) as Task
   const before = new Map<string, Task['state']>([

@@ -130,7 +130,37 @@ export interface ListFilter {
   image_id?: string
   instance_id?: string
   scope?: 'own' | 'stock' | 'all'
+  /** Words, all of which the texts of an image contain. */
+  q?: string
+  /** Tags, all of which an image has. */
+  tag?: string
   sort?: string
+}
+
+/** What of an image is searched. */
+interface Searched {
+  name?: string
+  description?: string
+  source_instance?: { name: string } | null
+  tags?: string[]
+}
+
+const wordsOf = (text: string | undefined, separator: RegExp | string) =>
+  (text ?? '')
+    .toLowerCase()
+    .split(separator)
+    .map((word) => word.trim())
+    .filter((word) => word !== '')
+
+/** Whether the server's search finds an image, and the image has the tags. */
+function isFound(filter: ListFilter, item: object): boolean {
+  const { name = '', description = '', source_instance, tags = [] }: Searched = { ...item }
+  const text = [name, description, source_instance?.name ?? '', ...tags].join('\n').toLowerCase()
+  const own = tags.map((tag) => tag.toLowerCase())
+  return (
+    wordsOf(filter.q, /\s+/).every((word) => text.includes(word)) &&
+    wordsOf(filter.tag, ',').every((tag) => own.includes(tag))
+  )
 }
 
 /** Whether the server would include an item in the list of a filter. */
@@ -144,6 +174,7 @@ export function matchesFilter(filter: ListFilter, item: object): boolean {
     (filter.scope === 'stock') === (members.kind === 'stock')
   return (
     isInScope &&
+    isFound(filter, item) &&
     isOneOf(filter.state, members.state) &&
     isOneOf(filter.status, members.status) &&
     isOneOf(filter.image_id, members.image_id) &&

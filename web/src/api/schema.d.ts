@@ -621,12 +621,13 @@ export interface paths {
         post?: never;
         /**
          * Delete an image
-         * @description Instances that were deployed from it are not affected.
+         * @description Instances that were deployed from it are not affected. A protected image is refused. Deleting an
+         *     image whose removal has failed tries again.
          */
         delete: operations["image_delete"];
         options?: never;
         head?: never;
-        /** Change an image's name or description */
+        /** Change an image's name, description, tags or delete protection */
         patch: operations["image_update"];
         trace?: never;
     };
@@ -1283,12 +1284,18 @@ export interface components {
             name: string;
             /** @description The description of the image. */
             description: string;
+            /** @description The tags of the image, in alphabetical order. */
+            tags: string[];
+            /** @description Whether the image cannot be deleted until that is switched off. */
+            protected: boolean;
             /** @description The origin of the image. */
             kind: components["schemas"]["ImageKind"];
             /** @description The status of the image. */
             status: components["schemas"]["ImageStatus"];
             /** @description The status as a sentence. */
             status_text: string;
+            /** @description Whether the last attempt to remove the image failed: deleting it again tries again. */
+            removal_failed: boolean;
             /** @description The location where the image can be used. */
             location_id: components["schemas"]["LocationId"];
             source_instance: components["schemas"]["SourceInstance"] | null;
@@ -1348,6 +1355,11 @@ export interface components {
             name: string;
             /** @description The description of the image. */
             description?: string | null;
+            /**
+             * @description The tags of the image: at most 32, each 1 to 64 visible characters without commas. Upper and
+             *     lower case make no difference.
+             */
+            tags?: string[];
             compression?: components["schemas"]["Compression"] | null;
             consistency?: components["schemas"]["ConsistencyRequirement"] | null;
             storage_id?: components["schemas"]["StorageId"] | null;
@@ -1403,6 +1415,10 @@ export interface components {
             name?: string | null;
             /** @description The new description; `null` removes it. */
             description?: string | null;
+            /** @description The new tags, instead of the old ones; `null` removes all. */
+            tags?: string[] | null;
+            /** @description Whether the image cannot be deleted from now on. */
+            protected?: boolean | null;
         };
         /** @description Where the file of an image is. */
         ImagePlace: {
@@ -1660,6 +1676,11 @@ export interface components {
             name: string;
             /** @description The description of the image. */
             description?: string | null;
+            /**
+             * @description The tags of the image: at most 32, each 1 to 64 visible characters without commas. Upper and
+             *     lower case make no difference.
+             */
+            tags?: string[];
             compression?: components["schemas"]["Compression"] | null;
             consistency?: components["schemas"]["ConsistencyRequirement"] | null;
             storage_id?: components["schemas"]["StorageId"] | null;
@@ -4043,10 +4064,27 @@ export interface operations {
                 /** @description The owners of the images; without it, this account. */
                 scope?: "own" | "stock" | "all";
                 /**
+                 * @description Only images whose name, description, source instance's name or tags contain every one of these
+                 *     words, in upper or lower case; at most 8 words in 128 characters.
+                 * @example web production
+                 */
+                q?: string;
+                /**
+                 * @description Only images with all of these tags, separated by commas.
+                 * @example env=production,web
+                 */
+                tag?: string;
+                /**
                  * @description Only images with one of these statuses, separated by commas.
                  * @example available,error
                  */
                 status?: string;
+                /** @description Only images of this origin. */
+                kind?: "custom" | "stock";
+                /** @description Only images that were captured from this instance. */
+                source_instance_id?: components["schemas"]["InstanceId"];
+                /** @description Only images with one of these ids, separated by commas; at most 100. */
+                ids?: string;
                 /** @description Only images in this location. */
                 location_id?: components["schemas"]["LocationId"];
                 /** @description Only images on this image storage. For administrators only. */
@@ -4241,6 +4279,8 @@ export interface operations {
     instance_list: {
         parameters: {
             query?: {
+                /** @description Only instances with one of these ids, separated by commas; at most 100, on one page. */
+                ids?: string;
                 /** @description The number of items of a page. */
                 limit?: number;
                 /** @description The `next_page_token` of the previous page. */

@@ -47,3 +47,11 @@ test('fragments become sentences', () => {
   expect(toSentence('img_01.qcow2: not a file')).toBe('img_01.qcow2: not a file.')
   expect(toSentence(' ')).toBe('')
 })
+
+test('a problem of an item belongs to its field', () => {
+  const errors = [{ pointer: '/ssh_keys/1', detail: 'key 2: the line is empty; leave it out' }]
+  const problem = parseProblem({ code: 'invalid_request', errors }, 400)
+  expect(problem.within('/ssh_keys')).toBe('key 2: the line is empty; leave it out')
+  expect(problem.within('/ssh')).toBeUndefined()
+  expect(problem.field('/ssh_keys')).toBeUndefined()
+})

@@ -30,6 +30,12 @@ export class Problem extends Error {
   field(pointer: string): string | undefined {
     return this.fields.find((field) => field.pointer === pointer)?.detail
   }
+
+  /** Returns what is wrong with one member of the request, or with an item of it. */
+  within(pointer: string): string | undefined {
+    return this.fields.find((field) => field.pointer === pointer || field.pointer.startsWith(`${pointer}/`))
+      ?.detail
+  }
 }
 
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createSearch, imagesSearch, safeNext, signInSearch, tasksSearch } from './search'
+import { createSearch, imagesSearch, safeNext, signInSearch, splitTags, tasksSearch } from './search'
 
 describe('an address', () => {
   test('keeps valid parameters', () => {
@@ -14,6 +14,7 @@ describe('an address', () => {
     })
     expect(createSearch({ tab: 'mine', image: 'img_1' })).toEqual({ tab: 'mine', image: 'img_1' })
     expect(imagesSearch({ q: 42 })).toEqual({ q: '42' })
+    expect(imagesSearch({ tag: 'web, env=prod,WEB' })).toEqual({ tag: 'web,env=prod' })
     expect(signInSearch({ next: '/tasks', ended: true })).toEqual({ next: '/tasks', ended: true })
   })
 
@@ -23,6 +24,12 @@ describe('an address', () => {
     expect(createSearch({ tab: 'theirs' })).toEqual({})
     expect(signInSearch({ next: '//evil.example', ended: 'yes' })).toEqual({})
   })
+})
+
+test('tags are separated by commas, each once', () => {
+  expect(splitTags(' Web ,, v2,web')).toEqual(['Web', 'v2'])
+  expect(splitTags(' , ')).toEqual([])
+  expect(imagesSearch({ tag: ',' })).toEqual({})
 })
 
 test('only pages of this panel are opened after signing in', () => {

@@ -32,9 +32,29 @@ export const IMAGE_STATUSES = ['creating', 'available', 'error', 'deleting'] as 
 export const TASK_STATES = ['active', 'succeeded', 'failed', 'cancelled'] as const
 export const IMAGE_TABS = ['stock', 'mine'] as const
 
+/** The most tags of an image, and so of a filter. */
+const MAX_TAGS = 32
+
+/** Returns tags, separated by commas, without those that are repeated. */
+const tags = (value: unknown): string | undefined => {
+  const list = splitTags(text(value) ?? '').slice(0, MAX_TAGS)
+  return list.length > 0 ? list.join(',') : undefined
+}
+
+/** Returns the tags in a text, which commas separate; upper and lower case make no difference. */
+export function splitTags(typed: string): string[] {
+  const found = new Map<string, string>()
+  for (const tag of typed.split(',').map((part) => part.trim())) {
+    const key = tag.toLowerCase()
+    if (tag !== '' && !found.has(key)) found.set(key, tag)
+  }
+  return [...found.values()]
+}
+
 export const imagesSearch = (raw: Raw) =>
   compact({
     q: text(raw.q),
+    tag: tags(raw.tag),
     status: oneOf(IMAGE_STATUSES, raw.status),
     sort: oneOf(IMAGE_SORTS, raw.sort),
   })

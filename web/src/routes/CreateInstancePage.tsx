@@ -18,7 +18,8 @@ export function CreateInstancePage() {
   const hypervisors = useHypervisors()
   const image = useQuery({ ...imageQuery(search.image ?? ''), enabled: search.image !== undefined })
   const selected = image.data?.status === 'available' ? image.data : undefined
-  const tab = search.tab ?? 'stock'
+  const isMine = image.data?.kind === 'custom'
+  const tab = search.tab ?? (isMine ? 'mine' : 'stock')
 
   const select = (imageId: string | undefined, nextTab: string) =>
     void navigate({
@@ -34,6 +35,7 @@ export function CreateInstancePage() {
       scope={scope}
       label={name}
       selected={search.image}
+      chosen={isMine === (scope === 'own') ? selected : undefined}
       onSelect={({ id }) => select(id, tab)}
       locationName={locationName}
       empty={empty}

@@ -9,12 +9,14 @@ import { taskQuery } from '@/api/queries/tasks'
 import type { Image } from '@/api/types'
 import { deployReason, imageActions } from '@/features/images/actions'
 import { ImageFacts } from '@/features/images/ImageFacts'
-import { ImageStatusBadge } from '@/features/images/ImageStatusBadge'
+import { ImageStatusBadge, ProtectedBadge } from '@/features/images/ImageStatusBadge'
 import { TaskList } from '@/features/tasks/TaskList'
 import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { RowMenu } from '@/ui/Menu'
+import { Notice } from '@/ui/Notice'
 import { MutedText, PageHeader, Skeleton, Stack } from '@/ui/Page'
+import { Tags } from '@/ui/Tags'
 import { MissingPage } from './NotFoundPage'
 import { ProblemPage } from './ProblemPage'
 import { useImageCommands } from './use-image-commands'
@@ -41,7 +43,7 @@ export function ImagePage() {
 function ImageView({ image }: { image: Image }) {
   const navigate = useNavigate()
   const locationName = useLocationName()
-  const names = useNames()
+  const names = useNames({ instances: [image.source_instance?.id] })
   const refetchInterval = usePollInterval()
   const task = useQuery({
     ...taskQuery(image.task_id ?? ''),
@@ -55,7 +57,11 @@ function ImageView({ image }: { image: Image }) {
       <PageHeader
         back={isMine ? <Link to="/images">My Images</Link> : <Link to="/instances/new">Stock images</Link>}
         title={image.name}
-        status={<ImageStatusBadge image={image} task={task.data} />}
+        status={
+          <>
+            <ImageStatusBadge image={image} task={task.data} /> <ProtectedBadge image={image} />
+          </>
+        }
         actions={
           <>
             <Button
@@ -77,6 +83,23 @@ function ImageView({ image }: { image: Image }) {
       >
         {image.description}
       </PageHeader>
+      {isMine && (
+        <Tags
+          label={`Tags of ${image.name}`}
+          tags={image.tags}
+          action="Show images with the tag"
+          onPress={(tag) => void navigate({ to: '/images', search: { tag } })}
+        />
+      )}
+      {isMine && image.removal_failed && (
+        <Notice
+          tone="bad"
+          title="The image could not be removed"
+          actions={<Button onPress={() => commands.remove(image)}>Delete again</Button>}
+        >
+          <p>Its task below says why. It is tried again every ten minutes, or at once with Delete again.</p>
+        </Notice>
+      )}
       {isMine && image.status !== 'available' && <ImageTasks id={image.id} />}
       <ImageFacts image={image} location={locationName(image.location_id)} names={names} />
       {isMine && image.status === 'available' && <ImageTasks id={image.id} />}

@@ -12,12 +12,13 @@ import { STATUS_CHOICES } from '@/features/images/ImageStatusBadge'
 import { ImageTable } from '@/features/images/ImageTable'
 import { limitLines } from '@/features/limits/lines'
 import { asProblem } from '@/lib/problem'
-import { imagesSearch } from '@/lib/search'
+import { imagesSearch, splitTags } from '@/lib/search'
 import { Button } from '@/ui/Button'
-import { FilterBar, SearchBox, SelectBox } from '@/ui/Filter'
+import { DebouncedSearchBox, FilterBar, SelectBox } from '@/ui/Filter'
 import { ProblemNotice } from '@/ui/Notice'
 import { EmptyState, MutedText, PageHeader, Stack } from '@/ui/Page'
 import { TableSkeleton } from '@/ui/Table'
+import { Tags } from '@/ui/Tags'
 import { useImageCommands } from './use-image-commands'
 import { useTitle } from './use-title'
 
@@ -30,12 +31,19 @@ export function ImagesPage() {
   const refetchInterval = usePollInterval()
   const sort = search.sort ?? NEWEST_FIRST
   const images = useInfiniteQuery({
-    ...imagesQuery({ scope: 'own', sort, ...(search.status ? { status: search.status } : {}) }),
+    ...imagesQuery({
+      scope: 'own',
+      sort,
+      ...(search.q ? { q: search.q } : {}),
+      ...(search.tag ? { tag: search.tag } : {}),
+      ...(search.status ? { status: search.status } : {}),
+    }),
     refetchInterval,
     placeholderData: (previous) => previous,
   })
   const tasks = useInfiniteQuery(tasksQuery())
-  const names = useNames()
+  const items = images.data?.pages.flatMap((page) => page.items)
+  const names = useNames({ instances: items?.map((image) => image.source_instance?.id) ?? [] })
   const { commands, dialog } = useImageCommands()
   const change = (patch: Record<string, string | undefined>) =>
     void navigate({ to: '/images', search: imagesSearch({ ...search, ...patch }), replace: true })
@@ -45,28 +53,37 @@ export function ImagesPage() {
     (image: Image) => pages?.flatMap((page) => page.items).find((task) => task.id === image.task_id),
     [pages],
   )
-  const all = images.data?.pages.flatMap((page) => page.items)
-  const query = search.q?.toLowerCase() ?? ''
-  const items = all?.filter(
-    (image) =>
-      image.name.toLowerCase().includes(query) ||
-      (image.source_instance?.name.toLowerCase().includes(query) ?? false),
+  const tags = splitTags(search.tag ?? '')
+  const addTag = useCallback(
+    (tag: string) =>
+      void navigate({
+        to: '/images',
+        search: (old) => imagesSearch({ ...old, tag: [...splitTags(String(old.tag ?? '')), tag].join(',') }),
+      }),
+    [navigate],
   )
-  const isFiltered = query !== '' || search.status !== undefined
+  const isFiltered = search.q !== undefined || search.status !== undefined || tags.length > 0
   return (
     <Stack>
       <PageHeader title="My Images" actions={<ImageLimits />}>
         Images created from your instances. You can create any number of instances from an image.
       </PageHeader>
-      {(isFiltered || (all && all.length > 0)) && (
+      {(isFiltered || (items && items.length > 0)) && (
         <FilterBar>
-          <SearchBox label="Search images" value={search.q ?? ''} onChange={(q) => change({ q })} />
+          <DebouncedSearchBox label="Search images" value={search.q ?? ''} onChange={(q) => change({ q })} />
           <SelectBox
             label="Status"
             any="Any status"
             choices={STATUS_CHOICES}
             value={search.status}
             onChange={(status) => change({ status })}
+          />
+          <Tags
+            label="Only images with these tags"
+            tags={tags}
+            action="Show also images without"
+            onPress={(tag) => change({ tag: tags.filter((other) => other !== tag).join(',') })}
+            removable
           />
         </FilterBar>
       )}
@@ -84,6 +101,7 @@ export function ImagesPage() {
           names={names}
           taskOf={taskOf}
           commands={commands}
+          onTag={addTag}
           sort={sort}
           onSort={(next) => change({ sort: next === NEWEST_FIRST ? undefined : next })}
           more={
@@ -109,7 +127,7 @@ function NoImages({ isFiltered }: { isFiltered: boolean }) {
           <Button onPress={() => void navigate({ to: '/images', search: {} })}>Show all images</Button>
         }
       >
-        Try another name or status.
+        Try other words, tags or another status.
       </EmptyState>
     )
   }

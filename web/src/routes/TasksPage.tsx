@@ -20,7 +20,7 @@ export function TasksPage() {
   useTitle('Tasks')
   const search = useSearch({ from: '/shell/tasks' })
   const navigate = useNavigate()
-  const names = useNames()
+  const names = useNames({ images: [search.image_id], instances: [search.instance_id] })
   const selected = search.state ?? ALL
   const select = (id: string) =>
     void navigate({

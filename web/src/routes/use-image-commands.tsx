@@ -2,10 +2,10 @@ import { useNavigate } from '@tanstack/react-router'
 import { type ReactNode, useState } from 'react'
 import type { Image } from '@/api/types'
 import type { ImageCommands } from '@/features/images/actions'
-import { DeleteImageDialog, RenameImageDialog } from '@/features/images/ImageDialogs'
+import { DeleteImageDialog, EditImageDialog } from '@/features/images/ImageDialogs'
 
 interface Open {
-  kind: 'rename' | 'remove'
+  kind: 'edit' | 'remove'
   image: Image
 }
 
@@ -20,12 +20,12 @@ export function useImageCommands(onDeleted?: () => void): { commands: ImageComma
         to: '/instances/new',
         search: { tab: image.kind === 'stock' ? 'stock' : 'mine', image: image.id },
       }),
-    rename: (image) => setOpen({ kind: 'rename', image }),
+    edit: (image) => setOpen({ kind: 'edit', image }),
     remove: (image) => setOpen({ kind: 'remove', image }),
   }
   const dialog =
-    open?.kind === 'rename' ? (
-      <RenameImageDialog image={open.image} onClose={close} />
+    open?.kind === 'edit' ? (
+      <EditImageDialog image={open.image} onClose={close} />
     ) : open?.kind === 'remove' ? (
       <DeleteImageDialog image={open.image} onClose={close} {...(onDeleted ? { onDeleted } : {})} />
     ) : null

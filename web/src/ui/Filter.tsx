@@ -1,5 +1,5 @@
 import { Search } from 'lucide-react'
-import { type ReactNode, useId } from 'react'
+import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import styles from './Filter.module.css'
 
 /** The row of filters above a table. */
@@ -30,6 +30,41 @@ export function SearchBox({ label, value, onChange }: SearchBoxProps) {
         onChange={(event) => onChange(event.target.value)}
       />
     </div>
+  )
+}
+
+/** How long typing has to pause before the server searches, in milliseconds. */
+const PAUSE_MS = 250
+
+/** A search box whose value is reported when typing pauses, and at once when it is cleared. */
+export function DebouncedSearchBox({ label, value, onChange }: SearchBoxProps) {
+  const [typed, setTyped] = useState(value)
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined)
+  const reported = useRef(value)
+  const report = (text: string) => {
+    clearTimeout(timer.current)
+    reported.current = text
+    onChange(text)
+  }
+  useEffect(() => {
+    // Another value than the one that was reported comes from elsewhere: a link, or Back.
+    if (value === reported.current) return
+    clearTimeout(timer.current)
+    reported.current = value
+    setTyped(value)
+  }, [value])
+  useEffect(() => () => clearTimeout(timer.current), [])
+  return (
+    <SearchBox
+      label={label}
+      value={typed}
+      onChange={(text) => {
+        setTyped(text)
+        clearTimeout(timer.current)
+        if (text === '') report(text)
+        else timer.current = setTimeout(() => report(text), PAUSE_MS)
+      }}
+    />
   )
 }
 

@@ -209,9 +209,12 @@ impl From<service::ImageView> for image::Image {
             id: view.id,
             name: view.name.to_string(),
             description: view.description,
+            tags: view.tags.iter().map(ToString::to_string).collect(),
+            protected: view.protected,
             kind: view.kind,
             status: view.status,
             status_text: view.status_text,
+            removal_failed: view.removal_failed,
             location_id: view.location_id,
             source_instance: view
                 .source_instance

@@ -20,12 +20,18 @@ pub struct Image {
     pub name: String,
     /// The description of the image.
     pub description: String,
+    /// The tags of the image, in alphabetical order.
+    pub tags: Vec<String>,
+    /// Whether the image cannot be deleted until that is switched off.
+    pub protected: bool,
     /// The origin of the image.
     pub kind: ImageKind,
     /// The status of the image.
     pub status: ImageStatus,
     /// The status as a sentence.
     pub status_text: String,
+    /// Whether the last attempt to remove the image failed: deleting it again tries again.
+    pub removal_failed: bool,
     /// The location where the image can be used.
     pub location_id: LocationId,
     /// The instance that the image was captured from; it may be deleted by now.
@@ -127,6 +133,11 @@ pub struct ImageCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub description: Option<String>,
+    /// The tags of the image: at most 32, each 1 to 64 visible characters without commas. Upper and
+    /// lower case make no difference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32, required = false)]
+    pub tags: Vec<String>,
     /// The compression of the stored file; without it, `zstd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
@@ -149,6 +160,11 @@ pub struct InstanceImageCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 1024)]
     pub description: Option<String>,
+    /// The tags of the image: at most 32, each 1 to 64 visible characters without commas. Upper and
+    /// lower case make no difference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32, required = false)]
+    pub tags: Vec<String>,
     /// The compression of the stored file; without it, `zstd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
@@ -172,6 +188,13 @@ pub struct ImagePatch {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, max_length = 1024)]
     pub description: Option<Option<String>>,
+    /// The new tags, instead of the old ones; `null` removes all.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 32)]
+    pub tags: Option<Option<Vec<String>>>,
+    /// Whether the image cannot be deleted from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
 }
 
 /// An image and its task.
@@ -205,10 +228,29 @@ pub struct ImageListQuery {
     #[serde(default)]
     #[param(inline)]
     pub scope: ImageScope,
+    /// Only images that contain every one of these words in their name, their description, their source
+    /// instance's name or their tags, in upper or lower case; at most 8 words in 128 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(max_length = 128, example = "web production")]
+    pub q: Option<String>,
+    /// Only images with all of these tags, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(example = "env=production,web")]
+    pub tag: Option<String>,
     /// Only images with one of these statuses, separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "available,error")]
     pub status: Option<String>,
+    /// Only images of this origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub kind: Option<ImageKind>,
+    /// Only images that were captured from this instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_instance_id: Option<InstanceId>,
+    /// Only images with one of these ids, separated by commas; at most 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
     /// Only images in this location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location_id: Option<LocationId>,

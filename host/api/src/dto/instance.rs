@@ -141,3 +141,20 @@ pub struct BusyQuery {
     #[param(default = false)]
     pub cancel_captures: bool,
 }
+
+/// The instances to list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct InstanceListQuery {
+    /// Only instances with one of these ids, separated by commas; at most 100, on one page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
+    /// The number of items of a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(default = 50, minimum = 1, maximum = 500)]
+    pub limit: Option<u32>,
+    /// The `next_page_token` of the previous page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_token: Option<String>,
+}

@@ -10,6 +10,9 @@ use imprint_domain::{
     Code, Error,
     consistency::Consistency,
     id::{ImageId, InstanceId},
+    image::ImageEdit,
+    search::Search,
+    tag::Tag,
 };
 use imprint_service as service;
 
@@ -23,8 +26,8 @@ use crate::{
         page::Page,
     },
     extract::{
-        Caller, Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, description, etag, name,
-        page_request, values,
+        Caller, Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, description, etag, ids, name,
+        page_request, tags, values,
     },
     problem::ApiError,
     state::ApiState,
@@ -47,13 +50,28 @@ pub(crate) async fn image_list(
             ImageScope::Stock => service::ImageScope::Stock,
             ImageScope::All => service::ImageScope::All,
         },
+        ids: query.ids.as_deref().map(|text| ids(text, "?ids")).transpose()?,
+        search: query.q.as_deref().map(search).transpose()?.flatten(),
+        tags: wanted_tags(query.tag.as_deref().unwrap_or(""))?,
         status: values(query.status.as_deref(), "?status")?,
+        kind: query.kind,
+        source_instance_id: query.source_instance_id,
         location_id: query.location_id,
         storage_id: query.storage_id,
         sort: sort(query.sort.as_deref())?,
         page: page_request(query.limit, query.page_token)?,
     };
     Ok(Json(state.service().image_list(&op, &list).await?.into()))
+}
+
+fn search(text: &str) -> Result<Option<Search>, Error> {
+    Search::parse(text).map_err(|error| Error::new(Code::InvalidRequest, error).at("?q"))
+}
+
+fn wanted_tags(list: &str) -> Result<Vec<Tag>, Error> {
+    let given = list.split(',').filter(|text| !text.trim().is_empty());
+    let parse = |text| Tag::parse(text).map_err(|error| Error::new(Code::InvalidRequest, error).at("?tag"));
+    given.map(parse).collect()
 }
 
 fn sort(text: Option<&str>) -> Result<service::ImageSort, Error> {
@@ -98,11 +116,11 @@ pub(crate) async fn image_create(
     body: JsonBody<ImageCreate>,
 ) -> Result<Response, ApiError> {
     let digest = body.digest;
-    let ImageCreate { source, name, description, compression, consistency, storage_id } = body.value;
+    let ImageCreate { source, name, description, tags, compression, consistency, storage_id } = body.value;
     let instance_id = match source.kind {
         ImageSourceType::Instance => source.id,
     };
-    let body = InstanceImageCreate { name, description, compression, consistency, storage_id };
+    let body = InstanceImageCreate { name, description, tags, compression, consistency, storage_id };
     let op = op.with_idempotency(key.bind(digest));
     let request = capture(instance_id, body)?;
     Ok(created(state.service().image_capture(&op, request).await?))
@@ -113,6 +131,7 @@ fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service
         instance_id,
         name: name(&body.name, "/name")?,
         description: description(body.description.as_deref().unwrap_or(""), "/description")?,
+        tags: tags(&body.tags, "/tags")?,
         compression: body.compression,
         consistency: body.consistency.map(requirement).transpose()?,
         storage_id: body.storage_id,
@@ -183,7 +202,7 @@ fn tagged(view: service::ImageView) -> Response {
     ([(header::ETAG, etag)], Json(Image::from(view))).into_response()
 }
 
-/// Change an image's name or description
+/// Change an image's name, description, tags or delete protection
 #[utoipa::path(
     patch, path = "/images/{id}", tag = "images",
     params(
@@ -202,20 +221,23 @@ pub(crate) async fn image_update(
     body: JsonBody<ImagePatch>,
 ) -> Result<Response, ApiError> {
     let version = if_match.require_from_sessions(&op)?;
-    let patch = service::ImagePatch {
+    let patch = ImageEdit {
         name: body.value.name.as_deref().map(|text| name(text, "/name")).transpose()?,
         description: body
             .value
             .description
             .map(|text| description(text.as_deref().unwrap_or(""), "/description"))
             .transpose()?,
+        tags: body.value.tags.map(|list| tags(&list.unwrap_or_default(), "/tags")).transpose()?,
+        protected: body.value.protected,
     };
     Ok(tagged(state.service().image_update(&op, id, patch, version).await?))
 }
 
 /// Delete an image
 ///
-/// Instances that were deployed from it are not affected.
+/// Instances that were deployed from it are not affected. A protected image is refused. Deleting an
+/// image again tries a removal again that has failed.
 #[utoipa::path(
     delete, path = "/images/{id}", tag = "images",
     params(

@@ -8,10 +8,10 @@ use super::accepted::{Created, accepted};
 use crate::{
     dto::{
         byte_size,
-        instance::{BusyQuery, Instance, InstanceAndTask, InstanceCreate},
-        page::{Page, PageQuery},
+        instance::{BusyQuery, Instance, InstanceAndTask, InstanceCreate, InstanceListQuery},
+        page::Page,
     },
-    extract::{Caller, Id, IdempotencyKey, JsonBody, Query, Read, Write, name, page_request},
+    extract::{Caller, Id, IdempotencyKey, JsonBody, Query, Read, Write, ids, name, page_request},
     problem::ApiError,
     state::ApiState,
 };
@@ -19,15 +19,18 @@ use crate::{
 /// List instances
 #[utoipa::path(
     get, path = "/instances", tag = "instances",
-    params(PageQuery),
+    params(InstanceListQuery),
     responses((status = 200, description = "A page of instances, newest first", body = Page<Instance>)),
 )]
 pub(crate) async fn instance_list(
     State(state): State<ApiState>,
     Caller(op, _): Caller<Read>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<InstanceListQuery>,
 ) -> Result<Json<Page<Instance>>, ApiError> {
-    let list = service::InstanceList { page: page_request(query.limit, query.page_token)? };
+    let list = service::InstanceList {
+        ids: query.ids.as_deref().map(|text| ids(text, "?ids")).transpose()?,
+        page: page_request(query.limit, query.page_token)?,
+    };
     Ok(Json(state.service().instance_list(&op, &list).await?.into()))
 }
 

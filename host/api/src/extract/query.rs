@@ -86,6 +86,22 @@ where
         .collect()
 }
 
+/// Parses ids, separated by commas.
+///
+/// # Errors
+///
+/// One of them is no such id; the error points at `parameter`.
+pub(crate) fn ids<T>(list: &str, parameter: &str) -> Result<Vec<T>, Error>
+where
+    T: FromStr<Err: std::fmt::Display>,
+{
+    list.split(',')
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .map(|id| id.parse().map_err(|error| Error::new(Code::InvalidRequest, error).at(parameter)))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::Uri;

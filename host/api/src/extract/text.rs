@@ -2,7 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use imprint_domain::{Code, Error, name::Name, size::ByteSize};
+use imprint_domain::{
+    Code, Error,
+    name::Name,
+    size::ByteSize,
+    tag::{Tag, TagError, Tags},
+};
 
 /// Parses a name.
 ///
@@ -68,6 +73,21 @@ pub(crate) fn changed<T, U>(
     check: impl FnOnce(T) -> Result<U, Error>,
 ) -> Result<Option<Option<U>>, Error> {
     change.map(|limit| limit.map(check).transpose()).transpose()
+}
+
+/// Parses the tags of an image.
+///
+/// # Errors
+///
+/// One of them is no tag or is repeated, or they are too many; the error points at it below
+/// `pointer`.
+pub(crate) fn tags(list: &[String], pointer: &str) -> Result<Tags, Error> {
+    let refuse = |error: TagError, at: String| Error::new(Code::InvalidRequest, error).at(at);
+    let mut tags = Vec::with_capacity(list.len());
+    for (index, text) in list.iter().enumerate() {
+        tags.push(Tag::parse(text).map_err(|error| refuse(error, format!("{pointer}/{index}")))?);
+    }
+    Tags::new(tags).map_err(|error| refuse(error, pointer.to_owned()))
 }
 
 /// Checks a number that the document declares as `int32`.

@@ -7,6 +7,7 @@ mod agents;
 mod app;
 mod conventions;
 mod downloads;
+mod finding;
 mod panel;
 mod problems;
 mod secrets;

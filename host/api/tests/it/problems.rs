@@ -116,6 +116,9 @@ async fn conflicts(world: &World, seen: &mut Seen) {
 
     let browser = world.app.browser("customer").await;
     let path = format!("/images/{image}");
+    customer.patch(&path, json!({"protected": true})).await.expect(StatusCode::OK);
+    seen.note(Code::ImageProtected, customer.delete(&path).await);
+    customer.patch(&path, json!({"protected": false})).await.expect(StatusCode::OK);
     seen.note(Code::PreconditionRequired, browser.patch(&path, json!({"name": "y"})).await);
     let stale = browser.request(Method::PATCH, &path).header("If-Match", "\"0\"").json(&json!({"name": "y"}));
     seen.note(Code::PreconditionFailed, browser.send(stale).await);

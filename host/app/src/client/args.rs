@@ -19,7 +19,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use imprint_domain::{
     consistency::Consistency,
     id::TaskId,
-    image::{Compression, ImageStatus},
+    image::{Compression, ImageKind, ImageStatus},
     size::ByteSize,
     task::TaskState,
 };
@@ -33,7 +33,7 @@ pub(crate) enum ClientCommand {
     Login(LoginArgs),
     /// Revoke the kept token and forget it
     Logout,
-    /// Images: list, show, create, rename, delete
+    /// Images: list, show, create, update, rename, delete
     Image(ImageArgs),
     /// Instances: list, show, create, start, stop, delete
     Instance(InstanceArgs),
@@ -119,6 +119,8 @@ pub(crate) enum ImageCommand {
     },
     /// Create an image of an instance, which keeps running
     Create(ImageCreateArgs),
+    /// Change an image's name, description, tags or delete protection
+    Update(ImageUpdateArgs),
     /// Rename an image
     Rename {
         /// Id or name
@@ -154,9 +156,21 @@ pub(crate) struct ImageListArgs {
     /// Which images
     #[arg(long, value_enum, default_value_t = Scope::Own)]
     pub(crate) scope: Scope,
+    /// Only images with every one of these words in name, description, source instance or tags
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) search: Option<String>,
+    /// Only images with this tag; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
     /// Only images with one of these statuses
     #[arg(long, value_delimiter = ',', value_name = "STATUS")]
     pub(crate) status: Vec<ImageStatus>,
+    /// Only images of this instance, by id or name
+    #[arg(long, value_name = "INSTANCE")]
+    pub(crate) source_instance: Option<String>,
+    /// Only images of this origin: custom or stock
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<ImageKind>,
     /// Order: created_at, name or size_bytes; a leading `-` reverses it
     #[arg(long, allow_hyphen_values = true, default_value = "-created_at", value_name = "FIELD")]
     pub(crate) sort: String,
@@ -174,6 +188,9 @@ pub(crate) struct ImageCreateArgs {
     /// Description of the image
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
+    /// Tag of the image; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
     /// Compression: none, zlib or zstd [default: zstd]
     #[arg(long, value_name = "KIND")]
     pub(crate) compression: Option<Compression>,
@@ -188,6 +205,31 @@ pub(crate) struct ImageCreateArgs {
     pub(crate) storage: Option<String>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+}
+
+/// Arguments of `imprint image update`. What is not given stays.
+#[derive(Debug, Args)]
+pub(crate) struct ImageUpdateArgs {
+    /// Id or name
+    pub(crate) image: String,
+    /// The new name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The new description
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// The new tags instead of the old ones; given once for each
+    #[arg(long = "tag", value_name = "TAG", conflicts_with = "no_tags")]
+    pub(crate) tags: Vec<String>,
+    /// Remove all tags
+    #[arg(long)]
+    pub(crate) no_tags: bool,
+    /// Protect the image from deletion
+    #[arg(long, conflicts_with = "unprotect")]
+    pub(crate) protect: bool,
+    /// Switch the protection off
+    #[arg(long)]
+    pub(crate) unprotect: bool,
 }
 
 /// Whether to wait for the task.

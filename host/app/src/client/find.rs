@@ -6,7 +6,10 @@ use imprint_api::dto::{
     account::Account, hypervisor::Hypervisor, image::Image, instance::Instance, location::Location,
     storage::ImageStorage,
 };
-use imprint_domain::id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId};
+use imprint_domain::{
+    id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId},
+    search::{MAX_SEARCH_CHARS, MAX_SEARCH_WORDS},
+};
 
 use super::{api::Api, failure::Failure};
 
@@ -15,8 +18,13 @@ pub(crate) async fn image(api: &Api, typed: &str) -> Result<ImageId, Failure> {
     if let Ok(id) = typed.parse() {
         return Ok(id);
     }
-    let all = [("scope", "all".to_owned())];
-    let images = api.list::<Image>("/images", &all).await?;
+    let mut query = vec![("scope", "all".to_owned())];
+    // The server finds what contains the name; a name of more words than a search has is looked for
+    // here, among all images.
+    if typed.split_whitespace().count() <= MAX_SEARCH_WORDS && typed.chars().count() <= MAX_SEARCH_CHARS {
+        query.push(("q", typed.to_owned()));
+    }
+    let images = api.list::<Image>("/images", &query).await?;
     one("image", "image", typed, images.items.iter().map(|image| (image.id, image.name.as_str())))
 }
 

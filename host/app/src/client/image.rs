@@ -7,7 +7,10 @@ use reqwest::{Method, header};
 
 use super::{
     api::Api,
-    args::{ConfirmArgs, ImageArgs, ImageCommand, ImageCreateArgs, ImageListArgs, Scope, WaitArgs},
+    args::{
+        ConfirmArgs, ImageArgs, ImageCommand, ImageCreateArgs, ImageListArgs, ImageUpdateArgs, Scope,
+        WaitArgs,
+    },
     confirm::confirm_deletion,
     failure::Failure,
     find,
@@ -27,7 +30,14 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
             output.print(&image, || details(&image))
         }
         ImageCommand::Create(args) => create(&api, output, args).await,
-        ImageCommand::Rename { image, name } => rename(&api, output, &image, name).await,
+        ImageCommand::Update(args) => {
+            let patch = patch(&args)?;
+            update(&api, output, &args.image, &patch).await
+        }
+        ImageCommand::Rename { image, name } => {
+            let patch = ImagePatch { name: Some(name), ..ImagePatch::default() };
+            update(&api, output, &image, &patch).await
+        }
         ImageCommand::Delete { image, confirm, wait } => delete(&api, output, &image, confirm, wait).await,
     }
 }
@@ -39,6 +49,14 @@ async fn list(api: &Api, output: Output, args: &ImageListArgs) -> Result<(), Fai
         Scope::All => "all",
     };
     let mut query = vec![("scope", scope.to_owned()), ("sort", args.sort.clone())];
+    query.extend(args.search.clone().map(|words| ("q", words)));
+    if !args.tags.is_empty() {
+        query.push(("tag", args.tags.join(",")));
+    }
+    if let Some(instance) = &args.source_instance {
+        query.push(("source_instance_id", find::instance(api, instance).await?.to_string()));
+    }
+    query.extend(args.kind.map(|kind| ("kind", kind.to_string())));
     if !args.status.is_empty() {
         let status: Vec<_> = args.status.iter().map(|status| status.as_str()).collect();
         query.push(("status", status.join(",")));
@@ -51,11 +69,12 @@ async fn list(api: &Api, output: Output, args: &ImageListArgs) -> Result<(), Fai
                 text(image.source_instance.as_ref().map(|source| &source.name)),
                 size(image.size_bytes),
                 image.status.to_string(),
+                image.tags.join(", "),
                 time(Some(image.created_at)),
                 image.id.to_string(),
             ]
         });
-        Table::list(["NAME", "SOURCE INSTANCE", "SIZE", "STATUS", "CREATED", "ID"], rows, "no images")
+        Table::list(["NAME", "SOURCE INSTANCE", "SIZE", "STATUS", "TAGS", "CREATED", "ID"], rows, "no images")
     })
 }
 
@@ -64,6 +83,8 @@ fn details(image: &Image) -> Table {
         ("id", image.id.to_string()),
         ("name", image.name.clone()),
         ("description", image.description.clone()),
+        ("tags", image.tags.join(", ")),
+        ("protected", if image.protected { "yes, it cannot be deleted" } else { "no" }.to_owned()),
         ("kind", image.kind.to_string()),
         ("status", format!("{} ({})", image.status, image.status_text)),
         ("source instance", text(image.source_instance.as_ref().map(|source| &source.name))),
@@ -96,6 +117,7 @@ async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), 
         source: ImageSource { kind: ImageSourceType::Instance, id },
         name: args.name,
         description: args.description,
+        tags: args.tags,
         compression: args.compression,
         consistency,
         storage_id,
@@ -110,11 +132,31 @@ async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), 
     output.print(&made, || details(&made.image))
 }
 
-async fn rename(api: &Api, output: Output, typed: &str, name: String) -> Result<(), Failure> {
+/// Returns what a command changes; it has to be something.
+fn patch(args: &ImageUpdateArgs) -> Result<ImagePatch, Failure> {
+    let tags = match (args.no_tags, args.tags.is_empty()) {
+        (true, _) => Some(None),
+        (false, true) => None,
+        (false, false) => Some(Some(args.tags.clone())),
+    };
+    let protected = (args.protect || args.unprotect).then_some(args.protect);
+    if args.name.is_none() && args.description.is_none() && tags.is_none() && protected.is_none() {
+        let detail =
+            "nothing to change: give --name, --description, --tag, --no-tags, --protect or --unprotect";
+        return Err(Failure::Usage(detail.to_owned()));
+    }
+    Ok(ImagePatch {
+        name: args.name.clone(),
+        description: args.description.clone().map(Some),
+        tags,
+        protected,
+    })
+}
+
+async fn update(api: &Api, output: Output, typed: &str, patch: &ImagePatch) -> Result<(), Failure> {
     let path = format!("/images/{}", find::image(api, typed).await?);
     let seen = api.get_tagged::<Image>(&path, &[]).await?;
-    let patch = ImagePatch { name: Some(name), description: None };
-    let mut request = api.request(Method::PATCH, &path).json(&patch);
+    let mut request = api.request(Method::PATCH, &path).json(patch);
     if let Some(etag) = seen.etag {
         request = request.header(header::IF_MATCH, etag);
     }

@@ -307,6 +307,65 @@ async fn sizes_are_typed_with_units_and_fractions() {
 }
 
 #[tokio::test]
+async fn images_are_tagged_found_and_protected() {
+    let server = Server::start().await;
+    server.login().await;
+    let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--wait"];
+    let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(deployed()));
+    ran.expect(0);
+    let create =
+        ["image", "create", "--from-instance", "web-1", "--name", "v1", "--tag", "web", "--tag", "env=test"];
+    let made = server.imprint(&create).await.expect(0).json();
+    assert_eq!(made["image"]["tags"], json!(["env=test", "web"]));
+    server.agent.work(captured()).await;
+    let found = async |args: &[&str]| {
+        let list = server.imprint(&[&["image", "list"], args].concat()).await.expect(0).json();
+        list["items"].as_array().unwrap().len()
+    };
+    assert_eq!(found(&["--search", "WEB v1"]).await, 1);
+    assert_eq!(found(&["--search", "v2"]).await, 0);
+    assert_eq!(
+        found(&["--tag", "WEB", "--tag", "env=test", "--status", "available", "--sort", "name"]).await,
+        1
+    );
+    assert_eq!(found(&["--tag", "web", "--tag", "other"]).await, 0);
+    assert_eq!(found(&["--source-instance", "web-1"]).await, 1);
+    assert_eq!(found(&["--scope", "all", "--kind", "stock"]).await, 1);
+    let table = server.imprint(&["image", "list", "-o", "table"]).await.expect(0).out();
+    assert!(table.contains("TAGS") && table.contains("env=test, web"), "{table}");
+
+    let update = |args: &[&'static str]| [&["image", "update", "v1"], args].concat();
+    let changed = server
+        .imprint(&update(&["--tag", "v2", "--description", "text", "--protect"]))
+        .await
+        .expect(0)
+        .json();
+    let seen = (&changed["tags"], &changed["description"], &changed["protected"], &changed["name"]);
+    assert_eq!(seen, (&json!(["v2"]), &json!("text"), &json!(true), &json!("v1")));
+    let refused = server.imprint(&["image", "delete", "v1"]).await.expect(3);
+    assert!(refused.err().contains("[image_protected]"), "{}", refused.err());
+    let cleared = server.imprint(&update(&["--no-tags", "--unprotect"])).await.expect(0).json();
+    assert_eq!((&cleared["tags"], &cleared["protected"]), (&json!([]), &json!(false)));
+    server.imprint(&update(&[])).await.expect(2);
+    server.imprint(&update(&["--tag", "x", "--no-tags"])).await.expect(2);
+    let wrong = server.imprint(&update(&["--tag", "a,b"])).await.expect(3);
+    assert!(wrong.err().contains("/tags/0"), "{}", wrong.err());
+    server.imprint(&["image", "delete", "v1"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn a_wrong_ssh_key_is_refused() {
+    let server = Server::start().await;
+    server.login().await;
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), "not a key\n").unwrap();
+    let path = keys.path().to_str().unwrap();
+    let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--ssh-keys", path];
+    let refused = server.imprint(&create).await.expect(3);
+    assert!(refused.err().contains("key 1: `not` is not a type of key"), "{}", refused.err());
+}
+
+#[tokio::test]
 async fn help_can_be_asked_for_as_a_command() {
     let server = Server::start().await;
     let all = server.imprint(&["help"]).await.expect(0).out();

@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::*;
+use crate::tag::Tag;
 
 fn now() -> Timestamp {
     DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap()
@@ -30,6 +31,7 @@ fn creating() -> Image {
         kind: ImageKind::Custom,
         name: Name::parse("image").unwrap(),
         description: String::new(),
+        tags: Tags::default(),
         source: None,
         storage_id: StorageId::new(Uuid::from_u128(4)),
         storage_key: "key".to_owned(),
@@ -157,6 +159,48 @@ fn an_available_image_without_bytes_cannot_be_built() {
 #[test]
 fn an_edit_counts_a_version() {
     let mut image = creating();
-    image.edit(None, Some("text".to_owned()));
+    image.edit(ImageEdit { description: Some("text".to_owned()), ..ImageEdit::default() }).unwrap();
     assert_eq!((image.version, image.description.as_str()), (2, "text"));
+}
+
+#[test]
+fn protection_is_switched_and_keeps_an_image() {
+    let protect = |on| ImageEdit { protected: Some(on), ..ImageEdit::default() };
+    for status in [ImageStatus::Creating, ImageStatus::Available, ImageStatus::Error] {
+        let mut image = in_status(status);
+        image.require_unprotected().unwrap();
+        image.edit(protect(true)).unwrap();
+        assert_eq!(image.require_unprotected().unwrap_err().code, Code::ImageProtected);
+        image.edit(protect(false)).unwrap();
+        image.require_unprotected().unwrap();
+    }
+    let mut image = in_status(ImageStatus::Deleting);
+    let before = image.clone();
+    assert_eq!(image.edit(protect(true)).unwrap_err().code, Code::InvalidTransition);
+    assert_eq!(image, before);
+}
+
+#[test]
+fn a_failed_removal_shows_until_it_is_tried_again() {
+    let mut image = in_status(ImageStatus::Deleting);
+    assert_eq!(image.status_text(), "Image is being removed");
+    image.set_removal_failed(true).unwrap();
+    assert_eq!(image.status_text(), "Image could not be removed -- check tasks for details");
+    image.set_removal_failed(false).unwrap();
+    assert_eq!(image.status_text(), "Image is being removed");
+    assert!(in_status(ImageStatus::Available).set_removal_failed(true).is_err());
+}
+
+#[test]
+fn everything_that_a_user_reads_is_searched() {
+    let mut image = creating();
+    let tags = Tags::new(vec![Tag::parse("Env=Prod").unwrap()]).unwrap();
+    image
+        .edit(ImageEdit {
+            description: Some("Für Tests".to_owned()),
+            tags: Some(tags),
+            ..ImageEdit::default()
+        })
+        .unwrap();
+    assert_eq!(image.searched_text(), "image\nfür tests\nenv=prod\n");
 }

@@ -72,6 +72,8 @@ pub enum OnFailure {
     FailImage,
     /// The image is in error, if its file is gone or damaged.
     LoseImage,
+    /// The image is still there: it could not be removed.
+    KeepImage,
     /// The instance is in error.
     FailInstance,
 }
@@ -114,6 +116,7 @@ impl TaskKind {
                 cancellable: false,
                 repeat_until_done: true,
                 on_success: OnSuccess::RemoveImage,
+                on_failure: OnFailure::KeepImage,
                 ..power
             },
             Self::ImageMove => TaskSpec { result: TaskResult::MovedImage, ..background },

@@ -115,6 +115,7 @@ fn captured(
         kind: ImageKind::Custom,
         name: request.name,
         description: request.description,
+        tags: request.tags,
         source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
         storage_id: choice.storage.id,
         storage_key: format!("{id}.{FORMAT}"),

@@ -5,25 +5,25 @@ use imprint_domain::{
     consistency::Consistency,
     digest::{LogicalDigest, StoredDigest},
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Compression, ImageFormat, ImageKind, ImageStatus},
+    image::{Compression, ImageEdit, ImageFormat, ImageKind, ImageStatus},
     name::Name,
+    search::Search,
     size::ByteSize,
-    task::TaskKind,
+    tag::{Tag, Tags},
+    task::{TaskKind, TaskState},
     time::Timestamp,
 };
 use imprint_store::{
     Conn, hypervisor,
-    image::{self, ImageFilter, ImageRecord, OwnerFilter, SortBy, SortKey, Sorted},
+    image::{self, ImageRecord},
     task::{self, TaskRecord},
 };
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{
-    Op, Page, PageRequest, Service, TaskView,
+    Op, PageRequest, Service, TaskView,
     change::Change,
     db_result::DbResult,
-    page::Listing,
     tasks::{
         lifecycle::{self, NewTask, invalid_transition},
         moves,
@@ -53,12 +53,21 @@ pub struct ImageView {
     pub name: Name,
     /// Human-readable text.
     pub description: String,
+    /// The tags of the image.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Whether it cannot be deleted until that is switched off.
+    #[serde(default)]
+    pub protected: bool,
     /// The origin of the image.
     pub kind: ImageKind,
     /// The status of the image.
     pub status: ImageStatus,
     /// The seeds' sentence for the status.
     pub status_text: String,
+    /// Whether the last attempt to remove it failed.
+    #[serde(default)]
+    pub removal_failed: bool,
     /// The location where it can be used.
     pub location_id: LocationId,
     /// The instance that it was captured from; `None` for stock images.
@@ -127,6 +136,8 @@ pub struct CaptureCreate {
     pub name: Name,
     /// Human-readable text; at most 1024 characters.
     pub description: String,
+    /// The tags of the image.
+    pub tags: Tags,
     /// The encoding of stored clusters; `None` takes zstd.
     pub compression: Option<Compression>,
     /// `None` aims for `application` and accepts `crash`.
@@ -174,13 +185,26 @@ impl Default for ImageSort {
     }
 }
 
+/// The most images that a list may name by their ids.
+pub const MAX_IDS: usize = 100;
+
 /// The images to list, and their order.
 #[derive(Clone, Debug, Default)]
 pub struct ImageList {
     /// The owners.
     pub scope: ImageScope,
+    /// Only these, if any are named; at most [`MAX_IDS`].
+    pub ids: Option<Vec<ImageId>>,
+    /// What name, description, name of the source instance or tags have to contain.
+    pub search: Option<Search>,
+    /// The tags that an image has to have, all of them; at most 32.
+    pub tags: Vec<Tag>,
     /// The accepted states; empty accepts all.
     pub status: Vec<ImageStatus>,
+    /// The origin, if only one is listed.
+    pub kind: Option<ImageKind>,
+    /// The instance that they were captured from, if only its images are listed.
+    pub source_instance_id: Option<InstanceId>,
     /// The location, if only one is listed.
     pub location_id: Option<LocationId>,
     /// The storage, if only its images are listed. Only for admins.
@@ -189,15 +213,6 @@ pub struct ImageList {
     pub sort: ImageSort,
     /// The page to return.
     pub page: PageRequest,
-}
-
-/// A change of an image; `None` keeps a property.
-#[derive(Clone, Debug, Default)]
-pub struct ImagePatch {
-    /// The new name.
-    pub name: Option<Name>,
-    /// The new description.
-    pub description: Option<String>,
 }
 
 /// Returns an image as the actor of a request sees it.
@@ -218,9 +233,12 @@ pub(crate) fn view_for(record: &ImageRecord, audience: Audience) -> ImageView {
         account_id: image.account_id,
         name: image.name.clone(),
         description: image.description.clone(),
+        tags: image.tags.clone(),
+        protected: image.protected,
         kind: image.kind,
         status: image.status,
-        status_text: image.status.description().to_owned(),
+        status_text: image.status_text().to_owned(),
+        removal_failed: image.removal_failed,
         location_id: image.location_id,
         source_instance,
         size_bytes: stored.map(|stored| stored.size),
@@ -288,46 +306,6 @@ pub(crate) async fn hypervisor_reaching_storage(
 }
 
 impl Service {
-    /// Returns a page of images.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::Forbidden`] without the scope; an error of the database.
-    pub async fn image_list(&self, op: &Op, list: &ImageList) -> Result<Page<ImageView>, Error> {
-        op.require_read()?;
-        if list.storage_id.is_some() {
-            op.require_admin().map_err(|error| error.at("?storage_id"))?;
-        }
-        let owner = match list.scope {
-            ImageScope::Own => OwnerFilter::CustomOf(op.account_id()),
-            ImageScope::Stock => OwnerFilter::Stock,
-            ImageScope::All if op.is_admin() => OwnerFilter::All,
-            ImageScope::All => OwnerFilter::VisibleTo(op.account_id()),
-        };
-        let by = match list.sort.field {
-            ImageSortField::CreatedAt => SortBy::CreatedAt,
-            ImageSortField::Name => SortBy::Name,
-            ImageSortField::SizeBytes => SortBy::Size,
-        };
-        let what = format!(
-            "images {owner:?} {:?} {:?} {:?} {:?}",
-            list.status, list.location_id, list.storage_id, list.sort
-        );
-        let listing = Listing::new(&list.page, &what)?;
-        let after = listing.after::<(SortKey, Uuid)>()?;
-        let filter = ImageFilter {
-            owner,
-            status: list.status.clone(),
-            location_id: list.location_id,
-            storage_id: list.storage_id,
-        };
-        let sorted = Sorted { by, descending: list.sort.descending, after, limit: listing.rows() };
-        let rows = image::list(&self.read(), &filter, &sorted).await.db()?;
-        let (rows, next_page_token) =
-            listing.page(rows, |record| (record.sort_key(by), record.image.id.uuid()))?;
-        Ok(Page { items: rows.iter().map(|record| view(op, record)).collect(), next_page_token })
-    }
-
     /// Returns one image that is visible to the actor.
     ///
     /// # Errors
@@ -339,26 +317,27 @@ impl Service {
         Ok(view(op, &visible(&self.read(), op, id).await?))
     }
 
-    /// Changes name or description. `if_match` is the version that the client saw;
-    /// `precondition_failed` when it is stale.
+    /// Changes name, description, tags or delete protection. `if_match` is the version that the
+    /// client saw; `precondition_failed` when it is stale.
     ///
     /// # Errors
     ///
     /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
     /// not visible; [`Code::PreconditionFailed`] for a stale version; [`Code::InvalidRequest`];
-    /// an error of the database.
+    /// [`Code::InvalidTransition`] when an image is to be protected that is being removed; an error
+    /// of the database.
     pub async fn image_update(
         &self,
         op: &Op,
         id: ImageId,
-        patch: ImagePatch,
+        patch: ImageEdit,
         if_match: Option<u32>,
     ) -> Result<ImageView, Error> {
         op.require_write()?;
         patch.description.as_deref().map_or(Ok(()), check_description)?;
         let mut change = Change::begin(self).await?;
         let mut record = load_for_update(&change.conn(), op, id, if_match).await?;
-        record.image.edit(patch.name, patch.description);
+        record.image.edit(patch)?;
         image::update(&change.tx, &record).await.db()?;
         change.image_changed(&record).await?;
         change.audit(op, "image.update", id).await?;
@@ -367,14 +346,14 @@ impl Service {
     }
 
     /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8).
-    /// A second deletion returns the task of the first. Of a stock image only the entry goes: its
-    /// file belongs to the operator.
+    /// A second deletion returns the task of the first, and tries again what has failed. Of a stock
+    /// image only the entry goes: its file belongs to the operator.
     ///
     /// # Errors
     ///
     /// [`Code::Forbidden`] without the scope; [`Code::NotFound`] for what does not exist or is
-    /// not visible; [`Code::PreconditionFailed`] for a stale version; [`Code::InvalidTransition`]
-    /// when the state does not allow it; an error of the database.
+    /// not visible; [`Code::PreconditionFailed`] for a stale version; [`Code::ImageProtected`];
+    /// [`Code::InvalidTransition`] when the state does not allow it; an error of the database.
     pub async fn image_delete(
         &self,
         op: &Op,
@@ -383,10 +362,18 @@ impl Service {
     ) -> Result<ImageTask, Error> {
         op.require_write()?;
         let mut change = Change::begin(self).await?;
-        if let Some(task) = being_deleted(&change, op, id).await? {
-            return Ok(task);
+        if let Some(mut task) = deletion(&change, op, id).await? {
+            if task.task.state == TaskState::Failed {
+                lifecycle::retry(&mut change, &mut task).await?;
+                change.audit(op, "image.delete", id).await?;
+            }
+            let record = visible(&change.conn(), op, id).await?;
+            let task = task_view(&change.conn(), &task, change.now).await?;
+            change.commit().await?;
+            return Ok(ImageTask { image: view(op, &record), task, replayed: true });
         }
         let mut record = load_for_update(&change.conn(), op, id, if_match).await?;
+        record.image.require_unprotected()?;
         if !record.image.status.may_become(ImageStatus::Deleting) {
             return Err(invalid_transition(format!(
                 "the image is {}; cancel its task first",
@@ -425,15 +412,11 @@ impl Service {
     }
 }
 
-/// Returns the image and its task, when it is being deleted already.
-async fn being_deleted(change: &Change<'_>, op: &Op, id: ImageId) -> Result<Option<ImageTask>, Error> {
+/// Returns the task of an image that is being deleted already.
+async fn deletion(change: &Change<'_>, op: &Op, id: ImageId) -> Result<Option<TaskRecord>, Error> {
     let record = load_for_update(&change.conn(), op, id, None).await?;
-    match record.image.status {
-        ImageStatus::Deleting => {}
-        ImageStatus::Creating | ImageStatus::Available | ImageStatus::Error => return Ok(None),
+    match (record.image.status, record.image.task_id) {
+        (ImageStatus::Deleting, Some(task_id)) => task::get(&change.conn(), task_id).await.db(),
+        _ => Ok(None),
     }
-    let Some(task_id) = record.image.task_id else { return Ok(None) };
-    let Some(task) = task::get(&change.conn(), task_id).await.db()? else { return Ok(None) };
-    let task = task_view(&change.conn(), &task, change.now).await?;
-    Ok(Some(ImageTask { image: view(op, &record), task, replayed: true }))
 }

@@ -8,6 +8,7 @@ use imprint_domain::{
     size::ByteSize,
     storage::StorageRole,
     storage_test::TEST_PREFIX,
+    tag::Tags,
     task::TaskKind,
 };
 use imprint_store::{
@@ -226,6 +227,7 @@ fn record_of(
         kind,
         name: request.name,
         description: request.description,
+        tags: Tags::default(),
         source: None,
         storage_id: request.storage_id,
         storage_key: request.key,

@@ -8,6 +8,7 @@ use imprint_domain::{
     instance::{BootSource, Disk, Instance, NewInstance},
     rules,
     size::ByteSize,
+    ssh_key::check_ssh_key,
     task::TaskKind,
 };
 use imprint_store::{
@@ -36,7 +37,6 @@ const MIN_MEMORY: u64 = 64 << 20;
 const MAX_MEMORY: u64 = 1 << 40;
 const MAX_DISK: u64 = 64 << 40;
 const MAX_KEYS: usize = 32;
-const MAX_KEY: usize = 16 << 10;
 const MAX_USER_DATA: usize = 64 << 10;
 /// The longest host name label.
 const MAX_HOSTNAME: usize = 63;
@@ -62,15 +62,14 @@ fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
     if request.disk_size.is_some_and(|size| size.bytes() > MAX_DISK || size.bytes() % 512 != 0) {
         return Err(invalid("/disk_size_bytes", "a disk has at most 64 TiB, in multiples of 512 bytes"));
     }
-    let bad_key =
-        |key: &String| key.len() > MAX_KEY || key.trim().is_empty() || key.chars().any(char::is_control);
-    if request.ssh_keys.len() > MAX_KEYS || request.ssh_keys.iter().any(bad_key) {
-        return Err(invalid(
-            "/ssh_keys",
-            format!(
-                "at most {MAX_KEYS} keys, each one line of at most {MAX_KEY} bytes as in authorized_keys"
-            ),
-        ));
+    if request.ssh_keys.len() > MAX_KEYS {
+        return Err(invalid("/ssh_keys", format!("at most {MAX_KEYS} keys")));
+    }
+    for (index, key) in request.ssh_keys.iter().enumerate() {
+        let line = index + 1;
+        check_ssh_key(key).map_err(|error| {
+            invalid(&format!("/ssh_keys/{index}"), format!("key {line}: {error}")).with("line", line)
+        })?;
     }
     if request.user_data.as_ref().is_some_and(|data| data.len() > MAX_USER_DATA) {
         return Err(invalid("/user_data", "user data has at most 64 KiB"));

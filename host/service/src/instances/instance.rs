@@ -106,6 +106,8 @@ pub struct InstanceTask {
 /// The instances to list, latest first.
 #[derive(Clone, Debug, Default)]
 pub struct InstanceList {
+    /// Only these, if any are named; at most [`MAX_IDS`](crate::MAX_IDS), on one page.
+    pub ids: Option<Vec<InstanceId>>,
     /// The page to return.
     pub page: PageRequest,
 }
@@ -143,7 +145,7 @@ pub(crate) async fn view(
 }
 
 /// Returns the same for an instance of a list.
-async fn view_one_of(
+pub(super) async fn view_one_of(
     conn: &Conn<'_>,
     record: &InstanceRecord,
     now: Timestamp,
@@ -196,6 +198,9 @@ impl Service {
     /// [`imprint_domain::Code::Forbidden`] without the scope; an error of the database.
     pub async fn instance_list(&self, op: &Op, list: &InstanceList) -> Result<Page<InstanceView>, Error> {
         op.require_read()?;
+        if let Some(ids) = &list.ids {
+            return self.instances_of_ids(op, ids).await;
+        }
         let account_id = (!op.is_admin()).then(|| op.account_id());
         let listing = Listing::new(&list.page, &format!("instances {account_id:?}"))?;
         let conn = self.read();

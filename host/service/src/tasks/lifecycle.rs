@@ -92,6 +92,7 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
         match record.task.kind.spec().on_failure {
             OnFailure::FailImage => fail_image(change, record).await?,
             OnFailure::LoseImage => lose_image(change, record).await?,
+            OnFailure::KeepImage => set_removal_failed(change, record, true).await?,
             OnFailure::FailInstance => fail_instance(change, record).await?,
             OnFailure::Nothing => {}
         }
@@ -143,6 +144,16 @@ async fn lose_image(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), 
     }
     let Some(mut found) = image_of(change, record).await? else { return Ok(()) };
     if found.image.lose().is_err() {
+        return Ok(());
+    }
+    image::update(&change.tx, &found).await.db()?;
+    change.image_changed(&found).await
+}
+
+/// Says on an image how the last attempt to remove it ended.
+async fn set_removal_failed(change: &mut Change<'_>, record: &TaskRecord, failed: bool) -> Result<(), Error> {
+    let Some(mut found) = image_of(change, record).await? else { return Ok(()) };
+    if found.image.removal_failed == failed || found.image.set_removal_failed(failed).is_err() {
         return Ok(());
     }
     image::update(&change.tx, &found).await.db()?;
@@ -219,6 +230,9 @@ async fn set_power(change: &mut Change<'_>, record: &TaskRecord, power: Power) -
 /// Queues a failed or cancelled task again, by request or because a deletion has to be completed.
 pub(crate) async fn retry(change: &mut Change<'_>, record: &mut TaskRecord) -> Result<(), Error> {
     record.task.retry(change.now)?;
+    if record.task.kind == TaskKind::ImageDelete {
+        set_removal_failed(change, record, false).await?;
+    }
     save(change, record).await
 }
 

@@ -3,13 +3,20 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use imprint_domain::{
-    Code, Error, account::Role, account::Scope, coalesce::CoalescePolicy, id::TokenId, image::ImageFormat,
-    location::FreezeLimit, plugin_kind::StorageKind, storage::StorageRole,
+    Code, Error,
+    account::Role,
+    account::Scope,
+    coalesce::CoalescePolicy,
+    id::TokenId,
+    image::{ImageEdit, ImageFormat},
+    location::FreezeLimit,
+    plugin_kind::StorageKind,
+    storage::StorageRole,
 };
 use imprint_service::{
-    AccountCreate, AccountPatch, Busy, CaptureCreate, EventFilter, HypervisorCreate, ImageList, ImagePatch,
-    ImageScope, InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, PageRequest,
-    StockImageCreate, StorageCreate, StorageList, StoragePatch, TaskList,
+    AccountCreate, AccountPatch, Busy, CaptureCreate, EventFilter, HypervisorCreate, ImageList, ImageScope,
+    InstanceCreate, InstanceList, LocationCreate, LocationPatch, Op, PageRequest, StockImageCreate,
+    StorageCreate, StorageList, StoragePatch, TaskList,
 };
 use imprint_store::Store;
 use uuid::Uuid;
@@ -28,7 +35,7 @@ async fn ask_all(world: &World, op: &Op, image: imprint_domain::id::ImageId) -> 
     let of_task = EventFilter { topics: Vec::new(), task_id: Some(task) };
     vec![
         code(service.image_show(op, image).await),
-        code(service.image_update(op, image, ImagePatch::default(), None).await),
+        code(service.image_update(op, image, ImageEdit::default(), None).await),
         code(service.image_delete(op, image, None).await),
         code(service.image_capture(op, world.capture_request("mine")).await),
         code(service.instance_create(op, deployment).await),
@@ -184,7 +191,7 @@ pub(crate) async fn stock_images_are_for_all_to_use_and_for_admins_to_change(wor
     let id = world.stock_image;
     let shown = world.service.image_show(&world.other, id).await.unwrap();
     assert_eq!(shown.kind, imprint_domain::image::ImageKind::Stock);
-    let patch = || ImagePatch { name: Some(name("Renamed")), ..ImagePatch::default() };
+    let patch = || ImageEdit { name: Some(name("Renamed")), ..ImageEdit::default() };
     assert_eq!(
         code(world.service.image_update(&world.other, id, patch(), None).await),
         Some(Code::Forbidden)
@@ -216,7 +223,7 @@ pub(crate) async fn stock_images_are_for_all_to_use_and_for_admins_to_change(wor
 pub(crate) async fn every_change_has_its_audit_row(world: World) {
     let made = world.capture("golden").await;
     world.agent.work_all().await;
-    let patch = ImagePatch { description: Some("notes".into()), ..ImagePatch::default() };
+    let patch = ImageEdit { description: Some("notes".into()), ..ImageEdit::default() };
     world.service.image_update(&world.customer, made.image.id, patch, None).await.unwrap();
     world.service.image_delete(&world.customer, made.image.id, None).await.unwrap();
     let store = Store::open(&world.target).await.unwrap();

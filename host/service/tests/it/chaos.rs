@@ -49,7 +49,11 @@ impl Walk {
         Seen {
             account: service.account_current(op).await.unwrap(),
             images: service.image_list(op, &images).await.unwrap().items,
-            instances: service.instance_list(op, &InstanceList { page: whole() }).await.unwrap().items,
+            instances: service
+                .instance_list(op, &InstanceList { ids: None, page: whole() })
+                .await
+                .unwrap()
+                .items,
             tasks: service.task_list(op, &tasks).await.unwrap().items,
         }
     }

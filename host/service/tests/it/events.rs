@@ -9,12 +9,12 @@ use std::{sync::Arc, time::Duration};
 
 use imprint_agent_protocol::StorageReport;
 use imprint_domain::{
-    image::ImageStatus,
+    image::{ImageEdit, ImageStatus},
     storage::{HealthClass, StorageRole, Weight},
     task::TaskState,
 };
 use imprint_service::{
-    EventFilter, EventFollower, EventStart, EventTopic, EventView, ImagePatch, Op, StoragePatch, Subject,
+    EventFilter, EventFollower, EventStart, EventTopic, EventView, Op, StoragePatch, Subject,
 };
 use imprint_store::Store;
 
@@ -41,7 +41,7 @@ pub(crate) async fn events_have_no_gaps_under_concurrency(world: World) {
         let world = Arc::clone(&world);
         changes.push(tokio::spawn(async move {
             let name = Some(name(&format!("name {index}")));
-            let patch = ImagePatch { name, ..ImagePatch::default() };
+            let patch = ImageEdit { name, ..ImageEdit::default() };
             world.service.image_update(&world.customer, image, patch, None).await.unwrap();
             let made =
                 world.service.image_capture(&world.customer, world.capture_request("more")).await.unwrap();

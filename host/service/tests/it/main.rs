@@ -9,6 +9,7 @@ mod coalesce;
 mod downloads;
 mod draining;
 mod events;
+mod finding;
 mod limits;
 mod pages;
 mod queueing;
@@ -99,6 +100,14 @@ scenarios! {
         a_wait_ends_with_the_change,
         another_control_plane_follows_it,
         waiting_tasks_have_events_when_the_queue_is_reordered,
+    }
+    finding {
+        every_list_agrees_with_a_model,
+        a_search_finds_what_users_read,
+        tags_are_changed_searched_and_removed,
+        a_protected_image_is_not_deleted,
+        a_deletion_that_failed_shows_and_is_tried_again,
+        a_list_of_ids_holds_what_is_visible,
     }
     limits {
         of_200_simultaneous_captures_the_free_slots_succeed,

@@ -121,7 +121,11 @@ pub(crate) async fn a_token_belongs_to_its_list(world: World) {
     assert_eq!(error.code, Code::PageTokenInvalid);
     for limit in [0, 501] {
         let page = PageRequest { limit: Some(limit), page_token: None };
-        let error = world.service.instance_list(&world.customer, &InstanceList { page }).await.unwrap_err();
+        let error = world
+            .service
+            .instance_list(&world.customer, &InstanceList { ids: None, page })
+            .await
+            .unwrap_err();
         assert_eq!(error.code, Code::InvalidRequest);
     }
     // Another page size continues where the first one ended.

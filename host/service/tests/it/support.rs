@@ -29,6 +29,7 @@ use imprint_domain::{
     size::ByteSize,
     storage::StorageRole,
     storage_test::StorageTest,
+    tag::Tags,
     task::Phase,
     task_error::TaskError,
     time::{Environment, Timestamp},
@@ -82,6 +83,10 @@ impl Environment for ManualEnvironment {
         }
     }
 }
+
+/// A public key that is well formed.
+pub(crate) const SSH_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me";
 
 pub(crate) struct World {
     pub(crate) service: Service,
@@ -211,7 +216,7 @@ impl World {
             vcpus: None,
             memory: None,
             disk_size: None,
-            ssh_keys: vec!["ssh-ed25519 AAAA me".into()],
+            ssh_keys: vec![SSH_KEY.into()],
             user_data: Some("#cloud-config\n".into()),
             start: true,
         }
@@ -229,6 +234,7 @@ impl World {
             instance_id: self.instance,
             name: name(text),
             description: String::new(),
+            tags: Tags::default(),
             compression: None,
             consistency: None,
             storage_id: None,

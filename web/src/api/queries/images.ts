@@ -7,6 +7,8 @@ import type { Image, ImageCreate, ImagePatch } from '../types'
 
 export interface ImageFilter {
   scope: 'own' | 'stock' | 'all'
+  q?: string
+  tag?: string
   status?: string
   sort?: string
 }
@@ -27,6 +29,12 @@ export const imagesQuery = (filter: ImageFilter) =>
     initialPageParam: '',
     getNextPageParam: (page) => page.next_page_token ?? undefined,
   })
+
+/** Loads the images with those ids that the account sees, stock images as well. */
+export const loadImages = async (ids: readonly string[]): Promise<Image[]> => {
+  const query = { scope: 'all', ids: ids.join(','), limit: ids.length } as const
+  return (await unwrap(client.GET('/api/v1/images', { params: { query } }))).items
+}
 
 export const imageQuery = (id: string) =>
   queryOptions({
@@ -58,7 +66,7 @@ export function useCaptureImage() {
   })
 }
 
-export function useRenameImage() {
+export function useEditImage() {
   const cache = useQueryClient()
   return useMutation({
     mutationFn: ({ image, patch }: { image: Image; patch: ImagePatch }) =>

@@ -20,6 +20,12 @@ export const instancesQuery = infiniteQueryOptions({
   getNextPageParam: (page) => page.next_page_token ?? undefined,
 })
 
+/** Loads the instances with those ids that the account sees. */
+export const loadInstances = async (ids: readonly string[]): Promise<Instance[]> => {
+  const query = { ids: ids.join(','), limit: ids.length }
+  return (await unwrap(client.GET('/api/v1/instances', { params: { query } }))).items
+}
+
 export const instanceQuery = (id: string) =>
   queryOptions({
     queryKey: keys.instances.one(id),

@@ -2,6 +2,8 @@ import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from 
 import { applyChange } from '../cache'
 import { client, unwrap } from '../client'
 import { keys } from '../keys'
+import type { Task } from '../types'
+import type { References } from './names'
 
 export interface TaskFilter {
   state?: string
@@ -24,6 +26,12 @@ export const tasksQuery = (filter: TaskFilter = {}) =>
     initialPageParam: '',
     getNextPageParam: (page) => page.next_page_token ?? undefined,
   })
+
+/** Returns what tasks refer to, for `useNames`. */
+export const namedBy = (tasks: readonly Task[]): References => ({
+  images: tasks.map((task) => task.image_id),
+  instances: tasks.map((task) => task.instance_id),
+})
 
 export const taskQuery = (id: string) =>
   queryOptions({

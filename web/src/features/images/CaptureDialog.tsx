@@ -6,11 +6,13 @@ import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes, GIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
 import { asProblem, toSentence } from '@/lib/problem'
+import { splitTags } from '@/lib/search'
 import { Button } from '@/ui/Button'
 import { Dialog, DialogActions } from '@/ui/Dialog'
 import { Disclosure } from '@/ui/Disclosure'
 import { SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
+import { TagsField, tagsProblem } from './TagsField'
 
 type Compression = NonNullable<ImageCreate['compression']>
 type Level = 'application' | 'filesystem' | 'crash'
@@ -39,6 +41,7 @@ export interface CaptureDialogProps {
 export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogProps) {
   const [name, setName] = useState('')
   const [description, setDescription] = useState('')
+  const [tags, setTags] = useState('')
   const [compression, setCompression] = useState('default')
   const [consistency, setConsistency] = useState('best')
   const [submitted, setSubmitted] = useState(false)
@@ -47,6 +50,7 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
   const nameError = nameProblem(name)
   const problem = capture.isError ? asProblem(capture.error) : null
   const fieldError = problem?.field('/name')
+  const tagsError = problem ? tagsProblem(problem) : null
 
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
@@ -54,6 +58,7 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
     if (nameError) return focusFirstInvalid(event.currentTarget)
     const body: ImageCreate = { source: { type: 'instance', id: instance.id }, name: name.trim() }
     if (description.trim()) body.description = description.trim()
+    if (splitTags(tags).length > 0) body.tags = splitTags(tags)
     if (compression !== 'default') body.compression = compression as Compression
     if (consistency !== 'best')
       body.consistency = { want: consistency as Level, minimum: consistency as Level }
@@ -88,6 +93,7 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
         </Notice>
         <Disclosure title="Advanced">
           <TextField label="Description" value={description} onChange={setDescription} optional />
+          <TagsField value={tags} onChange={setTags} problem={tagsError} />
           <SelectField
             label="Compression"
             choices={COMPRESSION}
@@ -103,7 +109,7 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
             />
           )}
         </Disclosure>
-        {problem && !fieldError && <ProblemNotice problem={problem} />}
+        {problem && !fieldError && !tagsError && <ProblemNotice problem={problem} />}
         <DialogActions>
           <Button onPress={onClose}>Cancel</Button>
           <Button type="submit" variant="primary" busy={capture.isPending}>

@@ -1,13 +1,15 @@
 import { type FormEvent, useState } from 'react'
-import { useDeleteImage, useRenameImage } from '@/api/queries/images'
+import { useDeleteImage, useEditImage } from '@/api/queries/images'
 import type { Image } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { nameProblem } from '@/lib/name'
 import { toSentence } from '@/lib/problem'
+import { splitTags } from '@/lib/search'
 import { Button } from '@/ui/Button'
 import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
-import { TextField } from '@/ui/Field'
+import { Checkbox, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
+import { TagsField, tagsProblem } from './TagsField'
 import { useCurrentImage } from './use-current-image'
 
 export interface ImageDialogProps {
@@ -51,21 +53,24 @@ export function DeleteImageDialog({
   )
 }
 
-export function RenameImageDialog({ image: opened, onClose }: ImageDialogProps) {
+export function EditImageDialog({ image: opened, onClose }: ImageDialogProps) {
   const { image, isChanged, isLoading, problemOf, reloadAfter } = useCurrentImage(opened)
   const [name, setName] = useState(opened.name)
   const [description, setDescription] = useState(opened.description)
+  const [tags, setTags] = useState(opened.tags.join(', '))
+  const [isProtected, setProtected] = useState(opened.protected)
   const [submitted, setSubmitted] = useState(false)
-  const rename = useRenameImage()
+  const edit = useEditImage()
   const nameError = nameProblem(name)
-  const problem = problemOf(rename.error)
+  const problem = problemOf(edit.error)
   const fieldError = problem?.field('/name')
+  const tagsError = problem ? tagsProblem(problem) : null
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setSubmitted(true)
     if (nameError) return focusFirstInvalid(event.currentTarget)
-    rename.mutate(
-      { image, patch: { name: name.trim(), description } },
+    edit.mutate(
+      { image, patch: { name: name.trim(), description, tags: splitTags(tags), protected: isProtected } },
       {
         onSuccess: onClose,
         onError: (error) =>
@@ -73,12 +78,14 @@ export function RenameImageDialog({ image: opened, onClose }: ImageDialogProps) 
             // What was typed is kept; fields that were not edited get their new values.
             setName((typed) => (typed === image.name ? current.name : typed))
             setDescription((typed) => (typed === image.description ? current.description : typed))
+            setTags((typed) => (typed === image.tags.join(', ') ? current.tags.join(', ') : typed))
+            setProtected((typed) => (typed === image.protected ? current.protected : typed))
           }),
       },
     )
   }
   return (
-    <Dialog title="Rename image" isOpen onClose={onClose}>
+    <Dialog title="Edit image" isOpen onClose={onClose}>
       <form onSubmit={submit}>
         <TextField
           label="Name"
@@ -88,6 +95,13 @@ export function RenameImageDialog({ image: opened, onClose }: ImageDialogProps) 
           problem={(submitted ? nameError : null) ?? (fieldError ? toSentence(fieldError) : null)}
         />
         <TextField label="Description" value={description} onChange={setDescription} rows={2} optional />
+        <TagsField value={tags} onChange={setTags} problem={tagsError} />
+        <Checkbox
+          label="Protect from deletion"
+          help="The image cannot be deleted until this is switched off"
+          isSelected={isProtected}
+          onChange={setProtected}
+        />
         {isChanged && (
           <Notice tone="warn" role="alert" title="The image was changed">
             <p>
@@ -96,10 +110,10 @@ export function RenameImageDialog({ image: opened, onClose }: ImageDialogProps) 
             </p>
           </Notice>
         )}
-        {problem && !fieldError && <ProblemNotice problem={problem} />}
+        {problem && !fieldError && !tagsError && <ProblemNotice problem={problem} />}
         <DialogActions>
           <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={rename.isPending || isLoading}>
+          <Button type="submit" variant="primary" busy={edit.isPending || isLoading}>
             Save
           </Button>
         </DialogActions>

@@ -1,5 +1,7 @@
+import { Lock } from 'lucide-react'
 import type { Image, ImageStatus, Task } from '@/api/types'
 import { percentOf } from '@/lib/format'
+import { Hint } from '@/ui/Hint'
 import { Status, type Tone } from '@/ui/Status'
 
 /** The four statuses with their sentences, which are requirements S52 to S55 verbatim. */
@@ -10,13 +12,20 @@ const STATUSES: Record<ImageStatus, { name: string; tone: Tone; text: string }> 
   deleting: { name: 'Deleting', tone: 'warn', text: 'Image is being removed' },
 }
 
+/** What an image shows whose deletion failed; it is still `deleting`. */
+const REMOVAL_FAILED = {
+  name: 'Deletion failed',
+  tone: 'bad',
+  text: 'Image could not be removed -- check tasks for details',
+} as const
+
 export const STATUS_CHOICES = (Object.keys(STATUSES) as ImageStatus[]).map((id) => ({
   id,
   label: STATUSES[id].name,
 }))
 
 export function ImageStatusBadge({ image, task }: { image: Image; task?: Task | undefined }) {
-  const { name, tone, text } = STATUSES[image.status]
+  const { name, tone, text } = image.removal_failed ? REMOVAL_FAILED : STATUSES[image.status]
   const percent =
     image.status === 'creating' && task?.state === 'running'
       ? (task.percent ?? percentOf(task.bytes_done, task.bytes_total))
@@ -26,5 +35,16 @@ export function ImageStatusBadge({ image, task }: { image: Image; task?: Task | 
       {name}
       {percent !== null && ` ${Math.floor(percent)} %`}
     </Status>
+  )
+}
+
+/** Shows that an image cannot be deleted. */
+export function ProtectedBadge({ image }: { image: Image }) {
+  if (!image.protected) return null
+  return (
+    <Hint text="This image cannot be deleted until its protection is switched off">
+      <Lock size="1em" aria-hidden="true" />
+      <span className="visually-hidden">Protected</span>
+    </Hint>
   )
 }

@@ -8,18 +8,21 @@ import { RowMenu } from '@/ui/Menu'
 import { MutedText } from '@/ui/Page'
 import { RelativeTime } from '@/ui/RelativeTime'
 import { type Column, Table, type TableProps } from '@/ui/Table'
+import { Tags } from '@/ui/Tags'
 import { type ImageCommands, imageActions } from './actions'
-import { ImageStatusBadge } from './ImageStatusBadge'
+import { ImageStatusBadge, ProtectedBadge } from './ImageStatusBadge'
 
 export interface ImageTableProps extends Pick<TableProps<Image>, 'items' | 'sort' | 'onSort' | 'more'> {
   names: Names
   /** Returns the latest task of an image, for its progress. */
   taskOf: (image: Image) => Task | undefined
   commands: ImageCommands
+  /** Lists only images with a tag. */
+  onTag: (tag: string) => void
 }
 
 /** My Images, with the columns that requirement S57 names. */
-export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProps) {
+export function ImageTable({ names, taskOf, commands, onTag, ...table }: ImageTableProps) {
   const columns = useMemo<Column<Image>[]>(
     () => [
       {
@@ -27,9 +30,17 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
         name: 'Name',
         sort: { ascending: 'Name, A to Z', descending: 'Name, Z to A' },
         cell: (image) => (
-          <Link to="/images/$id" params={{ id: image.id }}>
-            <ClampedText text={image.name} />
-          </Link>
+          <>
+            <Link to="/images/$id" params={{ id: image.id }}>
+              <ClampedText text={image.name} />
+            </Link>
+            <Tags
+              label={`Tags of ${image.name}`}
+              tags={image.tags}
+              action="Show images with the tag"
+              onPress={onTag}
+            />
+          </>
         ),
       },
       {
@@ -47,7 +58,11 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
       {
         id: 'status',
         name: 'Status',
-        cell: (image) => <ImageStatusBadge image={image} task={taskOf(image)} />,
+        cell: (image) => (
+          <>
+            <ImageStatusBadge image={image} task={taskOf(image)} /> <ProtectedBadge image={image} />
+          </>
+        ),
       },
       {
         id: 'created_at',
@@ -56,7 +71,7 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
         cell: (image) => <RelativeTime at={image.created_at} />,
       },
     ],
-    [names, taskOf],
+    [names, taskOf, onTag],
   )
   return (
     <Table
@@ -70,11 +85,11 @@ export function ImageTable({ names, taskOf, commands, ...table }: ImageTableProp
   )
 }
 
-/** Links to the source instance while it is loaded; shows only its name otherwise. */
+/** Links to the source instance; shows only its name after it was deleted. */
 export function SourceInstance({ image, names }: { image: Image; names: Names }) {
   const source = image.source_instance
   if (!source) return <MutedText>–</MutedText>
-  if (!source.id || !names.instance(source.id)) return <ClampedText text={source.name} />
+  if (names.instance(source.id) === null) return <ClampedText text={source.name} />
   return (
     <Link to="/instances/$id" params={{ id: source.id }}>
       <ClampedText text={source.name} />

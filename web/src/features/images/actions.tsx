@@ -5,7 +5,7 @@ import type { MenuAction } from '@/ui/Menu'
 /** The actions on an image, which the page implements. */
 export interface ImageCommands {
   deploy: (image: Image) => void
-  rename: (image: Image) => void
+  edit: (image: Image) => void
   remove: (image: Image) => void
 }
 
@@ -25,6 +25,7 @@ export function deployReason(image: Image): string | null {
 
 /** Returns why an image cannot be deleted now, or `null`. */
 export function deleteReason(image: Image): string | null {
+  if (image.protected) return 'The image is protected. Switch its protection off with Edit first.'
   switch (image.status) {
     case 'available':
     case 'error':
@@ -32,7 +33,7 @@ export function deleteReason(image: Image): string | null {
     case 'creating':
       return 'The image is still being created. Cancel its task first.'
     case 'deleting':
-      return 'The image is being removed.'
+      return image.removal_failed ? null : 'The image is being removed.'
   }
 }
 
@@ -45,10 +46,10 @@ export function imageActions(image: Image, commands: ImageCommands): MenuAction[
       onAction: () => commands.deploy(image),
       reason: deployReason(image),
     },
-    { id: 'rename', label: 'Rename', icon: <Pencil />, onAction: () => commands.rename(image) },
+    { id: 'edit', label: 'Edit', icon: <Pencil />, onAction: () => commands.edit(image) },
     {
       id: 'delete',
-      label: 'Delete',
+      label: image.removal_failed ? 'Delete again' : 'Delete',
       icon: <Trash2 />,
       onAction: () => commands.remove(image),
       reason: deleteReason(image),

@@ -65,7 +65,7 @@ export function CreateInstanceForm({
   }
   const refusal = create.isError ? asProblem(create.error) : null
   const messageFor = (field: keyof typeof errors, pointer: string) => {
-    const fromServer = refusal?.field(pointer)
+    const fromServer = refusal?.within(pointer)
     return (submitted ? errors[field] : null) ?? (fromServer ? toSentence(fromServer) : null)
   }
 

@@ -86,34 +86,39 @@ export function TaskCard({ task, names }: { task: Task; names: Names }) {
 }
 
 /**
- * Whether Retry is offered: captures and deployments can be repeated whatever the error was. The image
- * of a cancelled capture is removed, so that it is created anew.
+ * Whether Retry is offered: captures, deployments and deletions can be repeated whatever the error
+ * was. The image of a cancelled capture is removed, so that it is created anew.
  */
 function isRetryable(task: Task): boolean {
   if (task.kind === 'image.capture' && task.state === 'cancelled') return false
-  return task.kind === 'image.capture' || task.kind === 'instance.deploy' || (task.error?.retryable ?? false)
+  return REPEATABLE.has(task.kind) || (task.error?.retryable ?? false)
 }
 
-/**
- * Links to what the task works on; names are known only of the images and instances that are
- * loaded.
- */
+const REPEATABLE: ReadonlySet<TaskKind> = new Set(['image.capture', 'instance.deploy', 'image.delete'])
+
+/** Links to what the task works on, unless it is deleted. */
 function Subject({ task, names }: { task: Task; names: Names }) {
   const image = names.image(task.image_id)
   const instance = names.instance(task.instance_id)
   return (
     <>
-      {task.image_id && (
-        <Link to="/images/$id" params={{ id: task.image_id }}>
-          <ClampedText text={image ?? shortId(task.image_id)} />
-        </Link>
-      )}
+      {task.image_id &&
+        (image === null ? (
+          <span>deleted image</span>
+        ) : (
+          <Link to="/images/$id" params={{ id: task.image_id }}>
+            <ClampedText text={image ?? shortId(task.image_id)} />
+          </Link>
+        ))}
       {task.image_id && task.instance_id && <span>{task.kind === 'instance.deploy' ? '→' : 'from'}</span>}
-      {task.instance_id && (
-        <Link to="/instances/$id" params={{ id: task.instance_id }}>
-          <ClampedText text={instance ?? shortId(task.instance_id)} />
-        </Link>
-      )}
+      {task.instance_id &&
+        (instance === null ? (
+          <span>deleted instance</span>
+        ) : (
+          <Link to="/instances/$id" params={{ id: task.instance_id }}>
+            <ClampedText text={instance ?? shortId(task.instance_id)} />
+          </Link>
+        ))}
     </>
   )
 }

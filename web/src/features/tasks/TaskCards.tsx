@@ -2,7 +2,7 @@ import { useQueries } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { useEffect, useRef } from 'react'
 import { useNames } from '@/api/queries/names'
-import { taskQuery } from '@/api/queries/tasks'
+import { namedBy, taskQuery } from '@/api/queries/tasks'
 import { isFinal } from '@/api/types'
 import { plural } from '@/lib/format'
 import { MutedText } from '@/ui/Page'
@@ -21,7 +21,6 @@ export interface TaskCardsProps {
 
 /** Tasks by their ids, kept up to date. Of many only the first are shown. */
 export function TaskCards({ ids, onEnded }: TaskCardsProps) {
-  const names = useNames()
   const tasks = useQueries({
     queries: ids.slice(0, SHOWN).map((id) => ({
       ...taskQuery(id),
@@ -33,6 +32,7 @@ export function TaskCards({ ids, onEnded }: TaskCardsProps) {
       }) => (state.data && isFinal(state.data.state) ? (false as const) : POLL_MS),
     })),
   })
+  const names = useNames(namedBy(tasks.flatMap(({ data }) => data ?? [])))
   const hasEnded = tasks.length > 0 && tasks.every(({ data }) => data && isFinal(data.state))
   const latest = useRef(onEnded)
   latest.current = onEnded

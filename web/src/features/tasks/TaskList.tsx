@@ -3,7 +3,7 @@ import { ListChecks } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { usePollInterval } from '@/api/live'
 import { useNames } from '@/api/queries/names'
-import { type TaskFilter, tasksQuery } from '@/api/queries/tasks'
+import { namedBy, type TaskFilter, tasksQuery } from '@/api/queries/tasks'
 import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { ProblemNotice } from '@/ui/Notice'
@@ -24,7 +24,6 @@ export interface TaskListProps {
 
 /** Shows tasks, newest first, and keeps them up to date. */
 export function TaskList({ filter, emptyTitle = 'No tasks', empty }: TaskListProps) {
-  const names = useNames()
   const poll = usePollInterval()
   const tasks = useInfiniteQuery({
     ...tasksQuery(filter),
@@ -34,6 +33,8 @@ export function TaskList({ filter, emptyTitle = 'No tasks', empty }: TaskListPro
       return poll || (waits ? QUEUE_POLL_MS : false)
     },
   })
+  const items = tasks.data?.pages.flatMap((page) => page.items) ?? []
+  const names = useNames(namedBy(items))
   if (tasks.isPending) return <Skeleton label="Loading tasks" />
   if (tasks.isError && !tasks.data) {
     return (
@@ -43,7 +44,6 @@ export function TaskList({ filter, emptyTitle = 'No tasks', empty }: TaskListPro
       />
     )
   }
-  const items = tasks.data.pages.flatMap((page) => page.items)
   if (items.length === 0) {
     return (
       empty ?? (

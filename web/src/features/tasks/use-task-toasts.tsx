@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'react'
 import { endedTasks } from '@/api/events-reducer'
 import { usePollInterval } from '@/api/live'
 import { type Names, useNames } from '@/api/queries/names'
-import { tasksQuery } from '@/api/queries/tasks'
+import { namedBy, tasksQuery } from '@/api/queries/tasks'
 import { isFinal, type Task, type TaskState } from '@/api/types'
 import { toSentence } from '@/lib/problem'
 import { showToast } from '@/ui/Toasts'
@@ -12,10 +12,12 @@ import { endTitle } from './labels'
 
 /** Shows a notification when a task ends, on any page; returns the number of active tasks. */
 export function useTaskToasts(): number {
-  const names = useNames()
   const refetchInterval = usePollInterval()
   const { data } = useInfiniteQuery({ ...tasksQuery(), refetchInterval })
   const before = useRef<Map<string, TaskState> | null>(null)
+  // Those that may end, and those that have just ended.
+  const isFollowed = (task: Task) => [task.state, before.current?.get(task.id)].some(isActive)
+  const names = useNames(namedBy(data?.pages.flatMap((page) => page.items.filter(isFollowed)) ?? []))
   const latestNames = useRef(names)
   latestNames.current = names
 
@@ -28,6 +30,8 @@ export function useTaskToasts(): number {
 
   return data?.pages[0]?.items.filter((task) => !isFinal(task.state)).length ?? 0
 }
+
+const isActive = (state: TaskState | undefined) => state !== undefined && !isFinal(state)
 
 const TONES = {
   succeeded: 'good',

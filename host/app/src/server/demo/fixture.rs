@@ -129,7 +129,7 @@ async fn instances(service: &Service, op: &Op) -> Result<Vec<InstanceView>, Erro
     let mut page_token = None;
     loop {
         let page = PageRequest { limit: None, page_token };
-        let page = service.instance_list(op, &InstanceList { page }).await?;
+        let page = service.instance_list(op, &InstanceList { ids: None, page }).await?;
         instances.extend(page.items);
         page_token = page.next_page_token;
         if page_token.is_none() {
