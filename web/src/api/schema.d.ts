@@ -622,7 +622,7 @@ export interface paths {
         /**
          * Delete an image
          * @description Instances that were deployed from it are not affected. A protected image is refused. Deleting an
-         *     image whose removal has failed tries again.
+         *     image again tries a removal again that has failed.
          */
         delete: operations["image_delete"];
         options?: never;
@@ -4064,8 +4064,8 @@ export interface operations {
                 /** @description The owners of the images; without it, this account. */
                 scope?: "own" | "stock" | "all";
                 /**
-                 * @description Only images whose name, description, source instance's name or tags contain every one of these
-                 *     words, in upper or lower case; at most 8 words in 128 characters.
+                 * @description Only images that contain every one of these words in their name, their description, their source
+                 *     instance's name or their tags, in upper or lower case; at most 8 words in 128 characters.
                  * @example web production
                  */
                 q?: string;
