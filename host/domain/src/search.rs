@@ -6,9 +6,9 @@ pub const MAX_SEARCH_WORDS: usize = 8;
 /// The longest search, in characters.
 pub const MAX_SEARCH_CHARS: usize = 128;
 
-/// The separator of the parts of a searched text, also after the last one. No word of a search
-/// contains it, so none matches across two parts.
-pub const SEPARATOR: char = '\n';
+/// The separator of the parts of a searched text. No word of a search contains it, so none matches
+/// across two parts.
+const SEPARATOR: char = '\n';
 
 /// Why a text is not a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -15,8 +15,6 @@ const READERS: u32 = 8;
 const BUSY: Duration = Duration::from_secs(10);
 /// The longest wait for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(30);
-/// How much of a SQLite file is mapped into memory, in bytes: 1 GiB of addresses, not of memory.
-const MAPPED: &str = "1073741824";
 /// Keys of PostgreSQL's advisory locks: `imprint` with a number.
 const LOCK_WRITE: i64 = 0x696d_7072_696e_7401;
 const LOCK_MIGRATE: i64 = 0x696d_7072_696e_7402;
@@ -141,8 +139,6 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(BUSY)
                 .pragma("journal_mode", "wal")
-                // Read without a copy of each page: lists and searches go through many.
-                .pragma("mmap_size", MAPPED)
                 // A committed row survives a power cut: it describes bytes that were made durable
                 // before it.
                 .pragma("synchronous", "full")

@@ -54,7 +54,7 @@ impl Service {
             source_instance_id: list.source_instance_id,
             location_id: list.location_id,
             storage_id: list.storage_id,
-            bound: None,
+            most_found: None,
         };
         let what = format!("images {filter:?} {:?}", list.sort);
         let listing = Listing::new(&list.page, &what)?;

@@ -189,7 +189,7 @@ pub(crate) async fn every_list_agrees_with_a_model(world: World) {
             location_id: (one_of(6) == 0).then_some(world.location.id),
             storage_id: None,
             // Found by an index, or looked for on the way through the list.
-            bound: [None, Some(0), Some(20)][round % 3],
+            most_found: [None, Some(0)][round % 2],
         };
         let sorted = Sorted {
             by: [SortBy::CreatedAt, SortBy::Name, SortBy::Size][one_of(3)],
@@ -278,8 +278,8 @@ pub(crate) async fn tags_are_changed_searched_and_removed(world: World) {
         (&changed.tags, changed.version, &changed.name),
         (&tags(&["v2", "web"]), seen.version + 1, &seen.name)
     );
-    let Subject::Image(sent) = events.next().await.unwrap().subject else { panic!("no image") };
-    assert_eq!(*sent, changed);
+    let Subject::Image(told) = events.next().await.unwrap().subject else { panic!("no image") };
+    assert_eq!(*told, changed);
     assert_eq!(named(&world, listed(&["env=production"])).await, [] as [&str; 0]);
     assert_eq!(world.service.image_show(&world.customer, made.id).await.unwrap(), changed);
     let edit = ImageEdit { name: Some(name("renamed")), ..ImageEdit::default() };
@@ -323,13 +323,13 @@ pub(crate) async fn a_deletion_that_failed_shows_and_is_tried_again(world: World
     let mut events = service.event_follow(&world.customer, EventFilter::default(), None).await.unwrap();
     let work = world.agent.claim_one().await;
     world.agent.finish(&work, failure(false)).await.unwrap();
-    let sent = loop {
+    let told = loop {
         if let Subject::Image(image) = events.next().await.unwrap().subject {
             break image;
         }
     };
     let shown = service.image_show(&world.customer, id).await.unwrap();
-    assert_eq!(*sent, shown, "who looks at the image learns of it");
+    assert_eq!(*told, shown, "who looks at the image learns of it");
     assert!(shown.removal_failed && shown.status == ImageStatus::Deleting);
     assert!(shown.status_text.contains("could not be removed"), "{}", shown.status_text);
     // Deleting it again tries again, with the same task.

@@ -1,16 +1,9 @@
 //! Lists of images: filters, sorts and searches.
 //!
-//! A page is read in one of two ways: an index in the order of the list is walked until the page is
-//! full, or the images are found by an index of a condition ([`super::narrow`]), and sorted. Which one is
-//! fast depends on how many images a condition accepts, and where in the list they are. No planner
-//! knows that of a part of a text, so the choice is made here:
-//!
-//! - SQLite counts what a condition accepts, up to a bound. Few images are found by the condition.
-//!   Otherwise the walk compares the entries of the index alone, which have the text.
-//! - PostgreSQL walks at most so far. If the page is not full by then, the images are found by the
-//!   condition, however many there are: it reads them in the order in which they are stored.
-//!
-//! Conditions that shall not be used to find images are hidden from the planners.
+//! A page is read in one of two ways. If a condition accepts few images ([`narrow`]), these are
+//! found by its index, and sorted. Otherwise an index in the order of the list is walked until the
+//! page is full; what is compared on the way is hidden from the databases' planners, which would
+//! prefer an index that has to be read, and sorted, as a whole.
 
 use std::cmp::Ordering;
 
@@ -23,7 +16,7 @@ use imprint_domain::{
 };
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, EntityTrait, ExprTrait, FromQueryResult, Order, QueryFilter,
-    QueryTrait, TryGetable,
+    QueryTrait,
     sea_query::{
         Asterisk, CommonTableExpression, Condition, Expr, Query, SelectStatement, SimpleExpr, WithClause,
     },
@@ -31,12 +24,8 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    ImageRecord, from_rows,
-    narrow::{Narrow, hidden},
-    row,
-};
-use crate::{Conn, StoreError, codec};
+use super::{ImageRecord, from_rows, narrow, row};
+use crate::{Conn, StoreError};
 
 /// The owners of the images to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +61,9 @@ pub struct ImageFilter {
     pub location_id: Option<LocationId>,
     /// The storage, if only its images are listed.
     pub storage_id: Option<StorageId>,
-    /// The bound of the choice between the two ways; `None` takes what suits the database.
-    pub bound: Option<u64>,
+    /// How many images a condition may accept to be found by its own index; `None` takes what suits
+    /// the database.
+    pub most_found: Option<u64>,
 }
 
 /// The key that a list is sorted by, of one row.
@@ -169,7 +159,7 @@ fn sort_expression(by: SortBy) -> SimpleExpr {
 
 /// The rows after one. The first comparison is the range of the index; only rows with the same key
 /// are compared again.
-fn later_than(sorted: &Sorted, key: &SortKey, id: Uuid) -> SimpleExpr {
+fn later_than(sorted: &Sorted, key: &SortKey, id: Uuid) -> Condition {
     let value: SimpleExpr = match key {
         SortKey::Time(at) => Expr::val(*at),
         SortKey::Text(text) => Expr::val(text.clone()),
@@ -182,173 +172,114 @@ fn later_than(sorted: &Sorted, key: &SortKey, id: Uuid) -> SimpleExpr {
     } else {
         (column().gte(value.clone()), column().gt(value), id_column().gt(id))
     };
-    range.and(beyond.or(id_beyond))
+    Condition::all().add(range).add(Condition::any().add(beyond).add(id_beyond))
 }
 
-/// The condition on the owner: by the index of the list, or hidden from the planner.
-fn owned(owner: Owner, by_index: bool) -> Condition {
-    let shown = |condition: SimpleExpr| if by_index { condition } else { hidden(condition) };
-    let kind = |kind: ImageKind| shown(Expr::col((row::Entity, row::Column::Kind)).eq(kind.as_str()));
+/// A column that no index is used for: SQLite has no figures of how many rows a value has, and
+/// takes every index of an equal column for a good one.
+pub(super) fn hidden(backend: DatabaseBackend, column: row::Column) -> SimpleExpr {
+    match backend {
+        DatabaseBackend::Sqlite => Expr::cust(format!("+images.{}", sea_orm::IdenStatic::as_str(&column))),
+        _ => Expr::col((row::Entity, column)),
+    }
+}
+
+/// The condition on the owner, by the index or hidden from the planner.
+fn owned(backend: DatabaseBackend, owner: Owner, by_index: bool) -> Condition {
+    let column = |column| if by_index { Expr::col((row::Entity, column)) } else { hidden(backend, column) };
+    let kind = |kind: ImageKind| column(row::Column::Kind).eq(kind.as_str());
     match owner {
         Owner::CustomOf(account) => Condition::all()
-            .add(shown(Expr::col((row::Entity, row::Column::AccountId)).eq(account.uuid())))
+            .add(column(row::Column::AccountId).eq(account.uuid()))
             .add(kind(ImageKind::Custom)),
         Owner::Stock => Condition::all().add(kind(ImageKind::Stock)),
         Owner::All => Condition::all(),
     }
 }
 
-/// The most images that SQLite finds by a condition, and that PostgreSQL looks at on its way through
-/// a list.
-const MOST_FOUND: u64 = 4_000;
-const LONGEST_WALK: u64 = 5_000;
-
-/// One page of the images of one owner.
-struct Reader<'a> {
-    conn: &'a Conn<'a>,
-    backend: DatabaseBackend,
-    filter: &'a ImageFilter,
-    owner: Owner,
-    sorted: &'a Sorted,
+/// The conditions that need no index.
+fn compared(backend: DatabaseBackend, filter: &ImageFilter, sorted: &Sorted) -> Condition {
+    let mut all = Condition::all();
+    if !filter.status.is_empty() {
+        let status = filter.status.iter().map(|status| status.as_str());
+        all = all.add(hidden(backend, row::Column::Status).is_in(status));
+    }
+    if let Some(kind) = filter.kind {
+        all = all.add(hidden(backend, row::Column::Kind).eq(kind.as_str()));
+    }
+    if let Some(location) = filter.location_id {
+        all = all.add(hidden(backend, row::Column::LocationId).eq(location.uuid()));
+    }
+    if let Some((key, id)) = &sorted.after {
+        all = all.add(later_than(sorted, key, *id));
+    }
+    all
 }
 
-impl Reader<'_> {
-    async fn read(&self) -> Result<Vec<row::Model>, StoreError> {
-        let account = match self.owner {
-            Owner::CustomOf(account) => Some(account),
-            Owner::Stock | Owner::All => None,
-        };
-        let narrow = Narrow::of(self.backend, self.filter, account);
-        if let Some(ids) = &self.filter.ids {
-            let ids = ids.iter().map(|id| id.uuid());
-            return self
-                .found_by(Expr::col((row::Entity, row::Column::Id)).is_in(ids), narrow.compared)
-                .await;
-        }
-        match self.backend {
-            DatabaseBackend::Sqlite => {
-                let most = self.filter.bound.unwrap_or(MOST_FOUND);
-                for access in narrow.accesses {
-                    if self.count(access.counted, most).await? {
-                        return self.found_by(access.condition, narrow.compared).await;
-                    }
-                }
-            }
-            _ => {
-                // The last one is the narrowest where there are several: all words and tags.
-                if let Some(access) = narrow.accesses.into_iter().next() {
-                    let longest = self.filter.bound.unwrap_or(LONGEST_WALK);
-                    let rows = self.fetch(&self.walk(narrow.compared.clone(), Some(longest))).await?;
-                    let is_full =
-                        u64::try_from(rows.len()).is_ok_and(|rows| rows >= u64::from(self.sorted.limit));
-                    if is_full || self.ends_within(longest).await? {
-                        return Ok(rows);
-                    }
-                    return self.found_by(access.condition, narrow.compared).await;
-                }
-            }
-        }
-        self.fetch(&self.walk(narrow.compared, None)).await
+/// Reads the page of images of one owner.
+async fn page(
+    conn: &Conn<'_>,
+    filter: &ImageFilter,
+    owner: Owner,
+    sorted: &Sorted,
+) -> Result<Vec<row::Model>, StoreError> {
+    let backend = conn.0.get_database_backend();
+    let narrow = narrow::choose(conn, filter, owner).await?;
+    let mut query = row::Entity::find().filter(compared(backend, filter, sorted)).filter(narrow.compared);
+    // The storage is named by admins, and its images are few of all or most of them.
+    if let Some(storage) = filter.storage_id {
+        query = query.filter(hidden(backend, row::Column::StorageId).eq(storage.uuid()));
     }
+    let Some(ids) = narrow.ids else {
+        let mut walk = query.filter(owned(backend, owner, true)).into_query();
+        walk.order_by_expr(sort_expression(sorted.by), sorted.order())
+            .order_by(row::Column::Id, sorted.order())
+            .limit(u64::from(sorted.limit));
+        return Ok(row::Model::find_by_statement(backend.build(&walk)).all(&conn.0).await?);
+    };
+    let accepted = query
+        .filter(owned(backend, owner, false))
+        .filter(
+            Expr::col((row::Entity, row::Column::Id))
+                .in_subquery(Query::select().column(narrow::ID).from(narrow::FOUND).to_owned()),
+        )
+        .into_query();
+    let statement = backend.build(&by_ids(ids, accepted, sorted));
+    let rows = row::Model::find_by_statement(statement).all(&conn.0).await?;
+    Ok(sorted.cut(rows))
+}
 
-    async fn fetch(&self, statement: &SelectStatement) -> Result<Vec<row::Model>, StoreError> {
-        Ok(row::Model::find_by_statement(self.backend.build(statement)).all(&self.conn.0).await?)
-    }
-
-    /// The entries of the index in the order of the list.
-    fn entries(&self) -> SelectStatement {
-        let mut query = row::Entity::find().filter(owned(self.owner, true));
-        if !self.filter.status.is_empty() {
-            query = query.filter(self.status());
-        }
-        if let Some((key, id)) = &self.sorted.after {
-            query = query.filter(later_than(self.sorted, key, *id));
-        }
-        let mut entries = query.into_query();
-        entries
-            .order_by_expr(sort_expression(self.sorted.by), self.sorted.order())
-            .order_by(row::Column::Id, self.sorted.order());
-        entries
-    }
-
-    fn status(&self) -> SimpleExpr {
-        let accepted = self.filter.status.iter().map(|status| status.as_str());
-        Expr::col((row::Entity, row::Column::Status)).is_in(accepted)
-    }
-
-    /// The page, looked for on the way through the list; at most so far.
-    fn walk(&self, compared: Condition, longest: Option<u64>) -> SelectStatement {
-        let mut entries = self.entries();
-        let limit = u64::from(self.sorted.limit);
-        match longest {
-            None => entries.cond_where(compared).limit(limit).to_owned(),
-            Some(longest) => Query::select()
-                .column((row::Entity, Asterisk))
-                .from_subquery(entries.limit(longest).to_owned(), row::Entity)
-                .cond_where(compared)
-                .order_by_expr(sort_expression(self.sorted.by), self.sorted.order())
-                .order_by(row::Column::Id, self.sorted.order())
-                .limit(limit)
-                .to_owned(),
-        }
-    }
-
-    /// Whether a walk so far has seen the whole list.
-    async fn ends_within(&self, longest: u64) -> Result<bool, StoreError> {
-        let mut beyond = self.entries();
-        beyond.clear_selects().expr(Expr::cust("1")).offset(longest).limit(1);
-        Ok(self.conn.0.query_one(&beyond).await?.is_none())
-    }
-
-    /// Whether a condition accepts at most so many images.
-    async fn count(&self, counted: Option<SelectStatement>, most: u64) -> Result<bool, StoreError> {
-        let Some(mut counted) = counted else { return Ok(false) };
-        counted.limit(most.saturating_add(1));
-        let count = Query::select()
-            .expr_as(Expr::cust("count(*)"), "images")
-            .from_subquery(counted, "found")
-            .to_owned();
-        let Some(row) = self.conn.0.query_one(&count).await? else { return Ok(false) };
-        let found = i64::try_get(&row, "", "images").map_err(sea_orm::DbErr::from)?;
-        Ok(codec::to_u64("images", found)? <= most)
-    }
-
-    /// The page, found by one condition and sorted. The rows of all are not sorted with it.
-    async fn found_by(&self, access: SimpleExpr, compared: Condition) -> Result<Vec<row::Model>, StoreError> {
-        const ACCEPTED: &str = "accepted";
-        const ID: &str = "id";
-        const KEY: &str = "sort_key";
-        let mut query = row::Entity::find().filter(access).filter(compared).filter(owned(self.owner, false));
-        if !self.filter.status.is_empty() {
-            query = query.filter(hidden(self.status()));
-        }
-        if let Some((key, id)) = &self.sorted.after {
-            query = query.filter(hidden(later_than(self.sorted, key, *id)));
-        }
-        let mut accepted = query.into_query();
-        accepted
-            .clear_selects()
-            .expr_as(Expr::col((row::Entity, row::Column::Id)), ID)
-            .expr_as(sort_expression(self.sorted.by), KEY);
-        let first = Query::select()
-            .column(ID)
-            .from(ACCEPTED)
-            .order_by(KEY, self.sorted.order())
-            .order_by(ID, self.sorted.order())
-            .limit(u64::from(self.sorted.limit))
-            .to_owned();
-        let rows = Query::select()
-            .column((row::Entity, Asterisk))
-            .from(row::Entity)
-            .and_where(Expr::col((row::Entity, row::Column::Id)).in_subquery(first))
-            .to_owned();
-        // Planned by itself: otherwise a planner may walk the list and look each image up here.
-        let step =
-            CommonTableExpression::new().table_name(ACCEPTED).query(accepted).materialized(true).to_owned();
-        let statement = self.backend.build(&WithClause::new().cte(step).to_owned().query(rows));
-        let rows = row::Model::find_by_statement(statement).all(&self.conn.0).await?;
-        Ok(self.sorted.cut(rows))
-    }
+/// The rows of the page among the images with those ids. Each step is planned by itself: together,
+/// a planner may walk the index of another step and look each row up here.
+fn by_ids(
+    ids: SelectStatement,
+    mut accepted: SelectStatement,
+    sorted: &Sorted,
+) -> sea_orm::sea_query::WithQuery {
+    const ACCEPTED: &str = "accepted";
+    const KEY: &str = "sort_key";
+    let step = |name: &'static str, query: SelectStatement| {
+        CommonTableExpression::new().table_name(name).query(query).materialized(true).to_owned()
+    };
+    accepted.clear_selects();
+    accepted
+        .expr_as(Expr::col((row::Entity, row::Column::Id)), narrow::ID)
+        .expr_as(sort_expression(sorted.by), KEY);
+    let first = Query::select()
+        .column(narrow::ID)
+        .from(ACCEPTED)
+        .order_by(KEY, sorted.order())
+        .order_by(narrow::ID, sorted.order())
+        .limit(u64::from(sorted.limit))
+        .to_owned();
+    let rows = Query::select()
+        .column((row::Entity, Asterisk))
+        .from(row::Entity)
+        .and_where(Expr::col((row::Entity, row::Column::Id)).in_subquery(first))
+        .to_owned();
+    let mut steps = WithClause::new();
+    steps.cte(step(narrow::FOUND, ids)).cte(step(ACCEPTED, accepted));
+    steps.query(rows)
 }
 
 /// Reads a page of images.
@@ -361,16 +292,14 @@ pub async fn list(
     filter: &ImageFilter,
     sorted: &Sorted,
 ) -> Result<Vec<ImageRecord>, StoreError> {
-    let backend = conn.0.get_database_backend();
-    let of = |owner| Reader { conn, backend, filter, owner, sorted };
     let rows = match filter.owner {
-        OwnerFilter::CustomOf(account) => of(Owner::CustomOf(account)).read().await?,
-        OwnerFilter::Stock => of(Owner::Stock).read().await?,
-        OwnerFilter::All => of(Owner::All).read().await?,
+        OwnerFilter::CustomOf(account) => page(conn, filter, Owner::CustomOf(account), sorted).await?,
+        OwnerFilter::Stock => page(conn, filter, Owner::Stock, sorted).await?,
+        OwnerFilter::All => page(conn, filter, Owner::All, sorted).await?,
         OwnerFilter::VisibleTo(account) => {
             // Each of the two has an index in the order of the list; one for both is not possible.
-            let mut rows = of(Owner::CustomOf(account)).read().await?;
-            rows.extend(of(Owner::Stock).read().await?);
+            let mut rows = page(conn, filter, Owner::CustomOf(account), sorted).await?;
+            rows.extend(page(conn, filter, Owner::Stock, sorted).await?);
             sorted.cut(rows)
         }
     };

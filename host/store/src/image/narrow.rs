@@ -1,12 +1,29 @@
-//! The conditions of a list, and how the images that one of them accepts are found by an index.
+//! Conditions that may accept few images only, and how these are found.
+//!
+//! Whether they are few is counted, up to a bound, before the list is read: no planner knows it of
+//! a part of a text.
 
-use imprint_domain::{id::AccountId, search::SEPARATOR, tag::Tag};
+use imprint_domain::{id::AccountId, search::Search};
 use sea_orm::{
-    DatabaseBackend, EntityTrait, ExprTrait, QueryFilter, QueryTrait,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    QueryTrait, TryGetable,
     sea_query::{BinOper, Condition, Expr, Func, LikeExpr, Query, SelectStatement, SimpleExpr},
 };
 
-use super::{list::ImageFilter, row, tags};
+use super::{
+    list::{ImageFilter, Owner, hidden},
+    row, tags,
+};
+use crate::{Conn, StoreError, codec};
+
+/// The name of the found ids in a list's statement, and of its column.
+pub(super) const FOUND: &str = "found";
+pub(super) const ID: &str = "id";
+
+/// The most images that are found by an index and sorted, instead of walked in order. A row by its
+/// id costs SQLite several times what it costs PostgreSQL.
+const MAX_FOUND_SQLITE: u64 = 4_000;
+const MAX_FOUND_POSTGRES: u64 = 16_000;
 
 /// The length of the sequences that SQLite's full-text table has, in characters; PostgreSQL's index
 /// has shorter ones, too.
@@ -16,121 +33,85 @@ const MAX_GRAMS: usize = 16;
 /// Separates sequences in a parameter; no search contains it.
 const GRAM_SEPARATOR: &str = "\u{1f}";
 
-/// The conditions of a list apart from its order, its owner and the status.
+/// How a list finds its images.
 pub(super) struct Narrow {
-    /// How images can be found by one of them.
-    pub(super) accesses: Vec<Access>,
-    /// All of them, compared row by row; no index is used for them.
+    /// Selects the ids of those that one condition accepts, if they are few.
+    pub(super) ids: Option<SelectStatement>,
+    /// The other conditions, compared row by row.
     pub(super) compared: Condition,
 }
 
-/// A condition that an index finds images by. It may accept more images than it shall.
-pub(super) struct Access {
-    /// The condition.
-    pub(super) condition: SimpleExpr,
-    /// Selects what it accepts, to be counted, where that is cheaper than to read it.
-    pub(super) counted: Option<SelectStatement>,
-}
-
-impl Narrow {
-    /// Returns the conditions of a list of images: of one account, or of all.
-    pub(super) fn of(backend: DatabaseBackend, filter: &ImageFilter, account: Option<AccountId>) -> Self {
-        let mut narrow = Self { accesses: Vec::new(), compared: Condition::all() };
-        if let Some(kind) = filter.kind {
-            narrow.compare(column(row::Column::Kind).eq(kind.as_str()));
-        }
-        if let Some(location) = filter.location_id {
-            narrow.compare(column(row::Column::LocationId).eq(location.uuid()));
-        }
-        if let Some(source) = filter.source_instance_id {
-            narrow.find(column(row::Column::SourceInstanceId).eq(source.uuid()));
-        }
-        if let Some(storage) = filter.storage_id {
-            narrow.find(column(row::Column::StorageId).eq(storage.uuid()));
-        }
-        let keys: Vec<String> = filter.tags.iter().map(Tag::key).collect();
-        for key in &keys {
-            // The text, which indexes have, says without the row of the tag where there is none.
-            narrow.compare(contains(backend, &tag_in_text(key)));
-            narrow.compare(Expr::from(tags::tag_of_image(key)).is_not_null());
-        }
-        for word in words(filter) {
-            narrow.compare(contains(backend, word));
-        }
-        narrow.find_texts(backend, filter, &keys, account);
-        narrow
+/// Decides by which condition the images of a list are found.
+pub(super) async fn choose(
+    conn: &Conn<'_>,
+    filter: &ImageFilter,
+    owner: Owner,
+) -> Result<Narrow, StoreError> {
+    let backend = conn.0.get_database_backend();
+    let mut narrow = Narrow { ids: None, compared: Condition::all() };
+    if let Some(ids) = &filter.ids {
+        let mut named = row::Entity::find().select_only().column(row::Column::Id);
+        named = named.filter(row::Column::Id.is_in(ids.iter().map(|id| id.uuid())));
+        narrow.ids = Some(named.into_query());
     }
-
-    fn compare(&mut self, condition: SimpleExpr) {
-        self.compared = self.compared.clone().add(hidden(condition));
-    }
-
-    fn find(&mut self, condition: SimpleExpr) {
-        self.compare(condition.clone());
-        let mut counted = row::Entity::find().filter(condition.clone()).into_query();
-        counted.clear_selects().expr(Expr::cust("1"));
-        self.accesses.push(Access { condition, counted: Some(counted) });
-    }
-
-    /// Adds how images are found by words and tags.
-    fn find_texts(
-        &mut self,
-        backend: DatabaseBackend,
-        filter: &ImageFilter,
-        keys: &[String],
-        account: Option<AccountId>,
-    ) {
-        match backend {
-            DatabaseBackend::Sqlite => {
-                for key in keys {
-                    self.find_ids(tags::tagged(key, account));
-                }
-                let grams = grams(words(filter), GRAM);
-                if !grams.is_empty() {
-                    self.find_ids(containing(&grams));
-                }
-            }
-            _ => {
-                // Both at once: fewer are read, and in the order in which they are stored.
-                let lines: Vec<String> = keys.iter().map(|key| tag_in_text(key)).collect();
-                let grams = grams(words(filter).iter().chain(&lines), 1);
-                if !grams.is_empty() {
-                    let wanted =
-                        Func::cust("string_to_array").arg(grams.join(GRAM_SEPARATOR)).arg(GRAM_SEPARATOR);
-                    let condition =
-                        Expr::cust("imprint_grams(images.search_text)").binary(BinOper::Custom("@>"), wanted);
-                    self.accesses.push(Access { condition, counted: None });
-                }
-            }
+    let account = match owner {
+        Owner::CustomOf(account) => Some(account),
+        Owner::Stock | Owner::All => None,
+    };
+    for condition in conditions(backend, filter, account) {
+        let found = match &condition.ids {
+            Some(ids) if narrow.ids.is_none() => few(conn, ids, filter.most_found).await?,
+            Some(_) | None => false,
+        };
+        if found {
+            narrow.ids = condition.ids;
+        }
+        if !found || condition.inexact {
+            narrow.compared = narrow.compared.add(condition.compared);
         }
     }
+    Ok(narrow)
+}
 
-    fn find_ids(&mut self, ids: SelectStatement) {
-        let condition = column(row::Column::Id).in_subquery(ids.clone());
-        self.accesses.push(Access { condition, counted: Some(ids) });
+/// One condition: the ids that it accepts, by its index, and the same for a row.
+struct Alternative {
+    ids: Option<SelectStatement>,
+    compared: SimpleExpr,
+    /// The ids may be of more images than the condition accepts.
+    inexact: bool,
+}
+
+fn conditions(
+    backend: DatabaseBackend,
+    filter: &ImageFilter,
+    account: Option<AccountId>,
+) -> Vec<Alternative> {
+    let mut all = Vec::new();
+    if let Some(source) = filter.source_instance_id {
+        let ids = row::Entity::find()
+            .select_only()
+            .column(row::Column::Id)
+            .filter(row::Column::SourceInstanceId.eq(source.uuid()))
+            .into_query();
+        let compared = hidden(backend, row::Column::SourceInstanceId).eq(source.uuid());
+        all.push(Alternative { ids: Some(ids), compared, inexact: false });
     }
+    for tag in &filter.tags {
+        let key = tag.key();
+        let compared = Expr::from(tags::tag_of_image(&key)).is_not_null();
+        all.push(Alternative { ids: Some(tags::tagged(&key, account)), compared, inexact: false });
+    }
+    if let Some(search) = &filter.search {
+        let words = search.words().iter().map(|word| contains(backend, word));
+        if let Some(compared) = words.reduce(|all, word| all.and(word)) {
+            all.push(Alternative { ids: containing(backend, search), compared, inexact: true });
+        }
+    }
+    all
 }
 
-/// Hides a condition from the planners, so that no index is used for it: they take an index of an
-/// equal column for a good one, or a word for a rare one, and read and sort all that it has.
-pub(super) fn hidden(condition: SimpleExpr) -> SimpleExpr {
-    condition.binary(BinOper::Custom("is"), Expr::cust("true"))
-}
-
-fn column(column: row::Column) -> SimpleExpr {
-    Expr::col((row::Entity, column))
-}
-
-fn words(filter: &ImageFilter) -> &[String] {
-    filter.search.as_ref().map_or(&[], |search| search.words())
-}
-
-/// How a tag stands in a searched text: as a part of its own.
-fn tag_in_text(key: &str) -> String {
-    format!("{SEPARATOR}{key}{SEPARATOR}")
-}
-
-/// Whether a text contains a word.
+/// Whether a text contains a word. PostgreSQL guesses that a third of the texts do, where it would
+/// take an unusual word for a rare one that has to be looked for everywhere.
 fn contains(backend: DatabaseBackend, word: &str) -> SimpleExpr {
     let text = Expr::col((row::Entity, row::Column::SearchText));
     match backend {
@@ -149,25 +130,45 @@ fn contains(backend: DatabaseBackend, word: &str) -> SimpleExpr {
     }
 }
 
-/// Selects the ids of images with all of those sequences in their texts, from SQLite's full-text
-/// table.
-fn containing(grams: &[String]) -> SelectStatement {
-    let quoted: Vec<_> = grams.iter().map(|gram| format!("\"{}\"", gram.replace('"', "\"\""))).collect();
-    let numbers = Query::select()
-        .column("rowid")
-        .from("image_grams")
-        .and_where(Expr::cust("image_grams").binary(BinOper::Custom("match"), quoted.join(" ")))
-        .to_owned();
-    Query::select()
-        .column("image_id")
-        .from("image_search")
-        .and_where(Expr::col("number").in_subquery(numbers))
-        .to_owned()
+/// Selects the ids of images whose texts have all sequences of the words; `None` when the words are
+/// too short for the index.
+fn containing(backend: DatabaseBackend, search: &Search) -> Option<SelectStatement> {
+    let grams = match backend {
+        DatabaseBackend::Sqlite => grams(search.words(), GRAM),
+        _ => grams(search.words(), 1),
+    };
+    if grams.is_empty() {
+        return None;
+    }
+    Some(match backend {
+        DatabaseBackend::Sqlite => {
+            let quoted: Vec<_> =
+                grams.iter().map(|gram| format!("\"{}\"", gram.replace('"', "\"\""))).collect();
+            let numbers = Query::select()
+                .column("rowid")
+                .from("image_grams")
+                .and_where(Expr::cust("image_grams").binary(BinOper::Custom("match"), quoted.join(" ")))
+                .to_owned();
+            Query::select()
+                .expr_as(Expr::col("image_id"), ID)
+                .from("image_search")
+                .and_where(Expr::col("number").in_subquery(numbers))
+                .to_owned()
+        }
+        _ => {
+            let wanted = Func::cust("string_to_array").arg(grams.join(GRAM_SEPARATOR)).arg(GRAM_SEPARATOR);
+            Query::select()
+                .column(row::Column::Id)
+                .from(row::Entity)
+                .and_where(Expr::cust("imprint_grams(search_text)").binary(BinOper::Custom("@>"), wanted))
+                .to_owned()
+        }
+    })
 }
 
 /// The sequences of [`GRAM`] characters of some words, and whole words that are shorter but not
 /// shorter than `shortest`; at most [`MAX_GRAMS`], from the beginning to the end.
-fn grams<'a>(words: impl IntoIterator<Item = &'a String>, shortest: usize) -> Vec<String> {
+fn grams(words: &[String], shortest: usize) -> Vec<String> {
     let mut all = Vec::new();
     for word in words {
         let chars: Vec<char> = word.chars().collect();
@@ -181,6 +182,21 @@ fn grams<'a>(words: impl IntoIterator<Item = &'a String>, shortest: usize) -> Ve
     all.dedup();
     let step = all.len().div_ceil(MAX_GRAMS).max(1);
     all.into_iter().step_by(step).collect()
+}
+
+/// Whether a condition accepts few images.
+async fn few(conn: &Conn<'_>, ids: &SelectStatement, most: Option<u64>) -> Result<bool, StoreError> {
+    let most = most.unwrap_or(match conn.0.get_database_backend() {
+        DatabaseBackend::Sqlite => MAX_FOUND_SQLITE,
+        _ => MAX_FOUND_POSTGRES,
+    });
+    let mut bounded = ids.clone();
+    bounded.limit(most + 1);
+    let count =
+        Query::select().expr_as(Expr::cust("count(*)"), "images").from_subquery(bounded, FOUND).to_owned();
+    let Some(row) = conn.0.query_one(&count).await? else { return Ok(false) };
+    let found = i64::try_get(&row, "", "images").map_err(sea_orm::DbErr::from)?;
+    Ok(codec::to_u64("images", found)? <= most)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::row as image;
+use super::{narrow, row as image};
 use crate::{Conn, StoreError, WriteTx, codec};
 
 #[expect(unreachable_pub, reason = "sea-orm derives public items")]
@@ -74,8 +74,10 @@ pub(super) async fn replace(tx: &WriteTx, image: &Image) -> Result<(), StoreErro
 
 /// Selects the ids of the images with that tag: of one account, or of all.
 pub(super) fn tagged(key: &str, account: Option<AccountId>) -> SelectStatement {
-    let mut query =
-        row::Entity::find().select_only().column(row::Column::ImageId).filter(row::Column::Key.eq(key));
+    let mut query = row::Entity::find()
+        .select_only()
+        .column_as(row::Column::ImageId, narrow::ID)
+        .filter(row::Column::Key.eq(key));
     if let Some(account) = account {
         query = query.filter(row::Column::AccountId.eq(account.uuid()));
     }
