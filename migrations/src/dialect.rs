@@ -12,8 +12,8 @@ const WORDS: [(&str, &str, &str); 5] = [
     ("{time}", "timestamptz", "text"),
     // Sorted by bytes on both, so that pages by name agree.
     ("{text}", "text collate \"C\"", "text"),
-    // SQLite compares the text of an index entry without reading its row; PostgreSQL refuses entries
-    // that are as long.
+    // SQLite compares the text of an index entry without reading its row; PostgreSQL refuses
+    // entries that are as long.
     ("{covered_text}", "", ", search_text"),
 ];
 

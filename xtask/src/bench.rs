@@ -129,8 +129,8 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
 /// Measures lists of images, which needs neither the binary nor a disk.
 fn lists() -> Result<()> {
     setup::setup(setup::Purpose::Tests)?;
-    let test = ["test", "--locked", "--release", "--package", "imprint-service", "--test", "figures"];
-    sh::run(sh::cargo().args(test).args(["--", "--ignored", "--nocapture"]))
+    let program = ["--package", "imprint-service", "--example", "list-figures"];
+    sh::run(sh::cargo().args(["run", "--locked", "--release"]).args(program))
 }
 
 /// Measures the storages with the servers of the whole-product tests.

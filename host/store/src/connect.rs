@@ -7,7 +7,7 @@ use sea_orm::{
     DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
-use crate::{StoreError, image};
+use crate::StoreError;
 
 /// The number of readers in the pool.
 const READERS: u32 = 8;
@@ -50,7 +50,7 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Opens the database and brings its schema up to date.
-    pub async fn open(target: &Target) -> Result<Self, StoreError> {
+    pub(crate) async fn connect(target: &Target) -> Result<Self, StoreError> {
         let store = match target {
             Target::SqliteFile(path) => {
                 let path = path.to_str().ok_or_else(|| {
@@ -73,7 +73,6 @@ impl Store {
             }
         };
         store.migrate().await?;
-        image::fill_missing(&store).await?;
         Ok(store)
     }
 

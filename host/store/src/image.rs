@@ -1,5 +1,6 @@
 //! Images.
 
+mod filter;
 mod list;
 mod narrow;
 mod references;
@@ -22,7 +23,8 @@ use uuid::Uuid;
 
 pub(crate) use self::text::fill_missing;
 pub use self::{
-    list::{ImageFilter, OwnerFilter, SortBy, SortKey, Sorted, list},
+    filter::{ImageFilter, OwnerFilter},
+    list::{SortBy, SortKey, Sorted, list},
     references::{references_of_keys, references_of_storage},
     usage::{usage_of_account, usage_of_accounts},
 };

@@ -14,6 +14,7 @@
 mod codec;
 mod connect;
 mod error;
+mod open;
 
 pub mod account;
 pub mod audit;

@@ -228,8 +228,9 @@ pub struct ImageListQuery {
     #[serde(default)]
     #[param(inline)]
     pub scope: ImageScope,
-    /// Only images that contain every one of these words in their name, their description, their source
-    /// instance's name or their tags, in upper or lower case; at most 8 words in 128 characters.
+    /// Only images that contain every one of these words in their name, their description, their
+    /// source instance's name or their tags, in upper or lower case; at most 8 words in 128
+    /// characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(max_length = 128, example = "web production")]
     pub q: Option<String>,

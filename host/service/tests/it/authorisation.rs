@@ -106,14 +106,6 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             image_limit: None,
             image_bytes_limit: None,
         };
-        let location = LocationCreate {
-            name: name("x"),
-            images_enabled: true,
-            default_image_limit: None,
-            default_image_bytes_limit: None,
-            coalesce: CoalescePolicy::default(),
-            freeze_limit: FreezeLimit::default(),
-        };
         let hypervisor = HypervisorCreate {
             name: name("x"),
             location_id: world.location.id,
@@ -131,20 +123,13 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             location_id: world.location.id,
         };
         let id = op.account_id();
+        let limits = AccountPatch { image_limit: Some(None), ..AccountPatch::default() };
         let answers = [
             code(service.instance_coalesce(op, world.instance).await),
             code(service.account_list(op, &page).await),
             code(service.account_create(op, account).await),
-            code(
-                service
-                    .account_update(
-                        op,
-                        id,
-                        AccountPatch { image_limit: Some(None), ..AccountPatch::default() },
-                    )
-                    .await,
-            ),
-            code(service.location_create(op, location).await),
+            code(service.account_update(op, id, limits).await),
+            code(service.location_create(op, location("x")).await),
             code(service.location_update(op, world.location.id, LocationPatch::default()).await),
             code(service.admin_hypervisor_list(op, &page).await),
             code(service.admin_hypervisor_show(op, world.hypervisor).await),
@@ -160,15 +145,19 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             assert_eq!(answer, Some(Code::Forbidden));
         }
     }
-    let taken = LocationCreate {
-        name: name("Here"),
+    let taken = world.service.location_create(&world.admin, location("Here"));
+    assert_eq!(code(taken.await), Some(Code::NameTaken));
+}
+
+fn location(text: &str) -> LocationCreate {
+    LocationCreate {
+        name: name(text),
         images_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),
         freeze_limit: FreezeLimit::default(),
-    };
-    assert_eq!(code(world.service.location_create(&world.admin, taken).await), Some(Code::NameTaken));
+    }
 }
 
 pub(crate) async fn a_reading_token_changes_nothing(world: World) {

@@ -37,7 +37,8 @@ async fn fill(world: &World, store: &Store) -> Vec<ImageRecord> {
     let made = world.image("pattern").await;
     let pattern = image::get(&store.read(), made).await.unwrap().unwrap();
     let mut random = numbers(11);
-    let mut pick = |texts: &[&'static str]| texts[usize::try_from(random(texts.len() as u64)).unwrap()];
+    let mut pick =
+        |texts: &[&'static str]| texts[usize::try_from(random(u64::try_from(texts.len()).unwrap())).unwrap()];
     let mut all = vec![pattern.clone()];
     let tx = store.write_tx().await.unwrap();
     for number in 1..=240_u32 {
@@ -75,7 +76,7 @@ async fn fill(world: &World, store: &Store) -> Vec<ImageRecord> {
         parts.source = match pick(&["none", "one", "two"]) {
             "none" => None,
             instance => Some(ImageSource {
-                instance_id: InstanceId::new(Uuid::from_u128(instance.len() as u128)),
+                instance_id: InstanceId::new(Uuid::from_u128(u128::try_from(instance.len()).unwrap())),
                 instance_name: format!("{instance}-源"),
             }),
         };
@@ -169,7 +170,7 @@ pub(crate) async fn every_list_agrees_with_a_model(world: World) {
         OwnerFilter::All,
     ];
     for round in 0..120_usize {
-        let mut one_of = |count: usize| usize::try_from(random(count as u64)).unwrap();
+        let mut one_of = |count: usize| usize::try_from(random(u64::try_from(count).unwrap())).unwrap();
         let filter = ImageFilter {
             owner: owners[one_of(owners.len())],
             ids: (one_of(8) == 0).then(|| all.iter().step_by(3).map(|record| record.image.id).collect()),
@@ -221,14 +222,14 @@ async fn found(world: &World, text: &str) -> Vec<String> {
 pub(crate) async fn a_search_finds_what_users_read(world: World) {
     let first = world.image("Größe 100%").await;
     world.image("production-web-server-v2").await;
-    assert_eq!(found(&world, "GRÖSSE").await, [] as [&str; 0]);
+    assert_eq!(found(&world, "GRÖSSE").await, [""; 0]);
     assert_eq!(found(&world, "grö").await, ["Größe 100%"]);
     assert_eq!(found(&world, "0%").await, ["Größe 100%"]);
-    assert_eq!(found(&world, "_").await, [] as [&str; 0]);
+    assert_eq!(found(&world, "_").await, [""; 0]);
     assert_eq!(found(&world, "SERVER production").await, ["production-web-server-v2"]);
     assert_eq!(found(&world, "v2").await, ["production-web-server-v2"]);
     assert_eq!(found(&world, "web-1").await.len(), 2, "the source instance");
-    assert_eq!(found(&world, "web-1production").await, [] as [&str; 0], "no word is in two parts");
+    assert_eq!(found(&world, "web-1production").await, [""; 0], "no word is in two parts");
     // What is changed is found by its new text only.
     let edit = ImageEdit {
         name: Some(name("Umbenannt")),
@@ -236,11 +237,11 @@ pub(crate) async fn a_search_finds_what_users_read(world: World) {
         ..ImageEdit::default()
     };
     world.service.image_update(&world.customer, first, edit, None).await.unwrap();
-    assert_eq!(found(&world, "grö").await, [] as [&str; 0]);
+    assert_eq!(found(&world, "grö").await, [""; 0]);
     assert_eq!(found(&world, "KÜHL").await, ["Umbenannt"]);
     world.service.image_delete(&world.customer, first, None).await.unwrap();
     world.agent.work_all().await;
-    assert_eq!(found(&world, "kühl").await, [] as [&str; 0]);
+    assert_eq!(found(&world, "kühl").await, [""; 0]);
     // Others find nothing of it, and everybody the stock images.
     let other = ImageList { search: search("production"), scope: ImageScope::All, ..ImageList::default() };
     assert!(world.service.image_list(&world.other, &other).await.unwrap().items.is_empty());
@@ -266,7 +267,7 @@ pub(crate) async fn tags_are_changed_searched_and_removed(world: World) {
     };
     assert_eq!(named(&world, listed(&["ENV=production"])).await, ["tagged"]);
     assert_eq!(named(&world, listed(&["web", "env=production"])).await, ["tagged"]);
-    assert_eq!(named(&world, listed(&["web", "other"])).await, [] as [&str; 0]);
+    assert_eq!(named(&world, listed(&["web", "other"])).await, [""; 0]);
     assert_eq!(found(&world, "env=prod").await, ["tagged"]);
     // A change keeps what it does not name, counts a version and is an event.
     let mut events = world.service.event_follow(&world.customer, EventFilter::default(), None).await.unwrap();
@@ -278,9 +279,9 @@ pub(crate) async fn tags_are_changed_searched_and_removed(world: World) {
         (&changed.tags, changed.version, &changed.name),
         (&tags(&["v2", "web"]), seen.version + 1, &seen.name)
     );
-    let Subject::Image(told) = events.next().await.unwrap().subject else { panic!("no image") };
-    assert_eq!(*told, changed);
-    assert_eq!(named(&world, listed(&["env=production"])).await, [] as [&str; 0]);
+    let Subject::Image(followed) = events.next().await.unwrap().subject else { panic!("no image") };
+    assert_eq!(*followed, changed);
+    assert_eq!(named(&world, listed(&["env=production"])).await, [""; 0]);
     assert_eq!(world.service.image_show(&world.customer, made.id).await.unwrap(), changed);
     let edit = ImageEdit { name: Some(name("renamed")), ..ImageEdit::default() };
     world.service.image_update(&world.customer, made.id, edit, None).await.unwrap();
@@ -288,7 +289,7 @@ pub(crate) async fn tags_are_changed_searched_and_removed(world: World) {
     let edit = ImageEdit { tags: Some(Tags::default()), ..ImageEdit::default() };
     let bare = world.service.image_update(&world.customer, made.id, edit, None).await.unwrap();
     assert!(bare.tags.is_empty());
-    assert_eq!(named(&world, listed(&["v2"])).await, [] as [&str; 0]);
+    assert_eq!(named(&world, listed(&["v2"])).await, [""; 0]);
 }
 
 fn protection(on: bool) -> ImageEdit {
@@ -323,13 +324,13 @@ pub(crate) async fn a_deletion_that_failed_shows_and_is_tried_again(world: World
     let mut events = service.event_follow(&world.customer, EventFilter::default(), None).await.unwrap();
     let work = world.agent.claim_one().await;
     world.agent.finish(&work, failure(false)).await.unwrap();
-    let told = loop {
+    let followed = loop {
         if let Subject::Image(image) = events.next().await.unwrap().subject {
             break image;
         }
     };
     let shown = service.image_show(&world.customer, id).await.unwrap();
-    assert_eq!(*told, shown, "who looks at the image learns of it");
+    assert_eq!(*followed, shown, "who looks at the image learns of it");
     assert!(shown.removal_failed && shown.status == ImageStatus::Deleting);
     assert!(shown.status_text.contains("could not be removed"), "{}", shown.status_text);
     // Deleting it again tries again, with the same task.

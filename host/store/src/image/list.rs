@@ -7,13 +7,7 @@
 
 use std::cmp::Ordering;
 
-use imprint_domain::{
-    id::{AccountId, ImageId, InstanceId, LocationId, StorageId},
-    image::{ImageKind, ImageStatus},
-    search::Search,
-    tag::Tag,
-    time::Timestamp,
-};
+use imprint_domain::{image::ImageKind, time::Timestamp};
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, EntityTrait, ExprTrait, FromQueryResult, Order, QueryFilter,
     QueryTrait,
@@ -24,47 +18,12 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ImageRecord, from_rows, narrow, row};
+use super::{
+    ImageRecord,
+    filter::{FOUND, ID, ImageFilter, Owner, OwnerFilter, hidden},
+    from_rows, narrow, row,
+};
 use crate::{Conn, StoreError};
-
-/// The owners of the images to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnerFilter {
-    /// The captured images of an account.
-    CustomOf(AccountId),
-    /// Stock images.
-    Stock,
-    /// The captured images of an account, and stock images.
-    VisibleTo(AccountId),
-    /// All images.
-    All,
-}
-
-/// The images to list.
-#[derive(Clone, Debug)]
-pub struct ImageFilter {
-    /// The owners.
-    pub owner: OwnerFilter,
-    /// Only these, if any are named.
-    pub ids: Option<Vec<ImageId>>,
-    /// What their texts have to contain.
-    pub search: Option<Search>,
-    /// The tags that they have to have, all of them.
-    pub tags: Vec<Tag>,
-    /// The accepted states; empty accepts all.
-    pub status: Vec<ImageStatus>,
-    /// The origin, if only one is listed.
-    pub kind: Option<ImageKind>,
-    /// The instance that they were captured from, if only its images are listed.
-    pub source_instance_id: Option<InstanceId>,
-    /// The location, if only one is listed.
-    pub location_id: Option<LocationId>,
-    /// The storage, if only its images are listed.
-    pub storage_id: Option<StorageId>,
-    /// How many images a condition may accept to be found by its own index; `None` takes what suits
-    /// the database.
-    pub most_found: Option<u64>,
-}
 
 /// The key that a list is sorted by, of one row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,14 +59,6 @@ pub struct Sorted {
     pub after: Option<(SortKey, Uuid)>,
     /// The most rows to return.
     pub limit: u32,
-}
-
-/// The owners of images that one index has in the order of a list.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
-    CustomOf(AccountId),
-    Stock,
-    All,
 }
 
 impl ImageRecord {
@@ -175,15 +126,6 @@ fn later_than(sorted: &Sorted, key: &SortKey, id: Uuid) -> Condition {
     Condition::all().add(range).add(Condition::any().add(beyond).add(id_beyond))
 }
 
-/// A column that no index is used for: SQLite has no figures of how many rows a value has, and
-/// takes every index of an equal column for a good one.
-pub(super) fn hidden(backend: DatabaseBackend, column: row::Column) -> SimpleExpr {
-    match backend {
-        DatabaseBackend::Sqlite => Expr::cust(format!("+images.{}", sea_orm::IdenStatic::as_str(&column))),
-        _ => Expr::col((row::Entity, column)),
-    }
-}
-
 /// The condition on the owner, by the index or hidden from the planner.
 fn owned(backend: DatabaseBackend, owner: Owner, by_index: bool) -> Condition {
     let column = |column| if by_index { Expr::col((row::Entity, column)) } else { hidden(backend, column) };
@@ -241,7 +183,7 @@ async fn page(
         .filter(owned(backend, owner, false))
         .filter(
             Expr::col((row::Entity, row::Column::Id))
-                .in_subquery(Query::select().column(narrow::ID).from(narrow::FOUND).to_owned()),
+                .in_subquery(Query::select().column(ID).from(FOUND).to_owned()),
         )
         .into_query();
     let statement = backend.build(&by_ids(ids, accepted, sorted));
@@ -262,14 +204,12 @@ fn by_ids(
         CommonTableExpression::new().table_name(name).query(query).materialized(true).to_owned()
     };
     accepted.clear_selects();
-    accepted
-        .expr_as(Expr::col((row::Entity, row::Column::Id)), narrow::ID)
-        .expr_as(sort_expression(sorted.by), KEY);
+    accepted.expr_as(Expr::col((row::Entity, row::Column::Id)), ID).expr_as(sort_expression(sorted.by), KEY);
     let first = Query::select()
-        .column(narrow::ID)
+        .column(ID)
         .from(ACCEPTED)
         .order_by(KEY, sorted.order())
-        .order_by(narrow::ID, sorted.order())
+        .order_by(ID, sorted.order())
         .limit(u64::from(sorted.limit))
         .to_owned();
     let rows = Query::select()
@@ -278,7 +218,7 @@ fn by_ids(
         .and_where(Expr::col((row::Entity, row::Column::Id)).in_subquery(first))
         .to_owned();
     let mut steps = WithClause::new();
-    steps.cte(step(narrow::FOUND, ids)).cte(step(ACCEPTED, accepted));
+    steps.cte(step(FOUND, ids)).cte(step(ACCEPTED, accepted));
     steps.query(rows)
 }
 

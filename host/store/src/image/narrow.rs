@@ -11,14 +11,10 @@ use sea_orm::{
 };
 
 use super::{
-    list::{ImageFilter, Owner, hidden},
+    filter::{FOUND, ID, ImageFilter, Owner, hidden},
     row, tags,
 };
 use crate::{Conn, StoreError, codec};
-
-/// The name of the found ids in a list's statement, and of its column.
-pub(super) const FOUND: &str = "found";
-pub(super) const ID: &str = "id";
 
 /// The most images that are found by an index and sorted, instead of walked in order. A row by its
 /// id costs SQLite several times what it costs PostgreSQL.
@@ -114,56 +110,52 @@ fn conditions(
 /// take an unusual word for a rare one that has to be looked for everywhere.
 fn contains(backend: DatabaseBackend, word: &str) -> SimpleExpr {
     let text = Expr::col((row::Entity, row::Column::SearchText));
-    match backend {
-        DatabaseBackend::Sqlite => {
-            let mut pattern = String::from("%");
-            for c in word.chars() {
-                if matches!(c, '%' | '_' | '\\') {
-                    pattern.push('\\');
-                }
-                pattern.push(c);
-            }
-            pattern.push('%');
-            text.like(LikeExpr::new(pattern).escape('\\'))
-        }
-        _ => Expr::from(Func::cust("strpos").arg(text).arg(word)).gt(0),
+    if backend != DatabaseBackend::Sqlite {
+        return Expr::from(Func::cust("strpos").arg(text).arg(word)).gt(0);
     }
+    let mut pattern = String::from("%");
+    for c in word.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    text.like(LikeExpr::new(pattern).escape('\\'))
 }
 
 /// Selects the ids of images whose texts have all sequences of the words; `None` when the words are
 /// too short for the index.
 fn containing(backend: DatabaseBackend, search: &Search) -> Option<SelectStatement> {
-    let grams = match backend {
-        DatabaseBackend::Sqlite => grams(search.words(), GRAM),
-        _ => grams(search.words(), 1),
-    };
+    let is_sqlite = backend == DatabaseBackend::Sqlite;
+    let grams = grams(search.words(), if is_sqlite { GRAM } else { 1 });
     if grams.is_empty() {
         return None;
     }
-    Some(match backend {
-        DatabaseBackend::Sqlite => {
-            let quoted: Vec<_> =
-                grams.iter().map(|gram| format!("\"{}\"", gram.replace('"', "\"\""))).collect();
-            let numbers = Query::select()
-                .column("rowid")
-                .from("image_grams")
-                .and_where(Expr::cust("image_grams").binary(BinOper::Custom("match"), quoted.join(" ")))
-                .to_owned();
-            Query::select()
-                .expr_as(Expr::col("image_id"), ID)
-                .from("image_search")
-                .and_where(Expr::col("number").in_subquery(numbers))
-                .to_owned()
-        }
-        _ => {
-            let wanted = Func::cust("string_to_array").arg(grams.join(GRAM_SEPARATOR)).arg(GRAM_SEPARATOR);
-            Query::select()
-                .column(row::Column::Id)
-                .from(row::Entity)
-                .and_where(Expr::cust("imprint_grams(search_text)").binary(BinOper::Custom("@>"), wanted))
-                .to_owned()
-        }
-    })
+    Some(if is_sqlite { containing_sqlite(&grams) } else { containing_postgres(&grams) })
+}
+
+fn containing_sqlite(grams: &[String]) -> SelectStatement {
+    let quoted: Vec<_> = grams.iter().map(|gram| format!("\"{}\"", gram.replace('"', "\"\""))).collect();
+    let numbers = Query::select()
+        .column("rowid")
+        .from("image_grams")
+        .and_where(Expr::cust("image_grams").binary(BinOper::Custom("match"), quoted.join(" ")))
+        .to_owned();
+    Query::select()
+        .expr_as(Expr::col("image_id"), ID)
+        .from("image_search")
+        .and_where(Expr::col("number").in_subquery(numbers))
+        .to_owned()
+}
+
+fn containing_postgres(grams: &[String]) -> SelectStatement {
+    let wanted = Func::cust("string_to_array").arg(grams.join(GRAM_SEPARATOR)).arg(GRAM_SEPARATOR);
+    Query::select()
+        .column(row::Column::Id)
+        .from(row::Entity)
+        .and_where(Expr::cust("imprint_grams(search_text)").binary(BinOper::Custom("@>"), wanted))
+        .to_owned()
 }
 
 /// The sequences of [`GRAM`] characters of some words, and whole words that are shorter but not
@@ -186,10 +178,8 @@ fn grams(words: &[String], shortest: usize) -> Vec<String> {
 
 /// Whether a condition accepts few images.
 async fn few(conn: &Conn<'_>, ids: &SelectStatement, most: Option<u64>) -> Result<bool, StoreError> {
-    let most = most.unwrap_or(match conn.0.get_database_backend() {
-        DatabaseBackend::Sqlite => MAX_FOUND_SQLITE,
-        _ => MAX_FOUND_POSTGRES,
-    });
+    let is_sqlite = conn.0.get_database_backend() == DatabaseBackend::Sqlite;
+    let most = most.unwrap_or(if is_sqlite { MAX_FOUND_SQLITE } else { MAX_FOUND_POSTGRES });
     let mut bounded = ids.clone();
     bounded.limit(most + 1);
     let count =
@@ -213,7 +203,7 @@ mod tests {
         assert_eq!(grams(&words("v2 日本"), 1), ["v2", "日本"]);
         assert!(grams(&words("v2 x"), 3).is_empty());
         let long: String = ('a'..='z').chain('0'..='9').collect();
-        let some = grams(&[long.clone()], 3);
+        let some = grams(std::slice::from_ref(&long), 3);
         assert!(some.len() <= MAX_GRAMS && some.iter().all(|gram| long.contains(gram.as_str())), "{some:?}");
     }
 }

@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{narrow, row as image};
+use super::{filter::ID, row as image};
 use crate::{Conn, StoreError, WriteTx, codec};
 
 #[expect(unreachable_pub, reason = "sea-orm derives public items")]
@@ -76,7 +76,7 @@ pub(super) async fn replace(tx: &WriteTx, image: &Image) -> Result<(), StoreErro
 pub(super) fn tagged(key: &str, account: Option<AccountId>) -> SelectStatement {
     let mut query = row::Entity::find()
         .select_only()
-        .column_as(row::Column::ImageId, narrow::ID)
+        .column_as(row::Column::ImageId, ID)
         .filter(row::Column::Key.eq(key));
     if let Some(account) = account {
         query = query.filter(row::Column::AccountId.eq(account.uuid()));
