@@ -4064,8 +4064,9 @@ export interface operations {
                 /** @description The owners of the images; without it, this account. */
                 scope?: "own" | "stock" | "all";
                 /**
-                 * @description Only images that contain every one of these words in their name, their description, their source
-                 *     instance's name or their tags, in upper or lower case; at most 8 words in 128 characters.
+                 * @description Only images that contain every one of these words in their name, their description, their
+                 *     source instance's name or their tags, in upper or lower case; at most 8 words in 128
+                 *     characters.
                  * @example web production
                  */
                 q?: string;
