@@ -73,6 +73,9 @@ test('images are searched, filtered and sorted by the server, and the address sa
   await remove(page, beta ?? '')
 })
 
+// A tag that is none is refused by the server.
+test.use({ expectedErrors: /the server responded with a status of 400/ })
+
 test('tags are edited, shown as chips and filter the list', async ({ page }) => {
   await signIn(page)
   const source = await runningInstance(page)
