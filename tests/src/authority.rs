@@ -17,7 +17,7 @@ pub struct Authority {
 pub struct Issued {
     /// The certificate.
     pub certificate: Certificate,
-    /// Its key.
+    /// The key pair that the certificate certifies.
     pub key: KeyPair,
 }
 

@@ -68,6 +68,20 @@ test('deleting asks for confirmation, and Cancel has the focus', async ({ page }
   await expect(row(page, name)).toContainText('Running')
 })
 
+test('stopping asks for confirmation and says what becomes of the guest', async ({ page }) => {
+  await signIn(page)
+  const name = await runningInstance(page)
+  await page.getByRole('button', { name: `Actions for ${name}` }).click()
+  await page.getByRole('menuitem', { name: 'Stop' }).click()
+  const question = page.getByRole('alertdialog', { name: `Stop ${name}?` })
+  await expect(question).toContainText('Its disk is kept.')
+  await expect(question.getByRole('button', { name: 'Cancel' })).toBeFocused()
+  await expectAccessible(page)
+  await page.keyboard.press('Enter')
+  await expect(question).toBeHidden()
+  await expect(row(page, name)).toContainText('Running')
+})
+
 test('the Image dialog opens and closes by keyboard, and the focus returns', async ({ page }) => {
   await signIn(page)
   const name = await runningInstance(page)

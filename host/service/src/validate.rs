@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use imprint_domain::{Code, Error, id::InstanceId};
+use imprint_domain::{Code, Error, id::InstanceId, task::Task};
 use imprint_store::{Conn, StoreError, task};
 
 use crate::db_result::{DbResult, db_error};
@@ -52,14 +52,16 @@ pub(crate) fn check_settings(settings: &BTreeMap<String, String>, pointer: &str)
 /// Refuses an instance that a task works on.
 pub(crate) async fn require_idle(conn: &Conn<'_>, id: InstanceId) -> Result<(), Error> {
     let active = task::active_of_instance(conn, id).await.db()?;
-    match active.first() {
-        None => Ok(()),
-        Some(record) => Err(Error::new(
-            Code::InstanceBusy,
-            format!("the task {} works on it; wait until it is over, or cancel it", record.task.kind),
-        )
-        .with("task_id", record.task.id)),
-    }
+    active.first().map_or(Ok(()), |record| Err(busy_with(&record.task)))
+}
+
+/// Returns the refusal of an instance that a task works on.
+pub(crate) fn busy_with(task: &Task) -> Error {
+    Error::new(
+        Code::InstanceBusy,
+        format!("the task {} works on it; wait until it is over, or cancel it", task.kind),
+    )
+    .with("task_id", task.id)
 }
 
 /// Refuses to remove what others refer to; `references` are names of resources and their numbers.

@@ -335,7 +335,7 @@ pub async fn count_of_location(conn: &Conn<'_>, id: LocationId) -> Result<u64, S
 pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
     usage::count(tx, None, Some(&record.image)).await?;
-    tags::replace(tx, &record.image).await
+    tags::add(tx, &record.image).await
 }
 
 /// Changes an image's row to what the record says.
@@ -347,9 +347,10 @@ pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError
     let before = get(&tx.conn(), record.image.id).await?;
     usage::count(tx, before.as_ref().map(|before| &before.image), Some(&record.image)).await?;
     row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
-    let id = record.image.id.uuid();
-    let stored = tags::of_images(&tx.conn(), &[id]).await?.remove(&id).unwrap_or_default();
-    if stored == record.image.tags { Ok(()) } else { tags::replace(tx, &record.image).await }
+    if before.is_some_and(|before| before.image.tags == record.image.tags) {
+        return Ok(());
+    }
+    tags::replace(tx, &record.image).await
 }
 
 /// Removes an image's row.

@@ -76,7 +76,7 @@ pub fn part_size(smallest: u64, largest: u64, max_parts: u32, bound: Option<u64>
     (needed <= largest).then_some(needed.max(smallest))
 }
 
-/// How a service takes an object in parts.
+/// The sizes and the number of the parts in which a service takes an object.
 ///
 /// ```
 /// use imprint_plugin_sdk::http::objects::Parts;

@@ -31,7 +31,7 @@ struct Referred {
     name: String,
 }
 
-/// What becomes of the segments of a marked upload.
+/// The decision about the segments of a marked upload.
 enum Decision {
     /// An upload that may still be in progress.
     Wait,

@@ -86,3 +86,8 @@ export function asProblem(error: unknown): Problem {
   }
   return new Problem(0, 'panel', 'The panel has a fault', String(error))
 }
+
+/** Returns a problem that no field of a form shows; `null` for one that names fields. */
+export function unplaced(problem: Problem | null): Problem | null {
+  return problem && problem.fields.length === 0 ? problem : null
+}

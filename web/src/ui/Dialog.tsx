@@ -1,5 +1,5 @@
 import { X } from 'lucide-react'
-import type { ReactNode } from 'react'
+import type { FormEvent, ReactNode } from 'react'
 import { Dialog as AriaDialog, Heading, Modal, ModalOverlay } from 'react-aria-components'
 import { Button, IconButton } from './Button'
 import styles from './Dialog.module.css'
@@ -44,6 +44,47 @@ export function Dialog({ title, icon, isOpen, onClose, role = 'dialog', children
 /** The row of buttons at the end of a dialog. */
 export function DialogActions({ children }: { children: ReactNode }) {
   return <div className={styles.actions}>{children}</div>
+}
+
+export interface FormDialogProps {
+  title: string
+  onClose: () => void
+  onSubmit: (event: FormEvent<HTMLFormElement>) => void
+  /** What the button says that submits the form. */
+  submit: string
+  busy: boolean
+  /** Why it cannot be submitted yet. */
+  reason?: string | null
+  /** What was refused, unless a field shows it. */
+  problem: ShownProblem | null
+  children: ReactNode
+}
+
+/** An open dialog with a form, which Enter submits. */
+export function FormDialog({
+  title,
+  onClose,
+  onSubmit,
+  submit,
+  busy,
+  reason = null,
+  problem,
+  children,
+}: FormDialogProps) {
+  return (
+    <Dialog title={title} isOpen onClose={onClose}>
+      <form onSubmit={onSubmit}>
+        {children}
+        {problem && <ProblemNotice problem={problem} />}
+        <DialogActions>
+          <Button onPress={onClose}>Cancel</Button>
+          <Button type="submit" variant="primary" busy={busy} reason={reason}>
+            {submit}
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  )
 }
 
 export interface ConfirmDialogProps {

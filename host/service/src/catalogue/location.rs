@@ -61,13 +61,13 @@ pub struct QuotaView {
     pub image_limit: Option<u32>,
     /// The number of images that it has, counted in the scope of the limit.
     pub images_used: u32,
-    /// What that limit counts.
+    /// Whether that limit counts all images of the account or those in the location.
     pub image_limit_scope: LimitScope,
     /// The bytes that the account's images may take; `None` is no limit.
     pub image_bytes_limit: Option<ByteSize>,
     /// The bytes that they take, counted in the scope of the limit.
     pub image_bytes_used: ByteSize,
-    /// What that limit counts.
+    /// Whether that limit counts all images of the account or those in the location.
     pub image_bytes_limit_scope: LimitScope,
 }
 

@@ -209,12 +209,13 @@ impl Service {
         changes: BTreeMap<String, Option<SecretText>>,
     ) -> Result<StorageView, Error> {
         op.require_admin()?;
-        let change = Change::begin(self).await?;
+        let mut change = Change::begin(self).await?;
         let mut record = get(&change.conn(), id).await?;
         storage_secrets::apply(&change, &mut record, &changes).await?;
         record.storage.count_version();
         storage::update(&change.tx, &record).await.db()?;
         change.audit(op, "storage.set_secrets", id).await?;
+        change.storage_changed(id).await?;
         let answer = view(&change.conn(), record, change.now).await?;
         change.commit().await?;
         Ok(answer)

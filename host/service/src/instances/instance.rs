@@ -31,7 +31,7 @@ use crate::{
         payload::TaskPayload,
         task::{cancel, view as task_view},
     },
-    validate::require_idle,
+    validate::{busy_with, require_idle},
 };
 
 /// The image that an instance was deployed from, while it exists.
@@ -318,7 +318,7 @@ async fn make_way(change: &mut Change<'_>, op: &Op, id: InstanceId, busy: Busy) 
     for mut record in task::active_of_instance(&change.conn(), id).await.db()? {
         // What switches the instance or removes it is not undone half-way.
         if record.task.kind != TaskKind::ImageCapture {
-            return require_idle(&change.conn(), id).await;
+            return Err(busy_with(&record.task));
         }
         cancel(change, op, &mut record).await?;
     }

@@ -5,7 +5,7 @@
     reason = "tests hold no clock of their own, and run what they test in the background"
 )]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use imprint_agent_protocol::StorageReport;
 use imprint_domain::{
@@ -101,7 +101,7 @@ pub(crate) async fn a_follower_resumes_or_learns_that_it_cannot(world: World) {
     assert_eq!(current.start(), EventStart::Resumed { sequence });
 }
 
-/// Every change of a storage is an event of each admin, and of nobody else.
+/// Every change of a storage is an event of each admin, and of no other account.
 pub(crate) async fn admins_follow_image_storages(world: World) {
     world.agent.report(&[], vec![report(world.images, Some(50 << 30))]).await.unwrap();
     let filter = EventFilter { topics: vec![EventTopic::Storage], task_id: None };
@@ -120,6 +120,11 @@ pub(crate) async fn admins_follow_image_storages(world: World) {
     edit(&world, id, StoragePatch { weight, ..StoragePatch::default() }).await;
     let Subject::Storage(edited) = next(&mut follower).await.subject else { panic!("not the storage") };
     assert_eq!(edited.weight, 7);
+
+    // The names of secrets and the version are shown, so that both are a change.
+    world.service.storage_secrets_update(&world.admin, id, BTreeMap::new()).await.unwrap();
+    let Subject::Storage(secrets) = next(&mut follower).await.subject else { panic!("not the storage") };
+    assert_eq!((secrets.id, secrets.version), (id, edited.version + 1));
 
     // Health is an event when it changes, not at every report.
     for available in [40 << 30, 30 << 30] {

@@ -91,7 +91,7 @@ async fn fill(world: &World, store: &Store) -> Vec<ImageRecord> {
     all
 }
 
-/// What the list is, by its definition.
+/// Returns the list by its definition.
 fn expected(all: &[ImageRecord], filter: &ImageFilter, sorted: &Sorted) -> Vec<ImageId> {
     let custom_of = |record: &ImageRecord, account: AccountId| {
         record.image.kind == ImageKind::Custom && record.image.account_id == account

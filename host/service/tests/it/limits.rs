@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use imprint_agent_protocol::StorageReport;
 use imprint_domain::{
-    Code,
+    Code, Error,
     coalesce::CoalescePolicy,
     id::{InstanceId, LocationId},
     image::ImageFormat,
@@ -20,8 +20,8 @@ use imprint_domain::{
     task::TaskState,
 };
 use imprint_service::{
-    AccountPatch, CaptureCreate, HypervisorCreate, Idempotency, ImageList, InstanceCreate, LocationCreate,
-    LocationPatch, PageRequest, QuotaView, StockImageCreate,
+    AccountPatch, CaptureCreate, HypervisorCreate, Idempotency, ImageList, ImageTask, InstanceCreate,
+    LocationCreate, LocationPatch, PageRequest, QuotaView, StockImageCreate,
 };
 use imprint_store::Store;
 
@@ -30,17 +30,12 @@ use crate::{
     support::{Agent, World, failure, name, open, size, stored},
 };
 
-pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: World) {
-    let limit = LocationPatch { default_image_limit: Some(Some(9)), ..LocationPatch::default() };
-    world.service.location_update(&world.admin, world.location.id, limit).await.unwrap();
-    world.image("first").await;
-    world.image("second").await;
-    let world = Arc::new(world);
-    // Two control planes over one database.
+/// Asks for 200 captures at once, of two control planes over one database.
+async fn race(world: &Arc<World>) -> Vec<Result<ImageTask, Error>> {
     let second = open(&world.target, &world.environment).await;
     let requests: Vec<_> = (0..200)
         .map(|index| {
-            let world = Arc::clone(&world);
+            let world = Arc::clone(world);
             let service = if index % 2 == 0 { world.service.clone() } else { second.clone() };
             tokio::spawn(async move {
                 let request = world.capture_request(&format!("race {index}"));
@@ -48,9 +43,22 @@ pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: W
             })
         })
         .collect();
-    let (mut made, mut refused) = (0, 0);
+    let mut answers = Vec::new();
     for request in requests {
-        match request.await.unwrap() {
+        answers.push(request.await.unwrap());
+    }
+    answers
+}
+
+pub(crate) async fn of_200_simultaneous_captures_the_free_slots_succeed(world: World) {
+    let limit = LocationPatch { default_image_limit: Some(Some(9)), ..LocationPatch::default() };
+    world.service.location_update(&world.admin, world.location.id, limit).await.unwrap();
+    world.image("first").await;
+    world.image("second").await;
+    let world = Arc::new(world);
+    let (mut made, mut refused) = (0, 0);
+    for answer in race(&world).await {
+        match answer {
             Ok(_) => made += 1,
             Err(error) => {
                 assert_eq!(error.code, Code::ImageLimitReached, "{error:?}");
@@ -92,20 +100,9 @@ pub(crate) async fn of_200_simultaneous_captures_those_that_fit_succeed(world: W
     let patch = AccountPatch { image_bytes_limit: Some(Some(size(limit))), ..AccountPatch::default() };
     world.service.account_update(&world.admin, world.customer.account_id(), patch).await.unwrap();
     let world = Arc::new(world);
-    let second = open(&world.target, &world.environment).await;
-    let requests: Vec<_> = (0..200)
-        .map(|index| {
-            let world = Arc::clone(&world);
-            let service = if index % 2 == 0 { world.service.clone() } else { second.clone() };
-            tokio::spawn(async move {
-                let request = world.capture_request(&format!("race {index}"));
-                service.image_capture(&world.customer, request).await
-            })
-        })
-        .collect();
     let mut made = 0;
-    for request in requests {
-        match request.await.unwrap() {
+    for answer in race(&world).await {
+        match answer {
             Ok(_) => made += 1,
             Err(error) => {
                 assert_eq!(error.code, Code::ImageBytesLimitReached, "{error:?}");

@@ -281,7 +281,7 @@ pub(crate) async fn a_cancelled_task_ends(world: World) {
     assert_eq!(refused.code, Code::InvalidTransition);
 }
 
-/// A capture that is under way keeps nobody from stopping the instance: it is cancelled on request.
+/// An instance can be stopped during a capture, which is cancelled on request.
 pub(crate) async fn an_instance_is_stopped_during_a_capture_on_request(world: World) {
     let queued = world.capture("queued").await;
     let service = &world.service;
@@ -302,6 +302,7 @@ pub(crate) async fn an_instance_is_stopped_during_a_capture_on_request(world: Wo
     assert!(world.agent.progress(&work, Phase::Copying, 1).await.unwrap().cancel);
     let twice = stop(Busy::Cancel).await.unwrap_err();
     assert_eq!(twice.code, Code::InstanceBusy, "another power task is not cancelled");
+    assert_eq!(twice.context["task_id"], stopped.task.id.to_string(), "it is what is in the way");
     world.agent.finish(&work, Outcome::Cancelled).await.unwrap();
     is_gone(&world, &running).await;
     world.agent.work_all().await;

@@ -37,7 +37,7 @@ pub struct ImageFilter {
     pub owner: OwnerFilter,
     /// Only these, if any are named.
     pub ids: Option<Vec<ImageId>>,
-    /// What their texts have to contain.
+    /// The words that their texts have to contain.
     pub search: Option<Search>,
     /// The tags that they have to have, all of them.
     pub tags: Vec<Tag>,

@@ -40,7 +40,7 @@ pub enum SortKey {
 /// The property to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortBy {
-    /// When it was requested.
+    /// The time at which the image was requested.
     CreatedAt,
     /// The name, compared byte by byte.
     Name,
@@ -99,7 +99,7 @@ impl Sorted {
     }
 }
 
-/// What is sorted by, as the indexes have it.
+/// Returns the expression that a list is sorted by, as the indexes have it.
 fn sort_expression(by: SortBy) -> SimpleExpr {
     match by {
         SortBy::CreatedAt => Expr::col(row::Column::CreatedAt),

@@ -29,7 +29,7 @@ const MAX_GRAMS: usize = 16;
 /// Separates sequences in a parameter; no search contains it.
 const GRAM_SEPARATOR: &str = "\u{1f}";
 
-/// How a list finds its images.
+/// The two halves of a list's conditions: one that an index answers, and the others.
 pub(super) struct Narrow {
     /// Selects the ids of those that one condition accepts, if they are few.
     pub(super) ids: Option<SelectStatement>,

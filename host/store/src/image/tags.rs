@@ -56,6 +56,11 @@ pub(super) async fn of_images(conn: &Conn<'_>, ids: &[Uuid]) -> Result<BTreeMap<
 /// Writes the tags of an image in place of those that are there.
 pub(super) async fn replace(tx: &WriteTx, image: &Image) -> Result<(), StoreError> {
     row::Entity::delete_many().filter(row::Column::ImageId.eq(image.id.uuid())).exec(&tx.0).await?;
+    add(tx, image).await
+}
+
+/// Writes the tags of an image that has none yet.
+pub(super) async fn add(tx: &WriteTx, image: &Image) -> Result<(), StoreError> {
     if image.tags.is_empty() {
         return Ok(());
     }

@@ -29,7 +29,7 @@ struct Entry {
     stored: Stored,
     etag: String,
     upload: Option<String>,
-    /// When it was stored: a day of October 2009.
+    /// The time at which it was stored: a day of October 2009.
     day: u32,
 }
 

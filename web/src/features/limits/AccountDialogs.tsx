@@ -3,11 +3,9 @@ import { useCreateAccount, useEditAccount } from '@/api/queries/accounts'
 import type { Account } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { nameProblem } from '@/lib/name'
-import { asProblem, toSentence } from '@/lib/problem'
-import { Button } from '@/ui/Button'
-import { Dialog, DialogActions } from '@/ui/Dialog'
+import { asProblem, toSentence, unplaced } from '@/lib/problem'
+import { FormDialog } from '@/ui/Dialog'
 import { SelectField, TextField } from '@/ui/Field'
-import { ProblemNotice } from '@/ui/Notice'
 import { MutedText } from '@/ui/Page'
 import { LimitFields, parsedLimits, typedLimits } from './LimitFields'
 
@@ -29,26 +27,24 @@ export function EditAccountDialog({ account, onClose }: { account: Account; onCl
     edit.mutate({ account, patch }, { onSuccess: onClose })
   }
   return (
-    <Dialog title={`Limits of ${account.name}`} isOpen onClose={onClose}>
-      <form onSubmit={submit}>
-        <LimitFields
-          values={limits}
-          onChange={(patch) => setLimits((old) => ({ ...old, ...patch }))}
-          submitted={submitted}
-          refusal={refusal}
-          pointers={POINTERS}
-          without={WITHOUT}
-        />
-        <MutedText>They count its images in all locations. Existing images stay when it has more.</MutedText>
-        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
-        <DialogActions>
-          <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={edit.isPending}>
-            Save
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={`Limits of ${account.name}`}
+      onClose={onClose}
+      onSubmit={submit}
+      submit="Save"
+      busy={edit.isPending}
+      problem={unplaced(refusal)}
+    >
+      <LimitFields
+        values={limits}
+        onChange={(patch) => setLimits((old) => ({ ...old, ...patch }))}
+        submitted={submitted}
+        refusal={refusal}
+        pointers={POINTERS}
+        without={WITHOUT}
+      />
+      <MutedText>They count its images in all locations. Existing images stay when it has more.</MutedText>
+    </FormDialog>
   )
 }
 
@@ -90,41 +86,39 @@ export function AddAccountDialog({ onClose }: { onClose: () => void }) {
     create.mutate(body, { onSuccess: onClose })
   }
   return (
-    <Dialog title="Add Account" isOpen onClose={onClose}>
-      <form onSubmit={submit}>
-        <TextField
-          label="Name"
-          autoFocus
-          autoComplete="off"
-          value={values.name}
-          onChange={(name) => set({ name })}
-          problem={messageFor('name')}
-        />
-        <TextField
-          label="Password"
-          type="password"
-          autoComplete="new-password"
-          value={values.password}
-          onChange={(password) => set({ password })}
-          problem={messageFor('password')}
-        />
-        <SelectField label="Role" choices={ROLES} value={values.role} onChange={(role) => set({ role })} />
-        <LimitFields
-          values={limits}
-          onChange={(patch) => setLimits((old) => ({ ...old, ...patch }))}
-          submitted={submitted}
-          refusal={refusal}
-          pointers={POINTERS}
-          without={WITHOUT}
-        />
-        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
-        <DialogActions>
-          <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={create.isPending}>
-            Add Account
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+    <FormDialog
+      title="Add Account"
+      onClose={onClose}
+      onSubmit={submit}
+      submit="Add Account"
+      busy={create.isPending}
+      problem={unplaced(refusal)}
+    >
+      <TextField
+        label="Name"
+        autoFocus
+        autoComplete="off"
+        value={values.name}
+        onChange={(name) => set({ name })}
+        problem={messageFor('name')}
+      />
+      <TextField
+        label="Password"
+        type="password"
+        autoComplete="new-password"
+        value={values.password}
+        onChange={(password) => set({ password })}
+        problem={messageFor('password')}
+      />
+      <SelectField label="Role" choices={ROLES} value={values.role} onChange={(role) => set({ role })} />
+      <LimitFields
+        values={limits}
+        onChange={(patch) => setLimits((old) => ({ ...old, ...patch }))}
+        submitted={submitted}
+        refusal={refusal}
+        pointers={POINTERS}
+        without={WITHOUT}
+      />
+    </FormDialog>
   )
 }

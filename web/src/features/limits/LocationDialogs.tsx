@@ -2,11 +2,9 @@ import { type FormEvent, useState } from 'react'
 import { useDeleteLocation, useEditLocation } from '@/api/queries/locations'
 import type { AdminLocation } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
-import { asProblem } from '@/lib/problem'
-import { Button } from '@/ui/Button'
-import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
+import { asProblem, unplaced } from '@/lib/problem'
+import { ConfirmDialog, FormDialog } from '@/ui/Dialog'
 import { Checkbox } from '@/ui/Field'
-import { ProblemNotice } from '@/ui/Notice'
 import { MutedText } from '@/ui/Page'
 import { LimitFields, parsedLimits, typedLimits } from './LimitFields'
 
@@ -39,38 +37,36 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
     edit.mutate({ location, patch }, { onSuccess: onClose })
   }
   return (
-    <Dialog title={`Edit ${location.name}`} isOpen onClose={onClose}>
-      <form onSubmit={submit}>
-        <Checkbox
-          label="Customers create images of instances"
-          help="Without it existing images stay, and can be deployed and deleted."
-          isSelected={enabled}
-          onChange={setEnabled}
-        />
-        <Checkbox
-          label="Merge the layers of a disk before its image is created"
-          help="Only of stopped instances. The next image is then faster."
-          isSelected={merged}
-          onChange={setMerged}
-        />
-        <LimitFields
-          values={limits}
-          onChange={(patch) => setLimits((old) => ({ ...old, ...patch }))}
-          submitted={submitted}
-          refusal={refusal}
-          pointers={{ images: '/default_image_limit', bytes: '/default_image_bytes_limit' }}
-          without="no limit"
-        />
-        <MutedText>The limits of each account here, unless it has its own.</MutedText>
-        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
-        <DialogActions>
-          <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={edit.isPending}>
-            Save
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={`Edit ${location.name}`}
+      onClose={onClose}
+      onSubmit={submit}
+      submit="Save"
+      busy={edit.isPending}
+      problem={unplaced(refusal)}
+    >
+      <Checkbox
+        label="Customers create images of instances"
+        help="Without it existing images stay, and can be deployed and deleted."
+        isSelected={enabled}
+        onChange={setEnabled}
+      />
+      <Checkbox
+        label="Merge the layers of a disk before its image is created"
+        help="Only of stopped instances. The next image is then faster."
+        isSelected={merged}
+        onChange={setMerged}
+      />
+      <LimitFields
+        values={limits}
+        onChange={(patch) => setLimits((old) => ({ ...old, ...patch }))}
+        submitted={submitted}
+        refusal={refusal}
+        pointers={{ images: '/default_image_limit', bytes: '/default_image_bytes_limit' }}
+        without="no limit"
+      />
+      <MutedText>The limits of each account here, unless it has its own.</MutedText>
+    </FormDialog>
   )
 }
 

@@ -6,9 +6,9 @@ import type { ImageAndTask, ImageStorage, StorageObject } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
-import { asProblem, type Problem, toSentence } from '@/lib/problem'
+import { asProblem, type Problem, toSentence, unplaced } from '@/lib/problem'
 import { Button } from '@/ui/Button'
-import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
+import { ConfirmDialog, Dialog, DialogActions, FormDialog } from '@/ui/Dialog'
 import { SelectField, TextField } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
 import { MutedText } from '@/ui/Page'
@@ -66,51 +66,49 @@ export function AdoptDialog({ storage, object, onClose, onAdopted }: AdoptDialog
     )
   }
   return (
-    <Dialog title="Adopt as an image" isOpen onClose={onClose}>
-      <form onSubmit={submit}>
-        <p>
-          An image is made of <code>{object.key}</code> ({formatBytes(object.size_bytes)}). The file stays
-          where it is; a task reads its size and digest.
-        </p>
-        <TextField label="Name" value={name} onChange={setName} autoFocus problem={messageFor('name')} />
+    <FormDialog
+      title="Adopt as an image"
+      onClose={onClose}
+      onSubmit={submit}
+      submit="Adopt"
+      busy={adopt.isPending}
+      problem={unplaced(refusal)}
+    >
+      <p>
+        An image is made of <code>{object.key}</code> ({formatBytes(object.size_bytes)}). The file stays where
+        it is; a task reads its size and digest.
+      </p>
+      <TextField label="Name" value={name} onChange={setName} autoFocus problem={messageFor('name')} />
+      <SelectField
+        label="Format"
+        choices={formatChoices}
+        value={format}
+        onChange={setFormat}
+        help={formatOfKey(object.key) ? 'As the key says.' : 'The key does not say it.'}
+        problem={messageFor('format')}
+      />
+      <SelectField
+        label="Location"
+        choices={locations.map(({ id, name: label }) => ({ id, label }))}
+        value={locationId}
+        onChange={setLocation}
+        help="Where instances can be created from it."
+        problem={messageFor('location_id')}
+      />
+      {isForCustomer ? (
         <SelectField
-          label="Format"
-          choices={formatChoices}
-          value={format}
-          onChange={setFormat}
-          help={formatOfKey(object.key) ? 'As the key says.' : 'The key does not say it.'}
-          problem={messageFor('format')}
+          label="Account"
+          choices={(accounts.data ?? []).map(({ id, name: label }) => ({ id, label }))}
+          value={accountId}
+          onChange={setAccount}
+          help="Who gets the image, and pays for it."
+          problem={messageFor('account_id')}
         />
-        <SelectField
-          label="Location"
-          choices={locations.map(({ id, name: label }) => ({ id, label }))}
-          value={locationId}
-          onChange={setLocation}
-          help="Where instances can be created from it."
-          problem={messageFor('location_id')}
-        />
-        {isForCustomer ? (
-          <SelectField
-            label="Account"
-            choices={(accounts.data ?? []).map(({ id, name: label }) => ({ id, label }))}
-            value={accountId}
-            onChange={setAccount}
-            help="Who gets the image, and pays for it."
-            problem={messageFor('account_id')}
-          />
-        ) : (
-          <MutedText>All customers can use it, as every stock image.</MutedText>
-        )}
-        {accounts.isError && <ProblemNotice problem={asProblem(accounts.error)} />}
-        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
-        <DialogActions>
-          <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={adopt.isPending}>
-            Adopt
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+      ) : (
+        <MutedText>All customers can use it, as every stock image.</MutedText>
+      )}
+      {accounts.isError && <ProblemNotice problem={asProblem(accounts.error)} />}
+    </FormDialog>
   )
 }
 

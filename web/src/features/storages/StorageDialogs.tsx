@@ -4,12 +4,11 @@ import type { ImageStorage, ImageStoragePatch } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { GIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
-import { asProblem, type Problem, toSentence } from '@/lib/problem'
+import { asProblem, type Problem, toSentence, unplaced } from '@/lib/problem'
 import { parseGib } from '@/lib/typed'
-import { Button } from '@/ui/Button'
-import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
+import { ConfirmDialog, FormDialog } from '@/ui/Dialog'
 import { Checkbox, SelectField, TextField } from '@/ui/Field'
-import { Notice, ProblemNotice } from '@/ui/Notice'
+import { Notice } from '@/ui/Notice'
 import { MutedText } from '@/ui/Page'
 import { ConnectionTest } from './ConnectionTest'
 import { settingProblems } from './connection-test'
@@ -76,62 +75,60 @@ export function EditStorageDialog({ storage, onClose, testers, fields }: EditSto
     edit.mutate({ storage, patch }, { onSuccess: onClose })
   }
   return (
-    <Dialog title={`Edit ${storage.name}`} isOpen onClose={onClose}>
-      <form onSubmit={submit}>
-        <TextField
-          label="Name"
-          value={values.name}
-          onChange={(name) => set({ name })}
-          autoFocus
-          problem={messageFor('name', '/name')}
+    <FormDialog
+      title={`Edit ${storage.name}`}
+      onClose={onClose}
+      onSubmit={submit}
+      submit="Save"
+      busy={edit.isPending}
+      problem={unplaced(refusal)}
+    >
+      <TextField
+        label="Name"
+        value={values.name}
+        onChange={(name) => set({ name })}
+        autoFocus
+        problem={messageFor('name', '/name')}
+      />
+      <PlacementFields
+        values={values}
+        onChange={set}
+        problems={{
+          weight: messageFor('weight', '/weight'),
+          minFree: messageFor('minFree', '/min_free_bytes'),
+        }}
+      />
+      <SettingFields
+        fields={shown}
+        values={settings}
+        onChange={(name, value) => {
+          setSettings((old) => ({ ...old, [name]: value }))
+          setTested(({ [name]: _, ...others }) => others)
+        }}
+        problemOf={(field) =>
+          tested[field.name] ?? settingProblem(testRefusal, field) ?? settingProblem(refusal, field)
+        }
+      />
+      {storage.kind === 'local' && (
+        <Checkbox
+          label="The path is the same storage on every machine"
+          isSelected={values.shared}
+          onChange={(isShared) => set({ shared: isShared })}
         />
-        <PlacementFields
-          values={values}
-          onChange={set}
-          problems={{
-            weight: messageFor('weight', '/weight'),
-            minFree: messageFor('minFree', '/min_free_bytes'),
-          }}
-        />
-        <SettingFields
-          fields={shown}
-          values={settings}
-          onChange={(name, value) => {
-            setSettings((old) => ({ ...old, [name]: value }))
-            setTested(({ [name]: _, ...others }) => others)
-          }}
-          problemOf={(field) =>
-            tested[field.name] ?? settingProblem(testRefusal, field) ?? settingProblem(refusal, field)
-          }
-        />
-        {storage.kind === 'local' && (
-          <Checkbox
-            label="The path is the same storage on every machine"
-            isSelected={values.shared}
-            onChange={(isShared) => set({ shared: isShared })}
+      )}
+      {shown.length > 0 && (
+        <>
+          <MutedText>Files do not move when a setting changes.</MutedText>
+          <ConnectionTest
+            hypervisors={testers}
+            subject={() => ({ storageId: storage.id, settings: valuesOf(shown, settings).settings })}
+            fields={fields}
+            onResult={(test) => setTested(settingProblems(test))}
+            onRefusal={setTestRefusal}
           />
-        )}
-        {shown.length > 0 && (
-          <>
-            <MutedText>Files do not move when a setting changes.</MutedText>
-            <ConnectionTest
-              hypervisors={testers}
-              subject={() => ({ storageId: storage.id, settings: valuesOf(shown, settings).settings })}
-              fields={fields}
-              onResult={(test) => setTested(settingProblems(test))}
-              onRefusal={setTestRefusal}
-            />
-          </>
-        )}
-        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
-        <DialogActions>
-          <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={edit.isPending}>
-            Save
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+        </>
+      )}
+    </FormDialog>
   )
 }
 
@@ -148,33 +145,27 @@ export function BindStorageDialog({
     if (chosen) bind.mutate({ storage, hypervisorId: chosen }, { onSuccess: onClose })
   }
   return (
-    <Dialog title={`Bind ${storage.name}`} isOpen onClose={onClose}>
-      <form onSubmit={submit}>
-        {free.length === 0 ? (
-          <p>It is bound to every hypervisor.</p>
-        ) : (
-          <SelectField
-            label="Hypervisor"
-            choices={free.map(({ id, name }) => ({ id, label: name }))}
-            value={chosen}
-            onChange={setChosen}
-            help="Images of instances on it can then be created on this storage."
-          />
-        )}
-        {bind.isError && <ProblemNotice problem={asProblem(bind.error)} />}
-        <DialogActions>
-          <Button onPress={onClose}>Cancel</Button>
-          <Button
-            type="submit"
-            variant="primary"
-            busy={bind.isPending}
-            reason={free.length === 0 ? 'There is no other hypervisor.' : null}
-          >
-            Bind
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={`Bind ${storage.name}`}
+      onClose={onClose}
+      onSubmit={submit}
+      submit="Bind"
+      busy={bind.isPending}
+      reason={free.length === 0 ? 'There is no other hypervisor.' : null}
+      problem={bind.isError ? asProblem(bind.error) : null}
+    >
+      {free.length === 0 ? (
+        <p>It is bound to every hypervisor.</p>
+      ) : (
+        <SelectField
+          label="Hypervisor"
+          choices={free.map(({ id, name }) => ({ id, label: name }))}
+          value={chosen}
+          onChange={setChosen}
+          help="Images of instances on it can then be created on this storage."
+        />
+      )}
+    </FormDialog>
   )
 }
 
@@ -226,30 +217,28 @@ export function DrainStorageDialog({
     edit.mutate({ storage, patch }, { onSuccess: onClose })
   }
   return (
-    <Dialog title={`Drain ${storage.name}`} isOpen onClose={onClose}>
-      <form onSubmit={submit}>
-        <p>
-          Its images move to other storages in the background, and stay usable meanwhile. It takes no new
-          images.
-        </p>
-        <SelectField
-          label="Move images to"
-          choices={[
-            { id: ANY, label: 'Whatever takes each image' },
-            ...targets.map(({ id, name }) => ({ id, label: name })),
-          ]}
-          value={target}
-          onChange={setTarget}
-        />
-        {edit.isError && <ProblemNotice problem={asProblem(edit.error)} />}
-        <DialogActions>
-          <Button onPress={onClose}>Cancel</Button>
-          <Button type="submit" variant="primary" busy={edit.isPending}>
-            Drain
-          </Button>
-        </DialogActions>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={`Drain ${storage.name}`}
+      onClose={onClose}
+      onSubmit={submit}
+      submit="Drain"
+      busy={edit.isPending}
+      problem={edit.isError ? asProblem(edit.error) : null}
+    >
+      <p>
+        Its images move to other storages in the background, and stay usable meanwhile. It takes no new
+        images.
+      </p>
+      <SelectField
+        label="Move images to"
+        choices={[
+          { id: ANY, label: 'Whatever takes each image' },
+          ...targets.map(({ id, name }) => ({ id, label: name })),
+        ]}
+        value={target}
+        onChange={setTarget}
+      />
+    </FormDialog>
   )
 }
 
