@@ -31,6 +31,8 @@ pub struct Passed {
     pub sent: u64,
     /// The bytes that the server answered, with its heads.
     pub received: u64,
+    /// The number of open connections of clients.
+    pub open: usize,
 }
 
 impl Passed {
@@ -83,6 +85,7 @@ impl Relay {
 
 async fn connection(client: TcpStream, server: SocketAddr, passed: Arc<watch::Sender<Passed>>) {
     let Ok(server) = TcpStream::connect(server).await else { return };
+    passed.send_modify(|passed| passed.open += 1);
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     // The parts that the server has as a whole and has not answered to.
     let waiting = Mutex::default();
@@ -91,6 +94,7 @@ async fn connection(client: TcpStream, server: SocketAddr, passed: Arc<watch::Se
         _ = requests(from_client, to_server, (&passed, &waiting)) => {}
         _ = answers(from_server, to_client, (&passed, &waiting)) => {}
     }
+    passed.send_modify(|passed| passed.open -= 1);
 }
 
 async fn answers(
