@@ -26,6 +26,7 @@ mod m20261130_000032_add_object_servers;
 mod m20261130_000033_add_storage_events;
 mod m20261130_000034_find_images;
 mod m20261130_000035_count_image_usage;
+mod m20261130_000040_add_metadata;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -77,6 +78,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000033_add_storage_events::Migration),
             Box::new(m20261130_000034_find_images::Migration),
             Box::new(m20261130_000035_count_image_usage::Migration),
+            Box::new(m20261130_000040_add_metadata::Migration),
         ]
     }
 }

@@ -118,6 +118,35 @@ test('tags are edited, shown as chips and filter the list', async ({ page }) => 
   await remove(page, second ?? '')
 })
 
+test('metadata is set in fields, shown on the image and refused at its field', async ({ page }) => {
+  await signIn(page)
+  const source = await runningInstance(page)
+  const [id] = await createImages(page, source, ['with-metadata'])
+  await page.goto(`/images/${id}`)
+  await page.getByRole('button', { name: 'More actions' }).click()
+  await page.getByRole('menuitem', { name: 'Metadata' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Metadata' })
+  await dialog.getByRole('button', { name: /Machine \(vm_mode\)/ }).click()
+  await page.getByRole('option', { name: 'hvm' }).click()
+  await dialog.getByLabel('SSH user').fill('Not A User')
+  await dialog.getByLabel('Other keys').fill('team=web\nnonsense')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog).toContainText('this line is “nonsense”')
+  await dialog.getByLabel('Other keys').fill('team=web')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog).toContainText('such as `debian`')
+  await dialog.getByLabel('SSH user').fill('debian')
+  await expectAccessible(page)
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await expect(dialog).toBeHidden()
+  const card = page.getByRole('region', { name: 'Metadata' })
+  for (const text of ['vm_mode', 'hvm', 'ssh_user', 'debian', 'team', 'web']) {
+    await expect(card.getByText(text, { exact: true })).toBeVisible()
+  }
+  await expectAccessible(page)
+  await remove(page, id ?? '')
+})
+
 test('a protected image has a lock, and cannot be deleted until the protection is switched off', async ({
   page,
 }) => {

@@ -7,6 +7,7 @@ use imprint_domain::{
     digest::{LogicalDigest, StoredDigest},
     id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
     image::{Compression, ImageFormat},
+    metadata::VmMode,
     name::Name,
     plugin_kind::StorageKind,
     size::ByteSize,
@@ -122,6 +123,9 @@ pub struct InstanceRef {
     pub vcpus: u32,
     /// The size of the memory in bytes.
     pub memory: ByteSize,
+    /// The machine that its system is made for; `None` leaves that to the driver.
+    #[serde(default)]
+    pub vm_mode: Option<VmMode>,
 }
 
 /// Capture the primary disk of an instance.
@@ -207,7 +211,8 @@ pub struct DeployAssignment {
     pub start: bool,
 }
 
-/// The data that cloud-init reads at the first boot of an instance (data source NoCloud).
+/// The data that cloud-init reads at the first boot of an instance (data sources NoCloud and
+/// ConfigDrive).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
     /// The host name.
@@ -216,6 +221,12 @@ pub struct Seed {
     pub ssh_keys: Vec<String>,
     /// A user script or cloud-config of at most 64 KiB.
     pub user_data: Option<String>,
+    /// The user that cloud-init gives the keys to; `None` leaves that to the system of the image.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Whether the instance gets a config drive, too.
+    #[serde(default)]
+    pub config_drive: bool,
 }
 
 /// Change an instance's power, or remove it.

@@ -12,6 +12,7 @@ use crate::{
     digest::{LogicalDigest, StoredDigest},
     error::{Code, Error},
     id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
+    metadata::Metadata,
     name::Name,
     size::ByteSize,
     string_enum::string_enum,
@@ -118,6 +119,8 @@ pub struct NewImage {
     pub description: String,
     /// The tags of the image.
     pub tags: Tags,
+    /// How its system wants to be started.
+    pub metadata: Metadata,
     /// The instance that it is captured from; `None` for stock images.
     pub source: Option<ImageSource>,
     /// The storage that holds its file.
@@ -149,6 +152,8 @@ pub struct ImageParts {
     pub description: String,
     /// The tags of the image.
     pub tags: Tags,
+    /// How its system wants to be started.
+    pub metadata: Metadata,
     /// Whether it cannot be deleted until that is switched off.
     pub protected: bool,
     /// The status of the image.
@@ -249,6 +254,7 @@ impl Image {
             name: new.name,
             description: new.description,
             tags: new.tags,
+            metadata: new.metadata,
             protected: false,
             status: ImageStatus::Creating,
             removal_failed: false,

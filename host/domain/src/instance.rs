@@ -6,6 +6,7 @@ use crate::{
     error::{Code, Error},
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId},
     image::ImageFormat,
+    metadata::Metadata,
     name::Name,
     size::ByteSize,
     string_enum::string_enum,
@@ -68,6 +69,8 @@ pub struct NewInstance {
     pub vcpus: u32,
     /// The size of its memory.
     pub memory: ByteSize,
+    /// How its system wants to be started, as its image said at the deployment.
+    pub metadata: Metadata,
 }
 
 /// The parts of an instance, to read it and to build it from a row.
@@ -95,6 +98,8 @@ pub struct InstanceParts {
     pub vcpus: u32,
     /// The size of its memory.
     pub memory: ByteSize,
+    /// How its system wants to be started, as its image said at the deployment.
+    pub metadata: Metadata,
     /// When it was requested.
     pub created_at: Timestamp,
 }
@@ -164,6 +169,7 @@ impl Instance {
             image_id: new.image_id,
             vcpus: new.vcpus,
             memory: new.memory,
+            metadata: new.metadata,
             created_at: now,
         })
     }
@@ -265,6 +271,7 @@ mod tests {
             image_id: None,
             vcpus: 1,
             memory: ByteSize::GIB,
+            metadata: Metadata::default(),
         };
         Instance::deploy(new, DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap())
     }

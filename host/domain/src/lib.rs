@@ -22,6 +22,7 @@ pub mod image;
 pub mod instance;
 pub mod limits;
 pub mod location;
+pub mod metadata;
 pub mod name;
 pub mod plugin_kind;
 pub mod rules;

@@ -51,8 +51,8 @@ pub use catalogue::storage_test::{StorageTestCreate, StorageTestTask, StoredStor
 pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
 pub use images::image::{
-    CaptureCreate, ConsistencyRequirement, ImageList, ImagePlace, ImageScope, ImageSort, ImageSortField,
-    ImageTask, ImageView, MAX_IDS, SourceInstance,
+    CaptureCreate, CaptureView, ConsistencyRequirement, ImageList, ImagePlace, ImageScope, ImageSort,
+    ImageSortField, ImageTask, ImageView, MAX_IDS, SourceInstance,
 };
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
 pub use instances::capture_facts::CaptureAllowed;

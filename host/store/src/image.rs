@@ -67,6 +67,7 @@ mod row {
         pub protected: bool,
         pub removal_failed: bool,
         pub search_text: String,
+        pub metadata: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -152,6 +153,7 @@ fn from_row(row: row::Model, tags: Tags) -> Result<ImageRecord, StoreError> {
         version: codec::to_u32("version", row.version)?,
         description: row.description,
         tags,
+        metadata: codec::json("metadata", &row.metadata)?,
         protected: row.protected,
         removal_failed: row.removal_failed,
         storage_key: row.storage_key,
@@ -167,10 +169,10 @@ fn from_row(row: row::Model, tags: Tags) -> Result<ImageRecord, StoreError> {
     })
 }
 
-fn to_row(record: &ImageRecord) -> row::Model {
+fn to_row(record: &ImageRecord) -> Result<row::Model, StoreError> {
     let image = &record.image;
     let stored = image.stored.as_ref();
-    row::Model {
+    Ok(row::Model {
         id: image.id.uuid(),
         account_id: image.account_id.uuid(),
         location_id: image.location_id.uuid(),
@@ -200,7 +202,8 @@ fn to_row(record: &ImageRecord) -> row::Model {
         protected: image.protected,
         removal_failed: image.removal_failed,
         search_text: image.searched_text(),
-    }
+        metadata: codec::to_json("metadata", &image.metadata)?,
+    })
 }
 
 /// Returns the images of rows, with their tags.
@@ -333,7 +336,7 @@ pub async fn count_of_location(conn: &Conn<'_>, id: LocationId) -> Result<u64, S
 ///
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
-    row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
+    row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
     usage::count(tx, None, Some(&record.image)).await?;
     tags::add(tx, &record.image).await
 }
@@ -346,7 +349,7 @@ pub async fn insert(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError
 pub async fn update(tx: &WriteTx, record: &ImageRecord) -> Result<(), StoreError> {
     let before = get(&tx.conn(), record.image.id).await?;
     usage::count(tx, before.as_ref().map(|before| &before.image), Some(&record.image)).await?;
-    row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
+    row::Entity::update(to_row(record)?.into_active_model().reset_all()).exec(&tx.0).await?;
     if before.is_some_and(|before| before.image.tags == record.image.tags) {
         return Ok(());
     }

@@ -35,6 +35,7 @@ mod row {
         pub image_id: Option<Uuid>,
         pub vcpus: i64,
         pub memory_bytes: i64,
+        pub metadata: String,
         pub task_id: Option<Uuid>,
         pub created_at: DateTimeUtc,
     }
@@ -90,15 +91,16 @@ fn from_row(row: row::Model) -> Result<InstanceRecord, StoreError> {
             image_id: row.image_id.map(ImageId::new),
             vcpus: codec::to_u32("vcpus", row.vcpus)?,
             memory: codec::size("memory_bytes", row.memory_bytes)?,
+            metadata: codec::json("metadata", &row.metadata)?,
             created_at: row.created_at,
         }),
         task_id: row.task_id.map(TaskId::new),
     })
 }
 
-fn to_row(record: &InstanceRecord) -> row::Model {
+fn to_row(record: &InstanceRecord) -> Result<row::Model, StoreError> {
     let instance = &record.instance;
-    row::Model {
+    Ok(row::Model {
         id: instance.id.uuid(),
         account_id: instance.account_id.uuid(),
         name: instance.name.to_string(),
@@ -110,9 +112,10 @@ fn to_row(record: &InstanceRecord) -> row::Model {
         image_id: instance.image_id.map(ImageId::uuid),
         vcpus: i64::from(instance.vcpus),
         memory_bytes: instance.memory.as_i64(),
+        metadata: codec::to_json("metadata", &instance.metadata)?,
         task_id: record.task_id.map(TaskId::uuid),
         created_at: instance.created_at,
-    }
+    })
 }
 
 /// Reads the instance of that id, if there is one.
@@ -235,7 +238,7 @@ pub async fn disks(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<Disk>, StoreEr
 ///
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Result<(), StoreError> {
-    row::Entity::insert(to_row(record).into_active_model()).exec_without_returning(&tx.0).await?;
+    row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
     for disk in disks {
         let row = disk::Model {
             id: disk.id.uuid(),
@@ -256,7 +259,7 @@ pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Re
 ///
 /// [`StoreError`] when the database fails or a row has an unknown value.
 pub async fn update(tx: &WriteTx, record: &InstanceRecord) -> Result<(), StoreError> {
-    row::Entity::update(to_row(record).into_active_model().reset_all()).exec(&tx.0).await?;
+    row::Entity::update(to_row(record)?.into_active_model().reset_all()).exec(&tx.0).await?;
     Ok(())
 }
 

@@ -18,6 +18,8 @@ const MAX_VCPUS: u32 = 255;
 const MAX_DISKS: usize = 16;
 const MAX_CDROMS: usize = 4;
 const MAX_NAME: usize = 255;
+/// The drives of the IDE controller that `pc` has, two on each of its buses.
+const IDE_DRIVES: usize = 4;
 /// The longest serial number that virtio-blk shows to the guest.
 const MAX_SERIAL: usize = 20;
 const IMAGE_FORMATS: [&str; 2] = ["raw", "qcow2"];
@@ -28,20 +30,24 @@ const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 pub(crate) fn define(spec: &VmSpec) -> Result<Launch, Fault> {
     check(spec)?;
     let options = Options::parse(&spec.options)?;
+    if options.bus == Bus::Ide && spec.disks.len() + spec.cdroms.len() > IDE_DRIVES {
+        let problem = format!("a machine of the mode `hvm` has {IDE_DRIVES} places for disks and CD-ROMs");
+        return Err(Fault::Invalid { what: "disks", problem });
+    }
     let mut arguments = Arguments::default();
     arguments.machine(spec, &options);
     arguments.console_and_channels(&spec.paths)?;
-    if options.iothread {
+    if options.iothread && options.bus == Bus::Virtio {
         arguments.pair("-object", json!({ "qom-type": "iothread", "id": "iothread0" }).to_string());
     }
     for (index, disk) in spec.disks.iter().enumerate() {
-        arguments.disk(index, disk, options.iothread)?;
+        arguments.disk(index, disk, &options)?;
     }
-    if !spec.cdroms.is_empty() {
+    if !spec.cdroms.is_empty() && options.bus == Bus::Virtio {
         arguments.device(&json!({ "driver": "virtio-scsi-pci", "id": "scsi0" }));
     }
     for (index, cdrom) in spec.cdroms.iter().enumerate() {
-        arguments.cdrom(index, cdrom)?;
+        arguments.cdrom(index, cdrom, &options, spec.disks.len())?;
     }
     Ok(Launch { program: PROGRAM.to_owned(), arguments: arguments.0, environment: Props::new() })
 }
@@ -66,6 +72,15 @@ fn check(spec: &VmSpec) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The bus of disks and CD-ROMs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bus {
+    /// Paravirtual: the guest needs the virtio drivers.
+    Virtio,
+    /// The IDE controller of the machine, which systems of the last thirty years have a driver for.
+    Ide,
+}
+
 /// The options that a launch knows.
 struct Options {
     accelerator: &'static str,
@@ -74,6 +89,7 @@ struct Options {
     iothread: bool,
     sandbox: bool,
     user_network: bool,
+    bus: Bus,
 }
 
 impl Options {
@@ -85,6 +101,7 @@ impl Options {
             iothread: false,
             sandbox: true,
             user_network: false,
+            bus: Bus::Virtio,
         };
         for (key, value) in props {
             match key.as_str() {
@@ -93,11 +110,18 @@ impl Options {
                 "iothread" => options.iothread = switch(key, value)?,
                 "sandbox" => options.sandbox = switch(key, value)?,
                 "network" => options.user_network = choice(key, value, &["none", "user"])? == "user",
+                "vm-mode" => {
+                    let is_emulated = choice(key, value, &["hvm", "virtio"])? == "hvm";
+                    options.bus = if is_emulated { Bus::Ide } else { Bus::Virtio };
+                }
                 "cpu" => options.cpu = Some(cpu_model(value)?),
                 // Settings of the driver itself, and whatever comes later: an unknown key is
                 // ignored.
                 _ => {}
             }
+        }
+        if options.bus == Bus::Ide {
+            options.machine = "pc";
         }
         Ok(options)
     }
@@ -158,7 +182,11 @@ impl Arguments {
         self.pair("-display", "none".to_owned());
         if options.user_network {
             self.pair("-netdev", "user,id=net0".to_owned());
-            self.device(&json!({ "driver": "virtio-net-pci", "id": "vnet0", "netdev": "net0" }));
+            let card = match options.bus {
+                Bus::Virtio => "virtio-net-pci",
+                Bus::Ide => "e1000",
+            };
+            self.device(&json!({ "driver": card, "id": "vnet0", "netdev": "net0" }));
         }
     }
 
@@ -186,33 +214,50 @@ impl Arguments {
         Ok(())
     }
 
-    fn disk(&mut self, index: usize, disk: &DiskSpec, iothread: bool) -> Result<(), Fault> {
+    fn disk(&mut self, index: usize, disk: &DiskSpec, options: &Options) -> Result<(), Fault> {
         let node = format!("disk{index}");
         self.blockdev(&node, disk)?;
         if disk.serial.len() > MAX_SERIAL || !disk.serial.bytes().all(|byte| byte.is_ascii_graphic()) {
             let problem = format!("use at most {MAX_SERIAL} visible ASCII characters");
             return Err(Fault::Invalid { what: "disk serial", problem });
         }
-        let mut device = json!({ "driver": "virtio-blk-pci", "id": format!("v{node}"), "drive": node });
+        let mut device = match options.bus {
+            Bus::Virtio => json!({ "driver": "virtio-blk-pci", "id": format!("v{node}"), "drive": node }),
+            Bus::Ide => json!({
+                "driver": "ide-hd", "id": format!("v{node}"), "drive": node,
+                "bus": format!("ide.{}", index / 2), "unit": index % 2,
+            }),
+        };
         if !disk.serial.is_empty() {
             device["serial"] = json!(disk.serial);
         }
         if index == 0 {
             device["bootindex"] = json!(1);
         }
-        if iothread {
+        if options.iothread && options.bus == Bus::Virtio {
             device["iothread"] = json!("iothread0");
         }
         self.device(&device);
         Ok(())
     }
 
-    fn cdrom(&mut self, index: usize, cdrom: &DiskSpec) -> Result<(), Fault> {
+    fn cdrom(
+        &mut self,
+        index: usize,
+        cdrom: &DiskSpec,
+        options: &Options,
+        disks: usize,
+    ) -> Result<(), Fault> {
         let node = format!("cdrom{index}");
         self.blockdev(&node, &DiskSpec { read_only: true, ..cdrom.clone() })?;
-        self.device(
-            &json!({ "driver": "scsi-cd", "bus": "scsi0.0", "id": format!("cd{index}"), "drive": node }),
-        );
+        let place = disks + index;
+        let mut device = match options.bus {
+            Bus::Virtio => json!({ "driver": "scsi-cd", "bus": "scsi0.0" }),
+            Bus::Ide => json!({ "driver": "ide-cd", "bus": format!("ide.{}", place / 2), "unit": place % 2 }),
+        };
+        device["id"] = json!(format!("cd{index}"));
+        device["drive"] = json!(node);
+        self.device(&device);
         Ok(())
     }
 

@@ -627,7 +627,7 @@ export interface paths {
         delete: operations["image_delete"];
         options?: never;
         head?: never;
-        /** Change an image's name, description, tags or delete protection */
+        /** Change an image's name, description, tags, metadata or delete protection */
         patch: operations["image_update"];
         trace?: never;
     };
@@ -1286,6 +1286,10 @@ export interface components {
             description: string;
             /** @description The tags of the image, in alphabetical order. */
             tags: string[];
+            /** @description How the system of the image wants to be started: keys and values. */
+            metadata: {
+                [key: string]: string;
+            };
             /** @description Whether the image cannot be deleted until that is switched off. */
             protected: boolean;
             /** @description The origin of the image. */
@@ -1315,6 +1319,7 @@ export interface components {
              */
             format: string | null;
             consistency: components["schemas"]["Consistency"] | null;
+            capture: components["schemas"]["ImageCapture"] | null;
             /** @description The digest of the disk, which is the same in every format. */
             logical_digest: string | null;
             /** @description The digest of the stored file. */
@@ -1343,6 +1348,25 @@ export interface components {
             image: components["schemas"]["Image"];
             /** @description The task. */
             task: components["schemas"]["Task"];
+        };
+        /** @description How the capture of an image went. */
+        ImageCapture: {
+            /** @description Why the consistency is below the requested level; `null` where it is not. */
+            downgraded_because: string | null;
+            /**
+             * Format: int32
+             * @description The time for which the guest's file systems were frozen, in milliseconds; `null` where the
+             *     instance was off.
+             */
+            frozen_ms: number | null;
+            /**
+             * Format: int32
+             * @description The time for which the guest's processors were stopped, in milliseconds; `null` where the
+             *     instance was off.
+             */
+            stopped_ms: number | null;
+            /** @description How the point in time was taken; for administrators only. */
+            method?: string | null;
         };
         /** @description A request to create an image. */
         ImageCreate: {
@@ -1417,6 +1441,14 @@ export interface components {
             description?: string | null;
             /** @description The new tags, instead of the old ones; `null` removes all. */
             tags?: string[] | null;
+            /**
+             * @description The keys of the metadata that change; `null` removes a key, or all of them. Keys have 1 to 64
+             *     letters, digits, `_`, `-`, `.` and `:`, values at most 255 characters. A deployment acts upon
+             *     `vm_mode` (`hvm`, `virtio`), `img_config_drive` (`mandatory`, `optional`) and `ssh_user`.
+             */
+            metadata?: {
+                [key: string]: string | null;
+            } | null;
             /** @description Whether the image cannot be deleted from now on. */
             protected?: boolean | null;
         };
@@ -1612,6 +1644,10 @@ export interface components {
              * @description The size of the memory in bytes.
              */
             memory_bytes: number;
+            /** @description How the system of the instance is started, as its image said at the deployment. */
+            metadata: {
+                [key: string]: string;
+            };
             /** @description The disks of the instance. */
             disks: components["schemas"]["Disk"][];
             /** @description Whether an image of the instance can be created now. */

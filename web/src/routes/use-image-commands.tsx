@@ -3,9 +3,10 @@ import { type ReactNode, useState } from 'react'
 import type { Image } from '@/api/types'
 import type { ImageCommands } from '@/features/images/actions'
 import { DeleteImageDialog, EditImageDialog } from '@/features/images/ImageDialogs'
+import { MetadataDialog } from '@/features/images/MetadataDialog'
 
 interface Open {
-  kind: 'edit' | 'remove'
+  kind: 'edit' | 'metadata' | 'remove'
   image: Image
 }
 
@@ -21,11 +22,14 @@ export function useImageCommands(onDeleted?: () => void): { commands: ImageComma
         search: { tab: image.kind === 'stock' ? 'stock' : 'mine', image: image.id },
       }),
     edit: (image) => setOpen({ kind: 'edit', image }),
+    editMetadata: (image) => setOpen({ kind: 'metadata', image }),
     remove: (image) => setOpen({ kind: 'remove', image }),
   }
   const dialog =
     open?.kind === 'edit' ? (
       <EditImageDialog image={open.image} onClose={close} />
+    ) : open?.kind === 'metadata' ? (
+      <MetadataDialog image={open.image} onClose={close} />
     ) : open?.kind === 'remove' ? (
       <DeleteImageDialog image={open.image} onClose={close} {...(onDeleted ? { onDeleted } : {})} />
     ) : null

@@ -37,6 +37,12 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
     let dir = job.machine.instance_dir(assignment.instance.id);
     let iso = seed::image(assignment.instance.id, &assignment.seed)
         .map_err(|error| JobError::failed(TaskErrorCode::SeedInvalid, error))?;
+    let config_drive = if assignment.seed.config_drive {
+        let written = seed::config_drive(assignment.instance.id, &assignment.seed);
+        Some(written.map_err(|error| JobError::failed(TaskErrorCode::SeedInvalid, error))?)
+    } else {
+        None
+    };
     let driver = job.driver().await?;
     job.note(steps::NEW_INSTANCE, [("instance", assignment.instance.id.to_string())]).await?;
     // An earlier attempt may have left an instance behind, if its report was lost.
@@ -57,6 +63,9 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
     let (of, written) = (dir.clone(), definition.clone());
     blocking(move || {
         durable::write(&of.file(power::SEED_FILE), &iso)?;
+        if let Some(iso) = config_drive {
+            durable::write(&of.file(power::CONFIG_DRIVE_FILE), &iso)?;
+        }
         of.define(&written)
     })
     .await?

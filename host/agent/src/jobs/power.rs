@@ -192,7 +192,10 @@ fn vm_spec(dir: &InstanceDir, definition: &Definition) -> VmSpec {
         read_only,
         serial,
     };
-    let seed = dir.file(SEED_FILE);
+    let cdroms = [(SEED_FILE, "seed"), (CONFIG_DRIVE_FILE, "config-drive")];
+    let cdroms = cdroms.map(|(file, serial)| (dir.file(file), serial));
+    let mut options = definition.driver_settings.clone();
+    options.extend(instance.vm_mode.map(|mode| ("vm-mode".to_owned(), mode.to_string())));
     // Virtio takes serials of at most 20 bytes.
     let uuid = instance.disk_id.uuid().simple().to_string();
     VmSpec {
@@ -206,19 +209,25 @@ fn vm_spec(dir: &InstanceDir, definition: &Definition) -> VmSpec {
             false,
             uuid[uuid.len() - 20..].to_owned(),
         )],
-        cdroms: seed.exists().then(|| disk(seed, "raw", true, "seed".to_owned())).into_iter().collect(),
+        cdroms: cdroms
+            .into_iter()
+            .filter(|(file, _)| file.exists())
+            .map(|(file, serial)| disk(file, "raw", true, serial.to_owned()))
+            .collect(),
         paths: Props::from([
             ("qmp".to_owned(), text(dir.sockets().join("qmp.sock"))),
             ("qga".to_owned(), text(dir.sockets().join("qga.sock"))),
             ("console".to_owned(), text(dir.file("console.log"))),
             ("pidfile".to_owned(), text(dir.pid_file())),
         ]),
-        options: definition.driver_settings.clone(),
+        options,
     }
 }
 
 /// The name of the seed's file.
 pub(crate) const SEED_FILE: &str = "seed.iso";
+/// The name of the config drive's file.
+pub(crate) const CONFIG_DRIVE_FILE: &str = "config-drive.iso";
 
 /// Ends the processes of all instances at once.
 pub(crate) async fn terminate_all(dirs: Vec<InstanceDir>) {

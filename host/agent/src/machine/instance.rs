@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `instance.json` | [`Definition`]: written when the disk is complete; without it the folder is no instance |
 //! | `disk.raw`, `disk.qcow2` | the primary disk |
-//! | `seed.iso` | the NoCloud seed |
+//! | `seed.iso`, `config-drive.iso` | the NoCloud seed, and the config drive where the image asks for one |
 //! | `process.json`, `pid` | the process, as recorded by the agent and by the process itself |
 //! | `disk.merged` | what a merge of the disk's layers has written so far |
 //! | anything else | layers below the disk, which the operator or the hypervisor created |
@@ -174,8 +174,16 @@ pub(crate) const MERGED: &str = "disk.merged";
 /// Returns whether a file in an instance's folder belongs to the agent and so is no layer of a
 /// disk.
 pub(crate) fn is_own_file(name: &str) -> bool {
-    const OWN: [&str; 7] =
-        [DEFINITION, "process.json", "pid", "seed.iso", "console.log", "process.log", MERGED];
+    const OWN: [&str; 8] = [
+        DEFINITION,
+        "process.json",
+        "pid",
+        "seed.iso",
+        "config-drive.iso",
+        "console.log",
+        "process.log",
+        MERGED,
+    ];
     // Unfinished files of `durable::write`, of this version and of earlier ones.
     OWN.contains(&name) || Path::new(name).extension().is_some_and(|end| end == "tmp" || end == "new")
 }

@@ -210,6 +210,7 @@ impl From<service::ImageView> for image::Image {
             name: view.name.to_string(),
             description: view.description,
             tags: view.tags.iter().map(ToString::to_string).collect(),
+            metadata: view.metadata.to_texts(),
             protected: view.protected,
             kind: view.kind,
             status: view.status,
@@ -223,6 +224,7 @@ impl From<service::ImageView> for image::Image {
             virtual_size_bytes: view.virtual_size_bytes.map(ByteSize::bytes),
             format: view.format.map(|format| format.to_string()),
             consistency: view.consistency,
+            capture: view.capture.map(Into::into),
             logical_digest: view.logical_digest.map(Into::into),
             stored_digest: view.stored_digest.map(Into::into),
             task_id: view.task_id,
@@ -230,6 +232,17 @@ impl From<service::ImageView> for image::Image {
             available_at: view.available_at,
             version: view.version,
             storage: view.storage.map(|place| image::ImagePlace { id: place.id, key: place.key }),
+        }
+    }
+}
+
+impl From<service::CaptureView> for image::ImageCapture {
+    fn from(view: service::CaptureView) -> Self {
+        Self {
+            downgraded_because: view.downgraded_because,
+            frozen_ms: view.frozen_ms,
+            stopped_ms: view.stopped_ms,
+            method: view.method,
         }
     }
 }
@@ -253,6 +266,7 @@ impl From<service::InstanceView> for instance::Instance {
             boot_source: view.boot_source,
             vcpus: view.vcpus,
             memory_bytes: view.memory_bytes.bytes(),
+            metadata: view.metadata.to_texts(),
             disks: view.disks.into_iter().map(Into::into).collect(),
             capture: instance::CaptureAllowed {
                 allowed: view.capture.allowed,

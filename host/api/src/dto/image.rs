@@ -1,5 +1,7 @@
 //! Images.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use imprint_domain::{
     consistency::Consistency,
@@ -22,6 +24,8 @@ pub struct Image {
     pub description: String,
     /// The tags of the image, in alphabetical order.
     pub tags: Vec<String>,
+    /// How the system of the image wants to be started: keys and values.
+    pub metadata: BTreeMap<String, String>,
     /// Whether the image cannot be deleted until that is switched off.
     pub protected: bool,
     /// The origin of the image.
@@ -50,6 +54,10 @@ pub struct Image {
     /// The consistency that the capture reached.
     #[schema(required)]
     pub consistency: Option<Consistency>,
+    /// How the capture went; `null` until its disk is stored, and for images that were not
+    /// captured.
+    #[schema(required)]
+    pub capture: Option<ImageCapture>,
     /// The digest of the disk, which is the same in every format.
     #[schema(required)]
     pub logical_digest: Option<String>,
@@ -69,6 +77,25 @@ pub struct Image {
     /// Where the file is; for administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<ImagePlace>,
+}
+
+/// How the capture of an image went.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageCapture {
+    /// Why the consistency is below the requested level; `null` where it is not.
+    #[schema(required)]
+    pub downgraded_because: Option<String>,
+    /// The time for which the guest's file systems were frozen, in milliseconds; `null` where the
+    /// instance was off.
+    #[schema(required)]
+    pub frozen_ms: Option<u32>,
+    /// The time for which the guest's processors were stopped, in milliseconds; `null` where the
+    /// instance was off.
+    #[schema(required)]
+    pub stopped_ms: Option<u32>,
+    /// How the point in time was taken; for administrators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
 }
 
 /// Where the file of an image is.
@@ -177,7 +204,7 @@ pub struct InstanceImageCreate {
 }
 
 /// A request to change an image (merge patch).
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImagePatch {
     /// The new name.
@@ -192,6 +219,13 @@ pub struct ImagePatch {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>, max_items = 32)]
     pub tags: Option<Option<Vec<String>>>,
+    /// The keys of the metadata that change; `null` removes a key, or all of them. Keys have 1 to
+    /// 64 letters, digits, `_`, `-`, `.` and `:`, values at most 255 characters. A deployment acts
+    /// upon `vm_mode` (`hvm`, `virtio`), `img_config_drive` (`mandatory`, `optional`) and
+    /// `ssh_user`.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    pub metadata: Option<Option<BTreeMap<String, Option<String>>>>,
     /// Whether the image cannot be deleted from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<bool>,

@@ -1,5 +1,7 @@
 //! Instances.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use imprint_domain::{
     id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
@@ -34,6 +36,8 @@ pub struct Instance {
     pub vcpus: u32,
     /// The size of the memory in bytes.
     pub memory_bytes: u64,
+    /// How the system of the instance is started, as its image said at the deployment.
+    pub metadata: BTreeMap<String, String>,
     /// The disks of the instance.
     pub disks: Vec<Disk>,
     /// Whether an image of the instance can be created now.

@@ -1,5 +1,7 @@
 //! Images: create, list, show, change, delete.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
@@ -11,6 +13,7 @@ use imprint_domain::{
     consistency::Consistency,
     id::{ImageId, InstanceId},
     image::ImageEdit,
+    metadata::MetadataEdit,
     search::Search,
     tag::Tag,
 };
@@ -202,7 +205,7 @@ fn tagged(view: service::ImageView) -> Response {
     ([(header::ETAG, etag)], Json(Image::from(view))).into_response()
 }
 
-/// Change an image's name, description, tags or delete protection
+/// Change an image's name, description, tags, metadata or delete protection
 #[utoipa::path(
     patch, path = "/images/{id}", tag = "images",
     params(
@@ -230,8 +233,18 @@ pub(crate) async fn image_update(
             .transpose()?,
         tags: body.value.tags.map(|list| tags(&list.unwrap_or_default(), "/tags")).transpose()?,
         protected: body.value.protected,
+        metadata: metadata_edit(body.value.metadata)?,
     };
     Ok(tagged(state.service().image_update(&op, id, patch, version).await?))
+}
+
+fn metadata_edit(patch: Option<Option<BTreeMap<String, Option<String>>>>) -> Result<MetadataEdit, ApiError> {
+    let clear = matches!(patch, Some(None));
+    let keys = patch.flatten().unwrap_or_default().into_iter().map(|(key, value)| {
+        let parsed = key.parse().map_err(|error| Error::new(Code::InvalidRequest, error).at("/metadata"))?;
+        Ok((parsed, value))
+    });
+    Ok(MetadataEdit { clear, keys: keys.collect::<Result<_, Error>>()? })
 }
 
 /// Delete an image

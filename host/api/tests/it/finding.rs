@@ -81,6 +81,34 @@ async fn tags_and_protection_are_patched() {
     world.other.patch(&path, json!({"tags": ["theirs"]})).await.expect_problem("not_found");
 }
 
+/// S87: keys are set and removed one by one, and a refusal names the key.
+#[tokio::test]
+async fn metadata_is_patched_key_by_key() {
+    let world = World::new().await;
+    let path = format!("/images/{}", world.captured("golden").await);
+    let patch = async |metadata: Value| world.customer.patch(&path, json!({ "metadata": metadata })).await;
+    let shown = patch(json!({"ssh_user": "debian", "Team.name": "Web & Co"})).await.expect(StatusCode::OK);
+    assert_eq!(shown.body["metadata"], json!({"ssh_user": "debian", "Team.name": "Web & Co"}));
+    let shown = patch(json!({"ssh_user": null, "vm_mode": "virtio"})).await.expect(StatusCode::OK);
+    assert_eq!(shown.body["metadata"], json!({"vm_mode": "virtio", "Team.name": "Web & Co"}));
+    for (metadata, pointer, part) in [
+        (json!({"vm_mode": "xen"}), "/metadata/vm_mode", "`hvm` or `virtio`"),
+        (json!({"img_config_drive": "yes"}), "/metadata/img_config_drive", "`mandatory` or `optional`"),
+        (json!({"ssh_user": "a b"}), "/metadata/ssh_user", "such as `debian`"),
+        (json!({"a b": "c"}), "/metadata", "a key has 1 to 64"),
+        (json!({"note": "v".repeat(256)}), "/metadata/note", "at most 255 characters"),
+        (json!({"note": 7}), "/metadata/note", "expected"),
+    ] {
+        let refused = patch(metadata).await.expect_problem("invalid_request");
+        let at = refused.text("/errors/0/pointer");
+        assert!(at == pointer || at == "/metadata", "{}", refused.body);
+        assert!(refused.text("/detail").contains(part), "{}", refused.body);
+    }
+    let cleared = world.customer.patch(&path, json!({"metadata": null})).await.expect(StatusCode::OK);
+    assert_eq!(cleared.body["metadata"], json!({}));
+    world.other.patch(&path, json!({"metadata": {"team": "theirs"}})).await.expect_problem("not_found");
+}
+
 #[tokio::test]
 async fn a_failed_deletion_is_seen_on_the_image_and_repeated_by_deleting_it_again() {
     let world = World::new().await;

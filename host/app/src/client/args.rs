@@ -224,6 +224,12 @@ pub(crate) struct ImageUpdateArgs {
     /// Remove all tags
     #[arg(long)]
     pub(crate) no_tags: bool,
+    /// Set a key of the metadata, such as `ssh_user=debian`; given once for each
+    #[arg(long = "metadata", value_name = "KEY=VALUE", value_parser = storage::setting)]
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Remove a key of the metadata; given once for each
+    #[arg(long = "no-metadata", value_name = "KEY")]
+    pub(crate) no_metadata: Vec<String>,
     /// Protect the image from deletion
     #[arg(long, conflicts_with = "unprotect")]
     pub(crate) protect: bool,

@@ -1,5 +1,7 @@
 //! `imprint image ...`.
 
+use std::collections::BTreeMap;
+
 use imprint_api::dto::image::{
     ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource, ImageSourceType,
 };
@@ -14,7 +16,7 @@ use super::{
     confirm::confirm_deletion,
     failure::Failure,
     find,
-    output::{Output, size, text, time},
+    output::{Output, pairs, size, text, time},
     table::Table,
     watch::watch,
 };
@@ -84,6 +86,7 @@ fn details(image: &Image) -> Table {
         ("name", image.name.clone()),
         ("description", image.description.clone()),
         ("tags", image.tags.join(", ")),
+        ("metadata", pairs(&image.metadata)),
         ("protected", if image.protected { "yes, it cannot be deleted" } else { "no" }.to_owned()),
         ("kind", image.kind.to_string()),
         ("status", format!("{} ({})", image.status, image.status_text)),
@@ -99,6 +102,15 @@ fn details(image: &Image) -> Table {
         ("created", time(Some(image.created_at))),
         ("available", time(image.available_at)),
     ];
+    if let Some(capture) = &image.capture {
+        let milliseconds = |time: Option<u32>| time.map(|time| format!("{time} ms"));
+        lines.extend([
+            ("consistency lowered", text(capture.downgraded_because.as_ref())),
+            ("file systems frozen", text(milliseconds(capture.frozen_ms))),
+            ("processors stopped", text(milliseconds(capture.stopped_ms))),
+        ]);
+        lines.extend(capture.method.iter().map(|method| ("capture method", method.clone())));
+    }
     if let Some(place) = &image.storage {
         lines.extend([("storage", place.id.to_string()), ("file", place.key.clone())]);
     }
@@ -140,17 +152,21 @@ fn patch(args: &ImageUpdateArgs) -> Result<ImagePatch, Failure> {
         (false, false) => Some(Some(args.tags.clone())),
     };
     let protected = (args.protect || args.unprotect).then_some(args.protect);
-    if args.name.is_none() && args.description.is_none() && tags.is_none() && protected.is_none() {
-        let detail =
-            "nothing to change: give --name, --description, --tag, --no-tags, --protect or --unprotect";
-        return Err(Failure::Usage(detail.to_owned()));
-    }
-    Ok(ImagePatch {
+    let set = args.metadata.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
+    let removed = args.no_metadata.iter().map(|key| (key.clone(), None));
+    let metadata: BTreeMap<_, _> = set.chain(removed).collect();
+    let patch = ImagePatch {
         name: args.name.clone(),
         description: args.description.clone().map(Some),
         tags,
+        metadata: (!metadata.is_empty()).then_some(Some(metadata)),
         protected,
-    })
+    };
+    if patch == ImagePatch::default() {
+        let detail = "nothing to change: give --name, --description, --tag, --no-tags, --metadata, --no-metadata, --protect or --unprotect";
+        return Err(Failure::Usage(detail.to_owned()));
+    }
+    Ok(patch)
 }
 
 async fn update(api: &Api, output: Output, typed: &str, patch: &ImagePatch) -> Result<(), Failure> {

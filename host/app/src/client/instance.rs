@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use imprint_api::dto::instance::{Instance, InstanceAndTask, InstanceCreate};
-use imprint_domain::size::ByteSize;
+use imprint_domain::{metadata::KnownKey, size::ByteSize};
 use reqwest::Method;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     confirm::confirm_deletion,
     failure::Failure,
     find,
-    output::{Output, size, text, time},
+    output::{Output, pairs, size, text, time},
     table::Table,
     watch::watch,
 };
@@ -82,6 +82,8 @@ fn details(instance: &Instance) -> Table {
         ("processors", instance.vcpus.to_string()),
         ("memory", size(Some(instance.memory_bytes))),
         ("disk", disk_size(instance)),
+        ("metadata", pairs(&instance.metadata)),
+        ("SSH user", text(instance.metadata.get(KnownKey::SshUser.as_str()))),
         ("creating an image", capture),
         ("hypervisor", instance.hypervisor_id.to_string()),
         ("location", instance.location_id.to_string()),

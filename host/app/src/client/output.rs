@@ -1,6 +1,9 @@
 //! Answers on standard output, and the forms of sizes, times and other values in tables.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal, Write},
+};
 
 use chrono::{DateTime, Utc};
 use imprint_domain::size::ByteSize;
@@ -60,6 +63,12 @@ pub(crate) fn time(at: Option<DateTime<Utc>>) -> String {
 /// Returns any value as text, or a dash.
 pub(crate) fn text(value: Option<impl ToString>) -> String {
     value.map_or_else(dash, |value| value.to_string())
+}
+
+/// Returns keys and values as text, or a dash.
+pub(crate) fn pairs(pairs: &BTreeMap<String, String>) -> String {
+    let each: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    text((!each.is_empty()).then(|| each.join(", ")))
 }
 
 fn dash() -> String {

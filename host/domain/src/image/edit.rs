@@ -3,6 +3,7 @@
 use super::{Image, ImageStatus};
 use crate::{
     error::{Code, Error},
+    metadata::MetadataEdit,
     name::Name,
     search::searched_text,
     tag::{Tag, Tags},
@@ -19,6 +20,8 @@ pub struct ImageEdit {
     pub tags: Option<Tags>,
     /// Whether it cannot be deleted from now on.
     pub protected: Option<bool>,
+    /// The keys of the metadata that change.
+    pub metadata: MetadataEdit,
 }
 
 /// The sentence for an image that could not be removed, instead of that of its status.
@@ -29,13 +32,18 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidTransition`] when an image is to be protected that is being removed.
+    /// [`Code::InvalidTransition`] when an image is to be protected that is being removed, and
+    /// [`Code::InvalidRequest`] for metadata that it cannot have; then nothing is changed.
     pub fn edit(&mut self, edit: ImageEdit) -> Result<(), Error> {
         if edit.protected == Some(true) && self.0.status == ImageStatus::Deleting {
             return Err(
                 Error::new(Code::InvalidTransition, "the image is being removed already").at("/protected")
             );
         }
+        self.0
+            .metadata
+            .edit(edit.metadata)
+            .map_err(|(key, error)| Error::new(Code::InvalidRequest, error).at(format!("/metadata/{key}")))?;
         if let Some(name) = edit.name {
             self.0.name = name;
         }

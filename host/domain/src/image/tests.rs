@@ -32,6 +32,7 @@ fn creating() -> Image {
         name: Name::parse("image").unwrap(),
         description: String::new(),
         tags: Tags::default(),
+        metadata: Metadata::default(),
         source: None,
         storage_id: StorageId::new(Uuid::from_u128(4)),
         storage_key: "key".to_owned(),

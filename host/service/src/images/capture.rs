@@ -116,6 +116,8 @@ fn captured(
         name: request.name,
         description: request.description,
         tags: request.tags,
+        // What the source was started with, its copies need as well.
+        metadata: source.metadata.clone(),
         source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
         storage_id: choice.storage.id,
         storage_key: format!("{id}.{FORMAT}"),

@@ -6,6 +6,7 @@ use imprint_domain::{
     digest::{LogicalDigest, StoredDigest},
     id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
     image::{Compression, ImageEdit, ImageFormat, ImageKind, ImageStatus},
+    metadata::Metadata,
     name::Name,
     search::Search,
     size::ByteSize,
@@ -42,6 +43,21 @@ pub struct SourceInstance {
     pub name: String,
 }
 
+/// How a capture went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureView {
+    /// Why the consistency is below the requested level; `None` where it is not.
+    pub downgraded_because: Option<String>,
+    /// The time for which the guest's file systems were frozen, in milliseconds; `None` where the
+    /// instance was off.
+    pub frozen_ms: Option<u32>,
+    /// The time for which the guest's processors were stopped, in milliseconds; `None` where the
+    /// instance was off.
+    pub stopped_ms: Option<u32>,
+    /// How the point in time was taken; for admins only.
+    pub method: Option<String>,
+}
+
 /// The public properties of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageView {
@@ -56,6 +72,9 @@ pub struct ImageView {
     /// The tags of the image.
     #[serde(default)]
     pub tags: Tags,
+    /// How its system wants to be started.
+    #[serde(default)]
+    pub metadata: Metadata,
     /// Whether it cannot be deleted until that is switched off.
     #[serde(default)]
     pub protected: bool,
@@ -80,6 +99,10 @@ pub struct ImageView {
     pub format: Option<ImageFormat>,
     /// The consistency that the capture reached; `None` for stock images.
     pub consistency: Option<Consistency>,
+    /// How the capture went; `None` until its disk is stored, and for images that were not
+    /// captured.
+    #[serde(default)]
+    pub capture: Option<CaptureView>,
     /// The digest of the disk that a guest sees.
     pub logical_digest: Option<LogicalDigest>,
     /// The digest of the stored file.
@@ -234,6 +257,7 @@ pub(crate) fn view_for(record: &ImageRecord, audience: Audience) -> ImageView {
         name: image.name.clone(),
         description: image.description.clone(),
         tags: image.tags.clone(),
+        metadata: image.metadata.clone(),
         protected: image.protected,
         kind: image.kind,
         status: image.status,
@@ -245,6 +269,7 @@ pub(crate) fn view_for(record: &ImageRecord, audience: Audience) -> ImageView {
         virtual_size_bytes: stored.map(|stored| stored.virtual_size),
         format: stored.map(|stored| stored.format),
         consistency: stored.and_then(|stored| stored.consistency),
+        capture: capture_view(record, audience),
         logical_digest: stored.map(|stored| stored.logical_digest.clone()),
         stored_digest: stored.map(|stored| stored.stored_digest.clone()),
         task_id: image.task_id,
@@ -256,6 +281,20 @@ pub(crate) fn view_for(record: &ImageRecord, audience: Audience) -> ImageView {
             Audience::Operator => Some(ImagePlace { id: image.storage_id, key: image.storage_key.clone() }),
         },
     }
+}
+
+fn capture_view(record: &ImageRecord, audience: Audience) -> Option<CaptureView> {
+    let notes = &record.capture;
+    record.image.stored.as_ref()?.consistency?;
+    Some(CaptureView {
+        downgraded_because: notes.downgraded_because.clone(),
+        frozen_ms: notes.frozen_ms,
+        stopped_ms: notes.stopped_ms,
+        method: match audience {
+            Audience::Customer => None,
+            Audience::Operator => notes.method.clone(),
+        },
+    })
 }
 
 /// Reads an image that must exist and be visible to the actor: its own, a stock image, or any image
@@ -317,8 +356,8 @@ impl Service {
         Ok(view(op, &visible(&self.read(), op, id).await?))
     }
 
-    /// Changes name, description, tags or delete protection. `if_match` is the version that the
-    /// client saw; `precondition_failed` when it is stale.
+    /// Changes name, description, tags, metadata or delete protection. `if_match` is the version
+    /// that the client saw; `precondition_failed` when it is stale.
     ///
     /// # Errors
     ///

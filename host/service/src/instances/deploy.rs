@@ -180,6 +180,7 @@ impl Service {
             image_id: Some(image.image.id),
             vcpus,
             memory,
+            metadata: image.image.metadata.clone(),
         };
         let record = InstanceRecord { instance: Instance::deploy(new, change.now), task_id: Some(task_id) };
         let disk = Disk {
@@ -211,6 +212,8 @@ async fn queue(
         hostname: hostname(instance.name.as_str()),
         ssh_keys: request.ssh_keys,
         user_data: request.user_data,
+        user: instance.metadata.ssh_user().map(str::to_owned),
+        config_drive: instance.metadata.has_config_drive(),
     };
     let new = NewTask {
         account_id: instance.account_id,

@@ -5,6 +5,7 @@ use imprint_domain::{
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
     image::ImageFormat,
     instance::{BootSource, InstanceStatus, Power},
+    metadata::Metadata,
     name::Name,
     rules,
     size::ByteSize,
@@ -81,6 +82,9 @@ pub struct InstanceView {
     pub vcpus: u32,
     /// The size of its memory in bytes.
     pub memory_bytes: ByteSize,
+    /// How its system is started, as its image said at the deployment.
+    #[serde(default)]
+    pub metadata: Metadata,
     /// The disks of the instance.
     pub disks: Vec<DiskView>,
     /// Whether it can be captured now.
@@ -177,6 +181,7 @@ pub(super) async fn view_one_of(
         boot_source: instance.boot_source,
         vcpus: instance.vcpus,
         memory_bytes: instance.memory,
+        metadata: instance.metadata.clone(),
         disks: disks.collect(),
         capture: facts.allowed(instance, now),
         task_id: record.task_id,

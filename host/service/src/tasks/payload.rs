@@ -320,6 +320,7 @@ async fn instance_ref(conn: &Conn<'_>, task: &Task) -> Result<InstanceRef, Error
         disk_size: disk.virtual_size,
         vcpus: record.instance.vcpus,
         memory: record.instance.memory,
+        vm_mode: record.instance.metadata.vm_mode(),
     })
 }
 

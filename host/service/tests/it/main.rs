@@ -11,6 +11,7 @@ mod draining;
 mod events;
 mod finding;
 mod limits;
+mod metadata;
 mod pages;
 mod queueing;
 mod scan;
@@ -117,6 +118,10 @@ scenarios! {
         a_key_makes_one_image_however_often_it_is_sent,
         what_forbids_a_capture_says_so,
         deleting_frees_the_slot_and_leaves_instances_alone,
+    }
+    metadata {
+        metadata_goes_from_an_image_to_its_instances_and_their_images,
+        metadata_that_an_image_cannot_have_changes_nothing,
     }
     pages {
         pages_join_to_the_whole_list,

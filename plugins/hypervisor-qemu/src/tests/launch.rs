@@ -114,3 +114,40 @@ fn options() {
     }
     assert!(values(&arguments, "-device").iter().any(|device| device.contains("\"iothread\":\"iothread0\"")));
 }
+
+/// S70, S84: a system without drivers for virtual hardware finds its disk, its card and the seed.
+#[test]
+fn the_mode_hvm_is_a_machine_of_emulated_devices() {
+    let mut wanted = spec("/run", vec![disk("/a.qcow2", "qcow2")]);
+    wanted.cdroms.extend([disk("/seed.iso", "raw"), disk("/config-drive.iso", "raw")]);
+    wanted.options = props([("vm-mode", "hvm"), ("machine", "q35"), ("network", "user"), ("iothread", "on")]);
+    let arguments = define(&wanted).unwrap().arguments;
+    assert_eq!(values(&arguments, "-machine"), ["pc"]);
+    let devices: Vec<Value> =
+        values(&arguments, "-device").into_iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let of = |driver: &str| -> Vec<_> {
+        let found = devices.iter().filter(|device| device["driver"] == driver);
+        found
+            .map(|device| (device["drive"].as_str(), device["bus"].as_str(), device["unit"].as_u64()))
+            .collect()
+    };
+    assert_eq!(of("ide-hd"), [(Some("disk0"), Some("ide.0"), Some(0))]);
+    assert_eq!(
+        of("ide-cd"),
+        [(Some("cdrom0"), Some("ide.0"), Some(1)), (Some("cdrom1"), Some("ide.1"), Some(0)),]
+    );
+    assert_eq!(of("e1000").len(), 1);
+    let virtual_only = ["virtio-blk-pci", "virtio-scsi-pci", "virtio-net-pci"];
+    assert!(devices.iter().all(|device| !virtual_only.iter().any(|driver| device["driver"] == *driver)));
+    assert!(!arguments.iter().any(|argument| argument.contains("iothread")));
+    let primary = devices.iter().find(|device| device["id"] == crate::survey::PRIMARY_DEVICE).unwrap();
+    assert_eq!((primary["driver"].as_str(), primary["bootindex"].as_i64()), (Some("ide-hd"), Some(1)));
+
+    let mut refused = wanted.clone();
+    refused.disks.extend(["/b.raw", "/c.raw"].map(|path| disk(path, "raw")));
+    assert!(define(&refused).is_err(), "the controller has four drives");
+    refused.options.insert("vm-mode".to_owned(), "virtio".to_owned());
+    assert!(define(&refused).is_ok());
+    refused.options.insert("vm-mode".to_owned(), "xen".to_owned());
+    assert!(define(&refused).is_err());
+}

@@ -1,6 +1,7 @@
 import type { Names } from '@/api/queries/names'
 import type { Image } from '@/api/types'
 import { formatBytes, NONE } from '@/lib/format'
+import { toSentence } from '@/lib/problem'
 import { formatInstant } from '@/lib/time'
 import { CopyableText } from '@/ui/CopyableText'
 import { Card, type Fact, Facts, MutedText } from '@/ui/Page'
@@ -33,6 +34,7 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
             name: 'Consistency',
             value: image.consistency ? (CONSISTENCY[image.consistency] ?? image.consistency) : NONE,
           },
+          ...captureFacts(image),
         ]
       : []),
     { name: 'Created', value: formatInstant(image.created_at) },
@@ -43,6 +45,11 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
       <Card title="Details">
         <Facts facts={facts} />
       </Card>
+      {Object.keys(image.metadata).length > 0 && (
+        <Card title="Metadata">
+          <Facts facts={Object.entries(image.metadata).map(([name, value]) => ({ name, value }))} />
+        </Card>
+      )}
       <Card title="Identity">
         <Facts
           facts={[
@@ -62,6 +69,25 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
       </Card>
     </>
   )
+}
+
+/** How the capture went, as far as it is known. */
+function captureFacts({ capture, storage }: Image): Fact[] {
+  const facts: Fact[] = []
+  if (capture?.downgraded_because) {
+    const value = toSentence(capture.downgraded_because)
+    facts.push({ name: 'Consistency was lowered because', value, wide: true })
+  }
+  if (capture?.frozen_ms != null) {
+    facts.push({ name: 'File systems were frozen', value: `${capture.frozen_ms} ms` })
+  }
+  if (capture?.stopped_ms != null) {
+    facts.push({ name: 'Processors were stopped', value: `${capture.stopped_ms} ms` })
+  }
+  if (capture?.method) facts.push({ name: 'Capture method', value: capture.method })
+  if (storage)
+    facts.push({ name: 'File', value: <CopyableText label="file" value={storage.key} />, wide: true })
+  return facts
 }
 
 function Digest({ label, value }: { label: string; value: string | null | undefined }) {

@@ -1,4 +1,4 @@
-import { Pencil, Rocket, Trash2 } from 'lucide-react'
+import { Braces, Pencil, Rocket, Trash2 } from 'lucide-react'
 import type { Image } from '@/api/types'
 import type { MenuAction } from '@/ui/Menu'
 
@@ -6,6 +6,7 @@ import type { MenuAction } from '@/ui/Menu'
 export interface ImageCommands {
   deploy: (image: Image) => void
   edit: (image: Image) => void
+  editMetadata: (image: Image) => void
   remove: (image: Image) => void
 }
 
@@ -47,6 +48,7 @@ export function imageActions(image: Image, commands: ImageCommands): MenuAction[
       reason: deployReason(image),
     },
     { id: 'edit', label: 'Edit', icon: <Pencil />, onAction: () => commands.edit(image) },
+    { id: 'metadata', label: 'Metadata', icon: <Braces />, onAction: () => commands.editMetadata(image) },
     {
       id: 'delete',
       label: image.removal_failed ? 'Delete again' : 'Delete',

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import type { Instance } from '@/api/types'
 import { formatBytes, NONE, plural } from '@/lib/format'
+import { SSH_USER, VM_MODE } from '@/lib/metadata'
 import { formatInstant } from '@/lib/time'
 import { ClampedText } from '@/ui/ClampedText'
 import { CopyableText } from '@/ui/CopyableText'
@@ -31,6 +32,8 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
               NONE
             ),
           },
+          ...(instance.metadata[SSH_USER] ? [{ name: 'SSH user', value: instance.metadata[SSH_USER] }] : []),
+          ...(instance.metadata[VM_MODE] ? [{ name: 'Machine', value: instance.metadata[VM_MODE] }] : []),
           { name: 'Created', value: formatInstant(instance.created_at) },
           ...instance.disks.map((disk, index) => ({
             name: disk.primary ? 'Primary disk' : `Disk ${index + 1} (not captured)`,

@@ -1,6 +1,6 @@
-//! A writer for small ISO 9660 images with one folder of files, as Linux and other guests read
-//! them: level 1 names, Rock Ridge names and modes, and a Joliet tree. The same input gives the
-//! same bytes.
+//! A writer for small ISO 9660 images with the files of one folder, in the root or below it, as
+//! Linux and other guests read them: level 1 names, Rock Ridge names and modes, and a Joliet tree.
+//! The same input gives the same bytes.
 //!
 //! | sector (2048 bytes) | holds |
 //! |---|---|
@@ -8,17 +8,14 @@
 //! | 16, 17, 18 | primary descriptor, Joliet descriptor, terminator |
 //! | 19, 20 | path tables of the primary tree, little and big endian |
 //! | 21, 22 | path tables of the Joliet tree |
-//! | 23, 24 | root folder of the primary tree, of the Joliet tree |
-//! | 25 ... | the files, each from a sector's start |
+//! | 23 ... | folders of the primary tree, from the root down, one sector each |
+//! | ... | folders of the Joliet tree |
+//! | ... | the files, each from a sector's start |
 
 const SECTOR: usize = 2048;
 const PRIMARY_TABLE: u32 = 19;
 const JOLIET_TABLE: u32 = 21;
-const PRIMARY_ROOT: u32 = 23;
-const JOLIET_ROOT: u32 = 24;
-const FIRST_FILE: u32 = 25;
-/// A path table with nothing but the root.
-const TABLE_BYTES: u32 = 10;
+const FIRST_FOLDER: u32 = 23;
 /// The start of 2000, UTC, in the short form and in the long one.
 const SHORT_DATE: [u8; 7] = [100, 1, 1, 0, 0, 0, 0];
 const LONG_DATE: &[u8; 17] = b"2000010100000000\0";
@@ -50,6 +47,12 @@ impl<'a> File<'a> {
     }
 }
 
+/// A folder on the way to the files; both names are as those of a [`File`].
+pub(super) struct Folder {
+    pub(super) name: &'static str,
+    pub(super) short: &'static str,
+}
+
 /// The two trees differ in how they spell names.
 #[derive(Clone, Copy)]
 enum Tree {
@@ -57,20 +60,24 @@ enum Tree {
     Joliet,
 }
 
-/// The image. The files' records must fit one sector a tree: about ten of them.
-pub(super) fn write(volume: &str, files: &[File<'_>]) -> Vec<u8> {
+/// Returns an image with files in the last of nested folders, or in the root. The files' records
+/// must fit one sector a tree: about ten of them.
+pub(super) fn write(volume: &str, path: &[Folder], files: &[File<'_>]) -> Vec<u8> {
+    let layout = Layout { path, depth: u32::try_from(path.len()).expect("a path has few folders") };
     let payload: u32 = files.iter().map(File::sectors).sum();
-    let total = FIRST_FILE + payload;
+    let total = layout.first_file() + payload;
     let mut image = vec![0; 16 * SECTOR];
-    sector(&mut image, &descriptor(Tree::Primary, volume, total));
-    sector(&mut image, &descriptor(Tree::Joliet, volume, total));
+    sector(&mut image, &layout.descriptor(Tree::Primary, volume, total));
+    sector(&mut image, &layout.descriptor(Tree::Joliet, volume, total));
     sector(&mut image, b"\xffCD001\x01");
-    for root in [PRIMARY_ROOT, JOLIET_ROOT] {
-        sector(&mut image, &path_table(root.to_le_bytes(), 1_u16.to_le_bytes()));
-        sector(&mut image, &path_table(root.to_be_bytes(), 1_u16.to_be_bytes()));
+    for tree in [Tree::Primary, Tree::Joliet] {
+        sector(&mut image, &layout.path_table(tree, u32::to_le_bytes, u16::to_le_bytes));
+        sector(&mut image, &layout.path_table(tree, u32::to_be_bytes, u16::to_be_bytes));
     }
     for tree in [Tree::Primary, Tree::Joliet] {
-        sector(&mut image, &folder(tree, files));
+        for level in 0..=layout.depth {
+            sector(&mut image, &layout.folder(tree, level, files));
+        }
     }
     for file in files {
         for chunk in file.bytes.chunks(SECTOR) {
@@ -81,7 +88,7 @@ pub(super) fn write(volume: &str, files: &[File<'_>]) -> Vec<u8> {
 }
 
 fn sector(image: &mut Vec<u8>, bytes: &[u8]) {
-    assert!(bytes.len() <= SECTOR, "a folder of two files fits one sector");
+    assert!(bytes.len() <= SECTOR, "a folder of a few files fits one sector");
     image.extend_from_slice(bytes);
     image.resize(image.len().next_multiple_of(SECTOR), 0);
 }
@@ -117,63 +124,117 @@ fn field(tree: Tree, text: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn descriptor(tree: Tree, volume: &str, total: u32) -> Vec<u8> {
-    let (kind, escapes, table, root): (_, &[u8], _, _) = match tree {
-        Tree::Primary => (1, b"", PRIMARY_TABLE, PRIMARY_ROOT),
-        Tree::Joliet => (2, b"%/E", JOLIET_TABLE, JOLIET_ROOT),
-    };
-    let mut out = vec![kind];
-    out.extend_from_slice(b"CD001\x01\0");
-    out.extend(field(tree, "LINUX", 32));
-    out.extend(field(tree, volume, 32));
-    out.extend([0; 8]);
-    out.extend(both_u32(total));
-    out.extend_from_slice(escapes);
-    out.resize(120, 0);
-    out.extend(both_u16(1));
-    out.extend(both_u16(1));
-    out.extend(both_u16(2048));
-    out.extend(both_u32(TABLE_BYTES));
-    out.extend(table.to_le_bytes());
-    out.extend([0; 4]);
-    out.extend((table + 1).to_be_bytes());
-    out.extend([0; 4]);
-    out.extend(record(&[0], root, 2048, FOLDER, &[]));
-    for length in [128, 128, 128, 128, 37, 37, 37] {
-        out.extend(field(tree, "", length));
-    }
-    for date in [LONG_DATE, LONG_DATE, NO_DATE, NO_DATE] {
-        out.extend_from_slice(date);
-    }
-    out.push(1);
-    out
+/// Where the folders and files are.
+struct Layout<'a> {
+    path: &'a [Folder],
+    /// The number of folders below the root.
+    depth: u32,
 }
 
-fn path_table(root: [u8; 4], parent: [u8; 2]) -> Vec<u8> {
-    let mut out = vec![1, 0];
-    out.extend(root);
-    out.extend(parent);
-    out.extend([0, 0]);
-    out
-}
-
-fn folder(tree: Tree, files: &[File<'_>]) -> Vec<u8> {
-    let (root, own, parent) = match tree {
-        Tree::Primary => (PRIMARY_ROOT, root_extras(), attributes(FOLDER_MODE, 2)),
-        Tree::Joliet => (JOLIET_ROOT, Vec::new(), Vec::new()),
-    };
-    let mut out = record(&[0], root, 2048, FOLDER, &own);
-    out.extend(record(&[1], root, 2048, FOLDER, &parent));
-    let mut at = FIRST_FILE;
-    for file in files {
-        let (name, extras) = match tree {
-            Tree::Primary => (format!("{}.;1", file.short).into_bytes(), file_extras(file.name)),
-            Tree::Joliet => (wide(file.name), Vec::new()),
+impl Layout<'_> {
+    /// Returns the sector of a folder; the root has level 0.
+    fn place(&self, tree: Tree, level: u32) -> u32 {
+        let before = match tree {
+            Tree::Primary => 0,
+            Tree::Joliet => self.depth + 1,
         };
-        out.extend(record(&name, at, file.size(), 0, &extras));
-        at += file.sectors();
+        FIRST_FOLDER + before + level
     }
-    out
+
+    fn first_file(&self) -> u32 {
+        self.place(Tree::Joliet, self.depth) + 1
+    }
+
+    fn descriptor(&self, tree: Tree, volume: &str, total: u32) -> Vec<u8> {
+        let (kind, escapes, table): (_, &[u8], _) = match tree {
+            Tree::Primary => (1, b"", PRIMARY_TABLE),
+            Tree::Joliet => (2, b"%/E", JOLIET_TABLE),
+        };
+        let table_bytes = self.path_table(tree, u32::to_le_bytes, u16::to_le_bytes).len();
+        let mut out = vec![kind];
+        out.extend_from_slice(b"CD001\x01\0");
+        out.extend(field(tree, "LINUX", 32));
+        out.extend(field(tree, volume, 32));
+        out.extend([0; 8]);
+        out.extend(both_u32(total));
+        out.extend_from_slice(escapes);
+        out.resize(120, 0);
+        out.extend(both_u16(1));
+        out.extend(both_u16(1));
+        out.extend(both_u16(2048));
+        out.extend(both_u32(u32::try_from(table_bytes).expect("a path table fits a sector")));
+        out.extend(table.to_le_bytes());
+        out.extend([0; 4]);
+        out.extend((table + 1).to_be_bytes());
+        out.extend([0; 4]);
+        out.extend(record(&[0], self.place(tree, 0), 2048, FOLDER, &[]));
+        for length in [128, 128, 128, 128, 37, 37, 37] {
+            out.extend(field(tree, "", length));
+        }
+        for date in [LONG_DATE, LONG_DATE, NO_DATE, NO_DATE] {
+            out.extend_from_slice(date);
+        }
+        out.push(1);
+        out
+    }
+
+    /// Returns the table of the folders with their parents, which are numbered from 1.
+    fn path_table(&self, tree: Tree, long: fn(u32) -> [u8; 4], short: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let names = std::iter::once(vec![0]).chain(self.path.iter().map(|folder| folder.spelled(tree)));
+        for (level, name) in (0..).zip(names) {
+            out.extend([u8::try_from(name.len()).expect("names are short"), 0]);
+            out.extend(long(self.place(tree, level)));
+            out.extend(short(u16::try_from(level.max(1)).expect("a path has few folders")));
+            out.extend(name);
+            out.resize(out.len().next_multiple_of(2), 0);
+        }
+        out
+    }
+
+    fn folder(&self, tree: Tree, level: u32, files: &[File<'_>]) -> Vec<u8> {
+        let is_last = level == self.depth;
+        let links = if is_last { 2 } else { 3 };
+        let (own, parent) = match tree {
+            Tree::Primary if level == 0 => (root_extras(links), attributes(FOLDER_MODE, links)),
+            Tree::Primary => (attributes(FOLDER_MODE, links), attributes(FOLDER_MODE, 3)),
+            Tree::Joliet => (Vec::new(), Vec::new()),
+        };
+        let above = self.place(tree, level.saturating_sub(1));
+        let mut out = record(&[0], self.place(tree, level), 2048, FOLDER, &own);
+        out.extend(record(&[1], above, 2048, FOLDER, &parent));
+        let next = usize::try_from(level).ok().and_then(|level| self.path.get(level));
+        if let Some(folder) = next {
+            let links = if level + 1 == self.depth { 2 } else { 3 };
+            let extras = match tree {
+                Tree::Primary => entry_extras(folder.name, FOLDER_MODE, links),
+                Tree::Joliet => Vec::new(),
+            };
+            out.extend(record(&folder.spelled(tree), self.place(tree, level + 1), 2048, FOLDER, &extras));
+            return out;
+        }
+        let mut at = self.first_file();
+        for file in files {
+            let (name, extras) = match tree {
+                Tree::Primary => {
+                    (format!("{}.;1", file.short).into_bytes(), entry_extras(file.name, FILE_MODE, 1))
+                }
+                Tree::Joliet => (wide(file.name), Vec::new()),
+            };
+            out.extend(record(&name, at, file.size(), 0, &extras));
+            at += file.sectors();
+        }
+        out
+    }
+}
+
+impl Folder {
+    fn spelled(&self, tree: Tree) -> Vec<u8> {
+        match tree {
+            Tree::Primary => self.short.as_bytes().to_vec(),
+            Tree::Joliet => wide(self.name),
+        }
+    }
 }
 
 /// A folder record: fixed part, name padded to an even offset, system use area padded to an even
@@ -204,16 +265,16 @@ fn attributes(mode: u32, links: u32) -> Vec<u8> {
 }
 
 /// What the root's own record says: SUSP in use (SP), Rock Ridge (RR, ER), and its attributes.
-fn root_extras() -> Vec<u8> {
+fn root_extras(links: u32) -> Vec<u8> {
     let mut out = b"SP\x07\x01\xbe\xef\0RR\x05\x01\x01".to_vec();
-    out.extend(attributes(FOLDER_MODE, 2));
+    out.extend(attributes(FOLDER_MODE, links));
     out.extend_from_slice(b"ER\x12\x01\x0a\0\0\x01RRIP_1991A");
     out
 }
 
-fn file_extras(name: &str) -> Vec<u8> {
+fn entry_extras(name: &str, mode: u32, links: u32) -> Vec<u8> {
     let mut out = b"RR\x05\x01\x09".to_vec();
-    out.extend(attributes(FILE_MODE, 1));
+    out.extend(attributes(mode, links));
     out.extend_from_slice(b"NM");
     out.push(u8::try_from(name.len() + 5).expect("names are short"));
     out.extend([1, 0]);

@@ -7,6 +7,8 @@ fn seed() -> Seed {
         hostname: "web-1".to_owned(),
         ssh_keys: vec!["ssh-ed25519 AAAA someone \"quoted\"".to_owned()],
         user_data: Some("#!/bin/sh\necho hello\n".repeat(200)),
+        user: None,
+        config_drive: false,
     }
 }
 
@@ -45,6 +47,57 @@ fn another_reader_finds_the_files_by_both_kinds_of_names() {
         );
     }
     assert_eq!(isoinfo(&["-f"], &path).lines().count(), 2);
+}
+
+/// Returns the files of an image as another reader lists them, by both kinds of names.
+fn listed(path: &std::path::Path) -> Vec<String> {
+    let mut lists = ["-R", "-J"].map(|names| {
+        let mut files: Vec<_> = isoinfo(&[names, "-f"], path).lines().map(str::to_owned).collect();
+        files.sort_unstable();
+        files
+    });
+    assert_eq!(lists[0], lists[1]);
+    std::mem::take(&mut lists[0])
+}
+
+/// S86: cloud-init gives the keys to the user that the image names.
+#[test]
+fn a_seed_names_the_user_of_the_image_in_its_vendor_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seed.iso");
+    let seed = Seed { user: Some("debian".to_owned()), ..seed() };
+    fs::write(&path, image(instance(), &seed).unwrap()).unwrap();
+    assert_eq!(listed(&path), ["/meta-data", "/user-data", "/vendor-data"]);
+    assert_eq!(isoinfo(&["-R", "-x", "/vendor-data"], &path), "#cloud-config\nuser: debian\n");
+    for user in ["", "a: b", "Debian", "-a", &"u".repeat(33)] {
+        let seed = Seed { user: Some(user.to_owned()), ..seed.clone() };
+        assert_eq!(image(instance(), &seed), Err(SeedError::User(user.to_owned())));
+    }
+}
+
+/// S85: the config drive has the host name, the keys and the user data where cloud-init looks.
+#[test]
+fn a_config_drive_is_read_by_another_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config-drive.iso");
+    let seed = Seed { user: Some("debian".to_owned()), ..seed() };
+    let bytes = config_drive(instance(), &seed).unwrap();
+    fs::write(&path, &bytes).unwrap();
+    let header = isoinfo(&["-d"], &path);
+    assert!(header.contains("Volume id: config-2"), "{header}");
+    assert!(header.contains(&format!("Volume size is: {}", bytes.len() / 2048)), "{header}");
+    let file = |name: &str| isoinfo(&["-J", "-x", &format!("/openstack/latest/{name}")], &path);
+    let names = ["meta_data.json", "user_data", "vendor_data.json"];
+    let wanted: Vec<_> = names.iter().map(|name| format!("/openstack/latest/{name}")).collect();
+    let found: Vec<_> = listed(&path).into_iter().filter(|name| name.matches('/').count() == 3).collect();
+    assert_eq!(found, wanted);
+    let meta: serde_json::Value = serde_json::from_str(&file("meta_data.json")).unwrap();
+    assert_eq!(meta["uuid"], "00000000-0000-0000-0000-000000000007");
+    assert_eq!(meta["hostname"], "web-1");
+    assert_eq!(meta["public_keys"], json!({ "key-00": "ssh-ed25519 AAAA someone \"quoted\"" }));
+    assert_eq!(file("user_data"), seed.user_data.unwrap());
+    let vendor: serde_json::Value = serde_json::from_str(&file("vendor_data.json")).unwrap();
+    assert_eq!(vendor["cloud-init"], "#cloud-config\nuser: debian\n");
 }
 
 #[test]

@@ -317,7 +317,13 @@ impl World {
             image: image_ref("raw"),
             source: None,
             logical_digest: digest.map(|text| text.parse().unwrap()),
-            seed: Seed { hostname: "web-1".to_owned(), ssh_keys: Vec::new(), user_data: None },
+            seed: Seed {
+                hostname: "web-1".to_owned(),
+                ssh_keys: Vec::new(),
+                user_data: None,
+                user: None,
+                config_drive: false,
+            },
             start: true,
         }))
     }
@@ -362,5 +368,6 @@ fn instance_ref() -> InstanceRef {
         disk_size: ByteSize::new(DISK_SIZE).unwrap(),
         vcpus: 1,
         memory: ByteSize::new(256 << 20).unwrap(),
+        vm_mode: None,
     }
 }
