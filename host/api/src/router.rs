@@ -89,6 +89,7 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(images::image_show, images::image_update, images::image_delete))
         .routes(routes!(instances::instance_list, instances::instance_create))
         .routes(routes!(instances::instance_show, instances::instance_delete))
+        .routes(routes!(images::capture_estimate))
         .routes(routes!(instances::instance_start))
         .routes(routes!(instances::instance_stop))
         .routes(routes!(images::instance_image_create))

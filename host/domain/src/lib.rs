@@ -15,6 +15,7 @@ pub mod consistency;
 pub mod digest;
 pub mod error;
 pub mod error_chain;
+pub mod estimate;
 pub mod event;
 pub mod hypervisor;
 pub mod id;

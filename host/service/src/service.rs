@@ -6,6 +6,7 @@ use chrono::SubsecRound;
 use imprint_domain::{
     Code, Error,
     error_chain::error_chain,
+    estimate::DEFAULT_SECONDS_PER_GIB,
     time::{Environment, Timestamp},
 };
 use imprint_store::{Conn, Store, Target};
@@ -44,6 +45,9 @@ pub struct Settings {
     /// The time after which one of these scans is deep, in days (30), at most as long as scans are
     /// remembered (90); 0 for none that are deep by themselves.
     pub storage_deep_scan_d: u32,
+    /// The seconds for each GiB of a disk that an estimate assumes where nothing was captured
+    /// before (120).
+    pub capture_seconds_per_gib: u32,
 }
 
 impl Default for Settings {
@@ -55,6 +59,7 @@ impl Default for Settings {
             secret_keys: SecretKeys::default(),
             storage_scan_h: 24,
             storage_deep_scan_d: 30,
+            capture_seconds_per_gib: DEFAULT_SECONDS_PER_GIB,
         }
     }
 }

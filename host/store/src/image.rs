@@ -68,6 +68,9 @@ mod row {
         pub removal_failed: bool,
         pub search_text: String,
         pub metadata: String,
+        pub estimated_bytes: Option<i64>,
+        pub estimated_s: Option<i64>,
+        pub took_ms: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -96,6 +99,12 @@ pub struct CaptureNotes {
     pub frozen_ms: Option<u32>,
     /// The time for which processors were stopped, in milliseconds.
     pub stopped_ms: Option<u32>,
+    /// The estimate of its size in bytes, from before it started.
+    pub estimated: Option<ByteSize>,
+    /// The estimate of its time in seconds.
+    pub estimated_s: Option<u64>,
+    /// The time that it took in milliseconds, once it is over.
+    pub took_ms: Option<u64>,
 }
 
 /// How many images of a status a storage has, and how much they take.
@@ -165,6 +174,9 @@ fn from_row(row: row::Model, tags: Tags) -> Result<ImageRecord, StoreError> {
             method: row.capture_method,
             frozen_ms: row.frozen_ms.map(|ms| codec::to_u32("frozen_ms", ms)).transpose()?,
             stopped_ms: row.stopped_ms.map(|ms| codec::to_u32("stopped_ms", ms)).transpose()?,
+            estimated: codec::opt_size("estimated_bytes", row.estimated_bytes)?,
+            estimated_s: row.estimated_s.map(|s| codec::to_u64("estimated_s", s)).transpose()?,
+            took_ms: row.took_ms.map(|ms| codec::to_u64("took_ms", ms)).transpose()?,
         },
     })
 }
@@ -203,6 +215,9 @@ fn to_row(record: &ImageRecord) -> Result<row::Model, StoreError> {
         removal_failed: image.removal_failed,
         search_text: image.searched_text(),
         metadata: codec::to_json("metadata", &image.metadata)?,
+        estimated_bytes: record.capture.estimated.map(ByteSize::as_i64),
+        estimated_s: record.capture.estimated_s.map(codec::to_i64),
+        took_ms: record.capture.took_ms.map(codec::to_i64),
     })
 }
 

@@ -24,6 +24,10 @@ export const keys = {
   adminLocations: ['admin-locations'],
   /** All accounts, for admins. */
   accounts: ['accounts'],
+  captureEstimates: {
+    of: (instanceId: string, compression: string | undefined) =>
+      ['capture-estimates', instanceId, compression ?? 'default'] as const,
+  },
   /** The ids of deleted things. */
   deleted: ['deleted'],
   hypervisors: ['hypervisors'],

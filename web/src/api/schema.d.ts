@@ -707,6 +707,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/instances/{id}/capture-estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Estimate what an image of an instance would take */
+        get: operations["capture_estimate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/instances/{id}/images": {
         parameters: {
             query?: never;
@@ -1150,6 +1167,35 @@ export interface components {
             /** @description The human-readable reason. */
             reason: string | null;
         };
+        /** @description What an image of an instance would take. */
+        CaptureEstimate: {
+            /**
+             * Format: int64
+             * @description The bytes that the disk's file occupies.
+             */
+            content_bytes: number;
+            /**
+             * Format: int64
+             * @description The size of the image's file in bytes.
+             */
+            size_bytes: number;
+            /**
+             * Format: int64
+             * @description The time from the start of the work to the available image, in seconds; waiting for a turn
+             *     comes before it.
+             */
+            seconds: number;
+            /**
+             * @description What it is based on: `instance` and `hypervisor` are earlier images, `rule` is a rule of
+             *     thumb.
+             */
+            basis: components["schemas"]["EstimateBasis"];
+            /**
+             * Format: int32
+             * @description The number of earlier images that it considers.
+             */
+            captures: number;
+        };
         /**
          * @description The encoding of stored clusters.
          * @enum {string}
@@ -1184,6 +1230,11 @@ export interface components {
          * @example dsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         DiskId: string;
+        /**
+         * @description What an estimate is based on.
+         * @enum {string}
+         */
+        EstimateBasis: "instance" | "hypervisor" | "rule";
         /** @description The `data` of an event in a stream. */
         Event: {
             /**
@@ -1367,6 +1418,21 @@ export interface components {
             stopped_ms: number | null;
             /** @description How the point in time was taken; for administrators only. */
             method?: string | null;
+            /**
+             * Format: int64
+             * @description The size in bytes that was estimated before.
+             */
+            estimated_bytes: number | null;
+            /**
+             * Format: int64
+             * @description The time in seconds that was estimated before.
+             */
+            estimated_s: number | null;
+            /**
+             * Format: int64
+             * @description The time from the start of the work to the available image, in milliseconds.
+             */
+            took_ms: number | null;
         };
         /** @description A request to create an image. */
         ImageCreate: {
@@ -1442,9 +1508,10 @@ export interface components {
             /** @description The new tags, instead of the old ones; `null` removes all. */
             tags?: string[] | null;
             /**
-             * @description The keys of the metadata that change; `null` removes a key, or all of them. Keys have 1 to 64
-             *     letters, digits, `_`, `-`, `.` and `:`, values at most 255 characters. A deployment acts upon
-             *     `vm_mode` (`hvm`, `virtio`), `img_config_drive` (`mandatory`, `optional`) and `ssh_user`.
+             * @description The keys of the metadata that change; `null` removes a key, or all of them. Keys have 1 to
+             *     64 letters, digits, `_`, `-`, `.` and `:`, values at most 255 characters. A deployment acts
+             *     upon `vm_mode` (`hvm`, `virtio`), `img_config_drive` (`mandatory`, `optional`) and
+             *     `ssh_user`.
              */
             metadata?: {
                 [key: string]: string | null;
@@ -4534,6 +4601,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    capture_estimate: {
+        parameters: {
+            query?: {
+                /** @description The compression of the stored file; without it, `zstd`. */
+                compression?: components["schemas"]["Compression"];
+            };
+            header?: never;
+            path: {
+                /** @description The instance */
+                id: components["schemas"]["InstanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The estimate */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaptureEstimate"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */

@@ -1,6 +1,6 @@
 //! Conversions of the service's views to wire types.
 
-use imprint_domain::{Error, size::ByteSize, storage_test as domain};
+use imprint_domain::{Error, estimate::CaptureEstimate, size::ByteSize, storage_test as domain};
 use imprint_service as service;
 
 use super::{
@@ -236,6 +236,18 @@ impl From<service::ImageView> for image::Image {
     }
 }
 
+impl From<CaptureEstimate> for image::CaptureEstimate {
+    fn from(estimate: CaptureEstimate) -> Self {
+        Self {
+            content_bytes: estimate.content.bytes(),
+            size_bytes: estimate.size.bytes(),
+            seconds: estimate.seconds,
+            basis: estimate.basis,
+            captures: estimate.captures,
+        }
+    }
+}
+
 impl From<service::CaptureView> for image::ImageCapture {
     fn from(view: service::CaptureView) -> Self {
         Self {
@@ -243,6 +255,9 @@ impl From<service::CaptureView> for image::ImageCapture {
             frozen_ms: view.frozen_ms,
             stopped_ms: view.stopped_ms,
             method: view.method,
+            estimated_bytes: view.estimated_bytes.map(ByteSize::bytes),
+            estimated_s: view.estimated_s,
+            took_ms: view.took_ms,
         }
     }
 }

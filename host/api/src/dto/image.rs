@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use imprint_domain::{
     consistency::Consistency,
+    estimate::EstimateBasis,
     id::{ImageId, InstanceId, LocationId, StorageId, TaskId},
     image::{Compression, ImageKind, ImageStatus},
 };
@@ -96,6 +97,42 @@ pub struct ImageCapture {
     /// How the point in time was taken; for administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// The size in bytes that was estimated before.
+    #[schema(required)]
+    pub estimated_bytes: Option<u64>,
+    /// The time in seconds that was estimated before.
+    #[schema(required)]
+    pub estimated_s: Option<u64>,
+    /// The time from the start of the work to the available image, in milliseconds.
+    #[schema(required)]
+    pub took_ms: Option<u64>,
+}
+
+/// What an image of an instance would take.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CaptureEstimate {
+    /// The bytes that the disk's file occupies.
+    pub content_bytes: u64,
+    /// The size of the image's file in bytes.
+    pub size_bytes: u64,
+    /// The time from the start of the work to the available image, in seconds; waiting for a turn
+    /// comes before it.
+    pub seconds: u64,
+    /// What it is based on: `instance` and `hypervisor` are earlier images, `rule` is a rule of
+    /// thumb.
+    pub basis: EstimateBasis,
+    /// The number of earlier images that it considers.
+    pub captures: u32,
+}
+
+/// What an estimate depends on.
+#[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EstimateQuery {
+    /// The compression of the stored file; without it, `zstd`.
+    #[serde(default)]
+    pub compression: Option<Compression>,
 }
 
 /// Where the file of an image is.

@@ -23,8 +23,8 @@ use super::accepted::{Created, accepted};
 use crate::{
     dto::{
         image::{
-            ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImageListQuery, ImagePatch, ImageScope,
-            ImageSourceType, InstanceImageCreate,
+            CaptureEstimate, ConsistencyRequirement, EstimateQuery, Image, ImageAndTask, ImageCreate,
+            ImageListQuery, ImagePatch, ImageScope, ImageSourceType, InstanceImageCreate,
         },
         page::Page,
     },
@@ -203,6 +203,24 @@ pub(crate) async fn image_show(
 fn tagged(view: service::ImageView) -> Response {
     let etag = etag(view.version);
     ([(header::ETAG, etag)], Json(Image::from(view))).into_response()
+}
+
+/// Estimate what an image of an instance would take
+#[utoipa::path(
+    get, path = "/instances/{id}/capture-estimate", tag = "images",
+    params(
+        ("id" = InstanceId, Path, description = "The instance"),
+        EstimateQuery,
+    ),
+    responses((status = 200, description = "The estimate", body = CaptureEstimate)),
+)]
+pub(crate) async fn capture_estimate(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Read>,
+    Id(id): Id<InstanceId>,
+    Query(query): Query<EstimateQuery>,
+) -> Result<Json<CaptureEstimate>, ApiError> {
+    Ok(Json(state.service().capture_estimate(&op, id, query.compression).await?.into()))
 }
 
 /// Change an image's name, description, tags, metadata or delete protection

@@ -52,6 +52,7 @@ fn rows(world: &World) -> Vec<Row> {
         ("instance_list", Account, None),
         ("instance_create", Owner, Some(json!({"image_id": "IMAGE", "name": "x"}))),
         ("instance_show", Owner, None),
+        ("capture_estimate", Owner, None),
         ("instance_delete", Owner, None),
         ("instance_start", Owner, None),
         ("instance_stop", Owner, None),

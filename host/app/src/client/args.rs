@@ -119,7 +119,15 @@ pub(crate) enum ImageCommand {
     },
     /// Create an image of an instance, which keeps running
     Create(ImageCreateArgs),
-    /// Change an image's name, description, tags or delete protection
+    /// Estimate the size of an image of an instance, and the time that creating it takes
+    Estimate {
+        /// Instance, by id or name
+        instance: String,
+        /// Compression of the stored file [default: zstd]
+        #[arg(long)]
+        compression: Option<Compression>,
+    },
+    /// Change an image's name, description, tags, metadata or delete protection
     Update(ImageUpdateArgs),
     /// Rename an image
     Rename {

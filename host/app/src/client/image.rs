@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use imprint_api::dto::image::{
-    ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource, ImageSourceType,
+    CaptureEstimate, ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource,
+    ImageSourceType,
 };
+use imprint_domain::{estimate::EstimateBasis, id::InstanceId, image::Compression};
 use reqwest::{Method, header};
 
 use super::{
@@ -16,7 +18,7 @@ use super::{
     confirm::confirm_deletion,
     failure::Failure,
     find,
-    output::{Output, pairs, size, text, time},
+    output::{Output, duration, pairs, size, text, time},
     table::Table,
     watch::watch,
 };
@@ -32,6 +34,11 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
             output.print(&image, || details(&image))
         }
         ImageCommand::Create(args) => create(&api, output, args).await,
+        ImageCommand::Estimate { instance, compression } => {
+            let id = find::instance(&api, &instance).await?;
+            let estimate = estimated(&api, id, compression).await?;
+            output.print(&estimate, || estimate_details(&estimate))
+        }
         ImageCommand::Update(args) => {
             let patch = patch(&args)?;
             update(&api, output, &args.image, &patch).await
@@ -109,6 +116,13 @@ fn details(image: &Image) -> Table {
             ("file systems frozen", text(milliseconds(capture.frozen_ms))),
             ("processors stopped", text(milliseconds(capture.stopped_ms))),
         ]);
+        if let Some(took) = capture.took_ms {
+            let seconds = capture.estimated_s.map(duration);
+            lines.push((
+                "creating it took",
+                format!("{} (estimated: {})", duration(took.div_ceil(1000)), text(seconds)),
+            ));
+        }
         lines.extend(capture.method.iter().map(|method| ("capture method", method.clone())));
     }
     if let Some(place) = &image.storage {
@@ -117,8 +131,50 @@ fn details(image: &Image) -> Table {
     Table::details(lines)
 }
 
+async fn estimated(
+    api: &Api,
+    id: InstanceId,
+    compression: Option<Compression>,
+) -> Result<CaptureEstimate, Failure> {
+    let query: Vec<_> = compression.map(|named| ("compression", named.to_string())).into_iter().collect();
+    api.get(&format!("/instances/{id}/capture-estimate"), &query).await
+}
+
+fn basis(estimate: &CaptureEstimate) -> String {
+    let images = if estimate.captures == 1 { "image" } else { "images" };
+    match estimate.basis {
+        EstimateBasis::Instance => format!("the last {} {images} of this instance", estimate.captures),
+        EstimateBasis::Hypervisor => format!("the last {} {images} of its hypervisor", estimate.captures),
+        EstimateBasis::Rule => "a rule of thumb, as no image was created there before".to_owned(),
+    }
+}
+
+fn estimate_details(estimate: &CaptureEstimate) -> Table {
+    Table::details([
+        ("occupied by the disk", size(Some(estimate.content_bytes))),
+        ("size of the image", size(Some(estimate.size_bytes))),
+        ("time", duration(estimate.seconds)),
+        ("based on", basis(estimate)),
+    ])
+}
+
+/// Says what one has to know before an image is created (S24 to S26).
+fn notices(estimate: &CaptureEstimate) {
+    note(&format!(
+        "the image will take about {} and {}, by {}; only the primary disk is captured",
+        size(Some(estimate.size_bytes)),
+        duration(estimate.seconds),
+        basis(estimate)
+    ));
+    note(
+        "images are not verified automatically and should not be used as a back-up solution; back a database \
+         up before you create an image, for example with mysqldump or SQL Server Management Studio",
+    );
+}
+
 async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), Failure> {
     let id = find::instance(api, &args.from_instance).await?;
+    notices(&estimated(api, id, args.compression).await?);
     let consistency = (args.want.is_some() || args.minimum.is_some())
         .then_some(ConsistencyRequirement { want: args.want, minimum: args.minimum });
     let storage_id = match args.storage {

@@ -71,6 +71,36 @@ pub(crate) fn pairs(pairs: &BTreeMap<String, String>) -> String {
     text((!each.is_empty()).then(|| each.join(", ")))
 }
 
+/// Returns a number of seconds with at most two units: `45 s`, `3 min 20 s`, `2 h 5 min`.
+pub(crate) fn duration(seconds: u64) -> String {
+    let (large, unit, small, rest) = match seconds {
+        0..60 => return format!("{seconds} s"),
+        60..3600 => (seconds / 60, "min", seconds % 60, "s"),
+        3600..86_400 => (seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        _ => (seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+    };
+    if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {rest}") }
+}
+
 fn dash() -> String {
     "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn a_duration_has_at_most_two_units() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (200, "3 min 20 s"),
+            (7500, "2 h 5 min"),
+            (273_600, "3 d 4 h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
 }

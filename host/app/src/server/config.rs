@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct FileConfig {
     pub(crate) secrets: SecretsSection,
     /// Image storages.
     pub(crate) storages: StoragesSection,
+    /// Images of instances.
+    pub(crate) captures: CapturesSection,
 }
 
 /// `[server]`
@@ -102,6 +105,15 @@ pub(crate) struct StoragesSection {
     /// The days after which one of these scans is deep (30, at most 90); 0 for none that are deep
     /// by themselves.
     pub(crate) deep_scan_days: Option<u32>,
+}
+
+/// `[captures]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CapturesSection {
+    /// The seconds for each GiB of a disk that an estimate assumes where no image was created
+    /// before (120), at least 1.
+    pub(crate) seconds_per_gib: Option<NonZeroU32>,
 }
 
 impl FileConfig {

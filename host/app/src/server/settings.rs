@@ -1,6 +1,6 @@
 //! The settings of a server: its command-line flags, overlaid on its configuration file.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -81,8 +81,15 @@ impl ServerSettings {
         let defaults = imprint_service::Settings::default();
         let storage_scan_h = self.file.storages.scan_hours.unwrap_or(defaults.storage_scan_h);
         let storage_deep_scan_d = self.file.storages.deep_scan_days.unwrap_or(defaults.storage_deep_scan_d);
-        let settings =
-            imprint_service::Settings { secret_keys, storage_scan_h, storage_deep_scan_d, ..defaults };
+        let capture_seconds_per_gib =
+            self.file.captures.seconds_per_gib.map_or(defaults.capture_seconds_per_gib, NonZeroU32::get);
+        let settings = imprint_service::Settings {
+            secret_keys,
+            storage_scan_h,
+            storage_deep_scan_d,
+            capture_seconds_per_gib,
+            ..defaults
+        };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;
         opened.map_err(errors::to_anyhow).with_context(|| format!("cannot open the database {shown}"))
     }

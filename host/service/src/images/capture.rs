@@ -4,7 +4,7 @@ use imprint_domain::{
     Code, Error,
     consistency::Consistency,
     id::{ImageId, TaskId},
-    image::{Compression, Image, ImageFormat, ImageKind, ImageSource, NewImage},
+    image::{Image, ImageFormat, ImageKind, ImageSource, NewImage},
     instance::Instance,
     rules::CaptureChoice,
     task::TaskKind,
@@ -19,7 +19,10 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
-    images::image::view,
+    images::{
+        estimate::{self, DEFAULT_COMPRESSION},
+        image::view,
+    },
     instances::capture_facts::{Facts, Shared},
     storages::reservation,
     tasks::{
@@ -69,9 +72,14 @@ impl Service {
         let mut source = crate::instances::instance::visible(&change.conn(), op, request.instance_id).await?;
         let facts = Facts::read(&change.conn(), &source.instance, &mut Shared::default()).await?;
         let choice = facts.decide(&source.instance, request.storage_id, change.now)?;
+        let compression = request.compression.unwrap_or(DEFAULT_COMPRESSION);
+        let per_gib = self.settings().capture_seconds_per_gib;
+        let conn = change.conn();
+        let estimate = estimate::of_disk(&conn, &source.instance, choice.disk, compression, per_gib).await?;
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let payload = TaskPayload::Capture {
-            compression: request.compression.unwrap_or(Compression::Zstd),
+            compression,
+            content: estimate.content,
             want: consistency.want,
             minimum: consistency.minimum,
         };
@@ -85,7 +93,9 @@ impl Service {
             request_id: op.request_id,
         };
         let task = lifecycle::new_task(&change, task_id, new)?;
-        let record = captured(&change, &source.instance, &choice, request, (image_id, task_id));
+        let mut record = captured(&change, &source.instance, &choice, request, (image_id, task_id));
+        record.capture.estimated = Some(estimate.size);
+        record.capture.estimated_s = Some(estimate.seconds);
         image::insert(&change.tx, &record).await.db()?;
         source.task_id = Some(task_id);
         instance::update(&change.tx, &source).await.db()?;

@@ -56,6 +56,15 @@ pub struct CaptureView {
     pub stopped_ms: Option<u32>,
     /// How the point in time was taken; for admins only.
     pub method: Option<String>,
+    /// The size in bytes that was estimated before.
+    #[serde(default)]
+    pub estimated_bytes: Option<ByteSize>,
+    /// The time in seconds that was estimated before.
+    #[serde(default)]
+    pub estimated_s: Option<u64>,
+    /// The time from the start of the work to the available image, in milliseconds.
+    #[serde(default)]
+    pub took_ms: Option<u64>,
 }
 
 /// The public properties of an image.
@@ -294,6 +303,9 @@ fn capture_view(record: &ImageRecord, audience: Audience) -> Option<CaptureView>
             Audience::Customer => None,
             Audience::Operator => notes.method.clone(),
         },
+        estimated_bytes: notes.estimated,
+        estimated_s: notes.estimated_s,
+        took_ms: notes.took_ms,
     })
 }
 

@@ -4,6 +4,7 @@
 use imprint_agent_protocol::{CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError};
 use imprint_domain::{
     Error,
+    estimate::PastCapture,
     id::HypervisorId,
     image::StoredImage,
     task::{RetryPolicy, TaskKind, TaskResult, TaskState},
@@ -19,6 +20,7 @@ use crate::{
     Service,
     change::Change,
     db_result::DbResult,
+    images::estimate,
     storages::scan::{self, Unlisted},
     tasks::{
         lease::{leased_task, refused, unavailable},
@@ -161,9 +163,10 @@ async fn captured(
     record: &mut TaskRecord,
     result: CaptureResult,
 ) -> Result<(), Error> {
-    if let TaskPayload::Capture { minimum, .. } = TaskPayload::of(record)?
-        && result.consistency < minimum
-    {
+    let TaskPayload::Capture { minimum, compression, content, .. } = TaskPayload::of(record)? else {
+        return Err(Error::internal("a task that captured nothing has captured an image"));
+    };
+    if result.consistency < minimum {
         // X11: never silently lowered. The file goes when the image is deleted.
         let context = TaskErrorContext {
             reached: Some(result.consistency),
@@ -175,12 +178,17 @@ async fn captured(
         return lifecycle::attempt_failed(change, record, error, RetryPolicy::Never).await;
     }
     let image = StoredImage { consistency: Some(result.consistency), ..result.image };
+    let took_ms = estimate::elapsed_ms(record, change.now);
     let notes = CaptureNotes {
         downgraded_because: result.downgraded_because.map(|text| truncate(&text, MAX_DETAIL)),
         method: Some(truncate(&result.method, MAX_TEXT)),
         frozen_ms: Some(result.frozen_ms),
         stopped_ms: Some(result.stopped_ms),
+        took_ms: Some(took_ms),
+        ..CaptureNotes::default()
     };
+    estimate::remember(change, record, compression, PastCapture { content, stored: image.size, took_ms })
+        .await?;
     publish(change, record, image, notes).await?;
     lifecycle::succeed(change, record).await
 }
@@ -196,7 +204,8 @@ async fn publish(
     if found.image.publish(stored, change.now).is_err() {
         return Ok(());
     }
-    found.capture = notes;
+    let CaptureNotes { estimated, estimated_s, .. } = found.capture;
+    found.capture = CaptureNotes { estimated, estimated_s, ..notes };
     image::update(&change.tx, &found).await.db()?;
     change.image_changed(&found).await
 }

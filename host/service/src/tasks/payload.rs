@@ -17,6 +17,7 @@ use imprint_domain::{
     image::{Compression, ImageFormat},
     location::Location,
     plugin_kind::StorageKind,
+    size::ByteSize,
     storage::StorageRole,
     task::{Task, TaskKind},
 };
@@ -60,6 +61,9 @@ pub(crate) enum TaskPayload {
         want: Consistency,
         /// The weakest level that is a success.
         minimum: Consistency,
+        /// The bytes that the disk's file occupied when the image was asked for.
+        #[serde(default)]
+        content: ByteSize,
     },
     /// The parameters of a deployment. Removed when it has succeeded: user data may contain secrets
     /// of the customer.
@@ -143,7 +147,7 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
     let payload = TaskPayload::of(record)?;
     Ok(match (task.kind, payload) {
         (_, TaskPayload::Plain) => plain(conn, task).await?,
-        (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum }) => {
+        (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum, content: _ }) => {
             let Location { coalesce: policy, freeze_limit, .. } = location_of(conn, task).await?;
             AssignmentKind::Capture(CaptureAssignment {
                 instance: instance_ref(conn, task).await?,

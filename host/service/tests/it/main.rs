@@ -8,6 +8,7 @@ mod chaos;
 mod coalesce;
 mod downloads;
 mod draining;
+mod estimates;
 mod events;
 mod finding;
 mod limits;
@@ -93,6 +94,9 @@ scenarios! {
         a_file_that_is_still_read_is_removed_later,
         an_image_that_is_deleted_while_it_moves_leaves_nothing,
         a_move_that_fails_is_tried_later_and_one_that_is_not_wanted_stops,
+    }
+    estimates {
+        estimates_learn_from_what_captures_took,
     }
     events {
         events_have_no_gaps_under_concurrency,

@@ -5,6 +5,8 @@ import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
 import type { Image, ImageCreate, ImagePatch } from '../types'
 
+export type Compression = NonNullable<ImageCreate['compression']>
+
 export interface ImageFilter {
   scope: 'own' | 'stock' | 'all'
   q?: string
@@ -40,6 +42,21 @@ export const imageQuery = (id: string) =>
   queryOptions({
     queryKey: keys.images.one(id),
     queryFn: ({ signal }) => unwrap(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
+  })
+
+/** What an image of an instance would take, in the compression that is named. */
+export const estimateQuery = (instanceId: string, compression?: Compression) =>
+  queryOptions({
+    queryKey: keys.captureEstimates.of(instanceId, compression),
+    queryFn: ({ signal }) =>
+      unwrap(
+        client.GET('/api/v1/instances/{id}/capture-estimate', {
+          params: { path: { id: instanceId }, query: compression ? { compression } : {} },
+          signal,
+        }),
+      ),
+    // The disk grows, and captures end.
+    staleTime: 0,
   })
 
 /** Returns a function that loads the current version of an image. */

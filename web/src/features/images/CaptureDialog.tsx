@@ -1,9 +1,10 @@
+import { useQuery } from '@tanstack/react-query'
 import { Camera } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
-import { useCaptureImage } from '@/api/queries/images'
-import type { ImageCreate, Instance } from '@/api/types'
+import { type Compression, estimateQuery, useCaptureImage } from '@/api/queries/images'
+import type { CaptureEstimate, ImageCreate, Instance } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
-import { formatBytes, GIB } from '@/lib/format'
+import { formatBytes, formatDuration, plural } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
 import { asProblem, toSentence } from '@/lib/problem'
 import { splitTags } from '@/lib/search'
@@ -14,7 +15,6 @@ import { SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { TagsField, tagsProblem } from './TagsField'
 
-type Compression = NonNullable<ImageCreate['compression']>
 type Level = 'application' | 'filesystem' | 'crash'
 
 const COMPRESSION = [
@@ -83,7 +83,10 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
             (submitted || name.length > 0 ? nameError : null) ?? (fieldError ? toSentence(fieldError) : null)
           }
         />
-        <PrimaryDiskNotice instance={instance} />
+        <PrimaryDiskNotice
+          instance={instance}
+          compression={compression === 'default' ? undefined : (compression as Compression)}
+        />
         <Notice tone="warn">
           <p>
             Images are not verified automatically and should not be used as a back-up solution. Back a
@@ -121,12 +124,29 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
   )
 }
 
-/** The disk size from which the dialog says that creation can take several hours. */
-const LARGE_DISK = 200 * GIB
+/** Returns what an estimate is based on. */
+function basisOf({ basis, captures }: CaptureEstimate): string {
+  switch (basis) {
+    case 'instance':
+      return `as the last ${plural(captures, 'image')} of this instance did`
+    case 'hypervisor':
+      return `as the last ${plural(captures, 'image')} of its hypervisor did`
+    case 'rule':
+      return 'by a rule of thumb, because no image was created there before'
+  }
+}
 
-function PrimaryDiskNotice({ instance }: { instance: Instance }) {
+/** The time from which the dialog says that creation takes long, in seconds. */
+const LONG = 60 * 60
+
+interface PrimaryDiskNoticeProps {
+  instance: Instance
+  compression: Compression | undefined
+}
+
+function PrimaryDiskNotice({ instance, compression }: PrimaryDiskNoticeProps) {
+  const { data: estimate } = useQuery(estimateQuery(instance.id, compression))
   const primary = instance.disks.find((disk) => disk.primary)
-  const isLarge = primary !== undefined && primary.virtual_size_bytes >= LARGE_DISK
   const others = instance.disks.length - (primary ? 1 : 0)
   return (
     <Notice>
@@ -138,8 +158,14 @@ function PrimaryDiskNotice({ instance }: { instance: Instance }) {
         {instance.power === 'off'
           ? 'The instance stays stopped while its image is created.'
           : 'The instance keeps running; there is no need to power it down.'}{' '}
-        {isLarge && 'Creation can take several hours because the disk is large.'}
+        {estimate && estimate.seconds >= LONG && 'Creation can take several hours because the disk is large.'}
       </p>
+      {estimate && (
+        <p>
+          The image will take about {formatBytes(estimate.size_bytes)} and {formatDuration(estimate.seconds)},{' '}
+          {basisOf(estimate)}.
+        </p>
+      )}
     </Notice>
   )
 }

@@ -1,6 +1,6 @@
 import type { Names } from '@/api/queries/names'
 import type { Image } from '@/api/types'
-import { formatBytes, NONE } from '@/lib/format'
+import { formatBytes, formatDuration, NONE } from '@/lib/format'
 import { toSentence } from '@/lib/problem'
 import { formatInstant } from '@/lib/time'
 import { CopyableText } from '@/ui/CopyableText'
@@ -83,6 +83,14 @@ function captureFacts({ capture, storage }: Image): Fact[] {
   }
   if (capture?.stopped_ms != null) {
     facts.push({ name: 'Processors were stopped', value: `${capture.stopped_ms} ms` })
+  }
+  if (capture?.took_ms != null) {
+    const estimated =
+      capture.estimated_s != null ? ` (estimated: ${formatDuration(capture.estimated_s)})` : ''
+    facts.push({
+      name: 'Creating it took',
+      value: `${formatDuration(Math.ceil(capture.took_ms / 1000))}${estimated}`,
+    })
   }
   if (capture?.method) facts.push({ name: 'Capture method', value: capture.method })
   if (storage)
