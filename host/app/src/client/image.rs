@@ -141,10 +141,13 @@ async fn estimated(
 }
 
 fn basis(estimate: &CaptureEstimate) -> String {
-    let images = if estimate.captures == 1 { "image" } else { "images" };
+    let images = match estimate.captures {
+        1 => "image".to_owned(),
+        captures => format!("{captures} images"),
+    };
     match estimate.basis {
-        EstimateBasis::Instance => format!("the last {} {images} of this instance", estimate.captures),
-        EstimateBasis::Hypervisor => format!("the last {} {images} of its hypervisor", estimate.captures),
+        EstimateBasis::Instance => format!("the last {images} of this instance"),
+        EstimateBasis::Hypervisor => format!("the last {images} of its hypervisor"),
         EstimateBasis::Rule => "a rule of thumb, as no image was created there before".to_owned(),
     }
 }

@@ -126,11 +126,12 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
 
 /** Returns what an estimate is based on. */
 function basisOf({ basis, captures }: CaptureEstimate): string {
+  const images = captures === 1 ? 'image' : plural(captures, 'image')
   switch (basis) {
     case 'instance':
-      return `as the last ${plural(captures, 'image')} of this instance did`
+      return `as the last ${images} of this instance did`
     case 'hypervisor':
-      return `as the last ${plural(captures, 'image')} of its hypervisor did`
+      return `as the last ${images} of its hypervisor did`
     case 'rule':
       return 'by a rule of thumb, because no image was created there before'
   }
