@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    InconsistentTask, LEASE_S, Lease, MAX_ATTEMPTS, NewTask, Phase, Progress, Task, TaskParts, TaskState,
-    Throughput,
+    InconsistentTask, LEASE_S, Lease, MAX_ATTEMPTS, NewTask, Phase, Progress, Task, TaskKind, TaskParts,
+    TaskState, Throughput,
 };
 use crate::{id::AgentId, task_error::TaskError, time::Timestamp, transition::IllegalTransition};
 
@@ -207,6 +207,15 @@ impl Task {
         task.attempts_allowed = task.attempts.saturating_add(MAX_ATTEMPTS);
         self.queue(now);
         Ok(())
+    }
+
+    /// Returns the coarse figure of the seeds in percent (D9): a capture stands at 25 from its
+    /// request until it copies (S36); else it is that of the phase.
+    pub fn checkpoint(&self) -> u8 {
+        match (self.0.kind, self.0.progress.phase) {
+            (TaskKind::ImageCapture, Phase::Queued) => Phase::Preparing.checkpoint(),
+            (_, phase) => phase.checkpoint(),
+        }
     }
 
     /// Grants one more attempt: the current one ends for a reason that is not the task's.

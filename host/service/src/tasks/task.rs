@@ -183,7 +183,7 @@ fn bare_view(record: &TaskRecord, now: Timestamp, audience: Audience) -> TaskVie
         account_id: task.account_id,
         kind: task.kind,
         state: task.state,
-        checkpoint: task.progress.phase.checkpoint(),
+        checkpoint: task.checkpoint(),
         phase: task.progress.phase,
         percent: percent(task),
         bytes_done: task.progress.bytes_done,

@@ -24,7 +24,7 @@ async fn status(world: &World, made: &ImageTask) -> (ImageStatus, TaskState) {
 pub(crate) async fn a_capture_goes_all_the_way(world: World) {
     let made = world.capture("golden").await;
     assert_eq!(made.image.status, ImageStatus::Creating);
-    assert_eq!((made.task.state, made.task.checkpoint), (TaskState::Queued, 0));
+    assert_eq!((made.task.state, made.task.checkpoint), (TaskState::Queued, 25), "S36");
     let work = world.agent.claim_one().await;
     let AssignmentKind::Capture(capture) = &work.kind else { panic!("not a capture") };
     assert_eq!(capture.instance.id, world.instance);
