@@ -4,7 +4,6 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     id::{AccountId, HypervisorId, InstanceId, RequestId, TaskId},
-    task::TaskKind,
     task_error::TaskErrorCode,
 };
 
