@@ -26,6 +26,7 @@ mod m20261130_000032_add_object_servers;
 mod m20261130_000033_add_storage_events;
 mod m20261130_000034_find_images;
 mod m20261130_000035_count_image_usage;
+mod m20261130_000036_share_images;
 mod m20261130_000040_add_metadata;
 mod m20261130_000041_add_capture_figures;
 
@@ -79,6 +80,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000033_add_storage_events::Migration),
             Box::new(m20261130_000034_find_images::Migration),
             Box::new(m20261130_000035_count_image_usage::Migration),
+            Box::new(m20261130_000036_share_images::Migration),
             Box::new(m20261130_000040_add_metadata::Migration),
             Box::new(m20261130_000041_add_capture_figures::Migration),
         ]

@@ -28,6 +28,7 @@ mod object_storage;
 mod ova;
 mod plugins;
 mod resume;
+mod sharing;
 mod storage_folder;
 mod storage_scan;
 mod storage_settings;

@@ -16,6 +16,7 @@ pub mod page;
 pub mod patch;
 pub mod problem;
 pub mod secret;
+pub mod share;
 pub mod stock_image;
 pub mod storage;
 pub mod storage_kind;

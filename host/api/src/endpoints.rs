@@ -15,5 +15,6 @@ pub(crate) mod operations;
 pub(crate) mod panel;
 pub(crate) mod problems;
 pub(crate) mod sessions;
+pub(crate) mod shares;
 pub(crate) mod tasks;
 pub(crate) mod tokens;

@@ -31,6 +31,7 @@ use crate::{
         (name = "tokens", description = "API tokens"),
         (name = "catalogue", description = "Locations and hypervisors"),
         (name = "images", description = "Images"),
+        (name = "shares", description = "Sharing of images with other accounts"),
         (name = "instances", description = "Instances"),
         (name = "tasks", description = "Background tasks"),
         (name = "events", description = "Streams of changes"),

@@ -34,7 +34,7 @@ pub const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest | Code::UnknownField | Code::PageTokenInvalid => StatusCode::BAD_REQUEST,
         Code::Unauthenticated | Code::SignInFailed => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::ImageFeatureDisabled => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::ImageFeatureDisabled | Code::SharingDisabled => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NameTaken
@@ -48,6 +48,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ImageNotAvailable
         | Code::ImageInUse
         | Code::ImageProtected
+        | Code::AlreadyShared
+        | Code::ShareLimitReached
         | Code::ResourceInUse
         | Code::StorageNotShared
         | Code::OtherLocation

@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     endpoints::{
         accounts, admin, agent, downloads, events, hypervisors, images, instances, locations, operations,
-        panel, problems, sessions, tasks, tokens,
+        panel, problems, sessions, shares, tasks, tokens,
     },
     openapi,
     problem::{self, ApiError},
@@ -87,6 +87,13 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(hypervisors::hypervisor_list))
         .routes(routes!(images::image_list, images::image_create))
         .routes(routes!(images::image_show, images::image_update, images::image_delete))
+        .routes(routes!(shares::share_list, shares::share_create))
+        .routes(routes!(shares::share_incoming))
+        .routes(routes!(shares::share_show))
+        .routes(routes!(shares::share_accept))
+        .routes(routes!(shares::share_reject))
+        .routes(routes!(shares::share_revoke))
+        .routes(routes!(shares::share_leave))
         .routes(routes!(instances::instance_list, instances::instance_create))
         .routes(routes!(instances::instance_show, instances::instance_delete))
         .routes(routes!(images::capture_estimate))

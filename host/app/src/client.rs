@@ -20,6 +20,7 @@ mod instance;
 mod login;
 pub(crate) mod output;
 mod retry;
+mod share;
 mod storage;
 mod storage_download;
 mod storage_scan;

@@ -1,7 +1,7 @@
 //! Events: every change of state, numbered without gaps for each account.
 
 use crate::{
-    id::{AccountId, ImageId, InstanceId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, ShareId, StorageId, TaskId},
     string_enum::string_enum,
     time::Timestamp,
 };
@@ -17,6 +17,11 @@ string_enum! {
         InstanceChanged = "instance.changed",
         /// An instance was removed.
         InstanceDeleted = "instance.deleted",
+        /// A share was offered, or its state changed. Its owner and its recipient have these
+        /// events.
+        ShareChanged = "share.changed",
+        /// A share is over for its recipient, or was removed with its image.
+        ShareDeleted = "share.deleted",
         /// An image storage was added or changed: its properties, its bindings, its health, or what
         /// a scan found. The accounts of admins have these events.
         StorageChanged = "storage.changed",
@@ -40,6 +45,8 @@ pub struct Event {
     pub image_id: Option<ImageId>,
     /// The instance that changed or that the task works on.
     pub instance_id: Option<InstanceId>,
+    /// The share that changed.
+    pub share_id: Option<ShareId>,
     /// The image storage that changed.
     pub storage_id: Option<StorageId>,
     /// The task that changed.

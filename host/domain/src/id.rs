@@ -117,6 +117,8 @@ ids! {
     ImageId = "img";
     /// A task.
     TaskId = "tsk";
+    /// A share of an image.
+    ShareId = "shr";
     /// An API token.
     TokenId = "tok";
     /// A browser session.

@@ -2,9 +2,9 @@
 //!
 //! Ground rules: no I/O, no clock, no randomness, no async. Time and fresh ids come in as
 //! arguments. Input is parsed into one of these types at the border. What has a life cycle (images,
-//! instances, tasks) is built by constructors and changed by methods only: an illegal state cannot
-//! be built, an illegal transition is a typed error that changes nothing. Accounts, locations,
-//! hypervisors and storages are plain data without a life cycle.
+//! instances, shares, tasks) is built by constructors and changed by methods only: an illegal state
+//! cannot be built, an illegal transition is a typed error that changes nothing. Accounts,
+//! locations, hypervisors and storages are plain data without a life cycle.
 //!
 //! Not here: rows (`store`), HTTP shapes (`api`), copying bytes (`data-path`).
 
@@ -30,6 +30,7 @@ pub mod rules;
 pub mod search;
 pub mod secret;
 pub mod settings;
+pub mod share;
 pub mod size;
 pub mod ssh_key;
 pub mod storage;

@@ -5,10 +5,11 @@ use crate::{
     account::Account,
     error::{Code, Error},
     hypervisor::Hypervisor,
-    id::StorageId,
+    id::{AccountId, StorageId},
     image::{Image, ImageKind},
     instance::{BootSource, Disk, Instance},
     location::Location,
+    share::Share,
     size::ByteSize,
     storage::{Candidate, ImageStorage, choose},
     time::Timestamp,
@@ -119,6 +120,8 @@ pub struct DeployFacts<'a> {
     pub account: &'a Account,
     /// The image to deploy.
     pub image: &'a Image,
+    /// What permits to use an image of another account; `None` for others.
+    pub shared: Option<SharedUse<'a>>,
     /// The hypervisor that will run the instance.
     pub hypervisor: &'a Hypervisor,
     /// The requested size of the new disk; `None` takes the image's.
@@ -127,20 +130,46 @@ pub struct DeployFacts<'a> {
     pub now: Timestamp,
 }
 
+/// What decides about the use of another account's image.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedUse<'a> {
+    /// The share of the image with the account that uses it.
+    pub share: &'a Share,
+    /// The image's location.
+    pub location: &'a Location,
+}
+
+/// Decides whether an account may use an image: its own, a stock image, or one that is shared with
+/// it.
+///
+/// # Errors
+///
+/// [`Code::NotFound`] for any other image; [`Code::SharingDisabled`] for a shared one where the
+/// provider has not enabled sharing.
+pub fn use_image(
+    image: &Image,
+    account: AccountId,
+    shared: Option<SharedUse<'_>>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if image.kind == ImageKind::Stock || image.account_id == account {
+        return Ok(());
+    }
+    match shared {
+        Some(shared) if shared.share.permits(account, image.id, now) => shared.location.require_sharing(),
+        Some(_) | None => Err(Error::not_found("image")),
+    }
+}
+
 /// Decides whether an image can be deployed, and returns the size of the new disk (D1: never
 /// smaller than the image's).
 ///
 /// # Errors
 ///
-/// One code for each rule: image visible and available, same location, agent online, size.
+/// One code for each rule: image usable ([`use_image`]) and available, same location, agent
+/// online, size.
 pub fn deploy(facts: &DeployFacts<'_>) -> Result<ByteSize, Error> {
-    let visible = match facts.image.kind {
-        ImageKind::Stock => true,
-        ImageKind::Custom => facts.image.account_id == facts.account.id,
-    };
-    if !visible {
-        return Err(Error::not_found("image"));
-    }
+    use_image(facts.image, facts.account.id, facts.shared, facts.now)?;
     let stored = facts.image.require_available()?;
     if facts.image.location_id != facts.hypervisor.location_id {
         return Err(Error::new(

@@ -99,6 +99,9 @@ impl From<Code> for TaskErrorCode {
             | Code::BootFromVolumeNotSupported
             | Code::ImageInUse
             | Code::ImageProtected
+            | Code::SharingDisabled
+            | Code::AlreadyShared
+            | Code::ShareLimitReached
             | Code::ResourceInUse
             | Code::StorageUnavailable
             | Code::StorageNotShared

@@ -6,7 +6,7 @@ use crate::error::{Code, Error};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{article} {noun} that is {from} cannot become {to}", article = if self.noun.starts_with('i') { "an" } else { "a" })]
 pub struct IllegalTransition {
-    /// The kind of thing: `image`, `instance` or `task`.
+    /// The kind of thing: `image`, `instance`, `share` or `task`.
     pub noun: &'static str,
     /// The spelling of its current state.
     pub from: &'static str,

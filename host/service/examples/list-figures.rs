@@ -98,6 +98,7 @@ async fn open(target: &Target) -> World {
     let location = LocationCreate {
         name: name("Here"),
         images_enabled: true,
+        sharing_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

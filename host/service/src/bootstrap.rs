@@ -217,6 +217,7 @@ impl Service {
         let create = LocationCreate {
             name: request.location.clone(),
             images_enabled: true,
+            sharing_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),

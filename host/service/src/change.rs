@@ -8,6 +8,8 @@ use imprint_domain::{
     account::Role,
     event::EventKind,
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
+    image::ImageKind,
+    share::Share,
     task::TaskState,
     time::Timestamp,
 };
@@ -16,6 +18,7 @@ use imprint_store::{
     event::{self, NewEvent},
     image::ImageRecord,
     instance::InstanceRecord,
+    share,
     task::{self, TaskRecord},
 };
 
@@ -150,20 +153,46 @@ impl<'a> Change<'a> {
             kind,
             image_id: None,
             instance_id: None,
+            share_id: None,
             storage_id: None,
             task_id: None,
             at: self.now,
         }
     }
 
-    /// Writes the event of an image that was created or changed.
+    /// Writes the event of an image that was created or changed, for its owner and those that it is
+    /// shared with.
     pub(crate) async fn image_changed(&mut self, record: &ImageRecord) -> Result<(), Error> {
-        let image_id = Some(record.image.id);
-        let base = self.new_event(record.image.account_id, EventKind::ImageChanged);
-        self.append_event(NewEvent { image_id, ..base }).await
+        let id = record.image.id;
+        self.image_appeared(record.image.account_id, id).await?;
+        if record.image.kind == ImageKind::Custom && record.image.stored.is_some() {
+            for recipient in share::recipients(&self.conn(), id, self.now).await.db()? {
+                self.image_appeared(recipient, id).await?;
+            }
+        }
+        Ok(())
     }
 
-    /// Writes the event of an image that was removed.
+    /// Writes the event of an image that has changed, or is there from now on, for one account.
+    pub(crate) async fn image_appeared(&mut self, account: AccountId, id: ImageId) -> Result<(), Error> {
+        let base = self.new_event(account, EventKind::ImageChanged);
+        self.append_event(NewEvent { image_id: Some(id), ..base }).await
+    }
+
+    /// Writes the event of a share that was offered or whose state has changed, for both sides. For
+    /// the recipient a share that is over is gone.
+    pub(crate) async fn share_changed(&mut self, share: &Share) -> Result<(), Error> {
+        let of_recipient =
+            if share.recorded.is_open() { EventKind::ShareChanged } else { EventKind::ShareDeleted };
+        for (account, kind) in [(share.owner_id, EventKind::ShareChanged), (share.recipient_id, of_recipient)]
+        {
+            let base = self.new_event(account, kind);
+            self.append_event(NewEvent { share_id: Some(share.id), ..base }).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the event of an image that is gone for an account.
     pub(crate) async fn image_removed(&mut self, account: AccountId, id: ImageId) -> Result<(), Error> {
         let base = self.new_event(account, EventKind::ImageDeleted);
         self.append_event(NewEvent { image_id: Some(id), ..base }).await

@@ -5,23 +5,26 @@ use std::{collections::VecDeque, time::Duration};
 use imprint_domain::{
     Error,
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, ShareId, StorageId, TaskId},
+    share::Share,
     time::Timestamp,
 };
-use imprint_store::{event, image, instance, storage, task};
+use imprint_store::{event, image, instance, share, storage, task};
 use tokio::sync::broadcast;
 
 use crate::{
-    ImageView, InstanceView, Op, Service, StorageView, TaskView,
+    ImageView, InstanceView, Op, Service, ShareView, StorageView, TaskView,
     auth::account,
     db_result::DbResult,
+    images::view,
+    sharing::view::view as share_view,
     tasks::{
         hub::wait_for_change,
         task::{Audience, view_for},
     },
 };
 
-/// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `storage.*`.
+/// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `share.*`, `storage.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTopic {
     /// `task.*`.
@@ -30,6 +33,8 @@ pub enum EventTopic {
     Image,
     /// `instance.*`.
     Instance,
+    /// `share.*`.
+    Share,
     /// `storage.*`.
     Storage,
 }
@@ -75,6 +80,10 @@ pub enum Subject {
     Instance(Box<InstanceView>),
     /// An instance that was removed.
     InstanceRemoved(InstanceId),
+    /// A share.
+    Share(Box<ShareView>),
+    /// A share that is over, or was removed.
+    ShareRemoved(ShareId),
     /// An image storage.
     Storage(Box<StorageView>),
     /// An image storage that was removed.
@@ -122,6 +131,7 @@ impl EventFilter {
         let topic = match event.kind {
             EventKind::ImageChanged | EventKind::ImageDeleted => EventTopic::Image,
             EventKind::InstanceChanged | EventKind::InstanceDeleted => EventTopic::Instance,
+            EventKind::ShareChanged | EventKind::ShareDeleted => EventTopic::Share,
             EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
             EventKind::TaskChanged => EventTopic::Task,
         };
@@ -162,8 +172,20 @@ impl EventFollower {
 
     async fn view(&self, event: &Event) -> Result<Option<EventView>, Error> {
         let subject = match event.kind {
-            EventKind::ImageChanged | EventKind::ImageDeleted => match event.image_id {
+            EventKind::ImageChanged => match event.image_id {
                 Some(id) => self.image(id).await?,
+                None => return Ok(None),
+            },
+            EventKind::ImageDeleted => match event.image_id {
+                Some(id) => Subject::ImageRemoved(id),
+                None => return Ok(None),
+            },
+            EventKind::ShareChanged => match event.share_id {
+                Some(id) => self.share(id).await?,
+                None => return Ok(None),
+            },
+            EventKind::ShareDeleted => match event.share_id {
+                Some(id) => Subject::ShareRemoved(id),
                 None => return Ok(None),
             },
             EventKind::InstanceChanged | EventKind::InstanceDeleted => match event.instance_id {
@@ -184,10 +206,21 @@ impl EventFollower {
     }
 
     async fn image(&self, id: ImageId) -> Result<Subject, Error> {
-        let found = image::get(&self.service.read(), id).await.db()?;
-        Ok(found.map_or(Subject::ImageRemoved(id), |record| {
-            Subject::Image(Box::new(crate::images::image::view_for(&record, self.audience)))
-        }))
+        let conn = self.service.read();
+        let Some(record) = image::get(&conn, id).await.db()? else { return Ok(Subject::ImageRemoved(id)) };
+        let now = self.service.now();
+        let seen = view::of_account(&conn, &record, self.account_id, self.audience, now).await?;
+        Ok(seen.map_or(Subject::ImageRemoved(id), |image| Subject::Image(Box::new(image))))
+    }
+
+    async fn share(&self, id: ShareId) -> Result<Subject, Error> {
+        let (conn, now) = (self.service.read(), self.service.now());
+        let found = share::get(&conn, id).await.db()?;
+        // The recipient does not see a share that is over.
+        let sees = |share: &Share| share.owner_id == self.account_id || share.state(now).is_open();
+        let Some(share) = found.filter(sees) else { return Ok(Subject::ShareRemoved(id)) };
+        let view = share_view(&conn, &share, now).await?;
+        Ok(view.map_or(Subject::ShareRemoved(id), |share| Subject::Share(Box::new(share))))
     }
 
     async fn instance(&self, id: InstanceId) -> Result<Subject, Error> {

@@ -5,3 +5,4 @@ pub(crate) mod estimate;
 pub(crate) mod image;
 mod image_list;
 pub(crate) mod stock_image;
+pub(crate) mod view;

@@ -12,8 +12,8 @@
 //!
 //! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
 //! them), `objects` (which agents serve them, and the tokens), `tasks` (their life cycle, without
-//! use cases of other nouns), then the nouns in `auth`, `catalogue`, `storages`, `images` and
-//! `instances`, then `agent_api` and `bootstrap`.
+//! use cases of other nouns), then the nouns in `auth`, `catalogue`, `storages`, `images`,
+//! `sharing` and `instances`, then `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -34,6 +34,7 @@ mod page;
 mod rate_limit;
 mod secrets;
 mod service;
+mod sharing;
 mod storages;
 mod tasks;
 mod validate;
@@ -51,10 +52,11 @@ pub use catalogue::storage_test::{StorageTestCreate, StorageTestTask, StoredStor
 pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
 pub use images::image::{
-    CaptureCreate, CaptureView, ConsistencyRequirement, ImageList, ImagePlace, ImageScope, ImageSort,
-    ImageSortField, ImageTask, ImageView, MAX_IDS, SourceInstance,
+    CaptureCreate, ConsistencyRequirement, ImageList, ImageScope, ImageSort, ImageSortField, ImageTask,
+    MAX_IDS,
 };
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
+pub use images::view::{CaptureView, ImagePlace, ImageView, SourceInstance};
 pub use instances::capture_facts::CaptureAllowed;
 pub use instances::instance::{
     Busy, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
@@ -65,6 +67,8 @@ pub use rate_limit::{AttemptCounter, RetryAfter};
 pub use secrets::keys::{InvalidSecretKeys, KEY_BYTES, SecretKeys};
 pub use secrets::rotation::SecretsRotated;
 pub use service::{Database, Service, Settings};
+pub use sharing::share::{IncomingShares, ShareOffer};
+pub use sharing::view::{ShareImage, ShareView, SharedView};
 pub use storages::{
     DownloadRoute, DownloadSource, DownloadView, ObjectChange, ObjectImage, ObjectList, ObjectSelection,
     ObjectView, ReconcileEntry, ReconcileRefusal, ReconcileReport, ReconcileRequest, ScanMetrics, ScanTask,

@@ -7,6 +7,7 @@ use imprint_domain::{
     Code, Error,
     error_chain::error_chain,
     estimate::DEFAULT_SECONDS_PER_GIB,
+    id::AccountId,
     time::{Environment, Timestamp},
 };
 use imprint_store::{Conn, Store, Target};
@@ -67,6 +68,9 @@ impl Default for Settings {
 /// How long failed sign-ins count, in seconds.
 const SIGN_IN_WINDOW_S: i64 = 300;
 
+/// How long names of accounts that do not exist count, in seconds.
+const UNKNOWN_NAMES_WINDOW_S: i64 = 900;
+
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
@@ -80,6 +84,8 @@ struct Inner {
     hub: Hub,
     passwords: Passwords,
     sign_in_failures: AttemptCounter<String>,
+    /// Names of accounts that do not exist, which an account has tried to share images with.
+    unknown_names: AttemptCounter<AccountId>,
     opened_at: Timestamp,
 }
 
@@ -115,6 +121,7 @@ impl Service {
                 hub,
                 passwords,
                 sign_in_failures,
+                unknown_names: AttemptCounter::new(UNKNOWN_NAMES_WINDOW_S),
                 opened_at,
             }),
         })
@@ -151,6 +158,10 @@ impl Service {
 
     pub(crate) fn sign_in_failures(&self) -> &AttemptCounter<String> {
         &self.inner.sign_in_failures
+    }
+
+    pub(crate) fn unknown_names(&self) -> &AttemptCounter<AccountId> {
+        &self.inner.unknown_names
     }
 
     /// Returns when the service was opened: leases get a full term from then on, as it could not

@@ -1,8 +1,11 @@
 //! Accounts.
 
+use std::collections::BTreeMap;
+
 use imprint_domain::{
     account::{Account, Role},
     id::AccountId,
+    name::Name,
     size::ByteSize,
 };
 use sea_orm::{
@@ -133,6 +136,26 @@ pub async fn ids_of_role(conn: &Conn<'_>, role: Role) -> Result<Vec<AccountId>, 
         .all(&conn.0)
         .await?;
     Ok(ids.into_iter().map(AccountId::new).collect())
+}
+
+/// Reads the names of those of the accounts that exist.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn names(conn: &Conn<'_>, ids: &[AccountId]) -> Result<BTreeMap<AccountId, Name>, StoreError> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(Uuid, String)> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .column(row::Column::Name)
+        .filter(row::Column::Id.is_in(ids.iter().map(|id| id.uuid())))
+        .into_tuple()
+        .all(&conn.0)
+        .await?;
+    rows.into_iter().map(|(id, name)| Ok((AccountId::new(id), codec::name(&name)?))).collect()
 }
 
 /// Adds an account; [`StoreError::Duplicate`] when the name is taken.

@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, ShareId, StorageId, TaskId},
     time::Timestamp,
 };
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
@@ -26,6 +26,7 @@ mod row {
         pub task_id: Option<Uuid>,
         pub at: DateTimeUtc,
         pub storage_id: Option<Uuid>,
+        pub share_id: Option<Uuid>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -45,6 +46,8 @@ pub struct NewEvent {
     pub image_id: Option<ImageId>,
     /// The instance that changed.
     pub instance_id: Option<InstanceId>,
+    /// The share that changed.
+    pub share_id: Option<ShareId>,
     /// The image storage that changed.
     pub storage_id: Option<StorageId>,
     /// The task that changed.
@@ -69,6 +72,7 @@ pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
         task_id: event.task_id.map(TaskId::uuid),
         at: event.at,
         storage_id: event.storage_id.map(StorageId::uuid),
+        share_id: event.share_id.map(ShareId::uuid),
     };
     row::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(sequence)
@@ -101,6 +105,7 @@ pub async fn after(
                 image_id: row.image_id.map(ImageId::new),
                 instance_id: row.instance_id.map(InstanceId::new),
                 storage_id: row.storage_id.map(StorageId::new),
+                share_id: row.share_id.map(ShareId::new),
                 task_id: row.task_id.map(TaskId::new),
                 at: row.at,
             })

@@ -27,6 +27,7 @@ pub mod instance;
 pub mod location;
 pub mod secret;
 pub mod session;
+pub mod share;
 pub mod storage;
 pub mod storage_health;
 pub mod storage_kind;

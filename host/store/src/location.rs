@@ -26,6 +26,7 @@ mod row {
         pub freeze_limit_ms: i64,
         pub created_at: DateTimeUtc,
         pub default_image_bytes_limit: Option<i64>,
+        pub sharing_enabled: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +50,7 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
             id: LocationId::new(row.id),
             name: codec::name(&row.name)?,
             images_enabled: row.images_enabled,
+            sharing_enabled: row.sharing_enabled,
             default_image_limit: row
                 .default_image_limit
                 .map(|limit| codec::to_u32("default_image_limit", limit))
@@ -78,6 +80,7 @@ fn to_row(record: &LocationRecord) -> row::Model {
         freeze_limit_ms: i64::from(record.location.freeze_limit.milliseconds()),
         created_at: record.created_at,
         default_image_bytes_limit: record.location.default_image_bytes_limit.map(ByteSize::as_i64),
+        sharing_enabled: record.location.sharing_enabled,
     }
 }
 

@@ -631,6 +631,31 @@ export interface paths {
         patch: operations["image_update"];
         trace?: never;
     };
+    "/api/v1/images/{id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the shares of an image
+         * @description For the owner of the image. Shares that are over are listed for 30 days.
+         */
+        get: operations["share_list"];
+        put?: never;
+        /**
+         * Share an image
+         * @description Offers the image to another account, which may deploy it in the image's location once it has
+         *     accepted. Nothing is copied; the image stays its owner's, who pays for it.
+         */
+        post: operations["share_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/instances": {
         parameters: {
             query?: never;
@@ -811,6 +836,112 @@ export interface paths {
         post?: never;
         /** Sign out */
         delete: operations["session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the images that are offered to this account or shared with it */
+        get: operations["share_incoming"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shares/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a share */
+        get: operations["share_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shares/{id}/actions/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept an image that is offered to this account */
+        post: operations["share_accept"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shares/{id}/actions/leave": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give up an image that is shared with this account */
+        post: operations["share_leave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shares/{id}/actions/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reject an image that is offered to this account */
+        post: operations["share_reject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shares/{id}/actions/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a share of an image of this account
+         * @description New deployments are refused from then on. Instances that were deployed before, and deployments
+         *     that were accepted before, are not affected.
+         */
+        post: operations["share_revoke"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1115,6 +1246,8 @@ export interface components {
             name: string;
             /** @description Whether customers can create images in the location. */
             images_enabled: boolean;
+            /** @description Whether customers can share images in the location, and deploy shared ones. */
+            sharing_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account without a limit of its own in the location; `null` for no
@@ -1252,13 +1385,14 @@ export interface components {
             task?: components["schemas"]["Subject_Task"] | null;
             image?: components["schemas"]["Subject_Image"] | null;
             instance?: components["schemas"]["Subject_Instance"] | null;
+            share?: components["schemas"]["Subject_Share"] | null;
             storage?: components["schemas"]["Subject_ImageStorage"] | null;
         };
         /**
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "storage.changed" | "storage.deleted" | "task.changed";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "share.changed" | "share.deleted" | "storage.changed" | "storage.deleted" | "task.changed";
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
@@ -1392,6 +1526,7 @@ export interface components {
              */
             version: number;
             storage?: components["schemas"]["ImagePlace"] | null;
+            shared?: components["schemas"]["ImageShared"] | null;
         };
         /** @description An image and its task. */
         ImageAndTask: {
@@ -1525,6 +1660,18 @@ export interface components {
             id: components["schemas"]["StorageId"];
             /** @description The key of the file in the image storage. */
             key: string;
+        };
+        /** @description By what an image is shared with the account that asks. */
+        ImageShared: {
+            /** @description The share. */
+            share_id: components["schemas"]["ShareId"];
+            /** @description The name of the account that owns the image. */
+            owner: string;
+            /**
+             * Format: date-time
+             * @description The time at which the share ends by itself.
+             */
+            expires_at: string | null;
         };
         /** @description The source of a new image. */
         ImageSource: {
@@ -1811,6 +1958,8 @@ export interface components {
             name: string;
             /** @description Whether images can be created in the location. */
             images_enabled: boolean;
+            /** @description Whether images can be shared in the location, and shared ones deployed. */
+            sharing_enabled: boolean;
         };
         /** @description A request to create a location. */
         LocationCreate: {
@@ -1821,6 +1970,11 @@ export interface components {
              * @default false
              */
             images_enabled: boolean;
+            /**
+             * @description Whether customers can share images in the location, and deploy shared ones.
+             * @default false
+             */
+            sharing_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account in the location; without it, no limit.
@@ -1859,6 +2013,8 @@ export interface components {
         LocationPatch: {
             /** @description Whether customers can create images in the location. */
             images_enabled?: boolean | null;
+            /** @description Whether customers can share images in the location, and deploy shared ones. */
+            sharing_enabled?: boolean | null;
             /**
              * Format: int32
              * @description The most images of an account in the location; `null` for no limit.
@@ -1945,6 +2101,13 @@ export interface components {
         Page_Location: {
             /** @description The items in the requested order. */
             items: components["schemas"]["Location"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Share: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["Share"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -2072,6 +2235,77 @@ export interface components {
              */
             password: string;
         };
+        /** @description A share: permission for another account to deploy an image. */
+        Share: {
+            /** @description The id of the share. */
+            id: components["schemas"]["ShareId"];
+            /** @description The image that is shared. */
+            image: components["schemas"]["ShareImage"];
+            /** @description The name of the account that owns the image. */
+            owner: string;
+            /** @description The name of the account that the image is offered to. */
+            recipient: string;
+            /** @description The state of the share. */
+            state: components["schemas"]["ShareState"];
+            /**
+             * Format: date-time
+             * @description The time of the offer.
+             */
+            offered_at: string;
+            /**
+             * Format: date-time
+             * @description The time when the recipient accepted or rejected it.
+             */
+            decided_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time when it was over.
+             */
+            ended_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time at which it ends by itself; `null` for never.
+             */
+            expires_at: string | null;
+        };
+        /** @description A request to share an image. */
+        ShareCreate: {
+            /**
+             * @description The exact name of the account that the image is offered to.
+             * @example acme
+             */
+            account: string;
+            /**
+             * Format: date-time
+             * @description The time at which the share ends by itself, in the future and at most ten years away;
+             *     without it, never.
+             */
+            expires_at?: string | null;
+        };
+        /**
+         * @description An id with the prefix `shr`; ids sort by age.
+         * @example shr_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        ShareId: string;
+        /** @description What both sides of a share see of its image. */
+        ShareImage: {
+            /** @description The id of the image. The recipient reads the image by it once the share is accepted. */
+            id: components["schemas"]["ImageId"];
+            /** @description The name of the image. */
+            name: string;
+            /** @description The location where the image can be used. */
+            location_id: components["schemas"]["LocationId"];
+            /**
+             * Format: int64
+             * @description The size of the disk in bytes, as a guest sees it.
+             */
+            virtual_size_bytes: number | null;
+        };
+        /**
+         * @description How far a share is.
+         * @enum {string}
+         */
+        ShareState: "offered" | "accepted" | "rejected" | "revoked" | "left" | "expired";
         /** @description The instance that an image was captured from. */
         SourceInstance: {
             /** @description The id of the instance. */
@@ -2516,6 +2750,8 @@ export interface components {
         Subject_ImageStorage: components["schemas"]["ImageStorage"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Instance: components["schemas"]["Instance"] | components["schemas"]["Gone"];
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
+        Subject_Share: components["schemas"]["Share"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Task: components["schemas"]["Task"] | components["schemas"]["Gone"];
         /** @description A background task. */
@@ -4165,7 +4401,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The owners of the images; without it, this account. */
-                scope?: "own" | "stock" | "all";
+                scope?: "own" | "stock" | "shared" | "all";
                 /**
                  * @description Only images that contain every one of these words in their name, their description, their
                  *     source instance's name or their tags, in upper or lower case; at most 8 words in 128
@@ -4367,6 +4603,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Image"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of shares, latest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Share"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareCreate"];
+            };
+        };
+        responses: {
+            /** @description The share, now `offered` */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */
@@ -4806,6 +5118,205 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_incoming: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only shares with one of these states, separated by commas: `offered`, `accepted`.
+                 * @example offered
+                 */
+                state?: string;
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of open shares, latest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Share"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The share */
+                id: components["schemas"]["ShareId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The share */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_accept: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The share */
+                id: components["schemas"]["ShareId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The share, now `accepted` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_leave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The share */
+                id: components["schemas"]["ShareId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The share, now `left` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_reject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The share */
+                id: components["schemas"]["ShareId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The share, now `rejected` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    share_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The share */
+                id: components["schemas"]["ShareId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The share, now `revoked` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Share"];
+                };
             };
             /** @description The request was refused or failed; `code` is the reason */
             default: {

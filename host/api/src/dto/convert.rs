@@ -64,6 +64,7 @@ impl From<service::LocationView> for location::Location {
             id: view.id,
             name: view.name.to_string(),
             images_enabled: view.images_enabled,
+            sharing_enabled: view.sharing_enabled,
             limits: view.limits.into(),
         }
     }
@@ -75,6 +76,7 @@ impl From<service::LocationView> for location::AdminLocation {
             id: view.id,
             name: view.name.to_string(),
             images_enabled: view.images_enabled,
+            sharing_enabled: view.sharing_enabled,
             default_image_limit: view.default_image_limit,
             default_image_bytes_limit: view.default_image_bytes_limit.map(ByteSize::bytes),
             coalesce_before_capture: view.coalesce_before_capture,
@@ -232,6 +234,11 @@ impl From<service::ImageView> for image::Image {
             available_at: view.available_at,
             version: view.version,
             storage: view.storage.map(|place| image::ImagePlace { id: place.id, key: place.key }),
+            shared: view.shared.map(|shared| image::ImageShared {
+                share_id: shared.share_id,
+                owner: shared.owner.to_string(),
+                expires_at: shared.expires_at,
+            }),
         }
     }
 }
@@ -450,6 +457,7 @@ impl From<service::EventView> for event::Event {
             at: view.at,
             task: None,
             image: None,
+            share: None,
             instance: None,
             storage: None,
         };
@@ -458,6 +466,10 @@ impl From<service::EventView> for event::Event {
                 event.image = Some(event::Subject::Present(Box::new((*image).into())));
             }
             Subject::ImageRemoved(id) => event.image = Some(event::Subject::gone(id)),
+            Subject::Share(share) => {
+                event.share = Some(event::Subject::Present(Box::new((*share).into())));
+            }
+            Subject::ShareRemoved(id) => event.share = Some(event::Subject::gone(id)),
             Subject::Instance(instance) => {
                 event.instance = Some(event::Subject::Present(Box::new((*instance).into())));
             }

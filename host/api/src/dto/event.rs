@@ -5,7 +5,7 @@ use imprint_domain::event::EventKind;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{image::Image, instance::Instance, storage::ImageStorage, task::Task};
+use super::{image::Image, instance::Instance, share::Share, storage::ImageStorage, task::Task};
 
 /// The `data` of an event in a stream.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -25,6 +25,9 @@ pub struct Event {
     /// The current state of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Subject<Instance>>,
+    /// The current state of the share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Subject<Share>>,
     /// The current state of the image storage; for admins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Subject<ImageStorage>>,

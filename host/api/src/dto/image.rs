@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use imprint_domain::{
     consistency::Consistency,
     estimate::EstimateBasis,
-    id::{ImageId, InstanceId, LocationId, StorageId, TaskId},
+    id::{ImageId, InstanceId, LocationId, ShareId, StorageId, TaskId},
     image::{Compression, ImageKind, ImageStatus},
 };
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,22 @@ pub struct Image {
     /// Where the file is; for administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<ImagePlace>,
+    /// By what an image of another account is shared with this one. Of such an image, the source
+    /// instance and the task are not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<ImageShared>,
+}
+
+/// By what an image is shared with the account that asks.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageShared {
+    /// The share.
+    pub share_id: ShareId,
+    /// The name of the account that owns the image.
+    pub owner: String,
+    /// The time at which the share ends by itself.
+    #[schema(required)]
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// How the capture of an image went.
@@ -286,7 +302,9 @@ pub enum ImageScope {
     Own,
     /// Stock images of the provider.
     Stock,
-    /// Both.
+    /// Images of other accounts that are shared with this one.
+    Shared,
+    /// All of these.
     All,
 }
 

@@ -27,7 +27,8 @@ pub struct Instance {
     pub location_id: LocationId,
     /// The hypervisor of the instance.
     pub hypervisor_id: HypervisorId,
-    /// The image that the instance was deployed from; `null` once it is deleted.
+    /// The image that the instance was deployed from; `null` once it is deleted, or no longer
+    /// shared with the account.
     #[schema(required)]
     pub image: Option<ImageName>,
     /// The kind of the primary disk.

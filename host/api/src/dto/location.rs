@@ -15,6 +15,8 @@ pub struct Location {
     pub name: String,
     /// Whether images can be created in the location.
     pub images_enabled: bool,
+    /// Whether images can be shared in the location, and shared ones deployed.
+    pub sharing_enabled: bool,
     /// The limits of this account, with what it uses.
     #[serde(flatten)]
     pub limits: ImageLimits,
@@ -59,6 +61,8 @@ pub struct AdminLocation {
     pub name: String,
     /// Whether customers can create images in the location.
     pub images_enabled: bool,
+    /// Whether customers can share images in the location, and deploy shared ones.
+    pub sharing_enabled: bool,
     /// The most images of an account without a limit of its own in the location; `null` for no
     /// limit.
     #[schema(required)]
@@ -90,6 +94,10 @@ pub struct LocationCreate {
     #[serde(default)]
     #[schema(default = false)]
     pub images_enabled: bool,
+    /// Whether customers can share images in the location, and deploy shared ones.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub sharing_enabled: bool,
     /// The most images of an account in the location; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
@@ -118,6 +126,9 @@ pub struct LocationPatch {
     /// Whether customers can create images in the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_enabled: Option<bool>,
+    /// Whether customers can share images in the location, and deploy shared ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharing_enabled: Option<bool>,
     /// The most images of an account in the location; `null` for no limit.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]

@@ -256,6 +256,7 @@ fn topic(pattern: &str) -> Option<EventTopic> {
         "task" => Some(EventTopic::Task),
         "image" => Some(EventTopic::Image),
         "instance" => Some(EventTopic::Instance),
+        "share" => Some(EventTopic::Share),
         "storage" => Some(EventTopic::Storage),
         _ => None,
     }

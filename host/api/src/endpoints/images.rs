@@ -51,6 +51,7 @@ pub(crate) async fn image_list(
         scope: match query.scope {
             ImageScope::Own => service::ImageScope::Own,
             ImageScope::Stock => service::ImageScope::Stock,
+            ImageScope::Shared => service::ImageScope::Shared,
             ImageScope::All => service::ImageScope::All,
         },
         ids: query.ids.as_deref().map(|text| ids(text, "?ids")).transpose()?,

@@ -26,6 +26,7 @@ path_ids! {
     id::ImageId = "image",
     id::InstanceId = "instance",
     id::LocationId = "location",
+    id::ShareId = "share",
     id::StorageId = "image storage",
     id::TaskId = "task",
     id::TokenId = "API token",

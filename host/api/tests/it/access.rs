@@ -49,6 +49,14 @@ fn rows(world: &World) -> Vec<Row> {
         ("image_show", Owner, None),
         ("image_update", Owner, name()),
         ("image_delete", Owner, None),
+        ("share_incoming", Account, None),
+        ("share_list", Owner, None),
+        ("share_create", Owner, Some(json!({"account": "other"}))),
+        ("share_show", Owner, None),
+        ("share_accept", Owner, None),
+        ("share_reject", Owner, None),
+        ("share_revoke", Owner, None),
+        ("share_leave", Owner, None),
         ("instance_list", Account, None),
         ("instance_create", Owner, Some(json!({"image_id": "IMAGE", "name": "x"}))),
         ("instance_show", Owner, None),
@@ -147,6 +155,7 @@ fn operations() -> BTreeMap<String, (Method, String)> {
 /// What the paths name: things of the first customer.
 struct Things {
     image: String,
+    share: String,
     task: String,
     token: String,
     account: String,
@@ -156,6 +165,7 @@ fn path(template: &str, world: &World, things: &Things) -> String {
     let id = match template.strip_prefix("/api/v1").unwrap_or(template) {
         rest if rest.starts_with("/images/") => &things.image,
         rest if rest.starts_with("/instances/") => &world.instance,
+        rest if rest.starts_with("/shares/") => &things.share,
         rest if rest.starts_with("/tasks/") => &things.task,
         rest if rest.starts_with("/api-tokens/") => &things.token,
         rest if rest.starts_with("/admin/accounts/") => &things.account,
@@ -180,7 +190,9 @@ async fn every_operation_is_refused_to_whom_it_is_not_for() {
     let task = world.customer.get("/tasks").await.text("/items/0/id").to_owned();
     let token = world.customer.get("/api-tokens").await.text("/items/0/id").to_owned();
     let account = world.customer.get("/account").await.text("/id").to_owned();
-    let things = Things { image, task, token, account };
+    let offer = world.customer.post(&format!("/images/{image}/shares"), json!({"account": "admin"})).await;
+    let share = offer.expect(StatusCode::CREATED).text("/id").to_owned();
+    let things = Things { image, share, task, token, account };
     let anon = world.app.anon();
     let agent = &world.agent.client;
     let operations = operations();

@@ -11,6 +11,7 @@ mod finding;
 mod panel;
 mod problems;
 mod secrets;
+mod sharing;
 mod storages;
 mod streams;
 mod world;

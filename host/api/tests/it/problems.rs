@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Codes that a client cannot provoke at will; where they come from is tested there.
-const NOT_AT_WILL: [Code; 6] = [
+const NOT_AT_WILL: [Code; 7] = [
     // A defect or a lost database.
     Code::Internal,
     Code::Unavailable,
@@ -23,6 +23,8 @@ const NOT_AT_WILL: [Code; 6] = [
     Code::CoalesceTimeout,
     // Instances on volumes come with the block storages.
     Code::BootFromVolumeNotSupported,
+    // It needs a hundred accounts, which the tests of the service have.
+    Code::ShareLimitReached,
     // No rule refuses the deletion of an image that instances were made from (S61).
     Code::ImageInUse,
 ];
@@ -50,6 +52,7 @@ async fn every_code_can_be_provoked() {
     requests(&world, &mut seen).await;
     conflicts(&world, &mut seen).await;
     deployments(&world, &mut seen).await;
+    sharing(&world, &mut seen).await;
     storage(&world, &mut seen).await;
     limits(&world, &mut seen).await;
     let anon = world.app.anon();
@@ -144,6 +147,19 @@ async fn deployments(world: &World, seen: &mut Seen) {
     let bind = format!("/admin/image-storages/{}/hypervisors/{}", world.stock_storage, far.text("/id"));
     admin.send(admin.request(Method::PUT, &bind)).await.expect(StatusCode::OK);
     seen.note(Code::OtherLocation, deploy(json!({"hypervisor_id": far.text("/id")})).await);
+}
+
+/// What a share may be refused for.
+async fn sharing(world: &World, seen: &mut Seen) {
+    let image = world.captured("to share").await;
+    let shares = format!("/images/{image}/shares");
+    let offer = || world.customer.post(&shares, json!({"account": "other"}));
+    let location = format!("/admin/locations/{}", world.location);
+    world.admin.patch(&location, json!({"sharing_enabled": false})).await.expect(StatusCode::OK);
+    seen.note(Code::SharingDisabled, offer().await);
+    world.admin.patch(&location, json!({"sharing_enabled": true})).await.expect(StatusCode::OK);
+    offer().await.expect(StatusCode::CREATED);
+    seen.note(Code::AlreadyShared, offer().await);
 }
 
 /// What a capture may be refused for because of where it would be kept.

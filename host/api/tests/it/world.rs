@@ -37,7 +37,11 @@ impl World {
         let make = async |path: &str, body: Value| {
             admin.post(path, body).await.expect(StatusCode::CREATED).text("/id").to_owned()
         };
-        let location = make("/admin/locations", json!({"name": "north", "images_enabled": true})).await;
+        let location = make(
+            "/admin/locations",
+            json!({"name": "north", "images_enabled": true, "sharing_enabled": true}),
+        )
+        .await;
         let hypervisor = make("/admin/hypervisors", json!({"name": "host-1", "location_id": location})).await;
         let mut storages = Vec::new();
         for (name, role) in [("images", "customer"), ("stock", "stock")] {

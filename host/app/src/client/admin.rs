@@ -92,6 +92,7 @@ async fn list(api: &Api, output: Output) -> Result<(), Failure> {
             [
                 location.name.clone(),
                 location.images_enabled.to_string(),
+                location.sharing_enabled.to_string(),
                 text(location.default_image_limit),
                 size(location.default_image_bytes_limit),
                 location.coalesce_before_capture.to_string(),
@@ -103,6 +104,7 @@ async fn list(api: &Api, output: Output) -> Result<(), Failure> {
         let headings = [
             "NAME",
             "IMAGES",
+            "SHARING",
             "IMAGE LIMIT",
             "SIZE LIMIT",
             "COALESCE",
@@ -118,6 +120,7 @@ async fn set(api: &Api, output: Output, args: LocationSetArgs) -> Result<(), Fai
     let id = find::location(api, &args.location).await?;
     let patch = LocationPatch {
         images_enabled: args.images_enabled,
+        sharing_enabled: args.sharing_enabled,
         default_image_limit: args.image_limit.map(|Limit(limit)| limit),
         default_image_bytes_limit: args.image_bytes_limit.map(|Limit(limit)| limit.map(ByteSize::bytes)),
         coalesce_before_capture: args.coalesce_before_capture,
@@ -134,6 +137,7 @@ fn details(location: &AdminLocation) -> Table {
         ("id", location.id.to_string()),
         ("name", location.name.clone()),
         ("images enabled", location.images_enabled.to_string()),
+        ("sharing enabled", location.sharing_enabled.to_string()),
         ("image limit of each account", text(location.default_image_limit)),
         ("size limit of each account's images", size(location.default_image_bytes_limit)),
         ("coalesce before capture", location.coalesce_before_capture.to_string()),

@@ -1,6 +1,7 @@
 //! The arguments of the client's commands. Resources are named by id or by name.
 
 mod admin;
+mod share;
 mod storage;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ pub(crate) use admin::{
     AccountCommand, AccountCreateArgs, AccountSetArgs, AdminArgs, AdminCommand, AdminHypervisorCommand,
     Limit, LocationCommand, LocationSetArgs, SecretsCommand,
 };
+pub(crate) use share::{Expiry, ShareCommand, ShareOfferArgs};
 pub(crate) use storage::{
     StorageAdoptArgs, StorageArgs, StorageBrowseArgs, StorageCommand, StorageCreateArgs, StorageDownloadArgs,
     StorageEditArgs, StorageListArgs, StorageReconcileArgs, StorageScanArgs, StorageSecretsArgs,
@@ -33,7 +35,7 @@ pub(crate) enum ClientCommand {
     Login(LoginArgs),
     /// Revoke the kept token and forget it
     Logout,
-    /// Images: list, show, create, update, rename, delete
+    /// Images: list, show, create, update, rename, share, delete
     Image(ImageArgs),
     /// Instances: list, show, create, start, stop, delete
     Instance(InstanceArgs),
@@ -136,6 +138,9 @@ pub(crate) enum ImageCommand {
         /// The new name
         name: String,
     },
+    /// Sharing with other accounts: offer, list, accept, reject, revoke, leave
+    #[command(subcommand)]
+    Share(ShareCommand),
     /// Delete an image; instances made from it stay
     Delete {
         /// Id or name
@@ -154,7 +159,9 @@ pub(crate) enum Scope {
     Own,
     /// Stock images of the provider
     Stock,
-    /// Both
+    /// Images of other accounts that are shared with this one
+    Shared,
+    /// All of these
     All,
 }
 

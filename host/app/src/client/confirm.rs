@@ -1,4 +1,4 @@
-//! The question before something is deleted.
+//! The question before something is deleted or ended.
 
 use super::{args::ConfirmArgs, failure::Failure};
 use crate::terminal;
@@ -9,11 +9,19 @@ use crate::terminal;
 ///
 /// The answer is no, or it cannot be read.
 pub(crate) fn confirm_deletion(args: ConfirmArgs, noun: &str, name: &str) -> Result<(), Failure> {
+    confirm(args, &format!("Delete {noun} `{}`?", terminal::printable(name)))
+}
+
+/// Asks a question on a terminal, unless `--yes` is given.
+///
+/// # Errors
+///
+/// The answer is no, or it cannot be read.
+pub(crate) fn confirm(args: ConfirmArgs, question: &str) -> Result<(), Failure> {
     if args.yes {
         return Ok(());
     }
-    let question = format!("Delete {noun} `{}`?", terminal::printable(name));
-    let answer = terminal::confirm(&question);
+    let answer = terminal::confirm(question);
     match answer.map_err(|cause| Failure::local("the answer cannot be read", cause))? {
         Some(true) | None => Ok(()),
         Some(false) => Err(Failure::Declined),

@@ -19,6 +19,7 @@ use super::{
     failure::Failure,
     find,
     output::{Output, duration, pairs, size, text, time},
+    share,
     table::Table,
     watch::watch,
 };
@@ -47,6 +48,7 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
             let patch = ImagePatch { name: Some(name), ..ImagePatch::default() };
             update(&api, output, &image, &patch).await
         }
+        ImageCommand::Share(command) => share::run(&api, output, command).await,
         ImageCommand::Delete { image, confirm, wait } => delete(&api, output, &image, confirm, wait).await,
     }
 }
@@ -55,6 +57,7 @@ async fn list(api: &Api, output: Output, args: &ImageListArgs) -> Result<(), Fai
     let scope = match args.scope {
         Scope::Own => "own",
         Scope::Stock => "stock",
+        Scope::Shared => "shared",
         Scope::All => "all",
     };
     let mut query = vec![("scope", scope.to_owned()), ("sort", args.sort.clone())];
@@ -124,6 +127,13 @@ fn details(image: &Image) -> Table {
             ));
         }
         lines.extend(capture.method.iter().map(|method| ("capture method", method.clone())));
+    }
+    if let Some(shared) = &image.shared {
+        lines.extend([
+            ("shared by", shared.owner.clone()),
+            ("shared until", time(shared.expires_at)),
+            ("share", shared.share_id.to_string()),
+        ]);
     }
     if let Some(place) = &image.storage {
         lines.extend([("storage", place.id.to_string()), ("file", place.key.clone())]);

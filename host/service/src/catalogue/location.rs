@@ -36,6 +36,9 @@ pub struct LocationView {
     pub name: Name,
     /// Whether images may be created here (S124).
     pub images_enabled: bool,
+    /// Whether images may be shared here, and shared ones used (S72).
+    #[serde(default)]
+    pub sharing_enabled: bool,
     /// The limits of the account that asks, with what it uses.
     #[serde(flatten)]
     pub limits: QuotaView,
@@ -101,6 +104,8 @@ pub struct LocationCreate {
     pub name: Name,
     /// Whether images may be created there.
     pub images_enabled: bool,
+    /// Whether images may be shared there, and shared ones used.
+    pub sharing_enabled: bool,
     /// The number of images of accounts without their own limit; `None` is no limit.
     pub default_image_limit: Option<u32>,
     /// The bytes of images of accounts without their own limit; `None` is no limit.
@@ -116,6 +121,8 @@ pub struct LocationCreate {
 pub struct LocationPatch {
     /// Whether images may be created there.
     pub images_enabled: Option<bool>,
+    /// Whether images may be shared there, and shared ones used.
+    pub sharing_enabled: Option<bool>,
     /// The number of images of accounts without their own limit; `Some(None)` removes it.
     pub default_image_limit: Option<Option<u32>>,
     /// The bytes of images of accounts without their own limit; `Some(None)` removes it.
@@ -148,6 +155,7 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         id: location.id,
         name: location.name.clone(),
         images_enabled: location.images_enabled,
+        sharing_enabled: location.sharing_enabled,
         limits: Quota::of_usage(account, location, usage).into(),
         default_image_limit: location.default_image_limit,
         default_image_bytes_limit: location.default_image_bytes_limit,
@@ -209,6 +217,7 @@ impl Service {
             id: LocationId::new(self.new_uuid()),
             name: request.name,
             images_enabled: request.images_enabled,
+            sharing_enabled: request.sharing_enabled,
             default_image_limit: request.default_image_limit,
             default_image_bytes_limit: request.default_image_bytes_limit,
             coalesce: request.coalesce,
@@ -241,6 +250,9 @@ impl Service {
         let mut record = get(&change.conn(), id).await?;
         if let Some(enabled) = patch.images_enabled {
             record.location.images_enabled = enabled;
+        }
+        if let Some(enabled) = patch.sharing_enabled {
+            record.location.sharing_enabled = enabled;
         }
         if let Some(limit) = patch.default_image_limit {
             record.location.default_image_limit = limit;

@@ -21,7 +21,7 @@ use crate::{
     idempotency,
     images::{
         estimate::{self, DEFAULT_COMPRESSION},
-        image::view,
+        view::view,
     },
     instances::capture_facts::{Facts, Shared},
     storages::reservation,

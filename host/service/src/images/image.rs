@@ -3,13 +3,10 @@
 use imprint_domain::{
     Code, Error,
     consistency::Consistency,
-    digest::{LogicalDigest, StoredDigest},
-    id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Compression, ImageEdit, ImageFormat, ImageKind, ImageStatus},
-    metadata::Metadata,
+    id::{HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
+    image::{Compression, ImageEdit, ImageKind, ImageStatus},
     name::Name,
     search::Search,
-    size::ByteSize,
     tag::{Tag, Tags},
     task::{TaskKind, TaskState},
     time::Timestamp,
@@ -25,6 +22,11 @@ use crate::{
     Op, PageRequest, Service, TaskView,
     change::Change,
     db_result::DbResult,
+    images::view::{ImageView, of_account, view},
+    sharing::{
+        end,
+        permission::{self, Permission},
+    },
     tasks::{
         lifecycle::{self, NewTask, invalid_transition},
         moves,
@@ -33,110 +35,6 @@ use crate::{
     },
     validate::check_description,
 };
-
-/// The instance that an image was captured from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceInstance {
-    /// The instance's id; it may have been removed since.
-    pub id: InstanceId,
-    /// The instance's name at that time.
-    pub name: String,
-}
-
-/// How a capture went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaptureView {
-    /// Why the consistency is below the requested level; `None` where it is not.
-    pub downgraded_because: Option<String>,
-    /// The time for which the guest's file systems were frozen, in milliseconds; `None` where the
-    /// instance was off.
-    pub frozen_ms: Option<u32>,
-    /// The time for which the guest's processors were stopped, in milliseconds; `None` where the
-    /// instance was off.
-    pub stopped_ms: Option<u32>,
-    /// How the point in time was taken; for admins only.
-    pub method: Option<String>,
-    /// The size in bytes that was estimated before.
-    #[serde(default)]
-    pub estimated_bytes: Option<ByteSize>,
-    /// The time in seconds that was estimated before.
-    #[serde(default)]
-    pub estimated_s: Option<u64>,
-    /// The time from the start of the work to the available image, in milliseconds.
-    #[serde(default)]
-    pub took_ms: Option<u64>,
-}
-
-/// The public properties of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageView {
-    /// The image's id.
-    pub id: ImageId,
-    /// The account that owns it.
-    pub account_id: AccountId,
-    /// The image's name.
-    pub name: Name,
-    /// Human-readable text.
-    pub description: String,
-    /// The tags of the image.
-    #[serde(default)]
-    pub tags: Tags,
-    /// How its system wants to be started.
-    #[serde(default)]
-    pub metadata: Metadata,
-    /// Whether it cannot be deleted until that is switched off.
-    #[serde(default)]
-    pub protected: bool,
-    /// The origin of the image.
-    pub kind: ImageKind,
-    /// The status of the image.
-    pub status: ImageStatus,
-    /// The seeds' sentence for the status.
-    pub status_text: String,
-    /// Whether the last attempt to remove it failed.
-    #[serde(default)]
-    pub removal_failed: bool,
-    /// The location where it can be used.
-    pub location_id: LocationId,
-    /// The instance that it was captured from; `None` for stock images.
-    pub source_instance: Option<SourceInstance>,
-    /// The size of the stored file in bytes: the Size that is shown.
-    pub size_bytes: Option<ByteSize>,
-    /// The size in bytes of the disk that a guest sees.
-    pub virtual_size_bytes: Option<ByteSize>,
-    /// The format of the stored file.
-    pub format: Option<ImageFormat>,
-    /// The consistency that the capture reached; `None` for stock images.
-    pub consistency: Option<Consistency>,
-    /// How the capture went; `None` until its disk is stored, and for images that were not
-    /// captured.
-    #[serde(default)]
-    pub capture: Option<CaptureView>,
-    /// The digest of the disk that a guest sees.
-    pub logical_digest: Option<LogicalDigest>,
-    /// The digest of the stored file.
-    pub stored_digest: Option<StoredDigest>,
-    /// The last task that worked on it.
-    pub task_id: Option<TaskId>,
-    /// When it was requested.
-    pub created_at: Timestamp,
-    /// When it became available.
-    pub available_at: Option<Timestamp>,
-    /// Increases with every change; the ETag.
-    pub version: u32,
-    /// Where its file is; for admins only.
-    #[serde(default)]
-    pub storage: Option<ImagePlace>,
-}
-
-/// Where the file of an image is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImagePlace {
-    /// The image storage.
-    pub id: StorageId,
-    /// The key of the file in it.
-    pub key: String,
-}
 
 /// An image and the task that works on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,7 +84,9 @@ pub enum ImageScope {
     Own,
     /// The operator's stock images.
     Stock,
-    /// Both; for admins the images of all accounts.
+    /// The images of other accounts that are shared with the account.
+    Shared,
+    /// All of these; for admins the images of all accounts.
     All,
 }
 
@@ -247,89 +147,34 @@ pub struct ImageList {
     pub page: PageRequest,
 }
 
-/// Returns an image as the actor of a request sees it.
-pub(crate) fn view(op: &Op, record: &ImageRecord) -> ImageView {
-    view_for(record, Audience::of(op))
-}
-
-/// Returns an image as that audience sees it.
-pub(crate) fn view_for(record: &ImageRecord, audience: Audience) -> ImageView {
-    let image = &record.image;
-    let stored = image.stored.as_ref();
-    let source_instance = image
-        .source
-        .as_ref()
-        .map(|source| SourceInstance { id: source.instance_id, name: source.instance_name.clone() });
-    ImageView {
-        id: image.id,
-        account_id: image.account_id,
-        name: image.name.clone(),
-        description: image.description.clone(),
-        tags: image.tags.clone(),
-        metadata: image.metadata.clone(),
-        protected: image.protected,
-        kind: image.kind,
-        status: image.status,
-        status_text: image.status_text().to_owned(),
-        removal_failed: image.removal_failed,
-        location_id: image.location_id,
-        source_instance,
-        size_bytes: stored.map(|stored| stored.size),
-        virtual_size_bytes: stored.map(|stored| stored.virtual_size),
-        format: stored.map(|stored| stored.format),
-        consistency: stored.and_then(|stored| stored.consistency),
-        capture: capture_view(record, audience),
-        logical_digest: stored.map(|stored| stored.logical_digest.clone()),
-        stored_digest: stored.map(|stored| stored.stored_digest.clone()),
-        task_id: image.task_id,
-        created_at: image.created_at,
-        available_at: image.available_at,
-        version: image.version,
-        storage: match audience {
-            Audience::Customer => None,
-            Audience::Operator => Some(ImagePlace { id: image.storage_id, key: image.storage_key.clone() }),
-        },
-    }
-}
-
-fn capture_view(record: &ImageRecord, audience: Audience) -> Option<CaptureView> {
-    let notes = &record.capture;
-    record.image.stored.as_ref()?.consistency?;
-    Some(CaptureView {
-        downgraded_because: notes.downgraded_because.clone(),
-        frozen_ms: notes.frozen_ms,
-        stopped_ms: notes.stopped_ms,
-        method: match audience {
-            Audience::Customer => None,
-            Audience::Operator => notes.method.clone(),
-        },
-        estimated_bytes: notes.estimated,
-        estimated_s: notes.estimated_s,
-        took_ms: notes.took_ms,
-    })
-}
-
-/// Reads an image that must exist and be visible to the actor: its own, a stock image, or any image
-/// for an admin.
-pub(crate) async fn visible(conn: &Conn<'_>, op: &Op, id: ImageId) -> Result<ImageRecord, Error> {
-    let found = image::get(conn, id).await.db()?;
-    let sees = |record: &ImageRecord| match record.image.kind {
-        ImageKind::Stock => true,
-        ImageKind::Custom => op.sees(record.image.account_id),
-    };
-    found.filter(sees).ok_or_else(|| Error::not_found("image"))
+/// Reads an image that the actor may deploy: its own, a stock image, one that is shared with it, or
+/// any image for an admin.
+pub(crate) async fn visible(
+    conn: &Conn<'_>,
+    op: &Op,
+    id: ImageId,
+    now: Timestamp,
+) -> Result<(ImageRecord, Option<Permission>), Error> {
+    let found = image::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("image"))?;
+    let permission = permission::read(conn, &found.image, op.account_id(), now).await?;
+    let sees = found.image.kind == ImageKind::Stock || op.sees(found.image.account_id);
+    if sees || permission.is_some() { Ok((found, permission)) } else { Err(Error::not_found("image")) }
 }
 
 /// Reads an image that the actor may change and whose version is the one that the client saw.
-async fn load_for_update(
+pub(crate) async fn load_for_update(
     conn: &Conn<'_>,
     op: &Op,
     id: ImageId,
     if_match: Option<u32>,
+    now: Timestamp,
 ) -> Result<ImageRecord, Error> {
-    let record = visible(conn, op, id).await?;
+    let (record, permission) = visible(conn, op, id, now).await?;
     match record.image.kind {
         ImageKind::Stock => op.require_admin()?,
+        ImageKind::Custom if permission.is_some() && !op.sees(record.image.account_id) => {
+            return Err(permission::owner_only());
+        }
         ImageKind::Custom => {}
     }
     let version = record.image.version;
@@ -365,7 +210,10 @@ impl Service {
     /// not visible; an error of the database.
     pub async fn image_show(&self, op: &Op, id: ImageId) -> Result<ImageView, Error> {
         op.require_read()?;
-        Ok(view(op, &visible(&self.read(), op, id).await?))
+        let (conn, now) = (self.read(), self.now());
+        let found = image::get(&conn, id).await.db()?.ok_or_else(|| Error::not_found("image"))?;
+        let seen = of_account(&conn, &found, op.account_id(), Audience::of(op), now).await?;
+        seen.ok_or_else(|| Error::not_found("image"))
     }
 
     /// Changes name, description, tags, metadata or delete protection. `if_match` is the version
@@ -387,7 +235,7 @@ impl Service {
         op.require_write()?;
         patch.description.as_deref().map_or(Ok(()), check_description)?;
         let mut change = Change::begin(self).await?;
-        let mut record = load_for_update(&change.conn(), op, id, if_match).await?;
+        let mut record = load_for_update(&change.conn(), op, id, if_match, change.now).await?;
         record.image.edit(patch)?;
         image::update(&change.tx, &record).await.db()?;
         change.image_changed(&record).await?;
@@ -418,12 +266,12 @@ impl Service {
                 lifecycle::retry(&mut change, &mut task).await?;
                 change.audit(op, "image.delete", id).await?;
             }
-            let record = visible(&change.conn(), op, id).await?;
+            let record = load_for_update(&change.conn(), op, id, None, change.now).await?;
             let task = task_view(&change.conn(), &task, change.now).await?;
             change.commit().await?;
             return Ok(ImageTask { image: view(op, &record), task, replayed: true });
         }
-        let mut record = load_for_update(&change.conn(), op, id, if_match).await?;
+        let mut record = load_for_update(&change.conn(), op, id, if_match, change.now).await?;
         record.image.require_unprotected()?;
         if !record.image.status.may_become(ImageStatus::Deleting) {
             return Err(invalid_transition(format!(
@@ -450,6 +298,7 @@ impl Service {
         let mut task = lifecycle::new_task(&change, task_id, new)?;
         record.image.delete(task_id)?;
         image::update(&change.tx, &record).await.db()?;
+        end::of_image(&mut change, id).await?;
         change.image_changed(&record).await?;
         lifecycle::queue(&mut change, &task).await?;
         match record.image.kind {
@@ -465,7 +314,7 @@ impl Service {
 
 /// Returns the task of an image that is being deleted already.
 async fn deletion(change: &Change<'_>, op: &Op, id: ImageId) -> Result<Option<TaskRecord>, Error> {
-    let record = load_for_update(&change.conn(), op, id, None).await?;
+    let record = load_for_update(&change.conn(), op, id, None, change.now).await?;
     match (record.image.status, record.image.task_id) {
         (ImageStatus::Deleting, Some(task_id)) => task::get(&change.conn(), task_id).await.db(),
         _ => Ok(None),

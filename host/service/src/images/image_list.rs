@@ -1,4 +1,4 @@
-//! Listing images: own ones, stock images, searched, filtered and sorted (S56, S57).
+//! Listing images: own, stock and shared ones, searched, filtered and sorted (S56, S57).
 
 use imprint_domain::{Code, Error, tag::MAX_TAGS};
 use imprint_store::image::{self, ImageFilter, OwnerFilter, SortBy, SortKey, Sorted};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     ImageList, ImageScope, ImageSortField, ImageView, MAX_IDS, Op, Page, Service, db_result::DbResult,
-    images::image::view, page::Listing,
+    images::view::of_list, page::Listing,
 };
 
 /// Refuses a filter that is longer than any list needs.
@@ -36,6 +36,7 @@ impl Service {
         let owner = match list.scope {
             ImageScope::Own => OwnerFilter::CustomOf(op.account_id()),
             ImageScope::Stock => OwnerFilter::Stock,
+            ImageScope::Shared => OwnerFilter::SharedWith(op.account_id()),
             ImageScope::All if op.is_admin() => OwnerFilter::All,
             ImageScope::All => OwnerFilter::VisibleTo(op.account_id()),
         };
@@ -60,9 +61,10 @@ impl Service {
         let listing = Listing::new(&list.page, &what)?;
         let after = listing.after::<(SortKey, Uuid)>()?;
         let sorted = Sorted { by, descending: list.sort.descending, after, limit: listing.rows() };
-        let rows = image::list(&self.read(), &filter, &sorted).await.db()?;
+        let (conn, now) = (self.read(), self.now());
+        let rows = image::list(&conn, &filter, &sorted, now).await.db()?;
         let (rows, next_page_token) =
             listing.page(rows, |record| (record.sort_key(by), record.image.id.uuid()))?;
-        Ok(Page { items: rows.iter().map(|record| view(op, record)).collect(), next_page_token })
+        Ok(Page { items: of_list(&conn, op, &rows, now).await?, next_page_token })
     }
 }

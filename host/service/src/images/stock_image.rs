@@ -23,7 +23,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
-    images::image::{hypervisor_reaching_storage, view},
+    images::{image::hypervisor_reaching_storage, view::view},
     storages,
     tasks::{
         lifecycle::{self, NewTask},

@@ -21,8 +21,10 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
+    images::image::visible,
     instances::instance::view,
     objects::{self, Reader},
+    sharing::permission::Permission,
     storages::bring::bring,
     tasks::{
         lifecycle::{self, NewTask},
@@ -154,7 +156,7 @@ impl Service {
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(InstanceTask { replayed: true, ..stored });
         }
-        let image = crate::images::image::visible(&change.conn(), op, request.image_id)
+        let (image, permission) = visible(&change.conn(), op, request.image_id, change.now)
             .await
             .map_err(|error| error.at("/image_id"))?;
         let (host, reaches) = choose(&change, &request, &image.image).await?;
@@ -162,6 +164,7 @@ impl Service {
         let disk_size = rules::deploy(&rules::DeployFacts {
             account: &op.actor.account,
             image: &image.image,
+            shared: permission.as_ref().map(Permission::facts),
             hypervisor: &host,
             disk_size: request.disk_size,
             now: change.now,

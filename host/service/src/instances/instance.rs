@@ -3,7 +3,7 @@
 use imprint_domain::{
     Error,
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
-    image::ImageFormat,
+    image::{ImageFormat, ImageKind},
     instance::{BootSource, InstanceStatus, Power},
     metadata::Metadata,
     name::Name,
@@ -27,6 +27,7 @@ use crate::{
     idempotency,
     instances::capture_facts::{CaptureAllowed, Facts, Shared},
     page::Listing,
+    sharing::permission::share_of,
     tasks::{
         lifecycle::{self, NewTask, invalid_transition},
         payload::TaskPayload,
@@ -35,7 +36,7 @@ use crate::{
     validate::{busy_with, require_idle},
 };
 
-/// The image that an instance was deployed from, while it exists.
+/// The image that an instance was deployed from, while it exists and its owner may see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageName {
     /// The image's id.
@@ -74,7 +75,7 @@ pub struct InstanceView {
     pub location_id: LocationId,
     /// The hypervisor that runs it.
     pub hypervisor_id: HypervisorId,
-    /// The image that it was deployed from, while that exists.
+    /// The image that it was deployed from, while that exists and its owner may see it.
     pub image: Option<ImageName>,
     /// The origin of its primary disk.
     pub boot_source: BootSource,
@@ -148,6 +149,20 @@ pub(crate) async fn view(
     view_one_of(conn, record, now, &mut Shared::default()).await
 }
 
+/// Returns the name of an image while it exists and the instance's owner may see it.
+async fn image_name(
+    conn: &Conn<'_>,
+    id: ImageId,
+    owner: AccountId,
+    now: Timestamp,
+) -> Result<Option<ImageName>, Error> {
+    let Some(record) = image::get(conn, id).await.db()? else { return Ok(None) };
+    let found = &record.image;
+    let is_own = found.kind == ImageKind::Stock || found.account_id == owner;
+    let sees = is_own || share_of(conn, found, owner, now).await?.is_some();
+    Ok(sees.then(|| ImageName { id, name: found.name.clone() }))
+}
+
 /// Returns the same for an instance of a list.
 pub(super) async fn view_one_of(
     conn: &Conn<'_>,
@@ -158,9 +173,7 @@ pub(super) async fn view_one_of(
     let instance = &record.instance;
     let facts = Facts::read(conn, instance, shared).await?;
     let image = match instance.image_id {
-        Some(id) => {
-            image::get(conn, id).await.db()?.map(|found| ImageName { id, name: found.image.name.clone() })
-        }
+        Some(id) => image_name(conn, id, instance.account_id, now).await?,
         None => None,
     };
     let disks = facts.disks().iter().map(|disk| DiskView {

@@ -9,13 +9,14 @@ use imprint_domain::{
     task_error::{TaskError, TaskErrorCode},
     time::Timestamp,
 };
-use imprint_store::{event, idempotency, image, instance, session, storage, task, task::TaskRecord};
+use imprint_store::{event, idempotency, image, instance, session, share, storage, task, task::TaskRecord};
 
 use crate::{
     Service,
     change::Change,
     db_result::DbResult,
     idempotency::KEPT_H,
+    sharing::end,
     storages::reservation,
     tasks::{lifecycle, payload::TaskPayload},
 };
@@ -24,6 +25,8 @@ use crate::{
 const BATCH: u32 = 100;
 /// The retention of events, in hours.
 const EVENTS_KEPT_H: i64 = 24;
+/// How long shares are listed that are over, in days.
+const SHARES_KEPT_D: i64 = 30;
 /// The pause before a failed deletion is retried, in seconds.
 const DELETION_PAUSE_S: i64 = 600;
 
@@ -40,7 +43,9 @@ pub struct Reconciled {
     pub moves: u32,
     /// Scans of image storages that were due, and removals of objects whose quarantine has ended.
     pub scans: u32,
-    /// Rows that had expired: sessions, idempotency keys, events, reservations.
+    /// Shares of images that had expired.
+    pub shares: u32,
+    /// Rows that had expired: sessions, idempotency keys, events, reservations, shares.
     pub rows: u64,
 }
 
@@ -58,6 +63,7 @@ impl Service {
             deletions: self.repeat_deletions().await?,
             moves: self.drain_storages().await?,
             scans: self.scan_storages().await?,
+            shares: self.expire_shares().await?,
             rows: self.remove_old_rows().await?,
         })
     }
@@ -128,6 +134,22 @@ impl Service {
         Ok(count)
     }
 
+    /// Records shares as over that have expired, so that both sides get the events. They permit
+    /// nothing from the moment on at which they expired.
+    async fn expire_shares(&self) -> Result<u32, Error> {
+        if share::expired(&self.read(), self.now(), 1).await.db()?.is_empty() {
+            return Ok(0);
+        }
+        let mut change = Change::begin(self).await?;
+        let found = share::expired(&change.conn(), change.now, BATCH).await.db()?;
+        let count = found.len();
+        for mut share in found {
+            end::expire(&mut change, &mut share).await?;
+        }
+        change.commit().await?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
     async fn remove_old_rows(&self) -> Result<u64, Error> {
         let change = Change::begin(self).await?;
         let idle_since = change.now - TimeDelta::seconds(self.settings().session_idle_s);
@@ -136,8 +158,10 @@ impl Service {
         let events =
             event::delete_older(&change.tx, change.now - TimeDelta::hours(EVENTS_KEPT_H)).await.db()?;
         let reservations = reservation::remove_old(&change).await?;
+        let shares =
+            share::delete_older(&change.tx, change.now - TimeDelta::days(SHARES_KEPT_D)).await.db()?;
         change.commit().await?;
-        Ok(sessions + keys + events + reservations)
+        Ok(sessions + keys + events + reservations + shares)
     }
 }
 

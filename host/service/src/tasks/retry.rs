@@ -18,6 +18,7 @@ use imprint_store::{
 use crate::{
     change::Change,
     db_result::DbResult,
+    sharing::permission::require_use,
     storages::{bring::bring, retry::reserve_again},
     tasks::lifecycle::{self, invalid_transition},
     validate::require_idle,
@@ -50,6 +51,8 @@ pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Res
         },
         TaskKind::InstanceDeploy => {
             let image = its_image(change, record).await?;
+            // The rules of a new request: the image may be shared no longer.
+            require_use(&change.conn(), &image.image, record.task.account_id, change.now).await?;
             image.image.require_available()?;
             let reaching = storage::bound_hypervisors(&change.conn(), image.image.storage_id).await.db()?;
             if image.image.kind == ImageKind::Custom && !reaching.contains(&record.task.hypervisor_id) {

@@ -153,6 +153,7 @@ fn location(text: &str) -> LocationCreate {
     LocationCreate {
         name: name(text),
         images_enabled: true,
+        sharing_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

@@ -23,11 +23,11 @@ use crate::{
     support::{Agent, World, name, open, success},
 };
 
-async fn next(follower: &mut EventFollower) -> EventView {
+pub(crate) async fn next(follower: &mut EventFollower) -> EventView {
     tokio::time::timeout(Duration::from_secs(10), follower.next()).await.expect("in time").unwrap()
 }
 
-async fn follow(world: &World, op: &Op, after: Option<u64>) -> EventFollower {
+pub(crate) async fn follow(world: &World, op: &Op, after: Option<u64>) -> EventFollower {
     world.service.event_follow(op, EventFilter::default(), after).await.unwrap()
 }
 
@@ -156,6 +156,8 @@ impl SubjectStatus for EventView {
             Subject::ImageRemoved(_)
             | Subject::Instance(_)
             | Subject::InstanceRemoved(_)
+            | Subject::Share(_)
+            | Subject::ShareRemoved(_)
             | Subject::Task(_)
             | Subject::Storage(_)
             | Subject::StorageRemoved(_)

@@ -1,17 +1,22 @@
 //! Finding images among many, their tags, and their protection.
 
+use std::collections::BTreeSet;
+
 use imprint_domain::{
     Code,
-    id::{AccountId, ImageId, InstanceId},
+    id::{AccountId, ImageId, InstanceId, ShareId},
     image::{Image, ImageEdit, ImageKind, ImageSource, ImageStatus},
-    search::Search,
+    search::{Search, searched_text},
+    share::{Share, ShareParts, ShareState},
     tag::{Tag, Tags},
     task::TaskState,
+    time::{Environment, Timestamp},
 };
 use imprint_service::{EventFilter, ImageList, ImageScope, ImageView, InstanceList, PageRequest, Subject};
 use imprint_store::{
     Store,
     image::{self, ImageFilter, ImageRecord, OwnerFilter, SortBy, SortKey, Sorted},
+    share,
 };
 use uuid::Uuid;
 
@@ -91,8 +96,57 @@ async fn fill(world: &World, store: &Store) -> Vec<ImageRecord> {
     all
 }
 
+/// Shares images of the other customer with the first one, in various states, and returns those
+/// that the first one may use.
+async fn share_some(world: &World, store: &Store, all: &[ImageRecord], now: Timestamp) -> BTreeSet<ImageId> {
+    let tx = store.write_tx().await.unwrap();
+    let mut usable = BTreeSet::new();
+    let others = all
+        .iter()
+        .map(|record| &record.image)
+        .filter(|image| image.kind == ImageKind::Custom && image.account_id == world.other.account_id());
+    for (number, image) in others.enumerate() {
+        let (recorded, expires_in) = match number % 6 {
+            0 | 1 => (ShareState::Accepted, None),
+            2 => (ShareState::Accepted, Some(3600)),
+            3 => (ShareState::Accepted, Some(0)),
+            4 => (ShareState::Offered, None),
+            _ => (ShareState::Revoked, None),
+        };
+        if number % 6 < 3 {
+            usable.insert(image.id);
+        }
+        let parts = ShareParts {
+            id: ShareId::new(Uuid::from_u128(u128::try_from(number).unwrap())),
+            image_id: image.id,
+            owner_id: image.account_id,
+            recipient_id: world.customer.account_id(),
+            recorded,
+            offered_at: now,
+            decided_at: None,
+            ended_at: (!recorded.is_open()).then_some(now),
+            expires_at: expires_in.map(|seconds| now + chrono::TimeDelta::seconds(seconds)),
+        };
+        share::insert(&tx, &Share::from_parts(parts)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert!(usable.len() > 20, "{}", usable.len());
+    usable
+}
+
+/// Returns the text that searches in shared images find: without the source instance.
+fn visible_text(image: &Image) -> String {
+    let tags: Vec<&str> = image.tags.iter().map(Tag::as_str).collect();
+    searched_text([image.name.as_str(), &image.description].into_iter().chain(tags))
+}
+
 /// Returns the list by its definition.
-fn expected(all: &[ImageRecord], filter: &ImageFilter, sorted: &Sorted) -> Vec<ImageId> {
+fn expected(
+    all: &[ImageRecord],
+    shared: &BTreeSet<ImageId>,
+    filter: &ImageFilter,
+    sorted: &Sorted,
+) -> Vec<ImageId> {
     let custom_of = |record: &ImageRecord, account: AccountId| {
         record.image.kind == ImageKind::Custom && record.image.account_id == account
     };
@@ -102,11 +156,16 @@ fn expected(all: &[ImageRecord], filter: &ImageFilter, sorted: &Sorted) -> Vec<I
         let owned = match filter.owner {
             OwnerFilter::CustomOf(account) => custom_of(record, account),
             OwnerFilter::Stock => stock,
-            OwnerFilter::VisibleTo(account) => stock || custom_of(record, account),
+            OwnerFilter::SharedWith(_) => shared.contains(&found.id),
+            OwnerFilter::VisibleTo(account) => {
+                stock || custom_of(record, account) || shared.contains(&found.id)
+            }
             OwnerFilter::All => true,
         };
-        let text = found.searched_text();
+        let by_share = filter.owner != OwnerFilter::All && shared.contains(&found.id);
+        let text = if by_share { visible_text(found) } else { found.searched_text() };
         owned
+            && !(by_share && filter.source_instance_id.is_some())
             && filter.ids.as_ref().is_none_or(|ids| ids.contains(&found.id))
             && filter
                 .search
@@ -129,11 +188,12 @@ fn expected(all: &[ImageRecord], filter: &ImageFilter, sorted: &Sorted) -> Vec<I
 }
 
 /// All pages of a list, of that many images each.
-async fn pages(store: &Store, filter: &ImageFilter, sorted: &Sorted) -> Vec<ImageRecord> {
+async fn pages(store: &Store, filter: &ImageFilter, sorted: &Sorted, now: Timestamp) -> Vec<ImageRecord> {
     let mut all: Vec<ImageRecord> = Vec::new();
     loop {
         let after = all.last().map(|record| (record.sort_key(sorted.by), record.image.id.uuid()));
-        let page = image::list(&store.read(), filter, &Sorted { after, ..sorted.clone() }).await.unwrap();
+        let sorted = Sorted { after, ..sorted.clone() };
+        let page = image::list(&store.read(), filter, &sorted, now).await.unwrap();
         let is_last = page.len() < usize::try_from(sorted.limit).unwrap();
         all.extend(page);
         if is_last {
@@ -145,6 +205,8 @@ async fn pages(store: &Store, filter: &ImageFilter, sorted: &Sorted) -> Vec<Imag
 pub(crate) async fn every_list_agrees_with_a_model(world: World) {
     let store = Store::open(&world.target).await.unwrap();
     let all = fill(&world, &store).await;
+    let now = world.environment.now();
+    let shared = share_some(&world, &store, &all, now).await;
     let mut random = numbers(23);
     let searches = [
         "",
@@ -165,11 +227,12 @@ pub(crate) async fn every_list_agrees_with_a_model(world: World) {
     ];
     let owners = [
         OwnerFilter::CustomOf(world.customer.account_id()),
+        OwnerFilter::SharedWith(world.customer.account_id()),
         OwnerFilter::VisibleTo(world.customer.account_id()),
         OwnerFilter::Stock,
         OwnerFilter::All,
     ];
-    for round in 0..120_usize {
+    for round in 0..160_usize {
         let mut one_of = |count: usize| usize::try_from(random(u64::try_from(count).unwrap())).unwrap();
         let filter = ImageFilter {
             owner: owners[one_of(owners.len())],
@@ -198,9 +261,9 @@ pub(crate) async fn every_list_agrees_with_a_model(world: World) {
             after: None,
             limit: [1, 3, 10, 500][one_of(4)],
         };
-        let found = pages(&store, &filter, &sorted).await;
+        let found = pages(&store, &filter, &sorted, now).await;
         let ids: Vec<_> = found.iter().map(|record| record.image.id).collect();
-        assert_eq!(ids, expected(&all, &filter, &sorted), "{filter:?} {sorted:?}");
+        assert_eq!(ids, expected(&all, &shared, &filter, &sorted), "{filter:?} {sorted:?}");
         for record in &found {
             let stored = all.iter().find(|known| known.image.id == record.image.id).unwrap();
             assert_eq!(record.image.tags, stored.image.tags);

@@ -17,6 +17,7 @@ mod pages;
 mod queueing;
 mod scan;
 mod secrets;
+mod sharing;
 mod start;
 mod storage_kinds;
 mod storages;
@@ -145,6 +146,15 @@ scenarios! {
         a_rotation_seals_everything_again,
         a_sealed_secret_opens_in_its_own_place_only,
         a_connection_test_has_its_own_secrets_until_it_ends,
+    }
+    sharing {
+        a_shared_image_is_deployed_until_its_share_is_revoked,
+        a_retry_follows_the_rules_of_a_new_deployment,
+        an_expired_share_permits_nothing,
+        of_simultaneous_offers_as_many_as_fit_are_accepted,
+        what_forbids_a_share_says_so,
+        both_sides_follow_a_share,
+        the_deletion_of_an_image_ends_its_shares,
     }
     start {
         the_first_start_can_be_repeated,

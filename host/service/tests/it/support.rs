@@ -158,6 +158,7 @@ impl World {
         let location = LocationCreate {
             name: name("Here"),
             images_enabled: true,
+            sharing_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
@@ -286,7 +287,7 @@ pub(crate) fn with_scopes(base: &Op, scopes: &[Scope]) -> Op {
     op(actor)
 }
 
-async fn account(service: &Service, admin: &Op, text: &str) -> Op {
+pub(crate) async fn account(service: &Service, admin: &Op, text: &str) -> Op {
     let request = AccountCreate {
         name: name(text),
         password: "correct horse".into(),

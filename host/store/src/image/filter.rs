@@ -5,6 +5,7 @@ use imprint_domain::{
     image::{ImageKind, ImageStatus},
     search::Search,
     tag::Tag,
+    time::Timestamp,
 };
 use sea_orm::{
     DatabaseBackend,
@@ -24,7 +25,9 @@ pub enum OwnerFilter {
     CustomOf(AccountId),
     /// Stock images.
     Stock,
-    /// The captured images of an account, and stock images.
+    /// The images that are shared with an account.
+    SharedWith(AccountId),
+    /// The captured images of an account, stock images, and the images that are shared with it.
     VisibleTo(AccountId),
     /// All images.
     All,
@@ -56,11 +59,14 @@ pub struct ImageFilter {
     pub most_found: Option<u64>,
 }
 
-/// The owners of images that one index has in the order of a list.
+/// The owners of images that one index has in the order of a list. Of shared images an index has
+/// the ids only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     CustomOf(AccountId),
     Stock,
+    /// Those that are shared with an account at that time.
+    SharedWith(AccountId, Timestamp),
     All,
 }
 

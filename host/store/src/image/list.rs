@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use imprint_domain::{image::ImageKind, time::Timestamp};
+use imprint_domain::{id::AccountId, image::ImageKind, search::searched_text, time::Timestamp};
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, EntityTrait, ExprTrait, FromQueryResult, Order, QueryFilter,
     QueryTrait,
@@ -135,6 +135,7 @@ fn owned(backend: DatabaseBackend, owner: Owner, by_index: bool) -> Condition {
             .add(column(row::Column::AccountId).eq(account.uuid()))
             .add(kind(ImageKind::Custom)),
         Owner::Stock => Condition::all().add(kind(ImageKind::Stock)),
+        Owner::SharedWith(..) => Condition::all().add(kind(ImageKind::Custom)),
         Owner::All => Condition::all(),
     }
 }
@@ -222,7 +223,45 @@ fn by_ids(
     steps.query(rows)
 }
 
-/// Reads a page of images.
+/// Reads the page of images that are shared with an account. Searches find nothing by the name of
+/// the source instance, which is the owner's.
+async fn shared_page(
+    conn: &Conn<'_>,
+    filter: &ImageFilter,
+    (account, now): (AccountId, Timestamp),
+    sorted: &Sorted,
+) -> Result<Vec<row::Model>, StoreError> {
+    if filter.source_instance_id.is_some() {
+        return Ok(Vec::new());
+    }
+    let limit = usize::try_from(sorted.limit).unwrap_or(usize::MAX);
+    let (mut found, mut rest) = (Vec::new(), sorted.clone());
+    loop {
+        let rows = page(conn, filter, Owner::SharedWith(account, now), &rest).await?;
+        let Some(last) = rows.last().filter(|_| rows.len() == limit) else {
+            found.extend(rows.into_iter().filter(|row| is_found_by_recipient(filter, row)));
+            return Ok(found);
+        };
+        rest.after = Some(sorted.key(last));
+        found.extend(rows.into_iter().filter(|row| is_found_by_recipient(filter, row)));
+        if found.len() >= limit {
+            found.truncate(limit);
+            return Ok(found);
+        }
+    }
+}
+
+/// Whether a search finds an image by what its recipients see: name, description and tags.
+fn is_found_by_recipient(filter: &ImageFilter, row: &row::Model) -> bool {
+    let Some(search) = &filter.search else { return true };
+    let head = searched_text([row.name.as_str(), row.description.as_str()]);
+    let tail = row.search_text.strip_prefix(&head).unwrap_or_default();
+    let source = row.source_instance_name.as_deref().map(|name| searched_text([name]));
+    let tail = source.map_or(tail, |source| tail.strip_prefix(source.as_str()).unwrap_or_default());
+    search.words().iter().all(|word| head.contains(word.as_str()) || tail.contains(word.as_str()))
+}
+
+/// Reads a page of images; `now` decides which shares count.
 ///
 /// # Errors
 ///
@@ -231,15 +270,18 @@ pub async fn list(
     conn: &Conn<'_>,
     filter: &ImageFilter,
     sorted: &Sorted,
+    now: Timestamp,
 ) -> Result<Vec<ImageRecord>, StoreError> {
     let rows = match filter.owner {
         OwnerFilter::CustomOf(account) => page(conn, filter, Owner::CustomOf(account), sorted).await?,
         OwnerFilter::Stock => page(conn, filter, Owner::Stock, sorted).await?,
+        OwnerFilter::SharedWith(account) => shared_page(conn, filter, (account, now), sorted).await?,
         OwnerFilter::All => page(conn, filter, Owner::All, sorted).await?,
         OwnerFilter::VisibleTo(account) => {
-            // Each of the two has an index in the order of the list; one for both is not possible.
+            // Each of them has an index of its own; one for all is not possible.
             let mut rows = page(conn, filter, Owner::CustomOf(account), sorted).await?;
             rows.extend(page(conn, filter, Owner::Stock, sorted).await?);
+            rows.extend(shared_page(conn, filter, (account, now), sorted).await?);
             sorted.cut(rows)
         }
     };

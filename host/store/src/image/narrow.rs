@@ -14,7 +14,7 @@ use super::{
     filter::{FOUND, ID, ImageFilter, Owner, hidden},
     row, tags,
 };
-use crate::{Conn, StoreError, codec};
+use crate::{Conn, StoreError, codec, share};
 
 /// The most images that are found by an index and sorted, instead of walked in order. A row by its
 /// id costs SQLite several times what it costs PostgreSQL.
@@ -53,6 +53,16 @@ pub(super) async fn choose(
     let account = match owner {
         Owner::CustomOf(account) => Some(account),
         Owner::Stock | Owner::All => None,
+        Owner::SharedWith(account, now) => {
+            let shared = share::images_shared_with(account, now);
+            if narrow.ids.is_some() {
+                let id = Expr::col((row::Entity, row::Column::Id));
+                narrow.compared = narrow.compared.add(id.in_subquery(shared));
+            } else {
+                narrow.ids = Some(shared);
+            }
+            None
+        }
     };
     for condition in conditions(backend, filter, account) {
         let found = match &condition.ids {

@@ -1,0 +1,261 @@
+//! Images as they are shown: in full to their owners and admins, with less to those that they are
+//! shared with.
+
+use std::collections::BTreeMap;
+
+use imprint_domain::{
+    Error,
+    consistency::Consistency,
+    digest::{LogicalDigest, StoredDigest},
+    id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
+    image::{Image, ImageFormat, ImageKind, ImageStatus},
+    metadata::Metadata,
+    name::Name,
+    share::Share,
+    size::ByteSize,
+    tag::Tags,
+    time::Timestamp,
+};
+use imprint_store::{Conn, image::ImageRecord, share};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Op, SharedView,
+    db_result::DbResult,
+    sharing::{permission, view::shared},
+    tasks::task::Audience,
+};
+
+/// The instance that an image was captured from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceInstance {
+    /// The instance's id; it may have been removed since.
+    pub id: InstanceId,
+    /// The instance's name at that time.
+    pub name: String,
+}
+
+/// How a capture went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureView {
+    /// Why the consistency is below the requested level; `None` where it is not.
+    pub downgraded_because: Option<String>,
+    /// The time for which the guest's file systems were frozen, in milliseconds; `None` where the
+    /// instance was off.
+    pub frozen_ms: Option<u32>,
+    /// The time for which the guest's processors were stopped, in milliseconds; `None` where the
+    /// instance was off.
+    pub stopped_ms: Option<u32>,
+    /// How the point in time was taken; for admins only.
+    pub method: Option<String>,
+    /// The size in bytes that was estimated before.
+    #[serde(default)]
+    pub estimated_bytes: Option<ByteSize>,
+    /// The time in seconds that was estimated before.
+    #[serde(default)]
+    pub estimated_s: Option<u64>,
+    /// The time from the start of the work to the available image, in milliseconds.
+    #[serde(default)]
+    pub took_ms: Option<u64>,
+}
+
+/// The public properties of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageView {
+    /// The image's id.
+    pub id: ImageId,
+    /// The account that owns it.
+    pub account_id: AccountId,
+    /// The image's name.
+    pub name: Name,
+    /// Human-readable text.
+    pub description: String,
+    /// The tags of the image.
+    #[serde(default)]
+    pub tags: Tags,
+    /// How its system wants to be started.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// Whether it cannot be deleted until that is switched off.
+    #[serde(default)]
+    pub protected: bool,
+    /// The origin of the image.
+    pub kind: ImageKind,
+    /// The status of the image.
+    pub status: ImageStatus,
+    /// The seeds' sentence for the status.
+    pub status_text: String,
+    /// Whether the last attempt to remove it failed.
+    #[serde(default)]
+    pub removal_failed: bool,
+    /// The location where it can be used.
+    pub location_id: LocationId,
+    /// The instance that it was captured from; `None` for stock images.
+    pub source_instance: Option<SourceInstance>,
+    /// The size of the stored file in bytes: the Size that is shown.
+    pub size_bytes: Option<ByteSize>,
+    /// The size in bytes of the disk that a guest sees.
+    pub virtual_size_bytes: Option<ByteSize>,
+    /// The format of the stored file.
+    pub format: Option<ImageFormat>,
+    /// The consistency that the capture reached; `None` for stock images.
+    pub consistency: Option<Consistency>,
+    /// How the capture went; `None` until its disk is stored, and for images that were not
+    /// captured.
+    #[serde(default)]
+    pub capture: Option<CaptureView>,
+    /// The digest of the disk that a guest sees.
+    pub logical_digest: Option<LogicalDigest>,
+    /// The digest of the stored file.
+    pub stored_digest: Option<StoredDigest>,
+    /// The last task that worked on it.
+    pub task_id: Option<TaskId>,
+    /// When it was requested.
+    pub created_at: Timestamp,
+    /// When it became available.
+    pub available_at: Option<Timestamp>,
+    /// Increases with every change; the ETag.
+    pub version: u32,
+    /// Where its file is; for admins only.
+    #[serde(default)]
+    pub storage: Option<ImagePlace>,
+    /// By what the image is shared with the account that asks; `None` for its own and stock images.
+    #[serde(default)]
+    pub shared: Option<SharedView>,
+}
+
+/// Where the file of an image is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePlace {
+    /// The image storage.
+    pub id: StorageId,
+    /// The key of the file in it.
+    pub key: String,
+}
+
+/// Returns an image as its owner or an admin sees it; of a stock image anyone does.
+pub(crate) fn view(op: &Op, record: &ImageRecord) -> ImageView {
+    full(record, Audience::of(op))
+}
+
+fn full(record: &ImageRecord, audience: Audience) -> ImageView {
+    let image = &record.image;
+    let stored = image.stored.as_ref();
+    let source_instance = image
+        .source
+        .as_ref()
+        .map(|source| SourceInstance { id: source.instance_id, name: source.instance_name.clone() });
+    ImageView {
+        id: image.id,
+        account_id: image.account_id,
+        name: image.name.clone(),
+        description: image.description.clone(),
+        tags: image.tags.clone(),
+        metadata: image.metadata.clone(),
+        protected: image.protected,
+        kind: image.kind,
+        status: image.status,
+        status_text: image.status_text().to_owned(),
+        removal_failed: image.removal_failed,
+        location_id: image.location_id,
+        source_instance,
+        size_bytes: stored.map(|stored| stored.size),
+        virtual_size_bytes: stored.map(|stored| stored.virtual_size),
+        format: stored.map(|stored| stored.format),
+        consistency: stored.and_then(|stored| stored.consistency),
+        capture: capture_view(record, audience),
+        logical_digest: stored.map(|stored| stored.logical_digest.clone()),
+        stored_digest: stored.map(|stored| stored.stored_digest.clone()),
+        task_id: image.task_id,
+        created_at: image.created_at,
+        available_at: image.available_at,
+        version: image.version,
+        storage: match audience {
+            Audience::Customer => None,
+            Audience::Operator => Some(ImagePlace { id: image.storage_id, key: image.storage_key.clone() }),
+        },
+        shared: None,
+    }
+}
+
+fn capture_view(record: &ImageRecord, audience: Audience) -> Option<CaptureView> {
+    let notes = &record.capture;
+    record.image.stored.as_ref()?.consistency?;
+    Some(CaptureView {
+        downgraded_because: notes.downgraded_because.clone(),
+        frozen_ms: notes.frozen_ms,
+        stopped_ms: notes.stopped_ms,
+        method: match audience {
+            Audience::Customer => None,
+            Audience::Operator => notes.method.clone(),
+        },
+        estimated_bytes: notes.estimated,
+        estimated_s: notes.estimated_s,
+        took_ms: notes.took_ms,
+    })
+}
+
+/// Returns an image as those see it that it is shared with: without the instance, the capture, the
+/// task and the storage, which are the owner's.
+fn narrowed(record: &ImageRecord, shared: SharedView) -> ImageView {
+    ImageView {
+        source_instance: None,
+        capture: None,
+        task_id: None,
+        storage: None,
+        protected: false,
+        removal_failed: false,
+        shared: Some(shared),
+        ..full(record, Audience::Customer)
+    }
+}
+
+/// Returns whether an account sees an image without a share.
+fn is_own(image: &Image, account: AccountId, audience: Audience) -> bool {
+    image.kind == ImageKind::Stock || image.account_id == account || audience == Audience::Operator
+}
+
+/// Returns an image as an account sees it; `None` when it does not.
+pub(crate) async fn of_account(
+    conn: &Conn<'_>,
+    record: &ImageRecord,
+    account: AccountId,
+    audience: Audience,
+    now: Timestamp,
+) -> Result<Option<ImageView>, Error> {
+    if is_own(&record.image, account, audience) {
+        return Ok(Some(full(record, audience)));
+    }
+    let Some(share) = permission::share_of(conn, &record.image, account, now).await? else {
+        return Ok(None);
+    };
+    let shares: BTreeMap<ImageId, Share> = [(share.image_id, share)].into();
+    let found = shared(conn, &shares).await?.remove(&record.image.id);
+    Ok(found.map(|shared| narrowed(record, shared)))
+}
+
+/// Returns images of a list as the actor sees them. One that is not shared any more, since the list
+/// was read, is left out.
+pub(crate) async fn of_list(
+    conn: &Conn<'_>,
+    op: &Op,
+    records: &[ImageRecord],
+    now: Timestamp,
+) -> Result<Vec<ImageView>, Error> {
+    let (account, audience) = (op.account_id(), Audience::of(op));
+    let foreign: Vec<ImageId> = records
+        .iter()
+        .map(|record| &record.image)
+        .filter(|image| !is_own(image, account, audience))
+        .map(|image| image.id)
+        .collect();
+    let permitting = share::permitting(conn, account, &foreign, now).await.db()?;
+    let mut notes = shared(conn, &permitting).await?;
+    let view = |record: &ImageRecord| {
+        if is_own(&record.image, account, audience) {
+            return Some(full(record, audience));
+        }
+        notes.remove(&record.image.id).map(|note| narrowed(record, note))
+    };
+    Ok(records.iter().filter_map(view).collect())
+}
