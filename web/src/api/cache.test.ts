@@ -68,6 +68,24 @@ describe('a change in the cache', () => {
     expect(isStale(cache, keys.locations)).toBe(true)
   })
 
+  test('brings an image back that is shared again, and no other', () => {
+    const own = { id: 'img_1', kind: 'custom' } as Image
+    const shared = { ...own, shared: { share_id: 'shr_1', owner: 'acme', expires_at: null } } as Image
+    applyChange(cache, { noun: 'image', id: 'img_1', item: null })
+    applyChange(cache, { noun: 'image', id: 'img_1', item: own })
+    expect(cache.getQueryData(keys.images.one('img_1'))).toBeUndefined()
+    applyChange(cache, { noun: 'image', id: 'img_1', item: shared })
+    expect(cache.getQueryData(keys.images.one('img_1'))).toEqual(shared)
+  })
+
+  test('of a share requests the lists of shares again', () => {
+    cache.setQueryData(keys.shares.incoming, pages())
+    cache.setQueryData(keys.shares.ofImage('img_1'), pages())
+    applyChange(cache, { noun: 'share', id: 'shr_1', item: null })
+    expect(isStale(cache, keys.shares.incoming)).toBe(true)
+    expect(isStale(cache, keys.shares.ofImage('img_1'))).toBe(true)
+  })
+
   test('of a storage updates it and requests its lists and its scans again', () => {
     const storage = (name: string) => ({ id: 'sto_1', name }) as ImageStorage
     cache.setQueryData(keys.storages.one('sto_1'), storage('old'))

@@ -50,8 +50,17 @@ export function applyChange(cache: QueryClient, change: Change): void {
     applyStorageChange(cache, change)
     return
   }
+  if (change.noun === 'share') {
+    void cache.invalidateQueries({ queryKey: keys.shares.all })
+    return
+  }
   const { lists, one } = nounKeys(change.noun)
-  const deleted = cache.getQueryData<readonly string[]>(keys.deleted) ?? []
+  let deleted = cache.getQueryData<readonly string[]>(keys.deleted) ?? []
+  // An image that is shared again comes back; no response of an action has one.
+  if (change.noun === 'image' && change.item?.shared && deleted.includes(change.id)) {
+    deleted = deleted.filter((id) => id !== change.id)
+    cache.setQueryData(keys.deleted, deleted)
+  }
   // The response of a request can arrive after the event that the item was deleted.
   if (change.item && deleted.includes(change.id)) return
   if (change.item) {

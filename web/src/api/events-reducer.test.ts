@@ -120,6 +120,14 @@ describe('a list contains', () => {
     expect(matchesFilter({ image_id: 'img_1' }, task)).toBe(false)
   })
 
+  test('images that are shared with the account', () => {
+    const shared = { kind: 'custom', shared: { owner: 'acme' } }
+    expect(matchesFilter({ scope: 'shared' }, shared)).toBe(true)
+    expect(matchesFilter({ scope: 'own' }, shared)).toBe(false)
+    expect(matchesFilter({ scope: 'all' }, shared)).toBe(true)
+    expect(matchesFilter({ scope: 'shared' }, { kind: 'custom' })).toBe(false)
+  })
+
   test('stock images, own images or both', () => {
     expect(matchesFilter({ scope: 'own' }, { kind: 'custom', status: 'creating' })).toBe(true)
     expect(matchesFilter({ scope: 'own' }, { kind: 'stock' })).toBe(false)

@@ -49,16 +49,20 @@ export function reduceStream(state: StreamState, input: StreamInput): [StreamSta
   }
 }
 
-const NOUNS = ['task', 'image', 'instance', 'storage'] as const
+const NOUNS = ['task', 'image', 'instance', 'share', 'storage'] as const
 
 /** The kinds of things that events are about. */
 export type Noun = (typeof NOUNS)[number]
 
-/** A change of one thing; `item` is `null` when the thing was deleted. */
+/**
+ * A change of one thing; `item` is `null` when the thing was deleted. What shows shares requests them
+ * again, so their state is not read.
+ */
 export type Change =
   | { noun: 'task'; id: string; item: Task | null }
   | { noun: 'image'; id: string; item: Image | null }
   | { noun: 'instance'; id: string; item: Instance | null }
+  | { noun: 'share'; id: string; item: null }
   | { noun: 'storage'; id: string; item: ImageStorage | null }
 
 export interface ParsedEvent {
@@ -129,7 +133,7 @@ export interface ListFilter {
   status?: string
   image_id?: string
   instance_id?: string
-  scope?: 'own' | 'stock' | 'all'
+  scope?: 'own' | 'stock' | 'shared' | 'all'
   /** Words, all of which the texts of an image contain. */
   q?: string
   /** Tags, all of which an image has. */
@@ -168,10 +172,8 @@ export function matchesFilter(filter: ListFilter, item: object): boolean {
   const members: Record<string, unknown> = { ...item }
   const isOneOf = (wanted: string | undefined, value: unknown) =>
     wanted === undefined || wanted.split(',').includes(String(value))
-  const isInScope =
-    filter.scope === undefined ||
-    filter.scope === 'all' ||
-    (filter.scope === 'stock') === (members.kind === 'stock')
+  const scope = members.kind === 'stock' ? 'stock' : members.shared ? 'shared' : 'own'
+  const isInScope = filter.scope === undefined || filter.scope === 'all' || filter.scope === scope
   return (
     isInScope &&
     isFound(filter, item) &&

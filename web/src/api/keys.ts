@@ -9,7 +9,7 @@ import type { ListFilter, Noun } from './events-reducer'
  * The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one',
  * id]`.
  */
-const keysOf = <const Plural extends `${Exclude<Noun, 'storage'>}s`>(plural: Plural) => ({
+const keysOf = <const Plural extends `${Exclude<Noun, 'storage' | 'share'>}s`>(plural: Plural) => ({
   /** Matches every list and every single item. */
   all: [plural] as const,
   /** Matches every list. */
@@ -34,6 +34,12 @@ export const keys = {
   images: keysOf('images'),
   instances: keysOf('instances'),
   locations: ['locations'],
+  shares: {
+    all: ['shares'] as const,
+    /** What other accounts offer to this one and share with it. */
+    incoming: ['shares', 'incoming'] as const,
+    ofImage: (id: string) => ['shares', 'image', id] as const,
+  },
   storageKinds: ['storage-kinds'],
   storages: {
     all: ['storages'] as const,
@@ -61,9 +67,14 @@ export const nounKeys = (noun: keyof typeof NOUN_KEYS) => NOUN_KEYS[noun]
 export const filterOf = (listKey: QueryKey): ListFilter => (listKey[2] ?? {}) as ListFilter
 
 const LIVE: ReadonlySet<unknown> = new Set(
-  [keys.tasks.all, keys.images.all, keys.instances.all, keys.storages.all, keys.locations].map(
-    ([root]) => root,
-  ),
+  [
+    keys.tasks.all,
+    keys.images.all,
+    keys.instances.all,
+    keys.shares.all,
+    keys.storages.all,
+    keys.locations,
+  ].map(([root]) => root),
 )
 
 /** Whether the event stream keeps the data of a key fresh. */

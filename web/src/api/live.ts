@@ -8,13 +8,15 @@ import type { QueryClient } from '@tanstack/react-query'
 import { applyChange, invalidateLive, readStream, useConnection, writeStream } from './cache'
 import { INITIAL, parseEvent, reduceStream, type StreamInput } from './events-reducer'
 
-const URL = '/api/v1/events?types=task.*,image.*,instance.*,storage.*'
+const URL = '/api/v1/events?types=task.*,image.*,instance.*,share.*,storage.*'
 const KINDS = [
   'task.changed',
   'image.changed',
   'image.deleted',
   'instance.changed',
   'instance.deleted',
+  'share.changed',
+  'share.deleted',
   'storage.changed',
   'storage.deleted',
 ]

@@ -30,7 +30,9 @@ export const IMAGE_SORTS = [
 ] as const
 export const IMAGE_STATUSES = ['creating', 'available', 'error', 'deleting'] as const
 export const TASK_STATES = ['active', 'succeeded', 'failed', 'cancelled'] as const
-export const IMAGE_TABS = ['stock', 'mine'] as const
+export const IMAGE_TABS = ['stock', 'mine', 'shared'] as const
+/** The tabs of My Images besides the first one, which has no name in the address. */
+export const MY_IMAGES_TABS = ['shared'] as const
 
 /** The most tags of an image, and so of a filter. */
 const MAX_TAGS = 32
@@ -57,6 +59,7 @@ export const imagesSearch = (raw: Raw) =>
     tag: tags(raw.tag),
     status: oneOf(IMAGE_STATUSES, raw.status),
     sort: oneOf(IMAGE_SORTS, raw.sort),
+    tab: oneOf(MY_IMAGES_TABS, raw.tab),
   })
 
 export const STORAGE_ROLES = ['customer', 'stock', 'iso'] as const

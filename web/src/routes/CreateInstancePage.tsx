@@ -3,12 +3,17 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
 import { useHypervisors, useLocationName } from '@/api/queries/catalogue'
 import { imageQuery } from '@/api/queries/images'
+import { scopeOf } from '@/features/images/actions'
 import { CreateInstanceForm } from '@/features/instances/CreateInstanceForm'
 import { ImagePicker } from '@/features/instances/ImagePicker'
 import { IMAGE_TABS } from '@/lib/search'
 import { PageHeader, Stack } from '@/ui/Page'
 import { Tabs } from '@/ui/Tabs'
 import { useTitle } from './use-title'
+
+type Scope = ReturnType<typeof scopeOf>
+
+const TAB_OF = { own: 'mine', stock: 'stock', shared: 'shared' } as const satisfies Record<Scope, string>
 
 export function CreateInstancePage() {
   useTitle('Create instance')
@@ -18,8 +23,8 @@ export function CreateInstancePage() {
   const hypervisors = useHypervisors()
   const image = useQuery({ ...imageQuery(search.image ?? ''), enabled: search.image !== undefined })
   const selected = image.data?.status === 'available' ? image.data : undefined
-  const isMine = image.data?.kind === 'custom'
-  const tab = search.tab ?? (isMine ? 'mine' : 'stock')
+  const own = image.data && scopeOf(image.data)
+  const tab = search.tab ?? (own ? TAB_OF[own] : 'stock')
 
   const select = (imageId: string | undefined, nextTab: string) =>
     void navigate({
@@ -30,12 +35,12 @@ export function CreateInstancePage() {
       },
       replace: true,
     })
-  const picker = (scope: 'own' | 'stock', name: string, empty: ReactNode) => (
+  const picker = (scope: Scope, name: string, empty: ReactNode) => (
     <ImagePicker
       scope={scope}
       label={name}
       selected={search.image}
-      chosen={isMine === (scope === 'own') ? selected : undefined}
+      chosen={own === scope ? selected : undefined}
       onSelect={({ id }) => select(id, tab)}
       locationName={locationName}
       empty={empty}
@@ -62,6 +67,15 @@ export function CreateInstancePage() {
                 id: 'mine',
                 label: 'My Images',
                 content: picker('own', 'My Images', 'To create one, open an instance and press Image.'),
+              },
+              {
+                id: 'shared',
+                label: 'Shared with me',
+                content: picker(
+                  'shared',
+                  'Shared with me',
+                  'Images that other accounts offer are in My Images, under Shared with me.',
+                ),
               },
             ]}
           />

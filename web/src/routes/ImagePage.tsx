@@ -1,15 +1,18 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useParams } from '@tanstack/react-router'
-import { Rocket } from 'lucide-react'
+import { LogOut, Rocket } from 'lucide-react'
+import { useState } from 'react'
 import { usePollInterval } from '@/api/live'
 import { useLocationName } from '@/api/queries/catalogue'
 import { imageQuery } from '@/api/queries/images'
 import { useNames } from '@/api/queries/names'
 import { taskQuery } from '@/api/queries/tasks'
 import type { Image } from '@/api/types'
-import { deployReason, imageActions } from '@/features/images/actions'
+import { deployReason, imageActions, scopeOf } from '@/features/images/actions'
 import { ImageFacts } from '@/features/images/ImageFacts'
 import { ImageStatusBadge, ProtectedBadge } from '@/features/images/ImageStatusBadge'
+import { ImageShares } from '@/features/sharing/ImageShares'
+import { LeaveDialog } from '@/features/sharing/ShareDialogs'
 import { TaskList } from '@/features/tasks/TaskList'
 import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
@@ -51,11 +54,13 @@ function ImageView({ image }: { image: Image }) {
     refetchInterval,
   })
   const { commands, dialog } = useImageCommands(() => void navigate({ to: '/images' }))
-  const isMine = image.kind === 'custom'
+  const scope = scopeOf(image)
+  const isMine = scope === 'own'
+  const [isLeaving, setLeaving] = useState(false)
   return (
     <Stack>
       <PageHeader
-        back={isMine ? <Link to="/images">My Images</Link> : <Link to="/instances/new">Stock images</Link>}
+        back={<BackLink scope={scope} />}
         title={image.name}
         status={
           <>
@@ -76,6 +81,20 @@ function ImageView({ image }: { image: Image }) {
               <RowMenu
                 label="More actions"
                 actions={imageActions(image, commands).filter(({ id }) => id !== 'deploy')}
+              />
+            )}
+            {image.shared && (
+              <RowMenu
+                label="More actions"
+                actions={[
+                  {
+                    id: 'leave',
+                    label: 'Give up',
+                    icon: <LogOut />,
+                    onAction: () => setLeaving(true),
+                    danger: true,
+                  },
+                ]}
               />
             )}
           </>
@@ -102,10 +121,38 @@ function ImageView({ image }: { image: Image }) {
       )}
       {isMine && image.status !== 'available' && <ImageTasks id={image.id} />}
       <ImageFacts image={image} location={locationName(image.location_id)} names={names} />
-      {isMine && image.status === 'available' && <ImageTasks id={image.id} />}
+      {isMine && image.status === 'available' && (
+        <>
+          <ImageShares image={image} />
+          <ImageTasks id={image.id} />
+        </>
+      )}
       {dialog}
+      {isLeaving && image.shared && (
+        <LeaveDialog
+          share={{ id: image.shared.share_id, owner: image.shared.owner, name: image.name }}
+          onClose={() => setLeaving(false)}
+          onLeft={() => void navigate({ to: '/images', search: { tab: 'shared' } })}
+        />
+      )}
     </Stack>
   )
+}
+
+/** Links to the list that an image is part of. */
+function BackLink({ scope }: { scope: ReturnType<typeof scopeOf> }) {
+  switch (scope) {
+    case 'own':
+      return <Link to="/images">My Images</Link>
+    case 'shared':
+      return (
+        <Link to="/images" search={{ tab: 'shared' }}>
+          Shared with me
+        </Link>
+      )
+    case 'stock':
+      return <Link to="/instances/new">Stock images</Link>
+  }
 }
 
 /** The image's tasks: above the details until the image is available, below them afterwards. */

@@ -11,6 +11,7 @@ import type { Image } from '@/api/types'
 import { STATUS_CHOICES } from '@/features/images/ImageStatusBadge'
 import { ImageTable } from '@/features/images/ImageTable'
 import { limitLines } from '@/features/limits/lines'
+import { SharedWithMe, useOfferCount } from '@/features/sharing/SharedWithMe'
 import { asProblem } from '@/lib/problem'
 import { imagesSearch, splitTags } from '@/lib/search'
 import { Button } from '@/ui/Button'
@@ -18,6 +19,7 @@ import { DebouncedSearchBox, FilterBar, SelectBox } from '@/ui/Filter'
 import { ProblemNotice } from '@/ui/Notice'
 import { EmptyState, MutedText, PageHeader, Stack } from '@/ui/Page'
 import { TableSkeleton } from '@/ui/Table'
+import { Tabs } from '@/ui/Tabs'
 import { Tags } from '@/ui/Tags'
 import { useImageCommands } from './use-image-commands'
 import { useTitle } from './use-title'
@@ -26,6 +28,29 @@ const NEWEST_FIRST = '-created_at'
 
 export function ImagesPage() {
   useTitle('My Images')
+  const { tab = 'mine' } = useSearch({ from: '/shell/images' })
+  const navigate = useNavigate()
+  const offers = useOfferCount()
+  return (
+    <Stack>
+      <PageHeader title="My Images" actions={<ImageLimits />}>
+        Images created from your instances, and those that other accounts share with you. You can create any
+        number of instances from an image.
+      </PageHeader>
+      <Tabs
+        label="Images"
+        selected={tab}
+        onSelect={(id) => void navigate({ to: '/images', search: imagesSearch({ tab: id }) })}
+        tabs={[
+          { id: 'mine', label: 'Mine', content: <MyImages /> },
+          { id: 'shared', label: 'Shared with me', count: offers, content: <SharedWithMe /> },
+        ]}
+      />
+    </Stack>
+  )
+}
+
+function MyImages() {
   const search = useSearch({ from: '/shell/images' })
   const navigate = useNavigate()
   const refetchInterval = usePollInterval()
@@ -65,9 +90,6 @@ export function ImagesPage() {
   const isFiltered = search.q !== undefined || search.status !== undefined || tags.length > 0
   return (
     <Stack>
-      <PageHeader title="My Images" actions={<ImageLimits />}>
-        Images created from your instances. You can create any number of instances from an image.
-      </PageHeader>
       {(isFiltered || (items && items.length > 0)) && (
         <FilterBar>
           <DebouncedSearchBox label="Search images" value={search.q ?? ''} onChange={(q) => change({ q })} />

@@ -34,6 +34,14 @@ export function LocationsPage() {
         ),
       },
       {
+        id: 'sharing',
+        name: 'Sharing',
+        nowrap: true,
+        cell: ({ sharing_enabled }) => (
+          <Status tone={sharing_enabled ? 'good' : 'idle'}>{sharing_enabled ? 'Allowed' : 'Off'}</Status>
+        ),
+      },
+      {
         id: 'limit',
         name: 'Most images',
         align: 'end',

@@ -1,9 +1,12 @@
 import { useNavigate } from '@tanstack/react-router'
 import { type ReactNode, useState } from 'react'
 import type { Image } from '@/api/types'
-import type { ImageCommands } from '@/features/images/actions'
+import { type ImageCommands, scopeOf } from '@/features/images/actions'
 import { DeleteImageDialog, EditImageDialog } from '@/features/images/ImageDialogs'
 import { MetadataDialog } from '@/features/images/MetadataDialog'
+
+/** The tabs of the page that creates instances. */
+const TABS = { own: 'mine', stock: 'stock', shared: 'shared' } as const
 
 interface Open {
   kind: 'edit' | 'metadata' | 'remove'
@@ -19,7 +22,7 @@ export function useImageCommands(onDeleted?: () => void): { commands: ImageComma
     deploy: (image) =>
       void navigate({
         to: '/instances/new',
-        search: { tab: image.kind === 'stock' ? 'stock' : 'mine', image: image.id },
+        search: { tab: TABS[scopeOf(image)], image: image.id },
       }),
     edit: (image) => setOpen({ kind: 'edit', image }),
     editMetadata: (image) => setOpen({ kind: 'metadata', image }),

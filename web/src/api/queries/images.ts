@@ -8,7 +8,7 @@ import type { Image, ImageCreate, ImagePatch } from '../types'
 export type Compression = NonNullable<ImageCreate['compression']>
 
 export interface ImageFilter {
-  scope: 'own' | 'stock' | 'all'
+  scope: 'own' | 'stock' | 'shared' | 'all'
   q?: string
   tag?: string
   status?: string

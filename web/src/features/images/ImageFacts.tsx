@@ -27,7 +27,16 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
     { name: 'Virtual size', value: formatBytes(image.virtual_size_bytes) },
     { name: 'Format', value: image.format ?? NONE },
     { name: 'Location', value: location },
-    ...(image.kind === 'custom'
+    ...(image.shared
+      ? [
+          { name: 'Shared by', value: image.shared.owner },
+          {
+            name: 'Shared until',
+            value: image.shared.expires_at ? formatInstant(image.shared.expires_at) : 'revoked',
+          },
+        ]
+      : []),
+    ...(image.kind === 'custom' && !image.shared
       ? [
           { name: 'Source Instance', value: <SourceInstance image={image} names={names} /> },
           {

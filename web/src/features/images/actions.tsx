@@ -10,6 +10,12 @@ export interface ImageCommands {
   remove: (image: Image) => void
 }
 
+/** Returns whether an image is the account's own, a stock image, or one that is shared with it. */
+export function scopeOf(image: Image): 'own' | 'stock' | 'shared' {
+  if (image.kind === 'stock') return 'stock'
+  return image.shared ? 'shared' : 'own'
+}
+
 /** Returns why an image cannot be deployed now, or `null`. */
 export function deployReason(image: Image): string | null {
   switch (image.status) {

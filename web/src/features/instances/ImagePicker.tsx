@@ -16,7 +16,7 @@ import { RelativeTime } from '@/ui/RelativeTime'
 import styles from './ImagePicker.module.css'
 
 export interface ImagePickerProps {
-  scope: 'own' | 'stock'
+  scope: 'own' | 'stock' | 'shared'
   label: string
   /** The id of the selected image. */
   selected: string | undefined
@@ -79,6 +79,7 @@ export function ImagePicker(props: ImagePickerProps) {
             {image.description && <span className={styles.text}>{image.description}</span>}
             <span className={styles.meta}>
               {formatBytes(image.virtual_size_bytes)} disk, {locationName(image.location_id)}
+              {image.shared && <>, shared by {image.shared.owner}</>}
               {scope === 'own' && (
                 <>
                   , <RelativeTime at={image.created_at} />

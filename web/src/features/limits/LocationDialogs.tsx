@@ -16,6 +16,7 @@ export interface LocationDialogProps {
 /** Changes the switches and the limits of a location. They hold from the next request on. */
 export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
   const [enabled, setEnabled] = useState(location.images_enabled)
+  const [sharing, setSharing] = useState(location.sharing_enabled)
   const [merged, setMerged] = useState(location.coalesce_before_capture)
   const [limits, setLimits] = useState(
     typedLimits(location.default_image_limit, location.default_image_bytes_limit),
@@ -30,6 +31,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
     if (!parsed) return focusFirstInvalid(event.currentTarget)
     const patch = {
       images_enabled: enabled,
+      sharing_enabled: sharing,
       coalesce_before_capture: merged,
       default_image_limit: parsed.images,
       default_image_bytes_limit: parsed.bytes,
@@ -50,6 +52,12 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
         help="Without it existing images stay, and can be deployed and deleted."
         isSelected={enabled}
         onChange={setEnabled}
+      />
+      <Checkbox
+        label="Customers share images with other accounts"
+        help="Without it nothing is offered, accepted or deployed by a share. Existing shares stay."
+        isSelected={sharing}
+        onChange={setSharing}
       />
       <Checkbox
         label="Merge the layers of a disk before its image is created"

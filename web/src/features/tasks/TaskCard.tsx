@@ -96,7 +96,7 @@ function isRetryable(task: Task): boolean {
 
 const REPEATABLE: ReadonlySet<TaskKind> = new Set(['image.capture', 'instance.deploy', 'image.delete'])
 
-/** Links to what the task works on, unless it is deleted. */
+/** Links to what the task works on, unless the server does not have it. */
 function Subject({ task, names }: { task: Task; names: Names }) {
   const image = names.image(task.image_id)
   const instance = names.instance(task.instance_id)
@@ -104,7 +104,8 @@ function Subject({ task, names }: { task: Task; names: Names }) {
     <>
       {task.image_id &&
         (image === null ? (
-          <span>deleted image</span>
+          // A deployment may be of an image that was shared with the account.
+          <span>{task.kind === 'instance.deploy' ? 'image that is gone' : 'deleted image'}</span>
         ) : (
           <Link to="/images/$id" params={{ id: task.image_id }}>
             <ClampedText text={image ?? shortId(task.image_id)} />
