@@ -257,7 +257,7 @@ pub(crate) async fn image_update(
     Ok(tagged(state.service().image_update(&op, id, patch, version).await?))
 }
 
-fn metadata_edit(patch: Option<Option<BTreeMap<String, Option<String>>>>) -> Result<MetadataEdit, ApiError> {
+fn metadata_edit(patch: Option<Option<BTreeMap<String, Option<String>>>>) -> Result<MetadataEdit, Error> {
     let clear = matches!(patch, Some(None));
     let keys = patch.flatten().unwrap_or_default().into_iter().map(|(key, value)| {
         let parsed = key.parse().map_err(|error| Error::new(Code::InvalidRequest, error).at("/metadata"))?;

@@ -29,10 +29,11 @@ fn html() -> String {
     )
 }
 
-/// Returns the cells of the catalogue's rows.
+/// Returns the cells of the catalogue's rows. Other sections have tables of their own.
 fn catalogue() -> impl Iterator<Item = Vec<&'static str>> {
     CONVENTIONS
         .lines()
+        .skip_while(|line| *line != "## Errors")
         .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
         .map(|line| line.split(" | ").map(|cell| cell.trim_matches('`')).collect())
 }
