@@ -10,18 +10,18 @@ use imprint_tests::{
 use serde_json::Value;
 
 /// Somebody's shell: a home of its own, signed in to a server.
-struct Shell<'a> {
-    server: &'a Server,
+pub(crate) struct Shell<'a> {
+    pub(crate) server: &'a Server,
 }
 
 impl Shell<'_> {
-    fn run(&self, args: &[&str]) -> Result<Output> {
+    pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
         let mut command = Command::new(binary()?);
         command.args(args).env("IMPRINT_CREDENTIALS", self.server.dir.path().join("credentials"));
         Ok(command.env("IMPRINT_SERVER", &self.server.url).env("IMPRINT_PASSWORD", DEMO_PASSWORD).output()?)
     }
 
-    fn json(&self, args: &[&str]) -> Result<Value> {
+    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
         let output = self.run(args)?;
         if !output.status.success() {
             bail!("imprint {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));

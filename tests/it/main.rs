@@ -28,6 +28,7 @@ mod object_storage;
 mod ova;
 mod plugins;
 mod resume;
+mod saved;
 mod sharing;
 mod storage_folder;
 mod storage_scan;

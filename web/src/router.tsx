@@ -89,6 +89,16 @@ const tasks = createRoute({
   component: TasksPage,
   validateSearch: tasksSearch,
 })
+const sshKeys = createRoute({
+  getParentRoute: () => shell,
+  path: '/ssh-keys',
+  component: lazyRouteComponent(() => import('@/routes/SshKeysPage'), 'SshKeysPage'),
+})
+const userScripts = createRoute({
+  getParentRoute: () => shell,
+  path: '/user-scripts',
+  component: lazyRouteComponent(() => import('@/routes/UserScriptsPage'), 'UserScriptsPage'),
+})
 
 /**
  * The pages for admins, loaded when one is opened: customers never need them. The server refuses
@@ -152,6 +162,8 @@ export const router = createRouter({
       images,
       image,
       tasks,
+      sshKeys,
+      userScripts,
       admin.addChildren([storages, addStorage, storage, storageObjects, reconcile, locations, accounts]),
     ]),
   ]),

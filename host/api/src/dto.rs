@@ -17,6 +17,7 @@ pub mod patch;
 pub mod problem;
 pub mod secret;
 pub mod share;
+pub mod ssh_key;
 pub mod stock_image;
 pub mod storage;
 pub mod storage_kind;
@@ -24,5 +25,6 @@ pub mod storage_scan;
 pub mod storage_test;
 pub mod task;
 mod time;
+pub mod user_script;
 
 pub(crate) use convert::byte_size;

@@ -16,5 +16,7 @@ pub(crate) mod panel;
 pub(crate) mod problems;
 pub(crate) mod sessions;
 pub(crate) mod shares;
+pub(crate) mod ssh_keys;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
+pub(crate) mod user_scripts;

@@ -38,6 +38,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NameTaken
+        | Code::SavedLimitReached
         | Code::ImageLimitReached
         | Code::ImageBytesLimitReached
         | Code::BootFromVolumeNotSupported

@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     endpoints::{
         accounts, admin, agent, downloads, events, hypervisors, images, instances, locations, operations,
-        panel, problems, sessions, shares, tasks, tokens,
+        panel, problems, sessions, shares, ssh_keys, tasks, tokens, user_scripts,
     },
     openapi,
     problem::{self, ApiError},
@@ -82,6 +82,14 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(accounts::account_show))
         .routes(routes!(tokens::token_list, tokens::token_create))
         .routes(routes!(tokens::token_delete))
+        .routes(routes!(ssh_keys::ssh_key_list, ssh_keys::ssh_key_create))
+        .routes(routes!(ssh_keys::ssh_key_show, ssh_keys::ssh_key_update, ssh_keys::ssh_key_delete))
+        .routes(routes!(user_scripts::user_script_list, user_scripts::user_script_create))
+        .routes(routes!(
+            user_scripts::user_script_show,
+            user_scripts::user_script_update,
+            user_scripts::user_script_delete
+        ))
         .routes(routes!(locations::location_list))
         .routes(routes!(locations::limits_show))
         .routes(routes!(hypervisors::hypervisor_list))

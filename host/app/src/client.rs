@@ -20,6 +20,7 @@ mod instance;
 mod login;
 pub(crate) mod output;
 mod retry;
+mod saved;
 mod share;
 mod storage;
 mod storage_download;
@@ -43,6 +44,8 @@ pub(crate) async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::Instance(args) => instance::run(args).await,
         ClientCommand::Hypervisor(args) => hypervisor::run(args).await,
         ClientCommand::Task(args) => task::run(args).await,
+        ClientCommand::SshKey(args) => saved::ssh_key(args).await,
+        ClientCommand::UserScript(args) => saved::user_script(args).await,
         ClientCommand::Storage(args) => storage::run(args).await,
         ClientCommand::Admin(args) => admin::run(args).await,
     };

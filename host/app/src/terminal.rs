@@ -37,6 +37,11 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// Returns the same of a line of a text that its reader wrote: tabs stay.
+pub(crate) fn printable_line(line: &str) -> String {
+    line.split('\t').map(printable).collect::<Vec<_>>().join("\t")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +49,7 @@ mod tests {
     #[test]
     fn text_cannot_steer_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(printable_line("\ta\u{1b}b"), "\ta\u{fffd}b");
     }
 
     #[test]

@@ -121,6 +121,10 @@ ids! {
     ShareId = "shr";
     /// An API token.
     TokenId = "tok";
+    /// A saved public SSH key.
+    SshKeyId = "key";
+    /// A saved user script.
+    UserScriptId = "scr";
     /// A browser session.
     SessionId = "ses";
     /// A running agent process; new at every start.

@@ -42,6 +42,7 @@ pub mod task;
 pub mod task_error;
 pub mod time;
 mod transition;
+pub mod user_script;
 
 pub use error::{Code, Error};
 pub use string_enum::UnknownValue;

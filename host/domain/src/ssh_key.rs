@@ -1,6 +1,10 @@
 //! Public SSH keys, as lines of `authorized_keys`.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
+use sha2::{Digest, Sha256};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 16 << 10;
@@ -46,6 +50,15 @@ pub enum SshKeyError {
     Short(usize),
 }
 
+/// What a key is recognised by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshKeyFacts {
+    /// The type of the key, such as `ssh-ed25519`.
+    pub kind: &'static str,
+    /// The fingerprint as OpenSSH shows it: `SHA256:` and the digest in base64 without padding.
+    pub fingerprint: String,
+}
+
 /// A part of a key.
 #[derive(Clone, Copy)]
 enum Part {
@@ -81,6 +94,15 @@ const TYPES: [(&str, &[Part]); 7] = [
 ///
 /// [`SshKeyError`] for a line that no server accepts.
 pub fn check_ssh_key(line: &str) -> Result<(), SshKeyError> {
+    describe_ssh_key(line).map(drop)
+}
+
+/// Checks a line as [`check_ssh_key`] does, and returns what its key is recognised by.
+///
+/// # Errors
+///
+/// [`SshKeyError`] for a line that no server accepts.
+pub fn describe_ssh_key(line: &str) -> Result<SshKeyFacts, SshKeyError> {
     if line.len() > MAX_KEY_BYTES {
         return Err(SshKeyError::TooLong);
     }
@@ -96,13 +118,13 @@ pub fn check_ssh_key(line: &str) -> Result<(), SshKeyError> {
     }
     let (first, rest) = word(line);
     match typed(first) {
-        Some((name, parts)) => check_blob(name, parts, word(rest).0),
+        Some((name, parts)) => describe_blob(name, parts, word(rest).0),
         None if first == "ssh-dss" => Err(SshKeyError::Outdated),
         // Options come before the type.
         None => {
             let (second, rest) = word(rest);
             match typed(second) {
-                Some((name, parts)) => check_blob(name, parts, word(rest).0),
+                Some((name, parts)) => describe_blob(name, parts, word(rest).0),
                 None => Err(SshKeyError::UnknownType(first.chars().take(40).collect())),
             }
         }
@@ -129,7 +151,7 @@ fn word(text: &str) -> (&str, &str) {
     (text, "")
 }
 
-fn check_blob(name: &'static str, parts: &[Part], encoded: &str) -> Result<(), SshKeyError> {
+fn describe_blob(name: &'static str, parts: &[Part], encoded: &str) -> Result<SshKeyFacts, SshKeyError> {
     if encoded.is_empty() {
         return Err(SshKeyError::Missing(name));
     }
@@ -157,7 +179,11 @@ fn check_blob(name: &'static str, parts: &[Part], encoded: &str) -> Result<(), S
             return Err(wrong());
         }
     }
-    if rest.is_empty() { Ok(()) } else { Err(wrong()) }
+    if !rest.is_empty() {
+        return Err(wrong());
+    }
+    let fingerprint = format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&blob)));
+    Ok(SshKeyFacts { kind: name, fingerprint })
 }
 
 /// Splits off bytes that begin with their number.
@@ -213,6 +239,18 @@ mod tests {
             ),
         ] {
             assert_eq!(check_ssh_key(&line), Ok(()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_recognised_by_its_type_and_fingerprint() {
+        // What `ssh-keygen -l` prints for this key.
+        let facts = SshKeyFacts {
+            kind: "ssh-ed25519",
+            fingerprint: "SHA256:ZkAslGjFiUHdGf/WUL8rQvkib4PTvQatUV0OUQSncCA".to_owned(),
+        };
+        for line in [format!("ssh-ed25519 {ED25519}"), format!("restrict ssh-ed25519 {ED25519} me@laptop")] {
+            assert_eq!(describe_ssh_key(&line), Ok(facts.clone()), "{line}");
         }
     }
 

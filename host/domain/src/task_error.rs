@@ -92,6 +92,7 @@ impl From<Code> for TaskErrorCode {
             | Code::Forbidden
             | Code::MethodNotAllowed
             | Code::NameTaken
+            | Code::SavedLimitReached
             | Code::ImageFeatureDisabled
             | Code::ObjectsNotServed
             | Code::ImageLimitReached

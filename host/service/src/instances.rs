@@ -5,3 +5,4 @@ pub(crate) mod coalesce;
 pub(crate) mod deploy;
 pub(crate) mod instance;
 mod of_ids;
+mod seed;

@@ -12,8 +12,8 @@
 //!
 //! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
 //! them), `objects` (which agents serve them, and the tokens), `tasks` (their life cycle, without
-//! use cases of other nouns), then the nouns in `auth`, `catalogue`, `storages`, `images`,
-//! `sharing` and `instances`, then `agent_api` and `bootstrap`.
+//! use cases of other nouns), then the nouns in `auth`, `saved`, `catalogue`, `storages`,
+//! `images`, `sharing` and `instances`, then `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -32,6 +32,7 @@ mod objects;
 mod op;
 mod page;
 mod rate_limit;
+mod saved;
 mod secrets;
 mod service;
 mod sharing;
@@ -64,6 +65,8 @@ pub use instances::instance::{
 pub use op::{Actor, Authenticated, Idempotency, Op};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use rate_limit::{AttemptCounter, RetryAfter};
+pub use saved::ssh_key::{SshKeyCreate, SshKeyView};
+pub use saved::user_script::{UserScriptContentView, UserScriptCreate, UserScriptPatch, UserScriptView};
 pub use secrets::keys::{InvalidSecretKeys, KEY_BYTES, SecretKeys};
 pub use secrets::rotation::SecretsRotated;
 pub use service::{Database, Service, Settings};

@@ -28,6 +28,7 @@ pub mod location;
 pub mod secret;
 pub mod session;
 pub mod share;
+pub mod ssh_key;
 pub mod storage;
 pub mod storage_health;
 pub mod storage_kind;
@@ -37,6 +38,7 @@ pub mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+pub mod user_script;
 
 pub use connect::{Conn, Store, Target, WriteTx};
 pub use error::StoreError;

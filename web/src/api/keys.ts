@@ -40,6 +40,14 @@ export const keys = {
     incoming: ['shares', 'incoming'] as const,
     ofImage: (id: string) => ['shares', 'image', id] as const,
   },
+  /** The saved SSH keys of the account. */
+  sshKeys: ['ssh-keys'] as const,
+  userScripts: {
+    /** Matches the list and every script. */
+    all: ['user-scripts'] as const,
+    list: ['user-scripts', 'list'] as const,
+    one: (id: string) => ['user-scripts', 'one', id] as const,
+  },
   storageKinds: ['storage-kinds'],
   storages: {
     all: ['storages'] as const,

@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router'
-import { HardDrive, Layers, ListChecks, MapPin, Server, Users } from 'lucide-react'
+import { FileCode, HardDrive, KeyRound, Layers, ListChecks, MapPin, Server, Users } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { useConnection } from '@/api/cache'
 import { openStream } from '@/api/live'
@@ -47,6 +47,13 @@ export function Shell() {
             <NavItem to="/images" icon={<Layers />} label="My Images" />
             <NavItem to="/tasks" icon={<ListChecks />} label="Tasks" count={activeTasks} />
           </ul>
+          <p className={styles.section} id="nav-account">
+            Account
+          </p>
+          <ul aria-labelledby="nav-account">
+            <NavItem to="/ssh-keys" icon={<KeyRound />} label="SSH Keys" />
+            <NavItem to="/user-scripts" icon={<FileCode />} label="User Scripts" />
+          </ul>
           {account?.role === 'admin' && (
             <>
               <p className={styles.section} id="nav-open-compute">
@@ -87,7 +94,15 @@ function useFocusOnNewPage() {
 }
 
 interface NavItemProps {
-  to: '/instances' | '/images' | '/tasks' | '/image-storages' | '/locations' | '/accounts'
+  to:
+    | '/instances'
+    | '/images'
+    | '/tasks'
+    | '/ssh-keys'
+    | '/user-scripts'
+    | '/image-storages'
+    | '/locations'
+    | '/accounts'
   icon: ReactNode
   label: string
   count?: number

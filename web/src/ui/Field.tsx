@@ -160,6 +160,16 @@ export function Checkbox({ label, help, problem, isSelected, onChange }: Checkbo
   )
 }
 
+/** Several checkboxes under one label. */
+export function CheckboxGroup({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <fieldset className={styles.group}>
+      <legend className={styles.label}>{label}</legend>
+      {children}
+    </fieldset>
+  )
+}
+
 /** Fields side by side where the width allows. */
 export function FieldRow({ children }: { children: ReactNode }) {
   return <div className={styles.row}>{children}</div>

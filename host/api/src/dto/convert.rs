@@ -1,5 +1,7 @@
 //! Conversions of the service's views to wire types.
 
+mod saved;
+
 use imprint_domain::{Error, estimate::CaptureEstimate, size::ByteSize, storage_test as domain};
 use imprint_service as service;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use imprint_domain::{
-    id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
+    id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, TaskId, UserScriptId},
     instance::{BootSource, InstanceStatus, Power},
 };
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,13 @@ pub struct InstanceCreate {
     /// The size of the disk in bytes; without it, that of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_size_bytes: Option<u64>,
+    /// Saved SSH keys of the account, in addition to `ssh_keys`; at most 32 of both together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32, required = false)]
+    pub ssh_key_ids: Vec<SshKeyId>,
+    /// A saved user script of the account, instead of `user_data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_script_id: Option<UserScriptId>,
     /// SSH public keys, each as a line of `authorized_keys`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32, required = false)]

@@ -62,6 +62,8 @@ fn deployment(body: InstanceCreate) -> Result<service::InstanceCreate, Error> {
         vcpus: body.vcpus,
         memory: body.memory_bytes.map(|bytes| byte_size(bytes, "/memory_bytes")).transpose()?,
         disk_size: body.disk_size_bytes.map(|bytes| byte_size(bytes, "/disk_size_bytes")).transpose()?,
+        ssh_key_ids: body.ssh_key_ids,
+        user_script_id: body.user_script_id,
         ssh_keys: body.ssh_keys,
         user_data: body.user_data,
         start: body.start,

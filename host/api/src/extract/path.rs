@@ -27,9 +27,11 @@ path_ids! {
     id::InstanceId = "instance",
     id::LocationId = "location",
     id::ShareId = "share",
+    id::SshKeyId = "SSH key",
     id::StorageId = "image storage",
     id::TaskId = "task",
     id::TokenId = "API token",
+    id::UserScriptId = "user script",
 }
 
 /// The id of a path with one.

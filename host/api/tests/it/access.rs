@@ -41,6 +41,16 @@ fn rows(world: &World) -> Vec<Row> {
         ("token_list", Account, None),
         ("token_create", Account, Some(json!({"name": "x", "scopes": ["images:read"]}))),
         ("token_delete", Owner, None),
+        ("ssh_key_list", Account, None),
+        ("ssh_key_create", Account, Some(json!({"name": "x", "public_key": crate::world::SSH_KEY}))),
+        ("ssh_key_show", Owner, None),
+        ("ssh_key_update", Owner, name()),
+        ("ssh_key_delete", Owner, None),
+        ("user_script_list", Account, None),
+        ("user_script_create", Account, Some(json!({"name": "x", "content": "#!/bin/sh"}))),
+        ("user_script_show", Owner, None),
+        ("user_script_update", Owner, name()),
+        ("user_script_delete", Owner, None),
         ("location_list", Account, None),
         ("limits_show", Account, None),
         ("hypervisor_list", Account, None),
@@ -158,6 +168,8 @@ struct Things {
     share: String,
     task: String,
     token: String,
+    key: String,
+    script: String,
     account: String,
 }
 
@@ -168,6 +180,8 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         rest if rest.starts_with("/shares/") => &things.share,
         rest if rest.starts_with("/tasks/") => &things.task,
         rest if rest.starts_with("/api-tokens/") => &things.token,
+        rest if rest.starts_with("/ssh-keys/") => &things.key,
+        rest if rest.starts_with("/user-scripts/") => &things.script,
         rest if rest.starts_with("/admin/accounts/") => &things.account,
         rest if rest.starts_with("/admin/instances/") => &world.instance,
         rest if rest.starts_with("/admin/locations/") => &world.location,
@@ -192,7 +206,8 @@ async fn every_operation_is_refused_to_whom_it_is_not_for() {
     let account = world.customer.get("/account").await.text("/id").to_owned();
     let offer = world.customer.post(&format!("/images/{image}/shares"), json!({"account": "admin"})).await;
     let share = offer.expect(StatusCode::CREATED).text("/id").to_owned();
-    let things = Things { image, share, task, token, account };
+    let (key, script) = world.saved().await;
+    let things = Things { image, share, task, token, key, script, account };
     let anon = world.app.anon();
     let agent = &world.agent.client;
     let operations = operations();

@@ -101,6 +101,13 @@ async fn conflicts(world: &World, seen: &mut Seen) {
     let taken = json!({"name": "other", "password": PASSWORD, "role": "customer"});
     seen.note(Code::NameTaken, admin.post("/admin/accounts", taken).await);
 
+    for number in 0..100 {
+        let script = json!({"name": format!("script {number}"), "content": "#!/bin/sh"});
+        customer.post("/user-scripts", script).await.expect(StatusCode::CREATED);
+    }
+    let script = json!({"name": "one more", "content": "#!/bin/sh"});
+    seen.note(Code::SavedLimitReached, customer.post("/user-scripts", script).await);
+
     let key = "0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11";
     let made = customer.post_keyed("/images", key, world.capture("first")).await.expect(StatusCode::ACCEPTED);
     seen.note(Code::IdempotencyKeyReused, customer.post_keyed("/images", key, world.capture("second")).await);

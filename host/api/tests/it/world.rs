@@ -95,6 +95,15 @@ impl World {
         made.text("/instance/id").to_owned()
     }
 
+    /// Saves a key and a script of the customer, and returns their ids.
+    pub(crate) async fn saved(&self) -> (String, String) {
+        let key = json!({"name": "laptop", "public_key": SSH_KEY});
+        let key = self.customer.post("/ssh-keys", key).await.expect(StatusCode::CREATED);
+        let script = json!({"name": "hello", "content": "#!/bin/sh\necho hello\n"});
+        let script = self.customer.post("/user-scripts", script).await.expect(StatusCode::CREATED);
+        (key.text("/id").to_owned(), script.text("/id").to_owned())
+    }
+
     /// The body of a capture of the customer's instance.
     pub(crate) fn capture(&self, name: &str) -> Value {
         json!({"source": {"type": "instance", "id": self.instance}, "name": name})
@@ -107,6 +116,10 @@ impl World {
         made.text("/image/id").to_owned()
     }
 }
+
+/// A public key that is well formed.
+pub(crate) const SSH_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me";
 
 /// A stored image, as agents report it.
 pub(crate) fn stored() -> Value {

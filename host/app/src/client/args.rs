@@ -1,6 +1,7 @@
 //! The arguments of the client's commands. Resources are named by id or by name.
 
 mod admin;
+mod saved;
 mod share;
 mod storage;
 
@@ -10,6 +11,7 @@ pub(crate) use admin::{
     AccountCommand, AccountCreateArgs, AccountSetArgs, AdminArgs, AdminCommand, AdminHypervisorCommand,
     Limit, LocationCommand, LocationSetArgs, SecretsCommand,
 };
+pub(crate) use saved::{SshKeyArgs, SshKeyCommand, UserScriptArgs, UserScriptCommand};
 pub(crate) use share::{Expiry, ShareCommand, ShareOfferArgs};
 pub(crate) use storage::{
     StorageAdoptArgs, StorageArgs, StorageBrowseArgs, StorageCommand, StorageCreateArgs, StorageDownloadArgs,
@@ -43,6 +45,10 @@ pub(crate) enum ClientCommand {
     Hypervisor(HypervisorArgs),
     /// Tasks: list, show, watch, cancel, retry
     Task(TaskArgs),
+    /// Saved SSH keys: list, show, create, rename, delete
+    SshKey(SshKeyArgs),
+    /// Saved user scripts: list, show, create, update, delete
+    UserScript(UserScriptArgs),
     /// For operators: image storages: list, show, create, edit, bind, unbind, drain, delete
     Storage(StorageArgs),
     /// For operators: merge the layers of a disk, set up locations, remove hypervisors, seal
@@ -60,6 +66,8 @@ impl ClientCommand {
             | Self::Instance(InstanceArgs { connection, .. })
             | Self::Hypervisor(HypervisorArgs { connection, .. })
             | Self::Task(TaskArgs { connection, .. })
+            | Self::SshKey(SshKeyArgs { connection, .. })
+            | Self::UserScript(UserScriptArgs { connection, .. })
             | Self::Storage(StorageArgs { connection, .. })
             | Self::Admin(AdminArgs { connection, .. }) => connection.output,
         }
@@ -369,9 +377,15 @@ pub(crate) struct InstanceCreateArgs {
     /// File with SSH public keys, one per line; may be given several times
     #[arg(long = "ssh-keys", value_name = "FILE")]
     pub(crate) ssh_keys: Vec<PathBuf>,
+    /// Saved SSH key, by id or name; may be given several times
+    #[arg(long = "ssh-key", value_name = "KEY")]
+    pub(crate) saved_keys: Vec<String>,
     /// File with a user script or cloud-config
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "user_script")]
     pub(crate) user_data: Option<PathBuf>,
+    /// Saved user script, by id or name
+    #[arg(long, value_name = "SCRIPT")]
+    pub(crate) user_script: Option<String>,
     /// Do not start the instance
     #[arg(long)]
     pub(crate) no_start: bool,

@@ -4,10 +4,10 @@ use std::{fmt::Display, str::FromStr};
 
 use imprint_api::dto::{
     account::Account, hypervisor::Hypervisor, image::Image, instance::Instance, location::Location,
-    storage::ImageStorage,
+    ssh_key::SshKey, storage::ImageStorage, user_script::UserScript,
 };
 use imprint_domain::{
-    id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, StorageId},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, StorageId, UserScriptId},
     search::{MAX_SEARCH_CHARS, MAX_SEARCH_WORDS},
 };
 
@@ -91,6 +91,25 @@ pub(crate) async fn storage(api: &Api, typed: &str) -> Result<StorageId, Failure
         typed,
         storages.items.iter().map(|storage| (storage.id, storage.name.as_str())),
     )
+}
+
+/// Returns the id of a saved SSH key that was typed as id or name.
+pub(crate) async fn ssh_key(api: &Api, typed: &str) -> Result<SshKeyId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let keys = api.list::<SshKey>("/ssh-keys", &[]).await?;
+    one("SSH key", "ssh-key", typed, keys.items.iter().map(|key| (key.id, key.name.as_str())))
+}
+
+/// Returns the id of a saved user script that was typed as id or name.
+pub(crate) async fn user_script(api: &Api, typed: &str) -> Result<UserScriptId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let scripts = api.list::<UserScript>("/user-scripts", &[]).await?;
+    let named = scripts.items.iter().map(|script| (script.id, script.name.as_str()));
+    one("user script", "user-script", typed, named)
 }
 
 fn one<'a, Id: Display + FromStr + Copy>(

@@ -99,6 +99,14 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
         let keys = lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         ssh_keys.extend(keys.map(str::to_owned));
     }
+    let mut ssh_key_ids = Vec::new();
+    for typed in &args.saved_keys {
+        ssh_key_ids.push(find::ssh_key(api, typed).await?);
+    }
+    let user_script_id = match &args.user_script {
+        Some(typed) => Some(find::user_script(api, typed).await?),
+        None => None,
+    };
     let user_data = args.user_data.as_deref().map(read).transpose()?;
     let hypervisor_id = match &args.hypervisor {
         Some(typed) => Some(find::hypervisor(api, typed).await?),
@@ -111,6 +119,8 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
         vcpus: args.vcpus,
         memory_bytes: args.memory.map(ByteSize::bytes),
         disk_size_bytes: args.disk_size.map(ByteSize::bytes),
+        ssh_key_ids,
+        user_script_id,
         ssh_keys,
         user_data,
         start: !args.no_start,
@@ -153,7 +163,8 @@ pub(crate) async fn finish(
     output.print(&made, || details(&made.instance))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// Reads a text file of keys or user data, which is small.
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let wrong = |cause| Failure::local(format!("cannot read {}", path.display()), cause);
     if fs::metadata(path).map_err(wrong)?.len() > MAX_FILE {
         return Err(wrong(io::Error::other("the file is larger than 64 KiB")));

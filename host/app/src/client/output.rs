@@ -41,12 +41,31 @@ impl Output {
             OutputFormat::Json => serde_json::to_string_pretty(value)
                 .map_err(|error| Failure::local("the answer cannot be printed", io::Error::other(error)))?,
         };
-        let mut stdout = io::stdout().lock();
-        match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
-            Err(error) => Err(Failure::local("cannot write to standard output", error)),
+        write_lines(&text)
+    }
+
+    /// Prints an answer as JSON, or the lines of a text that it holds.
+    ///
+    /// # Errors
+    ///
+    /// Standard output cannot be written, or was closed by its reader.
+    pub(crate) fn print_lines(self, value: &impl Serialize, lines: &str) -> Result<(), Failure> {
+        match self.format {
+            OutputFormat::Table => {
+                let lines: Vec<_> = lines.lines().map(terminal::printable_line).collect();
+                write_lines(&lines.join("\n"))
+            }
+            OutputFormat::Json => self.print(value, || Table::details([])),
         }
+    }
+}
+
+fn write_lines(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
+        Err(error) => Err(Failure::local("cannot write to standard output", error)),
     }
 }
 

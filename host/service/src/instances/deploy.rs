@@ -1,6 +1,5 @@
 //! Deploying: a new instance from an image (S63 to S67).
 
-use imprint_agent_protocol::Seed;
 use imprint_domain::{
     Code, Error,
     id::{DiskId, InstanceId, TaskId},
@@ -8,7 +7,6 @@ use imprint_domain::{
     instance::{BootSource, Disk, Instance, NewInstance},
     rules,
     size::ByteSize,
-    ssh_key::check_ssh_key,
     task::TaskKind,
 };
 use imprint_store::{
@@ -22,7 +20,7 @@ use crate::{
     db_result::DbResult,
     idempotency,
     images::image::visible,
-    instances::instance::view,
+    instances::{instance::view, seed},
     objects::{self, Reader},
     sharing::permission::Permission,
     storages::bring::bring,
@@ -38,10 +36,6 @@ const VCPUS: std::ops::RangeInclusive<u32> = 1..=64;
 const MIN_MEMORY: u64 = 64 << 20;
 const MAX_MEMORY: u64 = 1 << 40;
 const MAX_DISK: u64 = 64 << 40;
-const MAX_KEYS: usize = 32;
-const MAX_USER_DATA: usize = 64 << 10;
-/// The longest host name label.
-const MAX_HOSTNAME: usize = 63;
 /// The defaults of what a request may leave out.
 const DEFAULT_VCPUS: u32 = 1;
 const DEFAULT_MEMORY: u64 = 512 << 20;
@@ -64,36 +58,8 @@ fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
     if request.disk_size.is_some_and(|size| size.bytes() > MAX_DISK || size.bytes() % 512 != 0) {
         return Err(invalid("/disk_size_bytes", "a disk has at most 64 TiB, in multiples of 512 bytes"));
     }
-    if request.ssh_keys.len() > MAX_KEYS {
-        return Err(invalid("/ssh_keys", format!("at most {MAX_KEYS} keys")));
-    }
-    for (index, key) in request.ssh_keys.iter().enumerate() {
-        let line = index + 1;
-        check_ssh_key(key).map_err(|error| {
-            invalid(&format!("/ssh_keys/{index}"), format!("key {line}: {error}")).with("line", line)
-        })?;
-    }
-    if request.user_data.as_ref().is_some_and(|data| data.len() > MAX_USER_DATA) {
-        return Err(invalid("/user_data", "user data has at most 64 KiB"));
-    }
+    seed::check(request)?;
     Ok((vcpus, ByteSize::new(memory).map_err(Error::internal)?))
-}
-
-/// A host name made of an instance's name: lower-case letters, digits and hyphens.
-fn hostname(name: &str) -> String {
-    let mut label = String::new();
-    for c in name.chars().flat_map(char::to_lowercase) {
-        if c.is_ascii_alphanumeric() {
-            label.push(c);
-        } else if !label.is_empty() && !label.ends_with('-') {
-            label.push('-');
-        }
-        if label.len() == MAX_HOSTNAME {
-            break;
-        }
-    }
-    let label = label.trim_end_matches('-');
-    if label.is_empty() { "instance".to_owned() } else { label.to_owned() }
 }
 
 /// Chooses the hypervisor: the requested one, or the one with the fewest instances among those that
@@ -196,7 +162,9 @@ impl Service {
         };
         instance::insert(&change.tx, &record, &[disk]).await.db()?;
         change.instance_changed(&record).await?;
-        let answer = queue(&mut change, op, request, &record).await?;
+        let seed = seed::make(&change, op, &request, &record.instance.metadata).await?;
+        let payload = TaskPayload::Deploy { seed, start: request.start };
+        let answer = queue(&mut change, op, payload, &record).await?;
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)
@@ -206,25 +174,18 @@ impl Service {
 async fn queue(
     change: &mut Change<'_>,
     op: &Op,
-    request: InstanceCreate,
+    payload: TaskPayload,
     record: &InstanceRecord,
 ) -> Result<InstanceTask, Error> {
     let instance = &record.instance;
     let task_id = record.task_id.ok_or_else(|| Error::internal("a new instance without its task"))?;
-    let seed = Seed {
-        hostname: hostname(instance.name.as_str()),
-        ssh_keys: request.ssh_keys,
-        user_data: request.user_data,
-        user: instance.metadata.ssh_user().map(str::to_owned),
-        config_drive: instance.metadata.has_config_drive(),
-    };
     let new = NewTask {
         account_id: instance.account_id,
         kind: TaskKind::InstanceDeploy,
         image_id: instance.image_id,
         instance_id: Some(instance.id),
         hypervisor_id: instance.hypervisor_id,
-        payload: TaskPayload::Deploy { seed, start: request.start },
+        payload,
         request_id: op.request_id,
     };
     let task = lifecycle::new_task(change, task_id, new)?;
@@ -235,22 +196,4 @@ async fn queue(
         task: task_view(&change.conn(), &task, change.now).await?,
         replayed: false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hostname;
-
-    #[test]
-    fn host_names_are_labels() {
-        for (name, label) in [
-            ("production-web-server-v2", "production-web-server-v2"),
-            ("My  Server (2)", "my-server-2"),
-            ("--", "instance"),
-            ("日本", "instance"),
-        ] {
-            assert_eq!(hostname(name), label);
-        }
-        assert_eq!(hostname(&"a".repeat(100)).len(), 63);
-    }
 }

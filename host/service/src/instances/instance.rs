@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     Error,
-    id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
+    id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, TaskId, UserScriptId},
     image::{ImageFormat, ImageKind},
     instance::{BootSource, InstanceStatus, Power},
     metadata::Metadata,
@@ -132,6 +132,10 @@ pub struct InstanceCreate {
     pub memory: Option<ByteSize>,
     /// The size of its disk, at least the image's virtual size; `None` takes that.
     pub disk_size: Option<ByteSize>,
+    /// Saved keys of the account, in addition to `ssh_keys`; at most 32 of both together.
+    pub ssh_key_ids: Vec<SshKeyId>,
+    /// A saved script of the account, instead of `user_data`.
+    pub user_script_id: Option<UserScriptId>,
     /// The lines of `authorized_keys`, at most 32.
     pub ssh_keys: Vec<String>,
     /// A user script or cloud-config, at most 64 KiB.

@@ -15,6 +15,7 @@ mod limits;
 mod metadata;
 mod pages;
 mod queueing;
+mod saved;
 mod scan;
 mod secrets;
 mod sharing;
@@ -138,6 +139,13 @@ scenarios! {
         a_waiting_claim_wakes_up,
         an_agent_takes_no_more_than_it_has_room_for,
         a_task_is_claimed_once,
+    }
+    saved {
+        keys_are_saved_recognised_renamed_and_deleted,
+        scripts_are_saved_changed_and_deleted,
+        what_is_saved_belongs_to_its_account_alone,
+        of_simultaneous_requests_as_many_are_saved_as_fit,
+        an_instance_gets_copies_of_what_is_saved,
     }
     secrets {
         secrets_are_sealed_and_only_named,

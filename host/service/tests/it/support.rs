@@ -217,6 +217,8 @@ impl World {
             vcpus: None,
             memory: None,
             disk_size: None,
+            ssh_key_ids: Vec::new(),
+            user_script_id: None,
             ssh_keys: vec![SSH_KEY.into()],
             user_data: Some("#cloud-config\n".into()),
             start: true,

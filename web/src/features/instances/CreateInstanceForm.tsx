@@ -7,10 +7,10 @@ import { nameProblem } from '@/lib/name'
 import { asProblem, toSentence } from '@/lib/problem'
 import { parseSshKeys } from '@/lib/ssh'
 import { Button } from '@/ui/Button'
-import { Disclosure } from '@/ui/Disclosure'
 import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
 import { ButtonRow, Card, Stack } from '@/ui/Page'
+import { AccessFields, accessOf, NO_ACCESS } from './AccessFields'
 import { diskProblem, parseDiskGib } from './disk'
 
 const VCPUS = [1, 2, 4, 8, 16].map((count) => ({ id: String(count), label: String(count) }))
@@ -39,8 +39,6 @@ const EMPTY = {
   vcpus: '1',
   memory: String(512 * MIB),
   disk: '',
-  keys: '',
-  userData: '',
   hypervisor: 'any',
   start: true,
 }
@@ -53,6 +51,7 @@ export function CreateInstanceForm({
   onCancel,
 }: CreateInstanceFormProps) {
   const [values, setValues] = useState(EMPTY)
+  const [access, setAccess] = useState(NO_ACCESS)
   const [submitted, setSubmitted] = useState(false)
   const create = useCreateInstance()
   const set = (patch: Partial<typeof EMPTY>) => setValues((old) => ({ ...old, ...patch }))
@@ -61,19 +60,25 @@ export function CreateInstanceForm({
     image: image ? null : 'Choose an image',
     name: nameProblem(values.name),
     disk: diskProblem(values.disk, image?.virtual_size_bytes ?? 0),
-    keys: parseSshKeys(values.keys).problem,
+    keys: parseSshKeys(access.keys).problem,
   }
   const refusal = create.isError ? asProblem(create.error) : null
+  const said = (pointer: string) => {
+    const detail = refusal?.within(pointer)
+    return detail ? toSentence(detail) : null
+  }
   const messageFor = (field: keyof typeof errors, pointer: string) => {
-    const fromServer = refusal?.within(pointer)
-    return (submitted ? errors[field] : null) ?? (fromServer ? toSentence(fromServer) : null)
+    return (submitted ? errors[field] : null) ?? said(pointer)
   }
 
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setSubmitted(true)
     if (!image || errors.name || errors.disk || errors.keys) return focusFirstInvalid(event.currentTarget)
-    create.mutate(bodyOf(values, image), { onSuccess: ({ instance }) => onCreated(instance.id) })
+    create.mutate(
+      { ...bodyOf(values, image), ...accessOf(access) },
+      { onSuccess: ({ instance }) => onCreated(instance.id) },
+    )
   }
 
   return (
@@ -142,29 +147,12 @@ export function CreateInstanceForm({
           />
         </Card>
         <Card title="Access">
-          <TextField
-            label="SSH keys"
-            rows={3}
-            mono
-            optional
-            placeholder="ssh-ed25519 AAAA… me@laptop"
-            help="Public keys, one per line. The image must support cloud-init."
-            value={values.keys}
-            onChange={(keys) => set({ keys })}
-            problem={messageFor('keys', '/ssh_keys')}
+          <AccessFields
+            values={access}
+            onChange={(patch) => setAccess((old) => ({ ...old, ...patch }))}
+            keysProblem={messageFor('keys', '/ssh_keys') ?? said('/ssh_key_ids')}
+            scriptProblem={said('/user_script_id') ?? said('/user_data')}
           />
-          <Disclosure title="User data">
-            <TextField
-              label="User data"
-              rows={6}
-              mono
-              optional
-              placeholder={'#cloud-config\npackages: [nginx]'}
-              help="A script or cloud-config that runs at the first boot. The image must support cloud-init."
-              value={values.userData}
-              onChange={(userData) => set({ userData })}
-            />
-          </Disclosure>
         </Card>
         {refusal && <ProblemNotice problem={refusal} />}
         <ButtonRow>
@@ -182,7 +170,6 @@ export function CreateInstanceForm({
 
 function bodyOf(values: typeof EMPTY, image: Image): InstanceCreate {
   const disk = parseDiskGib(values.disk)
-  const { keys } = parseSshKeys(values.keys)
   return {
     image_id: image.id,
     name: values.name.trim(),
@@ -190,8 +177,6 @@ function bodyOf(values: typeof EMPTY, image: Image): InstanceCreate {
     memory_bytes: Number(values.memory),
     start: values.start,
     ...(disk === null ? {} : { disk_size_bytes: disk }),
-    ...(keys.length > 0 ? { ssh_keys: keys } : {}),
-    ...(values.userData.trim() ? { user_data: values.userData } : {}),
     ...(values.hypervisor === 'any' ? {} : { hypervisor_id: values.hypervisor }),
   }
 }

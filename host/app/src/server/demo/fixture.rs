@@ -105,6 +105,8 @@ pub(in crate::server) async fn ensure_instance(
     let instances = instances(service, &op).await?;
     if instances.is_empty() {
         let create = InstanceCreate {
+            ssh_key_ids: Vec::new(),
+            user_script_id: None,
             image_id,
             name: request.instance.clone(),
             hypervisor_id: Some(demo.local.hypervisor_id),
