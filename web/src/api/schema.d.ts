@@ -947,6 +947,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ssh-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the account's SSH keys */
+        get: operations["ssh_key_list"];
+        put?: never;
+        /** Save an SSH key for new instances */
+        post: operations["ssh_key_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ssh-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an SSH key */
+        get: operations["ssh_key_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an SSH key
+         * @description Instances that have it keep it.
+         */
+        delete: operations["ssh_key_delete"];
+        options?: never;
+        head?: never;
+        /** Rename an SSH key */
+        patch: operations["ssh_key_update"];
+        trace?: never;
+    };
     "/api/v1/tasks": {
         parameters: {
             query?: never;
@@ -1037,6 +1077,49 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/user-scripts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the account's user scripts */
+        get: operations["user_script_list"];
+        put?: never;
+        /** Save a user script for new instances */
+        post: operations["user_script_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/user-scripts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a user script with its content */
+        get: operations["user_script_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a user script
+         * @description Instances that were made with it are not affected.
+         */
+        delete: operations["user_script_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a user script
+         * @description Instances that were made with it keep what they have.
+         */
+        patch: operations["user_script_update"];
         trace?: never;
     };
     "/healthz": {
@@ -1902,6 +1985,9 @@ export interface components {
              * @description The size of the disk in bytes; without it, that of the image.
              */
             disk_size_bytes?: number | null;
+            /** @description Saved SSH keys of the account, in addition to `ssh_keys`; at most 32 of both together. */
+            ssh_key_ids?: components["schemas"]["SshKeyId"][];
+            user_script_id?: components["schemas"]["UserScriptId"] | null;
             /** @description SSH public keys, each as a line of `authorized_keys`. */
             ssh_keys?: string[];
             /** @description A user script or cloud-config, at most 64 KiB. */
@@ -2112,6 +2198,13 @@ export interface components {
             next_page_token: string | null;
         };
         /** @description A page of a list. */
+        Page_SshKey: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["SshKey"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
         Page_StorageObject: {
             /** @description The items in the requested order. */
             items: components["schemas"]["StorageObject"][];
@@ -2129,6 +2222,13 @@ export interface components {
         Page_Token: {
             /** @description The items in the requested order. */
             items: components["schemas"]["Token"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_UserScript: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["UserScript"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -2311,6 +2411,52 @@ export interface components {
             /** @description The id of the instance. */
             id: components["schemas"]["InstanceId"];
             /** @description The name of the instance at that time. */
+            name: string;
+        };
+        /** @description An SSH key that the account has saved for new instances. */
+        SshKey: {
+            /** @description The id of the key. */
+            id: components["schemas"]["SshKeyId"];
+            /** @description The name of the key, which is unique in the account. */
+            name: string;
+            /**
+             * @description The type of the key.
+             * @example ssh-ed25519
+             */
+            type: string;
+            /**
+             * @description The fingerprint of the key, as `ssh-keygen -l` shows it.
+             * @example SHA256:ZkAslGjFiUHdGf/WUL8rQvkib4PTvQatUV0OUQSncCA
+             */
+            fingerprint: string;
+            /** @description The public key as a line of `authorized_keys`. */
+            public_key: string;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description The version of the key, which increases with every change; also its `ETag`.
+             */
+            version: number;
+        };
+        /** @description A request to save an SSH key. */
+        SshKeyCreate: {
+            /** @description The name of the key, which is unique in the account. */
+            name: string;
+            /** @description The public key as a line of `authorized_keys`. */
+            public_key: string;
+        };
+        /**
+         * @description An id with the prefix `key`; ids sort by age.
+         * @example key_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        SshKeyId: string;
+        /** @description A request to change an SSH key (merge patch). A key with other content is another key. */
+        SshKeyPatch: {
+            /** @description The new name. */
             name: string;
         };
         /** @description A request to register a file of a stock storage as a stock image. */
@@ -2952,6 +3098,59 @@ export interface components {
          * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         TokenId: string;
+        /** @description A user script that the account has saved for new instances, without its content. */
+        UserScript: {
+            /** @description The id of the script. */
+            id: components["schemas"]["UserScriptId"];
+            /** @description The name of the script, which is unique in the account. */
+            name: string;
+            /**
+             * Format: int32
+             * @description The size of the content in bytes.
+             */
+            size_bytes: number;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            changed_at: string;
+            /**
+             * Format: int32
+             * @description The version of the script, which increases with every change; also its `ETag`.
+             */
+            version: number;
+        };
+        /** @description A user script with its content. */
+        UserScriptAndContent: {
+            /** @description The script. */
+            script: components["schemas"]["UserScript"];
+            /** @description The content: a script or cloud-config. */
+            content: string;
+        };
+        /** @description A request to save a user script. */
+        UserScriptCreate: {
+            /** @description The name of the script, which is unique in the account. */
+            name: string;
+            /** @description A script or cloud-config, at most 64 KiB. */
+            content: string;
+        };
+        /**
+         * @description An id with the prefix `scr`; ids sort by age.
+         * @example scr_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        UserScriptId: string;
+        /** @description A request to change a user script (merge patch). */
+        UserScriptPatch: {
+            /** @description The new name. */
+            name?: string | null;
+            /** @description The new content, at most 64 KiB. */
+            content?: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -5329,6 +5528,184 @@ export interface operations {
             };
         };
     };
+    ssh_key_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of keys, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SshKey"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ssh_key_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SshKeyCreate"];
+            };
+        };
+        responses: {
+            /** @description The key */
+            201: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKey"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ssh_key_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key */
+                id: components["schemas"]["SshKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKey"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ssh_key_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The key */
+                id: components["schemas"]["SshKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ssh_key_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The key */
+                id: components["schemas"]["SshKeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SshKeyPatch"];
+                "application/merge-patch+json": components["schemas"]["SshKeyPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed key */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKey"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     task_list: {
         parameters: {
             query?: {
@@ -5493,6 +5870,184 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_script_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of scripts without their contents, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_UserScript"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_script_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserScriptCreate"];
+            };
+        };
+        responses: {
+            /** @description The script */
+            201: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserScript"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_script_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The script */
+                id: components["schemas"]["UserScriptId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The script and its content */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserScriptAndContent"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_script_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The script */
+                id: components["schemas"]["UserScriptId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The script is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_script_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The script */
+                id: components["schemas"]["UserScriptId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserScriptPatch"];
+                "application/merge-patch+json": components["schemas"]["UserScriptPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed script */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserScript"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */
