@@ -119,7 +119,7 @@ pub struct NewImage {
     pub description: String,
     /// The tags of the image.
     pub tags: Tags,
-    /// How its system wants to be started.
+    /// The keys and values that say how its system wants to be started.
     pub metadata: Metadata,
     /// The instance that it is captured from; `None` for stock images.
     pub source: Option<ImageSource>,
@@ -152,7 +152,7 @@ pub struct ImageParts {
     pub description: String,
     /// The tags of the image.
     pub tags: Tags,
-    /// How its system wants to be started.
+    /// The keys and values that say how its system wants to be started.
     pub metadata: Metadata,
     /// Whether it cannot be deleted until that is switched off.
     pub protected: bool,

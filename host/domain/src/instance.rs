@@ -142,6 +142,14 @@ pub struct Disk {
     pub allocated: Option<ByteSize>,
 }
 
+impl Disk {
+    /// Returns the most bytes of content that the disk's file holds: what the file occupies, where
+    /// that is known, and never more than the guest sees.
+    pub fn content(&self) -> ByteSize {
+        self.allocated.map_or(self.virtual_size, |allocated| allocated.min(self.virtual_size))
+    }
+}
+
 impl InstanceStatus {
     /// Returns whether an instance may go from this status to `next`.
     pub const fn may_become(self, next: Self) -> bool {

@@ -203,8 +203,9 @@ fn choices(names: &[&str]) -> String {
     names.join(" or ")
 }
 
-/// Returns whether Linux systems take a name for a user (useradd(8), "Caveats").
-fn is_user(name: &str) -> bool {
+/// Returns whether Linux systems take a name for a user (useradd(8), "Caveats"): such a name needs
+/// no quotes in YAML either.
+pub fn is_user(name: &str) -> bool {
     let first = |c: char| c.is_ascii_lowercase() || c == '_';
     (1..=MAX_USER_CHARS).contains(&name.len())
         && name.starts_with(first)

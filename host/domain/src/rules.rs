@@ -55,7 +55,7 @@ const OVERHEAD: ByteSize = match ByteSize::new(16 << 20) {
 /// Returns the most bytes that the image of a disk takes: what the disk's file occupies, where that
 /// is known, and never more than the guest sees (S100). Compression only makes it less.
 pub fn image_upper_bound(disk: &Disk) -> ByteSize {
-    stored_upper_bound(disk.allocated.map_or(disk.virtual_size, |allocated| allocated.min(disk.virtual_size)))
+    stored_upper_bound(disk.content())
 }
 
 /// Returns the most bytes that a file of that size takes while it is written.

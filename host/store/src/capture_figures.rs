@@ -47,9 +47,9 @@ pub struct CaptureFigures {
     pub hypervisor_id: HypervisorId,
     /// Whether the image's file is compressed.
     pub is_compressed: bool,
-    /// What it took.
+    /// The size and the time that it took.
     pub past: PastCapture,
-    /// When it ended.
+    /// The time at which it ended.
     pub finished_at: Timestamp,
 }
 

@@ -6,7 +6,7 @@ mod iso;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use imprint_agent_protocol::Seed;
-use imprint_domain::id::InstanceId;
+use imprint_domain::{id::InstanceId, metadata::is_user};
 use serde_json::json;
 
 /// The longest user data in bytes, the largest number of keys, and the longest key in bytes.
@@ -115,14 +115,6 @@ fn is_host_name(text: &str) -> bool {
         && !text.starts_with('-')
         && !text.ends_with('-')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// Returns whether a name needs no quotes, as the names of users of Linux systems do not.
-fn is_user(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-    (1..=32).contains(&name.len())
-        && name.bytes().all(plain)
-        && name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
 }
 
 #[cfg(test)]

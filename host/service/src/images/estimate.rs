@@ -58,8 +58,12 @@ pub(crate) async fn of_disk(
     let is_compressed = compression != Compression::None;
     let own = capture_figures::of_instance(conn, instance.id, is_compressed).await.db()?;
     let others = capture_figures::of_hypervisor(conn, instance.hypervisor_id, is_compressed).await.db()?;
-    let content = disk.allocated.map_or(disk.virtual_size, |size| size.min(disk.virtual_size));
-    Ok(estimate(content, is_compressed, History { instance: &own, hypervisor: &others }, seconds_per_gib))
+    Ok(estimate(
+        disk.content(),
+        is_compressed,
+        History { instance: &own, hypervisor: &others },
+        seconds_per_gib,
+    ))
 }
 
 /// Writes down what a capture took, for estimates of the next ones.
