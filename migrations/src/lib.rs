@@ -30,6 +30,7 @@ mod m20261130_000036_share_images;
 mod m20261130_000040_add_metadata;
 mod m20261130_000041_add_capture_figures;
 mod m20261130_000042_create_saved_resources;
+mod m20261130_000048_add_networks;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -85,6 +86,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000040_add_metadata::Migration),
             Box::new(m20261130_000041_add_capture_figures::Migration),
             Box::new(m20261130_000042_create_saved_resources::Migration),
+            Box::new(m20261130_000048_add_networks::Migration),
         ]
     }
 }

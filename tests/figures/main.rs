@@ -4,12 +4,14 @@
 //! Prints one line for each storage and direction: MB/s of ours, of the tool, and the ratio. Ours
 //! is the time between the start and the end of the task, with digests; the tool's is its wall
 //! time, with the bytes on disk where the storage promises that. The rounds take turns.
+//!
+//! `cargo xtask bench --idle`: what an idle guest of the demo takes of a core.
 
 use std::{
     fs::{self, File},
     io::{Read, Write},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -44,15 +46,18 @@ struct Subject {
 struct Options {
     data_mib: u64,
     rounds: usize,
+    /// How long an idle guest is looked at, instead of what storages move.
+    idle_seconds: Option<u32>,
 }
 
 fn options() -> Result<Options> {
-    let mut options = Options { data_mib: 1024, rounds: 2 };
+    let mut options = Options { data_mib: 1024, rounds: 2, idle_seconds: None };
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let value = args.next().context("each option has a value")?;
         match name.as_str() {
             "--data-mib" => options.data_mib = value.parse()?,
+            "--idle-seconds" => options.idle_seconds = Some(value.parse()?),
             "--rounds" => options.rounds = value.parse()?,
             other => bail!("unknown option {other}"),
         }
@@ -63,6 +68,9 @@ fn options() -> Result<Options> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = options()?;
+    if let Some(seconds) = options.idle_seconds {
+        return idle(seconds).await;
+    }
     let server = Server::demo().await?;
     let bench = Bench::new(server, options).await?;
     let (nfs, s3, cloud) = (NfsServer::start().await?, S3Server::start().await?, Swift::start().await?);
@@ -71,6 +79,44 @@ async fn main() -> Result<()> {
         bench.measure(&subject).await.with_context(|| format!("the storage of the kind {}", subject.kind))?;
     }
     Ok(())
+}
+
+/// The share of a core that the demo's guest takes while nobody uses it.
+#[expect(clippy::disallowed_methods, reason = "what is measured is a stretch of time")]
+async fn idle(seconds: u32) -> Result<()> {
+    const GOAL: f64 = 3.0;
+    let image = imprint_tests::dist()?.join("guest/stock-linux.raw");
+    let server = Server::start(&["--demo", "--stock-image", arg(&image)], &[]).await?;
+    let customer = server.customer().await?;
+    let instance = customer.running_instance("demo-1").await?;
+    server.console_says(id(&instance), "BOOTED name=demo-1").await?;
+    let pid = server.instance_pid(id(&instance))?;
+    // The guest's own services start after that line.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let (before, start) = (processor_ticks(pid)?, Instant::now());
+    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+    let ticks = processor_ticks(pid)?.saturating_sub(before);
+    let share = f64::from(ticks) / f64::from(TICKS_PER_SECOND) / start.elapsed().as_secs_f64() * 100.0;
+    print_line(&format!(
+        "an idle guest of the demo: {share:.1} % of a core over {seconds} s; goal {GOAL:.1} %"
+    ));
+    if share > GOAL {
+        bail!("an idle guest takes more than {GOAL:.1} % of a core");
+    }
+    Ok(())
+}
+
+/// The unit of `/proc/PID/stat` (proc(5)); it is the same on every Linux that Debian builds.
+const TICKS_PER_SECOND: u32 = 100;
+
+/// Returns the processor time of a process, in user and in system mode together.
+fn processor_ticks(pid: u32) -> Result<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name of the program, in brackets, may have spaces.
+    let rest = stat.rsplit_once(')').context("the name is in brackets")?.1;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let field = |index: usize| -> Result<u32> { Ok(fields.get(index).context("a field")?.parse()?) };
+    Ok(field(11)? + field(12)?)
 }
 
 fn subjects(nfs: &NfsServer, s3: &S3Server, cloud: &Swift, folder: &Path) -> Vec<Subject> {
@@ -286,7 +332,11 @@ fn write_disk(path: &Path, mebibytes: u64) -> Result<()> {
     Ok(file.sync_all()?)
 }
 
-#[expect(clippy::print_stdout, reason = "the table is the program's answer")]
+#[expect(clippy::print_stdout, reason = "the lines are the program's answer")]
+fn print_line(line: &str) {
+    println!("{line}");
+}
+
 fn print(what: &str, tool: &str, bytes: u64, rounds: &[(f64, f64)]) {
     let middle = |mut values: Vec<f64>| {
         values.sort_by(f64::total_cmp);
@@ -298,9 +348,9 @@ fn print(what: &str, tool: &str, bytes: u64, rounds: &[(f64, f64)]) {
     // Exact up to 4 GB, and good to a millionth above.
     let megabytes = f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1e3;
     let rate = |seconds: f64| megabytes / seconds;
-    println!(
+    print_line(&format!(
         "{what:<20} ours {:>7.0} MB/s ({ours:.2} s)   {tool:<16} {:>7.0} MB/s ({theirs:.2} s)   ratio {ratio:.2}",
         rate(ours),
         rate(theirs)
-    );
+    ));
 }

@@ -82,7 +82,7 @@ async fn a_large_object_of_another_program_is_read_as_one_file() -> Result<()> {
     let server = Server::demo().await?;
     let (admin, customer) = (server.admin().await?, server.customer().await?);
     customer.running_instance("demo-1").await?;
-    let raw = dist()?.join("guest/stock-linux.raw");
+    let raw = dist()?.join("guest/writing/stock-linux.raw");
     let file = server.dir.path().join("stock.qcow2");
     tools::ok("qemu-img", &["convert", "-O", "qcow2", tools::arg(&raw), tools::arg(&file)])?;
     let bytes = std::fs::read(&file)?;

@@ -28,7 +28,8 @@ pub fn binary() -> Result<PathBuf> {
         .context("IMPRINT_BIN is not set; run the tests with `cargo xtask test`")
 }
 
-/// Returns the folder of the built parts: `plugins/`, `guest/stock-linux.raw`.
+/// Returns the folder of the built parts: `plugins/`, and the images of `guest/`: that of the demo,
+/// and in `guest/writing/` the same of a guest that writes all the time.
 pub fn dist() -> Result<PathBuf> {
     std::env::var_os("IMPRINT_DIST")
         .map(PathBuf::from)

@@ -204,11 +204,10 @@ impl Server {
 fn spawn(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Process> {
     let mut command = Command::new(binary()?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.join("data"));
-    command
-        .arg("--run-dir")
-        .arg(dir.join("run"))
-        .arg("--stock-image")
-        .arg(dist()?.join("guest/stock-linux.raw"));
+    command.arg("--run-dir").arg(dir.join("run"));
+    if !args.contains(&"--stock-image") {
+        command.arg("--stock-image").arg(dist()?.join("guest/writing/stock-linux.raw"));
+    }
     command
         .args(args)
         .env("IMPRINT_ADMIN_PASSWORD", ADMIN_PASSWORD)

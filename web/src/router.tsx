@@ -28,6 +28,7 @@ import { ImagesPage } from '@/routes/ImagesPage'
 import { InstancePage } from '@/routes/InstancePage'
 import { InstancesPage } from '@/routes/InstancesPage'
 import { NotFoundPage } from '@/routes/NotFoundPage'
+import { ReinstallPage } from '@/routes/ReinstallPage'
 import { Shell } from '@/routes/Shell'
 import { SignInPage } from '@/routes/SignInPage'
 import { TasksPage } from '@/routes/TasksPage'
@@ -76,6 +77,12 @@ const createInstance = createRoute({
   validateSearch: createSearch,
 })
 const instance = createRoute({ getParentRoute: () => shell, path: '/instances/$id', component: InstancePage })
+const reinstall = createRoute({
+  getParentRoute: () => shell,
+  path: '/instances/$id/reinstall',
+  component: ReinstallPage,
+  validateSearch: createSearch,
+})
 const images = createRoute({
   getParentRoute: () => shell,
   path: '/images',
@@ -159,6 +166,7 @@ export const router = createRouter({
       instances,
       createInstance,
       instance,
+      reinstall,
       images,
       image,
       tasks,

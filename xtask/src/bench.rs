@@ -27,7 +27,7 @@ use self::{
 };
 pub(crate) use measure::{Options as MeasureOptions, measure};
 
-use crate::{plugins, setup, sh, up};
+use crate::{guest, plugins, setup, sh, up};
 
 /// Options of `bench`.
 #[derive(Args)]
@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// Measures lists of 100,000 images instead, on SQLite and PostgreSQL
     #[arg(long)]
     lists: bool,
+    /// Measures the processor time of an idle guest of the demo instead
+    #[arg(long)]
+    idle: bool,
     /// A binary to measure instead of building one
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -101,7 +104,12 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         }
     };
     if options.storages {
-        return storages(options, &imprint);
+        let numbers = [options.data_mib.to_string(), options.rounds.max(1).to_string()];
+        return figures(&["--data-mib", &numbers[0], "--rounds", &numbers[1]], &imprint);
+    }
+    if options.idle {
+        guest::build()?;
+        return figures(&["--idle-seconds", "30"], &imprint);
     }
     let dir = sh::dist().join("bench");
     let disk = disk::make(&dir, options.data_mib)?;
@@ -133,19 +141,14 @@ fn lists() -> Result<()> {
     sh::run(sh::cargo().args(["run", "--locked", "--release"]).args(program))
 }
 
-/// Measures the storages with the servers of the whole-product tests.
-fn storages(options: &Options, imprint: &Path) -> Result<()> {
+/// Measures with the servers and guests of the whole-product tests.
+fn figures(args: &[&str], imprint: &Path) -> Result<()> {
     setup::setup(setup::Purpose::Tests)?;
     let mut build = sh::cargo();
     build.args(["build", "--locked", "--workspace", "--bin", "storage-figures"]);
     sh::run(&mut build)?;
     let mut figures = sh::cmd::<&str>(&sh::target_dir()?.join("debug/storage-figures").to_string_lossy(), []);
-    figures.args([
-        "--data-mib",
-        &options.data_mib.to_string(),
-        "--rounds",
-        &options.rounds.max(1).to_string(),
-    ]);
+    figures.args(args);
     figures.env("IMPRINT_BIN", imprint).env("IMPRINT_DIST", sh::dist()).env("PATH", sh::path_with_sbin());
     sh::run(&mut figures)
 }

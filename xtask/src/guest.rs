@@ -1,9 +1,9 @@
 //! The demo's stock image: a small bootable Linux, put together from Debian's kernel and busybox
 //! packages.
 //!
-//! No loop mount and no root: the file systems are made in plain files. The guest writes to its
-//! disk all the time with the ledger writer (`tests/ledger`), runs the QEMU guest agent with a
-//! freeze hook, and reads a NoCloud seed.
+//! No loop mount and no root: the file systems are made in plain files. The guest runs the QEMU
+//! guest agent with a freeze hook and an SSH server, and reads a NoCloud seed. That of the second
+//! image, for tests, writes to its disk all the time with the ledger writer (`tests/ledger`).
 
 use std::{
     fs,
@@ -22,12 +22,23 @@ pub(crate) fn image() -> PathBuf {
     sh::dist().join("guest/stock-linux.raw")
 }
 
+/// Where the same image is whose guest writes to its disk all the time, for tests: a capture of it
+/// has something to get wrong.
+fn writing_image() -> PathBuf {
+    sh::dist().join("guest/writing/stock-linux.raw")
+}
+
 const SIZE_MIB: u64 = 512;
 /// Sectors of 512 bytes: a FAT partition for the boot loader from 1 MiB on, the root file system
 /// behind it.
 const BOOT_START: u64 = 2048;
 const BOOT_SECTORS: u64 = 40960;
 const ROOT_START: u64 = BOOT_START + BOOT_SECTORS;
+
+/// Debian packages of the guest, besides its kernel: busybox, the guest agent, and the SSH server
+/// with its libraries.
+const PACKAGES: [&str; 6] =
+    ["busybox-static", "qemu-guest-agent", "dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10"];
 
 /// In the order in which the initramfs loads them.
 const MODULES: &[&str] = &[
@@ -74,6 +85,7 @@ const APPLETS: &[&str] = &[
     "insmod",
     "ip",
     "udhcpc",
+    "chown",
     "setsid",
     "date",
     "md5sum",
@@ -110,6 +122,8 @@ const AGENT: &str = include_str!("guest/agent");
 const HALT: &str = include_str!("guest/halt");
 const WORK: &str = include_str!("guest/work");
 const HOOK: &str = include_str!("guest/fsfreeze-hook");
+const SSH: &str = include_str!("guest/ssh");
+const LEASE: &str = include_str!("guest/lease");
 const POWER: &str = "#!/bin/sh\nexec /sbin/poweroff\n";
 const SYSLINUX: &str = "DEFAULT linux\nPROMPT 0\nTIMEOUT 0\nLABEL linux\nKERNEL vmlinuz\nINITRD initrd.gz\nAPPEND console=ttyS0 quiet panic=-1\n";
 
@@ -120,12 +134,12 @@ pub(crate) fn build() -> Result<()> {
     parts.extend([writer.clone(), sh::root().join("xtask/src/guest.rs")]);
     let print = sh::fingerprint(&parts)?;
     let stamp = sh::dist().join("guest/stamp");
-    if sh::is_stamped(&stamp, &print) && image().is_file() {
+    if sh::is_stamped(&stamp, &print) && image().is_file() && writing_image().is_file() {
         return Ok(());
     }
     sh::say("making the stock image");
     let dir = sh::dist().join("guest");
-    fs::create_dir_all(&dir)?;
+    fs::create_dir_all(dir.join("writing"))?;
     let debs = unpacked_packages(&dir)?;
     let work = dir.join("work");
     if work.exists() {
@@ -138,6 +152,9 @@ pub(crate) fn build() -> Result<()> {
     let disk = work.join("disk.raw");
     assemble(&work, &disk, &kernel)?;
     fs::rename(&disk, image())?;
+    fs::write(work.join("root/etc/work"), "")?;
+    assemble(&work, &disk, &kernel)?;
+    fs::rename(&disk, writing_image())?;
     fs::remove_dir_all(&work)?;
     Ok(fs::write(stamp, print)?)
 }
@@ -159,7 +176,7 @@ fn writer() -> Result<PathBuf> {
 fn unpacked_packages(dir: &Path) -> Result<PathBuf> {
     let debs = dir.join("debs");
     let done = debs.join("done");
-    if done.is_file() {
+    if sh::is_stamped(&done, &PACKAGES.join(" ")) {
         return Ok(debs);
     }
     if debs.exists() {
@@ -173,7 +190,7 @@ fn unpacked_packages(dir: &Path) -> Result<PathBuf> {
         .filter(|name| name.starts_with("linux-image-"))
         .context("apt does not know linux-image-cloud-amd64; run apt-get update")?;
     let mut download = Command::new("apt-get");
-    download.args(["-q", "download", &kernel, "busybox-static", "qemu-guest-agent"]).current_dir(&debs);
+    download.args(["-q", "download", &kernel]).args(PACKAGES).current_dir(&debs);
     sh::quiet(&mut download).context("the guest's Debian packages cannot be fetched; run apt-get update")?;
     for entry in fs::read_dir(&debs)? {
         let path = entry?.path();
@@ -182,7 +199,7 @@ fn unpacked_packages(dir: &Path) -> Result<PathBuf> {
             fs::remove_file(path)?;
         }
     }
-    fs::write(done, kernel)?;
+    fs::write(done, PACKAGES.join(" "))?;
     Ok(debs)
 }
 
@@ -262,7 +279,7 @@ fn root_tree(work: &Path, debs: &Path, writer: &Path) -> Result<()> {
     let tree = work.join("root");
     let dirs = [
         "bin", "sbin", "dev", "proc", "sys", "run", "tmp", "var/log", "data", "mnt", "root", "var/lib",
-        "usr/sbin", "lib64",
+        "usr/sbin", "lib64", "home", "etc",
     ];
     for dir in dirs {
         fs::create_dir_all(tree.join(dir))?;
@@ -275,15 +292,19 @@ fn root_tree(work: &Path, debs: &Path, writer: &Path) -> Result<()> {
         symlink("../bin/busybox", tree.join("sbin").join(program))?;
     }
     symlink("../run", tree.join("var/run"))?;
+    symlink("../run/dropbear", tree.join("etc/dropbear"))?;
     fs::copy(writer, tree.join("bin/ledger-writer"))?;
     fs::copy(debs.join("tree/usr/sbin/qemu-ga"), tree.join("usr/sbin/qemu-ga"))?;
-    for program in ["bin/ledger-writer", "usr/sbin/qemu-ga"] {
+    fs::copy(debs.join("tree/usr/sbin/dropbear"), tree.join("usr/sbin/dropbear"))?;
+    for program in ["bin/ledger-writer", "usr/sbin/qemu-ga", "usr/sbin/dropbear"] {
         install_libraries(&tree, &tree.join(program), debs)?;
     }
     executable(&tree.join("etc/init.d/rcS"), RCS)?;
     executable(&tree.join("etc/init.d/agent"), AGENT)?;
     executable(&tree.join("etc/init.d/work"), WORK)?;
     executable(&tree.join("etc/init.d/halt"), HALT)?;
+    executable(&tree.join("etc/init.d/ssh"), SSH)?;
+    executable(&tree.join("etc/lease"), LEASE)?;
     executable(&tree.join("etc/qemu/fsfreeze-hook"), HOOK)?;
     executable(&tree.join("etc/acpi/PWRF/00000080"), POWER)?;
     fs::write(tree.join("etc/inittab"), INITTAB)?;

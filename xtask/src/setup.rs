@@ -77,6 +77,8 @@ const TESTS: &[Need] = &[
     need("ganesha.nfsd", "nfs-ganesha-vfs"),
     need("rpcbind", "rpcbind"),
     need("ip", "iproute2"),
+    // The client that reaches a guest.
+    need("ssh", "openssh-client"),
     // A folder that can be made to hang.
     need("bindfs", "bindfs"),
 ];

@@ -209,12 +209,20 @@ pub struct DeployAssignment {
     pub seed: Seed,
     /// Whether to start the instance at the end.
     pub start: bool,
+    /// Whether the instance exists, and its primary disk is replaced (S11): it runs with its old
+    /// disk until the new one is complete.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// The data that cloud-init reads at the first boot of an instance (data sources NoCloud and
 /// ConfigDrive).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
+    /// The id by which cloud-init notices that it has not configured this system yet, where it is
+    /// not that of the instance: a disk that was written anew has another one.
+    #[serde(default)]
+    pub instance_id: Option<String>,
     /// The host name.
     pub hostname: String,
     /// The SSH keys, one line each as in `authorized_keys`.

@@ -8,6 +8,7 @@ use imprint_domain::{
     id::{AgentId, InstanceId, StorageId, TaskId},
     image::StoredImage,
     instance::Power,
+    network::Network,
     plugin_kind::{DriverKind, StorageKind},
     secret::Secrets,
     size::ByteSize,
@@ -102,6 +103,9 @@ pub struct InstanceReport {
     pub power: Power,
     /// The space that its primary disk occupies, in bytes; `None` if it cannot be read.
     pub disk_allocated: Option<ByteSize>,
+    /// Its network card; `None` if it has none.
+    #[serde(default)]
+    pub network: Option<Network>,
 }
 
 /// The state of an image storage, as the agent sees it.
@@ -292,6 +296,9 @@ pub struct DeployResult {
     pub power: Power,
     /// The space that its disk occupies, in bytes.
     pub disk_allocated: ByteSize,
+    /// Its network card; `None` if it has none, or was not started.
+    #[serde(default)]
+    pub network: Option<Network>,
 }
 
 /// A part of what an agent finds on an image storage.

@@ -12,6 +12,7 @@ mod layers;
 mod peer;
 pub(crate) mod power;
 pub(crate) mod publish;
+pub(crate) mod reinstall;
 pub(crate) mod relocate;
 pub(crate) mod scan;
 mod seed;

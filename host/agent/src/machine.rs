@@ -3,6 +3,7 @@
 pub(crate) mod image_lock;
 pub(crate) mod instance;
 mod mounts;
+pub(crate) mod network;
 pub(crate) mod process;
 mod storage_folder;
 pub(crate) mod storages;

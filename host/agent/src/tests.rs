@@ -6,6 +6,7 @@ mod jobs;
 mod lifecycle;
 mod objects;
 mod recovery;
+mod reinstall;
 mod scan;
 mod stack;
 mod storage_test;

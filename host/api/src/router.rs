@@ -107,6 +107,7 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(images::capture_estimate))
         .routes(routes!(instances::instance_start))
         .routes(routes!(instances::instance_stop))
+        .routes(routes!(instances::instance_reinstall))
         .routes(routes!(images::instance_image_create))
         .routes(routes!(tasks::task_list))
         .routes(routes!(tasks::task_show))

@@ -17,6 +17,7 @@ mod find;
 mod hypervisor;
 mod image;
 mod instance;
+mod location;
 mod login;
 pub(crate) mod output;
 mod retry;
@@ -43,6 +44,7 @@ pub(crate) async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::Image(args) => image::run(args).await,
         ClientCommand::Instance(args) => instance::run(args).await,
         ClientCommand::Hypervisor(args) => hypervisor::run(args).await,
+        ClientCommand::Location(args) => location::run(args).await,
         ClientCommand::Task(args) => task::run(args).await,
         ClientCommand::SshKey(args) => saved::ssh_key(args).await,
         ClientCommand::UserScript(args) => saved::user_script(args).await,

@@ -8,6 +8,7 @@ use crate::{
     image::ImageFormat,
     metadata::Metadata,
     name::Name,
+    network::Network,
     size::ByteSize,
     string_enum::string_enum,
     time::Timestamp,
@@ -100,6 +101,8 @@ pub struct InstanceParts {
     pub memory: ByteSize,
     /// How its system wants to be started, as its image said at the deployment.
     pub metadata: Metadata,
+    /// Its network card, as its agent reported it last; `None` when it has none.
+    pub network: Option<Network>,
     /// When it was requested.
     pub created_at: Timestamp,
 }
@@ -178,6 +181,7 @@ impl Instance {
             vcpus: new.vcpus,
             memory: new.memory,
             metadata: new.metadata,
+            network: None,
             created_at: now,
         })
     }
@@ -203,6 +207,26 @@ impl Instance {
     /// [`IllegalTransition`] when the instance is not being deployed.
     pub fn deployed(&mut self, power: Power) -> Result<(), IllegalTransition> {
         self.transition(InstanceStatus::Ready)?;
+        self.0.power = power;
+        Ok(())
+    }
+
+    /// Records that the primary disk was written anew, in the power state that the agent reported:
+    /// the instance starts as the image says from now on. `None` stands for an image that was
+    /// removed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InstanceBusy`] when the instance is not ready.
+    pub fn reinstalled(
+        &mut self,
+        image: Option<ImageId>,
+        metadata: Metadata,
+        power: Power,
+    ) -> Result<(), Error> {
+        self.require_ready()?;
+        self.0.image_id = image;
+        self.0.metadata = metadata;
         self.0.power = power;
         Ok(())
     }
@@ -244,6 +268,13 @@ impl Instance {
         changed
     }
 
+    /// Records the network card that its agent reported, and returns whether anything changed.
+    pub fn observe_network(&mut self, network: Option<Network>) -> bool {
+        let changed = self.0.network != network;
+        self.0.network = network;
+        changed
+    }
+
     /// Refuses an instance that is not ready: only a ready one can be captured, started, stopped or
     /// merged.
     ///
@@ -267,6 +298,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::network::{MacAddress, NetworkKind, SshAddress};
 
     fn deploying() -> Instance {
         let new = NewInstance {
@@ -336,5 +368,38 @@ mod tests {
         assert!(instance.observe_power(Power::Running));
         assert!(!instance.observe_power(Power::Running));
         assert_eq!(instance.power, Power::Running);
+    }
+
+    #[test]
+    fn only_a_ready_instance_is_reinstalled() {
+        let (image, metadata) = (Some(ImageId::new(Uuid::from_u128(9))), Metadata::default());
+        for &status in InstanceStatus::ALL {
+            let before = in_status(status);
+            let mut instance = before.clone();
+            let outcome = instance.reinstalled(image, metadata.clone(), Power::Running);
+            if status == InstanceStatus::Ready {
+                outcome.unwrap();
+                assert_eq!((instance.image_id, instance.power), (image, Power::Running));
+            } else {
+                assert_eq!(outcome.unwrap_err().code, Code::InstanceBusy);
+                assert_eq!(instance, before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_card_is_news_only_when_it_is_another_one() {
+        let mut instance = deploying();
+        let card = |port| Network {
+            kind: NetworkKind::User,
+            mac: MacAddress::of(instance.id),
+            ssh: Some(SshAddress { host: "127.0.0.1".parse().unwrap(), port }),
+        };
+        let (first, second) = (card(22_000), card(22_001));
+        assert!(!instance.observe_network(None));
+        assert!(instance.observe_network(Some(first.clone())));
+        assert!(!instance.observe_network(Some(first)));
+        assert!(instance.observe_network(Some(second.clone())));
+        assert_eq!(instance.network, Some(second));
     }
 }

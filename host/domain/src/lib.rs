@@ -25,6 +25,7 @@ pub mod limits;
 pub mod location;
 pub mod metadata;
 pub mod name;
+pub mod network;
 pub mod plugin_kind;
 pub mod rules;
 pub mod search;

@@ -30,6 +30,8 @@ string_enum! {
         ObjectDelete = "object.delete",
         /// Writes a new disk from an image and starts an instance on it.
         InstanceDeploy = "instance.deploy",
+        /// Writes the primary disk of an instance anew from an image (S11).
+        InstanceReinstall = "instance.reinstall",
         /// Starts an instance.
         InstanceStart = "instance.start",
         /// Shuts an instance down.

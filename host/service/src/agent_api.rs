@@ -284,7 +284,9 @@ impl Handle {
             if let Some(size) = report.disk_allocated {
                 instance::set_allocated(&change.tx, report.id, size).await.db()?;
             }
-            if !record.instance.observe_power(report.power) {
+            let has_other_power = record.instance.observe_power(report.power);
+            let has_other_network = record.instance.observe_network(report.network.clone());
+            if !has_other_power && !has_other_network {
                 continue;
             }
             instance::update(&change.tx, &record).await.db()?;

@@ -5,4 +5,5 @@ pub(crate) mod coalesce;
 pub(crate) mod deploy;
 pub(crate) mod instance;
 mod of_ids;
+pub(crate) mod reinstall;
 mod seed;

@@ -62,6 +62,7 @@ pub use instances::capture_facts::CaptureAllowed;
 pub use instances::instance::{
     Busy, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
 };
+pub use instances::reinstall::InstanceReinstall;
 pub use op::{Actor, Authenticated, Idempotency, Op};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use rate_limit::{AttemptCounter, RetryAfter};

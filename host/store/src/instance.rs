@@ -36,6 +36,7 @@ mod row {
         pub vcpus: i64,
         pub memory_bytes: i64,
         pub metadata: String,
+        pub network: Option<String>,
         pub task_id: Option<Uuid>,
         pub created_at: DateTimeUtc,
     }
@@ -92,6 +93,7 @@ fn from_row(row: row::Model) -> Result<InstanceRecord, StoreError> {
             vcpus: codec::to_u32("vcpus", row.vcpus)?,
             memory: codec::size("memory_bytes", row.memory_bytes)?,
             metadata: codec::json("metadata", &row.metadata)?,
+            network: row.network.map(|text| codec::json("network", &text)).transpose()?,
             created_at: row.created_at,
         }),
         task_id: row.task_id.map(TaskId::new),
@@ -113,6 +115,7 @@ fn to_row(record: &InstanceRecord) -> Result<row::Model, StoreError> {
         vcpus: i64::from(instance.vcpus),
         memory_bytes: instance.memory.as_i64(),
         metadata: codec::to_json("metadata", &instance.metadata)?,
+        network: instance.network.as_ref().map(|network| codec::to_json("network", network)).transpose()?,
         task_id: record.task_id.map(TaskId::uuid),
         created_at: instance.created_at,
     })
@@ -272,6 +275,27 @@ pub async fn set_allocated(tx: &WriteTx, id: InstanceId, size: ByteSize) -> Resu
     disk::Entity::update_many()
         .col_expr(disk::Column::AllocatedBytes, Expr::value(size.as_i64()))
         .filter(disk::Column::InstanceId.eq(id.uuid()))
+        .filter(disk::Column::IsPrimary.eq(true))
+        .exec(&tx.0)
+        .await?;
+    Ok(())
+}
+
+/// Gives the primary disk the id and size of the one that replaced it.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn replace_primary(
+    tx: &WriteTx,
+    instance: InstanceId,
+    id: DiskId,
+    size: ByteSize,
+) -> Result<(), StoreError> {
+    disk::Entity::update_many()
+        .col_expr(disk::Column::Id, Expr::value(id.uuid()))
+        .col_expr(disk::Column::VirtualSizeBytes, Expr::value(size.as_i64()))
+        .filter(disk::Column::InstanceId.eq(instance.uuid()))
         .filter(disk::Column::IsPrimary.eq(true))
         .exec(&tx.0)
         .await?;

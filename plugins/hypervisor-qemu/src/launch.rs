@@ -6,7 +6,12 @@ use imprint_plugin_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::{error::Fault, quiesce::AGENT_CHARDEV};
+use crate::{
+    card::Card,
+    error::Fault,
+    option::{choice, switch},
+    quiesce::AGENT_CHARDEV,
+};
 
 /// The program, by the name that operators approve.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
@@ -88,8 +93,8 @@ struct Options {
     cpu: Option<String>,
     iothread: bool,
     sandbox: bool,
-    user_network: bool,
     bus: Bus,
+    card: Card,
 }
 
 impl Options {
@@ -100,8 +105,8 @@ impl Options {
             cpu: None,
             iothread: false,
             sandbox: true,
-            user_network: false,
             bus: Bus::Virtio,
+            card: Card::parse(props)?,
         };
         for (key, value) in props {
             match key.as_str() {
@@ -109,7 +114,6 @@ impl Options {
                 "machine" => options.machine = choice(key, value, &["pc", "q35"])?,
                 "iothread" => options.iothread = switch(key, value)?,
                 "sandbox" => options.sandbox = switch(key, value)?,
-                "network" => options.user_network = choice(key, value, &["none", "user"])? == "user",
                 "vm-mode" => {
                     let is_emulated = choice(key, value, &["hvm", "virtio"])? == "hvm";
                     options.bus = if is_emulated { Bus::Ide } else { Bus::Virtio };
@@ -125,17 +129,6 @@ impl Options {
         }
         Ok(options)
     }
-}
-
-fn choice(key: &str, value: &str, allowed: &[&'static str]) -> Result<&'static str, Fault> {
-    allowed.iter().find(|name| **name == value).copied().ok_or_else(|| Fault::Invalid {
-        what: "option",
-        problem: format!("`{key}` cannot be `{value}`; use {}", allowed.join(" or ")),
-    })
-}
-
-fn switch(key: &str, value: &str) -> Result<bool, Fault> {
-    Ok(choice(key, value, &["on", "off"])? == "on")
 }
 
 fn cpu_model(value: &str) -> Result<String, Fault> {
@@ -180,13 +173,17 @@ impl Arguments {
         self.pair("-smp", spec.vcpus.to_string());
         self.pair("-m", (spec.memory_bytes / MIB).to_string());
         self.pair("-display", "none".to_owned());
-        if options.user_network {
-            self.pair("-netdev", "user,id=net0".to_owned());
-            let card = match options.bus {
+        if let Some(end) = options.card.host_end() {
+            self.pair("-netdev", end);
+            let driver = match options.bus {
                 Bus::Virtio => "virtio-net-pci",
                 Bus::Ide => "e1000",
             };
-            self.device(&json!({ "driver": card, "id": "vnet0", "netdev": "net0" }));
+            let mut device = json!({ "driver": driver, "id": "vnet0", "netdev": "net0" });
+            if let Some(mac) = &options.card.mac {
+                device["mac"] = json!(mac);
+            }
+            self.device(&device);
         }
     }
 

@@ -6,11 +6,13 @@
 
 mod agent;
 mod capture;
+mod card;
 mod driver;
 mod error;
 mod launch;
 mod monitor;
 mod names;
+mod option;
 mod quiesce;
 mod survey;
 mod teardown;

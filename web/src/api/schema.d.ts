@@ -695,6 +695,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/instances/{id}/actions/reinstall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write the primary disk of an instance anew from an image
+         * @description Everything on the disk is lost. The instance runs with its present disk until the new one is
+         *     complete, and is then powered off without a shut-down. It keeps its id, name, size and network
+         *     card.
+         */
+        post: operations["instance_reinstall"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/instances/{id}/actions/start": {
         parameters: {
             query?: never;
@@ -1945,6 +1967,7 @@ export interface components {
             metadata: {
                 [key: string]: string;
             };
+            network: components["schemas"]["Network"] | null;
             /** @description The disks of the instance. */
             disks: components["schemas"]["Disk"][];
             /** @description Whether an image of the instance can be created now. */
@@ -2020,6 +2043,28 @@ export interface components {
             compression?: components["schemas"]["Compression"] | null;
             consistency?: components["schemas"]["ConsistencyRequirement"] | null;
             storage_id?: components["schemas"]["StorageId"] | null;
+        };
+        /** @description A request to write the primary disk of an instance anew. */
+        InstanceReinstall: {
+            /** @description The image to write. */
+            image_id: components["schemas"]["ImageId"];
+            /**
+             * Format: int64
+             * @description The size of the disk in bytes; without it, its present size, or that of the image if larger.
+             */
+            disk_size_bytes?: number | null;
+            /** @description Saved SSH keys of the account, in addition to `ssh_keys`; at most 32 of both together. */
+            ssh_key_ids?: components["schemas"]["SshKeyId"][];
+            user_script_id?: components["schemas"]["UserScriptId"] | null;
+            /** @description SSH public keys, each as a line of `authorized_keys`. */
+            ssh_keys?: string[];
+            /** @description A user script or cloud-config, at most 64 KiB. */
+            user_data?: string | null;
+            /**
+             * @description Whether the instance is started once its disk is written.
+             * @default true
+             */
+            start: boolean;
         };
         /**
          * @description The status of an instance.
@@ -2124,6 +2169,19 @@ export interface components {
              */
             freeze_limit_ms?: number | null;
         };
+        /** @description The network card of an instance. */
+        Network: {
+            /** @description How it is connected. */
+            kind: components["schemas"]["NetworkKind"];
+            /** @description The MAC address of the card. */
+            mac: string;
+            ssh: components["schemas"]["SshAddress"] | null;
+        };
+        /**
+         * @description How a hypervisor connects the network card of an instance.
+         * @enum {string}
+         */
+        NetworkKind: "user" | "bridge";
         /**
          * @description What an admin can have done about an object.
          * @enum {string}
@@ -2412,6 +2470,18 @@ export interface components {
             id: components["schemas"]["InstanceId"];
             /** @description The name of the instance at that time. */
             name: string;
+        };
+        /** @description Where the SSH server of a guest is reached. */
+        SshAddress: {
+            /** @description The name or the address of the machine. */
+            host: string;
+            /**
+             * Format: int32
+             * @description The TCP port, which is forwarded to port 22 of the guest.
+             */
+            port: number;
+            /** @description The name of the user, as the image says; `null` where it does not. */
+            user: string | null;
         };
         /** @description An SSH key that the account has saved for new instances. */
         SshKey: {
@@ -3022,7 +3092,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
         /**
          * @description The state of a task.
          * @enum {string}
@@ -5018,6 +5088,53 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description The instance, now `deleting`, and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_reinstall: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Whether it is cancelled first. Otherwise the request is refused with `instance_busy` while
+                 *     it is created.
+                 */
+                cancel_captures?: boolean;
+            };
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The instance */
+                id: components["schemas"]["InstanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InstanceReinstall"];
+            };
+        };
+        responses: {
+            /** @description The instance and its task */
             202: {
                 headers: {
                     /** @description The task */

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useParams } from '@tanstack/react-router'
-import { Camera, Play, Power, Trash2 } from 'lucide-react'
+import { Camera, Play, Power } from 'lucide-react'
 import { usePollInterval } from '@/api/live'
 import { useHypervisors, useLocationName } from '@/api/queries/catalogue'
 import { instanceQuery } from '@/api/queries/instances'
@@ -109,8 +109,8 @@ function HeaderActions({ instance, commands }: { instance: Instance; commands: I
         actions={[
           ...(isAdmin ? adminActions(instance, commands) : []),
           ...instanceActions(instance, commands)
-            .filter(({ id }) => id === 'delete')
-            .map((action) => ({ ...action, separated: isAdmin, icon: <Trash2 /> })),
+            .filter(({ id }) => id === 'reinstall' || id === 'delete')
+            .map((action) => ({ ...action, separated: isAdmin || action.id === 'delete' })),
         ]}
       />
     </>

@@ -35,6 +35,7 @@ export function useInstanceCommands(onDeleted?: () => void): InstanceCommandsVie
     capture: (instance) => setOpen({ kind: 'capture', instance }),
     remove: (instance) => setOpen({ kind: 'remove', instance }),
     coalesce: (instance) => setOpen({ kind: 'coalesce', instance }),
+    reinstall: ({ id }) => void navigate({ to: '/instances/$id/reinstall', params: { id } }),
     start: (instance) => power.mutate({ id: instance.id, action: 'start' }),
     stop: (instance) => setOpen({ kind: 'stop', instance }),
   }

@@ -13,7 +13,7 @@ use crate::{
     jobs::{
         coalesce,
         job::{capture_id, instance_of, lease, scratch_file},
-        storage_test,
+        reinstall, storage_test,
     },
     journal::{FileJournal, steps},
     machine::Machine,
@@ -89,6 +89,7 @@ pub(crate) async fn clean_up(
         );
     }
     left.collect("the merged disk", coalesce::clean_up(machine, journal).await);
+    left.collect("the disk of a reinstallation", reinstall::clean_up(machine, journal));
     if journal.last(steps::SCRATCH).is_some() {
         let removed = durable::remove_file(&scratch_file(machine, journal));
         left.collect("the scratch file", removed.map_err(CleanupError::from));

@@ -35,14 +35,7 @@ const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<DeployResult, JobError> {
     job.control.phase(Phase::Preparing);
     let dir = job.machine.instance_dir(assignment.instance.id);
-    let iso = seed::image(assignment.instance.id, &assignment.seed)
-        .map_err(|error| JobError::failed(TaskErrorCode::SeedInvalid, error))?;
-    let config_drive = if assignment.seed.config_drive {
-        let written = seed::config_drive(assignment.instance.id, &assignment.seed);
-        Some(written.map_err(|error| JobError::failed(TaskErrorCode::SeedInvalid, error))?)
-    } else {
-        None
-    };
+    let seeds = Seeds::of(assignment)?;
     let driver = job.driver().await?;
     job.note(steps::NEW_INSTANCE, [("instance", assignment.instance.id.to_string())]).await?;
     // An earlier attempt may have left an instance behind, if its report was lost.
@@ -54,33 +47,80 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
     })
     .await?
     .map_err(|error| JobError::io("create the folder of the instance", &error))?;
-    write_disk(job, assignment, &dir).await?;
+    let disk = disk_file(assignment.instance.disk_format.as_str());
+    write_disk(job, assignment, &dir, &disk).await?;
     job.control.phase(Phase::Finalizing);
     job.control.check()?;
+    let definition = define(job, assignment, &dir, &seeds).await?;
+    if assignment.start {
+        job.control.phase(Phase::Starting);
+        power::launch(job, &dir, &definition, driver).await?;
+    }
+    let power = if assignment.start { Power::Running } else { Power::Off };
+    result(&dir, assignment, power).await
+}
+
+/// The files that cloud-init reads.
+pub(super) struct Seeds {
+    nocloud: Vec<u8>,
+    config_drive: Option<Vec<u8>>,
+}
+
+impl Seeds {
+    pub(super) fn of(assignment: &DeployAssignment) -> Result<Self, JobError> {
+        let (id, seed) = (assignment.instance.id, &assignment.seed);
+        let invalid = |error: seed::SeedError| JobError::failed(TaskErrorCode::SeedInvalid, error);
+        let nocloud = seed::image(id, seed).map_err(invalid)?;
+        let config_drive =
+            seed.config_drive.then(|| seed::config_drive(id, seed)).transpose().map_err(invalid)?;
+        Ok(Self { nocloud, config_drive })
+    }
+}
+
+/// Writes the seeds and the definition, which makes the folder an instance.
+pub(super) async fn define(
+    job: &Job,
+    assignment: &DeployAssignment,
+    dir: &InstanceDir,
+    seeds: &Seeds,
+) -> Result<Definition, JobError> {
     let header = job.journal.header();
     let definition =
         Definition::new(assignment.instance.clone(), header.driver.clone(), header.driver_settings.clone());
     let (of, written) = (dir.clone(), definition.clone());
+    let (nocloud, config_drive) = (seeds.nocloud.clone(), seeds.config_drive.clone());
     blocking(move || {
-        durable::write(&of.file(power::SEED_FILE), &iso)?;
-        if let Some(iso) = config_drive {
-            durable::write(&of.file(power::CONFIG_DRIVE_FILE), &iso)?;
+        durable::write(&of.file(power::SEED_FILE), &nocloud)?;
+        match config_drive {
+            Some(iso) => durable::write(&of.file(power::CONFIG_DRIVE_FILE), &iso)?,
+            None => durable::remove_file(&of.file(power::CONFIG_DRIVE_FILE))?,
         }
         of.define(&written)
     })
     .await?
     .map_err(|error| JobError::io("write the seed and the definition", &error))?;
-    if assignment.start {
-        job.control.phase(Phase::Starting);
-        power::launch(job, &dir, &definition, driver).await?;
-    }
-    let disk_allocated = allocated(&dir.file(&disk_file(assignment.instance.disk_format.as_str())))
-        .map_err(|error| JobError::io("read the size of the new disk", &error))?;
-    Ok(DeployResult { power: if assignment.start { Power::Running } else { Power::Off }, disk_allocated })
+    Ok(definition)
+}
+
+pub(super) async fn result(
+    dir: &InstanceDir,
+    assignment: &DeployAssignment,
+    power: Power,
+) -> Result<DeployResult, JobError> {
+    let disk = dir.file(&disk_file(assignment.instance.disk_format.as_str()));
+    let disk_allocated =
+        allocated(&disk).map_err(|error| JobError::io("read the size of the new disk", &error))?;
+    let of = dir.clone();
+    Ok(DeployResult { power, disk_allocated, network: blocking(move || of.network()).await? })
 }
 
 /// Copies the image's disk into a new file of the instance's format, grown to the requested size.
-async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir) -> Result<(), JobError> {
+pub(super) async fn write_disk(
+    job: &Job,
+    assignment: &DeployAssignment,
+    dir: &InstanceDir,
+    name: &str,
+) -> Result<(), JobError> {
     let file = peer::locate(job, &assignment.image, assignment.source.as_ref()).await?;
     let source_format = job.machine.format(assignment.image.format.as_str())?;
     let target_format = job.machine.format(assignment.instance.disk_format.as_str())?;
@@ -102,10 +142,7 @@ async fn write_disk(job: &Job, assignment: &DeployAssignment, dir: &InstanceDir)
     let request = Request {
         disk: &disk,
         format: target_format.as_ref(),
-        target: Target::Disk(copy::local(
-            dir.folder(),
-            &disk_file(assignment.instance.disk_format.as_str()),
-        )?),
+        target: Target::Disk(copy::local(dir.folder(), name)?),
         compression: Compression::None,
         grow_to: Some(requested),
         progress,

@@ -23,7 +23,8 @@ use crate::{
     journal::steps,
     machine::{
         instance::{Definition, InstanceDir, disk_file},
-        process,
+        network,
+        process::{self, Process},
     },
     settings::create_private,
     sync::blocking,
@@ -47,16 +48,22 @@ pub(crate) async fn start(job: &Job, assignment: &PowerAssignment) -> Result<(),
     }
     let driver = job.machine.driver(&definition.driver, &definition.driver_settings).await?;
     let outcome = launch(job, &dir, &definition, driver).await;
-    if outcome.is_err()
-        && let Some(process) = dir.process()
-    {
-        // A failed start leaves the instance off, as it was.
+    if outcome.is_err() {
+        end_failed_start(&dir).await?;
+    }
+    outcome
+}
+
+/// Ends what a failed start has left: the instance is off, as it was.
+pub(crate) async fn end_failed_start(dir: &InstanceDir) -> Result<(), JobError> {
+    if let Some(process) = dir.process() {
         process
             .terminate()
             .await
             .map_err(|error| JobError::io("end a process that did not start well", &error))?;
     }
-    outcome
+    let id = dir.id();
+    blocking(move || network::unplug(id)).await
 }
 
 /// Asks the guest to shut down, waits, and then powers it off. Does nothing if it is off.
@@ -65,7 +72,18 @@ pub(crate) async fn stop(job: &Job, assignment: &PowerAssignment) -> Result<(), 
     let dir = job.machine.instance_dir(assignment.instance.id);
     let of = dir.clone();
     let definition = blocking(move || of.definition()).await??;
-    let Some(process) = dir.process() else { return Ok(()) };
+    if let Some(process) = dir.process() {
+        end(job, assignment, &definition, process).await?;
+    }
+    blocking(move || network::unplug(dir.id())).await
+}
+
+async fn end(
+    job: &Job,
+    assignment: &PowerAssignment,
+    definition: &Definition,
+    process: Process,
+) -> Result<(), JobError> {
     let driver = job.machine.driver(&definition.driver, &definition.driver_settings).await?;
     let vm = assignment.instance.id.to_string();
     if let Err(error) = driver.set_power(&vm, PowerAction::Shutdown).await {
@@ -78,6 +96,16 @@ pub(crate) async fn stop(job: &Job, assignment: &PowerAssignment) -> Result<(), 
         }
         info!(instance = %vm, "the guest did not shut down in time; powering it off");
     }
+    power_off(&job.machine.instance_dir(assignment.instance.id), driver.as_ref(), process).await
+}
+
+/// Powers an instance off without asking its guest.
+pub(crate) async fn power_off(
+    dir: &InstanceDir,
+    driver: &dyn Driver,
+    process: Process,
+) -> Result<(), JobError> {
+    let vm = dir.id().to_string();
     if let Err(error) = driver.set_power(&vm, PowerAction::PowerOff).await {
         warn!(instance = %vm, %error, "the hypervisor does not accept commands; ending its process");
     }
@@ -110,7 +138,15 @@ pub(crate) async fn launch(
     driver: Arc<dyn Driver>,
 ) -> Result<(), JobError> {
     job.control.check()?;
-    let launch = driver.define(&vm_spec(dir, definition)).await?;
+    let (of, settings) = (dir.clone(), definition.driver_settings.clone());
+    let folders = job.machine.folders.clone();
+    let card = move || {
+        let all = InstanceDir::all(&folders);
+        let others: Vec<_> = all.iter().map(InstanceDir::place).collect();
+        network::make_ready(of.place(), &others, &settings)
+    };
+    let card = blocking(card).await??;
+    let launch = driver.define(&vm_spec(dir, definition, card.options)).await?;
     let program = job.machine.program(&launch.program)?.path.clone();
     job.note(steps::LAUNCHING, [("instance", dir.id().to_string())]).await?;
     let of = dir.clone();
@@ -183,7 +219,7 @@ fn tail(path: &Path) -> std::io::Result<String> {
 const PROCESS_LOG: &str = "process.log";
 
 /// Returns the specification of an instance for its driver.
-fn vm_spec(dir: &InstanceDir, definition: &Definition) -> VmSpec {
+fn vm_spec(dir: &InstanceDir, definition: &Definition, network: Props) -> VmSpec {
     let instance = &definition.instance;
     let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let disk = |path, format: &str, read_only, serial: String| DiskSpec {
@@ -195,6 +231,7 @@ fn vm_spec(dir: &InstanceDir, definition: &Definition) -> VmSpec {
     let cdroms = [(SEED_FILE, "seed"), (CONFIG_DRIVE_FILE, "config-drive")];
     let cdroms = cdroms.map(|(file, serial)| (dir.file(file), serial));
     let mut options = definition.driver_settings.clone();
+    options.extend(network);
     options.extend(instance.vm_mode.map(|mode| ("vm-mode".to_owned(), mode.to_string())));
     // Virtio takes serials of at most 20 bytes.
     let uuid = instance.disk_id.uuid().simple().to_string();

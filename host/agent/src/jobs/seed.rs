@@ -27,6 +27,8 @@ pub(crate) enum SeedError {
     UserData(usize),
     #[error("`{0}` is not the name of a user")]
     User(String),
+    #[error("`{0}` is not an instance id; use 1 to 80 letters, digits, hyphens and underscores")]
+    InstanceId(String),
 }
 
 /// Returns the ISO image with the volume id `cidata`; the same seed has the same bytes.
@@ -48,8 +50,9 @@ pub(crate) fn config_drive(instance: InstanceId, seed: &Seed) -> Result<Vec<u8>,
     check(seed)?;
     let keys = seed.ssh_keys.iter().enumerate();
     let keys: BTreeMap<_, _> = keys.map(|(index, key)| (format!("key-{index:02}"), key.trim())).collect();
+    let uuid = seed.instance_id.clone().unwrap_or_else(|| instance.uuid().to_string());
     let meta = json!({
-        "uuid": instance.uuid(), "name": seed.hostname, "hostname": seed.hostname, "launch_index": 0,
+        "uuid": uuid, "name": seed.hostname, "hostname": seed.hostname, "launch_index": 0,
         "public_keys": keys,
     });
     let meta = meta.to_string();
@@ -80,6 +83,11 @@ fn check(seed: &Seed) -> Result<(), SeedError> {
     if let Some(text) = seed.user_data.as_ref().filter(|text| text.len() > MAX_USER_DATA) {
         return Err(SeedError::UserData(text.len()));
     }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_id = |id: &str| (1..=80).contains(&id.len()) && id.bytes().all(is_plain);
+    if let Some(id) = seed.instance_id.as_ref().filter(|id| !is_id(id)) {
+        return Err(SeedError::InstanceId(id.chars().take(80).collect()));
+    }
     match &seed.user {
         Some(user) if !is_user(user) => Err(SeedError::User(user.chars().take(80).collect())),
         Some(_) | None => Ok(()),
@@ -89,7 +97,8 @@ fn check(seed: &Seed) -> Result<(), SeedError> {
 /// Returns YAML with one key in each line; the keys are quoted as JSON strings, which are valid
 /// YAML.
 fn meta_data(instance: InstanceId, seed: &Seed) -> String {
-    let mut text = format!("instance-id: {instance}\nlocal-hostname: {}\n", seed.hostname);
+    let id = seed.instance_id.clone().unwrap_or_else(|| instance.to_string());
+    let mut text = format!("instance-id: {id}\nlocal-hostname: {}\n", seed.hostname);
     if !seed.ssh_keys.is_empty() {
         text.push_str("public-keys:\n");
     }

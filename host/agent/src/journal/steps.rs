@@ -25,6 +25,8 @@ pub(crate) const COMMITTED: &str = "committed";
 pub(crate) const DOWN: &str = "down";
 /// The folder of a new instance (`instance`) is created.
 pub(crate) const NEW_INSTANCE: &str = "new-instance";
+/// The new disk of an instance (`instance`) is written beside its present one.
+pub(crate) const REINSTALLING: &str = "reinstalling";
 /// The process of an instance is started.
 pub(crate) const LAUNCHING: &str = "launching";
 /// The process of an instance is running.
@@ -36,7 +38,7 @@ pub(crate) const REMOVED: &str = "removed";
 /// The outcome is known and is stored for the report: recovery undoes nothing.
 pub(crate) const ENDED: &str = "reporting";
 
-const HOST_STEPS: [&str; 17] = [
+const HOST_STEPS: [&str; 18] = [
     CLAIMED,
     SCRATCH,
     SNAPSHOT,
@@ -49,6 +51,7 @@ const HOST_STEPS: [&str; 17] = [
     COMMITTED,
     DOWN,
     NEW_INSTANCE,
+    REINSTALLING,
     LAUNCHING,
     LAUNCHED,
     REMOVING,

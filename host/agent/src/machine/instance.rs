@@ -5,8 +5,10 @@
 //! | `instance.json` | [`Definition`]: written when the disk is complete; without it the folder is no instance |
 //! | `disk.raw`, `disk.qcow2` | the primary disk |
 //! | `seed.iso`, `config-drive.iso` | the NoCloud seed, and the config drive where the image asks for one |
+//! | `network.json` | the network card that was made ready for the last start |
 //! | `process.json`, `pid` | the process, as recorded by the agent and by the process itself |
 //! | `disk.merged` | what a merge of the disk's layers has written so far |
+//! | `disk.replacement` | what a reinstallation has written so far |
 //! | anything else | layers below the disk, which the operator or the hypervisor created |
 //! | `console.log`, `process.log` | the guest's serial console, the output of the process |
 
@@ -18,11 +20,21 @@ use std::{
 };
 
 use imprint_agent_protocol::{InstanceRef, InstanceReport};
-use imprint_domain::{id::InstanceId, instance::Power, size::ByteSize, task_error::TaskErrorCode};
+use imprint_domain::{
+    id::InstanceId, instance::Power, network::Network, size::ByteSize, task_error::TaskErrorCode,
+};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::{durable, error::JobError, machine::process::Process, settings::Folders};
+use crate::{
+    durable,
+    error::JobError,
+    machine::{
+        network::{self, NETWORK_FILE, Place},
+        process::Process,
+    },
+    settings::Folders,
+};
 
 const VERSION: u32 = 1;
 /// The largest number of instances that are read.
@@ -133,6 +145,16 @@ impl InstanceDir {
         Process::find(&self.process_record(), &self.pid_file(), &self.id.to_string())
     }
 
+    /// Returns the network card that was made ready for the last start. Blocks.
+    pub(crate) fn network(&self) -> Option<Network> {
+        network::last(self.place())
+    }
+
+    /// Returns where the instance is, as its network card is made ready by that.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { id: self.id, folder: &self.folder }
+    }
+
     /// Ends the instance's process, if it is running, and removes the instance's files. Idempotent.
     pub(crate) async fn terminate_and_remove(&self) -> io::Result<()> {
         if let Some(process) = self.process() {
@@ -144,6 +166,7 @@ impl InstanceDir {
 
     /// Removes the instance's files; its process must have ended. Idempotent. Blocks.
     fn remove(&self) -> io::Result<()> {
+        network::unplug(self.id);
         durable::remove_folder(&self.sockets())?;
         durable::remove_folder(&self.folder)
     }
@@ -162,7 +185,7 @@ impl InstanceDir {
             }
             Err(JobError::Stopped(_)) => None,
         };
-        InstanceReport { id: self.id, power, disk_allocated }
+        InstanceReport { id: self.id, power, disk_allocated, network: self.network() }
     }
 }
 
@@ -171,10 +194,13 @@ const DEFINITION: &str = "instance.json";
 /// The name of the file that a merge writes, until it is renamed to the disk's name.
 pub(crate) const MERGED: &str = "disk.merged";
 
+/// The name of the disk that a reinstallation writes, until it is renamed to the disk's name.
+pub(crate) const REPLACEMENT: &str = "disk.replacement";
+
 /// Returns whether a file in an instance's folder belongs to the agent and so is no layer of a
 /// disk.
 pub(crate) fn is_own_file(name: &str) -> bool {
-    const OWN: [&str; 8] = [
+    const OWN: [&str; 10] = [
         DEFINITION,
         "process.json",
         "pid",
@@ -182,6 +208,8 @@ pub(crate) fn is_own_file(name: &str) -> bool {
         "config-drive.iso",
         "console.log",
         "process.log",
+        NETWORK_FILE,
+        REPLACEMENT,
         MERGED,
     ];
     // Unfinished files of `durable::write`, of this version and of earlier ones.

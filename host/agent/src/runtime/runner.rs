@@ -20,7 +20,7 @@ use crate::{
         control::Control,
         deploy, image,
         job::{Job, instance_of},
-        power, relocate, scan, storage_test,
+        power, reinstall, relocate, scan, storage_test,
     },
     journal::{FileJournal, Header, steps},
     runtime::{
@@ -203,7 +203,10 @@ fn work<'a>(job: &'a Job, kind: &'a AssignmentKind) -> Work<'a> {
         AssignmentKind::VerifyImage(verify) => boxed(job, verify, image::verify, Outcome::ImageRegistered),
         AssignmentKind::DeleteImage(delete) => boxed(job, delete, image::delete, |()| Outcome::Done),
         AssignmentKind::MoveImage(order) => boxed(job, order, relocate::run, Outcome::Moved),
-        AssignmentKind::Deploy(deploy) => boxed(job, deploy, deploy::run, Outcome::Deployed),
+        AssignmentKind::Deploy(order) if order.replace => {
+            boxed(job, order, reinstall::run, Outcome::Deployed)
+        }
+        AssignmentKind::Deploy(order) => boxed(job, order, deploy::run, Outcome::Deployed),
         AssignmentKind::Start(power) => boxed(job, power, power::start, |()| Outcome::Done),
         AssignmentKind::Stop(power) => boxed(job, power, power::stop, |()| Outcome::Done),
         AssignmentKind::Coalesce(merge) => boxed(job, merge, coalesce::run, |()| Outcome::Done),

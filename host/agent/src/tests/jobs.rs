@@ -22,7 +22,7 @@ fn captured(outcome: Outcome) -> CaptureResult {
     result
 }
 
-fn failed(outcome: Outcome) -> TaskError {
+pub(super) fn failed(outcome: Outcome) -> TaskError {
     let Outcome::Failed(error) = outcome else { panic!("{outcome:?}") };
     error
 }
@@ -330,7 +330,7 @@ async fn a_panic_fails_its_own_job_only() {
 type Of = fn(PowerAssignment) -> AssignmentKind;
 
 /// Stores an image and answers its logical digest.
-async fn store(world: &World, bytes: &[u8]) -> String {
+pub(super) async fn store(world: &World, bytes: &[u8]) -> String {
     fs::write(world.ports.storage.path("image-1"), bytes).unwrap();
     let disk = Disk::from_raw(Arc::new(MemorySource::new(bytes.to_vec())), &Limits::default()).unwrap();
     digest(&Arc::new(disk), &WriteOptions::default()).await.unwrap().to_string()

@@ -290,6 +290,7 @@ impl From<service::InstanceView> for instance::Instance {
             boot_source: view.boot_source,
             vcpus: view.vcpus,
             memory_bytes: view.memory_bytes.bytes(),
+            network: view.network.map(|network| instance::Network::of(network, view.metadata.ssh_user())),
             metadata: view.metadata.to_texts(),
             disks: view.disks.into_iter().map(Into::into).collect(),
             capture: instance::CaptureAllowed {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use imprint_domain::{
     id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, TaskId, UserScriptId},
     instance::{BootSource, InstanceStatus, Power},
+    network::NetworkKind,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -39,6 +40,9 @@ pub struct Instance {
     pub memory_bytes: u64,
     /// How the system of the instance is started, as its image said at the deployment.
     pub metadata: BTreeMap<String, String>,
+    /// The network card, as the hypervisor made it ready at the last start; `null` without one.
+    #[schema(required)]
+    pub network: Option<Network>,
     /// The disks of the instance.
     pub disks: Vec<Disk>,
     /// Whether an image of the instance can be created now.
@@ -57,6 +61,43 @@ pub struct ImageName {
     pub id: ImageId,
     /// The name of the image.
     pub name: String,
+}
+
+/// The network card of an instance.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Network {
+    /// How it is connected.
+    pub kind: NetworkKind,
+    /// The MAC address of the card.
+    pub mac: String,
+    /// Where the SSH server of the guest is reached; `null` where the network gives out its
+    /// address.
+    #[schema(required)]
+    pub ssh: Option<SshAddress>,
+}
+
+impl Network {
+    /// Returns the card of an instance with that user.
+    pub(super) fn of(card: imprint_domain::network::Network, user: Option<&str>) -> Self {
+        let ssh = card.ssh.map(|ssh| SshAddress {
+            host: ssh.host.to_string(),
+            port: ssh.port,
+            user: user.map(str::to_owned),
+        });
+        Self { kind: card.kind, mac: card.mac.to_string(), ssh }
+    }
+}
+
+/// Where the SSH server of a guest is reached.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SshAddress {
+    /// The name or the address of the machine.
+    pub host: String,
+    /// The TCP port, which is forwarded to port 22 of the guest.
+    pub port: u16,
+    /// The name of the user, as the image says; `null` where it does not.
+    #[schema(required)]
+    pub user: Option<String>,
 }
 
 /// A disk of an instance.
@@ -106,6 +147,36 @@ pub struct InstanceCreate {
     #[schema(minimum = 67108864, maximum = 1099511627776_i64)]
     pub memory_bytes: Option<u64>,
     /// The size of the disk in bytes; without it, that of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_size_bytes: Option<u64>,
+    /// Saved SSH keys of the account, in addition to `ssh_keys`; at most 32 of both together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32, required = false)]
+    pub ssh_key_ids: Vec<SshKeyId>,
+    /// A saved user script of the account, instead of `user_data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_script_id: Option<UserScriptId>,
+    /// SSH public keys, each as a line of `authorized_keys`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32, required = false)]
+    pub ssh_keys: Vec<String>,
+    /// A user script or cloud-config, at most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 65536)]
+    pub user_data: Option<String>,
+    /// Whether the instance is started once its disk is written.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub start: bool,
+}
+
+/// A request to write the primary disk of an instance anew.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceReinstall {
+    /// The image to write.
+    pub image_id: ImageId,
+    /// The size of the disk in bytes; without it, its present size, or that of the image if larger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_size_bytes: Option<u64>,
     /// Saved SSH keys of the account, in addition to `ssh_keys`; at most 32 of both together.

@@ -8,7 +8,9 @@ use super::accepted::{Created, accepted};
 use crate::{
     dto::{
         byte_size,
-        instance::{BusyQuery, Instance, InstanceAndTask, InstanceCreate, InstanceListQuery},
+        instance::{
+            BusyQuery, Instance, InstanceAndTask, InstanceCreate, InstanceListQuery, InstanceReinstall,
+        },
         page::Page,
     },
     extract::{Caller, Id, IdempotencyKey, JsonBody, Query, Read, Write, ids, name, page_request},
@@ -137,6 +139,44 @@ pub(crate) async fn instance_stop(
 ) -> Result<Response, ApiError> {
     let op = op.with_idempotency(key.bind_empty());
     Ok(answer(state.service().instance_stop(&op, id, busy(&query)).await?))
+}
+
+/// Write the primary disk of an instance anew from an image
+///
+/// Everything on the disk is lost. The instance runs with its present disk until the new one is
+/// complete, and is then powered off without a shut-down. It keeps its id, name, size and network
+/// card.
+#[utoipa::path(
+    post, path = "/instances/{id}/actions/reinstall", tag = "instances",
+    params(
+        ("id" = InstanceId, Path, description = "The instance"),
+        BusyQuery,
+        IdempotencyKey,
+    ),
+    request_body = InstanceReinstall,
+    responses((status = 202, description = "The instance and its task", body = InstanceAndTask,
+        headers(("Task-Location" = String, description = "The task")))),
+)]
+pub(crate) async fn instance_reinstall(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Write>,
+    Id(id): Id<InstanceId>,
+    Query(query): Query<BusyQuery>,
+    key: IdempotencyKey,
+    body: JsonBody<InstanceReinstall>,
+) -> Result<Response, ApiError> {
+    let request = body.value;
+    let reinstall = service::InstanceReinstall {
+        image_id: request.image_id,
+        disk_size: request.disk_size_bytes.map(|bytes| byte_size(bytes, "/disk_size_bytes")).transpose()?,
+        ssh_key_ids: request.ssh_key_ids,
+        user_script_id: request.user_script_id,
+        ssh_keys: request.ssh_keys,
+        user_data: request.user_data,
+        start: request.start,
+    };
+    let op = op.with_idempotency(key.bind(body.digest));
+    Ok(answer(state.service().instance_reinstall(&op, id, reinstall, busy(&query)).await?))
 }
 
 /// Delete an instance with its disks

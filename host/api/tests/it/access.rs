@@ -74,6 +74,7 @@ fn rows(world: &World) -> Vec<Row> {
         ("instance_delete", Owner, None),
         ("instance_start", Owner, None),
         ("instance_stop", Owner, None),
+        ("instance_reinstall", Owner, Some(json!({"image_id": "IMAGE"}))),
         ("instance_image_create", Owner, name()),
         ("task_list", Account, None),
         ("task_show", Owner, None),

@@ -1,12 +1,12 @@
 //! The arguments of the client's commands. Resources are named by id or by name.
 
+mod access;
 mod admin;
 mod saved;
 mod share;
 mod storage;
 
-use std::path::PathBuf;
-
+pub(crate) use access::{AccessArgs, ReinstallArgs};
 pub(crate) use admin::{
     AccountCommand, AccountCreateArgs, AccountSetArgs, AdminArgs, AdminCommand, AdminHypervisorCommand,
     Limit, LocationCommand, LocationSetArgs, SecretsCommand,
@@ -43,6 +43,8 @@ pub(crate) enum ClientCommand {
     Instance(InstanceArgs),
     /// Hypervisors: list
     Hypervisor(HypervisorArgs),
+    /// Locations, with the limits of the account and what it uses of them: list
+    Location(LocationArgs),
     /// Tasks: list, show, watch, cancel, retry
     Task(TaskArgs),
     /// Saved SSH keys: list, show, create, rename, delete
@@ -65,6 +67,7 @@ impl ClientCommand {
             Self::Image(ImageArgs { connection, .. })
             | Self::Instance(InstanceArgs { connection, .. })
             | Self::Hypervisor(HypervisorArgs { connection, .. })
+            | Self::Location(LocationArgs { connection, .. })
             | Self::Task(TaskArgs { connection, .. })
             | Self::SshKey(SshKeyArgs { connection, .. })
             | Self::UserScript(UserScriptArgs { connection, .. })
@@ -277,6 +280,22 @@ pub(crate) struct ConfirmArgs {
     pub(crate) yes: bool,
 }
 
+/// Arguments of `imprint location`.
+#[derive(Debug, Args)]
+pub(crate) struct LocationArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: PlacesCommand,
+}
+
+/// The commands of `imprint location`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlacesCommand {
+    /// List the locations, with the limits of the account and what it uses of them
+    List,
+}
+
 /// Arguments of `imprint hypervisor`.
 #[derive(Debug, Args)]
 pub(crate) struct HypervisorArgs {
@@ -340,6 +359,8 @@ pub(crate) enum InstanceCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// Write the primary disk of an instance anew from an image; everything on it is lost
+    Reinstall(ReinstallArgs),
     /// Delete an instance with its disks; images created from it stay
     Delete {
         /// Id or name
@@ -374,18 +395,8 @@ pub(crate) struct InstanceCreateArgs {
     /// Size of the disk, such as 10G [default: that of the image]
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk_size: Option<ByteSize>,
-    /// File with SSH public keys, one per line; may be given several times
-    #[arg(long = "ssh-keys", value_name = "FILE")]
-    pub(crate) ssh_keys: Vec<PathBuf>,
-    /// Saved SSH key, by id or name; may be given several times
-    #[arg(long = "ssh-key", value_name = "KEY")]
-    pub(crate) saved_keys: Vec<String>,
-    /// File with a user script or cloud-config
-    #[arg(long, value_name = "FILE", conflicts_with = "user_script")]
-    pub(crate) user_data: Option<PathBuf>,
-    /// Saved user script, by id or name
-    #[arg(long, value_name = "SCRIPT")]
-    pub(crate) user_script: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
     /// Do not start the instance
     #[arg(long)]
     pub(crate) no_start: bool,

@@ -2,21 +2,27 @@
 
 use std::{fs, io, path::Path};
 
-use imprint_api::dto::instance::{Instance, InstanceAndTask, InstanceCreate};
-use imprint_domain::{metadata::KnownKey, size::ByteSize};
+use imprint_api::dto::instance::{Instance, InstanceAndTask, InstanceCreate, InstanceReinstall};
+use imprint_domain::{
+    id::{SshKeyId, UserScriptId},
+    metadata::KnownKey,
+    size::ByteSize,
+};
 use reqwest::Method;
 
 use super::{
     api::Api,
-    args::{BusyArgs, InstanceArgs, InstanceCommand, InstanceCreateArgs, WaitArgs},
-    confirm::confirm_deletion,
+    args::{
+        AccessArgs, BusyArgs, InstanceArgs, InstanceCommand, InstanceCreateArgs, ReinstallArgs, WaitArgs,
+    },
+    confirm::{confirm, confirm_deletion},
     failure::Failure,
     find,
     output::{Output, pairs, size, text, time},
     table::Table,
     watch::watch,
 };
-use crate::terminal::note;
+use crate::terminal::{self, note};
 
 /// The size of the largest file of keys or user data, in bytes.
 const MAX_FILE: u64 = 64 << 10;
@@ -37,6 +43,7 @@ pub(crate) async fn run(args: InstanceArgs) -> Result<(), Failure> {
         InstanceCommand::Stop { instance, busy, wait } => {
             change(&api, output, &instance, (Method::POST, "/actions/stop"), busy, wait).await
         }
+        InstanceCommand::Reinstall(args) => reinstall(&api, output, args).await,
         InstanceCommand::Delete { instance, busy, confirm, wait } => {
             confirm_deletion(confirm, "instance", &instance)?;
             change(&api, output, &instance, (Method::DELETE, ""), busy, wait).await
@@ -84,6 +91,8 @@ fn details(instance: &Instance) -> Table {
         ("disk", disk_size(instance)),
         ("metadata", pairs(&instance.metadata)),
         ("SSH user", text(instance.metadata.get(KnownKey::SshUser.as_str()))),
+        ("network card", network(instance)),
+        ("SSH", ssh(instance)),
         ("creating an image", capture),
         ("hypervisor", instance.hypervisor_id.to_string()),
         ("location", instance.location_id.to_string()),
@@ -92,7 +101,28 @@ fn details(instance: &Instance) -> Table {
     ])
 }
 
-async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(), Failure> {
+fn network(instance: &Instance) -> String {
+    text(instance.network.as_ref().map(|network| format!("{}, {}", network.kind, network.mac)))
+}
+
+/// Returns the command that reaches the guest from another machine.
+fn ssh(instance: &Instance) -> String {
+    let address = instance.network.as_ref().and_then(|network| network.ssh.as_ref());
+    text(address.map(|ssh| {
+        let user = ssh.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        format!("ssh -p {} {user}{}", ssh.port, ssh.host)
+    }))
+}
+
+/// What the access of a request is made of.
+struct Access {
+    ssh_keys: Vec<String>,
+    ssh_key_ids: Vec<SshKeyId>,
+    user_script_id: Option<UserScriptId>,
+    user_data: Option<String>,
+}
+
+async fn access(api: &Api, args: &AccessArgs) -> Result<Access, Failure> {
     let mut ssh_keys = Vec::new();
     for path in &args.ssh_keys {
         let lines = read(path)?;
@@ -108,6 +138,11 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
         None => None,
     };
     let user_data = args.user_data.as_deref().map(read).transpose()?;
+    Ok(Access { ssh_keys, ssh_key_ids, user_script_id, user_data })
+}
+
+async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(), Failure> {
+    let Access { ssh_keys, ssh_key_ids, user_script_id, user_data } = access(api, &args.access).await?;
     let hypervisor_id = match &args.hypervisor {
         Some(typed) => Some(find::hypervisor(api, typed).await?),
         None => None,
@@ -126,6 +161,25 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
         start: !args.no_start,
     };
     let made = api.create("/instances", &request).await?;
+    finish(api, output, made, args.wait).await
+}
+
+async fn reinstall(api: &Api, output: Output, args: ReinstallArgs) -> Result<(), Failure> {
+    let name = terminal::printable(&args.instance);
+    confirm(args.confirm, &format!("Write the disk of `{name}` anew? Everything on it is lost."))?;
+    let id = find::instance(api, &args.instance).await?;
+    let Access { ssh_keys, ssh_key_ids, user_script_id, user_data } = access(api, &args.access).await?;
+    let request = InstanceReinstall {
+        image_id: find::image(api, &args.image).await?,
+        disk_size_bytes: args.disk_size.map(ByteSize::bytes),
+        ssh_key_ids,
+        user_script_id,
+        ssh_keys,
+        user_data,
+        start: !args.no_start,
+    };
+    let cancel = if args.busy.cancel_captures { "?cancel_captures=true" } else { "" };
+    let made = api.create(&format!("/instances/{id}/actions/reinstall{cancel}"), &request).await?;
     finish(api, output, made, args.wait).await
 }
 

@@ -1,7 +1,8 @@
 //! The configuration file (TOML). Everything has a default; command-line flags override it.
 
 use std::{
-    net::SocketAddr,
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
@@ -67,6 +68,44 @@ pub(crate) struct AgentSection {
     /// The guests' images come with freeze hooks: a freeze then counts as application-consistent.
     /// The guest agent itself does not say whether it has any.
     pub(crate) freeze_hooks: bool,
+    /// The network cards of the instances on this machine, while `imprint serve` is its agent.
+    pub(crate) network: NetworkSection,
+}
+
+/// `[agent.network]`: settings of the driver, by which cards are made ready at the start of an
+/// instance.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NetworkSection {
+    /// `user` (the default), `bridge` or `none`.
+    pub(crate) kind: Option<String>,
+    /// The bridge of this machine that cards are plugged into.
+    pub(crate) bridge: Option<String>,
+    /// The IPv4 address at which ports for SSH are opened (127.0.0.1).
+    pub(crate) ssh_address: Option<Ipv4Addr>,
+    /// The first and the last of these ports (`22000-22999`).
+    pub(crate) ssh_ports: Option<String>,
+    /// The name or address of this machine that customers see (that of `ssh_address`).
+    pub(crate) ssh_host: Option<String>,
+    /// Whether guests in user mode reach this machine, its loopback included, and what it reaches.
+    pub(crate) outgoing: bool,
+}
+
+impl NetworkSection {
+    /// Returns the settings of the driver that say the same.
+    pub(crate) fn driver_settings(&self) -> BTreeMap<String, String> {
+        let kind = self.kind.as_deref().unwrap_or("user");
+        let address = self.ssh_address.map(|address| address.to_string());
+        let all = [
+            ("network", Some(kind.to_owned())),
+            ("bridge", self.bridge.clone()),
+            ("ssh-address", address),
+            ("ssh-ports", self.ssh_ports.clone()),
+            ("ssh-host", self.ssh_host.clone()),
+            ("outgoing", self.outgoing.then(|| "on".to_owned())),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    }
 }
 
 /// `[mover]`

@@ -84,10 +84,11 @@ fn stock_file(path: &Path) -> Result<StockImageFile> {
         path.file_name().and_then(|name| name.to_str()).context("the stock image's name is not UTF-8")?;
     Ok(StockImageFile {
         name: Name::parse("Imprint demo Linux")?,
-        description: "A small Linux that writes to its disk all the time; busybox, QEMU guest agent, NoCloud"
+        description: "A small Linux to try things out with: busybox, QEMU guest agent, SSH server, NoCloud"
             .to_owned(),
         key: key.to_owned(),
         format,
+        ssh_user: "root".to_owned(),
     })
 }
 

@@ -38,6 +38,7 @@ pub(super) fn request(
     if settings.file.agent.freeze_hooks {
         driver_settings.insert("freeze-hooks".to_owned(), "present".to_owned());
     }
+    driver_settings.extend(settings.file.agent.network.driver_settings());
     Ok(LocalRequest {
         location: Name::parse("home")?,
         hypervisor: Name::parse("this-machine")?,

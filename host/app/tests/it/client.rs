@@ -157,7 +157,8 @@ async fn an_operator_merges_the_layers_of_a_disk() {
     let server = Server::start().await;
     server.imprint(&["login", "--server", &server.url, "--account", "admin"]).await.expect(0);
     let create = ["instance", "create", "--image", "Debian", "--name", "web-1", "--no-start", "--wait"];
-    let off = Outcome::Deployed(DeployResult { power: Power::Off, disk_allocated: ByteSize::MIB });
+    let off =
+        Outcome::Deployed(DeployResult { power: Power::Off, disk_allocated: ByteSize::MIB, network: None });
     let (ran, ()) = tokio::join!(server.imprint(&create), server.agent.work(off));
     ran.expect(0);
     let coalesce = ["admin", "coalesce", "web-1", "--wait"];

@@ -203,7 +203,7 @@ pub(crate) fn stored() -> StoredImage {
 }
 
 pub(crate) fn deployed() -> Outcome {
-    Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: ByteSize::MIB })
+    Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: ByteSize::MIB, network: None })
 }
 
 /// A command that has ended.

@@ -79,6 +79,11 @@ pub enum OnFailure {
 }
 
 impl TaskKind {
+    /// Returns whether the task writes a disk from an image.
+    pub const fn deploys_image(self) -> bool {
+        matches!(self, Self::InstanceDeploy | Self::InstanceReinstall)
+    }
+
     /// Returns the description of this kind of task.
     pub const fn spec(self) -> TaskSpec {
         // A short operation on an instance; the others say how they differ.
@@ -133,6 +138,10 @@ impl TaskKind {
                 on_failure: OnFailure::FailInstance,
                 ..power
             },
+            // Until the new disk is complete the old one is as it was.
+            Self::InstanceReinstall => {
+                TaskSpec { deadline_s: COPY_DEADLINE_S, result: TaskResult::DeployedInstance, ..power }
+            }
             Self::InstanceStart => TaskSpec { on_success: OnSuccess::SetPower(Power::Running), ..power },
             Self::InstanceStop => TaskSpec { on_success: OnSuccess::SetPower(Power::Off), ..power },
             Self::InstanceCoalesce => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },

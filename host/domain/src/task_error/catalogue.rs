@@ -221,6 +221,10 @@ catalogue! {
         "The instance's process ended while it started",
         ASK_PROVIDER,
         "Read the end of the instance's process log in the agent's log.";
+    NetworkNotReady = "network_not_ready", Never,
+        "The network card of the instance could not be made ready",
+        ASK_PROVIDER,
+        "Correct the setting that the detail names in the settings of the hypervisor's driver, or make what is missing on its machine; then retry the task.";
     ProgramMissing = "program_missing", Never,
         "A program that the hypervisor needs is not installed",
         ASK_PROVIDER,

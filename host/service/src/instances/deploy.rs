@@ -46,7 +46,7 @@ fn invalid(pointer: &str, detail: impl std::fmt::Display) -> Error {
     Error::new(Code::InvalidRequest, detail).at(pointer)
 }
 
-fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
+pub(super) fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
     let vcpus = request.vcpus.unwrap_or(DEFAULT_VCPUS);
     if !VCPUS.contains(&vcpus) {
         return Err(invalid("/vcpus", format!("vcpus is {} to {}", VCPUS.start(), VCPUS.end())));
@@ -65,7 +65,7 @@ fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
 /// Chooses the hypervisor: the requested one, or the one with the fewest instances among those that
 /// are bound to the image's storage. The second value is whether it reaches the image, there or
 /// through another agent.
-async fn choose(
+pub(super) async fn choose(
     change: &Change<'_>,
     request: &InstanceCreate,
     image: &Image,
@@ -163,7 +163,7 @@ impl Service {
         instance::insert(&change.tx, &record, &[disk]).await.db()?;
         change.instance_changed(&record).await?;
         let seed = seed::make(&change, op, &request, &record.instance.metadata).await?;
-        let payload = TaskPayload::Deploy { seed, start: request.start };
+        let payload = TaskPayload::Deploy { seed, start: request.start, disk: None };
         let answer = queue(&mut change, op, payload, &record).await?;
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;

@@ -7,6 +7,7 @@ use imprint_domain::{
     instance::{BootSource, InstanceStatus, Power},
     metadata::Metadata,
     name::Name,
+    network::Network,
     rules,
     size::ByteSize,
     task::TaskKind,
@@ -86,6 +87,9 @@ pub struct InstanceView {
     /// How its system is started, as its image said at the deployment.
     #[serde(default)]
     pub metadata: Metadata,
+    /// Its network card, as its agent reported it last.
+    #[serde(default)]
+    pub network: Option<Network>,
     /// The disks of the instance.
     pub disks: Vec<DiskView>,
     /// Whether it can be captured now.
@@ -199,6 +203,7 @@ pub(super) async fn view_one_of(
         vcpus: instance.vcpus,
         memory_bytes: instance.memory,
         metadata: instance.metadata.clone(),
+        network: instance.network.clone(),
         disks: disks.collect(),
         capture: facts.allowed(instance, now),
         task_id: record.task_id,
@@ -333,7 +338,12 @@ pub enum Busy {
 }
 
 /// Refuses while a task works on the instance, or cancels what does.
-async fn make_way(change: &mut Change<'_>, op: &Op, id: InstanceId, busy: Busy) -> Result<(), Error> {
+pub(super) async fn make_way(
+    change: &mut Change<'_>,
+    op: &Op,
+    id: InstanceId,
+    busy: Busy,
+) -> Result<(), Error> {
     if busy == Busy::Refuse {
         return require_idle(&change.conn(), id).await;
     }

@@ -67,6 +67,7 @@ pub(super) async fn make(
         None => request.user_data.clone(),
     };
     Ok(Seed {
+        instance_id: None,
         hostname: hostname(request.name.as_str()),
         ssh_keys,
         user_data,

@@ -53,7 +53,7 @@ pub(crate) async fn bring(
 ///
 /// An error of the database.
 pub(crate) async fn bring_for(change: &mut Change<'_>, deployment: &Task) -> Result<(), Error> {
-    if deployment.kind != TaskKind::InstanceDeploy {
+    if !deployment.kind.deploys_image() {
         return Ok(());
     }
     let Some(id) = deployment.image_id else { return Ok(()) };

@@ -12,7 +12,8 @@ use imprint_domain::{
 };
 use imprint_store::{
     image::{self, CaptureNotes},
-    instance, task,
+    instance::{self, InstanceRecord},
+    task,
     task::{TaskFilter, TaskRecord},
 };
 
@@ -25,7 +26,7 @@ use crate::{
     tasks::{
         lease::{leased_task, refused, unavailable},
         lifecycle, moves,
-        payload::TaskPayload,
+        payload::{NewDisk, TaskPayload},
     },
     validate::truncate,
 };
@@ -224,10 +225,35 @@ async fn confirm(change: &mut Change<'_>, record: &TaskRecord, found: StoredImag
 
 async fn deployed(change: &mut Change<'_>, record: &TaskRecord, result: &DeployResult) -> Result<(), Error> {
     let Some(mut found) = lifecycle::instance_of(change, record).await? else { return Ok(()) };
+    if let TaskPayload::Deploy { disk: Some(disk), .. } = TaskPayload::of(record)? {
+        return reinstalled(change, record, found, disk, result).await;
+    }
     if found.instance.deployed(result.power).is_err() {
         return Ok(());
     }
+    found.instance.observe_network(result.network.clone());
     instance::update(&change.tx, &found).await.db()?;
+    instance::set_allocated(&change.tx, found.instance.id, result.disk_allocated).await.db()?;
+    change.instance_changed(&found).await
+}
+
+/// Writes what an instance is after its disk was written anew.
+async fn reinstalled(
+    change: &mut Change<'_>,
+    record: &TaskRecord,
+    mut found: InstanceRecord,
+    disk: NewDisk,
+    result: &DeployResult,
+) -> Result<(), Error> {
+    let image = lifecycle::image_of(change, record).await?.map(|record| record.image);
+    let metadata = image.as_ref().map(|image| image.metadata.clone()).unwrap_or_default();
+    // It may be on its way out: then nothing of it matters any more.
+    if found.instance.reinstalled(image.map(|image| image.id), metadata, result.power).is_err() {
+        return Ok(());
+    }
+    found.instance.observe_network(result.network.clone());
+    instance::update(&change.tx, &found).await.db()?;
+    instance::replace_primary(&change.tx, found.instance.id, disk.id, disk.size).await.db()?;
     instance::set_allocated(&change.tx, found.instance.id, result.disk_allocated).await.db()?;
     change.instance_changed(&found).await
 }

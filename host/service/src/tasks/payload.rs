@@ -13,9 +13,10 @@ use imprint_domain::{
     Error,
     consistency::Consistency,
     digest::LogicalDigest,
-    id::{ImageId, InstanceId, StorageId},
+    id::{DiskId, ImageId, InstanceId, StorageId},
     image::{Compression, ImageFormat},
     location::Location,
+    metadata::Metadata,
     plugin_kind::StorageKind,
     size::ByteSize,
     storage::StorageRole,
@@ -72,6 +73,9 @@ pub(crate) enum TaskPayload {
         seed: Seed,
         /// Whether the instance is started at the end.
         start: bool,
+        /// The disk that replaces the one of an instance that exists (S11).
+        #[serde(default)]
+        disk: Option<NewDisk>,
     },
     /// Where the copy of an image's file goes.
     Move {
@@ -103,6 +107,15 @@ pub(crate) enum TaskPayload {
     },
     /// The storage of a connection test. Its secrets are sealed in a table of their own.
     StorageTest(TestSubject),
+}
+
+/// A disk that is written for an instance that exists. Its row follows when it is complete.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct NewDisk {
+    /// Its id.
+    pub(crate) id: DiskId,
+    /// Its size in bytes.
+    pub(crate) size: ByteSize,
 }
 
 /// The storage that a connection test tries.
@@ -168,14 +181,23 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             let image = ImageRef { id, storage, key, format };
             AssignmentKind::DeleteImage(DeleteImageAssignment { image })
         }
-        (TaskKind::InstanceDeploy, TaskPayload::Deploy { seed, start }) => {
+        (
+            TaskKind::InstanceDeploy | TaskKind::InstanceReinstall,
+            TaskPayload::Deploy { seed, start, disk },
+        ) => {
+            let mut instance = instance_ref(conn, task).await?;
+            if let Some(disk) = disk {
+                (instance.disk_id, instance.disk_size) = (disk.id, disk.size);
+                instance.vm_mode = metadata_of_image(conn, task).await?.vm_mode();
+            }
             AssignmentKind::Deploy(DeployAssignment {
-                instance: instance_ref(conn, task).await?,
+                instance,
                 image: image_ref(conn, task).await?,
                 source: source(change, task).await?,
                 logical_digest: logical_digest(conn, task).await?,
                 seed,
                 start,
+                replace: disk.is_some(),
             })
         }
         (TaskKind::StorageScan, TaskPayload::Scan { storage_id }) => {
@@ -235,6 +257,7 @@ async fn plain(conn: &Conn<'_>, task: &Task) -> Result<AssignmentKind, Error> {
         | TaskKind::ImageMove
         | TaskKind::ObjectDelete
         | TaskKind::InstanceDeploy
+        | TaskKind::InstanceReinstall
         | TaskKind::StorageTest
         | TaskKind::StorageScan
         | TaskKind::StorageClean) => return Err(of_another_kind(kind)),
@@ -285,6 +308,11 @@ async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<LogicalDi
     let id: ImageId = require(task.image_id, "image")?;
     let record = require(image::get(conn, id).await.db()?, "image")?;
     Ok(record.image.stored.as_ref().map(|stored| stored.logical_digest.clone()))
+}
+
+async fn metadata_of_image(conn: &Conn<'_>, task: &Task) -> Result<Metadata, Error> {
+    let id: ImageId = require(task.image_id, "image")?;
+    Ok(require(image::get(conn, id).await.db()?, "image")?.image.metadata.clone())
 }
 
 /// Returns the agent that serves the image to the task's hypervisor; `None` where that is bound to

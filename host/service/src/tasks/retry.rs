@@ -49,15 +49,14 @@ pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Res
                 Err(invalid_transition("the image is not being deleted"))
             }
         },
+        TaskKind::InstanceReinstall => {
+            may_deploy(change, record).await?;
+            let instance = its_instance(change, record).await?;
+            instance.instance.require_ready()?;
+            require_idle(&change.conn(), instance.instance.id).await
+        }
         TaskKind::InstanceDeploy => {
-            let image = its_image(change, record).await?;
-            // The rules of a new request: the image may be shared no longer.
-            require_use(&change.conn(), &image.image, record.task.account_id, change.now).await?;
-            image.image.require_available()?;
-            let reaching = storage::bound_hypervisors(&change.conn(), image.image.storage_id).await.db()?;
-            if image.image.kind == ImageKind::Custom && !reaching.contains(&record.task.hypervisor_id) {
-                bring(change, &image, record.task.hypervisor_id).await?;
-            }
+            may_deploy(change, record).await?;
             let mut instance = its_instance(change, record).await?;
             instance.instance.retry()?;
             instance::update(&change.tx, &instance).await.db()?;
@@ -83,6 +82,18 @@ pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Res
             }
         },
     }
+}
+
+/// Applies the rules of a new request: the image may be shared no longer.
+async fn may_deploy(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    let image = its_image(change, record).await?;
+    require_use(&change.conn(), &image.image, record.task.account_id, change.now).await?;
+    image.image.require_available()?;
+    let reaching = storage::bound_hypervisors(&change.conn(), image.image.storage_id).await.db()?;
+    if image.image.kind == ImageKind::Custom && !reaching.contains(&record.task.hypervisor_id) {
+        bring(change, &image, record.task.hypervisor_id).await?;
+    }
+    Ok(())
 }
 
 async fn its_image(change: &Change<'_>, record: &TaskRecord) -> Result<ImageRecord, Error> {

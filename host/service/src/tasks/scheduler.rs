@@ -171,7 +171,7 @@ pub(crate) async fn schedule(
     // Mostly none, so that no image is looked up.
     let moving = task::images_being_moved(conn).await.db()?;
     let of_moving = |task: &&Task| task.image_id.is_some_and(|image| moving.contains(&image));
-    for task in queued.iter().filter(|task| task.kind == TaskKind::InstanceDeploy).filter(of_moving) {
+    for task in queued.iter().filter(|task| task.kind.deploys_image()).filter(of_moving) {
         if bring::is_awaited(conn, task, now).await? {
             awaiting.insert(task.id);
         }

@@ -32,6 +32,7 @@ async fn ask_all(world: &World, op: &Op, image: imprint_domain::id::ImageId) -> 
     let service = &world.service;
     let task = service.image_show(&world.customer, image).await.unwrap().task_id.unwrap();
     let deployment = InstanceCreate { image_id: image, ..world.deployment("mine") };
+    let reinstall = crate::reinstall::request(image);
     let of_task = EventFilter { topics: Vec::new(), task_id: Some(task) };
     vec![
         code(service.image_show(op, image).await),
@@ -42,6 +43,7 @@ async fn ask_all(world: &World, op: &Op, image: imprint_domain::id::ImageId) -> 
         code(service.instance_show(op, world.instance).await),
         code(service.instance_start(op, world.instance, Busy::Refuse).await),
         code(service.instance_stop(op, world.instance, Busy::Refuse).await),
+        code(service.instance_reinstall(op, world.instance, reinstall, Busy::Refuse).await),
         code(service.instance_delete(op, world.instance, Busy::Refuse).await),
         code(service.task_show(op, task).await),
         code(service.task_wait(op, task, Duration::from_secs(5)).await),

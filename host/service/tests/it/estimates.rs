@@ -13,8 +13,12 @@ const MIB: u64 = 1 << 20;
 pub(crate) async fn estimates_learn_from_what_captures_took(world: World) {
     let service = &world.service;
     let occupies = async |bytes: u64| {
-        let report =
-            InstanceReport { id: world.instance, power: Power::Running, disk_allocated: Some(size(bytes)) };
+        let report = InstanceReport {
+            id: world.instance,
+            power: Power::Running,
+            disk_allocated: Some(size(bytes)),
+            network: None,
+        };
         world.agent.report_instances(vec![report]).await;
     };
     occupies(16 * MIB).await;

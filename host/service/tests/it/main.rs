@@ -15,6 +15,7 @@ mod limits;
 mod metadata;
 mod pages;
 mod queueing;
+mod reinstall;
 mod saved;
 mod scan;
 mod secrets;
@@ -139,6 +140,11 @@ scenarios! {
         a_waiting_claim_wakes_up,
         an_agent_takes_no_more_than_it_has_room_for,
         a_task_is_claimed_once,
+    }
+    reinstall {
+        a_disk_is_written_anew_and_the_instance_stays_what_it_is,
+        a_reinstallation_that_fails_changes_nothing,
+        what_forbids_a_reinstallation_says_so,
     }
     saved {
         keys_are_saved_recognised_renamed_and_deleted,

@@ -196,8 +196,12 @@ pub(crate) async fn a_capture_that_ends_without_an_image_gives_its_room_back(wor
     assert_eq!(reserved().await, ByteSize::ZERO);
 
     // An instance whose disk is known to hold little needs little.
-    let little =
-        InstanceReport { id: world.instance, power: Power::Running, disk_allocated: Some(size(MIB)) };
+    let little = InstanceReport {
+        id: world.instance,
+        power: Power::Running,
+        disk_allocated: Some(size(MIB)),
+        network: None,
+    };
     world.agent.report_instances(vec![little]).await;
     world.capture("little").await;
     assert_eq!(reserved().await, size(17 * MIB));

@@ -397,9 +397,11 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
         AssignmentKind::RegisterImage(_) | AssignmentKind::VerifyImage(_) => {
             Outcome::ImageRegistered(ImageResult { image: stored() })
         }
-        AssignmentKind::Deploy(_) => {
-            Outcome::Deployed(DeployResult { power: Power::Running, disk_allocated: size(4 << 20) })
-        }
+        AssignmentKind::Deploy(_) => Outcome::Deployed(DeployResult {
+            power: Power::Running,
+            disk_allocated: size(4 << 20),
+            network: None,
+        }),
         AssignmentKind::TestStorage(_) => Outcome::StorageTested(StorageTest::default()),
         AssignmentKind::ScanStorage(_) => Outcome::StorageScanned,
         AssignmentKind::DeleteImage(_)

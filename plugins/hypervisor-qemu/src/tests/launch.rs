@@ -151,3 +151,48 @@ fn the_mode_hvm_is_a_machine_of_emulated_devices() {
     refused.options.insert("vm-mode".to_owned(), "xen".to_owned());
     assert!(define(&refused).is_err());
 }
+
+/// A guest reaches nothing of the machine, and is reached by its forwarded port.
+#[test]
+fn a_card_in_user_mode_is_closed_but_for_its_port() {
+    let mut wanted = spec("/run", vec![disk("/a.raw", "raw")]);
+    wanted.options =
+        props([("network", "user"), ("mac", "02:00:00:00:00:1f"), ("forward-ssh", "127.0.0.1:22007")]);
+    let arguments = define(&wanted).unwrap().arguments;
+    assert_eq!(values(&arguments, "-netdev"), ["user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:22007-:22"]);
+    let card = values(&arguments, "-device").into_iter().find(|device| device.contains("vnet0")).unwrap();
+    let card: Value = serde_json::from_str(card).unwrap();
+    assert_eq!(
+        (card["driver"].as_str(), card["mac"].as_str()),
+        (Some("virtio-net-pci"), Some("02:00:00:00:00:1f"))
+    );
+
+    wanted.options.insert("outgoing".to_owned(), "on".to_owned());
+    let arguments = define(&wanted).unwrap().arguments;
+    assert!(values(&arguments, "-netdev")[0].starts_with("user,id=net0,restrict=off,hostfwd="));
+
+    wanted.options.insert("network".to_owned(), "none".to_owned());
+    assert!(values(&define(&wanted).unwrap().arguments, "-netdev").is_empty());
+}
+
+#[test]
+fn a_card_on_a_device_of_the_machine_runs_no_script() {
+    let mut wanted = spec("/run", vec![disk("/a.raw", "raw")]);
+    wanted.options = props([("network", "tap"), ("tap", "imp0123456789ab")]);
+    let arguments = define(&wanted).unwrap().arguments;
+    assert_eq!(values(&arguments, "-netdev"), ["tap,id=net0,ifname=imp0123456789ab,script=no,downscript=no"]);
+    for (key, value) in [
+        ("tap", "a,script=/bin/sh"),
+        ("tap", "sixteen-letters-"),
+        ("mac", "02:00:00:00:00:01,x=y"),
+        ("forward-ssh", "127.0.0.1:22007-:23"),
+        ("outgoing", "yes"),
+        ("network", "bridge"),
+    ] {
+        let mut refused = wanted.clone();
+        refused.options.insert(key.to_owned(), value.to_owned());
+        assert!(define(&refused).is_err(), "{key}={value}");
+    }
+    wanted.options.remove("tap");
+    assert!(define(&wanted).is_err(), "no device is named");
+}

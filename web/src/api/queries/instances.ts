@@ -3,7 +3,7 @@ import { applyChange, seedTaskList } from '../cache'
 import { client, unwrap } from '../client'
 import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
-import type { Instance, InstanceCreate, Task } from '../types'
+import type { Instance, InstanceCreate, InstanceReinstall, Task } from '../types'
 
 const PAGE_SIZE = 100
 
@@ -82,6 +82,24 @@ export function useCoalesce() {
   return useMutation({
     mutationFn: (id: string) =>
       unwrap(client.POST('/api/v1/admin/instances/{id}/actions/coalesce', { params: { path: { id } } })),
+    onSuccess: useApplyResult(),
+  })
+}
+
+interface ReinstallRequest {
+  body: InstanceReinstall
+  /** Whether an image that is being created from the instance is cancelled first. */
+  cancelCaptures: boolean
+}
+
+export function useReinstall(id: string) {
+  const keyOf = useSubmissionKey()
+  return useMutation({
+    mutationFn: ({ body, cancelCaptures }: ReinstallRequest) => {
+      const header = { 'Idempotency-Key': keyOf(body) }
+      const params = { path: { id }, query: { cancel_captures: cancelCaptures }, header }
+      return unwrap(client.POST('/api/v1/instances/{id}/actions/reinstall', { params, body }))
+    },
     onSuccess: useApplyResult(),
   })
 }

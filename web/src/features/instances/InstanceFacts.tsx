@@ -14,6 +14,7 @@ export interface InstanceFactsProps {
 }
 
 export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsProps) {
+  const ssh = sshCommand(instance)
   return (
     <Card title="Details">
       <Facts
@@ -34,6 +35,10 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
           },
           ...(instance.metadata[SSH_USER] ? [{ name: 'SSH user', value: instance.metadata[SSH_USER] }] : []),
           ...(instance.metadata[VM_MODE] ? [{ name: 'Machine', value: instance.metadata[VM_MODE] }] : []),
+          { name: 'Network card', value: networkOf(instance) },
+          ...(ssh
+            ? [{ name: 'SSH', value: <CopyableText label="SSH command" value={ssh} />, wide: true }]
+            : []),
           { name: 'Created', value: formatInstant(instance.created_at) },
           ...instance.disks.map((disk, index) => ({
             name: disk.primary ? 'Primary disk' : `Disk ${index + 1} (not captured)`,
@@ -44,4 +49,20 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
       />
     </Card>
   )
+}
+
+function networkOf({ network }: Instance): string {
+  return network ? `${NETWORK_KINDS[network.kind]}, ${network.mac}` : NONE
+}
+
+const NETWORK_KINDS: Record<NonNullable<Instance['network']>['kind'], string> = {
+  user: 'Closed, with a port for SSH',
+  bridge: 'Bridge',
+}
+
+/** The command that reaches the guest; without the user where the image does not name one. */
+function sshCommand({ network }: Instance): string | undefined {
+  if (!network?.ssh) return undefined
+  const { user, host, port } = network.ssh
+  return `ssh -p ${port} ${user ? `${user}@` : ''}${host}`
 }

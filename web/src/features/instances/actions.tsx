@@ -1,4 +1,4 @@
-import { Camera, Combine, Play, Power, Trash2 } from 'lucide-react'
+import { Camera, Combine, Play, Power, RefreshCcw, Trash2 } from 'lucide-react'
 import type { Instance } from '@/api/types'
 import { toSentence } from '@/lib/problem'
 import type { MenuAction } from '@/ui/Menu'
@@ -9,6 +9,7 @@ export interface InstanceCommands {
   capture: (instance: Instance) => void
   start: (instance: Instance) => void
   stop: (instance: Instance) => void
+  reinstall: (instance: Instance) => void
   remove: (instance: Instance) => void
   coalesce: (instance: Instance) => void
 }
@@ -73,6 +74,14 @@ export function instanceActions(instance: Instance, commands: InstanceCommands):
       icon: <Power />,
       onAction: () => commands.stop(instance),
       reason: stopReason(instance),
+    },
+    {
+      id: 'reinstall',
+      label: 'Reinstall',
+      icon: <RefreshCcw />,
+      onAction: () => commands.reinstall(instance),
+      reason: busyReason(instance),
+      separated: true,
     },
     {
       id: 'delete',

@@ -7,6 +7,7 @@ import {
   Layers,
   PlugZap,
   Power,
+  RefreshCcw,
   Rocket,
   ScanSearch,
   Trash2,
@@ -35,6 +36,7 @@ const ICONS: Record<TaskKind, ReactNode> = {
   'image.move': <ArrowRightLeft />,
   'object.delete': <Trash2 />,
   'instance.deploy': <Rocket />,
+  'instance.reinstall': <RefreshCcw />,
   'instance.start': <Power />,
   'instance.stop': <Power />,
   'instance.coalesce': <Combine />,
@@ -94,7 +96,15 @@ function isRetryable(task: Task): boolean {
   return REPEATABLE.has(task.kind) || (task.error?.retryable ?? false)
 }
 
-const REPEATABLE: ReadonlySet<TaskKind> = new Set(['image.capture', 'instance.deploy', 'image.delete'])
+const REPEATABLE: ReadonlySet<TaskKind> = new Set([
+  'image.capture',
+  'instance.deploy',
+  'instance.reinstall',
+  'image.delete',
+])
+
+/** Whether the task writes a disk of the instance from the image, and not the other way. */
+const writesDisk = ({ kind }: Task) => kind === 'instance.deploy' || kind === 'instance.reinstall'
 
 /** Links to what the task works on, unless the server does not have it. */
 function Subject({ task, names }: { task: Task; names: Names }) {
@@ -105,13 +115,13 @@ function Subject({ task, names }: { task: Task; names: Names }) {
       {task.image_id &&
         (image === null ? (
           // A deployment may be of an image that was shared with the account.
-          <span>{task.kind === 'instance.deploy' ? 'image that is gone' : 'deleted image'}</span>
+          <span>{writesDisk(task) ? 'image that is gone' : 'deleted image'}</span>
         ) : (
           <Link to="/images/$id" params={{ id: task.image_id }}>
             <ClampedText text={image ?? shortId(task.image_id)} />
           </Link>
         ))}
-      {task.image_id && task.instance_id && <span>{task.kind === 'instance.deploy' ? '→' : 'from'}</span>}
+      {task.image_id && task.instance_id && <span>{writesDisk(task) ? '→' : 'from'}</span>}
       {task.instance_id &&
         (instance === null ? (
           <span>deleted instance</span>

@@ -48,6 +48,12 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Instance creation failed',
     steps: ['queued', 'preparing', 'copying', 'finalizing', 'starting'],
   },
+  'instance.reinstall': {
+    title: 'Reinstall instance',
+    done: 'Instance reinstalled',
+    failed: 'Reinstalling the instance failed',
+    steps: ['queued', 'preparing', 'copying', 'finalizing', 'starting'],
+  },
   'instance.start': {
     title: 'Start instance',
     done: 'Instance started',

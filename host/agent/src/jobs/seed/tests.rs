@@ -4,6 +4,7 @@ use super::*;
 
 fn seed() -> Seed {
     Seed {
+        instance_id: None,
         hostname: "web-1".to_owned(),
         ssh_keys: vec!["ssh-ed25519 AAAA someone \"quoted\"".to_owned()],
         user_data: Some("#!/bin/sh\necho hello\n".repeat(200)),

@@ -318,6 +318,7 @@ impl World {
             source: None,
             logical_digest: digest.map(|text| text.parse().unwrap()),
             seed: Seed {
+                instance_id: None,
                 hostname: "web-1".to_owned(),
                 ssh_keys: Vec::new(),
                 user_data: None,
@@ -325,6 +326,7 @@ impl World {
                 config_drive: false,
             },
             start: true,
+            replace: false,
         }))
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use imprint_domain::{
     Code, Error,
     id::{AccountId, ImageId, InstanceId},
-    image::{ImageFormat, ImageStatus},
+    image::{ImageEdit, ImageFormat, ImageStatus},
     instance::{InstanceStatus, Power},
+    metadata::{KnownKey, MetadataEdit},
     name::Name,
     size::ByteSize,
     time::Timestamp,
@@ -31,6 +32,8 @@ pub(in crate::server) struct StockImageFile {
     pub(in crate::server) key: String,
     /// The format of the file.
     pub(in crate::server) format: ImageFormat,
+    /// The user whom its system gives the SSH keys of an instance.
+    pub(in crate::server) ssh_user: String,
 }
 
 /// What the demo adds to the machine's own set-up.
@@ -82,7 +85,12 @@ async fn ensure_image(service: &Service, local: LocalSetup, file: &StockImageFil
             format: file.format,
             location_id: local.location_id,
         };
-        return Ok(service.stock_image_create(&op, create).await?.image.id);
+        let id = service.stock_image_create(&op, create).await?.image.id;
+        let key = KnownKey::SshUser.as_str().parse().map_err(Error::internal)?;
+        let user = (key, Some(file.ssh_user.clone()));
+        let metadata = MetadataEdit { clear: false, keys: [user].into() };
+        service.image_update(&op, id, ImageEdit { metadata, ..ImageEdit::default() }, None).await?;
+        return Ok(id);
     };
     if let (ImageStatus::Error, Some(task_id)) = (found.status, found.task_id) {
         service.task_retry(&op, task_id).await?;
