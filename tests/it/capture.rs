@@ -56,7 +56,12 @@ impl Demo {
     async fn inspect(&self, image: &Value) -> Result<ledger::Captured> {
         let files = self.server.stored_files()?;
         let file = files.iter().find(|file| file.to_string_lossy().contains(id(image)));
-        ledger::inspect(file.ok_or_else(|| anyhow::anyhow!("no file of {image} in {files:?}"))?, "qcow2")
+        let format = match image["format"].as_str() {
+            Some("vhd") => "vpc",
+            Some("raw") => "raw",
+            _ => "qcow2",
+        };
+        ledger::inspect(file.ok_or_else(|| anyhow::anyhow!("no file of {image} in {files:?}"))?, format)
     }
 }
 
@@ -107,6 +112,33 @@ async fn the_level_reached_is_recorded_and_a_required_one_is_not_lowered() -> Re
         Ok((last_sequence(&demo.server.console(id(&without_agent))) > now).then_some(()))
     })
     .await
+}
+
+/// S20: an image is stored in the format of the request or the location, and starts instances from
+/// it.
+#[tokio::test]
+async fn images_of_other_formats_start_instances() -> Result<()> {
+    let demo = demo("").await?;
+    let first = demo.customer.running_instance("demo-1").await?;
+    demo.server.console_says(id(&first), "LEDGER seq=").await?;
+    let (image, _) = demo.customer.capture(id(&first), "raw", json!({"format": "raw"})).await?;
+    assert_eq!((&image["format"], &image["size_bytes"]), (&json!("raw"), &image["virtual_size_bytes"]));
+    let captured = demo.inspect(&image).await?;
+    assert!(captured.verification.is_consistent() && captured.verification.records > 0, "{captured:?}");
+    demo.boots(&image, &captured).await?;
+
+    let admin = demo.server.admin().await?;
+    let locations = admin.get("/admin/locations").await?;
+    let location = format!("/admin/locations/{}", id(&locations["items"][0]));
+    admin.patch(&location, &json!({"capture_format": "vhd"})).await?;
+    let accepted = demo.customer.post(&format!("/instances/{}/actions/stop", id(&first)), &json!({})).await?;
+    demo.customer.succeeded(&accepted["task"]).await?;
+    let (image, _) = demo.customer.capture(id(&first), "vhd", json!({})).await?;
+    assert_eq!((&image["format"], &image["consistency"]), (&json!("vhd"), &json!("stopped")), "{image}");
+    assert!(image["size_bytes"].as_u64() < image["virtual_size_bytes"].as_u64(), "{image}");
+    let captured = demo.inspect(&image).await?;
+    assert!(captured.verification.mismatched_slots.is_empty(), "{captured:?}");
+    demo.boots(&image, &captured).await
 }
 
 #[tokio::test]

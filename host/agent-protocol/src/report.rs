@@ -185,6 +185,10 @@ pub struct ClaimRequest {
     pub max: u32,
     /// The number of them that may be captures.
     pub max_captures: u32,
+    /// The number of captures that may run at once, as the agent knows it. Where the control plane
+    /// has another one by now, it answers at once.
+    #[serde(default)]
+    pub known_captures: Option<u32>,
     /// The time that the control plane may wait, in milliseconds, at most
     /// [`crate::MAX_CLAIM_WAIT_MS`].
     pub wait_ms: u32,
@@ -195,6 +199,10 @@ pub struct ClaimRequest {
 pub struct ClaimResponse {
     /// At most as many assignments as were requested.
     pub assignments: Vec<Assignment>,
+    /// The number of captures that may run at once from now on (S28); `None` where the control
+    /// plane is older than the member.
+    #[serde(default)]
+    pub max_captures: Option<u32>,
 }
 
 /// The progress of a job.

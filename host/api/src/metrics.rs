@@ -1,6 +1,7 @@
 //! Prometheus metrics: requests by route and status, their duration, open streams; and those of
-//! image storages, which are read from the database when they are asked for.
+//! captures and image storages, which are read from the database when they are asked for.
 
+pub(crate) mod capture_metrics;
 pub(crate) mod storage_metrics;
 
 use std::{

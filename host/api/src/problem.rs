@@ -42,6 +42,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ImageLimitReached
         | Code::ImageBytesLimitReached
         | Code::BootFromVolumeNotSupported
+        | Code::WindowsDiskTooLarge
+        | Code::DomainControllerNotSupported
         | Code::NoImageStorageBound
         | Code::ImageNotReachable
         | Code::ObjectsNotServed

@@ -127,7 +127,11 @@ fn operator() -> OpenApiRouter<ApiState> {
             admin::hypervisors::admin_hypervisor_list,
             admin::hypervisors::admin_hypervisor_create
         ))
-        .routes(routes!(admin::hypervisors::admin_hypervisor_delete))
+        .routes(routes!(
+            admin::hypervisors::admin_hypervisor_show,
+            admin::hypervisors::admin_hypervisor_update,
+            admin::hypervisors::admin_hypervisor_delete
+        ))
         .routes(routes!(
             admin::hypervisors::admin_hypervisor_token_list,
             admin::hypervisors::admin_hypervisor_token_create

@@ -29,6 +29,9 @@ string_enum! {
         StorageDeleted = "storage.deleted",
         /// A task was created, made progress, or ended.
         TaskChanged = "task.changed",
+        /// A task ended in a way that its operator has to look into. The accounts of admins have
+        /// these events.
+        TaskAlert = "task.alert",
     }
 }
 

@@ -23,11 +23,21 @@ pub struct Hypervisor {
     pub driver: DriverKind,
     /// The number of captures that may run on it at once (S28).
     pub max_captures: u32,
+    /// Whether it is older hardware with limited bandwidth for imaging: failed captures then say
+    /// what its customers can do (S47).
+    pub limited_bandwidth: bool,
     /// When its agent called last.
     pub last_seen_at: Option<Timestamp>,
+    /// Increases with every change by an admin; the ETag.
+    pub version: u32,
 }
 
 impl Hypervisor {
+    /// Counts a change by an admin.
+    pub const fn count_version(&mut self) {
+        self.version = self.version.saturating_add(1);
+    }
+
     /// Returns whether its agent has called within the last [`OFFLINE_AFTER_S`] seconds.
     pub fn is_online(&self, now: Timestamp) -> bool {
         self.last_seen_at.is_some_and(|seen| (now - seen).num_seconds() < OFFLINE_AFTER_S)

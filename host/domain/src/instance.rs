@@ -13,6 +13,7 @@ use crate::{
     string_enum::string_enum,
     time::Timestamp,
     transition::IllegalTransition,
+    windows::{DeclaredOs, HighWater},
 };
 
 string_enum! {
@@ -72,6 +73,23 @@ pub struct NewInstance {
     pub memory: ByteSize,
     /// How its system wants to be started, as its image said at the deployment.
     pub metadata: Metadata,
+    /// What its owner says that it runs; `None` where nothing was said.
+    pub declared_os: Option<DeclaredOs>,
+    /// The size of its primary disk.
+    pub disk_size: ByteSize,
+}
+
+/// What is on a primary disk that was written anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewSystem {
+    /// The image that it was written from; `None` when that was removed meanwhile.
+    pub image_id: Option<ImageId>,
+    /// How the system wants to be started, as the image says.
+    pub metadata: Metadata,
+    /// What the owner says that it is; `None` where nothing was said.
+    pub declared_os: Option<DeclaredOs>,
+    /// The size of the disk.
+    pub disk_size: ByteSize,
 }
 
 /// The parts of an instance, to read it and to build it from a row.
@@ -103,6 +121,12 @@ pub struct InstanceParts {
     pub metadata: Metadata,
     /// Its network card, as its agent reported it last; `None` when it has none.
     pub network: Option<Network>,
+    /// How many captures of it have failed one after the other (S30).
+    pub capture_failures: u32,
+    /// What its owner says that it runs; `None` where nothing was said.
+    pub declared_os: Option<DeclaredOs>,
+    /// How large its primary disk was at its largest (S133).
+    pub largest: HighWater,
     /// When it was requested.
     pub created_at: Timestamp,
 }
@@ -182,6 +206,9 @@ impl Instance {
             memory: new.memory,
             metadata: new.metadata,
             network: None,
+            capture_failures: 0,
+            declared_os: new.declared_os,
+            largest: HighWater { content: ByteSize::ZERO, size: new.disk_size },
             created_at: now,
         })
     }
@@ -211,22 +238,20 @@ impl Instance {
         Ok(())
     }
 
-    /// Records that the primary disk was written anew, in the power state that the agent reported:
-    /// the instance starts as the image says from now on. `None` stands for an image that was
-    /// removed meanwhile.
+    /// Records that the primary disk was written anew, in the power state that the agent reported.
+    /// Nothing of the old disk counts any more: not its size, not its system, not the captures of
+    /// it that failed.
     ///
     /// # Errors
     ///
     /// [`Code::InstanceBusy`] when the instance is not ready.
-    pub fn reinstalled(
-        &mut self,
-        image: Option<ImageId>,
-        metadata: Metadata,
-        power: Power,
-    ) -> Result<(), Error> {
+    pub fn reinstalled(&mut self, system: NewSystem, power: Power) -> Result<(), Error> {
         self.require_ready()?;
-        self.0.image_id = image;
-        self.0.metadata = metadata;
+        self.0.image_id = system.image_id;
+        self.0.metadata = system.metadata;
+        self.0.declared_os = system.declared_os;
+        self.0.largest = HighWater { content: ByteSize::ZERO, size: system.disk_size };
+        self.0.capture_failures = 0;
         self.0.power = power;
         Ok(())
     }
@@ -275,6 +300,25 @@ impl Instance {
         changed
     }
 
+    /// Records how many bytes its primary disk occupies. Returns whether it never were as many.
+    pub fn observe_content(&mut self, content: ByteSize) -> bool {
+        self.0.largest.raise(HighWater { content, size: ByteSize::ZERO })
+    }
+
+    /// Counts a capture that failed for good, and returns how many have failed one after the other.
+    pub const fn capture_failed(&mut self) -> u32 {
+        self.0.capture_failures = self.0.capture_failures.saturating_add(1);
+        self.0.capture_failures
+    }
+
+    /// Records a capture that succeeded: those that failed before do not count any more. Returns
+    /// whether there were any.
+    pub const fn captured(&mut self) -> bool {
+        let had_failed = self.0.capture_failures > 0;
+        self.0.capture_failures = 0;
+        had_failed
+    }
+
     /// Refuses an instance that is not ready: only a ready one can be captured, started, stopped or
     /// merged.
     ///
@@ -312,6 +356,8 @@ mod tests {
             vcpus: 1,
             memory: ByteSize::GIB,
             metadata: Metadata::default(),
+            declared_os: None,
+            disk_size: ByteSize::GIB,
         };
         Instance::deploy(new, DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap())
     }
@@ -361,6 +407,15 @@ mod tests {
     }
 
     #[test]
+    fn captures_that_fail_one_after_the_other_are_counted() {
+        let mut instance = deploying();
+        assert!(!instance.captured());
+        assert_eq!((instance.capture_failed(), instance.capture_failed()), (1, 2));
+        assert!(instance.captured());
+        assert_eq!(instance.capture_failed(), 1);
+    }
+
+    #[test]
     fn only_a_ready_instance_takes_an_observed_power_state() {
         let mut instance = deploying();
         assert!(!instance.observe_power(Power::Running));
@@ -372,14 +427,22 @@ mod tests {
 
     #[test]
     fn only_a_ready_instance_is_reinstalled() {
-        let (image, metadata) = (Some(ImageId::new(Uuid::from_u128(9))), Metadata::default());
+        let system = NewSystem {
+            image_id: Some(ImageId::new(Uuid::from_u128(9))),
+            disk_size: ByteSize::MIB,
+            ..NewSystem::default()
+        };
         for &status in InstanceStatus::ALL {
-            let before = in_status(status);
+            let mut before = in_status(status);
+            before.capture_failed();
+            before.observe_content(ByteSize::GIB);
             let mut instance = before.clone();
-            let outcome = instance.reinstalled(image, metadata.clone(), Power::Running);
+            let outcome = instance.reinstalled(system.clone(), Power::Running);
             if status == InstanceStatus::Ready {
                 outcome.unwrap();
-                assert_eq!((instance.image_id, instance.power), (image, Power::Running));
+                assert_eq!((instance.image_id, instance.power), (system.image_id, Power::Running));
+                let empty = HighWater { content: ByteSize::ZERO, size: ByteSize::MIB };
+                assert_eq!((instance.largest, instance.capture_failures), (empty, 0));
             } else {
                 assert_eq!(outcome.unwrap_err().code, Code::InstanceBusy);
                 assert_eq!(instance, before);

@@ -9,6 +9,7 @@
 //! Not here: rows (`store`), HTTP shapes (`api`), copying bytes (`data-path`).
 
 pub mod account;
+pub mod capture_format;
 mod checked_text;
 pub mod coalesce;
 pub mod consistency;
@@ -38,12 +39,14 @@ pub mod storage;
 pub mod storage_scan;
 pub mod storage_test;
 mod string_enum;
+pub mod support;
 pub mod tag;
 pub mod task;
 pub mod task_error;
 pub mod time;
 mod transition;
 pub mod user_script;
+pub mod windows;
 
 pub use error::{Code, Error};
 pub use string_enum::UnknownValue;

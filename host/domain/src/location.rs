@@ -1,6 +1,9 @@
 //! Locations: where images are stored and used, each with its own flags and limits.
 
-use crate::{coalesce::CoalescePolicy, id::LocationId, name::Name, size::ByteSize};
+use crate::{
+    capture_format::CaptureFormat, coalesce::CoalescePolicy, id::LocationId, name::Name, size::ByteSize,
+    support::Support, windows::WindowsBounds,
+};
 
 /// A location.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,12 @@ pub struct Location {
     pub coalesce: CoalescePolicy,
     /// How long a capture may freeze a guest's file systems here.
     pub freeze_limit: FreezeLimit,
+    /// The format that captures are stored in here, unless a request names another one (S20).
+    pub capture_format: CaptureFormat,
+    /// The bounds of Windows disks that images are created of here.
+    pub windows: WindowsBounds,
+    /// How customers here reach the provider's support.
+    pub support: Support,
 }
 
 /// The longest time for which a capture freezes a guest's file systems (X11), in milliseconds.

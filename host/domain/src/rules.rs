@@ -3,6 +3,7 @@
 
 use crate::{
     account::Account,
+    capture_format::CaptureFormat,
     error::{Code, Error},
     hypervisor::Hypervisor,
     id::{AccountId, StorageId},
@@ -13,6 +14,7 @@ use crate::{
     size::ByteSize,
     storage::{Candidate, ImageStorage, choose},
     time::Timestamp,
+    windows::WindowsFacts,
 };
 
 /// The facts that decide about a capture.
@@ -28,10 +30,21 @@ pub struct CaptureFacts<'a> {
     pub hypervisor: &'a Hypervisor,
     /// The customer storages bound to that hypervisor.
     pub storages: &'a [Candidate],
-    /// The storage that the request names, if it names one.
-    pub asked: Option<StorageId>,
+    /// What the request asks for.
+    pub asked: Asked,
     /// The current time.
     pub now: Timestamp,
+}
+
+/// What a request for a capture may ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The storage, if it names one.
+    pub storage: Option<StorageId>,
+    /// The format of the file; `None` takes the location's.
+    pub format: Option<CaptureFormat>,
+    /// Whether it is a domain controller (S35); `None` where the request does not say.
+    pub domain_controller: Option<bool>,
 }
 
 /// What a capture reads and where it writes.
@@ -41,6 +54,8 @@ pub struct CaptureChoice<'a> {
     pub disk: &'a Disk,
     /// The chosen storage (S21).
     pub storage: &'a ImageStorage,
+    /// The format of the file (S20).
+    pub format: CaptureFormat,
     /// The bytes to reserve there until the capture has ended.
     pub reserve: ByteSize,
 }
@@ -52,15 +67,24 @@ const OVERHEAD: ByteSize = match ByteSize::new(16 << 20) {
     Err(_) => ByteSize::MIB,
 };
 
-/// Returns the most bytes that the image of a disk takes: what the disk's file occupies, where that
-/// is known, and never more than the guest sees (S100). Compression only makes it less.
-pub fn image_upper_bound(disk: &Disk) -> ByteSize {
-    stored_upper_bound(disk.content())
-}
-
 /// Returns the most bytes that a file of that size takes while it is written.
 pub fn stored_upper_bound(content: ByteSize) -> ByteSize {
     content.saturating_add(OVERHEAD)
+}
+
+/// Returns what decides about an image of an instance that may run Windows.
+pub fn windows_facts(
+    instance: &Instance,
+    disk: &Disk,
+    location: &Location,
+    domain_controller: Option<bool>,
+) -> WindowsFacts {
+    WindowsFacts {
+        os: instance.declared_os,
+        largest: instance.largest.with(disk),
+        bounds: location.windows,
+        domain_controller,
+    }
 }
 
 /// Decides whether an instance can be captured, and chooses disk and storage. The limit is not
@@ -69,7 +93,8 @@ pub fn stored_upper_bound(content: ByteSize) -> ByteSize {
 /// # Errors
 ///
 /// One code for each rule: feature flag (S125), boot from volume (S23), busy instance, primary disk
-/// (S16), agent online, storage bound (S21), storage usable, free space (S100, S129).
+/// (S16), Windows (S33, S35), agent online, storage bound (S21), storage usable, free space (S100,
+/// S129).
 pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error> {
     if !facts.location.images_enabled {
         return Err(Error::new(
@@ -92,10 +117,13 @@ pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error>
         .iter()
         .find(|disk| disk.primary)
         .ok_or_else(|| Error::new(Code::InstanceBusy, "the instance has no primary disk yet"))?;
+    windows_facts(facts.instance, disk, facts.location, facts.asked.domain_controller).check()?;
     require_online(facts.hypervisor, facts.now)?;
-    let reserve = image_upper_bound(disk);
-    let chosen = choose(facts.storages, reserve, facts.asked, facts.now)?;
-    Ok(CaptureChoice { disk, storage: &chosen.storage, reserve })
+    // What the format may hold of it, where that is known (S100). Compression only makes it less.
+    let format = facts.asked.format.unwrap_or(facts.location.capture_format);
+    let reserve = stored_upper_bound(format.largest(disk));
+    let chosen = choose(facts.storages, reserve, facts.asked.storage, facts.now)?;
+    Ok(CaptureChoice { disk, storage: &chosen.storage, format, reserve })
 }
 
 /// Refuses a hypervisor whose agent is offline.

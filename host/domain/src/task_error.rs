@@ -98,6 +98,8 @@ impl From<Code> for TaskErrorCode {
             | Code::ImageLimitReached
             | Code::ImageBytesLimitReached
             | Code::BootFromVolumeNotSupported
+            | Code::WindowsDiskTooLarge
+            | Code::DomainControllerNotSupported
             | Code::ImageInUse
             | Code::ImageProtected
             | Code::SharingDisabled
@@ -156,6 +158,13 @@ pub struct TaskErrorContext {
     /// Whether an earlier task of the same instance failed with the same code.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// How many captures of the instance have failed one after the other, with this one; `None` for
+    /// other tasks, and for attempts that are followed by another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// Whether the hypervisor has limited bandwidth for imaging (S47).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub limited_bandwidth: bool,
     /// The setting of a plugin that the failure is about. The customer does not read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setting: Option<String>,
@@ -303,6 +312,9 @@ impl TaskError {
         if let Some(limit) = context.limit {
             return format!("{title}: the limit is {limit}.");
         }
+        if let (Some(seconds), true) = (context.limit_s, self.is(TaskErrorCode::CaptureTimeLimit)) {
+            return format!("{title}: the limit is {} hours.", seconds / 3600);
+        }
         if let Some(seconds) = context.limit_s {
             return format!("{title}: the limit is {seconds} s. Nothing was changed.");
         }
@@ -311,13 +323,47 @@ impl TaskError {
 
     /// Returns what the customer does about it.
     pub fn customer_action(&self) -> String {
-        let action = self.entry().customer;
+        let mut action = self.entry().customer.to_owned();
         if self.context.repeated && self.is(TaskErrorCode::CoalesceTimeout) {
-            return format!("{action} {REPEATED_COALESCE_TIMEOUT}");
+            action = format!("{action} {REPEATED_COALESCE_TIMEOUT}");
         }
-        action.to_owned()
+        if self.context.limited_bandwidth {
+            action = format!("{action} {LIMITED_BANDWIDTH}");
+        }
+        match self.repeated_failures() {
+            Some(failures) => format!(
+                "{action} Image creation has failed {failures} times in a row: contact support and give the \
+                 reference."
+            ),
+            None => action,
+        }
+    }
+
+    /// Returns how many captures of the instance have failed one after the other, where that is a
+    /// matter for support: more than one, and not because of a limit that the customer reached
+    /// (S30).
+    fn repeated_failures(&self) -> Option<u32> {
+        let limits = [TaskErrorCode::InsufficientStorage, TaskErrorCode::DiskTooLarge];
+        let is_limit = limits.iter().any(|code| self.is(*code));
+        self.context.failures.filter(|failures| *failures > 1 && !is_limit)
+    }
+
+    /// Returns whether the customer is told to contact support (S29, S30).
+    pub fn advises_support(&self) -> bool {
+        self.is(TaskErrorCode::CaptureTimeLimit) || self.repeated_failures().is_some()
+    }
+
+    /// Returns whether a look at the provider's status page may help: a capture failed, and neither
+    /// merging layers took too long nor is the hypervisor an old one (S51).
+    pub fn advises_status_page(&self) -> bool {
+        let is_explained = self.context.limited_bandwidth || self.is(TaskErrorCode::CoalesceTimeout);
+        self.context.failures.is_some() && !is_explained
     }
 }
+
+/// What else helps on older hardware (S47).
+const LIMITED_BANDWIDTH: &str = "The instance is on older hardware with limited bandwidth for imaging, which makes \
+                                 image creation take longer: migrate to a newer flavor, or use a file-level backup tool.";
 
 /// What else helps when merging a disk's layers took too long before (S49, S50).
 const REPEATED_COALESCE_TIMEOUT: &str = "As this has happened before, limit file-system activity while imaging, or \

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use imprint_agent_protocol::{
     Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, HeldLease,
     MAX_CLAIM_WAIT_MS, ObjectKey, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError,
@@ -99,9 +100,11 @@ impl ControlPlane for Handle {
             // Enabled before the queue is read, so that no change is missed in between.
             woken.as_mut().enable();
             let assignments = self.claim_now(&request).await?;
+            let max_captures = self.max_captures().await.map_err(unavailable)?;
+            let is_news = request.known_captures.is_some_and(|known| known != max_captures);
             let left = until.saturating_duration_since(Instant::now());
-            if !assignments.is_empty() || left.is_zero() {
-                return Ok(ClaimResponse { assignments });
+            if !assignments.is_empty() || is_news || left.is_zero() {
+                return Ok(ClaimResponse { assignments, max_captures: Some(max_captures) });
             }
             // Woken or not, the queue is read again: another control plane may have queued a task.
             let _in_time = tokio::time::timeout(left.min(POLL_INTERVAL), woken).await;
@@ -142,6 +145,12 @@ fn truncate(text: &str) -> String {
 }
 
 impl Handle {
+    /// Returns the number of captures that may run on the hypervisor at once.
+    async fn max_captures(&self) -> Result<u32, Error> {
+        let record = crate::catalogue::hypervisor::get(&self.service.read(), self.hypervisor_id).await?;
+        Ok(record.hypervisor.max_captures)
+    }
+
     async fn accept_registration(&self, request: Register) -> Result<RegisterResponse, Error> {
         let mut change = Change::begin(&self.service).await?;
         let mut record = crate::catalogue::hypervisor::get(&change.conn(), self.hypervisor_id).await?;
@@ -281,15 +290,19 @@ impl Handle {
             let found = instance::get(&change.conn(), report.id).await.db()?;
             let ours = found.filter(|record| record.instance.hypervisor_id == self.hypervisor_id);
             let Some(mut record) = ours else { continue };
+            let mut is_larger = false;
             if let Some(size) = report.disk_allocated {
                 instance::set_allocated(&change.tx, report.id, size).await.db()?;
+                is_larger = record.instance.observe_content(size);
             }
-            let has_other_power = record.instance.observe_power(report.power);
-            let has_other_network = record.instance.observe_network(report.network.clone());
-            if !has_other_power && !has_other_network {
+            let is_switched = record.instance.observe_power(report.power);
+            let has_other_card = record.instance.observe_network(report.network.clone());
+            if is_larger || is_switched || has_other_card {
+                instance::update(&change.tx, &record).await.db()?;
+            }
+            if !is_switched && !has_other_card {
                 continue;
             }
-            instance::update(&change.tx, &record).await.db()?;
             change.instance_changed(&record).await?;
         }
         Ok(())
@@ -382,6 +395,8 @@ impl Handle {
         mut record: TaskRecord,
     ) -> Result<Option<Assignment>, Error> {
         let id = record.task.id;
+        let limit = TimeDelta::hours(self.service.settings().capture_limit_h.into());
+        record.task.start_clock(limit, change.now);
         record.task.claim(agent_id, change.now)?;
         if !task::claim(&change.tx, &record).await.db()? {
             return Ok(None);

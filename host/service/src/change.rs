@@ -85,6 +85,13 @@ impl<'a> Change<'a> {
         self.reordered.insert(record.task.hypervisor_id);
     }
 
+    /// Records that a hypervisor runs another number of tasks at once from now on: its agent is
+    /// woken, and those that wait for it have another reason to.
+    pub(crate) fn limits_changed(&mut self, id: HypervisorId) {
+        self.reordered.insert(id);
+        self.hypervisors.insert(id);
+    }
+
     async fn notify_waiting(&mut self, id: HypervisorId) -> Result<(), Error> {
         let waiting =
             task::of_hypervisor(&self.conn(), id, TaskState::Queued, MAX_QUEUE_NOTIFICATIONS).await.db()?;
@@ -225,6 +232,15 @@ impl<'a> Change<'a> {
         for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
             let base = self.new_event(admin, kind);
             self.append_event(NewEvent { storage_id: Some(id), ..base }).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the event of a task that its operator has to look into, for every admin.
+    pub(crate) async fn task_alert(&mut self, id: TaskId) -> Result<(), Error> {
+        for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
+            let base = self.new_event(admin, EventKind::TaskAlert);
+            self.append_event(NewEvent { task_id: Some(id), ..base }).await?;
         }
         Ok(())
     }

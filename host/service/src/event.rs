@@ -133,7 +133,7 @@ impl EventFilter {
             EventKind::InstanceChanged | EventKind::InstanceDeleted => EventTopic::Instance,
             EventKind::ShareChanged | EventKind::ShareDeleted => EventTopic::Share,
             EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
-            EventKind::TaskChanged => EventTopic::Task,
+            EventKind::TaskChanged | EventKind::TaskAlert => EventTopic::Task,
         };
         let of_topic = self.topics.is_empty() || self.topics.contains(&topic);
         of_topic && self.task_id.is_none_or(|id| event.task_id == Some(id))
@@ -200,6 +200,11 @@ impl EventFollower {
             EventKind::TaskChanged => match event.task_id {
                 Some(id) => self.task(id).await?,
                 None => return Ok(None),
+            },
+            EventKind::TaskAlert => match event.task_id {
+                // The account may have been that of an admin when the event was written.
+                Some(id) if self.audience == Audience::Operator => self.task(id).await?,
+                Some(_) | None => return Ok(None),
             },
         };
         Ok(Some(EventView { sequence: event.sequence, kind: event.kind, at: event.at, subject }))

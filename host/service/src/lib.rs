@@ -44,7 +44,7 @@ pub use auth::account::{AccountCreate, AccountPatch, AccountView};
 pub use auth::session::{SignIn, SignedIn};
 pub use auth::token::{TokenCreate, TokenCreated, TokenView};
 pub use bootstrap::{LocalRequest, LocalSetup};
-pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorView};
+pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorPatch, HypervisorView};
 pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView, QuotaView};
 pub use catalogue::storage::{StorageCreate, StorageList};
 pub use catalogue::storage_kind::{KindOnHypervisor, StorageKindView};
@@ -52,6 +52,7 @@ pub use catalogue::storage_secrets::StorageSecretView;
 pub use catalogue::storage_test::{StorageTestCreate, StorageTestTask, StoredStorageTest};
 pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
+pub use images::estimate::EstimateRequest;
 pub use images::image::{
     CaptureCreate, ConsistencyRequirement, ImageList, ImageScope, ImageSort, ImageSortField, ImageTask,
     MAX_IDS,
@@ -78,5 +79,6 @@ pub use storages::{
     ObjectView, ReconcileEntry, ReconcileRefusal, ReconcileReport, ReconcileRequest, ScanMetrics, ScanTask,
     ScanView, StorageBindingView, StorageImagesView, StorageMetrics, StoragePatch, StorageView,
 };
+pub use tasks::capture_failure::CaptureMetrics;
 pub use tasks::reconcile::Reconciled;
-pub use tasks::task::{TaskErrorView, TaskList, TaskView};
+pub use tasks::task::{SupportView, TaskErrorView, TaskList, TaskView};

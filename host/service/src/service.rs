@@ -49,6 +49,11 @@ pub struct Settings {
     /// The seconds for each GiB of a disk that an estimate assumes where nothing was captured
     /// before (120).
     pub capture_seconds_per_gib: u32,
+    /// The time that the work of a capture may take, in hours (24), at least 1 (S29).
+    pub capture_limit_h: u32,
+    /// The time after which a capture is tried again that failed because of too little room on the
+    /// image storage, in minutes (30); 0 for not by itself (S32).
+    pub capture_room_retry_min: u32,
 }
 
 impl Default for Settings {
@@ -61,6 +66,8 @@ impl Default for Settings {
             storage_scan_h: 24,
             storage_deep_scan_d: 30,
             capture_seconds_per_gib: DEFAULT_SECONDS_PER_GIB,
+            capture_limit_h: 24,
+            capture_room_retry_min: 30,
         }
     }
 }

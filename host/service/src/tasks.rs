@@ -1,6 +1,7 @@
 //! Tasks: queueing, leases, execution by agents, and what their ends mean. Below the use cases of
 //! images and instances, which queue them.
 
+pub(crate) mod capture_failure;
 pub(crate) mod finish;
 pub(crate) mod hub;
 pub(crate) mod lease;

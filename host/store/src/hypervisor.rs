@@ -39,6 +39,8 @@ mod row {
         pub object_key_id: Option<String>,
         pub last_seen_at: Option<DateTimeUtc>,
         pub created_at: DateTimeUtc,
+        pub version: i64,
+        pub limited_bandwidth: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -92,6 +94,8 @@ fn from_row(row: row::Model) -> Result<HypervisorRecord, StoreError> {
             driver: codec::parse("driver", &row.driver)?,
             max_captures: codec::to_u32("max_captures", row.max_captures)?,
             last_seen_at: row.last_seen_at,
+            version: codec::to_u32("version", row.version)?,
+            limited_bandwidth: row.limited_bandwidth,
         },
         driver_settings: codec::json("driver_settings", &row.driver_settings)?,
         max_work: codec::to_u32("max_work", row.max_work)?,
@@ -127,6 +131,8 @@ fn to_row(record: &HypervisorRecord) -> Result<row::Model, StoreError> {
         object_key_id: record.object_key_id.clone(),
         last_seen_at: hypervisor.last_seen_at,
         created_at: record.created_at,
+        version: i64::from(hypervisor.version),
+        limited_bandwidth: hypervisor.limited_bandwidth,
     })
 }
 

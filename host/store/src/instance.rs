@@ -6,6 +6,7 @@ use imprint_domain::{
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
     instance::{Disk, Instance, InstanceParts},
     size::ByteSize,
+    windows::HighWater,
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
@@ -39,6 +40,10 @@ mod row {
         pub network: Option<String>,
         pub task_id: Option<Uuid>,
         pub created_at: DateTimeUtc,
+        pub capture_failures: i64,
+        pub declared_os: Option<String>,
+        pub largest_content_bytes: i64,
+        pub largest_size_bytes: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -94,6 +99,12 @@ fn from_row(row: row::Model) -> Result<InstanceRecord, StoreError> {
             memory: codec::size("memory_bytes", row.memory_bytes)?,
             metadata: codec::json("metadata", &row.metadata)?,
             network: row.network.map(|text| codec::json("network", &text)).transpose()?,
+            capture_failures: codec::to_u32("capture_failures", row.capture_failures)?,
+            declared_os: row.declared_os.map(|os| codec::parse("declared_os", &os)).transpose()?,
+            largest: HighWater {
+                content: codec::size("largest_content_bytes", row.largest_content_bytes)?,
+                size: codec::size("largest_size_bytes", row.largest_size_bytes)?,
+            },
             created_at: row.created_at,
         }),
         task_id: row.task_id.map(TaskId::new),
@@ -118,6 +129,10 @@ fn to_row(record: &InstanceRecord) -> Result<row::Model, StoreError> {
         network: instance.network.as_ref().map(|network| codec::to_json("network", network)).transpose()?,
         task_id: record.task_id.map(TaskId::uuid),
         created_at: instance.created_at,
+        capture_failures: i64::from(instance.capture_failures),
+        declared_os: instance.declared_os.map(|os| os.to_string()),
+        largest_content_bytes: instance.largest.content.as_i64(),
+        largest_size_bytes: instance.largest.size.as_i64(),
     })
 }
 

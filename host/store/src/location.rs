@@ -1,7 +1,10 @@
 //! Locations.
 
+use std::str::FromStr;
+
 use imprint_domain::{
-    coalesce::CoalescePolicy, id::LocationId, location::Location, size::ByteSize, time::Timestamp,
+    coalesce::CoalescePolicy, id::LocationId, location::Location, size::ByteSize, support::Support,
+    time::Timestamp, windows::WindowsBounds,
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
@@ -27,6 +30,12 @@ mod row {
         pub created_at: DateTimeUtc,
         pub default_image_bytes_limit: Option<i64>,
         pub sharing_enabled: bool,
+        pub capture_format: String,
+        pub windows_limit_bytes: i64,
+        pub windows_warning_bytes: i64,
+        pub support_text: Option<String>,
+        pub support_url: Option<String>,
+        pub status_url: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -64,9 +73,23 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
                 timeout: codec::coalesce_timeout(row.coalesce_timeout_s)?,
             },
             freeze_limit: codec::freeze_limit(row.freeze_limit_ms)?,
+            capture_format: codec::parse("capture_format", &row.capture_format)?,
+            windows: WindowsBounds {
+                limit: codec::size("windows_limit_bytes", row.windows_limit_bytes)?,
+                warning: codec::size("windows_warning_bytes", row.windows_warning_bytes)?,
+            },
+            support: Support {
+                text: parsed("support_text", row.support_text.as_deref())?,
+                url: parsed("support_url", row.support_url.as_deref())?,
+                status_url: parsed("status_url", row.status_url.as_deref())?,
+            },
         },
         created_at: row.created_at,
     })
+}
+
+fn parsed<T: FromStr>(column: &'static str, text: Option<&str>) -> Result<Option<T>, StoreError> {
+    text.map(|text| codec::parse(column, text)).transpose()
 }
 
 fn to_row(record: &LocationRecord) -> row::Model {
@@ -81,6 +104,12 @@ fn to_row(record: &LocationRecord) -> row::Model {
         created_at: record.created_at,
         default_image_bytes_limit: record.location.default_image_bytes_limit.map(ByteSize::as_i64),
         sharing_enabled: record.location.sharing_enabled,
+        capture_format: record.location.capture_format.to_string(),
+        windows_limit_bytes: record.location.windows.limit.as_i64(),
+        windows_warning_bytes: record.location.windows.warning.as_i64(),
+        support_text: record.location.support.text.as_ref().map(ToString::to_string),
+        support_url: record.location.support.url.as_ref().map(ToString::to_string),
+        status_url: record.location.support.status_url.as_ref().map(ToString::to_string),
     }
 }
 

@@ -5,7 +5,7 @@ mod of_images;
 use imprint_domain::{
     id::{AccountId, AgentId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     task::{Lease, Progress, Task, TaskKind, TaskParts, TaskState, Throughput},
-    task_error::{TaskError, TaskErrorContext},
+    task_error::{TaskError, TaskErrorCode, TaskErrorContext},
     time::Timestamp,
 };
 use sea_orm::{
@@ -283,6 +283,19 @@ pub async fn running_of_kind(conn: &Conn<'_>, id: HypervisorId, kind: TaskKind) 
         .count(&conn.0)
         .await?;
     Ok(u32::try_from(running).unwrap_or(u32::MAX))
+}
+
+/// Counts the tasks that failed with a code.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn count_failed_with(conn: &Conn<'_>, code: TaskErrorCode) -> Result<u64, StoreError> {
+    Ok(row::Entity::find()
+        .filter(row::Column::State.eq(TaskState::Failed.as_str()))
+        .filter(row::Column::ErrorCode.eq(code.as_str()))
+        .count(&conn.0)
+        .await?)
 }
 
 /// Counts the queued and running tasks of a hypervisor.

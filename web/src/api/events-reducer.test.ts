@@ -71,6 +71,15 @@ describe('events', () => {
     })
   })
 
+  test('of an alert contain the task that it is about', () => {
+    const data = JSON.stringify({ sequence: 4, task: { id: 'tsk_1', created_at: 'x' } })
+    expect(parseEvent('task.alert', data)?.change).toEqual({
+      noun: 'task',
+      id: 'tsk_1',
+      item: { id: 'tsk_1', created_at: 'x' },
+    })
+  })
+
   test('of a deleted item contain its id', () => {
     const data = JSON.stringify({ sequence: 3, image: { id: 'img_1' } })
     expect(parseEvent('image.deleted', data)?.change).toEqual({ noun: 'image', id: 'img_1', item: null })

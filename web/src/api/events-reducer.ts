@@ -71,11 +71,11 @@ export interface ParsedEvent {
 }
 
 /**
- * Reads the data of a `*.changed` or `*.deleted` event; `null` for data that the panel does not
+ * Reads the data of a `*.changed`, `*.deleted` or `*.alert` event; `null` for data that the panel does not
  * understand.
  */
 export function parseEvent(kind: string, data: string): ParsedEvent | null {
-  const noun = NOUNS.find((name) => kind === `${name}.changed` || kind === `${name}.deleted`)
+  const noun = NOUNS.find((name) => [`${name}.changed`, `${name}.deleted`, `${name}.alert`].includes(kind))
   if (!noun) return null
   let body: Record<string, unknown>
   try {
@@ -89,7 +89,7 @@ export function parseEvent(kind: string, data: string): ParsedEvent | null {
   if (typeof body.sequence !== 'number' || typeof item !== 'object' || item === null) return null
   const { id } = item as { id?: unknown }
   if (typeof id !== 'string') return null
-  const isComplete = kind === `${noun}.changed` && 'created_at' in item
+  const isComplete = kind !== `${noun}.deleted` && 'created_at' in item
   return { sequence: body.sequence, change: { noun, id, item: isComplete ? item : null } as Change }
 }
 

@@ -22,11 +22,13 @@ export const keys = {
   account: ['account'],
   /** Locations with their settings, for admins. */
   adminLocations: ['admin-locations'],
+  /** Hypervisors with their settings, for admins. */
+  adminHypervisors: ['admin-hypervisors'],
   /** All accounts, for admins. */
   accounts: ['accounts'],
   captureEstimates: {
-    of: (instanceId: string, compression: string | undefined) =>
-      ['capture-estimates', instanceId, compression ?? 'default'] as const,
+    of: (instanceId: string, format: string | undefined, compression: string | undefined) =>
+      ['capture-estimates', instanceId, format ?? 'default', compression ?? 'default'] as const,
   },
   /** The ids of deleted things. */
   deleted: ['deleted'],

@@ -11,6 +11,7 @@ import { INITIAL, parseEvent, reduceStream, type StreamInput } from './events-re
 const URL = '/api/v1/events?types=task.*,image.*,instance.*,share.*,storage.*'
 const KINDS = [
   'task.changed',
+  'task.alert',
   'image.changed',
   'image.deleted',
   'instance.changed',

@@ -1,8 +1,9 @@
 import { useQuery } from '@tanstack/react-query'
 import { Pencil, Trash2 } from 'lucide-react'
-import { useMemo, useState } from 'react'
-import { adminLocationsQuery } from '@/api/queries/locations'
+import { useCallback, useMemo, useState } from 'react'
+import { adminHypervisorsQuery, adminLocationsQuery } from '@/api/queries/locations'
 import type { AdminLocation } from '@/api/types'
+import { HypervisorTable } from '@/features/limits/HypervisorTable'
 import { DeleteLocationDialog, EditLocationDialog } from '@/features/limits/LocationDialogs'
 import { formatBytes } from '@/lib/format'
 import { asProblem } from '@/lib/problem'
@@ -10,7 +11,7 @@ import { Button } from '@/ui/Button'
 import { ClampedText } from '@/ui/ClampedText'
 import { RowMenu } from '@/ui/Menu'
 import { ProblemNotice } from '@/ui/Notice'
-import { MutedText, PageHeader, Stack } from '@/ui/Page'
+import { Card, MutedText, PageHeader, Stack } from '@/ui/Page'
 import { Status } from '@/ui/Status'
 import { type Column, Table, TableSkeleton } from '@/ui/Table'
 import { useTitle } from './use-title'
@@ -103,8 +104,32 @@ export function LocationsPage() {
           )}
         />
       )}
+      <Hypervisors locations={locations.data ?? []} />
       {open?.kind === 'edit' && <EditLocationDialog location={open.location} onClose={close} />}
       {open?.kind === 'delete' && <DeleteLocationDialog location={open.location} onClose={close} />}
     </Stack>
+  )
+}
+
+/** The hypervisors of all locations. */
+function Hypervisors({ locations }: { locations: readonly AdminLocation[] }) {
+  const hypervisors = useQuery(adminHypervisorsQuery)
+  const location = useCallback(
+    (id: string) => locations.find((location) => location.id === id)?.name ?? id,
+    [locations],
+  )
+  return (
+    <Card title="Hypervisors">
+      {hypervisors.isPending && <TableSkeleton label="Loading hypervisors" />}
+      {hypervisors.isError && !hypervisors.data && (
+        <ProblemNotice
+          problem={asProblem(hypervisors.error)}
+          actions={<Button onPress={() => void hypervisors.refetch()}>Try again</Button>}
+        />
+      )}
+      {hypervisors.data && (
+        <HypervisorTable hypervisors={hypervisors.data} location={locations.length > 1 ? location : null} />
+      )}
+    </Card>
   )
 }

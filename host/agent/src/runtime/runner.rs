@@ -47,6 +47,9 @@ pub(crate) async fn claim_jobs(state: Arc<AgentState>, stop: CancellationToken) 
         match answer {
             Ok(claimed) => {
                 backoff = Backoff::new();
+                if let Some(captures) = claimed.max_captures {
+                    state.set_max_captures(captures);
+                }
                 for assignment in claimed.assignments {
                     start(&state, assignment);
                 }
@@ -72,7 +75,8 @@ fn free_capacity(state: &AgentState) -> Option<ClaimRequest> {
     let max_captures = registration.max_captures.saturating_sub(captures).min(max);
     // A job that ends meanwhile may free capacity for other kinds than this call asks for.
     let wait_ms = if running.is_empty() { MAX_CLAIM_WAIT_MS } else { BUSY_WAIT_MS };
-    (max > 0).then_some(ClaimRequest { agent_id: state.id, max, max_captures, wait_ms })
+    let known_captures = Some(registration.max_captures);
+    (max > 0).then_some(ClaimRequest { agent_id: state.id, max, max_captures, known_captures, wait_ms })
 }
 
 /// Starts the job of an assignment.

@@ -89,6 +89,15 @@ impl AgentState {
         *lock(&self.registration) = Some(Arc::new(answer));
     }
 
+    /// Stores how many captures may run at once from now on.
+    pub(crate) fn set_max_captures(&self, captures: u32) {
+        let mut registration = lock(&self.registration);
+        let Some(current) = registration.as_mut() else { return };
+        if current.max_captures != captures {
+            Arc::make_mut(current).max_captures = captures;
+        }
+    }
+
     /// Stores where objects are served.
     pub(crate) fn announce(&self, server: Option<ObjectServer>) {
         *lock(&self.announced) = server;

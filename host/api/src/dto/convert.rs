@@ -1,13 +1,15 @@
 //! Conversions of the service's views to wire types.
 
+mod place;
 mod saved;
 
-use imprint_domain::{Error, estimate::CaptureEstimate, size::ByteSize, storage_test as domain};
+use imprint_domain::{
+    Error, estimate::CaptureEstimate, size::ByteSize, storage_test as domain, windows as domain_windows,
+};
 use imprint_service as service;
 
 use super::{
-    account, event, hypervisor, image, instance, location, page, secret, storage, storage_kind, storage_scan,
-    storage_test, task,
+    account, event, image, instance, page, secret, storage, storage_kind, storage_scan, storage_test, task,
 };
 
 impl<T, V> From<service::Page<V>> for page::Page<T>
@@ -56,80 +58,6 @@ impl From<service::TokenCreated> for account::TokenCreated {
             token: created.token,
             created_at: token.created_at,
             expires_at: token.expires_at,
-        }
-    }
-}
-
-impl From<service::LocationView> for location::Location {
-    fn from(view: service::LocationView) -> Self {
-        Self {
-            id: view.id,
-            name: view.name.to_string(),
-            images_enabled: view.images_enabled,
-            sharing_enabled: view.sharing_enabled,
-            limits: view.limits.into(),
-        }
-    }
-}
-
-impl From<service::LocationView> for location::AdminLocation {
-    fn from(view: service::LocationView) -> Self {
-        Self {
-            id: view.id,
-            name: view.name.to_string(),
-            images_enabled: view.images_enabled,
-            sharing_enabled: view.sharing_enabled,
-            default_image_limit: view.default_image_limit,
-            default_image_bytes_limit: view.default_image_bytes_limit.map(ByteSize::bytes),
-            coalesce_before_capture: view.coalesce_before_capture,
-            coalesce_timeout_s: view.coalesce_timeout_s,
-            freeze_limit_ms: view.freeze_limit_ms,
-        }
-    }
-}
-
-impl From<service::LimitsView> for location::Limits {
-    fn from(view: service::LimitsView) -> Self {
-        Self { location_id: view.location_id, limits: view.limits.into() }
-    }
-}
-
-impl From<service::QuotaView> for location::ImageLimits {
-    fn from(view: service::QuotaView) -> Self {
-        Self {
-            image_limit: view.image_limit,
-            images_used: view.images_used,
-            image_limit_scope: view.image_limit_scope,
-            image_bytes_limit: view.image_bytes_limit.map(ByteSize::bytes),
-            image_bytes_used: view.image_bytes_used.bytes(),
-            image_bytes_limit_scope: view.image_bytes_limit_scope,
-        }
-    }
-}
-
-impl From<service::HypervisorView> for hypervisor::Hypervisor {
-    fn from(view: service::HypervisorView) -> Self {
-        Self { id: view.id, name: view.name.to_string(), location_id: view.location_id, online: view.online }
-    }
-}
-
-impl From<service::AdminHypervisorView> for hypervisor::AdminHypervisor {
-    fn from(view: service::AdminHypervisorView) -> Self {
-        Self {
-            id: view.id,
-            name: view.name.to_string(),
-            location_id: view.location_id,
-            driver: view.driver.to_string(),
-            driver_settings: view.driver_settings,
-            max_work: view.max_work,
-            max_captures: view.max_captures,
-            online: view.online,
-            last_seen_at: view.last_seen_at,
-            agent_version: view.agent_version,
-            plugins: view.plugins,
-            findings: view.findings,
-            object_address: view.object_address,
-            storage_ids: view.storage_ids,
         }
     }
 }
@@ -253,6 +181,7 @@ impl From<CaptureEstimate> for image::CaptureEstimate {
             seconds: estimate.seconds,
             basis: estimate.basis,
             captures: estimate.captures,
+            notices: Vec::new(),
         }
     }
 }
@@ -273,7 +202,17 @@ impl From<service::CaptureView> for image::ImageCapture {
 
 impl From<service::ImageTask> for image::ImageAndTask {
     fn from(view: service::ImageTask) -> Self {
-        Self { image: view.image.into(), task: view.task.into() }
+        Self {
+            image: view.image.into(),
+            task: view.task.into(),
+            notices: view.notices.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<domain_windows::CaptureNotice> for image::CaptureNotice {
+    fn from(notice: domain_windows::CaptureNotice) -> Self {
+        Self { code: notice.code, text: notice.text }
     }
 }
 
@@ -292,6 +231,9 @@ impl From<service::InstanceView> for instance::Instance {
             memory_bytes: view.memory_bytes.bytes(),
             network: view.network.map(|network| instance::Network::of(network, view.metadata.ssh_user())),
             metadata: view.metadata.to_texts(),
+            declared_os_type: view.declared_os,
+            largest_content_bytes: view.largest_content.bytes(),
+            largest_disk_bytes: view.largest_size.bytes(),
             disks: view.disks.into_iter().map(Into::into).collect(),
             capture: instance::CaptureAllowed {
                 allowed: view.capture.allowed,
@@ -332,6 +274,11 @@ impl From<service::TaskErrorView> for task::TaskError {
             reference: view.reference.to_string(),
             request_id: view.request_id.to_string(),
             operator_detail: view.operator_detail,
+            support: view.support.map(|support| task::TaskSupport {
+                text: support.text.map(Into::into),
+                url: support.url.map(Into::into),
+                status_url: support.status_url.map(Into::into),
+            }),
         }
     }
 }

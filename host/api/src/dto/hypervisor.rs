@@ -37,6 +37,9 @@ pub struct AdminHypervisor {
     pub max_work: u32,
     /// The most captures that run on the hypervisor at the same time.
     pub max_captures: u32,
+    /// Whether the hypervisor is older hardware with limited bandwidth for imaging: failed captures
+    /// then advise to migrate to a newer flavor, or to use a file-level backup tool.
+    pub limited_imaging_bandwidth: bool,
     /// Whether the agent of the hypervisor is connected.
     pub online: bool,
     /// The time of the agent's last heartbeat.
@@ -55,6 +58,23 @@ pub struct AdminHypervisor {
     pub object_address: Option<String>,
     /// The image storages that are bound to the hypervisor.
     pub storage_ids: Vec<StorageId>,
+    /// The version of the hypervisor, which increases with every change by an administrator; also
+    /// its `ETag`.
+    pub version: u32,
+}
+
+/// A request to change a hypervisor (merge patch).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HypervisorPatch {
+    /// The most captures that run on the hypervisor at the same time, at most `max_work`. Captures
+    /// that run already go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 64)]
+    pub max_captures: Option<u32>,
+    /// Whether the hypervisor is older hardware with limited bandwidth for imaging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_imaging_bandwidth: Option<bool>,
 }
 
 /// A request to register a hypervisor.

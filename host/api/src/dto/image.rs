@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use imprint_domain::{
+    capture_format::CaptureFormat,
     consistency::Consistency,
     estimate::EstimateBasis,
     id::{ImageId, InstanceId, LocationId, ShareId, StorageId, TaskId},
     image::{Compression, ImageKind, ImageStatus},
+    windows::CaptureNoticeCode,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -48,8 +50,8 @@ pub struct Image {
     /// The size of the disk in bytes, as a guest sees it; `null` until the image is stored.
     #[schema(required)]
     pub virtual_size_bytes: Option<u64>,
-    /// The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`,
-    /// ...).
+    /// The format of the stored file: `qcow2`, `raw` or `vhd`, of stock images also others (`vmdk`,
+    /// `ova`, ...).
     #[schema(required)]
     pub format: Option<String>,
     /// The consistency that the capture reached.
@@ -139,6 +141,17 @@ pub struct CaptureEstimate {
     pub basis: EstimateBasis,
     /// The number of earlier images that it considers.
     pub captures: u32,
+    /// What one has to know before the image is created.
+    pub notices: Vec<CaptureNotice>,
+}
+
+/// What one has to know about an image.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CaptureNotice {
+    /// The stable code.
+    pub code: CaptureNoticeCode,
+    /// What one has to know, as a sentence.
+    pub text: String,
 }
 
 /// What an estimate depends on.
@@ -146,9 +159,18 @@ pub struct CaptureEstimate {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EstimateQuery {
-    /// The compression of the stored file; without it, `zstd`.
+    /// The format of the stored file; without it, that of the location.
+    #[serde(default)]
+    pub format: Option<CaptureFormat>,
+    /// The compression of the stored file; without it, `zstd` where the format has it.
     #[serde(default)]
     pub compression: Option<Compression>,
+    /// The bytes that the file system is to hold; without it, what the disk's file occupies now.
+    #[serde(default)]
+    pub used_bytes: Option<u64>,
+    /// The most bytes that the file system held until then; without it, `used_bytes`.
+    #[serde(default)]
+    pub largest_used_bytes: Option<u64>,
 }
 
 /// Where the file of an image is.
@@ -218,12 +240,20 @@ pub struct ImageCreate {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32, required = false)]
     pub tags: Vec<String>,
-    /// The compression of the stored file; without it, `zstd`.
+    /// The format of the stored file; without it, that of the location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<CaptureFormat>,
+    /// The compression of the stored file; without it, `zstd` where the format has it. Files of
+    /// `raw` and `vhd` are not compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
     /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencyRequirement>,
+    /// Whether the instance is a domain controller of Windows: an image of one cannot be restored
+    /// and is refused. Without an answer, a notice asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_controller: Option<bool>,
     /// The image storage that takes the image; without it, one is chosen. For administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_id: Option<StorageId>,
@@ -245,12 +275,20 @@ pub struct InstanceImageCreate {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32, required = false)]
     pub tags: Vec<String>,
-    /// The compression of the stored file; without it, `zstd`.
+    /// The format of the stored file; without it, that of the location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<CaptureFormat>,
+    /// The compression of the stored file; without it, `zstd` where the format has it. Files of
+    /// `raw` and `vhd` are not compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
     /// The consistency that the capture must reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencyRequirement>,
+    /// Whether the instance is a domain controller of Windows: an image of one cannot be restored
+    /// and is refused. Without an answer, a notice asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_controller: Option<bool>,
     /// The image storage that takes the image; without it, one is chosen. For administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_id: Option<StorageId>,
@@ -291,6 +329,10 @@ pub struct ImageAndTask {
     pub image: Image,
     /// The task.
     pub task: Task,
+    /// What one has to know about the image; only in the answer to its creation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub notices: Vec<CaptureNotice>,
 }
 
 /// The owners of the images to list.

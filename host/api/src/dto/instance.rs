@@ -7,6 +7,7 @@ use imprint_domain::{
     id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, TaskId, UserScriptId},
     instance::{BootSource, InstanceStatus, Power},
     network::NetworkKind,
+    windows::DeclaredOs,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -43,6 +44,13 @@ pub struct Instance {
     /// The network card, as the hypervisor made it ready at the last start; `null` without one.
     #[schema(required)]
     pub network: Option<Network>,
+    /// What the owner says that the instance runs.
+    #[schema(required)]
+    pub declared_os_type: Option<DeclaredOs>,
+    /// The most bytes that the file of the primary disk occupied since it was written.
+    pub largest_content_bytes: u64,
+    /// The largest size of the primary disk since it was written, in bytes.
+    pub largest_disk_bytes: u64,
     /// The disks of the instance.
     pub disks: Vec<Disk>,
     /// Whether an image of the instance can be created now.
@@ -164,6 +172,9 @@ pub struct InstanceCreate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 65536)]
     pub user_data: Option<String>,
+    /// What the instance runs. Of `windows`, images are created up to the location's limit only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_type: Option<DeclaredOs>,
     /// Whether the instance is started once its disk is written.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -194,6 +205,10 @@ pub struct InstanceReinstall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 65536)]
     pub user_data: Option<String>,
+    /// What the instance runs from then on. Of `windows`, images are created up to the location's
+    /// limit only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_type: Option<DeclaredOs>,
     /// Whether the instance is started once its disk is written.
     #[serde(default = "yes")]
     #[schema(default = true)]

@@ -1,6 +1,6 @@
 //! Locations and limits.
 
-use imprint_domain::{id::LocationId, limits::LimitScope};
+use imprint_domain::{capture_format::CaptureFormat, id::LocationId, limits::LimitScope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,6 +17,8 @@ pub struct Location {
     pub images_enabled: bool,
     /// Whether images can be shared in the location, and shared ones deployed.
     pub sharing_enabled: bool,
+    /// The format that images of instances are stored in, unless a request names another one.
+    pub capture_format: CaptureFormat,
     /// The limits of this account, with what it uses.
     #[serde(flatten)]
     pub limits: ImageLimits,
@@ -81,6 +83,21 @@ pub struct AdminLocation {
     /// The longest time that a capture may freeze a guest's file systems, in milliseconds.
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: u32,
+    /// The format that images of instances are stored in, unless a request names another one.
+    pub capture_format: CaptureFormat,
+    /// The largest Windows disk that images are created of, now and ever, in bytes.
+    pub windows_limit_bytes: u64,
+    /// The content of a Windows disk in bytes from which on a notice recommends to create an image.
+    pub windows_warning_bytes: u64,
+    /// What failed captures tell customers about the provider's support.
+    #[schema(required)]
+    pub support_text: Option<String>,
+    /// The page of the support.
+    #[schema(required)]
+    pub support_url: Option<String>,
+    /// The page that says which parts of the system do not work.
+    #[schema(required)]
+    pub status_url: Option<String>,
 }
 
 /// A request to create a location.
@@ -148,6 +165,29 @@ pub struct LocationPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: Option<u32>,
+    /// The format that images of instances are stored in, unless a request names another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_format: Option<CaptureFormat>,
+    /// The largest Windows disk that images are created of, now and ever, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows_limit_bytes: Option<u64>,
+    /// The content of a Windows disk in bytes from which on a notice recommends to create an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows_warning_bytes: Option<u64>,
+    /// What failed captures tell customers about the provider's support, in one line; `null`
+    /// removes it.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub support_text: Option<Option<String>>,
+    /// The page of the support, of `https` or `http`; `null` removes it.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 2048)]
+    pub support_url: Option<Option<String>>,
+    /// The page that says which parts of the system do not work, of `https` or `http`; `null`
+    /// removes it.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 2048)]
+    pub status_url: Option<Option<String>>,
 }
 
 /// The location to show the limit of.

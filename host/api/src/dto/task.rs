@@ -99,6 +99,24 @@ pub struct TaskError {
     /// The technical cause, which may name paths and settings; `null` unless an admin asks.
     #[schema(required)]
     pub operator_detail: Option<String>,
+    /// How the provider's support is reached; `null` where that is not what to do.
+    #[serde(default)]
+    #[schema(required)]
+    pub support: Option<TaskSupport>,
+}
+
+/// How the provider's support is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskSupport {
+    /// What to do, in the provider's words.
+    #[schema(required)]
+    pub text: Option<String>,
+    /// The page of the support.
+    #[schema(required)]
+    pub url: Option<String>,
+    /// The page that says which parts of the system do not work.
+    #[schema(required)]
+    pub status_url: Option<String>,
 }
 
 /// The tasks to list.

@@ -29,8 +29,8 @@ use crate::{
         page::Page,
     },
     extract::{
-        Caller, Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, description, etag, ids, name,
-        page_request, tags, values,
+        Caller, Id, IdempotencyKey, IfMatch, JsonBody, Query, Read, Write, bytes, description, etag, ids,
+        name, page_request, tags, values,
     },
     problem::ApiError,
     state::ApiState,
@@ -120,11 +120,30 @@ pub(crate) async fn image_create(
     body: JsonBody<ImageCreate>,
 ) -> Result<Response, ApiError> {
     let digest = body.digest;
-    let ImageCreate { source, name, description, tags, compression, consistency, storage_id } = body.value;
+    let ImageCreate {
+        source,
+        name,
+        description,
+        tags,
+        format,
+        compression,
+        consistency,
+        storage_id,
+        domain_controller,
+    } = body.value;
     let instance_id = match source.kind {
         ImageSourceType::Instance => source.id,
     };
-    let body = InstanceImageCreate { name, description, tags, compression, consistency, storage_id };
+    let body = InstanceImageCreate {
+        name,
+        description,
+        tags,
+        format,
+        compression,
+        consistency,
+        storage_id,
+        domain_controller,
+    };
     let op = op.with_idempotency(key.bind(digest));
     let request = capture(instance_id, body)?;
     Ok(created(state.service().image_capture(&op, request).await?))
@@ -136,9 +155,11 @@ fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service
         name: name(&body.name, "/name")?,
         description: description(body.description.as_deref().unwrap_or(""), "/description")?,
         tags: tags(&body.tags, "/tags")?,
+        format: body.format,
         compression: body.compression,
         consistency: body.consistency.map(requirement).transpose()?,
         storage_id: body.storage_id,
+        domain_controller: body.domain_controller,
     })
 }
 
@@ -221,7 +242,19 @@ pub(crate) async fn capture_estimate(
     Id(id): Id<InstanceId>,
     Query(query): Query<EstimateQuery>,
 ) -> Result<Json<CaptureEstimate>, ApiError> {
-    Ok(Json(state.service().capture_estimate(&op, id, query.compression).await?.into()))
+    let request = service::EstimateRequest {
+        format: query.format,
+        compression: query.compression,
+        used: query.used_bytes.map(|number| bytes(number, "?used_bytes")).transpose()?,
+        largest_used: query
+            .largest_used_bytes
+            .map(|number| bytes(number, "?largest_used_bytes"))
+            .transpose()?,
+    };
+    let estimate = state.service().capture_estimate(&op, id, request).await?;
+    let notices = state.service().capture_notices(&op, id).await?;
+    let notices = notices.into_iter().map(Into::into).collect();
+    Ok(Json(CaptureEstimate { notices, ..estimate.into() }))
 }
 
 /// Change an image's name, description, tags, metadata or delete protection

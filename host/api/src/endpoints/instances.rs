@@ -68,6 +68,7 @@ fn deployment(body: InstanceCreate) -> Result<service::InstanceCreate, Error> {
         user_script_id: body.user_script_id,
         ssh_keys: body.ssh_keys,
         user_data: body.user_data,
+        declared_os: body.os_type,
         start: body.start,
     })
 }
@@ -173,6 +174,7 @@ pub(crate) async fn instance_reinstall(
         user_script_id: request.user_script_id,
         ssh_keys: request.ssh_keys,
         user_data: request.user_data,
+        declared_os: request.os_type,
         start: request.start,
     };
     let op = op.with_idempotency(key.bind(body.digest));

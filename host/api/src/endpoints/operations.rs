@@ -9,7 +9,7 @@ use axum::{
 };
 
 use crate::{
-    metrics::{METRICS_TEXT, storage_metrics},
+    metrics::{METRICS_TEXT, capture_metrics, storage_metrics},
     state::ApiState,
 };
 
@@ -53,6 +53,10 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> ([(HeaderName, &'s
         Ok(storages) => storage_metrics::append(&mut text, &storages),
         // The others are still worth reading.
         Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of image storages"),
+    }
+    match state.service().capture_metrics().await {
+        Ok(captures) => capture_metrics::append(&mut text, captures),
+        Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of captures"),
     }
     ([(header::CONTENT_TYPE, METRICS_TEXT)], text)
 }

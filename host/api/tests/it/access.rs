@@ -103,6 +103,8 @@ fn admin_rows(world: &World) -> Vec<Row> {
         ("admin_location_update", Admin, Some(json!({"images_enabled": false}))),
         ("admin_hypervisor_list", Admin, None),
         ("admin_hypervisor_create", Admin, Some(json!({"name": "x", "location_id": world.location}))),
+        ("admin_hypervisor_show", Admin, None),
+        ("admin_hypervisor_update", Admin, Some(json!({"max_captures": 1}))),
         ("admin_hypervisor_token_create", Admin, None),
         ("admin_instance_coalesce", Admin, None),
         ("admin_storage_list", Admin, None),

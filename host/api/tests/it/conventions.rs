@@ -296,6 +296,58 @@ async fn a_location_limits_how_long_guests_are_frozen() {
 }
 
 #[tokio::test]
+async fn a_location_chooses_the_format_and_names_its_support() {
+    let world = World::new().await;
+    let location = format!("/admin/locations/{}", world.location);
+    let patch = json!({"capture_format": "vhd", "support_text": "Call 1234",
+        "support_url": "https://support.example/", "status_url": "https://status.example/"});
+    let changed = world.admin.patch(&location, patch).await.expect(StatusCode::OK);
+    assert_eq!((changed.text("/capture_format"), changed.text("/support_text")), ("vhd", "Call 1234"));
+    let seen = world.customer.get("/locations").await.expect(StatusCode::OK);
+    assert_eq!(seen.text("/items/0/capture_format"), "vhd");
+    let removed = world.admin.patch(&location, json!({"support_url": null})).await.expect(StatusCode::OK);
+    assert_eq!(
+        (removed.body["support_url"].is_null(), removed.text("/status_url")),
+        (true, "https://status.example/")
+    );
+    for (member, wrong) in
+        [("support_url", "javascript:alert(1)"), ("status_url", "status"), ("support_text", "two\nlines")]
+    {
+        let refused = world.admin.patch(&location, json!({ member: wrong })).await;
+        let refused = refused.expect_problem("invalid_request");
+        assert_eq!(refused.text("/errors/0/pointer"), format!("/{member}"), "{}", refused.body);
+    }
+    let mut compressed = world.capture("x");
+    compressed["compression"] = json!("zstd");
+    let refused = world.customer.post("/images", compressed).await.expect_problem("invalid_request");
+    assert_eq!(refused.text("/errors/0/pointer"), "/compression");
+    let metrics = world.app.anon().plain(reqwest::Method::GET, "/metrics");
+    let metrics = world.app.anon().send(metrics).await.expect(StatusCode::OK);
+    assert!(metrics.text("").contains("imprint_captures_over_time_limit 0"), "{metrics:?}");
+}
+
+#[tokio::test]
+async fn a_hypervisor_is_changed_by_who_has_read_it() {
+    let world = World::new().await;
+    let path = format!("/admin/hypervisors/{}", world.hypervisor);
+    let seen = world.admin.get(&path).await.expect(StatusCode::OK);
+    assert_eq!((seen.header("etag"), &seen.body["max_captures"]), ("\"1\"", &json!(2)));
+    let browser = world.app.browser("admin").await;
+    browser.patch(&path, json!({"max_captures": 1})).await.expect_problem("precondition_required");
+    let patch = |tag: &str| {
+        let body = json!({"max_captures": 1, "limited_imaging_bandwidth": true});
+        browser.request(reqwest::Method::PATCH, &path).header("If-Match", tag).json(&body)
+    };
+    let changed = browser.send(patch("\"1\"")).await.expect(StatusCode::OK);
+    assert_eq!((changed.header("etag"), &changed.body["max_captures"]), ("\"2\"", &json!(1)));
+    assert_eq!(changed.body["limited_imaging_bandwidth"], true);
+    browser.send(patch("\"1\"")).await.expect_problem("precondition_failed");
+    let refused =
+        world.admin.patch(&path, json!({"max_captures": 5})).await.expect_problem("invalid_request");
+    assert_eq!(refused.text("/errors/0/pointer"), "/max_captures");
+}
+
+#[tokio::test]
 async fn a_failed_task_is_retried_and_a_queued_one_cancelled() {
     let world = World::new().await;
     let made = world.customer.post("/images", world.capture("x")).await.expect(StatusCode::ACCEPTED);

@@ -53,6 +53,7 @@ async fn every_code_can_be_provoked() {
     conflicts(&world, &mut seen).await;
     deployments(&world, &mut seen).await;
     sharing(&world, &mut seen).await;
+    windows(&world, &mut seen).await;
     storage(&world, &mut seen).await;
     limits(&world, &mut seen).await;
     let anon = world.app.anon();
@@ -167,6 +168,25 @@ async fn sharing(world: &World, seen: &mut Seen) {
     world.admin.patch(&location, json!({"sharing_enabled": true})).await.expect(StatusCode::OK);
     offer().await.expect(StatusCode::CREATED);
     seen.note(Code::AlreadyShared, offer().await);
+}
+
+/// What an image of a Windows instance may be refused for.
+async fn windows(world: &World, seen: &mut Seen) {
+    let (customer, admin) = (&world.customer, &world.admin);
+    let body = json!({"image_id": world.stock_image, "name": "windows", "os_type": "windows"});
+    let made = customer.post("/instances", body).await.expect(StatusCode::ACCEPTED);
+    assert_eq!(made.text("/instance/declared_os_type"), "windows");
+    world.agent.work(json!({"outcome": "deployed", "power": "off", "disk_allocated": 4096})).await;
+    let mut capture = json!({"source": {"type": "instance", "id": made.text("/instance/id")}, "name": "x"});
+    let estimate = format!("/instances/{}/capture-estimate", made.text("/instance/id"));
+    let estimate = customer.get(&estimate).await.expect(StatusCode::OK);
+    assert_eq!(estimate.text("/notices/0/code"), "domain_controller_unanswered");
+    capture["domain_controller"] = json!(true);
+    seen.note(Code::DomainControllerNotSupported, customer.post("/images", capture.clone()).await);
+    let location = format!("/admin/locations/{}", world.location);
+    admin.patch(&location, json!({"windows_limit_bytes": 4096})).await.expect(StatusCode::OK);
+    capture["domain_controller"] = json!(false);
+    seen.note(Code::WindowsDiskTooLarge, customer.post("/images", capture).await);
 }
 
 /// What a capture may be refused for because of where it would be kept.

@@ -126,10 +126,21 @@ async fn set(api: &Api, output: Output, args: LocationSetArgs) -> Result<(), Fai
         coalesce_before_capture: args.coalesce_before_capture,
         coalesce_timeout_s: args.coalesce_timeout,
         freeze_limit_ms: args.freeze_limit_ms,
+        capture_format: args.capture_format,
+        windows_limit_bytes: args.windows_limit.map(ByteSize::bytes),
+        windows_warning_bytes: args.windows_warning.map(ByteSize::bytes),
+        support_text: args.support_text.map(unless_none),
+        support_url: args.support_url.map(unless_none),
+        status_url: args.status_url.map(unless_none),
     };
     let request = api.request(Method::PATCH, &format!("/admin/locations/{id}")).json(&patch);
     let location: AdminLocation = api.once(request).await?;
     output.print(&location, || details(&location))
+}
+
+/// Returns a text that is typed; `none` stands for no text.
+fn unless_none(typed: String) -> Option<String> {
+    (typed != "none").then_some(typed)
 }
 
 fn details(location: &AdminLocation) -> Table {
@@ -143,5 +154,11 @@ fn details(location: &AdminLocation) -> Table {
         ("coalesce before capture", location.coalesce_before_capture.to_string()),
         ("coalesce timeout", format!("{} s", location.coalesce_timeout_s)),
         ("freeze limit", format!("{} ms", location.freeze_limit_ms)),
+        ("format of captures", location.capture_format.to_string()),
+        ("largest Windows disk", size(Some(location.windows_limit_bytes))),
+        ("Windows disk with a notice", size(Some(location.windows_warning_bytes))),
+        ("support", text(location.support_text.as_ref())),
+        ("page of the support", text(location.support_url.as_ref())),
+        ("page of the system's status", text(location.status_url.as_ref())),
     ])
 }

@@ -21,11 +21,13 @@ pub(crate) use storage::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use imprint_domain::{
+    capture_format::CaptureFormat,
     consistency::Consistency,
     id::TaskId,
     image::{Compression, ImageKind, ImageStatus},
     size::ByteSize,
     task::TaskState,
+    windows::DeclaredOs,
 };
 
 use crate::output_format::OutputFormat;
@@ -41,7 +43,7 @@ pub(crate) enum ClientCommand {
     Image(ImageArgs),
     /// Instances: list, show, create, start, stop, delete
     Instance(InstanceArgs),
-    /// Hypervisors: list
+    /// Hypervisors: list, update
     Hypervisor(HypervisorArgs),
     /// Locations, with the limits of the account and what it uses of them: list
     Location(LocationArgs),
@@ -136,9 +138,18 @@ pub(crate) enum ImageCommand {
     Estimate {
         /// Instance, by id or name
         instance: String,
-        /// Compression of the stored file [default: zstd]
+        /// Format of the stored file: qcow2, raw or vhd [default: that of the location]
+        #[arg(long)]
+        format: Option<CaptureFormat>,
+        /// Compression of the stored file [default: zstd; none where the format has none]
         #[arg(long)]
         compression: Option<Compression>,
+        /// What the file system is to hold, such as 20G [default: what the disk's file occupies]
+        #[arg(long, value_name = "SIZE")]
+        used: Option<ByteSize>,
+        /// The most that the file system held before, such as 100G; no disk gets smaller again
+        #[arg(long, value_name = "SIZE", requires = "used")]
+        formerly: Option<ByteSize>,
     },
     /// Change an image's name, description, tags, metadata or delete protection
     Update(ImageUpdateArgs),
@@ -217,7 +228,10 @@ pub(crate) struct ImageCreateArgs {
     /// Tag of the image; may be given several times
     #[arg(long = "tag", value_name = "TAG")]
     pub(crate) tags: Vec<String>,
-    /// Compression: none, zlib or zstd [default: zstd]
+    /// Format of the stored file: qcow2, raw or vhd [default: that of the location]
+    #[arg(long)]
+    pub(crate) format: Option<CaptureFormat>,
+    /// Compression: none, zlib or zstd [default: zstd; none where the format has none]
     #[arg(long, value_name = "KIND")]
     pub(crate) compression: Option<Compression>,
     /// Consistency to try for: crash, filesystem or application [default: application]
@@ -226,6 +240,9 @@ pub(crate) struct ImageCreateArgs {
     /// Weakest consistency that counts as success [default: crash]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) minimum: Option<Consistency>,
+    /// Whether the instance is a domain controller of Windows, which is refused
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) domain_controller: Option<bool>,
     /// Image storage that takes it, by id or name; for operators [default: chosen]
     #[arg(long)]
     pub(crate) storage: Option<String>,
@@ -310,6 +327,22 @@ pub(crate) struct HypervisorArgs {
 pub(crate) enum HypervisorCommand {
     /// List hypervisors
     List,
+    /// For operators: change how much a hypervisor does at once, from now on
+    Update(HypervisorUpdateArgs),
+}
+
+/// Arguments of `imprint hypervisor update`. What is not given stays.
+#[derive(Debug, Args)]
+pub(crate) struct HypervisorUpdateArgs {
+    /// Id or name
+    pub(crate) hypervisor: String,
+    /// Most captures that run on it at the same time; those that run already go on
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) captures: Option<u32>,
+    /// Whether it is older hardware with limited bandwidth for imaging, which failed captures then
+    /// say
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) limited_imaging_bandwidth: Option<bool>,
 }
 
 /// Arguments of `imprint instance`.
@@ -397,6 +430,9 @@ pub(crate) struct InstanceCreateArgs {
     pub(crate) disk_size: Option<ByteSize>,
     #[command(flatten)]
     pub(crate) access: AccessArgs,
+    /// What it runs: linux, windows or other; images of Windows have limits of their own
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) os_type: Option<DeclaredOs>,
     /// Do not start the instance
     #[arg(long)]
     pub(crate) no_start: bool,

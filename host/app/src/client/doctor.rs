@@ -243,6 +243,7 @@ mod tests {
             driver_settings: BTreeMap::new(),
             max_work: 4,
             max_captures: 2,
+            limited_imaging_bandwidth: false,
             online: true,
             last_seen_at: None,
             agent_version: Some("0.1.0".to_owned()),
@@ -250,6 +251,7 @@ mod tests {
             findings: Vec::new(),
             object_address: None,
             storage_ids: vec![StorageId::new(Uuid::from_u128(1))],
+            version: 1,
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use imprint_api::dto::{problem::Problem, task::Task};
+use imprint_api::dto::{
+    problem::Problem,
+    task::{Task, TaskSupport},
+};
 use serde_json::{Value, json};
 
 use crate::{output_format::OutputFormat, terminal};
@@ -226,10 +229,23 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
     Ok(())
 }
 
+/// Returns how the provider's support is reached.
+pub(crate) fn support_lines(support: &TaskSupport) -> Vec<String> {
+    let text = support.text.iter().map(|text| format!("support: {text}"));
+    let url = support.url.iter().map(|url| format!("support: {url}"));
+    let status = support.status_url.iter().map(|url| format!("system status: {url}"));
+    text.chain(url).chain(status).collect()
+}
+
 fn write_task(f: &mut fmt::Formatter<'_>, task: &Task) -> fmt::Result {
     write!(f, "{} {} {}", task.kind, task.id, task.state)?;
     let Some(error) = &task.error else { return Ok(()) };
     write!(f, ": {} [{}]\n  {}", error.detail, error.code, error.action)?;
+    if let Some(support) = &error.support {
+        for line in support_lines(support) {
+            write!(f, "\n  {line}")?;
+        }
+    }
     if error.retryable {
         write!(f, "\n  try again with `imprint task retry {}`", task.id)?;
     }

@@ -6,7 +6,10 @@ use imprint_api::dto::image::{
     CaptureEstimate, ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource,
     ImageSourceType,
 };
-use imprint_domain::{estimate::EstimateBasis, id::InstanceId, image::Compression};
+use imprint_domain::{
+    capture_format::CaptureFormat, estimate::EstimateBasis, id::InstanceId, image::Compression,
+    size::ByteSize,
+};
 use reqwest::{Method, header};
 
 use super::{
@@ -35,9 +38,10 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
             output.print(&image, || details(&image))
         }
         ImageCommand::Create(args) => create(&api, output, args).await,
-        ImageCommand::Estimate { instance, compression } => {
+        ImageCommand::Estimate { instance, format, compression, used, formerly } => {
             let id = find::instance(&api, &instance).await?;
-            let estimate = estimated(&api, id, compression).await?;
+            let assumed = [("used_bytes", used), ("largest_used_bytes", formerly)];
+            let estimate = estimated(&api, id, (format, compression), &assumed).await?;
             output.print(&estimate, || estimate_details(&estimate))
         }
         ImageCommand::Update(args) => {
@@ -144,9 +148,13 @@ fn details(image: &Image) -> Table {
 async fn estimated(
     api: &Api,
     id: InstanceId,
-    compression: Option<Compression>,
+    (format, compression): (Option<CaptureFormat>, Option<Compression>),
+    assumed: &[(&'static str, Option<ByteSize>)],
 ) -> Result<CaptureEstimate, Failure> {
-    let query: Vec<_> = compression.map(|named| ("compression", named.to_string())).into_iter().collect();
+    let format = format.map(|named| ("format", named.to_string()));
+    let compression = compression.map(|named| ("compression", named.to_string()));
+    let assumed = assumed.iter().filter_map(|(name, size)| Some((*name, size.as_ref()?.bytes().to_string())));
+    let query: Vec<_> = format.into_iter().chain(compression).chain(assumed).collect();
     api.get(&format!("/instances/{id}/capture-estimate"), &query).await
 }
 
@@ -163,22 +171,32 @@ fn basis(estimate: &CaptureEstimate) -> String {
 }
 
 fn estimate_details(estimate: &CaptureEstimate) -> Table {
-    Table::details([
+    let mut lines = vec![
         ("occupied by the disk", size(Some(estimate.content_bytes))),
         ("size of the image", size(Some(estimate.size_bytes))),
         ("time", duration(estimate.seconds)),
         ("based on", basis(estimate)),
-    ])
+    ];
+    lines.extend(estimate.notices.iter().map(|notice| ("notice", notice.text.clone())));
+    Table::details(lines)
 }
 
-/// Says what one has to know before an image is created (S24 to S26).
-fn notices(estimate: &CaptureEstimate) {
-    note(&format!(
-        "the image will take about {} and {}, by {}; only the primary disk is captured",
-        size(Some(estimate.size_bytes)),
-        duration(estimate.seconds),
-        basis(estimate)
-    ));
+/// Says what one has to know before an image is created (S24 to S26). Without an estimate the rest
+/// is still true: the request itself says what is wrong.
+fn notices(estimate: Option<&CaptureEstimate>) {
+    match estimate {
+        Some(estimate) => note(&format!(
+            "the image will take about {} and {}, by {}; only the primary disk is captured",
+            size(Some(estimate.size_bytes)),
+            duration(estimate.seconds),
+            basis(estimate)
+        )),
+        None => note("only the primary disk is captured; its size and time could not be estimated"),
+    }
+    note(
+        "it takes longer while the instance writes a lot (reading matters little), if its disk was larger once, and \
+         on older hardware",
+    );
     note(
         "images are not verified automatically and should not be used as a back-up solution; back a database \
          up before you create an image, for example with mysqldump or SQL Server Management Studio",
@@ -187,7 +205,7 @@ fn notices(estimate: &CaptureEstimate) {
 
 async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), Failure> {
     let id = find::instance(api, &args.from_instance).await?;
-    notices(&estimated(api, id, args.compression).await?);
+    notices(estimated(api, id, (args.format, args.compression), &[]).await.ok().as_ref());
     let consistency = (args.want.is_some() || args.minimum.is_some())
         .then_some(ConsistencyRequirement { want: args.want, minimum: args.minimum });
     let storage_id = match args.storage {
@@ -199,11 +217,16 @@ async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), 
         name: args.name,
         description: args.description,
         tags: args.tags,
+        format: args.format,
         compression: args.compression,
         consistency,
         storage_id,
+        domain_controller: args.domain_controller,
     };
     let mut made: ImageAndTask = api.create("/images", &request).await?;
+    for notice in &made.notices {
+        note(&notice.text);
+    }
     if args.wait.wait {
         made.task = watch(api, made.task).await?;
         made.image = api.get(&format!("/images/{}", made.image.id), &[]).await?;

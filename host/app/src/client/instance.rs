@@ -89,6 +89,9 @@ fn details(instance: &Instance) -> Table {
         ("processors", instance.vcpus.to_string()),
         ("memory", size(Some(instance.memory_bytes))),
         ("disk", disk_size(instance)),
+        ("largest disk so far", size(Some(instance.largest_disk_bytes))),
+        ("most content so far", size(Some(instance.largest_content_bytes))),
+        ("operating system", text(instance.declared_os_type)),
         ("metadata", pairs(&instance.metadata)),
         ("SSH user", text(instance.metadata.get(KnownKey::SshUser.as_str()))),
         ("network card", network(instance)),
@@ -158,6 +161,7 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
         user_script_id,
         ssh_keys,
         user_data,
+        os_type: args.os_type,
         start: !args.no_start,
     };
     let made = api.create("/instances", &request).await?;
@@ -176,6 +180,7 @@ async fn reinstall(api: &Api, output: Output, args: ReinstallArgs) -> Result<(),
         user_script_id,
         ssh_keys,
         user_data,
+        os_type: args.os_type,
         start: !args.no_start,
     };
     let cancel = if args.busy.cancel_captures { "?cancel_captures=true" } else { "" };

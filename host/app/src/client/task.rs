@@ -12,7 +12,7 @@ use reqwest::Method;
 use super::{
     api::Api,
     args::{TaskArgs, TaskCommand, TaskListArgs, WaitArgs},
-    failure::Failure,
+    failure::{Failure, support_lines},
     find,
     output::{Output, size, text, time},
     table::Table,
@@ -135,6 +135,8 @@ fn progress(task: &Task) -> String {
 
 pub(crate) fn details(task: &Task) -> Table {
     let error = task.error.as_ref().map(|error| format!("{} [{}]", error.detail, error.code));
+    let support = task.error.as_ref().and_then(|error| error.support.as_ref());
+    let support = support.map(|support| support_lines(support).join("; "));
     let operator_detail = task.error.as_ref().and_then(|error| error.operator_detail.as_ref());
     Table::details([
         ("id", task.id.to_string()),
@@ -143,12 +145,14 @@ pub(crate) fn details(task: &Task) -> Table {
         ("phase", task.phase.to_string()),
         ("progress", progress(task)),
         ("bytes", format!("{} of {}", size(Some(task.bytes_done)), size(task.bytes_total))),
+        ("place in the queue", text(task.queue_position)),
         ("waiting for", text(task.waiting_for.as_ref())),
         ("attempt", task.attempt.to_string()),
         ("image", text(task.image_id)),
         ("instance", text(task.instance_id)),
         ("error", text(error)),
         ("what to do", text(task.error.as_ref().map(|error| &error.action))),
+        ("whom to ask", text(support)),
         ("technical detail", text(operator_detail)),
         ("reference", text(task.error.as_ref().map(|error| &error.reference))),
         ("created", time(Some(task.created_at))),

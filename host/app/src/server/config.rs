@@ -153,6 +153,12 @@ pub(crate) struct CapturesSection {
     /// The seconds for each GiB of a disk that an estimate assumes where no image was created
     /// before (120), at least 1.
     pub(crate) seconds_per_gib: Option<NonZeroU32>,
+    /// The hours that the work of a capture may take (24), at least 1; the time in the queue does
+    /// not count.
+    pub(crate) time_limit_hours: Option<NonZeroU32>,
+    /// The minutes after which a capture is tried again that failed because of too little room on
+    /// the image storage (30); 0 for not by itself.
+    pub(crate) room_retry_minutes: Option<u32>,
 }
 
 impl FileConfig {

@@ -81,13 +81,16 @@ impl ServerSettings {
         let defaults = imprint_service::Settings::default();
         let storage_scan_h = self.file.storages.scan_hours.unwrap_or(defaults.storage_scan_h);
         let storage_deep_scan_d = self.file.storages.deep_scan_days.unwrap_or(defaults.storage_deep_scan_d);
+        let captures = &self.file.captures;
         let capture_seconds_per_gib =
-            self.file.captures.seconds_per_gib.map_or(defaults.capture_seconds_per_gib, NonZeroU32::get);
+            captures.seconds_per_gib.map_or(defaults.capture_seconds_per_gib, NonZeroU32::get);
         let settings = imprint_service::Settings {
             secret_keys,
             storage_scan_h,
             storage_deep_scan_d,
             capture_seconds_per_gib,
+            capture_limit_h: captures.time_limit_hours.map_or(defaults.capture_limit_h, NonZeroU32::get),
+            capture_room_retry_min: captures.room_retry_minutes.unwrap_or(defaults.capture_room_retry_min),
             ..defaults
         };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;

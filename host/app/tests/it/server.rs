@@ -172,7 +172,13 @@ impl Agent {
     }
 
     async fn claim(&self) -> Assignment {
-        let request = ClaimRequest { agent_id: self.id, max: 1, max_captures: 1, wait_ms: 10_000 };
+        let request = ClaimRequest {
+            agent_id: self.id,
+            max: 1,
+            max_captures: 1,
+            known_captures: None,
+            wait_ms: 10_000,
+        };
         let deadline = tokio::time::Instant::now() + TIMEOUT;
         loop {
             let mut claimed = self.control_plane.claim(request.clone()).await.unwrap();

@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
+    capture_format::CaptureFormat,
     coalesce::CoalescePolicy,
     id::{LocationId, StorageId, TaskId},
     image::{ImageFormat, NewImage, StoredImage},
@@ -11,7 +12,9 @@ use crate::{
     name::Name,
     rules::{SharedUse, use_image},
     size::ByteSize,
+    support::Support,
     tag::Tags,
+    windows::WindowsBounds,
 };
 
 fn now() -> Timestamp {
@@ -77,6 +80,9 @@ fn location(sharing_enabled: bool) -> Location {
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),
         freeze_limit: FreezeLimit::default(),
+        capture_format: CaptureFormat::DEFAULT,
+        windows: WindowsBounds::default(),
+        support: Support::default(),
     }
 }
 

@@ -22,6 +22,8 @@ pub enum RetryPolicy {
     AfterPause,
     /// Immediately, if attempts are left: the failure does not depend on the task.
     Immediately,
+    /// After that many seconds, if attempts are left: what the task needs may be there by then.
+    After(u32),
     /// Not without a request.
     Never,
 }
@@ -95,6 +97,15 @@ impl Task {
         task.progress.phase = Phase::Preparing;
         task.started_at = task.started_at.or(Some(now));
         Ok(())
+    }
+
+    /// Starts the time that the work may take, if it starts with the work and has not started yet:
+    /// the attempts that follow a failed one share it, a retry by request has its own (S29).
+    pub fn start_clock(&mut self, limit: TimeDelta, now: Timestamp) {
+        let has_started = self.0.error.is_some();
+        if self.0.kind.spec().clock_starts_with_work && !has_started {
+            self.0.deadline = now + limit;
+        }
     }
 
     /// Returns whether an agent process holds the lease that it was given with `fence`. A lease
@@ -240,16 +251,24 @@ impl Task {
             self.0.error = Some(error);
             return Ok(());
         }
+        match self.next_attempt(retry, now) {
+            Some(next) => self.requeue(error, next),
+            None => self.fail(error, now),
+        }
+    }
+
+    /// Returns when the next attempt starts after one that ends now without success; `None` where
+    /// there is none, or where the task is to be cancelled.
+    pub fn next_attempt(&self, retry: RetryPolicy, now: Timestamp) -> Option<Timestamp> {
         let pause = match retry {
             RetryPolicy::AfterPause => pause(self.0.attempts),
             RetryPolicy::Immediately => TimeDelta::zero(),
-            RetryPolicy::Never => return self.fail(error, now),
+            RetryPolicy::After(seconds) => TimeDelta::seconds(seconds.into()),
+            RetryPolicy::Never => return None,
         };
         let next = now + pause;
-        if self.0.attempts >= self.0.attempts_allowed || next >= self.0.deadline {
-            return self.fail(error, now);
-        }
-        self.requeue(error, next)
+        let has_another = self.0.attempts < self.0.attempts_allowed && next < self.0.deadline;
+        (has_another && !self.0.cancel_requested).then_some(next)
     }
 
     fn end(&mut self, state: TaskState, now: Timestamp) {

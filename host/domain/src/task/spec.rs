@@ -3,8 +3,10 @@
 use super::TaskKind;
 use crate::instance::Power;
 
-/// The deadline of tasks that copy bytes, in seconds (S29, S138).
+/// The deadline of tasks that copy bytes, in seconds.
 const COPY_DEADLINE_S: i64 = 24 * 3600;
+/// How long a task may wait for its turn whose time starts with its work, in seconds: 30 days.
+const QUEUE_DEADLINE_S: i64 = 30 * 24 * 3600;
 /// The deadline of the others, in seconds.
 const SHORT_DEADLINE_S: i64 = 15 * 60;
 
@@ -13,6 +15,9 @@ const SHORT_DEADLINE_S: i64 = 15 * 60;
 pub struct TaskSpec {
     /// How long a task may take before a reconciler fails it, in seconds.
     pub deadline_s: i64,
+    /// Whether the time that a task may take starts with its work: then `deadline_s` is how long it
+    /// may wait for that, and a setting says how long the work may take (S29).
+    pub clock_starts_with_work: bool,
     /// Whether a task needs its instance for itself.
     pub exclusive: bool,
     /// Whether a task can be cancelled.
@@ -78,6 +83,20 @@ pub enum OnFailure {
     FailInstance,
 }
 
+/// A short operation on an instance; the others say how they differ.
+const POWER: TaskSpec = TaskSpec {
+    deadline_s: SHORT_DEADLINE_S,
+    clock_starts_with_work: false,
+    exclusive: true,
+    cancellable: true,
+    repeat_until_done: false,
+    counts_as_capture: false,
+    background: false,
+    result: TaskResult::Nothing,
+    on_success: OnSuccess::Nothing,
+    on_failure: OnFailure::Nothing,
+};
+
 impl TaskKind {
     /// Returns whether the task writes a disk from an image.
     pub const fn deploys_image(self) -> bool {
@@ -86,24 +105,14 @@ impl TaskKind {
 
     /// Returns the description of this kind of task.
     pub const fn spec(self) -> TaskSpec {
-        // A short operation on an instance; the others say how they differ.
-        let power = TaskSpec {
-            deadline_s: SHORT_DEADLINE_S,
-            exclusive: true,
-            cancellable: true,
-            repeat_until_done: false,
-            counts_as_capture: false,
-            background: false,
-            result: TaskResult::Nothing,
-            on_success: OnSuccess::Nothing,
-            on_failure: OnFailure::Nothing,
-        };
+        let power = POWER;
         // Work on storages, beside what customers do.
         let background =
             TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..power };
         match self {
             Self::ImageCapture => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
+                deadline_s: QUEUE_DEADLINE_S,
+                clock_starts_with_work: true,
                 counts_as_capture: true,
                 result: TaskResult::CapturedImage,
                 on_failure: OnFailure::FailImage,

@@ -73,6 +73,11 @@ catalogue! {
         "The task took longer than it may",
         "Retry the task. If this happens again, contact support.",
         "Check that the hypervisor's agent is online and how fast its storage is.";
+    // The customer is told whom to ask, and the operator has an alert (S29).
+    CaptureTimeLimit = "capture_time_limit", ByHand,
+        "Image creation took longer than it may",
+        "Contact support and give the reference.",
+        "Check how fast the hypervisor and the image storage are, and how large the disk is; then retry the task.";
     AgentIo = "agent.io", Automatic,
         "The hypervisor's agent could not use its disk",
         WAIT,

@@ -107,6 +107,37 @@ fn customers_read_figures_and_what_helps() {
     assert!(weak.customer_detail().contains("`crash`, and at least `filesystem`"), "{weak:?}");
 }
 
+/// S29, S30, S47, S51: whom to ask depends on how often and why captures failed.
+#[test]
+fn failed_captures_say_whom_to_ask() {
+    let failed = |code, failures, limited_bandwidth| {
+        let context = TaskErrorContext { failures, limited_bandwidth, ..TaskErrorContext::default() };
+        TaskError::new(code, "").with(context)
+    };
+    let first = failed(TaskErrorCode::SnapshotBroken, Some(1), false);
+    assert!(!first.advises_support() && first.advises_status_page(), "{first:?}");
+    assert!(!first.customer_action().contains("in a row"), "{first:?}");
+    let second = failed(TaskErrorCode::SnapshotBroken, Some(2), false);
+    assert!(
+        second.advises_support()
+            && second.customer_action().contains("failed 2 times in a row: contact support")
+    );
+    let full = failed(TaskErrorCode::InsufficientStorage, Some(3), false);
+    assert!(!full.advises_support() && !full.customer_action().contains("in a row"), "a limit was reached");
+    let old = failed(TaskErrorCode::CoalesceTimeout, Some(1), true);
+    assert!(old.customer_action().contains("migrate to a newer flavor, or use a file-level backup tool"));
+    assert!(!old.advises_status_page());
+    let merge = failed(TaskErrorCode::CoalesceTimeout, Some(1), false);
+    assert!(!merge.advises_status_page() && !merge.customer_action().contains("older hardware"));
+    let context =
+        TaskErrorContext { limit_s: Some(24 * 3600), failures: Some(1), ..TaskErrorContext::default() };
+    let late = TaskError::new(TaskErrorCode::CaptureTimeLimit, "").with(context);
+    assert_eq!(late.customer_detail(), "Image creation took longer than it may: the limit is 24 hours.");
+    assert!(late.advises_support() && late.customer_action().starts_with("Contact support"));
+    let other = TaskError::new(TaskErrorCode::InstanceNotReady, "");
+    assert!(!other.advises_support() && !other.advises_status_page());
+}
+
 /// The table of docs/TASK-ERRORS.md.
 fn table() -> String {
     let mut text = String::from(HEAD);

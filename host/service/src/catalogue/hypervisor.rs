@@ -57,6 +57,9 @@ pub struct AdminHypervisorView {
     pub max_work: u32,
     /// The number of captures that may run on it at once (S28).
     pub max_captures: u32,
+    /// Whether it is older hardware with limited bandwidth for imaging (S47).
+    #[serde(default)]
+    pub limited_bandwidth: bool,
     /// Whether its agent has called lately.
     pub online: bool,
     /// When its agent called last.
@@ -72,6 +75,9 @@ pub struct AdminHypervisorView {
     pub object_address: Option<String>,
     /// The storages that are bound to it.
     pub storage_ids: Vec<StorageId>,
+    /// Increases with every change by an admin; the ETag.
+    #[serde(default)]
+    pub version: u32,
 }
 
 /// A new hypervisor.
@@ -89,6 +95,15 @@ pub struct HypervisorCreate {
     pub max_work: Option<u32>,
     /// The number of captures that may run at once (S28); `None` takes 2.
     pub max_captures: Option<u32>,
+}
+
+/// A change of a hypervisor; `None` keeps a property.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HypervisorPatch {
+    /// The number of captures that may run at once (S28), 1 to the number of tasks.
+    pub max_captures: Option<u32>,
+    /// Whether it is older hardware with limited bandwidth for imaging (S47).
+    pub limited_bandwidth: Option<bool>,
 }
 
 /// The default and the highest numbers of tasks and captures at once.
@@ -122,12 +137,14 @@ async fn admin_view(
         driver_settings: record.driver_settings,
         max_work: record.max_work,
         max_captures: hypervisor.max_captures,
+        limited_bandwidth: hypervisor.limited_bandwidth,
         last_seen_at: hypervisor.last_seen_at,
         agent_version: record.agent_version,
         plugins: record.plugins,
         findings: record.findings,
         object_address: record.objects.map(|server| server.address),
         storage_ids: storages.iter().map(|bound| bound.storage.id).collect(),
+        version: hypervisor.version,
     })
 }
 
@@ -142,6 +159,15 @@ fn check_bounds(max_work: u32, max_captures: u32) -> Result<(), Error> {
     }
     if max_captures > max_work {
         return Err(Error::new(Code::InvalidRequest, "max_captures is at most max_work").at("/max_captures"));
+    }
+    Ok(())
+}
+
+/// Checks a number of captures at once that an admin sets.
+fn check_captures(max_work: u32, max_captures: u32) -> Result<(), Error> {
+    if max_captures == 0 || max_captures > max_work {
+        let text = format!("max_captures is 1 to {max_work}, the number of tasks at once");
+        return Err(Error::new(Code::InvalidRequest, text).at("/max_captures"));
     }
     Ok(())
 }
@@ -228,7 +254,9 @@ impl Service {
                 location_id: request.location_id,
                 driver: request.driver,
                 max_captures,
+                limited_bandwidth: false,
                 last_seen_at: None,
+                version: 1,
             },
             driver_settings: request.driver_settings,
             max_work,
@@ -244,6 +272,45 @@ impl Service {
         let answer = admin_view(&change.conn(), record, change.now).await?;
         change.audit(op, "hypervisor.create", answer.id).await?;
         idempotency::remember(&change, op, &answer).await?;
+        change.commit().await?;
+        Ok(answer)
+    }
+
+    /// Changes a hypervisor, at once also for the captures that wait for a turn on it. `if_match`
+    /// is the version that the client saw. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`];
+    /// [`Code::PreconditionFailed`] for a stale version; [`Code::InvalidRequest`]; an error of the
+    /// database.
+    pub async fn hypervisor_update(
+        &self,
+        op: &Op,
+        id: HypervisorId,
+        patch: HypervisorPatch,
+        if_match: Option<u32>,
+    ) -> Result<AdminHypervisorView, Error> {
+        op.require_admin()?;
+        let mut change = Change::begin(self).await?;
+        let mut record = get(&change.conn(), id).await?;
+        let version = record.hypervisor.version;
+        if if_match.is_some_and(|seen| seen != version) {
+            let what = "read the hypervisor again, then repeat the change";
+            return Err(Error::new(Code::PreconditionFailed, what).with("version", version));
+        }
+        if let Some(captures) = patch.max_captures {
+            check_captures(record.max_work, captures)?;
+            record.hypervisor.max_captures = captures;
+        }
+        if let Some(limited) = patch.limited_bandwidth {
+            record.hypervisor.limited_bandwidth = limited;
+        }
+        record.hypervisor.count_version();
+        hypervisor::update(&change.tx, &record).await.db()?;
+        change.limits_changed(id);
+        let answer = admin_view(&change.conn(), record, change.now).await?;
+        change.audit(op, "hypervisor.update", id).await?;
         change.commit().await?;
         Ok(answer)
     }

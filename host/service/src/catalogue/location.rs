@@ -3,6 +3,7 @@
 use imprint_domain::{
     Error,
     account::Account,
+    capture_format::CaptureFormat,
     coalesce::{CoalescePolicy, CoalesceTimeout},
     id::{AccountId, LocationId},
     image::ImageUsage,
@@ -10,6 +11,8 @@ use imprint_domain::{
     location::{FreezeLimit, Location},
     name::Name,
     size::ByteSize,
+    support::{Support, SupportText, WebLink},
+    windows::WindowsBounds,
 };
 use imprint_store::{
     Conn, hypervisor, image, instance,
@@ -55,6 +58,24 @@ pub struct LocationView {
     /// How long a capture may freeze a guest's file systems, in milliseconds.
     #[serde(default = "default_freeze_limit_ms")]
     pub freeze_limit_ms: u32,
+    /// The format that captures are stored in, unless a request names another one (S20).
+    #[serde(default = "default_capture_format")]
+    pub capture_format: CaptureFormat,
+    /// The bounds of Windows disks that images are created of (S33, S34), in bytes.
+    #[serde(default = "default_windows_limit")]
+    pub windows_limit: ByteSize,
+    /// The content from which on a notice recommends to create an image, in bytes.
+    #[serde(default = "default_windows_warning")]
+    pub windows_warning: ByteSize,
+    /// What customers are told about the provider's support.
+    #[serde(default)]
+    pub support_text: Option<SupportText>,
+    /// The page of the support.
+    #[serde(default)]
+    pub support_url: Option<WebLink>,
+    /// The page that says which parts of the system do not work.
+    #[serde(default)]
+    pub status_url: Option<WebLink>,
 }
 
 /// The limits of an account in a location, with what it uses of them.
@@ -117,7 +138,7 @@ pub struct LocationCreate {
 }
 
 /// A change of a location; `None` keeps a setting.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LocationPatch {
     /// Whether images may be created there.
     pub images_enabled: Option<bool>,
@@ -133,11 +154,38 @@ pub struct LocationPatch {
     pub coalesce_timeout: Option<CoalesceTimeout>,
     /// How long a capture may freeze a guest's file systems.
     pub freeze_limit: Option<FreezeLimit>,
+    /// The format that captures are stored in.
+    pub capture_format: Option<CaptureFormat>,
+    /// The largest Windows disk that images are created of.
+    pub windows_limit: Option<ByteSize>,
+    /// The content of a Windows disk from which on a notice recommends to create an image.
+    pub windows_warning: Option<ByteSize>,
+    /// What customers are told about the provider's support; `Some(None)` removes it.
+    pub support_text: Option<Option<SupportText>>,
+    /// The page of the support; `Some(None)` removes it.
+    pub support_url: Option<Option<WebLink>>,
+    /// The page that says which parts of the system do not work; `Some(None)` removes it.
+    pub status_url: Option<Option<WebLink>>,
 }
 
 /// For answers that were stored before the setting existed.
 const fn default_freeze_limit_ms() -> u32 {
     FreezeLimit::DEFAULT.milliseconds()
+}
+
+/// For answers that were stored before the setting existed.
+const fn default_capture_format() -> CaptureFormat {
+    CaptureFormat::DEFAULT
+}
+
+/// For answers that were stored before the setting existed.
+fn default_windows_limit() -> ByteSize {
+    WindowsBounds::default().limit
+}
+
+/// For answers that were stored before the setting existed.
+fn default_windows_warning() -> ByteSize {
+    WindowsBounds::default().warning
 }
 
 /// Reads the limits of an account, and what it uses in each location.
@@ -162,6 +210,55 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         coalesce_before_capture: location.coalesce.before_capture,
         coalesce_timeout_s: location.coalesce.timeout.seconds(),
         freeze_limit_ms: location.freeze_limit.milliseconds(),
+        capture_format: location.capture_format,
+        windows_limit: location.windows.limit,
+        windows_warning: location.windows.warning,
+        support_text: location.support.text.clone(),
+        support_url: location.support.url.clone(),
+        status_url: location.support.status_url.clone(),
+    }
+}
+
+/// Changes what a patch names.
+fn apply(location: &mut Location, patch: LocationPatch) {
+    if let Some(enabled) = patch.images_enabled {
+        location.images_enabled = enabled;
+    }
+    if let Some(enabled) = patch.sharing_enabled {
+        location.sharing_enabled = enabled;
+    }
+    if let Some(limit) = patch.default_image_limit {
+        location.default_image_limit = limit;
+    }
+    if let Some(limit) = patch.default_image_bytes_limit {
+        location.default_image_bytes_limit = limit;
+    }
+    if let Some(before_capture) = patch.coalesce_before_capture {
+        location.coalesce.before_capture = before_capture;
+    }
+    if let Some(timeout) = patch.coalesce_timeout {
+        location.coalesce.timeout = timeout;
+    }
+    if let Some(limit) = patch.freeze_limit {
+        location.freeze_limit = limit;
+    }
+    if let Some(format) = patch.capture_format {
+        location.capture_format = format;
+    }
+    if let Some(limit) = patch.windows_limit {
+        location.windows.limit = limit;
+    }
+    if let Some(warning) = patch.windows_warning {
+        location.windows.warning = warning;
+    }
+    if let Some(text) = patch.support_text {
+        location.support.text = text;
+    }
+    if let Some(url) = patch.support_url {
+        location.support.url = url;
+    }
+    if let Some(url) = patch.status_url {
+        location.support.status_url = url;
     }
 }
 
@@ -222,6 +319,9 @@ impl Service {
             default_image_bytes_limit: request.default_image_bytes_limit,
             coalesce: request.coalesce,
             freeze_limit: request.freeze_limit,
+            capture_format: CaptureFormat::DEFAULT,
+            windows: WindowsBounds::default(),
+            support: Support::default(),
         };
         let record = LocationRecord { location, created_at: change.now };
         location::insert(&change.tx, &record).await.map_err(name_taken("location"))?;
@@ -248,27 +348,7 @@ impl Service {
         op.require_admin()?;
         let change = Change::begin(self).await?;
         let mut record = get(&change.conn(), id).await?;
-        if let Some(enabled) = patch.images_enabled {
-            record.location.images_enabled = enabled;
-        }
-        if let Some(enabled) = patch.sharing_enabled {
-            record.location.sharing_enabled = enabled;
-        }
-        if let Some(limit) = patch.default_image_limit {
-            record.location.default_image_limit = limit;
-        }
-        if let Some(limit) = patch.default_image_bytes_limit {
-            record.location.default_image_bytes_limit = limit;
-        }
-        if let Some(before_capture) = patch.coalesce_before_capture {
-            record.location.coalesce.before_capture = before_capture;
-        }
-        if let Some(timeout) = patch.coalesce_timeout {
-            record.location.coalesce.timeout = timeout;
-        }
-        if let Some(limit) = patch.freeze_limit {
-            record.location.freeze_limit = limit;
-        }
+        apply(&mut record.location, patch);
         location::update(&change.tx, &record).await.db()?;
         let answer = view(&limits_of(&change.conn(), op.account_id()).await?, &record.location);
         change.audit(op, "location.update", id).await?;

@@ -4,9 +4,9 @@ use imprint_domain::{
     Code, Error,
     consistency::Consistency,
     id::{ImageId, TaskId},
-    image::{Image, ImageFormat, ImageKind, ImageSource, NewImage},
+    image::{Image, ImageKind, ImageSource, NewImage},
     instance::Instance,
-    rules::CaptureChoice,
+    rules::{Asked, CaptureChoice},
     task::TaskKind,
 };
 use imprint_store::{
@@ -19,10 +19,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
-    images::{
-        estimate::{self, DEFAULT_COMPRESSION},
-        view::view,
-    },
+    images::{estimate, view::view},
     instances::capture_facts::{Facts, Shared},
     storages::reservation,
     tasks::{
@@ -32,9 +29,6 @@ use crate::{
     },
     validate::check_description,
 };
-
-/// The format that captures are stored in (S20).
-const FORMAT: ImageFormat = ImageFormat::Qcow2;
 
 fn required_consistency(request: &CaptureCreate) -> Result<ConsistencyRequirement, Error> {
     let consistency = request
@@ -49,6 +43,16 @@ fn required_consistency(request: &CaptureCreate) -> Result<ConsistencyRequiremen
 }
 
 impl Service {
+    /// Says when to ask again for a capture that was refused because of too little room (S32).
+    fn with_time(&self, error: Error) -> Error {
+        let minutes = self.settings().capture_room_retry_min;
+        if error.code != Code::InsufficientStorage || minutes == 0 {
+            return error;
+        }
+        let detail = format!("{}; or try again in {minutes} minutes", error.detail);
+        Error { detail, ..error }.with("retry_after_s", u64::from(minutes) * 60)
+    }
+
     /// Captures the primary disk of an instance: reserves a slot and room on a storage, and queues
     /// the task, in one transaction (S126, X7). The image belongs to the instance's owner, also
     /// when an admin asks (S9, S13).
@@ -70,12 +74,21 @@ impl Service {
             return Ok(ImageTask { replayed: true, ..stored });
         }
         let mut source = crate::instances::instance::visible(&change.conn(), op, request.instance_id).await?;
+        let asked = Asked {
+            storage: request.storage_id,
+            format: request.format,
+            domain_controller: request.domain_controller,
+        };
         let facts = Facts::read(&change.conn(), &source.instance, &mut Shared::default()).await?;
-        let choice = facts.decide(&source.instance, request.storage_id, change.now)?;
-        let compression = request.compression.unwrap_or(DEFAULT_COMPRESSION);
+        let choice =
+            facts.decide(&source.instance, asked, change.now).map_err(|error| self.with_time(error))?;
+        let notices = facts.windows(&source.instance, choice.disk, request.domain_controller).notices();
+        let compression = choice.format.compression(request.compression)?;
         let per_gib = self.settings().capture_seconds_per_gib;
         let conn = change.conn();
-        let estimate = estimate::of_disk(&conn, &source.instance, choice.disk, compression, per_gib).await?;
+        let estimate =
+            estimate::of_disk(&conn, &source.instance, choice.disk, (choice.format, compression), per_gib)
+                .await?;
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let payload = TaskPayload::Capture {
             compression,
@@ -104,7 +117,7 @@ impl Service {
         reservation::reserve(&change, task_id, choice.storage.id, choice.reserve).await?;
         change.audit(op, "image.capture", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(op, &record), task, replayed: false };
+        let answer = ImageTask { image: view(op, &record), task, notices, replayed: false };
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)
@@ -130,8 +143,8 @@ fn captured(
         metadata: source.metadata.clone(),
         source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
         storage_id: choice.storage.id,
-        storage_key: format!("{id}.{FORMAT}"),
-        format: FORMAT,
+        storage_key: format!("{id}.{}", choice.format),
+        format: choice.format.file(),
         reserved: choice.reserve,
         task_id,
     };

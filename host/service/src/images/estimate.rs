@@ -2,11 +2,15 @@
 
 use imprint_domain::{
     Error,
-    estimate::{CaptureEstimate, History, PastCapture, estimate},
+    capture_format::CaptureFormat,
+    estimate::{CaptureEstimate, History, PastCapture, estimate, file_of_file_system},
     id::InstanceId,
     image::Compression,
     instance::{Disk, Instance},
+    rules,
+    size::ByteSize,
     time::Timestamp,
+    windows::CaptureNotice,
 };
 use imprint_store::{
     Conn,
@@ -15,12 +19,23 @@ use imprint_store::{
     task::TaskRecord,
 };
 
-use crate::{Op, Service, change::Change, db_result::DbResult};
+use crate::{Op, Service, catalogue::location, change::Change, db_result::DbResult};
 
-/// The compression of a capture that names none.
-pub(crate) const DEFAULT_COMPRESSION: Compression = Compression::Zstd;
 /// The days for which figures of captures are kept.
 const KEPT_DAYS: i64 = 180;
+
+/// What an estimate depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EstimateRequest {
+    /// The format of the file; `None` takes the location's.
+    pub format: Option<CaptureFormat>,
+    /// The compression of the file; `None` takes zstd where the format has it.
+    pub compression: Option<Compression>,
+    /// The bytes that the file system is to hold; `None` takes what the disk's file occupies.
+    pub used: Option<ByteSize>,
+    /// The most bytes that it held until then; `None` takes `used`.
+    pub largest_used: Option<ByteSize>,
+}
 
 impl Service {
     /// Estimates what an image of an instance would take. Nothing is reserved, and the rules that
@@ -30,12 +45,13 @@ impl Service {
     ///
     /// [`Code::Forbidden`](imprint_domain::Code::Forbidden) without the scope;
     /// [`Code::NotFound`](imprint_domain::Code::NotFound) for what does not exist or is not
-    /// visible; failures of the database.
+    /// visible; [`Code::InvalidRequest`](imprint_domain::Code::InvalidRequest) for a compression
+    /// that the format does not have; failures of the database.
     pub async fn capture_estimate(
         &self,
         op: &Op,
         id: InstanceId,
-        compression: Option<Compression>,
+        request: EstimateRequest,
     ) -> Result<CaptureEstimate, Error> {
         op.require_read()?;
         let conn = self.read();
@@ -43,7 +59,35 @@ impl Service {
         let disks = instance::disks(&conn, id).await.db()?;
         let disk = disks.iter().find(|disk| disk.primary).ok_or_else(|| Error::not_found("primary disk"))?;
         let per_gib = self.settings().capture_seconds_per_gib;
-        of_disk(&conn, &record.instance, disk, compression.unwrap_or(DEFAULT_COMPRESSION), per_gib).await
+        let location = location::get(&conn, record.instance.location_id).await?.location;
+        let format = request.format.unwrap_or(location.capture_format);
+        let stored =
+            (format, format.compression(request.compression).map_err(|error| error.at("?compression"))?);
+        let mut disk = disk.clone();
+        if let Some(used) = request.used {
+            let file = file_of_file_system(used, request.largest_used.unwrap_or(used));
+            disk.allocated = Some(file.min(disk.virtual_size));
+        }
+        of_disk(&conn, &record.instance, &disk, stored, per_gib).await
+    }
+}
+
+impl Service {
+    /// Returns what one has to know before an image of an instance is created (S34, S35).
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`](imprint_domain::Code::Forbidden) without the scope;
+    /// [`Code::NotFound`](imprint_domain::Code::NotFound) for what does not exist or is not
+    /// visible; failures of the database.
+    pub async fn capture_notices(&self, op: &Op, id: InstanceId) -> Result<Vec<CaptureNotice>, Error> {
+        op.require_read()?;
+        let conn = self.read();
+        let instance = crate::instances::instance::visible(&conn, op, id).await?.instance;
+        let disks = instance::disks(&conn, id).await.db()?;
+        let disk = disks.iter().find(|disk| disk.primary).ok_or_else(|| Error::not_found("primary disk"))?;
+        let location = location::get(&conn, instance.location_id).await?.location;
+        Ok(rules::windows_facts(&instance, disk, &location, None).notices())
     }
 }
 
@@ -52,18 +96,15 @@ pub(crate) async fn of_disk(
     conn: &Conn<'_>,
     instance: &Instance,
     disk: &Disk,
-    compression: Compression,
+    (format, compression): (CaptureFormat, Compression),
     seconds_per_gib: u32,
 ) -> Result<CaptureEstimate, Error> {
     let is_compressed = compression != Compression::None;
     let own = capture_figures::of_instance(conn, instance.id, is_compressed).await.db()?;
     let others = capture_figures::of_hypervisor(conn, instance.hypervisor_id, is_compressed).await.db()?;
-    Ok(estimate(
-        disk.content(),
-        is_compressed,
-        History { instance: &own, hypervisor: &others },
-        seconds_per_gib,
-    ))
+    let history = History { instance: &own, hypervisor: &others };
+    let estimate = estimate(disk.content(), is_compressed, history, seconds_per_gib);
+    Ok(CaptureEstimate { size: format.exact(disk).unwrap_or(estimate.size), ..estimate })
 }
 
 /// Writes down what a capture took, for estimates of the next ones.

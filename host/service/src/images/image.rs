@@ -2,6 +2,7 @@
 
 use imprint_domain::{
     Code, Error,
+    capture_format::CaptureFormat,
     consistency::Consistency,
     id::{HypervisorId, ImageId, InstanceId, LocationId, StorageId, TaskId},
     image::{Compression, ImageEdit, ImageKind, ImageStatus},
@@ -10,6 +11,7 @@ use imprint_domain::{
     tag::{Tag, Tags},
     task::{TaskKind, TaskState},
     time::Timestamp,
+    windows::CaptureNotice,
 };
 use imprint_store::{
     Conn, hypervisor,
@@ -43,6 +45,9 @@ pub struct ImageTask {
     pub image: ImageView,
     /// The task.
     pub task: TaskView,
+    /// What one has to know about the image.
+    #[serde(default)]
+    pub notices: Vec<CaptureNotice>,
     /// The answer was stored by an earlier request with the same idempotency key.
     #[serde(skip)]
     pub replayed: bool,
@@ -68,12 +73,16 @@ pub struct CaptureCreate {
     pub description: String,
     /// The tags of the image.
     pub tags: Tags,
-    /// The encoding of stored clusters; `None` takes zstd.
+    /// The format of the file; `None` takes the location's (S20).
+    pub format: Option<CaptureFormat>,
+    /// The encoding of stored clusters; `None` takes zstd where the format has it.
     pub compression: Option<Compression>,
     /// `None` aims for `application` and accepts `crash`.
     pub consistency: Option<ConsistencyRequirement>,
     /// The storage that takes it; `None` chooses one. Only for admins.
     pub storage_id: Option<StorageId>,
+    /// Whether it is a domain controller of Windows, which is refused (S35).
+    pub domain_controller: Option<bool>,
 }
 
 /// The owners of the images to list.
@@ -269,7 +278,7 @@ impl Service {
             let record = load_for_update(&change.conn(), op, id, None, change.now).await?;
             let task = task_view(&change.conn(), &task, change.now).await?;
             change.commit().await?;
-            return Ok(ImageTask { image: view(op, &record), task, replayed: true });
+            return Ok(ImageTask { image: view(op, &record), task, notices: Vec::new(), replayed: true });
         }
         let mut record = load_for_update(&change.conn(), op, id, if_match, change.now).await?;
         record.image.require_unprotected()?;
@@ -308,7 +317,7 @@ impl Service {
         change.audit(op, "image.delete", id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
         change.commit().await?;
-        Ok(ImageTask { image: view(op, &record), task, replayed: false })
+        Ok(ImageTask { image: view(op, &record), task, notices: Vec::new(), replayed: false })
     }
 }
 

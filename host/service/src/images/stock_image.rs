@@ -164,7 +164,7 @@ impl Service {
         lifecycle::queue(&mut change, &task).await?;
         change.audit(op, "image.register", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(op, &record), task, replayed: false };
+        let answer = ImageTask { image: view(op, &record), task, notices: Vec::new(), replayed: false };
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)

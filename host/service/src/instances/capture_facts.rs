@@ -6,14 +6,15 @@ use imprint_domain::{
     Error,
     account::Account,
     hypervisor::Hypervisor,
-    id::{AccountId, HypervisorId, LocationId, StorageId},
+    id::{AccountId, HypervisorId, LocationId},
     image::ImageUsage,
     instance::{Disk, Instance},
     limits::Quota,
     location::Location,
-    rules,
+    rules::{self, Asked},
     storage::{Candidate, StorageRole},
     time::Timestamp,
+    windows::WindowsFacts,
 };
 use imprint_store::{Conn, image, instance};
 use serde::{Deserialize, Serialize};
@@ -115,11 +116,21 @@ impl Facts {
         &self.disks
     }
 
-    /// Applies the rules and the limit. `asked` is the storage that the request names.
+    /// Returns what decides about an image of an instance that may run Windows.
+    pub(crate) fn windows(
+        &self,
+        instance: &Instance,
+        disk: &Disk,
+        domain_controller: Option<bool>,
+    ) -> WindowsFacts {
+        rules::windows_facts(instance, disk, &self.location, domain_controller)
+    }
+
+    /// Applies the rules and the limit.
     pub(crate) fn decide<'a>(
         &'a self,
         instance: &'a Instance,
-        asked: Option<StorageId>,
+        asked: Asked,
         now: Timestamp,
     ) -> Result<rules::CaptureChoice<'a>, Error> {
         let choice = rules::capture(&rules::CaptureFacts {
@@ -137,7 +148,7 @@ impl Facts {
 
     /// Returns whether the instance can be captured, and if not why.
     pub(crate) fn allowed(&self, instance: &Instance, now: Timestamp) -> CaptureAllowed {
-        match self.decide(instance, None, now) {
+        match self.decide(instance, Asked::default(), now) {
             Ok(_) => CaptureAllowed { allowed: true, code: None, reason: None },
             Err(error) => CaptureAllowed {
                 allowed: false,

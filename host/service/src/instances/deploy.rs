@@ -150,6 +150,8 @@ impl Service {
             vcpus,
             memory,
             metadata: image.image.metadata.clone(),
+            declared_os: request.declared_os,
+            disk_size,
         };
         let record = InstanceRecord { instance: Instance::deploy(new, change.now), task_id: Some(task_id) };
         let disk = Disk {

@@ -12,6 +12,7 @@ use imprint_domain::{
     size::ByteSize,
     task::TaskKind,
     time::Timestamp,
+    windows::DeclaredOs,
 };
 use imprint_store::{
     Conn, image,
@@ -90,6 +91,15 @@ pub struct InstanceView {
     /// Its network card, as its agent reported it last.
     #[serde(default)]
     pub network: Option<Network>,
+    /// What its owner says that it runs.
+    #[serde(default)]
+    pub declared_os: Option<DeclaredOs>,
+    /// The most bytes that its primary disk's file occupied (S133).
+    #[serde(default)]
+    pub largest_content: ByteSize,
+    /// The largest size of its primary disk in bytes (S133).
+    #[serde(default)]
+    pub largest_size: ByteSize,
     /// The disks of the instance.
     pub disks: Vec<DiskView>,
     /// Whether it can be captured now.
@@ -144,6 +154,8 @@ pub struct InstanceCreate {
     pub ssh_keys: Vec<String>,
     /// A user script or cloud-config, at most 64 KiB.
     pub user_data: Option<String>,
+    /// What it runs; `None` where nothing is said (S33).
+    pub declared_os: Option<DeclaredOs>,
     /// Whether it is started at the end.
     pub start: bool,
 }
@@ -190,6 +202,8 @@ pub(super) async fn view_one_of(
         virtual_size_bytes: disk.virtual_size,
         format: disk.format,
     });
+    let primary = facts.disks().iter().find(|disk| disk.primary);
+    let largest = primary.map_or(instance.largest, |disk| instance.largest.with(disk));
     Ok(InstanceView {
         id: instance.id,
         account_id: instance.account_id,
@@ -204,6 +218,9 @@ pub(super) async fn view_one_of(
         memory_bytes: instance.memory,
         metadata: instance.metadata.clone(),
         network: instance.network.clone(),
+        declared_os: instance.declared_os,
+        largest_content: largest.content,
+        largest_size: largest.size,
         disks: disks.collect(),
         capture: facts.allowed(instance, now),
         task_id: record.task_id,

@@ -6,6 +6,7 @@ use imprint_domain::{
     rules,
     size::ByteSize,
     task::TaskKind,
+    windows::DeclaredOs,
 };
 use imprint_store::instance::{self, InstanceRecord};
 
@@ -45,6 +46,8 @@ pub struct InstanceReinstall {
     pub ssh_keys: Vec<String>,
     /// A user script or cloud-config, at most 64 KiB.
     pub user_data: Option<String>,
+    /// What the owner says that the new system is.
+    pub declared_os: Option<DeclaredOs>,
     /// Whether it is started at the end.
     pub start: bool,
 }
@@ -63,6 +66,7 @@ impl InstanceReinstall {
             user_script_id: self.user_script_id,
             ssh_keys: self.ssh_keys.clone(),
             user_data: self.user_data.clone(),
+            declared_os: self.declared_os,
             start: self.start,
         }
     }
@@ -112,6 +116,7 @@ impl Service {
                 disk_size: Some(new_size(&change, &request, &image.image, id).await?),
                 now: change.now,
             })?,
+            declared_os: request.declared_os,
         };
         if !reaches {
             bring(&mut change, &image, host.id).await.map_err(|error| error.at("/image_id"))?;

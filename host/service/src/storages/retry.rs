@@ -1,6 +1,6 @@
 //! Another attempt at a capture, by request.
 
-use imprint_domain::{Error, size::ByteSize};
+use imprint_domain::{Error, capture_format::CaptureFormat, rules::Asked, size::ByteSize};
 use imprint_store::{image::ImageRecord, instance::InstanceRecord, task::TaskRecord};
 
 use crate::{
@@ -21,9 +21,14 @@ pub(crate) async fn reserve_again(
 ) -> Result<ByteSize, Error> {
     let facts = Facts::read(&change.conn(), &instance.instance, &mut Shared::default()).await?;
     let earlier = image.image.storage_id;
-    let choice = match facts.decide(&instance.instance, Some(earlier), change.now) {
+    let asked = Asked {
+        storage: Some(earlier),
+        format: CaptureFormat::of(image.image.format),
+        domain_controller: None,
+    };
+    let choice = match facts.decide(&instance.instance, asked, change.now) {
         Ok(choice) => choice,
-        Err(_) => facts.decide(&instance.instance, None, change.now)?,
+        Err(_) => facts.decide(&instance.instance, Asked { storage: None, ..asked }, change.now)?,
     };
     let id = choice.storage.id;
     if id != earlier {

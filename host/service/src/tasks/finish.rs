@@ -6,7 +6,8 @@ use imprint_domain::{
     Error,
     estimate::PastCapture,
     id::HypervisorId,
-    image::StoredImage,
+    image::{ImageFormat, StoredImage},
+    instance::NewSystem,
     task::{RetryPolicy, TaskKind, TaskResult, TaskState},
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
@@ -24,6 +25,7 @@ use crate::{
     images::estimate,
     storages::scan::{self, Unlisted},
     tasks::{
+        capture_failure,
         lease::{leased_task, refused, unavailable},
         lifecycle, moves,
         payload::{NewDisk, TaskPayload},
@@ -139,7 +141,7 @@ async fn apply(
             release(change, record, error).await
         }
         Outcome::Failed(error) => {
-            let retry = if error.is_retried() { RetryPolicy::AfterPause } else { RetryPolicy::Never };
+            let retry = capture_failure::retry_of(change, record, &error);
             let error = mark_repeated(change, record, error).await?;
             lifecycle::attempt_failed(change, record, error, retry).await
         }
@@ -188,9 +190,11 @@ async fn captured(
         took_ms: Some(took_ms),
         ..CaptureNotes::default()
     };
-    estimate::remember(change, record, compression, PastCapture { content, stored: image.size, took_ms })
-        .await?;
+    // A raw file is as large as the disk, which says nothing about files of other formats.
+    let stored = if image.format == ImageFormat::Raw { content } else { image.size };
+    estimate::remember(change, record, compression, PastCapture { content, stored, took_ms }).await?;
     publish(change, record, image, notes).await?;
+    capture_failure::forget(change, record).await?;
     lifecycle::succeed(change, record).await
 }
 
@@ -246,9 +250,14 @@ async fn reinstalled(
     result: &DeployResult,
 ) -> Result<(), Error> {
     let image = lifecycle::image_of(change, record).await?.map(|record| record.image);
-    let metadata = image.as_ref().map(|image| image.metadata.clone()).unwrap_or_default();
+    let system = NewSystem {
+        image_id: image.as_ref().map(|image| image.id),
+        metadata: image.map(|image| image.metadata.clone()).unwrap_or_default(),
+        declared_os: disk.declared_os,
+        disk_size: disk.size,
+    };
     // It may be on its way out: then nothing of it matters any more.
-    if found.instance.reinstalled(image.map(|image| image.id), metadata, result.power).is_err() {
+    if found.instance.reinstalled(system, result.power).is_err() {
         return Ok(());
     }
     found.instance.observe_network(result.network.clone());

@@ -24,7 +24,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     storages::{reservation, scan::state as scan_state},
-    tasks::payload::TaskPayload,
+    tasks::{capture_failure, payload::TaskPayload},
 };
 
 /// A task to queue.
@@ -74,6 +74,7 @@ pub(crate) async fn attempt_failed(
 ) -> Result<(), Error> {
     // The detail never reaches customers, so the log is where operators find it by the task's id.
     warn!(task = %record.task.id, code = error.code(), detail = error.operator_detail(), "an attempt failed");
+    let error = capture_failure::explained(change, record, error, retry).await?;
     record.task.attempt_failed(error, retry, change.now)?;
     ended(change, record).await
 }

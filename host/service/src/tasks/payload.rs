@@ -21,6 +21,7 @@ use imprint_domain::{
     size::ByteSize,
     storage::StorageRole,
     task::{Task, TaskKind},
+    windows::DeclaredOs,
 };
 use imprint_store::{
     Conn, image, instance, location,
@@ -116,6 +117,9 @@ pub(crate) struct NewDisk {
     pub(crate) id: DiskId,
     /// Its size in bytes.
     pub(crate) size: ByteSize,
+    /// What the owner says that is on it.
+    #[serde(default)]
+    pub(crate) declared_os: Option<DeclaredOs>,
 }
 
 /// The storage that a connection test tries.

@@ -6,6 +6,7 @@ use imprint_domain::{
     Error,
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     storage_test::StorageTest,
+    support::{Support, SupportText, WebLink},
     task::{Phase, Task, TaskKind, TaskState},
     task_error::TaskError,
     time::Timestamp,
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
-    Op, Page, PageRequest, Service,
+    Op, Page, PageRequest, Service, catalogue,
     change::Change,
     db_result::DbResult,
     page::Listing,
@@ -103,6 +104,20 @@ pub struct TaskErrorView {
     /// What the hypervisor, the storage or a plugin said: may hold paths and settings. `None` for
     /// customers.
     pub operator_detail: Option<String>,
+    /// How the provider's support is reached, where that is what to do.
+    #[serde(default)]
+    pub support: Option<SupportView>,
+}
+
+/// How the provider's support is reached; each part where the provider gives it and it may help.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupportView {
+    /// What to do.
+    pub text: Option<SupportText>,
+    /// The page of the support.
+    pub url: Option<WebLink>,
+    /// The page that says which parts of the system do not work.
+    pub status_url: Option<WebLink>,
 }
 
 /// Who a view is for.
@@ -134,6 +149,7 @@ fn error_view(task: &Task, error: &TaskError, audience: Audience) -> TaskErrorVi
             Audience::Customer => None,
             Audience::Operator => Some(error.operator_detail().to_owned()),
         },
+        support: None,
     }
 }
 
@@ -219,16 +235,41 @@ pub(crate) struct Viewer<'a> {
     now: Timestamp,
     audience: Audience,
     queues: HashMap<HypervisorId, Vec<(TaskId, Decision)>>,
+    supports: HashMap<HypervisorId, Support>,
 }
 
 impl<'a> Viewer<'a> {
     pub(crate) fn new(conn: &'a Conn<'a>, now: Timestamp, audience: Audience) -> Self {
-        Self { conn, now, audience, queues: HashMap::new() }
+        Self { conn, now, audience, queues: HashMap::new(), supports: HashMap::new() }
+    }
+
+    /// Returns how the provider's support is reached, where the error advises to.
+    async fn support(&mut self, task: &Task, error: &TaskError) -> Result<Option<SupportView>, Error> {
+        let (support, status) = (error.advises_support(), error.advises_status_page());
+        if !support && !status {
+            return Ok(None);
+        }
+        let id = task.hypervisor_id;
+        if !self.supports.contains_key(&id) {
+            let hypervisor = catalogue::hypervisor::get(self.conn, id).await?.hypervisor;
+            let location = catalogue::location::get(self.conn, hypervisor.location_id).await?.location;
+            self.supports.insert(id, location.support);
+        }
+        let found = self.supports.get(&id).cloned().unwrap_or_default();
+        let view = SupportView {
+            text: found.text.filter(|_| support),
+            url: found.url.filter(|_| support),
+            status_url: found.status_url.filter(|_| status),
+        };
+        Ok((view != SupportView::default()).then_some(view))
     }
 
     /// The task as it is shown.
     pub(crate) async fn view(&mut self, record: &TaskRecord) -> Result<TaskView, Error> {
         let mut view = bare_view(record, self.now, self.audience);
+        if let (Some(error), Some(shown)) = (&record.task.error, &mut view.error) {
+            shown.support = self.support(&record.task, error).await?;
+        }
         if record.task.state != TaskState::Queued {
             return Ok(view);
         }

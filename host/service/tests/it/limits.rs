@@ -127,7 +127,7 @@ pub(crate) async fn an_own_limit_counts_the_images_of_all_locations(world: World
     let elsewhere = |text: &str| CaptureCreate { instance_id: instance, ..world.capture_request(text) };
     let default = LocationPatch { default_image_limit: Some(Some(1)), ..LocationPatch::default() };
     for location in [world.location.id, there] {
-        world.service.location_update(&world.admin, location, default).await.unwrap();
+        world.service.location_update(&world.admin, location, default.clone()).await.unwrap();
     }
     world.capture("one here").await;
     world.service.image_capture(&world.customer, elsewhere("one there")).await.unwrap();

@@ -4,6 +4,7 @@
 
 mod access;
 mod authorisation;
+mod capture_rules;
 mod chaos;
 mod coalesce;
 mod downloads;
@@ -74,6 +75,12 @@ scenarios! {
         stock_images_are_for_all_to_use_and_for_admins_to_change,
         every_change_has_its_audit_row,
     }
+    capture_rules {
+        captures_that_keep_failing_say_whom_to_ask,
+        the_location_or_the_request_chooses_the_format,
+        a_capture_without_room_is_tried_again_later,
+        windows_disks_have_a_bound_and_domain_controllers_none,
+    }
     chaos {
         nothing_is_stuck_whatever_happens,
     }
@@ -136,6 +143,7 @@ scenarios! {
     }
     queueing {
         captures_wait_for_their_turn_and_say_why,
+        the_number_of_captures_at_once_is_changed,
         tasks_of_an_instance_keep_their_order,
         a_waiting_claim_wakes_up,
         an_agent_takes_no_more_than_it_has_room_for,

@@ -8,7 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{AssignmentKind, ClaimRequest};
-use imprint_domain::task::TaskState;
+use imprint_domain::{Code, task::TaskState};
+use imprint_service::HypervisorPatch;
 
 use crate::support::{World, success};
 
@@ -38,6 +39,58 @@ pub(crate) async fn captures_wait_for_their_turn_and_say_why(mut world: World) {
     let list = imprint_service::TaskList { state: vec![TaskState::Queued], ..Default::default() };
     let waiting = world.service.task_list(&world.customer, &list).await.unwrap().items.remove(0);
     assert!(waiting.waiting_for.unwrap().contains("agent to come back"));
+}
+
+/// S28: an admin changes how many captures run at once, which those that wait notice at once.
+pub(crate) async fn the_number_of_captures_at_once_is_changed(mut world: World) {
+    let instances = [world.instance, world.deploy("web-2").await, world.deploy("web-3").await];
+    let mut made = Vec::new();
+    for instance in instances {
+        world.instance = instance;
+        made.push(world.capture("nightly").await);
+    }
+    let service = world.service.clone();
+    let to = |captures| HypervisorPatch { max_captures: Some(captures), ..HypervisorPatch::default() };
+    let changed = service.hypervisor_update(&world.admin, world.hypervisor, to(1), Some(1)).await.unwrap();
+    assert_eq!((changed.max_captures, changed.version), (1, 2));
+    assert_eq!(world.agent.claim(8, 0).await.len(), 1);
+    let second = world.task(made[1].task.id).await;
+    assert_eq!(second.queue_position, Some(1));
+    assert!(second.waiting_for.unwrap().contains("one of the 1 captures"));
+
+    // An agent that waits for work learns of the change, and so do those who follow the task.
+    let world = Arc::new(world);
+    let waiting = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            let request = ClaimRequest {
+                agent_id: world.agent.id,
+                max: 8,
+                max_captures: 0,
+                known_captures: Some(1),
+                wait_ms: 10_000,
+            };
+            world.agent.control.claim(request).await.unwrap()
+        })
+    };
+    service.hypervisor_update(&world.admin, world.hypervisor, to(3), None).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("in time").unwrap();
+    assert_eq!((answer.assignments.len(), answer.max_captures), (0, Some(3)));
+    assert_eq!(world.task(made[1].task.id).await.waiting_for.as_deref(), Some("the agent to take it"));
+    assert_eq!(world.agent.claim(8, 0).await.len(), 2);
+
+    // Only with what was read, only what the hypervisor can do, and only by an admin.
+    let update = async |captures, seen| {
+        let answer = service.hypervisor_update(&world.admin, world.hypervisor, to(captures), seen).await;
+        answer.unwrap_err()
+    };
+    assert_eq!(update(2, Some(1)).await.code, Code::PreconditionFailed);
+    for wrong in [0, 5] {
+        let refused = update(wrong, None).await;
+        assert_eq!((refused.code, refused.pointer.as_deref()), (Code::InvalidRequest, Some("/max_captures")));
+    }
+    let customer = service.hypervisor_update(&world.customer, world.hypervisor, to(1), None).await;
+    assert_eq!(customer.unwrap_err().code, Code::Forbidden);
 }
 
 pub(crate) async fn tasks_of_an_instance_keep_their_order(world: World) {
@@ -77,7 +130,8 @@ pub(crate) async fn an_agent_takes_no_more_than_it_has_room_for(world: World) {
     assert!(waiting[0].waiting_for.as_deref().unwrap().contains("one of the 4 tasks"));
     // No room for captures: it gets none.
     let agent = world.agent.restarted().await;
-    let request = ClaimRequest { agent_id: agent.id, max: 8, max_captures: 0, wait_ms: 0 };
+    let request =
+        ClaimRequest { agent_id: agent.id, max: 8, max_captures: 0, known_captures: None, wait_ms: 0 };
     let work = agent.control.claim(request).await.unwrap().assignments;
     assert!(work.iter().all(|work| matches!(work.kind, AssignmentKind::Deploy(_))));
 }

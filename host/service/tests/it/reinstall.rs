@@ -24,6 +24,7 @@ pub(crate) fn request(image_id: ImageId) -> InstanceReinstall {
         user_script_id: None,
         ssh_keys: Vec::new(),
         user_data: Some("#!/bin/sh\n".to_owned()),
+        declared_os: None,
         start: true,
     }
 }

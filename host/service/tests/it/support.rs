@@ -211,6 +211,7 @@ impl World {
 
     pub(crate) fn deployment(&self, text: &str) -> InstanceCreate {
         InstanceCreate {
+            declared_os: None,
             image_id: self.stock_image,
             name: name(text),
             hypervisor_id: None,
@@ -238,6 +239,8 @@ impl World {
             name: name(text),
             description: String::new(),
             tags: Tags::default(),
+            format: None,
+            domain_controller: None,
             compression: None,
             consistency: None,
             storage_id: None,
@@ -499,7 +502,8 @@ impl Agent {
     }
 
     pub(crate) async fn claim(&self, max: u32, wait_ms: u32) -> Vec<Assignment> {
-        let request = ClaimRequest { agent_id: self.id, max, max_captures: max, wait_ms };
+        let request =
+            ClaimRequest { agent_id: self.id, max, max_captures: max, known_captures: None, wait_ms };
         self.control.claim(request).await.unwrap().assignments
     }
 

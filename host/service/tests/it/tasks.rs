@@ -7,12 +7,13 @@ use imprint_agent_protocol::{AssignmentKind, HeldLease, Outcome, ProtocolError};
 use imprint_domain::{
     Code,
     consistency::Consistency,
+    event::EventKind,
     image::ImageStatus,
     instance::{InstanceStatus, Power},
     task::{MAX_ATTEMPTS, Phase, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
-use imprint_service::{Busy, ConsistencyRequirement, ImageTask, TaskList};
+use imprint_service::{Busy, ConsistencyRequirement, EventFilter, EventTopic, ImageTask, Subject, TaskList};
 
 use crate::support::{Agent, World, digest, failure, lease, open, stored, success};
 
@@ -315,22 +316,49 @@ pub(crate) async fn an_instance_is_stopped_during_a_capture_on_request(world: Wo
     assert_eq!(gone.code, Code::NotFound);
 }
 
+/// S29: the time of a capture starts with its work. At its end the image is in error, its owner is
+/// told to contact support, and the operator has an alert.
 pub(crate) async fn a_deadline_ends_a_task(world: World) {
+    let admin = EventFilter { topics: vec![EventTopic::Task], task_id: None };
+    let mut alerts = world.service.event_follow(&world.admin, admin, None).await.unwrap();
     let first = world.capture("running").await;
-    let work = world.agent.claim_one().await;
     let second = world.capture("queued").await;
+    world.environment.advance(3 * 24 * 3600);
+    world.agent.heartbeat(&[]).await.unwrap();
+    assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 0, "it may wait");
+    let work = world.agent.claim_one().await;
     world.environment.advance(24 * 3600 - 1);
     world.agent.heartbeat(&[lease(&work)]).await.unwrap();
     assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 0);
+    assert_eq!(world.service.capture_metrics().await.unwrap().over_time_limit, 0);
     world.environment.advance(1);
-    assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 2);
+    assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 1);
     assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 0, "once");
-    for made in [first, second] {
-        assert_eq!(status(&world, &made).await, (ImageStatus::Error, TaskState::Failed));
-        assert_eq!(world.task(made.task.id).await.error.unwrap().code, "deadline_exceeded");
-    }
+    assert_eq!(status(&world, &first).await, (ImageStatus::Error, TaskState::Failed));
+    let error = world.task(first.task.id).await.error.unwrap();
+    assert_eq!(error.code, "capture_time_limit");
+    assert_eq!(error.detail, "Image creation took longer than it may: the limit is 24 hours.");
+    assert!(error.action.starts_with("Contact support"), "{error:?}");
+    assert_eq!(world.service.capture_metrics().await.unwrap().over_time_limit, 1);
+    let alert = loop {
+        let event = alerts.next().await.unwrap();
+        if event.kind == EventKind::TaskAlert {
+            break event;
+        }
+    };
+    assert!(matches!(&alert.subject, Subject::Task(task) if task.id == first.task.id), "{alert:?}");
     let late = world.agent.finish(&work, success(&work.kind)).await;
     assert_eq!(late.unwrap_err(), ProtocolError::LeaseLost);
+    // The other one has its own time, and ends when nobody takes it within 30 days.
+    let work = world.agent.claim_one().await;
+    assert_eq!(work.task_id, second.task.id);
+    assert_eq!(work.deadline, world.service.now() + chrono::TimeDelta::hours(24));
+    world.agent.finish(&work, success(&work.kind)).await.unwrap();
+    let forgotten = world.capture("forgotten").await;
+    world.environment.advance(30 * 24 * 3600);
+    assert_eq!(world.service.reconcile_once().await.unwrap().deadlines, 1);
+    assert_eq!(world.task(forgotten.task.id).await.error.unwrap().code, "deadline_exceeded");
+    assert_eq!(world.service.capture_metrics().await.unwrap().over_time_limit, 1);
 }
 
 pub(crate) async fn progress_never_goes_back(world: World) {

@@ -3,7 +3,7 @@ import { applyChange, seedTaskList } from '../cache'
 import { client, unwrap } from '../client'
 import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
-import type { Image, ImageCreate, ImagePatch } from '../types'
+import type { CaptureFormat, Image, ImageCreate, ImagePatch } from '../types'
 
 export type Compression = NonNullable<ImageCreate['compression']>
 
@@ -44,14 +44,17 @@ export const imageQuery = (id: string) =>
     queryFn: ({ signal }) => unwrap(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
   })
 
-/** What an image of an instance would take, in the compression that is named. */
-export const estimateQuery = (instanceId: string, compression?: Compression) =>
+/** What an image of an instance would take, in the format and the compression that are named. */
+export const estimateQuery = (instanceId: string, format?: CaptureFormat, compression?: Compression) =>
   queryOptions({
-    queryKey: keys.captureEstimates.of(instanceId, compression),
+    queryKey: keys.captureEstimates.of(instanceId, format, compression),
     queryFn: ({ signal }) =>
       unwrap(
         client.GET('/api/v1/instances/{id}/capture-estimate', {
-          params: { path: { id: instanceId }, query: compression ? { compression } : {} },
+          params: {
+            path: { id: instanceId },
+            query: { ...(format && { format }), ...(compression && { compression }) },
+          },
           signal,
         }),
       ),

@@ -1,8 +1,9 @@
 import { useQuery } from '@tanstack/react-query'
 import { Camera } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
+import { useLocations } from '@/api/queries/catalogue'
 import { type Compression, estimateQuery, useCaptureImage } from '@/api/queries/images'
-import type { CaptureEstimate, ImageCreate, Instance } from '@/api/types'
+import type { CaptureEstimate, CaptureFormat, ImageCreate, Instance } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes, formatDuration, plural } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
@@ -24,6 +25,18 @@ const COMPRESSION = [
   { id: 'none', label: 'None', detail: 'Largest file, least processing' },
 ]
 
+const FORMAT_DETAILS: Record<CaptureFormat, string> = {
+  qcow2: 'Takes the space of its content, and can be compressed',
+  raw: 'The bytes of the disk, as large as the disk',
+  vhd: 'For Hyper-V and Xen; not compressed',
+}
+
+const CONTROLLER = [
+  { id: 'unanswered', label: 'I do not know' },
+  { id: 'no', label: 'No' },
+  { id: 'yes', label: 'Yes', detail: 'Demote it first: an image of one cannot be restored' },
+]
+
 const CONSISTENCY = [
   { id: 'best', label: 'Best available', detail: 'The level that is reached is recorded with the image' },
   { id: 'application', label: 'Application', detail: 'The guest’s freeze hooks must run, or the task fails' },
@@ -42,10 +55,15 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
   const [name, setName] = useState('')
   const [description, setDescription] = useState('')
   const [tags, setTags] = useState('')
+  const [format, setFormat] = useState('default')
   const [compression, setCompression] = useState('default')
   const [consistency, setConsistency] = useState('best')
+  const [controller, setController] = useState('unanswered')
   const [submitted, setSubmitted] = useState(false)
   const capture = useCaptureImage()
+  const isWindows = instance.declared_os_type === 'windows'
+  const usual = useLocations().data?.find(({ id }) => id === instance.location_id)?.capture_format
+  const isCompressible = (format === 'default' ? (usual ?? 'qcow2') : format) === 'qcow2'
 
   const nameError = nameProblem(name)
   const problem = capture.isError ? asProblem(capture.error) : null
@@ -59,7 +77,9 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
     const body: ImageCreate = { source: { type: 'instance', id: instance.id }, name: name.trim() }
     if (description.trim()) body.description = description.trim()
     if (splitTags(tags).length > 0) body.tags = splitTags(tags)
-    if (compression !== 'default') body.compression = compression as Compression
+    if (isWindows && controller !== 'unanswered') body.domain_controller = controller === 'yes'
+    if (format !== 'default') body.format = format as CaptureFormat
+    if (isCompressible && compression !== 'default') body.compression = compression as Compression
     if (consistency !== 'best')
       body.consistency = { want: consistency as Level, minimum: consistency as Level }
     capture.mutate(body, {
@@ -83,9 +103,20 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
             (submitted || name.length > 0 ? nameError : null) ?? (fieldError ? toSentence(fieldError) : null)
           }
         />
+        {isWindows && (
+          <SelectField
+            label="Is it a domain controller?"
+            choices={CONTROLLER}
+            value={controller}
+            onChange={setController}
+          />
+        )}
         <PrimaryDiskNotice
           instance={instance}
-          compression={compression === 'default' ? undefined : (compression as Compression)}
+          format={format === 'default' ? undefined : (format as CaptureFormat)}
+          compression={
+            compression === 'default' || !isCompressible ? undefined : (compression as Compression)
+          }
         />
         <Notice tone="warn">
           <p>
@@ -98,11 +129,22 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
           <TextField label="Description" value={description} onChange={setDescription} optional />
           <TagsField value={tags} onChange={setTags} problem={tagsError} />
           <SelectField
-            label="Compression"
-            choices={COMPRESSION}
-            value={compression}
-            onChange={setCompression}
+            label="Format"
+            choices={[
+              { id: 'default', label: `Provider’s default${usual ? `: ${usual}` : ''}` },
+              ...Object.entries(FORMAT_DETAILS).map(([id, detail]) => ({ id, label: id, detail })),
+            ]}
+            value={format}
+            onChange={setFormat}
           />
+          {isCompressible && (
+            <SelectField
+              label="Compression"
+              choices={COMPRESSION}
+              value={compression}
+              onChange={setCompression}
+            />
+          )}
           {instance.power !== 'off' && (
             <SelectField
               label="Consistency"
@@ -142,11 +184,12 @@ const LONG = 60 * 60
 
 interface PrimaryDiskNoticeProps {
   instance: Instance
+  format: CaptureFormat | undefined
   compression: Compression | undefined
 }
 
-function PrimaryDiskNotice({ instance, compression }: PrimaryDiskNoticeProps) {
-  const { data: estimate } = useQuery(estimateQuery(instance.id, compression))
+function PrimaryDiskNotice({ instance, format, compression }: PrimaryDiskNoticeProps) {
+  const { data: estimate } = useQuery(estimateQuery(instance.id, format, compression))
   const primary = instance.disks.find((disk) => disk.primary)
   const others = instance.disks.length - (primary ? 1 : 0)
   return (
@@ -161,10 +204,14 @@ function PrimaryDiskNotice({ instance, compression }: PrimaryDiskNoticeProps) {
           : 'The instance keeps running; there is no need to power it down.'}{' '}
         {estimate && estimate.seconds >= LONG && 'Creation can take several hours because the disk is large.'}
       </p>
+      {estimate?.notices.map(({ code, text }) => (
+        <p key={code}>{toSentence(text)}</p>
+      ))}
       {estimate && (
         <p>
           The image will take about {formatBytes(estimate.size_bytes)} and {formatDuration(estimate.seconds)},{' '}
-          {basisOf(estimate)}.
+          {basisOf(estimate)}. It takes longer while the instance writes a lot, if its disk was larger once,
+          and on older hardware.
         </p>
       )}
     </Notice>

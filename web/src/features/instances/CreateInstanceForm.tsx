@@ -19,6 +19,13 @@ const MEMORY = [256 * MIB, 512 * MIB, GIB, 2 * GIB, 4 * GIB, 8 * GIB, 16 * GIB].
   label: formatBytes(bytes),
 }))
 
+const SYSTEMS = [
+  { id: 'unsaid', label: 'Not said' },
+  { id: 'linux', label: 'Linux' },
+  { id: 'windows', label: 'Windows', detail: 'Its images have limits of their own' },
+  { id: 'other', label: 'Other' },
+]
+
 export interface HypervisorChoice {
   id: string
   name: string
@@ -40,6 +47,7 @@ const EMPTY = {
   memory: String(512 * MIB),
   disk: '',
   hypervisor: 'any',
+  system: 'unsaid',
   start: true,
 }
 
@@ -140,6 +148,12 @@ export function CreateInstanceForm({
               onChange={(hypervisor) => set({ hypervisor })}
             />
           )}
+          <SelectField
+            label="Operating system"
+            choices={SYSTEMS}
+            value={values.system}
+            onChange={(system) => set({ system })}
+          />
           <Checkbox
             label="Start the instance after it is created"
             isSelected={values.start}
@@ -177,6 +191,7 @@ function bodyOf(values: typeof EMPTY, image: Image): InstanceCreate {
     memory_bytes: Number(values.memory),
     start: values.start,
     ...(disk === null ? {} : { disk_size_bytes: disk }),
+    ...(values.system === 'unsaid' ? {} : { os_type: values.system as InstanceCreate['os_type'] }),
     ...(values.hypervisor === 'any' ? {} : { hypervisor_id: values.hypervisor }),
   }
 }

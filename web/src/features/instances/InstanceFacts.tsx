@@ -13,6 +13,8 @@ export interface InstanceFactsProps {
   hypervisor: string
 }
 
+const SYSTEMS = { linux: 'Linux', windows: 'Windows', other: 'Other' } as const
+
 export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsProps) {
   const ssh = sshCommand(instance)
   return (
@@ -38,6 +40,17 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
           { name: 'Network card', value: networkOf(instance) },
           ...(ssh
             ? [{ name: 'SSH', value: <CopyableText label="SSH command" value={ssh} />, wide: true }]
+            : []),
+          ...(instance.declared_os_type
+            ? [{ name: 'Operating system', value: SYSTEMS[instance.declared_os_type] }]
+            : []),
+          ...(instance.declared_os_type === 'windows'
+            ? [
+                {
+                  name: 'Largest disk so far',
+                  value: `${formatBytes(instance.largest_disk_bytes)}, ${formatBytes(instance.largest_content_bytes)} used`,
+                },
+              ]
             : []),
           { name: 'Created', value: formatInstant(instance.created_at) },
           ...instance.disks.map((disk, index) => ({

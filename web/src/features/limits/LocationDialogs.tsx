@@ -4,9 +4,13 @@ import type { AdminLocation } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { asProblem, unplaced } from '@/lib/problem'
 import { ConfirmDialog, FormDialog } from '@/ui/Dialog'
-import { Checkbox } from '@/ui/Field'
+import { Checkbox, SelectField } from '@/ui/Field'
 import { MutedText } from '@/ui/Page'
 import { LimitFields, parsedLimits, typedLimits } from './LimitFields'
+import { SupportFields, supportPatch, typedSupport } from './SupportFields'
+import { parsedWindows, typedWindows, WindowsFields } from './WindowsFields'
+
+const FORMATS = ['qcow2', 'raw', 'vhd'].map((id) => ({ id, label: id }))
 
 export interface LocationDialogProps {
   location: AdminLocation
@@ -21,6 +25,9 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
   const [limits, setLimits] = useState(
     typedLimits(location.default_image_limit, location.default_image_bytes_limit),
   )
+  const [format, setFormat] = useState<string>(location.capture_format)
+  const [disks, setDisks] = useState(typedWindows(location))
+  const [support, setSupport] = useState(typedSupport(location))
   const [submitted, setSubmitted] = useState(false)
   const edit = useEditLocation()
   const refusal = edit.isError ? asProblem(edit.error) : null
@@ -28,13 +35,18 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
     event.preventDefault()
     setSubmitted(true)
     const parsed = parsedLimits(limits)
-    if (!parsed) return focusFirstInvalid(event.currentTarget)
+    const windows = parsedWindows(disks)
+    if (!parsed || !windows) return focusFirstInvalid(event.currentTarget)
     const patch = {
       images_enabled: enabled,
       sharing_enabled: sharing,
       coalesce_before_capture: merged,
       default_image_limit: parsed.images,
       default_image_bytes_limit: parsed.bytes,
+      capture_format: format as AdminLocation['capture_format'],
+      windows_limit_bytes: windows.limit,
+      windows_warning_bytes: windows.warning,
+      ...supportPatch(support),
     }
     edit.mutate({ location, patch }, { onSuccess: onClose })
   }
@@ -74,6 +86,23 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
         without="no limit"
       />
       <MutedText>The limits of each account here, unless it has its own.</MutedText>
+      <SelectField
+        label="Format of images of instances"
+        choices={FORMATS}
+        value={format}
+        onChange={setFormat}
+        help="A request may name another one."
+      />
+      <WindowsFields
+        values={disks}
+        onChange={(patch) => setDisks((old) => ({ ...old, ...patch }))}
+        submitted={submitted}
+      />
+      <SupportFields
+        values={support}
+        onChange={(patch) => setSupport((old) => ({ ...old, ...patch }))}
+        refusal={refusal}
+      />
     </FormDialog>
   )
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { bytesOf, imagesOf, parseImages } from './numbers'
+import { bytesOf, imagesOf, parseCount, parseImages } from './numbers'
 
 test('a limit of images is a whole number, or nothing', () => {
   expect(parseImages(' 12 ')).toEqual({ value: 12, problem: null })
@@ -7,6 +7,13 @@ test('a limit of images is a whole number, or nothing', () => {
   expect(parseImages('')).toEqual({ value: null, problem: null })
   for (const wrong of ['-1', '1.5', 'ten', '2147483648', '12345678901']) {
     expect(parseImages(wrong).problem, wrong).not.toBeNull()
+  }
+})
+
+test('a count is a whole number up to the largest', () => {
+  expect(parseCount(' 4 ', 4)).toEqual({ value: 4, problem: null })
+  for (const wrong of ['', '0', '5', '1.5', '-1', 'two']) {
+    expect(parseCount(wrong, 4).problem, wrong).toBe('Enter a whole number from 1 to 4.')
   }
 })
 

@@ -15,6 +15,16 @@ export function parseImages(typed: string): Parsed<number | null> {
   return { value: Number(text), problem: null }
 }
 
+/** Reads a number of things, from 1 to a largest one. */
+export function parseCount(typed: string, largest: number): Parsed<number> {
+  const text = typed.trim()
+  const number = Number(text)
+  if (!/^\d{1,9}$/.test(text) || number < 1 || number > largest) {
+    return { value: 1, problem: `Enter a whole number from 1 to ${largest}.` }
+  }
+  return { value: number, problem: null }
+}
+
 /** Returns a number of used images, with the limit if there is one. */
 export const imagesOf = (used: number, limit: number | null): string =>
   limit === null ? String(used) : `${used} of ${limit}`

@@ -17,6 +17,7 @@ export function TaskErrorNotice({ task, error }: { task: Task; error: TaskError 
     <Notice tone={willRetry ? 'warn' : 'bad'} title={title}>
       {detail && <p>{detail}</p>}
       <p>{toSentence(error.action)}</p>
+      {error.support && <Support support={error.support} />}
       <dl className={styles.reference}>
         <div>
           <dt>Code</dt>
@@ -42,5 +43,29 @@ export function TaskErrorNotice({ task, error }: { task: Task; error: TaskError 
         </Disclosure>
       )}
     </Notice>
+  )
+}
+
+/** How the provider's support is reached, and where it says what does not work. */
+function Support({ support }: { support: NonNullable<TaskError['support']> }) {
+  return (
+    <>
+      {support.text && <p>{toSentence(support.text)}</p>}
+      {(support.url || support.status_url) && (
+        <p>
+          {support.url && (
+            <a href={support.url} target="_blank" rel="noreferrer">
+              Contact support
+            </a>
+          )}
+          {support.url && support.status_url && ' · '}
+          {support.status_url && (
+            <a href={support.status_url} target="_blank" rel="noreferrer">
+              System status
+            </a>
+          )}
+        </p>
+      )}
+    </>
   )
 }

@@ -48,7 +48,13 @@ async fn serve() -> (Arc<Server>, HttpControlPlane) {
 }
 
 fn claim() -> ClaimRequest {
-    ClaimRequest { agent_id: AgentId::new(Uuid::from_u128(1)), max: 2, max_captures: 1, wait_ms: 0 }
+    ClaimRequest {
+        agent_id: AgentId::new(Uuid::from_u128(1)),
+        max: 2,
+        max_captures: 1,
+        known_captures: None,
+        wait_ms: 0,
+    }
 }
 
 fn finish() -> Finish {

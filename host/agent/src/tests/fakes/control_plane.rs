@@ -163,7 +163,8 @@ impl ControlPlane for FakeControl {
             if !assignments.is_empty()
                 || tokio::time::timeout_at(deadline, self.queued.notified()).await.is_err()
             {
-                return Ok(ClaimResponse { assignments });
+                let max_captures = Some(self.script.lock().unwrap().max_captures);
+                return Ok(ClaimResponse { assignments, max_captures });
             }
         }
     }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use imprint_domain::id::{HypervisorId, TokenId};
@@ -12,10 +12,12 @@ use imprint_service as service;
 use crate::{
     dto::{
         account::Token,
-        hypervisor::{AdminHypervisor, AgentToken, HypervisorCreate},
+        hypervisor::{AdminHypervisor, AgentToken, HypervisorCreate, HypervisorPatch},
         page::{Page, PageQuery},
     },
-    extract::{Admin, Caller, Id, IdempotencyKey, Ids, JsonBody, Query, name, page_request, parse},
+    extract::{
+        Admin, Caller, Id, IdempotencyKey, Ids, IfMatch, JsonBody, Query, etag, name, page_request, parse,
+    },
     problem::ApiError,
     state::ApiState,
 };
@@ -60,6 +62,54 @@ pub(crate) async fn admin_hypervisor_create(
     };
     let hypervisor = state.service().hypervisor_create(&op, request).await?;
     Ok((StatusCode::CREATED, Json(AdminHypervisor::from(hypervisor))).into_response())
+}
+
+/// Show a hypervisor with its settings
+#[utoipa::path(
+    get, path = "/admin/hypervisors/{id}", tag = "admin",
+    params(("id" = HypervisorId, Path, description = "The hypervisor")),
+    responses((status = 200, description = "The hypervisor", body = AdminHypervisor,
+        headers(("ETag" = String, description = "Its version, for `If-Match`")))),
+)]
+pub(crate) async fn admin_hypervisor_show(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(id): Id<HypervisorId>,
+) -> Result<Response, ApiError> {
+    Ok(tagged(state.service().admin_hypervisor_show(&op, id).await?))
+}
+
+fn tagged(view: service::AdminHypervisorView) -> Response {
+    let etag = etag(view.version);
+    ([(header::ETAG, etag)], Json(AdminHypervisor::from(view))).into_response()
+}
+
+/// Change a hypervisor
+///
+/// It has effect at once: waiting captures start, or wait for their turn; those that run go on.
+#[utoipa::path(
+    patch, path = "/admin/hypervisors/{id}", tag = "admin",
+    params(
+        ("id" = HypervisorId, Path, description = "The hypervisor"),
+        IfMatch,
+    ),
+    request_body(content((HypervisorPatch = "application/merge-patch+json"), (HypervisorPatch = "application/json"))),
+    responses((status = 200, description = "The changed hypervisor", body = AdminHypervisor,
+        headers(("ETag" = String, description = "Its new version")))),
+)]
+pub(crate) async fn admin_hypervisor_update(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(id): Id<HypervisorId>,
+    if_match: IfMatch,
+    body: JsonBody<HypervisorPatch>,
+) -> Result<Response, ApiError> {
+    let version = if_match.require_from_sessions(&op)?;
+    let patch = service::HypervisorPatch {
+        max_captures: body.value.max_captures,
+        limited_bandwidth: body.value.limited_imaging_bandwidth,
+    };
+    Ok(tagged(state.service().hypervisor_update(&op, id, patch, version).await?))
 }
 
 /// Delete a hypervisor

@@ -21,7 +21,7 @@ use crate::{
         page::{Page, PageQuery},
     },
     extract::{
-        Admin, Caller, Id, IdempotencyKey, JsonBody, Query, bytes, changed, int32, name, page_request,
+        Admin, Caller, Id, IdempotencyKey, JsonBody, Query, bytes, changed, int32, name, page_request, parse,
     },
     problem::ApiError,
     state::ApiState,
@@ -94,6 +94,12 @@ pub(crate) async fn admin_location_update(
         coalesce_before_capture: body.value.coalesce_before_capture,
         coalesce_timeout: coalesce_timeout(body.value.coalesce_timeout_s)?,
         freeze_limit: freeze_limit(body.value.freeze_limit_ms)?,
+        capture_format: body.value.capture_format,
+        windows_limit: windows(body.value.windows_limit_bytes, "/windows_limit_bytes")?,
+        windows_warning: windows(body.value.windows_warning_bytes, "/windows_warning_bytes")?,
+        support_text: changed(body.value.support_text, |text| parse(&text, "/support_text"))?,
+        support_url: changed(body.value.support_url, |text| parse(&text, "/support_url"))?,
+        status_url: changed(body.value.status_url, |text| parse(&text, "/status_url"))?,
     };
     Ok(Json(state.service().location_update(&op, id, patch).await?.into()))
 }
@@ -121,6 +127,10 @@ fn limit(number: u32) -> Result<u32, Error> {
 
 fn bytes_limit(number: u64) -> Result<ByteSize, Error> {
     bytes(number, "/default_image_bytes_limit")
+}
+
+fn windows(number: Option<u64>, pointer: &str) -> Result<Option<ByteSize>, Error> {
+    number.map(|number| bytes(number, pointer)).transpose()
 }
 
 fn coalesce_timeout(seconds: Option<u32>) -> Result<Option<CoalesceTimeout>, Error> {

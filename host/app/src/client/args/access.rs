@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use imprint_domain::size::ByteSize;
+use imprint_domain::{size::ByteSize, windows::DeclaredOs};
 
 use super::{BusyArgs, ConfirmArgs, WaitArgs};
 
@@ -37,6 +37,9 @@ pub(crate) struct ReinstallArgs {
     pub(crate) disk_size: Option<ByteSize>,
     #[command(flatten)]
     pub(crate) access: AccessArgs,
+    /// What it runs: linux, windows or other; images of Windows have limits of their own
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) os_type: Option<DeclaredOs>,
     /// Do not start the instance
     #[arg(long)]
     pub(crate) no_start: bool,

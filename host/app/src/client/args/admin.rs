@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use imprint_domain::{account::Role, id::TokenId, size::ByteSize};
+use imprint_domain::{account::Role, capture_format::CaptureFormat, id::TokenId, size::ByteSize};
 
 use super::{ConfirmArgs, Connection, WaitArgs};
 
@@ -125,6 +125,24 @@ pub(crate) struct LocationSetArgs {
     /// Longest time that a capture may freeze a guest's file systems, in milliseconds
     #[arg(long, value_name = "MILLISECONDS")]
     pub(crate) freeze_limit_ms: Option<u32>,
+    /// Format that images of instances are stored in: qcow2, raw or vhd
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) capture_format: Option<CaptureFormat>,
+    /// Largest Windows disk that images are created of, now and ever, such as 160G
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) windows_limit: Option<ByteSize>,
+    /// Content of a Windows disk from which on a notice recommends to create an image, such as 140G
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) windows_warning: Option<ByteSize>,
+    /// What failed captures tell customers about support, in one line; `none` removes it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) support_text: Option<String>,
+    /// Page of the support; `none` removes it
+    #[arg(long, value_name = "URL")]
+    pub(crate) support_url: Option<String>,
+    /// Page that says which parts of the system do not work; `none` removes it
+    #[arg(long, value_name = "URL")]
+    pub(crate) status_url: Option<String>,
 }
 
 /// The commands of `imprint admin account`.

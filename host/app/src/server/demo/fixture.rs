@@ -113,6 +113,7 @@ pub(in crate::server) async fn ensure_instance(
     let instances = instances(service, &op).await?;
     if instances.is_empty() {
         let create = InstanceCreate {
+            declared_os: None,
             ssh_key_ids: Vec::new(),
             user_script_id: None,
             image_id,

@@ -20,10 +20,14 @@ fn error() -> TaskError {
 }
 
 fn queued() -> Task {
+    queued_of(TaskKind::InstanceStart)
+}
+
+fn queued_of(kind: TaskKind) -> Task {
     let new = NewTask {
         id: TaskId::new(Uuid::from_u128(1)),
         account_id: AccountId::new(Uuid::from_u128(2)),
-        kind: TaskKind::InstanceStart,
+        kind,
         image_id: None,
         instance_id: Some(InstanceId::new(Uuid::from_u128(3))),
         hypervisor_id: HypervisorId::new(Uuid::from_u128(4)),
@@ -174,6 +178,27 @@ fn progress_never_decreases() {
     task.report_progress(report(Phase::Done, 500, None), at(3));
     assert_eq!(task.progress, report(Phase::Copying, 100, Some(100)));
     assert_eq!(task.throughput.bytes_per_second, Some(12));
+}
+
+/// S29: a capture's time starts with its work, goes on after failed attempts, and starts again with
+/// a retry by request.
+#[test]
+fn the_time_of_a_capture_starts_with_its_work() {
+    let mut task = queued_of(TaskKind::ImageCapture);
+    let limit = TimeDelta::hours(24);
+    let day = 24 * 3600;
+    task.start_clock(limit, at(3 * day));
+    assert_eq!(task.deadline, at(4 * day), "it waited for three days");
+    task.claim(agent(6), at(3 * day)).unwrap();
+    task.attempt_failed(error(), RetryPolicy::AfterPause, at(3 * day + 60)).unwrap();
+    task.start_clock(limit, at(3 * day + 100));
+    task.claim(agent(6), at(3 * day + 100)).unwrap();
+    assert_eq!(task.deadline, at(4 * day), "the next attempt has what is left");
+    task.fail(error(), at(4 * day)).unwrap();
+    task.retry(at(9 * day)).unwrap();
+    assert!(task.deadline > at(30 * day), "it may wait");
+    task.start_clock(limit, at(10 * day));
+    assert_eq!(task.deadline, at(11 * day));
 }
 
 #[test]
