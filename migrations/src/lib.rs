@@ -30,6 +30,8 @@ mod m20261130_000036_share_images;
 mod m20261130_000040_add_metadata;
 mod m20261130_000041_add_capture_figures;
 mod m20261130_000042_create_saved_resources;
+mod m20261130_000044_create_isos;
+mod m20261130_000045_add_device_support;
 mod m20261130_000046_add_capture_rules;
 mod m20261130_000047_add_windows_rules;
 mod m20261130_000048_add_networks;
@@ -88,6 +90,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000040_add_metadata::Migration),
             Box::new(m20261130_000041_add_capture_figures::Migration),
             Box::new(m20261130_000042_create_saved_resources::Migration),
+            Box::new(m20261130_000044_create_isos::Migration),
+            Box::new(m20261130_000045_add_device_support::Migration),
             Box::new(m20261130_000046_add_capture_rules::Migration),
             Box::new(m20261130_000047_add_windows_rules::Migration),
             Box::new(m20261130_000048_add_networks::Migration),

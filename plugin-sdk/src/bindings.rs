@@ -127,3 +127,22 @@ pub mod admin {
         },
     });
 }
+
+pub mod devices {
+    //! What the world `hypervisor-with-devices` exports beyond `hypervisor-plugin`.
+    wit_bindgen::generate!({
+        inline: "
+            package imprint:sdk-devices@0.1.0;
+            world changing {
+                import imprint:types/types@0.1.0;
+                export imprint:hypervisor/devices@0.1.0;
+            }
+        ",
+        path: ["wit/types", "wit/host", "wit/plugin", "wit/hypervisor"],
+        world: "imprint:sdk-devices/changing",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
+        },
+    });
+}

@@ -1,6 +1,7 @@
 //! Between the author's traits and the generated bindings.
 
 pub mod admin;
+pub mod devices;
 pub mod format;
 mod host;
 pub mod hypervisor;
@@ -19,5 +20,7 @@ pub const fn storage_is_exported<T: crate::storage::Storage>() {}
 pub const fn streaming_is_exported<T: crate::storage::StreamStorage>() {}
 /// Lets a native build see that the type is used.
 pub const fn hypervisor_is_exported<T: crate::hypervisor::Hypervisor>() {}
+/// Lets a native build see that the type is used.
+pub const fn devices_are_exported<T: crate::hypervisor::Devices>() {}
 /// Lets a native build see that the type is used.
 pub const fn admin_is_exported<T: crate::admin::Administered>() {}

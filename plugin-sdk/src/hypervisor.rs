@@ -293,3 +293,34 @@ pub trait Hypervisor: 'static {
     /// What the channels answer.
     fn set_power(host: &dyn HypervisorHost, vm_id: &str, action: PowerAction) -> Result<Power>;
 }
+
+/// The serial of the medium in the drive that [`Devices::change_medium`] is about.
+pub const MEDIUM_SERIAL: &str = "medium";
+
+/// A driver that changes the devices of running instances. A device is known by the serial that the
+/// guest sees.
+///
+/// # Errors
+///
+/// As for [`Hypervisor`]; `conflict` where the guest does not release a device.
+pub trait Devices: Hypervisor {
+    /// Puts a medium into the drive instead of what is in it, whatever the guest says; `None`
+    /// ejects. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer.
+    fn change_medium(host: &dyn HypervisorHost, vm_id: &str, medium: Option<&DiskSpec>) -> Result<()>;
+    /// Attaches a disk, unless one with its serial is there.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer.
+    fn attach_disk(host: &dyn HypervisorHost, vm_id: &str, disk: &DiskSpec) -> Result<()>;
+    /// Detaches a disk if it is there, and returns when nothing of it is open any more.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer; `conflict` when the guest keeps the disk.
+    fn detach_disk(host: &dyn HypervisorHost, vm_id: &str, serial: &str) -> Result<()>;
+}

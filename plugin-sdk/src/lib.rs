@@ -145,6 +145,21 @@ macro_rules! export_hypervisor {
     };
 }
 
+/// Exports a [`hypervisor::Devices`]: `export_hypervisor_with_devices!(MyDriver);`
+#[macro_export]
+macro_rules! export_hypervisor_with_devices {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Export = $crate::glue::devices::DeviceChanges<$plugin>;
+    $crate::bindings::devices::export!(Export with_types_in $crate::bindings::devices);
+        };
+        $crate::export_hypervisor!($plugin);
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::glue::devices_are_exported::<$plugin>();
+    };
+}
+
 /// Exports an [`admin::Administered`] besides what the plugin is: `export_admin!(MyStorage);`
 #[macro_export]
 macro_rules! export_admin {

@@ -20,6 +20,7 @@ mod guest_stream;
 mod hanging_folder;
 mod hostile;
 mod https;
+mod isos;
 mod metadata;
 mod mover;
 mod network;

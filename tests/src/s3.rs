@@ -59,6 +59,14 @@ impl S3Server {
         self.folder.path().join("root")
     }
 
+    /// Puts an object into the bucket, as another program would.
+    pub fn put(&self, key: &str, content: &Path) -> Result<()> {
+        let path = self.root().join(Self::BUCKET).join(key);
+        std::fs::create_dir_all(path.parent().context("an object is in the bucket")?)?;
+        std::fs::copy(content, path)?;
+        Ok(())
+    }
+
     /// Returns the files of the objects in the bucket.
     pub fn objects(&self) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();

@@ -152,6 +152,11 @@ const locations = createRoute({
   path: '/locations',
   component: lazyRouteComponent(() => import('@/routes/LocationsPage'), 'LocationsPage'),
 })
+const isos = createRoute({
+  getParentRoute: () => admin,
+  path: '/isos',
+  component: lazyRouteComponent(() => import('@/routes/IsosPage'), 'IsosPage'),
+})
 const accounts = createRoute({
   getParentRoute: () => admin,
   path: '/accounts',
@@ -172,7 +177,16 @@ export const router = createRouter({
       tasks,
       sshKeys,
       userScripts,
-      admin.addChildren([storages, addStorage, storage, storageObjects, reconcile, locations, accounts]),
+      admin.addChildren([
+        storages,
+        addStorage,
+        storage,
+        storageObjects,
+        reconcile,
+        isos,
+        locations,
+        accounts,
+      ]),
     ]),
   ]),
   defaultPreload: false,

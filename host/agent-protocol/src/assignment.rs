@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use imprint_domain::{
     consistency::Consistency,
     digest::{LogicalDigest, StoredDigest},
-    id::{DiskId, ImageId, InstanceId, StorageId, TaskId},
+    id::{DiskId, ImageId, InstanceId, IsoId, StorageId, TaskId},
     image::{Compression, ImageFormat},
     metadata::VmMode,
     name::Name,
@@ -63,6 +63,10 @@ pub enum AssignmentKind {
     Stop(PowerAssignment),
     /// Merge the layers of a stopped instance's disk into one file.
     Coalesce(CoalesceAssignment),
+    /// Bring the drive and the further disks of an instance into a state.
+    ChangeDevices(DevicesAssignment),
+    /// Check the file of an ISO and report its size, its digest and its label.
+    RegisterIso(RegisterIsoAssignment),
     /// Power an instance off and remove everything it has on the machine.
     DeleteInstance(PowerAssignment),
     /// Test the connection to an image storage.
@@ -197,8 +201,12 @@ pub struct MoveImageAssignment {
 pub struct DeployAssignment {
     /// The instance to create.
     pub instance: InstanceRef,
-    /// The image to write its disk from.
-    pub image: ImageRef,
+    /// The image to write its disk from; `None` leaves the disk empty.
+    #[serde(default)]
+    pub image: Option<ImageRef>,
+    /// What else the instance has from its first start on.
+    #[serde(default)]
+    pub devices: Devices,
     /// The agent that serves the image's file, where the storage is not bound to this hypervisor.
     #[serde(default)]
     pub source: Option<ObjectSource>,
@@ -213,6 +221,70 @@ pub struct DeployAssignment {
     /// disk until the new one is complete.
     #[serde(default)]
     pub replace: bool,
+}
+
+/// The drive and the further disks of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Devices {
+    /// The disks beside the primary one, in their order.
+    pub disks: Vec<FurtherDisk>,
+    /// What is in the drive.
+    pub medium: Option<Medium>,
+}
+
+/// A disk beside the primary one. It is empty when it is new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherDisk {
+    /// The id of the disk.
+    pub id: DiskId,
+    /// The format of its file.
+    pub format: ImageFormat,
+    /// The size in bytes that the guest sees.
+    pub size: ByteSize,
+}
+
+/// The file of an ISO.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IsoRef {
+    /// The id of the ISO.
+    pub id: IsoId,
+    /// The storage that holds its file.
+    pub storage: StorageRef,
+    /// The key of the file in that storage.
+    pub key: String,
+}
+
+/// An ISO that is in the drive of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Medium {
+    /// The ISO.
+    pub iso: IsoRef,
+    /// The size of the file when it was registered.
+    pub size: ByteSize,
+    /// The digest of the file when it was registered.
+    pub digest: StoredDigest,
+    /// The agent that serves the file, where the storage is not bound to this hypervisor.
+    #[serde(default)]
+    pub source: Option<ObjectSource>,
+    /// Whether the machine boots from it first at each start.
+    pub boot: bool,
+}
+
+/// Bring the drive and the further disks of an instance into a state: what is missing is added,
+/// what is not named is removed with its content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DevicesAssignment {
+    /// The instance.
+    pub instance: InstanceRef,
+    /// The state.
+    pub devices: Devices,
+}
+
+/// Check the file of an ISO and report its size, its digest and its label.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RegisterIsoAssignment {
+    /// The ISO with the file.
+    pub iso: IsoRef,
 }
 
 /// The data that cloud-init reads at the first boot of an instance (data sources NoCloud and

@@ -22,8 +22,9 @@ mod report;
 
 pub use assignment::{
     Assignment, AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment,
-    DeleteImageAssignment, DeployAssignment, ImageRef, InstanceRef, MAX_CLEANED, MoveImageAssignment,
-    PowerAssignment, RegisterImageAssignment, ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment,
+    DeleteImageAssignment, DeployAssignment, Devices, DevicesAssignment, FurtherDisk, ImageRef, InstanceRef,
+    IsoRef, MAX_CLEANED, Medium, MoveImageAssignment, PowerAssignment, RegisterImageAssignment,
+    RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment,
     VerifyImageAssignment,
 };
 use async_trait::async_trait;
@@ -35,14 +36,14 @@ pub use object::{
 };
 pub use report::{
     CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,
-    HeldLease, ImageResult, InstanceReport, MAX_SCANNED_OBJECTS, MoveResult, Outcome, ProgressReport,
-    ProgressResponse, Register, RegisterResponse, ScanReport, ScanResponse, ScannedDigest, ScannedObject,
-    SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
+    HeldLease, ImageResult, InstanceReport, IsoResult, MAX_SCANNED_OBJECTS, MoveResult, Outcome,
+    ProgressReport, ProgressResponse, Register, RegisterResponse, ScanReport, ScanResponse, ScannedDigest,
+    ScannedObject, SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
 };
 
 /// The version of the protocol. An agent that supports another one than the control plane is
 /// refused at its registration.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// The longest time that [`ControlPlane::claim`] waits for an assignment, in milliseconds.
 pub const MAX_CLAIM_WAIT_MS: u32 = 10_000;

@@ -8,6 +8,7 @@ use imprint_domain::{
     id::{AgentId, InstanceId, StorageId, TaskId},
     image::StoredImage,
     instance::Power,
+    iso::StoredIso,
     network::Network,
     plugin_kind::{DriverKind, StorageKind},
     secret::Secrets,
@@ -38,6 +39,9 @@ pub struct Register {
     /// The storages that the loaded plugins provide.
     #[serde(default)]
     pub storage_kinds: Vec<StorageKindReport>,
+    /// The drivers of the loaded plugins that change the devices of running instances.
+    #[serde(default)]
+    pub drivers_with_devices: Vec<String>,
     /// What is missing on the machine, such as QEMU, as human-readable sentences.
     pub findings: Vec<String>,
     /// Where the agent serves the objects of its storages; `None` where it does not.
@@ -247,6 +251,8 @@ pub enum Outcome {
     /// The file of a stock image was read.
     #[serde(alias = "adopted")]
     ImageRegistered(ImageResult),
+    /// The file of an ISO was checked and read.
+    IsoRegistered(IsoResult),
     /// The copy of an image's file is durable under its key, and was read again.
     Moved(MoveResult),
     /// An instance was deployed.
@@ -286,6 +292,13 @@ pub struct CaptureResult {
 pub struct ImageResult {
     /// The stored image.
     pub image: StoredImage,
+}
+
+/// The properties of an ISO's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IsoResult {
+    /// What the file is.
+    pub stored: StoredIso,
 }
 
 /// The copy of an image's file.

@@ -1,5 +1,6 @@
 //! The machine of the agent: its folders, plugins and instances, which all jobs share.
 
+pub(crate) mod devices;
 pub(crate) mod image_lock;
 pub(crate) mod instance;
 mod mounts;
@@ -102,6 +103,10 @@ impl Machine {
 
     pub(crate) fn storage_kinds(&self) -> Vec<StorageKindReport> {
         self.ports.storage_kinds()
+    }
+
+    pub(crate) fn drivers_with_devices(&self) -> Vec<String> {
+        self.ports.drivers_with_devices()
     }
 
     pub(crate) fn format(&self, name: &str) -> Result<Arc<dyn DiskFormat>, JobError> {

@@ -55,6 +55,8 @@ pub trait Ports: Send + Sync {
     fn plugins(&self) -> BTreeMap<String, String>;
     /// Returns the kinds of image storages that the loaded plugins provide.
     fn storage_kinds(&self) -> Vec<StorageKindReport>;
+    /// Returns the names of the drivers that change the devices of running instances.
+    fn drivers_with_devices(&self) -> Vec<String>;
     /// Returns what the operator has to know about plugins that are not used, as human-readable
     /// sentences.
     fn findings(&self) -> Vec<String>;

@@ -1,6 +1,7 @@
 //! The agent with a fake control plane and fake plugins; a real NBD server serves live exports.
 
 mod coalesce;
+mod devices;
 mod fakes;
 mod jobs;
 mod lifecycle;

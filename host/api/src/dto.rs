@@ -11,6 +11,7 @@ pub mod event;
 pub mod hypervisor;
 pub mod image;
 pub mod instance;
+pub mod iso;
 pub mod location;
 pub mod page;
 pub mod patch;

@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod hypervisors;
 pub(crate) mod images;
 pub(crate) mod instances;
+pub(crate) mod isos;
 pub(crate) mod locations;
 pub(crate) mod operations;
 pub(crate) mod panel;

@@ -34,6 +34,7 @@ use crate::{
         (name = "images", description = "Images"),
         (name = "shares", description = "Sharing of images with other accounts"),
         (name = "instances", description = "Instances"),
+        (name = "isos", description = "ISOs, and the drive and the disks of an instance"),
         (name = "tasks", description = "Background tasks"),
         (name = "events", description = "Streams of changes"),
         (name = "admin", description = "Administration"),

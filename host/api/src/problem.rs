@@ -34,7 +34,9 @@ pub const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest | Code::UnknownField | Code::PageTokenInvalid => StatusCode::BAD_REQUEST,
         Code::Unauthenticated | Code::SignInFailed => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::ImageFeatureDisabled | Code::SharingDisabled => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::ImageFeatureDisabled | Code::IsoDisabled | Code::SharingDisabled => {
+            StatusCode::FORBIDDEN
+        }
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NameTaken
@@ -54,6 +56,9 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::AlreadyShared
         | Code::ShareLimitReached
         | Code::ResourceInUse
+        | Code::IsoNotAvailable
+        | Code::DevicesNotSupported
+        | Code::DiskLimitReached
         | Code::StorageNotShared
         | Code::OtherLocation
         | Code::InvalidTransition

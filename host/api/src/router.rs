@@ -19,8 +19,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     endpoints::{
-        accounts, admin, agent, downloads, events, hypervisors, images, instances, locations, operations,
-        panel, problems, sessions, shares, ssh_keys, tasks, tokens, user_scripts,
+        accounts, admin, agent, downloads, events, hypervisors, images, instances, isos, locations,
+        operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, user_scripts,
     },
     openapi,
     problem::{self, ApiError},
@@ -109,6 +109,11 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(instances::instance_stop))
         .routes(routes!(instances::instance_reinstall))
         .routes(routes!(images::instance_image_create))
+        .routes(routes!(isos::iso_list))
+        .routes(routes!(isos::instance_mount_iso))
+        .routes(routes!(isos::instance_eject_iso))
+        .routes(routes!(isos::instance_disk_attach))
+        .routes(routes!(isos::instance_disk_detach))
         .routes(routes!(tasks::task_list))
         .routes(routes!(tasks::task_show))
         .routes(routes!(tasks::task_cancel))
@@ -160,6 +165,8 @@ fn operator() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::storage_scans::admin_storage_reconcile))
         .routes(routes!(admin::storage_scans::admin_storage_object_adopt))
         .routes(routes!(admin::stock_images::admin_stock_image_create))
+        .routes(routes!(admin::isos::admin_iso_list, admin::isos::admin_iso_create))
+        .routes(routes!(admin::isos::admin_iso_update, admin::isos::admin_iso_delete))
 }
 
 async fn method_not_allowed() -> ApiError {

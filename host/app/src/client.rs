@@ -17,6 +17,7 @@ mod find;
 mod hypervisor;
 mod image;
 mod instance;
+mod iso;
 mod location;
 mod login;
 pub(crate) mod output;
@@ -43,6 +44,7 @@ pub(crate) async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::Logout => login::logout().await,
         ClientCommand::Image(args) => image::run(args).await,
         ClientCommand::Instance(args) => instance::run(args).await,
+        ClientCommand::Iso(args) => iso::run(args).await,
         ClientCommand::Hypervisor(args) => hypervisor::run(args).await,
         ClientCommand::Location(args) => location::run(args).await,
         ClientCommand::Task(args) => task::run(args).await,

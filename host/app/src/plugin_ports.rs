@@ -179,6 +179,11 @@ impl Ports for PluginPorts {
         storages.filter_map(report).collect()
     }
 
+    fn drivers_with_devices(&self) -> Vec<String> {
+        let drivers = self.host.plugins().into_iter().filter(|plugin| plugin.changes_devices);
+        drivers.map(|plugin| plugin.provides).collect()
+    }
+
     fn findings(&self) -> Vec<String> {
         self.quarantined().iter().map(Quarantined::finding).collect()
     }

@@ -1,7 +1,7 @@
 //! Events: every change of state, numbered without gaps for each account.
 
 use crate::{
-    id::{AccountId, ImageId, InstanceId, ShareId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, IsoId, ShareId, StorageId, TaskId},
     string_enum::string_enum,
     time::Timestamp,
 };
@@ -22,6 +22,10 @@ string_enum! {
         ShareChanged = "share.changed",
         /// A share is over for its recipient, or was removed with its image.
         ShareDeleted = "share.deleted",
+        /// An ISO was registered or changed. The accounts of admins have these events.
+        IsoChanged = "iso.changed",
+        /// An ISO was removed.
+        IsoDeleted = "iso.deleted",
         /// An image storage was added or changed: its properties, its bindings, its health, or what
         /// a scan found. The accounts of admins have these events.
         StorageChanged = "storage.changed",
@@ -52,6 +56,8 @@ pub struct Event {
     pub share_id: Option<ShareId>,
     /// The image storage that changed.
     pub storage_id: Option<StorageId>,
+    /// The ISO that changed.
+    pub iso_id: Option<IsoId>,
     /// The task that changed.
     pub task_id: Option<TaskId>,
     /// When it was recorded.

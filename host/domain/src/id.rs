@@ -115,6 +115,8 @@ ids! {
     DiskId = "dsk";
     /// An image.
     ImageId = "img";
+    /// An ISO.
+    IsoId = "iso";
     /// A task.
     TaskId = "tsk";
     /// A share of an image.

@@ -6,6 +6,7 @@ use crate::{
     error::{Code, Error},
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId},
     image::ImageFormat,
+    iso::IsoMount,
     metadata::Metadata,
     name::Name,
     network::Network,
@@ -77,6 +78,8 @@ pub struct NewInstance {
     pub declared_os: Option<DeclaredOs>,
     /// The size of its primary disk.
     pub disk_size: ByteSize,
+    /// The ISO in its drive from the start on.
+    pub iso: Option<IsoMount>,
 }
 
 /// What is on a primary disk that was written anew.
@@ -127,6 +130,8 @@ pub struct InstanceParts {
     pub declared_os: Option<DeclaredOs>,
     /// How large its primary disk was at its largest (S133).
     pub largest: HighWater,
+    /// The ISO in its drive.
+    pub iso: Option<IsoMount>,
     /// When it was requested.
     pub created_at: Timestamp,
 }
@@ -209,6 +214,7 @@ impl Instance {
             capture_failures: 0,
             declared_os: new.declared_os,
             largest: HighWater { content: ByteSize::ZERO, size: new.disk_size },
+            iso: new.iso,
             created_at: now,
         })
     }
@@ -319,6 +325,11 @@ impl Instance {
         had_failed
     }
 
+    /// Records which ISO is in the drive.
+    pub fn set_iso(&mut self, iso: Option<IsoMount>) {
+        self.0.iso = iso;
+    }
+
     /// Refuses an instance that is not ready: only a ready one can be captured, started, stopped or
     /// merged.
     ///
@@ -358,6 +369,7 @@ mod tests {
             metadata: Metadata::default(),
             declared_os: None,
             disk_size: ByteSize::GIB,
+            iso: None,
         };
         Instance::deploy(new, DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap())
     }

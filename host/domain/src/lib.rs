@@ -22,6 +22,7 @@ pub mod hypervisor;
 pub mod id;
 pub mod image;
 pub mod instance;
+pub mod iso;
 pub mod limits;
 pub mod location;
 pub mod metadata;

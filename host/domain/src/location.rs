@@ -16,6 +16,8 @@ pub struct Location {
     pub images_enabled: bool,
     /// Whether customers may share images here, and use shared ones (S72).
     pub sharing_enabled: bool,
+    /// Whether customers may mount ISOs here (S111).
+    pub iso_enabled: bool,
     /// The number of images that an account without its own limit may have here; `None` is no limit
     /// (S122).
     pub default_image_limit: Option<u32>,

@@ -38,8 +38,18 @@ string_enum! {
         InstanceStop = "instance.stop",
         /// Merges the layers of an instance's disk into one file (S50).
         InstanceCoalesce = "instance.coalesce",
+        /// Puts an ISO into the drive of an instance (S111).
+        InstanceMountIso = "instance.mount_iso",
+        /// Takes the ISO out of the drive of an instance.
+        InstanceEjectIso = "instance.eject_iso",
+        /// Attaches an empty disk to an instance.
+        InstanceAttachDisk = "instance.attach_disk",
+        /// Detaches a disk from an instance and removes it.
+        InstanceDetachDisk = "instance.detach_disk",
         /// Stops an instance and removes its disks.
         InstanceDelete = "instance.delete",
+        /// Registers an ISO: checks its file and reads its digest.
+        IsoRegister = "iso.register",
         /// Tests the connection to an image storage.
         StorageTest = "storage.test",
         /// Lists what is on an image storage, and compares it with the images.

@@ -79,6 +79,8 @@ impl From<Code> for TaskErrorCode {
             Code::InstanceBusy => Self::InstanceBusy,
             Code::ImageNotAvailable => Self::ImageNotAvailable,
             Code::NotFound => Self::NotFound,
+            Code::IsoNotAvailable => Self::IsoNotAvailable,
+            Code::DevicesNotSupported => Self::DevicesNotSupported,
             Code::NoImageStorageBound => Self::NoImageStorageBound,
             Code::ImageNotReachable => Self::ImageNotReachable,
             Code::DiskTooSmall => Self::DiskTooSmall,
@@ -106,6 +108,8 @@ impl From<Code> for TaskErrorCode {
             | Code::AlreadyShared
             | Code::ShareLimitReached
             | Code::ResourceInUse
+            | Code::IsoDisabled
+            | Code::DiskLimitReached
             | Code::StorageUnavailable
             | Code::StorageNotShared
             | Code::OtherLocation

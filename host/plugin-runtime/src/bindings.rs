@@ -94,6 +94,26 @@ pub(crate) mod hypervisor {
     });
 }
 
+/// The interface that the world `hypervisor-with-devices` exports in addition to
+/// `hypervisor-plugin`.
+pub(crate) mod devices {
+    wasmtime::component::bindgen!({
+        inline: "
+            package imprint:runtime-devices@0.1.0;
+            world changing {
+                export imprint:hypervisor/devices@0.1.0;
+            }
+        ",
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin", "../../wit/hypervisor"],
+        world: "imprint:runtime-devices/changing",
+        exports: { default: async },
+        with: {
+            "imprint:types": crate::bindings::host::imprint::types,
+        },
+        require_store_data_send: true,
+    });
+}
+
 /// The interface that every kind of plugin may export: the check of its settings.
 pub(crate) mod admin {
     wasmtime::component::bindgen!({

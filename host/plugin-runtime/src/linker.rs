@@ -21,6 +21,7 @@ use wasmtime_wasi::{
 use crate::{
     bindings::{
         admin::AdministeredPre,
+        devices::ChangingPre,
         format::FormatFullPre,
         host::imprint::{host, types},
         hypervisor::HypervisorPluginPre,
@@ -29,7 +30,7 @@ use crate::{
     },
     error::LoadError,
     manifest::{Kind, Manifest},
-    plugin::{FormatCode, PluginCode, StorageCode},
+    plugin::{DriverCode, FormatCode, PluginCode, StorageCode},
     state::State,
     text::truncate,
 };
@@ -67,6 +68,8 @@ const TYPES: [&str; 4] =
 const STREAM: &str = "imprint:storage/stream-io";
 /// The interface of plugins that check their settings.
 const ADMIN: &str = "imprint:plugin/admin";
+/// The interface that a driver may export for changes of devices.
+const DEVICES: &str = "imprint:hypervisor/devices";
 /// The instances that a storage with streams needs: one transfer reads an object with two, asks a
 /// third one about it, and may read a second object meanwhile.
 const MIN_STREAM_INSTANCES: u32 = 4;
@@ -128,7 +131,13 @@ pub(crate) fn link(
         }
         Kind::Hypervisor => {
             let pre = link_instance(engine, component, manifest)?;
-            PluginCode::Hypervisor(HypervisorPluginPre::new(pre).map_err(mismatch)?)
+            let devices = if exports(engine, component, manifest, DEVICES)? {
+                Some(ChangingPre::new(pre.clone()).map_err(mismatch)?)
+            } else {
+                None
+            };
+            let driver = HypervisorPluginPre::new(pre).map_err(mismatch)?;
+            PluginCode::Hypervisor(Box::new(DriverCode { driver, devices }))
         }
     })
 }

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     bindings::{
-        admin::AdministeredPre, format::FormatFullPre, hypervisor::HypervisorPluginPre,
+        admin::AdministeredPre, devices::ChangingPre, format::FormatFullPre, hypervisor::HypervisorPluginPre,
         storage::StoragePluginPre, stream::StreamingPre,
     },
     codes::Code,
@@ -56,6 +56,8 @@ pub struct PluginInfo {
     pub dirs: Vec<DirCapability>,
     /// The JSON Schema of its settings, if it has one.
     pub config_schema: Option<String>,
+    /// Whether it is a driver that changes the devices of running instances.
+    pub changes_devices: bool,
     /// What it used since it was loaded.
     pub usage: Usage,
 }
@@ -64,7 +66,14 @@ pub struct PluginInfo {
 pub(crate) enum PluginCode {
     Format(FormatCode),
     Storage(Box<StorageCode>),
-    Hypervisor(HypervisorPluginPre<State>),
+    Hypervisor(Box<DriverCode>),
+}
+
+/// The code of a hypervisor driver.
+pub(crate) struct DriverCode {
+    pub(crate) driver: HypervisorPluginPre<State>,
+    /// The changes of devices, where the plugin exports them.
+    pub(crate) devices: Option<ChangingPre<State>>,
 }
 
 /// The code of a storage.
@@ -152,6 +161,10 @@ impl Plugin {
             capabilities: dirs.chain(channels).collect(),
             dirs: manifest.dirs.clone(),
             config_schema: manifest.config.as_ref().map(|schema| schema.text().to_owned()),
+            changes_devices: match &self.code {
+                PluginCode::Hypervisor(code) => code.devices.is_some(),
+                PluginCode::Format(_) | PluginCode::Storage(_) => false,
+            },
             usage: self.context.counters.usage(),
         }
     }

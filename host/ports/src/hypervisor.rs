@@ -205,13 +205,17 @@ pub struct VmSpec {
     pub memory_bytes: u64,
     /// The disks; the first is the primary one.
     pub disks: Vec<DiskSpec>,
-    /// CD-ROM images, such as the seed.
+    /// CD-ROM images, such as the seed. The one in the drive whose medium changes has the serial
+    /// [`MEDIUM_SERIAL`].
     pub cdroms: Vec<DiskSpec>,
     /// The paths that the host chose for the process to create: `qmp`, `qga`, `console`, `pidfile`.
     pub paths: Props,
     /// `accelerator`, `machine`, `iothread`, ...
     pub options: Props,
 }
+
+/// The serial of the medium in the drive that [`Driver::change_medium`] is about.
+pub const MEDIUM_SERIAL: &str = "medium";
 
 /// The process that runs an instance; the agent starts it.
 #[derive(Clone, Debug)]
@@ -309,4 +313,19 @@ pub trait Driver: Send + Sync {
 
     /// Changes an instance's power state and returns the state afterwards.
     async fn set_power(&self, vm_id: &str, action: PowerAction) -> Result<Power, PortError>;
+
+    /// Returns whether the driver changes the devices of running instances. Without it the three
+    /// calls below fail.
+    fn changes_devices(&self) -> bool;
+
+    /// Puts a medium into the drive of a running instance, instead of what is in it; `None` ejects.
+    /// Idempotent.
+    async fn change_medium(&self, vm_id: &str, medium: Option<&DiskSpec>) -> Result<(), PortError>;
+
+    /// Attaches a disk to a running instance, unless one with its serial is there. Idempotent.
+    async fn attach_disk(&self, vm_id: &str, disk: &DiskSpec) -> Result<(), PortError>;
+
+    /// Detaches the disk with that serial from a running instance, if it is there, and returns when
+    /// nothing of it is open any more. Idempotent.
+    async fn detach_disk(&self, vm_id: &str, serial: &str) -> Result<(), PortError>;
 }

@@ -36,8 +36,8 @@ pub use format::{
 };
 pub use hypervisor::{
     AgentInfo, CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, DiskSpec, Driver, Journal,
-    JournalNote, Launch, NbdSource, Power, PowerAction, QuiesceReport, Recovered, SharedJournal,
-    StartedCapture, Vm, VmDisk, VmSpec,
+    JournalNote, Launch, MEDIUM_SERIAL, NbdSource, Power, PowerAction, QuiesceReport, Recovered,
+    SharedJournal, StartedCapture, Vm, VmDisk, VmSpec,
 };
 /// The level is a noun of the product: it is decided by an account, reached by a driver and stored
 /// with the image.

@@ -99,6 +99,7 @@ async fn open(target: &Target) -> World {
         name: name("Here"),
         images_enabled: true,
         sharing_enabled: true,
+        iso_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

@@ -40,8 +40,9 @@ use crate::{
         hub::POLL_INTERVAL,
         lease::{holds_lease, leased_task, refused, unavailable},
         lifecycle,
-        payload::{self, TaskPayload, storage_ref},
+        payload::{self, TaskPayload},
         scheduler::{Decision, MAX_SCANNED, schedule},
+        storage_ref::storage_ref,
     },
     validate,
 };
@@ -162,6 +163,8 @@ impl Handle {
         record.hypervisor.last_seen_at = Some(change.now);
         record.objects = objects::stored(request.objects);
         record.object_key_id = self.service.object_key_id();
+        let driver = record.hypervisor.driver.as_str();
+        record.changes_devices = request.drivers_with_devices.iter().any(|name| name == driver);
         hypervisor::update(&change.tx, &record).await.db()?;
         storage_kind::store_report(&change, self.hypervisor_id, request.storage_kinds).await?;
         let running =

@@ -218,6 +218,7 @@ impl Service {
             name: request.location.clone(),
             images_enabled: true,
             sharing_enabled: true,
+            iso_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),

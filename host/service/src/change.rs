@@ -7,7 +7,7 @@ use imprint_domain::{
     Error,
     account::Role,
     event::EventKind,
-    id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, IsoId, RequestId, StorageId, TaskId},
     image::ImageKind,
     share::Share,
     task::TaskState,
@@ -162,6 +162,7 @@ impl<'a> Change<'a> {
             instance_id: None,
             share_id: None,
             storage_id: None,
+            iso_id: None,
             task_id: None,
             at: self.now,
         }
@@ -226,6 +227,24 @@ impl<'a> Change<'a> {
     /// Writes the event of an image storage that was removed, for every admin.
     pub(crate) async fn storage_removed(&mut self, id: StorageId) -> Result<(), Error> {
         self.storage_event(EventKind::StorageDeleted, id).await
+    }
+
+    /// Writes the event of an ISO that was registered or changed, for every admin.
+    pub(crate) async fn iso_changed(&mut self, id: IsoId) -> Result<(), Error> {
+        self.iso_event(EventKind::IsoChanged, id).await
+    }
+
+    /// Writes the event of an ISO that was removed, for every admin.
+    pub(crate) async fn iso_removed(&mut self, id: IsoId) -> Result<(), Error> {
+        self.iso_event(EventKind::IsoDeleted, id).await
+    }
+
+    async fn iso_event(&mut self, kind: EventKind, id: IsoId) -> Result<(), Error> {
+        for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
+            let base = self.new_event(admin, kind);
+            self.append_event(NewEvent { iso_id: Some(id), ..base }).await?;
+        }
+        Ok(())
     }
 
     async fn storage_event(&mut self, kind: EventKind, id: StorageId) -> Result<(), Error> {

@@ -5,15 +5,15 @@ use std::{collections::VecDeque, time::Duration};
 use imprint_domain::{
     Error,
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, ShareId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, IsoId, ShareId, StorageId, TaskId},
     share::Share,
     time::Timestamp,
 };
-use imprint_store::{event, image, instance, share, storage, task};
+use imprint_store::{event, image, instance, iso, share, storage, task};
 use tokio::sync::broadcast;
 
 use crate::{
-    ImageView, InstanceView, Op, Service, ShareView, StorageView, TaskView,
+    ImageView, InstanceView, IsoView, Op, Service, ShareView, StorageView, TaskView,
     auth::account,
     db_result::DbResult,
     images::view,
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `share.*`, `storage.*`.
+/// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `share.*`, `storage.*`, `iso.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTopic {
     /// `task.*`.
@@ -37,6 +37,8 @@ pub enum EventTopic {
     Share,
     /// `storage.*`.
     Storage,
+    /// `iso.*`.
+    Iso,
 }
 
 /// The events to follow.
@@ -84,6 +86,10 @@ pub enum Subject {
     Share(Box<ShareView>),
     /// A share that is over, or was removed.
     ShareRemoved(ShareId),
+    /// An ISO.
+    Iso(Box<IsoView>),
+    /// An ISO that was removed.
+    IsoRemoved(IsoId),
     /// An image storage.
     Storage(Box<StorageView>),
     /// An image storage that was removed.
@@ -133,6 +139,7 @@ impl EventFilter {
             EventKind::InstanceChanged | EventKind::InstanceDeleted => EventTopic::Instance,
             EventKind::ShareChanged | EventKind::ShareDeleted => EventTopic::Share,
             EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
+            EventKind::IsoChanged | EventKind::IsoDeleted => EventTopic::Iso,
             EventKind::TaskChanged | EventKind::TaskAlert => EventTopic::Task,
         };
         let of_topic = self.topics.is_empty() || self.topics.contains(&topic);
@@ -197,6 +204,10 @@ impl EventFollower {
                 Some(id) if self.audience == Audience::Operator => self.storage(id).await?,
                 _ => return Ok(None),
             },
+            EventKind::IsoChanged | EventKind::IsoDeleted => match event.iso_id {
+                Some(id) if self.audience == Audience::Operator => self.iso(id).await?,
+                _ => return Ok(None),
+            },
             EventKind::TaskChanged => match event.task_id {
                 Some(id) => self.task(id).await?,
                 None => return Ok(None),
@@ -244,6 +255,11 @@ impl EventFollower {
         };
         let view = crate::storages::view::view(&conn, record, self.service.now()).await?;
         Ok(Subject::Storage(Box::new(view)))
+    }
+
+    async fn iso(&self, id: IsoId) -> Result<Subject, Error> {
+        let found = iso::get(&self.service.read(), id).await.db()?;
+        Ok(found.map_or(Subject::IsoRemoved(id), |iso| Subject::Iso(Box::new(crate::isos::view(iso)))))
     }
 
     async fn task(&self, id: TaskId) -> Result<Subject, Error> {

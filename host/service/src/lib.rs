@@ -13,7 +13,7 @@
 //! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
 //! them), `objects` (which agents serve them, and the tokens), `tasks` (their life cycle, without
 //! use cases of other nouns), then the nouns in `auth`, `saved`, `catalogue`, `storages`,
-//! `images`, `sharing` and `instances`, then `agent_api` and `bootstrap`.
+//! `images`, `isos`, `sharing` and `instances`, then `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -28,6 +28,7 @@ mod event;
 mod idempotency;
 mod images;
 mod instances;
+mod isos;
 mod objects;
 mod op;
 mod page;
@@ -60,10 +61,12 @@ pub use images::image::{
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
 pub use images::view::{CaptureView, ImagePlace, ImageView, SourceInstance};
 pub use instances::capture_facts::CaptureAllowed;
+pub use instances::install::InstanceInstall;
 pub use instances::instance::{
-    Busy, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView,
+    Busy, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView, MountedIso,
 };
 pub use instances::reinstall::InstanceReinstall;
+pub use isos::{IsoCreate, IsoPatch, IsoTask, IsoView};
 pub use op::{Actor, Authenticated, Idempotency, Op};
 pub use page::{DEFAULT_PAGE, MAX_PAGE, Page, PageRequest};
 pub use rate_limit::{AttemptCounter, RetryAfter};

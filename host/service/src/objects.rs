@@ -125,7 +125,35 @@ pub(crate) async fn source_of_image(
     now: Timestamp,
 ) -> Result<Option<ObjectSource>, Error> {
     let record = image::get(conn, wanted.image_id).await.db()?.ok_or_else(|| Error::not_found("image"))?;
-    let storage_id = record.image.storage_id;
+    let object = WantedObject {
+        storage_id: record.image.storage_id,
+        key: &record.image.storage_key,
+        by: wanted.by,
+        purpose: wanted.purpose,
+        until: wanted.until,
+    };
+    source_of_object(service, conn, &object, now).await
+}
+
+/// An object that a task reads.
+pub(crate) struct WantedObject<'a> {
+    pub(crate) storage_id: StorageId,
+    pub(crate) key: &'a str,
+    pub(crate) by: HypervisorId,
+    /// The purpose of the token: the task's id.
+    pub(crate) purpose: &'a str,
+    /// The end of the token: the task's deadline.
+    pub(crate) until: Timestamp,
+}
+
+/// Returns from which agent a hypervisor reads an object, as [`source_of_image`] does.
+pub(crate) async fn source_of_object(
+    service: &Service,
+    conn: &Conn<'_>,
+    wanted: &WantedObject<'_>,
+    now: Timestamp,
+) -> Result<Option<ObjectSource>, Error> {
+    let storage_id = wanted.storage_id;
     if storage::bound_hypervisors(conn, storage_id).await.db()?.contains(&wanted.by) {
         return Ok(None);
     }
@@ -133,7 +161,7 @@ pub(crate) async fn source_of_image(
         Serving::Online(from) => {
             let grant = ObjectGrant {
                 storage: storage_id,
-                key: record.image.storage_key.clone(),
+                key: wanted.key.to_owned(),
                 purpose: wanted.purpose.to_owned(),
                 until: wanted.until,
                 direct_s: None,

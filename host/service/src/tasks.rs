@@ -2,6 +2,8 @@
 //! images and instances, which queue them.
 
 pub(crate) mod capture_failure;
+mod device_results;
+pub(crate) mod devices;
 pub(crate) mod finish;
 pub(crate) mod hub;
 pub(crate) mod lease;
@@ -11,4 +13,5 @@ pub(crate) mod payload;
 pub(crate) mod reconcile;
 mod retry;
 pub(crate) mod scheduler;
+pub(crate) mod storage_ref;
 pub(crate) mod task;

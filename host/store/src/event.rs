@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, ShareId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, IsoId, ShareId, StorageId, TaskId},
     time::Timestamp,
 };
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
@@ -27,6 +27,7 @@ mod row {
         pub at: DateTimeUtc,
         pub storage_id: Option<Uuid>,
         pub share_id: Option<Uuid>,
+        pub iso_id: Option<Uuid>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -50,6 +51,8 @@ pub struct NewEvent {
     pub share_id: Option<ShareId>,
     /// The image storage that changed.
     pub storage_id: Option<StorageId>,
+    /// The ISO that changed.
+    pub iso_id: Option<IsoId>,
     /// The task that changed.
     pub task_id: Option<TaskId>,
     /// When it changed.
@@ -73,6 +76,7 @@ pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
         at: event.at,
         storage_id: event.storage_id.map(StorageId::uuid),
         share_id: event.share_id.map(ShareId::uuid),
+        iso_id: event.iso_id.map(IsoId::uuid),
     };
     row::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(sequence)
@@ -106,6 +110,7 @@ pub async fn after(
                 instance_id: row.instance_id.map(InstanceId::new),
                 storage_id: row.storage_id.map(StorageId::new),
                 share_id: row.share_id.map(ShareId::new),
+                iso_id: row.iso_id.map(IsoId::new),
                 task_id: row.task_id.map(TaskId::new),
                 at: row.at,
             })

@@ -41,6 +41,7 @@ mod row {
         pub created_at: DateTimeUtc,
         pub version: i64,
         pub limited_bandwidth: bool,
+        pub changes_devices: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -81,6 +82,8 @@ pub struct HypervisorRecord {
     pub objects: Option<ObjectServerRecord>,
     /// The id of the sealing key from which the key of the agent's tokens was derived.
     pub object_key_id: Option<String>,
+    /// Whether its driver changes the devices of running instances.
+    pub changes_devices: bool,
     /// When the hypervisor was created.
     pub created_at: Timestamp,
 }
@@ -107,6 +110,7 @@ fn from_row(row: row::Model) -> Result<HypervisorRecord, StoreError> {
             ObjectServerRecord { address, fingerprint, internal: row.object_internal }
         }),
         object_key_id: row.object_key_id,
+        changes_devices: row.changes_devices,
         created_at: row.created_at,
     })
 }
@@ -133,6 +137,7 @@ fn to_row(record: &HypervisorRecord) -> Result<row::Model, StoreError> {
         created_at: record.created_at,
         version: i64::from(hypervisor.version),
         limited_bandwidth: hypervisor.limited_bandwidth,
+        changes_devices: record.changes_devices,
     })
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use imprint_domain::{
-    id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
+    id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, TaskId},
     instance::{Disk, Instance, InstanceParts},
+    iso::IsoMount,
     size::ByteSize,
     windows::HighWater,
 };
@@ -44,6 +45,8 @@ mod row {
         pub declared_os: Option<String>,
         pub largest_content_bytes: i64,
         pub largest_size_bytes: i64,
+        pub iso_id: Option<Uuid>,
+        pub iso_boot: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -105,6 +108,7 @@ fn from_row(row: row::Model) -> Result<InstanceRecord, StoreError> {
                 content: codec::size("largest_content_bytes", row.largest_content_bytes)?,
                 size: codec::size("largest_size_bytes", row.largest_size_bytes)?,
             },
+            iso: row.iso_id.map(|id| IsoMount { iso_id: IsoId::new(id), boot: row.iso_boot }),
             created_at: row.created_at,
         }),
         task_id: row.task_id.map(TaskId::new),
@@ -133,6 +137,8 @@ fn to_row(record: &InstanceRecord) -> Result<row::Model, StoreError> {
         declared_os: instance.declared_os.map(|os| os.to_string()),
         largest_content_bytes: instance.largest.content.as_i64(),
         largest_size_bytes: instance.largest.size.as_i64(),
+        iso_id: instance.iso.map(|mount| mount.iso_id.uuid()),
+        iso_boot: instance.iso.is_some_and(|mount| mount.boot),
     })
 }
 
@@ -258,17 +264,46 @@ pub async fn disks(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<Disk>, StoreEr
 pub async fn insert(tx: &WriteTx, record: &InstanceRecord, disks: &[Disk]) -> Result<(), StoreError> {
     row::Entity::insert(to_row(record)?.into_active_model()).exec_without_returning(&tx.0).await?;
     for disk in disks {
-        let row = disk::Model {
-            id: disk.id.uuid(),
-            instance_id: disk.instance_id.uuid(),
-            is_primary: disk.primary,
-            virtual_size_bytes: disk.virtual_size.as_i64(),
-            format: disk.format.to_string(),
-            allocated_bytes: disk.allocated.map(|size| size.as_i64()),
-        };
-        disk::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
+        insert_disk(tx, disk).await?;
     }
     Ok(())
+}
+
+/// Adds a disk to an instance.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn insert_disk(tx: &WriteTx, disk: &Disk) -> Result<(), StoreError> {
+    let row = disk::Model {
+        id: disk.id.uuid(),
+        instance_id: disk.instance_id.uuid(),
+        is_primary: disk.primary,
+        virtual_size_bytes: disk.virtual_size.as_i64(),
+        format: disk.format.to_string(),
+        allocated_bytes: disk.allocated.map(|size| size.as_i64()),
+    };
+    disk::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
+    Ok(())
+}
+
+/// Removes a disk of an instance.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn delete_disk(tx: &WriteTx, id: DiskId) -> Result<(), StoreError> {
+    disk::Entity::delete_by_id(id.uuid()).exec(&tx.0).await?;
+    Ok(())
+}
+
+/// Counts the instances that have an ISO in their drive.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn count_of_iso(conn: &Conn<'_>, id: IsoId) -> Result<u64, StoreError> {
+    Ok(row::Entity::find().filter(row::Column::IsoId.eq(id.uuid())).count(&conn.0).await?)
 }
 
 /// Changes an instance's row to what the record says.

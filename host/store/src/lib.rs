@@ -24,6 +24,7 @@ pub mod hypervisor;
 pub mod idempotency;
 pub mod image;
 pub mod instance;
+pub mod iso;
 pub mod location;
 pub mod secret;
 pub mod session;

@@ -330,6 +330,21 @@ pub async fn active_of_instance(conn: &Conn<'_>, id: InstanceId) -> Result<Vec<T
     collect(rows)
 }
 
+/// Reads the queued and running tasks of a kind, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn active_of_kind(conn: &Conn<'_>, kind: TaskKind) -> Result<Vec<TaskRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::Kind.eq(kind.as_str()))
+        .filter(active())
+        .order_by_asc(row::Column::Id)
+        .all(&conn.0)
+        .await?;
+    collect(rows)
+}
+
 /// Reads the queued and running tasks of an image, oldest first.
 ///
 /// # Errors

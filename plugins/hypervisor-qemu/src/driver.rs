@@ -1,8 +1,8 @@
 //! The driver's functions, as the host calls them.
 
 use imprint_plugin_sdk::hypervisor::{
-    CaptureRequest, CaptureStatus, Hypervisor, Launch, Outcome, Plan, Power, PowerAction, Recovered,
-    StartedCapture, Vm, VmSpec,
+    CaptureRequest, CaptureStatus, Devices, DiskSpec, Hypervisor, Launch, Outcome, Plan, Power, PowerAction,
+    Recovered, StartedCapture, Vm, VmSpec,
 };
 use imprint_plugin_sdk::types::Props;
 use imprint_plugin_sdk::{
@@ -16,7 +16,7 @@ use crate::{
     monitor::Monitor,
     names::Names,
     survey::{LOWEST, Survey},
-    {capture, launch, quiesce, survey, teardown},
+    {capture, devices, launch, quiesce, survey, teardown},
 };
 
 /// How long a process may take to end: it flushes its disks first.
@@ -68,6 +68,20 @@ impl Hypervisor for Qemu {
 
     fn set_power(host: &dyn HypervisorHost, vm_id: &str, action: PowerAction) -> Result<Power> {
         Ok(set_power(host, vm_id, action)?)
+    }
+}
+
+impl Devices for Qemu {
+    fn change_medium(host: &dyn HypervisorHost, vm_id: &str, medium: Option<&DiskSpec>) -> Result<()> {
+        Ok(devices::change_medium(host, vm_id, medium)?)
+    }
+
+    fn attach_disk(host: &dyn HypervisorHost, vm_id: &str, disk: &DiskSpec) -> Result<()> {
+        Ok(devices::attach_disk(host, vm_id, disk)?)
+    }
+
+    fn detach_disk(host: &dyn HypervisorHost, vm_id: &str, serial: &str) -> Result<()> {
+        Ok(devices::detach_disk(host, vm_id, serial)?)
     }
 }
 

@@ -50,6 +50,10 @@ pub(crate) enum Fault {
     GuestHeld { problem: String },
     /// Something of the capture is still in QEMU after it was taken down.
     NotTakenDown { problem: String },
+    /// The machine takes no such device while it runs.
+    NoHotPlug { what: &'static str },
+    /// The guest does not release a disk.
+    DiskHeld,
     /// The work was cancelled.
     Cancelled,
 }
@@ -95,6 +99,8 @@ impl Fault {
             | Self::Refused { .. }
             | Self::NoPrimaryDisk { .. }
             | Self::ReadOnlyDisk { .. }
+            | Self::NoHotPlug { .. }
+            | Self::DiskHeld
             | Self::ConsistencyNotReached { .. } => ErrorClass::Conflict,
             Self::ScratchSize { .. } => ErrorClass::InvalidInput,
             Self::Cancelled => ErrorClass::Cancelled,
@@ -123,6 +129,8 @@ impl Fault {
             Self::ResumedEarly => "qemu.resumed-early",
             Self::GuestHeld { .. } => "qemu.guest-held",
             Self::NotTakenDown { .. } => "qemu.not-taken-down",
+            Self::NoHotPlug { .. } => "qemu.no-hot-plug",
+            Self::DiskHeld => "qemu.disk-held",
             Self::Cancelled => "qemu.cancelled",
         }
     }
@@ -150,6 +158,8 @@ impl Fault {
             | Self::ReadOnlyDisk { .. }
             | Self::ScratchSize { .. }
             | Self::ConsistencyNotReached { .. }
+            | Self::NoHotPlug { .. }
+            | Self::DiskHeld
             | Self::Cancelled => None,
         }
     }
@@ -205,6 +215,12 @@ impl std::fmt::Display for Fault {
             Self::NotTakenDown { problem } => {
                 write!(f, "parts of the capture are still in the instance ({problem}); end it again")
             }
+            Self::NoHotPlug { what } => {
+                write!(f, "this machine takes no {what} while it runs; stop the instance first")
+            }
+            Self::DiskHeld => f.write_str(
+                "the guest does not release the disk; unmount it there, or stop the instance first",
+            ),
             Self::Cancelled => f.write_str("the capture was cancelled"),
         }
     }

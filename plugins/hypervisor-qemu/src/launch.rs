@@ -1,13 +1,14 @@
 //! What to run for an instance: plain QEMU, with everything named and every format explicit.
 
 use imprint_plugin_sdk::{
-    hypervisor::{DiskSpec, Launch, VmSpec},
+    hypervisor::{DiskSpec, Launch, MEDIUM_SERIAL, VmSpec},
     types::Props,
 };
 use serde_json::{Value, json};
 
 use crate::{
     card::Card,
+    devices,
     error::Fault,
     option::{choice, switch},
     quiesce::AGENT_CHARDEV,
@@ -45,14 +46,22 @@ pub(crate) fn define(spec: &VmSpec) -> Result<Launch, Fault> {
     if options.iothread && options.bus == Bus::Virtio {
         arguments.pair("-object", json!({ "qom-type": "iothread", "id": "iothread0" }).to_string());
     }
+    if options.has_ports() {
+        arguments.ports();
+    }
     for (index, disk) in spec.disks.iter().enumerate() {
         arguments.disk(index, disk, &options)?;
     }
-    if !spec.cdroms.is_empty() && options.bus == Bus::Virtio {
+    if options.bus == Bus::Virtio {
         arguments.device(&json!({ "driver": "virtio-scsi-pci", "id": "scsi0" }));
     }
-    for (index, cdrom) in spec.cdroms.iter().enumerate() {
+    let is_medium = |cdrom: &&DiskSpec| cdrom.serial == MEDIUM_SERIAL;
+    for (index, cdrom) in spec.cdroms.iter().filter(|cdrom| !is_medium(cdrom)).enumerate() {
         arguments.cdrom(index, cdrom, &options, spec.disks.len())?;
+    }
+    let medium = spec.cdroms.iter().find(is_medium);
+    if medium.is_some() || options.bus == Bus::Virtio || spec.disks.len() + spec.cdroms.len() < IDE_DRIVES {
+        arguments.medium_drive(medium, &options)?;
     }
     Ok(Launch { program: PROGRAM.to_owned(), arguments: arguments.0, environment: Props::new() })
 }
@@ -95,6 +104,8 @@ struct Options {
     sandbox: bool,
     bus: Bus,
     card: Card,
+    /// Whether the medium comes before the primary disk.
+    boot_medium: bool,
 }
 
 impl Options {
@@ -107,6 +118,7 @@ impl Options {
             sandbox: true,
             bus: Bus::Virtio,
             card: Card::parse(props)?,
+            boot_medium: false,
         };
         for (key, value) in props {
             match key.as_str() {
@@ -118,6 +130,7 @@ impl Options {
                     let is_emulated = choice(key, value, &["hvm", "virtio"])? == "hvm";
                     options.bus = if is_emulated { Bus::Ide } else { Bus::Virtio };
                 }
+                "boot" => options.boot_medium = choice(key, value, &["disk", "cd"])? == "cd",
                 "cpu" => options.cpu = Some(cpu_model(value)?),
                 // Settings of the driver itself, and whatever comes later: an unknown key is
                 // ignored.
@@ -128,6 +141,11 @@ impl Options {
             options.machine = "pc";
         }
         Ok(options)
+    }
+
+    /// Whether further disks are on ports: the root bus of this machine takes none while it runs.
+    fn has_ports(&self) -> bool {
+        self.machine == "q35" && self.bus == Bus::Virtio
     }
 }
 
@@ -212,12 +230,10 @@ impl Arguments {
     }
 
     fn disk(&mut self, index: usize, disk: &DiskSpec, options: &Options) -> Result<(), Fault> {
-        let node = format!("disk{index}");
+        check_serial(&disk.serial)?;
+        let is_further = index > 0 && !disk.serial.is_empty();
+        let node = if is_further { devices::node_name(&disk.serial) } else { format!("disk{index}") };
         self.blockdev(&node, disk)?;
-        if disk.serial.len() > MAX_SERIAL || !disk.serial.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let problem = format!("use at most {MAX_SERIAL} visible ASCII characters");
-            return Err(Fault::Invalid { what: "disk serial", problem });
-        }
         let mut device = match options.bus {
             Bus::Virtio => json!({ "driver": "virtio-blk-pci", "id": format!("v{node}"), "drive": node }),
             Bus::Ide => json!({
@@ -230,6 +246,9 @@ impl Arguments {
         }
         if index == 0 {
             device["bootindex"] = json!(1);
+        }
+        if options.has_ports() && (1..=devices::PORTS).contains(&index) {
+            device["bus"] = json!(devices::port_name(index));
         }
         if options.iothread && options.bus == Bus::Virtio {
             device["iothread"] = json!("iothread0");
@@ -258,36 +277,73 @@ impl Arguments {
         Ok(())
     }
 
-    /// A file node and a format node above it. The format is never guessed from the content, which
-    /// the guest controls, and no backing file is followed: deployed disks stand alone.
-    fn blockdev(&mut self, node: &str, disk: &DiskSpec) -> Result<(), Fault> {
-        let format = IMAGE_FORMATS.into_iter().find(|format| *format == disk.format).ok_or_else(|| {
-            Fault::Invalid {
-                what: "disk format",
-                problem: format!(
-                    "`{}` cannot be run; convert to {}",
-                    disk.format,
-                    IMAGE_FORMATS.join(" or ")
-                ),
-            }
-        })?;
-        let file = format!("{node}-file");
-        let path = absolute("disk path", &disk.path)?;
-        let below = json!({
-            "driver": "file", "node-name": file, "filename": path,
-            "read-only": disk.read_only, "discard": "unmap",
-        });
-        let mut above = json!({
-            "driver": format, "node-name": node, "file": file,
-            "read-only": disk.read_only, "discard": "unmap",
-        });
-        if format == "qcow2" {
-            above["backing"] = Value::Null;
+    /// One port for each further disk that can be attached while the machine runs.
+    fn ports(&mut self) {
+        for number in 1..=devices::PORTS {
+            self.device(&json!({
+                "driver": "pcie-root-port", "id": devices::port_name(number), "chassis": number,
+            }));
         }
-        self.pair("-blockdev", below.to_string());
-        self.pair("-blockdev", above.to_string());
+    }
+
+    /// The drive whose medium changes, with or without one. It has the last place of the IDE
+    /// controller.
+    fn medium_drive(&mut self, medium: Option<&DiskSpec>, options: &Options) -> Result<(), Fault> {
+        let mut device = match options.bus {
+            Bus::Virtio => json!({ "driver": "scsi-cd", "bus": "scsi0.0" }),
+            Bus::Ide => json!({ "driver": "ide-cd", "bus": "ide.1", "unit": 1 }),
+        };
+        device["id"] = json!(devices::DRIVE);
+        if let Some(medium) = medium {
+            self.blockdev(MEDIUM_SERIAL, &DiskSpec { read_only: true, ..medium.clone() })?;
+            device["drive"] = json!(MEDIUM_SERIAL);
+            if options.boot_medium {
+                device["bootindex"] = json!(0);
+            }
+        }
+        self.device(&device);
         Ok(())
     }
+
+    fn blockdev(&mut self, node: &str, disk: &DiskSpec) -> Result<(), Fault> {
+        for definition in nodes(node, disk)? {
+            self.pair("-blockdev", definition.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a serial that virtio-blk does not show to the guest.
+pub(crate) fn check_serial(serial: &str) -> Result<(), Fault> {
+    if serial.len() > MAX_SERIAL || !serial.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let problem = format!("use at most {MAX_SERIAL} visible ASCII characters");
+        return Err(Fault::Invalid { what: "disk serial", problem });
+    }
+    Ok(())
+}
+
+/// A file node and a format node above it. The format is never guessed from the content, which the
+/// guest controls, and no backing file is followed: deployed disks stand alone.
+pub(crate) fn nodes(node: &str, disk: &DiskSpec) -> Result<[Value; 2], Fault> {
+    let format =
+        IMAGE_FORMATS.into_iter().find(|format| *format == disk.format).ok_or_else(|| Fault::Invalid {
+            what: "disk format",
+            problem: format!("`{}` cannot be run; convert to {}", disk.format, IMAGE_FORMATS.join(" or ")),
+        })?;
+    let file = format!("{node}-file");
+    let path = absolute("disk path", &disk.path)?;
+    let below = json!({
+        "driver": "file", "node-name": file, "filename": path,
+        "read-only": disk.read_only, "discard": "unmap",
+    });
+    let mut above = json!({
+        "driver": format, "node-name": node, "file": file,
+        "read-only": disk.read_only, "discard": "unmap",
+    });
+    if format == "qcow2" {
+        above["backing"] = Value::Null;
+    }
+    Ok([below, above])
 }
 
 fn absolute<'a>(what: &'static str, path: &'a str) -> Result<&'a str, Fault> {

@@ -1,4 +1,4 @@
-//! Live captures, launches and power of instances that run under plain QEMU, through its monitor
+//! Live captures, launches, power and devices of instances that run under plain QEMU, through its monitor
 //! (QMP) and the guest agent.
 //!
 //! Not here: reading disks (the host does, over NBD), files, sockets, watchdogs and the journal's
@@ -7,6 +7,7 @@
 mod agent;
 mod capture;
 mod card;
+mod devices;
 mod driver;
 mod error;
 mod launch;
@@ -22,4 +23,4 @@ mod tests;
 
 pub use driver::Qemu;
 
-imprint_plugin_sdk::export_hypervisor!(Qemu);
+imprint_plugin_sdk::export_hypervisor_with_devices!(Qemu);

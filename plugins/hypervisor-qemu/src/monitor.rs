@@ -75,6 +75,9 @@ struct Head {
 struct EventData {
     #[serde(default)]
     id: Option<String>,
+    /// Some events about devices name them so.
+    #[serde(default)]
+    device: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +211,8 @@ impl<'h> Monitor<'h> {
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
-        self.events.push_back(Event { name, id: data.unwrap_or_default().id });
+        let data = data.unwrap_or_default();
+        self.events.push_back(Event { name, id: data.id.or(data.device) });
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod capture;
 mod crash;
+mod devices;
 mod launch;
 mod model;
 mod real;

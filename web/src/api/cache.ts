@@ -54,6 +54,10 @@ export function applyChange(cache: QueryClient, change: Change): void {
     void cache.invalidateQueries({ queryKey: keys.shares.all })
     return
   }
+  if (change.noun === 'iso') {
+    void cache.invalidateQueries({ queryKey: keys.isos.all })
+    return
+  }
   const { lists, one } = nounKeys(change.noun)
   let deleted = cache.getQueryData<readonly string[]>(keys.deleted) ?? []
   // An image that is shared again comes back; no response of an action has one.

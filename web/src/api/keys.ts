@@ -9,7 +9,7 @@ import type { ListFilter, Noun } from './events-reducer'
  * The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one',
  * id]`.
  */
-const keysOf = <const Plural extends `${Exclude<Noun, 'storage' | 'share'>}s`>(plural: Plural) => ({
+const keysOf = <const Plural extends `${Exclude<Noun, 'storage' | 'share' | 'iso'>}s`>(plural: Plural) => ({
   /** Matches every list and every single item. */
   all: [plural] as const,
   /** Matches every list. */
@@ -35,6 +35,13 @@ export const keys = {
   hypervisors: ['hypervisors'],
   images: keysOf('images'),
   instances: keysOf('instances'),
+  isos: {
+    all: ['isos'] as const,
+    /** Those that can be mounted in a location, or in any. */
+    offered: (locationId: string | undefined) => ['isos', 'offered', locationId ?? 'all'] as const,
+    /** All of them, for admins. */
+    admin: ['isos', 'admin'] as const,
+  },
   locations: ['locations'],
   shares: {
     all: ['shares'] as const,
@@ -82,6 +89,7 @@ const LIVE: ReadonlySet<unknown> = new Set(
     keys.images.all,
     keys.instances.all,
     keys.shares.all,
+    keys.isos.all,
     keys.storages.all,
     keys.locations,
   ].map(([root]) => root),

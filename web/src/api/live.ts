@@ -8,7 +8,7 @@ import type { QueryClient } from '@tanstack/react-query'
 import { applyChange, invalidateLive, readStream, useConnection, writeStream } from './cache'
 import { INITIAL, parseEvent, reduceStream, type StreamInput } from './events-reducer'
 
-const URL = '/api/v1/events?types=task.*,image.*,instance.*,share.*,storage.*'
+const URL = '/api/v1/events?types=task.*,image.*,instance.*,share.*,storage.*,iso.*'
 const KINDS = [
   'task.changed',
   'task.alert',
@@ -20,6 +20,8 @@ const KINDS = [
   'share.deleted',
   'storage.changed',
   'storage.deleted',
+  'iso.changed',
+  'iso.deleted',
 ]
 
 /** How often pages poll while the stream is broken. */

@@ -389,6 +389,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/isos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List all ISOs */
+        get: operations["admin_iso_list"];
+        put?: never;
+        /**
+         * Register an ISO
+         * @description The file is in a storage of role `iso`. A task checks that it is the complete image of a CD, and
+         *     reads its digest; the file itself is not copied.
+         */
+        post: operations["admin_iso_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/isos/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove an ISO
+         * @description Its file stays on its storage. Refused while an instance has it in its drive.
+         */
+        delete: operations["admin_iso_delete"];
+        options?: never;
+        head?: never;
+        /** Change an ISO */
+        patch: operations["admin_iso_update"];
+        trace?: never;
+    };
     "/api/v1/admin/locations": {
         parameters: {
             query?: never;
@@ -666,7 +709,7 @@ export interface paths {
         /** List instances */
         get: operations["instance_list"];
         put?: never;
-        /** Create an instance from an image */
+        /** Create an instance from an image, or with an empty disk */
         post: operations["instance_create"];
         delete?: never;
         options?: never;
@@ -690,6 +733,44 @@ export interface paths {
          * @description Images that were created from it are kept.
          */
         delete: operations["instance_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{id}/actions/eject-iso": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take the ISO out of the drive of an instance */
+        post: operations["instance_eject_iso"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{id}/actions/mount-iso": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put an ISO into the drive of an instance
+         * @description It takes the place of the one in the drive. A running instance gets it at once, a stopped one at
+         *     its next start.
+         */
+        post: operations["instance_mount_iso"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -771,6 +852,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/instances/{id}/disks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Attach an empty disk to an instance
+         * @description A running instance gets it at once, a stopped one at its next start. Images of the instance do
+         *     not contain it.
+         */
+        post: operations["instance_disk_attach"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{id}/disks/{disk_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Detach a disk from an instance and remove it with its content */
+        delete: operations["instance_disk_detach"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/instances/{id}/images": {
         parameters: {
             query?: never;
@@ -785,6 +904,23 @@ export interface paths {
          * @description The same as `POST /images` with this instance as the source.
          */
         post: operations["instance_image_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/isos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the ISOs that can be mounted */
+        get: operations["iso_list"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1343,6 +1479,42 @@ export interface components {
             /** @description The image storages that are bound to the hypervisor. */
             storage_ids: components["schemas"]["StorageId"][];
         };
+        /** @description An ISO with what its operator knows of it. */
+        AdminIso: {
+            /** @description The id of the ISO. */
+            id: components["schemas"]["IsoId"];
+            /** @description The name of the ISO; unique in the location. */
+            name: string;
+            /** @description The description of the ISO. */
+            description: string;
+            os_type: components["schemas"]["IsoOsType"] | null;
+            /** @description The location where it can be mounted. */
+            location_id: components["schemas"]["LocationId"];
+            /** @description The status: only an ISO that is `available` can be mounted. */
+            status: components["schemas"]["IsoStatus"];
+            /** @description Whether customers do not see it. Instances that have it mounted keep it. */
+            hidden: boolean;
+            /** @description The image storage with the file. */
+            storage_id: components["schemas"]["StorageId"];
+            /** @description The key of the file in the image storage. */
+            key: string;
+            /**
+             * Format: int64
+             * @description The size of the file in bytes, once it was read.
+             */
+            size_bytes: number | null;
+            /** @description The digest of the file, once it was read. */
+            digest: string | null;
+            /** @description The label of the volume, once it was read; may be empty. */
+            label: string | null;
+            /** @description The task that checks and reads the file. */
+            task_id: components["schemas"]["TaskId"];
+            /**
+             * Format: date-time
+             * @description The time of its registration.
+             */
+            created_at: string;
+        };
         /** @description A location with its settings. */
         AdminLocation: {
             /** @description The id of the location. */
@@ -1353,6 +1525,8 @@ export interface components {
             images_enabled: boolean;
             /** @description Whether customers can share images in the location, and deploy shared ones. */
             sharing_enabled: boolean;
+            /** @description Whether customers can mount ISOs in the location. */
+            iso_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account without a limit of its own in the location; `null` for no
@@ -1463,6 +1637,14 @@ export interface components {
             /** @description The format of the file: `raw` or `qcow2`. */
             format: string;
         };
+        /** @description A request to attach an empty disk to an instance. */
+        DiskAttach: {
+            /**
+             * Format: int64
+             * @description The size of the disk in bytes: 1 MiB to 64 TiB, a multiple of 512.
+             */
+            size_bytes: number;
+        };
         /**
          * @description An id with the prefix `dsk`; ids sort by age.
          * @example dsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
@@ -1492,12 +1674,13 @@ export interface components {
             instance?: components["schemas"]["Subject_Instance"] | null;
             share?: components["schemas"]["Subject_Share"] | null;
             storage?: components["schemas"]["Subject_ImageStorage"] | null;
+            iso?: components["schemas"]["Subject_AdminIso"] | null;
         };
         /**
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "share.changed" | "share.deleted" | "storage.changed" | "storage.deleted" | "task.changed";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "share.changed" | "share.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed";
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
@@ -1978,6 +2161,12 @@ export interface components {
              * @description The time of creation.
              */
             created_at: string;
+            iso: components["schemas"]["MountedIso"] | null;
+            /**
+             * @description Whether ISOs can be mounted on the instance, and disks attached to it: its hypervisor has a
+             *     driver that does so.
+             */
+            changes_devices: boolean;
         };
         /** @description An instance and its task. */
         InstanceAndTask: {
@@ -1986,10 +2175,11 @@ export interface components {
             /** @description The task. */
             task: components["schemas"]["Task"];
         };
-        /** @description A request to create an instance from an image. */
+        /** @description A request to create an instance: from an image, or with an empty disk. */
         InstanceCreate: {
-            /** @description The image to deploy. */
-            image_id: components["schemas"]["ImageId"];
+            image_id?: components["schemas"]["ImageId"] | null;
+            iso_id?: components["schemas"]["IsoId"] | null;
+            location_id?: components["schemas"]["LocationId"] | null;
             /** @description The name of the instance, and its host name if it is valid as one. */
             name: string;
             hypervisor_id?: components["schemas"]["HypervisorId"] | null;
@@ -2071,6 +2261,90 @@ export interface components {
          * @enum {string}
          */
         InstanceStatus: "deploying" | "ready" | "error" | "deleting";
+        /** @description An ISO that can be mounted, as customers see it. */
+        Iso: {
+            /** @description The id of the ISO. */
+            id: components["schemas"]["IsoId"];
+            /** @description The name of the ISO. */
+            name: string;
+            /** @description The description of the ISO. */
+            description: string;
+            os_type: components["schemas"]["IsoOsType"] | null;
+            /** @description The location where it can be mounted. */
+            location_id: components["schemas"]["LocationId"];
+            /**
+             * Format: int64
+             * @description The size of the file in bytes.
+             */
+            size_bytes: number | null;
+            /**
+             * Format: date-time
+             * @description The time of its registration.
+             */
+            created_at: string;
+        };
+        /** @description An ISO and its task. */
+        IsoAndTask: {
+            /** @description The current state of the ISO. */
+            iso: components["schemas"]["AdminIso"];
+            /** @description The task. */
+            task: components["schemas"]["Task"];
+        };
+        /** @description A request to register a file as an ISO. */
+        IsoCreate: {
+            /** @description The name of the ISO; unique in the location. */
+            name: string;
+            /** @description The description of the ISO. */
+            description?: string;
+            os_type?: components["schemas"]["IsoOsType"] | null;
+            /**
+             * @description Whether customers do not see it.
+             * @default false
+             */
+            hidden: boolean;
+            /** @description The image storage with the file; its role is `iso`. */
+            storage_id: components["schemas"]["StorageId"];
+            /** @description The key of the file in the image storage. */
+            key: string;
+            /** @description The location where it can be mounted. */
+            location_id: components["schemas"]["LocationId"];
+        };
+        /**
+         * @description An id with the prefix `iso`; ids sort by age.
+         * @example iso_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        IsoId: string;
+        /** @description A request to put an ISO into the drive of an instance. */
+        IsoMountRequest: {
+            /** @description The ISO. */
+            iso_id: components["schemas"]["IsoId"];
+            /**
+             * @description Whether the machine boots from it first, at its next start and at each one after it until it
+             *     is ejected.
+             * @default false
+             */
+            boot_from_cd: boolean;
+        };
+        /**
+         * @description The family of the system that an ISO installs or starts.
+         * @enum {string}
+         */
+        IsoOsType: "linux" | "windows" | "bsd" | "other";
+        /** @description A request to change an ISO (merge patch). */
+        IsoPatch: {
+            /** @description The new name. */
+            name?: string | null;
+            /** @description The new description. */
+            description?: string | null;
+            os_type?: components["schemas"]["IsoOsType"] | null;
+            /** @description Whether customers do not see it. */
+            hidden?: boolean | null;
+        };
+        /**
+         * @description The status of an ISO.
+         * @enum {string}
+         */
+        IsoStatus: "registering" | "available" | "error";
         /**
          * @description What a limit counts.
          * @enum {string}
@@ -2091,6 +2365,8 @@ export interface components {
             images_enabled: boolean;
             /** @description Whether images can be shared in the location, and shared ones deployed. */
             sharing_enabled: boolean;
+            /** @description Whether ISOs can be mounted in the location. */
+            iso_enabled: boolean;
         };
         /** @description A request to create a location. */
         LocationCreate: {
@@ -2106,6 +2382,11 @@ export interface components {
              * @default false
              */
             sharing_enabled: boolean;
+            /**
+             * @description Whether customers can mount ISOs in the location.
+             * @default false
+             */
+            iso_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account in the location; without it, no limit.
@@ -2146,6 +2427,8 @@ export interface components {
             images_enabled?: boolean | null;
             /** @description Whether customers can share images in the location, and deploy shared ones. */
             sharing_enabled?: boolean | null;
+            /** @description Whether customers can mount ISOs in the location. */
+            iso_enabled?: boolean | null;
             /**
              * Format: int32
              * @description The most images of an account in the location; `null` for no limit.
@@ -2168,6 +2451,15 @@ export interface components {
              * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
             freeze_limit_ms?: number | null;
+        };
+        /** @description The ISO in the drive of an instance. */
+        MountedIso: {
+            /** @description The id of the ISO. */
+            id: components["schemas"]["IsoId"];
+            /** @description The name of the ISO. */
+            name: string;
+            /** @description Whether the machine boots from it first at each start. */
+            boot_from_cd: boolean;
         };
         /** @description The network card of an instance. */
         Network: {
@@ -2207,6 +2499,13 @@ export interface components {
             next_page_token: string | null;
         };
         /** @description A page of a list. */
+        Page_AdminIso: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["AdminIso"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
         Page_AdminLocation: {
             /** @description The items in the requested order. */
             items: components["schemas"]["AdminLocation"][];
@@ -2238,6 +2537,13 @@ export interface components {
         Page_Instance: {
             /** @description The items in the requested order. */
             items: components["schemas"]["Instance"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Iso: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["Iso"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -2961,6 +3267,8 @@ export interface components {
             task?: components["schemas"]["Task"] | null;
         };
         /** @description The subject of an event: its current state, or its id once it is deleted. */
+        Subject_AdminIso: components["schemas"]["AdminIso"] | components["schemas"]["Gone"];
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Image: components["schemas"]["Image"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_ImageStorage: components["schemas"]["ImageStorage"] | components["schemas"]["Gone"];
@@ -3092,7 +3400,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "iso.register";
         /**
          * @description The state of a task.
          * @enum {string}
@@ -4204,6 +4512,143 @@ export interface operations {
             };
         };
     };
+    admin_iso_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of ISOs, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AdminIso"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_iso_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IsoCreate"];
+            };
+        };
+        responses: {
+            /** @description The ISO and the task that reads its file */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IsoAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_iso_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The ISO */
+                id: components["schemas"]["IsoId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ISO is removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_iso_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The ISO */
+                id: components["schemas"]["IsoId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IsoPatch"];
+                "application/merge-patch+json": components["schemas"]["IsoPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed ISO */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminIso"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_location_list: {
         parameters: {
             query?: {
@@ -5109,6 +5554,84 @@ export interface operations {
             };
         };
     };
+    instance_eject_iso: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The instance */
+                id: components["schemas"]["InstanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_mount_iso: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The instance */
+                id: components["schemas"]["InstanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IsoMountRequest"];
+            };
+        };
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     instance_reinstall: {
         parameters: {
             query?: {
@@ -5277,6 +5800,83 @@ export interface operations {
             };
         };
     };
+    instance_disk_attach: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The instance */
+                id: components["schemas"]["InstanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DiskAttach"];
+            };
+        };
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_disk_detach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The instance */
+                id: components["schemas"]["InstanceId"];
+                /** @description The disk, which is not the primary one */
+                disk_id: components["schemas"]["DiskId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The instance and its task */
+            202: {
+                headers: {
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     instance_image_create: {
         parameters: {
             query?: never;
@@ -5307,6 +5907,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    iso_list: {
+        parameters: {
+            query?: {
+                /** @description Only ISOs of this location. */
+                location_id?: components["schemas"]["LocationId"];
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of ISOs, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Iso"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */

@@ -15,6 +15,7 @@ import {
 } from '@/features/instances/actions'
 import { InstanceFacts } from '@/features/instances/InstanceFacts'
 import { busyReason, powerOf } from '@/features/instances/labels'
+import { InstanceDevices } from '@/features/isos/InstanceDevices'
 import { TaskList } from '@/features/tasks/TaskList'
 import { asProblem } from '@/lib/problem'
 import { Button } from '@/ui/Button'
@@ -68,6 +69,7 @@ function InstanceView({ instance }: { instance: Instance }) {
           hypervisor ? `${hypervisor.name}${hypervisor.online ? '' : ', offline'}` : instance.hypervisor_id
         }
       />
+      <InstanceDevices instance={instance} />
       <section aria-labelledby="instance-tasks">
         <Stack tight>
           <h2 id="instance-tasks">Tasks</h2>

@@ -43,6 +43,14 @@ export function LocationsPage() {
         ),
       },
       {
+        id: 'isos',
+        name: 'ISOs',
+        nowrap: true,
+        cell: ({ iso_enabled }) => (
+          <Status tone={iso_enabled ? 'good' : 'idle'}>{iso_enabled ? 'Allowed' : 'Off'}</Status>
+        ),
+      },
+      {
         id: 'limit',
         name: 'Most images',
         align: 'end',

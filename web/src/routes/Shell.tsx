@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router'
-import { FileCode, HardDrive, KeyRound, Layers, ListChecks, MapPin, Server, Users } from 'lucide-react'
+import { Disc, FileCode, HardDrive, KeyRound, Layers, ListChecks, MapPin, Server, Users } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { useConnection } from '@/api/cache'
 import { openStream } from '@/api/live'
@@ -61,6 +61,7 @@ export function Shell() {
               </p>
               <ul aria-labelledby="nav-open-compute">
                 <NavItem to="/image-storages" icon={<HardDrive />} label="Image Storages" />
+                <NavItem to="/isos" icon={<Disc />} label="ISOs" />
                 <NavItem to="/locations" icon={<MapPin />} label="Locations" />
                 <NavItem to="/accounts" icon={<Users />} label="Accounts" />
               </ul>
@@ -101,6 +102,7 @@ interface NavItemProps {
     | '/ssh-keys'
     | '/user-scripts'
     | '/image-storages'
+    | '/isos'
     | '/locations'
     | '/accounts'
   icon: ReactNode

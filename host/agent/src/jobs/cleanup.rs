@@ -11,7 +11,7 @@ use crate::{
     durable,
     error::CleanupError,
     jobs::{
-        coalesce,
+        coalesce, devices,
         job::{capture_id, instance_of, lease, scratch_file},
         reinstall, storage_test,
     },
@@ -88,6 +88,7 @@ pub(crate) async fn clean_up(
             Box::pin(storage_test::clean_up(machine, journal, test)).await,
         );
     }
+    left.collect("the devices", Box::pin(devices::clean_up(machine, journal, cleanup)).await);
     left.collect("the merged disk", coalesce::clean_up(machine, journal).await);
     left.collect("the disk of a reinstallation", reinstall::clean_up(machine, journal));
     if journal.last(steps::SCRATCH).is_some() {
@@ -224,6 +225,8 @@ fn upload_of(kind: &AssignmentKind) -> Option<(&StorageRef, &str)> {
         | AssignmentKind::Stop(_)
         | AssignmentKind::Coalesce(_)
         | AssignmentKind::DeleteInstance(_)
+        | AssignmentKind::ChangeDevices(_)
+        | AssignmentKind::RegisterIso(_)
         | AssignmentKind::TestStorage(_)
         | AssignmentKind::ScanStorage(_)
         | AssignmentKind::CleanStorage(_) => None,

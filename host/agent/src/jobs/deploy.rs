@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{DeployAssignment, DeployResult};
+use imprint_agent_protocol::{DeployAssignment, DeployResult, ImageRef};
 use imprint_data_path::{Progress, Written};
 use imprint_domain::{image::Compression, instance::Power, task::Phase, task_error::TaskErrorCode};
 
@@ -19,12 +19,16 @@ use crate::{
     error::JobError,
     jobs::{
         copy::{self, Request, Target},
+        devices,
         job::Job,
         peer, power, seed,
         watched::unless_gone,
     },
     journal::steps,
-    machine::instance::{Definition, InstanceDir, allocated, disk_file},
+    machine::{
+        devices::DefinedDevices,
+        instance::{Definition, InstanceDir, allocated, disk_file},
+    },
     sync::blocking,
 };
 
@@ -48,10 +52,14 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
     .await?
     .map_err(|error| JobError::io("create the folder of the instance", &error))?;
     let disk = disk_file(assignment.instance.disk_format.as_str());
-    write_disk(job, assignment, &dir, &disk).await?;
+    match &assignment.image {
+        Some(image) => write_disk(job, assignment, image, &dir, &disk).await?,
+        None => write_empty_disk(job, assignment, &dir).await?,
+    }
+    let devices = devices::make(job, &dir, &assignment.devices, None).await?;
     job.control.phase(Phase::Finalizing);
     job.control.check()?;
-    let definition = define(job, assignment, &dir, &seeds).await?;
+    let definition = define(job, assignment, &dir, &seeds, devices).await?;
     if assignment.start {
         job.control.phase(Phase::Starting);
         power::launch(job, &dir, &definition, driver).await?;
@@ -83,10 +91,12 @@ pub(super) async fn define(
     assignment: &DeployAssignment,
     dir: &InstanceDir,
     seeds: &Seeds,
+    devices: DefinedDevices,
 ) -> Result<Definition, JobError> {
     let header = job.journal.header();
-    let definition =
+    let mut definition =
         Definition::new(assignment.instance.clone(), header.driver.clone(), header.driver_settings.clone());
+    definition.devices = devices;
     let (of, written) = (dir.clone(), definition.clone());
     let (nocloud, config_drive) = (seeds.nocloud.clone(), seeds.config_drive.clone());
     blocking(move || {
@@ -114,15 +124,29 @@ pub(super) async fn result(
     Ok(DeployResult { power, disk_allocated, network: blocking(move || of.network()).await? })
 }
 
+/// Makes an empty disk, onto which a system is installed.
+async fn write_empty_disk(
+    job: &Job,
+    assignment: &DeployAssignment,
+    dir: &InstanceDir,
+) -> Result<(), JobError> {
+    let format = &assignment.instance.disk_format;
+    job.machine.require_room(dir.folder(), RESERVED_BYTES)?;
+    let file = copy::local(dir.folder(), &disk_file(format.as_str()))?;
+    let size = assignment.instance.disk_size.bytes();
+    copy::write_empty(job.machine.format(format.as_str())?.as_ref(), file, size).await
+}
+
 /// Copies the image's disk into a new file of the instance's format, grown to the requested size.
 pub(super) async fn write_disk(
     job: &Job,
     assignment: &DeployAssignment,
+    image: &ImageRef,
     dir: &InstanceDir,
     name: &str,
 ) -> Result<(), JobError> {
-    let file = peer::locate(job, &assignment.image, assignment.source.as_ref()).await?;
-    let source_format = job.machine.format(assignment.image.format.as_str())?;
+    let file = peer::locate(job, image, assignment.source.as_ref()).await?;
+    let source_format = job.machine.format(image.format.as_str())?;
     let target_format = job.machine.format(assignment.instance.disk_format.as_str())?;
     let cancel = job.control.child_token();
     let (disk, _) =

@@ -74,10 +74,12 @@ pub(crate) fn instance_of(kind: &AssignmentKind) -> Option<InstanceId> {
         AssignmentKind::Capture(capture) => Some(capture.instance.id),
         AssignmentKind::Deploy(deploy) => Some(deploy.instance.id),
         AssignmentKind::Coalesce(merge) => Some(merge.instance.id),
+        AssignmentKind::ChangeDevices(order) => Some(order.instance.id),
         AssignmentKind::Start(power)
         | AssignmentKind::Stop(power)
         | AssignmentKind::DeleteInstance(power) => Some(power.instance.id),
         AssignmentKind::RegisterImage(_)
+        | AssignmentKind::RegisterIso(_)
         | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)
         | AssignmentKind::MoveImage(_)

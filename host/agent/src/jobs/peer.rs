@@ -5,7 +5,7 @@
 
 use std::{fmt, io, sync::Arc};
 
-use imprint_agent_protocol::{ImageRef, ObjectSource};
+use imprint_agent_protocol::{ImageRef, ObjectSource, StorageRef};
 use imprint_domain::task_error::TaskErrorCode;
 use imprint_http_client::{
     Client, ClientOptions, HttpError, HttpSource, Retries,
@@ -42,12 +42,22 @@ pub(crate) async fn locate(
     image: &ImageRef,
     source: Option<&ObjectSource>,
 ) -> Result<ImageFile, JobError> {
+    locate_object(job, &image.storage, &image.key, source).await
+}
+
+/// Locates the file of an object: at its storage, or at the agent that serves it.
+pub(crate) async fn locate_object(
+    job: &Job,
+    storage: &StorageRef,
+    key: &str,
+    source: Option<&ObjectSource>,
+) -> Result<ImageFile, JobError> {
     let Some(source) = source else {
-        let storage = job.machine.storage(&image.storage).await?;
-        let locator = storage.backend.open_read(&image.key).await?;
+        let storage = job.machine.storage(storage).await?;
+        let locator = storage.backend.open_read(key).await?;
         return Ok(ImageFile { locator, storage: Some(storage) });
     };
-    let object = PeerObject { url: source.url(image.storage.id, &image.key), source: source.clone() };
+    let object = PeerObject { url: source.url(storage.id, key), source: source.clone() };
     Ok(ImageFile { locator: ReadLocator::Remote(Arc::new(object)), storage: None })
 }
 

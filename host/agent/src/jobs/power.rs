@@ -22,6 +22,7 @@ use crate::{
     jobs::job::Job,
     journal::steps,
     machine::{
+        devices::{disk_spec, serial},
         instance::{Definition, InstanceDir, disk_file},
         network,
         process::{self, Process},
@@ -138,6 +139,8 @@ pub(crate) async fn launch(
     driver: Arc<dyn Driver>,
 ) -> Result<(), JobError> {
     job.control.check()?;
+    let (of, devices) = (dir.clone(), definition.devices.clone());
+    blocking(move || devices.require_medium(&of)).await??;
     let (of, settings) = (dir.clone(), definition.driver_settings.clone());
     let folders = job.machine.folders.clone();
     let card = move || {
@@ -233,23 +236,28 @@ fn vm_spec(dir: &InstanceDir, definition: &Definition, network: Props) -> VmSpec
     let mut options = definition.driver_settings.clone();
     options.extend(network);
     options.extend(instance.vm_mode.map(|mode| ("vm-mode".to_owned(), mode.to_string())));
-    // Virtio takes serials of at most 20 bytes.
-    let uuid = instance.disk_id.uuid().simple().to_string();
+    let medium = definition.devices.medium.as_ref();
+    if medium.is_some_and(|medium| medium.boot) {
+        options.insert("boot".to_owned(), "cd".to_owned());
+    }
+    let primary = disk(
+        dir.file(&disk_file(instance.disk_format.as_str())),
+        instance.disk_format.as_str(),
+        false,
+        serial(instance.disk_id),
+    );
+    let further = definition.devices.disks.iter().map(|disk| disk_spec(dir, disk));
     VmSpec {
         id: instance.id.to_string(),
         name: instance.name.to_string(),
         vcpus: instance.vcpus,
         memory_bytes: instance.memory.bytes(),
-        disks: vec![disk(
-            dir.file(&disk_file(instance.disk_format.as_str())),
-            instance.disk_format.as_str(),
-            false,
-            uuid[uuid.len() - 20..].to_owned(),
-        )],
+        disks: std::iter::once(primary).chain(further).collect(),
         cdroms: cdroms
             .into_iter()
             .filter(|(file, _)| file.exists())
             .map(|(file, serial)| disk(file, "raw", true, serial.to_owned()))
+            .chain(medium.map(|medium| medium.spec(dir)))
             .collect(),
         paths: Props::from([
             ("qmp".to_owned(), text(dir.sockets().join("qmp.sock"))),

@@ -11,7 +11,7 @@
 use std::{fs, io};
 
 use imprint_agent_protocol::{DeployAssignment, DeployResult};
-use imprint_domain::{instance::Power, task::Phase};
+use imprint_domain::{instance::Power, task::Phase, task_error::TaskErrorCode};
 use tracing::warn;
 
 use crate::{
@@ -37,10 +37,13 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
     let seeds = Seeds::of(assignment)?;
     let driver = job.driver().await?;
     let of = dir.clone();
-    blocking(move || of.definition()).await??;
+    let before = blocking(move || of.definition()).await??;
+    let image = assignment.image.as_ref().ok_or_else(|| {
+        JobError::failed(TaskErrorCode::Internal, "an instance is reinstalled from an image")
+    })?;
     job.note(steps::REINSTALLING, [("instance", dir.id().to_string())]).await?;
     remove_replacement(dir).map_err(|error| JobError::io("remove an earlier attempt", &error))?;
-    deploy::write_disk(job, assignment, dir, REPLACEMENT).await?;
+    deploy::write_disk(job, assignment, image, dir, REPLACEMENT).await?;
     job.control.phase(Phase::Finalizing);
     job.control.check()?;
     if let Some(process) = dir.process() {
@@ -54,7 +57,8 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
     })
     .await?
     .map_err(|error| JobError::io("put the new disk in place of the old one", &error))?;
-    let definition = deploy::define(job, assignment, dir, &seeds).await?;
+    // What it has beside its primary disk stays.
+    let definition = deploy::define(job, assignment, dir, &seeds, before.devices).await?;
     if !assignment.start {
         return deploy::result(dir, assignment, Power::Off).await;
     }

@@ -27,6 +27,9 @@ pub(crate) const DOWN: &str = "down";
 pub(crate) const NEW_INSTANCE: &str = "new-instance";
 /// The new disk of an instance (`instance`) is written beside its present one.
 pub(crate) const REINSTALLING: &str = "reinstalling";
+/// The devices of an instance (`instance`) are changed: the clean-up brings them back to what the
+/// definition says.
+pub(crate) const CHANGING_DEVICES: &str = "changing-devices";
 /// The process of an instance is started.
 pub(crate) const LAUNCHING: &str = "launching";
 /// The process of an instance is running.
@@ -38,7 +41,7 @@ pub(crate) const REMOVED: &str = "removed";
 /// The outcome is known and is stored for the report: recovery undoes nothing.
 pub(crate) const ENDED: &str = "reporting";
 
-const HOST_STEPS: [&str; 18] = [
+const HOST_STEPS: [&str; 19] = [
     CLAIMED,
     SCRATCH,
     SNAPSHOT,
@@ -52,6 +55,7 @@ const HOST_STEPS: [&str; 18] = [
     DOWN,
     NEW_INSTANCE,
     REINSTALLING,
+    CHANGING_DEVICES,
     LAUNCHING,
     LAUNCHED,
     REMOVING,

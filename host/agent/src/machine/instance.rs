@@ -6,6 +6,8 @@
 //! | `disk.raw`, `disk.qcow2` | the primary disk |
 //! | `seed.iso`, `config-drive.iso` | the NoCloud seed, and the config drive where the image asks for one |
 //! | `network.json` | the network card that was made ready for the last start |
+//! | `further-SERIAL.qcow2` | a further disk; the serial is the end of its id |
+//! | `cd-ID.iso` | the copy of an ISO in the drive, where its storage is no folder of this machine |
 //! | `process.json`, `pid` | the process, as recorded by the agent and by the process itself |
 //! | `disk.merged` | what a merge of the disk's layers has written so far |
 //! | `disk.replacement` | what a reinstallation has written so far |
@@ -30,6 +32,7 @@ use crate::{
     durable,
     error::JobError,
     machine::{
+        devices::{DefinedDevices, is_device_file},
         network::{self, NETWORK_FILE, Place},
         process::Process,
     },
@@ -48,6 +51,9 @@ pub(crate) struct Definition {
     /// The driver that starts it, and the driver's settings at the deployment.
     pub(crate) driver: String,
     pub(crate) driver_settings: BTreeMap<String, String>,
+    /// What it has beside its primary disk.
+    #[serde(default)]
+    pub(crate) devices: DefinedDevices,
 }
 
 impl Definition {
@@ -56,7 +62,7 @@ impl Definition {
         driver: String,
         driver_settings: BTreeMap<String, String>,
     ) -> Self {
-        Self { version: VERSION, instance, driver, driver_settings }
+        Self { version: VERSION, instance, driver, driver_settings, devices: DefinedDevices::default() }
     }
 }
 
@@ -213,7 +219,9 @@ pub(crate) fn is_own_file(name: &str) -> bool {
         MERGED,
     ];
     // Unfinished files of `durable::write`, of this version and of earlier ones.
-    OWN.contains(&name) || Path::new(name).extension().is_some_and(|end| end == "tmp" || end == "new")
+    OWN.contains(&name)
+        || is_device_file(name)
+        || Path::new(name).extension().is_some_and(|end| end == "tmp" || end == "new")
 }
 
 /// Returns the name of the primary disk's file.

@@ -23,6 +23,7 @@ pub(crate) async fn register(state: &AgentState) -> Result<(), ProtocolError> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plugins: state.machine.plugins(),
             storage_kinds: state.machine.storage_kinds(),
+            drivers_with_devices: state.machine.drivers_with_devices(),
             findings: state.machine.findings(),
             objects: state.announced(),
             advanced: state.advanced(),

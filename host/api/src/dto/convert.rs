@@ -1,5 +1,7 @@
 //! Conversions of the service's views to wire types.
 
+mod event;
+mod iso;
 mod place;
 mod saved;
 
@@ -9,7 +11,7 @@ use imprint_domain::{
 use imprint_service as service;
 
 use super::{
-    account, event, image, instance, page, secret, storage, storage_kind, storage_scan, storage_test, task,
+    account, image, instance, page, secret, storage, storage_kind, storage_scan, storage_test, task,
 };
 
 impl<T, V> From<service::Page<V>> for page::Page<T>
@@ -235,6 +237,8 @@ impl From<service::InstanceView> for instance::Instance {
             largest_content_bytes: view.largest_content.bytes(),
             largest_disk_bytes: view.largest_size.bytes(),
             disks: view.disks.into_iter().map(Into::into).collect(),
+            iso: view.iso.map(Into::into),
+            changes_devices: view.changes_devices,
             capture: instance::CaptureAllowed {
                 allowed: view.capture.allowed,
                 code: view.capture.code,
@@ -395,43 +399,6 @@ impl From<domain::StorageTest> for storage_test::StorageTest {
             setting: result.setting,
         };
         Self { passed: test.passed(), steps: test.steps.into_iter().map(step).collect() }
-    }
-}
-
-impl From<service::EventView> for event::Event {
-    fn from(view: service::EventView) -> Self {
-        use service::Subject;
-        let mut event = Self {
-            sequence: view.sequence,
-            kind: view.kind,
-            at: view.at,
-            task: None,
-            image: None,
-            share: None,
-            instance: None,
-            storage: None,
-        };
-        match view.subject {
-            Subject::Image(image) => {
-                event.image = Some(event::Subject::Present(Box::new((*image).into())));
-            }
-            Subject::ImageRemoved(id) => event.image = Some(event::Subject::gone(id)),
-            Subject::Share(share) => {
-                event.share = Some(event::Subject::Present(Box::new((*share).into())));
-            }
-            Subject::ShareRemoved(id) => event.share = Some(event::Subject::gone(id)),
-            Subject::Instance(instance) => {
-                event.instance = Some(event::Subject::Present(Box::new((*instance).into())));
-            }
-            Subject::InstanceRemoved(id) => event.instance = Some(event::Subject::gone(id)),
-            Subject::Task(task) => event.task = Some(event::Subject::Present(Box::new((*task).into()))),
-            Subject::Storage(storage) => {
-                event.storage = Some(event::Subject::Present(Box::new((*storage).into())));
-            }
-            Subject::StorageRemoved(id) => event.storage = Some(event::Subject::gone(id)),
-            Subject::TaskRemoved(id) => event.task = Some(event::Subject::gone(id)),
-        }
-        event
     }
 }
 

@@ -5,7 +5,9 @@ use imprint_domain::event::EventKind;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{image::Image, instance::Instance, share::Share, storage::ImageStorage, task::Task};
+use super::{
+    image::Image, instance::Instance, iso::AdminIso, share::Share, storage::ImageStorage, task::Task,
+};
 
 /// The `data` of an event in a stream.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -31,6 +33,9 @@ pub struct Event {
     /// The current state of the image storage; for admins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Subject<ImageStorage>>,
+    /// The current state of the ISO; for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iso: Option<Subject<AdminIso>>,
 }
 
 /// The subject of an event: its current state, or its id once it is deleted.

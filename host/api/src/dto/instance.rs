@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use imprint_domain::{
-    id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, TaskId, UserScriptId},
+    id::{DiskId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, SshKeyId, TaskId, UserScriptId},
     instance::{BootSource, InstanceStatus, Power},
     network::NetworkKind,
     windows::DeclaredOs,
@@ -12,7 +12,7 @@ use imprint_domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::task::Task;
+use super::{iso::MountedIso, task::Task};
 
 /// An instance.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -53,6 +53,12 @@ pub struct Instance {
     pub largest_disk_bytes: u64,
     /// The disks of the instance.
     pub disks: Vec<Disk>,
+    /// The ISO in the drive of the instance.
+    #[schema(required)]
+    pub iso: Option<MountedIso>,
+    /// Whether ISOs can be mounted on the instance, and disks attached to it: its hypervisor has a
+    /// driver that does so.
+    pub changes_devices: bool,
     /// Whether an image of the instance can be created now.
     pub capture: CaptureAllowed,
     /// The last task of the instance.
@@ -134,12 +140,19 @@ pub struct CaptureAllowed {
     pub reason: Option<String>,
 }
 
-/// A request to create an instance from an image.
+/// A request to create an instance: from an image, or with an empty disk.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceCreate {
-    /// The image to deploy.
-    pub image_id: ImageId,
+    /// The image to deploy; without it the disk is empty, and `disk_size_bytes` is required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<ImageId>,
+    /// Without an image: the ISO in the drive, from which the instance boots first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iso_id: Option<IsoId>,
+    /// Without an image: the location; without it, that of the hypervisor or of the ISO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location_id: Option<LocationId>,
     /// The name of the instance, and its host name if it is valid as one.
     #[schema(min_length = 1, max_length = 128)]
     pub name: String,

@@ -19,6 +19,8 @@ pub struct Location {
     pub sharing_enabled: bool,
     /// The format that images of instances are stored in, unless a request names another one.
     pub capture_format: CaptureFormat,
+    /// Whether ISOs can be mounted in the location.
+    pub iso_enabled: bool,
     /// The limits of this account, with what it uses.
     #[serde(flatten)]
     pub limits: ImageLimits,
@@ -65,6 +67,8 @@ pub struct AdminLocation {
     pub images_enabled: bool,
     /// Whether customers can share images in the location, and deploy shared ones.
     pub sharing_enabled: bool,
+    /// Whether customers can mount ISOs in the location.
+    pub iso_enabled: bool,
     /// The most images of an account without a limit of its own in the location; `null` for no
     /// limit.
     #[schema(required)]
@@ -115,6 +119,10 @@ pub struct LocationCreate {
     #[serde(default)]
     #[schema(default = false)]
     pub sharing_enabled: bool,
+    /// Whether customers can mount ISOs in the location.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub iso_enabled: bool,
     /// The most images of an account in the location; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
@@ -146,6 +154,9 @@ pub struct LocationPatch {
     /// Whether customers can share images in the location, and deploy shared ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharing_enabled: Option<bool>,
+    /// Whether customers can mount ISOs in the location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iso_enabled: Option<bool>,
     /// The most images of an account in the location; `null` for no limit.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]

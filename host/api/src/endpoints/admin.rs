@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod hypervisors;
 pub(crate) mod instances;
+pub(crate) mod isos;
 pub(crate) mod locations;
 pub(crate) mod secrets;
 pub(crate) mod stock_images;

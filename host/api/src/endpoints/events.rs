@@ -258,6 +258,7 @@ fn topic(pattern: &str) -> Option<EventTopic> {
         "instance" => Some(EventTopic::Instance),
         "share" => Some(EventTopic::Share),
         "storage" => Some(EventTopic::Storage),
+        "iso" => Some(EventTopic::Iso),
         _ => None,
     }
 }

@@ -1,7 +1,10 @@
 //! Instances: create, list, show, start, stop, delete.
 
 use axum::{Json, extract::State, response::Response};
-use imprint_domain::{Error, id::InstanceId};
+use imprint_domain::{
+    Code, Error,
+    id::{ImageId, InstanceId},
+};
 use imprint_service::{self as service, Busy};
 
 use super::accepted::{Created, accepted};
@@ -36,7 +39,7 @@ pub(crate) async fn instance_list(
     Ok(Json(state.service().instance_list(&op, &list).await?.into()))
 }
 
-/// Create an instance from an image
+/// Create an instance from an image, or with an empty disk
 #[utoipa::path(
     post, path = "/instances", tag = "instances",
     params(IdempotencyKey),
@@ -50,15 +53,47 @@ pub(crate) async fn instance_create(
     key: IdempotencyKey,
     body: JsonBody<InstanceCreate>,
 ) -> Result<Response, ApiError> {
-    let request = deployment(body.value)?;
     let op = op.with_idempotency(key.bind(body.digest));
-    let made = state.service().instance_create(&op, request).await?;
+    let made = match body.value.image_id {
+        Some(image_id) => state.service().instance_create(&op, deployment(image_id, body.value)?).await?,
+        None => state.service().instance_install(&op, installation(body.value)?).await?,
+    };
     Ok(answer(made))
 }
 
-fn deployment(body: InstanceCreate) -> Result<service::InstanceCreate, Error> {
+/// Refuses what only the other kind of request has.
+fn without(has: bool, pointer: &str, detail: &str) -> Result<(), Error> {
+    if has { Err(Error::new(Code::InvalidRequest, detail).at(pointer)) } else { Ok(()) }
+}
+
+fn installation(body: InstanceCreate) -> Result<service::InstanceInstall, Error> {
+    let detail = "an instance without an image reads no such data at its first boot; leave it out";
+    without(!body.ssh_keys.is_empty(), "/ssh_keys", detail)?;
+    without(!body.ssh_key_ids.is_empty(), "/ssh_key_ids", detail)?;
+    without(body.user_data.is_some(), "/user_data", detail)?;
+    without(body.user_script_id.is_some(), "/user_script_id", detail)?;
+    let size = body.disk_size_bytes.ok_or_else(|| {
+        Error::new(Code::InvalidRequest, "give the size of the empty disk, or an image")
+            .at("/disk_size_bytes")
+    })?;
+    Ok(service::InstanceInstall {
+        name: name(&body.name, "/name")?,
+        location_id: body.location_id,
+        hypervisor_id: body.hypervisor_id,
+        iso_id: body.iso_id,
+        vcpus: body.vcpus,
+        memory: body.memory_bytes.map(|bytes| byte_size(bytes, "/memory_bytes")).transpose()?,
+        declared_os: body.os_type,
+        disk_size: byte_size(size, "/disk_size_bytes")?,
+        start: body.start,
+    })
+}
+
+fn deployment(image_id: ImageId, body: InstanceCreate) -> Result<service::InstanceCreate, Error> {
+    without(body.iso_id.is_some(), "/iso_id", "mount the ISO once the instance is there")?;
+    without(body.location_id.is_some(), "/location_id", "an image is deployed in its own location")?;
     Ok(service::InstanceCreate {
-        image_id: body.image_id,
+        image_id,
         name: name(&body.name, "/name")?,
         hypervisor_id: body.hypervisor_id,
         vcpus: body.vcpus,

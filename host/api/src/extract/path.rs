@@ -25,6 +25,8 @@ path_ids! {
     id::HypervisorId = "hypervisor",
     id::ImageId = "image",
     id::InstanceId = "instance",
+    id::DiskId = "disk",
+    id::IsoId = "ISO",
     id::LocationId = "location",
     id::ShareId = "share",
     id::SshKeyId = "SSH key",

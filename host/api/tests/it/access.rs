@@ -23,6 +23,10 @@ enum For {
     Admin,
 }
 
+/// Ids of an ISO and of a disk that do not exist.
+const ISO: &str = "iso_00000000-0000-0000-0000-000000000001";
+const DISK: &str = "dsk_00000000-0000-0000-0000-000000000001";
+
 /// The body that an operation wants, if any.
 type Row = (&'static str, For, Option<Value>);
 
@@ -76,6 +80,11 @@ fn rows(world: &World) -> Vec<Row> {
         ("instance_stop", Owner, None),
         ("instance_reinstall", Owner, Some(json!({"image_id": "IMAGE"}))),
         ("instance_image_create", Owner, name()),
+        ("iso_list", Account, None),
+        ("instance_mount_iso", Owner, Some(json!({"iso_id": ISO}))),
+        ("instance_eject_iso", Owner, None),
+        ("instance_disk_attach", Owner, Some(json!({"size_bytes": 1_048_576}))),
+        ("instance_disk_detach", Owner, None),
         ("task_list", Account, None),
         ("task_show", Owner, None),
         ("task_cancel", Owner, None),
@@ -120,6 +129,15 @@ fn admin_rows(world: &World) -> Vec<Row> {
                 "settings": {"path": "/srv"}})),
         ),
         ("admin_storage_test", Admin, Some(json!({"hypervisor_id": world.hypervisor}))),
+        ("admin_iso_list", Admin, None),
+        (
+            "admin_iso_create",
+            Admin,
+            Some(json!({"name": "x", "storage_id": world.stock_storage, "key": "k",
+                "location_id": world.location})),
+        ),
+        ("admin_iso_update", Admin, name()),
+        ("admin_iso_delete", Admin, None),
         ("admin_location_delete", Admin, None),
         ("admin_hypervisor_delete", Admin, None),
         ("admin_hypervisor_token_list", Admin, None),
@@ -190,13 +208,14 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         rest if rest.starts_with("/admin/locations/") => &world.location,
         rest if rest.starts_with("/admin/hypervisors/") => &world.hypervisor,
         rest if rest.starts_with("/admin/image-storages/") => &world.storage,
+        rest if rest.starts_with("/admin/isos/") => ISO,
         rest => {
             assert!(!rest.contains("{id}"), "{template}");
             ""
         }
     };
     let path = template.replace("{id}", id).replace("{hypervisor_id}", &world.hypervisor);
-    let path = path.replace("{token_id}", &things.token);
+    let path = path.replace("{token_id}", &things.token).replace("{disk_id}", DISK);
     if path.ends_with("/limits") { format!("{path}?location_id={}", world.location) } else { path }
 }
 

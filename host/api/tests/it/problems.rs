@@ -54,6 +54,7 @@ async fn every_code_can_be_provoked() {
     deployments(&world, &mut seen).await;
     sharing(&world, &mut seen).await;
     windows(&world, &mut seen).await;
+    devices(&world, &mut seen).await;
     storage(&world, &mut seen).await;
     limits(&world, &mut seen).await;
     let anon = world.app.anon();
@@ -187,6 +188,34 @@ async fn windows(world: &World, seen: &mut Seen) {
     admin.patch(&location, json!({"windows_limit_bytes": 4096})).await.expect(StatusCode::OK);
     capture["domain_controller"] = json!(false);
     seen.note(Code::WindowsDiskTooLarge, customer.post("/images", capture).await);
+}
+
+/// What the drive and the disks of an instance may refuse.
+async fn devices(world: &World, seen: &mut Seen) {
+    let (admin, customer) = (&world.admin, &world.customer);
+    let body = json!({"name": "isos", "role": "iso", "kind": "local", "settings": {"path": "/srv/isos"}});
+    let storage = admin.post("/admin/image-storages", body).await.expect(StatusCode::CREATED);
+    let bind = format!("/admin/image-storages/{}/hypervisors/{}", storage.text("/id"), world.hypervisor);
+    admin.send(admin.request(Method::PUT, &bind)).await.expect(StatusCode::OK);
+    let iso = json!({"name": "setup", "storage_id": storage.text("/id"), "key": "setup.iso",
+        "location_id": world.location});
+    let iso = admin.post("/admin/isos", iso).await.expect(StatusCode::ACCEPTED).text("/iso/id").to_owned();
+    let mount = format!("/instances/{}/actions/mount-iso", world.instance);
+    let body = || json!({"iso_id": iso});
+    seen.note(Code::DevicesNotSupported, customer.post(&mount, body()).await);
+    world.agent.register_changing().await.expect(StatusCode::OK);
+    seen.note(Code::IsoDisabled, admin.post(&mount, body()).await);
+    let location = format!("/admin/locations/{}", world.location);
+    admin.patch(&location, json!({"iso_enabled": true})).await.expect(StatusCode::OK);
+    seen.note(Code::IsoNotAvailable, admin.post(&mount, body()).await);
+    let stored = json!({"size": 131_072, "digest": format!("imprint1:{}", "3".repeat(64)), "label": "SETUP"});
+    world.agent.work(json!({"outcome": "iso_registered", "stored": stored})).await;
+    let disks = format!("/instances/{}/disks", world.instance);
+    for _ in 0..7 {
+        customer.post(&disks, json!({"size_bytes": 1_048_576})).await.expect(StatusCode::ACCEPTED);
+        world.agent.work(json!({"outcome": "done"})).await;
+    }
+    seen.note(Code::DiskLimitReached, customer.post(&disks, json!({"size_bytes": 1_048_576})).await);
 }
 
 /// What a capture may be refused for because of where it would be kept.

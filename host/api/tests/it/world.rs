@@ -160,6 +160,13 @@ impl FakeAgent {
         self.client.post("/agent/register", body).await
     }
 
+    /// Registers an agent whose driver changes devices.
+    pub(crate) async fn register_changing(&self) -> Answer {
+        let mut body = self.registration();
+        body["drivers_with_devices"] = json!(["qemu"]);
+        self.client.post("/agent/register", body).await
+    }
+
     fn registration(&self) -> Value {
         json!({"agent_id": self.agent_id, "protocol": PROTOCOL_VERSION,
             "version": "0.1.0", "plugins": {"storage-local": "0.1.0"}, "findings": [],

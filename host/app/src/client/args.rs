@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod iso;
 mod saved;
 mod share;
 mod storage;
@@ -10,6 +11,10 @@ pub(crate) use access::{AccessArgs, ReinstallArgs};
 pub(crate) use admin::{
     AccountCommand, AccountCreateArgs, AccountSetArgs, AdminArgs, AdminCommand, AdminHypervisorCommand,
     Limit, LocationCommand, LocationSetArgs, SecretsCommand,
+};
+pub(crate) use iso::{
+    AttachDiskArgs, DetachDiskArgs, EjectIsoArgs, IsoArgs, IsoCommand, IsoRegisterArgs, IsoUpdateArgs,
+    MountIsoArgs,
 };
 pub(crate) use saved::{SshKeyArgs, SshKeyCommand, UserScriptArgs, UserScriptCommand};
 pub(crate) use share::{Expiry, ShareCommand, ShareOfferArgs};
@@ -41,8 +46,10 @@ pub(crate) enum ClientCommand {
     Logout,
     /// Images: list, show, create, update, rename, share, delete
     Image(ImageArgs),
-    /// Instances: list, show, create, start, stop, delete
+    /// Instances: list, show, create, start, stop, mount ISOs, attach disks, delete
     Instance(InstanceArgs),
+    /// ISOs: list; for operators: register, update, delete
+    Iso(IsoArgs),
     /// Hypervisors: list, update
     Hypervisor(HypervisorArgs),
     /// Locations, with the limits of the account and what it uses of them: list
@@ -68,6 +75,7 @@ impl ClientCommand {
             Self::Logout => None,
             Self::Image(ImageArgs { connection, .. })
             | Self::Instance(InstanceArgs { connection, .. })
+            | Self::Iso(IsoArgs { connection, .. })
             | Self::Hypervisor(HypervisorArgs { connection, .. })
             | Self::Location(LocationArgs { connection, .. })
             | Self::Task(TaskArgs { connection, .. })
@@ -372,7 +380,7 @@ pub(crate) enum InstanceCommand {
         /// Id or name
         instance: String,
     },
-    /// Create an instance from an image
+    /// Create an instance from an image, or with an empty disk to install a system on
     Create(InstanceCreateArgs),
     /// Start an instance
     Start {
@@ -394,6 +402,14 @@ pub(crate) enum InstanceCommand {
     },
     /// Write the primary disk of an instance anew from an image; everything on it is lost
     Reinstall(ReinstallArgs),
+    /// Put an ISO into the drive of an instance
+    MountIso(MountIsoArgs),
+    /// Take the ISO out of the drive of an instance
+    EjectIso(EjectIsoArgs),
+    /// Attach an empty disk to an instance; images of the instance do not contain it
+    AttachDisk(AttachDiskArgs),
+    /// Detach a disk from an instance and remove it with its content
+    DetachDisk(DetachDiskArgs),
     /// Delete an instance with its disks; images created from it stay
     Delete {
         /// Id or name
@@ -410,9 +426,15 @@ pub(crate) enum InstanceCommand {
 /// Arguments of `imprint instance create`.
 #[derive(Debug, Args)]
 pub(crate) struct InstanceCreateArgs {
-    /// Image, by id or name
-    #[arg(long)]
-    pub(crate) image: String,
+    /// Image, by id or name; without it the disk is empty
+    #[arg(long, required_unless_present = "disk_size")]
+    pub(crate) image: Option<String>,
+    /// Without an image: ISO to boot from first, by id or name
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) iso: Option<String>,
+    /// Without an image: location, by id or name [default: that of the hypervisor or of the ISO]
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) location: Option<String>,
     /// Name of the instance
     #[arg(long)]
     pub(crate) name: String,

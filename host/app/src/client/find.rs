@@ -3,11 +3,20 @@
 use std::{fmt::Display, str::FromStr};
 
 use imprint_api::dto::{
-    account::Account, hypervisor::Hypervisor, image::Image, instance::Instance, location::Location,
-    ssh_key::SshKey, storage::ImageStorage, user_script::UserScript,
+    account::Account,
+    hypervisor::Hypervisor,
+    image::Image,
+    instance::Instance,
+    iso::{AdminIso, Iso},
+    location::Location,
+    ssh_key::SshKey,
+    storage::ImageStorage,
+    user_script::UserScript,
 };
 use imprint_domain::{
-    id::{AccountId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, StorageId, UserScriptId},
+    id::{
+        AccountId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, SshKeyId, StorageId, UserScriptId,
+    },
     search::{MAX_SEARCH_CHARS, MAX_SEARCH_WORDS},
 };
 
@@ -91,6 +100,24 @@ pub(crate) async fn storage(api: &Api, typed: &str) -> Result<StorageId, Failure
         typed,
         storages.items.iter().map(|storage| (storage.id, storage.name.as_str())),
     )
+}
+
+/// Returns the id of an ISO that can be mounted, which was typed as id or name.
+pub(crate) async fn iso(api: &Api, typed: &str) -> Result<IsoId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let isos = api.list::<Iso>("/isos", &[]).await?;
+    one("ISO", "iso", typed, isos.items.iter().map(|iso| (iso.id, iso.name.as_str())))
+}
+
+/// Returns the id of any ISO that was typed as id or name; for admins.
+pub(crate) async fn admin_iso(api: &Api, typed: &str) -> Result<IsoId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let isos = api.list::<AdminIso>("/admin/isos", &[]).await?;
+    one("ISO", "iso", typed, isos.items.iter().map(|iso| (iso.id, iso.name.as_str())))
 }
 
 /// Returns the id of a saved SSH key that was typed as id or name.

@@ -17,7 +17,7 @@ use super::{
     },
     confirm::{confirm, confirm_deletion},
     failure::Failure,
-    find,
+    find, iso,
     output::{Output, pairs, size, text, time},
     table::Table,
     watch::watch,
@@ -44,6 +44,10 @@ pub(crate) async fn run(args: InstanceArgs) -> Result<(), Failure> {
             change(&api, output, &instance, (Method::POST, "/actions/stop"), busy, wait).await
         }
         InstanceCommand::Reinstall(args) => reinstall(&api, output, args).await,
+        InstanceCommand::MountIso(args) => iso::mount(&api, output, args).await,
+        InstanceCommand::EjectIso(args) => iso::eject(&api, output, args).await,
+        InstanceCommand::AttachDisk(args) => iso::attach(&api, output, args).await,
+        InstanceCommand::DetachDisk(args) => iso::detach(&api, output, args).await,
         InstanceCommand::Delete { instance, busy, confirm, wait } => {
             confirm_deletion(confirm, "instance", &instance)?;
             change(&api, output, &instance, (Method::DELETE, ""), busy, wait).await
@@ -74,6 +78,20 @@ fn disk_size(instance: &Instance) -> String {
     size(instance.disks.iter().find(|disk| disk.primary).map(|disk| disk.virtual_size_bytes))
 }
 
+fn further_disks(instance: &Instance) -> String {
+    let further = instance.disks.iter().filter(|disk| !disk.primary);
+    let each: Vec<_> =
+        further.map(|disk| format!("{} ({})", disk.id, size(Some(disk.virtual_size_bytes)))).collect();
+    text((!each.is_empty()).then(|| each.join(", ")))
+}
+
+fn mounted(instance: &Instance) -> String {
+    text(instance.iso.as_ref().map(|iso| match iso.boot_from_cd {
+        true => format!("{} (boots from it)", iso.name),
+        false => iso.name.clone(),
+    }))
+}
+
 fn details(instance: &Instance) -> Table {
     let capture = match (&instance.capture.reason, instance.capture.allowed) {
         (Some(reason), false) => format!("not now: {reason}"),
@@ -92,6 +110,8 @@ fn details(instance: &Instance) -> Table {
         ("largest disk so far", size(Some(instance.largest_disk_bytes))),
         ("most content so far", size(Some(instance.largest_content_bytes))),
         ("operating system", text(instance.declared_os_type)),
+        ("further disks", further_disks(instance)),
+        ("ISO", mounted(instance)),
         ("metadata", pairs(&instance.metadata)),
         ("SSH user", text(instance.metadata.get(KnownKey::SshUser.as_str()))),
         ("network card", network(instance)),
@@ -150,8 +170,22 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
         Some(typed) => Some(find::hypervisor(api, typed).await?),
         None => None,
     };
+    let image_id = match &args.image {
+        Some(typed) => Some(find::image(api, typed).await?),
+        None => None,
+    };
+    let iso_id = match &args.iso {
+        Some(typed) => Some(find::iso(api, typed).await?),
+        None => None,
+    };
+    let location_id = match &args.location {
+        Some(typed) => Some(find::location(api, typed).await?),
+        None => None,
+    };
     let request = InstanceCreate {
-        image_id: find::image(api, &args.image).await?,
+        image_id,
+        iso_id,
+        location_id,
         name: args.name,
         hypervisor_id,
         vcpus: args.vcpus,

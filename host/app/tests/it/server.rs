@@ -150,6 +150,7 @@ impl Agent {
             version: "0.1.0".to_owned(),
             plugins: [].into(),
             storage_kinds: Vec::new(),
+            drivers_with_devices: vec!["qemu".to_owned()],
             findings: Vec::new(),
             objects: None,
             advanced: Vec::new(),

@@ -76,6 +76,7 @@ fn location(sharing_enabled: bool) -> Location {
         name: Name::parse("north").unwrap(),
         images_enabled: true,
         sharing_enabled,
+        iso_enabled: false,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

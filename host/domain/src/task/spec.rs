@@ -43,6 +43,8 @@ pub enum TaskResult {
     CapturedImage,
     /// The digests and sizes of a stock image.
     RegisteredImage,
+    /// The size, the digest and the label of an ISO.
+    RegisteredIso,
     /// The deployed instance.
     DeployedInstance,
     /// What a connection test of a storage found.
@@ -77,6 +79,8 @@ pub enum OnFailure {
     FailImage,
     /// The image is in error, if its file is gone or damaged.
     LoseImage,
+    /// The ISO is in error.
+    FailIso,
     /// The image is still there: it could not be removed.
     KeepImage,
     /// The instance is in error.
@@ -154,6 +158,16 @@ impl TaskKind {
             Self::InstanceStart => TaskSpec { on_success: OnSuccess::SetPower(Power::Running), ..power },
             Self::InstanceStop => TaskSpec { on_success: OnSuccess::SetPower(Power::Off), ..power },
             Self::InstanceCoalesce => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },
+            // A copy of the ISO may come first.
+            Self::InstanceMountIso => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },
+            Self::InstanceEjectIso | Self::InstanceAttachDisk | Self::InstanceDetachDisk => power,
+            Self::IsoRegister => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                exclusive: false,
+                result: TaskResult::RegisteredIso,
+                on_failure: OnFailure::FailIso,
+                ..power
+            },
             Self::InstanceDelete => TaskSpec {
                 cancellable: false,
                 repeat_until_done: true,

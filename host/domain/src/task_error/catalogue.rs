@@ -113,6 +113,18 @@ catalogue! {
         Code::ImageNotAvailable.title(),
         "Use an image that is available.",
         "Check the error of the image's own task.";
+    IsoNotAvailable = Code::IsoNotAvailable.as_str(), Never,
+        Code::IsoNotAvailable.title(),
+        "Eject the ISO, or mount another one.",
+        "Check the task that registered the ISO, and that its file is still on its storage.";
+    IsoInvalid = "iso_invalid", Never,
+        "The file is not the complete image of a CD",
+        "Contact the provider and give the reference.",
+        "Compare the file with its source, replace it, and register it again.";
+    DevicesNotSupported = Code::DevicesNotSupported.as_str(), Never,
+        Code::DevicesNotSupported.title(),
+        ASK_PROVIDER,
+        "Use a driver that can change devices.";
     NotFound = Code::NotFound.as_str(), Never,
         "Something that the task needs does not exist any more",
         "Check that the image and the instance still exist.",

@@ -70,6 +70,8 @@ pub(crate) enum CommandRefused {
     ListenAddress,
     #[error("only exports of the type nbd are granted")]
     ExportType,
+    #[error("only disks are granted as new devices, with a drive of the same process")]
+    Device,
 }
 
 /// Checks a line against a grant, and returns its command.
@@ -111,6 +113,7 @@ fn check_command(
         "blockdev-create" => Err(CommandRefused::CreatesFile),
         "nbd-server-start" => check_listen(resources, arguments),
         "block-export-add" => check_export(arguments),
+        "device_add" => check_device(arguments),
         _ => check_paths(resources, arguments),
     }
 }
@@ -216,6 +219,21 @@ fn check_export(arguments: Option<&Value>) -> Result<(), CommandRefused> {
         return Ok(());
     }
     Err(CommandRefused::ExportType)
+}
+
+/// The devices that can be added, and what may be said of them: others reach the machine's own
+/// devices, its network or its files.
+const DISKS: [&str; 2] = ["virtio-blk-pci", "scsi-hd"];
+const DISK_KEYS: [&str; 6] = ["driver", "id", "drive", "serial", "bus", "bootindex"];
+
+/// Checks that a new device is a disk.
+fn check_device(arguments: Option<&Value>) -> Result<(), CommandRefused> {
+    let Some(Value::Object(device)) = arguments else { return Err(CommandRefused::Device) };
+    let is_disk = device.get("driver").and_then(Value::as_str).is_some_and(|driver| DISKS.contains(&driver));
+    let known = device
+        .iter()
+        .all(|(key, value)| DISK_KEYS.contains(&key.as_str()) && (value.is_string() || value.is_u64()));
+    if is_disk && known { Ok(()) } else { Err(CommandRefused::Device) }
 }
 
 /// Checks any other command: its arguments may name only files that the host granted.

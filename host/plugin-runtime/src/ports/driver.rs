@@ -1,6 +1,7 @@
 //! Hypervisor drivers over components.
 
 mod convert;
+mod devices;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,15 +12,16 @@ use std::{
 
 use async_trait::async_trait;
 use imprint_ports::{
-    CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, Driver, Launch, PortError, Power,
+    CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, DiskSpec, Driver, Launch, PortError, Power,
     PowerAction, Props, Recovered, SharedJournal, StartedCapture, Vm, VmSpec,
 };
 use tokio_util::task::TaskTracker;
 use wasmtime::Engine;
 
 use crate::{
-    bindings::hypervisor::{
-        HypervisorPlugin, HypervisorPluginPre, exports::imprint::hypervisor::driver as wit,
+    bindings::{
+        devices::ChangingPre,
+        hypervisor::{HypervisorPlugin, HypervisorPluginPre, exports::imprint::hypervisor::driver as wit},
     },
     channel::{CallResources, ChannelContext, ChannelGrant},
     codes::Code,
@@ -49,11 +51,20 @@ pub struct DriverGrants {
 pub(crate) struct ComponentDriver {
     plugin: Arc<Plugin>,
     pre: HypervisorPluginPre<State>,
+    /// The changes of devices, where the plugin exports them.
+    devices: Option<ChangingPre<State>>,
     engine: Engine,
     settings: Arc<Props>,
     granted: Arc<BTreeMap<String, ChannelGrant>>,
     endpoint_ids: Arc<BTreeSet<String>>,
     endpoints: PathBuf,
+}
+
+/// A new store for one call, with nothing in it yet.
+struct Opened {
+    instance: PluginInstance,
+    resources: Arc<CallResources>,
+    undos: TaskTracker,
 }
 
 /// A new instance for one call.
@@ -85,7 +96,7 @@ impl ComponentDriver {
         engine: &Engine,
         grants: DriverGrants,
     ) -> Result<Self, PortError> {
-        let PluginCode::Hypervisor(pre) = &plugin.code else {
+        let PluginCode::Hypervisor(code) = &plugin.code else {
             let message = format!("plugin {} is not a hypervisor driver", plugin.manifest.id);
             return Err(Code::Kind.error(message));
         };
@@ -102,7 +113,8 @@ impl ComponentDriver {
             std::path::absolute(&grants.endpoints).map_err(|error| Code::Endpoints.error(error))?;
         Ok(Self {
             plugin: plugin.clone(),
-            pre: pre.clone(),
+            pre: code.driver.clone(),
+            devices: code.devices.clone(),
             engine: engine.clone(),
             settings: Arc::new(grants.settings),
             granted: Arc::new(granted),
@@ -112,6 +124,14 @@ impl ComponentDriver {
     }
 
     async fn start(&self, subject: Subject<'_>) -> Result<Session, PortError> {
+        let mut opened = self.open(subject).await?;
+        let bindings = call!(opened.instance, "start", |store| self.pre.instantiate_async(store))?;
+        let Opened { instance, resources, undos } = opened;
+        Ok(Session { instance, bindings, resources, undos })
+    }
+
+    /// Prepares an instance for one call.
+    async fn open(&self, subject: Subject<'_>) -> Result<Opened, PortError> {
         let resources = Arc::new(CallResources::default());
         for path in subject.paths {
             resources.allow_path(path);
@@ -136,9 +156,8 @@ impl ComponentDriver {
             journal: subject.journal.cloned(),
             ..Grants::default()
         };
-        let mut instance = PluginInstance::start(&self.plugin, &self.engine, grants).await?;
-        let bindings = call!(instance, "start", |store| self.pre.instantiate_async(store))?;
-        Ok(Session { instance, bindings, resources, undos })
+        let instance = PluginInstance::start(&self.plugin, &self.engine, grants).await?;
+        Ok(Opened { instance, resources, undos })
     }
 
     /// Returns the answer of a plugin or its error.
@@ -170,7 +189,16 @@ impl Session {
     /// what is still armed. Returns the first guard that fired.
     async fn end(self) -> Option<String> {
         let Self { instance, bindings, resources, undos } = self;
-        drop((bindings, instance));
+        drop(bindings);
+        Opened { instance, resources, undos }.end().await
+    }
+}
+
+impl Opened {
+    /// Ends the call as [`Session::end`] does.
+    async fn end(self) -> Option<String> {
+        let Self { instance, resources, undos } = self;
+        drop(instance);
         if tokio::time::timeout(UNDO_TIMEOUT, undos.wait()).await.is_err() {
             tracing::error!("the host is still trying to undo what a plugin left behind");
         }
@@ -306,5 +334,21 @@ impl Driver for ComponentDriver {
             call!(session.instance, "set-power", |store| driver.call_set_power(store, vm_id, action));
         session.end().await;
         Ok(convert::power_from_plugin(self.answer(answer)?))
+    }
+
+    fn changes_devices(&self) -> bool {
+        self.devices.is_some()
+    }
+
+    async fn change_medium(&self, vm_id: &str, medium: Option<&DiskSpec>) -> Result<(), PortError> {
+        self.change_medium_of(vm_id, medium).await
+    }
+
+    async fn attach_disk(&self, vm_id: &str, disk: &DiskSpec) -> Result<(), PortError> {
+        self.attach_disk_to(vm_id, disk).await
+    }
+
+    async fn detach_disk(&self, vm_id: &str, serial: &str) -> Result<(), PortError> {
+        self.detach_disk_from(vm_id, serial).await
     }
 }

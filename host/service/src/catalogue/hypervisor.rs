@@ -266,6 +266,7 @@ impl Service {
             findings: Vec::new(),
             objects: None,
             object_key_id: None,
+            changes_devices: false,
             created_at: change.now,
         };
         hypervisor::insert(&change.tx, &record).await.map_err(name_taken("hypervisor"))?;

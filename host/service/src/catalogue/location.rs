@@ -15,7 +15,7 @@ use imprint_domain::{
     windows::WindowsBounds,
 };
 use imprint_store::{
-    Conn, hypervisor, image, instance,
+    Conn, hypervisor, image, instance, iso,
     location::{self, LocationRecord},
 };
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub struct LocationView {
     /// Whether images may be shared here, and shared ones used (S72).
     #[serde(default)]
     pub sharing_enabled: bool,
+    /// Whether ISOs may be mounted here (S111).
+    #[serde(default)]
+    pub iso_enabled: bool,
     /// The limits of the account that asks, with what it uses.
     #[serde(flatten)]
     pub limits: QuotaView,
@@ -127,6 +130,8 @@ pub struct LocationCreate {
     pub images_enabled: bool,
     /// Whether images may be shared there, and shared ones used.
     pub sharing_enabled: bool,
+    /// Whether ISOs may be mounted there.
+    pub iso_enabled: bool,
     /// The number of images of accounts without their own limit; `None` is no limit.
     pub default_image_limit: Option<u32>,
     /// The bytes of images of accounts without their own limit; `None` is no limit.
@@ -144,6 +149,8 @@ pub struct LocationPatch {
     pub images_enabled: Option<bool>,
     /// Whether images may be shared there, and shared ones used.
     pub sharing_enabled: Option<bool>,
+    /// Whether ISOs may be mounted there.
+    pub iso_enabled: Option<bool>,
     /// The number of images of accounts without their own limit; `Some(None)` removes it.
     pub default_image_limit: Option<Option<u32>>,
     /// The bytes of images of accounts without their own limit; `Some(None)` removes it.
@@ -204,6 +211,7 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         name: location.name.clone(),
         images_enabled: location.images_enabled,
         sharing_enabled: location.sharing_enabled,
+        iso_enabled: location.iso_enabled,
         limits: Quota::of_usage(account, location, usage).into(),
         default_image_limit: location.default_image_limit,
         default_image_bytes_limit: location.default_image_bytes_limit,
@@ -226,6 +234,9 @@ fn apply(location: &mut Location, patch: LocationPatch) {
     }
     if let Some(enabled) = patch.sharing_enabled {
         location.sharing_enabled = enabled;
+    }
+    if let Some(enabled) = patch.iso_enabled {
+        location.iso_enabled = enabled;
     }
     if let Some(limit) = patch.default_image_limit {
         location.default_image_limit = limit;
@@ -315,6 +326,7 @@ impl Service {
             name: request.name,
             images_enabled: request.images_enabled,
             sharing_enabled: request.sharing_enabled,
+            iso_enabled: request.iso_enabled,
             default_image_limit: request.default_image_limit,
             default_image_bytes_limit: request.default_image_bytes_limit,
             coalesce: request.coalesce,
@@ -372,6 +384,7 @@ impl Service {
             ("hypervisors", hypervisor::count_of_location(&conn, id).await.db()?),
             ("instances", instance::count_of_location(&conn, id).await.db()?),
             ("images", image::count_of_location(&conn, id).await.db()?),
+            ("isos", iso::count_of_location(&conn, id).await.db()?),
         ];
         require_unreferenced("location", &references)?;
         location::delete(&change.tx, id).await.db()?;

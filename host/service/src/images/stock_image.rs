@@ -198,7 +198,8 @@ async fn owner(
     }
 }
 
-fn check_file(key: &str) -> Result<(), Error> {
+/// Refuses a key that names no file below a storage's folder.
+pub(crate) fn check_file(key: &str) -> Result<(), Error> {
     let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
     if key.starts_with(TEST_PREFIX) {
         let detail =

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     accounts: HashMap<AccountId, (Account, Vec<(LocationId, ImageUsage)>)>,
     locations: HashMap<LocationId, Location>,
     hypervisors: HashMap<HypervisorId, (Hypervisor, Vec<Candidate>)>,
+    /// Whether the driver of a hypervisor changes devices.
+    devices: HashMap<HypervisorId, bool>,
 }
 
 impl Shared {
@@ -74,9 +76,17 @@ impl Shared {
             return Ok(known.clone());
         }
         let storages = candidates::of_hypervisor(conn, id, StorageRole::Customer).await?;
-        let read = (hypervisor::get(conn, id).await?.hypervisor, storages);
+        let record = hypervisor::get(conn, id).await?;
+        self.devices.insert(id, record.changes_devices);
+        let read = (record.hypervisor, storages);
         self.hypervisors.insert(id, read.clone());
         Ok(read)
+    }
+
+    /// Returns whether the driver of a hypervisor changes devices.
+    pub(crate) async fn changes_devices(&mut self, conn: &Conn<'_>, id: HypervisorId) -> Result<bool, Error> {
+        self.hypervisor(conn, id).await?;
+        Ok(self.devices.get(&id).copied().unwrap_or_default())
     }
 
     async fn quota(

@@ -40,26 +40,32 @@ const MAX_DISK: u64 = 64 << 40;
 const DEFAULT_VCPUS: u32 = 1;
 const DEFAULT_MEMORY: u64 = 512 << 20;
 /// The format of new disks.
-const DISK_FORMAT: ImageFormat = ImageFormat::Qcow2;
+pub(super) const DISK_FORMAT: ImageFormat = ImageFormat::Qcow2;
 
 fn invalid(pointer: &str, detail: impl std::fmt::Display) -> Error {
     Error::new(Code::InvalidRequest, detail).at(pointer)
 }
 
-pub(super) fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
-    let vcpus = request.vcpus.unwrap_or(DEFAULT_VCPUS);
+/// Checks the processors and the memory of a request, and puts in the defaults.
+pub(super) fn check_machine(vcpus: Option<u32>, memory: Option<ByteSize>) -> Result<(u32, ByteSize), Error> {
+    let vcpus = vcpus.unwrap_or(DEFAULT_VCPUS);
     if !VCPUS.contains(&vcpus) {
         return Err(invalid("/vcpus", format!("vcpus is {} to {}", VCPUS.start(), VCPUS.end())));
     }
-    let memory = request.memory.map_or(DEFAULT_MEMORY, ByteSize::bytes);
+    let memory = memory.map_or(DEFAULT_MEMORY, ByteSize::bytes);
     if !(MIN_MEMORY..=MAX_MEMORY).contains(&memory) {
         return Err(invalid("/memory_bytes", "memory is 64 MiB to 1 TiB"));
     }
+    Ok((vcpus, ByteSize::new(memory).map_err(Error::internal)?))
+}
+
+pub(super) fn check(request: &InstanceCreate) -> Result<(u32, ByteSize), Error> {
+    let machine = check_machine(request.vcpus, request.memory)?;
     if request.disk_size.is_some_and(|size| size.bytes() > MAX_DISK || size.bytes() % 512 != 0) {
         return Err(invalid("/disk_size_bytes", "a disk has at most 64 TiB, in multiples of 512 bytes"));
     }
     seed::check(request)?;
-    Ok((vcpus, ByteSize::new(memory).map_err(Error::internal)?))
+    Ok(machine)
 }
 
 /// Chooses the hypervisor: the requested one, or the one with the fewest instances among those that
@@ -152,6 +158,7 @@ impl Service {
             metadata: image.image.metadata.clone(),
             declared_os: request.declared_os,
             disk_size,
+            iso: None,
         };
         let record = InstanceRecord { instance: Instance::deploy(new, change.now), task_id: Some(task_id) };
         let disk = Disk {
@@ -173,7 +180,8 @@ impl Service {
     }
 }
 
-async fn queue(
+/// Queues the task of a new instance.
+pub(super) async fn queue(
     change: &mut Change<'_>,
     op: &Op,
     payload: TaskPayload,

@@ -2,7 +2,10 @@
 
 use imprint_domain::{
     Error,
-    id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId, SshKeyId, TaskId, UserScriptId},
+    id::{
+        AccountId, DiskId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, SshKeyId, TaskId,
+        UserScriptId,
+    },
     image::{ImageFormat, ImageKind},
     instance::{BootSource, InstanceStatus, Power},
     metadata::Metadata,
@@ -17,7 +20,7 @@ use imprint_domain::{
 use imprint_store::{
     Conn, image,
     instance::{self, InstanceRecord},
-    task,
+    iso, task,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +61,17 @@ pub struct DiskView {
     pub virtual_size_bytes: ByteSize,
     /// The format of its file: `raw` or `qcow2`.
     pub format: ImageFormat,
+}
+
+/// The ISO in the drive of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountedIso {
+    /// The ISO's id.
+    pub id: IsoId,
+    /// The ISO's name.
+    pub name: Name,
+    /// Whether the machine boots from it first at each start.
+    pub boot_from_cd: bool,
 }
 
 /// The public properties of an instance.
@@ -102,6 +116,12 @@ pub struct InstanceView {
     pub largest_size: ByteSize,
     /// The disks of the instance.
     pub disks: Vec<DiskView>,
+    /// The ISO in its drive.
+    #[serde(default)]
+    pub iso: Option<MountedIso>,
+    /// Whether its drive and its further disks can be changed.
+    #[serde(default)]
+    pub changes_devices: bool,
     /// Whether it can be captured now.
     pub capture: CaptureAllowed,
     /// The last task that worked on it.
@@ -196,6 +216,14 @@ pub(super) async fn view_one_of(
         Some(id) => image_name(conn, id, instance.account_id, now).await?,
         None => None,
     };
+    let iso = match instance.iso {
+        Some(mount) => {
+            let found = iso::get(conn, mount.iso_id).await.db()?;
+            found.map(|iso| MountedIso { id: iso.id, name: iso.name, boot_from_cd: mount.boot })
+        }
+        None => None,
+    };
+    let changes_devices = shared.changes_devices(conn, instance.hypervisor_id).await?;
     let disks = facts.disks().iter().map(|disk| DiskView {
         id: disk.id,
         primary: disk.primary,
@@ -222,6 +250,8 @@ pub(super) async fn view_one_of(
         largest_content: largest.content,
         largest_size: largest.size,
         disks: disks.collect(),
+        iso,
+        changes_devices,
         capture: facts.allowed(instance, now),
         task_id: record.task_id,
         created_at: instance.created_at,

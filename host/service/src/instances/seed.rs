@@ -77,7 +77,7 @@ pub(super) async fn make(
 }
 
 /// A host name made of an instance's name: lower-case letters, digits and hyphens.
-fn hostname(name: &str) -> String {
+pub(super) fn hostname(name: &str) -> String {
     let mut label = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {
         if c.is_ascii_alphanumeric() {

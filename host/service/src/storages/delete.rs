@@ -1,7 +1,7 @@
 //! Removing an image storage that nothing refers to. Its files are never touched.
 
 use imprint_domain::{Code, Error, id::StorageId};
-use imprint_store::{storage, storage_use};
+use imprint_store::{iso, storage, storage_use};
 
 use crate::{
     Op, Service,
@@ -27,6 +27,11 @@ impl Service {
         let record = get(&change.conn(), id).await?;
         require_version(&record, if_match)?;
         require_no_images(&change.conn(), id, "delete them, or move them with the state `draining`").await?;
+        let isos = iso::count_of_storage(&change.conn(), id).await.db()?;
+        if isos > 0 {
+            let detail = format!("the storage has {isos} ISOs; delete them first");
+            return Err(Error::new(Code::ResourceInUse, detail).with("isos", isos));
+        }
         if let Some(task) = storage_use::active(&change.conn(), id, None).await.db()?.first() {
             return Err(Error::new(
                 Code::ResourceInUse,

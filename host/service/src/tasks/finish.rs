@@ -1,13 +1,16 @@
 //! The end of an assignment, as its agent reports it. A report that was accepted gets the same
 //! answer when it is repeated; one under a lease that was taken back changes nothing.
 
-use imprint_agent_protocol::{CaptureResult, DeployResult, Finish, ImageResult, Outcome, ProtocolError};
+use imprint_agent_protocol::{
+    CaptureResult, DeployResult, Finish, ImageResult, IsoResult, Outcome, ProtocolError,
+};
 use imprint_domain::{
     Error,
     estimate::PastCapture,
     id::HypervisorId,
     image::{ImageFormat, StoredImage},
     instance::NewSystem,
+    iso::StoredIso,
     task::{RetryPolicy, TaskKind, TaskResult, TaskState},
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
@@ -25,7 +28,7 @@ use crate::{
     images::estimate,
     storages::scan::{self, Unlisted},
     tasks::{
-        capture_failure,
+        capture_failure, device_results,
         lease::{leased_task, refused, unavailable},
         lifecycle, moves,
         payload::{NewDisk, TaskPayload},
@@ -71,6 +74,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
     let reported = match outcome {
         Outcome::Captured(_) => TaskResult::CapturedImage,
         Outcome::ImageRegistered(_) => TaskResult::RegisteredImage,
+        Outcome::IsoRegistered(_) => TaskResult::RegisteredIso,
         Outcome::Moved(_) => TaskResult::MovedImage,
         Outcome::Deployed(_) => TaskResult::DeployedInstance,
         Outcome::StorageTested(_) => TaskResult::TestedStorage,
@@ -86,7 +90,11 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::Captured(CaptureResult { image, .. }) | Outcome::ImageRegistered(ImageResult { image }) => {
             validate_image(image)
         }
-        Outcome::Moved(_)
+        Outcome::IsoRegistered(result) if result.stored.size.bytes() == 0 => {
+            Err(refused("the reported ISO has no bytes"))
+        }
+        Outcome::IsoRegistered(_)
+        | Outcome::Moved(_)
         | Outcome::Deployed(_)
         | Outcome::StorageTested(_)
         | Outcome::StorageScanned
@@ -119,6 +127,12 @@ async fn apply(
             publish(change, record, result.image, CaptureNotes::default()).await?;
             lifecycle::succeed(change, record).await
         }
+        Outcome::IsoRegistered(result) => {
+            let label = truncate(&result.stored.label, MAX_TEXT);
+            let stored = StoredIso { label, ..result.stored };
+            device_results::registered(change, record, IsoResult { stored }).await?;
+            lifecycle::succeed(change, record).await
+        }
         Outcome::Moved(result) => moves::moved(change, record, &result).await,
         Outcome::Deployed(result) => {
             deployed(change, record, &result).await?;
@@ -136,7 +150,10 @@ async fn apply(
             scan::cleaned(change, record).await?;
             lifecycle::succeed(change, record).await
         }
-        Outcome::Done => lifecycle::succeed(change, record).await,
+        Outcome::Done => {
+            device_results::changed(change, record).await?;
+            lifecycle::succeed(change, record).await
+        }
         Outcome::Failed(error) if error.is(TaskErrorCode::AgentStopping) => {
             release(change, record, error).await
         }

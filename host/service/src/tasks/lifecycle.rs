@@ -9,6 +9,7 @@ use imprint_domain::{
     id::{AccountId, HypervisorId, ImageId, InstanceId, RequestId, TaskId},
     image::ImageStatus,
     instance::{InstanceStatus, Power},
+    iso::IsoStatus,
     task::{self as domain, OnFailure, OnSuccess, RetryPolicy, Task, TaskKind, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
@@ -24,7 +25,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     storages::{reservation, scan::state as scan_state},
-    tasks::{capture_failure, payload::TaskPayload},
+    tasks::{capture_failure, devices, payload::TaskPayload},
 };
 
 /// A task to queue.
@@ -94,6 +95,7 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
             OnFailure::FailImage => fail_image(change, record).await?,
             OnFailure::LoseImage => lose_image(change, record).await?,
             OnFailure::KeepImage => set_removal_failed(change, record, true).await?,
+            OnFailure::FailIso => devices::set_status(change, record, IsoStatus::Error).await?,
             OnFailure::FailInstance => fail_instance(change, record).await?,
             OnFailure::Nothing => {}
         }
@@ -233,6 +235,9 @@ pub(crate) async fn retry(change: &mut Change<'_>, record: &mut TaskRecord) -> R
     record.task.retry(change.now)?;
     if record.task.kind == TaskKind::ImageDelete {
         set_removal_failed(change, record, false).await?;
+    }
+    if record.task.kind == TaskKind::IsoRegister {
+        devices::set_status(change, record, IsoStatus::Registering).await?;
     }
     save(change, record).await
 }

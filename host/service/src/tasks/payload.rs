@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
     DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, ObjectSource, PowerAssignment,
-    RegisterImageAssignment, ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment,
-    VerifyImageAssignment,
+    RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
+    TestStorageAssignment, VerifyImageAssignment,
 };
 use imprint_domain::{
     Error,
     consistency::Consistency,
     digest::LogicalDigest,
-    id::{DiskId, ImageId, InstanceId, StorageId},
+    id::{DiskId, ImageId, InstanceId, IsoId, StorageId},
     image::{Compression, ImageFormat},
     location::Location,
     metadata::Metadata,
@@ -26,12 +26,20 @@ use imprint_domain::{
 use imprint_store::{
     Conn, image, instance, location,
     secret::{of_storage, of_task},
-    storage::{self, StorageRecord},
+    storage,
     task::TaskRecord,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{change::Change, db_result::DbResult, objects};
+use crate::{
+    change::Change,
+    db_result::DbResult,
+    objects,
+    tasks::{
+        devices::{self, DeviceChange},
+        storage_ref::storage_ref,
+    },
+};
 
 /// The time in milliseconds that a guest gets to shut down.
 const STOP_GRACE_MS: u32 = 60_000;
@@ -106,6 +114,13 @@ pub(crate) enum TaskPayload {
         /// Their keys.
         keys: Vec<String>,
     },
+    /// The ISO that is registered.
+    Iso {
+        /// The ISO.
+        iso_id: IsoId,
+    },
+    /// A change of an instance's devices.
+    Devices(DeviceChange),
     /// The storage of a connection test. Its secrets are sealed in a table of their own.
     StorageTest(TestSubject),
 }
@@ -196,8 +211,15 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             }
             AssignmentKind::Deploy(DeployAssignment {
                 instance,
-                image: image_ref(conn, task).await?,
-                source: source(change, task).await?,
+                image: match task.image_id {
+                    Some(_) => Some(image_ref(conn, task).await?),
+                    None => None,
+                },
+                devices: devices::devices(change, task, require(task.instance_id, "instance")?, None).await?,
+                source: match task.image_id {
+                    Some(_) => source(change, task).await?,
+                    None => None,
+                },
                 logical_digest: logical_digest(conn, task).await?,
                 seed,
                 start,
@@ -212,6 +234,20 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             let storage = stored_storage(conn, storage_id).await?;
             AssignmentKind::CleanStorage(CleanStorageAssignment { storage, keys })
         }
+        (
+            TaskKind::InstanceMountIso
+            | TaskKind::InstanceEjectIso
+            | TaskKind::InstanceAttachDisk
+            | TaskKind::InstanceDetachDisk,
+            TaskPayload::Devices(changed),
+        ) => {
+            let instance = instance_ref(conn, task).await?;
+            AssignmentKind::ChangeDevices(devices::assignment(change, task, instance, changed).await?)
+        }
+        (TaskKind::IsoRegister, TaskPayload::Iso { iso_id }) => {
+            let iso = devices::iso_ref(change, iso_id).await?;
+            AssignmentKind::RegisterIso(RegisterIsoAssignment { iso })
+        }
         (TaskKind::StorageTest, TaskPayload::StorageTest(subject)) => {
             AssignmentKind::TestStorage(test_assignment(conn, task, subject).await?)
         }
@@ -223,6 +259,8 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             | TaskPayload::Object { .. }
             | TaskPayload::Scan { .. }
             | TaskPayload::Clean { .. }
+            | TaskPayload::Iso { .. }
+            | TaskPayload::Devices(_)
             | TaskPayload::StorageTest(_),
         ) => return Err(of_another_kind(kind)),
     })
@@ -262,6 +300,11 @@ async fn plain(conn: &Conn<'_>, task: &Task) -> Result<AssignmentKind, Error> {
         | TaskKind::ObjectDelete
         | TaskKind::InstanceDeploy
         | TaskKind::InstanceReinstall
+        | TaskKind::InstanceMountIso
+        | TaskKind::InstanceEjectIso
+        | TaskKind::InstanceAttachDisk
+        | TaskKind::InstanceDetachDisk
+        | TaskKind::IsoRegister
         | TaskKind::StorageTest
         | TaskKind::StorageScan
         | TaskKind::StorageClean) => return Err(of_another_kind(kind)),
@@ -309,7 +352,7 @@ async fn location_of(conn: &Conn<'_>, task: &Task) -> Result<Location, Error> {
 }
 
 async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<LogicalDigest>, Error> {
-    let id: ImageId = require(task.image_id, "image")?;
+    let Some(id) = task.image_id else { return Ok(None) };
     let record = require(image::get(conn, id).await.db()?, "image")?;
     Ok(record.image.stored.as_ref().map(|stored| stored.logical_digest.clone()))
 }
@@ -385,16 +428,4 @@ async fn test_assignment(
         read_only: subject.read_only,
         has_secrets,
     })
-}
-
-/// Returns a storage as an agent needs it.
-pub(crate) fn storage_ref(record: &StorageRecord) -> StorageRef {
-    let storage = &record.storage;
-    StorageRef {
-        id: storage.id,
-        kind: storage.kind.clone(),
-        settings: storage.settings.clone(),
-        secrets_version: storage.secrets_version,
-        initialise: record.marked_at.is_none(),
-    }
 }

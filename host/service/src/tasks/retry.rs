@@ -11,7 +11,7 @@ use imprint_domain::{
 use imprint_store::{
     image::{self, ImageRecord},
     instance::{self, InstanceRecord},
-    storage,
+    iso, storage,
     task::TaskRecord,
 };
 
@@ -56,12 +56,22 @@ pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Res
             require_idle(&change.conn(), instance.instance.id).await
         }
         TaskKind::InstanceDeploy => {
-            may_deploy(change, record).await?;
-            let mut instance = its_instance(change, record).await?;
-            instance.instance.retry()?;
-            instance::update(&change.tx, &instance).await.db()?;
-            change.instance_changed(&instance).await
+            // One with an empty disk has no image.
+            if record.task.image_id.is_some() {
+                may_deploy(change, record).await?;
+            }
+            deploy_again(change, record).await
         }
+        TaskKind::InstanceMountIso
+        | TaskKind::InstanceEjectIso
+        | TaskKind::InstanceAttachDisk
+        | TaskKind::InstanceDetachDisk => {
+            Err(invalid_transition("the devices may be others by now; make the request again"))
+        }
+        TaskKind::IsoRegister => match iso::of_task(&change.conn(), record.task.id).await.db()? {
+            Some(_) => Ok(()),
+            None => Err(invalid_transition("the ISO has been removed; register it again")),
+        },
         TaskKind::InstanceStart | TaskKind::InstanceStop => {
             let instance = its_instance(change, record).await?;
             instance.instance.require_ready()?;
@@ -94,6 +104,14 @@ async fn may_deploy(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), 
         bring(change, &image, record.task.hypervisor_id).await?;
     }
     Ok(())
+}
+
+/// Starts the deployment of a failed instance anew.
+async fn deploy_again(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error> {
+    let mut instance = its_instance(change, record).await?;
+    instance.instance.retry()?;
+    instance::update(&change.tx, &instance).await.db()?;
+    change.instance_changed(&instance).await
 }
 
 async fn its_image(change: &Change<'_>, record: &TaskRecord) -> Result<ImageRecord, Error> {

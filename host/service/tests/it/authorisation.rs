@@ -156,6 +156,7 @@ fn location(text: &str) -> LocationCreate {
         name: name(text),
         images_enabled: true,
         sharing_enabled: true,
+        iso_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

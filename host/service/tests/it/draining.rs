@@ -77,7 +77,7 @@ pub(crate) async fn a_drained_storage_moves_its_images_and_can_be_removed(world:
     world.service.instance_create(&world.customer, request).await.unwrap();
     let work = world.agent.claim_one().await;
     let AssignmentKind::Deploy(deploy) = &work.kind else { panic!("{work:?}") };
-    assert_eq!(deploy.image.storage.id, target);
+    assert_eq!(deploy.image.as_ref().unwrap().storage.id, target);
 }
 
 pub(crate) async fn images_that_fit_nowhere_hold_up_no_other(world: World) {
@@ -217,7 +217,7 @@ pub(crate) async fn an_image_comes_to_the_hypervisor_that_needs_it(world: World)
     assert_eq!(work.len(), 2);
     for assignment in work {
         let AssignmentKind::Deploy(deploy) = &assignment.kind else { panic!("{:?}", assignment.kind) };
-        assert_eq!(deploy.image.storage.id, shared);
+        assert_eq!(deploy.image.as_ref().unwrap().storage.id, shared);
         agent.finish(&assignment, success(&assignment.kind)).await.unwrap();
     }
     assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
@@ -275,7 +275,7 @@ pub(crate) async fn an_image_is_copied_when_the_agent_that_serves_it_goes_away(w
     world.environment.advance(10);
     let work = agent.claim_one().await;
     let AssignmentKind::Deploy(deploy) = &work.kind else { panic!("{work:?}") };
-    assert_eq!((deploy.image.storage.id, deploy.source.is_some()), (shared, false));
+    assert_eq!((deploy.image.as_ref().unwrap().storage.id, deploy.source.is_some()), (shared, false));
     agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
 }
@@ -309,7 +309,7 @@ pub(crate) async fn an_image_is_read_from_an_agent_that_serves_it(world: World) 
     let grant = key.open(&source.token, work.deadline).unwrap();
     assert_eq!((grant.storage, grant.key.as_str()), (storage, object.as_str()));
     assert_eq!((grant.until, grant.purpose), (work.deadline, work.task_id.to_string()));
-    assert_eq!(deploy.image.storage.id, storage, "the image stays where it is");
+    assert_eq!(deploy.image.as_ref().unwrap().storage.id, storage, "the image stays where it is");
     agent.finish(&work, success(&work.kind)).await.unwrap();
     assert_eq!(world.task(made.task.id).await.state, TaskState::Succeeded);
 

@@ -159,6 +159,8 @@ impl SubjectStatus for EventView {
             | Subject::Share(_)
             | Subject::ShareRemoved(_)
             | Subject::Task(_)
+            | Subject::Iso(_)
+            | Subject::IsoRemoved(_)
             | Subject::Storage(_)
             | Subject::StorageRemoved(_)
             | Subject::TaskRemoved(_) => None,

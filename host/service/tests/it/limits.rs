@@ -159,6 +159,7 @@ async fn second_location(world: &World) -> (LocationId, InstanceId) {
         name: name("elsewhere"),
         images_enabled: true,
         sharing_enabled: true,
+        iso_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

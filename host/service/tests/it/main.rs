@@ -12,6 +12,7 @@ mod draining;
 mod estimates;
 mod events;
 mod finding;
+mod isos;
 mod limits;
 mod metadata;
 mod pages;
@@ -153,6 +154,12 @@ scenarios! {
         a_disk_is_written_anew_and_the_instance_stays_what_it_is,
         a_reinstallation_that_fails_changes_nothing,
         what_forbids_a_reinstallation_says_so,
+    }
+    isos {
+        an_iso_is_registered_edited_and_removed,
+        an_iso_is_mounted_and_ejected,
+        disks_are_attached_up_to_a_limit_and_detached,
+        a_system_is_installed_on_an_empty_disk,
     }
     saved {
         keys_are_saved_recognised_renamed_and_deleted,

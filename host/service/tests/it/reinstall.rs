@@ -67,7 +67,9 @@ pub(crate) async fn a_disk_is_written_anew_and_the_instance_stays_what_it_is(wor
     assert_eq!((made.task.kind, made.task.image_id), (TaskKind::InstanceReinstall, Some(known_good)));
     let work = world.agent.claim_one().await;
     let deploy = order(&work.kind);
-    assert!(deploy.replace && deploy.start && deploy.image.id == known_good);
+    assert!(
+        deploy.replace && deploy.start && deploy.image.as_ref().is_some_and(|image| image.id == known_good)
+    );
     assert_eq!((deploy.instance.id, deploy.instance.disk_size), (world.instance, size(128 << 20)));
     assert_eq!(deploy.seed.user.as_deref(), Some("debian"));
     assert_eq!(deploy.seed.hostname, "web-1");

@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, MoveResult, ObjectServer, Outcome,
+    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, IsoResult, MoveResult, ObjectServer, Outcome,
     PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse,
     StorageKindReport, StorageReport,
 };
@@ -23,6 +23,7 @@ use imprint_domain::{
     id::{AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
     image::{ImageFormat, StoredImage},
     instance::Power,
+    iso::StoredIso,
     location::FreezeLimit,
     name::Name,
     plugin_kind::StorageKind,
@@ -159,6 +160,7 @@ impl World {
             name: name("Here"),
             images_enabled: true,
             sharing_enabled: true,
+            iso_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
@@ -304,7 +306,7 @@ pub(crate) async fn account(service: &Service, admin: &Op, text: &str) -> Op {
     sign_in(service, text, "correct horse").await
 }
 
-async fn storage(
+pub(crate) async fn storage(
     service: &Service,
     admin: &Op,
     hypervisor: HypervisorId,
@@ -405,6 +407,13 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
             disk_allocated: size(4 << 20),
             network: None,
         }),
+        AssignmentKind::RegisterIso(_) => Outcome::IsoRegistered(IsoResult {
+            stored: StoredIso {
+                size: size(64 * 2048),
+                digest: digest("3").parse().unwrap(),
+                label: String::new(),
+            },
+        }),
         AssignmentKind::TestStorage(_) => Outcome::StorageTested(StorageTest::default()),
         AssignmentKind::ScanStorage(_) => Outcome::StorageScanned,
         AssignmentKind::DeleteImage(_)
@@ -412,6 +421,7 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
         | AssignmentKind::Start(_)
         | AssignmentKind::Stop(_)
         | AssignmentKind::Coalesce(_)
+        | AssignmentKind::ChangeDevices(_)
         | AssignmentKind::DeleteInstance(_) => Outcome::Done,
     }
 }
@@ -476,6 +486,7 @@ impl Agent {
             version: "0.1.0".into(),
             plugins: BTreeMap::new(),
             storage_kinds,
+            drivers_with_devices: vec!["qemu".to_owned()],
             findings: Vec::new(),
             objects: None,
             advanced: Vec::new(),

@@ -513,6 +513,7 @@ pub(crate) async fn reports_that_make_no_sense_are_refused(world: World) {
         version: String::new(),
         plugins: std::collections::BTreeMap::new(),
         storage_kinds: Vec::new(),
+        drivers_with_devices: vec!["qemu".to_owned()],
         findings: Vec::new(),
         objects: None,
         advanced: Vec::new(),

@@ -134,7 +134,12 @@ fn the_mode_hvm_is_a_machine_of_emulated_devices() {
     assert_eq!(of("ide-hd"), [(Some("disk0"), Some("ide.0"), Some(0))]);
     assert_eq!(
         of("ide-cd"),
-        [(Some("cdrom0"), Some("ide.0"), Some(1)), (Some("cdrom1"), Some("ide.1"), Some(0)),]
+        [
+            (Some("cdrom0"), Some("ide.0"), Some(1)),
+            (Some("cdrom1"), Some("ide.1"), Some(0)),
+            // The drive whose medium changes is empty.
+            (None, Some("ide.1"), Some(1)),
+        ]
     );
     assert_eq!(of("e1000").len(), 1);
     let virtual_only = ["virtio-blk-pci", "virtio-scsi-pci", "virtio-net-pci"];
@@ -195,4 +200,30 @@ fn a_card_on_a_device_of_the_machine_runs_no_script() {
     }
     wanted.options.remove("tap");
     assert!(define(&wanted).is_err(), "no device is named");
+}
+
+/// S111: the drive is there with and without a medium, and comes first only when asked for.
+#[test]
+fn the_drive_and_further_disks_can_change() {
+    let devices = |wanted: &VmSpec| -> Vec<Value> {
+        let arguments = define(wanted).unwrap().arguments;
+        values(&arguments, "-device").into_iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    };
+    let of = |devices: &[Value], id: &str| devices.iter().find(|device| device["id"] == id).cloned();
+    let mut wanted = spec("/run", vec![disk("/a.qcow2", "qcow2")]);
+    let drive = of(&devices(&wanted), "cdm").unwrap();
+    assert_eq!(
+        (drive["driver"].as_str(), drive.get("drive"), drive.get("bootindex")),
+        (Some("scsi-cd"), None, None)
+    );
+    wanted.cdroms.push(DiskSpec { serial: "medium".to_owned(), ..disk("/setup.iso", "raw") });
+    let drive = of(&devices(&wanted), "cdm").unwrap();
+    assert_eq!((drive["drive"].as_str(), drive.get("bootindex")), (Some("medium"), None));
+    wanted.options = props([("boot", "cd"), ("machine", "q35")]);
+    wanted.disks.push(DiskSpec { serial: "0123".to_owned(), ..disk("/b.qcow2", "qcow2") });
+    let all = devices(&wanted);
+    assert_eq!(of(&all, "cdm").unwrap()["bootindex"].as_i64(), Some(0));
+    let further = of(&all, "vdisk-0123").unwrap();
+    assert_eq!((further["drive"].as_str(), further["bus"].as_str()), (Some("disk-0123"), Some("port1")));
+    assert_eq!(all.iter().filter(|device| device["driver"] == "pcie-root-port").count(), 7);
 }

@@ -75,6 +75,13 @@ pub(super) struct State {
     pub(super) agent_stale: VecDeque<Vec<u8>>,
     pub(super) settings: BTreeMap<String, String>,
     pub(super) cancelled: bool,
+    /// The drive whose medium changes.
+    pub(super) tray_open: bool,
+    pub(super) medium: Option<String>,
+    /// Devices that were added, with their nodes.
+    pub(super) added: BTreeMap<String, String>,
+    /// Whether the guest keeps disks that are to go.
+    pub(super) holds_disks: bool,
     pub(super) journal: Vec<Note>,
     pub(super) commands: Vec<String>,
     pub(super) clock: u64,
@@ -121,6 +128,10 @@ impl Model {
             agent_stale: VecDeque::new(),
             settings: BTreeMap::new(),
             cancelled: false,
+            tray_open: false,
+            medium: None,
+            added: BTreeMap::new(),
+            holds_disks: false,
             journal: Vec::new(),
             commands: Vec::new(),
             clock: 1_000,
@@ -235,6 +246,41 @@ impl State {
                 { "meta-type": "enum", "name": "1", "values": self.drivers },
             ] }),
             "x-debug-query-block-graph" => self.graph(),
+            "qom-list" => {
+                let added = self.added.keys().map(String::as_str);
+                let names: Vec<Value> =
+                    ["vdisk0", "cdm"].into_iter().chain(added).map(|name| json!({ "name": name })).collect();
+                json!({ "return": names })
+            }
+            "blockdev-open-tray" | "blockdev-close-tray" => {
+                self.tray_open = command == "blockdev-open-tray";
+                done()
+            }
+            "blockdev-remove-medium" if !self.tray_open => refused("Tray of the device is not open"),
+            "blockdev-remove-medium" => {
+                self.medium = None;
+                done()
+            }
+            "blockdev-insert-medium" if !self.tray_open || self.medium.is_some() => {
+                refused("not open or full")
+            }
+            "blockdev-insert-medium" => {
+                self.medium = Some(text("node-name"));
+                done()
+            }
+            "device_add" => {
+                self.added.insert(text("id"), text("drive"));
+                done()
+            }
+            "device_del" if !self.added.contains_key(&text("id")) => refused("Device not found"),
+            "device_del" => {
+                if !self.holds_disks {
+                    self.added.remove(&text("id"));
+                    let data = json!({ "device": text("id"), "path": format!("/machine/peripheral/{}", text("id")) });
+                    events.push(json!({ "event": "DEVICE_DELETED", "data": data }));
+                }
+                done()
+            }
             "qom-get" if arguments["property"] == "iothread" => json!({ "return": "" }),
             "qom-get" => json!({ "return": "virtio-blk-pci" }),
             "blockdev-add" => self.add_node(arguments),
@@ -358,7 +404,8 @@ impl State {
             .values()
             .any(|node| node.file.as_deref() == Some(name) || node.target.as_deref() == Some(name));
         let exported = name.ends_with("-sa") && !self.exports.is_empty();
-        if parents || exported || self.drive == name {
+        let attached = self.added.values().chain(&self.medium).any(|node| node == name);
+        if parents || exported || attached || self.drive == name {
             return refused(format!("Node {name} is in use"));
         }
         match self.nodes.remove(name) {

@@ -99,8 +99,10 @@ export function AccessFields({ values, onChange, keysProblem, scriptProblem }: A
   )
 }
 
+type AccessMembers = 'ssh_key_ids' | 'ssh_keys' | 'user_script_id' | 'user_data'
+
 /** Returns the members of a request that are chosen here. */
-export function accessOf(values: Access): Partial<InstanceCreate> {
+export function accessOf(values: Access): Partial<Pick<InstanceCreate, AccessMembers>> {
   const { keys } = parseSshKeys(values.keys)
   return {
     ...(values.keyIds.length > 0 ? { ssh_key_ids: [...values.keyIds] } : {}),

@@ -1,6 +1,7 @@
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { useCreateInstance } from '@/api/queries/instances'
 import type { Image, InstanceCreate } from '@/api/types'
+import { diskProblem, emptyDiskProblem, parseDiskGib } from '@/lib/disk'
 import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes, GIB, MIB } from '@/lib/format'
 import { nameProblem } from '@/lib/name'
@@ -11,7 +12,7 @@ import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
 import { ButtonRow, Card, Stack } from '@/ui/Page'
 import { AccessFields, accessOf, NO_ACCESS } from './AccessFields'
-import { diskProblem, parseDiskGib } from './disk'
+import { EmptyDiskFields } from './EmptyDiskFields'
 
 const VCPUS = [1, 2, 4, 8, 16].map((count) => ({ id: String(count), label: String(count) }))
 const MEMORY = [256 * MIB, 512 * MIB, GIB, 2 * GIB, 4 * GIB, 8 * GIB, 16 * GIB].map((bytes) => ({
@@ -49,6 +50,9 @@ const EMPTY = {
   hypervisor: 'any',
   system: 'unsaid',
   start: true,
+  /** Whether the disk is empty, instead of that of an image. */
+  empty: false,
+  iso: '',
 }
 
 export function CreateInstanceForm({
@@ -65,10 +69,13 @@ export function CreateInstanceForm({
   const set = (patch: Partial<typeof EMPTY>) => setValues((old) => ({ ...old, ...patch }))
 
   const errors = {
-    image: image ? null : 'Choose an image',
+    image: image || values.empty ? null : 'Choose an image',
+    iso: values.iso || !values.empty ? null : 'Choose an ISO.',
     name: nameProblem(values.name),
-    disk: diskProblem(values.disk, image?.virtual_size_bytes ?? 0),
-    keys: parseSshKeys(access.keys).problem,
+    disk: values.empty
+      ? emptyDiskProblem(values.disk)
+      : diskProblem(values.disk, image?.virtual_size_bytes ?? 0),
+    keys: values.empty ? null : parseSshKeys(access.keys).problem,
   }
   const refusal = create.isError ? asProblem(create.error) : null
   const said = (pointer: string) => {
@@ -82,9 +89,9 @@ export function CreateInstanceForm({
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setSubmitted(true)
-    if (!image || errors.name || errors.disk || errors.keys) return focusFirstInvalid(event.currentTarget)
+    if (Object.values(errors).some(Boolean)) return focusFirstInvalid(event.currentTarget)
     create.mutate(
-      { ...bodyOf(values, image), ...accessOf(access) },
+      { ...bodyOf(values, image), ...(values.empty ? {} : accessOf(access)) },
       { onSuccess: ({ instance }) => onCreated(instance.id) },
     )
   }
@@ -93,7 +100,20 @@ export function CreateInstanceForm({
     <form onSubmit={submit}>
       <Stack>
         <Card title="Image">
-          {picker}
+          <Checkbox
+            label="Install a system from an ISO onto an empty disk"
+            isSelected={values.empty}
+            onChange={(empty) => set({ empty })}
+          />
+          {values.empty ? (
+            <EmptyDiskFields
+              iso={values.iso}
+              onChange={(iso) => set({ iso })}
+              problem={messageFor('iso', '/iso_id')}
+            />
+          ) : (
+            picker
+          )}
           {submitted && errors.image && (
             <ProblemNotice
               problem={{
@@ -128,16 +148,14 @@ export function CreateInstanceForm({
             <TextField
               label="Disk, GiB"
               inputMode="decimal"
-              placeholder={
-                image ? `same as image, ${formatBytes(image.virtual_size_bytes)}` : 'same as image'
-              }
+              placeholder={values.empty ? '20' : sizeHint(image)}
               value={values.disk}
               onChange={(disk) => set({ disk })}
               problem={messageFor('disk', '/disk_size_bytes')}
-              optional
+              optional={!values.empty}
             />
           </FieldRow>
-          {hypervisors.length > 1 && (
+          {!values.empty && hypervisors.length > 1 && (
             <SelectField
               label="Hypervisor"
               choices={[
@@ -160,14 +178,16 @@ export function CreateInstanceForm({
             onChange={(start) => set({ start })}
           />
         </Card>
-        <Card title="Access">
-          <AccessFields
-            values={access}
-            onChange={(patch) => setAccess((old) => ({ ...old, ...patch }))}
-            keysProblem={messageFor('keys', '/ssh_keys') ?? said('/ssh_key_ids')}
-            scriptProblem={said('/user_script_id') ?? said('/user_data')}
-          />
-        </Card>
+        {!values.empty && (
+          <Card title="Access">
+            <AccessFields
+              values={access}
+              onChange={(patch) => setAccess((old) => ({ ...old, ...patch }))}
+              keysProblem={messageFor('keys', '/ssh_keys') ?? said('/ssh_key_ids')}
+              scriptProblem={said('/user_script_id') ?? said('/user_data')}
+            />
+          </Card>
+        )}
         {refusal && <ProblemNotice problem={refusal} />}
         <ButtonRow>
           <Button type="submit" variant="primary" busy={create.isPending}>
@@ -182,16 +202,19 @@ export function CreateInstanceForm({
   )
 }
 
-function bodyOf(values: typeof EMPTY, image: Image): InstanceCreate {
+const sizeHint = (image: Image | undefined) =>
+  image ? `same as image, ${formatBytes(image.virtual_size_bytes)}` : 'same as image'
+
+function bodyOf(values: typeof EMPTY, image: Image | undefined): InstanceCreate {
   const disk = parseDiskGib(values.disk)
   return {
-    image_id: image.id,
+    ...(values.empty ? { iso_id: values.iso } : image ? { image_id: image.id } : {}),
     name: values.name.trim(),
     vcpus: Number(values.vcpus),
     memory_bytes: Number(values.memory),
     start: values.start,
     ...(disk === null ? {} : { disk_size_bytes: disk }),
     ...(values.system === 'unsaid' ? {} : { os_type: values.system as InstanceCreate['os_type'] }),
-    ...(values.hypervisor === 'any' ? {} : { hypervisor_id: values.hypervisor }),
+    ...(values.empty || values.hypervisor === 'any' ? {} : { hypervisor_id: values.hypervisor }),
   }
 }

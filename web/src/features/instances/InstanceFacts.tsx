@@ -57,6 +57,7 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
             name: disk.primary ? 'Primary disk' : `Disk ${index + 1} (not captured)`,
             value: `${formatBytes(disk.virtual_size_bytes)}, ${disk.format}`,
           })),
+          ...(instance.iso ? [{ name: 'ISO', value: instance.iso.name }] : []),
           { name: 'ID', value: <CopyableText label="ID" value={instance.id} />, wide: true },
         ]}
       />

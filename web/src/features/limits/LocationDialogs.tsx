@@ -21,6 +21,7 @@ export interface LocationDialogProps {
 export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
   const [enabled, setEnabled] = useState(location.images_enabled)
   const [sharing, setSharing] = useState(location.sharing_enabled)
+  const [isos, setIsos] = useState(location.iso_enabled)
   const [merged, setMerged] = useState(location.coalesce_before_capture)
   const [limits, setLimits] = useState(
     typedLimits(location.default_image_limit, location.default_image_bytes_limit),
@@ -40,6 +41,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
     const patch = {
       images_enabled: enabled,
       sharing_enabled: sharing,
+      iso_enabled: isos,
       coalesce_before_capture: merged,
       default_image_limit: parsed.images,
       default_image_bytes_limit: parsed.bytes,
@@ -70,6 +72,12 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
         help="Without it nothing is offered, accepted or deployed by a share. Existing shares stay."
         isSelected={sharing}
         onChange={setSharing}
+      />
+      <Checkbox
+        label="Customers mount ISOs on their instances"
+        help="Without it nothing is mounted. What is mounted stays."
+        isSelected={isos}
+        onChange={setIsos}
       />
       <Checkbox
         label="Merge the layers of a disk before its image is created"

@@ -78,6 +78,36 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Instance deletion failed',
     steps: ['queued', 'removing'],
   },
+  'instance.mount_iso': {
+    title: 'Mount ISO',
+    done: 'ISO mounted',
+    failed: 'Mounting the ISO failed',
+    steps: ['queued', 'preparing', 'copying', 'finalizing'],
+  },
+  'instance.eject_iso': {
+    title: 'Eject ISO',
+    done: 'ISO ejected',
+    failed: 'Ejecting the ISO failed',
+    steps: ['queued', 'preparing', 'finalizing'],
+  },
+  'instance.attach_disk': {
+    title: 'Attach disk',
+    done: 'Disk attached',
+    failed: 'Attaching the disk failed',
+    steps: ['queued', 'preparing', 'finalizing'],
+  },
+  'instance.detach_disk': {
+    title: 'Detach disk',
+    done: 'Disk detached',
+    failed: 'Detaching the disk failed',
+    steps: ['queued', 'preparing', 'finalizing'],
+  },
+  'iso.register': {
+    title: 'Add ISO',
+    done: 'ISO added',
+    failed: 'Adding the ISO failed',
+    steps: ['queued', 'preparing', 'copying'],
+  },
   'storage.scan': {
     title: 'Scan image storage',
     done: 'Image storage scanned',

@@ -11,9 +11,9 @@ use std::{
 
 use async_trait::async_trait;
 use imprint_ports::{
-    CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, Consistency, Driver, ErrorClass, JournalNote,
-    Launch, NbdSource, PortError, Power, PowerAction, Props, QuiesceReport, Recovered, SharedJournal,
-    StartedCapture, Vm, VmSpec,
+    CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, ErrorClass,
+    JournalNote, Launch, NbdSource, PortError, Power, PowerAction, Props, QuiesceReport, Recovered,
+    SharedJournal, StartedCapture, Vm, VmSpec,
 };
 use tokio::{
     process::{Child, Command},
@@ -34,6 +34,7 @@ pub(in crate::tests) struct Behaviour {
     pub(in crate::tests) panic_in_plan: bool,
     pub(in crate::tests) broken: Option<String>,
     pub(in crate::tests) refuse_recovery: bool,
+    pub(in crate::tests) refuse_devices: bool,
     pub(in crate::tests) ignore_shutdown: bool,
     pub(in crate::tests) program: String,
 }
@@ -57,6 +58,7 @@ impl FakeDriver {
             panic_in_plan: false,
             broken: None,
             refuse_recovery: false,
+            refuse_devices: false,
             ignore_shutdown: false,
             program: "guest".to_owned(),
         };
@@ -243,5 +245,30 @@ impl Driver for FakeDriver {
             process.unwrap().signal(rustix::process::Signal::TERM).unwrap();
         }
         Ok(Power::Running)
+    }
+
+    fn changes_devices(&self) -> bool {
+        true
+    }
+
+    async fn change_medium(&self, _vm_id: &str, medium: Option<&DiskSpec>) -> Result<(), PortError> {
+        let name = medium.and_then(|medium| medium.path.file_name());
+        self.call(format!("medium {}", name.map_or("none".into(), |name| name.to_string_lossy())));
+        Ok(())
+    }
+
+    async fn attach_disk(&self, _vm_id: &str, disk: &DiskSpec) -> Result<(), PortError> {
+        assert!(disk.path.exists(), "the host makes the file first");
+        self.call(format!("attach {}", disk.serial));
+        let refuse = self.behaviour.lock().unwrap().refuse_devices;
+        if refuse {
+            return Err(PortError::host(ErrorClass::Conflict, "fake.no-room", "there is no room"));
+        }
+        Ok(())
+    }
+
+    async fn detach_disk(&self, _vm_id: &str, serial: &str) -> Result<(), PortError> {
+        self.call(format!("detach {serial}"));
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use cap_std::fs::Dir;
 use chrono::Utc;
 use imprint_agent_protocol::{
-    Assignment, AssignmentKind, CaptureAssignment, DeployAssignment, ImageRef, InstanceRef, Seed,
+    Assignment, AssignmentKind, CaptureAssignment, DeployAssignment, Devices, ImageRef, InstanceRef, Seed,
     StorageKindReport, StorageRef,
 };
 use imprint_domain::{
@@ -117,6 +117,10 @@ impl FakePorts {
 impl Ports for FakePorts {
     fn plugins(&self) -> BTreeMap<String, String> {
         BTreeMap::from([("fake".to_owned(), "1".to_owned())])
+    }
+
+    fn drivers_with_devices(&self) -> Vec<String> {
+        vec!["fake".to_owned()]
     }
 
     fn findings(&self) -> Vec<String> {
@@ -314,7 +318,8 @@ impl World {
         };
         assignment(AssignmentKind::Deploy(DeployAssignment {
             instance,
-            image: image_ref("raw"),
+            image: Some(image_ref("raw")),
+            devices: Devices::default(),
             source: None,
             logical_digest: digest.map(|text| text.parse().unwrap()),
             seed: Seed {

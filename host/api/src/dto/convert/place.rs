@@ -12,6 +12,7 @@ impl From<service::LocationView> for location::Location {
             name: view.name.to_string(),
             images_enabled: view.images_enabled,
             sharing_enabled: view.sharing_enabled,
+            iso_enabled: view.iso_enabled,
             capture_format: view.capture_format,
             limits: view.limits.into(),
         }
@@ -25,6 +26,7 @@ impl From<service::LocationView> for location::AdminLocation {
             name: view.name.to_string(),
             images_enabled: view.images_enabled,
             sharing_enabled: view.sharing_enabled,
+            iso_enabled: view.iso_enabled,
             default_image_limit: view.default_image_limit,
             default_image_bytes_limit: view.default_image_bytes_limit.map(ByteSize::bytes),
             coalesce_before_capture: view.coalesce_before_capture,

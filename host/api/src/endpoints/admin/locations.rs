@@ -60,6 +60,7 @@ pub(crate) async fn admin_location_create(
         name: name(&body.value.name, "/name")?,
         images_enabled: body.value.images_enabled,
         sharing_enabled: body.value.sharing_enabled,
+        iso_enabled: body.value.iso_enabled,
         default_image_limit: body.value.default_image_limit.map(limit).transpose()?,
         default_image_bytes_limit: body.value.default_image_bytes_limit.map(bytes_limit).transpose()?,
         coalesce: CoalescePolicy {
@@ -89,6 +90,7 @@ pub(crate) async fn admin_location_update(
     let patch = service::LocationPatch {
         images_enabled: body.value.images_enabled,
         sharing_enabled: body.value.sharing_enabled,
+        iso_enabled: body.value.iso_enabled,
         default_image_limit: changed(body.value.default_image_limit, limit)?,
         default_image_bytes_limit: changed(body.value.default_image_bytes_limit, bytes_limit)?,
         coalesce_before_capture: body.value.coalesce_before_capture,

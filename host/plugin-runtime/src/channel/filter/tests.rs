@@ -78,7 +78,6 @@ fn some_commands_are_never_granted() {
         "human-monitor-command",
         "object-add",
         "chardev-add",
-        "device_add",
         "netdev_add",
         "screendump",
         "dump-guest-memory",
@@ -174,4 +173,26 @@ fn servers_listen_on_reserved_endpoints() {
     refused(r#"{"execute":"nbd-server-start"}"#, "reserved");
     allowed(r#"{"execute":"block-export-add","arguments":{"type":"nbd","id":"e","node-name":"n"}}"#);
     refused(r#"{"execute":"block-export-add","arguments":{"type":"fuse","mountpoint":"/mnt"}}"#, "nbd");
+}
+
+#[test]
+fn a_new_device_is_a_disk() {
+    let resources = CallResources::default();
+    let capability = capability(&["device_add"], &[]);
+    let check = |device: &str| {
+        let line = format!(r#"{{"execute":"device_add","arguments":{device}}}"#);
+        check_line(&capability, &resources, line.as_bytes()).is_ok()
+    };
+    assert!(check(r#"{"driver":"virtio-blk-pci","id":"vdisk-1","drive":"disk-1","serial":"1"}"#));
+    assert!(check(r#"{"driver":"virtio-blk-pci","id":"vdisk-1","drive":"disk-1","bus":"port1"}"#));
+    for device in [
+        r#"{"driver":"vfio-pci","host":"0000:01:00.0"}"#,
+        r#"{"driver":"usb-host","hostbus":1}"#,
+        r#"{"driver":"virtio-blk-pci","drive":"disk-1","romfile":"/etc/shadow"}"#,
+        r#"{"driver":"virtio-blk-pci","drive":{"driver":"file","filename":"/etc/shadow"}}"#,
+        r#"{"id":"vdisk-1"}"#,
+        "[]",
+    ] {
+        assert!(!check(device), "{device}");
+    }
 }

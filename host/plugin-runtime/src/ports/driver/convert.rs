@@ -24,7 +24,7 @@ const MAX_ARGUMENTS: usize = 1000;
 const MAX_ARGUMENT: usize = 64 << 10;
 
 /// Returns a path for the plugin, which must be UTF-8.
-fn utf8(path: &Path) -> Result<String, PortError> {
+pub(super) fn utf8(path: &Path) -> Result<String, PortError> {
     path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
         let message = format!("path {} is not UTF-8; use another folder", path.display());
         Code::Path.error(message)

@@ -13,7 +13,7 @@ use imprint_domain::{
 use imprint_store::{
     Conn,
     image::{self, ImageRecord},
-    storage, storage_scan,
+    iso, storage, storage_scan,
     storage_scan::ObjectRecord,
     storage_use, task,
 };
@@ -70,8 +70,14 @@ async fn spare_busy(conn: &Conn<'_>, records: &mut [ObjectRecord], since: Timest
     Ok(())
 }
 
-/// Returns the keys that tasks of a storage refer to which are not over.
+/// Returns the keys that tasks of a storage refer to which are not over, and those of ISOs.
 pub(super) async fn keys_in_use(conn: &Conn<'_>, id: StorageId) -> Result<BTreeSet<String>, Error> {
+    let mut keys = keys_of_tasks(conn, id).await?;
+    keys.extend(iso::keys_of_storage(conn, id).await.db()?);
+    Ok(keys)
+}
+
+async fn keys_of_tasks(conn: &Conn<'_>, id: StorageId) -> Result<BTreeSet<String>, Error> {
     let mut keys = BTreeSet::new();
     for task_id in storage_use::active(conn, id, None).await.db()? {
         let Some(record) = task::get(conn, task_id).await.db()? else { continue };
@@ -93,6 +99,8 @@ pub(super) async fn keys_in_use(conn: &Conn<'_>, id: StorageId) -> Result<BTreeS
             | TaskPayload::Object { .. }
             | TaskPayload::Scan { .. }
             | TaskPayload::Clean { .. }
+            | TaskPayload::Iso { .. }
+            | TaskPayload::Devices(_)
             | TaskPayload::StorageTest(_) => {}
         }
     }
@@ -101,7 +109,7 @@ pub(super) async fn keys_in_use(conn: &Conn<'_>, id: StorageId) -> Result<BTreeS
 
 /// Returns whether a task that is not over is removing that object, or works with it.
 pub(crate) async fn is_being_removed(conn: &Conn<'_>, id: StorageId, key: &str) -> Result<bool, Error> {
-    Ok(keys_in_use(conn, id).await?.contains(key))
+    Ok(keys_of_tasks(conn, id).await?.contains(key))
 }
 
 /// Compares the object of an image again whose row has changed, if a scan has found it.

@@ -18,3 +18,8 @@ export function diskProblem(text: string, minimum: number): string | null {
   if (bytes === null || bytes === 0) return 'Enter a number of GiB, such as 20 or 0.5.'
   return bytes < minimum ? `The image needs a disk of at least ${formatBytes(minimum)}.` : null
 }
+
+/** Returns why the size of an empty disk is invalid, or `null`. */
+export function emptyDiskProblem(text: string): string | null {
+  return parseDiskGib(text) ? null : 'Enter a number of GiB, such as 20 or 0.5.'
+}

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { GIB } from '@/lib/format'
-import { diskProblem, parseDiskGib } from './disk'
+import { diskProblem, emptyDiskProblem, parseDiskGib } from './disk'
 
 test.each([
   ['20', 20 * GIB],
@@ -17,4 +17,9 @@ test('a disk cannot be smaller than its image', () => {
   expect(diskProblem('2', 2 * GIB)).toBeNull()
   expect(diskProblem('', 2 * GIB)).toBeNull()
   expect(diskProblem('0', 0)).toContain('Enter a number of GiB')
+})
+
+test('an empty disk has a size', () => {
+  expect(emptyDiskProblem('20')).toBeNull()
+  for (const text of ['', '0', 'much']) expect(emptyDiskProblem(text)).toContain('Enter a number of GiB')
 })
