@@ -30,6 +30,7 @@ mod m20261130_000036_share_images;
 mod m20261130_000040_add_metadata;
 mod m20261130_000041_add_capture_figures;
 mod m20261130_000042_create_saved_resources;
+mod m20261130_000043_create_catalogue;
 mod m20261130_000044_create_isos;
 mod m20261130_000045_add_device_support;
 mod m20261130_000046_add_capture_rules;
@@ -90,6 +91,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000040_add_metadata::Migration),
             Box::new(m20261130_000041_add_capture_figures::Migration),
             Box::new(m20261130_000042_create_saved_resources::Migration),
+            Box::new(m20261130_000043_create_catalogue::Migration),
             Box::new(m20261130_000044_create_isos::Migration),
             Box::new(m20261130_000045_add_device_support::Migration),
             Box::new(m20261130_000046_add_capture_rules::Migration),

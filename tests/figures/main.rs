@@ -82,7 +82,6 @@ async fn main() -> Result<()> {
 }
 
 /// The share of a core that the demo's guest takes while nobody uses it.
-#[expect(clippy::disallowed_methods, reason = "what is measured is a stretch of time")]
 async fn idle(seconds: u32) -> Result<()> {
     const GOAL: f64 = 3.0;
     let image = imprint_tests::dist()?.join("guest/stock-linux.raw");

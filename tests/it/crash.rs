@@ -56,8 +56,18 @@ fn steps() -> Result<Vec<String>> {
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr));
     }
-    let other =
-        ["new-instance", "launching", "launched", "removing", "removed", "merging", "replacing", "replaced"];
+    let other = [
+        "new-instance",
+        "reinstalling",
+        "changing-devices",
+        "launching",
+        "launched",
+        "removing",
+        "removed",
+        "merging",
+        "replacing",
+        "replaced",
+    ];
     let all = String::from_utf8(output.stdout)?;
     Ok(all.split_whitespace().filter(|step| !other.contains(step)).map(str::to_owned).collect())
 }

@@ -9,7 +9,7 @@ use imprint_tests::{
     dist, eventually,
     ledger::{self, last_sequence},
     process::is_alive,
-    server::Server,
+    server::{CONFIG, Server},
     tools::{self, SmallDisk},
 };
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ impl Demo {
         std::fs::copy(&built, plugins.join("hostile-stream.wasm"))
             .context("the test plugins are not built")?;
         let config = dir.path().join("imprint.toml");
-        std::fs::write(&config, format!("[plugins]\ndir = {plugins:?}\n"))?;
+        std::fs::write(&config, format!("{CONFIG}[plugins]\ndir = {plugins:?}\n"))?;
         let separate: &[&str] = if agent == Agent::Separate { &["--no-agent"] } else { &[] };
         let args = [&["--demo", "--config", tools::arg(&config)], separate].concat();
         let server = Server::start_in(dir, &args, &[]).await?;

@@ -163,6 +163,22 @@ const accounts = createRoute({
   component: lazyRouteComponent(() => import('@/routes/AccountsPage'), 'AccountsPage'),
 })
 
+const stockImages = createRoute({
+  getParentRoute: () => admin,
+  path: '/stock-images',
+  component: lazyRouteComponent(() => import('@/routes/StockImagesPage'), 'StockImagesPage'),
+})
+const addStockImage = createRoute({
+  getParentRoute: () => admin,
+  path: '/stock-images/new',
+  component: lazyRouteComponent(() => import('@/routes/AddStockImagePage'), 'AddStockImagePage'),
+})
+const mediaGroups = createRoute({
+  getParentRoute: () => admin,
+  path: '/media-groups',
+  component: lazyRouteComponent(() => import('@/routes/MediaGroupsPage'), 'MediaGroupsPage'),
+})
+
 export const router = createRouter({
   routeTree: root.addChildren([
     signIn,
@@ -184,6 +200,9 @@ export const router = createRouter({
         storageObjects,
         reconcile,
         isos,
+        stockImages,
+        addStockImage,
+        mediaGroups,
         locations,
         accounts,
       ]),

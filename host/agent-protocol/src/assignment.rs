@@ -40,6 +40,7 @@ pub struct Assignment {
 ///
 /// The aliases are the spellings of protocol version 2, in which journals of an earlier agent may
 /// still be written.
+#[expect(clippy::large_enum_variant, reason = "an agent has a few of them at a time")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum AssignmentKind {

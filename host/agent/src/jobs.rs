@@ -19,5 +19,6 @@ pub(crate) mod relocate;
 pub(crate) mod scan;
 mod seed;
 pub(crate) mod storage_test;
+pub(crate) mod undo;
 pub(crate) mod upload;
 mod watched;

@@ -13,6 +13,7 @@ pub mod image;
 pub mod instance;
 pub mod iso;
 pub mod location;
+pub mod media_group;
 pub mod page;
 pub mod patch;
 pub mod problem;

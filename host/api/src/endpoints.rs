@@ -12,6 +12,7 @@ pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod isos;
 pub(crate) mod locations;
+pub(crate) mod media_groups;
 pub(crate) mod operations;
 pub(crate) mod panel;
 pub(crate) mod problems;

@@ -30,7 +30,7 @@ use crate::{
         (name = "sessions", description = "Sign-in and the current account"),
         (name = "tokens", description = "API tokens"),
         (name = "saved", description = "SSH keys and user scripts that an account saves for new instances"),
-        (name = "catalogue", description = "Locations and hypervisors"),
+        (name = "catalogue", description = "Locations, hypervisors and media groups"),
         (name = "images", description = "Images"),
         (name = "shares", description = "Sharing of images with other accounts"),
         (name = "instances", description = "Instances"),

@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     endpoints::{
         accounts, admin, agent, downloads, events, hypervisors, images, instances, isos, locations,
-        operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, user_scripts,
+        media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, user_scripts,
     },
     openapi,
     problem::{self, ApiError},
@@ -93,6 +93,8 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(locations::location_list))
         .routes(routes!(locations::limits_show))
         .routes(routes!(hypervisors::hypervisor_list))
+        .routes(routes!(media_groups::media_group_list))
+        .routes(routes!(media_groups::media_group_show))
         .routes(routes!(images::image_list, images::image_create))
         .routes(routes!(images::image_show, images::image_update, images::image_delete))
         .routes(routes!(shares::share_list, shares::share_create))
@@ -167,6 +169,12 @@ fn operator() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::stock_images::admin_stock_image_create))
         .routes(routes!(admin::isos::admin_iso_list, admin::isos::admin_iso_create))
         .routes(routes!(admin::isos::admin_iso_update, admin::isos::admin_iso_delete))
+        .routes(routes!(admin::stock_images::admin_stock_image_update))
+        .routes(routes!(admin::media_groups::admin_media_group_create))
+        .routes(routes!(
+            admin::media_groups::admin_media_group_update,
+            admin::media_groups::admin_media_group_delete
+        ))
 }
 
 async fn method_not_allowed() -> ApiError {

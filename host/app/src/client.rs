@@ -17,13 +17,16 @@ mod find;
 mod hypervisor;
 mod image;
 mod instance;
+mod instance_details;
 mod iso;
 mod location;
 mod login;
+mod media_group;
 pub(crate) mod output;
 mod retry;
 mod saved;
 mod share;
+mod stock_image;
 mod storage;
 mod storage_download;
 mod storage_scan;
@@ -50,6 +53,8 @@ pub(crate) async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::Task(args) => task::run(args).await,
         ClientCommand::SshKey(args) => saved::ssh_key(args).await,
         ClientCommand::UserScript(args) => saved::user_script(args).await,
+        ClientCommand::StockImage(args) => stock_image::run(args).await,
+        ClientCommand::MediaGroup(args) => media_group::run(args).await,
         ClientCommand::Storage(args) => storage::run(args).await,
         ClientCommand::Admin(args) => admin::run(args).await,
     };

@@ -3,7 +3,6 @@
 use crate::{
     error::{Code, Error},
     image::{Compression, ImageFormat},
-    instance::Disk,
     size::ByteSize,
     string_enum::string_enum,
 };
@@ -60,19 +59,19 @@ impl CaptureFormat {
         }
     }
 
-    /// Returns the most bytes of the disk that the file may hold: a qcow2 file what the disk's file
-    /// occupies, the others as much as the guest sees.
-    pub fn largest(self, disk: &Disk) -> ByteSize {
+    /// Returns the most bytes that the file may hold of a disk with that content and that size: a
+    /// qcow2 file what the disk's file occupies, the others as much as the guest sees.
+    pub const fn largest(self, content: ByteSize, size: ByteSize) -> ByteSize {
         match self {
-            Self::Qcow2 => disk.content(),
-            Self::Raw | Self::Vhd => disk.virtual_size,
+            Self::Qcow2 => content,
+            Self::Raw | Self::Vhd => size,
         }
     }
 
-    /// Returns the size of the file where it follows from the disk: a raw file is the disk.
-    pub const fn exact(self, disk: &Disk) -> Option<ByteSize> {
+    /// Returns the size of the file where it follows from that of the disk: a raw file is the disk.
+    pub const fn exact(self, size: ByteSize) -> Option<ByteSize> {
         match self {
-            Self::Raw => Some(disk.virtual_size),
+            Self::Raw => Some(size),
             Self::Qcow2 | Self::Vhd => None,
         }
     }
@@ -80,10 +79,7 @@ impl CaptureFormat {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::id::{DiskId, InstanceId};
 
     #[test]
     fn only_qcow2_files_are_compressed() {
@@ -102,17 +98,9 @@ mod tests {
     #[test]
     fn a_file_holds_at_most_what_its_format_stores() {
         let size = |bytes| ByteSize::new(bytes).unwrap();
-        let disk = Disk {
-            id: DiskId::new(Uuid::from_u128(1)),
-            instance_id: InstanceId::new(Uuid::from_u128(2)),
-            primary: true,
-            virtual_size: size(100),
-            format: ImageFormat::Qcow2,
-            allocated: Some(size(30)),
-        };
-        let largest = CaptureFormat::ALL.iter().map(|format| format.largest(&disk).bytes());
+        let largest = CaptureFormat::ALL.iter().map(|format| format.largest(size(30), size(100)).bytes());
         assert_eq!(largest.collect::<Vec<_>>(), [30, 100, 100]);
-        assert_eq!(CaptureFormat::Raw.exact(&disk), Some(size(100)));
-        assert_eq!(CaptureFormat::Vhd.exact(&disk), None);
+        assert_eq!(CaptureFormat::Raw.exact(size(100)), Some(size(100)));
+        assert_eq!(CaptureFormat::Vhd.exact(size(100)), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Events: every change of state, numbered without gaps for each account.
 
 use crate::{
-    id::{AccountId, ImageId, InstanceId, IsoId, ShareId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
     string_enum::string_enum,
     time::Timestamp,
 };
@@ -17,6 +17,10 @@ string_enum! {
         InstanceChanged = "instance.changed",
         /// An instance was removed.
         InstanceDeleted = "instance.deleted",
+        /// A media group was added or changed. The accounts of admins have these events.
+        MediaGroupChanged = "media_group.changed",
+        /// A media group was removed.
+        MediaGroupDeleted = "media_group.deleted",
         /// A share was offered, or its state changed. Its owner and its recipient have these
         /// events.
         ShareChanged = "share.changed",
@@ -52,6 +56,8 @@ pub struct Event {
     pub image_id: Option<ImageId>,
     /// The instance that changed or that the task works on.
     pub instance_id: Option<InstanceId>,
+    /// The media group that changed.
+    pub media_group_id: Option<MediaGroupId>,
     /// The share that changed.
     pub share_id: Option<ShareId>,
     /// The image storage that changed.

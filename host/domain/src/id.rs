@@ -119,6 +119,8 @@ ids! {
     IsoId = "iso";
     /// A task.
     TaskId = "tsk";
+    /// A media group: images that are shown together.
+    MediaGroupId = "mgr";
     /// A share of an image.
     ShareId = "shr";
     /// An API token.

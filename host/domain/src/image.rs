@@ -1,11 +1,13 @@
 //! Images: stored copies of a disk that new instances are made from (S1).
 
+pub mod catalogue;
 mod edit;
 
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
+use self::catalogue::{CatalogueEntry, GuestSystem};
 pub use self::edit::ImageEdit;
 use crate::{
     consistency::Consistency,
@@ -121,6 +123,10 @@ pub struct NewImage {
     pub tags: Tags,
     /// The keys and values that say how its system wants to be started.
     pub metadata: Metadata,
+    /// What its system is.
+    pub guest: GuestSystem,
+    /// How it is offered; nothing for captured images.
+    pub catalogue: CatalogueEntry,
     /// The instance that it is captured from; `None` for stock images.
     pub source: Option<ImageSource>,
     /// The storage that holds its file.
@@ -154,6 +160,10 @@ pub struct ImageParts {
     pub tags: Tags,
     /// The keys and values that say how its system wants to be started.
     pub metadata: Metadata,
+    /// What its system is.
+    pub guest: GuestSystem,
+    /// How it is offered; nothing for captured images.
+    pub catalogue: CatalogueEntry,
     /// Whether it cannot be deleted until that is switched off.
     pub protected: bool,
     /// The status of the image.
@@ -255,6 +265,8 @@ impl Image {
             description: new.description,
             tags: new.tags,
             metadata: new.metadata,
+            guest: new.guest,
+            catalogue: new.catalogue,
             protected: false,
             status: ImageStatus::Creating,
             removal_failed: false,

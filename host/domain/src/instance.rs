@@ -5,8 +5,11 @@ use std::ops::Deref;
 use crate::{
     error::{Code, Error},
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, LocationId},
-    image::ImageFormat,
-    iso::IsoMount,
+    image::{
+        ImageFormat,
+        catalogue::{GuestSystem, OsType},
+    },
+    iso_mount::IsoMount,
     metadata::Metadata,
     name::Name,
     network::Network,
@@ -80,6 +83,8 @@ pub struct NewInstance {
     pub disk_size: ByteSize,
     /// The ISO in its drive from the start on.
     pub iso: Option<IsoMount>,
+    /// What its system is, as its image said at the deployment.
+    pub guest: GuestSystem,
 }
 
 /// What is on a primary disk that was written anew.
@@ -89,6 +94,8 @@ pub struct NewSystem {
     pub image_id: Option<ImageId>,
     /// How the system wants to be started, as the image says.
     pub metadata: Metadata,
+    /// What the system is, as the image says.
+    pub guest: GuestSystem,
     /// What the owner says that it is; `None` where nothing was said.
     pub declared_os: Option<DeclaredOs>,
     /// The size of the disk.
@@ -132,6 +139,8 @@ pub struct InstanceParts {
     pub largest: HighWater,
     /// The ISO in its drive.
     pub iso: Option<IsoMount>,
+    /// What its system is, as its image said at the deployment.
+    pub guest: GuestSystem,
     /// When it was requested.
     pub created_at: Timestamp,
 }
@@ -182,6 +191,13 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// Returns how large the disk is now, as far as that is known.
+    pub fn observed(&self) -> HighWater {
+        HighWater { content: self.allocated.unwrap_or(ByteSize::ZERO), size: self.virtual_size }
+    }
+}
+
 impl InstanceStatus {
     /// Returns whether an instance may go from this status to `next`.
     pub const fn may_become(self, next: Self) -> bool {
@@ -215,6 +231,7 @@ impl Instance {
             declared_os: new.declared_os,
             largest: HighWater { content: ByteSize::ZERO, size: new.disk_size },
             iso: new.iso,
+            guest: new.guest,
             created_at: now,
         })
     }
@@ -255,6 +272,7 @@ impl Instance {
         self.require_ready()?;
         self.0.image_id = system.image_id;
         self.0.metadata = system.metadata;
+        self.0.guest = system.guest;
         self.0.declared_os = system.declared_os;
         self.0.largest = HighWater { content: ByteSize::ZERO, size: system.disk_size };
         self.0.capture_failures = 0;
@@ -304,6 +322,17 @@ impl Instance {
         let changed = self.0.network != network;
         self.0.network = network;
         changed
+    }
+
+    /// Returns what it runs: what its owner says, or else its image.
+    pub fn known_os(&self) -> Option<DeclaredOs> {
+        let of_image = match self.guest.os_type {
+            OsType::Linux => Some(DeclaredOs::Linux),
+            OsType::Windows => Some(DeclaredOs::Windows),
+            OsType::Bsd => Some(DeclaredOs::Other),
+            OsType::Other => None,
+        };
+        self.declared_os.or(of_image)
     }
 
     /// Records how many bytes its primary disk occupies. Returns whether it never were as many.
@@ -370,6 +399,7 @@ mod tests {
             declared_os: None,
             disk_size: ByteSize::GIB,
             iso: None,
+            guest: GuestSystem::default(),
         };
         Instance::deploy(new, DateTime::<Utc>::from_timestamp(1_800_000_000, 0).unwrap())
     }
@@ -416,6 +446,19 @@ mod tests {
                 (InstanceStatus::Error, InstanceStatus::Deleting),
             ]
         );
+    }
+
+    #[test]
+    fn what_the_owner_says_of_the_system_comes_before_the_image() {
+        let of = |os_type, declared_os| {
+            let guest = GuestSystem { os_type, ..GuestSystem::default() };
+            let parts = InstanceParts { guest, declared_os, ..(*deploying()).clone() };
+            Instance::from_parts(parts).known_os()
+        };
+        assert_eq!(of(OsType::Other, None), None);
+        assert_eq!(of(OsType::Windows, None), Some(DeclaredOs::Windows));
+        assert_eq!(of(OsType::Bsd, None), Some(DeclaredOs::Other));
+        assert_eq!(of(OsType::Windows, Some(DeclaredOs::Linux)), Some(DeclaredOs::Linux));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! ISOs: images of CDs that an admin registers from the files of a storage, and that customers mount
-//! on their instances to boot from them or to install software (S4, S110, S111).
+//! ISOs: images of CDs that an admin registers from the files of a storage, and that customers
+//! mount on their instances to boot from them or to install software (S4, S110, S111).
 
 mod volume;
 
 pub use self::volume::{InvalidVolume, SECTOR, VOLUME_BYTES, VOLUME_OFFSET, Volume, inspect};
+pub use crate::iso_mount::IsoMount;
 use crate::{
     digest::StoredDigest,
     error::{Code, Error},
@@ -78,15 +79,6 @@ pub struct Iso {
     pub task_id: TaskId,
     /// When it was registered.
     pub created_at: Timestamp,
-}
-
-/// An ISO in the drive of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct IsoMount {
-    /// The ISO.
-    pub iso_id: IsoId,
-    /// Whether the machine boots from it first at each start.
-    pub boot: bool,
 }
 
 /// The most disks of an instance, with the primary one.
@@ -171,8 +163,8 @@ pub fn attach_disk(instance: &Instance, disks: &[Disk]) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// [`Code::InvalidRequest`] for the primary disk; [`Code::InstanceBusy`] for an instance that is not
-/// ready.
+/// [`Code::InvalidRequest`] for the primary disk; [`Code::InstanceBusy`] for an instance that is
+/// not ready.
 pub fn detach_disk(instance: &Instance, disk: &Disk) -> Result<(), Error> {
     instance.require_ready()?;
     if disk.primary {

@@ -80,8 +80,8 @@ pub fn windows_facts(
     domain_controller: Option<bool>,
 ) -> WindowsFacts {
     WindowsFacts {
-        os: instance.declared_os,
-        largest: instance.largest.with(disk),
+        os: instance.known_os(),
+        largest: instance.largest.with(disk.observed()),
         bounds: location.windows,
         domain_controller,
     }
@@ -121,7 +121,7 @@ pub fn capture<'a>(facts: &CaptureFacts<'a>) -> Result<CaptureChoice<'a>, Error>
     require_online(facts.hypervisor, facts.now)?;
     // What the format may hold of it, where that is known (S100). Compression only makes it less.
     let format = facts.asked.format.unwrap_or(facts.location.capture_format);
-    let reserve = stored_upper_bound(format.largest(disk));
+    let reserve = stored_upper_bound(format.largest(disk.content(), disk.virtual_size));
     let chosen = choose(facts.storages, reserve, facts.asked.storage, facts.now)?;
     Ok(CaptureChoice { disk, storage: &chosen.storage, format, reserve })
 }

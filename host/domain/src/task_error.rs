@@ -95,6 +95,7 @@ impl From<Code> for TaskErrorCode {
             | Code::MethodNotAllowed
             | Code::NameTaken
             | Code::SavedLimitReached
+            | Code::CloudInitNotSupported
             | Code::ImageFeatureDisabled
             | Code::ObjectsNotServed
             | Code::ImageLimitReached

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Code, Error},
-    instance::Disk,
     size::ByteSize,
     string_enum::string_enum,
 };
@@ -51,11 +50,10 @@ impl HighWater {
         is_higher
     }
 
-    /// Returns the marks with what the disk is now.
+    /// Returns the marks with what was observed besides.
     #[must_use]
-    pub fn with(mut self, disk: &Disk) -> Self {
-        let content = disk.allocated.unwrap_or(ByteSize::ZERO);
-        self.raise(Self { content, size: disk.virtual_size });
+    pub fn with(mut self, observed: Self) -> Self {
+        self.raise(observed);
         self
     }
 }

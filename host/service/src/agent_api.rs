@@ -100,7 +100,7 @@ impl ControlPlane for Handle {
             let mut woken = std::pin::pin!(notify.notified());
             // Enabled before the queue is read, so that no change is missed in between.
             woken.as_mut().enable();
-            let assignments = self.claim_now(&request).await?;
+            let assignments = Box::pin(self.claim_now(&request)).await?;
             let max_captures = self.max_captures().await.map_err(unavailable)?;
             let is_news = request.known_captures.is_some_and(|known| known != max_captures);
             let left = until.saturating_duration_since(Instant::now());
@@ -125,7 +125,7 @@ impl ControlPlane for Handle {
     }
 
     async fn finish(&self, report: Finish) -> Result<(), ProtocolError> {
-        finish::finish(&self.service, self.hypervisor_id, report).await
+        Box::pin(finish::finish(&self.service, self.hypervisor_id, report)).await
     }
 
     async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError> {
@@ -358,7 +358,8 @@ impl Handle {
             return if present { Ok(Vec::new()) } else { Err(ProtocolError::NotRegistered) };
         };
         self.registered_hypervisor(&change, request.agent_id).await?;
-        let assignments = self.assign(&mut change, request).await.map_err(unavailable)?;
+        // On the heap, as what follows is: all of it on one stack is too much for a thread's.
+        let assignments = Box::pin(self.assign(&mut change, request)).await.map_err(unavailable)?;
         change.commit().await.map_err(unavailable)?;
         Ok(assignments)
     }
@@ -383,7 +384,7 @@ impl Handle {
             if capture && captures >= request.max_captures {
                 continue;
             }
-            if let Some(assignment) = self.assign_one(change, request.agent_id, record).await? {
+            if let Some(assignment) = Box::pin(self.assign_one(change, request.agent_id, record)).await? {
                 captures += u32::from(capture);
                 assignments.push(assignment);
             }

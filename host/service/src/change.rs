@@ -7,7 +7,7 @@ use imprint_domain::{
     Error,
     account::Role,
     event::EventKind,
-    id::{AccountId, HypervisorId, ImageId, InstanceId, IsoId, RequestId, StorageId, TaskId},
+    id::{AccountId, HypervisorId, ImageId, InstanceId, IsoId, MediaGroupId, RequestId, StorageId, TaskId},
     image::ImageKind,
     share::Share,
     task::TaskState,
@@ -160,6 +160,7 @@ impl<'a> Change<'a> {
             kind,
             image_id: None,
             instance_id: None,
+            media_group_id: None,
             share_id: None,
             storage_id: None,
             iso_id: None,
@@ -169,10 +170,17 @@ impl<'a> Change<'a> {
     }
 
     /// Writes the event of an image that was created or changed, for its owner and those that it is
-    /// shared with.
+    /// shared with; of a stock image for every admin.
     pub(crate) async fn image_changed(&mut self, record: &ImageRecord) -> Result<(), Error> {
         let id = record.image.id;
         self.image_appeared(record.image.account_id, id).await?;
+        if record.image.kind == ImageKind::Stock {
+            for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
+                if admin != record.image.account_id {
+                    self.image_appeared(admin, id).await?;
+                }
+            }
+        }
         if record.image.kind == ImageKind::Custom && record.image.stored.is_some() {
             for recipient in share::recipients(&self.conn(), id, self.now).await.db()? {
                 self.image_appeared(recipient, id).await?;
@@ -260,6 +268,24 @@ impl<'a> Change<'a> {
         for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
             let base = self.new_event(admin, EventKind::TaskAlert);
             self.append_event(NewEvent { task_id: Some(id), ..base }).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the event of a media group that was added or changed, for every admin.
+    pub(crate) async fn media_group_changed(&mut self, id: MediaGroupId) -> Result<(), Error> {
+        self.media_group_event(EventKind::MediaGroupChanged, id).await
+    }
+
+    /// Writes the event of a media group that was removed, for every admin.
+    pub(crate) async fn media_group_removed(&mut self, id: MediaGroupId) -> Result<(), Error> {
+        self.media_group_event(EventKind::MediaGroupDeleted, id).await
+    }
+
+    async fn media_group_event(&mut self, kind: EventKind, id: MediaGroupId) -> Result<(), Error> {
+        for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
+            let base = self.new_event(admin, kind);
+            self.append_event(NewEvent { media_group_id: Some(id), ..base }).await?;
         }
         Ok(())
     }

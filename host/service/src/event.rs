@@ -5,16 +5,17 @@ use std::{collections::VecDeque, time::Duration};
 use imprint_domain::{
     Error,
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, IsoId, ShareId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
     share::Share,
     time::Timestamp,
 };
-use imprint_store::{event, image, instance, iso, share, storage, task};
+use imprint_store::{event, image, instance, iso, media_group, share, storage, task};
 use tokio::sync::broadcast;
 
 use crate::{
-    ImageView, InstanceView, IsoView, Op, Service, ShareView, StorageView, TaskView,
+    ImageView, InstanceView, IsoView, MediaGroupView, Op, Service, ShareView, StorageView, TaskView,
     auth::account,
+    catalogue::media_group::view as media_group_view,
     db_result::DbResult,
     images::view,
     sharing::view::view as share_view,
@@ -24,7 +25,8 @@ use crate::{
     },
 };
 
-/// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `share.*`, `storage.*`, `iso.*`.
+/// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `media_group.*`, `share.*`,
+/// `storage.*`, `iso.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTopic {
     /// `task.*`.
@@ -33,6 +35,8 @@ pub enum EventTopic {
     Image,
     /// `instance.*`.
     Instance,
+    /// `media_group.*`.
+    MediaGroup,
     /// `share.*`.
     Share,
     /// `storage.*`.
@@ -82,6 +86,10 @@ pub enum Subject {
     Instance(Box<InstanceView>),
     /// An instance that was removed.
     InstanceRemoved(InstanceId),
+    /// A media group.
+    MediaGroup(MediaGroupView),
+    /// A media group that was removed.
+    MediaGroupRemoved(MediaGroupId),
     /// A share.
     Share(Box<ShareView>),
     /// A share that is over, or was removed.
@@ -137,6 +145,7 @@ impl EventFilter {
         let topic = match event.kind {
             EventKind::ImageChanged | EventKind::ImageDeleted => EventTopic::Image,
             EventKind::InstanceChanged | EventKind::InstanceDeleted => EventTopic::Instance,
+            EventKind::MediaGroupChanged | EventKind::MediaGroupDeleted => EventTopic::MediaGroup,
             EventKind::ShareChanged | EventKind::ShareDeleted => EventTopic::Share,
             EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
             EventKind::IsoChanged | EventKind::IsoDeleted => EventTopic::Iso,
@@ -199,6 +208,11 @@ impl EventFollower {
                 Some(id) => self.instance(id).await?,
                 None => return Ok(None),
             },
+            EventKind::MediaGroupChanged | EventKind::MediaGroupDeleted => match event.media_group_id {
+                // The account may have been that of an admin when the event was written.
+                Some(id) if self.audience == Audience::Operator => self.media_group(id).await?,
+                _ => return Ok(None),
+            },
             EventKind::StorageChanged | EventKind::StorageDeleted => match event.storage_id {
                 // The account may have been that of an admin when the event was written.
                 Some(id) if self.audience == Audience::Operator => self.storage(id).await?,
@@ -246,6 +260,12 @@ impl EventFollower {
         };
         let view = crate::instances::instance::view(&conn, &record, self.service.now()).await?;
         Ok(Subject::Instance(Box::new(view)))
+    }
+
+    async fn media_group(&self, id: MediaGroupId) -> Result<Subject, Error> {
+        let found = media_group::get(&self.service.read(), id).await.db()?;
+        Ok(found
+            .map_or(Subject::MediaGroupRemoved(id), |group| Subject::MediaGroup(media_group_view(&group))))
     }
 
     async fn storage(&self, id: StorageId) -> Result<Subject, Error> {

@@ -276,7 +276,8 @@ impl Service {
         Ok(view(iso))
     }
 
-    /// Removes an ISO that no instance has in its drive. Its file stays on its storage. Admins only.
+    /// Removes an ISO that no instance has in its drive. Its file stays on its storage. Admins
+    /// only.
     ///
     /// # Errors
     ///

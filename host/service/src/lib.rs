@@ -47,6 +47,7 @@ pub use auth::token::{TokenCreate, TokenCreated, TokenView};
 pub use bootstrap::{LocalRequest, LocalSetup};
 pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorPatch, HypervisorView};
 pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView, QuotaView};
+pub use catalogue::media_group::{MediaGroupCreate, MediaGroupView};
 pub use catalogue::storage::{StorageCreate, StorageList};
 pub use catalogue::storage_kind::{KindOnHypervisor, StorageKindView};
 pub use catalogue::storage_secrets::StorageSecretView;
@@ -59,8 +60,9 @@ pub use images::image::{
     MAX_IDS,
 };
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
-pub use images::view::{CaptureView, ImagePlace, ImageView, SourceInstance};
+pub use images::view::{CaptureView, CatalogueView, DeprecationView, ImagePlace, ImageView, SourceInstance};
 pub use instances::capture_facts::CaptureAllowed;
+pub use instances::deploy::FamilyChoice;
 pub use instances::install::InstanceInstall;
 pub use instances::instance::{
     Busy, DiskView, ImageName, InstanceCreate, InstanceList, InstanceTask, InstanceView, MountedIso,

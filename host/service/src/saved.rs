@@ -17,12 +17,3 @@ fn require_room(have: u64, what: &str) -> Result<(), Error> {
     let detail = format!("an account has at most {MAX_SAVED} saved {what}; delete one first");
     Err(Error::new(Code::SavedLimitReached, detail).with("limit", MAX_SAVED).with("used", have))
 }
-
-/// Refuses a change of another version than the client saw.
-fn require_version(if_match: Option<u32>, version: u32, what: &str) -> Result<(), Error> {
-    if if_match.is_none_or(|seen| seen == version) {
-        return Ok(());
-    }
-    let detail = format!("read the {what} again, then repeat the change");
-    Err(Error::new(Code::PreconditionFailed, detail).with("version", version))
-}

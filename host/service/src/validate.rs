@@ -76,6 +76,15 @@ pub(crate) fn require_unreferenced(what: &str, references: &[(&'static str, u64)
     Err(left.into_iter().fold(error, |error, (name, count)| error.with(name, count)))
 }
 
+/// Refuses a change of another version than the client saw.
+pub(crate) fn require_version(if_match: Option<u32>, version: u32, what: &str) -> Result<(), Error> {
+    if if_match.is_none_or(|seen| seen == version) {
+        return Ok(());
+    }
+    let detail = format!("read the {what} again, then repeat the change");
+    Err(Error::new(Code::PreconditionFailed, detail).with("version", version))
+}
+
 /// Returns the start of a text, at most `bytes` long.
 pub(crate) fn truncate(text: &str, bytes: usize) -> String {
     text[..text.floor_char_boundary(bytes)].to_owned()

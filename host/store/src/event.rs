@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, IsoId, ShareId, StorageId, TaskId},
+    id::{AccountId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
     time::Timestamp,
 };
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
@@ -28,6 +28,7 @@ mod row {
         pub storage_id: Option<Uuid>,
         pub share_id: Option<Uuid>,
         pub iso_id: Option<Uuid>,
+        pub media_group_id: Option<Uuid>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -47,6 +48,8 @@ pub struct NewEvent {
     pub image_id: Option<ImageId>,
     /// The instance that changed.
     pub instance_id: Option<InstanceId>,
+    /// The media group that changed.
+    pub media_group_id: Option<MediaGroupId>,
     /// The share that changed.
     pub share_id: Option<ShareId>,
     /// The image storage that changed.
@@ -77,6 +80,7 @@ pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
         storage_id: event.storage_id.map(StorageId::uuid),
         share_id: event.share_id.map(ShareId::uuid),
         iso_id: event.iso_id.map(IsoId::uuid),
+        media_group_id: event.media_group_id.map(MediaGroupId::uuid),
     };
     row::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(sequence)
@@ -111,6 +115,7 @@ pub async fn after(
                 storage_id: row.storage_id.map(StorageId::new),
                 share_id: row.share_id.map(ShareId::new),
                 iso_id: row.iso_id.map(IsoId::new),
+                media_group_id: row.media_group_id.map(MediaGroupId::new),
                 task_id: row.task_id.map(TaskId::new),
                 at: row.at,
             })

@@ -1,5 +1,6 @@
 //! Images.
 
+mod catalogue;
 mod filter;
 mod list;
 mod narrow;
@@ -9,8 +10,8 @@ mod text;
 mod usage;
 
 use imprint_domain::{
-    id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Image, ImageParts, ImageSource, ImageStatus, StoredImage},
+    id::{AccountId, ImageId, InstanceId, LocationId, MediaGroupId, StorageId, TaskId},
+    image::{Image, ImageParts, ImageSource, ImageStatus, StoredImage, catalogue::Deprecation},
     size::ByteSize,
     tag::Tags,
 };
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 pub(crate) use self::text::fill_missing;
 pub use self::{
+    catalogue::{count_of_media_group, current_of_families},
     filter::{ImageFilter, OwnerFilter},
     list::{SortBy, SortKey, Sorted, list},
     references::{references_of_keys, references_of_storage},
@@ -71,6 +73,14 @@ mod row {
         pub estimated_bytes: Option<i64>,
         pub estimated_s: Option<i64>,
         pub took_ms: Option<i64>,
+        pub os_type: String,
+        pub cloud_init: bool,
+        pub media_group_id: Option<Uuid>,
+        pub family: Option<String>,
+        pub family_version: Option<String>,
+        pub deprecation: Option<String>,
+        pub replacement_id: Option<Uuid>,
+        pub hidden: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -144,6 +154,7 @@ fn source(row: &row::Model) -> Option<ImageSource> {
 }
 
 fn from_row(row: row::Model, tags: Tags) -> Result<ImageRecord, StoreError> {
+    let (guest, catalogue) = (catalogue::guest(&row)?, catalogue::entry(&row)?);
     let parts = ImageParts {
         id: ImageId::new(row.id),
         account_id: AccountId::new(row.account_id),
@@ -163,6 +174,8 @@ fn from_row(row: row::Model, tags: Tags) -> Result<ImageRecord, StoreError> {
         description: row.description,
         tags,
         metadata: codec::json("metadata", &row.metadata)?,
+        guest,
+        catalogue,
         protected: row.protected,
         removal_failed: row.removal_failed,
         storage_key: row.storage_key,
@@ -183,7 +196,7 @@ fn from_row(row: row::Model, tags: Tags) -> Result<ImageRecord, StoreError> {
 
 fn to_row(record: &ImageRecord) -> Result<row::Model, StoreError> {
     let image = &record.image;
-    let stored = image.stored.as_ref();
+    let (stored, entry) = (image.stored.as_ref(), &image.catalogue);
     Ok(row::Model {
         id: image.id.uuid(),
         account_id: image.account_id.uuid(),
@@ -218,6 +231,14 @@ fn to_row(record: &ImageRecord) -> Result<row::Model, StoreError> {
         estimated_bytes: record.capture.estimated.map(ByteSize::as_i64),
         estimated_s: record.capture.estimated_s.map(codec::to_i64),
         took_ms: record.capture.took_ms.map(codec::to_i64),
+        os_type: image.guest.os_type.to_string(),
+        cloud_init: image.guest.cloud_init,
+        media_group_id: entry.media_group_id.map(MediaGroupId::uuid),
+        family: entry.edition.as_ref().map(|edition| edition.family.to_string()),
+        family_version: entry.edition.as_ref().map(|edition| edition.version.to_string()),
+        deprecation: entry.deprecation.as_ref().map(|found| found.notice().to_owned()),
+        replacement_id: entry.deprecation.as_ref().and_then(Deprecation::replacement).map(ImageId::uuid),
+        hidden: entry.hidden,
     })
 }
 

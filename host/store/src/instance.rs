@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use imprint_domain::{
     id::{AccountId, DiskId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, TaskId},
+    image::catalogue::GuestSystem,
     instance::{Disk, Instance, InstanceParts},
     iso::IsoMount,
     size::ByteSize,
@@ -47,6 +48,8 @@ mod row {
         pub largest_size_bytes: i64,
         pub iso_id: Option<Uuid>,
         pub iso_boot: bool,
+        pub os_type: String,
+        pub cloud_init: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -109,6 +112,10 @@ fn from_row(row: row::Model) -> Result<InstanceRecord, StoreError> {
                 size: codec::size("largest_size_bytes", row.largest_size_bytes)?,
             },
             iso: row.iso_id.map(|id| IsoMount { iso_id: IsoId::new(id), boot: row.iso_boot }),
+            guest: GuestSystem {
+                os_type: codec::parse("os_type", &row.os_type)?,
+                cloud_init: row.cloud_init,
+            },
             created_at: row.created_at,
         }),
         task_id: row.task_id.map(TaskId::new),
@@ -139,6 +146,8 @@ fn to_row(record: &InstanceRecord) -> Result<row::Model, StoreError> {
         largest_size_bytes: instance.largest.size.as_i64(),
         iso_id: instance.iso.map(|mount| mount.iso_id.uuid()),
         iso_boot: instance.iso.is_some_and(|mount| mount.boot),
+        os_type: instance.guest.os_type.to_string(),
+        cloud_init: instance.guest.cloud_init,
     })
 }
 

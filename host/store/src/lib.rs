@@ -26,6 +26,7 @@ pub mod image;
 pub mod instance;
 pub mod iso;
 pub mod location;
+pub mod media_group;
 pub mod secret;
 pub mod session;
 pub mod share;

@@ -10,7 +10,7 @@ use imprint_plugin_sdk::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{error::Fault, launch, monitor::Monitor, survey::PRIMARY_DEVICE};
+use crate::{block, error::Fault, monitor::Monitor, survey::PRIMARY_DEVICE};
 
 /// The drive whose medium changes.
 pub(crate) const DRIVE: &str = "cdm";
@@ -66,7 +66,7 @@ pub(crate) fn change_medium(
 
 /// Attaches a disk, unless it is there.
 pub(crate) fn attach_disk(host: &dyn HypervisorHost, vm: &str, disk: &DiskSpec) -> Result<(), Fault> {
-    launch::check_serial(&disk.serial)?;
+    block::check_serial(&disk.serial)?;
     if disk.serial.is_empty() {
         return Err(Fault::Invalid { what: "disk serial", problem: "a further disk has one".to_owned() });
     }
@@ -104,7 +104,7 @@ pub(crate) fn detach_disk(host: &dyn HypervisorHost, vm: &str, serial: &str) -> 
 }
 
 fn add_nodes(monitor: &mut Monitor<'_>, node: &str, disk: &DiskSpec) -> Result<(), Fault> {
-    let [below, above] = launch::nodes(node, disk)?;
+    let [below, above] = block::nodes(node, disk)?;
     monitor.run("blockdev-add", below)?;
     if let Err(fault) = monitor.run("blockdev-add", above) {
         remove_nodes(monitor, node)?;

@@ -1,10 +1,11 @@
-//! Live captures, launches, power and devices of instances that run under plain QEMU, through its monitor
+//! Live captures, launches, power and devices of instances under plain QEMU, through its monitor
 //! (QMP) and the guest agent.
 //!
 //! Not here: reading disks (the host does, over NBD), files, sockets, watchdogs and the journal's
 //! storage.
 
 mod agent;
+mod block;
 mod capture;
 mod card;
 mod devices;

@@ -78,6 +78,20 @@ describe('a change in the cache', () => {
     expect(cache.getQueryData(keys.images.one('img_1'))).toEqual(shared)
   })
 
+  test('of a media group, or of a version of a family, requests the lists of images again', () => {
+    const image = { id: 'img_1', kind: 'stock', created_at: '', catalogue: { family: null } } as Image
+    cache.setQueryData(OWN_IMAGES, pages())
+    applyChange(cache, { noun: 'image', id: 'img_1', item: image })
+    expect(isStale(cache, OWN_IMAGES)).toBe(false)
+    const version = { ...image, catalogue: { family: 'debian-12' } } as Image
+    applyChange(cache, { noun: 'image', id: 'img_1', item: version })
+    expect(isStale(cache, OWN_IMAGES)).toBe(true)
+    cache.setQueryData(OWN_IMAGES, pages())
+    cache.setQueryData(keys.mediaGroups, [])
+    applyChange(cache, { noun: 'media_group', id: 'mgr_1', item: null })
+    expect([isStale(cache, OWN_IMAGES), isStale(cache, keys.mediaGroups)]).toEqual([true, true])
+  })
+
   test('of a share requests the lists of shares again', () => {
     cache.setQueryData(keys.shares.incoming, pages())
     cache.setQueryData(keys.shares.ofImage('img_1'), pages())

@@ -50,6 +50,12 @@ export function applyChange(cache: QueryClient, change: Change): void {
     applyStorageChange(cache, change)
     return
   }
+  if (change.noun === 'media_group') {
+    void cache.invalidateQueries({ queryKey: keys.mediaGroups })
+    // Which version of a family is the latest depends on what is hidden.
+    void cache.invalidateQueries({ queryKey: keys.images.lists })
+    return
+  }
   if (change.noun === 'share') {
     void cache.invalidateQueries({ queryKey: keys.shares.all })
     return
@@ -90,6 +96,10 @@ export function applyChange(cache: QueryClient, change: Change): void {
   // Whether an instance can be captured depends on its tasks.
   if (change.noun === 'task' && change.item?.instance_id && change.item.state !== 'running') {
     void cache.invalidateQueries({ queryKey: keys.instances.all })
+  }
+  // Which version of a family is the latest depends on all of them.
+  if (change.noun === 'image' && change.item?.catalogue?.family) {
+    void cache.invalidateQueries({ queryKey: keys.images.lists })
   }
   // A new or deleted image changes how many of the allowed images are used.
   if (change.noun === 'image') void cache.invalidateQueries({ queryKey: keys.locations })

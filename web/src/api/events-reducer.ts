@@ -49,19 +49,20 @@ export function reduceStream(state: StreamState, input: StreamInput): [StreamSta
   }
 }
 
-const NOUNS = ['task', 'image', 'instance', 'share', 'storage', 'iso'] as const
+const NOUNS = ['task', 'image', 'instance', 'media_group', 'share', 'storage', 'iso'] as const
 
 /** The kinds of things that events are about. */
 export type Noun = (typeof NOUNS)[number]
 
 /**
- * A change of one thing; `item` is `null` when the thing was deleted. What shows shares or ISOs
+ * A change of one thing; `item` is `null` when the thing was deleted. What shows media groups, shares or ISOs
  * requests them again, so their state is not read.
  */
 export type Change =
   | { noun: 'task'; id: string; item: Task | null }
   | { noun: 'image'; id: string; item: Image | null }
   | { noun: 'instance'; id: string; item: Instance | null }
+  | { noun: 'media_group'; id: string; item: null }
   | { noun: 'share'; id: string; item: null }
   | { noun: 'iso'; id: string; item: null }
   | { noun: 'storage'; id: string; item: ImageStorage | null }

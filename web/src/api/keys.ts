@@ -9,7 +9,9 @@ import type { ListFilter, Noun } from './events-reducer'
  * The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one',
  * id]`.
  */
-const keysOf = <const Plural extends `${Exclude<Noun, 'storage' | 'share' | 'iso'>}s`>(plural: Plural) => ({
+const keysOf = <const Plural extends `${Exclude<Noun, 'storage' | 'share' | 'media_group' | 'iso'>}s`>(
+  plural: Plural,
+) => ({
   /** Matches every list and every single item. */
   all: [plural] as const,
   /** Matches every list. */
@@ -43,6 +45,7 @@ export const keys = {
     admin: ['isos', 'admin'] as const,
   },
   locations: ['locations'],
+  mediaGroups: ['media-groups'] as const,
   shares: {
     all: ['shares'] as const,
     /** What other accounts offer to this one and share with it. */
@@ -92,6 +95,7 @@ const LIVE: ReadonlySet<unknown> = new Set(
     keys.isos.all,
     keys.storages.all,
     keys.locations,
+    keys.mediaGroups,
   ].map(([root]) => root),
 )
 

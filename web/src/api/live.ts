@@ -8,7 +8,7 @@ import type { QueryClient } from '@tanstack/react-query'
 import { applyChange, invalidateLive, readStream, useConnection, writeStream } from './cache'
 import { INITIAL, parseEvent, reduceStream, type StreamInput } from './events-reducer'
 
-const URL = '/api/v1/events?types=task.*,image.*,instance.*,share.*,storage.*,iso.*'
+const URL = '/api/v1/events?types=task.*,image.*,instance.*,media_group.*,share.*,storage.*,iso.*'
 const KINDS = [
   'task.changed',
   'task.alert',
@@ -16,6 +16,8 @@ const KINDS = [
   'image.deleted',
   'instance.changed',
   'instance.deleted',
+  'media_group.changed',
+  'media_group.deleted',
   'share.changed',
   'share.deleted',
   'storage.changed',

@@ -85,7 +85,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Show a hypervisor with its settings */
+        get: operations["admin_hypervisor_show"];
         put?: never;
         post?: never;
         /**
@@ -96,7 +97,11 @@ export interface paths {
         delete: operations["admin_hypervisor_delete"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change a hypervisor
+         * @description It has effect at once: waiting captures start, or wait for their turn; those that run go on.
+         */
+        patch: operations["admin_hypervisor_update"];
         trace?: never;
     };
     "/api/v1/admin/hypervisors/{id}/tokens": {
@@ -471,6 +476,47 @@ export interface paths {
         patch: operations["admin_location_update"];
         trace?: never;
     };
+    "/api/v1/admin/media-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add a media group
+         * @description The media groups at its place and behind make room.
+         */
+        post: operations["admin_media_group_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/media-groups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a media group
+         * @description Only one without images: move them to another one first.
+         */
+        delete: operations["admin_media_group_delete"];
+        options?: never;
+        head?: never;
+        /** Change a media group, or move it */
+        patch: operations["admin_media_group_update"];
+        trace?: never;
+    };
     "/api/v1/admin/secrets/actions/rotate": {
         parameters: {
             query?: never;
@@ -510,6 +556,27 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/stock-images/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a stock image and how it is offered
+         * @description Tags, metadata and the delete protection of a stock image are changed as those of any image, by
+         *     `PATCH /images/{id}`.
+         */
+        patch: operations["admin_stock_image_update"];
         trace?: never;
     };
     "/api/v1/admin/storage-kinds": {
@@ -670,7 +737,7 @@ export interface paths {
         delete: operations["image_delete"];
         options?: never;
         head?: never;
-        /** Change an image's name, description, tags, metadata or delete protection */
+        /** Change an image's name, description, tags, metadata, delete protection or what its system is */
         patch: operations["image_update"];
         trace?: never;
     };
@@ -953,6 +1020,44 @@ export interface paths {
         };
         /** List locations */
         get: operations["location_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/media-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List media groups in their order
+         * @description Stock images are shown in these groups when an instance is created. Customers do not see hidden
+         *     groups.
+         */
+        get: operations["media_group_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/media-groups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a media group */
+        get: operations["media_group_show"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1456,6 +1561,11 @@ export interface components {
              * @description The most captures that run on the hypervisor at the same time.
              */
             max_captures: number;
+            /**
+             * @description Whether the hypervisor is older hardware with limited bandwidth for imaging: failed captures
+             *     then advise to migrate to a newer flavor, or to use a file-level backup tool.
+             */
+            limited_imaging_bandwidth: boolean;
             /** @description Whether the agent of the hypervisor is connected. */
             online: boolean;
             /**
@@ -1478,6 +1588,12 @@ export interface components {
             object_address: string | null;
             /** @description The image storages that are bound to the hypervisor. */
             storage_ids: components["schemas"]["StorageId"][];
+            /**
+             * Format: int32
+             * @description The version of the hypervisor, which increases with every change by an administrator; also
+             *     its `ETag`.
+             */
+            version: number;
         };
         /** @description An ISO with what its operator knows of it. */
         AdminIso: {
@@ -1555,6 +1671,24 @@ export interface components {
              * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
             freeze_limit_ms: number;
+            /** @description The format that images of instances are stored in, unless a request names another one. */
+            capture_format: components["schemas"]["CaptureFormat"];
+            /**
+             * Format: int64
+             * @description The largest Windows disk that images are created of, now and ever, in bytes.
+             */
+            windows_limit_bytes: number;
+            /**
+             * Format: int64
+             * @description The content of a Windows disk in bytes from which on a notice recommends to create an image.
+             */
+            windows_warning_bytes: number;
+            /** @description What failed captures tell customers about the provider's support. */
+            support_text: string | null;
+            /** @description The page of the support. */
+            support_url: string | null;
+            /** @description The page that says which parts of the system do not work. */
+            status_url: string | null;
         };
         /** @description A new token of a hypervisor's agent with its secret, which is not shown again. */
         AgentToken: {
@@ -1607,7 +1741,26 @@ export interface components {
              * @description The number of earlier images that it considers.
              */
             captures: number;
+            /** @description What one has to know before the image is created. */
+            notices: components["schemas"]["CaptureNotice"][];
         };
+        /**
+         * @description The format of the file of a captured image.
+         * @enum {string}
+         */
+        CaptureFormat: "qcow2" | "raw" | "vhd";
+        /** @description What one has to know about an image. */
+        CaptureNotice: {
+            /** @description The stable code. */
+            code: components["schemas"]["CaptureNoticeCode"];
+            /** @description What one has to know, as a sentence. */
+            text: string;
+        };
+        /**
+         * @description What one has to know about an image before it is created.
+         * @enum {string}
+         */
+        CaptureNoticeCode: "windows_disk_near_limit" | "domain_controller_unanswered";
         /**
          * @description The encoding of stored clusters.
          * @enum {string}
@@ -1622,6 +1775,17 @@ export interface components {
         ConsistencyRequirement: {
             want?: components["schemas"]["Consistency"] | null;
             minimum?: components["schemas"]["Consistency"] | null;
+        };
+        /**
+         * @description The operating system of an instance, as its owner declared it.
+         * @enum {string}
+         */
+        DeclaredOs: "linux" | "windows" | "other";
+        /** @description Why an image should not be used for new instances any more, though it can be. */
+        Deprecation: {
+            /** @description The text of the notice, which customers read. */
+            notice: string;
+            replacement_id?: components["schemas"]["ImageId"] | null;
         };
         /** @description A disk of an instance. */
         Disk: {
@@ -1672,6 +1836,7 @@ export interface components {
             task?: components["schemas"]["Subject_Task"] | null;
             image?: components["schemas"]["Subject_Image"] | null;
             instance?: components["schemas"]["Subject_Instance"] | null;
+            media_group?: components["schemas"]["Subject_MediaGroup"] | null;
             share?: components["schemas"]["Subject_Share"] | null;
             storage?: components["schemas"]["Subject_ImageStorage"] | null;
             iso?: components["schemas"]["Subject_AdminIso"] | null;
@@ -1680,7 +1845,7 @@ export interface components {
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "share.changed" | "share.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed" | "task.alert";
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
@@ -1749,6 +1914,17 @@ export interface components {
          * @example hyp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         HypervisorId: string;
+        /** @description A request to change a hypervisor (merge patch). */
+        HypervisorPatch: {
+            /**
+             * Format: int32
+             * @description The most captures that run on the hypervisor at the same time, at most `max_work`. Captures
+             *     that run already go on.
+             */
+            max_captures?: number | null;
+            /** @description Whether the hypervisor is older hardware with limited bandwidth for imaging. */
+            limited_imaging_bandwidth?: boolean | null;
+        };
         /** @description An image. */
         Image: {
             /** @description The id of the image. */
@@ -1763,6 +1939,11 @@ export interface components {
             metadata: {
                 [key: string]: string;
             };
+            /** @description The operating system of the image. */
+            os_type: components["schemas"]["OsType"];
+            /** @description Whether its system sets SSH keys and runs user scripts at the first boot of an instance. */
+            cloud_init: boolean;
+            catalogue: components["schemas"]["ImageCatalogue"] | null;
             /** @description Whether the image cannot be deleted until that is switched off. */
             protected: boolean;
             /** @description The origin of the image. */
@@ -1787,8 +1968,8 @@ export interface components {
              */
             virtual_size_bytes: number | null;
             /**
-             * @description The format of the stored file: `qcow2` or `raw`, of stock images also others (`vmdk`, `ova`,
-             *     ...).
+             * @description The format of the stored file: `qcow2`, `raw` or `vhd`, of stock images also others (`vmdk`,
+             *     `ova`, ...).
              */
             format: string | null;
             consistency: components["schemas"]["Consistency"] | null;
@@ -1822,6 +2003,8 @@ export interface components {
             image: components["schemas"]["Image"];
             /** @description The task. */
             task: components["schemas"]["Task"];
+            /** @description What one has to know about the image; only in the answer to its creation. */
+            notices?: components["schemas"]["CaptureNotice"][];
         };
         /** @description How the capture of an image went. */
         ImageCapture: {
@@ -1857,6 +2040,28 @@ export interface components {
              */
             took_ms: number | null;
         };
+        /** @description How a stock image is offered. */
+        ImageCatalogue: {
+            media_group_id: components["schemas"]["MediaGroupId"] | null;
+            /**
+             * @description The family that the image is a version of.
+             * @example debian-12
+             */
+            family: string | null;
+            /**
+             * @description The version within the family.
+             * @example 20241001
+             */
+            family_version: string | null;
+            /**
+             * @description Whether a deployment by the family takes this image: the latest version of the location that
+             *     is available, offered to customers and not deprecated.
+             */
+            latest: boolean;
+            deprecation: components["schemas"]["Deprecation"] | null;
+            /** @description Whether customers neither see nor deploy the image. */
+            hidden: boolean;
+        };
         /** @description A request to create an image. */
         ImageCreate: {
             /** @description The source of the image. */
@@ -1873,8 +2078,14 @@ export interface components {
              *     lower case make no difference.
              */
             tags?: string[];
+            format?: components["schemas"]["CaptureFormat"] | null;
             compression?: components["schemas"]["Compression"] | null;
             consistency?: components["schemas"]["ConsistencyRequirement"] | null;
+            /**
+             * @description Whether the instance is a domain controller of Windows: an image of one cannot be restored
+             *     and is refused. Without an answer, a notice asks for it.
+             */
+            domain_controller?: boolean | null;
             storage_id?: components["schemas"]["StorageId"] | null;
         };
         /**
@@ -1941,6 +2152,9 @@ export interface components {
             } | null;
             /** @description Whether the image cannot be deleted from now on. */
             protected?: boolean | null;
+            os_type?: components["schemas"]["OsType"] | null;
+            /** @description Whether its system sets SSH keys and runs user scripts at the first boot of an instance. */
+            cloud_init?: boolean | null;
         };
         /** @description Where the file of an image is. */
         ImagePlace: {
@@ -2151,8 +2365,29 @@ export interface components {
                 [key: string]: string;
             };
             network: components["schemas"]["Network"] | null;
+            declared_os_type: components["schemas"]["DeclaredOs"] | null;
+            /**
+             * Format: int64
+             * @description The most bytes that the file of the primary disk occupied since it was written.
+             */
+            largest_content_bytes: number;
+            /**
+             * Format: int64
+             * @description The largest size of the primary disk since it was written, in bytes.
+             */
+            largest_disk_bytes: number;
+            /** @description The operating system of the instance, as its image said at the deployment. */
+            os_type: components["schemas"]["OsType"];
+            /** @description Whether its system sets SSH keys and runs user scripts at its first boot, as its image said. */
+            cloud_init: boolean;
             /** @description The disks of the instance. */
             disks: components["schemas"]["Disk"][];
+            iso: components["schemas"]["MountedIso"] | null;
+            /**
+             * @description Whether ISOs can be mounted on the instance, and disks attached to it: its hypervisor has a
+             *     driver that does so.
+             */
+            changes_devices: boolean;
             /** @description Whether an image of the instance can be created now. */
             capture: components["schemas"]["CaptureAllowed"];
             task_id: components["schemas"]["TaskId"] | null;
@@ -2161,12 +2396,6 @@ export interface components {
              * @description The time of creation.
              */
             created_at: string;
-            iso: components["schemas"]["MountedIso"] | null;
-            /**
-             * @description Whether ISOs can be mounted on the instance, and disks attached to it: its hypervisor has a
-             *     driver that does so.
-             */
-            changes_devices: boolean;
         };
         /** @description An instance and its task. */
         InstanceAndTask: {
@@ -2178,6 +2407,12 @@ export interface components {
         /** @description A request to create an instance: from an image, or with an empty disk. */
         InstanceCreate: {
             image_id?: components["schemas"]["ImageId"] | null;
+            /**
+             * @description The family of stock images to deploy from, instead of an image: its latest version that is
+             *     available and not deprecated.
+             * @example debian-12
+             */
+            family?: string | null;
             iso_id?: components["schemas"]["IsoId"] | null;
             location_id?: components["schemas"]["LocationId"] | null;
             /** @description The name of the instance, and its host name if it is valid as one. */
@@ -2205,6 +2440,7 @@ export interface components {
             ssh_keys?: string[];
             /** @description A user script or cloud-config, at most 64 KiB. */
             user_data?: string | null;
+            os_type?: components["schemas"]["DeclaredOs"] | null;
             /**
              * @description Whether the instance is started once its disk is written.
              * @default true
@@ -2230,8 +2466,14 @@ export interface components {
              *     lower case make no difference.
              */
             tags?: string[];
+            format?: components["schemas"]["CaptureFormat"] | null;
             compression?: components["schemas"]["Compression"] | null;
             consistency?: components["schemas"]["ConsistencyRequirement"] | null;
+            /**
+             * @description Whether the instance is a domain controller of Windows: an image of one cannot be restored
+             *     and is refused. Without an answer, a notice asks for it.
+             */
+            domain_controller?: boolean | null;
             storage_id?: components["schemas"]["StorageId"] | null;
         };
         /** @description A request to write the primary disk of an instance anew. */
@@ -2250,6 +2492,7 @@ export interface components {
             ssh_keys?: string[];
             /** @description A user script or cloud-config, at most 64 KiB. */
             user_data?: string | null;
+            os_type?: components["schemas"]["DeclaredOs"] | null;
             /**
              * @description Whether the instance is started once its disk is written.
              * @default true
@@ -2365,6 +2608,8 @@ export interface components {
             images_enabled: boolean;
             /** @description Whether images can be shared in the location, and shared ones deployed. */
             sharing_enabled: boolean;
+            /** @description The format that images of instances are stored in, unless a request names another one. */
+            capture_format: components["schemas"]["CaptureFormat"];
             /** @description Whether ISOs can be mounted in the location. */
             iso_enabled: boolean;
         };
@@ -2451,6 +2696,103 @@ export interface components {
              * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
             freeze_limit_ms?: number | null;
+            capture_format?: components["schemas"]["CaptureFormat"] | null;
+            /**
+             * Format: int64
+             * @description The largest Windows disk that images are created of, now and ever, in bytes.
+             */
+            windows_limit_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description The content of a Windows disk in bytes from which on a notice recommends to create an image.
+             */
+            windows_warning_bytes?: number | null;
+            /**
+             * @description What failed captures tell customers about the provider's support, in one line; `null`
+             *     removes it.
+             */
+            support_text?: string | null;
+            /** @description The page of the support, of `https` or `http`; `null` removes it. */
+            support_url?: string | null;
+            /**
+             * @description The page that says which parts of the system do not work, of `https` or `http`; `null`
+             *     removes it.
+             */
+            status_url?: string | null;
+        };
+        /** @description A labelled set of stock images that are shown together. */
+        MediaGroup: {
+            /** @description The id of the media group. */
+            id: components["schemas"]["MediaGroupId"];
+            /**
+             * @description The label of the media group; unique.
+             * @example Linux
+             */
+            label: string;
+            /** @description The description of the media group. */
+            description: string;
+            /**
+             * Format: int32
+             * @description The place among all media groups, from 0. Customers do not see hidden groups, so that they
+             *     may miss some numbers.
+             */
+            position: number;
+            /** @description Whether the images of the media group are not offered to customers. */
+            hidden: boolean;
+            /**
+             * Format: date-time
+             * @description The time at which the media group was added.
+             */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description The version of the media group, which increases with every change; also its `ETag`.
+             */
+            version: number;
+        };
+        /** @description A request to add a media group. */
+        MediaGroupCreate: {
+            /**
+             * @description The label of the media group; unique.
+             * @example Linux
+             */
+            label: string;
+            /** @description The description of the media group. */
+            description?: string;
+            /**
+             * Format: int32
+             * @description The place among all media groups, from 0; without it, the last.
+             */
+            position?: number | null;
+            /**
+             * @description Whether the images of the media group are not offered to customers.
+             * @default false
+             */
+            hidden: boolean;
+        };
+        /**
+         * @description An id with the prefix `mgr`; ids sort by age.
+         * @example mgr_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        MediaGroupId: string;
+        /** @description A request to change a media group (merge patch). */
+        MediaGroupPatch: {
+            /** @description The new label. */
+            label?: string | null;
+            /** @description The new description; `null` removes it. */
+            description?: string | null;
+            /**
+             * Format: int32
+             * @description The new place among all media groups, from 0; the others make room.
+             */
+            position?: number | null;
+            /** @description Whether the images of the media group are not offered to customers from now on. */
+            hidden?: boolean | null;
+        };
+        /** @description The media groups in their order; at most 100. */
+        MediaGroups: {
+            /** @description The media groups. */
+            items: components["schemas"]["MediaGroup"][];
         };
         /** @description The ISO in the drive of an instance. */
         MountedIso: {
@@ -2484,6 +2826,11 @@ export interface components {
          * @enum {string}
          */
         ObjectClass: "image" | "stale_parent" | "failed_image" | "in_progress" | "orphan" | "foreign" | "missing" | "size_mismatch" | "digest_mismatch" | "quarantined";
+        /**
+         * @description The operating system of an image.
+         * @enum {string}
+         */
+        OsType: "linux" | "windows" | "bsd" | "other";
         /** @description A page of a list. */
         Page_Account: {
             /** @description The items in the requested order. */
@@ -2852,6 +3199,49 @@ export interface components {
             format: string;
             /** @description The location where instances can be deployed from the image. */
             location_id: components["schemas"]["LocationId"];
+            os_type?: components["schemas"]["OsType"] | null;
+            /**
+             * @description Whether cloud-init, or what understands the same, sets SSH keys and runs user scripts at the
+             *     first boot. Where it does not, instances are created without them.
+             * @default true
+             */
+            cloud_init: boolean;
+            media_group_id?: components["schemas"]["MediaGroupId"] | null;
+            /**
+             * @description The family that the image is a version of: 1 to 64 of `a` to `z`, `0` to `9`, `.`, `-` and
+             *     `_`.
+             * @example debian-12
+             */
+            family?: string | null;
+            /**
+             * @description The version within the family, which has to be given with it: 1 to 64 letters, digits, `.`,
+             *     `-`, `_` and `+`. Sequences of digits are compared as numbers.
+             * @example 20241001
+             */
+            family_version?: string | null;
+            /**
+             * @description Whether customers neither see nor deploy the image.
+             * @default false
+             */
+            hidden: boolean;
+        };
+        /** @description A request to change a stock image and how it is offered (merge patch). */
+        StockImagePatch: {
+            /** @description The new name. */
+            name?: string | null;
+            /** @description The new description; `null` removes it. */
+            description?: string | null;
+            os_type?: components["schemas"]["OsType"] | null;
+            /** @description Whether the system takes SSH keys and user scripts at its first boot from now on. */
+            cloud_init?: boolean | null;
+            media_group_id?: components["schemas"]["MediaGroupId"] | null;
+            /** @description The new family; `null` takes the image out of its family, with its version. */
+            family?: string | null;
+            /** @description The new version within the family. */
+            family_version?: string | null;
+            deprecation?: components["schemas"]["Deprecation"] | null;
+            /** @description Whether customers neither see nor deploy the image from now on. */
+            hidden?: boolean | null;
         };
         /** @description A hypervisor that an image storage is bound to. */
         StorageBinding: {
@@ -3275,6 +3665,8 @@ export interface components {
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Instance: components["schemas"]["Instance"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
+        Subject_MediaGroup: components["schemas"]["MediaGroup"] | components["schemas"]["Gone"];
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Share: components["schemas"]["Share"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Task: components["schemas"]["Task"] | components["schemas"]["Gone"];
@@ -3390,6 +3782,7 @@ export interface components {
             request_id: string;
             /** @description The technical cause, which may name paths and settings; `null` unless an admin asks. */
             operator_detail: string | null;
+            support: components["schemas"]["TaskSupport"] | null;
         };
         /**
          * @description An id with the prefix `tsk`; ids sort by age.
@@ -3400,12 +3793,21 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.delete" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "iso.register";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "instance.delete" | "iso.register" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
         /**
          * @description The state of a task.
          * @enum {string}
          */
         TaskState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        /** @description How the provider's support is reached. */
+        TaskSupport: {
+            /** @description What to do, in the provider's words. */
+            text: string | null;
+            /** @description The page of the support. */
+            url: string | null;
+            /** @description The page that says which parts of the system do not work. */
+            status_url: string | null;
+        };
         /**
          * @description How a step of a connection test ended.
          * @enum {string}
@@ -3741,6 +4143,40 @@ export interface operations {
             };
         };
     };
+    admin_hypervisor_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The hypervisor */
+                id: components["schemas"]["HypervisorId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hypervisor */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminHypervisor"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_hypervisor_delete: {
         parameters: {
             query?: never;
@@ -3759,6 +4195,48 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_hypervisor_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The hypervisor */
+                id: components["schemas"]["HypervisorId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HypervisorPatch"];
+                "application/merge-patch+json": components["schemas"]["HypervisorPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed hypervisor */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminHypervisor"];
+                };
             };
             /** @description The request was refused or failed; `code` is the reason */
             default: {
@@ -4786,6 +5264,119 @@ export interface operations {
             };
         };
     };
+    admin_media_group_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MediaGroupCreate"];
+            };
+        };
+        responses: {
+            /** @description The media group */
+            201: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaGroup"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_media_group_delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The media group */
+                id: components["schemas"]["MediaGroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The media group is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_media_group_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The media group */
+                id: components["schemas"]["MediaGroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MediaGroupPatch"];
+                "application/merge-patch+json": components["schemas"]["MediaGroupPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed media group */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaGroup"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_secrets_rotate: {
         parameters: {
             query?: never;
@@ -4838,6 +5429,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImageAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_stock_image_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The stock image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StockImagePatch"];
+                "application/merge-patch+json": components["schemas"]["StockImagePatch"];
+            };
+        };
+        responses: {
+            /** @description The changed image */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Image"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */
@@ -5768,8 +6401,14 @@ export interface operations {
     capture_estimate: {
         parameters: {
             query?: {
-                /** @description The compression of the stored file; without it, `zstd`. */
+                /** @description The format of the stored file; without it, that of the location. */
+                format?: components["schemas"]["CaptureFormat"];
+                /** @description The compression of the stored file; without it, `zstd` where the format has it. */
                 compression?: components["schemas"]["Compression"];
+                /** @description The bytes that the file system is to hold; without it, what the disk's file occupies now. */
+                used_bytes?: number;
+                /** @description The most bytes that the file system held until then; without it, `used_bytes`. */
+                largest_used_bytes?: number;
             };
             header?: never;
             path: {
@@ -6009,6 +6648,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Location"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    media_group_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All media groups, at most 100 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaGroups"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    media_group_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The media group */
+                id: components["schemas"]["MediaGroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The media group */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaGroup"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */

@@ -5,6 +5,7 @@ import { imageQuery } from '@/api/queries/images'
 import type { Image } from '@/api/types'
 import { scopeOf } from '@/features/images/actions'
 import { ImagePicker } from '@/features/instances/ImagePicker'
+import { StockPicker } from '@/features/instances/StockPicker'
 import { IMAGE_TABS } from '@/lib/search'
 import { Tabs } from '@/ui/Tabs'
 
@@ -38,7 +39,7 @@ export function useImageChoice(search: ImageSearch, onSearch: (search: ImageSear
       tab: IMAGE_TABS.find((known) => known === nextTab) ?? 'stock',
       ...(imageId ? { image: imageId } : {}),
     })
-  const list = (scope: Scope, name: string, empty: ReactNode) => (
+  const list = (scope: Exclude<Scope, 'stock'>, name: string, empty: ReactNode) => (
     <ImagePicker
       scope={scope}
       label={name}
@@ -58,7 +59,14 @@ export function useImageChoice(search: ImageSearch, onSearch: (search: ImageSear
         {
           id: 'stock',
           label: 'Stock images',
-          content: list('stock', 'Stock images', 'The provider offers no stock images yet.'),
+          content: (
+            <StockPicker
+              selected={search.image}
+              chosen={own === 'stock' ? image : undefined}
+              onSelect={({ id }) => select(id, tab)}
+              locationName={locationName}
+            />
+          ),
         },
         {
           id: 'mine',

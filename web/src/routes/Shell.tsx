@@ -1,6 +1,18 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router'
-import { Disc, FileCode, HardDrive, KeyRound, Layers, ListChecks, MapPin, Server, Users } from 'lucide-react'
+import {
+  Disc,
+  Disc3,
+  FileCode,
+  FolderTree,
+  HardDrive,
+  KeyRound,
+  Layers,
+  ListChecks,
+  MapPin,
+  Server,
+  Users,
+} from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { useConnection } from '@/api/cache'
 import { openStream } from '@/api/live'
@@ -62,6 +74,8 @@ export function Shell() {
               <ul aria-labelledby="nav-open-compute">
                 <NavItem to="/image-storages" icon={<HardDrive />} label="Image Storages" />
                 <NavItem to="/isos" icon={<Disc />} label="ISOs" />
+                <NavItem to="/stock-images" icon={<Disc3 />} label="Stock Images" />
+                <NavItem to="/media-groups" icon={<FolderTree />} label="Media Groups" />
                 <NavItem to="/locations" icon={<MapPin />} label="Locations" />
                 <NavItem to="/accounts" icon={<Users />} label="Accounts" />
               </ul>
@@ -103,6 +117,8 @@ interface NavItemProps {
     | '/user-scripts'
     | '/image-storages'
     | '/isos'
+    | '/stock-images'
+    | '/media-groups'
     | '/locations'
     | '/accounts'
   icon: ReactNode

@@ -14,23 +14,12 @@ use crate::{
         coalesce, devices,
         job::{capture_id, instance_of, lease, scratch_file},
         reinstall, storage_test,
+        undo::Cleanup,
     },
     journal::{FileJournal, steps},
     machine::Machine,
     uploads::{self, UploadLog},
 };
-
-/// What becomes of the results of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cleanup {
-    /// The job succeeded and its outcome is stored: only its tools are removed.
-    Commit,
-    /// The job did not succeed: its results are removed as well.
-    Rollback,
-    /// The job was interrupted, and another attempt follows: as [`Self::Rollback`], but what the
-    /// storage has of its upload stays for that attempt.
-    Interrupted,
-}
 
 /// The part of a clean-up that is about the storage alone.
 const UPLOAD: &str = "the upload";

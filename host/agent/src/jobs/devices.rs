@@ -18,10 +18,10 @@ use tracing::info;
 use crate::{
     error::{CleanupError, JobError},
     jobs::{
-        cleanup::Cleanup,
         copy::{self, Request, Target},
         job::Job,
         peer,
+        undo::Cleanup,
         watched::unless_gone,
     },
     journal::{FileJournal, steps},
@@ -53,7 +53,7 @@ pub(crate) async fn run(job: &Job, assignment: &DevicesAssignment) -> Result<(),
         change(driver.as_ref(), &dir, &definition.devices, &wanted).await?;
     }
     definition.devices = wanted;
-    blocking(move || dir.define(&definition).and_then(|()| definition.devices.remove_others(&dir)))
+    blocking(move || dir.define(&definition).and_then(|()| definition.devices.remove_others(dir.folder())))
         .await?
         .map_err(|error| JobError::io("write the definition of the instance", &error))
 }
@@ -155,11 +155,11 @@ async fn change(
         driver.detach_disk(&vm, &serial(disk.id)).await?;
     }
     for disk in to.disks.iter().filter(|disk| !is_in(&from.disks, disk)) {
-        driver.attach_disk(&vm, &disk_spec(dir, disk)).await?;
+        driver.attach_disk(&vm, &disk_spec(dir.folder(), disk)).await?;
     }
-    let file = |devices: &DefinedDevices| devices.medium.as_ref().map(|medium| medium.file(dir));
+    let file = |devices: &DefinedDevices| devices.medium.as_ref().map(|medium| medium.file(dir.folder()));
     if file(from) != file(to) {
-        let medium = to.medium.as_ref().map(|medium| medium.spec(dir));
+        let medium = to.medium.as_ref().map(|medium| medium.spec(dir.folder()));
         driver.change_medium(&vm, medium.as_ref()).await?;
     }
     Ok(())
@@ -200,5 +200,5 @@ pub(crate) async fn clean_up(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(definition.devices.remove_others(&dir)?)
+    Ok(definition.devices.remove_others(dir.folder())?)
 }

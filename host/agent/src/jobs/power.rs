@@ -140,7 +140,7 @@ pub(crate) async fn launch(
 ) -> Result<(), JobError> {
     job.control.check()?;
     let (of, devices) = (dir.clone(), definition.devices.clone());
-    blocking(move || devices.require_medium(&of)).await??;
+    blocking(move || devices.require_medium(of.folder())).await??;
     let (of, settings) = (dir.clone(), definition.driver_settings.clone());
     let folders = job.machine.folders.clone();
     let card = move || {
@@ -246,7 +246,7 @@ fn vm_spec(dir: &InstanceDir, definition: &Definition, network: Props) -> VmSpec
         false,
         serial(instance.disk_id),
     );
-    let further = definition.devices.disks.iter().map(|disk| disk_spec(dir, disk));
+    let further = definition.devices.disks.iter().map(|disk| disk_spec(dir.folder(), disk));
     VmSpec {
         id: instance.id.to_string(),
         name: instance.name.to_string(),
@@ -257,7 +257,7 @@ fn vm_spec(dir: &InstanceDir, definition: &Definition, network: Props) -> VmSpec
             .into_iter()
             .filter(|(file, _)| file.exists())
             .map(|(file, serial)| disk(file, "raw", true, serial.to_owned()))
-            .chain(medium.map(|medium| medium.spec(dir)))
+            .chain(medium.map(|medium| medium.spec(dir.folder())))
             .collect(),
         paths: Props::from([
             ("qmp".to_owned(), text(dir.sockets().join("qmp.sock"))),

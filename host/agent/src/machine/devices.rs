@@ -14,7 +14,7 @@ use imprint_domain::{
 use imprint_ports::{DiskSpec, MEDIUM_SERIAL};
 use serde::{Deserialize, Serialize};
 
-use crate::{durable, error::JobError, machine::instance::InstanceDir};
+use crate::{durable, error::JobError};
 
 /// How the names of the files of further disks, and of copies of ISOs, begin.
 const FURTHER: &str = "further-";
@@ -70,14 +70,14 @@ pub(crate) fn is_device_file(name: &str) -> bool {
 
 impl DefinedMedium {
     /// Returns where its file is.
-    pub(crate) fn file(&self, dir: &InstanceDir) -> PathBuf {
-        self.path.clone().unwrap_or_else(|| dir.file(&copy_file(self.iso)))
+    pub(crate) fn file(&self, folder: &Path) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| folder.join(copy_file(self.iso)))
     }
 
     /// Returns it as the driver takes it.
-    pub(crate) fn spec(&self, dir: &InstanceDir) -> DiskSpec {
+    pub(crate) fn spec(&self, folder: &Path) -> DiskSpec {
         DiskSpec {
-            path: self.file(dir),
+            path: self.file(folder),
             format: "raw".to_owned(),
             read_only: true,
             serial: MEDIUM_SERIAL.to_owned(),
@@ -86,9 +86,9 @@ impl DefinedMedium {
 }
 
 /// Returns a further disk as the driver takes it.
-pub(crate) fn disk_spec(dir: &InstanceDir, disk: &FurtherDisk) -> DiskSpec {
+pub(crate) fn disk_spec(folder: &Path, disk: &FurtherDisk) -> DiskSpec {
     DiskSpec {
-        path: dir.file(&further_file(disk)),
+        path: folder.join(further_file(disk)),
         format: disk.format.to_string(),
         read_only: false,
         serial: serial(disk.id),
@@ -97,26 +97,26 @@ pub(crate) fn disk_spec(dir: &InstanceDir, disk: &FurtherDisk) -> DiskSpec {
 
 impl DefinedDevices {
     /// Refuses a medium whose file is not there any more. Blocks.
-    pub(crate) fn require_medium(&self, dir: &InstanceDir) -> Result<(), JobError> {
+    pub(crate) fn require_medium(&self, folder: &Path) -> Result<(), JobError> {
         match &self.medium {
-            Some(medium) if !medium.file(dir).exists() => Err(JobError::failed(
+            Some(medium) if !medium.file(folder).exists() => Err(JobError::failed(
                 TaskErrorCode::IsoNotAvailable,
-                format!("the file {} of the ISO in the drive is not there", medium.file(dir).display()),
+                format!("the file {} of the ISO in the drive is not there", medium.file(folder).display()),
             )),
             Some(_) | None => Ok(()),
         }
     }
 
     /// Removes the files of devices that are not among these. Blocks.
-    pub(crate) fn remove_others(&self, dir: &InstanceDir) -> io::Result<()> {
+    pub(crate) fn remove_others(&self, folder: &Path) -> io::Result<()> {
         let mut kept: Vec<String> = self.disks.iter().map(further_file).collect();
         let copied = self.medium.as_ref().filter(|medium| medium.path.is_none());
         kept.extend(copied.map(|medium| copy_file(medium.iso)));
-        for entry in std::fs::read_dir(dir.folder())? {
+        for entry in std::fs::read_dir(folder)? {
             let name = entry?.file_name();
             let Some(name) = name.to_str().filter(|name| is_device_file(name)) else { continue };
             if !kept.iter().any(|file| file == name) {
-                durable::remove_file(&dir.file(name))?;
+                durable::remove_file(&folder.join(name))?;
             }
         }
         Ok(())

@@ -17,8 +17,9 @@ use crate::{
     durable,
     error::CleanupError,
     jobs::{
-        cleanup::{Cleanup, clean_up, has_advanced},
+        cleanup::{clean_up, has_advanced},
         job::{instance_of, lease},
+        undo::Cleanup,
     },
     journal::{FileJournal, JOURNAL, JournalError},
     machine::Machine,

@@ -15,12 +15,13 @@ use crate::{
     error::{JobError, StopReason},
     jobs::{
         capture,
-        cleanup::{Cleanup, clean_up_with_retries},
+        cleanup::clean_up_with_retries,
         coalesce,
         control::Control,
         deploy, devices, image, iso,
         job::{Job, instance_of},
         power, reinstall, relocate, scan, storage_test,
+        undo::Cleanup,
     },
     journal::{FileJournal, Header, steps},
     runtime::{

@@ -11,7 +11,7 @@ use super::{
     stack::{CLUSTER, Header, STACK, write_layer},
 };
 use crate::{
-    jobs::cleanup::{Cleanup, clean_up},
+    jobs::{cleanup::clean_up, undo::Cleanup},
     journal::steps,
     machine::instance::{Definition, InstanceDir, MERGED},
 };

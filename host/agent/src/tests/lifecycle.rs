@@ -1,6 +1,8 @@
 use std::sync::atomic::Ordering;
 
-use imprint_agent_protocol::{AssignmentKind, Outcome, PROTOCOL_VERSION, PowerAssignment, ProtocolError};
+use imprint_agent_protocol::{
+    AssignmentKind, Heartbeat, Outcome, PROTOCOL_VERSION, PowerAssignment, ProtocolError,
+};
 use imprint_domain::{instance::Power, task::Phase};
 
 use super::fakes::{World, assignment, storage_ref};
@@ -45,6 +47,11 @@ async fn a_result_without_its_lease_is_dropped_and_its_image_left_alone() {
     let task = work.task_id;
     world.control.give(work);
     world.control.outcome(task).await;
+    // A result that is not dropped yet when the agent stops is sent once more; its lease is held
+    // until it is dropped.
+    let beats = world.control.until(|calls| Some(calls.heartbeats.len())).await;
+    let dropped = |beat: &&Heartbeat| beat.leases.is_empty();
+    world.control.until(|calls| calls.heartbeats.iter().skip(beats).find(dropped).map(|_| ())).await;
     agent.stop().await;
     assert_eq!(world.control.finishes(), 1);
     world.assert_nothing_left(&["image-1"]);

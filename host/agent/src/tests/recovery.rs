@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::fakes::World;
 use crate::{
-    jobs::cleanup::{Cleanup, clean_up},
+    jobs::{cleanup::clean_up, undo::Cleanup},
     journal::{FileJournal, Header, JournalError, fault::Fault, steps},
     machine::{
         Machine,

@@ -40,7 +40,7 @@ async fn running(world: &World) -> (InstanceDir, DeployAssignment) {
     deployed(outcome(world, order.clone()).await);
     let dir = InstanceDir::new(&world.folders(), order.instance.id);
     order.logical_digest = Some(store(world, &vec![2; SIZE]).await.parse().unwrap());
-    order.instance.disk_id = DiskId::new(Uuid::now_v7());
+    order.instance.disk_id = DiskId::new(Uuid::from_u128(2));
     order.seed.instance_id = Some("another-system".to_owned());
     order.seed.config_drive = true;
     order.replace = true;

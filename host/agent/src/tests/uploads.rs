@@ -14,7 +14,7 @@ use super::{
     recovery::{journal, machine},
 };
 use crate::{
-    jobs::cleanup::{Cleanup, clean_up},
+    jobs::{cleanup::clean_up, undo::Cleanup},
     journal::steps,
     runtime::{
         outbox::Outbox,

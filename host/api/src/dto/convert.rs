@@ -1,5 +1,6 @@
 //! Conversions of the service's views to wire types.
 
+mod catalogue;
 mod event;
 mod iso;
 mod place;
@@ -145,6 +146,9 @@ impl From<service::ImageView> for image::Image {
             description: view.description,
             tags: view.tags.iter().map(ToString::to_string).collect(),
             metadata: view.metadata.to_texts(),
+            os_type: view.guest.os_type,
+            cloud_init: view.guest.cloud_init,
+            catalogue: view.catalogue.map(Into::into),
             protected: view.protected,
             kind: view.kind,
             status: view.status,
@@ -236,6 +240,8 @@ impl From<service::InstanceView> for instance::Instance {
             declared_os_type: view.declared_os,
             largest_content_bytes: view.largest_content.bytes(),
             largest_disk_bytes: view.largest_size.bytes(),
+            os_type: view.guest.os_type,
+            cloud_init: view.guest.cloud_init,
             disks: view.disks.into_iter().map(Into::into).collect(),
             iso: view.iso.map(Into::into),
             changes_devices: view.changes_devices,

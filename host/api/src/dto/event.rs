@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    image::Image, instance::Instance, iso::AdminIso, share::Share, storage::ImageStorage, task::Task,
+    image::Image, instance::Instance, iso::AdminIso, media_group::MediaGroup, share::Share,
+    storage::ImageStorage, task::Task,
 };
 
 /// The `data` of an event in a stream.
@@ -27,6 +28,9 @@ pub struct Event {
     /// The current state of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Subject<Instance>>,
+    /// The current state of the media group; for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_group: Option<Subject<MediaGroup>>,
     /// The current state of the share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Subject<Share>>,

@@ -7,14 +7,14 @@ use imprint_domain::{
     capture_format::CaptureFormat,
     consistency::Consistency,
     estimate::EstimateBasis,
-    id::{ImageId, InstanceId, LocationId, ShareId, StorageId, TaskId},
-    image::{Compression, ImageKind, ImageStatus},
+    id::{ImageId, InstanceId, LocationId, MediaGroupId, ShareId, StorageId, TaskId},
+    image::{Compression, ImageKind, ImageStatus, catalogue::OsType},
     windows::CaptureNoticeCode,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{patch::nullable, task::Task};
+use super::{patch::nullable, stock_image::Deprecation, task::Task};
 
 /// An image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -29,6 +29,13 @@ pub struct Image {
     pub tags: Vec<String>,
     /// How the system of the image wants to be started: keys and values.
     pub metadata: BTreeMap<String, String>,
+    /// The operating system of the image.
+    pub os_type: OsType,
+    /// Whether its system sets SSH keys and runs user scripts at the first boot of an instance.
+    pub cloud_init: bool,
+    /// How a stock image is offered; `null` for other images.
+    #[schema(required)]
+    pub catalogue: Option<ImageCatalogue>,
     /// Whether the image cannot be deleted until that is switched off.
     pub protected: bool,
     /// The origin of the image.
@@ -84,6 +91,28 @@ pub struct Image {
     /// instance and the task are not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<ImageShared>,
+}
+
+/// How a stock image is offered.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageCatalogue {
+    /// The media group that the image is shown in.
+    #[schema(required)]
+    pub media_group_id: Option<MediaGroupId>,
+    /// The family that the image is a version of.
+    #[schema(required, example = "debian-12")]
+    pub family: Option<String>,
+    /// The version within the family.
+    #[schema(required, example = "20241001")]
+    pub family_version: Option<String>,
+    /// Whether a deployment by the family takes this image: the latest version of the location that
+    /// is available, offered to customers and not deprecated.
+    pub latest: bool,
+    /// Why the image should not be used for new instances any more, though it can be.
+    #[schema(required)]
+    pub deprecation: Option<Deprecation>,
+    /// Whether customers neither see nor deploy the image.
+    pub hidden: bool,
 }
 
 /// By what an image is shared with the account that asks.
@@ -320,6 +349,12 @@ pub struct ImagePatch {
     /// Whether the image cannot be deleted from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<bool>,
+    /// The operating system of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_type: Option<OsType>,
+    /// Whether its system sets SSH keys and runs user scripts at the first boot of an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_init: Option<bool>,
 }
 
 /// An image and its task.

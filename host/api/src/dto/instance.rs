@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use imprint_domain::{
     id::{DiskId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, SshKeyId, TaskId, UserScriptId},
+    image::catalogue::OsType,
     instance::{BootSource, InstanceStatus, Power},
     network::NetworkKind,
     windows::DeclaredOs,
@@ -29,8 +30,8 @@ pub struct Instance {
     pub location_id: LocationId,
     /// The hypervisor of the instance.
     pub hypervisor_id: HypervisorId,
-    /// The image that the instance was deployed from; `null` once it is deleted, or no longer
-    /// shared with the account.
+    /// The image that the instance was deployed from; `null` once it is deleted, hidden, or no
+    /// longer shared with the account.
     #[schema(required)]
     pub image: Option<ImageName>,
     /// The kind of the primary disk.
@@ -51,6 +52,10 @@ pub struct Instance {
     pub largest_content_bytes: u64,
     /// The largest size of the primary disk since it was written, in bytes.
     pub largest_disk_bytes: u64,
+    /// The operating system of the instance, as its image said at the deployment.
+    pub os_type: OsType,
+    /// Whether its system sets SSH keys and runs user scripts at its first boot, as its image said.
+    pub cloud_init: bool,
     /// The disks of the instance.
     pub disks: Vec<Disk>,
     /// The ISO in the drive of the instance.
@@ -144,13 +149,21 @@ pub struct CaptureAllowed {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceCreate {
-    /// The image to deploy; without it the disk is empty, and `disk_size_bytes` is required.
+    /// The image to deploy. Without it and without a family the disk is empty, and
+    /// `disk_size_bytes` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<ImageId>,
-    /// Without an image: the ISO in the drive, from which the instance boots first.
+    /// The family of stock images to deploy from, instead of an image: its latest version that is
+    /// available and not deprecated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64, example = "debian-12")]
+    pub family: Option<String>,
+    /// With an empty disk: the ISO in the drive, from which the instance boots first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iso_id: Option<IsoId>,
-    /// Without an image: the location; without it, that of the hypervisor or of the ISO.
+    /// The location. With a family it is needed only if that is in several locations and no
+    /// hypervisor is named; with an empty disk it is that of the hypervisor or of the ISO unless it
+    /// is given. An image is deployed where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location_id: Option<LocationId>,
     /// The name of the instance, and its host name if it is valid as one.

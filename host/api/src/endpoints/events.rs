@@ -256,6 +256,7 @@ fn topic(pattern: &str) -> Option<EventTopic> {
         "task" => Some(EventTopic::Task),
         "image" => Some(EventTopic::Image),
         "instance" => Some(EventTopic::Instance),
+        "media_group" => Some(EventTopic::MediaGroup),
         "share" => Some(EventTopic::Share),
         "storage" => Some(EventTopic::Storage),
         "iso" => Some(EventTopic::Iso),

@@ -257,7 +257,7 @@ pub(crate) async fn capture_estimate(
     Ok(Json(CaptureEstimate { notices, ..estimate.into() }))
 }
 
-/// Change an image's name, description, tags, metadata or delete protection
+/// Change an image's name, description, tags, metadata, delete protection or what its system is
 #[utoipa::path(
     patch, path = "/images/{id}", tag = "images",
     params(
@@ -286,6 +286,9 @@ pub(crate) async fn image_update(
         tags: body.value.tags.map(|list| tags(&list.unwrap_or_default(), "/tags")).transpose()?,
         protected: body.value.protected,
         metadata: metadata_edit(body.value.metadata)?,
+        os_type: body.value.os_type,
+        cloud_init: body.value.cloud_init,
+        ..ImageEdit::default()
     };
     Ok(tagged(state.service().image_update(&op, id, patch, version).await?))
 }

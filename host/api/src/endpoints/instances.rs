@@ -16,7 +16,7 @@ use crate::{
         },
         page::Page,
     },
-    extract::{Caller, Id, IdempotencyKey, JsonBody, Query, Read, Write, ids, name, page_request},
+    extract::{Caller, Id, IdempotencyKey, JsonBody, Query, Read, Write, ids, name, page_request, parse},
     problem::ApiError,
     state::ApiState,
 };
@@ -54,16 +54,47 @@ pub(crate) async fn instance_create(
     body: JsonBody<InstanceCreate>,
 ) -> Result<Response, ApiError> {
     let op = op.with_idempotency(key.bind(body.digest));
-    let made = match body.value.image_id {
-        Some(image_id) => state.service().instance_create(&op, deployment(image_id, body.value)?).await?,
-        None => state.service().instance_install(&op, installation(body.value)?).await?,
+    let made = match chosen(&body.value)? {
+        Chosen::Image(id) => state.service().instance_create(&op, deployment(body.value)?(id)).await?,
+        Chosen::Family(family) => {
+            let request = deployment(body.value)?;
+            state.service().instance_create_of_family(&op, &family, request).await?
+        }
+        Chosen::Nothing => state.service().instance_install(&op, installation(body.value)?).await?,
     };
     Ok(answer(made))
 }
 
-/// Refuses what only the other kind of request has.
+/// Refuses what only another kind of request has.
 fn without(has: bool, pointer: &str, detail: &str) -> Result<(), Error> {
     if has { Err(Error::new(Code::InvalidRequest, detail).at(pointer)) } else { Ok(()) }
+}
+
+/// What a request names to deploy.
+enum Chosen {
+    Image(ImageId),
+    Family(service::FamilyChoice),
+    /// An empty disk.
+    Nothing,
+}
+
+fn chosen(body: &InstanceCreate) -> Result<Chosen, Error> {
+    let is_empty = body.image_id.is_none() && body.family.is_none();
+    without(!is_empty && body.iso_id.is_some(), "/iso_id", "mount the ISO once the instance is there")?;
+    match (body.image_id, body.family.as_deref()) {
+        (Some(id), family) => {
+            without(family.is_some(), "/family", "give either an image or a family, not both")?;
+            let detail = "the image decides about the location; leave it out";
+            without(body.location_id.is_some(), "/location_id", detail)?;
+            Ok(Chosen::Image(id))
+        }
+        (None, Some(family)) => Ok(Chosen::Family(service::FamilyChoice {
+            family: parse(family, "/family")?,
+            location_id: body.location_id,
+            hypervisor_id: body.hypervisor_id,
+        })),
+        (None, None) => Ok(Chosen::Nothing),
+    }
 }
 
 fn installation(body: InstanceCreate) -> Result<service::InstanceInstall, Error> {
@@ -73,7 +104,7 @@ fn installation(body: InstanceCreate) -> Result<service::InstanceInstall, Error>
     without(body.user_data.is_some(), "/user_data", detail)?;
     without(body.user_script_id.is_some(), "/user_script_id", detail)?;
     let size = body.disk_size_bytes.ok_or_else(|| {
-        Error::new(Code::InvalidRequest, "give the size of the empty disk, or an image")
+        Error::new(Code::InvalidRequest, "give the size of the empty disk, or an image or a family")
             .at("/disk_size_bytes")
     })?;
     Ok(service::InstanceInstall {
@@ -89,16 +120,18 @@ fn installation(body: InstanceCreate) -> Result<service::InstanceInstall, Error>
     })
 }
 
-fn deployment(image_id: ImageId, body: InstanceCreate) -> Result<service::InstanceCreate, Error> {
-    without(body.iso_id.is_some(), "/iso_id", "mount the ISO once the instance is there")?;
-    without(body.location_id.is_some(), "/location_id", "an image is deployed in its own location")?;
-    Ok(service::InstanceCreate {
+/// Returns what makes the request for an image.
+fn deployment(body: InstanceCreate) -> Result<impl FnOnce(ImageId) -> service::InstanceCreate + Send, Error> {
+    let name = name(&body.name, "/name")?;
+    let memory = body.memory_bytes.map(|bytes| byte_size(bytes, "/memory_bytes")).transpose()?;
+    let disk_size = body.disk_size_bytes.map(|bytes| byte_size(bytes, "/disk_size_bytes")).transpose()?;
+    Ok(move |image_id| service::InstanceCreate {
         image_id,
-        name: name(&body.name, "/name")?,
+        name,
         hypervisor_id: body.hypervisor_id,
         vcpus: body.vcpus,
-        memory: body.memory_bytes.map(|bytes| byte_size(bytes, "/memory_bytes")).transpose()?,
-        disk_size: body.disk_size_bytes.map(|bytes| byte_size(bytes, "/disk_size_bytes")).transpose()?,
+        memory,
+        disk_size,
         ssh_key_ids: body.ssh_key_ids,
         user_script_id: body.user_script_id,
         ssh_keys: body.ssh_keys,

@@ -28,6 +28,7 @@ path_ids! {
     id::DiskId = "disk",
     id::IsoId = "ISO",
     id::LocationId = "location",
+    id::MediaGroupId = "media group",
     id::ShareId = "share",
     id::SshKeyId = "SSH key",
     id::StorageId = "image storage",

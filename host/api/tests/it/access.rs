@@ -58,6 +58,8 @@ fn rows(world: &World) -> Vec<Row> {
         ("location_list", Account, None),
         ("limits_show", Account, None),
         ("hypervisor_list", Account, None),
+        ("media_group_list", Account, None),
+        ("media_group_show", Account, None),
         ("image_list", Account, None),
         ("image_create", Owner, Some(world.capture("x"))),
         ("image_show", Owner, None),
@@ -93,6 +95,7 @@ fn rows(world: &World) -> Vec<Row> {
         ("task_event_stream", Owner, None),
     ];
     rows.extend(admin_rows(world));
+    rows.extend(catalogue_rows(world));
     rows
 }
 
@@ -129,15 +132,6 @@ fn admin_rows(world: &World) -> Vec<Row> {
                 "settings": {"path": "/srv"}})),
         ),
         ("admin_storage_test", Admin, Some(json!({"hypervisor_id": world.hypervisor}))),
-        ("admin_iso_list", Admin, None),
-        (
-            "admin_iso_create",
-            Admin,
-            Some(json!({"name": "x", "storage_id": world.stock_storage, "key": "k",
-                "location_id": world.location})),
-        ),
-        ("admin_iso_update", Admin, name()),
-        ("admin_iso_delete", Admin, None),
         ("admin_location_delete", Admin, None),
         ("admin_hypervisor_delete", Admin, None),
         ("admin_hypervisor_token_list", Admin, None),
@@ -160,12 +154,32 @@ fn admin_rows(world: &World) -> Vec<Row> {
             Admin,
             Some(json!({"key": "k", "name": "x", "format": "raw", "location_id": world.location})),
         ),
+    ]
+}
+
+/// The rows of stock images, media groups and ISOs.
+fn catalogue_rows(world: &World) -> Vec<Row> {
+    use For::Admin;
+    vec![
+        ("admin_stock_image_update", Admin, Some(json!({"hidden": true}))),
+        ("admin_media_group_create", Admin, Some(json!({"label": "x"}))),
+        ("admin_media_group_update", Admin, Some(json!({"hidden": true}))),
+        ("admin_media_group_delete", Admin, None),
         (
             "admin_stock_image_create",
             Admin,
             Some(json!({"name": "x", "storage_id": world.stock_storage, "key": "k", "format": "raw",
                 "location_id": world.location})),
         ),
+        ("admin_iso_list", Admin, None),
+        (
+            "admin_iso_create",
+            Admin,
+            Some(json!({"name": "x", "storage_id": world.stock_storage, "key": "k",
+                "location_id": world.location})),
+        ),
+        ("admin_iso_update", Admin, Some(json!({"name": "x"}))),
+        ("admin_iso_delete", Admin, None),
     ]
 }
 
@@ -192,6 +206,7 @@ struct Things {
     key: String,
     script: String,
     account: String,
+    group: String,
 }
 
 fn path(template: &str, world: &World, things: &Things) -> String {
@@ -203,6 +218,9 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         rest if rest.starts_with("/api-tokens/") => &things.token,
         rest if rest.starts_with("/ssh-keys/") => &things.key,
         rest if rest.starts_with("/user-scripts/") => &things.script,
+        rest if rest.starts_with("/media-groups/") => &things.group,
+        rest if rest.starts_with("/admin/media-groups/") => &things.group,
+        rest if rest.starts_with("/admin/stock-images/") => &world.stock_image,
         rest if rest.starts_with("/admin/accounts/") => &things.account,
         rest if rest.starts_with("/admin/instances/") => &world.instance,
         rest if rest.starts_with("/admin/locations/") => &world.location,
@@ -229,7 +247,9 @@ async fn every_operation_is_refused_to_whom_it_is_not_for() {
     let offer = world.customer.post(&format!("/images/{image}/shares"), json!({"account": "admin"})).await;
     let share = offer.expect(StatusCode::CREATED).text("/id").to_owned();
     let (key, script) = world.saved().await;
-    let things = Things { image, share, task, token, key, script, account };
+    let group = world.admin.post("/admin/media-groups", json!({"label": "Linux"})).await;
+    let group = group.expect(StatusCode::CREATED).text("/id").to_owned();
+    let things = Things { image, share, task, token, key, script, account, group };
     let anon = world.app.anon();
     let agent = &world.agent.client;
     let operations = operations();

@@ -5,6 +5,7 @@
 mod access;
 mod agents;
 mod app;
+mod catalogue;
 mod conventions;
 mod downloads;
 mod finding;

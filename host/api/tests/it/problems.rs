@@ -145,6 +145,12 @@ async fn deployments(world: &World, seen: &mut Seen) {
         customer.post("/instances", body).await
     };
     seen.note(Code::DiskTooSmall, deploy(json!({"disk_size_bytes": 4096})).await);
+    let stock = format!("/admin/stock-images/{}", world.stock_image);
+    admin.patch(&stock, json!({"cloud_init": false})).await.expect(StatusCode::OK);
+    let refused = deploy(json!({"user_data": "#cloud-config"})).await;
+    assert_eq!(refused.text("/errors/0/pointer"), "/user_data");
+    seen.note(Code::CloudInitNotSupported, refused);
+    admin.patch(&stock, json!({"cloud_init": true})).await.expect(StatusCode::OK);
     let silent = json!({"name": "silent", "location_id": world.location});
     let silent = admin.post("/admin/hypervisors", silent).await.expect(StatusCode::CREATED);
     let bind = format!("/admin/image-storages/{}/hypervisors/{}", world.stock_storage, silent.text("/id"));

@@ -16,7 +16,7 @@ use super::{
     },
     confirm::confirm_deletion,
     failure::Failure,
-    find, instance,
+    find, instance_details,
     output::{Output, size, text, time},
     table::Table,
 };
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: AdminArgs) -> Result<(), Failure> {
             let id = find::instance(&api, &instance).await?;
             let path = format!("/admin/instances/{id}/actions/coalesce");
             let made = api.once(api.request(Method::POST, &path)).await?;
-            instance::finish(&api, output, made, wait).await
+            instance_details::finish(&api, output, made, wait).await
         }
         AdminCommand::Account(command) => super::account::run(&api, output, command).await,
         AdminCommand::Location(LocationCommand::List) => list(&api, output).await,

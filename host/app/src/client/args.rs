@@ -2,6 +2,8 @@
 
 mod access;
 mod admin;
+mod catalogue;
+mod instance;
 mod iso;
 mod saved;
 mod share;
@@ -12,6 +14,11 @@ pub(crate) use admin::{
     AccountCommand, AccountCreateArgs, AccountSetArgs, AdminArgs, AdminCommand, AdminHypervisorCommand,
     Limit, LocationCommand, LocationSetArgs, SecretsCommand,
 };
+pub(crate) use catalogue::{
+    MediaGroupArgs, MediaGroupCommand, MediaGroupUpdateArgs, StockImageAddArgs, StockImageArgs,
+    StockImageCommand, StockImageUpdateArgs,
+};
+pub(crate) use instance::{InstanceArgs, InstanceCommand, InstanceCreateArgs};
 pub(crate) use iso::{
     AttachDiskArgs, DetachDiskArgs, EjectIsoArgs, IsoArgs, IsoCommand, IsoRegisterArgs, IsoUpdateArgs,
     MountIsoArgs,
@@ -29,10 +36,9 @@ use imprint_domain::{
     capture_format::CaptureFormat,
     consistency::Consistency,
     id::TaskId,
-    image::{Compression, ImageKind, ImageStatus},
+    image::{Compression, ImageKind, ImageStatus, catalogue::OsType},
     size::ByteSize,
     task::TaskState,
-    windows::DeclaredOs,
 };
 
 use crate::output_format::OutputFormat;
@@ -60,6 +66,10 @@ pub(crate) enum ClientCommand {
     SshKey(SshKeyArgs),
     /// Saved user scripts: list, show, create, update, delete
     UserScript(UserScriptArgs),
+    /// For operators: stock images: list, show, add, update, deprecate, hide
+    StockImage(StockImageArgs),
+    /// Media groups: list, show; for operators create, update, move, delete
+    MediaGroup(MediaGroupArgs),
     /// For operators: image storages: list, show, create, edit, bind, unbind, drain, delete
     Storage(StorageArgs),
     /// For operators: merge the layers of a disk, set up locations, remove hypervisors, seal
@@ -81,6 +91,8 @@ impl ClientCommand {
             | Self::Task(TaskArgs { connection, .. })
             | Self::SshKey(SshKeyArgs { connection, .. })
             | Self::UserScript(UserScriptArgs { connection, .. })
+            | Self::StockImage(StockImageArgs { connection, .. })
+            | Self::MediaGroup(MediaGroupArgs { connection, .. })
             | Self::Storage(StorageArgs { connection, .. })
             | Self::Admin(AdminArgs { connection, .. }) => connection.output,
         }
@@ -287,6 +299,12 @@ pub(crate) struct ImageUpdateArgs {
     /// Switch the protection off
     #[arg(long)]
     pub(crate) unprotect: bool,
+    /// The operating system: linux, windows, bsd or other
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) os_type: Option<OsType>,
+    /// Whether its system sets SSH keys and runs user scripts at the first boot
+    #[arg(long, value_name = "true|false")]
+    pub(crate) cloud_init: Option<bool>,
 }
 
 /// Whether to wait for the task.
@@ -295,6 +313,14 @@ pub(crate) struct WaitArgs {
     /// Wait until the task has ended, and show its progress
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+/// What happens to an image that is being created from the instance.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct BusyArgs {
+    /// Cancel an image that is being created from it; without it, the command is refused meanwhile
+    #[arg(long)]
+    pub(crate) cancel_captures: bool,
 }
 
 /// Whether to ask before something is deleted.
@@ -351,115 +377,6 @@ pub(crate) struct HypervisorUpdateArgs {
     /// say
     #[arg(long, value_name = "BOOL")]
     pub(crate) limited_imaging_bandwidth: Option<bool>,
-}
-
-/// Arguments of `imprint instance`.
-#[derive(Debug, Args)]
-pub(crate) struct InstanceArgs {
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-    #[command(subcommand)]
-    pub(crate) command: InstanceCommand,
-}
-
-/// What happens to an image that is being created from the instance.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct BusyArgs {
-    /// Cancel an image that is being created from it; without it, the command is refused meanwhile
-    #[arg(long)]
-    pub(crate) cancel_captures: bool,
-}
-
-/// The commands of `imprint instance`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum InstanceCommand {
-    /// List instances, newest first
-    List,
-    /// Show an instance
-    Show {
-        /// Id or name
-        instance: String,
-    },
-    /// Create an instance from an image, or with an empty disk to install a system on
-    Create(InstanceCreateArgs),
-    /// Start an instance
-    Start {
-        /// Id or name
-        instance: String,
-        #[command(flatten)]
-        busy: BusyArgs,
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
-    /// Shut an instance down
-    Stop {
-        /// Id or name
-        instance: String,
-        #[command(flatten)]
-        busy: BusyArgs,
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
-    /// Write the primary disk of an instance anew from an image; everything on it is lost
-    Reinstall(ReinstallArgs),
-    /// Put an ISO into the drive of an instance
-    MountIso(MountIsoArgs),
-    /// Take the ISO out of the drive of an instance
-    EjectIso(EjectIsoArgs),
-    /// Attach an empty disk to an instance; images of the instance do not contain it
-    AttachDisk(AttachDiskArgs),
-    /// Detach a disk from an instance and remove it with its content
-    DetachDisk(DetachDiskArgs),
-    /// Delete an instance with its disks; images created from it stay
-    Delete {
-        /// Id or name
-        instance: String,
-        #[command(flatten)]
-        busy: BusyArgs,
-        #[command(flatten)]
-        confirm: ConfirmArgs,
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
-}
-
-/// Arguments of `imprint instance create`.
-#[derive(Debug, Args)]
-pub(crate) struct InstanceCreateArgs {
-    /// Image, by id or name; without it the disk is empty
-    #[arg(long, required_unless_present = "disk_size")]
-    pub(crate) image: Option<String>,
-    /// Without an image: ISO to boot from first, by id or name
-    #[arg(long, conflicts_with = "image")]
-    pub(crate) iso: Option<String>,
-    /// Without an image: location, by id or name [default: that of the hypervisor or of the ISO]
-    #[arg(long, conflicts_with = "image")]
-    pub(crate) location: Option<String>,
-    /// Name of the instance
-    #[arg(long)]
-    pub(crate) name: String,
-    /// Hypervisor, by id or name [default: one in the image's location]
-    #[arg(long)]
-    pub(crate) hypervisor: Option<String>,
-    /// Number of virtual processors [default: 1]
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) vcpus: Option<u32>,
-    /// Size of the memory, such as 512M or 1.5G [default: 512M]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) memory: Option<ByteSize>,
-    /// Size of the disk, such as 10G [default: that of the image]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) disk_size: Option<ByteSize>,
-    #[command(flatten)]
-    pub(crate) access: AccessArgs,
-    /// What it runs: linux, windows or other; images of Windows have limits of their own
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) os_type: Option<DeclaredOs>,
-    /// Do not start the instance
-    #[arg(long)]
-    pub(crate) no_start: bool,
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
 }
 
 /// Arguments of `imprint task`.

@@ -9,13 +9,15 @@ use imprint_api::dto::{
     instance::Instance,
     iso::{AdminIso, Iso},
     location::Location,
+    media_group::MediaGroups,
     ssh_key::SshKey,
     storage::ImageStorage,
     user_script::UserScript,
 };
 use imprint_domain::{
     id::{
-        AccountId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, SshKeyId, StorageId, UserScriptId,
+        AccountId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, MediaGroupId, SshKeyId, StorageId,
+        UserScriptId,
     },
     search::{MAX_SEARCH_CHARS, MAX_SEARCH_WORDS},
 };
@@ -35,6 +37,26 @@ pub(crate) async fn image(api: &Api, typed: &str) -> Result<ImageId, Failure> {
     }
     let images = api.list::<Image>("/images", &query).await?;
     one("image", "image", typed, images.items.iter().map(|image| (image.id, image.name.as_str())))
+}
+
+/// Returns the id of a stock image that was typed as id or name.
+pub(crate) async fn stock_image(api: &Api, typed: &str) -> Result<ImageId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let images = api.list::<Image>("/images", &[("scope", "stock".to_owned())]).await?;
+    let named = images.items.iter().map(|image| (image.id, image.name.as_str()));
+    one("stock image", "stock-image", typed, named)
+}
+
+/// Returns the id of a media group that was typed as id or label.
+pub(crate) async fn media_group(api: &Api, typed: &str) -> Result<MediaGroupId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let groups: MediaGroups = api.get("/media-groups", &[]).await?;
+    let labels = groups.items.iter().map(|group| (group.id, group.label.as_str()));
+    one("media group", "media-group", typed, labels)
 }
 
 /// Returns the id of an instance that was typed as id or name.

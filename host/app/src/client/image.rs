@@ -94,7 +94,7 @@ async fn list(api: &Api, output: Output, args: &ImageListArgs) -> Result<(), Fai
     })
 }
 
-fn details(image: &Image) -> Table {
+pub(crate) fn details(image: &Image) -> Table {
     let mut lines = vec![
         ("id", image.id.to_string()),
         ("name", image.name.clone()),
@@ -103,6 +103,8 @@ fn details(image: &Image) -> Table {
         ("metadata", pairs(&image.metadata)),
         ("protected", if image.protected { "yes, it cannot be deleted" } else { "no" }.to_owned()),
         ("kind", image.kind.to_string()),
+        ("operating system", image.os_type.to_string()),
+        ("cloud-init", if image.cloud_init { "yes" } else { "no: takes no SSH keys and scripts" }.to_owned()),
         ("status", format!("{} ({})", image.status, image.status_text)),
         ("source instance", text(image.source_instance.as_ref().map(|source| &source.name))),
         ("size", size(image.size_bytes)),
@@ -131,6 +133,17 @@ fn details(image: &Image) -> Table {
             ));
         }
         lines.extend(capture.method.iter().map(|method| ("capture method", method.clone())));
+    }
+    if let Some(entry) = &image.catalogue {
+        lines.extend([
+            ("media group", text(entry.media_group_id)),
+            ("family", text(entry.family.as_ref())),
+            ("version", text(entry.family_version.as_ref())),
+            ("latest of its family", if entry.latest { "yes" } else { "no" }.to_owned()),
+            ("hidden", if entry.hidden { "yes, customers do not see it" } else { "no" }.to_owned()),
+            ("deprecated", text(entry.deprecation.as_ref().map(|found| &found.notice))),
+            ("replacement", text(entry.deprecation.as_ref().and_then(|found| found.replacement_id))),
+        ]);
     }
     if let Some(shared) = &image.shared {
         lines.extend([
@@ -253,9 +266,11 @@ fn patch(args: &ImageUpdateArgs) -> Result<ImagePatch, Failure> {
         tags,
         metadata: (!metadata.is_empty()).then_some(Some(metadata)),
         protected,
+        os_type: args.os_type,
+        cloud_init: args.cloud_init,
     };
     if patch == ImagePatch::default() {
-        let detail = "nothing to change: give --name, --description, --tag, --no-tags, --metadata, --no-metadata, --protect or --unprotect";
+        let detail = "nothing to change: give --name, --description, --tag, --no-tags, --metadata, --no-metadata, --protect, --unprotect, --os-type or --cloud-init";
         return Err(Failure::Usage(detail.to_owned()));
     }
     Ok(patch)

@@ -2,10 +2,9 @@
 
 use std::{fs, io, path::Path};
 
-use imprint_api::dto::instance::{Instance, InstanceAndTask, InstanceCreate, InstanceReinstall};
+use imprint_api::dto::instance::{Instance, InstanceCreate, InstanceReinstall};
 use imprint_domain::{
     id::{SshKeyId, UserScriptId},
-    metadata::KnownKey,
     size::ByteSize,
 };
 use reqwest::Method;
@@ -17,12 +16,13 @@ use super::{
     },
     confirm::{confirm, confirm_deletion},
     failure::Failure,
-    find, iso,
-    output::{Output, pairs, size, text, time},
+    find,
+    instance_details::{details, disk_size, finish},
+    iso,
+    output::{Output, text, time},
     table::Table,
-    watch::watch,
 };
-use crate::terminal::{self, note};
+use crate::terminal;
 
 /// The size of the largest file of keys or user data, in bytes.
 const MAX_FILE: u64 = 64 << 10;
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: InstanceArgs) -> Result<(), Failure> {
             let instance: Instance = api.get(&format!("/instances/{id}"), &[]).await?;
             output.print(&instance, || details(&instance))
         }
-        InstanceCommand::Create(args) => create(&api, output, args).await,
+        InstanceCommand::Create(args) => create(&api, output, *args).await,
         InstanceCommand::Start { instance, busy, wait } => {
             change(&api, output, &instance, (Method::POST, "/actions/start"), busy, wait).await
         }
@@ -72,69 +72,6 @@ async fn list(api: &Api, output: Output) -> Result<(), Failure> {
         let headings = ["NAME", "STATUS", "POWER", "IMAGE", "DISK", "CREATED", "ID"];
         Table::list(headings, rows, "no instances")
     })
-}
-
-fn disk_size(instance: &Instance) -> String {
-    size(instance.disks.iter().find(|disk| disk.primary).map(|disk| disk.virtual_size_bytes))
-}
-
-fn further_disks(instance: &Instance) -> String {
-    let further = instance.disks.iter().filter(|disk| !disk.primary);
-    let each: Vec<_> =
-        further.map(|disk| format!("{} ({})", disk.id, size(Some(disk.virtual_size_bytes)))).collect();
-    text((!each.is_empty()).then(|| each.join(", ")))
-}
-
-fn mounted(instance: &Instance) -> String {
-    text(instance.iso.as_ref().map(|iso| match iso.boot_from_cd {
-        true => format!("{} (boots from it)", iso.name),
-        false => iso.name.clone(),
-    }))
-}
-
-fn details(instance: &Instance) -> Table {
-    let capture = match (&instance.capture.reason, instance.capture.allowed) {
-        (Some(reason), false) => format!("not now: {reason}"),
-        (_, allowed) => if allowed { "allowed" } else { "not now" }.to_owned(),
-    };
-    Table::details([
-        ("id", instance.id.to_string()),
-        ("name", instance.name.clone()),
-        ("status", instance.status.to_string()),
-        ("power", instance.power.to_string()),
-        ("image", text(instance.image.as_ref().map(|image| &image.name))),
-        ("boots from", instance.boot_source.to_string()),
-        ("processors", instance.vcpus.to_string()),
-        ("memory", size(Some(instance.memory_bytes))),
-        ("disk", disk_size(instance)),
-        ("largest disk so far", size(Some(instance.largest_disk_bytes))),
-        ("most content so far", size(Some(instance.largest_content_bytes))),
-        ("operating system", text(instance.declared_os_type)),
-        ("further disks", further_disks(instance)),
-        ("ISO", mounted(instance)),
-        ("metadata", pairs(&instance.metadata)),
-        ("SSH user", text(instance.metadata.get(KnownKey::SshUser.as_str()))),
-        ("network card", network(instance)),
-        ("SSH", ssh(instance)),
-        ("creating an image", capture),
-        ("hypervisor", instance.hypervisor_id.to_string()),
-        ("location", instance.location_id.to_string()),
-        ("task", text(instance.task_id)),
-        ("created", time(Some(instance.created_at))),
-    ])
-}
-
-fn network(instance: &Instance) -> String {
-    text(instance.network.as_ref().map(|network| format!("{}, {}", network.kind, network.mac)))
-}
-
-/// Returns the command that reaches the guest from another machine.
-fn ssh(instance: &Instance) -> String {
-    let address = instance.network.as_ref().and_then(|network| network.ssh.as_ref());
-    text(address.map(|ssh| {
-        let user = ssh.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-        format!("ssh -p {} {user}{}", ssh.port, ssh.host)
-    }))
 }
 
 /// What the access of a request is made of.
@@ -185,6 +122,7 @@ async fn create(api: &Api, output: Output, args: InstanceCreateArgs) -> Result<(
     let request = InstanceCreate {
         image_id,
         iso_id,
+        family: args.family,
         location_id,
         name: args.name,
         hypervisor_id,
@@ -234,26 +172,6 @@ async fn change(
     let request = api.request(method, &format!("/instances/{id}{action}"));
     let made = api.once(request.query(&[("cancel_captures", busy.cancel_captures)])).await?;
     finish(api, output, made, wait).await
-}
-
-pub(crate) async fn finish(
-    api: &Api,
-    output: Output,
-    mut made: InstanceAndTask,
-    wait: WaitArgs,
-) -> Result<(), Failure> {
-    if wait.wait {
-        made.task = watch(api, made.task).await?;
-        match api.get(&format!("/instances/{}", made.instance.id), &[]).await {
-            Ok(instance) => made.instance = instance,
-            // It was deleted: its state before that is shown.
-            Err(Failure::Problem(problem)) if problem.status == 404 => {}
-            Err(failure) => return Err(failure),
-        }
-    } else {
-        note(&format!("watch its progress with `imprint task watch {}`", made.task.id));
-    }
-    output.print(&made, || details(&made.instance))
 }
 
 /// Reads a text file of keys or user data, which is small.

@@ -11,7 +11,7 @@ use super::{
     },
     confirm::confirm_deletion,
     failure::Failure,
-    find, instance,
+    find, instance_details,
     output::{Output, size, text, time},
     table::Table,
     watch::watch,
@@ -139,21 +139,21 @@ pub(crate) async fn mount(api: &Api, output: Output, args: MountIsoArgs) -> Resu
     let id = find::instance(api, &args.instance).await?;
     let request = IsoMountRequest { iso_id: find::iso(api, &args.iso).await?, boot_from_cd: args.boot };
     let made = api.create(&format!("/instances/{id}/actions/mount-iso"), &request).await?;
-    instance::finish(api, output, made, args.wait).await
+    instance_details::finish(api, output, made, args.wait).await
 }
 
 pub(crate) async fn eject(api: &Api, output: Output, args: EjectIsoArgs) -> Result<(), Failure> {
     let id = find::instance(api, &args.instance).await?;
     let request = api.request(Method::POST, &format!("/instances/{id}/actions/eject-iso"));
     let made = api.once(request).await?;
-    instance::finish(api, output, made, args.wait).await
+    instance_details::finish(api, output, made, args.wait).await
 }
 
 pub(crate) async fn attach(api: &Api, output: Output, args: AttachDiskArgs) -> Result<(), Failure> {
     let id = find::instance(api, &args.instance).await?;
     let request = DiskAttach { size_bytes: args.size.bytes() };
     let made = api.create(&format!("/instances/{id}/disks"), &request).await?;
-    instance::finish(api, output, made, args.wait).await
+    instance_details::finish(api, output, made, args.wait).await
 }
 
 pub(crate) async fn detach(api: &Api, output: Output, args: DetachDiskArgs) -> Result<(), Failure> {
@@ -161,5 +161,5 @@ pub(crate) async fn detach(api: &Api, output: Output, args: DetachDiskArgs) -> R
     confirm_deletion(args.confirm, "disk", &args.disk.to_string())?;
     let request = api.request(Method::DELETE, &format!("/instances/{id}/disks/{}", args.disk));
     let made = api.once(request).await?;
-    instance::finish(api, output, made, args.wait).await
+    instance_details::finish(api, output, made, args.wait).await
 }

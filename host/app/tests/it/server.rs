@@ -14,7 +14,10 @@ use imprint_agent_protocol::{
 };
 use imprint_domain::{
     id::{AgentId, StorageId},
-    image::{ImageFormat, StoredImage},
+    image::{
+        ImageFormat, StoredImage,
+        catalogue::{CatalogueEdit, GuestSystem, OsType},
+    },
     instance::Power,
     name::Name,
     size::ByteSize,
@@ -72,6 +75,8 @@ impl Server {
             key: "debian.qcow2".to_owned(),
             format: ImageFormat::Qcow2,
             location_id: setup.location_id,
+            guest: GuestSystem { os_type: OsType::Linux, cloud_init: true },
+            catalogue: CatalogueEdit::default(),
         };
         let admin = service.admin_op().await.unwrap();
         service.stock_image_create(&admin, stock_image).await.unwrap();

@@ -1,6 +1,9 @@
 //! What users change of an image, and what they read and search.
 
-use super::{Image, ImageStatus};
+use super::{
+    Image, ImageKind, ImageStatus,
+    catalogue::{CatalogueEdit, Deprecation, OsType},
+};
 use crate::{
     error::{Code, Error},
     metadata::MetadataEdit,
@@ -22,6 +25,12 @@ pub struct ImageEdit {
     pub protected: Option<bool>,
     /// The keys of the metadata that change.
     pub metadata: MetadataEdit,
+    /// The new operating system.
+    pub os_type: Option<OsType>,
+    /// Whether its system takes SSH keys and user scripts at its first boot from now on.
+    pub cloud_init: Option<bool>,
+    /// How it is offered from now on; of stock images only.
+    pub catalogue: CatalogueEdit,
 }
 
 /// The sentence for an image that could not be removed, instead of that of its status.
@@ -33,17 +42,34 @@ impl Image {
     /// # Errors
     ///
     /// [`Code::InvalidTransition`] when an image is to be protected that is being removed, and
-    /// [`Code::InvalidRequest`] for metadata that it cannot have; then nothing is changed.
+    /// [`Code::InvalidRequest`] for metadata that it cannot have, an entry of the catalogue that it
+    /// cannot have, or an image that replaces itself; then nothing is changed.
     pub fn edit(&mut self, edit: ImageEdit) -> Result<(), Error> {
         if edit.protected == Some(true) && self.0.status == ImageStatus::Deleting {
             return Err(
                 Error::new(Code::InvalidTransition, "the image is being removed already").at("/protected")
             );
         }
+        let mut catalogue = self.0.catalogue.clone();
+        if !edit.catalogue.is_empty() {
+            self.require_stock()?;
+            catalogue.edit(edit.catalogue)?;
+            if catalogue.deprecation.as_ref().and_then(Deprecation::replacement) == Some(self.0.id) {
+                let detail = "an image is not replaced by itself; name another one";
+                return Err(Error::new(Code::InvalidRequest, detail).at("/deprecation/replacement_id"));
+            }
+        }
         self.0
             .metadata
             .edit(edit.metadata)
             .map_err(|(key, error)| Error::new(Code::InvalidRequest, error).at(format!("/metadata/{key}")))?;
+        self.0.catalogue = catalogue;
+        if let Some(os_type) = edit.os_type {
+            self.0.guest.os_type = os_type;
+        }
+        if let Some(cloud_init) = edit.cloud_init {
+            self.0.guest.cloud_init = cloud_init;
+        }
         if let Some(name) = edit.name {
             self.0.name = name;
         }
@@ -58,6 +84,17 @@ impl Image {
         }
         self.count_version();
         Ok(())
+    }
+
+    /// Refuses to offer a captured image in the catalogue.
+    fn require_stock(&self) -> Result<(), Error> {
+        match self.0.kind {
+            ImageKind::Stock => Ok(()),
+            ImageKind::Custom => {
+                let detail = "only stock images have a media group, a family, a notice or are hidden";
+                Err(Error::new(Code::InvalidRequest, detail))
+            }
+        }
     }
 
     /// Refuses to delete a protected image.

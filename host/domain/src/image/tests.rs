@@ -23,7 +23,7 @@ fn task_id() -> TaskId {
     TaskId::new(Uuid::from_u128(9))
 }
 
-fn creating() -> Image {
+pub(super) fn creating() -> Image {
     let new = NewImage {
         id: ImageId::new(Uuid::from_u128(1)),
         account_id: AccountId::new(Uuid::from_u128(2)),
@@ -33,6 +33,8 @@ fn creating() -> Image {
         description: String::new(),
         tags: Tags::default(),
         metadata: Metadata::default(),
+        guest: GuestSystem::default(),
+        catalogue: CatalogueEntry::default(),
         source: None,
         storage_id: StorageId::new(Uuid::from_u128(4)),
         storage_key: "key".to_owned(),
@@ -41,6 +43,12 @@ fn creating() -> Image {
         task_id: TaskId::new(Uuid::from_u128(5)),
     };
     Image::reserve(new, now())
+}
+
+/// An available stock image.
+pub(super) fn stock() -> Image {
+    let parts = ImageParts { kind: ImageKind::Stock, ..(*in_status(ImageStatus::Available)).clone() };
+    Image::from_parts(parts).unwrap()
 }
 
 fn in_status(status: ImageStatus) -> Image {

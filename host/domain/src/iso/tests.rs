@@ -2,7 +2,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::*;
-use crate::{coalesce::CoalescePolicy, location::FreezeLimit};
+use crate::{
+    capture_format::CaptureFormat, coalesce::CoalescePolicy, location::FreezeLimit, support::Support,
+    windows::WindowsBounds,
+};
 
 fn location(id: u128, iso_enabled: bool) -> Location {
     Location {
@@ -15,6 +18,9 @@ fn location(id: u128, iso_enabled: bool) -> Location {
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),
         freeze_limit: FreezeLimit::default(),
+        capture_format: CaptureFormat::DEFAULT,
+        windows: WindowsBounds::default(),
+        support: Support::default(),
     }
 }
 

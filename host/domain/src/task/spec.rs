@@ -101,6 +101,10 @@ const POWER: TaskSpec = TaskSpec {
     on_failure: OnFailure::Nothing,
 };
 
+/// Work on storages, beside what customers do.
+const BACKGROUND: TaskSpec =
+    TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..POWER };
+
 impl TaskKind {
     /// Returns whether the task writes a disk from an image.
     pub const fn deploys_image(self) -> bool {
@@ -110,9 +114,7 @@ impl TaskKind {
     /// Returns the description of this kind of task.
     pub const fn spec(self) -> TaskSpec {
         let power = POWER;
-        // Work on storages, beside what customers do.
-        let background =
-            TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..power };
+        let background = BACKGROUND;
         match self {
             Self::ImageCapture => TaskSpec {
                 deadline_s: QUEUE_DEADLINE_S,

@@ -188,8 +188,7 @@ impl Session {
     /// Ends the call: drops the store and with it the channels, and waits until the host has undone
     /// what is still armed. Returns the first guard that fired.
     async fn end(self) -> Option<String> {
-        let Self { instance, bindings, resources, undos } = self;
-        drop(bindings);
+        let Self { instance, bindings: _, resources, undos } = self;
         Opened { instance, resources, undos }.end().await
     }
 }

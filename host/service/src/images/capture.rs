@@ -4,7 +4,7 @@ use imprint_domain::{
     Code, Error,
     consistency::Consistency,
     id::{ImageId, TaskId},
-    image::{Image, ImageKind, ImageSource, NewImage},
+    image::{Image, ImageKind, ImageSource, NewImage, catalogue::CatalogueEntry},
     instance::Instance,
     rules::{Asked, CaptureChoice},
     task::TaskKind,
@@ -117,7 +117,8 @@ impl Service {
         reservation::reserve(&change, task_id, choice.storage.id, choice.reserve).await?;
         change.audit(op, "image.capture", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(op, &record), task, notices, replayed: false };
+        let image = view(&change.conn(), op, &record).await?;
+        let answer = ImageTask { image, task, notices, replayed: false };
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)
@@ -141,6 +142,8 @@ fn captured(
         tags: request.tags,
         // What the source was started with, its copies need as well.
         metadata: source.metadata.clone(),
+        guest: source.guest,
+        catalogue: CatalogueEntry::default(),
         source: Some(ImageSource { instance_id: source.id, instance_name: source.name.to_string() }),
         storage_id: choice.storage.id,
         storage_key: format!("{id}.{}", choice.format),

@@ -104,7 +104,7 @@ pub(crate) async fn of_disk(
     let others = capture_figures::of_hypervisor(conn, instance.hypervisor_id, is_compressed).await.db()?;
     let history = History { instance: &own, hypervisor: &others };
     let estimate = estimate(disk.content(), is_compressed, history, seconds_per_gib);
-    Ok(CaptureEstimate { size: format.exact(disk).unwrap_or(estimate.size), ..estimate })
+    Ok(CaptureEstimate { size: format.exact(disk.virtual_size).unwrap_or(estimate.size), ..estimate })
 }
 
 /// Writes down what a capture took, for estimates of the next ones.

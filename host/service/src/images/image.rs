@@ -14,7 +14,7 @@ use imprint_domain::{
     windows::CaptureNotice,
 };
 use imprint_store::{
-    Conn, hypervisor,
+    Conn, StoreError, hypervisor,
     image::{self, ImageRecord},
     task::{self, TaskRecord},
 };
@@ -22,8 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Op, PageRequest, Service, TaskView,
+    catalogue::offer,
     change::Change,
-    db_result::DbResult,
+    db_result::{DbResult, db_error},
     images::view::{ImageView, of_account, view},
     sharing::{
         end,
@@ -156,8 +157,8 @@ pub struct ImageList {
     pub page: PageRequest,
 }
 
-/// Reads an image that the actor may deploy: its own, a stock image, one that is shared with it, or
-/// any image for an admin.
+/// Reads an image that the actor may deploy: its own, a stock image that it is offered, one that is
+/// shared with it, or any image for an admin.
 pub(crate) async fn visible(
     conn: &Conn<'_>,
     op: &Op,
@@ -166,7 +167,10 @@ pub(crate) async fn visible(
 ) -> Result<(ImageRecord, Option<Permission>), Error> {
     let found = image::get(conn, id).await.db()?.ok_or_else(|| Error::not_found("image"))?;
     let permission = permission::read(conn, &found.image, op.account_id(), now).await?;
-    let sees = found.image.kind == ImageKind::Stock || op.sees(found.image.account_id);
+    let sees = match found.image.kind {
+        ImageKind::Stock => op.is_admin() || offer::is_offered(conn, &found.image).await?,
+        ImageKind::Custom => op.sees(found.image.account_id),
+    };
     if sees || permission.is_some() { Ok((found, permission)) } else { Err(Error::not_found("image")) }
 }
 
@@ -225,8 +229,8 @@ impl Service {
         seen.ok_or_else(|| Error::not_found("image"))
     }
 
-    /// Changes name, description, tags, metadata or delete protection. `if_match` is the version
-    /// that the client saw; `precondition_failed` when it is stale.
+    /// Changes name, description, tags, metadata, delete protection or what its system is.
+    /// `if_match` is the version that the client saw; `precondition_failed` when it is stale.
     ///
     /// # Errors
     ///
@@ -244,13 +248,10 @@ impl Service {
         op.require_write()?;
         patch.description.as_deref().map_or(Ok(()), check_description)?;
         let mut change = Change::begin(self).await?;
-        let mut record = load_for_update(&change.conn(), op, id, if_match, change.now).await?;
-        record.image.edit(patch)?;
-        image::update(&change.tx, &record).await.db()?;
-        change.image_changed(&record).await?;
-        change.audit(op, "image.update", id).await?;
+        let record = load_for_update(&change.conn(), op, id, if_match, change.now).await?;
+        let answer = edit(&mut change, op, record, patch).await?;
         change.commit().await?;
-        Ok(view(op, &record))
+        Ok(answer)
     }
 
     /// Deletes an image: its slot is free at once, its file goes with the task (S59 to S62, D8).
@@ -277,8 +278,9 @@ impl Service {
             }
             let record = load_for_update(&change.conn(), op, id, None, change.now).await?;
             let task = task_view(&change.conn(), &task, change.now).await?;
+            let image = view(&change.conn(), op, &record).await?;
             change.commit().await?;
-            return Ok(ImageTask { image: view(op, &record), task, notices: Vec::new(), replayed: true });
+            return Ok(ImageTask { image, task, notices: Vec::new(), replayed: true });
         }
         let mut record = load_for_update(&change.conn(), op, id, if_match, change.now).await?;
         record.image.require_unprotected()?;
@@ -316,8 +318,35 @@ impl Service {
         }
         change.audit(op, "image.delete", id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
+        let image = view(&change.conn(), op, &record).await?;
         change.commit().await?;
-        Ok(ImageTask { image: view(op, &record), task, notices: Vec::new(), replayed: false })
+        Ok(ImageTask { image, task, notices: Vec::new(), replayed: false })
+    }
+}
+
+/// Changes an image, and writes the change.
+pub(crate) async fn edit(
+    change: &mut Change<'_>,
+    op: &Op,
+    mut record: ImageRecord,
+    edit: ImageEdit,
+) -> Result<ImageView, Error> {
+    record.image.edit(edit)?;
+    image::update(&change.tx, &record).await.map_err(version_taken)?;
+    change.image_changed(&record).await?;
+    change.audit(op, "image.update", record.image.id).await?;
+    view(&change.conn(), op, &record).await
+}
+
+/// Maps the failure of a change whose version may be another image's.
+pub(crate) fn version_taken(error: StoreError) -> Error {
+    match error {
+        StoreError::Duplicate(_) => {
+            let detail =
+                "another image is this version of the family in the location; give a version of its own";
+            Error::new(Code::NameTaken, detail).at("/family_version")
+        }
+        StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::File(_) => db_error(&error),
     }
 }
 

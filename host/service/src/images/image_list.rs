@@ -35,7 +35,8 @@ impl Service {
         check(list)?;
         let owner = match list.scope {
             ImageScope::Own => OwnerFilter::CustomOf(op.account_id()),
-            ImageScope::Stock => OwnerFilter::Stock,
+            ImageScope::Stock if op.is_admin() => OwnerFilter::Stock,
+            ImageScope::Stock => OwnerFilter::Offered,
             ImageScope::Shared => OwnerFilter::SharedWith(op.account_id()),
             ImageScope::All if op.is_admin() => OwnerFilter::All,
             ImageScope::All => OwnerFilter::VisibleTo(op.account_id()),

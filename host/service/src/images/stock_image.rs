@@ -3,7 +3,10 @@
 use imprint_domain::{
     Code, Error,
     id::{AccountId, ImageId, LocationId, StorageId, TaskId},
-    image::{Image, ImageFormat, ImageKind, NewImage},
+    image::{
+        Image, ImageEdit, ImageFormat, ImageKind, NewImage,
+        catalogue::{CatalogueEdit, CatalogueEntry, Deprecation, GuestSystem},
+    },
     metadata::Metadata,
     name::Name,
     size::ByteSize,
@@ -13,17 +16,20 @@ use imprint_domain::{
     task::TaskKind,
 };
 use imprint_store::{
-    account,
+    Conn, account,
     image::{self, CaptureNotes, ImageRecord},
 };
 
 use crate::{
     ImageTask, ImageView, Op, Service,
-    catalogue::location,
+    catalogue::{location, media_group},
     change::Change,
     db_result::DbResult,
     idempotency,
-    images::{image::hypervisor_reaching_storage, view::view},
+    images::{
+        image::{edit, hypervisor_reaching_storage, load_for_update, version_taken},
+        view::view,
+    },
     storages,
     tasks::{
         lifecycle::{self, NewTask},
@@ -70,6 +76,10 @@ pub struct StockImageCreate {
     pub format: ImageFormat,
     /// The location where it can be used.
     pub location_id: LocationId,
+    /// What its system is.
+    pub guest: GuestSystem,
+    /// How it is offered.
+    pub catalogue: CatalogueEdit,
 }
 
 impl Service {
@@ -85,7 +95,11 @@ impl Service {
         key: &str,
     ) -> Result<Option<ImageView>, Error> {
         op.require_admin()?;
-        Ok(image::by_key(&self.read(), storage_id, key).await.db()?.as_ref().map(|record| view(op, record)))
+        let conn = self.read();
+        match image::by_key(&conn, storage_id, key).await.db()? {
+            Some(record) => view(&conn, op, &record).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Registers a stock image and queues the task that reads its file. Admins only.
@@ -96,6 +110,9 @@ impl Service {
     /// or is not visible; [`Code::InvalidRequest`]; an error of the database.
     pub async fn stock_image_create(&self, op: &Op, request: StockImageCreate) -> Result<ImageTask, Error> {
         let storage_id = request.storage_id;
+        let mut catalogue = CatalogueEntry::default();
+        catalogue.edit(request.catalogue)?;
+        let offered = (request.guest, catalogue);
         let adopt = ObjectAdopt {
             storage_id,
             key: request.key,
@@ -105,7 +122,40 @@ impl Service {
             location_id: request.location_id,
             account_id: None,
         };
-        self.register_file(op, adopt, Some(StorageRole::Stock)).await
+        self.register_file(op, adopt, offered, Some(StorageRole::Stock)).await
+    }
+
+    /// Changes a stock image and how it is offered. `if_match` is the version that the client saw.
+    /// Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for what does not exist
+    /// or is no stock image; [`Code::PreconditionFailed`] for a stale version;
+    /// [`Code::InvalidRequest`] for a group or a replacement that there is not, and for a family
+    /// without a version; [`Code::NameTaken`] for the version of another image; an error of the
+    /// database.
+    pub async fn stock_image_update(
+        &self,
+        op: &Op,
+        id: ImageId,
+        patch: ImageEdit,
+        if_match: Option<u32>,
+    ) -> Result<ImageView, Error> {
+        op.require_admin()?;
+        patch.description.as_deref().map_or(Ok(()), check_description)?;
+        let mut change = Change::begin(self).await?;
+        let record = load_for_update(&change.conn(), op, id, if_match, change.now).await?;
+        match record.image.kind {
+            ImageKind::Stock => {}
+            ImageKind::Custom => return Err(Error::not_found("stock image")),
+        }
+        let mut entry = record.image.catalogue.clone();
+        entry.edit(patch.catalogue.clone())?;
+        check_entry(&change.conn(), &entry, record.image.location_id).await?;
+        let answer = edit(&mut change, op, record, patch).await?;
+        change.commit().await?;
+        Ok(answer)
     }
 
     /// Makes an image of an object that nothing refers to, and queues the task that reads it (X9).
@@ -117,7 +167,7 @@ impl Service {
     /// exist; [`Code::NameTaken`] for a file that an image uses; [`Code::ResourceInUse`] for one
     /// that a task is removing; [`Code::InvalidRequest`]; an error of the database.
     pub async fn object_adopt(&self, op: &Op, request: ObjectAdopt) -> Result<ImageTask, Error> {
-        self.register_file(op, request, None).await
+        self.register_file(op, request, (GuestSystem::default(), CatalogueEntry::default()), None).await
     }
 
     /// Registers a file of a storage of that role, or of any that holds images.
@@ -125,6 +175,7 @@ impl Service {
         &self,
         op: &Op,
         request: ObjectAdopt,
+        offered: (GuestSystem, CatalogueEntry),
         wanted: Option<StorageRole>,
     ) -> Result<ImageTask, Error> {
         op.require_admin()?;
@@ -157,14 +208,16 @@ impl Service {
             request_id: op.request_id,
         };
         let task = lifecycle::new_task(&change, task_id, new)?;
-        let record = record_of(&change, request, (kind, account_id), (image_id, task_id));
-        image::insert(&change.tx, &record).await.db()?;
+        check_entry(&change.conn(), &offered.1, request.location_id).await?;
+        let record = record_of(&change, request, offered, (kind, account_id), (image_id, task_id));
+        image::insert(&change.tx, &record).await.map_err(version_taken)?;
         storages::scan::compare_again(&change, &record).await?;
         change.image_changed(&record).await?;
         lifecycle::queue(&mut change, &task).await?;
         change.audit(op, "image.register", image_id).await?;
         let task = task_view(&change.conn(), &task, change.now).await?;
-        let answer = ImageTask { image: view(op, &record), task, notices: Vec::new(), replayed: false };
+        let image = view(&change.conn(), op, &record).await?;
+        let answer = ImageTask { image, task, notices: Vec::new(), replayed: false };
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)
@@ -198,6 +251,25 @@ async fn owner(
     }
 }
 
+/// Refuses an entry of the catalogue that refers to what there is not.
+async fn check_entry(conn: &Conn<'_>, entry: &CatalogueEntry, location: LocationId) -> Result<(), Error> {
+    if let Some(id) = entry.media_group_id {
+        media_group::get(conn, id).await.map_err(|error| error.at("/media_group_id"))?;
+    }
+    let Some(id) = entry.deprecation.as_ref().and_then(Deprecation::replacement) else { return Ok(()) };
+    let at = |error: Error| error.at("/deprecation/replacement_id");
+    let found = image::get(conn, id).await.db()?.ok_or_else(|| at(Error::not_found("image")))?;
+    match found.image.kind {
+        ImageKind::Stock if found.image.location_id == location => Ok(()),
+        ImageKind::Stock => {
+            Err(at(Error::new(Code::InvalidRequest, "the replacement is in another location")))
+        }
+        ImageKind::Custom => {
+            Err(at(Error::new(Code::InvalidRequest, "a stock image is replaced by another stock image")))
+        }
+    }
+}
+
 /// Refuses a key that names no file below a storage's folder.
 pub(crate) fn check_file(key: &str) -> Result<(), Error> {
     let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
@@ -219,6 +291,7 @@ pub(crate) fn check_file(key: &str) -> Result<(), Error> {
 fn record_of(
     change: &Change<'_>,
     request: ObjectAdopt,
+    (guest, catalogue): (GuestSystem, CatalogueEntry),
     (kind, account_id): (ImageKind, AccountId),
     (id, task_id): (ImageId, TaskId),
 ) -> ImageRecord {
@@ -231,6 +304,8 @@ fn record_of(
         description: request.description,
         tags: Tags::default(),
         metadata: Metadata::default(),
+        guest,
+        catalogue,
         source: None,
         storage_id: request.storage_id,
         storage_key: request.key,

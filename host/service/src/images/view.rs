@@ -1,14 +1,17 @@
 //! Images as they are shown: in full to their owners and admins, with less to those that they are
 //! shared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use imprint_domain::{
     Error,
     consistency::Consistency,
     digest::{LogicalDigest, StoredDigest},
-    id::{AccountId, ImageId, InstanceId, LocationId, StorageId, TaskId},
-    image::{Image, ImageFormat, ImageKind, ImageStatus},
+    id::{AccountId, ImageId, InstanceId, LocationId, MediaGroupId, StorageId, TaskId},
+    image::{
+        Image, ImageFormat, ImageKind, ImageStatus,
+        catalogue::{Deprecation, FamilyVersion, GuestSystem, ImageFamily, latest_versions},
+    },
     metadata::Metadata,
     name::Name,
     share::Share,
@@ -16,11 +19,16 @@ use imprint_domain::{
     tag::Tags,
     time::Timestamp,
 };
-use imprint_store::{Conn, image::ImageRecord, share};
+use imprint_store::{
+    Conn,
+    image::{self, ImageRecord},
+    share,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Op, SharedView,
+    catalogue::offer,
     db_result::DbResult,
     sharing::{permission, view::shared},
     tasks::task::Audience,
@@ -59,6 +67,32 @@ pub struct CaptureView {
     pub took_ms: Option<u64>,
 }
 
+/// How a stock image is offered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogueView {
+    /// The media group that it is shown in.
+    pub media_group_id: Option<MediaGroupId>,
+    /// The family that it is a version of.
+    pub family: Option<ImageFamily>,
+    /// The version within the family.
+    pub family_version: Option<FamilyVersion>,
+    /// Whether a deployment by the family takes this version.
+    pub latest: bool,
+    /// Why it should not be used for new instances any more.
+    pub deprecation: Option<DeprecationView>,
+    /// Whether customers neither see nor deploy it.
+    pub hidden: bool,
+}
+
+/// Why an image should not be used for new instances any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeprecationView {
+    /// The text of the notice.
+    pub notice: String,
+    /// The image to use instead, if the account sees it.
+    pub replacement_id: Option<ImageId>,
+}
+
 /// The public properties of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageView {
@@ -76,6 +110,12 @@ pub struct ImageView {
     /// How its system wants to be started.
     #[serde(default)]
     pub metadata: Metadata,
+    /// What its system is.
+    #[serde(default)]
+    pub guest: GuestSystem,
+    /// How it is offered; `None` for captured images.
+    #[serde(default)]
+    pub catalogue: Option<CatalogueView>,
     /// Whether it cannot be deleted until that is switched off.
     #[serde(default)]
     pub protected: bool,
@@ -134,8 +174,68 @@ pub struct ImagePlace {
 }
 
 /// Returns an image as its owner or an admin sees it; of a stock image anyone does.
-pub(crate) fn view(op: &Op, record: &ImageRecord) -> ImageView {
-    full(record, Audience::of(op))
+pub(crate) async fn view(conn: &Conn<'_>, op: &Op, record: &ImageRecord) -> Result<ImageView, Error> {
+    complete_one(conn, full(record, Audience::of(op)), Audience::of(op)).await
+}
+
+async fn complete_one(conn: &Conn<'_>, view: ImageView, audience: Audience) -> Result<ImageView, Error> {
+    let mut views = [view];
+    complete(conn, &mut views, audience).await?;
+    let [view] = views;
+    Ok(view)
+}
+
+/// Adds to the views of stock images what other images decide: which is the latest of its family,
+/// and which replacements are offered.
+async fn complete(conn: &Conn<'_>, views: &mut [ImageView], audience: Audience) -> Result<(), Error> {
+    let entries = || views.iter().filter_map(|view| view.catalogue.as_ref());
+    let families: BTreeSet<&ImageFamily> = entries().filter_map(|entry| entry.family.as_ref()).collect();
+    let families: Vec<&ImageFamily> = families.into_iter().collect();
+    let current = image::current_of_families(conn, &families).await.db()?;
+    let latest: BTreeSet<ImageId> =
+        latest_versions(current).into_values().map(|member| member.image_id).collect();
+    let replacements: Vec<ImageId> = entries()
+        .filter_map(|entry| entry.deprecation.as_ref().and_then(|found| found.replacement_id))
+        .collect();
+    let mut seen = BTreeSet::new();
+    for record in image::of_ids(conn, &replacements).await.db()? {
+        let sees = match audience {
+            Audience::Customer => offer::is_offered(conn, &record.image).await?,
+            Audience::Operator => true,
+        };
+        if sees {
+            seen.insert(record.image.id);
+        }
+    }
+    for view in views {
+        let Some(entry) = &mut view.catalogue else { continue };
+        entry.latest = latest.contains(&view.id);
+        if let Some(deprecation) = &mut entry.deprecation {
+            deprecation.replacement_id = deprecation.replacement_id.filter(|id| seen.contains(id));
+        }
+    }
+    Ok(())
+}
+
+/// Returns how a stock image is offered, without what [`complete`] adds.
+fn catalogue_view(image: &Image) -> Option<CatalogueView> {
+    match image.kind {
+        ImageKind::Custom => return None,
+        ImageKind::Stock => {}
+    }
+    let entry = &image.catalogue;
+    let deprecation = |found: &Deprecation| DeprecationView {
+        notice: found.notice().to_owned(),
+        replacement_id: found.replacement(),
+    };
+    Some(CatalogueView {
+        media_group_id: entry.media_group_id,
+        family: entry.edition.as_ref().map(|edition| edition.family.clone()),
+        family_version: entry.edition.as_ref().map(|edition| edition.version.clone()),
+        latest: false,
+        deprecation: entry.deprecation.as_ref().map(deprecation),
+        hidden: entry.hidden,
+    })
 }
 
 fn full(record: &ImageRecord, audience: Audience) -> ImageView {
@@ -152,6 +252,8 @@ fn full(record: &ImageRecord, audience: Audience) -> ImageView {
         description: image.description.clone(),
         tags: image.tags.clone(),
         metadata: image.metadata.clone(),
+        guest: image.guest,
+        catalogue: catalogue_view(image),
         protected: image.protected,
         kind: image.kind,
         status: image.status,
@@ -210,7 +312,7 @@ fn narrowed(record: &ImageRecord, shared: SharedView) -> ImageView {
     }
 }
 
-/// Returns whether an account sees an image without a share.
+/// Returns whether an account sees an image without a share, as far as the image is offered.
 fn is_own(image: &Image, account: AccountId, audience: Audience) -> bool {
     image.kind == ImageKind::Stock || image.account_id == account || audience == Audience::Operator
 }
@@ -224,7 +326,15 @@ pub(crate) async fn of_account(
     now: Timestamp,
 ) -> Result<Option<ImageView>, Error> {
     if is_own(&record.image, account, audience) {
-        return Ok(Some(full(record, audience)));
+        let sees = match (record.image.kind, audience) {
+            (ImageKind::Stock, Audience::Customer) => offer::is_offered(conn, &record.image).await?,
+            (ImageKind::Stock, Audience::Operator) | (ImageKind::Custom, _) => true,
+        };
+        return if sees {
+            complete_one(conn, full(record, audience), audience).await.map(Some)
+        } else {
+            Ok(None)
+        };
     }
     let Some(share) = permission::share_of(conn, &record.image, account, now).await? else {
         return Ok(None);
@@ -257,5 +367,7 @@ pub(crate) async fn of_list(
         }
         notes.remove(&record.image.id).map(|note| narrowed(record, note))
     };
-    Ok(records.iter().filter_map(view).collect())
+    let mut views: Vec<ImageView> = records.iter().filter_map(view).collect();
+    complete(conn, &mut views, audience).await?;
+    Ok(views)
 }

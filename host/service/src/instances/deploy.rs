@@ -2,15 +2,20 @@
 
 use imprint_domain::{
     Code, Error,
-    id::{DiskId, InstanceId, TaskId},
-    image::{Image, ImageFormat, ImageKind},
+    id::{DiskId, HypervisorId, ImageId, InstanceId, LocationId, TaskId},
+    image::{
+        Image, ImageFormat, ImageKind,
+        catalogue::{ImageFamily, choose_latest},
+    },
     instance::{BootSource, Disk, Instance, NewInstance},
     rules,
     size::ByteSize,
     task::TaskKind,
 };
 use imprint_store::{
+    Conn,
     hypervisor::{self, HypervisorRecord},
+    image,
     instance::{self, InstanceRecord},
 };
 
@@ -113,6 +118,17 @@ pub(super) async fn choose(
     })
 }
 
+/// A family of stock images to deploy from.
+#[derive(Clone, Debug)]
+pub struct FamilyChoice {
+    /// The family.
+    pub family: ImageFamily,
+    /// The location; needed when the family is in several, and no hypervisor is named.
+    pub location_id: Option<LocationId>,
+    /// The hypervisor that the instance will be on, if the request names one.
+    pub hypervisor_id: Option<HypervisorId>,
+}
+
 impl Service {
     /// Deploys a new instance from an image.
     ///
@@ -123,61 +139,107 @@ impl Service {
     /// the database.
     pub async fn instance_create(&self, op: &Op, request: InstanceCreate) -> Result<InstanceTask, Error> {
         op.require_write()?;
-        let (vcpus, memory) = check(&request)?;
-        let mut change = Change::begin(self).await?;
+        check(&request)?;
+        let change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(InstanceTask { replayed: true, ..stored });
         }
-        let (image, permission) = visible(&change.conn(), op, request.image_id, change.now)
-            .await
-            .map_err(|error| error.at("/image_id"))?;
-        let (host, reaches) = choose(&change, &request, &image.image).await?;
-        let host = host.hypervisor;
-        let disk_size = rules::deploy(&rules::DeployFacts {
-            account: &op.actor.account,
-            image: &image.image,
-            shared: permission.as_ref().map(Permission::facts),
-            hypervisor: &host,
-            disk_size: request.disk_size,
-            now: change.now,
-        })?;
-        if !reaches {
-            bring(&mut change, &image, host.id).await.map_err(|error| error.at("/hypervisor_id"))?;
-        }
-        let (id, task_id) = (InstanceId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
-        let new = NewInstance {
-            id,
-            account_id: op.account_id(),
-            name: request.name.clone(),
-            hypervisor_id: host.id,
-            location_id: host.location_id,
-            boot_source: BootSource::Disk,
-            image_id: Some(image.image.id),
-            vcpus,
-            memory,
-            metadata: image.image.metadata.clone(),
-            declared_os: request.declared_os,
-            disk_size,
-            iso: None,
-        };
-        let record = InstanceRecord { instance: Instance::deploy(new, change.now), task_id: Some(task_id) };
-        let disk = Disk {
-            id: DiskId::new(self.new_uuid()),
-            instance_id: id,
-            primary: true,
-            virtual_size: disk_size,
-            format: DISK_FORMAT,
-            allocated: None,
-        };
-        instance::insert(&change.tx, &record, &[disk]).await.db()?;
-        change.instance_changed(&record).await?;
-        let seed = seed::make(&change, op, &request, &record.instance.metadata).await?;
-        let payload = TaskPayload::Deploy { seed, start: request.start, disk: None };
-        let answer = queue(&mut change, op, payload, &record).await?;
-        idempotency::remember(&change, op, &answer).await?;
-        change.commit().await?;
-        Ok(answer)
+        deploy(change, op, request).await
     }
+
+    /// Deploys a new instance from the latest version of a family that is available, offered to
+    /// customers and not deprecated. `request` returns the request for that image.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Service::instance_create`]; [`Code::NotFound`] also for a family without such a
+    /// version; [`Code::InvalidRequest`] also when the family is in several locations and none is
+    /// named.
+    pub async fn instance_create_of_family(
+        &self,
+        op: &Op,
+        choice: &FamilyChoice,
+        request: impl FnOnce(ImageId) -> InstanceCreate + Send,
+    ) -> Result<InstanceTask, Error> {
+        op.require_write()?;
+        let change = Change::begin(self).await?;
+        if let Some(stored) = idempotency::replay(&change, op).await? {
+            return Ok(InstanceTask { replayed: true, ..stored });
+        }
+        let image_id = latest_of(&change.conn(), choice).await?;
+        deploy(change, op, request(image_id)).await
+    }
+}
+
+/// Returns the image that a deployment by a family takes now.
+async fn latest_of(conn: &Conn<'_>, choice: &FamilyChoice) -> Result<ImageId, Error> {
+    let location = match (choice.location_id, choice.hypervisor_id) {
+        (Some(id), _) => Some(id),
+        (None, Some(id)) => {
+            let host = crate::catalogue::hypervisor::get(conn, id).await;
+            Some(host.map_err(|error| error.at("/hypervisor_id"))?.hypervisor.location_id)
+        }
+        (None, None) => None,
+    };
+    let members = image::current_of_families(conn, &[&choice.family]).await.db()?;
+    choose_latest(members, location)
+}
+
+/// Deploys a new instance, and commits.
+async fn deploy(mut change: Change<'_>, op: &Op, request: InstanceCreate) -> Result<InstanceTask, Error> {
+    let (vcpus, memory) = check(&request)?;
+    let (image, permission) = visible(&change.conn(), op, request.image_id, change.now)
+        .await
+        .map_err(|error| error.at("/image_id"))?;
+    let (host, reaches) = choose(&change, &request, &image.image).await?;
+    let host = host.hypervisor;
+    seed::require_cloud_init(&request, &image.image)?;
+    let disk_size = rules::deploy(&rules::DeployFacts {
+        account: &op.actor.account,
+        image: &image.image,
+        shared: permission.as_ref().map(Permission::facts),
+        hypervisor: &host,
+        disk_size: request.disk_size,
+        now: change.now,
+    })?;
+    if !reaches {
+        bring(&mut change, &image, host.id).await.map_err(|error| error.at("/hypervisor_id"))?;
+    }
+    let service = change.service;
+    let (id, task_id) = (InstanceId::new(service.new_uuid()), TaskId::new(service.new_uuid()));
+    let new = NewInstance {
+        id,
+        account_id: op.account_id(),
+        name: request.name.clone(),
+        hypervisor_id: host.id,
+        location_id: host.location_id,
+        boot_source: BootSource::Disk,
+        image_id: Some(image.image.id),
+        vcpus,
+        memory,
+        metadata: image.image.metadata.clone(),
+        guest: image.image.guest,
+        declared_os: request.declared_os,
+        disk_size,
+        iso: None,
+    };
+    let record = InstanceRecord { instance: Instance::deploy(new, change.now), task_id: Some(task_id) };
+    let disk = Disk {
+        id: DiskId::new(service.new_uuid()),
+        instance_id: id,
+        primary: true,
+        virtual_size: disk_size,
+        format: DISK_FORMAT,
+        allocated: None,
+    };
+    instance::insert(&change.tx, &record, &[disk]).await.db()?;
+    change.instance_changed(&record).await?;
+    let seed = seed::make(&change, op, &request, &record.instance.metadata).await?;
+    let payload = TaskPayload::Deploy { seed, start: request.start, disk: None };
+    let answer = queue(&mut change, op, payload, &record).await?;
+    idempotency::remember(&change, op, &answer).await?;
+    change.commit().await?;
+    Ok(answer)
 }
 
 /// Queues the task of a new instance.

@@ -90,8 +90,8 @@ impl Service {
         finish(change, op, record, (TaskKind::InstanceEjectIso, DeviceChange::Eject)).await
     }
 
-    /// Attaches an empty disk to an instance: to a running one at once, to a stopped one at its next
-    /// start. Images of the instance do not contain it (S16).
+    /// Attaches an empty disk to an instance: to a running one at once, to a stopped one at its
+    /// next start. Images of the instance do not contain it (S16).
     ///
     /// # Errors
     ///

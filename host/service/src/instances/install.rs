@@ -4,6 +4,7 @@ use imprint_agent_protocol::Seed;
 use imprint_domain::{
     Code, Error,
     id::{DiskId, HypervisorId, InstanceId, IsoId, LocationId, TaskId},
+    image::catalogue::{GuestSystem, OsType},
     instance::{BootSource, Disk, Instance, NewInstance},
     iso::{self as domain, IsoMount},
     metadata::Metadata,
@@ -134,6 +135,10 @@ impl Service {
             vcpus,
             memory,
             metadata: Metadata::default(),
+            guest: GuestSystem {
+                os_type: request.declared_os.map_or(OsType::Other, Into::into),
+                ..GuestSystem::default()
+            },
             declared_os: request.declared_os,
             disk_size: request.disk_size,
             iso: iso.map(|iso| IsoMount { iso_id: iso.id, boot: true }),

@@ -6,7 +6,7 @@ use imprint_domain::{
         AccountId, DiskId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, SshKeyId, TaskId,
         UserScriptId,
     },
-    image::{ImageFormat, ImageKind},
+    image::{ImageFormat, ImageKind, catalogue::GuestSystem},
     instance::{BootSource, InstanceStatus, Power},
     metadata::Metadata,
     name::Name,
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Op, Page, PageRequest, Service, TaskView,
-    catalogue::hypervisor,
+    catalogue::{hypervisor, offer},
     change::Change,
     db_result::DbResult,
     idempotency,
@@ -114,6 +114,9 @@ pub struct InstanceView {
     /// The largest size of its primary disk in bytes (S133).
     #[serde(default)]
     pub largest_size: ByteSize,
+    /// What its system is, as its image said at the deployment.
+    #[serde(default)]
+    pub guest: GuestSystem,
     /// The disks of the instance.
     pub disks: Vec<DiskView>,
     /// The ISO in its drive.
@@ -198,8 +201,10 @@ async fn image_name(
 ) -> Result<Option<ImageName>, Error> {
     let Some(record) = image::get(conn, id).await.db()? else { return Ok(None) };
     let found = &record.image;
-    let is_own = found.kind == ImageKind::Stock || found.account_id == owner;
-    let sees = is_own || share_of(conn, found, owner, now).await?.is_some();
+    let sees = match found.kind {
+        ImageKind::Stock => offer::is_offered_to(conn, found, owner).await?,
+        ImageKind::Custom => found.account_id == owner || share_of(conn, found, owner, now).await?.is_some(),
+    };
     Ok(sees.then(|| ImageName { id, name: found.name.clone() }))
 }
 
@@ -231,7 +236,7 @@ pub(super) async fn view_one_of(
         format: disk.format,
     });
     let primary = facts.disks().iter().find(|disk| disk.primary);
-    let largest = primary.map_or(instance.largest, |disk| instance.largest.with(disk));
+    let largest = primary.map_or(instance.largest, |disk| instance.largest.with(disk.observed()));
     Ok(InstanceView {
         id: instance.id,
         account_id: instance.account_id,
@@ -249,6 +254,7 @@ pub(super) async fn view_one_of(
         declared_os: instance.declared_os,
         largest_content: largest.content,
         largest_size: largest.size,
+        guest: instance.guest,
         disks: disks.collect(),
         iso,
         changes_devices,
@@ -307,7 +313,7 @@ impl Service {
     ///
     /// An error of the database.
     pub async fn instance_start(&self, op: &Op, id: InstanceId, busy: Busy) -> Result<InstanceTask, Error> {
-        self.instance_power(op, id, (TaskKind::InstanceStart, Power::Running), busy).await
+        Box::pin(self.instance_power(op, id, (TaskKind::InstanceStart, Power::Running), busy)).await
     }
 
     /// Shuts an instance down.
@@ -316,7 +322,7 @@ impl Service {
     ///
     /// An error of the database.
     pub async fn instance_stop(&self, op: &Op, id: InstanceId, busy: Busy) -> Result<InstanceTask, Error> {
-        self.instance_power(op, id, (TaskKind::InstanceStop, Power::Off), busy).await
+        Box::pin(self.instance_power(op, id, (TaskKind::InstanceStop, Power::Off), busy)).await
     }
 
     async fn instance_power(

@@ -101,6 +101,7 @@ impl Service {
         let (image, permission) = visible_image(&change.conn(), op, request.image_id, change.now)
             .await
             .map_err(|error| error.at("/image_id"))?;
+        seed::require_cloud_init(&create, &image.image)?;
         make_way(&mut change, op, id, busy).await?;
         let (host, reaches) = choose(&change, &create, &image.image).await?;
         let host = host.hypervisor;

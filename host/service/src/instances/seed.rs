@@ -2,7 +2,7 @@
 
 use imprint_agent_protocol::Seed;
 use imprint_domain::{
-    Code, Error, metadata::Metadata, ssh_key::check_ssh_key, user_script::MAX_USER_SCRIPT_BYTES,
+    Code, Error, image::Image, metadata::Metadata, ssh_key::check_ssh_key, user_script::MAX_USER_SCRIPT_BYTES,
 };
 
 use crate::{
@@ -40,6 +40,20 @@ pub(super) fn check(request: &InstanceCreate) -> Result<(), Error> {
         return Err(invalid("/user_data", "user data has at most 64 KiB"));
     }
     Ok(())
+}
+
+/// Refuses SSH keys and a user script for a system that takes none (S67).
+pub(super) fn require_cloud_init(request: &InstanceCreate, image: &Image) -> Result<(), Error> {
+    let wanted = [
+        ("/ssh_keys", !request.ssh_keys.is_empty()),
+        ("/ssh_key_ids", !request.ssh_key_ids.is_empty()),
+        ("/user_data", request.user_data.is_some()),
+        ("/user_script_id", request.user_script_id.is_some()),
+    ];
+    match wanted.into_iter().find(|(_, is_given)| *is_given) {
+        Some((pointer, _)) => image.require_cloud_init().map_err(|error| error.at(pointer)),
+        None => Ok(()),
+    }
 }
 
 /// Returns what the instance gets: copies of what is saved, so that the instance does not depend on

@@ -19,8 +19,8 @@ use crate::{
     db_result::DbResult,
     idempotency,
     page::Listing,
-    saved::{require_room, require_version},
-    validate::name_taken,
+    saved::require_room,
+    validate::{name_taken, require_version},
 };
 
 /// The public properties of a saved key.

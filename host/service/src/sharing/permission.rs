@@ -11,7 +11,10 @@ use imprint_domain::{
 };
 use imprint_store::{Conn, share};
 
-use crate::{catalogue::location, db_result::DbResult};
+use crate::{
+    catalogue::{location, offer},
+    db_result::DbResult,
+};
 
 /// An accepted share that has not expired, with what else decides about its use.
 pub(crate) struct Permission {
@@ -60,6 +63,7 @@ pub(crate) async fn require_use(
     account: AccountId,
     now: Timestamp,
 ) -> Result<(), Error> {
+    offer::require_offered(conn, image, account).await?;
     let permission = read(conn, image, account, now).await?;
     rules::use_image(image, account, permission.as_ref().map(Permission::facts), now)
 }

@@ -6,10 +6,14 @@ use imprint_domain::{
     task::{RetryPolicy, TaskKind, TaskState},
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
-use imprint_store::{hypervisor, instance, task::TaskRecord};
+use imprint_store::{
+    hypervisor,
+    instance::{self, InstanceRecord},
+    task::TaskRecord,
+};
 use tracing::error as alert;
 
-use crate::{Service, change::Change, db_result::DbResult, tasks::lifecycle};
+use crate::{Service, change::Change, db_result::DbResult};
 
 /// The figures of captures for monitoring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +60,8 @@ pub(super) async fn explained(
         return Ok(error);
     }
     // A task that waits for its next attempt has the error of the last one.
-    let has_begun = task.state == TaskState::Running || task.error.is_some();
-    let error = if error.is(TaskErrorCode::DeadlineExceeded) && has_begun {
+    let has_started = task.state == TaskState::Running || task.error.is_some();
+    let error = if error.is(TaskErrorCode::DeadlineExceeded) && has_started {
         over_time_limit(change, record, &error).await?
     } else {
         error
@@ -81,7 +85,7 @@ async fn over_time_limit(
         task = %record.task.id,
         hypervisor = %record.task.hypervisor_id,
         hours,
-        "a capture took longer than it may; its owner is told to contact support"
+        "a capture took longer than it may; its owner reads to contact support"
     );
     change.task_alert(record.task.id).await?;
     let limit_s = Some(u64::from(hours) * 3600);
@@ -89,8 +93,16 @@ async fn over_time_limit(
     Ok(TaskError::new(TaskErrorCode::CaptureTimeLimit, error.operator_detail()).with(context))
 }
 
+/// Reads the task's instance, if there still is one.
+async fn instance_of(change: &Change<'_>, record: &TaskRecord) -> Result<Option<InstanceRecord>, Error> {
+    match record.task.instance_id {
+        Some(id) => instance::get(&change.conn(), id).await.db(),
+        None => Ok(None),
+    }
+}
+
 async fn count(change: &Change<'_>, record: &TaskRecord) -> Result<Option<u32>, Error> {
-    let Some(mut found) = lifecycle::instance_of(change, record).await? else { return Ok(None) };
+    let Some(mut found) = instance_of(change, record).await? else { return Ok(None) };
     let failures = found.instance.capture_failed();
     instance::update(&change.tx, &found).await.db()?;
     Ok(Some(failures))
@@ -98,7 +110,7 @@ async fn count(change: &Change<'_>, record: &TaskRecord) -> Result<Option<u32>, 
 
 /// Forgets the failures of an instance's earlier captures, after one that succeeded.
 pub(super) async fn forget(change: &Change<'_>, record: &TaskRecord) -> Result<(), Error> {
-    let Some(mut found) = lifecycle::instance_of(change, record).await? else { return Ok(()) };
+    let Some(mut found) = instance_of(change, record).await? else { return Ok(()) };
     if found.instance.captured() {
         instance::update(&change.tx, &found).await.db()?;
     }

@@ -1,5 +1,5 @@
-//! Tasks that change the devices of an instance: what they change, and what their agent gets. And the
-//! status of an ISO that is registered.
+//! Tasks that change the devices of an instance: what they change, and what their agent gets. And
+//! the status of an ISO that is registered.
 
 use imprint_agent_protocol::{Devices, DevicesAssignment, FurtherDisk, InstanceRef, IsoRef, Medium};
 use imprint_domain::{

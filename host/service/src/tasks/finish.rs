@@ -1,6 +1,8 @@
 //! The end of an assignment, as its agent reports it. A report that was accepted gets the same
 //! answer when it is repeated; one under a lease that was taken back changes nothing.
 
+use std::pin::Pin;
+
 use imprint_agent_protocol::{
     CaptureResult, DeployResult, Finish, ImageResult, IsoResult, Outcome, ProtocolError,
 };
@@ -111,62 +113,69 @@ fn validate_image(image: &StoredImage) -> Result<(), ProtocolError> {
     Ok(())
 }
 
-async fn apply(
-    change: &mut Change<'_>,
-    record: &mut TaskRecord,
+/// What an outcome changes, on the heap.
+type Applied<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// Returns what an outcome changes. Each kind has a stack frame of its own: one with room for all
+/// of them does not fit the stack of a thread.
+fn apply<'a>(
+    change: &'a mut Change<'_>,
+    record: &'a mut TaskRecord,
     outcome: Outcome,
     unlisted: Vec<Unlisted>,
-) -> Result<(), Error> {
+) -> Applied<'a> {
     match outcome {
-        Outcome::Captured(result) => captured(change, record, result).await,
+        Outcome::Captured(result) => Box::pin(captured(change, record, result)),
         Outcome::ImageRegistered(result) if record.task.kind == TaskKind::ImageVerify => {
-            confirm(change, record, result.image).await?;
-            lifecycle::succeed(change, record).await
+            Box::pin(async move {
+                confirm(change, record, result.image).await?;
+                lifecycle::succeed(change, record).await
+            })
         }
-        Outcome::ImageRegistered(result) => {
+        Outcome::ImageRegistered(result) => Box::pin(async move {
             publish(change, record, result.image, CaptureNotes::default()).await?;
             lifecycle::succeed(change, record).await
-        }
-        Outcome::IsoRegistered(result) => {
+        }),
+        Outcome::IsoRegistered(result) => Box::pin(async move {
             let label = truncate(&result.stored.label, MAX_TEXT);
             let stored = StoredIso { label, ..result.stored };
             device_results::registered(change, record, IsoResult { stored }).await?;
             lifecycle::succeed(change, record).await
-        }
-        Outcome::Moved(result) => moves::moved(change, record, &result).await,
-        Outcome::Deployed(result) => {
+        }),
+        Outcome::Moved(result) => Box::pin(async move { moves::moved(change, record, &result).await }),
+        Outcome::Deployed(result) => Box::pin(async move {
             deployed(change, record, &result).await?;
             lifecycle::succeed(change, record).await
-        }
-        Outcome::StorageTested(test) => {
+        }),
+        Outcome::StorageTested(test) => Box::pin(async move {
             record.result = Some(serde_json::to_string(&test.bounded()).map_err(Error::internal)?);
             lifecycle::succeed(change, record).await
-        }
-        Outcome::StorageScanned => {
+        }),
+        Outcome::StorageScanned => Box::pin(async move {
             scan::complete(change, record, unlisted).await?;
             lifecycle::succeed(change, record).await
-        }
-        Outcome::Done if record.task.kind == TaskKind::StorageClean => {
+        }),
+        Outcome::Done if record.task.kind == TaskKind::StorageClean => Box::pin(async move {
             scan::cleaned(change, record).await?;
             lifecycle::succeed(change, record).await
-        }
-        Outcome::Done => {
+        }),
+        Outcome::Done => Box::pin(async move {
             device_results::changed(change, record).await?;
             lifecycle::succeed(change, record).await
-        }
+        }),
         Outcome::Failed(error) if error.is(TaskErrorCode::AgentStopping) => {
-            release(change, record, error).await
+            Box::pin(release(change, record, error))
         }
-        Outcome::Failed(error) => {
+        Outcome::Failed(error) => Box::pin(async move {
             let retry = capture_failure::retry_of(change, record, &error);
             let error = mark_repeated(change, record, error).await?;
             lifecycle::attempt_failed(change, record, error, retry).await
-        }
-        Outcome::Cancelled if record.task.cancel_requested => lifecycle::cancel(change, record).await,
+        }),
+        Outcome::Cancelled if record.task.cancel_requested => Box::pin(lifecycle::cancel(change, record)),
         // Not requested: the agent was stopped.
         Outcome::Cancelled => {
             let error = TaskError::new(TaskErrorCode::AgentStopping, "the agent stopped before it was done");
-            release(change, record, error).await
+            Box::pin(release(change, record, error))
         }
     }
 }
@@ -269,6 +278,7 @@ async fn reinstalled(
     let image = lifecycle::image_of(change, record).await?.map(|record| record.image);
     let system = NewSystem {
         image_id: image.as_ref().map(|image| image.id),
+        guest: image.as_ref().map(|image| image.guest).unwrap_or_default(),
         metadata: image.map(|image| image.metadata.clone()).unwrap_or_default(),
         declared_os: disk.declared_os,
         disk_size: disk.size,

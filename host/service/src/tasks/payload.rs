@@ -203,29 +203,7 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
         (
             TaskKind::InstanceDeploy | TaskKind::InstanceReinstall,
             TaskPayload::Deploy { seed, start, disk },
-        ) => {
-            let mut instance = instance_ref(conn, task).await?;
-            if let Some(disk) = disk {
-                (instance.disk_id, instance.disk_size) = (disk.id, disk.size);
-                instance.vm_mode = metadata_of_image(conn, task).await?.vm_mode();
-            }
-            AssignmentKind::Deploy(DeployAssignment {
-                instance,
-                image: match task.image_id {
-                    Some(_) => Some(image_ref(conn, task).await?),
-                    None => None,
-                },
-                devices: devices::devices(change, task, require(task.instance_id, "instance")?, None).await?,
-                source: match task.image_id {
-                    Some(_) => source(change, task).await?,
-                    None => None,
-                },
-                logical_digest: logical_digest(conn, task).await?,
-                seed,
-                start,
-                replace: disk.is_some(),
-            })
-        }
+        ) => AssignmentKind::Deploy(deploy_assignment(change, task, (seed, start, disk)).await?),
         (TaskKind::StorageScan, TaskPayload::Scan { storage_id }) => {
             let storage = stored_storage(conn, storage_id).await?;
             AssignmentKind::ScanStorage(ScanStorageAssignment { storage })
@@ -263,6 +241,33 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             | TaskPayload::Devices(_)
             | TaskPayload::StorageTest(_),
         ) => return Err(of_another_kind(kind)),
+    })
+}
+
+async fn deploy_assignment(
+    change: &Change<'_>,
+    task: &Task,
+    (seed, start, disk): (Seed, bool, Option<NewDisk>),
+) -> Result<DeployAssignment, Error> {
+    let conn = &change.conn();
+    let mut instance = instance_ref(conn, task).await?;
+    if let Some(disk) = disk {
+        (instance.disk_id, instance.disk_size) = (disk.id, disk.size);
+        instance.vm_mode = metadata_of_image(conn, task).await?.vm_mode();
+    }
+    let (image, source) = match task.image_id {
+        Some(_) => (Some(image_ref(conn, task).await?), source(change, task).await?),
+        None => (None, None),
+    };
+    Ok(DeployAssignment {
+        devices: devices::devices(change, task, instance.id, None).await?,
+        instance,
+        image,
+        source,
+        logical_digest: logical_digest(conn, task).await?,
+        seed,
+        start,
+        replace: disk.is_some(),
     })
 }
 

@@ -8,8 +8,12 @@ use imprint_domain::{
     account::Scope,
     coalesce::CoalescePolicy,
     id::TokenId,
-    image::{ImageEdit, ImageFormat},
+    image::{
+        ImageEdit, ImageFormat,
+        catalogue::{CatalogueEdit, GuestSystem},
+    },
     location::FreezeLimit,
+    media_group::MediaGroupEdit,
     plugin_kind::StorageKind,
     storage::StorageRole,
 };
@@ -123,7 +127,10 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             key: "shadow".into(),
             format: ImageFormat::Raw,
             location_id: world.location.id,
+            guest: GuestSystem::default(),
+            catalogue: CatalogueEdit::default(),
         };
+        let group = imprint_domain::id::MediaGroupId::new(Uuid::nil());
         let id = op.account_id();
         let limits = AccountPatch { image_limit: Some(None), ..AccountPatch::default() };
         let answers = [
@@ -142,6 +149,10 @@ pub(crate) async fn a_customer_is_no_admin(world: World) {
             code(service.agent_token_list(op, world.hypervisor, &page).await),
             code(service.agent_token_delete(op, world.hypervisor, TokenId::new(Uuid::nil())).await),
             code(service.stock_image_create(op, stock_image).await),
+            code(service.stock_image_update(op, world.stock_image, ImageEdit::default(), None).await),
+            code(service.media_group_create(op, crate::catalogue::group("x")).await),
+            code(service.media_group_update(op, group, MediaGroupEdit::default(), None).await),
+            code(service.media_group_delete(op, group, None).await),
         ];
         for answer in answers.into_iter().chain(ask_of_storages(&world, op).await) {
             assert_eq!(answer, Some(Code::Forbidden));
@@ -170,8 +181,8 @@ pub(crate) async fn a_reading_token_changes_nothing(world: World) {
     let answers = ask_all(&world, &reader, image).await;
     let forbidden = Some(Code::Forbidden);
     let expected = [
-        None, forbidden, forbidden, forbidden, forbidden, None, forbidden, forbidden, forbidden, None, None,
-        forbidden, forbidden, None,
+        None, forbidden, forbidden, forbidden, forbidden, None, forbidden, forbidden, forbidden, forbidden,
+        None, None, forbidden, forbidden, None,
     ];
     assert_eq!(answers, expected);
     let agent = with_scopes(&world.customer, &[Scope::Agent]);
@@ -207,6 +218,8 @@ pub(crate) async fn stock_images_are_for_all_to_use_and_for_admins_to_change(wor
             key: key.into(),
             format: ImageFormat::Raw,
             location_id: world.location.id,
+            guest: GuestSystem::default(),
+            catalogue: CatalogueEdit::default(),
         };
         let refused = world.service.stock_image_create(&world.admin, request).await;
         assert_eq!(code(refused), Some(Code::InvalidRequest), "{key}");

@@ -156,6 +156,8 @@ impl SubjectStatus for EventView {
             Subject::ImageRemoved(_)
             | Subject::Instance(_)
             | Subject::InstanceRemoved(_)
+            | Subject::MediaGroup(_)
+            | Subject::MediaGroupRemoved(_)
             | Subject::Share(_)
             | Subject::ShareRemoved(_)
             | Subject::Task(_)

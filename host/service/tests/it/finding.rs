@@ -68,6 +68,7 @@ async fn fill(world: &World, store: &Store) -> Vec<ImageRecord> {
             _ => world.other.account_id(),
         };
         parts.kind = if number % 11 == 0 { ImageKind::Stock } else { ImageKind::Custom };
+        parts.catalogue.hidden = parts.kind == ImageKind::Stock && number % 3 == 0;
         parts.status = match pick(&["available", "available", "error", "creating"]) {
             "error" => ImageStatus::Error,
             "creating" => ImageStatus::Creating,
@@ -153,12 +154,14 @@ fn expected(
     let accepts = |record: &&ImageRecord| {
         let found = &record.image;
         let stock = found.kind == ImageKind::Stock;
+        let offered = found.is_offered(false);
         let owned = match filter.owner {
             OwnerFilter::CustomOf(account) => custom_of(record, account),
             OwnerFilter::Stock => stock,
+            OwnerFilter::Offered => offered,
             OwnerFilter::SharedWith(_) => shared.contains(&found.id),
             OwnerFilter::VisibleTo(account) => {
-                stock || custom_of(record, account) || shared.contains(&found.id)
+                offered || custom_of(record, account) || shared.contains(&found.id)
             }
             OwnerFilter::All => true,
         };
@@ -230,6 +233,7 @@ pub(crate) async fn every_list_agrees_with_a_model(world: World) {
         OwnerFilter::SharedWith(world.customer.account_id()),
         OwnerFilter::VisibleTo(world.customer.account_id()),
         OwnerFilter::Stock,
+        OwnerFilter::Offered,
         OwnerFilter::All,
     ];
     for round in 0..160_usize {

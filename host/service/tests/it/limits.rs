@@ -12,7 +12,10 @@ use imprint_domain::{
     Code, Error,
     coalesce::CoalescePolicy,
     id::{InstanceId, LocationId},
-    image::ImageFormat,
+    image::{
+        ImageFormat,
+        catalogue::{CatalogueEdit, GuestSystem},
+    },
     instance::{BootSource, Instance, InstanceParts},
     limits::LimitScope,
     location::FreezeLimit,
@@ -190,6 +193,8 @@ async fn second_location(world: &World) -> (LocationId, InstanceId) {
         key: "stock.raw".to_owned(),
         format: ImageFormat::Raw,
         location_id: there,
+        guest: GuestSystem::default(),
+        catalogue: CatalogueEdit::default(),
     };
     let image = world.service.stock_image_create(&world.admin, request).await.unwrap().image.id;
     agent.work_all().await;

@@ -5,6 +5,7 @@
 mod access;
 mod authorisation;
 mod capture_rules;
+mod catalogue;
 mod chaos;
 mod coalesce;
 mod downloads;
@@ -30,6 +31,11 @@ mod tasks;
 
 type Scenario = fn(support::World) -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
+/// Opens a world in a future that takes no room on the stack of its caller.
+fn opened(target: imprint_store::Target) -> std::pin::Pin<Box<dyn Future<Output = support::World>>> {
+    Box::pin(support::World::open(target))
+}
+
 /// Runs scenarios on both databases: one test each on SQLite, and one for all on a PostgreSQL of
 /// their own.
 macro_rules! scenarios {
@@ -51,7 +57,7 @@ macro_rules! scenarios {
                 let mut server = imprint_store::testing::PostgresServer::start().await.unwrap();
                 $({
                     println!(concat!("scenario ", stringify!($name)));
-                    let world = crate::support::World::open(server.fresh().await.unwrap()).await;
+                    let world = crate::opened(server.fresh().await.unwrap()).await;
                     // Made in a function of its own: what all of them need at once on the stack of
                     // one function overflows it.
                     let scenario: crate::Scenario = |world| Box::pin(crate::$module::$name(world));
@@ -81,6 +87,15 @@ scenarios! {
         the_location_or_the_request_chooses_the_format,
         a_capture_without_room_is_tried_again_later,
         windows_disks_have_a_bound_and_domain_controllers_none,
+    }
+    catalogue {
+        media_groups_are_added_moved_hidden_and_deleted,
+        what_is_hidden_does_not_exist_for_customers,
+        a_family_is_deployed_by_its_latest_version,
+        an_entry_of_the_catalogue_refers_to_what_there_is,
+        keys_and_scripts_need_cloud_init,
+        a_retry_asks_whether_the_image_is_offered,
+        a_reinstalled_instance_has_the_system_of_its_image,
     }
     chaos {
         nothing_is_stuck_whatever_happens,

@@ -21,7 +21,10 @@ use imprint_domain::{
     coalesce::CoalescePolicy,
     consistency::Consistency,
     id::{AgentId, HypervisorId, ImageId, InstanceId, RequestId, StorageId, TaskId},
-    image::{ImageFormat, StoredImage},
+    image::{
+        ImageFormat, StoredImage,
+        catalogue::{CatalogueEdit, GuestSystem},
+    },
     instance::Power,
     iso::StoredIso,
     location::FreezeLimit,
@@ -189,6 +192,8 @@ impl World {
             key: "small.qcow2".into(),
             format: ImageFormat::Qcow2,
             location_id: location.id,
+            guest: GuestSystem::default(),
+            catalogue: CatalogueEdit::default(),
         };
         let stock_image = service.stock_image_create(&admin, request).await.unwrap().image.id;
         agent.work_all().await;

@@ -23,11 +23,14 @@ pub(super) const ID: &str = "id";
 pub enum OwnerFilter {
     /// The captured images of an account.
     CustomOf(AccountId),
-    /// Stock images.
+    /// Stock images, also those that customers are not offered.
     Stock,
+    /// The stock images that customers are offered.
+    Offered,
     /// The images that are shared with an account.
     SharedWith(AccountId),
-    /// The captured images of an account, stock images, and the images that are shared with it.
+    /// The captured images of an account, the stock images that it is offered, and the images that
+    /// are shared with it.
     VisibleTo(AccountId),
     /// All images.
     All,
@@ -65,6 +68,7 @@ pub struct ImageFilter {
 pub(super) enum Owner {
     CustomOf(AccountId),
     Stock,
+    Offered,
     /// Those that are shared with an account at that time.
     SharedWith(AccountId, Timestamp),
     All,

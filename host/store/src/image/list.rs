@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    ImageRecord,
+    ImageRecord, catalogue,
     filter::{FOUND, ID, ImageFilter, Owner, OwnerFilter, hidden},
     from_rows, narrow, row,
 };
@@ -135,6 +135,7 @@ fn owned(backend: DatabaseBackend, owner: Owner, by_index: bool) -> Condition {
             .add(column(row::Column::AccountId).eq(account.uuid()))
             .add(kind(ImageKind::Custom)),
         Owner::Stock => Condition::all().add(kind(ImageKind::Stock)),
+        Owner::Offered => Condition::all().add(kind(ImageKind::Stock)).add(catalogue::offered(backend)),
         Owner::SharedWith(..) => Condition::all().add(kind(ImageKind::Custom)),
         Owner::All => Condition::all(),
     }
@@ -275,12 +276,13 @@ pub async fn list(
     let rows = match filter.owner {
         OwnerFilter::CustomOf(account) => page(conn, filter, Owner::CustomOf(account), sorted).await?,
         OwnerFilter::Stock => page(conn, filter, Owner::Stock, sorted).await?,
+        OwnerFilter::Offered => page(conn, filter, Owner::Offered, sorted).await?,
         OwnerFilter::SharedWith(account) => shared_page(conn, filter, (account, now), sorted).await?,
         OwnerFilter::All => page(conn, filter, Owner::All, sorted).await?,
         OwnerFilter::VisibleTo(account) => {
             // Each of them has an index of its own; one for all is not possible.
             let mut rows = page(conn, filter, Owner::CustomOf(account), sorted).await?;
-            rows.extend(page(conn, filter, Owner::Stock, sorted).await?);
+            rows.extend(page(conn, filter, Owner::Offered, sorted).await?);
             rows.extend(shared_page(conn, filter, (account, now), sorted).await?);
             sorted.cut(rows)
         }

@@ -52,7 +52,7 @@ pub(super) async fn choose(
     }
     let account = match owner {
         Owner::CustomOf(account) => Some(account),
-        Owner::Stock | Owner::All => None,
+        Owner::Stock | Owner::Offered | Owner::All => None,
         Owner::SharedWith(account, now) => {
             let shared = share::images_shared_with(account, now);
             if narrow.ids.is_some() {

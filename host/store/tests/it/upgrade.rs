@@ -1,12 +1,13 @@
 //! Rows of an earlier version, after the migrations that change them.
 
 use imprint_domain::{
-    id::{LocationId, StorageId, TaskId},
+    id::{ImageId, LocationId, StorageId, TaskId},
+    image::catalogue::{CatalogueEntry, GuestSystem},
     storage::StorageState,
     task::TaskKind,
 };
 use imprint_store::{
-    Store, Target, location, storage, task,
+    Store, Target, image, location, storage, task,
     testing::{PostgresServer, SqliteFolder},
 };
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 /// The number of migrations of the version whose rows are inserted.
 const EARLIER: u32 = 6;
 
-const ROWS: [&str; 8] = [
+const ROWS: [&str; 9] = [
     "insert into accounts (id, name, role, password_hash, created_at) values ({1}, 'a', 'admin', 'x', {now})",
     "insert into locations (id, name, images_enabled, created_at) values ({2}, 'l', true, {now})",
     "insert into hypervisors (id, name, location_id, driver, driver_settings, max_work, max_captures, plugins,
@@ -31,6 +32,9 @@ const ROWS: [&str; 8] = [
     "insert into image_storages (id, name, role, kind, settings, created_at)
         values ({7}, 'shared', 'customer', 'local', '{}', {now}), ({8}, 'own', 'customer', 'local', '{}', {now})",
     "insert into storage_bindings (storage_id, hypervisor_id) values ({7}, {3}), ({7}, {6}), ({8}, {3})",
+    "insert into images (id, account_id, location_id, kind, name, description, status, storage_id, storage_key,
+        format, created_at, version)
+        values ({9}, {1}, {2}, 'stock', 'Debian', '', 'creating', {7}, 'debian.qcow2', 'qcow2', {now}, 1)",
 ];
 
 fn id(number: u128) -> Uuid {
@@ -41,7 +45,7 @@ async fn insert_rows(connection: &DatabaseConnection, postgres: bool) {
     imprint_migrations::up_by(connection, EARLIER).await.unwrap();
     for row in ROWS {
         let mut sql = row.replace("{now}", "'2026-11-20T10:00:00.000000+00:00'");
-        for number in 1..=8 {
+        for number in 1..=9 {
             let (uuid, place) = (id(number), format!("{{{number}}}"));
             let literal = if postgres { format!("'{uuid}'") } else { format!("x'{}'", uuid.simple()) };
             // The digest of a request's body is bytes on both databases.
@@ -60,6 +64,10 @@ async fn assert_upgraded(target: &Target, url: &str) {
     assert_eq!(found.task.kind, TaskKind::ImageRegister);
     let found = location::get(&conn, LocationId::new(id(2))).await.unwrap().unwrap();
     assert_eq!(found.location.freeze_limit.milliseconds(), 2000);
+    // A stock image is offered as before, and its instances get keys and scripts.
+    let found = image::get(&conn, ImageId::new(id(9))).await.unwrap().unwrap().image;
+    assert_eq!((found.guest, &found.catalogue), (GuestSystem::default(), &CatalogueEntry::default()));
+    assert!(found.is_offered(false) && found.guest.cloud_init);
     // What was bound to several hypervisors stays so.
     for (number, shared) in [(7, true), (8, false)] {
         let found = storage::get(&conn, StorageId::new(id(number))).await.unwrap().unwrap().storage;

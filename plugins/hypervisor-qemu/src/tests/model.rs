@@ -222,9 +222,17 @@ impl State {
     }
 
     fn monitor(&mut self, command: &str, arguments: &Value) -> (Value, Vec<Value>) {
-        let text = |key: &str| arguments[key].as_str().unwrap_or_default().to_owned();
+        if let Some(answer) = self.query(command, arguments) {
+            return (answer, Vec::new());
+        }
         let mut events = Vec::new();
-        let answer = match command {
+        let answer = self.change_devices(command, arguments, &mut events);
+        (answer.unwrap_or_else(|| self.act(command, arguments, &mut events)), events)
+    }
+
+    /// Answers the commands that change nothing.
+    fn query(&self, command: &str, arguments: &Value) -> Option<Value> {
+        Some(match command {
             "qmp_capabilities" | "system_powerdown" => done(),
             "query-status" => {
                 json!({ "return": { "status": self.status, "running": self.status == "running" } })
@@ -252,6 +260,16 @@ impl State {
                     ["vdisk0", "cdm"].into_iter().chain(added).map(|name| json!({ "name": name })).collect();
                 json!({ "return": names })
             }
+            "qom-get" if arguments["property"] == "iothread" => json!({ "return": "" }),
+            "qom-get" => json!({ "return": "virtio-blk-pci" }),
+            _ => return None,
+        })
+    }
+
+    /// Answers the commands on the drive and on further disks.
+    fn change_devices(&mut self, command: &str, arguments: &Value, events: &mut Vec<Value>) -> Option<Value> {
+        let text = |key: &str| arguments[key].as_str().unwrap_or_default().to_owned();
+        Some(match command {
             "blockdev-open-tray" | "blockdev-close-tray" => {
                 self.tray_open = command == "blockdev-open-tray";
                 done()
@@ -281,8 +299,13 @@ impl State {
                 }
                 done()
             }
-            "qom-get" if arguments["property"] == "iothread" => json!({ "return": "" }),
-            "qom-get" => json!({ "return": "virtio-blk-pci" }),
+            _ => return None,
+        })
+    }
+
+    fn act(&mut self, command: &str, arguments: &Value, events: &mut Vec<Value>) -> Value {
+        let text = |key: &str| arguments[key].as_str().unwrap_or_default().to_owned();
+        match command {
             "blockdev-add" => self.add_node(arguments),
             "blockdev-del" => self.remove_node(&text("node-name")),
             "qom-set" => self.set_drive(&text("path"), &text("value")),
@@ -322,8 +345,7 @@ impl State {
                 done()
             }
             other => refused(format!("The command {other} has not been found")),
-        };
-        (answer, events)
+        }
     }
 
     fn query_block(&self) -> Vec<Value> {

@@ -312,7 +312,7 @@ fn with_everything_that_a_launch_can_have() {
     let vm = Qemu::describe(&host, VM).unwrap();
     let disks: Vec<(&str, bool, bool)> =
         vm.disks.iter().map(|disk| (disk.id.as_str(), disk.primary, disk.iothread)).collect();
-    assert_eq!(disks, [("vdisk0", true, true), ("vdisk1", false, true)]);
+    assert_eq!(disks, [("vdisk0", true, true), ("vdisk-root", false, true)]);
     captures_twice(&host);
 }
 

@@ -61,7 +61,7 @@ export function CaptureDialog({ instance, onClose, onCreated }: CaptureDialogPro
   const [controller, setController] = useState('unanswered')
   const [submitted, setSubmitted] = useState(false)
   const capture = useCaptureImage()
-  const isWindows = instance.declared_os_type === 'windows'
+  const isWindows = (instance.declared_os_type ?? instance.os_type) === 'windows'
   const usual = useLocations().data?.find(({ id }) => id === instance.location_id)?.capture_format
   const isCompressible = (format === 'default' ? (usual ?? 'qcow2') : format) === 'qcow2'
 

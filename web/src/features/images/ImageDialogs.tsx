@@ -3,11 +3,12 @@ import { useDeleteImage, useEditImage } from '@/api/queries/images'
 import type { Image } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { nameProblem } from '@/lib/name'
+import { type OsType, osChoices } from '@/lib/os-types'
 import { toSentence } from '@/lib/problem'
 import { splitTags } from '@/lib/search'
 import { Button } from '@/ui/Button'
 import { ConfirmDialog, Dialog, DialogActions } from '@/ui/Dialog'
-import { Checkbox, TextField } from '@/ui/Field'
+import { Checkbox, SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { TagsField, tagsProblem } from './TagsField'
 import { useCurrentImage } from './use-current-image'
@@ -58,6 +59,8 @@ export function EditImageDialog({ image: opened, onClose }: ImageDialogProps) {
   const [name, setName] = useState(opened.name)
   const [description, setDescription] = useState(opened.description)
   const [tags, setTags] = useState(opened.tags.join(', '))
+  const [osType, setOsType] = useState(opened.os_type)
+  const [hasCloudInit, setCloudInit] = useState(opened.cloud_init)
   const [isProtected, setProtected] = useState(opened.protected)
   const [submitted, setSubmitted] = useState(false)
   const edit = useEditImage()
@@ -70,7 +73,17 @@ export function EditImageDialog({ image: opened, onClose }: ImageDialogProps) {
     setSubmitted(true)
     if (nameError) return focusFirstInvalid(event.currentTarget)
     edit.mutate(
-      { image, patch: { name: name.trim(), description, tags: splitTags(tags), protected: isProtected } },
+      {
+        image,
+        patch: {
+          name: name.trim(),
+          description,
+          tags: splitTags(tags),
+          os_type: osType,
+          cloud_init: hasCloudInit,
+          protected: isProtected,
+        },
+      },
       {
         onSuccess: onClose,
         onError: (error) =>
@@ -79,6 +92,8 @@ export function EditImageDialog({ image: opened, onClose }: ImageDialogProps) {
             setName((typed) => (typed === image.name ? current.name : typed))
             setDescription((typed) => (typed === image.description ? current.description : typed))
             setTags((typed) => (typed === image.tags.join(', ') ? current.tags.join(', ') : typed))
+            setOsType((typed) => (typed === image.os_type ? current.os_type : typed))
+            setCloudInit((typed) => (typed === image.cloud_init ? current.cloud_init : typed))
             setProtected((typed) => (typed === image.protected ? current.protected : typed))
           }),
       },
@@ -96,6 +111,18 @@ export function EditImageDialog({ image: opened, onClose }: ImageDialogProps) {
         />
         <TextField label="Description" value={description} onChange={setDescription} rows={2} optional />
         <TagsField value={tags} onChange={setTags} problem={tagsError} />
+        <SelectField
+          label="Operating system"
+          choices={osChoices}
+          value={osType}
+          onChange={(id) => setOsType(id as OsType)}
+        />
+        <Checkbox
+          label="Supports cloud-init"
+          help="Its system sets SSH keys and runs user scripts at the first boot"
+          isSelected={hasCloudInit}
+          onChange={setCloudInit}
+        />
         <Checkbox
           label="Protect from deletion"
           help="The image cannot be deleted until this is switched off"

@@ -1,6 +1,7 @@
 import type { Names } from '@/api/queries/names'
 import type { Image } from '@/api/types'
 import { formatBytes, formatDuration, NONE } from '@/lib/format'
+import { OS_TYPES } from '@/lib/os-types'
 import { toSentence } from '@/lib/problem'
 import { formatInstant } from '@/lib/time'
 import { CopyableText } from '@/ui/CopyableText'
@@ -27,6 +28,12 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
     { name: 'Virtual size', value: formatBytes(image.virtual_size_bytes) },
     { name: 'Format', value: image.format ?? NONE },
     { name: 'Location', value: location },
+    { name: 'Operating system', value: OS_TYPES[image.os_type] },
+    {
+      name: 'Cloud-init',
+      value: image.cloud_init ? 'Supported' : 'Not supported: takes no SSH keys and user scripts',
+    },
+    ...catalogueFacts(image),
     ...(image.shared
       ? [
           { name: 'Shared by', value: image.shared.owner },
@@ -78,6 +85,19 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
       </Card>
     </>
   )
+}
+
+/** How a stock image is offered. */
+function catalogueFacts({ catalogue }: Image): Fact[] {
+  if (!catalogue) return []
+  const { family, family_version, latest, deprecation } = catalogue
+  return [
+    ...(family ? [{ name: 'Family', value: family }] : []),
+    ...(family_version
+      ? [{ name: 'Version', value: latest ? `${family_version} (latest)` : family_version }]
+      : []),
+    ...(deprecation ? [{ name: 'Deprecated', value: deprecation.notice, wide: true }] : []),
+  ]
 }
 
 /** How the capture went, as far as it is known. */

@@ -62,7 +62,7 @@ export function AccessFields({ values, onChange, keysProblem, scriptProblem }: A
         mono
         optional
         placeholder="ssh-ed25519 AAAA… me@laptop"
-        help="Public keys, one per line. The image must support cloud-init."
+        help="Public keys, one per line."
         value={values.keys}
         onChange={(keys) => onChange({ keys })}
         problem={keysProblem}
@@ -87,7 +87,7 @@ export function AccessFields({ values, onChange, keysProblem, scriptProblem }: A
             mono
             optional
             placeholder={'#cloud-config\npackages: [nginx]'}
-            help="A script or cloud-config that runs at the first boot. The image must support cloud-init."
+            help="A script or cloud-config that runs at the first boot."
             value={values.userData}
             onChange={(userData) => onChange({ userData })}
           />
@@ -99,6 +99,15 @@ export function AccessFields({ values, onChange, keysProblem, scriptProblem }: A
   )
 }
 
+/** Shown instead of the fields where the image's system does not take what they give. */
+export function NoAccess() {
+  return (
+    <MutedText>
+      The system of this image does not support cloud-init: it takes neither SSH keys nor a user script. Sign
+      in as the image provides for.
+    </MutedText>
+  )
+}
 type AccessMembers = 'ssh_key_ids' | 'ssh_keys' | 'user_script_id' | 'user_data'
 
 /** Returns the members of a request that are chosen here. */

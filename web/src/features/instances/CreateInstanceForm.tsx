@@ -11,7 +11,7 @@ import { Button } from '@/ui/Button'
 import { Checkbox, FieldRow, SelectField, TextField } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
 import { ButtonRow, Card, Stack } from '@/ui/Page'
-import { AccessFields, accessOf, NO_ACCESS } from './AccessFields'
+import { AccessFields, accessOf, NO_ACCESS, NoAccess } from './AccessFields'
 import { EmptyDiskFields } from './EmptyDiskFields'
 
 const VCPUS = [1, 2, 4, 8, 16].map((count) => ({ id: String(count), label: String(count) }))
@@ -68,6 +68,8 @@ export function CreateInstanceForm({
   const create = useCreateInstance()
   const set = (patch: Partial<typeof EMPTY>) => setValues((old) => ({ ...old, ...patch }))
 
+  // An image that is not chosen yet may take them.
+  const takesAccess = !values.empty && (image?.cloud_init ?? true)
   const errors = {
     image: image || values.empty ? null : 'Choose an image',
     iso: values.iso || !values.empty ? null : 'Choose an ISO.',
@@ -75,7 +77,7 @@ export function CreateInstanceForm({
     disk: values.empty
       ? emptyDiskProblem(values.disk)
       : diskProblem(values.disk, image?.virtual_size_bytes ?? 0),
-    keys: values.empty ? null : parseSshKeys(access.keys).problem,
+    keys: takesAccess ? parseSshKeys(access.keys).problem : null,
   }
   const refusal = create.isError ? asProblem(create.error) : null
   const said = (pointer: string) => {
@@ -91,7 +93,7 @@ export function CreateInstanceForm({
     setSubmitted(true)
     if (Object.values(errors).some(Boolean)) return focusFirstInvalid(event.currentTarget)
     create.mutate(
-      { ...bodyOf(values, image), ...(values.empty ? {} : accessOf(access)) },
+      { ...bodyOf(values, image), ...(takesAccess ? accessOf(access) : {}) },
       { onSuccess: ({ instance }) => onCreated(instance.id) },
     )
   }
@@ -180,12 +182,16 @@ export function CreateInstanceForm({
         </Card>
         {!values.empty && (
           <Card title="Access">
-            <AccessFields
-              values={access}
-              onChange={(patch) => setAccess((old) => ({ ...old, ...patch }))}
-              keysProblem={messageFor('keys', '/ssh_keys') ?? said('/ssh_key_ids')}
-              scriptProblem={said('/user_script_id') ?? said('/user_data')}
-            />
+            {takesAccess ? (
+              <AccessFields
+                values={access}
+                onChange={(patch) => setAccess((old) => ({ ...old, ...patch }))}
+                keysProblem={messageFor('keys', '/ssh_keys') ?? said('/ssh_key_ids')}
+                scriptProblem={said('/user_script_id') ?? said('/user_data')}
+              />
+            ) : (
+              <NoAccess />
+            )}
           </Card>
         )}
         {refusal && <ProblemNotice problem={refusal} />}

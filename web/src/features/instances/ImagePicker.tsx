@@ -16,7 +16,7 @@ import { RelativeTime } from '@/ui/RelativeTime'
 import styles from './ImagePicker.module.css'
 
 export interface ImagePickerProps {
-  scope: 'own' | 'stock' | 'shared'
+  scope: 'own' | 'shared'
   label: string
   /** The id of the selected image. */
   selected: string | undefined

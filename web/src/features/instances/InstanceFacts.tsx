@@ -13,10 +13,11 @@ export interface InstanceFactsProps {
   hypervisor: string
 }
 
-const SYSTEMS = { linux: 'Linux', windows: 'Windows', other: 'Other' } as const
+const SYSTEMS = { linux: 'Linux', windows: 'Windows', bsd: 'BSD', other: 'Other' } as const
 
 export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsProps) {
   const ssh = sshCommand(instance)
+  const system = instance.declared_os_type ?? instance.os_type
   return (
     <Card title="Details">
       <Facts
@@ -41,10 +42,8 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
           ...(ssh
             ? [{ name: 'SSH', value: <CopyableText label="SSH command" value={ssh} />, wide: true }]
             : []),
-          ...(instance.declared_os_type
-            ? [{ name: 'Operating system', value: SYSTEMS[instance.declared_os_type] }]
-            : []),
-          ...(instance.declared_os_type === 'windows'
+          { name: 'Operating system', value: SYSTEMS[system] },
+          ...(system === 'windows'
             ? [
                 {
                   name: 'Largest disk so far',

@@ -10,7 +10,7 @@ import { ConfirmDialog } from '@/ui/Dialog'
 import { Checkbox } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
 import { ButtonRow, Card, MutedText, Stack } from '@/ui/Page'
-import { AccessFields, accessOf, NO_ACCESS } from './AccessFields'
+import { AccessFields, accessOf, NO_ACCESS, NoAccess } from './AccessFields'
 import { CaptureNotice, useIsCaptured } from './captured'
 
 export interface ReinstallFormProps {
@@ -29,7 +29,9 @@ export function ReinstallForm({ instance, image, picker, onDone, onCancel }: Rei
   const [isAsking, setAsking] = useState(false)
   const isCaptured = useIsCaptured(instance.id)
   const reinstall = useReinstall(instance.id)
-  const keysError = parseSshKeys(access.keys).problem
+  // An image that is not chosen yet may take them.
+  const takesAccess = image?.cloud_init ?? true
+  const keysError = takesAccess ? parseSshKeys(access.keys).problem : null
   const refusal = reinstall.isError ? asProblem(reinstall.error) : null
   const said = (pointer: string) => {
     const detail = refusal?.within(pointer)
@@ -44,7 +46,10 @@ export function ReinstallForm({ instance, image, picker, onDone, onCancel }: Rei
   }
   const confirm = (chosen: Image) =>
     reinstall.mutate(
-      { body: { image_id: chosen.id, start, ...accessOf(access) }, cancelCaptures: isCaptured },
+      {
+        body: { ...(takesAccess ? accessOf(access) : {}), image_id: chosen.id, start },
+        cancelCaptures: isCaptured,
+      },
       { onSuccess: onDone, onError: () => setAsking(false) },
     )
 
@@ -64,12 +69,16 @@ export function ReinstallForm({ instance, image, picker, onDone, onCancel }: Rei
           )}
         </Card>
         <Card title="Access">
-          <AccessFields
-            values={access}
-            onChange={(patch) => setAccess((old) => ({ ...old, ...patch }))}
-            keysProblem={(submitted ? keysError : null) ?? said('/ssh_keys') ?? said('/ssh_key_ids')}
-            scriptProblem={said('/user_script_id') ?? said('/user_data')}
-          />
+          {takesAccess ? (
+            <AccessFields
+              values={access}
+              onChange={(patch) => setAccess((old) => ({ ...old, ...patch }))}
+              keysProblem={(submitted ? keysError : null) ?? said('/ssh_keys') ?? said('/ssh_key_ids')}
+              scriptProblem={said('/user_script_id') ?? said('/user_data')}
+            />
+          ) : (
+            <NoAccess />
+          )}
         </Card>
         <Card title="Instance">
           <MutedText>{keptOf(instance, image)}</MutedText>

@@ -5,6 +5,7 @@ import { useAdoptObject } from '@/api/queries/storage-objects'
 import type { ImageAndTask, ImageStorage, StorageObject } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes } from '@/lib/format'
+import { formatChoices, formatOfKey, nameOfKey } from '@/lib/image-file'
 import { nameProblem } from '@/lib/name'
 import { asProblem, type Problem, toSentence, unplaced } from '@/lib/problem'
 import { Button } from '@/ui/Button'
@@ -12,7 +13,6 @@ import { ConfirmDialog, Dialog, DialogActions, FormDialog } from '@/ui/Dialog'
 import { SelectField, TextField } from '@/ui/Field'
 import { ProblemNotice } from '@/ui/Notice'
 import { MutedText } from '@/ui/Page'
-import { formatChoices, formatOfKey, nameOfKey } from './adopt'
 
 export interface AdoptDialogProps {
   storage: ImageStorage

@@ -13,6 +13,7 @@ impl From<service::EventView> for event::Event {
             at: view.at,
             task: None,
             image: None,
+            media_group: None,
             share: None,
             instance: None,
             storage: None,
@@ -23,6 +24,10 @@ impl From<service::EventView> for event::Event {
                 event.image = Some(event::Subject::Present(Box::new((*image).into())));
             }
             Subject::ImageRemoved(id) => event.image = Some(event::Subject::gone(id)),
+            Subject::MediaGroup(group) => {
+                event.media_group = Some(event::Subject::Present(Box::new(group.into())));
+            }
+            Subject::MediaGroupRemoved(id) => event.media_group = Some(event::Subject::gone(id)),
             Subject::Share(share) => {
                 event.share = Some(event::Subject::Present(Box::new((*share).into())));
             }

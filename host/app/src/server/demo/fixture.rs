@@ -6,7 +6,10 @@ use std::time::Duration;
 use imprint_domain::{
     Code, Error,
     id::{AccountId, ImageId, InstanceId},
-    image::{ImageEdit, ImageFormat, ImageStatus},
+    image::{
+        ImageEdit, ImageFormat, ImageStatus,
+        catalogue::{CatalogueEdit, GuestSystem, OsType},
+    },
     instance::{InstanceStatus, Power},
     metadata::{KnownKey, MetadataEdit},
     name::Name,
@@ -84,6 +87,8 @@ async fn ensure_image(service: &Service, local: LocalSetup, file: &StockImageFil
             key: file.key.clone(),
             format: file.format,
             location_id: local.location_id,
+            guest: GuestSystem { os_type: OsType::Linux, cloud_init: true },
+            catalogue: CatalogueEdit::default(),
         };
         let id = service.stock_image_create(&op, create).await?.image.id;
         let key = KnownKey::SshUser.as_str().parse().map_err(Error::internal)?;

@@ -37,10 +37,8 @@ impl ComponentDriver {
     async fn changed(
         &self,
         opened: Opened,
-        bindings: Changing,
         answer: Result<Result<(), wit::Error>, PortError>,
     ) -> Result<(), PortError> {
-        drop(bindings);
         opened.end().await;
         answer?.map_err(|error| port_error(&self.plugin.context, &error))
     }
@@ -59,7 +57,7 @@ impl ComponentDriver {
             vm_id,
             to_plugin.as_ref()
         ));
-        self.changed(opened, bindings, answer).await
+        self.changed(opened, answer).await
     }
 
     pub(super) async fn attach_disk_to(&self, vm_id: &str, disk: &DiskSpec) -> Result<(), PortError> {
@@ -68,7 +66,7 @@ impl ComponentDriver {
         let devices = bindings.imprint_hypervisor_devices();
         let answer =
             call!(opened.instance, "attach-disk", |store| devices.call_attach_disk(store, vm_id, &to_plugin));
-        self.changed(opened, bindings, answer).await
+        self.changed(opened, answer).await
     }
 
     pub(super) async fn detach_disk_from(&self, vm_id: &str, serial: &str) -> Result<(), PortError> {
@@ -76,6 +74,6 @@ impl ComponentDriver {
         let devices = bindings.imprint_hypervisor_devices();
         let answer =
             call!(opened.instance, "detach-disk", |store| devices.call_detach_disk(store, vm_id, serial));
-        self.changed(opened, bindings, answer).await
+        self.changed(opened, answer).await
     }
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { formatChoices, formatOfKey, nameOfKey } from './adopt'
+import { formatChoices, formatOfKey, nameOfKey } from './image-file'
 
 it('the format is guessed from the extension', () => {
   expect(formatOfKey('img_0190f3c2.qcow2')).toBe('qcow2')

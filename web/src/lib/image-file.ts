@@ -1,6 +1,6 @@
-/** What is proposed for the image that is made of an object. */
+/** What is proposed for the image that is made of a file. */
 
-import { MAX_NAME_CHARS } from '@/lib/name'
+import { MAX_NAME_CHARS } from './name'
 
 /** The formats of image files, with the extensions that stand for them. */
 const FORMATS: Record<string, readonly string[]> = {
