@@ -81,7 +81,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The share of a core that the demo's guest takes while nobody uses it.
+/// The share of a core that the demo's guest takes while it is idle.
 async fn idle(seconds: u32) -> Result<()> {
     const GOAL: f64 = 3.0;
     let image = imprint_tests::dist()?.join("guest/stock-linux.raw");

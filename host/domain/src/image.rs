@@ -123,9 +123,9 @@ pub struct NewImage {
     pub tags: Tags,
     /// The keys and values that say how its system wants to be started.
     pub metadata: Metadata,
-    /// What its system is.
+    /// The operating system and its support of cloud-init.
     pub guest: GuestSystem,
-    /// How it is offered; nothing for captured images.
+    /// The entry of the catalogue by which it is offered; empty for captured images.
     pub catalogue: CatalogueEntry,
     /// The instance that it is captured from; `None` for stock images.
     pub source: Option<ImageSource>,
@@ -160,9 +160,9 @@ pub struct ImageParts {
     pub tags: Tags,
     /// The keys and values that say how its system wants to be started.
     pub metadata: Metadata,
-    /// What its system is.
+    /// The operating system and its support of cloud-init.
     pub guest: GuestSystem,
-    /// How it is offered; nothing for captured images.
+    /// The entry of the catalogue by which it is offered; empty for captured images.
     pub catalogue: CatalogueEntry,
     /// Whether it cannot be deleted until that is switched off.
     pub protected: bool,

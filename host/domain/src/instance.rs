@@ -83,7 +83,7 @@ pub struct NewInstance {
     pub disk_size: ByteSize,
     /// The ISO in its drive from the start on.
     pub iso: Option<IsoMount>,
-    /// What its system is, as its image said at the deployment.
+    /// The operating system and its support of cloud-init, as the image said at the deployment.
     pub guest: GuestSystem,
 }
 
@@ -139,7 +139,7 @@ pub struct InstanceParts {
     pub largest: HighWater,
     /// The ISO in its drive.
     pub iso: Option<IsoMount>,
-    /// What its system is, as its image said at the deployment.
+    /// The operating system and its support of cloud-init, as the image said at the deployment.
     pub guest: GuestSystem,
     /// When it was requested.
     pub created_at: Timestamp,

@@ -1,4 +1,4 @@
-//! Block nodes: the files of disks and media, as QEMU is told about them.
+//! Block nodes: how the files of disks and media are described to QEMU.
 
 use imprint_plugin_sdk::hypervisor::DiskSpec;
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@ use crate::{block, error::Fault, monitor::Monitor, survey::PRIMARY_DEVICE};
 pub(crate) const DRIVE: &str = "cdm";
 /// The number of ports for further disks on a machine whose root bus takes none while it runs.
 pub(crate) const PORTS: usize = 7;
-/// How long a guest may take to release a disk.
+/// The longest time that a guest may take to release a disk.
 const RELEASE_MS: u32 = 20_000;
 
 #[derive(Deserialize)]

@@ -33,9 +33,6 @@ use crate::{
     sync::blocking,
 };
 
-/// The space that stays free on the machine's disk, in bytes.
-const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
-
 /// The key of the list of layers in a note.
 const LAYERS: &str = "layers";
 
@@ -79,7 +76,8 @@ pub(crate) async fn merge(
 ) -> Result<(), JobError> {
     job.control.phase(Phase::Coalesce);
     let dir = job.machine.instance_dir(instance.id);
-    job.machine.require_room(dir.folder(), chain.disk.map().stored_bytes().saturating_add(RESERVED_BYTES))?;
+    job.machine
+        .require_room(dir.folder(), chain.disk.map().stored_bytes().saturating_add(copy::RESERVED_BYTES))?;
     job.note(steps::MERGING, []).await?;
     let cancel = job.control.child_token();
     let writing = write_and_verify(job, instance, &chain, cancel.clone());

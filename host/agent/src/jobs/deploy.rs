@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use imprint_agent_protocol::{DeployAssignment, DeployResult, ImageRef};
+use imprint_agent_protocol::{DeployAssignment, DeployResult, ImageRef, InstanceRef};
 use imprint_data_path::{Progress, Written};
 use imprint_domain::{image::Compression, instance::Power, task::Phase, task_error::TaskErrorCode};
 
@@ -32,9 +32,6 @@ use crate::{
     sync::blocking,
 };
 
-/// The space that stays free on the machine's disk, in bytes.
-const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
-
 /// Creates the instance and, if requested, starts it.
 pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<DeployResult, JobError> {
     job.control.phase(Phase::Preparing);
@@ -54,7 +51,11 @@ pub(crate) async fn run(job: &Job, assignment: &DeployAssignment) -> Result<Depl
     let disk = disk_file(assignment.instance.disk_format.as_str());
     match &assignment.image {
         Some(image) => write_disk(job, assignment, image, &dir, &disk).await?,
-        None => write_empty_disk(job, assignment, &dir).await?,
+        // A system is installed onto it.
+        None => {
+            let InstanceRef { disk_format, disk_size, .. } = assignment.instance;
+            devices::write_empty(job, &dir, &disk, (disk_format, disk_size)).await?;
+        }
     }
     let devices = devices::make(job, &dir, &assignment.devices, None).await?;
     job.control.phase(Phase::Finalizing);
@@ -124,19 +125,6 @@ pub(super) async fn result(
     Ok(DeployResult { power, disk_allocated, network: blocking(move || of.network()).await? })
 }
 
-/// Makes an empty disk, onto which a system is installed.
-async fn write_empty_disk(
-    job: &Job,
-    assignment: &DeployAssignment,
-    dir: &InstanceDir,
-) -> Result<(), JobError> {
-    let format = &assignment.instance.disk_format;
-    job.machine.require_room(dir.folder(), RESERVED_BYTES)?;
-    let file = copy::local(dir.folder(), &disk_file(format.as_str()))?;
-    let size = assignment.instance.disk_size.bytes();
-    copy::write_empty(job.machine.format(format.as_str())?.as_ref(), file, size).await
-}
-
 /// Copies the image's disk into a new file of the instance's format, grown to the requested size.
 pub(super) async fn write_disk(
     job: &Job,
@@ -158,7 +146,7 @@ pub(super) async fn write_disk(
             "the new disk is smaller than the image's; ask for a larger one",
         ));
     }
-    job.machine.require_room(dir.folder(), disk.map().stored_bytes().saturating_add(RESERVED_BYTES))?;
+    job.machine.require_room(dir.folder(), disk.map().stored_bytes().saturating_add(copy::RESERVED_BYTES))?;
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());

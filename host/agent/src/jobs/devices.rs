@@ -11,7 +11,12 @@ use std::sync::Arc;
 
 use imprint_agent_protocol::{AssignmentKind, Devices, DevicesAssignment, FurtherDisk, Medium};
 use imprint_data_path::Progress;
-use imprint_domain::{image::Compression, task::Phase, task_error::TaskErrorCode};
+use imprint_domain::{
+    image::{Compression, ImageFormat},
+    size::ByteSize,
+    task::Phase,
+    task_error::TaskErrorCode,
+};
 use imprint_ports::{Driver, PortError, ReadLocator};
 use tracing::info;
 
@@ -32,9 +37,6 @@ use crate::{
     },
     sync::blocking,
 };
-
-/// The space that stays free on the machine's disk, in bytes.
-const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Brings the devices of an instance into the state of the assignment.
 pub(crate) async fn run(job: &Job, assignment: &DevicesAssignment) -> Result<(), JobError> {
@@ -81,9 +83,19 @@ async fn make_disk(job: &Job, dir: &InstanceDir, disk: &FurtherDisk) -> Result<(
     if dir.file(&name).exists() {
         return Ok(());
     }
-    job.machine.require_room(dir.folder(), RESERVED_BYTES)?;
-    let format = job.machine.format(disk.format.as_str())?;
-    copy::write_empty(format.as_ref(), copy::local(dir.folder(), &name)?, disk.size.bytes()).await
+    write_empty(job, dir, &name, (disk.format, disk.size)).await
+}
+
+/// Writes a disk without content into the folder of the instance.
+pub(super) async fn write_empty(
+    job: &Job,
+    dir: &InstanceDir,
+    name: &str,
+    (format, size): (ImageFormat, ByteSize),
+) -> Result<(), JobError> {
+    job.machine.require_room(dir.folder(), copy::RESERVED_BYTES)?;
+    let format = job.machine.format(format.as_str())?;
+    copy::write_empty(format.as_ref(), copy::local(dir.folder(), name)?, size.bytes()).await
 }
 
 /// Brings the file of an ISO to the machine: where it is in a folder of this machine it is used
@@ -112,7 +124,7 @@ async fn bring(
         let path = path.map_err(|error| JobError::io("find the file of the ISO", &error))?;
         return Ok(defined(Some(path)));
     }
-    job.machine.require_room(dir.folder(), source.size().saturating_add(RESERVED_BYTES))?;
+    job.machine.require_room(dir.folder(), source.size().saturating_add(copy::RESERVED_BYTES))?;
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());

@@ -139,12 +139,12 @@ impl Service {
     /// the database.
     pub async fn instance_create(&self, op: &Op, request: InstanceCreate) -> Result<InstanceTask, Error> {
         op.require_write()?;
-        check(&request)?;
+        let machine = check(&request)?;
         let change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(InstanceTask { replayed: true, ..stored });
         }
-        deploy(change, op, request).await
+        deploy(change, op, request, machine).await
     }
 
     /// Deploys a new instance from the latest version of a family that is available, offered to
@@ -166,8 +166,9 @@ impl Service {
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(InstanceTask { replayed: true, ..stored });
         }
-        let image_id = latest_of(&change.conn(), choice).await?;
-        deploy(change, op, request(image_id)).await
+        let request = request(latest_of(&change.conn(), choice).await?);
+        let machine = check(&request)?;
+        deploy(change, op, request, machine).await
     }
 }
 
@@ -185,9 +186,13 @@ async fn latest_of(conn: &Conn<'_>, choice: &FamilyChoice) -> Result<ImageId, Er
     choose_latest(members, location)
 }
 
-/// Deploys a new instance, and commits.
-async fn deploy(mut change: Change<'_>, op: &Op, request: InstanceCreate) -> Result<InstanceTask, Error> {
-    let (vcpus, memory) = check(&request)?;
+/// Deploys a new instance with that many processors and so much memory, and commits.
+async fn deploy(
+    mut change: Change<'_>,
+    op: &Op,
+    request: InstanceCreate,
+    (vcpus, memory): (u32, ByteSize),
+) -> Result<InstanceTask, Error> {
     let (image, permission) = visible(&change.conn(), op, request.image_id, change.now)
         .await
         .map_err(|error| error.at("/image_id"))?;

@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     Code, Error,
-    id::{DiskId, InstanceId, IsoId, TaskId},
+    id::{DiskId, InstanceId, IsoId},
     iso::{self as domain, IsoMount},
     rules,
     size::ByteSize,
@@ -19,14 +19,9 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
-    instances::instance::{view, visible},
+    instances::instance::{Work, queue_work, visible},
     isos,
-    tasks::{
-        devices::DeviceChange,
-        lifecycle::{self, NewTask},
-        payload::TaskPayload,
-        task::view as task_view,
-    },
+    tasks::{devices::DeviceChange, lifecycle, payload::TaskPayload},
     validate::require_idle,
 };
 
@@ -156,31 +151,11 @@ async fn changeable(change: &Change<'_>, op: &Op, id: InstanceId) -> Result<Inst
 async fn finish(
     mut change: Change<'_>,
     op: &Op,
-    mut record: InstanceRecord,
+    record: InstanceRecord,
     (kind, wanted): (TaskKind, DeviceChange),
 ) -> Result<InstanceTask, Error> {
-    let id = record.instance.id;
-    let task_id = TaskId::new(change.service.new_uuid());
-    let new = NewTask {
-        account_id: record.instance.account_id,
-        kind,
-        image_id: None,
-        instance_id: Some(id),
-        hypervisor_id: record.instance.hypervisor_id,
-        payload: TaskPayload::Devices(wanted),
-        request_id: op.request_id,
-    };
-    let task = lifecycle::new_task(&change, task_id, new)?;
-    record.task_id = Some(task_id);
-    instance::update(&change.tx, &record).await.db()?;
-    change.instance_changed(&record).await?;
-    lifecycle::queue(&mut change, &task).await?;
-    change.audit(op, kind.as_str(), id).await?;
-    let answer = InstanceTask {
-        instance: view(&change.conn(), &record, change.now).await?,
-        task: task_view(&change.conn(), &task, change.now).await?,
-        replayed: false,
-    };
+    let work = Work { kind, image_id: None, payload: TaskPayload::Devices(wanted) };
+    let answer = queue_work(&mut change, op, record, work).await?;
     idempotency::remember(&change, op, &answer).await?;
     change.commit().await?;
     Ok(answer)

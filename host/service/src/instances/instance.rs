@@ -410,22 +410,40 @@ pub(super) async fn make_way(
     Ok(())
 }
 
-/// Queues a task for an instance and writes the instance's row.
+/// The work of a task on an instance that exists.
+pub(super) struct Work {
+    pub(super) kind: TaskKind,
+    /// The image that it reads, if it reads one.
+    pub(super) image_id: Option<ImageId>,
+    pub(super) payload: TaskPayload,
+}
+
+/// Queues a task without parameters for an instance and writes the instance's row.
 pub(crate) async fn queue(
     change: &mut Change<'_>,
     op: &Op,
-    mut record: InstanceRecord,
+    record: InstanceRecord,
     kind: TaskKind,
+) -> Result<InstanceTask, Error> {
+    queue_work(change, op, record, Work { kind, image_id: None, payload: TaskPayload::Plain }).await
+}
+
+/// Queues a task for an instance and writes the instance's row.
+pub(super) async fn queue_work(
+    change: &mut Change<'_>,
+    op: &Op,
+    mut record: InstanceRecord,
+    Work { kind, image_id, payload }: Work,
 ) -> Result<InstanceTask, Error> {
     let id = record.instance.id;
     let task_id = TaskId::new(change.service.new_uuid());
     let new = NewTask {
         account_id: record.instance.account_id,
         kind,
-        image_id: None,
+        image_id,
         instance_id: Some(id),
         hypervisor_id: record.instance.hypervisor_id,
-        payload: TaskPayload::Plain,
+        payload,
         request_id: op.request_id,
     };
     let task = lifecycle::new_task(change, task_id, new)?;

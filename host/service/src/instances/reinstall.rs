@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     Error,
-    id::{DiskId, ImageId, InstanceId, SshKeyId, TaskId, UserScriptId},
+    id::{DiskId, ImageId, InstanceId, SshKeyId, UserScriptId},
     rules,
     size::ByteSize,
     task::TaskKind,
@@ -18,16 +18,12 @@ use crate::{
     images::image::visible as visible_image,
     instances::{
         deploy::{check, choose},
-        instance::{make_way, view, visible},
+        instance::{Work, make_way, queue_work, visible},
         seed,
     },
     sharing::permission::Permission,
     storages::bring::bring,
-    tasks::{
-        lifecycle::{self, NewTask},
-        payload::{NewDisk, TaskPayload},
-        task::view as task_view,
-    },
+    tasks::payload::{NewDisk, TaskPayload},
 };
 
 /// A request to write the primary disk of an instance anew. The instance keeps its id, name,
@@ -94,7 +90,7 @@ impl Service {
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(InstanceTask { replayed: true, ..stored });
         }
-        let mut record = visible(&change.conn(), op, id).await?;
+        let record = visible(&change.conn(), op, id).await?;
         record.instance.require_ready()?;
         let create = request.as_create(&record);
         check(&create)?;
@@ -127,26 +123,8 @@ impl Service {
         // it has configured.
         seed.instance_id = Some(disk.id.to_string());
         let payload = TaskPayload::Deploy { seed, start: request.start, disk: Some(disk) };
-        let new = NewTask {
-            account_id: record.instance.account_id,
-            kind: TaskKind::InstanceReinstall,
-            image_id: Some(image.image.id),
-            instance_id: Some(id),
-            hypervisor_id: host.id,
-            payload,
-            request_id: op.request_id,
-        };
-        let task = lifecycle::new_task(&change, TaskId::new(self.new_uuid()), new)?;
-        record.task_id = Some(task.task.id);
-        instance::update(&change.tx, &record).await.db()?;
-        change.instance_changed(&record).await?;
-        lifecycle::queue(&mut change, &task).await?;
-        change.audit(op, "instance.reinstall", id).await?;
-        let answer = InstanceTask {
-            instance: view(&change.conn(), &record, change.now).await?,
-            task: task_view(&change.conn(), &task, change.now).await?,
-            replayed: false,
-        };
+        let work = Work { kind: TaskKind::InstanceReinstall, image_id: Some(image.image.id), payload };
+        let answer = queue_work(&mut change, op, record, work).await?;
         idempotency::remember(&change, op, &answer).await?;
         change.commit().await?;
         Ok(answer)

@@ -128,11 +128,11 @@ pub(crate) enum TaskPayload {
 /// A disk that is written for an instance that exists. Its row follows when it is complete.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct NewDisk {
-    /// Its id.
+    /// The id of the disk.
     pub(crate) id: DiskId,
-    /// Its size in bytes.
+    /// The size of the disk in bytes.
     pub(crate) size: ByteSize,
-    /// What the owner says that is on it.
+    /// The operating system that the owner says is on it.
     #[serde(default)]
     pub(crate) declared_os: Option<DeclaredOs>,
 }

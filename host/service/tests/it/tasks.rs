@@ -349,7 +349,7 @@ pub(crate) async fn a_deadline_ends_a_task(world: World) {
     assert!(matches!(&alert.subject, Subject::Task(task) if task.id == first.task.id), "{alert:?}");
     let late = world.agent.finish(&work, success(&work.kind)).await;
     assert_eq!(late.unwrap_err(), ProtocolError::LeaseLost);
-    // The other one has its own time, and ends when nobody takes it within 30 days.
+    // The other one has its own time, and ends when no agent takes it within 30 days.
     let work = world.agent.claim_one().await;
     assert_eq!(work.task_id, second.task.id);
     assert_eq!(work.deadline, world.service.now() + chrono::TimeDelta::hours(24));

@@ -2,6 +2,7 @@ import { Link } from '@tanstack/react-router'
 import type { Instance } from '@/api/types'
 import { formatBytes, NONE, plural } from '@/lib/format'
 import { SSH_USER, VM_MODE } from '@/lib/metadata'
+import { OS_TYPES } from '@/lib/os-types'
 import { formatInstant } from '@/lib/time'
 import { ClampedText } from '@/ui/ClampedText'
 import { CopyableText } from '@/ui/CopyableText'
@@ -12,8 +13,6 @@ export interface InstanceFactsProps {
   location: string
   hypervisor: string
 }
-
-const SYSTEMS = { linux: 'Linux', windows: 'Windows', bsd: 'BSD', other: 'Other' } as const
 
 export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsProps) {
   const ssh = sshCommand(instance)
@@ -42,7 +41,7 @@ export function InstanceFacts({ instance, location, hypervisor }: InstanceFactsP
           ...(ssh
             ? [{ name: 'SSH', value: <CopyableText label="SSH command" value={ssh} />, wide: true }]
             : []),
-          { name: 'Operating system', value: SYSTEMS[system] },
+          { name: 'Operating system', value: OS_TYPES[system] },
           ...(system === 'windows'
             ? [
                 {

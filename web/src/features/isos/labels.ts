@@ -1,23 +1,12 @@
 /** The labels of ISOs. */
 import type { AdminIso } from '@/api/types'
+import { OS_TYPES, type OsType, osChoices as osTypes } from '@/lib/os-types'
 import type { Tone } from '@/ui/Status'
-
-type OsType = NonNullable<AdminIso['os_type']>
-
-const OS_TYPES: Record<OsType, string> = {
-  linux: 'Linux',
-  windows: 'Windows',
-  bsd: 'BSD',
-  other: 'Other',
-}
 
 /** The choice of no family. */
 export const ANY_OS = 'none'
 
-export const osChoices = [
-  { id: ANY_OS, label: 'Not said' },
-  ...Object.entries(OS_TYPES).map(([id, label]) => ({ id, label })),
-]
+export const osChoices = [{ id: ANY_OS, label: 'Not said' }, ...osTypes]
 
 export const osLabel = (os: AdminIso['os_type']): string | null => (os ? OS_TYPES[os] : null)
 
