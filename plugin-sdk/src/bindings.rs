@@ -146,3 +146,22 @@ pub mod devices {
         },
     });
 }
+
+pub mod reclaim {
+    //! What the world `hypervisor-with-reclaim` exports beyond `hypervisor-plugin`.
+    wit_bindgen::generate!({
+        inline: "
+            package imprint:sdk-reclaim@0.1.0;
+            world reclaiming {
+                import imprint:types/types@0.1.0;
+                export imprint:hypervisor/reclaim@0.1.0;
+            }
+        ",
+        path: ["wit/types", "wit/host", "wit/plugin", "wit/hypervisor"],
+        world: "imprint:sdk-reclaim/reclaiming",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
+        },
+    });
+}

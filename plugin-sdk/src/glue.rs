@@ -6,6 +6,7 @@ pub mod format;
 mod host;
 pub mod hypervisor;
 mod numbers;
+pub mod reclaim;
 mod shapes;
 pub mod storage;
 pub mod stream;
@@ -22,5 +23,7 @@ pub const fn streaming_is_exported<T: crate::storage::StreamStorage>() {}
 pub const fn hypervisor_is_exported<T: crate::hypervisor::Hypervisor>() {}
 /// Lets a native build see that the type is used.
 pub const fn devices_are_exported<T: crate::hypervisor::Devices>() {}
+/// Lets a native build see that the type is used.
+pub const fn reclaim_is_exported<T: crate::hypervisor::Reclaim>() {}
 /// Lets a native build see that the type is used.
 pub const fn admin_is_exported<T: crate::admin::Administered>() {}

@@ -324,3 +324,36 @@ pub trait Devices: Hypervisor {
     /// What the channels answer; `conflict` when the guest keeps the disk.
     fn detach_disk(host: &dyn HypervisorHost, vm_id: &str, serial: &str) -> Result<()>;
 }
+
+/// How far a guest is with giving back space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reclaiming {
+    /// It goes on.
+    Running,
+    /// The guest has ended it, or does nothing of the kind.
+    Ended,
+    /// Nobody in the guest can be asked, or it refuses.
+    Unavailable,
+}
+
+/// A driver that asks running guests to give back the space that their file systems do not use any
+/// more, so that the file of the disk shrinks.
+///
+/// # Errors
+///
+/// As for [`Hypervisor`]. A guest that does not answer is no error.
+pub trait Reclaim: Hypervisor {
+    /// Asks the guest, and waits a few seconds for the end at most. What has begun continues in the
+    /// guest, whatever becomes of the capture that it was begun for.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer.
+    fn start_reclaim(host: &dyn HypervisorHost, vm_id: &str) -> Result<Reclaiming>;
+    /// Returns whether it still goes on; asked about once a second.
+    ///
+    /// # Errors
+    ///
+    /// What the channels answer.
+    fn reclaim_status(host: &dyn HypervisorHost, vm_id: &str) -> Result<Reclaiming>;
+}

@@ -160,6 +160,20 @@ macro_rules! export_hypervisor_with_devices {
     };
 }
 
+/// Exports a [`hypervisor::Reclaim`] besides what the driver is: `export_reclaim!(MyDriver);`
+#[macro_export]
+macro_rules! export_reclaim {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Export = $crate::glue::reclaim::SpaceReclaim<$plugin>;
+    $crate::bindings::reclaim::export!(Export with_types_in $crate::bindings::reclaim);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::glue::reclaim_is_exported::<$plugin>();
+    };
+}
+
 /// Exports an [`admin::Administered`] besides what the plugin is: `export_admin!(MyStorage);`
 #[macro_export]
 macro_rules! export_admin {

@@ -141,6 +141,34 @@ async fn images_of_other_formats_start_instances() -> Result<()> {
     demo.boots(&image, &captured).await
 }
 
+/// S31: what the guest has deleted is not in the image when the guest is asked first.
+#[tokio::test]
+async fn a_guest_gives_back_space_before_its_image_is_created() -> Result<()> {
+    let demo = demo("").await?;
+    let deleted =
+        "dd if=/dev/urandom of=/deleted bs=1M count=48; sync; rm /deleted; sync; echo DELETED >/dev/console";
+    let guest = demo.instance("deletes", deleted).await?;
+    demo.server.console_says(id(&guest), "DELETED").await?;
+    let admin = demo.server.admin().await?;
+    let locations = admin.get("/admin/locations").await?;
+    let location = format!("/admin/locations/{}", id(&locations["items"][0]));
+    let mut sizes = Vec::new();
+    for (name, limit) in [("as-it-is", 0), ("trimmed", 60)] {
+        admin.patch(&location, &json!({"reclaim_limit_s": limit})).await?;
+        let (image, _) = demo.customer.capture(id(&guest), name, json!({"compression": "none"})).await?;
+        assert_eq!(image["consistency"], "filesystem", "{image}");
+        let captured = demo.inspect(&image).await?;
+        assert!(captured.verification.is_consistent() && captured.verification.records > 0, "{captured:?}");
+        sizes.extend(image["size_bytes"].as_u64());
+    }
+    let [untouched, trimmed] = sizes[..] else { anyhow::bail!("{sizes:?}") };
+    assert!(
+        trimmed + (40 << 20) < untouched,
+        "{untouched} bytes, and {trimmed} bytes after the guest was asked"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_stopped_instance_is_captured_from_its_file() -> Result<()> {
     let demo = demo("").await?;

@@ -148,6 +148,10 @@ pub struct CaptureAssignment {
     pub minimum: Consistency,
     /// The longest freeze of the guest's file systems, in milliseconds.
     pub freeze_limit_ms: u32,
+    /// The longest time, in seconds, to wait for a running guest that gives back unused space; 0
+    /// does not ask it.
+    #[serde(default)]
+    pub reclaim_limit_s: u32,
     /// The largest size of the scratch file in bytes; `None` stands for the disk's virtual size.
     pub scratch_limit: Option<ByteSize>,
     /// The time limit, in seconds, for merging the layers of a stopped instance's disk before the

@@ -28,6 +28,8 @@ pub struct Location {
     pub coalesce: CoalescePolicy,
     /// How long a capture may freeze a guest's file systems here.
     pub freeze_limit: FreezeLimit,
+    /// How long a capture waits here for the guest to give back unused space.
+    pub reclaim_limit: ReclaimLimit,
     /// The format that captures are stored in here, unless a request names another one (S20).
     pub capture_format: CaptureFormat,
     /// The bounds of Windows disks that images are created of here.
@@ -78,9 +80,57 @@ impl Default for FreezeLimit {
     }
 }
 
+/// The longest time that a capture waits for a guest that gives back the space which its file
+/// systems do not use any more (S31), in seconds. Zero: it is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReclaimLimit(u32);
+
+/// The number of seconds is not a reclaim limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} s is not a time to wait for reclaimed space; give at most {max} seconds, or 0 to ask for none", max = ReclaimLimit::MAX_S)]
+pub struct InvalidReclaimLimit(pub u64);
+
+impl ReclaimLimit {
+    /// The longest limit, in seconds.
+    pub const MAX_S: u32 = 3_600;
+    /// The default: one minute.
+    pub const DEFAULT: Self = Self(60);
+
+    /// Checks a number of seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidReclaimLimit`] when it is above [`Self::MAX_S`].
+    pub fn new(seconds: u64) -> Result<Self, InvalidReclaimLimit> {
+        u32::try_from(seconds)
+            .ok()
+            .filter(|seconds| *seconds <= Self::MAX_S)
+            .map(Self)
+            .ok_or(InvalidReclaimLimit(seconds))
+    }
+
+    /// Returns the number of seconds.
+    pub const fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for ReclaimLimit {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_for_space_is_bounded() {
+        assert_eq!(ReclaimLimit::new(60), Ok(ReclaimLimit::default()));
+        assert!(ReclaimLimit::new(0).is_ok() && ReclaimLimit::new(3_600).is_ok());
+        assert_eq!(ReclaimLimit::new(3_601), Err(InvalidReclaimLimit(3_601)));
+    }
 
     #[test]
     fn a_freeze_is_bounded() {

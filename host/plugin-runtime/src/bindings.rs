@@ -114,6 +114,26 @@ pub(crate) mod devices {
     });
 }
 
+/// The interface that the world `hypervisor-with-reclaim` exports in addition to
+/// `hypervisor-plugin`.
+pub(crate) mod reclaim {
+    wasmtime::component::bindgen!({
+        inline: "
+            package imprint:runtime-reclaim@0.1.0;
+            world reclaiming {
+                export imprint:hypervisor/reclaim@0.1.0;
+            }
+        ",
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin", "../../wit/hypervisor"],
+        world: "imprint:runtime-reclaim/reclaiming",
+        exports: { default: async },
+        with: {
+            "imprint:types": crate::bindings::host::imprint::types,
+        },
+        require_store_data_send: true,
+    });
+}
+
 /// The interface that every kind of plugin may export: the check of its settings.
 pub(crate) mod admin {
     wasmtime::component::bindgen!({

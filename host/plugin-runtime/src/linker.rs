@@ -25,6 +25,7 @@ use crate::{
         format::FormatFullPre,
         host::imprint::{host, types},
         hypervisor::HypervisorPluginPre,
+        reclaim::ReclaimingPre,
         storage::StoragePluginPre,
         stream::StreamingPre,
     },
@@ -70,6 +71,8 @@ const STREAM: &str = "imprint:storage/stream-io";
 const ADMIN: &str = "imprint:plugin/admin";
 /// The interface that a driver may export for changes of devices.
 const DEVICES: &str = "imprint:hypervisor/devices";
+/// The interface that a driver may export for space that guests give back.
+const RECLAIM: &str = "imprint:hypervisor/reclaim";
 /// The instances that a storage with streams needs: one transfer reads an object with two, asks a
 /// third one about it, and may read a second object meanwhile.
 const MIN_STREAM_INSTANCES: u32 = 4;
@@ -136,8 +139,13 @@ pub(crate) fn link(
             } else {
                 None
             };
+            let reclaim = if exports(engine, component, manifest, RECLAIM)? {
+                Some(ReclaimingPre::new(pre.clone()).map_err(mismatch)?)
+            } else {
+                None
+            };
             let driver = HypervisorPluginPre::new(pre).map_err(mismatch)?;
-            PluginCode::Hypervisor(Box::new(DriverCode { driver, devices }))
+            PluginCode::Hypervisor(Box::new(DriverCode { driver, devices, reclaim }))
         }
     })
 }

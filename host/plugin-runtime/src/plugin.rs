@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     bindings::{
         admin::AdministeredPre, devices::ChangingPre, format::FormatFullPre, hypervisor::HypervisorPluginPre,
-        storage::StoragePluginPre, stream::StreamingPre,
+        reclaim::ReclaimingPre, storage::StoragePluginPre, stream::StreamingPre,
     },
     codes::Code,
     error::LoadError,
@@ -74,6 +74,8 @@ pub(crate) struct DriverCode {
     pub(crate) driver: HypervisorPluginPre<State>,
     /// The changes of devices, where the plugin exports them.
     pub(crate) devices: Option<ChangingPre<State>>,
+    /// What lets guests give back space, where the plugin exports it.
+    pub(crate) reclaim: Option<ReclaimingPre<State>>,
 }
 
 /// The code of a storage.

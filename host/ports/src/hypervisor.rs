@@ -239,6 +239,17 @@ pub enum PowerAction {
     Resume,
 }
 
+/// How far a guest is with giving back space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reclaiming {
+    /// It goes on.
+    Running,
+    /// The guest has ended it.
+    Ended,
+    /// Nobody in the guest can be asked, it refuses, or the driver cannot ask.
+    Unavailable,
+}
+
 /// A note that a driver writes before a risky step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalNote {
@@ -313,6 +324,14 @@ pub trait Driver: Send + Sync {
 
     /// Changes an instance's power state and returns the state afterwards.
     async fn set_power(&self, vm_id: &str, action: PowerAction) -> Result<Power, PortError>;
+
+    /// Asks a running guest to give back the space that its file systems do not use any more (S31),
+    /// and waits a few seconds for the end at most. What has begun continues in the guest, whatever
+    /// becomes of the capture that it was begun for.
+    async fn start_reclaim(&self, vm_id: &str) -> Result<Reclaiming, PortError>;
+
+    /// Returns whether that still goes on; called about once a second.
+    async fn reclaim_status(&self, vm_id: &str) -> Result<Reclaiming, PortError>;
 
     /// Returns whether the driver changes the devices of running instances. Without it the three
     /// calls below fail.

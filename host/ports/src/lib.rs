@@ -36,7 +36,7 @@ pub use format::{
 };
 pub use hypervisor::{
     AgentInfo, CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, DiskSpec, Driver, Journal,
-    JournalNote, Launch, MEDIUM_SERIAL, NbdSource, Power, PowerAction, QuiesceReport, Recovered,
+    JournalNote, Launch, MEDIUM_SERIAL, NbdSource, Power, PowerAction, QuiesceReport, Reclaiming, Recovered,
     SharedJournal, StartedCapture, Vm, VmDisk, VmSpec,
 };
 /// The level is a noun of the product: it is decided by an account, reached by a driver and stored

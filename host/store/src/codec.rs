@@ -2,7 +2,12 @@
 
 use std::str::FromStr;
 
-use imprint_domain::{coalesce::CoalesceTimeout, location::FreezeLimit, name::Name, size::ByteSize};
+use imprint_domain::{
+    coalesce::CoalesceTimeout,
+    location::{FreezeLimit, ReclaimLimit},
+    name::Name,
+    size::ByteSize,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::StoreError;
@@ -41,6 +46,12 @@ pub(crate) fn coalesce_timeout(seconds: i64) -> Result<CoalesceTimeout, StoreErr
 pub(crate) fn freeze_limit(milliseconds: i64) -> Result<FreezeLimit, StoreError> {
     const COLUMN: &str = "freeze_limit_ms";
     FreezeLimit::new(to_u64(COLUMN, milliseconds)?).map_err(|error| corrupt(COLUMN, error))
+}
+
+/// Reads a reclaim limit.
+pub(crate) fn reclaim_limit(seconds: i64) -> Result<ReclaimLimit, StoreError> {
+    const COLUMN: &str = "reclaim_limit_s";
+    ReclaimLimit::new(to_u64(COLUMN, seconds)?).map_err(|error| corrupt(COLUMN, error))
 }
 
 /// Reads a size in bytes.

@@ -33,6 +33,7 @@ mod row {
         pub capture_format: String,
         pub windows_limit_bytes: i64,
         pub windows_warning_bytes: i64,
+        pub reclaim_limit_s: i64,
         pub support_text: Option<String>,
         pub support_url: Option<String>,
         pub status_url: Option<String>,
@@ -75,6 +76,7 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
                 timeout: codec::coalesce_timeout(row.coalesce_timeout_s)?,
             },
             freeze_limit: codec::freeze_limit(row.freeze_limit_ms)?,
+            reclaim_limit: codec::reclaim_limit(row.reclaim_limit_s)?,
             capture_format: codec::parse("capture_format", &row.capture_format)?,
             windows: WindowsBounds {
                 limit: codec::size("windows_limit_bytes", row.windows_limit_bytes)?,
@@ -106,6 +108,7 @@ fn to_row(record: &LocationRecord) -> row::Model {
         created_at: record.created_at,
         default_image_bytes_limit: record.location.default_image_bytes_limit.map(ByteSize::as_i64),
         sharing_enabled: record.location.sharing_enabled,
+        reclaim_limit_s: i64::from(record.location.reclaim_limit.seconds()),
         capture_format: record.location.capture_format.to_string(),
         windows_limit_bytes: record.location.windows.limit.as_i64(),
         windows_warning_bytes: record.location.windows.warning.as_i64(),

@@ -17,6 +17,8 @@ const SYNC_MS: u32 = 5_000;
 const COMMAND_MS: u32 = 5_000;
 /// For the thaw: nothing may stay frozen, so it is worth a wait.
 const THAW_MS: u32 = 10_000;
+/// The command that trims the guest's file systems.
+const TRIM: &str = "guest-fstrim";
 /// Stale lines to skip before the agent counts as broken.
 const MAX_SKIPPED: u32 = 1_000;
 /// The agent's framing byte: it throws away a half-received command, and precedes a delimited
@@ -50,6 +52,12 @@ struct Supported {
     enabled: bool,
 }
 
+impl Info {
+    fn allows(&self, name: &str) -> bool {
+        self.supported_commands.iter().any(|command| command.name == name && command.enabled)
+    }
+}
+
 /// Whether the guest's file systems are frozen.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -70,9 +78,18 @@ pub(crate) struct Agent<'h> {
 impl<'h> Agent<'h> {
     /// Connects and synchronises. `Ok(None)`: no agent answers.
     pub(crate) fn connect(host: &'h dyn HypervisorHost, vm: &str) -> Result<Option<Self>, Fault> {
+        Self::connect_within(host, vm, SYNC_MS)
+    }
+
+    /// Connects and synchronises. `Ok(None)`: no agent answers within that time.
+    pub(crate) fn connect_within(
+        host: &'h dyn HypervisorHost,
+        vm: &str,
+        timeout_ms: u32,
+    ) -> Result<Option<Self>, Fault> {
         let Ok(line) = host.open(GRANT, &[("vm", vm)], Framing::Lines) else { return Ok(None) };
         let mut agent = Self { host, line, syncs: 0, stale: true };
-        match agent.synchronise(SYNC_MS) {
+        match agent.synchronise(timeout_ms) {
             Ok(()) => Ok(Some(agent)),
             Err(Fault::Timeout { .. } | Fault::ConnectionLost) => Ok(None),
             Err(fault) => Err(fault),
@@ -106,11 +123,19 @@ impl<'h> Agent<'h> {
     /// Version and abilities. `hooks` is the operator's setting: the agent does not report it.
     pub(crate) fn info(&mut self, hooks: bool) -> Result<AgentInfo, Fault> {
         let info: Info = self.call("guest-info", COMMAND_MS)?;
-        let enabled = |name: &str| {
-            info.supported_commands.iter().any(|command| command.name == name && command.enabled)
-        };
-        let can_freeze = enabled("guest-fsfreeze-freeze") && enabled("guest-fsfreeze-thaw");
+        let can_freeze = info.allows("guest-fsfreeze-freeze") && info.allows("guest-fsfreeze-thaw");
         Ok(AgentInfo { can_freeze, hooks: hooks && can_freeze, version: info.version })
+    }
+
+    /// Whether the agent lets the guest's file systems be trimmed.
+    pub(crate) fn can_trim(&mut self) -> Result<bool, Fault> {
+        let info: Info = self.call("guest-info", COMMAND_MS)?;
+        Ok(info.allows(TRIM))
+    }
+
+    /// Trims all file systems. A timeout leaves the agent at it.
+    pub(crate) fn trim(&mut self, limit_ms: u32) -> Result<(), Fault> {
+        self.call::<Value>(TRIM, limit_ms).map(drop)
     }
 
     pub(crate) fn freeze_status(&mut self) -> Result<Frozen, Fault> {

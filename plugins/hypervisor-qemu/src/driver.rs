@@ -2,7 +2,7 @@
 
 use imprint_plugin_sdk::hypervisor::{
     CaptureRequest, CaptureStatus, Devices, DiskSpec, Hypervisor, Launch, Outcome, Plan, Power, PowerAction,
-    Recovered, StartedCapture, Vm, VmSpec,
+    Reclaim, Reclaiming, Recovered, StartedCapture, Vm, VmSpec,
 };
 use imprint_plugin_sdk::types::Props;
 use imprint_plugin_sdk::{
@@ -16,7 +16,7 @@ use crate::{
     monitor::Monitor,
     names::Names,
     survey::{LOWEST, Survey},
-    {capture, devices, launch, quiesce, survey, teardown},
+    {capture, devices, launch, quiesce, reclaim, survey, teardown},
 };
 
 /// How long a process may take to end: it flushes its disks first.
@@ -82,6 +82,16 @@ impl Devices for Qemu {
 
     fn detach_disk(host: &dyn HypervisorHost, vm_id: &str, serial: &str) -> Result<()> {
         Ok(devices::detach_disk(host, vm_id, serial)?)
+    }
+}
+
+impl Reclaim for Qemu {
+    fn start_reclaim(host: &dyn HypervisorHost, vm_id: &str) -> Result<Reclaiming> {
+        Ok(reclaim::start(host, vm_id)?)
+    }
+
+    fn reclaim_status(host: &dyn HypervisorHost, vm_id: &str) -> Result<Reclaiming> {
+        Ok(reclaim::status(host, vm_id)?)
     }
 }
 

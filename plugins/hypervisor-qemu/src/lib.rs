@@ -16,6 +16,7 @@ mod monitor;
 mod names;
 mod option;
 mod quiesce;
+mod reclaim;
 mod survey;
 mod teardown;
 
@@ -25,3 +26,4 @@ mod tests;
 pub use driver::Qemu;
 
 imprint_plugin_sdk::export_hypervisor_with_devices!(Qemu);
+imprint_plugin_sdk::export_reclaim!(Qemu);

@@ -6,6 +6,7 @@ mod devices;
 mod launch;
 mod model;
 mod real;
+mod reclaim;
 
 use imprint_plugin_sdk::hypervisor::{CaptureRequest, Consistency};
 

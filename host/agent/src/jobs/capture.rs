@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                running                              stopped
-//! gates (plan), room on storage and scratch disk      power off, lock on the disk's file
+//! unused space is given back                           power off, lock on the disk's file
+//! gates (plan), room on storage and scratch disk
 //! scratch file, freeze, point in time, thaw           map of the file
 //!       \________________________ _______________________/
 //!                                V
@@ -13,6 +14,7 @@
 //! [`crate::jobs::cleanup::clean_up`] undoes the capture.
 
 mod monitor;
+mod reclaim;
 mod running;
 mod stopped;
 mod upload;
@@ -22,7 +24,7 @@ use imprint_domain::task::Phase;
 
 use crate::{
     error::JobError,
-    jobs::{image, job::Job},
+    jobs::{capture::reclaim::Reclaimed, image, job::Job},
     machine::instance::{allocated, disk_file},
 };
 
@@ -34,6 +36,11 @@ pub(crate) async fn run(job: &Job, assignment: &CaptureAssignment) -> Result<Cap
     dir.definition()?;
     let storage = job.machine.storage(&assignment.image.storage).await?;
     storage.require_writable()?;
+    let reclaimed = if dir.process().is_some() {
+        reclaim::reclaim(job, assignment, job.driver().await?.as_ref()).await?
+    } else {
+        Reclaimed::Settled
+    };
     let stored = allocated(&dir.file(&disk_file(assignment.instance.disk_format.as_str())))
         .map_err(|error| JobError::io("read the size of the instance's disk", &error))?;
     // An image takes at most what the disk occupies: too little space is refused before the copy
@@ -41,7 +48,7 @@ pub(crate) async fn run(job: &Job, assignment: &CaptureAssignment) -> Result<Cap
     image::require_room(storage.backend.as_ref(), stored.bytes().saturating_add(upload::RESERVED_BYTES))
         .await?;
     if dir.process().is_some() {
-        running::run(job, assignment, storage).await
+        running::run(job, assignment, storage, reclaimed).await
     } else {
         stopped::run(job, assignment, storage).await
     }

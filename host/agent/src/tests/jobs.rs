@@ -204,6 +204,55 @@ async fn a_level_below_the_minimum_fails_and_leaves_nothing() {
     world.assert_nothing_left(&[]);
 }
 
+/// A capture of an instance whose guest may give back space for so many seconds, after it has said
+/// so many times that it still does.
+async fn reclaimed(world: &World, limit_s: u32, reclaims_for: u32) -> Outcome {
+    let instance = world.running_instance();
+    world.driver().behaviour.lock().unwrap().reclaims_for = reclaims_for;
+    let mut work = world.capture(&instance);
+    let AssignmentKind::Capture(capture) = &mut work.kind else { panic!("{work:?}") };
+    capture.reclaim_limit_s = limit_s;
+    let task = work.task_id;
+    world.control.give(work);
+    world.control.outcome(task).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_waits_until_the_guest_has_given_back_space() {
+    let world = World::new();
+    let agent = world.start();
+    let result = captured(reclaimed(&world, 60, 2).await);
+    assert_eq!((result.consistency, result.downgraded_because), (Consistency::Filesystem, None));
+    agent.stop().await;
+    let calls: Vec<_> = world.driver().calls().into_iter().filter(|call| call != "status").collect();
+    assert_eq!(calls, ["reclaim", "reclaiming", "reclaiming", "begin", "end Commit"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_gives_back_space_for_too_long_is_captured_nevertheless() {
+    let world = World::new();
+    world.driver().behaviour.lock().unwrap().level = Consistency::Crash;
+    let agent = world.start();
+    let result = captured(reclaimed(&world, 1, u32::MAX).await);
+    assert_eq!(result.consistency, Consistency::Crash);
+    let reason = result.downgraded_because.unwrap();
+    assert!(reason.contains("still giving back") && reason.contains("no guest agent"), "{reason}");
+    agent.stop().await;
+}
+
+/// S31: what has begun in the guest goes on, so that there is less to store half an hour later.
+#[tokio::test(flavor = "multi_thread")]
+async fn space_is_given_back_before_a_full_storage_refuses() {
+    let world = World::new();
+    world.ports.storage.available.store(1 << 20, Ordering::SeqCst);
+    let agent = world.start();
+    let error = failed(reclaimed(&world, 60, 0).await);
+    assert_eq!(error.code(), "insufficient_storage");
+    agent.stop().await;
+    assert_eq!(world.driver().calls(), ["reclaim"]);
+    world.assert_nothing_left(&[]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_copy_leaves_nothing() {
     let world = World::new();

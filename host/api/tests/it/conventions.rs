@@ -296,6 +296,19 @@ async fn a_location_limits_how_long_guests_are_frozen() {
 }
 
 #[tokio::test]
+async fn a_location_limits_the_wait_for_reclaimed_space() {
+    let world = World::new().await;
+    let location = format!("/admin/locations/{}", world.location);
+    let shown = world.admin.get("/admin/locations").await.expect(StatusCode::OK);
+    assert_eq!(shown.body["items"][0]["reclaim_limit_s"], 60);
+    let changed = world.admin.patch(&location, json!({"reclaim_limit_s": 0})).await;
+    assert_eq!(changed.expect(StatusCode::OK).body["reclaim_limit_s"], 0);
+    let refused = world.admin.patch(&location, json!({"reclaim_limit_s": 3_601})).await;
+    let refused = refused.expect_problem("invalid_request");
+    assert_eq!(refused.text("/errors/0/pointer"), "/reclaim_limit_s", "{}", refused.body);
+}
+
+#[tokio::test]
 async fn a_location_chooses_the_format_and_names_its_support() {
     let world = World::new().await;
     let location = format!("/admin/locations/{}", world.location);

@@ -3,7 +3,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    capture_format::CaptureFormat, coalesce::CoalescePolicy, location::FreezeLimit, support::Support,
+    capture_format::CaptureFormat,
+    coalesce::CoalescePolicy,
+    location::{FreezeLimit, ReclaimLimit},
+    support::Support,
     windows::WindowsBounds,
 };
 
@@ -18,6 +21,7 @@ fn location(id: u128, iso_enabled: bool) -> Location {
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),
         freeze_limit: FreezeLimit::default(),
+        reclaim_limit: ReclaimLimit::default(),
         capture_format: CaptureFormat::DEFAULT,
         windows: WindowsBounds::default(),
         support: Support::default(),

@@ -2,6 +2,7 @@
 
 mod convert;
 mod devices;
+mod reclaim;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use imprint_ports::{
     CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, DiskSpec, Driver, Launch, PortError, Power,
-    PowerAction, Props, Recovered, SharedJournal, StartedCapture, Vm, VmSpec,
+    PowerAction, Props, Reclaiming, Recovered, SharedJournal, StartedCapture, Vm, VmSpec,
 };
 use tokio_util::task::TaskTracker;
 use wasmtime::Engine;
@@ -22,6 +23,7 @@ use crate::{
     bindings::{
         devices::ChangingPre,
         hypervisor::{HypervisorPlugin, HypervisorPluginPre, exports::imprint::hypervisor::driver as wit},
+        reclaim::ReclaimingPre,
     },
     channel::{CallResources, ChannelContext, ChannelGrant},
     codes::Code,
@@ -53,6 +55,8 @@ pub(crate) struct ComponentDriver {
     pre: HypervisorPluginPre<State>,
     /// The changes of devices, where the plugin exports them.
     devices: Option<ChangingPre<State>>,
+    /// What lets guests give back space, where the plugin exports it.
+    reclaim: Option<ReclaimingPre<State>>,
     engine: Engine,
     settings: Arc<Props>,
     granted: Arc<BTreeMap<String, ChannelGrant>>,
@@ -115,6 +119,7 @@ impl ComponentDriver {
             plugin: plugin.clone(),
             pre: code.driver.clone(),
             devices: code.devices.clone(),
+            reclaim: code.reclaim.clone(),
             engine: engine.clone(),
             settings: Arc::new(grants.settings),
             granted: Arc::new(granted),
@@ -333,6 +338,14 @@ impl Driver for ComponentDriver {
             call!(session.instance, "set-power", |store| driver.call_set_power(store, vm_id, action));
         session.end().await;
         Ok(convert::power_from_plugin(self.answer(answer)?))
+    }
+
+    async fn start_reclaim(&self, vm_id: &str) -> Result<Reclaiming, PortError> {
+        self.start_reclaim_of(vm_id).await
+    }
+
+    async fn reclaim_status(&self, vm_id: &str) -> Result<Reclaiming, PortError> {
+        self.reclaim_status_of(vm_id).await
     }
 
     fn changes_devices(&self) -> bool {

@@ -8,7 +8,7 @@ use imprint_domain::{
     id::{AccountId, LocationId},
     image::ImageUsage,
     limits::{LimitScope, Quota},
-    location::{FreezeLimit, Location},
+    location::{FreezeLimit, Location, ReclaimLimit},
     name::Name,
     size::ByteSize,
     support::{Support, SupportText, WebLink},
@@ -61,6 +61,9 @@ pub struct LocationView {
     /// How long a capture may freeze a guest's file systems, in milliseconds.
     #[serde(default = "default_freeze_limit_ms")]
     pub freeze_limit_ms: u32,
+    /// How long a capture waits for the guest to give back unused space (S31), in seconds.
+    #[serde(default = "default_reclaim_limit_s")]
+    pub reclaim_limit_s: u32,
     /// The format that captures are stored in, unless a request names another one (S20).
     #[serde(default = "default_capture_format")]
     pub capture_format: CaptureFormat,
@@ -161,6 +164,8 @@ pub struct LocationPatch {
     pub coalesce_timeout: Option<CoalesceTimeout>,
     /// How long a capture may freeze a guest's file systems.
     pub freeze_limit: Option<FreezeLimit>,
+    /// How long a capture waits for the guest to give back unused space.
+    pub reclaim_limit: Option<ReclaimLimit>,
     /// The format that captures are stored in.
     pub capture_format: Option<CaptureFormat>,
     /// The largest Windows disk that images are created of.
@@ -178,6 +183,11 @@ pub struct LocationPatch {
 /// For answers that were stored before the setting existed.
 const fn default_freeze_limit_ms() -> u32 {
     FreezeLimit::DEFAULT.milliseconds()
+}
+
+/// For answers that were stored before the setting existed.
+const fn default_reclaim_limit_s() -> u32 {
+    ReclaimLimit::DEFAULT.seconds()
 }
 
 /// For answers that were stored before the setting existed.
@@ -218,6 +228,7 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         coalesce_before_capture: location.coalesce.before_capture,
         coalesce_timeout_s: location.coalesce.timeout.seconds(),
         freeze_limit_ms: location.freeze_limit.milliseconds(),
+        reclaim_limit_s: location.reclaim_limit.seconds(),
         capture_format: location.capture_format,
         windows_limit: location.windows.limit,
         windows_warning: location.windows.warning,
@@ -252,6 +263,9 @@ fn apply(location: &mut Location, patch: LocationPatch) {
     }
     if let Some(limit) = patch.freeze_limit {
         location.freeze_limit = limit;
+    }
+    if let Some(limit) = patch.reclaim_limit {
+        location.reclaim_limit = limit;
     }
     if let Some(format) = patch.capture_format {
         location.capture_format = format;
@@ -331,6 +345,7 @@ impl Service {
             default_image_bytes_limit: request.default_image_bytes_limit,
             coalesce: request.coalesce,
             freeze_limit: request.freeze_limit,
+            reclaim_limit: ReclaimLimit::DEFAULT,
             capture_format: CaptureFormat::DEFAULT,
             windows: WindowsBounds::default(),
             support: Support::default(),

@@ -180,7 +180,8 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
     Ok(match (task.kind, payload) {
         (_, TaskPayload::Plain) => plain(conn, task).await?,
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum, content: _ }) => {
-            let Location { coalesce: policy, freeze_limit, .. } = location_of(conn, task).await?;
+            let Location { coalesce: policy, freeze_limit, reclaim_limit, .. } =
+                location_of(conn, task).await?;
             AssignmentKind::Capture(CaptureAssignment {
                 instance: instance_ref(conn, task).await?,
                 image: image_ref(conn, task).await?,
@@ -188,6 +189,7 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
                 want,
                 minimum,
                 freeze_limit_ms: freeze_limit.milliseconds(),
+                reclaim_limit_s: reclaim_limit.seconds(),
                 scratch_limit: None,
                 coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
             })

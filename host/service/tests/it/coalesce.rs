@@ -4,7 +4,7 @@ use imprint_agent_protocol::{AssignmentKind, CaptureAssignment, Outcome};
 use imprint_domain::{
     Code,
     coalesce::{CoalesceTimeout, timed_out},
-    location::FreezeLimit,
+    location::{FreezeLimit, ReclaimLimit},
     task::{Phase, TaskKind, TaskState},
 };
 use imprint_service::{Busy, InstanceTask, LocationPatch};
@@ -91,6 +91,15 @@ pub(crate) async fn the_location_limits_the_freeze(world: World) {
     let changed = world.service.location_update(&world.admin, world.location.id, patch).await.unwrap();
     assert_eq!(changed.freeze_limit_ms, 500);
     assert_eq!(assigned_capture(&world).await.freeze_limit_ms, 500);
+}
+
+pub(crate) async fn the_location_limits_the_wait_for_space(world: World) {
+    assert_eq!(assigned_capture(&world).await.reclaim_limit_s, 60);
+    let patch =
+        LocationPatch { reclaim_limit: Some(ReclaimLimit::new(0).unwrap()), ..LocationPatch::default() };
+    let changed = world.service.location_update(&world.admin, world.location.id, patch).await.unwrap();
+    assert_eq!(changed.reclaim_limit_s, 0);
+    assert_eq!(assigned_capture(&world).await.reclaim_limit_s, 0);
 }
 
 pub(crate) async fn the_location_decides_whether_and_for_how_long(world: World) {

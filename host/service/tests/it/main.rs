@@ -105,6 +105,7 @@ scenarios! {
         a_merge_that_takes_too_long_is_not_repeated_and_says_what_helps,
         the_location_decides_whether_and_for_how_long,
         the_location_limits_the_freeze,
+        the_location_limits_the_wait_for_space,
     }
     downloads {
         a_link_says_for_how_long_a_storage_may_send_the_bytes_itself,

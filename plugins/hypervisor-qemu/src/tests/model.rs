@@ -64,6 +64,9 @@ pub(super) struct State {
     pub(super) frozen: u32,
     pub(super) freezable: u32,
     pub(super) freeze_takes_ms: u64,
+    pub(super) can_trim: bool,
+    pub(super) trim_takes_ms: u64,
+    trimming_until: u64,
     /// The host's watchdog thaws or resumes during the stop window.
     pub(super) thaws_by_itself: bool,
     pub(super) resumes_by_itself: bool,
@@ -121,6 +124,9 @@ impl Model {
             frozen: 0,
             freezable: 2,
             freeze_takes_ms: 20,
+            can_trim: true,
+            trim_takes_ms: 20,
+            trimming_until: 0,
             thaws_by_itself: false,
             resumes_by_itself: false,
             refuse: Vec::new(),
@@ -472,7 +478,12 @@ impl State {
             "guest-info" => plain(json!({ "version": "8.0", "supported_commands": [
                 { "name": "guest-fsfreeze-freeze", "enabled": self.can_freeze, "success-response": true },
                 { "name": "guest-fsfreeze-thaw", "enabled": true, "success-response": true },
+                { "name": "guest-fstrim", "enabled": self.can_trim, "success-response": true },
             ] })),
+            "guest-fstrim" => {
+                self.trimming_until = self.clock + self.trim_takes_ms;
+                plain(json!({ "paths": [] }))
+            }
             "guest-fsfreeze-status" => plain(json!(if self.frozen > 0 { "frozen" } else { "thawed" })),
             "guest-fsfreeze-freeze" => {
                 self.frozen = self.freezable;
@@ -525,7 +536,13 @@ impl Channel for ModelChannel {
             return Ok(());
         }
         if self.agent {
-            let at = state.clock + if command == "guest-fsfreeze-freeze" { state.freeze_takes_ms } else { 1 };
+            let takes = match command.as_str() {
+                "guest-fsfreeze-freeze" => state.freeze_takes_ms,
+                "guest-fstrim" => state.trim_takes_ms,
+                _ => 1,
+            };
+            // An agent does one thing after the other.
+            let at = state.clock.max(state.trimming_until) + takes;
             lines.extend(state.agent(&command, &message["arguments"]).map(|line| (at, line)));
             return Ok(());
         }

@@ -4,12 +4,15 @@ import type { AdminLocation } from '@/api/types'
 import { focusFirstInvalid } from '@/lib/focus'
 import { asProblem, unplaced } from '@/lib/problem'
 import { ConfirmDialog, FormDialog } from '@/ui/Dialog'
-import { Checkbox, SelectField } from '@/ui/Field'
+import { Checkbox, SelectField, TextField } from '@/ui/Field'
 import { MutedText } from '@/ui/Page'
 import { LimitFields, parsedLimits, typedLimits } from './LimitFields'
+import { parseCount } from './numbers'
 import { SupportFields, supportPatch, typedSupport } from './SupportFields'
 import { parsedWindows, typedWindows, WindowsFields } from './WindowsFields'
 
+/** The longest wait for space that a guest gives back, in seconds. */
+const LONGEST_RECLAIM = 3600
 const FORMATS = ['qcow2', 'raw', 'vhd'].map((id) => ({ id, label: id }))
 
 export interface LocationDialogProps {
@@ -27,17 +30,19 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
     typedLimits(location.default_image_limit, location.default_image_bytes_limit),
   )
   const [format, setFormat] = useState<string>(location.capture_format)
+  const [reclaim, setReclaim] = useState(String(location.reclaim_limit_s))
   const [disks, setDisks] = useState(typedWindows(location))
   const [support, setSupport] = useState(typedSupport(location))
   const [submitted, setSubmitted] = useState(false)
   const edit = useEditLocation()
   const refusal = edit.isError ? asProblem(edit.error) : null
+  const seconds = parseCount(reclaim, LONGEST_RECLAIM, 0)
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setSubmitted(true)
     const parsed = parsedLimits(limits)
     const windows = parsedWindows(disks)
-    if (!parsed || !windows) return focusFirstInvalid(event.currentTarget)
+    if (!parsed || !windows || seconds.problem) return focusFirstInvalid(event.currentTarget)
     const patch = {
       images_enabled: enabled,
       sharing_enabled: sharing,
@@ -46,6 +51,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
       default_image_limit: parsed.images,
       default_image_bytes_limit: parsed.bytes,
       capture_format: format as AdminLocation['capture_format'],
+      reclaim_limit_s: seconds.value,
       windows_limit_bytes: windows.limit,
       windows_warning_bytes: windows.warning,
       ...supportPatch(support),
@@ -100,6 +106,14 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
         value={format}
         onChange={setFormat}
         help="A request may name another one."
+      />
+      <TextField
+        label="Wait for reclaimed space, seconds"
+        inputMode="numeric"
+        value={reclaim}
+        onChange={setReclaim}
+        help="Running guests give back unused space before their image is created. 0 does not ask them."
+        problem={submitted ? seconds.problem : null}
       />
       <WindowsFields
         values={disks}

@@ -15,6 +15,7 @@ test('a count is a whole number up to the largest', () => {
   for (const wrong of ['', '0', '5', '1.5', '-1', 'two']) {
     expect(parseCount(wrong, 4).problem, wrong).toBe('Enter a whole number from 1 to 4.')
   }
+  expect(parseCount('0', 60, 0)).toEqual({ value: 0, problem: null })
 })
 
 test('what is used is shown with its limit', () => {

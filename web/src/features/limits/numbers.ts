@@ -15,12 +15,12 @@ export function parseImages(typed: string): Parsed<number | null> {
   return { value: Number(text), problem: null }
 }
 
-/** Reads a number of things, from 1 to a largest one. */
-export function parseCount(typed: string, largest: number): Parsed<number> {
+/** Reads a number of things, from a smallest to a largest one. */
+export function parseCount(typed: string, largest: number, smallest = 1): Parsed<number> {
   const text = typed.trim()
   const number = Number(text)
-  if (!/^\d{1,9}$/.test(text) || number < 1 || number > largest) {
-    return { value: 1, problem: `Enter a whole number from 1 to ${largest}.` }
+  if (!/^\d{1,9}$/.test(text) || number < smallest || number > largest) {
+    return { value: smallest, problem: `Enter a whole number from ${smallest} to ${largest}.` }
   }
   return { value: number, problem: null }
 }

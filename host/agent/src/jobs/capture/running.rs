@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::{
     monitor::{self, CaptureMonitor, SCRATCH_RESERVED_BYTES},
+    reclaim::Reclaimed,
     upload,
 };
 use crate::{
@@ -40,10 +41,11 @@ pub(super) async fn run(
     job: &Job,
     assignment: &CaptureAssignment,
     storage: Storage,
+    reclaimed: Reclaimed,
 ) -> Result<CaptureResult, JobError> {
     let driver = job.driver().await?;
     let request = request(job, assignment);
-    let virtual_size = plan(job, assignment, driver.as_ref(), &request).await?;
+    let virtual_size = plan(job, assignment, driver.as_ref(), &request, reclaimed).await?;
     create_scratch(job, &request, virtual_size).await?;
     job.control.check()?;
     job.control.phase(Phase::Snapshotting);
@@ -51,7 +53,8 @@ pub(super) async fn run(
     // A cancellation does not interrupt this call: it is short, and must be undone as a whole.
     let journal = job.shared_journal();
     let begin = driver.begin_capture(&request, &journal);
-    let started = monitor::begin(&job.machine.settings, job.journal.guest_hold(), begin).await?;
+    let mut started = monitor::begin(&job.machine.settings, job.journal.guest_hold(), begin).await?;
+    started.quiesce.downgrade_reason = reclaimed.explain(started.quiesce.downgrade_reason);
     job.note(steps::SNAPSHOTTED, []).await?;
     let level = reached(assignment, &started)?;
     let written = copy_out(job, assignment, storage, &started, &request, driver.clone()).await?;
@@ -85,10 +88,12 @@ async fn plan(
     assignment: &CaptureAssignment,
     driver: &dyn Driver,
     request: &CaptureRequest,
+    reclaimed: Reclaimed,
 ) -> Result<u64, JobError> {
     let plan = job.control.unless_stopped(driver.plan_capture(request)).await??;
     if plan.expected < request.minimum {
-        return Err(not_reached(assignment, plan.expected, &plan.remarks.join("; ")));
+        let reason = reclaimed.explain(Some(plan.remarks.join("; "))).unwrap_or_default();
+        return Err(not_reached(assignment, plan.expected, &reason));
     }
     Ok(plan.virtual_size)
 }

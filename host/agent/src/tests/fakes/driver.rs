@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use imprint_ports::{
     CaptureOutcome, CapturePlan, CaptureRequest, CaptureStatus, Consistency, DiskSpec, Driver, ErrorClass,
-    JournalNote, Launch, NbdSource, PortError, Power, PowerAction, Props, QuiesceReport, Recovered,
-    SharedJournal, StartedCapture, Vm, VmSpec,
+    JournalNote, Launch, NbdSource, PortError, Power, PowerAction, Props, QuiesceReport, Reclaiming,
+    Recovered, SharedJournal, StartedCapture, Vm, VmSpec,
 };
 use tokio::{
     process::{Child, Command},
@@ -32,6 +32,8 @@ pub(in crate::tests) struct Behaviour {
     /// Hangs in `begin_capture` behind this note.
     pub(in crate::tests) hang_behind: Option<&'static str>,
     pub(in crate::tests) panic_in_plan: bool,
+    /// How often the guest says that it still gives back space.
+    pub(in crate::tests) reclaims_for: u32,
     pub(in crate::tests) broken: Option<String>,
     pub(in crate::tests) refuse_recovery: bool,
     pub(in crate::tests) refuse_devices: bool,
@@ -56,6 +58,7 @@ impl FakeDriver {
             expected: Consistency::Filesystem,
             hang_behind: None,
             panic_in_plan: false,
+            reclaims_for: 0,
             broken: None,
             refuse_recovery: false,
             refuse_devices: false,
@@ -69,6 +72,17 @@ impl FakeDriver {
             disk: Mutex::default(),
             server: tokio::sync::Mutex::default(),
             pids: Mutex::default(),
+        }
+    }
+
+    fn reclaiming(&self) -> Reclaiming {
+        let mut behaviour = self.behaviour.lock().unwrap();
+        match behaviour.reclaims_for.checked_sub(1) {
+            Some(left) => {
+                behaviour.reclaims_for = left;
+                Reclaiming::Running
+            }
+            None => Reclaiming::Ended,
         }
     }
 
@@ -245,6 +259,16 @@ impl Driver for FakeDriver {
             process.unwrap().signal(rustix::process::Signal::TERM).unwrap();
         }
         Ok(Power::Running)
+    }
+
+    async fn start_reclaim(&self, _vm_id: &str) -> Result<Reclaiming, PortError> {
+        self.call("reclaim");
+        Ok(self.reclaiming())
+    }
+
+    async fn reclaim_status(&self, _vm_id: &str) -> Result<Reclaiming, PortError> {
+        self.call("reclaiming");
+        Ok(self.reclaiming())
     }
 
     fn changes_devices(&self) -> bool {

@@ -305,6 +305,7 @@ impl World {
             want: Consistency::Application,
             minimum: Consistency::Crash,
             freeze_limit_ms: 2000,
+            reclaim_limit_s: 0,
             scratch_limit: None,
             coalesce_timeout_s: Some(7200),
         }))

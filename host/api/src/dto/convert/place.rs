@@ -32,6 +32,7 @@ impl From<service::LocationView> for location::AdminLocation {
             coalesce_before_capture: view.coalesce_before_capture,
             coalesce_timeout_s: view.coalesce_timeout_s,
             freeze_limit_ms: view.freeze_limit_ms,
+            reclaim_limit_s: view.reclaim_limit_s,
             capture_format: view.capture_format,
             windows_limit_bytes: view.windows_limit.bytes(),
             windows_warning_bytes: view.windows_warning.bytes(),

@@ -10,7 +10,7 @@ use imprint_domain::{
     Code, Error,
     coalesce::{CoalescePolicy, CoalesceTimeout},
     id::LocationId,
-    location::FreezeLimit,
+    location::{FreezeLimit, ReclaimLimit},
     size::ByteSize,
 };
 use imprint_service as service;
@@ -96,6 +96,7 @@ pub(crate) async fn admin_location_update(
         coalesce_before_capture: body.value.coalesce_before_capture,
         coalesce_timeout: coalesce_timeout(body.value.coalesce_timeout_s)?,
         freeze_limit: freeze_limit(body.value.freeze_limit_ms)?,
+        reclaim_limit: reclaim_limit(body.value.reclaim_limit_s)?,
         capture_format: body.value.capture_format,
         windows_limit: windows(body.value.windows_limit_bytes, "/windows_limit_bytes")?,
         windows_warning: windows(body.value.windows_warning_bytes, "/windows_warning_bytes")?,
@@ -140,6 +141,13 @@ fn coalesce_timeout(seconds: Option<u32>) -> Result<Option<CoalesceTimeout>, Err
         .map(|seconds| CoalesceTimeout::new(seconds.into()))
         .transpose()
         .map_err(|error| Error::new(Code::InvalidRequest, error).at("/coalesce_timeout_s"))
+}
+
+fn reclaim_limit(seconds: Option<u32>) -> Result<Option<ReclaimLimit>, Error> {
+    seconds
+        .map(|seconds| ReclaimLimit::new(seconds.into()))
+        .transpose()
+        .map_err(|error| Error::new(Code::InvalidRequest, error).at("/reclaim_limit_s"))
 }
 
 fn freeze_limit(milliseconds: Option<u32>) -> Result<Option<FreezeLimit>, Error> {

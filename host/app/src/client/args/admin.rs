@@ -128,6 +128,10 @@ pub(crate) struct LocationSetArgs {
     /// Longest time that a capture may freeze a guest's file systems, in milliseconds
     #[arg(long, value_name = "MILLISECONDS")]
     pub(crate) freeze_limit_ms: Option<u32>,
+    /// Longest time that a capture waits for a guest to give back unused space, in seconds; 0 does
+    /// not ask it
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) reclaim_limit: Option<u32>,
     /// Format that images of instances are stored in: qcow2, raw or vhd
     #[arg(long, value_name = "FORMAT")]
     pub(crate) capture_format: Option<CaptureFormat>,
