@@ -9,7 +9,7 @@ use imprint_tests::{
 };
 
 /// Longest run of all the panel's tests.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(540);
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(900);
 
 #[tokio::test]
 async fn an_instance_is_captured_and_deployed_in_the_panel() -> Result<()> {

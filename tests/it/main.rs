@@ -20,6 +20,7 @@ mod guest_stream;
 mod hanging_folder;
 mod hostile;
 mod https;
+mod import;
 mod isos;
 mod metadata;
 mod mover;

@@ -16,6 +16,7 @@ pub mod server;
 pub mod storages;
 pub mod swift;
 pub mod tools;
+pub mod web;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -16,6 +16,7 @@ import { asProblem } from '@/lib/problem'
 import {
   createSearch,
   imagesSearch,
+  importSearch,
   objectsSearch,
   signInSearch,
   storagesSearch,
@@ -88,6 +89,12 @@ const images = createRoute({
   path: '/images',
   component: ImagesPage,
   validateSearch: imagesSearch,
+})
+const importImage = createRoute({
+  getParentRoute: () => shell,
+  path: '/images/import',
+  component: lazyRouteComponent(() => import('@/routes/ImportPage'), 'ImportPage'),
+  validateSearch: importSearch,
 })
 const image = createRoute({ getParentRoute: () => shell, path: '/images/$id', component: ImagePage })
 const tasks = createRoute({
@@ -189,6 +196,7 @@ export const router = createRouter({
       instance,
       reinstall,
       images,
+      importImage,
       image,
       tasks,
       sshKeys,

@@ -16,7 +16,7 @@ use imprint_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::object::ObjectSource;
+use crate::{import::ImportAssignment, object::ObjectSource};
 
 /// A task as an agent gets it, with its lease.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct Assignment {
 pub enum AssignmentKind {
     /// Capture the primary disk of an instance.
     Capture(CaptureAssignment),
+    /// Import a disk as an image.
+    Import(ImportAssignment),
     /// Read a stock image's file and report its sizes and digests.
     #[serde(alias = "adopt")]
     RegisterImage(RegisterImageAssignment),

@@ -12,11 +12,12 @@
 //!
 //! [`ControlPlane`] is the whole protocol. `service` implements it; the agent in the same process
 //! calls it directly, a remote one through HTTP with the same shapes as JSON
-//! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish,secrets,scanned}`,
+//! (`POST /api/v1/agent/{register,heartbeat,claim,progress,finish,secrets,scanned,reserve}`,
 //! bearer token of the hypervisor).
 
 mod assignment;
 mod error;
+mod import;
 mod object;
 mod report;
 
@@ -29,6 +30,11 @@ pub use assignment::{
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;
+pub use import::{
+    DigestAlgorithm, FileDigest, ImportAssignment, ImportResult, ImportSource, InvalidFileDigest,
+    MAX_MISSING, ReserveRequest, ReserveResponse, UploadGrant, UploadState, secret_name, upload_of_path,
+    upload_path,
+};
 use imprint_domain::id::HypervisorId;
 pub use object::{
     Fingerprint, InvalidFingerprint, ObjectGrant, ObjectKey, ObjectServer, ObjectSource, TokenError,
@@ -43,7 +49,7 @@ pub use report::{
 
 /// The version of the protocol. An agent that supports another one than the control plane is
 /// refused at its registration.
-pub const PROTOCOL_VERSION: u32 = 7;
+pub const PROTOCOL_VERSION: u32 = 8;
 
 /// The longest time that [`ControlPlane::claim`] waits for an assignment, in milliseconds.
 pub const MAX_CLAIM_WAIT_MS: u32 = 10_000;
@@ -101,6 +107,13 @@ pub trait ControlPlane: Send + Sync {
     /// Fails when the storage is not bound to the agent's hypervisor, the lease is lost, a secret
     /// cannot be opened, or the control plane cannot be reached.
     async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError>;
+    /// Sets what a task reserves of its account's limit and of its storage.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the lease is lost, the task reserves nothing, or the control plane cannot be
+    /// reached. A refusal is an answer and no error.
+    async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, ProtocolError>;
     /// Reports a part of what a scan finds on an image storage. A report may be repeated.
     ///
     /// # Errors

@@ -10,9 +10,11 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use imprint_domain::{id::StorageId, time::Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::import::UploadGrant;
 
 /// The bytes of a key, and of a fingerprint.
 const BYTES: usize = 32;
@@ -200,8 +202,18 @@ impl ObjectKey {
         Self(Zeroizing::new(block.into_bytes().into()))
     }
 
-    /// Makes a token.
+    /// Makes a token for an object.
     pub fn token(&self, grant: &ObjectGrant) -> String {
+        self.sign(grant)
+    }
+
+    /// Makes a token for an upload. Neither kind of token is accepted as the other one: their claims
+    /// have no member in common that both need.
+    pub fn upload_token(&self, grant: &UploadGrant) -> String {
+        self.sign(grant)
+    }
+
+    fn sign(&self, grant: &impl Serialize) -> String {
         let claims = serde_json::to_vec(grant).expect("a grant has texts only");
         let claims = BASE64.encode(claims);
         let proof = mac(&self.0).chain_update(&claims).finalize().into_bytes();
@@ -214,14 +226,28 @@ impl ObjectKey {
     ///
     /// [`TokenError`] for a token that was not made with this key, and for one that has expired.
     pub fn open(&self, token: &str, now: Timestamp) -> Result<ObjectGrant, TokenError> {
+        let grant: ObjectGrant = self.verify(token)?;
+        if grant.until < now { Err(TokenError::Expired) } else { Ok(grant) }
+    }
+
+    /// Returns which upload a token permits to send at that time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_upload(&self, token: &str, now: Timestamp) -> Result<UploadGrant, TokenError> {
+        let grant: UploadGrant = self.verify(token)?;
+        if grant.until < now { Err(TokenError::Expired) } else { Ok(grant) }
+    }
+
+    fn verify<T: DeserializeOwned>(&self, token: &str) -> Result<T, TokenError> {
         let (claims, proof) =
             token.split_once('.').filter(|_| token.len() <= MAX_TOKEN).ok_or(TokenError::Invalid)?;
         let proof = BASE64.decode(proof).map_err(|_| TokenError::Invalid)?;
         // Compared in constant time, before anything of the claims is read.
         mac(&self.0).chain_update(claims).verify_slice(&proof).map_err(|_| TokenError::Invalid)?;
         let claims = BASE64.decode(claims).map_err(|_| TokenError::Invalid)?;
-        let grant: ObjectGrant = serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)?;
-        if grant.until < now { Err(TokenError::Expired) } else { Ok(grant) }
+        serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)
     }
 }
 
@@ -232,6 +258,7 @@ fn mac(key: &[u8; BYTES]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use imprint_domain::id::TaskId;
     use uuid::Uuid;
 
     use super::*;
@@ -290,6 +317,18 @@ mod tests {
             let changed = String::from_utf8(bytes).unwrap();
             assert_eq!(key.open(&changed, grant().until), Err(TokenError::Invalid), "{index}");
         }
+    }
+
+    #[test]
+    fn tokens_of_objects_and_uploads_are_not_each_others() {
+        let (key, now) = (ObjectKey::derive(&[1; 32], "a"), grant().until);
+        let upload = UploadGrant { upload: TaskId::new(Uuid::from_u128(9)), until: now };
+        let token = key.upload_token(&upload);
+        assert_eq!(key.open_upload(&token, now), Ok(upload));
+        assert_eq!(key.open(&token, now), Err(TokenError::Invalid));
+        assert_eq!(key.open_upload(&key.token(&grant()), now), Err(TokenError::Invalid));
+        let later = DateTime::from_timestamp(1001, 0).unwrap();
+        assert_eq!(key.open_upload(&token, later), Err(TokenError::Expired));
     }
 
     #[test]

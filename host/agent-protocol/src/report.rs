@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assignment::{Assignment, StorageRef},
+    import::ImportResult,
     object::{ObjectKey, ObjectServer},
 };
 
@@ -248,6 +249,8 @@ pub struct Finish {
 pub enum Outcome {
     /// An image was captured and is durable under its key.
     Captured(CaptureResult),
+    /// A disk was imported, and is durable under its key.
+    Imported(ImportResult),
     /// The file of a stock image was read.
     #[serde(alias = "adopted")]
     ImageRegistered(ImageResult),

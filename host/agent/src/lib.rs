@@ -42,6 +42,7 @@ mod journal;
 mod machine;
 mod objects;
 mod ports;
+mod received;
 mod runtime;
 mod settings;
 mod sync;

@@ -17,7 +17,8 @@ use std::{
 };
 
 use imprint_agent_protocol::{
-    ControlPlane, ProtocolError, ScanReport, ScanResponse, SecretsRequest, StorageKindReport, StorageRef,
+    ControlPlane, ProtocolError, ReserveRequest, ReserveResponse, ScanReport, ScanResponse, SecretsRequest,
+    StorageKindReport, StorageRef,
 };
 use imprint_domain::{
     id::{InstanceId, TaskId},
@@ -27,13 +28,15 @@ use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingF
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
-    error::JobError,
+    error::{JobError, StopReason},
+    jobs::copy::RESERVED_BYTES,
     journal::fault::Fault,
     machine::{
         instance::InstanceDir,
         storages::{Storage, Storages},
     },
     ports::{DriverGrants, Ports},
+    received::Receivers,
     settings::{Folders, Program, Settings},
     sync::lock,
 };
@@ -49,6 +52,8 @@ pub(crate) struct Machine {
     busy: Locks<InstanceId>,
     tasks: Locks<TaskId>,
     unrecovered: Mutex<HashSet<InstanceId>>,
+    /// The uploads that are received at the moment.
+    pub(crate) receivers: Arc<Receivers>,
 }
 
 /// Locks by ids; those that nobody holds or waits for take no memory.
@@ -94,6 +99,7 @@ impl Machine {
             busy: Locks::default(),
             tasks: Locks::default(),
             unrecovered: Mutex::default(),
+            receivers: Arc::default(),
         }
     }
 
@@ -157,6 +163,20 @@ impl Machine {
     /// Reports a part of a scan to the control plane.
     pub(crate) async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError> {
         self.control_plane.scanned(report).await
+    }
+
+    /// Sets what a task reserves.
+    pub(crate) async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, JobError> {
+        self.control_plane.reserve(request).await.map_err(|error| match error {
+            ProtocolError::LeaseLost => StopReason::LeaseLost.into(),
+            ProtocolError::Unavailable { .. } | ProtocolError::NotRegistered => {
+                let detail = format!("the control plane cannot be asked for room: {error}");
+                JobError::failed(TaskErrorCode::AgentLost, detail)
+            }
+            ProtocolError::Unauthenticated
+            | ProtocolError::Version { .. }
+            | ProtocolError::Refused { .. } => JobError::failed(TaskErrorCode::Internal, error),
+        })
     }
 
     /// Fetches secrets from the control plane. Nothing but the open storage keeps them.
@@ -247,6 +267,13 @@ impl Machine {
             );
         }
         findings
+    }
+
+    /// Returns how many bytes may be written to a folder, with those left free that jobs leave free.
+    /// Blocks.
+    pub(crate) fn free_room(&self, folder: &Path) -> Result<u64, JobError> {
+        let free = free_space(folder).map_err(|error| JobError::io("read the free space", &error))?;
+        Ok(free.saturating_sub(RESERVED_BYTES))
     }
 
     /// Refuses a folder with less free space than that. Blocks.

@@ -58,6 +58,8 @@ pub struct Settings {
     pub stop_deadline: Duration,
     /// How objects are served; `None` for not at all.
     pub objects: Option<ObjectSettings>,
+    /// Whether imports may read from servers of this machine and of private networks.
+    pub import_private_networks: bool,
 }
 
 impl Settings {
@@ -78,6 +80,7 @@ impl Settings {
             stop_watchdog: Duration::from_secs(5),
             stop_deadline: Duration::from_secs(60),
             objects: None,
+            import_private_networks: false,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod download;
 pub mod event;
 pub mod hypervisor;
 pub mod image;
+pub mod import;
 pub mod instance;
 pub mod iso;
 pub mod location;

@@ -21,4 +21,5 @@ pub(crate) mod shares;
 pub(crate) mod ssh_keys;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
+pub(crate) mod uploads;
 pub(crate) mod user_scripts;

@@ -25,6 +25,7 @@ mod router;
 mod server;
 mod sign_in_limit;
 mod state;
+mod upload_sender;
 
 pub use assets::{Asset, Assets};
 pub use object_reader::{ObjectAnswer, ObjectFuture, ObjectReader, ObjectRequest};
@@ -32,3 +33,4 @@ pub use problem::{PROBLEM_JSON, status_of};
 pub use router::{openapi_json, router};
 pub use server::serve;
 pub use state::Options;
+pub use upload_sender::{UploadAnswer, UploadFuture, UploadRequest, UploadSender};

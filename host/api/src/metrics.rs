@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<Key, Count>>,
     /// The bytes of objects that were downloaded through this server.
     downloaded: AtomicU64,
+    /// The bytes of files to import that clients sent to this server.
+    uploaded: AtomicU64,
     /// The downloads that were answered with bytes from agents.
     passed_through: AtomicU64,
     /// The downloads that were redirected to storages.
@@ -71,6 +73,11 @@ impl Metrics {
         self.downloaded.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
     }
 
+    /// Counts bytes of a file that a client uploads.
+    pub(crate) fn uploaded(&self, bytes: usize) {
+        self.uploaded.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+    }
+
     /// Counts a download, or a part of one, by where its bytes come from.
     pub(crate) fn download(&self, from: BytesFrom) {
         let counter = match from {
@@ -96,6 +103,14 @@ impl Metrics {
         );
         let downloaded = self.downloaded.load(Ordering::Relaxed);
         line(&mut text, format_args!("imprint_downloaded_bytes_total {downloaded}"));
+        metric(
+            &mut text,
+            "imprint_uploaded_bytes_total",
+            "counter",
+            "Bytes of files to import that clients sent to this server.",
+        );
+        let uploaded = self.uploaded.load(Ordering::Relaxed);
+        line(&mut text, format_args!("imprint_uploaded_bytes_total {uploaded}"));
         metric(
             &mut text,
             "imprint_downloads_total",

@@ -32,15 +32,20 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Returns the HTTP status of a code.
 pub const fn status_of(code: Code) -> StatusCode {
     match code {
-        Code::InvalidRequest | Code::UnknownField | Code::PageTokenInvalid => StatusCode::BAD_REQUEST,
-        Code::Unauthenticated | Code::SignInFailed => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::ImageFeatureDisabled | Code::IsoDisabled | Code::SharingDisabled => {
-            StatusCode::FORBIDDEN
+        Code::InvalidRequest | Code::UnknownField | Code::PageTokenInvalid | Code::DigestMismatch => {
+            StatusCode::BAD_REQUEST
         }
+        Code::Unauthenticated | Code::SignInFailed => StatusCode::UNAUTHORIZED,
+        Code::Forbidden
+        | Code::ImageFeatureDisabled
+        | Code::ImportDisabled
+        | Code::IsoDisabled
+        | Code::SharingDisabled => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NameTaken
         | Code::SavedLimitReached
+        | Code::UploadOffset
         | Code::ImageLimitReached
         | Code::ImageBytesLimitReached
         | Code::BootFromVolumeNotSupported

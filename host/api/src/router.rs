@@ -20,7 +20,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     endpoints::{
         accounts, admin, agent, downloads, events, hypervisors, images, instances, isos, locations,
-        media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, user_scripts,
+        media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, uploads,
+        user_scripts,
     },
     openapi,
     problem::{self, ApiError},
@@ -32,6 +33,13 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// The longest time until an answer begins; the longest wait of a request is 60 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The routes whose requests have large bodies.
+const UPLOAD: &str = "/api/v1/images/{id}/upload";
+const UPLOAD_PART: &str = "/api/v1/images/{id}/upload/parts/{number}";
+/// The longest time of one request of an upload. A client that pauses for longer than 30 s within a
+/// body is disconnected.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Builds the whole server: API, agents' endpoints, health checks, panel.
 pub fn router(service: Service, options: Options) -> Router {
@@ -97,6 +105,9 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(media_groups::media_group_show))
         .routes(routes!(images::image_list, images::image_create))
         .routes(routes!(images::image_show, images::image_update, images::image_delete))
+        .routes(routes!(uploads::upload_options, uploads::upload_create))
+        .routes(routes!(uploads::upload_show, uploads::upload_continue, uploads::upload_delete))
+        .routes(routes!(uploads::upload_part))
         .routes(routes!(shares::share_list, shares::share_create))
         .routes(routes!(shares::share_incoming))
         .routes(routes!(shares::share_show))
@@ -186,7 +197,12 @@ async fn around(State(state): State<ApiState>, request: Request, next: Next) -> 
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let response = match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+    // The answer to an upload begins when its body has ended, which has limits of its own.
+    let limit = match route.as_ref().map(MatchedPath::as_str) {
+        Some(UPLOAD | UPLOAD_PART) => LONGEST_UPLOAD,
+        Some(_) | None => ANSWER_TIMEOUT,
+    };
+    let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::new(Code::Unavailable, "the answer took too long; send the request again")
             .into_response(),

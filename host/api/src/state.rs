@@ -7,7 +7,10 @@ use imprint_service::Service;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{assets::Assets, metrics::Metrics, object_reader::ObjectReader, sign_in_limit::SignInLimit};
+use crate::{
+    assets::Assets, metrics::Metrics, object_reader::ObjectReader, sign_in_limit::SignInLimit,
+    upload_sender::UploadSender,
+};
 
 /// The most event streams that one process serves at once.
 pub(crate) const MAX_STREAMS: usize = 1024;
@@ -27,6 +30,8 @@ pub struct Options {
     pub findings: usize,
     /// Reads objects from agents; without it nothing can be downloaded.
     pub objects: Option<Arc<dyn ObjectReader>>,
+    /// Sends uploads to agents; without it nothing can be uploaded.
+    pub uploads: Option<Arc<dyn UploadSender>>,
     /// Cancelled to stop the server. Streams and waiting requests then end, so that connections can
     /// close.
     pub shutdown: CancellationToken,

@@ -16,6 +16,7 @@ pub(crate) mod failure;
 mod find;
 mod hypervisor;
 mod image;
+mod import;
 mod instance;
 mod instance_details;
 mod iso;

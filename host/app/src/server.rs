@@ -11,3 +11,4 @@ mod secret_keys;
 pub(crate) mod serve;
 pub(crate) mod settings;
 mod signals;
+mod upload_sender;

@@ -72,6 +72,7 @@ pub mod mover;
 mod testing;
 mod transfer;
 mod transport;
+mod unpack;
 mod util;
 
 pub use codec::{CodecKind, CodecSpec, DecodeError, Tail};
@@ -108,4 +109,5 @@ pub use transport::{
     file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail},
     nbd,
 };
+pub use unpack::{PackedAs, UnpackError, unpack};
 pub use util::zero::is_zero;

@@ -395,6 +395,28 @@ impl Image {
         Ok(())
     }
 
+    /// Sets how many bytes the image may need, when its creation knows better. The version stays:
+    /// nobody is shown the number.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] when the image is not being created.
+    pub fn reserve_anew(&mut self, reserved: ByteSize) -> Result<(), IllegalTransition> {
+        match self.0.status {
+            ImageStatus::Creating => {
+                self.0.reserved = reserved;
+                Ok(())
+            }
+            from @ (ImageStatus::Available | ImageStatus::Error | ImageStatus::Deleting) => {
+                Err(IllegalTransition {
+                    noun: "image",
+                    from: from.as_str(),
+                    to: ImageStatus::Creating.as_str(),
+                })
+            }
+        }
+    }
+
     /// Returns what the image takes of its account's limits. Stock images, and those that could not
     /// be created, take nothing.
     pub fn usage(&self) -> ImageUsage {

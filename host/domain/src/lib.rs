@@ -21,6 +21,7 @@ pub mod event;
 pub mod hypervisor;
 pub mod id;
 pub mod image;
+pub mod import;
 pub mod instance;
 pub mod iso;
 mod iso_mount;

@@ -83,6 +83,18 @@ impl Quota {
         }
     }
 
+    /// Decides whether an image that counts already may take up to `needed` bytes instead of `held`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ImageBytesLimitReached`] without room for the bytes.
+    pub fn reserve_anew(mut self, held: ByteSize, needed: ByteSize) -> Result<(), Error> {
+        self.images.limit = None;
+        self.bytes.used =
+            ByteSize::new(self.bytes.used.bytes().saturating_sub(held.bytes())).unwrap_or_default();
+        self.reserve(needed)
+    }
+
     /// Decides whether one more image of up to `needed` bytes may be created. Called inside the
     /// transaction that inserts the image (S126, X7).
     ///

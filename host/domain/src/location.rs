@@ -1,8 +1,8 @@
 //! Locations: where images are stored and used, each with its own flags and limits.
 
 use crate::{
-    capture_format::CaptureFormat, coalesce::CoalescePolicy, id::LocationId, name::Name, size::ByteSize,
-    support::Support, windows::WindowsBounds,
+    capture_format::CaptureFormat, coalesce::CoalescePolicy, id::LocationId, import::ImportPolicy,
+    name::Name, size::ByteSize, support::Support, windows::WindowsBounds,
 };
 
 /// A location.
@@ -28,6 +28,8 @@ pub struct Location {
     pub coalesce: CoalescePolicy,
     /// How long a capture may freeze a guest's file systems here.
     pub freeze_limit: FreezeLimit,
+    /// What customers may import here.
+    pub import: ImportPolicy,
     /// How long a capture waits here for the guest to give back unused space.
     pub reclaim_limit: ReclaimLimit,
     /// The format that captures are stored in here, unless a request names another one (S20).

@@ -22,6 +22,8 @@ string_enum! {
         ImageCapture = "image.capture",
         /// Registers a stock image: reads its file's map and digests.
         ImageRegister = "image.register",
+        /// Imports a disk as an image (S74): receives or reads its file, and writes the image.
+        ImageImport = "image.import",
         /// Removes an image's file.
         ImageDelete = "image.delete",
         /// Copies an image's file to another storage, where it is from then on.
@@ -81,6 +83,8 @@ string_enum! {
         Queued = "queued",
         /// Preflight: gates, space, scratch.
         Preparing = "preparing",
+        /// The file of an import arrives.
+        Receiving = "receiving",
         /// The layers of the disk are merged into one file (S36).
         Coalesce = "coalesce",
         /// Freeze, point in time, thaw.
@@ -259,7 +263,7 @@ impl Phase {
     pub const fn checkpoint(self) -> u8 {
         match self {
             Self::Queued => 0,
-            Self::Preparing | Self::Coalesce | Self::Snapshotting => 25,
+            Self::Preparing | Self::Receiving | Self::Coalesce | Self::Snapshotting => 25,
             Self::Copying | Self::Finalizing | Self::Starting | Self::Removing => 50,
             Self::Done => 100,
         }

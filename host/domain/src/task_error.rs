@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::catalogue::{TaskErrorCode, TaskErrorFamily};
-use crate::{consistency::Consistency, error::Code, size::ByteSize};
+use crate::{consistency::Consistency, error::Code, import::BrokenRule, size::ByteSize};
 
 /// Whether the same task can succeed on a later attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ impl From<Code> for TaskErrorCode {
             Code::ImageNotReachable => Self::ImageNotReachable,
             Code::DiskTooSmall => Self::DiskTooSmall,
             Code::CoalesceTimeout => Self::CoalesceTimeout,
+            Code::ImageBytesLimitReached => Self::ImageBytesLimitReached,
             // These belong to requests; a task that meets one shows a defect.
             Code::InvalidRequest
             | Code::UnknownField
@@ -98,8 +99,10 @@ impl From<Code> for TaskErrorCode {
             | Code::CloudInitNotSupported
             | Code::ImageFeatureDisabled
             | Code::ObjectsNotServed
+            | Code::ImportDisabled
+            | Code::UploadOffset
+            | Code::DigestMismatch
             | Code::ImageLimitReached
-            | Code::ImageBytesLimitReached
             | Code::BootFromVolumeNotSupported
             | Code::WindowsDiskTooLarge
             | Code::DomainControllerNotSupported
@@ -170,6 +173,12 @@ pub struct TaskErrorContext {
     /// Whether the hypervisor has limited bandwidth for imaging (S47).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub limited_bandwidth: bool,
+    /// The rules that an imported file breaks, all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broken_rules: Vec<BrokenRule>,
+    /// The status with which the server of an import answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The setting of a plugin that the failure is about. The customer does not read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setting: Option<String>,
@@ -314,6 +323,13 @@ impl TaskError {
                 "{title}: the capture would be `{reached}`, and at least `{minimum}` was requested."
             );
         }
+        if !context.broken_rules.is_empty() {
+            let broken: Vec<&str> = context.broken_rules.iter().map(|rule| rule.detail.as_str()).collect();
+            return format!("{title}: {}", broken.join(" "));
+        }
+        if let Some(status) = context.status {
+            return format!("{title}: it answers with status {status}.");
+        }
         if let Some(limit) = context.limit {
             return format!("{title}: the limit is {limit}.");
         }
@@ -328,6 +344,11 @@ impl TaskError {
 
     /// Returns what the customer does about it.
     pub fn customer_action(&self) -> String {
+        if !self.context.broken_rules.is_empty() {
+            let actions: Vec<&str> =
+                self.context.broken_rules.iter().map(|rule| rule.action.as_str()).collect();
+            return actions.join(" ");
+        }
         let mut action = self.entry().customer.to_owned();
         if self.context.repeated && self.is(TaskErrorCode::CoalesceTimeout) {
             action = format!("{action} {REPEATED_COALESCE_TIMEOUT}");

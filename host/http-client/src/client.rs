@@ -138,6 +138,21 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Sends a request with what a reader returns until its end, and returns the answer, whatever
+    /// its status. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and where the reader fails.
+    pub fn send_stream(&self, request: Request<()>, body: &mut dyn io::Read) -> Result<Answer, HttpError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let (head, ()) = request.into_parts();
+        let sent = self.agent.run(Request::from_parts(head, SendBody::from_reader(body)));
+        sent.map_err(|error| HttpError::of(&host, error))
+    }
+}
+
 /// A range of a file as the body of a request.
 struct FileBody<'a> {
     file: &'a File,

@@ -7,7 +7,8 @@ use chrono::TimeDelta;
 use imprint_agent_protocol::{
     Assignment, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, HeldLease,
     MAX_CLAIM_WAIT_MS, ObjectKey, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError,
-    Register, RegisterResponse, ScanReport, ScanResponse, SecretsRequest, SecretsResponse, StorageRef,
+    Register, RegisterResponse, ReserveRequest, ReserveResponse, ScanReport, ScanResponse, SecretsRequest,
+    SecretsResponse, StorageRef,
 };
 use imprint_domain::{
     Code, Error,
@@ -15,7 +16,7 @@ use imprint_domain::{
     secret::Secrets,
     size::ByteSize,
     storage::StorageHealth,
-    task::{Progress, RetryPolicy, TaskState},
+    task::{Progress, RetryPolicy, TaskKind, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
 use imprint_store::{
@@ -136,6 +137,23 @@ impl ControlPlane for Handle {
         Ok(SecretsResponse { secrets })
     }
 
+    async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, ProtocolError> {
+        let mut change = Change::begin(&self.service).await.map_err(unavailable)?;
+        let found = task::get(&change.conn(), request.lease.task_id).await.db().map_err(unavailable)?;
+        let held = found.filter(|record| {
+            let current = record.task.lease.is_some_and(|held| held.fence == request.lease.fence);
+            current && record.task.hypervisor_id == self.hypervisor_id
+        });
+        let record = held.ok_or(ProtocolError::LeaseLost)?;
+        if record.task.kind != TaskKind::ImageImport {
+            return Err(refused("the task reserves what it needs when it is queued"));
+        }
+        let reserving = self.service.reserve_for_import(&mut change, &record, request);
+        let answer = reserving.await.map_err(unavailable)?;
+        change.commit().await.map_err(unavailable)?;
+        Ok(answer)
+    }
+
     async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError> {
         scan::scanned(&self.service, self.hypervisor_id, report).await
     }
@@ -219,10 +237,12 @@ impl Handle {
             current && record.task.hypervisor_id == self.hypervisor_id
         });
         let record = held.ok_or(ProtocolError::LeaseLost)?;
-        let TaskPayload::StorageTest(subject) = TaskPayload::of(&record).map_err(unavailable)? else {
-            return Err(refused("the task tests no image storage"));
+        let of_storage = match TaskPayload::of(&record).map_err(unavailable)? {
+            TaskPayload::StorageTest(subject) => subject.storage_id,
+            TaskPayload::Import { .. } => None,
+            _ => return Err(refused("the task has no secrets")),
         };
-        let mut secrets = match subject.storage_id {
+        let mut secrets = match of_storage {
             Some(id) => storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)?,
             None => Secrets::new(),
         };

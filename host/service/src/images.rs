@@ -4,5 +4,6 @@ pub(crate) mod capture;
 pub(crate) mod estimate;
 pub(crate) mod image;
 mod image_list;
+pub(crate) mod import;
 pub(crate) mod stock_image;
 pub(crate) mod view;

@@ -59,6 +59,7 @@ pub use images::image::{
     CaptureCreate, ConsistencyRequirement, ImageList, ImageScope, ImageSort, ImageSortField, ImageTask,
     MAX_IDS,
 };
+pub use images::import::{ImportCreate, ImportFrom, UploadTarget, UploadView};
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
 pub use images::view::{CaptureView, CatalogueView, DeprecationView, ImagePlace, ImageView, SourceInstance};
 pub use instances::capture_facts::CaptureAllowed;

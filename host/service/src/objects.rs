@@ -4,10 +4,11 @@
 //! that nothing has to be stored. The row of the hypervisor says from which sealing key the agent
 //! has got it; after a rotation the agent registers again and gets the new one.
 
-use imprint_agent_protocol::{Fingerprint, ObjectGrant, ObjectKey, ObjectServer, ObjectSource};
+use imprint_agent_protocol::{Fingerprint, ObjectGrant, ObjectKey, ObjectServer, ObjectSource, UploadGrant};
 use imprint_domain::{
     Code, Error,
     id::{HypervisorId, ImageId, StorageId},
+    secret::SecretText,
     time::Timestamp,
 };
 use imprint_store::{
@@ -92,13 +93,32 @@ pub(crate) fn source(
     record: &HypervisorRecord,
     grant: &ObjectGrant,
 ) -> Result<ObjectSource, Error> {
+    let (server, key) = server_and_key(service, record)?;
+    Ok(ObjectSource { server, token: key.token(grant) })
+}
+
+/// Returns where an agent receives an upload, with a token for it.
+///
+/// # Errors
+///
+/// As [`source`].
+pub(crate) fn upload_server(
+    service: &Service,
+    record: &HypervisorRecord,
+    grant: &UploadGrant,
+) -> Result<(ObjectServer, SecretText), Error> {
+    let (server, key) = server_and_key(service, record)?;
+    Ok((server, SecretText::new(key.upload_token(grant))))
+}
+
+fn server_and_key(service: &Service, record: &HypervisorRecord) -> Result<(ObjectServer, ObjectKey), Error> {
     let unavailable = || Error::new(Code::Unavailable, "the agent has to register again; try again soon");
     let server = record.objects.as_ref().ok_or_else(unavailable)?;
     let key_id = record.object_key_id.as_deref().ok_or_else(unavailable)?;
     let key = service.object_key(record.hypervisor.id, key_id).ok_or_else(unavailable)?;
     let fingerprint: Fingerprint = server.fingerprint.parse().map_err(Error::internal)?;
     let server = ObjectServer { address: server.address.clone(), fingerprint, internal: server.internal };
-    Ok(ObjectSource { server, token: key.token(grant) })
+    Ok((server, key))
 }
 
 /// What a task reads of an image.

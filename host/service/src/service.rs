@@ -54,6 +54,8 @@ pub struct Settings {
     /// The time after which a capture is tried again that failed because of too little room on the
     /// image storage, in minutes (30); 0 for not by itself (S32).
     pub capture_room_retry_min: u32,
+    /// The time without a byte after which an upload ends, in hours (48), at least 1.
+    pub upload_idle_h: u32,
 }
 
 impl Default for Settings {
@@ -68,6 +70,7 @@ impl Default for Settings {
             capture_seconds_per_gib: DEFAULT_SECONDS_PER_GIB,
             capture_limit_h: 24,
             capture_room_retry_min: 30,
+            upload_idle_h: 48,
         }
     }
 }

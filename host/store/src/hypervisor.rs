@@ -192,6 +192,20 @@ pub async fn of_storage(conn: &Conn<'_>, storage: StorageId) -> Result<Vec<Hyper
     rows.into_iter().map(from_row).collect()
 }
 
+/// Reads the hypervisors of a location, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails or a row has an unknown value.
+pub async fn of_location(conn: &Conn<'_>, id: LocationId) -> Result<Vec<HypervisorRecord>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::LocationId.eq(id.uuid()))
+        .order_by_asc(row::Column::Id)
+        .all(&conn.0)
+        .await?;
+    rows.into_iter().map(from_row).collect()
+}
+
 /// Counts the hypervisors of a location.
 ///
 /// # Errors

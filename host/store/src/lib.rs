@@ -23,6 +23,7 @@ pub mod event;
 pub mod hypervisor;
 pub mod idempotency;
 pub mod image;
+pub mod image_import;
 pub mod instance;
 pub mod iso;
 pub mod location;

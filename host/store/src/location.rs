@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use imprint_domain::{
-    coalesce::CoalescePolicy, id::LocationId, location::Location, size::ByteSize, support::Support,
-    time::Timestamp, windows::WindowsBounds,
+    coalesce::CoalescePolicy, id::LocationId, import::ImportPolicy, location::Location, size::ByteSize,
+    support::Support, time::Timestamp, windows::WindowsBounds,
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
@@ -38,6 +38,10 @@ mod row {
         pub support_url: Option<String>,
         pub status_url: Option<String>,
         pub iso_enabled: bool,
+        pub import_enabled: bool,
+        pub import_profile: String,
+        pub import_limit_bytes: i64,
+        pub import_windows: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -76,6 +80,12 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
                 timeout: codec::coalesce_timeout(row.coalesce_timeout_s)?,
             },
             freeze_limit: codec::freeze_limit(row.freeze_limit_ms)?,
+            import: ImportPolicy {
+                enabled: row.import_enabled,
+                profile: codec::parse("import_profile", &row.import_profile)?,
+                largest_disk: codec::size("import_limit_bytes", row.import_limit_bytes)?,
+                windows: row.import_windows,
+            },
             reclaim_limit: codec::reclaim_limit(row.reclaim_limit_s)?,
             capture_format: codec::parse("capture_format", &row.capture_format)?,
             windows: WindowsBounds {
@@ -108,6 +118,10 @@ fn to_row(record: &LocationRecord) -> row::Model {
         created_at: record.created_at,
         default_image_bytes_limit: record.location.default_image_bytes_limit.map(ByteSize::as_i64),
         sharing_enabled: record.location.sharing_enabled,
+        import_enabled: record.location.import.enabled,
+        import_profile: record.location.import.profile.to_string(),
+        import_limit_bytes: record.location.import.largest_disk.as_i64(),
+        import_windows: record.location.import.windows,
         reclaim_limit_s: i64::from(record.location.reclaim_limit.seconds()),
         capture_format: record.location.capture_format.to_string(),
         windows_limit_bytes: record.location.windows.limit.as_i64(),

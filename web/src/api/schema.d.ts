@@ -708,8 +708,9 @@ export interface paths {
         put?: never;
         /**
          * Create an image
-         * @description The image exists at once with the status `creating`; the task has its progress. The instance
-         *     keeps running.
+         * @description The image exists at once with the status `creating`; the task has its progress. An instance
+         *     keeps running. A file that this client uploads goes to `/images/{id}/upload`, with a tus client
+         *     or in parts.
          */
         post: operations["image_create"];
         delete?: never;
@@ -760,6 +761,57 @@ export interface paths {
          *     accepted. Nothing is copied; the image stays its owner's, who pays for it.
          */
         post: operations["share_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an upload */
+        get: operations["upload_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Give an upload up
+         * @description Cancels its task; what has arrived is removed (tus 1.0, termination).
+         */
+        delete: operations["upload_delete"];
+        options?: never;
+        /**
+         * Ask where an upload is
+         * @description `Upload-Offset` is where it goes on (tus 1.0).
+         */
+        head: operations["upload_offset"];
+        /**
+         * Continue an upload
+         * @description The body goes on at `Upload-Offset` (tus 1.0). What arrived of a body that was cut off counts.
+         */
+        patch: operations["upload_continue"];
+        trace?: never;
+    };
+    "/api/v1/images/{id}/upload/parts/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Send a part of an upload
+         * @description Parts have `part_size` bytes, the last one what is left, and are sent in any order and beside
+         *     each other. With `Content-Digest` (RFC 9530; `sha-256` or `sha-512`) a part that was damaged on
+         *     its way is refused.
+         */
+        put: operations["upload_part"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1342,6 +1394,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin an upload with a tus client
+         * @description `Upload-Length` is the size of the file. `Upload-Metadata` names the image (`name`, or else
+         *     `filename`) and the location (`location_id`, where there are several); `format`, `digest`,
+         *     `description` and `stock` are as in `POST /images`, which begins the same upload. The answer's
+         *     `Location` takes the bytes.
+         */
+        post: operations["upload_create"];
+        delete?: never;
+        /**
+         * Learn what of tus is spoken here
+         * @description The version and the extensions of the tus protocol, and the largest file that any location
+         *     takes by default.
+         */
+        options: operations["upload_options"];
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/user-scripts": {
         parameters: {
             query?: never;
@@ -1671,6 +1751,23 @@ export interface components {
              * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
             freeze_limit_ms: number;
+            /** @description Whether customers can import images in the location. */
+            import_enabled: boolean;
+            /** @description Which files are imported: any disk, or a single file in VHD format only. */
+            import_profile: components["schemas"]["ImportProfile"];
+            /**
+             * Format: int64
+             * @description The largest disk that is imported, in bytes as a guest sees it.
+             */
+            import_limit_bytes: number;
+            /** @description Whether disks with Windows are imported. */
+            import_windows: boolean;
+            /**
+             * Format: int32
+             * @description The longest time that a capture waits for a running guest that gives back the space which its
+             *     file systems do not use any more, in seconds; 0 where it is not asked.
+             */
+            reclaim_limit_s: number;
             /** @description The format that images of instances are stored in, unless a request names another one. */
             capture_format: components["schemas"]["CaptureFormat"];
             /**
@@ -1996,6 +2093,7 @@ export interface components {
             version: number;
             storage?: components["schemas"]["ImagePlace"] | null;
             shared?: components["schemas"]["ImageShared"] | null;
+            import: components["schemas"]["ImageImport"] | null;
         };
         /** @description An image and its task. */
         ImageAndTask: {
@@ -2087,12 +2185,43 @@ export interface components {
              */
             domain_controller?: boolean | null;
             storage_id?: components["schemas"]["StorageId"] | null;
+            location_id?: components["schemas"]["LocationId"] | null;
+            /**
+             * @description Whether an imported image becomes a stock image. For administrators only.
+             * @default false
+             */
+            stock?: boolean;
         };
+        /**
+         * @description The format of a disk image file. Captures are qcow2; stock images come in any of these.
+         * @enum {string}
+         */
+        ImageFormat: "raw" | "qcow2" | "vhd" | "vhdx" | "vmdk" | "vdi" | "ova";
         /**
          * @description An id with the prefix `img`; ids sort by age.
          * @example img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         ImageId: string;
+        /** @description The import of an image. */
+        ImageImport: {
+            /** @description How the file came. */
+            source: components["schemas"]["ImportKind"];
+            /** @description Where the file came from: its name, or its address without user, query and fragment. */
+            origin: string;
+            /**
+             * Format: int64
+             * @description The size of the file in bytes, as it was announced; `null` where it was not.
+             */
+            announced_bytes: number | null;
+            /**
+             * Format: int64
+             * @description The size of the file in bytes, once it was read.
+             */
+            file_bytes: number | null;
+            /** @description The format of the file, once it was read. */
+            format: string | null;
+            packing: components["schemas"]["Packing"] | null;
+        };
         /**
          * @description The origin of an image.
          * @enum {string}
@@ -2177,16 +2306,17 @@ export interface components {
         };
         /** @description The source of a new image. */
         ImageSource: {
-            /** @description The kind of the source. */
-            type: components["schemas"]["ImageSourceType"];
-            /** @description The id of the source. */
+            /** @description The instance. */
             id: components["schemas"]["InstanceId"];
-        };
-        /**
-         * @description The kinds of sources of a new image.
-         * @enum {string}
-         */
-        ImageSourceType: "instance";
+            /** @enum {string} */
+            type: "instance";
+        } | (components["schemas"]["UploadSource"] & {
+            /** @enum {string} */
+            type: "upload";
+        }) | (components["schemas"]["UrlSource"] & {
+            /** @enum {string} */
+            type: "url";
+        });
         /**
          * @description The status of an image (D10; S52 to S55). There are exactly four; details are in its task.
          * @enum {string}
@@ -2333,6 +2463,16 @@ export interface components {
              */
             min_free_bytes?: number | null;
         };
+        /**
+         * @description How the file of an import reaches an agent.
+         * @enum {string}
+         */
+        ImportKind: "upload" | "url";
+        /**
+         * @description Which files a location imports.
+         * @enum {string}
+         */
+        ImportProfile: "any" | "strict_vhd";
         /** @description An instance. */
         Instance: {
             /** @description The id of the instance. */
@@ -2612,6 +2752,15 @@ export interface components {
             capture_format: components["schemas"]["CaptureFormat"];
             /** @description Whether ISOs can be mounted in the location. */
             iso_enabled: boolean;
+            /** @description Whether images can be imported in the location. */
+            import_enabled: boolean;
+            /** @description Which files are imported: any disk, or a single file in VHD format only. */
+            import_profile: components["schemas"]["ImportProfile"];
+            /**
+             * Format: int64
+             * @description The largest disk that is imported, in bytes as a guest sees it.
+             */
+            import_limit_bytes: number;
         };
         /** @description A request to create a location. */
         LocationCreate: {
@@ -2632,6 +2781,11 @@ export interface components {
              * @default false
              */
             iso_enabled: boolean;
+            /**
+             * @description Whether customers can import images in the location.
+             * @default false
+             */
+            import_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account in the location; without it, no limit.
@@ -2696,6 +2850,22 @@ export interface components {
              * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
             freeze_limit_ms?: number | null;
+            /** @description Whether customers can import images in the location. */
+            import_enabled?: boolean | null;
+            import_profile?: components["schemas"]["ImportProfile"] | null;
+            /**
+             * Format: int64
+             * @description The largest disk that is imported, in bytes as a guest sees it.
+             */
+            import_limit_bytes?: number | null;
+            /** @description Whether disks with Windows are imported. */
+            import_windows?: boolean | null;
+            /**
+             * Format: int32
+             * @description The longest time that a capture waits for a running guest that gives back the space which its
+             *     file systems do not use any more, in seconds; 0 does not ask it.
+             */
+            reclaim_limit_s?: number | null;
             capture_format?: components["schemas"]["CaptureFormat"] | null;
             /**
              * Format: int64
@@ -2831,6 +3001,11 @@ export interface components {
          * @enum {string}
          */
         OsType: "linux" | "windows" | "bsd" | "other";
+        /**
+         * @description What a file was unpacked from.
+         * @enum {string}
+         */
+        Packing: "gzip" | "xz" | "zstd" | "bzip2";
         /** @description A page of a list. */
         Page_Account: {
             /** @description The items in the requested order. */
@@ -2947,7 +3122,7 @@ export interface components {
          * @description The phases of tasks, in the order in which a task goes through its own.
          * @enum {string}
          */
-        Phase: "queued" | "preparing" | "coalesce" | "snapshotting" | "copying" | "finalizing" | "starting" | "removing" | "done";
+        Phase: "queued" | "preparing" | "receiving" | "coalesce" | "snapshotting" | "copying" | "finalizing" | "starting" | "removing" | "done";
         /**
          * @description The power state of an instance.
          * @enum {string}
@@ -3793,7 +3968,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "instance.delete" | "iso.register" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
+        TaskKind: "image.capture" | "image.register" | "image.import" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "instance.delete" | "iso.register" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
         /**
          * @description The state of a task.
          * @enum {string}
@@ -3878,6 +4053,83 @@ export interface components {
          * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         TokenId: string;
+        /** @description The state of an upload. */
+        Upload: {
+            /** @description The image that is made of the file. */
+            image_id: components["schemas"]["ImageId"];
+            /** @description The task that receives it. */
+            task_id: components["schemas"]["TaskId"];
+            /**
+             * Format: int64
+             * @description The size of the file in bytes.
+             */
+            size_bytes: number;
+            /**
+             * Format: int64
+             * @description The bytes that have arrived from the beginning on, without a gap.
+             */
+            offset: number;
+            /**
+             * Format: int64
+             * @description The bytes that have arrived in all.
+             */
+            received_bytes: number;
+            /**
+             * Format: int64
+             * @description The bytes of a part that can be sent on its own; the last one may be shorter.
+             */
+            part_size: number;
+            /** @description The numbers of the parts that have not arrived yet, from 1; at most 1000 of them. */
+            missing_parts: number[];
+            /** @description Whether every byte has arrived. */
+            complete: boolean;
+        };
+        /** @description A file that a client uploads. */
+        UploadSource: {
+            /**
+             * Format: int64
+             * @description The size of the file in bytes.
+             */
+            size_bytes: number;
+            /**
+             * @description The name of the file, which is shown with the image.
+             * @example web.qcow2
+             */
+            file_name?: string | null;
+            format?: components["schemas"]["ImageFormat"] | null;
+            /**
+             * @description The digest that the file has to have: `sha256:`, `sha512:` or `md5:` and its hexadecimal
+             *     digits.
+             * @example sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+             */
+            digest?: string | null;
+        };
+        /** @description A file on a server. Its address and the head fields are secrets: they are never shown again. */
+        UrlSource: {
+            /**
+             * @description The address of the file, of `https` or `http`.
+             * @example https://images.example.com/debian-12.qcow2
+             */
+            url: string;
+            /**
+             * @description Head fields of the requests to that server, such as `Authorization`. Redirects to other
+             *     servers do not get them. At most 16.
+             */
+            headers?: {
+                [key: string]: string;
+            };
+            format?: components["schemas"]["ImageFormat"] | null;
+            /**
+             * Format: int64
+             * @description The size that the file has to have, in bytes.
+             */
+            size_bytes?: number | null;
+            /**
+             * @description The digest that the file has to have: `sha256:`, `sha512:` or `md5:` and its hexadecimal
+             *     digits.
+             */
+            digest?: string | null;
+        };
         /** @description A user script that the account has saved for new instances, without its content. */
         UserScript: {
             /** @description The id of the script. */
@@ -6039,6 +6291,171 @@ export interface operations {
             };
         };
     };
+    upload_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upload */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upload is given up */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_offset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer is in the fields of the head */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    upload_continue: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1.0.0 */
+                "Tus-Resumable": string;
+                /** @description Where the body goes on */
+                "Upload-Offset": number;
+            };
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/offset+octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description The bytes have arrived */
+            204: {
+                headers: {
+                    /** @description Where the upload goes on */
+                    "Upload-Offset"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_part: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The digest of the part */
+                "Content-Digest"?: string | null;
+            };
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+                /** @description The number of the part, from 1 */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description The part has arrived */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     instance_list: {
         parameters: {
             query?: {
@@ -7335,6 +7752,60 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
+            };
+        };
+    };
+    upload_create: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1.0.0 */
+                "Tus-Resumable": string;
+                /** @description The size of the file in bytes */
+                "Upload-Length": number;
+                /** @description Pairs of a key and a value in Base64 */
+                "Upload-Metadata": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upload has begun */
+            201: {
+                headers: {
+                    /** @description Where the bytes go */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_options: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer is in the fields of the head */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -23,6 +23,12 @@ export function formatOfKey(key: string): string | null {
   return Object.keys(FORMATS).find((format) => FORMATS[format]?.includes(extension)) ?? null
 }
 
+/** The extensions of packed files. */
+const PACKED = /\.(gz|xz|zst|bz2)$/i
+
+/** Returns a name for the image that is made of a file: without folders, packing and extension. */
+export const nameOfFile = (name: string): string => nameOfKey(name.replace(PACKED, ''))
+
 /** Returns a name for the image: the key without its folders and its extension. */
 export function nameOfKey(key: string): string {
   const base = baseName(key)

@@ -107,3 +107,8 @@ export function safeNext(next: unknown): string | undefined {
   if (typeof next !== 'string' || !/^\/(?![/\\])/.test(next)) return undefined
   return next.startsWith('/sign-in') ? undefined : next
 }
+
+/** Where the file of an import is, besides on the computer, which has no name in the address. */
+export const IMPORT_TABS = ['url'] as const
+
+export const importSearch = (raw: Raw) => compact({ from: oneOf(IMPORT_TABS, raw.from) })

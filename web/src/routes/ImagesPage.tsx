@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
-import { Layers } from 'lucide-react'
+import { Layers, Upload } from 'lucide-react'
 import { useCallback } from 'react'
 import { usePollInterval } from '@/api/live'
 import { useLocations } from '@/api/queries/catalogue'
@@ -10,6 +10,7 @@ import { tasksQuery } from '@/api/queries/tasks'
 import type { Image } from '@/api/types'
 import { STATUS_CHOICES } from '@/features/images/ImageStatusBadge'
 import { ImageTable } from '@/features/images/ImageTable'
+import { UploadList } from '@/features/imports/UploadList'
 import { limitLines } from '@/features/limits/lines'
 import { SharedWithMe, useOfferCount } from '@/features/sharing/SharedWithMe'
 import { asProblem } from '@/lib/problem'
@@ -33,10 +34,19 @@ export function ImagesPage() {
   const offers = useOfferCount()
   return (
     <Stack>
-      <PageHeader title="My Images" actions={<ImageLimits />}>
-        Images created from your instances, and those that other accounts share with you. You can create any
-        number of instances from an image.
+      <PageHeader
+        title="My Images"
+        actions={
+          <>
+            <ImageLimits />
+            <ImportButton />
+          </>
+        }
+      >
+        Images created from your instances or imported, and those that other accounts share with you. You can
+        create any number of instances from an image.
       </PageHeader>
+      <UploadList />
       <Tabs
         label="Images"
         selected={tab}
@@ -161,6 +171,18 @@ function NoImages({ isFiltered }: { isFiltered: boolean }) {
     >
       Open an instance and press Image, the button with the camera. The instance keeps running.
     </EmptyState>
+  )
+}
+
+/** Leads to the import, where a location takes any. */
+function ImportButton() {
+  const { data = [] } = useLocations()
+  const navigate = useNavigate()
+  if (!data.some((location) => location.import_enabled)) return null
+  return (
+    <Button icon={<Upload />} onPress={() => void navigate({ to: '/images/import', search: {} })}>
+      Import
+    </Button>
   )
 }
 

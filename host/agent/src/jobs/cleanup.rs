@@ -11,7 +11,7 @@ use crate::{
     durable,
     error::CleanupError,
     jobs::{
-        coalesce, devices,
+        coalesce, devices, import,
         job::{capture_id, instance_of, lease, scratch_file},
         reinstall, storage_test,
         undo::Cleanup,
@@ -77,6 +77,8 @@ pub(crate) async fn clean_up(
             Box::pin(storage_test::clean_up(machine, journal, test)).await,
         );
     }
+    let imported = import::clean_up(machine, journal, cleanup == Cleanup::Interrupted);
+    left.collect("the file of the import", imported);
     left.collect("the devices", Box::pin(devices::clean_up(machine, journal, cleanup)).await);
     left.collect("the merged disk", coalesce::clean_up(machine, journal).await);
     left.collect("the disk of a reinstallation", reinstall::clean_up(machine, journal));
@@ -195,6 +197,9 @@ fn is_of_use(machine: &Machine, journal: &FileJournal) -> bool {
 
 /// Returns whether a job has sent something that its next attempt will not send again.
 pub(crate) fn has_advanced(machine: &Machine, journal: &FileJournal) -> bool {
+    if import::has_advanced(machine, journal) {
+        return true;
+    }
     let Some(note) = journal.last(steps::UPLOAD) else { return false };
     let before = note.get("known").and_then(|text| text.parse().ok()).unwrap_or(0);
     let found = UploadLog::find(&machine.folders.uploads(), lease(journal).task_id);
@@ -206,6 +211,7 @@ fn upload_of(kind: &AssignmentKind) -> Option<(&StorageRef, &str)> {
     match kind {
         AssignmentKind::Capture(capture) => Some((&capture.image.storage, &capture.image.key)),
         AssignmentKind::MoveImage(order) => Some((&order.to, &order.key)),
+        AssignmentKind::Import(import) => Some((&import.image.storage, &import.image.key)),
         AssignmentKind::RegisterImage(_)
         | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)

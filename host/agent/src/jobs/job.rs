@@ -78,7 +78,8 @@ pub(crate) fn instance_of(kind: &AssignmentKind) -> Option<InstanceId> {
         AssignmentKind::Start(power)
         | AssignmentKind::Stop(power)
         | AssignmentKind::DeleteInstance(power) => Some(power.instance.id),
-        AssignmentKind::RegisterImage(_)
+        AssignmentKind::Import(_)
+        | AssignmentKind::RegisterImage(_)
         | AssignmentKind::RegisterIso(_)
         | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)

@@ -15,6 +15,8 @@ pub(crate) const MERGING: &str = "merging";
 pub(crate) const REPLACING: &str = "replacing";
 /// The file is renamed; layers that nothing refers to are removed.
 pub(crate) const REPLACED: &str = "replaced";
+/// The file of an import arrives on this machine; `known` of its bytes are there already.
+pub(crate) const RECEIVING: &str = "receiving";
 /// The upload to the storage starts; the storage removes it by its `token` (hexadecimal).
 pub(crate) const UPLOAD: &str = "upload";
 /// All bytes are durable; the image becomes visible under its key.
@@ -41,7 +43,7 @@ pub(crate) const REMOVED: &str = "removed";
 /// The outcome is known and is stored for the report: recovery undoes nothing.
 pub(crate) const ENDED: &str = "reporting";
 
-const HOST_STEPS: [&str; 19] = [
+const HOST_STEPS: [&str; 20] = [
     CLAIMED,
     SCRATCH,
     SNAPSHOT,
@@ -49,6 +51,7 @@ const HOST_STEPS: [&str; 19] = [
     MERGING,
     REPLACING,
     REPLACED,
+    RECEIVING,
     UPLOAD,
     COMMITTING,
     COMMITTED,

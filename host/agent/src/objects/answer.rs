@@ -13,9 +13,10 @@ use hyper::{
     body::{Frame, Incoming},
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
-use imprint_agent_protocol::{ObjectGrant, TokenError, file_name, object_of_path};
+use imprint_agent_protocol::{ObjectGrant, TokenError, file_name, object_of_path, upload_of_path};
 use imprint_domain::id::StorageId;
 use imprint_ports::{ClientUrlTerms, ErrorClass, PortError, ReadLocator, SecretText};
+use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -25,6 +26,7 @@ use super::{
     client::{Client, Opened},
     context::Context,
     range::{Wanted, wanted},
+    upload,
 };
 use crate::{error::JobError, jobs::copy, machine::storages::Storage};
 
@@ -39,18 +41,18 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) type Body = StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>;
 
 /// Why a request is refused.
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: String,
     detail: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> Self {
+    pub(super) fn new(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> Self {
         Self { status, code: code.to_owned(), detail: detail.to_string() }
     }
 
-    fn forbidden(code: &str, detail: impl std::fmt::Display) -> Self {
+    pub(super) fn forbidden(code: &str, detail: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::FORBIDDEN, code, detail)
     }
 }
@@ -97,6 +99,15 @@ enum Found {
 /// Answers a request, whatever it is.
 pub(super) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Response<Body> {
     let head_only = request.method() == Method::HEAD;
+    if let Some(upload) = upload_of_path(request.uri().path()) {
+        return match upload::answer(&client, upload, request).await {
+            Ok(state) => json_response(StatusCode::OK, &state, head_only),
+            Err(refusal) => {
+                client.log_refusal(&refusal.code, &refusal.detail);
+                refused(&refusal, head_only)
+            }
+        };
+    }
     let answered = match object(&client, &request).await {
         Ok(Found::Here(opened)) => Ok(send(opened, request.headers(), head_only)),
         Ok(Found::There(url)) => redirect(&url),
@@ -218,7 +229,7 @@ async fn open(
     Ok(Opened { storage_id, key, storage, source, etag })
 }
 
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -311,7 +322,17 @@ impl Reading {
 
 /// Answers that a request is refused.
 fn refused(refusal: &Refusal, head_only: bool) -> Response<Body> {
-    let text = json!({ "code": refusal.code, "detail": refusal.detail }).to_string();
+    let body = json!({ "code": refusal.code, "detail": refusal.detail });
+    let mut response = json_response(refusal.status, &body, head_only);
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+/// Answers with JSON.
+fn json_response(status: StatusCode, value: &impl Serialize, head_only: bool) -> Response<Body> {
+    let text = serde_json::to_string(value).unwrap_or_default();
     let length = text.len();
     let body = if head_only {
         stream::empty().boxed()
@@ -319,12 +340,9 @@ fn refused(refusal: &Refusal, head_only: bool) -> Response<Body> {
         stream::once(async move { Ok(Frame::data(Bytes::from(text))) }).boxed()
     };
     let mut response = Response::new(StreamBody::new(body));
-    *response.status_mut() = refusal.status;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CONTENT_LENGTH, length.into());
-    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
     response
 }

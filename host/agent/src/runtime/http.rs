@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use imprint_agent_protocol::{
     ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat, HeartbeatResponse, ProgressReport,
-    ProgressResponse, ProtocolError, Register, RegisterResponse, ScanReport, ScanResponse, SecretsRequest,
-    SecretsResponse,
+    ProgressResponse, ProtocolError, Register, RegisterResponse, ReserveRequest, ReserveResponse, ScanReport,
+    ScanResponse, SecretsRequest, SecretsResponse,
 };
 use imprint_domain::error_chain::error_chain;
 use reqwest::{Client, Response, StatusCode, Url, header};
@@ -138,6 +138,10 @@ impl ControlPlane for HttpControlPlane {
 
     async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError> {
         self.call("secrets", &request, REQUEST_TIMEOUT).await
+    }
+
+    async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, ProtocolError> {
+        self.call("reserve", &request, REQUEST_TIMEOUT).await
     }
 
     async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError> {

@@ -23,7 +23,9 @@ use crate::{
     },
     journal::{FileJournal, JOURNAL, JournalError},
     machine::Machine,
+    received,
     runtime::outbox::Outbox,
+    sync::blocking,
     uploads::{KEPT, UploadLog},
 };
 
@@ -81,6 +83,8 @@ pub(crate) async fn remove_unused_uploads(
     for_longer_than: Duration,
     is_task: &(impl Fn(TaskId) -> bool + Send),
 ) {
+    let folder = machine.folders.uploads();
+    blocking(move || received::remove_unused(&folder, received::KEPT)).await.ok();
     for log in UploadLog::unused(&machine.folders.uploads(), for_longer_than) {
         if is_task(log.header().task) {
             continue;

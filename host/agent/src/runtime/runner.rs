@@ -18,7 +18,7 @@ use crate::{
         cleanup::clean_up_with_retries,
         coalesce,
         control::Control,
-        deploy, devices, image, iso,
+        deploy, devices, image, import, iso,
         job::{Job, instance_of},
         power, reinstall, relocate, scan, storage_test,
         undo::Cleanup,
@@ -202,6 +202,7 @@ type Work<'a> = Pin<Box<dyn Future<Output = Result<Outcome, JobError>> + Send + 
 fn work<'a>(job: &'a Job, kind: &'a AssignmentKind) -> Work<'a> {
     match kind {
         AssignmentKind::Capture(capture) => boxed(job, capture, capture::run, Outcome::Captured),
+        AssignmentKind::Import(order) => boxed(job, order, import::run, Outcome::Imported),
         AssignmentKind::RegisterImage(register) => {
             boxed(job, register, image::register, Outcome::ImageRegistered)
         }
@@ -305,6 +306,7 @@ async fn store_outcome(state: &AgentState, lease: HeldLease, outcome: Outcome) -
 const fn kind(kind: &AssignmentKind) -> &'static str {
     match kind {
         AssignmentKind::Capture(_) => "capture",
+        AssignmentKind::Import(_) => "import",
         AssignmentKind::RegisterImage(_) => "register-image",
         AssignmentKind::VerifyImage(_) => "verify-image",
         AssignmentKind::DeleteImage(_) => "delete-image",

@@ -11,6 +11,7 @@ use imprint_domain::{
 };
 use imprint_service as service;
 
+use super::import::ImageImport;
 use super::{
     account, image, instance, page, secret, storage, storage_kind, storage_scan, storage_test, task,
 };
@@ -174,6 +175,14 @@ impl From<service::ImageView> for image::Image {
                 share_id: shared.share_id,
                 owner: shared.owner.to_string(),
                 expires_at: shared.expires_at,
+            }),
+            import: view.import.map(|import| ImageImport {
+                source: import.source,
+                origin: import.origin,
+                announced_bytes: import.announced.map(ByteSize::bytes),
+                file_bytes: import.file.map(|file| file.size.bytes()),
+                format: import.file.map(|file| file.format.to_string()),
+                packing: import.file.and_then(|file| file.packing),
             }),
         }
     }

@@ -14,7 +14,12 @@ use imprint_domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{patch::nullable, stock_image::Deprecation, task::Task};
+use super::{
+    import::{ImageImport, ImageSource},
+    patch::nullable,
+    stock_image::Deprecation,
+    task::Task,
+};
 
 /// An image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -91,6 +96,9 @@ pub struct Image {
     /// instance and the task are not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<ImageShared>,
+    /// Where the file of an imported image came from; `null` for other images.
+    #[schema(required)]
+    pub import: Option<ImageImport>,
 }
 
 /// How a stock image is offered.
@@ -220,25 +228,6 @@ pub struct SourceInstance {
     pub name: String,
 }
 
-/// The kinds of sources of a new image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageSourceType {
-    /// The primary disk of an instance.
-    Instance,
-}
-
-/// The source of a new image.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ImageSource {
-    /// The kind of the source.
-    #[serde(rename = "type")]
-    pub kind: ImageSourceType,
-    /// The id of the source.
-    pub id: InstanceId,
-}
-
 /// The consistency that a capture must reach.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -286,6 +275,13 @@ pub struct ImageCreate {
     /// The image storage that takes the image; without it, one is chosen. For administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_id: Option<StorageId>,
+    /// The location where an imported image can be used. Images of instances are where those are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location_id: Option<LocationId>,
+    /// Whether an imported image becomes a stock image. For administrators only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub stock: bool,
 }
 
 /// A request to create an image of the instance in the path.

@@ -1,6 +1,8 @@
 //! Locations and limits.
 
-use imprint_domain::{capture_format::CaptureFormat, id::LocationId, limits::LimitScope};
+use imprint_domain::{
+    capture_format::CaptureFormat, id::LocationId, import::ImportProfile, limits::LimitScope,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,6 +23,12 @@ pub struct Location {
     pub capture_format: CaptureFormat,
     /// Whether ISOs can be mounted in the location.
     pub iso_enabled: bool,
+    /// Whether images can be imported in the location.
+    pub import_enabled: bool,
+    /// Which files are imported: any disk, or a single file in VHD format only.
+    pub import_profile: ImportProfile,
+    /// The largest disk that is imported, in bytes as a guest sees it.
+    pub import_limit_bytes: u64,
     /// The limits of this account, with what it uses.
     #[serde(flatten)]
     pub limits: ImageLimits,
@@ -87,6 +95,14 @@ pub struct AdminLocation {
     /// The longest time that a capture may freeze a guest's file systems, in milliseconds.
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: u32,
+    /// Whether customers can import images in the location.
+    pub import_enabled: bool,
+    /// Which files are imported: any disk, or a single file in VHD format only.
+    pub import_profile: ImportProfile,
+    /// The largest disk that is imported, in bytes as a guest sees it.
+    pub import_limit_bytes: u64,
+    /// Whether disks with Windows are imported.
+    pub import_windows: bool,
     /// The longest time that a capture waits for a running guest that gives back the space which its
     /// file systems do not use any more, in seconds; 0 where it is not asked.
     #[schema(maximum = 3600)]
@@ -127,6 +143,10 @@ pub struct LocationCreate {
     #[serde(default)]
     #[schema(default = false)]
     pub iso_enabled: bool,
+    /// Whether customers can import images in the location.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub import_enabled: bool,
     /// The most images of an account in the location; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
@@ -180,6 +200,18 @@ pub struct LocationPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: Option<u32>,
+    /// Whether customers can import images in the location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_enabled: Option<bool>,
+    /// Which files are imported: any disk, or a single file in VHD format only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_profile: Option<ImportProfile>,
+    /// The largest disk that is imported, in bytes as a guest sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_limit_bytes: Option<u64>,
+    /// Whether disks with Windows are imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_windows: Option<bool>,
     /// The longest time that a capture waits for a running guest that gives back the space which its
     /// file systems do not use any more, in seconds; 0 does not ask it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,8 @@ use axum::{
 };
 use imprint_agent_protocol::{
     ClaimRequest, ClaimResponse, Finish, Heartbeat, HeartbeatResponse, ProgressReport, ProgressResponse,
-    ProtocolError, Register, RegisterResponse, ScanReport, ScanResponse, SecretsRequest, SecretsResponse,
+    ProtocolError, Register, RegisterResponse, ReserveRequest, ReserveResponse, ScanReport, ScanResponse,
+    SecretsRequest, SecretsResponse,
 };
 
 use crate::{
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/agent/finish", post(finish))
         .route("/agent/secrets", post(secrets))
         .route("/agent/scanned", post(scanned))
+        .route("/agent/reserve", post(reserve))
         .layer(DefaultBodyLimit::max(MAX_REPORT))
 }
 
@@ -88,6 +90,14 @@ async fn secrets(
     body: JsonBody<SecretsRequest>,
 ) -> Result<Json<SecretsResponse>, ApiError> {
     Ok(Json(state.service().control_plane(peer).secrets(body.value).await?))
+}
+
+async fn reserve(
+    State(state): State<ApiState>,
+    Agent(peer): Agent,
+    body: JsonBody<ReserveRequest>,
+) -> Result<Json<ReserveResponse>, ApiError> {
+    Ok(Json(state.service().control_plane(peer).reserve(body.value).await?))
 }
 
 async fn scanned(

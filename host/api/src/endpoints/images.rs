@@ -8,13 +8,16 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use imprint_agent_protocol::InvalidFileDigest;
 use imprint_domain::{
     Code, Error,
     consistency::Consistency,
-    id::{ImageId, InstanceId},
-    image::ImageEdit,
+    id::{ImageId, InstanceId, LocationId},
+    image::{ImageEdit, ImageFormat},
     metadata::MetadataEdit,
     search::Search,
+    secret::SecretText,
+    size::ByteSize,
     tag::Tag,
 };
 use imprint_service as service;
@@ -24,8 +27,9 @@ use crate::{
     dto::{
         image::{
             CaptureEstimate, ConsistencyRequirement, EstimateQuery, Image, ImageAndTask, ImageCreate,
-            ImageListQuery, ImagePatch, ImageScope, ImageSourceType, InstanceImageCreate,
+            ImageListQuery, ImagePatch, ImageScope, InstanceImageCreate,
         },
+        import::{ImageSource, UploadSource, UrlSource},
         page::Page,
     },
     extract::{
@@ -104,8 +108,9 @@ fn sort(text: Option<&str>) -> Result<service::ImageSort, Error> {
 
 /// Create an image
 ///
-/// The image exists at once with the status `creating`; the task has its progress. The instance
-/// keeps running.
+/// The image exists at once with the status `creating`; the task has its progress. An instance
+/// keeps running. A file that this client uploads goes to `/images/{id}/upload`, with a tus client
+/// or in parts.
 #[utoipa::path(
     post, path = "/images", tag = "images",
     params(IdempotencyKey),
@@ -119,9 +124,15 @@ pub(crate) async fn image_create(
     key: IdempotencyKey,
     body: JsonBody<ImageCreate>,
 ) -> Result<Response, ApiError> {
-    let digest = body.digest;
+    let op = op.with_idempotency(key.bind(body.digest));
+    let id = match &body.value.source {
+        ImageSource::Instance { id } => *id,
+        ImageSource::Upload(_) | ImageSource::Url(_) => {
+            return Ok(created(state.service().image_import(&op, import(body.value)?).await?));
+        }
+    };
     let ImageCreate {
-        source,
+        source: _,
         name,
         description,
         tags,
@@ -130,10 +141,10 @@ pub(crate) async fn image_create(
         consistency,
         storage_id,
         domain_controller,
+        location_id,
+        stock,
     } = body.value;
-    let instance_id = match source.kind {
-        ImageSourceType::Instance => source.id,
-    };
+    refuse_given(&[("/location_id", location_id.is_some()), ("/stock", stock)], "imports")?;
     let body = InstanceImageCreate {
         name,
         description,
@@ -144,9 +155,90 @@ pub(crate) async fn image_create(
         storage_id,
         domain_controller,
     };
-    let op = op.with_idempotency(key.bind(digest));
-    let request = capture(instance_id, body)?;
+    let request = capture(id, body)?;
     Ok(created(state.service().image_capture(&op, request).await?))
+}
+
+/// Refuses what a request says that only others have.
+fn refuse_given(given: &[(&str, bool)], of: &str) -> Result<(), Error> {
+    match given.iter().find(|(_, given)| *given) {
+        Some((pointer, _)) => {
+            let detail = format!("only {of} have this; leave it out");
+            Err(Error::new(Code::InvalidRequest, detail).at(*pointer))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a request says about an imported image.
+pub(super) struct ImportText {
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) tags: Vec<String>,
+    pub(super) location_id: LocationId,
+    pub(super) stock: bool,
+}
+
+fn import(body: ImageCreate) -> Result<service::ImportCreate, Error> {
+    let given = [
+        ("/format", body.format.is_some()),
+        ("/compression", body.compression.is_some()),
+        ("/consistency", body.consistency.is_some()),
+        ("/domain_controller", body.domain_controller.is_some()),
+        ("/storage_id", body.storage_id.is_some()),
+    ];
+    refuse_given(&given, "images of instances")?;
+    let location_id = body.location_id.ok_or_else(|| {
+        Error::new(Code::InvalidRequest, "say which location the image is for").at("/location_id")
+    })?;
+    let text = ImportText {
+        name: body.name,
+        description: body.description.unwrap_or_default(),
+        tags: body.tags,
+        location_id,
+        stock: body.stock,
+    };
+    match body.source {
+        ImageSource::Instance { .. } => Err(Error::internal("an instance is captured and not imported")),
+        ImageSource::Upload(source) => upload_import(text, source),
+        ImageSource::Url(source) => url_import(text, source),
+    }
+}
+
+/// Returns the request to import a file that the client uploads.
+pub(super) fn upload_import(text: ImportText, source: UploadSource) -> Result<service::ImportCreate, Error> {
+    let size = bytes(source.size_bytes, "/source/size_bytes")?;
+    let from = service::ImportFrom::Upload { file_name: source.file_name.unwrap_or_default() };
+    import_of(text, from, (source.format, Some(size), source.digest))
+}
+
+fn url_import(text: ImportText, source: UrlSource) -> Result<service::ImportCreate, Error> {
+    let size = source.size_bytes.map(|size| bytes(size, "/source/size_bytes")).transpose()?;
+    let headers = source.headers.into_iter().map(|(name, value)| (name, SecretText::new(value)));
+    let from = service::ImportFrom::Url { url: SecretText::new(source.url), headers: headers.collect() };
+    import_of(text, from, (source.format, size, source.digest))
+}
+
+fn import_of(
+    text: ImportText,
+    source: service::ImportFrom,
+    (format, size, digest): (Option<ImageFormat>, Option<ByteSize>, Option<String>),
+) -> Result<service::ImportCreate, Error> {
+    let digest = digest.map(|digest| digest.parse());
+    let digest = digest
+        .transpose()
+        .map_err(|error: InvalidFileDigest| Error::new(Code::InvalidRequest, error).at("/source/digest"))?;
+    Ok(service::ImportCreate {
+        name: name(&text.name, "/name")?,
+        description: description(&text.description, "/description")?,
+        tags: tags(&text.tags, "/tags")?,
+        location_id: text.location_id,
+        source,
+        format,
+        size,
+        digest,
+        stock: text.stock,
+    })
 }
 
 fn capture(instance_id: InstanceId, body: InstanceImageCreate) -> Result<service::CaptureCreate, Error> {

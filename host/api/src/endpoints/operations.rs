@@ -88,6 +88,7 @@ mod tests {
             https: false,
             findings: 0,
             objects: None,
+            uploads: None,
             shutdown: CancellationToken::new(),
         };
         let state = ApiState::new(service, options, "{}".to_owned());

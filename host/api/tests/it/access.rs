@@ -65,6 +65,12 @@ fn rows(world: &World) -> Vec<Row> {
         ("image_show", Owner, None),
         ("image_update", Owner, name()),
         ("image_delete", Owner, None),
+        ("upload_options", Anybody, None),
+        ("upload_create", Account, None),
+        ("upload_show", Owner, None),
+        ("upload_continue", Owner, None),
+        ("upload_part", Owner, None),
+        ("upload_delete", Owner, None),
         ("share_incoming", Account, None),
         ("share_list", Owner, None),
         ("share_create", Owner, Some(json!({"account": "other"}))),
@@ -233,7 +239,7 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         }
     };
     let path = template.replace("{id}", id).replace("{hypervisor_id}", &world.hypervisor);
-    let path = path.replace("{token_id}", &things.token).replace("{disk_id}", DISK);
+    let path = path.replace("{token_id}", &things.token).replace("{disk_id}", DISK).replace("{number}", "1");
     if path.ends_with("/limits") { format!("{path}?location_id={}", world.location) } else { path }
 }
 

@@ -61,8 +61,14 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let options =
-            Options { assets: Some(Arc::new(Panel)), https, findings: 2, objects, shutdown: stop.clone() };
+        let options = Options {
+            assets: Some(Arc::new(Panel)),
+            https,
+            findings: 2,
+            objects,
+            uploads: None,
+            shutdown: stop.clone(),
+        };
         let router = imprint_api::router(service, options);
         let server = tokio::spawn(imprint_api::serve(listener, router, stop.clone()));
         Self { address, stop, server }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Codes that a client cannot provoke at will; where they come from is tested there.
-const NOT_AT_WILL: [Code; 7] = [
+const NOT_AT_WILL: [Code; 9] = [
     // A defect or a lost database.
     Code::Internal,
     Code::Unavailable,
@@ -25,6 +25,9 @@ const NOT_AT_WILL: [Code; 7] = [
     Code::BootFromVolumeNotSupported,
     // It needs a hundred accounts, which the tests of the service have.
     Code::ShareLimitReached,
+    // They need an agent that receives an upload, which the whole-product tests have.
+    Code::UploadOffset,
+    Code::DigestMismatch,
     // No rule refuses the deletion of an image that instances were made from (S61).
     Code::ImageInUse,
 ];
@@ -283,6 +286,10 @@ async fn limits(world: &World, seen: &mut Seen) {
     let location = format!("/admin/locations/{}", world.location);
     admin.patch(&location, json!({"images_enabled": false})).await.expect(StatusCode::OK);
     seen.note(Code::ImageFeatureDisabled, customer.post("/images", world.capture("x")).await);
+    admin.patch(&location, json!({"import_enabled": false})).await.expect(StatusCode::OK);
+    let import = json!({"name": "x", "location_id": world.location,
+        "source": {"type": "url", "url": "https://images.example/disk.qcow2"}});
+    seen.note(Code::ImportDisabled, customer.post("/images", import).await);
 
     let anon = world.app.anon();
     let wrong = json!({"account": "unknown", "password": "wrong"});

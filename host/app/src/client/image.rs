@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use imprint_api::dto::image::{
-    CaptureEstimate, ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch, ImageSource,
-    ImageSourceType,
+    CaptureEstimate, ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch,
 };
+use imprint_api::dto::import::ImageSource;
 use imprint_domain::{
     capture_format::CaptureFormat, estimate::EstimateBasis, id::InstanceId, image::Compression,
     size::ByteSize,
@@ -20,7 +20,7 @@ use super::{
     },
     confirm::confirm_deletion,
     failure::Failure,
-    find,
+    find, import,
     output::{Output, duration, pairs, size, text, time},
     share,
     table::Table,
@@ -38,6 +38,8 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
             output.print(&image, || details(&image))
         }
         ImageCommand::Create(args) => create(&api, output, args).await,
+        ImageCommand::Import(args) => import::import(&api, output, args).await,
+        ImageCommand::Upload { image, file } => import::upload(&api, output, &image, &file).await,
         ImageCommand::Estimate { instance, format, compression, used, formerly } => {
             let id = find::instance(&api, &instance).await?;
             let assumed = [("used_bytes", used), ("largest_used_bytes", formerly)];
@@ -134,6 +136,13 @@ pub(crate) fn details(image: &Image) -> Table {
         }
         lines.extend(capture.method.iter().map(|method| ("capture method", method.clone())));
     }
+    if let Some(import) = &image.import {
+        lines.extend([
+            ("imported from", import.origin.clone()),
+            ("imported file", format!("{} {}", size(import.file_bytes), text(import.format.as_ref()))),
+            ("it was packed as", text(import.packing)),
+        ]);
+    }
     if let Some(entry) = &image.catalogue {
         lines.extend([
             ("media group", text(entry.media_group_id)),
@@ -226,7 +235,7 @@ async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), 
         None => None,
     };
     let request = ImageCreate {
-        source: ImageSource { kind: ImageSourceType::Instance, id },
+        source: ImageSource::Instance { id },
         name: args.name,
         description: args.description,
         tags: args.tags,
@@ -235,6 +244,8 @@ async fn create(api: &Api, output: Output, args: ImageCreateArgs) -> Result<(), 
         consistency,
         storage_id,
         domain_controller: args.domain_controller,
+        location_id: None,
+        stock: false,
     };
     let mut made: ImageAndTask = api.create("/images", &request).await?;
     for notice in &made.notices {

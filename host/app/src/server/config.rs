@@ -26,6 +26,8 @@ pub(crate) struct FileConfig {
     pub(crate) storages: StoragesSection,
     /// Images of instances.
     pub(crate) captures: CapturesSection,
+    /// Imported images.
+    pub(crate) imports: ImportsSection,
 }
 
 /// `[server]`
@@ -68,6 +70,8 @@ pub(crate) struct AgentSection {
     /// The guests' images come with freeze hooks: a freeze then counts as application-consistent.
     /// The guest agent itself does not say whether it has any.
     pub(crate) freeze_hooks: bool,
+    /// Imports may read from servers of this machine and of private networks.
+    pub(crate) import_private_networks: bool,
     /// The network cards of the instances on this machine, while `imprint serve` is its agent.
     pub(crate) network: NetworkSection,
 }
@@ -159,6 +163,14 @@ pub(crate) struct CapturesSection {
     /// The minutes after which a capture is tried again that failed because of too little room on
     /// the image storage (30); 0 for not by itself.
     pub(crate) room_retry_minutes: Option<u32>,
+}
+
+/// `[imports]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ImportsSection {
+    /// The hours without a byte after which an upload ends (48), at least 1.
+    pub(crate) upload_idle_hours: Option<NonZeroU32>,
 }
 
 impl FileConfig {

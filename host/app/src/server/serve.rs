@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     agent, demo, local, object_reader::AgentObjects, panel, secret_keys, settings::SettingsArgs, signals,
+    upload_sender::AgentUploads,
 };
 use crate::{errors, mover, plugin_ports::PluginPorts};
 
@@ -103,6 +104,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         https: settings.file.server.https,
         findings,
         objects: Some(Arc::new(AgentObjects)),
+        uploads: Some(Arc::new(AgentUploads)),
         shutdown: stop.clone(),
     };
     let served = imprint_api::serve(listener, imprint_api::router(service, options), stop.clone()).await;

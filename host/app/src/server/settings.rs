@@ -91,6 +91,11 @@ impl ServerSettings {
             capture_seconds_per_gib,
             capture_limit_h: captures.time_limit_hours.map_or(defaults.capture_limit_h, NonZeroU32::get),
             capture_room_retry_min: captures.room_retry_minutes.unwrap_or(defaults.capture_room_retry_min),
+            upload_idle_h: self
+                .file
+                .imports
+                .upload_idle_hours
+                .map_or(defaults.upload_idle_h, NonZeroU32::get),
             ..defaults
         };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;

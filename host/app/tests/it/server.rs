@@ -94,6 +94,7 @@ impl Server {
             https: false,
             findings: 0,
             objects: None,
+            uploads: None,
             shutdown: stop.clone(),
         };
         tokio::spawn(imprint_api::serve(listener, imprint_api::router(service, options), stop.clone()));

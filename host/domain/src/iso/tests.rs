@@ -21,6 +21,7 @@ fn location(id: u128, iso_enabled: bool) -> Location {
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),
         freeze_limit: FreezeLimit::default(),
+        import: ImportPolicy::default(),
         reclaim_limit: ReclaimLimit::default(),
         capture_format: CaptureFormat::DEFAULT,
         windows: WindowsBounds::default(),

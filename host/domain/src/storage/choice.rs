@@ -55,7 +55,9 @@ impl Candidate {
         writable && active
     }
 
-    fn has_room(&self, needed: ByteSize) -> bool {
+    /// Returns whether so many bytes fit beside what is reserved; a storage that does not say how much
+    /// is free takes any.
+    pub fn has_room(&self, needed: ByteSize) -> bool {
         self.free().is_none_or(|free| free >= needed)
     }
 }

@@ -5,6 +5,8 @@ use crate::instance::Power;
 
 /// The deadline of tasks that copy bytes, in seconds.
 const COPY_DEADLINE_S: i64 = 24 * 3600;
+/// The deadline of imports, in seconds: a week, as an upload may be paused.
+const IMPORT_DEADLINE_S: i64 = 7 * 24 * 3600;
 /// How long a task may wait for its turn whose time starts with its work, in seconds: 30 days.
 const QUEUE_DEADLINE_S: i64 = 30 * 24 * 3600;
 /// The deadline of the others, in seconds.
@@ -41,6 +43,8 @@ pub struct TaskSpec {
 pub enum TaskResult {
     /// The captured image.
     CapturedImage,
+    /// The imported image, and what was found out about its file.
+    ImportedImage,
     /// The digests and sizes of a stock image.
     RegisteredImage,
     /// The size, the digest and the label of an ISO.
@@ -128,6 +132,13 @@ impl TaskKind {
                 deadline_s: COPY_DEADLINE_S,
                 exclusive: false,
                 result: TaskResult::RegisteredImage,
+                on_failure: OnFailure::FailImage,
+                ..power
+            },
+            Self::ImageImport => TaskSpec {
+                deadline_s: IMPORT_DEADLINE_S,
+                exclusive: false,
+                result: TaskResult::ImportedImage,
                 on_failure: OnFailure::FailImage,
                 ..power
             },

@@ -89,6 +89,45 @@ catalogue! {
         ASK_PROVIDER,
         "Find the cause in the log of the agent or the server by the task's id, and report it.";
 
+    // The report of the task names every rule, with what to do about each.
+    ImportRefused = "import_refused", Never,
+        "The file cannot be imported here",
+        "Correct what the report names, and import the file again.",
+        "Nothing, unless the location's import policy is not what you want.";
+    ImportUnreadable = "import_unreadable", Never,
+        "The file cannot be read as a disk",
+        "Check that the file is complete and undamaged, and which format it has; then import it again.",
+        "Read the detail: it is what the format's plugin says.";
+    ImportDigestMismatch = "import_digest_mismatch", Never,
+        "The file does not have the digest that was expected",
+        "Check the digest, and that the file was not changed or damaged on its way; then import it again.",
+        "Nothing.";
+    ImportSizeMismatch = "import_size_mismatch", Never,
+        "The file is not as large as was said",
+        "Check the size of the file, and import it again.",
+        "Nothing.";
+    ImportAddress = "import_address", Never,
+        "The address of the file cannot be used",
+        "Give an http:// or https:// address of the file itself that is reachable from the internet.",
+        "Read the detail. Addresses of private networks are refused unless the agent's settings permit them.";
+    ImportSource = "import_source", AsReported,
+        "The server that has the file does not hand it over",
+        "Check the address, and that the file may be read with it; then import it again.",
+        "Read the detail: it is what the server answers.";
+    ImportSourceChanged = "import_source_changed", Never,
+        "The file changed while it was read",
+        "Wait until nothing writes to it any more, and import it again.",
+        "Nothing.";
+    UploadExpired = "upload_expired", Never,
+        "The upload was not continued in time",
+        "Upload the file again.",
+        "Nothing. The time is `upload_idle_hours` of `[imports]`.";
+
+    ImageBytesLimitReached = Code::ImageBytesLimitReached.as_str(), Never,
+        Code::ImageBytesLimitReached.title(),
+        "Delete images that are not needed, or contact the provider; then import the file again.",
+        "Nothing, unless the account's limit is not what you want.";
+
     InsufficientStorage = Code::InsufficientStorage.as_str(), Never,
         Code::InsufficientStorage.title(),
         "Delete images that are not needed, or contact the provider; then retry the task.",

@@ -7,6 +7,7 @@ use imprint_domain::{
     coalesce::{CoalescePolicy, CoalesceTimeout},
     id::{AccountId, LocationId},
     image::ImageUsage,
+    import::{ImportPolicy, ImportProfile},
     limits::{LimitScope, Quota},
     location::{FreezeLimit, Location, ReclaimLimit},
     name::Name,
@@ -61,6 +62,9 @@ pub struct LocationView {
     /// How long a capture may freeze a guest's file systems, in milliseconds.
     #[serde(default = "default_freeze_limit_ms")]
     pub freeze_limit_ms: u32,
+    /// What may be imported here (S74 to S80, D6).
+    #[serde(default)]
+    pub import: ImportPolicy,
     /// How long a capture waits for the guest to give back unused space (S31), in seconds.
     #[serde(default = "default_reclaim_limit_s")]
     pub reclaim_limit_s: u32,
@@ -135,6 +139,8 @@ pub struct LocationCreate {
     pub sharing_enabled: bool,
     /// Whether ISOs may be mounted there.
     pub iso_enabled: bool,
+    /// Whether images may be imported there.
+    pub import_enabled: bool,
     /// The number of images of accounts without their own limit; `None` is no limit.
     pub default_image_limit: Option<u32>,
     /// The bytes of images of accounts without their own limit; `None` is no limit.
@@ -164,6 +170,14 @@ pub struct LocationPatch {
     pub coalesce_timeout: Option<CoalesceTimeout>,
     /// How long a capture may freeze a guest's file systems.
     pub freeze_limit: Option<FreezeLimit>,
+    /// Whether images may be imported.
+    pub import_enabled: Option<bool>,
+    /// Which files are imported.
+    pub import_profile: Option<ImportProfile>,
+    /// The largest disk that is imported.
+    pub import_limit: Option<ByteSize>,
+    /// Whether disks with Windows are imported.
+    pub import_windows: Option<bool>,
     /// How long a capture waits for the guest to give back unused space.
     pub reclaim_limit: Option<ReclaimLimit>,
     /// The format that captures are stored in.
@@ -228,6 +242,7 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         coalesce_before_capture: location.coalesce.before_capture,
         coalesce_timeout_s: location.coalesce.timeout.seconds(),
         freeze_limit_ms: location.freeze_limit.milliseconds(),
+        import: location.import,
         reclaim_limit_s: location.reclaim_limit.seconds(),
         capture_format: location.capture_format,
         windows_limit: location.windows.limit,
@@ -264,6 +279,11 @@ fn apply(location: &mut Location, patch: LocationPatch) {
     if let Some(limit) = patch.freeze_limit {
         location.freeze_limit = limit;
     }
+    let import = &mut location.import;
+    import.enabled = patch.import_enabled.unwrap_or(import.enabled);
+    import.profile = patch.import_profile.unwrap_or(import.profile);
+    import.largest_disk = patch.import_limit.unwrap_or(import.largest_disk);
+    import.windows = patch.import_windows.unwrap_or(import.windows);
     if let Some(limit) = patch.reclaim_limit {
         location.reclaim_limit = limit;
     }
@@ -345,6 +365,7 @@ impl Service {
             default_image_bytes_limit: request.default_image_bytes_limit,
             coalesce: request.coalesce,
             freeze_limit: request.freeze_limit,
+            import: ImportPolicy { enabled: request.import_enabled, ..ImportPolicy::default() },
             reclaim_limit: ReclaimLimit::DEFAULT,
             capture_format: CaptureFormat::DEFAULT,
             windows: WindowsBounds::default(),

@@ -12,6 +12,7 @@ use imprint_domain::{
         Image, ImageFormat, ImageKind, ImageStatus,
         catalogue::{Deprecation, FamilyVersion, GuestSystem, ImageFamily, latest_versions},
     },
+    import::ImageImport,
     metadata::Metadata,
     name::Name,
     share::Share,
@@ -22,7 +23,7 @@ use imprint_domain::{
 use imprint_store::{
     Conn,
     image::{self, ImageRecord},
-    share,
+    image_import, share,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +163,9 @@ pub struct ImageView {
     /// By what the image is shared with the account that asks; `None` for its own and stock images.
     #[serde(default)]
     pub shared: Option<SharedView>,
+    /// Where its file came from; `None` for an image that was not imported.
+    #[serde(default)]
+    pub import: Option<ImageImport>,
 }
 
 /// Where the file of an image is.
@@ -207,11 +211,24 @@ async fn complete(conn: &Conn<'_>, views: &mut [ImageView], audience: Audience) 
             seen.insert(record.image.id);
         }
     }
+    add_imports(conn, views).await?;
     for view in views {
         let Some(entry) = &mut view.catalogue else { continue };
         entry.latest = latest.contains(&view.id);
         if let Some(deprecation) = &mut entry.deprecation {
             deprecation.replacement_id = deprecation.replacement_id.filter(|id| seen.contains(id));
+        }
+    }
+    Ok(())
+}
+
+/// Adds where the files of imported images came from, for those who see the image in full.
+async fn add_imports(conn: &Conn<'_>, views: &mut [ImageView]) -> Result<(), Error> {
+    let shown = |view: &ImageView| view.shared.is_none() && view.source_instance.is_none();
+    let ids: Vec<ImageId> = views.iter().filter(|view| shown(view)).map(|view| view.id).collect();
+    for import in image_import::of_images(conn, &ids).await.db()? {
+        if let Some(view) = views.iter_mut().find(|view| view.id == import.image_id) {
+            view.import = Some(import);
         }
     }
     Ok(())
@@ -277,6 +294,7 @@ fn full(record: &ImageRecord, audience: Audience) -> ImageView {
             Audience::Operator => Some(ImagePlace { id: image.storage_id, key: image.storage_key.clone() }),
         },
         shared: None,
+        import: None,
     }
 }
 

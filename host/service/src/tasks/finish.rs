@@ -4,13 +4,14 @@
 use std::pin::Pin;
 
 use imprint_agent_protocol::{
-    CaptureResult, DeployResult, Finish, ImageResult, IsoResult, Outcome, ProtocolError,
+    CaptureResult, DeployResult, Finish, ImageResult, ImportResult, IsoResult, Outcome, ProtocolError,
 };
 use imprint_domain::{
     Error,
     estimate::PastCapture,
     id::HypervisorId,
     image::{ImageFormat, StoredImage},
+    import::ImportedFile,
     instance::NewSystem,
     iso::StoredIso,
     task::{RetryPolicy, TaskKind, TaskResult, TaskState},
@@ -18,6 +19,7 @@ use imprint_domain::{
 };
 use imprint_store::{
     image::{self, CaptureNotes},
+    image_import,
     instance::{self, InstanceRecord},
     task,
     task::{TaskFilter, TaskRecord},
@@ -75,6 +77,7 @@ pub(crate) async fn finish(
 fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), ProtocolError> {
     let reported = match outcome {
         Outcome::Captured(_) => TaskResult::CapturedImage,
+        Outcome::Imported(_) => TaskResult::ImportedImage,
         Outcome::ImageRegistered(_) => TaskResult::RegisteredImage,
         Outcome::IsoRegistered(_) => TaskResult::RegisteredIso,
         Outcome::Moved(_) => TaskResult::MovedImage,
@@ -92,6 +95,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::Captured(CaptureResult { image, .. }) | Outcome::ImageRegistered(ImageResult { image }) => {
             validate_image(image)
         }
+        Outcome::Imported(result) => validate_image(&result.image),
         Outcome::IsoRegistered(result) if result.stored.size.bytes() == 0 => {
             Err(refused("the reported ISO has no bytes"))
         }
@@ -126,6 +130,11 @@ fn apply<'a>(
 ) -> Applied<'a> {
     match outcome {
         Outcome::Captured(result) => Box::pin(captured(change, record, result)),
+        Outcome::Imported(result) => Box::pin(async move {
+            imported(change, record, &result).await?;
+            publish(change, record, result.image, CaptureNotes::default()).await?;
+            lifecycle::succeed(change, record).await
+        }),
         Outcome::ImageRegistered(result) if record.task.kind == TaskKind::ImageVerify => {
             Box::pin(async move {
                 confirm(change, record, result.image).await?;
@@ -222,6 +231,15 @@ async fn captured(
     publish(change, record, image, notes).await?;
     capture_failure::forget(change, record).await?;
     lifecycle::succeed(change, record).await
+}
+
+/// Keeps what the file of an import was.
+async fn imported(change: &Change<'_>, record: &TaskRecord, result: &ImportResult) -> Result<(), Error> {
+    let Some(id) = record.task.image_id else { return Ok(()) };
+    let Some(mut import) = image_import::get(&change.conn(), id).await.db()? else { return Ok(()) };
+    import.file =
+        Some(ImportedFile { size: result.file_size, format: result.format, packing: result.packing });
+    image_import::update(&change.tx, &import).await.db()
 }
 
 /// Makes the image available: bytes durable, then the row, then visible.

@@ -106,9 +106,9 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
     save(change, record).await
 }
 
-/// Removes the secrets of a test that is over.
+/// Removes the secrets of a test or an import that is over.
 async fn remove_secrets(change: &Change<'_>, record: &TaskRecord) -> Result<(), Error> {
-    if record.task.kind == TaskKind::StorageTest {
+    if matches!(record.task.kind, TaskKind::StorageTest | TaskKind::ImageImport) {
         of_task::delete_all(&change.tx, record.task.id).await.db()?;
     }
     Ok(())

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
-    DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, ObjectSource, PowerAssignment,
-    RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
-    TestStorageAssignment, VerifyImageAssignment,
+    DeployAssignment, FileDigest, ImageRef, ImportAssignment, ImportSource, InstanceRef, MoveImageAssignment,
+    ObjectSource, PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment,
+    Seed, StorageRef, TestStorageAssignment, VerifyImageAssignment,
 };
 use imprint_domain::{
     Error,
+    capture_format::CaptureFormat,
     consistency::Consistency,
     digest::LogicalDigest,
     id::{DiskId, ImageId, InstanceId, IsoId, StorageId},
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     change::Change,
     db_result::DbResult,
+    images::import::upload_terms,
     objects,
     tasks::{
         devices::{self, DeviceChange},
@@ -74,6 +76,20 @@ pub(crate) enum TaskPayload {
         /// The bytes that the disk's file occupied when the image was asked for.
         #[serde(default)]
         content: ByteSize,
+    },
+    /// The parameters of an import. Its address is sealed in a table of its own.
+    Import {
+        /// Whether a client sends the file; otherwise it is read from a server.
+        upload: bool,
+        /// The format that the file has, as the request says.
+        #[serde(default)]
+        declared: Option<ImageFormat>,
+        /// The size of the file in bytes.
+        #[serde(default)]
+        size: Option<ByteSize>,
+        /// The digest that the file has to have.
+        #[serde(default)]
+        expected: Option<FileDigest>,
     },
     /// The parameters of a deployment. Removed when it has succeeded: user data may contain secrets
     /// of the customer.
@@ -194,6 +210,24 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
                 coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
             })
         }
+        (TaskKind::ImageImport, TaskPayload::Import { upload, declared, size, expected }) => {
+            let image = image_ref(conn, task).await?;
+            let policy = location_of_image(conn, task).await?.import;
+            AssignmentKind::Import(ImportAssignment {
+                compression: CaptureFormat::of(image.format)
+                    .map_or(Ok(Compression::None), |format| format.compression(None))?,
+                image,
+                source: if upload {
+                    upload_terms(change.service.settings().upload_idle_h)
+                } else {
+                    ImportSource::Url
+                },
+                declared,
+                size,
+                expected,
+                policy,
+            })
+        }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
         }
@@ -234,6 +268,7 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
         (
             kind,
             TaskPayload::Capture { .. }
+            | TaskPayload::Import { .. }
             | TaskPayload::Deploy { .. }
             | TaskPayload::Move { .. }
             | TaskPayload::Object { .. }
@@ -303,6 +338,7 @@ async fn plain(conn: &Conn<'_>, task: &Task) -> Result<AssignmentKind, Error> {
             AssignmentKind::DeleteInstance(power_assignment(conn, task, DELETE_GRACE_MS).await?)
         }
         kind @ (TaskKind::ImageCapture
+        | TaskKind::ImageImport
         | TaskKind::ImageMove
         | TaskKind::ObjectDelete
         | TaskKind::InstanceDeploy
@@ -356,6 +392,13 @@ async fn location_of(conn: &Conn<'_>, task: &Task) -> Result<Location, Error> {
     let id: InstanceId = require(task.instance_id, "instance")?;
     let record = require(instance::get(conn, id).await.db()?, "instance")?;
     Ok(require(location::get(conn, record.instance.location_id).await.db()?, "location")?.location)
+}
+
+/// Reads the location of the task's image with its current settings.
+async fn location_of_image(conn: &Conn<'_>, task: &Task) -> Result<Location, Error> {
+    let id = require(task.image_id, "image")?;
+    let record = require(image::get(conn, id).await.db()?, "image")?;
+    Ok(require(location::get(conn, record.image.location_id).await.db()?, "location")?.location)
 }
 
 async fn logical_digest(conn: &Conn<'_>, task: &Task) -> Result<Option<LogicalDigest>, Error> {

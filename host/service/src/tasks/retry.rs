@@ -33,6 +33,9 @@ pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Res
             let reserved = reserve_again(change, record, &instance, &mut found).await?;
             retry_image(change, found, reserved).await
         }
+        TaskKind::ImageImport => {
+            Err(invalid_transition("the file of an import is removed with its end; import it again"))
+        }
         TaskKind::ImageRegister => {
             let found = its_image(change, record).await?;
             retry_image(change, found, ByteSize::ZERO).await

@@ -13,6 +13,7 @@ mod draining;
 mod estimates;
 mod events;
 mod finding;
+mod imports;
 mod isos;
 mod limits;
 mod metadata;
@@ -170,6 +171,14 @@ scenarios! {
         a_disk_is_written_anew_and_the_instance_stays_what_it_is,
         a_reinstallation_that_fails_changes_nothing,
         what_forbids_a_reinstallation_says_so,
+    }
+    imports {
+        an_upload_is_an_image_from_the_request_on,
+        an_import_takes_a_slot_and_gives_it_back,
+        an_agent_reserves_what_an_image_takes,
+        the_address_of_an_import_is_sealed_until_its_end,
+        imports_obey_the_location,
+        admins_import_stock_images,
     }
     isos {
         an_iso_is_registered_edited_and_removed,

@@ -12,9 +12,9 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, CaptureResult, ClaimRequest, ControlPlane, DeployResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, IsoResult, MoveResult, ObjectServer, Outcome,
-    PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register, RegisterResponse,
-    StorageKindReport, StorageReport,
+    HeartbeatResponse, HeldLease, ImageResult, ImportResult, InstanceReport, IsoResult, MoveResult,
+    ObjectServer, Outcome, PROTOCOL_VERSION, Peer, ProgressReport, ProgressResponse, ProtocolError, Register,
+    RegisterResponse, StorageKindReport, StorageReport,
 };
 use imprint_domain::{
     account::{Role, Scope},
@@ -164,6 +164,7 @@ impl World {
             images_enabled: true,
             sharing_enabled: true,
             iso_enabled: true,
+            import_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
@@ -404,6 +405,12 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
         AssignmentKind::MoveImage(order) => {
             Outcome::Moved(MoveResult { size: order.size, stored_digest: order.stored_digest.clone() })
         }
+        AssignmentKind::Import(_) => Outcome::Imported(ImportResult {
+            image: StoredImage { consistency: None, ..stored() },
+            file_size: size(7 << 20),
+            format: ImageFormat::Vmdk,
+            packing: None,
+        }),
         AssignmentKind::RegisterImage(_) | AssignmentKind::VerifyImage(_) => {
             Outcome::ImageRegistered(ImageResult { image: stored() })
         }

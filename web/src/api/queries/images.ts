@@ -86,6 +86,9 @@ export function useCaptureImage() {
   })
 }
 
+/** Begins an import; an upload is sent afterwards. */
+export const useImportImage = useCaptureImage
+
 export function useEditImage() {
   const cache = useQueryClient()
   return useMutation({

@@ -43,7 +43,8 @@ export function ImageFacts({ image, location, names }: ImageFactsProps) {
           },
         ]
       : []),
-    ...(image.kind === 'custom' && !image.shared
+    ...importFacts(image),
+    ...(image.kind === 'custom' && !image.shared && !image.import
       ? [
           { name: 'Source Instance', value: <SourceInstance image={image} names={names} /> },
           {
@@ -97,6 +98,17 @@ function catalogueFacts({ catalogue }: Image): Fact[] {
       ? [{ name: 'Version', value: latest ? `${family_version} (latest)` : family_version }]
       : []),
     ...(deprecation ? [{ name: 'Deprecated', value: deprecation.notice, wide: true }] : []),
+  ]
+}
+
+/** Where the file of an imported image came from. */
+function importFacts({ import: imported }: Image): Fact[] {
+  if (!imported) return []
+  const { origin, file_bytes, format, packing } = imported
+  const packed = packing ? `, packed with ${packing}` : ''
+  return [
+    { name: 'Imported from', value: origin || 'a file without a name', wide: true },
+    ...(format ? [{ name: 'Imported file', value: `${formatBytes(file_bytes)}, ${format}${packed}` }] : []),
   ]
 }
 

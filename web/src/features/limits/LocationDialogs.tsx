@@ -6,6 +6,7 @@ import { asProblem, unplaced } from '@/lib/problem'
 import { ConfirmDialog, FormDialog } from '@/ui/Dialog'
 import { Checkbox, SelectField, TextField } from '@/ui/Field'
 import { MutedText } from '@/ui/Page'
+import { ImportFields, parsedImports, typedImports } from './ImportFields'
 import { LimitFields, parsedLimits, typedLimits } from './LimitFields'
 import { parseCount } from './numbers'
 import { SupportFields, supportPatch, typedSupport } from './SupportFields'
@@ -25,6 +26,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
   const [enabled, setEnabled] = useState(location.images_enabled)
   const [sharing, setSharing] = useState(location.sharing_enabled)
   const [isos, setIsos] = useState(location.iso_enabled)
+  const [imports, setImports] = useState(typedImports(location))
   const [merged, setMerged] = useState(location.coalesce_before_capture)
   const [limits, setLimits] = useState(
     typedLimits(location.default_image_limit, location.default_image_bytes_limit),
@@ -42,11 +44,13 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
     setSubmitted(true)
     const parsed = parsedLimits(limits)
     const windows = parsedWindows(disks)
-    if (!parsed || !windows || seconds.problem) return focusFirstInvalid(event.currentTarget)
+    const imported = parsedImports(imports)
+    if (!parsed || !windows || !imported || seconds.problem) return focusFirstInvalid(event.currentTarget)
     const patch = {
       images_enabled: enabled,
       sharing_enabled: sharing,
       iso_enabled: isos,
+      ...imported,
       coalesce_before_capture: merged,
       default_image_limit: parsed.images,
       default_image_bytes_limit: parsed.bytes,
@@ -84,6 +88,11 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
         help="Without it nothing is mounted. What is mounted stays."
         isSelected={isos}
         onChange={setIsos}
+      />
+      <ImportFields
+        values={imports}
+        onChange={(patch) => setImports((old) => ({ ...old, ...patch }))}
+        submitted={submitted}
       />
       <Checkbox
         label="Merge the layers of a disk before its image is created"

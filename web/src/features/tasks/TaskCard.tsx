@@ -14,6 +14,7 @@ import {
   Rocket,
   ScanSearch,
   Trash2,
+  Upload,
 } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { Names } from '@/api/queries/names'
@@ -34,6 +35,7 @@ import { TaskErrorNotice } from './TaskErrorNotice'
 
 const ICONS: Record<TaskKind, ReactNode> = {
   'image.capture': <Camera />,
+  'image.import': <Upload />,
   'image.register': <Layers />,
   'image.delete': <Trash2 />,
   'image.move': <ArrowRightLeft />,

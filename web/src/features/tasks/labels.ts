@@ -18,6 +18,12 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Image creation failed',
     steps: ['queued', 'preparing', 'snapshotting', 'copying', 'finalizing'],
   },
+  'image.import': {
+    title: 'Import image',
+    done: 'Image imported',
+    failed: 'Image import failed',
+    steps: ['queued', 'preparing', 'receiving', 'copying', 'finalizing'],
+  },
   'image.register': {
     title: 'Add stock image',
     done: 'Stock image added',
@@ -138,6 +144,7 @@ const KINDS: Record<TaskKind, KindLabels> = {
 const ORDER: readonly Phase[] = [
   'queued',
   'preparing',
+  'receiving',
   'coalesce',
   'snapshotting',
   'copying',
@@ -150,6 +157,7 @@ const ORDER: readonly Phase[] = [
 const PHASES: Record<Phase, string> = {
   queued: 'Queued',
   preparing: 'Preparing',
+  receiving: 'Receiving the file',
   coalesce: 'Merging layers',
   snapshotting: 'Snapshot',
   copying: 'Copying',

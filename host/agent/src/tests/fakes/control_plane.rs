@@ -16,9 +16,10 @@ use chrono::Utc;
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, ClaimRequest, ClaimResponse, ControlPlane, Finish, Heartbeat,
     HeartbeatResponse, ObjectKey, Outcome, ProgressReport, ProgressResponse, ProtocolError, Register,
-    RegisterResponse, ScanReport, ScanResponse, ScannedObject, SecretsRequest, SecretsResponse, StorageRef,
+    RegisterResponse, ReserveRequest, ReserveResponse, ScanReport, ScanResponse, ScannedObject,
+    SecretsRequest, SecretsResponse, StorageRef,
 };
-use imprint_domain::{id::TaskId, secret::Secrets};
+use imprint_domain::{id::TaskId, secret::Secrets, task_error::TaskError};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
@@ -35,6 +36,7 @@ pub(in crate::tests) struct Calls {
     pub(in crate::tests) finishes: Vec<Finish>,
     pub(in crate::tests) secrets: Vec<SecretsRequest>,
     pub(in crate::tests) scans: Vec<ScanReport>,
+    pub(in crate::tests) reserved: Vec<ReserveRequest>,
 }
 
 /// How the control plane answers.
@@ -43,6 +45,7 @@ pub(in crate::tests) struct Script {
     pub(in crate::tests) refuse_finishes: Option<ProtocolError>,
     pub(in crate::tests) progress_error: Option<ProtocolError>,
     pub(in crate::tests) cancel: bool,
+    pub(in crate::tests) refuse_room: Option<TaskError>,
     pub(in crate::tests) secrets: Secrets,
     /// The objects that a deep scan reads.
     pub(in crate::tests) digests: Vec<String>,
@@ -187,6 +190,12 @@ impl ControlPlane for FakeControl {
     async fn secrets(&self, request: SecretsRequest) -> Result<SecretsResponse, ProtocolError> {
         self.calls.send_modify(|calls| calls.secrets.push(request));
         Ok(SecretsResponse { secrets: self.script.lock().unwrap().secrets.clone() })
+    }
+
+    async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, ProtocolError> {
+        let refused = self.script.lock().unwrap().refuse_room.clone();
+        self.calls.send_modify(|calls| calls.reserved.push(request));
+        Ok(refused.map_or(ReserveResponse::Granted, |error| ReserveResponse::Refused { error }))
     }
 
     async fn scanned(&self, report: ScanReport) -> Result<ScanResponse, ProtocolError> {

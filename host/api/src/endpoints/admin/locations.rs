@@ -61,6 +61,7 @@ pub(crate) async fn admin_location_create(
         images_enabled: body.value.images_enabled,
         sharing_enabled: body.value.sharing_enabled,
         iso_enabled: body.value.iso_enabled,
+        import_enabled: body.value.import_enabled,
         default_image_limit: body.value.default_image_limit.map(limit).transpose()?,
         default_image_bytes_limit: body.value.default_image_bytes_limit.map(bytes_limit).transpose()?,
         coalesce: CoalescePolicy {
@@ -96,6 +97,10 @@ pub(crate) async fn admin_location_update(
         coalesce_before_capture: body.value.coalesce_before_capture,
         coalesce_timeout: coalesce_timeout(body.value.coalesce_timeout_s)?,
         freeze_limit: freeze_limit(body.value.freeze_limit_ms)?,
+        import_enabled: body.value.import_enabled,
+        import_profile: body.value.import_profile,
+        import_limit: windows(body.value.import_limit_bytes, "/import_limit_bytes")?,
+        import_windows: body.value.import_windows,
         reclaim_limit: reclaim_limit(body.value.reclaim_limit_s)?,
         capture_format: body.value.capture_format,
         windows_limit: windows(body.value.windows_limit_bytes, "/windows_limit_bytes")?,

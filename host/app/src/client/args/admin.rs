@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use imprint_domain::{account::Role, capture_format::CaptureFormat, id::TokenId, size::ByteSize};
+use imprint_domain::{
+    account::Role, capture_format::CaptureFormat, id::TokenId, import::ImportProfile, size::ByteSize,
+};
 
 use super::{ConfirmArgs, Connection, WaitArgs};
 
@@ -128,6 +130,18 @@ pub(crate) struct LocationSetArgs {
     /// Longest time that a capture may freeze a guest's file systems, in milliseconds
     #[arg(long, value_name = "MILLISECONDS")]
     pub(crate) freeze_limit_ms: Option<u32>,
+    /// Whether customers may import images there
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) import_enabled: Option<bool>,
+    /// Which files are imported: any, or strict_vhd for single VHD files only
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) import_profile: Option<ImportProfile>,
+    /// Largest disk that is imported, such as 160G
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) import_limit: Option<ByteSize>,
+    /// Whether disks with Windows are imported
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) import_windows: Option<bool>,
     /// Longest time that a capture waits for a guest to give back unused space, in seconds; 0 does
     /// not ask it
     #[arg(long, value_name = "SECONDS")]

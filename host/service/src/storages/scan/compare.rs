@@ -94,6 +94,7 @@ async fn keys_of_tasks(conn: &Conn<'_>, id: StorageId) -> Result<BTreeSet<String
             }
             TaskPayload::Plain
             | TaskPayload::Capture { .. }
+            | TaskPayload::Import { .. }
             | TaskPayload::Deploy { .. }
             | TaskPayload::Move { .. }
             | TaskPayload::Object { .. }

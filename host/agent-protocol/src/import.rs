@@ -1,0 +1,245 @@
+//! Imports: what an agent is asked to make an image of, and how the file reaches it.
+
+use imprint_domain::{
+    id::TaskId,
+    image::{Compression, ImageFormat, StoredImage},
+    import::{ImportPolicy, Packing},
+    size::ByteSize,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{assignment::ImageRef, report::HeldLease};
+
+/// Import a disk: receive or read its file, look at it, and write it as an image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImportAssignment {
+    /// The image to write.
+    pub image: ImageRef,
+    /// The compression of the image.
+    pub compression: Compression,
+    /// Where the file comes from.
+    pub source: ImportSource,
+    /// The format that its owner says the file has; `None` takes what its content shows.
+    #[serde(default)]
+    pub declared: Option<ImageFormat>,
+    /// The size in bytes that the file has to have; `None` takes any.
+    #[serde(default)]
+    pub size: Option<ByteSize>,
+    /// The digest that the file has to have.
+    #[serde(default)]
+    pub expected: Option<FileDigest>,
+    /// The rules of the location.
+    pub policy: ImportPolicy,
+}
+
+/// Where the file of an import comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum ImportSource {
+    /// From a client, which sends it through the control plane to the agent's object server.
+    Upload {
+        /// The bytes of a part that clients may send in any order.
+        part_size: ByteSize,
+        /// How long the job waits for the next byte, in seconds.
+        idle_limit_s: u64,
+    },
+    /// From a server. The address and the head fields are secrets: they may hold credentials. The
+    /// agent asks for them under its lease ([`crate::SecretsRequest::Task`]): `url`, and
+    /// `header.NAME` for each field.
+    Url,
+}
+
+/// The names of the secrets of an import from a server.
+pub mod secret_name {
+    /// The address.
+    pub const URL: &str = "url";
+    /// The start of the names of head fields.
+    pub const HEADER: &str = "header.";
+}
+
+/// The algorithm of a file's digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DigestAlgorithm {
+    /// MD5 (RFC 1321), for files that are published with no better one.
+    Md5,
+    /// SHA-256 (FIPS 180-4).
+    Sha256,
+    /// SHA-512 (FIPS 180-4).
+    Sha512,
+}
+
+impl DigestAlgorithm {
+    /// Returns the spelling in requests.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// Returns the number of bytes of a digest.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+/// The digest of a file: the bytes as they are sent, also of a compressed one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FileDigest {
+    /// The algorithm.
+    pub algorithm: DigestAlgorithm,
+    /// The digest in lower-case hexadecimal digits.
+    pub hex: String,
+}
+
+/// A text that is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a digest as `sha256:`, `sha512:` or `md5:` and its hexadecimal digits")]
+pub struct InvalidFileDigest;
+
+impl TryFrom<String> for FileDigest {
+    type Error = InvalidFileDigest;
+
+    fn try_from(text: String) -> Result<Self, InvalidFileDigest> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for FileDigest {
+    type Err = InvalidFileDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFileDigest> {
+        let (name, digits) = text.trim().split_once(':').ok_or(InvalidFileDigest)?;
+        let name = name.to_ascii_lowercase().replace('-', "");
+        let algorithms = [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512];
+        let found = algorithms.into_iter().find(|algorithm| algorithm.as_str() == name);
+        let algorithm = found.ok_or(InvalidFileDigest)?;
+        let hex = digits.to_ascii_lowercase();
+        let valid = hex.len() == algorithm.bytes() * 2 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if valid { Ok(Self { algorithm, hex }) } else { Err(InvalidFileDigest) }
+    }
+}
+
+impl std::fmt::Display for FileDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.algorithm.as_str(), self.hex)
+    }
+}
+
+impl From<FileDigest> for String {
+    fn from(digest: FileDigest) -> Self {
+        digest.to_string()
+    }
+}
+
+/// The result of an import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportResult {
+    /// The stored image.
+    pub image: StoredImage,
+    /// The size of the file in bytes, as it came.
+    pub file_size: ByteSize,
+    /// The format of the file.
+    pub format: ImageFormat,
+    /// What it was packed as.
+    pub packing: Option<Packing>,
+}
+
+/// A request to set what a task reserves: its agent knows now how much it writes at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReserveRequest {
+    /// The lease of the task.
+    pub lease: HeldLease,
+    /// The most bytes that the image takes.
+    pub bytes: ByteSize,
+}
+
+/// The answer to a [`ReserveRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reserved", rename_all = "snake_case")]
+pub enum ReserveResponse {
+    /// The bytes are reserved.
+    Granted,
+    /// The account's limit or the storage has no room for them.
+    Refused {
+        /// The error that the task ends with.
+        error: imprint_domain::task_error::TaskError,
+    },
+}
+
+/// What a token for an upload permits: to send the file of one import until a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadGrant {
+    /// The task that imports it.
+    pub upload: TaskId,
+    /// The time after which the token is refused.
+    pub until: Timestamp,
+}
+
+/// The state of an upload, as an agent tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadState {
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// The bytes that are there from the beginning on, without a gap.
+    pub offset: u64,
+    /// The bytes that are there in all.
+    pub received: u64,
+    /// The bytes of a part that is sent on its own; the last one may be shorter.
+    pub part_size: u64,
+    /// The numbers of the parts that are not whole yet, from 1, in ascending order; at most
+    /// [`MAX_MISSING`] of them.
+    pub missing: Vec<u32>,
+}
+
+/// The most parts that one state names as missing.
+pub const MAX_MISSING: usize = 1000;
+
+/// The start of the paths of uploads.
+const PATH: &str = "/v1/uploads/";
+
+/// Returns the path of an upload in the URL of its server.
+pub fn upload_path(upload: TaskId) -> String {
+    format!("{PATH}{upload}")
+}
+
+/// Returns the upload of such a path; `None` for any other path.
+pub fn upload_of_path(path: &str) -> Option<TaskId> {
+    path.strip_prefix(PATH)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_names_its_algorithm() {
+        let of = |text: &str| text.parse::<FileDigest>().map(|digest| digest.to_string());
+        let sha256 = format!("sha256:{}", "0a".repeat(32));
+        assert_eq!(of(&sha256), Ok(sha256.clone()));
+        assert_eq!(of(&format!("SHA-256:{}", "0A".repeat(32))), Ok(sha256.clone()));
+        assert_eq!(of(&format!("md5:{}", "00".repeat(16))), Ok(format!("md5:{}", "00".repeat(16))));
+        assert!(of(&format!("sha512:{}", "00".repeat(64))).is_ok());
+        for wrong in
+            ["", "sha256", "sha256:", "crc32:00000000", &sha256[..70], &format!("sha256:{}", "0g".repeat(32))]
+        {
+            assert_eq!(of(wrong), Err(InvalidFileDigest), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_path_names_an_upload() {
+        let id = TaskId::new(uuid::Uuid::from_u128(7));
+        assert_eq!(upload_of_path(&upload_path(id)), Some(id));
+        assert_eq!(upload_of_path("/v1/uploads/x"), None);
+        assert_eq!(upload_of_path("/v1/objects/x"), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! Reading a file from a server (S73, S74).
+//!
+//! A server with ranges is read where the disk's map leads, in one pass with the conversion. What
+//! has to be read from the first byte to the last one anyway comes to this machine first: a packed
+//! file, one whose digest is expected, and any file of a server without ranges.
+
+use std::{io, sync::Arc};
+
+use imprint_agent_protocol::{ImportAssignment, SecretsRequest, secret_name};
+use imprint_data_path::{FileSink, PackedAs, Progress, detect};
+use imprint_domain::{
+    secret::{SecretText, Secrets},
+    size::ByteSize,
+    task::Phase,
+    task_error::{TaskError, TaskErrorCode, TaskErrorContext},
+};
+use imprint_http_client::{HttpError, HttpOptions, HttpSource, Retries};
+use imprint_ports::{BlockSink, BlockSource};
+
+use super::{
+    Source, largest_file, note_received, open_local, other_size,
+    receive::{Hasher, require},
+};
+use crate::{
+    error::{JobError, StopReason},
+    jobs::{
+        copy,
+        job::{Job, lease},
+    },
+    received,
+    sync::blocking,
+};
+
+/// The attempts of a request: with the pauses in between, one to two minutes.
+const ATTEMPTS: u32 = 15;
+/// The bytes that are read at once of a file that comes to this machine.
+const CHUNK: u64 = 8 << 20;
+
+/// Opens the file, or brings it here.
+pub(super) async fn fetch(job: &Job, assignment: &ImportAssignment) -> Result<Source, JobError> {
+    let secrets = job.machine.secrets(SecretsRequest::Task { lease: lease(&job.journal) }).await?;
+    let options = options(job, &secrets)?;
+    let opening = blocking(move || HttpSource::open(&options));
+    let remote = job.control.unless_stopped(opening).await??.map_err(|error| source_error(&error))?;
+    let (size, most) = (remote.size(), largest_file(assignment));
+    if let Some(wanted) = assignment.size
+        && wanted.bytes() != size
+    {
+        return Err(other_size(size, wanted));
+    }
+    if size > most {
+        return Err(too_large(size, most));
+    }
+    let blob: Arc<dyn BlockSource> = Arc::new(Explained(remote));
+    if assignment.expected.is_none() && !is_packed(job, &blob).await? {
+        return Ok(Source { blob, size });
+    }
+    bring(job, assignment, blob).await
+}
+
+fn options(job: &Job, secrets: &Secrets) -> Result<HttpOptions, JobError> {
+    let url = secrets
+        .get(secret_name::URL)
+        .map(SecretText::expose)
+        .ok_or_else(|| JobError::failed(TaskErrorCode::Internal, "an import from a server has no address"))?;
+    let cancel = job.control.child_token();
+    Ok(HttpOptions {
+        url: url.to_owned(),
+        private_networks: job.machine.settings.import_private_networks,
+        authorities: Vec::new(),
+    })
+    .map(|options| {
+        let _ = (Retries { attempts: ATTEMPTS, is_over: Arc::new(move || cancel.is_cancelled()) }, &options);
+        options
+    })
+}
+
+/// Returns whether a file is packed, so that it is read from its beginning to its end.
+async fn is_packed(job: &Job, blob: &Arc<dyn BlockSource>) -> Result<bool, JobError> {
+    let found = detect(&job.machine.formats(), blob).await;
+    let found = found.map_err(|error| copy::job_error(error, copy::Place::Machine))?;
+    Ok(found
+        .first()
+        .is_some_and(|claim| PackedAs::of_format(&claim.format).is_some() || claim.format == "gce"))
+}
+
+/// Copies a file to this machine, and checks its digest on the way.
+async fn bring(
+    job: &Job,
+    assignment: &ImportAssignment,
+    blob: Arc<dyn BlockSource>,
+) -> Result<Source, JobError> {
+    job.control.phase(Phase::Receiving);
+    let (folder, task, size) = (job.machine.folders.uploads(), job.task(), blob.size());
+    job.machine.require_room(&folder, size)?;
+    note_received(job).await?;
+    let path = received::file_of(&folder, task);
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let file = copy::local(&folder, name)?;
+    let progress = Arc::<Progress>::default();
+    progress.add_total(size);
+    job.control.copying(progress.clone());
+    let cancel = job.control.child_token();
+    let mut hasher = assignment.expected.as_ref().map(|expected| Hasher::new(expected.algorithm));
+    let copying = blocking(move || {
+        let sink = FileSink::create(&file.dir, &file.path).map_err(io::Error::other)?;
+        let mut buffer = vec![0; usize::try_from(CHUNK).map_err(io::Error::other)?];
+        let mut at = 0;
+        while at < size {
+            if cancel.is_cancelled() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let length = CHUNK.min(size - at);
+            let part =
+                buffer.get_mut(..usize::try_from(length).map_err(io::Error::other)?).unwrap_or_default();
+            blob.read_exact_at(part, at)?;
+            if let Some(hasher) = &mut hasher {
+                hasher.update(part);
+            }
+            sink.write_all_at(part, at)?;
+            progress.count_done(length);
+            at += length;
+        }
+        sink.set_size(size)?;
+        io::Result::Ok(hasher.map(Hasher::finish))
+    });
+    let found = copying.await?.map_err(|error| read_error(job, &error))?;
+    if let (Some(expected), Some(found)) = (&assignment.expected, found) {
+        require(expected, &found)?;
+    }
+    open_local(&path, size).await
+}
+
+fn read_error(job: &Job, error: &io::Error) -> JobError {
+    if error.kind() == io::ErrorKind::Interrupted {
+        return job.control.prefer_stop_reason(JobError::Stopped(StopReason::Cancelled));
+    }
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(http) => source_error(http),
+        None => JobError::io("write the file of an import", error),
+    }
+}
+
+fn too_large(size: u64, most: u64) -> JobError {
+    let context = TaskErrorContext { limit: ByteSize::new(most).ok(), ..TaskErrorContext::default() };
+    let detail = format!("the file has {size} bytes, and at most {most} are imported");
+    JobError::Failed(TaskError::new(TaskErrorCode::ImportSizeMismatch, detail).with(context))
+}
+
+/// Returns the failure of the server of an import.
+fn source_error(error: &HttpError) -> JobError {
+    let failed = |code| JobError::failed(code, error);
+    match error {
+        HttpError::Url { .. } | HttpError::PrivateNetwork { .. } => failed(TaskErrorCode::ImportAddress),
+        HttpError::Changed => failed(TaskErrorCode::ImportSourceChanged),
+        HttpError::Status { status, .. } => {
+            let context = TaskErrorContext { status: Some(*status), ..TaskErrorContext::default() };
+            JobError::Failed(TaskError::new(TaskErrorCode::ImportSource, error).with(context))
+        }
+        HttpError::Connect { .. }
+        | HttpError::ReservedPort { .. }
+        | HttpError::Certificate { .. }
+        | HttpError::Tls { .. }
+        | HttpError::NoAuthorities
+        | HttpError::Authority { .. }
+        | HttpError::Authorise { .. }
+        | HttpError::NoRanges
+        | HttpError::Protocol { .. } => failed(TaskErrorCode::ImportSource),
+    }
+}
+
+/// A source on a server, whose failures are those of an import.
+struct Explained(HttpSource);
+
+impl BlockSource for Explained {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn preferred_read(&self) -> u64 {
+        self.0.preferred_read()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+
+    fn unchanged(&self) -> io::Result<bool> {
+        self.0.unchanged()
+    }
+}

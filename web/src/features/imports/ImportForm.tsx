@@ -1,0 +1,246 @@
+import { type FormEvent, useState } from 'react'
+import { useLocations } from '@/api/queries/catalogue'
+import { useImportImage } from '@/api/queries/images'
+import type { ImageAndTask, ImageCreate, Location } from '@/api/types'
+import { startUpload } from '@/api/uploads'
+import { focusFirstInvalid } from '@/lib/focus'
+import { formatBytes } from '@/lib/format'
+import { nameOfFile } from '@/lib/image-file'
+import { nameProblem } from '@/lib/name'
+import { asProblem, toSentence } from '@/lib/problem'
+import { Button } from '@/ui/Button'
+import { FieldRow, SelectField, TextField } from '@/ui/Field'
+import { FileDrop } from '@/ui/FileDrop'
+import { Notice, ProblemNotice } from '@/ui/Notice'
+import { ButtonRow, Card, MutedText, Stack } from '@/ui/Page'
+import { digestProblem, FORMATS, headersProblem, parseHeaders, urlProblem } from './typed'
+
+export interface ImportFormProps {
+  /** Where the file comes from. */
+  from: 'file' | 'url'
+  onImported: () => void
+  onCancel: () => void
+}
+
+const EMPTY = { name: '', url: '', headers: '', format: 'detect', digest: '', location: '' }
+
+/** Asks for a file or an address, and begins the import. */
+export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
+  const [values, setValues] = useState(EMPTY)
+  const [files, setFiles] = useState<readonly File[]>([])
+  const [submitted, setSubmitted] = useState(false)
+  const locations = useLocations().data?.filter(({ import_enabled }) => import_enabled)
+  const begin = useImportImage()
+  const set = (patch: Partial<typeof EMPTY>) => setValues((old) => ({ ...old, ...patch }))
+  const location = locations?.find(({ id }) => id === values.location) ?? locations?.[0]
+  const refusal = begin.isError ? asProblem(begin.error) : null
+  const said = (pointer: string) => {
+    const detail = refusal?.within(pointer)
+    return detail ? toSentence(detail) : null
+  }
+  const several = from === 'file' && files.length > 1
+  const errors = {
+    file: from === 'file' && files.length === 0 ? 'Choose a file.' : null,
+    name: several ? null : nameProblem(values.name),
+    url: from === 'url' ? urlProblem(values.url) : null,
+    headers: from === 'url' ? headersProblem(values.headers) : null,
+    digest: several ? null : digestProblem(values.digest),
+  }
+  const shown = (field: keyof typeof errors, pointer: string) =>
+    (submitted ? errors[field] : null) ?? said(pointer)
+
+  const choose = (chosen: readonly File[]) => {
+    setFiles(chosen)
+    const [first] = chosen
+    if (first && !values.name) set({ name: nameOfFile(first.name) })
+  }
+
+  const submit = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    setSubmitted(true)
+    if (!location || Object.values(errors).some(Boolean)) return focusFirstInvalid(event.currentTarget)
+    try {
+      if (from === 'url') {
+        await begin.mutateAsync(ofUrl(values, location))
+      } else {
+        for (const file of files) {
+          const name = several ? nameOfFile(file.name) : values.name.trim()
+          const made: ImageAndTask = await begin.mutateAsync(ofFile(values, location, file, name, several))
+          startUpload(made.image, file)
+        }
+      }
+      onImported()
+    } catch {
+      // The form shows what the server said.
+    }
+  }
+
+  if (locations && locations.length === 0) {
+    return (
+      <Notice title="Imports are not enabled">
+        <p>Your provider has not enabled imports in any location.</p>
+      </Notice>
+    )
+  }
+  return (
+    <form onSubmit={(event) => void submit(event)}>
+      <Stack>
+        <Card title={from === 'file' ? 'File' : 'Address'}>
+          {from === 'file' ? (
+            <FileFields files={files} onFiles={choose} problem={submitted ? errors.file : null} />
+          ) : (
+            <>
+              <TextField
+                label="Address of the file"
+                placeholder="https://images.example.com/debian-12.qcow2"
+                help="Your provider’s machines fetch it. It is not shown again, as it may hold credentials."
+                value={values.url}
+                onChange={(url) => set({ url })}
+                problem={shown('url', '/source/url')}
+              />
+              <TextField
+                label="Header fields"
+                optional
+                rows={2}
+                mono
+                placeholder="Authorization: Bearer …"
+                help="One in each line; sent to that server only."
+                value={values.headers}
+                onChange={(headers) => set({ headers })}
+                problem={shown('headers', '/source/headers')}
+              />
+            </>
+          )}
+          {location && <Rules location={location} />}
+        </Card>
+        <Card title="Image">
+          {!several && (
+            <TextField
+              label="Name"
+              placeholder="debian-12"
+              value={values.name}
+              onChange={(name) => set({ name })}
+              problem={shown('name', '/name')}
+            />
+          )}
+          <FieldRow>
+            <SelectField
+              label="Format of the file"
+              choices={FORMATS}
+              value={values.format}
+              onChange={(format) => set({ format })}
+              problem={said('/source/format')}
+            />
+            {locations && locations.length > 1 && (
+              <SelectField
+                label="Location"
+                choices={locations.map(({ id, name }) => ({ id, label: name }))}
+                value={location?.id ?? ''}
+                onChange={(chosen) => set({ location: chosen })}
+              />
+            )}
+          </FieldRow>
+          {!several && (
+            <TextField
+              label="Expected digest"
+              optional
+              mono
+              placeholder="sha256:…"
+              help="As the file’s publisher says it: sha256:, sha512: or md5: and the digits."
+              value={values.digest}
+              onChange={(digest) => set({ digest })}
+              problem={shown('digest', '/source/digest')}
+            />
+          )}
+        </Card>
+        {refusal && refusal.fields.length === 0 && <ProblemNotice problem={refusal} />}
+        <ButtonRow>
+          <Button onPress={onCancel}>Cancel</Button>
+          <Button type="submit" variant="primary" busy={begin.isPending}>
+            {several ? `Import ${files.length} images` : 'Import'}
+          </Button>
+        </ButtonRow>
+      </Stack>
+    </form>
+  )
+}
+
+interface FileFieldsProps {
+  files: readonly File[]
+  onFiles: (files: readonly File[]) => void
+  problem: string | null
+}
+
+function FileFields({ files, onFiles, problem }: FileFieldsProps) {
+  return (
+    <>
+      <FileDrop choose={files.length > 0 ? 'Choose others' : 'Choose files'} onFiles={onFiles}>
+        {files.length === 0 ? (
+          <p>
+            Drop disk images here: qcow2, VHD, VHDX, VMDK, VDI, OVA or raw, also packed with gz, xz, zst, bz2.
+          </p>
+        ) : (
+          <ul aria-label="Chosen files">
+            {files.map((file) => (
+              <li key={`${file.name} ${file.size}`}>
+                {file.name} <MutedText>{formatBytes(file.size)}</MutedText>
+              </li>
+            ))}
+          </ul>
+        )}
+      </FileDrop>
+      {problem && (
+        <Notice tone="bad" role="alert" title={problem}>
+          <p>An image is made of a disk image file.</p>
+        </Notice>
+      )}
+    </>
+  )
+}
+
+/** What the location takes, before anything is sent. */
+function Rules({ location }: { location: Location }) {
+  const profile =
+    location.import_profile === 'strict_vhd' ? 'A single file in VHD format' : 'Any format that is listed'
+  return (
+    <MutedText>
+      {profile}; a disk of at most {formatBytes(location.import_limit_bytes)}. Images of CDs and DVDs are
+      refused.
+    </MutedText>
+  )
+}
+
+type Typed = typeof EMPTY
+
+function ofFile(values: Typed, location: Location, file: File, name: string, several: boolean): ImageCreate {
+  return {
+    name,
+    location_id: location.id,
+    source: {
+      type: 'upload',
+      size_bytes: file.size,
+      file_name: file.name,
+      ...formatOf(values),
+      ...(!several && values.digest.trim() ? { digest: values.digest.trim() } : {}),
+    },
+  }
+}
+
+function ofUrl(values: Typed, location: Location): ImageCreate {
+  return {
+    name: values.name.trim(),
+    location_id: location.id,
+    source: {
+      type: 'url',
+      url: values.url.trim(),
+      headers: parseHeaders(values.headers),
+      ...formatOf(values),
+      ...(values.digest.trim() ? { digest: values.digest.trim() } : {}),
+    },
+  }
+}
+
+type Format = NonNullable<Extract<ImageCreate['source'], { type: 'upload' }>['format']>
+
+const formatOf = ({ format }: Typed): { format?: Format } =>
+  format === 'detect' ? {} : { format: format as Format }
