@@ -13,7 +13,7 @@ use imprint_data_path::{
     DeviceSource, EngineError, FileSource,
     nbd::{NbdClient, NbdOptions},
 };
-use imprint_http_client::{Authority, HttpOptions, HttpSource};
+use imprint_http_client::{Authority, HttpOptions, HttpSource, Retries, shown_url};
 use imprint_ports::BlockSource;
 use rustix::fs::{Mode, OFlags};
 
@@ -61,7 +61,8 @@ impl Location {
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Pipe => spool::STDIN.to_owned(),
-            Self::Http(url) => printable(url),
+            // Passwords and signatures are not for logs and reports.
+            Self::Http(url) => printable(&shown_url(url)),
             Self::Nbd { socket, export } => {
                 printable(&format!("export '{export}' of {}", socket.to_string_lossy()))
             }
@@ -73,7 +74,11 @@ impl Location {
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::Pipe | Self::Nbd { .. } => None,
-            Self::Http(url) => Some(Path::new(url.split(['?', '#']).next().unwrap_or_default())),
+            Self::Http(url) => {
+                let address = url.split(['?', '#']).next().unwrap_or_default();
+                let (_, rest) = address.split_once("://").unwrap_or_default();
+                rest.find('/').map(|start| Path::new(&rest[start..]))
+            }
             Self::File(path) => Some(path),
         }
     }
@@ -111,7 +116,9 @@ pub(super) async fn open(location: &Location, read: &ReadArgs, watch: &Watch) ->
                 Some(path) => authorities(path)?,
                 None => Vec::new(),
             };
-            let options = HttpOptions { url: url.clone(), private_networks: true, authorities };
+            let cancel = watch.options().cancel;
+            let retries = Retries { is_over: Arc::new(move || cancel.is_cancelled()), ..Retries::default() };
+            let options = HttpOptions { url: url.clone(), private_networks: true, authorities, retries };
             return remote(&shown, watch, move || Ok(HttpSource::open(&options)?)).await;
         }
         Location::Nbd { socket, export } => {
@@ -173,7 +180,7 @@ mod tests {
         assert_eq!(of("-"), Location::Pipe);
         assert_eq!(of("./-"), Location::File("./-".into()));
         assert_eq!(of("http://h/a.qcow2?x=1"), Location::Http("http://h/a.qcow2?x=1".into()));
-        assert_eq!(of("http://h/a.qcow2?x=1").path(), Some(Path::new("http://h/a.qcow2")));
+        assert_eq!(of("http://h/a.qcow2?x=1").path(), Some(Path::new("/a.qcow2")));
         let nbd = Location::Nbd { socket: "/run/s".into(), export: "disk".into() };
         assert_eq!(of("nbd+unix:///disk?socket=/run/s"), nbd);
         assert_eq!(of("nbd.raw"), Location::File("nbd.raw".into()));
