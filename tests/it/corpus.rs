@@ -114,7 +114,11 @@ impl Watched {
                 let known =
                     self.code().is_some_and(|code| codes.iter().any(|expected| code.starts_with(expected)));
                 // What is no file is not refused for its content.
-                let status = if codes.contains(&"io.open") { Some(1) } else { Some(3) };
+                let status = match codes {
+                    ["io.open"] => Some(1),
+                    ["invalid.source"] => Some(2),
+                    _ => Some(3),
+                };
                 ensure!(known && self.status == status, "it was to be refused with {codes:?}: {said}");
             }
         }

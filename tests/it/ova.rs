@@ -101,6 +101,65 @@ fn what_the_description_calls_a_vmdk_has_to_be_one() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn an_appliance_is_described_and_checked_as_the_disk_in_it() -> Result<()> {
+    let dir = TempDir::new()?;
+    appliance(dir.path(), &[("disk1.qcow2", "qcow2")])?;
+    let (ova, bare) = (dir.path().join("a.ova"), dir.path().join("disk1.qcow2"));
+    let (wrapped, plain) =
+        (crate::disk::done(&["inspect", arg(&ova)])?, crate::disk::done(&["inspect", arg(&bare)])?);
+    for key in ["virtual_size", "data_bytes", "encoded_bytes", "unit", "subformat", "findings"] {
+        assert_eq!(wrapped[key], plain[key], "{key}");
+    }
+    assert_eq!((&wrapped["format"], &wrapped["contains"]), (&json!("ova"), &json!("qcow2")));
+    let facts = wrapped["facts"].as_object().unwrap();
+    assert_eq!((&facts["wrapper"], &facts["wrapper-member"]), (&json!("ova"), &json!("disk1.qcow2")));
+    for (key, value) in plain["facts"].as_object().unwrap() {
+        assert_eq!(&facts[key], value, "{key}");
+    }
+    // A refcount of 0 for a cluster that is used: an error, also inside.
+    let mut bytes = fs::read(&bare)?;
+    let be64 = |bytes: &[u8], at: usize| {
+        usize::try_from(u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
+    };
+    let block = be64(&bytes, be64(&bytes, 48));
+    let last = bytes.len().div_ceil(65536) - 1;
+    bytes[block + last * 2..block + last * 2 + 2].fill(0);
+    fs::write(&bare, bytes)?;
+    tools::ok("tar", &["--format=ustar", "-C", arg(dir.path()), "-cf", arg(&ova), "a.ovf", "disk1.qcow2"])?;
+    for image in [&bare, &ova] {
+        let output = disk(&["check", arg(image)])?;
+        ends(&output, 3, "corrupt.tables");
+        let found = &crate::disk::done(&["inspect", arg(image)])?["findings"];
+        ensure!(found["errors"].as_u64() >= Some(1), "{found}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_appliance_of_any_name_and_spelling_is_read() -> Result<()> {
+    let dir = TempDir::new()?;
+    let name = "My VM (Büro) 1+,@.qcow2";
+    appliance(dir.path(), &[(name, "qcow2")])?;
+    let ova = dir.path().join("a.ova");
+    // The disk first, a manifest with odd spellings, a file that is missing, a folder.
+    let digest = tools::ok("sha256sum", &[arg(&dir.path().join(name))])?;
+    let digest = digest.split(' ').next().unwrap_or_default();
+    fs::write(dir.path().join("a.mf"), format!("\u{feff}# made by hand\nsha-256 ( {name} ) = {digest}\r\n"))?;
+    let encoded = name.replace(' ', "%20").replace('ü', "%C3%BC");
+    let text = ovf(&[name]).replace(&format!("href=\"{name}\""), &format!("href=\"{encoded}\""));
+    let more = "<File ovf:id=\"nvram\" ovf:href=\"vm.nvram\"/></References>";
+    fs::write(dir.path().join("a.ovf"), text.replace("</References>", more))?;
+    fs::create_dir(dir.path().join("empty"))?;
+    let members = ["--format=gnu", "-C", arg(dir.path()), "-cf", arg(&ova), name, "empty", "a.ovf", "a.mf"];
+    tools::ok("tar", &members)?;
+    let report = crate::disk::done(&["check", arg(&ova)])?;
+    assert_eq!((&report["errors"], &report["manifest"]), (&json!(0), &json!("sha256")), "{report}");
+    ensure!(report["findings"].to_string().contains("vm.nvram"), "what was odd is said: {report}");
+    ends(&disk(&["compare", arg(&ova), arg(&dir.path().join(format!("{name}.raw")))])?, 0, "");
+    Ok(())
+}
+
 /// Seals an appliance with a manifest, and packs it again. Of the disk, the byte at `damage` from
 /// its end is changed after that.
 fn seal(dir: &Path, member: &str, algorithm: &str, damage: Option<usize>) -> Result<String> {

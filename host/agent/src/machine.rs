@@ -1,7 +1,6 @@
 //! The machine of the agent: its folders, plugins and instances, which all jobs share.
 
 pub(crate) mod devices;
-pub(crate) mod image_lock;
 pub(crate) mod instance;
 mod mounts;
 pub(crate) mod network;

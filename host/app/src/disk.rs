@@ -16,6 +16,7 @@ mod digest;
 mod failure;
 mod image;
 mod inspect;
+mod limits;
 mod map;
 mod report;
 mod source;
@@ -59,6 +60,15 @@ impl DiskCommand {
             Self::Compare(args) => args.common.output,
         }
     }
+}
+
+/// Checks that the limits of this process leave room for a command, before anything is started.
+///
+/// # Errors
+///
+/// The exit status, after the limit was reported.
+pub(crate) fn check_limits(command: &DiskCommand) -> Result<(), ExitCode> {
+    limits::check().map_err(|failure| failure.report(command.output_format()))
 }
 
 /// Runs a command and returns the exit status of the process. SIGINT, SIGTERM and SIGHUP cancel the

@@ -28,13 +28,25 @@ fn main() -> ExitCode {
     if let Some(status) = mover::take_over() {
         return status;
     }
+    imprint_data_path::report_file_limit();
     let cli = Cli::parse();
     log(&cli.command);
+    if let Command::Disk(command) = &cli.command
+        && let Err(status) = disk::check_limits(command)
+    {
+        return status;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::anyhow!(error).context("cannot start the runtime")),
     };
-    runtime.block_on(run(cli.command))
+    let is_local = matches!(cli.command, Command::Disk(_));
+    let status = runtime.block_on(run(cli.command));
+    if is_local {
+        // A thread that waits for a server holds nothing that has to be put away.
+        runtime.shutdown_background();
+    }
+    status
 }
 
 async fn run(command: Command) -> ExitCode {
@@ -75,6 +87,9 @@ fn log(command: &Command) {
         | Command::Plugin(_) => "error",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    // The HTTP client logs addresses whole, with the passwords and signatures in them.
+    let silent = ["ureq=off", "ureq_proto=off"].into_iter().filter_map(|directive| directive.parse().ok());
+    let filter = silent.fold(filter, EnvFilter::add_directive);
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -12,6 +12,6 @@ pub(crate) mod reader;
 mod refine;
 pub(crate) mod resolve;
 mod virtual_disk;
-mod wrapped;
+pub(crate) mod wrapped;
 
 pub use virtual_disk::Disk;

@@ -70,6 +70,17 @@ pub enum EngineError {
     /// The destination cannot grow, and the image is larger than it.
     #[error(transparent)]
     TooSmall(#[from] TooSmall),
+    /// The process may not write so much to a file.
+    #[error(
+        "the target is larger than this process may make a file (the limit RLIMIT_FSIZE; in a shell `ulimit -f`), or than its file system allows; raise the limit, or write to another place"
+    )]
+    FileLimit {
+        /// The offset in the destination.
+        offset: u64,
+        /// What the transport reports.
+        #[source]
+        source: io::Error,
+    },
     /// Opening or preparing a file failed.
     #[error("cannot open or publish '{path}'{}", advice(source))]
     Open {
@@ -81,7 +92,7 @@ pub enum EngineError {
     },
     /// An image names another file, which was not granted.
     #[error(
-        "the image refers to '{reference}', which was not granted; grant the file that is meant, or flatten the image into a single file"
+        "the image refers to '{reference}', which was not granted; grant the file that is meant (imprint disk: --with FILE), or flatten the image into a single file"
     )]
     ExternalReference {
         /// The reference in the file; untrusted text, shortened to 200 characters.
@@ -197,7 +208,7 @@ pub enum ChainProblem {
     Cycle,
     /// The file is not the one that the layer above was made on.
     #[error(
-        "does not fit together: the layer above was made on the parent with the id {expected}, and this one has {found}; grant the right file"
+        "does not fit together: the layer above was made on the parent with the id {expected}, and this one has {found}; grant the right file (imprint disk: --with FILE)"
     )]
     ParentMismatch {
         /// The id in the layer above.
@@ -228,6 +239,7 @@ impl EngineError {
             }
             Self::Write { .. } => "io.write",
             Self::NoSpace { .. } => "io.no-space",
+            Self::FileLimit { .. } => "limit.file-size",
             Self::TooSmall(_) => "io.target-too-small",
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => "io.not-found",
             Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => "io.already-exists",
@@ -266,7 +278,7 @@ impl EngineError {
                 }
             }
             Self::Write { .. } => ErrorClass::Transient,
-            Self::NoSpace { .. } | Self::TooSmall(_) => ErrorClass::LimitExceeded,
+            Self::NoSpace { .. } | Self::FileLimit { .. } | Self::TooSmall(_) => ErrorClass::LimitExceeded,
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorClass::NotFound,
             Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
                 ErrorClass::AlreadyExists
@@ -322,6 +334,9 @@ impl EngineError {
         if let Some(too_small) = source.get_ref().and_then(|inner| inner.downcast_ref::<TooSmall>()) {
             return Self::TooSmall(*too_small);
         }
+        if source.kind() == io::ErrorKind::FileTooLarge {
+            return Self::FileLimit { offset, source };
+        }
         match (is_full(&source), PortError::of(&source)) {
             (true, _) => Self::NoSpace { offset, source },
             (false, Some(error)) => Self::of_plugin(error),
@@ -333,6 +348,8 @@ impl EngineError {
     pub fn write_open(path: &str, source: io::Error) -> Self {
         if is_full(&source) {
             Self::NoSpace { offset: 0, source }
+        } else if source.kind() == io::ErrorKind::FileTooLarge {
+            Self::FileLimit { offset: 0, source }
         } else {
             Self::Open { path: path.to_owned(), source }
         }

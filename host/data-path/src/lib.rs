@@ -40,8 +40,9 @@
 //! - Sources and sinks: over files [`FileSource`], [`FileSink`]; over block devices
 //!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over streams that can be
 //!   appended to [`AppendSink`]; over HTTP in `imprint-http-client`.
+//! - [`image_lock`]: whether a guest uses a disk file.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
-//!   [`GrantedFiles`]: chains of files.
+//!   [`GrantedFiles`]: chains of files. [`InnerImage`]: the image in a wrapper.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system
 //!   can.
 //! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] has its
@@ -86,6 +87,7 @@ pub use disk::{
     options::OpenOptions,
     reader::DiskReader,
     resolve::{DenyReferences, Resolved, Resolver},
+    wrapped::InnerImage,
 };
 pub use error::{ChainProblem, EngineError, TooSmall};
 pub use limits::Limits;
@@ -106,8 +108,8 @@ pub use transfer::{
 };
 pub use transport::{
     append::AppendSink,
-    file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail},
+    file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail, image_lock},
     nbd,
 };
 pub use unpack::{PackedAs, UnpackError, unpack};
-pub use util::zero::is_zero;
+pub use util::{signals::report_file_limit, zero::is_zero};

@@ -64,6 +64,13 @@ pub fn check_address(host: &str, address: IpAddr, private_networks: bool) -> Res
     Err(HttpError::PrivateNetwork { host: host.to_owned(), address })
 }
 
+/// Returns whether a name leads to an address that is none of the public internet. Blocks while it
+/// is resolved; a name that cannot be resolved leads nowhere.
+pub(crate) fn leads_to_private(host: &str, port: u16) -> bool {
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    (name, port).to_socket_addrs().is_ok_and(|mut found| found.any(|address| is_private(address.ip())))
+}
+
 /// Connects to one of the addresses of a name, after all of them were checked as for requests.
 /// Blocks, for at most `limit` for each address.
 ///

@@ -10,7 +10,10 @@ use std::{
 use ureq::{
     Agent, Body, SendBody,
     config::Config,
-    http::{Request, Response, header::CONTENT_LENGTH},
+    http::{
+        HeaderMap, Request, Response,
+        header::{CONTENT_LENGTH, DATE, RETRY_AFTER},
+    },
     tls::TlsConfig,
     unversioned::transport::{Connector as _, DefaultConnector, TcpConnector},
 };
@@ -29,7 +32,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The longest time until the head of an answer has arrived.
 const ANSWER: Duration = Duration::from_secs(60);
 /// The longest pause within a body, in either direction.
-const PAUSE: Duration = Duration::from_secs(30);
+pub(crate) const PAUSE: Duration = Duration::from_secs(30);
 /// The number of connections that are kept for one server.
 pub const MAX_IDLE: usize = 16;
 
@@ -72,6 +75,11 @@ impl Client {
     ///
     /// [`HttpError::NoAuthorities`] where there are none for `https://`.
     pub fn new(options: &ClientOptions) -> Result<Self, HttpError> {
+        Self::with_pause(options, PAUSE)
+    }
+
+    /// As [`new`](Self::new), with the longest pause within a body.
+    pub(crate) fn with_pause(options: &ClientOptions, pause: Duration) -> Result<Self, HttpError> {
         let tls = if options.tls && options.pinned.is_none() {
             tls::config(&options.authorities)?
         } else {
@@ -89,8 +97,8 @@ impl Client {
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
-            .timeout_per_read(Some(PAUSE))
-            .timeout_per_write(Some(PAUSE))
+            .timeout_per_read(Some(pause))
+            .timeout_per_write(Some(pause))
             .allow_non_standard_methods(true)
             .build();
         let resolver = CheckedResolver::new(options.private_networks);
@@ -199,6 +207,39 @@ impl HttpError {
         let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).collect();
         let text = text.trim();
         let detail = if text.is_empty() { String::new() } else { format!(" ({text})") };
-        Self::Status { status, detail }
+        Self::Status { status, detail, retry_after: retry_after(answer.headers()) }
+    }
+}
+
+/// Returns the pause that a server asks for (RFC 9110, 10.2.3): in seconds, or until a time. Times
+/// are compared with the server's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time = |text| httpdate::parse_http_date(text).ok();
+    time(asked)?.duration_since(time(text(DATE)?)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_until_a_time() {
+        let asked = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, ureq::http::HeaderValue::from_static(value));
+            let now = ureq::http::HeaderValue::from_static("Fri, 31 Dec 1999 23:59:50 GMT");
+            headers.insert(DATE, now);
+            retry_after(&headers)
+        };
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("Sat, 01 Jan 2000 00:00:00 GMT"), Some(Duration::from_secs(10)));
+        for other in ["Fri, 31 Dec 1999 23:59:49 GMT", "-1", "soon", ""] {
+            assert_eq!(asked(other), None, "{other}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with an HTTP server.
 
-use std::{io, net::IpAddr};
+use std::{io, net::IpAddr, time::Duration};
 
 use rustls::CertificateError;
 
@@ -11,12 +11,33 @@ pub enum HttpError {
     /// The address is not valid.
     #[error("'{url}' is no http:// or https:// address of an object")]
     Url {
-        /// The address as it was given, without control characters.
+        /// The address as it was given, without what only the server may know.
         url: String,
+    },
+    /// The server redirects to an address that is not followed.
+    #[error("the server redirects to {to}, {why}; give the address of the file itself")]
+    Redirect {
+        /// Where it redirects to, without what only the server may know.
+        to: String,
+        /// Why that is not followed.
+        why: &'static str,
+    },
+    /// The address leads to a web page.
+    #[error(
+        "the address leads to a web page and to no file; give the address of the file itself, such as the one behind \
+         the page's download link"
+    )]
+    Page,
+    /// The server stopped, or almost stopped, in the middle of an answer.
+    #[error("{host} stopped in the middle of an answer; try again later, or download the file first")]
+    Stalled {
+        /// The host in the URL.
+        host: String,
     },
     /// The address is in a network that may not be connected to.
     #[error(
-        "{host} is in a private network ({address}), which is refused by default; allow private networks for this source"
+        "{host} is in a private network ({address}), which is refused; allow private networks \
+         for this source, or give this address itself"
     )]
     PrivateNetwork {
         /// The host in the URL.
@@ -82,6 +103,8 @@ pub enum HttpError {
         /// The beginning of what the server says about it, in brackets after a space; empty when it
         /// says nothing.
         detail: String,
+        /// The pause that the server asks for before the request is repeated.
+        retry_after: Option<Duration>,
     },
     /// A request cannot be signed.
     #[error("the request cannot be signed: {why}")]
@@ -108,6 +131,9 @@ impl HttpError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Url { .. } => "http.url",
+            Self::Redirect { .. } => "http.redirect",
+            Self::Page => "http.page",
+            Self::Stalled { .. } => "http.stalled",
             Self::PrivateNetwork { .. } => "denied.private-network",
             Self::Connect { .. } => "http.connect",
             Self::ReservedPort { .. } => "http.reserved-port",
@@ -126,9 +152,11 @@ impl HttpError {
     /// Returns whether the same request may succeed soon.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } => true,
+            Self::Connect { .. } | Self::Stalled { .. } => true,
             Self::Status { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::Url { .. }
+            | Self::Redirect { .. }
+            | Self::Page
             | Self::PrivateNetwork { .. }
             | Self::ReservedPort { .. }
             | Self::Certificate { .. }

@@ -2,68 +2,41 @@
 //!
 //! The server is not trusted: every answer has to be exactly the requested range, of the object
 //! that was opened (strong entity tag, or the time of its last change, and its size). Requests that
-//! fail with a transient error are repeated a few times.
+//! fail with a transient error are repeated a few times; a body that was cut off is continued where
+//! it ended.
 
 use std::{
-    fmt,
-    io::{self, Read},
+    fmt, io,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use imprint_ports::BlockSource;
-use ureq::http::{self, Uri, header};
+use ureq::http::{self, header};
 
 use crate::{
     backoff::Backoff,
-    client::{Answer, Client, ClientOptions},
+    body,
+    client::{Answer, Client},
     error::HttpError,
-    tls::Authority,
+    follow::{Follower, Target, location},
+    options::{HttpOptions, Retries},
+    web_address::shown_url,
 };
 
 /// The number of bytes that is worth a round trip.
 const PREFERRED_READ: u64 = 4 << 20;
-/// The number of attempts for a request.
-const ATTEMPTS: u32 = 5;
+/// The most attempts to open an object: who typed a wrong address waits for them.
+const OPENING: u32 = 5;
 /// The time after which a pause looks whether it is over.
 const STEP: Duration = Duration::from_millis(100);
-
-/// How to reach an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpOptions {
-    /// The address: `http://host[:port]/path`, or the same with `https`.
-    pub url: String,
-    /// Whether addresses of this machine and of private networks may be connected to.
-    pub private_networks: bool,
-    /// The authorities that are trusted to certify servers with `https://`, in addition to those of
-    /// the system.
-    pub authorities: Vec<Authority>,
-}
-
-/// How long transient failures of a server are borne.
-#[derive(Clone)]
-pub struct Retries {
-    /// The number of attempts for a request.
-    pub attempts: u32,
-    /// Asked at least ten times a second while a request waits for its next attempt: whether to
-    /// give up at once.
-    pub is_over: Arc<dyn Fn() -> bool + Send + Sync>,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { attempts: ATTEMPTS, is_over: Arc::new(|| false) }
-    }
-}
-
-impl fmt::Debug for Retries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retries").field("attempts", &self.attempts).finish_non_exhaustive()
-    }
-}
+/// The longest pause that a server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(120);
+/// Bytes that make an attempt count as one that got on.
+const PROGRESS: usize = 64 << 10;
 
 /// Completes the head of a request before it is sent: signs it.
 pub trait Authorise: fmt::Debug + Send + Sync {
@@ -95,8 +68,9 @@ pub struct HttpObject {
 /// An HTTP object that several threads can read.
 #[derive(Debug)]
 pub struct HttpSource {
-    client: Arc<Client>,
-    request: http::Request<()>,
+    target: RwLock<Arc<Target>>,
+    /// The address that a user gave: its redirects are followed.
+    follower: Option<Follower>,
     authorise: Option<Arc<dyn Authorise>>,
     size: u64,
     preferred_read: u64,
@@ -105,6 +79,8 @@ pub struct HttpSource {
     changed: AtomicBool,
     retries: Retries,
 }
+
+const OTHER_RANGE: &str = "it is another range than was asked for";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tag {
@@ -123,32 +99,19 @@ struct ContentRange {
 }
 
 impl HttpSource {
-    /// Requests the first byte, whose answer has the object's size, and returns the source. Blocks.
+    /// Requests the first byte, whose answer has the object's size, and returns the source.
+    /// Redirects are followed. Blocks.
     ///
     /// # Errors
     ///
     /// Any [`HttpError`].
     pub fn open(options: &HttpOptions) -> Result<Self, HttpError> {
-        let shown: String = options.url.chars().filter(|c| !c.is_control()).take(200).collect();
-        let bad = || HttpError::Url { url: shown.clone() };
-        let uri: Uri = options.url.parse().map_err(|_| bad())?;
-        uri.host().ok_or_else(bad)?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            Some(_) | None => return Err(bad()),
-        };
-        let options = ClientOptions {
-            private_networks: options.private_networks,
-            tls,
-            authorities: options.authorities.clone(),
-            pinned: None,
-        };
-        let request = http::Request::get(uri).body(()).map_err(|_| bad())?;
-        Self::request(Arc::new(Client::new(&options)?), request, Retries::default())
+        let follower = Follower::new(options)?;
+        Self::opened(follower.start()?, Some(follower), options.retries.clone())
     }
 
-    /// Opens an object with the head of a request for all of it, like [`open`](Self::open). Blocks.
+    /// Opens an object with the head of a request for all of it, like [`open`](Self::open), but
+    /// without following redirects. Blocks.
     ///
     /// # Errors
     ///
@@ -158,9 +121,13 @@ impl HttpSource {
         request: http::Request<()>,
         retries: Retries,
     ) -> Result<Self, HttpError> {
+        Self::opened(Target { client, request, address: None, is_redirected: false }, None, retries)
+    }
+
+    fn opened(target: Target, follower: Option<Follower>, retries: Retries) -> Result<Self, HttpError> {
         let mut source = Self {
-            client,
-            request,
+            target: RwLock::new(Arc::new(target)),
+            follower,
             authorise: None,
             size: 0,
             preferred_read: PREFERRED_READ,
@@ -168,7 +135,7 @@ impl HttpSource {
             changed: AtomicBool::new(false),
             retries,
         };
-        (source.size, source.tag) = source.retry(|| source.first_byte())?;
+        (source.size, source.tag) = source.retry(OPENING, || source.first_byte())?;
         Ok(source)
     }
 
@@ -177,8 +144,8 @@ impl HttpSource {
         let HttpObject { client, request, authorise, size, etag, preferred_read } = object;
         let preferred_read = if preferred_read == 0 { PREFERRED_READ } else { preferred_read };
         Self {
-            client,
-            request,
+            target: RwLock::new(Arc::new(Target { client, request, address: None, is_redirected: false })),
+            follower: None,
             authorise: Some(authorise),
             size,
             preferred_read,
@@ -188,30 +155,55 @@ impl HttpSource {
         }
     }
 
-    fn host(&self) -> &str {
-        self.request.uri().host().unwrap_or_default()
+    fn target(&self) -> Arc<Target> {
+        self.target.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn first_byte(&self) -> Result<(u64, Option<Tag>), HttpError> {
-        let mut answer = self.ask(0, 0)?;
+        let (mut answer, target) = self.ask(0, 0)?;
+        let (status, is_text) = (answer.status().as_u16(), is_page(answer.headers()));
         let head = answer.headers();
-        match answer.status().as_u16() {
+        match status {
             206 => {
                 let range = content_range(head).ok_or(HttpError::Protocol { what: "it names no range" })?;
-                match (range.first, range.last) {
-                    (0, 0) => Ok((range.size, tag(head))),
-                    _ => Err(HttpError::Protocol { what: "it is another range than was asked for" }),
+                if (range.first, range.last) != (0, 0) {
+                    return Err(HttpError::Protocol { what: OTHER_RANGE });
                 }
+                refuse_encoded(head)?;
+                let found = (range.size, tag(head));
+                let mut first = [0];
+                self.read_body(&mut answer, &target, &mut first, &mut 0)?;
+                if is_text && first == *b"<" { Err(HttpError::Page) } else { Ok(found) }
             }
+            200 if is_text => Err(HttpError::Page),
             200 => Err(HttpError::NoRanges),
+            412 => Err(self.is_changed()),
             // RFC 9110, 15.5.17: an empty object has no first byte.
             416 if header_text(head, header::CONTENT_RANGE) == Some("bytes */0") => Ok((0, tag(head))),
-            status => Err(HttpError::status(status, &mut answer)),
+            _ => Err(refused(&target, answer)),
         }
     }
 
-    fn ask(&self, first: u64, last: u64) -> Result<Answer, HttpError> {
-        let (mut head, ()) = self.request.clone().into_parts();
+    /// Asks for a range, and follows where the answer redirects to.
+    fn ask(&self, first: u64, last: u64) -> Result<(Answer, Arc<Target>), HttpError> {
+        let known = self.target();
+        let mut target = known.clone();
+        let mut answer = self.ask_at(&target, first, last)?;
+        let Some(follower) = &self.follower else { return Ok((answer, target)) };
+        // What a redirect leads to is often signed for a short time only.
+        if target.is_redirected && matches!(answer.status().as_u16(), 400 | 401 | 403 | 404 | 410) {
+            target = Arc::new(follower.start()?);
+            answer = self.ask_at(&target, first, last)?;
+        }
+        let (answer, target) = follower.follow(target, answer, |target| self.ask_at(target, first, last))?;
+        if !Arc::ptr_eq(&known, &target) && answer.status().is_success() {
+            *self.target.write().unwrap_or_else(PoisonError::into_inner) = target.clone();
+        }
+        Ok((answer, target))
+    }
+
+    fn ask_at(&self, target: &Target, first: u64, last: u64) -> Result<Answer, HttpError> {
+        let (mut head, ()) = target.request.clone().into_parts();
         let mut set = |name: header::HeaderName, value: &str| {
             let value = http::HeaderValue::from_str(value);
             value
@@ -227,69 +219,74 @@ impl HttpSource {
         if let Some(authorise) = &self.authorise {
             authorise.authorise(&mut head)?;
         }
-        self.client.send(http::Request::from_parts(head, &[]))
+        target.client.send(http::Request::from_parts(head, &[]))
     }
 
-    fn read_range(&self, buf: &mut [u8], offset: u64) -> Result<(), HttpError> {
+    /// Reads a range; counts what has arrived in `filled`, also where an error ends it.
+    fn read_range(&self, buf: &mut [u8], offset: u64, filled: &mut usize) -> Result<(), HttpError> {
         let last = offset + length(buf) - 1;
-        let mut answer = self.ask(offset, last)?;
+        let (mut answer, target) = self.ask(offset, last)?;
         match answer.status().as_u16() {
             206 => {}
+            200 if is_page(answer.headers()) => return Err(HttpError::Page),
             200 => return Err(HttpError::NoRanges),
             412 | 416 | 404 | 410 => return Err(self.is_changed()),
-            status => return Err(HttpError::status(status, &mut answer)),
+            _ => return Err(refused(&target, answer)),
         }
-        let range =
-            content_range(answer.headers()).ok_or(HttpError::Protocol { what: "it names no range" })?;
-        if range.size != self.size || (self.tag.is_some() && tag(answer.headers()) != self.tag) {
+        let head = answer.headers();
+        let range = content_range(head).ok_or(HttpError::Protocol { what: "it names no range" })?;
+        if range.size != self.size || (self.tag.is_some() && tag(head) != self.tag) {
             return Err(self.is_changed());
         }
         if (range.first, range.last) != (offset, last) {
-            return Err(HttpError::Protocol { what: "it is another range than was asked for" });
+            return Err(HttpError::Protocol { what: OTHER_RANGE });
         }
-        let announced =
-            header_text(answer.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-        let mut body = answer.body_mut().as_reader();
-        body.read_exact(buf).map_err(|error| {
-            let cut_off = error.kind() == io::ErrorKind::UnexpectedEof;
-            if cut_off && announced != Some(length(buf)) {
-                return HttpError::Protocol { what: "it is shorter than it says" };
-            }
-            let why = if cut_off {
-                // What the server announced was longer.
-                "the connection ended in the middle of an answer".to_owned()
-            } else {
-                error.to_string()
-            };
-            HttpError::Connect { host: self.host().to_owned(), why }
-        })?;
-        // The body is complete, so the connection can be reused.
-        match body.read(&mut [0]) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(HttpError::Protocol { what: "it is longer than was asked for" }),
-            Err(error) => Err(HttpError::Connect { host: self.host().to_owned(), why: error.to_string() }),
+        refuse_encoded(head)?;
+        let announced = header_text(head, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+        if announced.is_some_and(|announced: u64| announced != length(buf)) {
+            return Err(HttpError::Protocol { what: "it has another length than was asked for" });
         }
+        self.read_body(&mut answer, &target, buf, filled)
+    }
+
+    fn read_body(
+        &self,
+        answer: &mut Answer,
+        target: &Target,
+        buf: &mut [u8],
+        filled: &mut usize,
+    ) -> Result<(), HttpError> {
+        body::fill(answer.body_mut(), buf, (target.host(), self.retries.pause), filled)
     }
 
     /// Repeats a request that failed with a transient error.
-    fn retry<T>(&self, mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
-        let mut backoff = Backoff::new(self.retries.attempts);
+    fn retry<T>(&self, most: u32, mut request: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
+        let mut backoff = Backoff::new(self.retries.attempts.min(most));
         loop {
-            let error = match request() {
-                Err(error) if error.is_transient() => error,
+            match request() {
+                Err(error) => self.wait(&mut backoff, error)?,
                 answer => return answer,
-            };
-            let Some(mut left) = backoff.pause(None) else { return Err(error) };
-            tracing::debug!(%error, "HTTP request failed; repeating it");
-            while !left.is_zero() {
-                if (self.retries.is_over)() {
-                    return Err(error);
-                }
-                let step = left.min(STEP);
-                std::thread::sleep(step);
-                left -= step;
             }
         }
+    }
+
+    /// Waits for the next attempt after a transient error; returns the error where there is none.
+    fn wait(&self, backoff: &mut Backoff, error: HttpError) -> Result<(), HttpError> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        let Some(pause) = backoff.pause(None) else { return Err(error) };
+        let mut left = pause.max(asked(&error).min(LONGEST_ASKED));
+        tracing::debug!(%error, "HTTP request failed; repeating it");
+        while !left.is_zero() {
+            if (self.retries.is_over)() {
+                return Err(error);
+            }
+            let step = left.min(STEP);
+            std::thread::sleep(step);
+            left -= step;
+        }
+        Ok(())
     }
 
     fn is_changed(&self) -> HttpError {
@@ -310,18 +307,75 @@ impl BlockSource for HttpSource {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let end = offset.checked_add(length(buf)).filter(|end| *end <= self.size);
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        if buf.is_empty() {
-            return Ok(());
+        let mut backoff = Backoff::new(self.retries.attempts);
+        let mut done = 0;
+        while done < buf.len() {
+            let mut arrived = 0;
+            let (rest, at) = (&mut buf[done..], offset + length_of(done));
+            let read = self.read_range(rest, at, &mut arrived);
+            done += arrived;
+            if let Err(error) = read {
+                if arrived >= PROGRESS {
+                    backoff = Backoff::new(self.retries.attempts);
+                }
+                self.wait(&mut backoff, error)?;
+            }
         }
-        Ok(self.retry(|| self.read_range(buf, offset))?)
+        Ok(())
     }
 
     fn unchanged(&self) -> io::Result<bool> {
         if self.changed.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        Ok(self.retry(|| self.first_byte()).map(|(size, tag)| size == self.size && tag == self.tag)?)
+        match self.retry(u32::MAX, || self.first_byte()) {
+            Ok((size, tag)) => Ok(size == self.size && tag == self.tag),
+            Err(HttpError::Changed) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+/// Returns the pause that an answer asks for.
+fn asked(error: &HttpError) -> Duration {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only an answer asks for anything")]
+    match error {
+        HttpError::Status { retry_after, .. } => retry_after.unwrap_or_default(),
+        _ => Duration::ZERO,
+    }
+}
+
+/// Returns the error for an answer that has no object: with what the server says about it, and with
+/// where it redirects to.
+pub(crate) fn refused(target: &Target, mut answer: Answer) -> HttpError {
+    let to = location(&answer);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it is the one that is made")]
+    match HttpError::status(answer.status().as_u16(), &mut answer) {
+        HttpError::Status { status, detail, retry_after } => {
+            let detail = match &target.address {
+                Some(address) => address.without_secrets(detail),
+                None => detail,
+            };
+            let detail = to.map_or(detail, |to| format!(" (a redirect to {})", shown_url(&to)));
+            HttpError::Status { status, detail, retry_after }
+        }
+        other => other,
+    }
+}
+
+/// Whether an answer says that it is a page for a browser.
+pub(crate) fn is_page(headers: &http::HeaderMap) -> bool {
+    let kind = header_text(headers, header::CONTENT_TYPE).unwrap_or_default().trim().to_ascii_lowercase();
+    kind.starts_with("text/html") || kind.starts_with("application/xhtml")
+}
+
+/// Refuses an answer that is compressed: its range counts other bytes than those of the object.
+pub(crate) fn refuse_encoded(headers: &http::HeaderMap) -> Result<(), HttpError> {
+    let how = header_text(headers, header::CONTENT_ENCODING).map(str::trim).unwrap_or_default();
+    if how.is_empty() || how.eq_ignore_ascii_case("identity") {
+        return Ok(());
+    }
+    Err(HttpError::Protocol { what: "it is compressed, which was not asked for" })
 }
 
 fn header_text(headers: &http::HeaderMap, name: header::HeaderName) -> Option<&str> {
@@ -358,7 +412,11 @@ fn content_range(headers: &http::HeaderMap) -> Option<ContentRange> {
 }
 
 fn length(buf: &[u8]) -> u64 {
-    u64::try_from(buf.len()).expect("a length fits in 64 bits")
+    length_of(buf.len())
+}
+
+fn length_of(length: usize) -> u64 {
+    u64::try_from(length).expect("a length fits in 64 bits")
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use crate::{HttpError, HttpOptions, HttpSource, address::check_address};
+use crate::{HttpError, HttpOptions, HttpSource, Retries, address::check_address};
 use imprint_ports::BlockSource;
-use std::{io, sync::atomic::Ordering};
+use std::{io, sync::atomic::Ordering, time::Duration};
+
+mod misbehaving;
 
 /// How a server of the tests misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,6 @@ enum WriteMode {
     Good,
     NoTag,
     NoRanges,
-    Redirects,
     /// Every other request fails.
     Flaky,
     OtherRange,
@@ -34,6 +35,12 @@ const SIZE: usize = 300_000;
 
 fn object() -> Vec<u8> {
     (0..SIZE).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect()
+}
+
+/// Options for tests: few attempts, and short pauses within a body.
+fn options(url: String) -> HttpOptions {
+    let retries = Retries { attempts: 3, pause: Duration::from_millis(500), ..Retries::default() };
+    HttpOptions { url, private_networks: true, retries, ..HttpOptions::default() }
 }
 
 /// A server on loopback; its threads end with the test's process.
@@ -60,7 +67,7 @@ fn serve(mode: WriteMode) -> (HttpOptions, Arc<AtomicUsize>) {
             });
         }
     });
-    (HttpOptions { url, private_networks: true, authorities: Vec::new() }, count)
+    (options(url), count)
 }
 
 fn head(reader: &mut impl BufRead) -> Option<Vec<String>> {
@@ -85,10 +92,6 @@ fn answer(mode: WriteMode, number: usize, head: &[String]) -> Vec<u8> {
     match mode {
         WriteMode::NoRanges => {
             return format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").into_bytes();
-        }
-        WriteMode::Redirects => {
-            return b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n"
-                .to_vec();
         }
         WriteMode::Flaky if number.is_multiple_of(2) => return plain("503 Service Unavailable"),
         WriteMode::Gone if number > 0 => return plain("404 Not Found"),
@@ -159,11 +162,9 @@ fn any_range_is_read_as_it_is() {
 fn unusable_servers_are_refused_when_the_source_is_opened() {
     let open = |mode| HttpSource::open(&serve(mode).0).map(|_| ()).unwrap_err();
     assert_eq!(open(WriteMode::NoRanges), HttpError::NoRanges);
-    assert_eq!(open(WriteMode::Redirects), HttpError::Status { status: 302, detail: String::new() });
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let options =
-        HttpOptions { url: format!("http://{gone}/x"), private_networks: true, authorities: Vec::new() };
-    assert_eq!(HttpSource::open(&options).map(|_| ()).unwrap_err().code(), "http.connect");
+    let gone = options(format!("http://{gone}/x"));
+    assert_eq!(HttpSource::open(&gone).map(|_| ()).unwrap_err().code(), "http.connect");
 }
 
 #[test]
@@ -185,8 +186,9 @@ fn answers_that_are_wrong_are_errors_and_never_bytes() {
     let source = HttpSource::open(&options).unwrap();
     let error = source.read_exact_at(&mut [0; 1000], 500).unwrap_err();
     assert!(matches!(code(&error), "http.protocol" | "http.connect"), "{error}");
-    // The first byte, and every attempt to read: an answer that was cut off is repeated.
-    assert!(requests.load(Ordering::SeqCst) <= 6);
+    // The first byte, and every attempt to read: an answer that was cut off is repeated. A
+    // connection that was closed meanwhile is an attempt that the server does not see.
+    assert!(matches!(requests.load(Ordering::SeqCst), 3 | 4));
 }
 
 #[test]
@@ -194,7 +196,7 @@ fn private_networks_are_refused_unless_allowed() {
     for url in
         ["http://127.0.0.1:1/x", "http://[::1]:1/x", "http://10.0.0.1/x", "http://169.254.169.254/latest"]
     {
-        let options = HttpOptions { url: url.to_owned(), private_networks: false, authorities: Vec::new() };
+        let options = HttpOptions { private_networks: false, ..options(url.to_owned()) };
         assert_eq!(
             HttpSource::open(&options).map(|_| ()).unwrap_err().code(),
             "denied.private-network",
@@ -218,7 +220,10 @@ fn addresses_of_private_networks_are_recognised() {
 #[test]
 fn urls_with_other_schemes_are_refused() {
     for url in ["ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http:///x", ""] {
-        let options = HttpOptions { url: url.to_owned(), private_networks: true, authorities: Vec::new() };
-        assert_eq!(HttpSource::open(&options).map(|_| ()).unwrap_err().code(), "http.url", "{url}");
+        assert_eq!(
+            HttpSource::open(&options(url.to_owned())).map(|_| ()).unwrap_err().code(),
+            "http.url",
+            "{url}"
+        );
     }
 }

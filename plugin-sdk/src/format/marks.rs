@@ -143,8 +143,19 @@ const FIXED: [(usize, &[u8], Mark); 21] = [
     (0, b"MSWIM\0\0\0", Mark::Wim),
 ];
 
-/// How the text of a VMDK descriptor begins, in any case.
-const DESCRIPTOR: &[u8] = b"# disk descriptorfile";
+/// The comment with which the text of a VMDK descriptor begins, without its blanks, in any case.
+const DESCRIPTOR: &[u8] = b"diskdescriptorfile";
+/// Bytes in which a descriptor shows what it is.
+pub const DESCRIPTOR_START: usize = 4096;
+/// What a descriptor without that comment begins with.
+const DESCRIPTOR_KEYS: [&[u8]; 5] = [b"version", b"encoding", b"cid", b"parentcid", b"createtype"];
+/// A block of a tar, and the fields of a header in it (POSIX.1-1988, ustar).
+const TAR_BLOCK: usize = 512;
+const TAR_NAME: usize = 100;
+const TAR_SIZE: std::ops::Range<usize> = 124..136;
+const TAR_TYPE: usize = 156;
+/// Headers that are looked at for the first file of a tar.
+const MAX_HEADERS: usize = 8;
 /// Length of a VHD footer; old ones lack the last byte.
 const VHD_FOOTERS: [usize; 2] = [512, 511];
 /// Length of the trailer of an Apple disk image.
@@ -227,9 +238,80 @@ fn is_bzip2(head: &[u8]) -> bool {
             || starts_with_at(head, 4, b"\x17\x72\x45\x38\x50\x90"))
 }
 
-fn is_vmdk_text(head: &[u8]) -> bool {
-    let text = head.trim_ascii_start();
-    text.get(..DESCRIPTOR.len()).is_some_and(|start| start.eq_ignore_ascii_case(DESCRIPTOR))
+/// Whether a file is the descriptor of a VMDK: text whose first comments say so, as VMware writes
+/// them, or whose first lines are those of one, as several converters do.
+pub fn is_vmdk_text(head: &[u8]) -> bool {
+    let start = head.get(..DESCRIPTOR_START).unwrap_or(head);
+    let start = start.split(|byte| *byte == 0).next().unwrap_or_default();
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    let mut keys = Vec::new();
+    for line in start.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii) {
+        if let Some(comment) = line.strip_prefix(b"#") {
+            let words: Vec<u8> =
+                comment.iter().filter(|byte| byte.is_ascii_alphanumeric()).copied().collect();
+            if keys.is_empty() && words.eq_ignore_ascii_case(DESCRIPTOR) {
+                return true;
+            }
+        } else if let Some(at) = line.iter().position(|byte| *byte == b'=') {
+            keys.push(line[..at].trim_ascii().to_ascii_lowercase());
+        } else if !line.is_empty() && keys.is_empty() {
+            return false;
+        }
+    }
+    let has = |wanted: &[u8]| keys.iter().any(|key| key == wanted);
+    let begins = keys.first().is_some_and(|first| DESCRIPTOR_KEYS.iter().any(|key| first == key));
+    begins && has(b"createtype") && (has(b"cid") || has(b"version"))
+}
+
+/// Whether a tar begins as appliances do: with an OVF description, which comes first (DSP0243,
+/// 5.3), its manifest, or a disk, as far as the headers are in the first bytes. Records, long names
+/// and folders may precede it (POSIX.1-2001, pax; GNU tar).
+pub fn is_appliance(head: &[u8]) -> bool {
+    if !starts_with_at(head, 257, b"ustar") {
+        return false;
+    }
+    let mut at = 0_usize;
+    let mut name: Option<&[u8]> = None;
+    for _ in 0..MAX_HEADERS {
+        let Some(header) = head.get(at..).and_then(|rest| rest.get(..TAR_BLOCK)) else { return false };
+        let digits = header[TAR_SIZE].iter().filter(|byte| byte.is_ascii_digit());
+        let size =
+            digits.fold(0_usize, |size, byte| size.saturating_mul(8).saturating_add(usize::from(byte & 7)));
+        let data = at + TAR_BLOCK;
+        let content = head.get(data..).map_or(&[][..], |rest| rest.get(..size).unwrap_or(rest));
+        match header[TAR_TYPE] {
+            b'L' => name = content.split(|byte| *byte == 0).next(),
+            b'x' => name = recorded_path(content).or(name),
+            b'g' | b'K' | b'5' => {}
+            _ => {
+                let own = header[..TAR_NAME].split(|byte| *byte == 0).next().unwrap_or_default();
+                let is_file = matches!(header[TAR_TYPE], b'0' | 0);
+                let lower = name.take().unwrap_or(own).to_ascii_lowercase();
+                let last = lower.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                let ends = |endings: &[&[u8]]| endings.iter().any(|ending| last.ends_with(ending));
+                if is_file
+                    && ends(&[b".ovf", b".mf", b".cert", b".vmdk", b".vhd", b".vhdx", b".vdi", b".qcow2"])
+                    && !last.starts_with(b"._")
+                {
+                    return true;
+                }
+                // What macOS adds is no file of the archive.
+                if !last.starts_with(b"._") {
+                    return false;
+                }
+            }
+        }
+        let next = size.checked_next_multiple_of(TAR_BLOCK).and_then(|size| data.checked_add(size));
+        let Some(next) = next else { return false };
+        at = next;
+    }
+    false
+}
+
+/// Returns the name in extended records: `LENGTH path=NAME\n`.
+fn recorded_path(records: &[u8]) -> Option<&[u8]> {
+    let lines = records.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| line.splitn(2, |byte| *byte == b' ').nth(1)?.strip_prefix(b"path=")).next_back()
 }
 
 fn has_vhd_footer(tail: &[u8]) -> bool {

@@ -85,7 +85,12 @@ fn iso(head: &[u8]) -> String {
         0 => String::new(),
         bytes => format!(" of {} MiB", bytes.div_ceil(1 << 20)),
     };
+    let disk = if variant(Mark::Iso9660, head) == Some("hybrid") {
+        "; as the disk that it is on a stick, declare it: --from raw"
+    } else {
+        ""
+    };
     format!(
-        "this is an ISO image{size}{kind}; upload it as an ISO: it is a medium to start from and no disk to convert"
+        "this is an ISO image{size}{kind}; upload it as an ISO: it is a medium to start from and no disk to convert{disk}"
     )
 }

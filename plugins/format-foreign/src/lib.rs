@@ -29,13 +29,6 @@ const HEAD: u32 = 64 << 10;
 const TAIL: u32 = 4 << 10;
 /// Surer than a format that only knows its magic; raw answers 1.
 const CONFIDENCE: u8 = 90;
-/// A block of a tar, and the fields of a header in it (POSIX.1-1988, ustar).
-const BLOCK: usize = 512;
-const NAME: usize = 100;
-const SIZE: std::ops::Range<usize> = 124..136;
-const TYPE: usize = 156;
-/// Records before the first file that are skipped.
-const MAX_RECORDS: usize = 4;
 /// What carries two marks is called this.
 const POLYGLOT: &str = "polyglot";
 
@@ -71,7 +64,7 @@ fn recognise(head: &[u8], tail: &[u8]) -> Vec<Mark> {
     let mut found = marks::find(head, tail);
     found.retain(|mark| match mark {
         Mark::Qcow | Mark::Vmdk | Mark::Cowd | Mark::Vhd | Mark::Vhdx | Mark::Vdi => false,
-        Mark::Tar => !holds_a_description(head),
+        Mark::Tar => !marks::is_appliance(head),
         Mark::Qed
         | Mark::Parallels
         | Mark::Luks
@@ -88,33 +81,6 @@ fn recognise(head: &[u8], tail: &[u8]) -> Vec<Mark> {
         | Mark::Wim => true,
     });
     found
-}
-
-/// The archive begins with an OVF description (DSP0243, 5.3: it comes first), so it is an OVA.
-/// Records of extended headers may precede it (POSIX.1-2001, pax; GNU long names).
-fn holds_a_description(head: &[u8]) -> bool {
-    let mut at = 0;
-    for _ in 0..MAX_RECORDS {
-        let Some(header) = head.get(at..).and_then(|rest| rest.get(..BLOCK)) else { return false };
-        if !matches!(header[TYPE], b'x' | b'g' | b'L' | b'K') {
-            return is_description(&header[..NAME]);
-        }
-        let digits = header[SIZE].iter().filter(|byte| byte.is_ascii_digit());
-        let size =
-            digits.fold(0_usize, |size, byte| size.saturating_mul(8).saturating_add(usize::from(byte & 7)));
-        let Some(next) =
-            size.checked_next_multiple_of(BLOCK).and_then(|size| at.checked_add(size)?.checked_add(BLOCK))
-        else {
-            return false;
-        };
-        at = next;
-    }
-    false
-}
-
-fn is_description(name: &[u8]) -> bool {
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    name.len() > 4 && name[name.len() - 4..].eq_ignore_ascii_case(b".ovf")
 }
 
 /// Variant of a medium: `hybrid` can be started from a stick, too; `bridge` is also UDF.

@@ -2,15 +2,20 @@
 
 use imprint_plugin_sdk::{
     error::{Error, Result},
-    format::{self, FormatError, Info, MapBuilder, Page, wire::to_usize},
+    format::{
+        self, Finding, Findings, FormatError, Info, MapBuilder, Page, Severity,
+        wire::{to_u64, to_usize},
+    },
     host::Blob,
     types::{ByteRange, Props, props},
 };
 
 use crate::{
     manifest::{self, Digest},
+    member::Member,
+    name::{self, clip},
     ovf::{self, Ovf},
-    tar::{self, Member, clip},
+    tar::{self, Archive},
 };
 
 /// Longest description, in bytes.
@@ -26,46 +31,34 @@ pub struct Image {
     members: usize,
     disks: usize,
     digest: Option<Digest>,
+    remarks: Vec<String>,
     size: u64,
 }
 
 impl Image {
     /// Finds the disk: the only one, or the one that the option `disk` names (by its file or by its
-    /// id).
+    /// id). With `ignore-manifest` = `true` the manifest is not read.
     pub(crate) fn open(blob: &dyn Blob, options: &Props) -> Result<Self, FormatError> {
-        let members = tar::members(blob)?;
-        let description = only(&members, ".ovf")?
-            .ok_or_else(|| FormatError::Header("the archive has no description (.ovf)".to_owned()))?;
+        let Archive { members, mut remarks } = Archive::read(blob)?;
+        let description = only(&members, ".ovf")?.ok_or_else(|| {
+            FormatError::Header("the archive has no description (.ovf): it is no appliance".to_owned())
+        })?;
         let ovf = Ovf::parse(&bounded(blob, description, MAX_OVF)?)?;
-        for file in &ovf.files {
-            if !members.iter().any(|member| member.name == file.href) {
-                return Err(FormatError::ExternalReference(format!(
-                    "the description names the file {:?}, which is not in the archive; pack all files that the .ovf names into the .ova",
-                    clip(&file.href)
-                )));
-            }
-        }
         let described = chosen(&ovf, options.get("disk").map(String::as_str))?;
         let file = ovf.file(&described.file)?;
-        if file.compressed || file.chunked {
-            return Err(FormatError::Feature(format!(
-                "the disk {:?} is {}; put it into the archive as one plain file",
-                clip(&file.href),
-                if file.compressed { "compressed as a whole" } else { "split into chunks" }
-            )));
+        readable(file, described)?;
+        let disk = name::find(&members, description, &file.href)?.cloned().ok_or_else(|| {
+            FormatError::ExternalReference(format!(
+                "the description says that the disk is in the file {:?}, which is not in the archive; pack all files that the .ovf names into the .ova",
+                clip(&file.href)
+            ))
+        })?;
+        for other in ovf.files.iter().filter(|other| other.href != file.href) {
+            if !matches!(name::find(&members, description, &other.href), Ok(Some(_))) {
+                remarks.push(format!("the file {:?} is not in the archive", clip(&other.href)));
+            }
         }
-        if described.has_parent {
-            return Err(FormatError::Feature(format!(
-                "the disk {:?} needs another one below it; export the appliance without snapshots",
-                clip(&described.id)
-            )));
-        }
-        let disk = members
-            .iter()
-            .find(|member| member.name == file.href)
-            .cloned()
-            .ok_or_else(|| FormatError::Header("the disk's file is not in the archive".to_owned()))?;
-        let contains = ovf::contains(&disk.name, described.format.as_deref())?;
+        let contains = described.contains(&disk.name)?;
         let start = ByteRange { offset: disk.data.offset, length: disk.data.length.min(2) };
         if tar::read(blob, start)? == GZIP {
             return Err(FormatError::Feature(format!(
@@ -73,12 +66,45 @@ impl Image {
                 disk.name
             )));
         }
-        let digest = match only(&members, ".mf")? {
-            Some(manifest) => manifest::digest_of(&bounded(blob, manifest, MAX_MANIFEST)?, &disk.name)?,
+        let is_ignored = options.get("ignore-manifest").is_some_and(|value| value == "true");
+        let manifest = if is_ignored { None } else { manifest_of(&members, description)? };
+        let digest = match manifest {
+            Some(manifest) => {
+                let text = bounded(blob, manifest, MAX_MANIFEST)?;
+                let is_disk = |name: &str| matches!(name::find(&members, description, name), Ok(Some(member)) if *member == disk);
+                manifest::digest_of(&text, is_disk, &mut remarks)?
+            }
             None => None,
         };
-        Ok(Self { disk, contains, members: members.len(), disks: ovf.disks.len(), digest, size: blob.size() })
+        let (members, disks) = (members.len(), ovf.disks.len());
+        Ok(Self { disk, contains, members, disks, digest, remarks, size: blob.size() })
     }
+}
+
+/// Refuses a disk that is not there as one plain image.
+fn readable(file: &ovf::File, disk: &ovf::Disk) -> Result<(), FormatError> {
+    if file.compressed || file.chunked {
+        return Err(FormatError::Feature(format!(
+            "the disk {:?} is {}; put it into the archive as one plain file",
+            clip(&file.href),
+            if file.compressed { "compressed as a whole" } else { "split into chunks" }
+        )));
+    }
+    if disk.has_parent {
+        return Err(FormatError::Feature(format!(
+            "the disk {:?} needs another one below it; export the appliance without snapshots",
+            clip(&disk.id)
+        )));
+    }
+    Ok(())
+}
+
+/// The manifest: the only one, or the one that is called like the description.
+fn manifest_of<'a>(members: &'a [Member], description: &Member) -> Result<Option<&'a Member>, FormatError> {
+    let stem = |name: &str| name.rsplit_once('.').map_or("", |(stem, _)| stem).to_ascii_lowercase();
+    let wanted = format!("{}.mf", stem(&description.name));
+    let named = members.iter().find(|member| member.name.to_ascii_lowercase() == wanted);
+    if named.is_some() { Ok(named) } else { only(members, ".mf") }
 }
 
 impl format::Image for Image {
@@ -102,6 +128,20 @@ impl format::Image for Image {
             ByteRange { offset: end, length: self.size - end },
         ];
         Ok(ranges.into_iter().skip(to_usize(start)?).take(to_usize(max.into())?).collect())
+    }
+
+    /// What is odd about the archive, its description and its manifest.
+    fn check(&mut self, start: u64, max: u32) -> Result<Findings> {
+        let skip = to_usize(start)?.min(self.remarks.len());
+        let end = self.remarks.len().min(skip.saturating_add(to_usize(max.max(1).into())?));
+        let note = |message: &String| Finding {
+            severity: Severity::Note,
+            code: "ova.odd".to_owned(),
+            message: message.clone(),
+            offset: None,
+        };
+        let items = self.remarks[skip..end].iter().map(note).collect();
+        Ok(Findings { items, resume: to_u64(end), done: end == self.remarks.len() })
     }
 
     /// One piece.
@@ -145,7 +185,7 @@ fn chosen<'a>(ovf: &'a Ovf, wanted: Option<&str>) -> Result<&'a ovf::Disk, Forma
         (_, []) => Err(FormatError::Feature("the appliance has no disk with data".to_owned())),
         (None, [only]) => Ok(only),
         (None, _) => Err(FormatError::Feature(format!(
-            "the appliance has several disks ({}); choose one with the option disk=NAME",
+            "the appliance has several disks ({}); choose one by its name (imprint disk: --disk NAME)",
             all()
         ))),
         (Some(wanted), disks) => {
@@ -154,7 +194,7 @@ fn chosen<'a>(ovf: &'a Ovf, wanted: Option<&str>) -> Result<&'a ovf::Disk, Forma
                 (Some(disk), None) => Ok(disk),
                 (_, _) => {
                     let text = format!(
-                        "the option disk={:?} names no disk of the appliance, or several; there are {}",
+                        "{:?} names no disk of the appliance, or several (imprint disk: --disk NAME); there are {}",
                         clip(wanted),
                         all()
                     );

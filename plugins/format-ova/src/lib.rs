@@ -3,8 +3,9 @@
 //! its member.
 //!
 //! Nothing is unpacked and no name is ever a path: a member's name is compared with what the
-//! description says, and that is all. What an OVA has no need for (links, devices, folders, sparse
-//! members, records that override name or size, entities in the description) is refused.
+//! description says, and that is all. What an OVA has no need for (links, devices, sparse members,
+//! entities in the description) is refused, and so is what two programs would read differently.
+//! What is only odd is read, and is a note of the check.
 //!
 //! Sources of the facts: DMTF DSP0243 (OVF 1.1 and 2), POSIX.1-2017 `pax` (the ustar header and
 //! extended records).
@@ -12,10 +13,14 @@
 //! Not here: the disk's own format, and the digests of the manifest over a whole disk (they are
 //! facts for the host).
 
+mod header;
 pub mod image;
 mod manifest;
+mod member;
+mod name;
 mod ovf;
 pub mod probe;
+mod records;
 mod tar;
 mod xml;
 

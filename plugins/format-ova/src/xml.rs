@@ -9,7 +9,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-use crate::tar::clip;
+use crate::name::clip;
 
 /// Elements inside of each other, at most.
 const MAX_DEPTH: usize = 32;

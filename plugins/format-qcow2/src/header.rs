@@ -46,7 +46,7 @@ const KNOWN_INCOMPATIBLE: u64 = DIRTY | CORRUPT | DATA_FILE | COMPRESSION | EXTE
 const LAZY_REFCOUNTS: u64 = 1;
 const AUTOCLEAR_BITMAPS: u64 = 1;
 
-const CORRUPT_ADVICE: &str = "the image is marked as corrupt; repair it with `qemu-img check -r all`, or open it with the option `salvage`";
+const CORRUPT_ADVICE: &str = "the image is marked as corrupt; repair it with `qemu-img check -r all`, or read it as it is (imprint disk: --salvage)";
 const PLAIN_ADVICE: &str = "convert the image with the tool that made it to plain qcow2 version 3";
 const DECRYPT_ADVICE: &str = "decrypt the image with `qemu-img convert` first";
 

@@ -123,8 +123,9 @@ impl Scan {
 
 fn count_finding(header: &Header, used: &Used) -> Option<Finding> {
     let (stated, used) = (u64::from(header.allocated), used.count());
+    // VirtualBox leaves the count behind when blocks are discarded; the map decides.
     (stated != used).then(|| Finding {
-        severity: Severity::Error,
+        severity: Severity::Note,
         code: "vdi.allocated".to_owned(),
         message: format!("the header counts {stated} stored blocks, and the map has {used}"),
         offset: Some(0x184),

@@ -17,6 +17,9 @@ use imprint_plugin_sdk::{
 
 use crate::{blocks::Blocks, geometry::SECTOR, header::NO_BLOCK};
 
+/// The entries that are looked at: those of the largest disk in the smallest blocks. A table may
+/// have spare room behind them, as XenServer's always has.
+const MAX_ENTRIES: u64 = 4 << 20;
 /// The most findings of a check.
 const MAX_FINDINGS: usize = 10_000;
 /// Tokens from here on are of findings.
@@ -135,7 +138,7 @@ impl Check {
         mut places: Vec<u32>,
         budget: &mut Budget,
     ) -> Result<Stage, FormatError> {
-        let entries = u64::from(blocks.header.entries);
+        let entries = u64::from(blocks.header.entries).min(MAX_ENTRIES);
         while next < entries && budget.is_left() {
             let (index, sector) = (next, blocks.bat.entry(blob, next)?);
             next += 1;

@@ -146,7 +146,7 @@ impl Footer {
 
 pub(crate) fn wrong_checksum(what: &str) -> FormatError {
     FormatError::Checksum(format!(
-        "the checksum of the {what} is wrong; the option `salvage` reads the image in spite of it"
+        "the checksum of the {what} is wrong; the image can be read in spite of it (imprint disk: --salvage)"
     ))
 }
 

@@ -15,7 +15,7 @@ use imprint_plugin_sdk::{
 
 use crate::{
     footer::{CONVERT, Damaged, check_version, checksum, cut_off, seal, wrong_checksum},
-    geometry::{MAX_DISK, SECTOR},
+    geometry::SECTOR,
 };
 
 /// First eight bytes.
@@ -93,14 +93,6 @@ impl Header {
         if !BLOCKS.contains(&size) {
             return Err(FormatError::Feature(format!(
                 "blocks of {size} bytes are not supported, only those of 512 KiB to 256 MiB; {CONVERT}"
-            )));
-        }
-        // Old versions of QEMU wrote one more than there can be.
-        let most = MAX_DISK.div_ceil(size.into()) + 1;
-        if u64::from(self.entries) > most {
-            return Err(FormatError::TableSize(format!(
-                "the block allocation table has {} entries, and the largest disk needs {most}; the file is forged",
-                self.entries
             )));
         }
         if !self.table_offset.is_multiple_of(SECTOR) {

@@ -118,7 +118,7 @@ impl Checked<'_> {
         for (copy, at) in copies.iter().zip(REGION_TABLES) {
             if copy.is_none() {
                 let text = "one of the two region tables is not valid; the other one counts".to_owned();
-                found.push(finding(Severity::Error, "vhdx.region-table", text, at));
+                found.push(finding(Severity::Note, "vhdx.region-table", text, at));
             }
         }
         if let [Some(one), Some(two)] = &copies

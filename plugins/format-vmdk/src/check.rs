@@ -37,9 +37,18 @@ pub(crate) fn page(sparse: &mut Sparse, start: u64, max: u32) -> Result<Findings
     let most = to_usize(max.clamp(1, MAX_FINDINGS).into())?;
     let steps = sparse.header.entries + 1;
     let mut items = Vec::new();
-    if start == 0 && sparse.header.unclean {
-        let message = "the file was not closed after its last change".to_owned();
-        items.push(finding(Severity::Note, "dirty", message, 72));
+    if start == 0 {
+        let odd = sparse.remarks.iter().map(|text| Finding {
+            severity: Severity::Note,
+            code: "vmdk.odd".to_owned(),
+            message: text.clone(),
+            offset: None,
+        });
+        items.extend(odd.take(most));
+        if sparse.header.unclean && items.len() < most {
+            let message = "the file was not closed after its last change".to_owned();
+            items.push(finding(Severity::Note, "dirty", message, 72));
+        }
     }
     let mut at = start.max(1);
     let mut budget = Budget::of_a_call();

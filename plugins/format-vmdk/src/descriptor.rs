@@ -7,8 +7,6 @@ use crate::{
     sector::SECTOR,
 };
 
-/// What a descriptor begins with, in any case of letters.
-pub(crate) const SIGNATURE: &[u8] = b"# Disk DescriptorFile";
 /// The CID of no disk: what `parentCID` is without a parent.
 const NO_CID: u32 = u32::MAX;
 /// The most extent lines: a host takes 64 sources an image, and the descriptor and a parent are
@@ -118,9 +116,20 @@ pub(crate) struct Descriptor {
     pub(crate) hardware: Option<String>,
 }
 
+/// Whether the names of extents count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// They are files next to the descriptor.
+    #[default]
+    Files,
+    /// The descriptor is in the file that it describes: its name there may be an old one.
+    Own,
+}
+
 /// What was seen so far.
 #[derive(Default)]
 struct Seen {
+    names: Names,
     cid: Option<u32>,
     parent_cid: Option<u32>,
     parent_hint: Option<String>,
@@ -133,7 +142,7 @@ struct Seen {
 impl Descriptor {
     /// Parses a descriptor, up to the first NUL. Lines that are not known are skipped; what
     /// decides something may be said only once.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
+    pub(crate) fn parse(bytes: &[u8], names: Names) -> Result<Self, FormatError> {
         if to_u64(bytes.len()) > MAX_DESCRIPTOR {
             return Err(FormatError::TableSize(format!(
                 "the descriptor has {} bytes; at most {MAX_DESCRIPTOR} are read",
@@ -141,12 +150,9 @@ impl Descriptor {
             )));
         }
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-        let start = text.trim_ascii_start();
-        if !start.get(..SIGNATURE.len()).is_some_and(|found| found.eq_ignore_ascii_case(SIGNATURE)) {
-            return Err(FormatError::Header("the descriptor does not begin with its signature".to_owned()));
-        }
         let text = String::from_utf8_lossy(text);
-        let mut seen = Seen::default();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let mut seen = Seen { names, ..Seen::default() };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             seen.line(line)?;
         }
@@ -158,7 +164,10 @@ impl Descriptor {
         }
         Ok(Self {
             cid: seen.cid,
-            parent_cid: seen.parent_cid.filter(|cid| *cid != NO_CID),
+            // Some programs write zeroes where there is no parent.
+            parent_cid: seen
+                .parent_cid
+                .filter(|cid| *cid != NO_CID && (*cid != 0 || seen.parent_hint.is_some())),
             parent_hint: seen.parent_hint,
             create_type,
             extents: seen.extents,
@@ -193,7 +202,7 @@ impl Seen {
                     "the descriptor names more than {MAX_EXTENTS} extents; convert the disk to streamOptimized with the tool that made it"
                 )));
             }
-            self.extents.push(extent_line(line, access)?);
+            self.extents.push(extent_line(line, access, self.names)?);
             return Ok(());
         }
         let Some((key, value)) = line.split_once('=') else { return Ok(()) };
@@ -201,6 +210,7 @@ impl Seen {
         match key.trim().to_ascii_lowercase().as_str() {
             "cid" => once(&mut self.cid, "CID", cid(value)?),
             "parentcid" => once(&mut self.parent_cid, "parentCID", cid(value)?),
+            "parentfilenamehint" if value.is_empty() => Ok(()),
             "parentfilenamehint" => once(&mut self.parent_hint, "parentFileNameHint", value.to_owned()),
             "createtype" => once(&mut self.create_type, "createType", CreateType::parse(value)?),
             "ddb.adaptertype" => once(&mut self.adapter, "ddb.adapterType", clip(value)),
@@ -235,7 +245,11 @@ fn clip(text: &str) -> String {
 }
 
 /// `ACCESS SECTORS TYPE ["NAME" [OFFSET]]`.
-fn extent_line(line: &str, access: &str) -> Result<ExtentLine, FormatError> {
+fn extent_line(line: &str, access: &str, names: Names) -> Result<ExtentLine, FormatError> {
+    let plain_name = |name: &str| match names {
+        Names::Files => plain_name(name),
+        Names::Own => Ok(name.to_owned()),
+    };
     let bad = || FormatError::Header(format!("the extent line {:?} cannot be parsed", clip(line)));
     let rest = line[access.len()..].trim_start();
     let (sectors, rest) = rest.split_once(char::is_whitespace).ok_or_else(bad)?;
@@ -315,7 +329,7 @@ mod tests {
         let bytes = text(
             "CID=ed4beeb2\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentSparse\"\n\n# Extent description\nRW 4194304 SPARSE \"s s001.vmdk\"\nRW 100 FLAT \"f.vmdk\" 7\nRW 1 ZERO\nddb.adapterType = \"ide\"",
         );
-        let found = Descriptor::parse(&bytes).unwrap();
+        let found = Descriptor::parse(&bytes, Names::Files).unwrap();
         assert_eq!((found.cid, found.parent_cid, found.has_parent()), (Some(0xed4b_eeb2), None, false));
         assert_eq!(found.create_type, CreateType::TwoGbSparse);
         assert_eq!(found.adapter.as_deref(), Some("ide"));
@@ -337,7 +351,7 @@ mod tests {
     fn line_ends_case_and_what_follows_a_nul_do_not_matter() {
         let bytes =
             b"# DISK descriptorFILE\r\ncid = 1\r\nCREATETYPE=\"VMFS\"\r\nrw 8 vmfs \"a\"\r\n\0CID=2\n";
-        let found = Descriptor::parse(bytes).unwrap();
+        let found = Descriptor::parse(bytes, Names::Files).unwrap();
         assert_eq!((found.cid, found.create_type), (Some(1), CreateType::Vmfs));
     }
 
@@ -374,14 +388,45 @@ mod tests {
             ("createType=\"vmfs\"\nRW 8 SPARSE \"json:{}\"", "denied.external-reference"),
         ];
         for (lines, expected) in cases {
-            assert_eq!(Descriptor::parse(&text(lines)).unwrap_err().code(), expected, "{lines}");
+            assert_eq!(
+                Descriptor::parse(&text(lines), Names::Files).unwrap_err().code(),
+                expected,
+                "{lines}"
+            );
         }
         let many = format!("createType=\"custom\"\n{}", "RW 8 FLAT \"a\" 0\n".repeat(63));
-        assert_eq!(Descriptor::parse(&text(&many)).unwrap_err().code(), "limit.table-size");
+        assert_eq!(Descriptor::parse(&text(&many), Names::Files).unwrap_err().code(), "limit.table-size");
         let huge = format!("createType=\"custom\"\n{}", "RW 120259084288 ZERO\n".repeat(2));
-        assert_eq!(Descriptor::parse(&text(&huge)).unwrap().size().unwrap_err().code(), "limit.virtual-size");
-        assert_eq!(Descriptor::parse(b"CID=1").unwrap_err().code(), "corrupt.header");
+        assert_eq!(
+            Descriptor::parse(&text(&huge), Names::Files).unwrap().size().unwrap_err().code(),
+            "limit.virtual-size"
+        );
+        assert_eq!(Descriptor::parse(b"CID=1", Names::Files).unwrap_err().code(), "corrupt.header");
         let endless = text(&format!("CID={}", "f".repeat(1 << 20)));
-        assert_eq!(Descriptor::parse(&endless).unwrap_err().code(), "limit.table-size");
+        assert_eq!(Descriptor::parse(&endless, Names::Files).unwrap_err().code(), "limit.table-size");
+    }
+
+    #[test]
+    fn a_name_of_the_file_itself_does_not_count() {
+        let lines = "createType=\"monolithicSparse\"\nRW 8 SPARSE \"C:\\VMs\\old name.vmdk\"";
+        assert!(Descriptor::parse(&text(lines), Names::Own).is_ok());
+        assert_eq!(
+            Descriptor::parse(&text(lines), Names::Files).unwrap_err().code(),
+            "denied.external-reference"
+        );
+    }
+
+    #[test]
+    fn zeroes_and_nothing_are_no_parent() {
+        for (lines, expected) in [
+            ("parentCID=00000000", false),
+            ("parentCID=0\nparentFileNameHint=\"\"", false),
+            ("parentCID=ffffffff", false),
+            ("parentCID=00000000\nparentFileNameHint=\"base.vmdk\"", true),
+            ("parentCID=1", true),
+        ] {
+            let bytes = text(&format!("createType=\"custom\"\n{lines}\nRW 8 ZERO"));
+            assert_eq!(Descriptor::parse(&bytes, Names::Files).unwrap().has_parent(), expected, "{lines}");
+        }
     }
 }

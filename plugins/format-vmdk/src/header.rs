@@ -188,7 +188,8 @@ impl Raw {
             grain: self.grain * SECTOR,
             entries: self.entries.into(),
             descriptor: self.descriptor()?,
-            redundant: (self.flags & FLAG_REDUNDANT != 0).then(|| bytes_at(self.redundant)).transpose()?,
+            // A place where no table can be is none: the primary directory is there.
+            redundant: if self.flags & FLAG_REDUNDANT == 0 { None } else { bytes_at(self.redundant).ok() },
             directory: (self.directory != GD_AT_END).then(|| bytes_at(self.directory)).transpose()?,
             unclean: self.unclean != 0,
             zero_grains: self.flags & FLAG_ZERO_GRAIN != 0,

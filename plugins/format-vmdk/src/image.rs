@@ -5,7 +5,8 @@ use imprint_plugin_sdk::{
     format::{
         self, Findings, FormatError, Info, Page, Source,
         blob::{inside, read_exact},
-        wire::{le32, le64, to_usize},
+        marks,
+        wire::{le32, le64, to_u64, to_usize},
     },
     host::Blob,
     types::{ByteRange, Codec, props},
@@ -13,7 +14,7 @@ use imprint_plugin_sdk::{
 
 use crate::{
     check,
-    descriptor::{CreateType, Descriptor, ExtentFile, SIGNATURE},
+    descriptor::{CreateType, Descriptor, ExtentFile, Names},
     header::{CONVERT, COWD, Grains, MAGIC, MARKER, MAX_DESCRIPTOR, SESPARSE},
     map,
     part::{Part, PartKind},
@@ -23,8 +24,6 @@ use crate::{
 
 /// The most ranges of an answer, whatever is asked for.
 const MAX_RANGES: u32 = 8192;
-/// Bytes at the start of a file that decide what kind it is.
-const HEAD: u64 = 512;
 
 /// An open VMDK image.
 pub struct Image {
@@ -40,7 +39,7 @@ pub struct Image {
 impl Image {
     /// Opens the image: a sparse extent with its descriptor, or a text descriptor.
     pub(crate) fn open(blob: Box<dyn Blob>) -> Result<Self, FormatError> {
-        let head = read_exact(blob.as_ref(), 0, HEAD.min(blob.size()))?;
+        let head = read_exact(blob.as_ref(), 0, to_u64(marks::DESCRIPTOR_START).min(blob.size()))?;
         if le32(&head, 0) == Some(MAGIC) {
             return Self::monolithic(blob);
         }
@@ -56,8 +55,7 @@ impl Image {
                     .to_owned(),
             ));
         }
-        let text = head.trim_ascii_start();
-        if text.get(..SIGNATURE.len()).is_some_and(|found| found.eq_ignore_ascii_case(SIGNATURE)) {
+        if marks::is_vmdk_text(&head) {
             return Self::described(blob.as_ref());
         }
         Err(FormatError::Header("the file is neither a sparse VMDK nor a VMDK descriptor".to_owned()))
@@ -74,7 +72,7 @@ impl Image {
                     .to_owned(),
             ));
         }
-        let descriptor = Descriptor::parse(&bytes)?;
+        let descriptor = Descriptor::parse(&bytes, Names::Own)?;
         let disagree = |what: String| Err(FormatError::Header(what));
         let kind = descriptor.create_type;
         if !kind.is_monolithic_sparse() {
@@ -115,7 +113,7 @@ impl Image {
                 text.length
             )));
         }
-        let descriptor = Descriptor::parse(&read_exact(blob, text.offset, text.length)?)?;
+        let descriptor = Descriptor::parse(&read_exact(blob, text.offset, text.length)?, Names::Files)?;
         if descriptor.create_type.is_monolithic_sparse() {
             return Err(FormatError::Header(format!(
                 "the descriptor says {}, which is in the same file as its data",

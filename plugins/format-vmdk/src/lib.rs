@@ -14,6 +14,7 @@
 
 mod check;
 mod descriptor;
+mod footer;
 mod header;
 pub mod image;
 pub mod layout;
@@ -22,6 +23,7 @@ mod part;
 pub mod probe;
 mod sector;
 mod sparse;
+mod tables;
 
 use imprint_plugin_sdk::{
     error::Result,

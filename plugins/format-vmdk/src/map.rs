@@ -54,7 +54,7 @@ pub(crate) fn page(
             }
             PartKind::Sparse { source, extent: None } => {
                 return Err(FormatError::ExternalReference(format!(
-                    "the disk's bytes from {at:#x} on are in another file (source {source}), which was not granted; convert all files of the disk together, or flatten it into one"
+                    "the disk's bytes from {at:#x} on are in another file (source {source}), which was not granted; grant all files of the disk (imprint disk: --with FILE), or flatten it into one"
                 )));
             }
         };

@@ -1,17 +1,11 @@
 //! Recognising a VMDK file by its first bytes.
 
 use imprint_plugin_sdk::format::{
-    Guess,
+    Guess, marks,
     wire::{le32, le64},
 };
 
-use crate::{
-    descriptor::SIGNATURE,
-    header::{COWD, MAGIC, SESPARSE},
-};
-
-/// Bytes in which a text descriptor says what it is.
-const SIGNATURE_WITHIN: usize = 512;
+use crate::header::{COWD, MAGIC, SESPARSE};
 
 /// Recognises a file by its first bytes. A variant that cannot be read is recognised too: opening
 /// it says why.
@@ -26,8 +20,5 @@ pub fn probe(head: &[u8]) -> Option<Guess> {
         _ if le64(head, 0) == Some(SESPARSE) => return guess(60, Some("seSparse")),
         _ => {}
     }
-    let start = &head[..head.len().min(SIGNATURE_WITHIN)];
-    let text = start.trim_ascii_start();
-    let signed = text.get(..SIGNATURE.len()).is_some_and(|found| found.eq_ignore_ascii_case(SIGNATURE));
-    if signed { guess(100, None) } else { None }
+    if marks::is_vmdk_text(head) { guess(100, None) } else { None }
 }

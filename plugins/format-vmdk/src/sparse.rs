@@ -4,25 +4,23 @@ use imprint_plugin_sdk::{
     format::{
         FormatError,
         blob::{MAX_READ, end_of, inside, overlap, read_all, read_each, read_exact},
-        wire::{le32, le32s, le64, to_usize},
+        wire::{le32, le64, to_usize},
     },
     host::Blob,
     types::ByteRange,
 };
 
 use crate::{
+    footer::Footer,
     header::{HEADER, Header, MARKER},
     sector::{SECTOR, sector},
+    tables::{Tables, has_table_in},
 };
 
 /// Grain tables that are read at once, at most.
 const BATCH: usize = 64;
 /// Entries of the directory that one batch looks at.
 const LOOKAHEAD: usize = 4096;
-/// Marker of the footer, footer, and marker of the end.
-const TRAILER: u64 = 3 * SECTOR;
-pub(crate) const MARKER_FOOTER: u32 = 3;
-pub(crate) const MARKER_END: u32 = 0;
 
 /// What a stored grain may be longer than a grain: the host's bound on encoded units is twice the
 /// unit and 4 KiB.
@@ -52,6 +50,8 @@ pub(crate) struct Sparse {
     pub(crate) redundant: Vec<u32>,
     /// The sectors of all tables, in order.
     tables: Vec<u32>,
+    /// What is odd about the file, and does not change what is read.
+    pub(crate) remarks: Vec<String>,
     loaded: Vec<(usize, Vec<u8>)>,
 }
 
@@ -62,63 +62,31 @@ impl Sparse {
         inside(blob.as_ref(), "the header", first)?;
         let mut header = Header::parse(&read_exact(blob.as_ref(), first.offset, first.length)?)?;
         let mut fixed = vec![first];
+        let mut remarks = Vec::new();
         if header.directory.is_none() {
-            let (footer, range) = footer(blob.as_ref(), &header)?;
-            header = footer;
-            fixed.push(range);
+            let footer = Footer::find(blob.as_ref(), &header)?;
+            header = footer.header;
+            fixed.push(footer.range);
+            remarks.extend(footer.remark);
         }
-        let length = header.directory_entries() * 4;
         let at = header
             .directory
             .ok_or_else(|| FormatError::Header("the footer names no grain directory".to_owned()))?;
-        let directory_range = ByteRange { offset: at, length };
-        fixed.push(directory_range);
-        let directory = directory(blob.as_ref(), &header, directory_range)?;
-        let mut redundant = Vec::new();
-        if let Some(offset) = header.redundant {
-            let range = ByteRange { offset, length };
-            redundant = self::directory(blob.as_ref(), &header, range)?;
-            fixed.push(range);
-        }
         if header.descriptor.length > 0 {
             inside(blob.as_ref(), "the embedded descriptor", header.descriptor)?;
             fixed.push(header.descriptor);
         }
+        let (tables, remark) = Tables::read(blob.as_ref(), &header, &fixed, at)?;
+        remarks.extend(remark);
+        let Tables { directory, redundant, sectors, ranges } = tables;
+        fixed.extend(ranges);
         fixed.retain(|range| range.length > 0);
-        let mut tables: Vec<u32> =
-            directory.iter().chain(&redundant).copied().filter(|table| *table != 0).collect();
-        tables.shrink_to_fit();
-        tables.sort_unstable();
-        let sparse = Self { blob, header, fixed, directory, redundant, tables, loaded: Vec::new() };
-        sparse.check_own_ranges()?;
-        Ok(sparse)
-    }
-
-    /// No two of the extent's own structures share bytes.
-    fn check_own_ranges(&self) -> Result<(), FormatError> {
-        let length = self.header.table();
-        if let Some([one, _]) =
-            self.tables.array_windows().find(|[one, two]| sector(*one) + length > sector(*two))
-        {
-            return Err(FormatError::Aliased(format!("two grain tables share sector {one}")));
-        }
-        for (index, range) in self.fixed.iter().enumerate() {
-            let others = self.fixed.iter().skip(index + 1);
-            if self.has_table_in(*range) || others.into_iter().any(|other| overlap(*range, *other)) {
-                return Err(FormatError::Aliased(format!(
-                    "the image's own tables overlap at {:#x} of the file",
-                    range.offset
-                )));
-            }
-        }
-        Ok(())
+        Ok(Self { blob, header, fixed, directory, redundant, tables: sectors, remarks, loaded: Vec::new() })
     }
 
     /// Whether a grain table has a byte in the range.
-    pub(crate) fn has_table_in(&self, range: ByteRange) -> bool {
-        let length = self.header.table();
-        let first = self.tables.partition_point(|table| sector(*table) + length <= range.offset);
-        self.tables.get(first).is_some_and(|table| sector(*table) < end_of(range))
+    fn has_table_in(&self, range: ByteRange) -> bool {
+        has_table_in(&self.tables, self.header.table(), range)
     }
 
     /// Whether the range has a byte of the extent's own structures.
@@ -220,38 +188,4 @@ impl Sparse {
         }
         Ok(length)
     }
-}
-
-/// The footer of a stream, which has the place of the directory, and the range of it and its
-/// markers.
-fn footer(blob: &dyn Blob, header: &Header) -> Result<(Header, ByteRange), FormatError> {
-    let missing = |what: &str| FormatError::Truncated(format!("the stream's footer {what}"));
-    let start = blob
-        .size()
-        .checked_sub(TRAILER)
-        .filter(|start| *start >= HEADER)
-        .ok_or_else(|| missing("is missing"))?;
-    let range = ByteRange { offset: start, length: TRAILER };
-    let bytes = read_exact(blob, range.offset, range.length)?;
-    let at = |number: usize| bytes.get(number * 512..).unwrap_or_default();
-    let marker = |number: usize| (le32(at(number), 8), le32(at(number), 12));
-    let ends = le64(at(2), 0) == Some(0) && marker(2) == (Some(0), Some(MARKER_END));
-    if marker(0) != (Some(0), Some(MARKER_FOOTER)) || !ends {
-        return Err(missing("is not at the end of the file"));
-    }
-    let footer = Header::parse(at(1))?;
-    if !header.agrees(&footer) {
-        return Err(FormatError::Header("the footer describes another disk than the header".to_owned()));
-    }
-    Ok((footer, range))
-}
-
-/// A grain directory: every table that it names lies inside the file.
-fn directory(blob: &dyn Blob, header: &Header, range: ByteRange) -> Result<Vec<u32>, FormatError> {
-    inside(blob, "a grain directory", range)?;
-    let entries: Vec<u32> = le32s(&read_exact(blob, range.offset, range.length)?).collect();
-    for table in entries.iter().copied().filter(|table| *table != 0) {
-        inside(blob, "a grain table", ByteRange { offset: sector(table), length: header.table() })?;
-    }
-    Ok(entries)
 }

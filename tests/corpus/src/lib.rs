@@ -13,6 +13,7 @@
 mod bytes;
 mod fields;
 pub mod foreign;
+mod odd;
 pub mod ova;
 pub mod qcow2;
 pub mod raw;
@@ -128,6 +129,7 @@ pub fn all(bait: &Bait) -> Vec<Case> {
         vdi::cases(bait),
         ova::cases(bait),
         foreign::cases(),
+        odd::cases(),
     ]
     .concat()
 }

@@ -3,7 +3,7 @@
 use crate::{Bait, Bytes, Case, Expected, vmdk};
 
 /// A member's header: name, size field, type, name of the link.
-fn header(name: &[u8], size: &[u8; 12], kind: u8, link: &str) -> Vec<u8> {
+pub(crate) fn header(name: &[u8], size: &[u8; 12], kind: u8, link: &str) -> Vec<u8> {
     let mut header = Bytes::new();
     header
         .put(0, name)
@@ -21,7 +21,7 @@ fn header(name: &[u8], size: &[u8; 12], kind: u8, link: &str) -> Vec<u8> {
     header.to_vec()
 }
 
-fn octal(size: u64) -> [u8; 12] {
+pub(crate) fn octal(size: u64) -> [u8; 12] {
     let mut field = [0; 12];
     field[..11].copy_from_slice(format!("{size:011o}").as_bytes());
     field
@@ -29,35 +29,35 @@ fn octal(size: u64) -> [u8; 12] {
 
 /// An archive in the making.
 #[derive(Clone, Default)]
-struct Tar(Bytes);
+pub(crate) struct Tar(pub(crate) Bytes);
 
 impl Tar {
-    fn raw(&mut self, header: &[u8], content: &[u8]) -> &mut Self {
+    pub(crate) fn raw(&mut self, header: &[u8], content: &[u8]) -> &mut Self {
         self.0.push(header).push(content);
         let size = self.0.size().next_multiple_of(512);
         self.0.resize(size);
         self
     }
 
-    fn file(&mut self, name: &str, content: &[u8]) -> &mut Self {
+    pub(crate) fn file(&mut self, name: &str, content: &[u8]) -> &mut Self {
         let size = u64::try_from(content.len()).expect("a small member");
         self.raw(&header(name.as_bytes(), &octal(size), b'0', ""), content)
     }
 
-    fn special(&mut self, name: &str, kind: u8, link: &str) -> &mut Self {
+    pub(crate) fn special(&mut self, name: &str, kind: u8, link: &str) -> &mut Self {
         self.raw(&header(name.as_bytes(), &octal(0), kind, link), &[])
     }
 
-    fn finish(&self) -> Bytes {
+    pub(crate) fn finish(&self) -> Bytes {
         let mut bytes = self.0.clone();
         bytes.resize(bytes.size() + 1024);
         bytes
     }
 }
 
-const DISK: &str = "disk1.vmdk";
+pub(crate) const DISK: &str = "disk1.vmdk";
 
-fn description(href: &str, prolog: &str, more: &str) -> String {
+pub(crate) fn description(href: &str, prolog: &str, more: &str) -> String {
     let size = vmdk::Stream::new().finish().size();
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -76,7 +76,7 @@ fn description(href: &str, prolog: &str, more: &str) -> String {
     )
 }
 
-fn disk() -> Vec<u8> {
+pub(crate) fn disk() -> Vec<u8> {
     vmdk::Stream::new().finish().to_vec()
 }
 

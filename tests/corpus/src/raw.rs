@@ -103,13 +103,13 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
             },
             Expected::Either,
         ),
-        path("raw-fifo", "a named pipe", Content::Fifo, Expected::Refused(&["io.open"])),
+        path("raw-fifo", "a named pipe", Content::Fifo, Expected::Refused(&["invalid.source"])),
         path("raw-folder", "a folder", Content::Folder, Expected::Refused(&["io.open"])),
         path(
             "raw-device",
             "a link to a device",
             Content::Link("/dev/zero".to_owned()),
-            Expected::Refused(&["io.open"]),
+            Expected::Refused(&["invalid.source"]),
         ),
         path(
             "raw-loop",

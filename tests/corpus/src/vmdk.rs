@@ -16,7 +16,7 @@ const TABLE: u64 = 22;
 /// Where grains begin, in sectors.
 const DATA: u64 = 128;
 
-fn descriptor(kind: &str, lines: &str) -> String {
+pub(crate) fn descriptor(kind: &str, lines: &str) -> String {
     format!(
         "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"{kind}\"\n\n# Extent description\n{lines}\n\n\
          # The Disk Data Base\n#DDB\n\nddb.adapterType = \"ide\"\nddb.virtualHWVersion = \"4\"\n"
@@ -140,14 +140,11 @@ pub fn cases(bait: &Bait) -> Vec<Case> {
     let codes: &[&str] = &["corrupt.", "denied.ambiguous-content"];
     cases.extend(fields::truncations("vmdk", &sparse(), &lengths, codes));
     let stream = Stream::new().finish();
-    for length in
-        [DATA * SECTOR + 6, DATA * SECTOR + 600, stream.size() - 1024, stream.size() - 512, stream.size() - 1]
-    {
+    for length in [DATA * SECTOR + 6, DATA * SECTOR + 600, stream.size() - 1024, stream.size() - 513] {
         let mut cut = stream.clone();
         cut.resize(length);
         let what = format!("a stream cut off after {length} bytes");
-        // Without the footer and the end there is no directory; what is left of the end may be
-        // enough.
+        // Without the footer there is no directory.
         cases.push(Case::new(
             &format!("vmdk-stream-cut-{length}"),
             &what,

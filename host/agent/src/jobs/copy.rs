@@ -64,6 +64,7 @@ pub(crate) fn job_error(error: EngineError, destination: Place) -> JobError {
         | EngineError::Decode { .. }
         | EngineError::Read { .. }
         | EngineError::Write { .. }
+        | EngineError::FileLimit { .. }
         | EngineError::TooSmall(_)
         | EngineError::Digest { .. }
         | EngineError::Open { .. }

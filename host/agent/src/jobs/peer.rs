@@ -78,7 +78,11 @@ impl RemoteObject for PeerObject {
         let options = ClientOptions::pinned(self.source.server.fingerprint.bytes());
         let client = Arc::new(Client::new(&options).map_err(failed)?);
         let over = cancel.clone();
-        let retries = Retries { attempts: ATTEMPTS, is_over: Arc::new(move || over.is_cancelled()) };
+        let retries = Retries {
+            attempts: ATTEMPTS,
+            is_over: Arc::new(move || over.is_cancelled()),
+            ..Retries::default()
+        };
         let opening = tokio::task::spawn_blocking(move || HttpSource::request(client, request, retries));
         let source = opening.await.map_err(internal)?.map_err(failed)?;
         tracing::info!(
@@ -104,6 +108,9 @@ fn peer_error(address: &str, error: &HttpError) -> PortError {
         HttpError::Status { status: 404, .. } => (ErrorClass::Transient, "peer.not-found"),
         HttpError::Changed => (ErrorClass::Conflict, "peer.changed"),
         HttpError::Url { .. }
+        | HttpError::Redirect { .. }
+        | HttpError::Page
+        | HttpError::Stalled { .. }
         | HttpError::PrivateNetwork { .. }
         | HttpError::ReservedPort { .. }
         | HttpError::Connect { .. }

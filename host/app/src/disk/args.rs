@@ -51,7 +51,7 @@ pub(super) struct ReadArgs {
     /// Which of the sizes in a VHD header to use, where programs differ
     #[arg(long, value_name = "SIZE", value_parser = ["current", "geometry"])]
     pub(super) vhd_size: Option<String>,
-    /// Do not compare the disk of an OVA with the digest in its manifest
+    /// Do not read the manifest of an OVA, nor compare the disk with the digest in it
     #[arg(long)]
     pub(super) ignore_manifest: bool,
     /// Certificates (PEM) of authorities for https:// servers, in addition to those of the system
@@ -66,7 +66,11 @@ pub(super) struct ReadArgs {
 impl ReadArgs {
     /// Returns the options for the format plugin, which ignores those of other formats.
     pub(super) fn options(&self) -> Props {
-        let flags = [("salvage", self.salvage), ("allow-luks", self.allow_luks)];
+        let flags = [
+            ("salvage", self.salvage),
+            ("allow-luks", self.allow_luks),
+            ("ignore-manifest", self.ignore_manifest),
+        ];
         let flags =
             flags.iter().filter(|(_, set)| *set).map(|(key, _)| ((*key).to_owned(), "true".to_owned()));
         let values = [("disk", &self.disk), ("size", &self.vhd_size)];

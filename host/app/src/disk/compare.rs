@@ -40,7 +40,7 @@ pub(crate) struct CompareArgs {
 ///
 /// The disks differ (sizes included), or one of them cannot be read.
 pub(super) async fn compare(args: &CompareArgs, watch: &Watch) -> Result<(), Failure> {
-    if [&args.a, &args.b].iter().all(|path| Location::of(path) == Location::Pipe) {
+    if Location::of(&args.a)? == Location::Pipe && Location::of(&args.b)? == Location::Pipe {
         return Err(Failure::usage("invalid.source", "only one of the two images can be standard input"));
     }
     let plugins = args.common.plugins().await?;

@@ -24,6 +24,10 @@ use super::{
     watch::Watch,
 };
 
+/// The options of formats that are sizes: they have the grammar of all sizes, and formats get the
+/// number of bytes.
+const SIZES: [&str; 4] = ["align", "block-size", "cluster-size", "sector-size"];
+
 /// Arguments of `imprint disk convert`.
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
@@ -48,7 +52,7 @@ pub(crate) struct ConvertArgs {
     /// Compression level: 0 to 12 for zlib (default 1), -7 to 19 for zstd (default 3)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
-    /// Option of the format of the target, such as cluster-size=65536; may be given several times
+    /// Option of the format of the target, such as cluster-size=64K; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     options: Vec<(String, String)>,
     /// Whether the target is on stable storage when the command ends
@@ -128,7 +132,9 @@ impl Compress {
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write an option as KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
+    let size = SIZES.contains(&key).then(|| value.parse::<ByteSize>()).transpose();
+    let size = size.map_err(|error| error.to_string())?;
+    Ok((key.to_owned(), size.map_or_else(|| value.to_owned(), |size| size.bytes().to_string())))
 }
 
 /// Writes the target, completely or not at all.
@@ -141,7 +147,7 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
     let plugins = args.common.plugins().await?;
     let from = Declared::by("--from", args.from.as_ref());
     let source = Image::open(&plugins, &args.source, from, &args.read, Trust::Confirmed, watch).await?;
-    let format = image::find(&plugins.formats(), target_format(args)?)?;
+    let format = image::find(&plugins.formats(), &target_format(args)?)?;
     let to = format.name().to_owned();
     check_options(args)?;
     if !format.writes() {
@@ -150,8 +156,8 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
             format!("{to} can only be read; choose another format for the target"),
         ));
     }
-    let location = Location::of(&args.target);
-    let target = Destination::new(&location, args.force, source.file().as_slice(), watch)?;
+    let location = Location::of(&args.target)?;
+    let target = Destination::new(&location, args.force, &source.files(), watch)?;
     if args.sha256 && !matches!(target, Destination::File(_)) {
         return Err(Failure::usage("invalid.option", "--sha256 requires a file as the target"));
     }
@@ -188,10 +194,10 @@ pub(super) async fn convert(args: &ConvertArgs, watch: &Watch) -> Result<(), Fai
 }
 
 /// Returns the format of the target: declared, or by its name.
-fn target_format(args: &ConvertArgs) -> Result<&str, Failure> {
-    let location = Location::of(&args.target);
+fn target_format(args: &ConvertArgs) -> Result<String, Failure> {
+    let location = Location::of(&args.target)?;
     let named = args.to.as_deref().or_else(|| location.path().and_then(image::of_name));
-    named.ok_or_else(|| {
+    named.map(str::to_owned).ok_or_else(|| {
         Failure::usage(
             "invalid.format",
             "the name of the target does not declare a format; declare it with --to",
@@ -259,6 +265,7 @@ fn attribute_to_file(source: &Image, target: &Destination, error: EngineError) -
         EngineError::Port(_)
         | EngineError::Write { .. }
         | EngineError::NoSpace { .. }
+        | EngineError::FileLimit { .. }
         | EngineError::TooSmall(_)
         | EngineError::Open { .. }
         | EngineError::Unsupported { .. }
@@ -391,5 +398,10 @@ mod tests {
     fn options_are_pairs() {
         assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert!(key_value("a").is_err());
+        for size in ["1M", "1MiB", "1048576", "1mb"] {
+            let expected = ("align".to_owned(), "1048576".to_owned());
+            assert_eq!(key_value(&format!("align={size}")), Ok(expected), "{size}");
+        }
+        assert!(key_value("cluster-size=+1M").is_err() && key_value("block-size=x").is_err());
     }
 }

@@ -76,7 +76,14 @@ impl Destination {
                 "invalid.target",
                 "an image cannot be written to a terminal; redirect standard output to a file or a program",
             )),
-            Location::Pipe => Ok(Self::Stream),
+            Location::Pipe => {
+                // Standard output may be a file that was opened without being emptied.
+                let stream = std::io::stdout().as_fd().try_clone_to_owned().map(File::from);
+                if let Ok(found) = stream.and_then(|stream| stream.metadata()) {
+                    target::not_a_source(&found, sources, STDOUT)?;
+                }
+                Ok(Self::Stream)
+            }
             Location::Nbd { socket, export } => {
                 let shown = location.shown();
                 forced(force, &shown)?;
@@ -191,6 +198,10 @@ fn open_device(path: &Path, shown: &str) -> Result<DeviceSink, Failure> {
     }
     opened
         .map_err(|error| EngineError::Open { path: shown.to_owned(), source: error.into() })
-        .and_then(|device| DeviceSink::from_file(File::from(device), shown))
         .map_err(|error| Failure::engine(shown, &error))
+        .map(File::from)
+        .and_then(|device| target::not_in_use(&device, shown).map(|()| device))
+        .and_then(|device| {
+            DeviceSink::from_file(device, shown).map_err(|error| Failure::engine(shown, &error))
+        })
 }

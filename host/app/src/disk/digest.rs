@@ -37,9 +37,10 @@ pub(crate) struct DigestArgs {
 
 /// Prints the logical digest of a disk, or the stored digest of a file.
 pub(super) async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failure> {
-    let name = Location::of(&args.file).shown();
+    let location = Location::of(&args.file)?;
+    let name = location.shown();
     let (disk, opened) = if args.stored {
-        (file_as_disk(args, watch).await.map_err(|error| Failure::engine(&name, &error))?, None)
+        (file_as_disk(&location, args, watch).await?, None)
     } else {
         let plugins = args.common.plugins().await?;
         let declared = Declared::by("--format", args.format.as_ref());
@@ -65,9 +66,10 @@ pub(super) async fn digest(args: &DigestArgs, watch: &Watch) -> Result<(), Failu
 }
 
 /// Opens the bytes of a file as a disk, whatever their format.
-async fn file_as_disk(args: &DigestArgs, watch: &Watch) -> Result<Arc<Disk>, EngineError> {
-    let source = source::open(&Location::of(&args.file), &args.read, watch).await?.source;
+async fn file_as_disk(location: &Location, args: &DigestArgs, watch: &Watch) -> Result<Arc<Disk>, Failure> {
+    let source = source::open(location, &args.read, watch).await?.source;
     let opening =
         tokio::task::spawn_blocking(move || Ok(Arc::new(Disk::from_raw(source, &Limits::default())?)));
-    opening.await.unwrap_or(Err(EngineError::WorkerLost))
+    let opened = opening.await.unwrap_or(Err(EngineError::WorkerLost));
+    opened.map_err(|error| Failure::engine(&location.shown(), &error))
 }

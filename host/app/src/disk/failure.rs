@@ -72,6 +72,7 @@ impl Failure {
     pub(super) fn engine(name: &str, error: &EngineError) -> Self {
         let status = match error {
             EngineError::NoSpace { .. }
+            | EngineError::FileLimit { .. }
             | EngineError::TooSmall(_)
             | EngineError::Open { .. }
             | EngineError::Scratch(_)

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use imprint_data_path::{
-    Disk, EngineError, GrantedFiles, OpenOptions, confirm_format, detect, refuse_foreign,
+    Disk, EngineError, GrantedFiles, InnerImage, OpenOptions, confirm_format, detect, refuse_foreign,
 };
 use imprint_ports::{BlockSource, DiskFormat, Props};
 
@@ -13,7 +13,7 @@ use super::{
     source::{self, Location, Opened},
     watch::Watch,
 };
-use crate::{plugin_ports::PluginPorts, terminal::printable};
+use crate::plugin_ports::PluginPorts;
 
 /// The name of the raw format; its content can be anything.
 pub(super) const RAW: &str = "raw";
@@ -61,6 +61,7 @@ pub(super) struct Image {
     allocated: Option<u64>,
     options: Props,
     granted: Arc<GrantedFiles>,
+    granted_files: Vec<(u64, u64)>,
     ignore_manifest: bool,
 }
 
@@ -78,13 +79,17 @@ impl Image {
         trust: Trust,
         watch: &Watch,
     ) -> Result<Self, Failure> {
-        let location = Location::of(path);
+        let location = Location::of(path)?;
         let name = location.shown();
-        let failure = |error: EngineError| Failure::engine(&name, &error);
-        let Opened { source, file, allocated } =
-            source::open(&location, read, watch).await.map_err(failure)?;
+        let Opened { source, file, allocated } = source::open(&location, read, watch).await?;
+        if source.size() == 0 && declared.format != Some(RAW) {
+            let text = format!("{name} is empty: it has 0 bytes; get the file again");
+            return Err(Failure::refused("corrupt.empty", text));
+        }
         let formats = plugins.formats();
-        let named = location.path().and_then(of_name).map(|format| (format, DeclaredBy::Name));
+        // Without the query of an address, and without anything where the name declares nothing.
+        let path = location.path().unwrap_or(Path::new(""));
+        let named = of_name(path).map(|format| (format, DeclaredBy::Name));
         let by_option = declared.format.map(|format| (format, DeclaredBy::Option));
         let (format, declared_by) = match by_option.or(named) {
             Some((format, declared_by)) => (format.to_owned(), declared_by),
@@ -94,8 +99,10 @@ impl Image {
             }
         };
         let plugin = find(&formats, &format)?;
-        confirm(&name, plugin.as_ref(), read, &formats, &source).await?;
-        let granted = Arc::new(grant(&formats, read, watch).await?);
+        let claim = Claim { name: &name, path, by: declared_by, option: declared.option };
+        claim.confirm(plugin.as_ref(), read, &formats, &source).await?;
+        let (granted, granted_files) = grant(&formats, read, watch).await?;
+        let granted = Arc::new(granted);
         let options = read.options();
         let ignore_manifest = read.ignore_manifest;
         Ok(Self {
@@ -108,6 +115,7 @@ impl Image {
             name,
             options,
             granted,
+            granted_files,
             ignore_manifest,
         })
     }
@@ -142,9 +150,10 @@ impl Image {
         self.allocated
     }
 
-    /// Returns device and inode, if it is a file.
-    pub(super) fn file(&self) -> Option<(u64, u64)> {
-        self.file
+    /// Returns device and inode of every file that is read: the image itself, if it is one, and
+    /// those that were granted.
+    pub(super) fn files(&self) -> Vec<(u64, u64)> {
+        self.file.into_iter().chain(self.granted_files.iter().copied()).collect()
     }
 
     /// Returns the options for the format plugin.
@@ -158,15 +167,28 @@ impl Image {
     ///
     /// The image is damaged, unsafe or not supported, or a file it refers to is not granted.
     pub(super) async fn disk(&self) -> Result<Arc<Disk>, EngineError> {
-        let options = OpenOptions {
+        let options = self.open_options();
+        Ok(Arc::new(Disk::open(self.plugin.as_ref(), self.source.clone(), &options).await?))
+    }
+
+    /// Returns the image inside, where this one is a wrapper.
+    ///
+    /// # Errors
+    ///
+    /// As [`disk`](Self::disk).
+    pub(super) async fn inner(&self) -> Result<Option<InnerImage>, EngineError> {
+        InnerImage::find(self.plugin.as_ref(), self.source.clone(), &self.open_options()).await
+    }
+
+    fn open_options(&self) -> OpenOptions {
+        OpenOptions {
             format_options: self.options.clone(),
             formats: self.formats.clone(),
             resolver: self.granted.clone(),
             identity: identity(self.file),
             ignore_declared_digest: self.ignore_manifest,
             ..OpenOptions::default()
-        };
-        Ok(Arc::new(Disk::open(self.plugin.as_ref(), self.source.clone(), &options).await?))
+        }
     }
 
     /// Converts an error of the engine that concerns this image.
@@ -185,8 +207,8 @@ async fn grant(
     formats: &[Arc<dyn DiskFormat>],
     read: &ReadArgs,
     watch: &Watch,
-) -> Result<GrantedFiles, Failure> {
-    let mut granted = GrantedFiles::new();
+) -> Result<(GrantedFiles, Vec<(u64, u64)>), Failure> {
+    let (mut granted, mut files) = (GrantedFiles::new(), Vec::new());
     for file in &read.with {
         let known = |prefix: &str| formats.iter().find(|format| format.name() == prefix);
         let declared = file.split_once(':').and_then(|(prefix, rest)| Some((known(prefix)?.name(), rest)));
@@ -194,7 +216,11 @@ async fn grant(
             Some((format, path)) => (Some(format), Path::new(path)),
             None => (of_name(Path::new(file)), Path::new(file)),
         };
-        let shown = printable(&path.to_string_lossy());
+        let location = Location::of(path)?;
+        if !matches!(location, Location::File(_)) {
+            return Err(Failure::usage("invalid.source", "only files can be granted with --with"));
+        }
+        let shown = location.shown();
         let Some(format) = format else {
             let text = format!(
                 "the name {shown} does not declare a format; put it before the name, such as raw:{shown}"
@@ -202,12 +228,12 @@ async fn grant(
             return Err(Failure::usage("invalid.format", text));
         };
         let failure = |error: EngineError| Failure::engine(&shown, &error);
-        let location = Location::File(path.to_owned());
-        let opened = source::open(&location, read, watch).await.map_err(failure)?;
+        let opened = source::open(&location, read, watch).await?;
+        files.extend(opened.file);
         let name = path.to_string_lossy();
         granted.grant(&name, identity(opened.file), opened.source, format, formats).await.map_err(failure)?;
     }
-    Ok(granted)
+    Ok((granted, files))
 }
 
 /// Returns the format that the name of a file declares.
@@ -307,27 +333,62 @@ impl Undeclared<'_> {
     }
 }
 
-/// Checks that the content has the declared format.
-async fn confirm(
-    name: &str,
-    declared: &dyn DiskFormat,
-    read: &ReadArgs,
-    formats: &[Arc<dyn DiskFormat>],
-    source: &Arc<dyn BlockSource>,
-) -> Result<(), Failure> {
-    let accepted: &[&str] = if read.allow_luks { &["luks"] } else { &[] };
-    let confirmed = match confirm_format(declared.name(), accepted, formats, source).await {
-        // The raw format detects container formats itself, with better messages, when it opens the
-        // file.
-        Err(EngineError::AmbiguousContent { .. })
-            if declared.name() == RAW
-                && detect(formats, source).await.is_ok_and(|guesses| guesses.is_empty()) =>
-        {
-            Ok(())
+/// An image whose format is declared.
+struct Claim<'a> {
+    name: &'a str,
+    path: &'a Path,
+    by: DeclaredBy,
+    /// The option that declares it.
+    option: &'static str,
+}
+
+impl Claim<'_> {
+    /// Checks that the content has the declared format.
+    async fn confirm(
+        &self,
+        declared: &dyn DiskFormat,
+        read: &ReadArgs,
+        formats: &[Arc<dyn DiskFormat>],
+        source: &Arc<dyn BlockSource>,
+    ) -> Result<(), Failure> {
+        let accepted: &[&str] = if read.allow_luks { &["luks"] } else { &[] };
+        match confirm_format(declared.name(), accepted, formats, source).await {
+            // The raw format detects container formats itself, with better messages, when it opens
+            // the file.
+            Err(EngineError::AmbiguousContent { .. })
+                if declared.name() == RAW
+                    && detect(formats, source).await.is_ok_and(|guesses| guesses.is_empty()) =>
+            {
+                Ok(())
+            }
+            Err(EngineError::AmbiguousContent { found, .. })
+                if formats.iter().any(|format| format.reads() && format.name() == found) =>
+            {
+                Err(self.contradicted(declared.name(), &found))
+            }
+            confirmed => confirmed.map_err(|error| Failure::engine(self.name, &error)),
         }
-        confirmed => confirmed,
-    };
-    confirmed.map_err(|error| Failure::engine(name, &error))
+    }
+
+    /// Says what declared one format, where the content looks like another that can be read.
+    fn contradicted(&self, declared: &str, found: &str) -> Failure {
+        let (name, option) = (self.name, self.option);
+        let by = match (self.by, extension(self.path)) {
+            (DeclaredBy::Name, Some(extension)) => format!("its ending .{extension} declares {declared}"),
+            (DeclaredBy::Name, None) => format!("its name declares {declared}"),
+            (DeclaredBy::Option | DeclaredBy::Content, _) => format!("{option} declares {declared}"),
+        };
+        let caution = if declared == RAW {
+            "; leave it if this is the disk of a guest, which can write such a beginning itself"
+        } else {
+            ""
+        };
+        let text = format!(
+            "{name}: {by}, and the content looks like {found}; if that is what it is, run the command again with \
+             `{option} {found}`{caution}"
+        );
+        Failure::refused("denied.ambiguous-content", text)
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! `imprint disk inspect` and `imprint disk check`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use futures::future::OptionFuture;
 use imprint_data_path::{CheckReport, EngineError, check_declared_digest};
-use imprint_ports::{Finding, ImageInfo, Severity, SourceRef};
+use imprint_ports::{BlockSource, DiskFormat, Finding, ImageInfo, Props, Severity, SourceRef};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,9 +20,6 @@ use crate::terminal::printable;
 
 /// The most findings that are printed as text; JSON has all of them.
 const MAX_PRINTED: usize = 20;
-
-/// The name of the fact that a wrapper has: the format of the disk in it.
-const CONTAINS: &str = "contains";
 
 /// Arguments of `imprint disk inspect`.
 #[derive(Args)]
@@ -64,13 +61,15 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
     let declared = Declared::by("--format", args.format.as_ref());
     let image = Image::open(&plugins, &args.file, declared, &args.read, Trust::OrDetected, watch).await?;
     let failed = |error| image.failure(error);
-    let (info, references) = watch.until(read_header(&image)).await.map_err(failed)?;
+    let subject = watch.until(Subject::of(&image)).await.map_err(failed)?;
+    let (info, references) = watch.until(subject.header()).await.map_err(failed)?;
     // A disk with a parent is incomplete: without the parent there is no map.
     let complete = references.is_empty() || !args.read.with.is_empty();
-    let (report, stored) = watch.until(check_and_count(&image, complete)).await.map_err(failed)?;
+    let (report, stored) = watch.until(check_and_count(&image, &subject, complete)).await.map_err(failed)?;
     let document = json!({
         "path": image.name(),
-        "format": info.format,
+        "format": image.format(),
+        "contains": subject.contains(),
         "format_said_by": image.declared_by().as_str(),
         "subformat": info.subformat,
         "virtual_size": info.virtual_size,
@@ -87,17 +86,62 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
     Report::new(args.common.output).answer(&document, &lines(&image, &info, &references, stored, &report))
 }
 
-async fn read_header(image: &Image) -> Result<(ImageInfo, Vec<SourceRef>), EngineError> {
-    let mut open = image.plugin().open(image.source().clone(), image.options()).await?;
-    let info = open.info().await?;
-    let mut references = open.sources().await?;
-    references.retain(|source| source.role != "primary");
-    Ok((info, references))
+/// The image that the commands speak of: the one inside, where the file is a wrapper.
+struct Subject {
+    plugin: Arc<dyn DiskFormat>,
+    source: Arc<dyn BlockSource>,
+    options: Props,
+    /// The wrapper around it, and what it states.
+    wrapper: Option<(ImageParts, Props)>,
 }
 
-fn run_check(image: &Image) -> impl Future<Output = Result<CheckReport, EngineError>> + use<> {
-    let (plugin, source, options) = (image.plugin().clone(), image.source().clone(), image.options().clone());
-    async move { imprint_data_path::check(plugin.as_ref(), source, &options).await }
+/// What a check needs of an image.
+type ImageParts = (Arc<dyn DiskFormat>, Arc<dyn BlockSource>, Props);
+
+impl Subject {
+    async fn of(image: &Image) -> Result<Self, EngineError> {
+        let own = (image.plugin().clone(), image.source().clone(), image.options().clone());
+        Ok(match image.inner().await? {
+            Some(inner) => Self {
+                plugin: inner.format,
+                source: inner.source,
+                options: inner.options,
+                wrapper: Some((own, inner.wrapper_facts)),
+            },
+            None => Self { plugin: own.0, source: own.1, options: own.2, wrapper: None },
+        })
+    }
+
+    /// Returns the format of the image inside a wrapper.
+    fn contains(&self) -> Option<&str> {
+        self.wrapper.as_ref().map(|_| self.plugin.name())
+    }
+
+    async fn header(&self) -> Result<(ImageInfo, Vec<SourceRef>), EngineError> {
+        let mut open = self.plugin.open(self.source.clone(), &self.options).await?;
+        let mut info = open.info().await?;
+        let mut references = open.sources().await?;
+        references.retain(|source| source.role != "primary");
+        if let Some((_, facts)) = &self.wrapper {
+            info.facts.extend(facts.clone());
+        }
+        Ok((info, references))
+    }
+
+    /// Runs the check of the image, and that of the wrapper around it.
+    fn check(&self) -> impl Future<Output = Result<CheckReport, EngineError>> + use<> {
+        let own = (self.plugin.clone(), self.source.clone(), self.options.clone());
+        let around = self.wrapper.as_ref().map(|(parts, _)| parts.clone());
+        async move {
+            let mut report = CheckReport::default();
+            for (plugin, source, options) in around.into_iter().chain([own]) {
+                let found = imprint_data_path::check(plugin.as_ref(), source, &options).await?;
+                report.findings.extend(found.findings);
+                report.cut_off |= found.cut_off;
+            }
+            Ok(report)
+        }
+    }
 }
 
 /// Returns the check's report, and of a complete disk how many bytes are stored and how many of
@@ -106,9 +150,10 @@ fn run_check(image: &Image) -> impl Future<Output = Result<CheckReport, EngineEr
 #[expect(clippy::disallowed_methods, reason = "the handle aborts it when it is dropped")]
 async fn check_and_count(
     image: &Image,
+    subject: &Subject,
     complete: bool,
 ) -> Result<(CheckReport, Option<(u64, u64)>), EngineError> {
-    let checking = AbortOnDropHandle::new(tokio::spawn(run_check(image)));
+    let checking = AbortOnDropHandle::new(tokio::spawn(subject.check()));
     let count = async {
         let disk = image.disk().await?;
         Ok::<_, EngineError>((disk.map().data_bytes(), disk.map().encoded_bytes()))
@@ -146,6 +191,10 @@ fn lines(
     let format = match &info.subformat {
         Some(subformat) => format!("{} ({})", info.format, printable(subformat)),
         None => info.format.clone(),
+    };
+    let format = match info.facts.get("wrapper") {
+        Some(wrapper) => format!("{format} in {wrapper}"),
+        None => format,
     };
     let mut lines = vec![
         line("file", image.name()),
@@ -189,12 +238,15 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
     let plugins = args.common.plugins().await?;
     let declared = Declared::by("--format", args.format.as_ref());
     let image = Image::open(&plugins, &args.file, declared, &args.read, Trust::Confirmed, watch).await?;
-    let found = watch.until(run_check(&image)).await.map_err(|error| image.failure(error))?;
-    let manifest = check_manifest(&image, watch).await?;
+    let failed = |error| image.failure(error);
+    let subject = watch.until(Subject::of(&image)).await.map_err(failed)?;
+    let found = watch.until(subject.check()).await.map_err(failed)?;
+    let manifest = watch.until(check_manifest(&image, &subject, watch)).await.map_err(failed)?;
     let mut document = summary(&found);
     document["manifest"] = json!(manifest);
     document["path"] = json!(image.name());
     document["format"] = json!(image.format());
+    document["contains"] = json!(subject.contains());
     document["findings"] = found.findings.iter().map(finding).collect();
     let mut lines: Vec<String> = found.findings.iter().take(MAX_PRINTED).map(finding_line).collect();
     if found.findings.len() > MAX_PRINTED {
@@ -213,17 +265,17 @@ pub(super) async fn check(args: &CheckArgs, watch: &Watch) -> Result<(), Failure
 
 /// Compares the disk in a wrapper with the digest that the wrapper declares. Returns the algorithm
 /// of that digest, or `None` without one.
-async fn check_manifest(image: &Image, watch: &Watch) -> Result<Option<&'static str>, Failure> {
-    let comparing = async {
-        let (info, _) = read_header(image).await?;
-        if !info.facts.contains_key(CONTAINS) {
-            return Ok(None);
-        }
-        let disk = image.disk().await?;
-        check_declared_digest(&disk, &watch.options().cancel).await?;
-        Ok(disk.declared_algorithm())
-    };
-    watch.until(comparing).await.map_err(|error| image.failure(error))
+async fn check_manifest(
+    image: &Image,
+    subject: &Subject,
+    watch: &Watch,
+) -> Result<Option<&'static str>, EngineError> {
+    if subject.wrapper.is_none() {
+        return Ok(None);
+    }
+    let disk = image.disk().await?;
+    check_declared_digest(&disk, &watch.options().cancel).await?;
+    Ok(disk.declared_algorithm())
 }
 
 fn severity(finding: &Finding) -> &'static str {

@@ -4,7 +4,8 @@
 use std::{
     fs::{File, Metadata},
     io,
-    path::Path,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -12,7 +13,7 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, OpenOptions},
 };
-use imprint_data_path::{EngineError, FileSink, FileSource, sha256};
+use imprint_data_path::{EngineError, FileSink, FileSource, image_lock, sha256};
 use imprint_ports::{
     BlockSink,
     durable::{self, Durability, Existing},
@@ -21,17 +22,65 @@ use imprint_ports::{
 use super::{failure::Failure, source};
 use crate::terminal::printable;
 
-/// Checks that the target is not one of the sources.
+/// The most symbolic links that are followed one behind the other, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// Checks that the target is not one of the files that are read, by whatever name.
 ///
 /// # Errors
 ///
-/// The target is a source.
+/// The target is the source, or a file that `--with` grants.
 pub(super) fn not_a_source(found: &Metadata, sources: &[(u64, u64)], shown: &str) -> Result<(), Failure> {
-    if sources.contains(&source::identity(found)) {
-        let text = format!("{shown} is the source; write to another file");
-        return Err(Failure::usage("invalid.target", text));
+    let text = match sources.iter().position(|source| *source == source::identity(found)) {
+        None => return Ok(()),
+        Some(0) => format!("{shown} is the source; write to another file"),
+        Some(_) => format!("{shown} is one of the files that are read (--with); write to another file"),
+    };
+    Err(Failure::usage("invalid.target", text))
+}
+
+/// Checks that no guest uses the file, be it as a layer below its disk.
+///
+/// # Errors
+///
+/// A guest uses it.
+pub(super) fn not_in_use(file: &File, shown: &str) -> Result<(), Failure> {
+    match image_lock::is_in_use(file) {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            let text =
+                format!("{shown} is in use by a running machine; shut it down, or write to another file");
+            Err(Failure::failed("io.in-use", text))
+        }
+        Err(error) => {
+            tracing::debug!(%error, shown, "the locks of a file cannot be read");
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// Returns the path that a chain of symbolic links leads to; the last one need not exist.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(to) => path = path.parent().map_or_else(|| to.clone(), |folder| folder.join(&to)),
+            // It is no link, or there is nothing.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => {
+                return Ok(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "its symbolic links lead in a circle"))
+}
+
+/// Whether new files in a folder would be in the place of devices: a mistyped name of one would
+/// become a file in memory.
+fn is_of_devices(folder: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    let is_below = folder.canonicalize().is_ok_and(|folder| folder.starts_with("/dev"));
+    is_below && device(folder).is_some() && device(folder) == device(Path::new("/dev"))
 }
 
 /// A file that is being written. Unless it is published, it is removed.
@@ -63,6 +112,9 @@ impl Target {
     /// be opened.
     pub(super) fn new(path: &Path, force: bool, sources: &[(u64, u64)]) -> Result<Self, Failure> {
         let shown = printable(&path.to_string_lossy());
+        // A link stands for what it leads to.
+        let path = &followed(path)
+            .map_err(|source| Failure::engine(&shown, &EngineError::Open { path: shown.clone(), source }))?;
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             let text = format!("{shown} is not the name of a file in UTF-8");
             return Err(Failure::usage("invalid.target", text));
@@ -75,7 +127,11 @@ impl Target {
             Failure::engine(&shown, &EngineError::Open { path: printable(&folder.to_string_lossy()), source })
         };
         let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
-        // A symbolic link to a source is the source, too.
+        if is_of_devices(folder) && std::fs::metadata(path).is_err() {
+            let text =
+                format!("there is no device {shown}; check its name, or write to a file in another folder");
+            return Err(Failure::usage("invalid.target", text));
+        }
         if let Ok(found) = std::fs::metadata(path) {
             not_a_source(&found, sources, &shown)?;
             if !found.is_file() && !found.is_dir() {
@@ -94,7 +150,12 @@ impl Target {
                 let text = format!("{shown} exists; choose another name, or replace it with --force");
                 return Err(Failure::failed("io.already-exists", text));
             }
-            Ok(_) => {}
+            Ok(_) => {
+                // What cannot be read cannot be in use by a machine of this user.
+                if let Ok(file) = File::open(path) {
+                    not_in_use(&file, &shown)?;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             // Such as a name that is too long: better now than after the conversion.
             Err(error) => return Err(failed(error)),

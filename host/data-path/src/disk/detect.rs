@@ -20,7 +20,7 @@ const FALLBACK: u8 = 1;
 /// The media that a raw disk may hold from its first byte on: their bytes are the disk.
 const MEDIA: [&str; 2] = ["iso9660", "udf"];
 
-const DECLARE_ADVICE: &str = "declare the right format or remove the foreign header";
+const DECLARE_ADVICE: &str = "declare the format that it has, or remove the foreign header";
 const FORGED_ADVICE: &str =
     "only a forged file is several things at once; fetch it again from where it was made";
 

@@ -94,7 +94,7 @@ impl Resolver for GrantedFiles {
             return Err(EngineError::AmbiguousContent {
                 declared: file.format.name().to_owned(),
                 found: format!("'{}' to the image that refers to it", hint.escape_debug()),
-                advice: "grant the file in the format that the image means, or make the image anew"
+                advice: "grant the file in the format that the image means (imprint disk: --with FORMAT:FILE), or make the image anew"
                     .to_owned(),
             });
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use imprint_ports::{BlockSource, ByteRange, Props};
+use imprint_ports::{BlockSource, ByteRange, DiskFormat, Props};
 
 use super::{chain::open_image, detect::confirm_format, options::OpenOptions, virtual_disk::Disk};
 use crate::{
@@ -25,34 +25,81 @@ pub(super) fn is_wrapper(disk: &Disk) -> bool {
     disk.facts.contains_key(CONTAINS)
 }
 
+/// The image in a wrapper: its format, and its bytes.
+pub struct InnerImage {
+    /// The format that the wrapper declares, and the content confirms.
+    pub format: Arc<dyn DiskFormat>,
+    /// The bytes of the file in the wrapper.
+    pub source: Arc<dyn BlockSource>,
+    /// The options for the format.
+    pub options: Props,
+    /// The facts of the wrapper, under names that do not hide those of the disk.
+    pub wrapper_facts: Props,
+}
+
+impl InnerImage {
+    /// Returns what is inside an image of this format; `None` where it is no wrapper.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::open`].
+    pub async fn find(
+        format: &dyn DiskFormat,
+        blob: Arc<dyn BlockSource>,
+        options: &OpenOptions,
+    ) -> Result<Option<Self>, EngineError> {
+        let info = format.open(blob.clone(), &options.format_options).await?.info().await?;
+        if !info.facts.contains_key(CONTAINS) {
+            return Ok(None);
+        }
+        let outer = open_image(format, blob, options).await?;
+        let Inside { format, source, options, .. } = Inside::of(&outer, options).await?;
+        Ok(Some(Self { format, source, options, wrapper_facts: wrapper_facts(outer) }))
+    }
+}
+
+/// The file inside a wrapper.
+struct Inside {
+    format: Arc<dyn DiskFormat>,
+    place: ByteRange,
+    source: Arc<dyn BlockSource>,
+    options: Props,
+}
+
+impl Inside {
+    async fn of(outer: &Disk, options: &OpenOptions) -> Result<Self, EngineError> {
+        let unsupported = |what: String| EngineError::Unsupported { what };
+        let inside = outer.facts.get(CONTAINS).map_or("", String::as_str);
+        let format = options.formats.iter().find(|format| format.name() == inside).ok_or_else(|| {
+            unsupported(format!(
+                "the format '{}' inside of a file of the format {}",
+                inside.escape_debug(),
+                outer.format
+            ))
+        })?;
+        let place = place(outer)?
+            .ok_or_else(|| unsupported("a wrapper that does not store its file in one piece".to_owned()))?;
+        let source: Arc<dyn BlockSource> = Arc::new(Window::new(outer.sources[0].clone(), place));
+        confirm_format(format.name(), &[], &options.formats, &source).await?;
+        let mut format_options = options.format_options.clone();
+        format_options.remove(CHOICE);
+        Ok(Self { format: format.clone(), place, source, options: format_options })
+    }
+}
+
 /// Opens the file inside. A wrapper in a wrapper is refused.
 pub(super) async fn open(outer: Disk, options: &OpenOptions) -> Result<Disk, EngineError> {
-    let unsupported = |what: String| EngineError::Unsupported { what };
-    let inside = outer.facts.get(CONTAINS).map_or("", String::as_str);
-    let format = options.formats.iter().find(|format| format.name() == inside).ok_or_else(|| {
-        unsupported(format!(
-            "the format '{}' inside of a file of the format {}",
-            inside.escape_debug(),
-            outer.format
-        ))
-    })?;
-    let place = place(&outer)?
-        .ok_or_else(|| unsupported("a wrapper that does not store its file in one piece".to_owned()))?;
-    let whole = outer.sources[0].clone();
-    let source: Arc<dyn BlockSource> = Arc::new(Window::new(whole.clone(), place));
-    confirm_format(format.name(), &[], &options.formats, &source).await?;
-    let mut format_options = options.format_options.clone();
-    format_options.remove(CHOICE);
+    let Inside { format, place, source, options: format_options } = Inside::of(&outer, options).await?;
     let inner = OpenOptions { format_options, ..options.clone() };
     let declared_digest =
         if options.ignore_declared_digest { None } else { DeclaredDigest::of(&outer.facts, &source) };
     let mut disk = open_image(format.as_ref(), source, &inner).await?;
     if is_wrapper(&disk) {
-        return Err(unsupported("a wrapper inside of a wrapper".to_owned()));
+        return Err(EngineError::Unsupported { what: "a wrapper inside of a wrapper".to_owned() });
     }
     // From here on the file itself is read, not the window.
     disk.map = moved(&disk.map, place.offset, options)?;
-    disk.sources[0] = whole;
+    disk.sources[0] = outer.sources[0].clone();
     disk.facts.extend(wrapper_facts(outer));
     disk.declared_digest = declared_digest;
     Ok(disk)
@@ -107,7 +154,7 @@ fn wrapper_facts(outer: Disk) -> Props {
 
 #[cfg(test)]
 mod tests {
-    use imprint_ports::{DiskFormat, ExtentKind};
+    use imprint_ports::ExtentKind;
 
     use super::*;
     use crate::{
@@ -145,6 +192,20 @@ mod tests {
         disk.read_at(&mut read, 0).unwrap();
         assert!(read == bytes()[1024..5120]);
         assert_eq!(disk.source(0).size(), 8192, "the file itself is read");
+    }
+
+    #[tokio::test]
+    async fn the_image_inside_is_found_as_its_format_sees_it() {
+        let formats: Vec<Arc<dyn DiskFormat>> = vec![Arc::new(FakeFormat::raw())];
+        let options = OpenOptions { formats, ..OpenOptions::default() };
+        let blob: Arc<dyn BlockSource> = Arc::new(MemorySource::new(bytes()));
+        let inner = InnerImage::find(&wrapper("raw"), blob.clone(), &options).await.unwrap().unwrap();
+        assert_eq!((inner.format.name(), inner.source.size()), ("raw", 4096));
+        assert_eq!(inner.wrapper_facts["wrapper-member"], "disk1");
+        let mut read = vec![0; 4096];
+        inner.source.read_exact_at(&mut read, 0).unwrap();
+        assert!(read == bytes()[1024..5120]);
+        assert!(InnerImage::find(&FakeFormat::raw(), blob, &options).await.unwrap().is_none());
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ use crate::{
         progress::{Progress, ProgressSnapshot},
     },
     transport::file::{FileSink, FileSource},
-    util::{lock::lock, num::from_u32},
+    util::{lock::lock, num::from_u32, signals::report_file_limit},
 };
 
 /// The interval at which the counters are sent.
@@ -43,6 +43,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 /// Runs a mover: a program that is started as one calls this before it does anything else, and ends
 /// with the returned code. The host's end of the socket is its standard input.
 pub fn mover_main() -> ExitCode {
+    report_file_limit();
     // It has no output for a text; its exit code is enough for the host.
     match run() {
         Ok(()) => ExitCode::SUCCESS,

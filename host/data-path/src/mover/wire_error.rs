@@ -162,7 +162,7 @@ impl WireError {
             EngineError::Write { offset, source } => {
                 Self::Write { offset: *offset, source: WireIo::new(source) }
             }
-            EngineError::NoSpace { offset, source } => {
+            EngineError::NoSpace { offset, source } | EngineError::FileLimit { offset, source } => {
                 Self::NoSpace { offset: *offset, source: WireIo::new(source) }
             }
             EngineError::Unsupported { what } => Self::Unsupported { what: what.clone() },

@@ -4,6 +4,7 @@ mod cold;
 mod device;
 mod direct;
 mod gather;
+pub mod image_lock;
 mod reflink;
 
 use std::{

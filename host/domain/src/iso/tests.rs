@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     capture_format::CaptureFormat,
     coalesce::CoalescePolicy,
+    import::ImportPolicy,
     location::{FreezeLimit, ReclaimLimit},
     support::Support,
     windows::WindowsBounds,

@@ -223,6 +223,9 @@ impl Grant {
             | HttpError::Tls { .. }
             | HttpError::Url { .. } => &self.address_setting,
             HttpError::Status { .. }
+            | HttpError::Redirect { .. }
+            | HttpError::Page
+            | HttpError::Stalled { .. }
             | HttpError::Authorise { .. }
             | HttpError::NoRanges
             | HttpError::Changed

@@ -75,7 +75,7 @@ impl NetError {
     /// says with the status 401.
     pub(crate) fn for_source(self) -> HttpError {
         if let Self::SessionOver(_) = self {
-            return HttpError::Status { status: 401, detail: String::new() };
+            return HttpError::Status { status: 401, detail: String::new(), retry_after: None };
         }
         if let Self::Http(error) | Self::About { error, .. } = self {
             return error;
@@ -101,13 +101,17 @@ impl NetError {
 fn code_of(error: &HttpError) -> Code {
     match error {
         HttpError::PrivateNetwork { .. } => Code::NetPrivate,
-        HttpError::Connect { .. } | HttpError::Status { .. } => Code::NetConnect,
+        HttpError::Connect { .. } | HttpError::Stalled { .. } | HttpError::Status { .. } => Code::NetConnect,
         HttpError::ReservedPort { .. } => Code::NetReservedPort,
         HttpError::Certificate { .. }
         | HttpError::Tls { .. }
         | HttpError::NoAuthorities
         | HttpError::Authority { .. } => Code::NetCertificate,
         HttpError::Url { .. } | HttpError::Authorise { .. } => Code::HttpRequest,
-        HttpError::NoRanges | HttpError::Changed | HttpError::Protocol { .. } => Code::HttpProtocol,
+        HttpError::NoRanges
+        | HttpError::Changed
+        | HttpError::Redirect { .. }
+        | HttpError::Page
+        | HttpError::Protocol { .. } => Code::HttpProtocol,
     }
 }

@@ -95,12 +95,36 @@ fn h01b_the_largest_disk_in_one_block() {
 }
 
 #[test]
-fn h02_more_entries_than_any_disk_needs() {
-    for entries in [0x1fff_ffff_u32, u32::MAX, 0x7fff_ffff, 5_000_000] {
-        expect_header(28, &entries.to_be_bytes(), "limit.table-size");
+fn h02_more_entries_than_the_file_has() {
+    for entries in [0x1fff_ffff_u32, u32::MAX, 0x7fff_ffff, 5_000_000, 4_000_000] {
+        expect_header(28, &entries.to_be_bytes(), "corrupt.truncated");
     }
-    // As many as a disk may have, but not as many as the file has.
-    expect_header(28, &4_000_000_u32.to_be_bytes(), "corrupt.truncated");
+}
+
+#[test]
+fn a_table_may_be_longer_than_the_disk_needs() {
+    // XenServer's storage on LVM always has room for 2 TiB in blocks of 2 MiB; and more than the
+    // largest disk needs.
+    for entries in [1_048_576_u32, 1_048_577, 5_000_000] {
+        let table = (u64::from(entries) * 4).next_multiple_of(512);
+        let (small, shift) = (Forge::new(), table - 512);
+        let (at, data) = (usize::try_from(BAT).unwrap(), usize::try_from(DATA).unwrap());
+        let mut bytes = small.bytes[..data].to_vec();
+        bytes.truncate(at + 512);
+        bytes.resize(data + usize::try_from(shift).unwrap(), 0xff);
+        bytes.extend(&small.bytes[data..]);
+        let mut forge = Forge { bytes };
+        for (block, number) in [(0_u64, 0_u64), (2, 1)] {
+            let place = DATA + shift + number * (BLOCK + 512);
+            forge.entry(block, u32::try_from(place / 512).unwrap());
+        }
+        forge.header(|header| put(header, 28, &entries.to_be_bytes()));
+        let mut image = open_bytes(&forge.bytes).unwrap();
+        assert_eq!(image.info().unwrap().virtual_size, SIZE, "{entries}");
+        let kinds: Vec<_> = whole_map(&mut image, 10).unwrap().iter().map(|extent| extent.kind).collect();
+        assert_eq!(kinds, [ExtentKind::Data, ExtentKind::Zero, ExtentKind::Data, ExtentKind::Zero]);
+        assert_eq!(faults(&all_findings(&mut image, 10).unwrap()), [""; 0], "{entries}");
+    }
 }
 
 #[test]

@@ -197,6 +197,9 @@ fn one_region_table_is_enough_and_the_check_says_so() {
         findings.into_iter().map(|finding| finding.code).filter(|code| code != "vhdx.leak").collect()
     };
     assert_eq!(codes(&forge), ["vhdx.region-table"]);
+    let findings = all_findings(&mut open_bytes(&forge.bytes).unwrap(), 10).unwrap();
+    let table = findings.iter().find(|finding| finding.code == "vhdx.region-table").unwrap();
+    assert_eq!(table.severity, Severity::Note, "it is read well");
     let mut differing = forge.clone().seal();
     assert_eq!(codes(&differing), ["vhdx.region-table"]);
     differing.put(HEADERS[0] + 1000, &[1]);

@@ -15,9 +15,9 @@ use super::{
     request::Geometry,
 };
 use crate::{
+    footer::{MARKER_END, MARKER_FOOTER},
     header::{GD_AT_END, MARKER},
     sector::SECTOR,
-    sparse::{MARKER_END, MARKER_FOOTER},
 };
 
 /// Payload begins at a grain, which leaves room for header and descriptor.

@@ -4,17 +4,17 @@
 //! has to be read from the first byte to the last one anyway comes to this machine first: a packed
 //! file, one whose digest is expected, and any file of a server without ranges.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use imprint_agent_protocol::{ImportAssignment, SecretsRequest, secret_name};
-use imprint_data_path::{FileSink, PackedAs, Progress, detect};
+use imprint_data_path::{FileSink, LocalFile, PackedAs, Progress, detect};
 use imprint_domain::{
     secret::{SecretText, Secrets},
     size::ByteSize,
     task::Phase,
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
-use imprint_http_client::{HttpError, HttpOptions, HttpSource, Retries};
+use imprint_http_client::{HttpError, HttpOptions, HttpSource, Retries, WholeObject, http};
 use imprint_ports::{BlockSink, BlockSource};
 
 use super::{
@@ -40,8 +40,13 @@ const CHUNK: u64 = 8 << 20;
 pub(super) async fn fetch(job: &Job, assignment: &ImportAssignment) -> Result<Source, JobError> {
     let secrets = job.machine.secrets(SecretsRequest::Task { lease: lease(&job.journal) }).await?;
     let options = options(job, &secrets)?;
-    let opening = blocking(move || HttpSource::open(&options));
-    let remote = job.control.unless_stopped(opening).await??.map_err(|error| source_error(&error))?;
+    let opened = options.clone();
+    let opening = blocking(move || HttpSource::open(&opened));
+    let remote = match job.control.unless_stopped(opening).await?? {
+        Ok(remote) => remote,
+        Err(HttpError::NoRanges) => return bring_whole(job, assignment, options).await,
+        Err(error) => return Err(source_error(&error)),
+    };
     let (size, most) = (remote.size(), largest_file(assignment));
     if let Some(wanted) = assignment.size
         && wanted.bytes() != size
@@ -63,15 +68,25 @@ fn options(job: &Job, secrets: &Secrets) -> Result<HttpOptions, JobError> {
         .get(secret_name::URL)
         .map(SecretText::expose)
         .ok_or_else(|| JobError::failed(TaskErrorCode::Internal, "an import from a server has no address"))?;
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in secrets.iter() {
+        let Some(name) = name.strip_prefix(secret_name::HEADER) else { continue };
+        let (name, value) = (name.parse::<http::HeaderName>(), value.expose().parse::<http::HeaderValue>());
+        let (Ok(name), Ok(mut value)) = (name, value) else {
+            let error = "a field of the request's head has characters that are not allowed; import again without it";
+            return Err(JobError::failed(TaskErrorCode::ImportAddress, error));
+        };
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
     let cancel = job.control.child_token();
+    let is_over: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(move || cancel.is_cancelled());
     Ok(HttpOptions {
         url: url.to_owned(),
+        headers,
         private_networks: job.machine.settings.import_private_networks,
         authorities: Vec::new(),
-    })
-    .map(|options| {
-        let _ = (Retries { attempts: ATTEMPTS, is_over: Arc::new(move || cancel.is_cancelled()) }, &options);
-        options
+        retries: Retries { attempts: ATTEMPTS, is_over, ..Retries::default() },
     })
 }
 
@@ -90,16 +105,8 @@ async fn bring(
     assignment: &ImportAssignment,
     blob: Arc<dyn BlockSource>,
 ) -> Result<Source, JobError> {
-    job.control.phase(Phase::Receiving);
-    let (folder, task, size) = (job.machine.folders.uploads(), job.task(), blob.size());
-    job.machine.require_room(&folder, size)?;
-    note_received(job).await?;
-    let path = received::file_of(&folder, task);
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let file = copy::local(&folder, name)?;
-    let progress = Arc::<Progress>::default();
-    progress.add_total(size);
-    job.control.copying(progress.clone());
+    let size = blob.size();
+    let (path, file, progress) = local_file(job, size).await?;
     let cancel = job.control.child_token();
     let mut hasher = assignment.expected.as_ref().map(|expected| Hasher::new(expected.algorithm));
     let copying = blocking(move || {
@@ -131,6 +138,79 @@ async fn bring(
     open_local(&path, size).await
 }
 
+/// Brings the file of a server that sends it only as a whole.
+async fn bring_whole(
+    job: &Job,
+    assignment: &ImportAssignment,
+    options: HttpOptions,
+) -> Result<Source, JobError> {
+    let most = largest_file(assignment);
+    let opening = blocking(move || WholeObject::open(&options));
+    let object = job.control.unless_stopped(opening).await??.map_err(|error| source_error(&error))?;
+    let announced = object.size();
+    if let (Some(size), Some(wanted)) = (announced, assignment.size)
+        && size != wanted.bytes()
+    {
+        return Err(other_size(size, wanted));
+    }
+    if let Some(size) = announced.filter(|size| *size > most) {
+        return Err(too_large(size, most));
+    }
+    let (path, file, progress) = local_file(job, announced.unwrap_or(0)).await?;
+    let cancel = job.control.child_token();
+    let mut hasher = assignment.expected.as_ref().map(|expected| Hasher::new(expected.algorithm));
+    let copying = blocking(move || {
+        let sink = FileSink::create(&file.dir, &file.path).map_err(io::Error::other)?;
+        let mut at = 0;
+        object.read(|piece| {
+            if cancel.is_cancelled() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let length = u64::try_from(piece.len()).map_err(io::Error::other)?;
+            if at + length > most {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            if let Some(hasher) = &mut hasher {
+                hasher.update(piece);
+            }
+            sink.write_all_at(piece, at)?;
+            progress.count_done(length);
+            at += length;
+            Ok(())
+        })?;
+        sink.set_size(at)?;
+        io::Result::Ok((at, hasher.map(Hasher::finish)))
+    });
+    let (size, found) = match copying.await? {
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(too_large(most.saturating_add(1), most));
+        }
+        copied => copied.map_err(|error| read_error(job, &error))?,
+    };
+    if let Some(wanted) = assignment.size.filter(|wanted| wanted.bytes() != size) {
+        return Err(other_size(size, wanted));
+    }
+    if let (Some(expected), Some(found)) = (&assignment.expected, found) {
+        require(expected, &found)?;
+    }
+    open_local(&path, size).await
+}
+
+/// Returns the file of this machine that a download goes to, and what counts its bytes.
+async fn local_file(job: &Job, size: u64) -> Result<(PathBuf, LocalFile, Arc<Progress>), JobError> {
+    job.control.phase(Phase::Receiving);
+    let folder = job.machine.folders.uploads();
+    job.machine.require_room(&folder, size)?;
+    note_received(job).await?;
+    let path = received::file_of(&folder, job.task());
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let file = copy::local(&folder, name)?;
+    let progress = Arc::<Progress>::default();
+    progress.add_total(size);
+    job.control.copying(progress.clone());
+    Ok((path, file, progress))
+}
+
 fn read_error(job: &Job, error: &io::Error) -> JobError {
     if error.kind() == io::ErrorKind::Interrupted {
         return job.control.prefer_stop_reason(JobError::Stopped(StopReason::Cancelled));
@@ -151,13 +231,17 @@ fn too_large(size: u64, most: u64) -> JobError {
 fn source_error(error: &HttpError) -> JobError {
     let failed = |code| JobError::failed(code, error);
     match error {
-        HttpError::Url { .. } | HttpError::PrivateNetwork { .. } => failed(TaskErrorCode::ImportAddress),
+        HttpError::Url { .. }
+        | HttpError::Page
+        | HttpError::Redirect { .. }
+        | HttpError::PrivateNetwork { .. } => failed(TaskErrorCode::ImportAddress),
         HttpError::Changed => failed(TaskErrorCode::ImportSourceChanged),
         HttpError::Status { status, .. } => {
             let context = TaskErrorContext { status: Some(*status), ..TaskErrorContext::default() };
             JobError::Failed(TaskError::new(TaskErrorCode::ImportSource, error).with(context))
         }
         HttpError::Connect { .. }
+        | HttpError::Stalled { .. }
         | HttpError::ReservedPort { .. }
         | HttpError::Certificate { .. }
         | HttpError::Tls { .. }

@@ -8,7 +8,10 @@ use std::{
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use imprint_agent_protocol::InstanceRef;
-use imprint_data_path::{Disk, EngineError, FileSource, OpenOptions, Resolved, Resolver};
+use imprint_data_path::{
+    Disk, EngineError, FileSource, OpenOptions, Resolved, Resolver,
+    image_lock::{LockError, ReadLock},
+};
 use imprint_domain::task_error::TaskErrorCode;
 use imprint_ports::{BlockSource, DiskFormat, ErrorClass, PortError, Props, SourceRef};
 
@@ -20,7 +23,6 @@ use crate::{
     },
     machine::{
         Machine,
-        image_lock::{LockError, ReadLock},
         instance::{disk_file, is_own_file},
     },
     sync::{blocking, lock},
