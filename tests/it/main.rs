@@ -13,6 +13,7 @@ mod crash;
 mod devices;
 mod disk;
 mod downloads;
+mod export;
 mod failures;
 mod formats;
 mod garage;

@@ -34,9 +34,11 @@ pub const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest | Code::UnknownField | Code::PageTokenInvalid => StatusCode::BAD_REQUEST,
         Code::Unauthenticated | Code::SignInFailed => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::ImageFeatureDisabled | Code::IsoDisabled | Code::SharingDisabled => {
-            StatusCode::FORBIDDEN
-        }
+        Code::Forbidden
+        | Code::ImageFeatureDisabled
+        | Code::IsoDisabled
+        | Code::ExportDisabled
+        | Code::SharingDisabled => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NameTaken
@@ -57,6 +59,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ShareLimitReached
         | Code::ResourceInUse
         | Code::IsoNotAvailable
+        | Code::ExportLimitReached
+        | Code::ExportNotAvailable
         | Code::DevicesNotSupported
         | Code::DiskLimitReached
         | Code::StorageNotShared

@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     endpoints::{
-        accounts, admin, agent, downloads, events, hypervisors, images, instances, isos, locations,
+        accounts, admin, agent, downloads, events, exports, hypervisors, images, instances, isos, locations,
         media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, user_scripts,
     },
     openapi,
@@ -97,6 +97,9 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(media_groups::media_group_show))
         .routes(routes!(images::image_list, images::image_create))
         .routes(routes!(images::image_show, images::image_update, images::image_delete))
+        .routes(routes!(exports::export_list, exports::export_create))
+        .routes(routes!(exports::export_show, exports::export_delete))
+        .routes(routes!(exports::export_content))
         .routes(routes!(shares::share_list, shares::share_create))
         .routes(routes!(shares::share_incoming))
         .routes(routes!(shares::share_show))

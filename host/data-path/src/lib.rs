@@ -39,7 +39,7 @@
 //!
 //! - Sources and sinks: over files [`FileSource`], [`FileSink`]; over block devices
 //!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over streams that can be
-//!   appended to [`AppendSink`]; over HTTP in `imprint-http-client`.
+//!   appended to [`AppendSink`], which [`HashingSink`] hashes; over HTTP in `imprint-http-client`.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
 //!   [`GrantedFiles`]: chains of files.
 //! - [`clone_image`]: a plain copy that shares its blocks with the source, where the file system
@@ -106,6 +106,7 @@ pub use transfer::{
 pub use transport::{
     append::AppendSink,
     file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail},
+    hashing::{Hashed, HashingSink},
     nbd,
 };
 pub use util::zero::is_zero;

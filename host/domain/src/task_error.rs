@@ -110,6 +110,9 @@ impl From<Code> for TaskErrorCode {
             | Code::ShareLimitReached
             | Code::ResourceInUse
             | Code::IsoDisabled
+            | Code::ExportDisabled
+            | Code::ExportLimitReached
+            | Code::ExportNotAvailable
             | Code::DiskLimitReached
             | Code::StorageUnavailable
             | Code::StorageNotShared

@@ -209,7 +209,7 @@ impl Handle {
         storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)
     }
 
-    /// Opens the secrets of the storage that a task tests: those of the test, and where it has none
+    /// Opens the secrets of the storage that a task tests or exports to: those of the test, and where it has none
     /// of a name, the stored one.
     async fn secrets_of_task(&self, lease: HeldLease) -> Result<Secrets, ProtocolError> {
         let conn = self.service.read();
@@ -219,10 +219,23 @@ impl Handle {
             current && record.task.hypervisor_id == self.hypervisor_id
         });
         let record = held.ok_or(ProtocolError::LeaseLost)?;
-        let TaskPayload::StorageTest(subject) = TaskPayload::of(&record).map_err(unavailable)? else {
-            return Err(refused("the task tests no image storage"));
+        let stored = match TaskPayload::of(&record).map_err(unavailable)? {
+            TaskPayload::StorageTest(subject) => subject.storage_id,
+            TaskPayload::Export { destination: Some(_), .. } => None,
+            TaskPayload::Export { destination: None, .. }
+            | TaskPayload::Plain
+            | TaskPayload::Capture { .. }
+            | TaskPayload::Deploy { .. }
+            | TaskPayload::Move { .. }
+            | TaskPayload::Object { .. }
+            | TaskPayload::Scan { .. }
+            | TaskPayload::Clean { .. }
+            | TaskPayload::Iso { .. }
+            | TaskPayload::Devices(_) => {
+                return Err(refused("the task uses no image storage with secrets of its own"));
+            }
         };
-        let mut secrets = match subject.storage_id {
+        let mut secrets = match stored {
             Some(id) => storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)?,
             None => Secrets::new(),
         };

@@ -219,6 +219,7 @@ impl Service {
             images_enabled: true,
             sharing_enabled: true,
             iso_enabled: true,
+            export_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),

@@ -54,6 +54,12 @@ pub struct Settings {
     /// The time after which a capture is tried again that failed because of too little room on the
     /// image storage, in minutes (30); 0 for not by itself (S32).
     pub capture_room_retry_min: u32,
+    /// The time for which the file of an export is kept, in hours (72), at least 1.
+    pub export_kept_h: u32,
+    /// The number of exports of an account that are made at the same time (3), at least 1.
+    pub export_limit: u32,
+    /// Whether customers may export to storages of theirs in private networks (no).
+    pub export_to_private_networks: bool,
 }
 
 impl Default for Settings {
@@ -68,6 +74,9 @@ impl Default for Settings {
             capture_seconds_per_gib: DEFAULT_SECONDS_PER_GIB,
             capture_limit_h: 24,
             capture_room_retry_min: 30,
+            export_kept_h: 72,
+            export_limit: 3,
+            export_to_private_networks: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     durable,
     error::CleanupError,
     jobs::{
-        coalesce, devices,
+        coalesce, devices, export,
         job::{capture_id, instance_of, lease, scratch_file},
         reinstall, storage_test,
         undo::Cleanup,
@@ -75,6 +75,12 @@ pub(crate) async fn clean_up(
         left.collect(
             "the object of the test",
             Box::pin(storage_test::clean_up(machine, journal, test)).await,
+        );
+    }
+    if let AssignmentKind::ExportImage(order) = &journal.header().assignment.kind {
+        left.collect(
+            "the file at its owner's storage",
+            Box::pin(export::clean_up(machine, journal, order)).await,
         );
     }
     left.collect("the devices", Box::pin(devices::clean_up(machine, journal, cleanup)).await);
@@ -206,9 +212,11 @@ fn upload_of(kind: &AssignmentKind) -> Option<(&StorageRef, &str)> {
     match kind {
         AssignmentKind::Capture(capture) => Some((&capture.image.storage, &capture.image.key)),
         AssignmentKind::MoveImage(order) => Some((&order.to, &order.key)),
+        AssignmentKind::ExportImage(order) if !order.is_destination => Some((&order.to, &order.key)),
         AssignmentKind::RegisterImage(_)
         | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)
+        | AssignmentKind::ExportImage(_)
         | AssignmentKind::Deploy(_)
         | AssignmentKind::Start(_)
         | AssignmentKind::Stop(_)

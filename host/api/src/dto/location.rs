@@ -21,6 +21,8 @@ pub struct Location {
     pub capture_format: CaptureFormat,
     /// Whether ISOs can be mounted in the location.
     pub iso_enabled: bool,
+    /// Whether images can be exported in the location.
+    pub export_enabled: bool,
     /// The limits of this account, with what it uses.
     #[serde(flatten)]
     pub limits: ImageLimits,
@@ -69,6 +71,8 @@ pub struct AdminLocation {
     pub sharing_enabled: bool,
     /// Whether customers can mount ISOs in the location.
     pub iso_enabled: bool,
+    /// Whether customers can export their images in the location.
+    pub export_enabled: bool,
     /// The most images of an account without a limit of its own in the location; `null` for no
     /// limit.
     #[schema(required)]
@@ -127,6 +131,10 @@ pub struct LocationCreate {
     #[serde(default)]
     #[schema(default = false)]
     pub iso_enabled: bool,
+    /// Whether customers can export their images in the location.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub export_enabled: bool,
     /// The most images of an account in the location; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
@@ -161,6 +169,9 @@ pub struct LocationPatch {
     /// Whether customers can mount ISOs in the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iso_enabled: Option<bool>,
+    /// Whether customers can export their images in the location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_enabled: Option<bool>,
     /// The most images of an account in the location; `null` for no limit.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]

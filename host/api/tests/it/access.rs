@@ -23,8 +23,9 @@ enum For {
     Admin,
 }
 
-/// Ids of an ISO and of a disk that do not exist.
+/// Ids of an ISO, of an export and of a disk that do not exist.
 const ISO: &str = "iso_00000000-0000-0000-0000-000000000001";
+const EXPORT: &str = "exp_00000000-0000-0000-0000-000000000001";
 const DISK: &str = "dsk_00000000-0000-0000-0000-000000000001";
 
 /// The body that an operation wants, if any.
@@ -65,6 +66,11 @@ fn rows(world: &World) -> Vec<Row> {
         ("image_show", Owner, None),
         ("image_update", Owner, name()),
         ("image_delete", Owner, None),
+        ("export_list", Owner, None),
+        ("export_create", Owner, Some(json!({"format": "vhd"}))),
+        ("export_show", Owner, None),
+        ("export_content", Owner, None),
+        ("export_delete", Owner, None),
         ("share_incoming", Account, None),
         ("share_list", Owner, None),
         ("share_create", Owner, Some(json!({"account": "other"}))),
@@ -233,7 +239,8 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         }
     };
     let path = template.replace("{id}", id).replace("{hypervisor_id}", &world.hypervisor);
-    let path = path.replace("{token_id}", &things.token).replace("{disk_id}", DISK);
+    let path =
+        path.replace("{token_id}", &things.token).replace("{disk_id}", DISK).replace("{export_id}", EXPORT);
     if path.ends_with("/limits") { format!("{path}?location_id={}", world.location) } else { path }
 }
 

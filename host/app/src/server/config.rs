@@ -26,6 +26,8 @@ pub(crate) struct FileConfig {
     pub(crate) storages: StoragesSection,
     /// Images of instances.
     pub(crate) captures: CapturesSection,
+    /// Exports of images.
+    pub(crate) exports: ExportsSection,
 }
 
 /// `[server]`
@@ -159,6 +161,18 @@ pub(crate) struct CapturesSection {
     /// The minutes after which a capture is tried again that failed because of too little room on
     /// the image storage (30); 0 for not by itself.
     pub(crate) room_retry_minutes: Option<u32>,
+}
+
+/// `[exports]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ExportsSection {
+    /// The hours for which the file of an export is kept (72), at least 1.
+    pub(crate) kept_hours: Option<NonZeroU32>,
+    /// The number of exports of an account that are made at the same time (3), at least 1.
+    pub(crate) at_once: Option<NonZeroU32>,
+    /// Whether customers may export to storages of theirs in private networks (no).
+    pub(crate) private_networks: bool,
 }
 
 impl FileConfig {

@@ -91,6 +91,9 @@ impl ServerSettings {
             capture_seconds_per_gib,
             capture_limit_h: captures.time_limit_hours.map_or(defaults.capture_limit_h, NonZeroU32::get),
             capture_room_retry_min: captures.room_retry_minutes.unwrap_or(defaults.capture_room_retry_min),
+            export_kept_h: self.file.exports.kept_hours.map_or(defaults.export_kept_h, NonZeroU32::get),
+            export_limit: self.file.exports.at_once.map_or(defaults.export_limit, NonZeroU32::get),
+            export_to_private_networks: self.file.exports.private_networks,
             ..defaults
         };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;

@@ -51,6 +51,8 @@ pub enum TaskResult {
     TestedStorage,
     /// The size and the digest of the copy of an image's file.
     MovedImage,
+    /// The size and the digests of an export.
+    ExportedImage,
     /// What a scan of a storage found.
     ScannedStorage,
     /// Nothing but the success.
@@ -81,6 +83,8 @@ pub enum OnFailure {
     LoseImage,
     /// The ISO is in error.
     FailIso,
+    /// The export is in error.
+    FailExport,
     /// The image is still there: it could not be removed.
     KeepImage,
     /// The instance is in error.
@@ -140,6 +144,14 @@ impl TaskKind {
                 ..power
             },
             Self::ImageMove => TaskSpec { result: TaskResult::MovedImage, ..background },
+            // Its owner waits for it: unlike a move it keeps the image from being deleted.
+            Self::ImageExport => TaskSpec {
+                deadline_s: COPY_DEADLINE_S,
+                exclusive: false,
+                result: TaskResult::ExportedImage,
+                on_failure: OnFailure::FailExport,
+                ..power
+            },
             Self::ObjectDelete => TaskSpec {
                 exclusive: false,
                 cancellable: false,

@@ -13,7 +13,7 @@ use imprint_domain::{
     Error,
     consistency::Consistency,
     digest::LogicalDigest,
-    id::{DiskId, ImageId, InstanceId, IsoId, StorageId},
+    id::{DiskId, ExportId, ImageId, InstanceId, IsoId, StorageId},
     image::{Compression, ImageFormat},
     location::Location,
     metadata::Metadata,
@@ -37,6 +37,7 @@ use crate::{
     objects,
     tasks::{
         devices::{self, DeviceChange},
+        export_state::{self, Destination},
         storage_ref::storage_ref,
     },
 };
@@ -92,6 +93,14 @@ pub(crate) enum TaskPayload {
         to: StorageId,
         /// The key of the copy.
         key: String,
+    },
+    /// The export that is made.
+    Export {
+        /// The export.
+        export_id: ExportId,
+        /// The storage of its owner that takes it; `None` for one of the product's.
+        #[serde(default)]
+        destination: Option<Destination>,
     },
     /// A file that no image uses any more.
     Object {
@@ -197,6 +206,15 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
         }
+        (TaskKind::ImageExport, TaskPayload::Export { export_id: _, destination }) => {
+            let id = require(task.image_id, "image")?;
+            let found = require(image::get(conn, id).await.db()?, "image")?;
+            found.image.require_available()?;
+            let image = (image_ref(conn, task).await?, &found.image);
+            let source = source(change, task).await?;
+            let work = export_state::assignment(change, task, image, source, destination).await?;
+            AssignmentKind::ExportImage(work)
+        }
         (TaskKind::ObjectDelete, TaskPayload::Object { storage_id, key, format }) => {
             let (id, storage) = (require(task.image_id, "image")?, stored_storage(conn, storage_id).await?);
             let image = ImageRef { id, storage, key, format };
@@ -236,6 +254,7 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             TaskPayload::Capture { .. }
             | TaskPayload::Deploy { .. }
             | TaskPayload::Move { .. }
+            | TaskPayload::Export { .. }
             | TaskPayload::Object { .. }
             | TaskPayload::Scan { .. }
             | TaskPayload::Clean { .. }
@@ -304,6 +323,7 @@ async fn plain(conn: &Conn<'_>, task: &Task) -> Result<AssignmentKind, Error> {
         }
         kind @ (TaskKind::ImageCapture
         | TaskKind::ImageMove
+        | TaskKind::ImageExport
         | TaskKind::ObjectDelete
         | TaskKind::InstanceDeploy
         | TaskKind::InstanceReinstall

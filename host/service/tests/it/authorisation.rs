@@ -168,6 +168,7 @@ fn location(text: &str) -> LocationCreate {
         images_enabled: true,
         sharing_enabled: true,
         iso_enabled: true,
+        export_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

@@ -163,6 +163,7 @@ async fn second_location(world: &World) -> (LocationId, InstanceId) {
         images_enabled: true,
         sharing_enabled: true,
         iso_enabled: true,
+        export_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

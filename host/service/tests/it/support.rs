@@ -164,6 +164,7 @@ impl World {
             images_enabled: true,
             sharing_enabled: true,
             iso_enabled: true,
+            export_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
@@ -419,6 +420,7 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
                 label: String::new(),
             },
         }),
+        AssignmentKind::ExportImage(_) => crate::exports::exported(),
         AssignmentKind::TestStorage(_) => Outcome::StorageTested(StorageTest::default()),
         AssignmentKind::ScanStorage(_) => Outcome::StorageScanned,
         AssignmentKind::DeleteImage(_)

@@ -25,6 +25,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
   const [enabled, setEnabled] = useState(location.images_enabled)
   const [sharing, setSharing] = useState(location.sharing_enabled)
   const [isos, setIsos] = useState(location.iso_enabled)
+  const [exporting, setExporting] = useState(location.export_enabled)
   const [merged, setMerged] = useState(location.coalesce_before_capture)
   const [limits, setLimits] = useState(
     typedLimits(location.default_image_limit, location.default_image_bytes_limit),
@@ -47,6 +48,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
       images_enabled: enabled,
       sharing_enabled: sharing,
       iso_enabled: isos,
+      export_enabled: exporting,
       coalesce_before_capture: merged,
       default_image_limit: parsed.images,
       default_image_bytes_limit: parsed.bytes,
@@ -84,6 +86,12 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
         help="Without it nothing is mounted. What is mounted stays."
         isSelected={isos}
         onChange={setIsos}
+      />
+      <Checkbox
+        label="Customers export their images"
+        help="Without it no export is made. Those that there are can be downloaded until their time is over."
+        isSelected={exporting}
+        onChange={setExporting}
       />
       <Checkbox
         label="Merge the layers of a disk before its image is created"

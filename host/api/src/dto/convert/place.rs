@@ -13,6 +13,7 @@ impl From<service::LocationView> for location::Location {
             images_enabled: view.images_enabled,
             sharing_enabled: view.sharing_enabled,
             iso_enabled: view.iso_enabled,
+            export_enabled: view.export_enabled,
             capture_format: view.capture_format,
             limits: view.limits.into(),
         }
@@ -27,6 +28,7 @@ impl From<service::LocationView> for location::AdminLocation {
             images_enabled: view.images_enabled,
             sharing_enabled: view.sharing_enabled,
             iso_enabled: view.iso_enabled,
+            export_enabled: view.export_enabled,
             default_image_limit: view.default_image_limit,
             default_image_bytes_limit: view.default_image_bytes_limit.map(ByteSize::bytes),
             coalesce_before_capture: view.coalesce_before_capture,

@@ -61,6 +61,7 @@ pub(crate) async fn admin_location_create(
         images_enabled: body.value.images_enabled,
         sharing_enabled: body.value.sharing_enabled,
         iso_enabled: body.value.iso_enabled,
+        export_enabled: body.value.export_enabled,
         default_image_limit: body.value.default_image_limit.map(limit).transpose()?,
         default_image_bytes_limit: body.value.default_image_bytes_limit.map(bytes_limit).transpose()?,
         coalesce: CoalescePolicy {
@@ -91,6 +92,7 @@ pub(crate) async fn admin_location_update(
         images_enabled: body.value.images_enabled,
         sharing_enabled: body.value.sharing_enabled,
         iso_enabled: body.value.iso_enabled,
+        export_enabled: body.value.export_enabled,
         default_image_limit: changed(body.value.default_image_limit, limit)?,
         default_image_bytes_limit: changed(body.value.default_image_bytes_limit, bytes_limit)?,
         coalesce_before_capture: body.value.coalesce_before_capture,
