@@ -741,6 +741,71 @@ export interface paths {
         patch: operations["image_update"];
         trace?: never;
     };
+    "/api/v1/images/{id}/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the exports of an image */
+        get: operations["export_list"];
+        put?: never;
+        /**
+         * Export an image
+         * @description Writes its disk as a file of the format. An export that is there already, or that is being made,
+         *     is not made again: it is kept longer. With `destination` the file goes to a storage of your own.
+         */
+        post: operations["export_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/exports/{export_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an export */
+        get: operations["export_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an export
+         * @description What was written to a storage of your own stays there.
+         */
+        delete: operations["export_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/exports/{export_id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the file of an export
+         * @description `Range`, `If-Range` and the other conditions resume a download; `Repr-Digest` has the SHA-256 of
+         *     the whole file. Where the storage's settings say that clients reach it themselves, the answer is
+         *     a redirect to the storage, by an address that is valid for a limited time.
+         */
+        get: operations["export_content"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images/{id}/shares": {
         parameters: {
             query?: never;
@@ -1643,6 +1708,8 @@ export interface components {
             sharing_enabled: boolean;
             /** @description Whether customers can mount ISOs in the location. */
             iso_enabled: boolean;
+            /** @description Whether customers can export their images in the location. */
+            export_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account without a limit of its own in the location; `null` for no
@@ -1671,6 +1738,12 @@ export interface components {
              * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
             freeze_limit_ms: number;
+            /**
+             * Format: int32
+             * @description The longest time that a capture waits for a running guest that gives back the space which its
+             *     file systems do not use any more, in seconds; 0 where it is not asked.
+             */
+            reclaim_limit_s: number;
             /** @description The format that images of instances are stored in, unless a request names another one. */
             capture_format: components["schemas"]["CaptureFormat"];
             /**
@@ -1815,6 +1888,11 @@ export interface components {
          */
         DiskId: string;
         /**
+         * @description The variant of a VHD.
+         * @enum {string}
+         */
+        DiskVariant: "dynamic" | "fixed";
+        /**
          * @description What an estimate is based on.
          * @enum {string}
          */
@@ -1840,12 +1918,61 @@ export interface components {
             share?: components["schemas"]["Subject_Share"] | null;
             storage?: components["schemas"]["Subject_ImageStorage"] | null;
             iso?: components["schemas"]["Subject_AdminIso"] | null;
+            export?: components["schemas"]["Subject_ImageExport"] | null;
         };
         /**
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed" | "task.alert";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "export.changed" | "export.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed" | "task.alert";
+        /** @description An export and the task that makes it. */
+        ExportAndTask: {
+            /** @description The export. */
+            export: components["schemas"]["ImageExport"];
+            /** @description The task. */
+            task: components["schemas"]["Task"];
+        };
+        /** @description A request to export an image. */
+        ExportCreate: {
+            /** @description The format of the file. */
+            format: components["schemas"]["ImageFormat"];
+            /** @description The options of the format. */
+            options?: components["schemas"]["ExportOptions"];
+            destination?: components["schemas"]["ExportDestination"] | null;
+        };
+        /** @description A storage of your own that an export is written to. */
+        ExportDestination: {
+            /**
+             * @description The kind of the storage: `s3` or `swift`.
+             * @example s3
+             */
+            kind: string;
+            /** @description The settings, such as `endpoint` and `bucket`: those of an image storage of that kind. */
+            settings?: {
+                [key: string]: string;
+            };
+            /** @description The secrets, which are stored sealed, and removed when the task ends. */
+            secrets?: {
+                [key: string]: string;
+            };
+            /** @description The key of the object; without it, the name of the file. */
+            key?: string | null;
+        };
+        /**
+         * @description An id with the prefix `exp`; ids sort by age.
+         * @example exp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        ExportId: string;
+        /** @description The options of formats. Each belongs to one format. */
+        ExportOptions: {
+            variant?: components["schemas"]["DiskVariant"] | null;
+            compression?: components["schemas"]["Compression"] | null;
+        };
+        /**
+         * @description The status of an export.
+         * @enum {string}
+         */
+        ExportStatus: "creating" | "available" | "error" | "deleting";
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
@@ -2088,6 +2215,65 @@ export interface components {
             domain_controller?: boolean | null;
             storage_id?: components["schemas"]["StorageId"] | null;
         };
+        /** @description An export of an image: its disk as a file of another format. */
+        ImageExport: {
+            /** @description The id of the export. */
+            id: components["schemas"]["ExportId"];
+            /** @description The image. */
+            image_id: components["schemas"]["ImageId"];
+            /** @description The format of the file. */
+            format: components["schemas"]["ImageFormat"];
+            variant: components["schemas"]["DiskVariant"] | null;
+            compression: components["schemas"]["Compression"] | null;
+            /** @description The status: only the file of an export that is `available` can be downloaded. */
+            status: components["schemas"]["ExportStatus"];
+            /** @description The kind of your own storage that the file is written to; `null` for a download. */
+            destination_kind: string | null;
+            /** @description The key of the file in that storage. */
+            destination_key: string | null;
+            /** @description The name that the file gets when it is downloaded. */
+            file_name: string;
+            /** @description The media type of the file. */
+            media_type: string;
+            /**
+             * Format: int64
+             * @description The size of the file in bytes, once it is complete.
+             */
+            size_bytes: number | null;
+            /** @description The SHA-256 of the file in hexadecimal digits, once it is complete. */
+            sha256: string | null;
+            /** @description The digest of the file, once it is complete. */
+            stored_digest: string | null;
+            /**
+             * Format: int64
+             * @description The size in bytes of the disk that a guest sees.
+             */
+            virtual_size_bytes: number;
+            /** @description The digest of the disk: that of the image, in every format. */
+            logical_digest: string;
+            /** @description The last task that worked on it. */
+            task_id: components["schemas"]["TaskId"];
+            /**
+             * Format: date-time
+             * @description The time when it was asked for.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description The time when the file was complete.
+             */
+            available_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time when it is removed.
+             */
+            expires_at: string;
+        };
+        /**
+         * @description The format of a disk image file. Captures are qcow2; stock images come in any of these.
+         * @enum {string}
+         */
+        ImageFormat: "raw" | "qcow2" | "vhd" | "vhdx" | "vmdk" | "vdi" | "ova";
         /**
          * @description An id with the prefix `img`; ids sort by age.
          * @example img_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
@@ -2612,6 +2798,8 @@ export interface components {
             capture_format: components["schemas"]["CaptureFormat"];
             /** @description Whether ISOs can be mounted in the location. */
             iso_enabled: boolean;
+            /** @description Whether images can be exported in the location. */
+            export_enabled: boolean;
         };
         /** @description A request to create a location. */
         LocationCreate: {
@@ -2632,6 +2820,11 @@ export interface components {
              * @default false
              */
             iso_enabled: boolean;
+            /**
+             * @description Whether customers can export their images in the location.
+             * @default false
+             */
+            export_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account in the location; without it, no limit.
@@ -2674,6 +2867,8 @@ export interface components {
             sharing_enabled?: boolean | null;
             /** @description Whether customers can mount ISOs in the location. */
             iso_enabled?: boolean | null;
+            /** @description Whether customers can export their images in the location. */
+            export_enabled?: boolean | null;
             /**
              * Format: int32
              * @description The most images of an account in the location; `null` for no limit.
@@ -2696,6 +2891,12 @@ export interface components {
              * @description The longest time that a capture may freeze a guest's file systems, in milliseconds.
              */
             freeze_limit_ms?: number | null;
+            /**
+             * Format: int32
+             * @description The longest time that a capture waits for a running guest that gives back the space which its
+             *     file systems do not use any more, in seconds; 0 does not ask it.
+             */
+            reclaim_limit_s?: number | null;
             capture_format?: components["schemas"]["CaptureFormat"] | null;
             /**
              * Format: int64
@@ -2870,6 +3071,13 @@ export interface components {
         Page_Image: {
             /** @description The items in the requested order. */
             items: components["schemas"]["Image"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_ImageExport: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["ImageExport"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -3661,6 +3869,8 @@ export interface components {
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Image: components["schemas"]["Image"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
+        Subject_ImageExport: components["schemas"]["ImageExport"] | components["schemas"]["Gone"];
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_ImageStorage: components["schemas"]["ImageStorage"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Instance: components["schemas"]["Instance"] | components["schemas"]["Gone"];
@@ -3793,7 +4003,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "instance.delete" | "iso.register" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
+        TaskKind: "image.capture" | "image.register" | "image.delete" | "image.move" | "image.export" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "instance.delete" | "iso.register" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
         /**
          * @description The state of a task.
          * @enum {string}
@@ -5951,6 +6161,216 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Image"];
                 };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of exports, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ImageExport"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportCreate"];
+            };
+        };
+        responses: {
+            /** @description The export and its task */
+            202: {
+                headers: {
+                    /** @description The export */
+                    Location?: string;
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+                /** @description The export */
+                export_id: components["schemas"]["ExportId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The export */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageExport"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+                /** @description The export */
+                export_id: components["schemas"]["ExportId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The export is being removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_content: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+                /** @description The export */
+                export_id: components["schemas"]["ExportId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description A part of the file */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description The file has not changed */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The storage itself has the file, at the address in `Location` */
+            307: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The file has no such part */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request was refused or failed; `code` is the reason */
             default: {

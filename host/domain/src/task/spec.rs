@@ -105,9 +105,11 @@ const POWER: TaskSpec = TaskSpec {
     on_failure: OnFailure::Nothing,
 };
 
+/// Work that copies or reads bytes, and needs no instance.
+const COPY: TaskSpec = TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, ..POWER };
+
 /// Work on storages, beside what customers do.
-const BACKGROUND: TaskSpec =
-    TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..POWER };
+const BACKGROUND: TaskSpec = TaskSpec { background: true, ..COPY };
 
 impl TaskKind {
     /// Returns whether the task writes a disk from an image.
@@ -128,13 +130,9 @@ impl TaskKind {
                 on_failure: OnFailure::FailImage,
                 ..power
             },
-            Self::ImageRegister => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                result: TaskResult::RegisteredImage,
-                on_failure: OnFailure::FailImage,
-                ..power
-            },
+            Self::ImageRegister => {
+                TaskSpec { result: TaskResult::RegisteredImage, on_failure: OnFailure::FailImage, ..COPY }
+            }
             Self::ImageDelete => TaskSpec {
                 exclusive: false,
                 cancellable: false,
@@ -145,13 +143,9 @@ impl TaskKind {
             },
             Self::ImageMove => TaskSpec { result: TaskResult::MovedImage, ..background },
             // Its owner waits for it: unlike a move it keeps the image from being deleted.
-            Self::ImageExport => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                result: TaskResult::ExportedImage,
-                on_failure: OnFailure::FailExport,
-                ..power
-            },
+            Self::ImageExport => {
+                TaskSpec { result: TaskResult::ExportedImage, on_failure: OnFailure::FailExport, ..COPY }
+            }
             Self::ObjectDelete => TaskSpec {
                 exclusive: false,
                 cancellable: false,
@@ -175,13 +169,9 @@ impl TaskKind {
             // A copy of the ISO may come first.
             Self::InstanceMountIso => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },
             Self::InstanceEjectIso | Self::InstanceAttachDisk | Self::InstanceDetachDisk => power,
-            Self::IsoRegister => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                result: TaskResult::RegisteredIso,
-                on_failure: OnFailure::FailIso,
-                ..power
-            },
+            Self::IsoRegister => {
+                TaskSpec { result: TaskResult::RegisteredIso, on_failure: OnFailure::FailIso, ..COPY }
+            }
             Self::InstanceDelete => TaskSpec {
                 cancellable: false,
                 repeat_until_done: true,

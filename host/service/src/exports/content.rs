@@ -30,10 +30,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// As [`Service::export_list`]; [`imprint_domain::Code::ExportNotAvailable`] for one without a file here, and
-    /// one whose time is over; [`imprint_domain::Code::HypervisorOffline`] and
-    /// [`imprint_domain::Code::ObjectsNotServed`] where no
-    /// agent serves its storage.
+    /// As [`Service::export_list`]; [`imprint_domain::Code::ExportNotAvailable`] for one without a
+    /// file here, and one whose time is over; [`imprint_domain::Code::HypervisorOffline`] and
+    /// [`imprint_domain::Code::ObjectsNotServed`] where no agent serves its storage.
     pub async fn export_content(
         &self,
         op: &Op,

@@ -14,14 +14,14 @@ use imprint_domain::{
     secret::Secrets,
     task::TaskKind,
 };
-use imprint_store::{export, secret::of_task, storage_kind as kinds, task};
+use imprint_store::{StoreError, export, secret::of_task, storage_kind as kinds, task};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ExportView, Op, Service, TaskView,
     catalogue::{location, storage_kind},
     change::Change,
-    db_result::DbResult,
+    db_result::{DbResult, db_error},
     exports::{exportable, owner, place, remove, view::view},
     idempotency,
     secrets::seal,
@@ -94,7 +94,8 @@ impl Service {
     /// [`Code::NotFound`] for what does not exist or is not visible; [`Code::ExportDisabled`];
     /// [`Code::ImageNotAvailable`]; [`Code::ExportLimitReached`]; [`Code::InvalidRequest`] for a
     /// destination that is wrong or not permitted; [`Code::InsufficientStorage`] and the other codes
-    /// of the choice of a storage; [`Code::HypervisorOffline`]; an error of the database.
+    /// of the choice of a storage; [`Code::HypervisorOffline`]; [`Code::ResourceInUse`]; an error of
+    /// the database.
     pub async fn export_create(
         &self,
         op: &Op,
@@ -204,7 +205,7 @@ impl Service {
             request_id: op.request_id,
         };
         let queued = lifecycle::new_task(change, task_id, new)?;
-        export::insert(&change.tx, &made).await.db()?;
+        export::insert(&change.tx, &made).await.map_err(|error| still_there(&error))?;
         change.export_changed(account_id, id).await?;
         lifecycle::queue(change, &queued).await?;
         for (name, secret) in &secrets {
@@ -261,6 +262,18 @@ impl Service {
         let place = ExportPlace::Destination(kind.clone());
         let destination = Some(Destination { kind, settings });
         Ok((Target { place, key, hypervisor_id, destination }, asked.secrets))
+    }
+}
+
+/// Maps the failure of an insertion: one that is over is still there where no hypervisor reaches its
+/// storage, so that no agent can remove its file.
+fn still_there(error: &StoreError) -> Error {
+    match error {
+        StoreError::Duplicate(_) => {
+            let detail = "the export before cannot be removed yet; ask the provider to bind its storage to a hypervisor";
+            Error::new(Code::ResourceInUse, detail)
+        }
+        StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::File(_) => db_error(error),
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
-    DeployAssignment, ImageRef, InstanceRef, MoveImageAssignment, ObjectSource, PowerAssignment,
-    RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
+    DeployAssignment, ExportImageAssignment, ImageRef, InstanceRef, MoveImageAssignment, ObjectSource,
+    PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
     TestStorageAssignment, VerifyImageAssignment,
 };
 use imprint_domain::{
@@ -189,31 +189,13 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
     Ok(match (task.kind, payload) {
         (_, TaskPayload::Plain) => plain(conn, task).await?,
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum, content: _ }) => {
-            let Location { coalesce: policy, freeze_limit, reclaim_limit, .. } =
-                location_of(conn, task).await?;
-            AssignmentKind::Capture(CaptureAssignment {
-                instance: instance_ref(conn, task).await?,
-                image: image_ref(conn, task).await?,
-                compression,
-                want,
-                minimum,
-                freeze_limit_ms: freeze_limit.milliseconds(),
-                reclaim_limit_s: reclaim_limit.seconds(),
-                scratch_limit: None,
-                coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
-            })
+            AssignmentKind::Capture(capture_assignment(conn, task, compression, (want, minimum)).await?)
         }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
         }
         (TaskKind::ImageExport, TaskPayload::Export { export_id: _, destination }) => {
-            let id = require(task.image_id, "image")?;
-            let found = require(image::get(conn, id).await.db()?, "image")?;
-            found.image.require_available()?;
-            let image = (image_ref(conn, task).await?, &found.image);
-            let source = source(change, task).await?;
-            let work = export_state::assignment(change, task, image, source, destination).await?;
-            AssignmentKind::ExportImage(work)
+            AssignmentKind::ExportImage(export_assignment(change, task, destination).await?)
         }
         (TaskKind::ObjectDelete, TaskPayload::Object { storage_id, key, format }) => {
             let (id, storage) = (require(task.image_id, "image")?, stored_storage(conn, storage_id).await?);
@@ -263,6 +245,40 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             | TaskPayload::StorageTest(_),
         ) => return Err(of_another_kind(kind)),
     })
+}
+
+async fn capture_assignment(
+    conn: &Conn<'_>,
+    task: &Task,
+    compression: Compression,
+    (want, minimum): (Consistency, Consistency),
+) -> Result<CaptureAssignment, Error> {
+    let Location { coalesce: policy, freeze_limit, reclaim_limit, .. } = location_of(conn, task).await?;
+    Ok(CaptureAssignment {
+        instance: instance_ref(conn, task).await?,
+        image: image_ref(conn, task).await?,
+        compression,
+        want,
+        minimum,
+        freeze_limit_ms: freeze_limit.milliseconds(),
+        reclaim_limit_s: reclaim_limit.seconds(),
+        scratch_limit: None,
+        coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
+    })
+}
+
+async fn export_assignment(
+    change: &Change<'_>,
+    task: &Task,
+    destination: Option<Destination>,
+) -> Result<ExportImageAssignment, Error> {
+    let conn = &change.conn();
+    let id = require(task.image_id, "image")?;
+    let found = require(image::get(conn, id).await.db()?, "image")?;
+    found.image.require_available()?;
+    let image = (image_ref(conn, task).await?, &found.image);
+    let source = source(change, task).await?;
+    export_state::assignment(change, task, image, source, destination).await
 }
 
 async fn deploy_assignment(
