@@ -209,8 +209,8 @@ impl Handle {
         storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)
     }
 
-    /// Opens the secrets of the storage that a task tests or exports to: those of the test, and where it has none
-    /// of a name, the stored one.
+    /// Opens the secrets of the storage that a task tests or exports to: those of the task, and
+    /// where it has none of a name, the stored one.
     async fn secrets_of_task(&self, lease: HeldLease) -> Result<Secrets, ProtocolError> {
         let conn = self.service.read();
         let found = task::get(&conn, lease.task_id).await.db().map_err(unavailable)?;

@@ -8,6 +8,7 @@
 mod appliance;
 mod destination;
 mod file;
+mod sink;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use imprint_ports::{WriteRequest, WriteTarget};
 use tracing::warn;
 
 pub(crate) use self::destination::clean_up;
-use self::file::Made;
+use self::sink::Made;
 use crate::{
     error::JobError,
     jobs::{

@@ -91,8 +91,8 @@ pub struct AdminLocation {
     /// The longest time that a capture may freeze a guest's file systems, in milliseconds.
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: u32,
-    /// The longest time that a capture waits for a running guest that gives back the space which its
-    /// file systems do not use any more, in seconds; 0 where it is not asked.
+    /// The longest time that a capture waits for a running guest that gives back the space which
+    /// its file systems do not use any more, in seconds; 0 where it is not asked.
     #[schema(maximum = 3600)]
     pub reclaim_limit_s: u32,
     /// The format that images of instances are stored in, unless a request names another one.
@@ -191,8 +191,8 @@ pub struct LocationPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 100, maximum = 10000)]
     pub freeze_limit_ms: Option<u32>,
-    /// The longest time that a capture waits for a running guest that gives back the space which its
-    /// file systems do not use any more, in seconds; 0 does not ask it.
+    /// The longest time that a capture waits for a running guest that gives back the space which
+    /// its file systems do not use any more, in seconds; 0 does not ask it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 3600)]
     pub reclaim_limit_s: Option<u32>,

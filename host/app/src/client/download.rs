@@ -170,8 +170,8 @@ enum Answer {
 
 impl Source<'_> {
     /// Asks for the bytes, by a new link where there are links: a link, and what it redirects to,
-    /// are valid for a few minutes. With `found`, what is there already is left out if the object is
-    /// still that version.
+    /// are valid for a few minutes. With `found`, what is there already is left out if the object
+    /// is still that version.
     async fn ask(&self, found: Option<&Found>) -> Result<Answer, Failure> {
         let api = self.api;
         let mut request = match &self.remote {

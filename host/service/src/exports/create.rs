@@ -93,9 +93,9 @@ impl Service {
     /// [`Code::Forbidden`] without the scope, and for an image that is shared with the account;
     /// [`Code::NotFound`] for what does not exist or is not visible; [`Code::ExportDisabled`];
     /// [`Code::ImageNotAvailable`]; [`Code::ExportLimitReached`]; [`Code::InvalidRequest`] for a
-    /// destination that is wrong or not permitted; [`Code::InsufficientStorage`] and the other codes
-    /// of the choice of a storage; [`Code::HypervisorOffline`]; [`Code::ResourceInUse`]; an error of
-    /// the database.
+    /// destination that is wrong or not permitted; [`Code::InsufficientStorage`] and the other
+    /// codes of the choice of a storage; [`Code::HypervisorOffline`]; [`Code::ResourceInUse`]; an
+    /// error of the database.
     pub async fn export_create(
         &self,
         op: &Op,
@@ -265,8 +265,8 @@ impl Service {
     }
 }
 
-/// Maps the failure of an insertion: one that is over is still there where no hypervisor reaches its
-/// storage, so that no agent can remove its file.
+/// Maps the failure of an insertion: an export that is over is still there where no hypervisor
+/// reaches its storage, so that no agent can remove its file.
 fn still_there(error: &StoreError) -> Error {
     match error {
         StoreError::Duplicate(_) => {

@@ -156,8 +156,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`Code::HypervisorOffline`] and [`Code::ObjectsNotServed`] where no agent serves it; an error
-    /// of the database.
+    /// [`Code::HypervisorOffline`] and [`Code::ObjectsNotServed`] where no agent serves it; an
+    /// error of the database.
     pub(crate) async fn object_source(
         &self,
         storage_id: StorageId,

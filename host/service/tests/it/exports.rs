@@ -124,8 +124,8 @@ pub(crate) async fn an_image_is_exported_once_and_downloaded(world: World) {
     assert_ne!(other.export.id, made.export.id, "another form is another file");
     world.service.task_cancel(&world.customer, other.task.id).await.unwrap();
 
-    let nobody = world.service.export_content(&world.customer, image, made.export.id).await;
-    assert_eq!(code(nobody), Some(Code::ObjectsNotServed));
+    let unserved = world.service.export_content(&world.customer, image, made.export.id).await;
+    assert_eq!(code(unserved), Some(Code::ObjectsNotServed));
     world.serve().await;
     let content = world.service.export_content(&world.customer, image, made.export.id).await.unwrap();
     assert_eq!(

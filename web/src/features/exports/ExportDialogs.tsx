@@ -34,8 +34,8 @@ export function ExportDialog({ image, onClose }: { image: Image; onClose: () => 
         help={formOf(form).help}
       />
       <MutedText>
-        The file is made once and kept for a while. It does not count as an image. Whoever has the file can
-        read everything on the disk.
+        The file is made once and kept for a while. It does not count as an image. Everything on the disk can
+        be read from it.
       </MutedText>
     </FormDialog>
   )

@@ -17,7 +17,7 @@ use imprint_domain::task_error::TaskErrorCode;
 use imprint_ports::{BlockSink, DiskFormat};
 use sha2::{Digest, Sha256};
 
-use super::file::{Made, finish, write_error};
+use super::sink::{Made, finish, write_error};
 use crate::{
     error::JobError,
     jobs::{copy, image::read_digest, job::Job},

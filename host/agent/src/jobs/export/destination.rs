@@ -8,10 +8,7 @@ use imprint_domain::task::Phase;
 use imprint_ports::{ErrorClass, WriteTarget};
 use tracing::warn;
 
-use super::{
-    file::{self, Made},
-    request, require_digest,
-};
+use super::{file, request, require_digest, sink::Made};
 use crate::{
     error::{CleanupError, JobError},
     jobs::{

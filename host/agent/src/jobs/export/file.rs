@@ -1,14 +1,17 @@
 //! Writing the file of an export to a sink.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use imprint_agent_protocol::ExportImageAssignment;
-use imprint_data_path::{Disk, DiskDigest, HashingSink, Progress, WriteOptions, sha256 as sha256_of};
-use imprint_domain::{export::DiskVariant, image::ImageFormat, task_error::TaskErrorCode};
+use imprint_data_path::{Disk, HashingSink, Progress, WriteOptions, sha256 as sha256_of};
+use imprint_domain::{export::DiskVariant, image::ImageFormat};
 use imprint_ports::{BlockSink, Props, StorageBackend};
 use tokio_util::sync::CancellationToken;
 
-use super::appliance;
+use super::{
+    appliance,
+    sink::{Made, finish},
+};
 use crate::{
     error::JobError,
     jobs::{
@@ -16,17 +19,6 @@ use crate::{
         job::Job,
     },
 };
-
-/// A file that was written.
-pub(super) struct Made {
-    pub(super) size: u64,
-    /// The digest of the disk.
-    pub(super) logical: DiskDigest,
-    /// The digest of the file.
-    pub(super) stored: DiskDigest,
-    /// The SHA-256 of the file; `None` where it is not known before the file is read.
-    pub(super) sha256: Option<String>,
-}
 
 /// Writes a disk in the form that an assignment asks for.
 pub(super) async fn write(
@@ -70,27 +62,9 @@ pub(super) async fn write(
     })
 }
 
-/// Returns what went through a sink that nobody else uses any more.
-pub(super) fn finish(sink: Arc<HashingSink>) -> Result<imprint_data_path::Hashed, JobError> {
-    let sink = Arc::into_inner(sink);
-    let sink = sink.ok_or_else(|| JobError::failed(TaskErrorCode::Internal, "a sink is still in use"))?;
-    Ok(sink.finish())
-}
-
 /// Reads the object of a key and returns its SHA-256.
 pub(super) async fn sha256(job: &Job, storage: &dyn StorageBackend, key: &str) -> Result<String, JobError> {
     let source = copy::open_locator(storage.open_read(key).await?, job.control.child_token()).await?;
     let hashed = job.control.unless_stopped(sha256_of(source)).await?;
     hashed.map_err(|error| job_error(error, Place::Storage))
-}
-
-/// Returns the failure of a sink.
-pub(super) fn write_error(error: &io::Error) -> JobError {
-    if let Some(port) = imprint_ports::PortError::of(error) {
-        return port.clone().into();
-    }
-    if crate::error::is_no_space(error) {
-        return JobError::failed(TaskErrorCode::InsufficientStorage, error);
-    }
-    JobError::failed(TaskErrorCode::AgentIo, format!("the export cannot be written: {error}"))
 }

@@ -70,7 +70,8 @@ async fn spare_busy(conn: &Conn<'_>, records: &mut [ObjectRecord], since: Timest
     Ok(())
 }
 
-/// Returns the keys that tasks of a storage refer to which are not over, and those of ISOs and exports.
+/// Returns the keys that tasks of a storage refer to which are not over, and those of ISOs and
+/// exports.
 pub(super) async fn keys_in_use(conn: &Conn<'_>, id: StorageId) -> Result<BTreeSet<String>, Error> {
     let mut keys = keys_of_tasks(conn, id).await?;
     keys.extend(iso::keys_of_storage(conn, id).await.db()?);
