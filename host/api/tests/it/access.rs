@@ -66,11 +66,6 @@ fn rows(world: &World) -> Vec<Row> {
         ("image_show", Owner, None),
         ("image_update", Owner, name()),
         ("image_delete", Owner, None),
-        ("export_list", Owner, None),
-        ("export_create", Owner, Some(json!({"format": "vhd"}))),
-        ("export_show", Owner, None),
-        ("export_content", Owner, None),
-        ("export_delete", Owner, None),
         ("share_incoming", Account, None),
         ("share_list", Owner, None),
         ("share_create", Owner, Some(json!({"account": "other"}))),
@@ -102,7 +97,20 @@ fn rows(world: &World) -> Vec<Row> {
     ];
     rows.extend(admin_rows(world));
     rows.extend(catalogue_rows(world));
+    rows.extend(export_rows());
     rows
+}
+
+/// The rows of exports of images.
+fn export_rows() -> Vec<Row> {
+    use For::Owner;
+    vec![
+        ("export_list", Owner, None),
+        ("export_create", Owner, Some(json!({"format": "vhd"}))),
+        ("export_show", Owner, None),
+        ("export_content", Owner, None),
+        ("export_delete", Owner, None),
+    ]
 }
 
 fn admin_rows(world: &World) -> Vec<Row> {
